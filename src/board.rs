@@ -1,0 +1,175 @@
+//! The board: the newest snapshot of every queue, shared by the polls that write it and the handlers that read it.
+//!
+//! Readers get an [`Arc`] of an immutable [`QueueState`] and keep no lock; writers replace the whole state. No guard of the
+//! map leaves this module, so none can be held over an await.
+
+use std::{fmt, sync::Arc};
+
+use dashmap::DashMap;
+
+use crate::{calltools::Fault, clock::Moment, snapshot::Snapshot};
+
+/// A queue as the config names it: the account, and the queue's name or id as written there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueKey {
+    pub account: Arc<str>,
+    pub queue: Arc<str>,
+}
+
+impl QueueKey {
+    pub fn new(account: impl Into<Arc<str>>, queue: impl Into<Arc<str>>) -> Self {
+        Self {
+            account: account.into(),
+            queue: queue.into(),
+        }
+    }
+}
+
+impl fmt::Display for QueueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.queue)
+    }
+}
+
+/// Everything known about one queue.
+#[derive(Clone, Debug, Default)]
+pub struct QueueState {
+    /// CallTools' id of the queue, once it is known.
+    pub id: Option<u64>,
+    /// CallTools' name of the queue, once it is known.
+    pub name: Option<Arc<str>>,
+    /// The newest complete poll.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// Why the newest attempt failed; `None` after a success.
+    pub fault: Option<Arc<Fault>>,
+    /// When a poll was last begun.
+    pub last_attempt: Option<Moment>,
+    /// When a poll last ended well.
+    pub last_success: Option<Moment>,
+}
+
+/// No single queue answers to a spelling.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOnBoard {
+    #[error("no queue \"{asked}\" is configured")]
+    Unknown { asked: String },
+    #[error("several accounts have a queue \"{asked}\": ask for one of {}", spellings(.keys))]
+    Ambiguous { asked: String, keys: Vec<QueueKey> },
+}
+
+fn spellings(keys: &[QueueKey]) -> String {
+    keys.iter()
+        .map(QueueKey::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The shared cache. Cheap to read from any number of tasks.
+#[derive(Debug)]
+pub struct Board {
+    /// In the order of the config.
+    keys: Vec<QueueKey>,
+    states: DashMap<QueueKey, Arc<QueueState>>,
+    /// Queues by name and by id, in all spellings that a request may use without an account.
+    spellings: DashMap<Box<str>, Vec<QueueKey>>,
+}
+
+impl Board {
+    /// An empty board for these queues.
+    pub fn new(keys: impl IntoIterator<Item = QueueKey>) -> Self {
+        let board = Self {
+            keys: keys.into_iter().collect(),
+            states: DashMap::new(),
+            spellings: DashMap::new(),
+        };
+        for key in &board.keys {
+            board.states.insert(key.clone(), Arc::default());
+            board.spell(&key.queue, key);
+        }
+        board
+    }
+
+    /// The queues, in the order of the config.
+    pub fn keys(&self) -> &[QueueKey] {
+        &self.keys
+    }
+
+    /// What is known about a queue; `None` if it is not on this board.
+    pub fn get(&self, key: &QueueKey) -> Option<Arc<QueueState>> {
+        self.states.get(key).map(|state| Arc::clone(&state))
+    }
+
+    /// The queue that a request means by a name or id, with the account if it gives one.
+    ///
+    /// # Errors
+    /// [`NotOnBoard`], where no queue or more than one answers to it.
+    pub fn find(&self, account: Option<&str>, asked: &str) -> Result<QueueKey, NotOnBoard> {
+        let candidates = self
+            .spellings
+            .get(asked)
+            .map(|keys| keys.clone())
+            .unwrap_or_default();
+        let mut keys: Vec<_> = candidates
+            .into_iter()
+            .filter(|key| account.is_none_or(|account| *key.account == *account))
+            .collect();
+        match keys.len() {
+            0 => Err(NotOnBoard::Unknown {
+                asked: account
+                    .map_or_else(|| asked.to_owned(), |account| format!("{account}/{asked}")),
+            }),
+            1 => Ok(keys.remove(0)),
+            _ => Err(NotOnBoard::Ambiguous {
+                asked: asked.to_owned(),
+                keys,
+            }),
+        }
+    }
+
+    /// A poll of this queue begins.
+    pub fn attempt(&self, key: &QueueKey, now: Moment) {
+        self.update(key, |state| state.last_attempt = Some(now));
+    }
+
+    /// CallTools' id and name of this queue are known now; requests may use either.
+    pub fn identify(&self, key: &QueueKey, id: u64, name: Option<Arc<str>>) {
+        self.spell(&id.to_string(), key);
+        if let Some(name) = &name {
+            self.spell(name, key);
+        }
+        self.update(key, |state| {
+            state.id = Some(id);
+            state.name = name;
+        });
+    }
+
+    /// A poll ended well: its snapshot takes the place of the last one, and whatever was wrong is over.
+    pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
+        let snapshot = Arc::new(snapshot);
+        self.update(key, |state| {
+            state.snapshot = Some(snapshot);
+            state.fault = None;
+            state.last_success = Some(now);
+        });
+    }
+
+    /// A poll failed: the last snapshot stays, and ages.
+    pub fn fail(&self, key: &QueueKey, fault: Arc<Fault>) {
+        self.update(key, |state| state.fault = Some(fault));
+    }
+
+    fn update(&self, key: &QueueKey, change: impl FnOnce(&mut QueueState)) {
+        if let Some(mut state) = self.states.get_mut(key) {
+            let mut next = QueueState::clone(&state);
+            change(&mut next);
+            *state = Arc::new(next);
+        }
+    }
+
+    fn spell(&self, spelling: &str, key: &QueueKey) {
+        let mut keys = self.spellings.entry(spelling.into()).or_default();
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Everything that can go wrong between us and CallTools: a closed set, each with one sentence on what to do.
+
+use std::{fmt, time::Duration};
+
+use crate::decision::Reason;
+
+/// Why a request to CallTools brought no rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 401: CallTools does not know the token. A wrong silo looks the same, since each silo has its own tokens.
+    BadToken,
+    /// 403: the token's user lacks a permission in CallTools.
+    NoPermission,
+    /// The queue is not one of the account's.
+    NoSuchQueue(NoSuchQueue),
+    /// 429: the account's hour is spent, by us or by other software of the same account.
+    Throttled {
+        /// What `Retry-After` asked for, at most an hour; `None` where the header was absent or unreadable.
+        wait: Option<Duration>,
+    },
+    /// CallTools could not be reached, or what came back was no answer.
+    UpstreamDown {
+        /// How it failed.
+        kind: Down,
+        /// What was seen, for people: never the token, never more than a line, never raw bytes of the body.
+        detail: String,
+    },
+}
+
+/// What is known about a queue that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoSuchQueue {
+    /// No queue has this name; the nearest spellings, best first.
+    Name { asked: String, nearest: Vec<String> },
+    /// Several queues have this name: their ids, one of which must be configured instead.
+    Ambiguous { asked: String, ids: Vec<u64> },
+    /// CallTools refused this id.
+    Id(u64),
+}
+
+/// The ways in which CallTools can be down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Down {
+    /// The host's name could not be resolved.
+    Dns,
+    /// Nobody listens, or the network says no.
+    Refused,
+    /// The TLS handshake failed: certificate, host name, protocol version.
+    Tls,
+    /// No complete answer within the time allowed.
+    TimeOut,
+    /// The connection broke in the middle of an answer.
+    ConnectionLost,
+    /// 5xx.
+    ServerError,
+    /// A redirect, which is never followed: it would carry the token elsewhere.
+    Redirect,
+    /// An answer with a status that this endpoint never gives.
+    UnexpectedStatus,
+    /// A body that is not JSON, such as a maintenance page.
+    NotJson,
+    /// JSON, but not what this endpoint returns.
+    UnexpectedShape,
+    /// A body over the limit, or pages without end.
+    TooLarge,
+}
+
+impl Down {
+    /// The word for metrics and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Down::Dns => "dns",
+            Down::Refused => "refused",
+            Down::Tls => "tls",
+            Down::TimeOut => "timeout",
+            Down::ConnectionLost => "connection_lost",
+            Down::ServerError => "server_error",
+            Down::Redirect => "redirect",
+            Down::UnexpectedStatus => "unexpected_status",
+            Down::NotJson => "not_json",
+            Down::UnexpectedShape => "unexpected_shape",
+            Down::TooLarge => "too_large",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Down::Dns => "check the spelling of the silo, and that this machine can resolve names",
+            Down::Refused => {
+                "check the network and firewall between this machine and CallTools, and base_url if one is set"
+            }
+            Down::Tls => {
+                "check this machine's clock and CA certificates (package ca-certificates), and that base_url names the right host"
+            }
+            Down::TimeOut => {
+                "check the network; if CallTools is slow for everybody, its status page says so. openseat goes on trying"
+            }
+            Down::ConnectionLost => "check the network; openseat goes on trying",
+            Down::ServerError => "CallTools has trouble of its own; openseat goes on trying",
+            Down::Redirect => {
+                "use the silo from the address you log in at; redirects are not followed because they would carry the token elsewhere"
+            }
+            Down::UnexpectedStatus => {
+                "check the silo or base_url: this address does not answer like CallTools"
+            }
+            Down::NotJson => {
+                "check the silo or base_url: a web page came back where CallTools' API answers with JSON; during maintenance this passes by itself"
+            }
+            Down::UnexpectedShape => {
+                "CallTools' answer has changed or the address is not CallTools' API; `openseat check` shows what comes back"
+            }
+            Down::TooLarge => {
+                "the answer is larger than any list of agents should be; check the silo or base_url"
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// Shorthand for [`Fault::UpstreamDown`].
+    pub fn down(kind: Down, detail: impl Into<String>) -> Self {
+        Fault::UpstreamDown {
+            kind,
+            detail: detail.into(),
+        }
+    }
+
+    /// The reason that a decision gives once its snapshot is too old and this is why.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Fault::BadToken => Reason::BadToken,
+            Fault::NoPermission => Reason::NoPermission,
+            Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
+            Fault::Throttled { .. } => Reason::BudgetSpent,
+            Fault::UpstreamDown { .. } => Reason::UpstreamDown,
+        }
+    }
+
+    /// The word for metrics: the closed set of values of the label `outcome` beside `ok`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Fault::BadToken => "bad_token",
+            Fault::NoPermission => "no_permission",
+            Fault::NoSuchQueue(_) => "no_such_queue",
+            Fault::Throttled { .. } => "throttled",
+            Fault::UpstreamDown { kind, .. } => kind.word(),
+        }
+    }
+
+    /// One sentence on what to do.
+    pub fn advice(&self) -> String {
+        match self {
+            Fault::BadToken => "check that the token was copied whole, without spaces inside, that it was not revoked, and that the silo is the one in the address you log in at".to_owned(),
+            Fault::NoPermission => "ask a CallTools administrator to give the token's user access to the API and to agent statuses".to_owned(),
+            Fault::NoSuchQueue(queue) => queue.advice(),
+            Fault::Throttled { .. } => "other software spends from the same account, or requests_per_hour is set too high; openseat has lowered its own share and recovers by itself".to_owned(),
+            Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
+        }
+    }
+}
+
+impl NoSuchQueue {
+    fn advice(&self) -> String {
+        match self {
+            NoSuchQueue::Name { nearest, .. } if nearest.is_empty() => {
+                "queue names are case-sensitive; copy the name from CallTools' queue list, or use the id from the address of the queue's settings page".to_owned()
+            }
+            NoSuchQueue::Name { nearest, .. } => format!(
+                "queue names are case-sensitive; did you mean {}?",
+                nearest.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
+            ),
+            NoSuchQueue::Ambiguous { ids, .. } => format!(
+                "set queue to one of the ids {} instead of the name",
+                ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+            ),
+            NoSuchQueue::Id(_) => "compare the id with the last part of the address of the queue's settings page, and check that the token belongs to that account".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::BadToken => write!(f, "CallTools does not accept the token"),
+            Fault::NoPermission => write!(f, "the token's user may not read this from CallTools"),
+            Fault::NoSuchQueue(NoSuchQueue::Name { asked, .. }) => {
+                write!(f, "the account has no queue named \"{asked}\"")
+            }
+            Fault::NoSuchQueue(NoSuchQueue::Ambiguous { asked, ids }) => {
+                write!(f, "the account has {} queues named \"{asked}\"", ids.len())
+            }
+            Fault::NoSuchQueue(NoSuchQueue::Id(id)) => {
+                write!(f, "the account has no queue with the id {id}")
+            }
+            Fault::Throttled { wait: Some(wait) } => {
+                write!(
+                    f,
+                    "CallTools refuses more requests for {} s",
+                    wait.as_secs()
+                )
+            }
+            Fault::Throttled { wait: None } => write!(f, "CallTools refuses more requests for now"),
+            Fault::UpstreamDown { detail, .. } => f.write_str(detail),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,26 @@
+//! openseat answers, while a call rings, whether a CallTools queue has an agent with an open seat.
+//!
+//! It asks CallTools in the background, inside the account's hourly budget, and answers from memory with the age of what it
+//! knows and the reason. The way of the data, which is also a good order to read in:
+//!
+//! 1. [`config`]: the file becomes a [`Config`](config::Config) that cannot be wrong.
+//! 2. [`account`]: one task per CallTools account; it asks [`schedule`] what is the best next request,
+//! 3. gets a permit for it from the [`budget`], which lets no more than the account's requests into any sliding hour,
+//! 4. and sends it through [`calltools`]: pages, rows, faults.
+//! 5. What a complete poll said becomes a [`snapshot`], is measured once by the queue's [`criteria`],
+//! 6. and is published on the [`board`], the shared cache.
+//! 7. [`decision`] turns what the board knows, and its age, into accept or reject: a pure function.
+//! 8. [`server`] answers routers, scrapers and people; it reads the board and never waits for CallTools.
+//!
+//! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
+//! account), [`metrics`], [`daemon`] (who owns which task), [`simulator`] (a CallTools to develop and test against), and
+//! [`commands`] (what `main` dispatches to).
+
+pub mod board;
+pub mod calltools;
+pub mod clock;
+pub mod config;
+pub mod criteria;
+pub mod decision;
+pub mod quantity;
+pub mod snapshot;
