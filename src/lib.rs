@@ -17,10 +17,12 @@
 //! [`commands`] (what `main` dispatches to).
 
 pub mod board;
+pub mod budget;
 pub mod calltools;
 pub mod clock;
 pub mod config;
 pub mod criteria;
 pub mod decision;
+pub mod names;
 pub mod quantity;
 pub mod snapshot;
