@@ -1,36 +1,119 @@
 //! The account's hourly allowance, and the only door to the wire: a request is sent with a [`Permit`] or not at all.
+//!
+//! The promise: at no moment do more than `requests_per_hour` requests lie in the 3600 s before it, over restarts, crashes, other
+//! processes with the same state folder, clock steps and sleep. CallTools' throttle is a sliding log, so ours is one too. An
+//! entry is written before its request is sent, and leaves the window 3600 s after its *answer* came: the far side counts
+//! from the arrival, which lies somewhere between the two.
+//!
+//! - [`window`]: the arithmetic of the sliding hour, pure;
+//! - [`ledger`]: the log on the disk, shared by processes;
+//! - [`stamp`]: how long ago something was at the least, whatever happened to the clocks;
+//! - [`pace`]: how polling is spread evenly;
+//! - [`share`]: what a 429 teaches.
 
-use std::{sync::Arc, time::Duration};
+mod ledger;
+#[cfg(test)]
+mod model;
+mod pace;
+mod share;
+mod stamp;
+mod window;
 
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use ledger::{Ledger, LedgerError, Payer};
+
+use self::{ledger::Admission, pace::Pace, share::Share, window::Allowance, window::Window};
 use crate::clock::{Clock, Moment};
 
-/// What a request is for: polling stops short of the reserve, people and their refreshes may use it.
+/// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Background polling: up to `requests_per_hour` − `reserve`.
+    /// The first reading of a queue or of names after a start: from polling's part, but at once instead of at the pace.
+    ColdStart,
+    /// Background polling: up to `requests_per_hour` − `reserve`, at the pace.
     Poll,
     /// A person or a program asked for it: up to `requests_per_hour`.
     OnDemand,
 }
 
-/// Why there is no permit now, and how long until there may be one.
+impl Purpose {
+    /// Whether polling's part pays.
+    fn is_polling(self) -> bool {
+        self != Purpose::OnDemand
+    }
+}
+
+/// Why there is no permit now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It is not yet time for the next poll.
+    Pace,
+    /// The window is full.
+    Spent,
+    /// CallTools asked for silence with a 429.
+    Throttled,
+    /// The ledger could not be written, and what is not written down is not sent.
+    Ledger,
+}
+
+/// There is no permit now, and how long until there may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the account's requests are spent for the next {} s", .wait.as_secs().max(1))]
 pub struct Refusal {
     /// The earliest time at which asking again makes sense.
     pub wait: Duration,
-    /// CallTools said so (429), rather than our own ledger.
-    pub throttled: bool,
+    /// Why.
+    pub cause: Cause,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.cause {
+            Cause::Pace => "it is not yet time for the next request",
+            Cause::Spent => "the account's requests for this hour are spent",
+            Cause::Throttled => "CallTools asked for a pause (429)",
+            Cause::Ledger => {
+                "the budget ledger cannot be written, and what is not written down is not sent"
+            }
+        };
+        // Rounded up: "in 0 s" helps nobody.
+        write!(
+            f,
+            "{why}; the next one may be sent in {} s",
+            self.wait.as_secs_f64().ceil()
+        )
+    }
+}
+
+/// How long to wait before a ledger that failed is tried again: long enough not to fill a log, short against `max_age`.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
+
+/// The part of an hour's polling that may be saved up in the bucket. Simulations of waiting questions were best with 4 %.
+const BUCKET: f64 = 0.04;
 
 /// The right to send one request. It is written down as spent already; dropping it unused gives nothing back.
 #[derive(Debug)]
 #[must_use = "a permit is a spent request"]
-pub struct Permit {}
+pub struct Permit {
+    id: i64,
+    ledger: Arc<Ledger>,
+    clock: Arc<dyn Clock>,
+}
 
 impl Permit {
-    /// The answer has come, or never will: from now the request takes 3600 s to leave the window.
-    pub async fn answered(self) {}
+    /// The answer has come, or never will: from now the request takes an hour to leave the window.
+    pub async fn answered(self) {
+        let outcome = blocking(move || self.ledger.answered(self.id, self.clock.as_ref())).await;
+        if let Err(error) = outcome {
+            // The entry stays as it was written before sending, and then leaves later than it must.
+            tracing::warn!(%error, "an answer could not be written to the budget ledger");
+        }
+    }
 }
 
 /// The state of an account's window.
@@ -42,38 +125,196 @@ pub struct Usage {
     pub reserve: u32,
     /// Requests in the last 3600 s, those under way included.
     pub used: u32,
-    /// The part of the limit that we allow ourselves: 1 unless others spend from the account too.
+    /// The part of the rate that we allow ourselves: 1 unless others spend from the account too.
     pub share: f64,
     /// CallTools wants to hear nothing until then.
     pub throttled_until: Option<Moment>,
+    /// The time between two requests of background polling at the present rate.
+    pub period: Duration,
 }
 
 /// One account's budget. Shared by everything that may send a request.
 #[derive(Debug)]
 pub struct Budget {
+    payer: Payer,
+    allowance: Allowance,
+    ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
+    pace: Pace,
+    share: Mutex<Share>,
 }
 
 impl Budget {
-    /// A budget that forgets at exit: for tests, and where no state folder is configured.
-    pub fn in_memory(_limit: std::num::NonZeroU32, _reserve: u32, clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
-    }
-
-    /// A permit now, or the time to wait for one. Written down before this returns.
+    /// An account's budget in a ledger that other accounts and processes may share.
+    ///
+    /// `reserve` must be less than `limit`, as the config makes sure.
     ///
     /// # Errors
-    /// [`Refusal`], where the window is full or CallTools asked for silence.
-    pub async fn permit(&self, _purpose: Purpose) -> Result<Permit, Refusal> {
-        let _ = self.clock.now();
-        Ok(Permit {})
+    /// [`LedgerError`], where the ledger cannot be read.
+    pub fn new(
+        ledger: Arc<Ledger>,
+        payer: Payer,
+        limit: NonZeroU32,
+        reserve: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LedgerError> {
+        let allowance = Allowance {
+            limit: limit.get(),
+            reserve,
+        };
+        assert!(reserve < limit.get(), "the config makes sure of it");
+        let now = clock.now();
+        let share = match ledger.throttle(&payer, clock.as_ref())? {
+            None => Share::full(now),
+            Some(last) => Share::restored(last.share, now.earlier(last.age), last.wait),
+        };
+        let window = ledger.window(&payer, clock.as_ref())?;
+        let rate = even_rate(&window, allowance, share.level(now), 0);
+        Ok(Self {
+            pace: Pace::new(Arc::clone(&clock), bucket_capacity(allowance), rate),
+            payer,
+            allowance,
+            ledger,
+            clock,
+            share: Mutex::new(share),
+        })
+    }
+
+    /// A budget that forgets at exit: where no state folder is configured, and for tests.
+    pub fn in_memory(limit: NonZeroU32, reserve: u32, clock: Arc<dyn Clock>) -> Self {
+        let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
+        let payer = Payer {
+            account: "main".to_owned(),
+            identity: String::new(),
+        };
+        Self::new(ledger, payer, limit, reserve, clock).expect("a ledger in memory can be read")
+    }
+
+    /// A permit now, or the time to wait for one. The request is written down as spent before this returns.
+    ///
+    /// # Errors
+    /// [`Refusal`], where it is not yet time, the window is full or CallTools asked for silence.
+    pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
+        let silence = self.share().silence(self.clock.now());
+        if !silence.is_zero() {
+            return Err(Refusal {
+                wait: silence,
+                cause: Cause::Throttled,
+            });
+        }
+        if purpose == Purpose::Poll {
+            let paced = |wait| Refusal {
+                wait,
+                cause: Cause::Pace,
+            };
+            self.pace.take().map_err(paced)?;
+        }
+        let (id, window) = self.admit(purpose).await?;
+        let level = self.share().level(self.clock.now());
+        self.pace
+            .fit(|in_hand| even_rate(&window, self.allowance, level, in_hand));
+        Ok(Permit {
+            id,
+            ledger: Arc::clone(&self.ledger),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    async fn admit(&self, purpose: Purpose) -> Result<(i64, Window), Refusal> {
+        let (ledger, payer) = (Arc::clone(&self.ledger), self.payer.clone());
+        let (allowance, clock) = (self.allowance, Arc::clone(&self.clock));
+        match blocking(move || ledger.admit(&payer, allowance, purpose, clock.as_ref())).await {
+            Ok(Admission::Granted { id, window }) => Ok((id, window)),
+            Ok(Admission::Full { wait }) => Err(Refusal {
+                wait,
+                cause: Cause::Spent,
+            }),
+            Err(error) => {
+                tracing::error!(account = self.payer.account, %error, "no request is sent while the ledger fails");
+                Err(Refusal {
+                    wait: LEDGER_RETRY,
+                    cause: Cause::Ledger,
+                })
+            }
+        }
     }
 
     /// CallTools answered 429: silence for as long as it asks, and a smaller share afterwards.
-    pub async fn throttled(&self, _wait: Option<Duration>) {}
+    pub async fn throttled(&self, wait: Option<Duration>) {
+        let now = self.clock.now();
+        let share = {
+            let mut share = self.share();
+            share.refused(wait, now, fastrand::f64());
+            *share
+        };
+        let (ledger, payer, clock) = (
+            Arc::clone(&self.ledger),
+            self.payer.clone(),
+            Arc::clone(&self.clock),
+        );
+        let level = share.level(now);
+        let kept = blocking(move || {
+            ledger.set_throttle(&payer, share.whole_silence(), level, clock.as_ref())
+        })
+        .await;
+        if let Err(error) = kept {
+            tracing::warn!(%error, "a restart would forget that CallTools asked for a pause");
+        }
+    }
+
+    /// The time between two requests of background polling at the present rate.
+    pub fn period(&self) -> Duration {
+        self.pace.period()
+    }
 
     /// The state of the window now.
-    pub async fn usage(&self) -> Usage {
-        unimplemented!("comes next")
+    ///
+    /// # Errors
+    /// [`LedgerError`], where the ledger cannot be read.
+    pub async fn usage(&self) -> Result<Usage, LedgerError> {
+        let (ledger, payer, clock) = (
+            Arc::clone(&self.ledger),
+            self.payer.clone(),
+            Arc::clone(&self.clock),
+        );
+        let window = blocking(move || ledger.window(&payer, clock.as_ref())).await?;
+        let (share, now) = (*self.share(), self.clock.now());
+        let silence = share.silence(now);
+        Ok(Usage {
+            limit: self.allowance.limit,
+            reserve: self.allowance.reserve,
+            used: window.used(),
+            share: share.level(now),
+            throttled_until: (!silence.is_zero()).then(|| now.later(silence)),
+            period: self.period(),
+        })
+    }
+
+    fn share(&self) -> MutexGuard<'_, Share> {
+        // Each change is one assignment.
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the window bears and what our share of the account allows, whichever is less.
+fn even_rate(window: &Window, allowance: Allowance, share: f64, in_hand: u32) -> f64 {
+    let ours = share * f64::from(allowance.for_polling()) / window::HOUR.as_secs_f64();
+    window.even_rate(allowance, in_hand).min(ours)
+}
+
+fn bucket_capacity(allowance: Allowance) -> NonZeroU32 {
+    let capacity = (f64::from(allowance.for_polling()) * BUCKET) as u32;
+    NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN)
+}
+
+/// SQLite waits for the disk, so it runs where waiting harms nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and takes us with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

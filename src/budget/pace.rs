@@ -1,0 +1,188 @@
+//! The pace of polling: spread evenly, with a small bucket for bursts.
+//!
+//! governor's token bucket says when the next poll may start. It alone would not keep the promise: `Quota::per_hour(1000)`
+//! lets 1,999 requests through in its first hour, since a full bucket comes on top of a full rate, and every restart fills
+//! the bucket again. So the ledger is the law, and it also tells the bucket how fast to fill: whenever the rate that
+//! the ledger's window would bear for an hour has changed, the bucket is fitted to it.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock as _,
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+
+use crate::clock::Clock;
+
+/// A smaller change of the rate is not worth a new bucket; the ledger catches what it amounts to.
+const WORTH_FITTING: f64 = 0.02;
+
+/// Boot time, as governor wants it: it must not step.
+#[derive(Clone, Debug)]
+struct BootTime(Arc<dyn Clock>);
+
+impl governor::clock::Clock for BootTime {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.now().boot
+    }
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, BootTime, StateInformationMiddleware>;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Pace {
+    clock: BootTime,
+    /// How many permits may be saved up.
+    capacity: NonZeroU32,
+    bucket: Mutex<Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    limiter: Limiter,
+    /// Permits a second.
+    rate: f64,
+    /// Permits saved up when the last one was taken.
+    in_hand: u32,
+}
+
+impl Pace {
+    /// An empty bucket that fills at `rate` permits a second.
+    pub fn new(clock: Arc<dyn Clock>, capacity: NonZeroU32, rate: f64) -> Self {
+        let clock = BootTime(clock);
+        let bucket = Bucket::new(&clock, capacity, rate, 0);
+        Self {
+            clock,
+            capacity,
+            bucket: Mutex::new(bucket),
+        }
+    }
+
+    /// Takes a permit from the bucket, or says how long until there is one.
+    pub fn take(&self) -> Result<(), Duration> {
+        let mut bucket = self.lock();
+        let outcome = bucket.limiter.check();
+        match outcome {
+            Ok(state) => {
+                bucket.in_hand = state.remaining_burst_capacity();
+                Ok(())
+            }
+            Err(not_until) => Err(not_until.wait_time_from(self.clock.now())),
+        }
+    }
+
+    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand.
+    pub fn fit(&self, even_rate: impl FnOnce(u32) -> f64) {
+        let mut bucket = self.lock();
+        let rate = even_rate(bucket.in_hand);
+        if (rate / bucket.rate - 1.0).abs() > WORTH_FITTING {
+            *bucket = Bucket::new(&self.clock, self.capacity, rate, bucket.in_hand);
+        }
+    }
+
+    /// The time between two permits at the present rate.
+    pub fn period(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.lock().rate)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Bucket> {
+        // Each change of the bucket is one assignment.
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    fn new(clock: &BootTime, capacity: NonZeroU32, rate: f64, in_hand: u32) -> Self {
+        let period = Duration::from_secs_f64(1.0 / rate);
+        let quota = Quota::with_period(period)
+            .expect("an hour over at most 4 billion requests is more than 0 ns")
+            .allow_burst(capacity);
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone()).with_middleware();
+        // governor's buckets start full.
+        if let Some(surplus) = NonZeroU32::new(capacity.get().saturating_sub(in_hand)) {
+            let emptied = limiter.check_n(surplus);
+            debug_assert!(
+                matches!(emptied, Ok(Ok(_))),
+                "a full bucket holds its capacity"
+            );
+        }
+        Self {
+            limiter,
+            rate,
+            in_hand,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::VirtualClock;
+
+    /// Takes every permit that the bucket gives during an hour, looking every 100 ms.
+    async fn greedy_hour(mut take: impl FnMut() -> bool) -> u32 {
+        let mut taken = 0;
+        for _ in 0..36_000 {
+            while take() {
+                taken += 1;
+            }
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_hourly_quota_overspends_and_ours_does_not() {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+        let limit = NonZeroU32::new(1000).unwrap();
+
+        let plain =
+            RateLimiter::direct_with_clock(Quota::per_hour(limit), BootTime(Arc::clone(&clock)));
+        assert_eq!(greedy_hour(|| plain.check().is_ok()).await, 1999);
+
+        let capacity = NonZeroU32::new(40).unwrap();
+        let pace = Pace::new(clock, capacity, 1000.0 / 3600.0);
+        assert_eq!(greedy_hour(|| pace.take().is_ok()).await, 999);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_bucket_saves_up_to_its_capacity() {
+        let pace = Pace::new(
+            Arc::new(VirtualClock::default()),
+            NonZeroU32::new(3).unwrap(),
+            1.0,
+        );
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let taken = std::iter::from_fn(|| pace.take().ok()).take(10).count();
+        assert_eq!(taken, 3);
+        assert_eq!(pace.take(), Err(Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fitting_keeps_what_is_in_hand_and_changes_the_rate() {
+        let pace = Pace::new(
+            Arc::new(VirtualClock::default()),
+            NonZeroU32::new(3).unwrap(),
+            1.0,
+        );
+        tokio::time::advance(Duration::from_secs(60)).await;
+        pace.take().unwrap();
+        pace.fit(|in_hand| {
+            assert_eq!(in_hand, 2);
+            0.1
+        });
+        assert_eq!(pace.period(), Duration::from_secs(10));
+        pace.take().unwrap();
+        pace.take().unwrap();
+        assert_eq!(pace.take(), Err(Duration::from_secs(10)));
+    }
+}
