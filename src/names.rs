@@ -1,6 +1,26 @@
 //! What an account calls its queues and its statuses.
+//!
+//! Operators know queues by name, CallTools by id; rows bear ids of statuses whose names and meanings differ from account to
+//! account. Both lists are read rarely, so they are kept on disk between runs. When to read them again is for the account's
+//! task to decide; here is only what they say.
 
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::calltools::{
+    NoSuchQueue,
+    field::{self, BadRow, Field},
+};
+
+/// As many as a person still reads in one line.
+const MOST_SUGGESTIONS: usize = 3;
+
+/// Jaro-Winkler similarity from which a name is worth suggesting: `sales` and `sales-queue` have 0.88, words that merely share
+/// some letters stay around 0.6.
+const NEAR: f64 = 0.75;
+
+/// Longest part of a name that is compared with another; comparing takes time with the square of it.
+const COMPARED_CHARS: usize = 100;
 
 /// One entry of `queues/`.
 #[derive(Clone, Debug)]
@@ -26,6 +46,66 @@ pub struct Status {
     pub raw: Box<RawValue>,
 }
 
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    id: Field<'a>,
+    #[serde(borrow, default)]
+    name: Field<'a>,
+    #[serde(borrow, default)]
+    queue_action: Field<'a>,
+}
+
+impl Fields<'_> {
+    fn id(&self) -> Result<u64, BadRow> {
+        self.id.number().ok_or(BadRow("an entry has no id"))
+    }
+
+    /// As it stands, blanks and all: names are compared exactly.
+    fn name(&self) -> Result<String, BadRow> {
+        match &self.name {
+            Field::Text(name) => Ok(name.clone().into_owned()),
+            _ => Err(BadRow("an entry has no name")),
+        }
+    }
+}
+
+impl NamedQueue {
+    /// Reads a row of `queues/`.
+    ///
+    /// # Errors
+    /// [`BadRow`], where it has no id or no name.
+    pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
+        let fields: Fields<'_> = field::read(&raw)?;
+        let (id, name) = (fields.id()?, fields.name()?);
+        Ok(Self { id, name, raw })
+    }
+}
+
+impl Status {
+    /// Reads a row of `statuses/`.
+    ///
+    /// # Errors
+    /// [`BadRow`], where it has no id or no name.
+    pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
+        let fields: Fields<'_> = field::read(&raw)?;
+        let (id, name) = (fields.id()?, fields.name()?);
+        let queue_action = fields.queue_action.text().map(str::to_owned);
+        Ok(Self {
+            id,
+            name,
+            queue_action,
+            raw,
+        })
+    }
+
+    /// Whether the status makes an agent ready for calls; `None` where the row does not say what it does.
+    pub fn is_ready(&self) -> Option<bool> {
+        let action = self.queue_action.as_deref()?;
+        Some(action.eq_ignore_ascii_case("Set Ready"))
+    }
+}
+
 /// The names of one account. Immutable: a newer reading replaces it.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -33,4 +113,287 @@ pub struct Names {
     pub queues: Option<Vec<NamedQueue>>,
     /// `None` until `statuses/` was read, or where it cannot be.
     pub statuses: Option<Vec<Status>>,
+}
+
+impl Names {
+    /// The id of the queue with exactly this name. A list that was not read yet has no queues: read it first.
+    ///
+    /// # Errors
+    /// [`NoSuchQueue::Name`] with the nearest spellings, or [`NoSuchQueue::Ambiguous`] with the ids of all queues so named.
+    pub fn resolve(&self, name: &str) -> Result<u64, NoSuchQueue> {
+        let ids: Vec<u64> = self
+            .queues()
+            .iter()
+            .filter(|queue| queue.name == name)
+            .map(|queue| queue.id)
+            .collect();
+        let asked = || name.to_owned();
+        match *ids {
+            [id] => Ok(id),
+            [] => Err(NoSuchQueue::Name {
+                asked: asked(),
+                nearest: self.nearest(name),
+            }),
+            _ => Err(NoSuchQueue::Ambiguous {
+                asked: asked(),
+                ids,
+            }),
+        }
+    }
+
+    /// The name of the queue with this id, where it is known.
+    pub fn queue_name(&self, id: u64) -> Option<&str> {
+        let queue = self.queues().iter().find(|queue| queue.id == id)?;
+        Some(&queue.name)
+    }
+
+    /// The status with this id.
+    pub fn status_by_id(&self, id: u64) -> Option<&Status> {
+        self.statuses().iter().find(|status| status.id == id)
+    }
+
+    /// The status with this name. Where several share it, the one least likely to be ready: better a call sent elsewhere
+    /// than one that meets nobody.
+    pub fn status_named(&self, name: &str) -> Option<&Status> {
+        self.statuses()
+            .iter()
+            .filter(|status| status.name.trim() == name)
+            .min_by_key(|status| status.is_ready())
+    }
+
+    /// The names as JSON, for a file that spares the look-ups after a restart.
+    pub fn to_json(&self) -> String {
+        let stored = Stored {
+            queues: self.queues.as_deref().map(raw_queues),
+            statuses: self.statuses.as_deref().map(raw_statuses),
+        };
+        serde_json::to_string(&stored).expect("texts and rows that were JSON before serialize")
+    }
+
+    /// Names from what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// Anything else; nothing is lost then but the time to ask CallTools again.
+    pub fn from_json(json: &str) -> Result<Self, Unreadable> {
+        let stored: Stored<Box<RawValue>> = serde_json::from_str(json)?;
+        Ok(Self {
+            queues: read_all(stored.queues, NamedQueue::from_row)?,
+            statuses: read_all(stored.statuses, Status::from_row)?,
+        })
+    }
+
+    fn queues(&self) -> &[NamedQueue] {
+        self.queues.as_deref().unwrap_or_default()
+    }
+
+    fn statuses(&self) -> &[Status] {
+        self.statuses.as_deref().unwrap_or_default()
+    }
+
+    /// The names most like `asked`, best first.
+    fn nearest(&self, asked: &str) -> Vec<String> {
+        let mut near: Vec<(f64, &str)> = self
+            .queues()
+            .iter()
+            .map(|queue| (likeness(asked, &queue.name), queue.name.as_str()))
+            .filter(|(likeness, _)| *likeness >= NEAR)
+            .collect();
+        near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
+        near.dedup_by_key(|(_, name)| *name);
+        let best = near.into_iter().take(MOST_SUGGESTIONS);
+        best.map(|(_, name)| name.to_owned()).collect()
+    }
+}
+
+/// From 0 to 1; above 1 for names that differ in nothing but case and blanks around them, the usual mistake.
+fn likeness(asked: &str, name: &str) -> f64 {
+    let plain = |text: &str| -> String {
+        let lower = text.trim().to_lowercase();
+        lower.chars().take(COMPARED_CHARS).collect()
+    };
+    let (asked, name) = (plain(asked), plain(name));
+    if asked == name {
+        return 2.0;
+    }
+    strsim::jaro_winkler(&asked, &name)
+}
+
+/// The file's shape. The rows say everything, so they are all that is stored.
+#[derive(Deserialize, Serialize)]
+struct Stored<R> {
+    queues: Option<Vec<R>>,
+    statuses: Option<Vec<R>>,
+}
+
+/// Stored names that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Not JSON, or not of this shape.
+    #[error("not a file of names: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A row without an id or a name.
+    #[error("not a file of names: {0}")]
+    Row(#[from] BadRow),
+}
+
+fn raw_queues(queues: &[NamedQueue]) -> Vec<&RawValue> {
+    queues.iter().map(|queue| &*queue.raw).collect()
+}
+
+fn raw_statuses(statuses: &[Status]) -> Vec<&RawValue> {
+    statuses.iter().map(|status| &*status.raw).collect()
+}
+
+fn read_all<T>(
+    rows: Option<Vec<Box<RawValue>>>,
+    read: impl Fn(Box<RawValue>) -> Result<T, BadRow>,
+) -> Result<Option<Vec<T>>, BadRow> {
+    rows.map(|rows| rows.into_iter().map(read).collect())
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn raw(row: &Value) -> Box<RawValue> {
+        RawValue::from_string(row.to_string()).unwrap()
+    }
+
+    fn with_queues(names: &[&str]) -> Names {
+        let queue = |(index, name): (usize, &&str)| {
+            NamedQueue::from_row(raw(&json!({"id": 100 + index, "name": name}))).unwrap()
+        };
+        Names {
+            queues: Some(names.iter().enumerate().map(queue).collect()),
+            statuses: None,
+        }
+    }
+
+    fn with_statuses(rows: &[Value]) -> Names {
+        let statuses = rows.iter().map(|row| Status::from_row(raw(row)).unwrap());
+        Names {
+            queues: None,
+            statuses: Some(statuses.collect()),
+        }
+    }
+
+    #[test]
+    fn a_name_resolves_exactly() {
+        let names = with_queues(&["Sales", "sales", "support "]);
+        assert_eq!(names.resolve("sales"), Ok(101));
+        assert_eq!(names.resolve("Sales"), Ok(100));
+        assert_eq!(names.resolve("support "), Ok(102));
+        assert_eq!(names.queue_name(102), Some("support "));
+        assert_eq!(names.queue_name(5), None);
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_gets_the_nearest_spellings() {
+        let names = with_queues(&[
+            "Sales Queue East",
+            "sales-queue",
+            "Billing",
+            "SALES QUEUE",
+            "sales queues",
+            "Sales-Queue",
+            "Sales-Queue",
+        ]);
+        let nearest = |asked: &str| match names.resolve(asked) {
+            Err(NoSuchQueue::Name { nearest, .. }) => nearest,
+            other => panic!("{asked}: {other:?}"),
+        };
+        assert_eq!(nearest("bilLing "), ["Billing"]);
+        assert_eq!(
+            nearest("Sales Queue"),
+            ["SALES QUEUE", "sales queues", "Sales-Queue"]
+        );
+        assert_eq!(nearest("SALES-QUEUE")[..2], ["Sales-Queue", "sales-queue"]);
+        assert_eq!(nearest("zzz"), [""; 0]);
+        assert_eq!(nearest(&"x".repeat(1_000_000)), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_that_exists_twice_must_be_given_as_an_id() {
+        let names = with_queues(&["sales", "support", "sales"]);
+        assert_eq!(
+            names.resolve("sales"),
+            Err(NoSuchQueue::Ambiguous {
+                asked: "sales".to_owned(),
+                ids: vec![100, 102]
+            })
+        );
+    }
+
+    #[test]
+    fn what_a_status_does_is_told_by_its_action() {
+        let names = with_statuses(&[
+            json!({"id": "4", "name": "Open", "queue_action": "set ready"}),
+            json!({"id": 5, "name": "Lunch", "queue_action": "Set Not Ready"}),
+            json!({"id": 6, "name": "Odd"}),
+        ]);
+        let ready = |id| names.status_by_id(id).expect("it is listed").is_ready();
+        assert_eq!(
+            [ready(4), ready(5), ready(6)],
+            [Some(true), Some(false), None]
+        );
+        assert_eq!(names.status_named("Open").expect("it is listed").id, 4);
+        assert!(names.status_named("open").is_none());
+        assert!(names.status_by_id(7).is_none());
+    }
+
+    #[test]
+    fn of_two_statuses_with_one_name_the_one_that_is_not_ready_counts() {
+        let names = with_statuses(&[
+            json!({"id": 1, "name": "Available", "queue_action": "Set Ready"}),
+            json!({"id": 2, "name": "Available", "queue_action": "Logout"}),
+        ]);
+        assert_eq!(names.status_named("Available").map(|it| it.id), Some(2));
+    }
+
+    #[test]
+    fn names_survive_a_file() {
+        let mut names = with_statuses(&[
+            json!({"id": 1, "name": "Open", "queue_action": "Logout", "color": "#fff"}),
+        ]);
+        let back = Names::from_json(&names.to_json()).unwrap();
+        assert!(back.queues.is_none());
+        assert_eq!(
+            back.status_by_id(1).map(Status::is_ready),
+            Some(Some(false))
+        );
+        names.queues = with_queues(&["sales"]).queues;
+        let back = Names::from_json(&names.to_json()).unwrap();
+        assert_eq!(back.resolve("sales"), Ok(100));
+        assert_eq!(back.to_json(), names.to_json());
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for json in [
+            "",
+            "{",
+            "[]",
+            r#"{"queues":[{"name":"x"}]}"#,
+            r#"{"queues":7}"#,
+        ] {
+            assert!(Names::from_json(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn entries_without_id_or_name_are_bad() {
+        for row in [
+            json!({"name": "x"}),
+            json!({"id": -1, "name": "x"}),
+            json!({"id": 1}),
+            json!({"id": 1, "name": null}),
+            json!([1, "x"]),
+        ] {
+            assert!(NamedQueue::from_row(raw(&row)).is_err(), "{row}");
+            assert!(Status::from_row(raw(&row)).is_err(), "{row}");
+        }
+    }
 }

@@ -1,9 +1,19 @@
 //! The CallTools API: one request, one typed answer or one [`Fault`].
 
+mod client;
 mod fault;
+pub(crate) mod field;
+mod json;
+mod list;
+mod page;
+mod response;
 mod row;
 mod transport;
 
+pub use client::{Client, Endpoint, Harvest, Notes, Observer, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
-pub use row::{Agent, AgentId};
+pub use field::BadRow;
+pub use page::{Ask, Page};
+pub use response::joined_response;
+pub use row::{Agent, AgentId, Row};
 pub use transport::{Reply, Transport};

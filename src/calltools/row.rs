@@ -1,9 +1,17 @@
 //! One row of `agentstatuses/`, normalized.
+//!
+//! CallTools writes the same facts in several forms: a status as an id or as a name, an agent as a number, a UUID, a URL or
+//! an object, dates with an offset or without. All of them meet here, once, and what cannot be told stays `None`: an unknown
+//! is never read as a no.
 
 use std::fmt;
 
-use serde::Serialize;
+use jiff::{Timestamp, civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use super::field::{self, BadRow, Field};
+use crate::names::{Names, Status};
 
 /// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
 /// either, or an object; all of them come down to this text.
@@ -31,7 +39,487 @@ pub struct Agent {
     /// Logged in to the queue that was asked for; where the row does not say, whether logged in to the dialer.
     pub queue_logged_in: bool,
     /// Since when the status holds (`agent_status_modified_on`).
-    pub status_since: Option<jiff::Timestamp>,
+    pub status_since: Option<Timestamp>,
     /// The row as CallTools sent it: for custom criteria and the drop-in API.
     pub raw: Box<RawValue>,
+}
+
+/// An agent, and what reading the row brought to light about the account.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The agent.
+    pub agent: Agent,
+    /// The row has no `queue_logged_in`, so `logged_in` stands for it.
+    pub queue_login_assumed: bool,
+    /// A status, by id or by name, that `statuses/` did not list when it was read: time to read it again.
+    pub unknown_status: Option<Box<str>>,
+}
+
+/// The fields that openseat itself understands; the criteria see all of them.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    app_user: Field<'a>,
+    #[serde(borrow, default)]
+    full_name: Field<'a>,
+    #[serde(borrow, default)]
+    agent_status: Field<'a>,
+    #[serde(borrow, default)]
+    status: Field<'a>,
+    #[serde(borrow, default)]
+    logged_in: Field<'a>,
+    #[serde(borrow, default)]
+    queue_logged_in: Field<'a>,
+    #[serde(borrow, default)]
+    agent_status_modified_on: Field<'a>,
+}
+
+impl Row {
+    /// Normalizes a row. `names` tells what the account's statuses do, as far as that is known.
+    ///
+    /// # Errors
+    /// [`BadRow`], where the row does not say who it is about, whether they are logged in, or has nothing about their status.
+    pub fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
+        let fields: Fields<'_> = field::read(&raw)?;
+        let id = agent_id(&fields.app_user)?;
+        let login = queue_login(&fields)?;
+        let standing = standing(&fields, names)?;
+        let name = fields.full_name.text().unwrap_or_default().into();
+        let status_since = fields.agent_status_modified_on.text().and_then(timestamp);
+        let agent = Agent {
+            id,
+            name,
+            status: standing.name,
+            available: standing.available,
+            queue_logged_in: login.there,
+            status_since,
+            raw,
+        };
+        Ok(Self {
+            agent,
+            queue_login_assumed: login.assumed,
+            unknown_status: standing.unknown,
+        })
+    }
+}
+
+/// The text that all forms of an id come down to.
+fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
+    let id: Box<str> = match app_user {
+        Field::Absent | Field::Null => return Err(BadRow("a row has no app_user")),
+        Field::Number(number) => number.to_string().into(),
+        Field::Text(text) => last_segment(text).into(),
+        Field::Object(id) => match &**id {
+            Field::Number(number) => number.to_string().into(),
+            id => last_segment(id.text().unwrap_or_default()).into(),
+        },
+        Field::Bool(_) | Field::Other => Box::default(),
+    };
+    if id.is_empty() {
+        return Err(BadRow("app_user is not an id"));
+    }
+    Ok(AgentId(id))
+}
+
+/// `…/api/users/1234/` names the agent 1234; an id without slashes is its own last segment.
+fn last_segment(text: &str) -> &str {
+    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let path = path.trim().trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+struct QueueLogin {
+    there: bool,
+    assumed: bool,
+}
+
+fn queue_login(fields: &Fields<'_>) -> Result<QueueLogin, BadRow> {
+    let dialer = fields.logged_in.truth("logged_in is not a truth value")?;
+    let queue = fields
+        .queue_logged_in
+        .truth("queue_logged_in is not a truth value")?;
+    let there = queue
+        .or(dialer)
+        .ok_or(BadRow("a row has neither queue_logged_in nor logged_in"))?;
+    let assumed = queue.is_none();
+    Ok(QueueLogin { there, assumed })
+}
+
+/// What a row and `statuses/` together say of an agent's status.
+#[derive(Debug, Default)]
+struct Standing {
+    name: Option<Box<str>>,
+    available: Option<bool>,
+    unknown: Option<Box<str>>,
+}
+
+impl Standing {
+    fn listed(status: &Status) -> Self {
+        Self {
+            name: Some(status.name.as_str().into()),
+            available: Some(status.is_ready().unwrap_or(means_ready(&status.name))),
+            unknown: None,
+        }
+    }
+
+    fn named(name: &str, names: &Names) -> Self {
+        names.status_named(name).map_or_else(
+            || Self {
+                name: Some(name.into()),
+                available: Some(means_ready(name)),
+                unknown: None,
+            },
+            Self::listed,
+        )
+    }
+}
+
+/// The status that every account begins with and most keep: all there is to go by where `statuses/` does not help.
+fn means_ready(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Available")
+}
+
+fn standing(fields: &Fields<'_>, names: &Names) -> Result<Standing, BadRow> {
+    let field = &fields.agent_status;
+    let id = field.number();
+    let name = field.text().filter(|_| id.is_none());
+    if id.is_none() && name.is_none() && !field.is_blank() {
+        return Err(BadRow("agent_status is neither an id nor a name"));
+    }
+    let by_id = id.and_then(|id| names.status_by_id(id));
+    let mut standing = match (by_id, name.or(fields.status.text())) {
+        (Some(status), _) => Standing::listed(status),
+        (None, Some(name)) => Standing::named(name, names),
+        (None, None) if id.is_some() => Standing::default(),
+        (None, None) => no_status(fields)?,
+    };
+    standing.unknown = unlisted(id, name, names);
+    Ok(standing)
+}
+
+/// An agent without a status takes no calls. A row without the fields is another matter: the API has changed, and nobody
+/// may read that as "no agents".
+fn no_status(fields: &Fields<'_>) -> Result<Standing, BadRow> {
+    if matches!(
+        (&fields.agent_status, &fields.status),
+        (Field::Absent, Field::Absent)
+    ) {
+        return Err(BadRow("a row has neither agent_status nor status"));
+    }
+    Ok(Standing {
+        available: Some(false),
+        ..Standing::default()
+    })
+}
+
+/// The status that the row bears and the account's list, though known, does not.
+fn unlisted(id: Option<u64>, name: Option<&str>, names: &Names) -> Option<Box<str>> {
+    names.statuses.as_ref()?;
+    match (id, name) {
+        (Some(id), _) if names.status_by_id(id).is_none() => Some(id.to_string().into()),
+        (None, Some(name)) if names.status_named(name).is_none() => Some(name.into()),
+        _ => None,
+    }
+}
+
+/// RFC 3339, or a date and time without an offset, which CallTools means as UTC.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let utc = |time: civil::DateTime| time.to_zoned(TimeZone::UTC).ok();
+    text.parse()
+        .ok()
+        .or_else(|| Some(utc(text.parse().ok()?)?.timestamp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn raw(row: &Value) -> Box<RawValue> {
+        RawValue::from_string(row.to_string()).unwrap()
+    }
+
+    fn unread() -> Names {
+        Names::default()
+    }
+
+    /// An account that renamed Available to "Open", and whose "Available" is a trap.
+    fn renamed() -> Names {
+        let status =
+            |row: &Value| Status::from_row(raw(row)).expect("the test's statuses are sound");
+        Names {
+            queues: None,
+            statuses: Some(vec![
+                status(&json!({"id": 7, "name": "Open", "queue_action": "Set Ready"})),
+                status(&json!({"id": 8, "name": "Available", "queue_action": "Set Not Ready"})),
+                status(&json!({"id": 9, "name": "Lunch", "queue_action": "No Action"})),
+                status(&json!({"id": 10, "name": "available"})),
+            ]),
+        }
+    }
+
+    fn read(fields: Value, names: &Names) -> Result<Row, BadRow> {
+        let mut row = json!({"app_user": 1, "queue_logged_in": true, "status": null});
+        let Value::Object(fields) = fields else {
+            panic!("a row of fields")
+        };
+        row.as_object_mut().unwrap().extend(fields);
+        Row::read(raw(&row), names)
+    }
+
+    #[test]
+    fn an_agent_is_the_same_in_every_form() {
+        let uuid = "0193-a";
+        let forms = [
+            (json!(uuid), uuid),
+            (json!(" 0193-a "), uuid),
+            (json!("https://east-1.calltools.io/api/users/0193-a/"), uuid),
+            (json!("/api/users/0193-a"), uuid),
+            (json!("/api/users/0193-a/?format=json"), uuid),
+            (json!({"id": uuid, "name": "Ann"}), uuid),
+            (json!({"id": "/api/users/0193-a/"}), uuid),
+            (json!(1234), "1234"),
+            (json!("1234"), "1234"),
+            (json!({"id": 1234}), "1234"),
+            (json!("/api/users/1234/"), "1234"),
+        ];
+        for (form, id) in forms {
+            let row = read(json!({"app_user": form}), &unread()).unwrap();
+            assert_eq!(&*row.agent.id.0, id, "{form}");
+        }
+    }
+
+    #[test]
+    fn an_agent_without_identity_is_a_bad_row() {
+        let forms = [
+            json!(null),
+            json!(""),
+            json!(" "),
+            json!("/"),
+            json!(true),
+            json!(-1),
+            json!(1.5),
+            json!([1]),
+            json!({}),
+            json!({"id": null}),
+            json!({"id": {"id": 1}}),
+        ];
+        for form in forms {
+            let row = read(json!({"app_user": form}), &unread());
+            assert!(row.is_err(), "{form}");
+        }
+    }
+
+    /// `agent_status`, `status`, then what they come to: name and availability.
+    type StatusCase = (Value, Value, Option<&'static str>, Option<bool>);
+
+    fn assert_statuses(names: &Names, cases: &[StatusCase]) {
+        for (agent_status, status, name, available) in cases {
+            let fields = json!({"agent_status": agent_status, "status": status});
+            let agent = read(fields.clone(), names).unwrap().agent;
+            assert_eq!(agent.status.as_deref(), *name, "{fields}");
+            assert_eq!(agent.available, *available, "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_a_status_does_decides_when_the_statuses_are_known() {
+        let null = Value::Null;
+        assert_statuses(
+            &renamed(),
+            &[
+                (json!(7), null.clone(), Some("Open"), Some(true)),
+                (json!("7"), null.clone(), Some("Open"), Some(true)),
+                (json!({"id": 7}), null.clone(), Some("Open"), Some(true)),
+                (json!("Open"), null.clone(), Some("Open"), Some(true)),
+                (json!(8), json!("Open"), Some("Available"), Some(false)),
+                (
+                    json!("Available"),
+                    null.clone(),
+                    Some("Available"),
+                    Some(false),
+                ),
+                (
+                    null.clone(),
+                    json!("Available"),
+                    Some("Available"),
+                    Some(false),
+                ),
+                (null.clone(), json!("Open"), Some("Open"), Some(true)),
+                (json!(9), null.clone(), Some("Lunch"), Some(false)),
+                // Listed, but without saying what it does: the name is all there is.
+                (json!(10), null.clone(), Some("available"), Some(true)),
+                // Not listed: the text helps, or nothing does.
+                (json!(99), json!("Open"), Some("Open"), Some(true)),
+                (json!(99), json!("New"), Some("New"), Some(false)),
+                (json!(99), null.clone(), None, None),
+                (null.clone(), null, None, Some(false)),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_name_decides_when_they_are_not() {
+        let null = Value::Null;
+        assert_statuses(
+            &unread(),
+            &[
+                (
+                    json!("Available"),
+                    null.clone(),
+                    Some("Available"),
+                    Some(true),
+                ),
+                (
+                    json!("Not Available"),
+                    null.clone(),
+                    Some("Not Available"),
+                    Some(false),
+                ),
+                (
+                    null.clone(),
+                    json!("Available"),
+                    Some("Available"),
+                    Some(true),
+                ),
+                (
+                    json!(7),
+                    json!(" Available "),
+                    Some("Available"),
+                    Some(true),
+                ),
+                (json!(7), json!("Post Call"), Some("Post Call"), Some(false)),
+                (json!(7), null.clone(), None, None),
+                (json!("7"), json!(""), None, None),
+                (json!(""), null.clone(), None, Some(false)),
+                (null.clone(), null, None, Some(false)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_status_that_is_not_listed_is_reported() {
+        let unknown = |agent_status: Value, names: &Names| {
+            let fields = json!({"agent_status": agent_status, "status": "Whatever"});
+            read(fields, names).unwrap().unknown_status
+        };
+        assert_eq!(unknown(json!(99), &renamed()).as_deref(), Some("99"));
+        assert_eq!(unknown(json!("New"), &renamed()).as_deref(), Some("New"));
+        for listed in [json!(7), json!("Open"), json!(null)] {
+            assert_eq!(unknown(listed, &renamed()), None);
+        }
+        // Nothing was read yet, so nothing can be missing from it.
+        assert_eq!(unknown(json!(99), &unread()), None);
+    }
+
+    #[test]
+    fn a_row_without_any_status_field_is_bad_rather_than_not_available() {
+        let row = json!({"app_user": 1, "queue_logged_in": true});
+        assert!(Row::read(raw(&row), &unread()).is_err());
+        for odd in [json!(true), json!([7]), json!({}), json!(-7)] {
+            let row = read(json!({"agent_status": odd}), &unread());
+            assert!(row.is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn being_logged_in_to_the_dialer_stands_in_for_a_queue_that_is_not_told() {
+        let login = |fields: Value| {
+            let row = Row::read(raw(&fields), &unread()).ok()?;
+            Some((row.agent.queue_logged_in, row.queue_login_assumed))
+        };
+        let cases = [
+            (
+                json!({"queue_logged_in": true, "logged_in": false}),
+                Some((true, false)),
+            ),
+            (
+                json!({"queue_logged_in": false, "logged_in": true}),
+                Some((false, false)),
+            ),
+            (json!({"logged_in": true}), Some((true, true))),
+            (
+                json!({"logged_in": false, "queue_logged_in": null}),
+                Some((false, true)),
+            ),
+            (json!({}), None),
+            (json!({"logged_in": null}), None),
+            (json!({"queue_logged_in": "true"}), None),
+            (json!({"queue_logged_in": 1}), None),
+            (json!({"queue_logged_in": true, "logged_in": "yes"}), None),
+        ];
+        for (mut fields, expected) in cases {
+            fields["app_user"] = json!(1);
+            fields["status"] = json!("Available");
+            assert_eq!(login(fields.clone()), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_a_date_are_read() {
+        let since = |text: Value| {
+            let fields = json!({"agent_status_modified_on": text});
+            let since = read(fields, &unread()).unwrap().agent.status_since?;
+            Some(since.to_string())
+        };
+        let cases = [
+            (json!("2026-11-22T10:00:00Z"), Some("2026-11-22T10:00:00Z")),
+            (
+                json!("2026-11-22T10:00:00.25+02:00"),
+                Some("2026-11-22T08:00:00.25Z"),
+            ),
+            (json!("2026-11-22 10:00:00"), Some("2026-11-22T10:00:00Z")),
+            (json!("2026-11-22T10:00:00"), Some("2026-11-22T10:00:00Z")),
+            (json!("yesterday"), None),
+            (json!("2026-13-40 10:00:00"), None),
+            (json!(null), None),
+            (json!(1_795_341_600), None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(since(text.clone()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_row_is_kept_as_it_came() {
+        let text = r#"{"app_user":1, "queue_logged_in":true,"status":"Available","calls":  3.10}"#;
+        let row = Row::read(RawValue::from_string(text.to_owned()).unwrap(), &unread()).unwrap();
+        assert_eq!(row.agent.raw.get(), text);
+        assert_eq!(&*row.agent.name, "");
+    }
+
+    #[test]
+    fn an_array_is_no_row_though_it_has_as_many_values() {
+        let row = json!([1, "Ann", 7, "Available", true, true, null]);
+        assert!(Row::read(raw(&row), &unread()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_too_odd_to_survive(text in any_json(), key in 0..7_usize) {
+            let keys = ["app_user", "full_name", "agent_status", "status", "logged_in", "queue_logged_in", "agent_status_modified_on"];
+            let mut row = json!({"app_user": 1, "queue_logged_in": true, "status": "Available"});
+            row[keys[key]] = text;
+            let _ = Row::read(raw(&row), &renamed());
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            "[0-9:TZ+ -]{0,25}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 8, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                inner.prop_map(|id| json!({ "id": id })),
+            ]
+        })
+    }
 }

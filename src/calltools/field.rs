@@ -1,0 +1,142 @@
+//! One field of a row, in whichever of its forms CallTools wrote it.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A row that cannot be read: which field is at fault, never its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadRow(pub(crate) &'static str);
+
+/// What a field held. CallTools writes the same thing in several forms; the forms meet here, and what they mean is for the
+/// row to say.
+#[derive(Debug, Default)]
+pub(crate) enum Field<'a> {
+    /// The row has no such key.
+    #[default]
+    Absent,
+    Null,
+    Bool(bool),
+    Number(u64),
+    Text(Cow<'a, str>),
+    /// An object, of which only the `id` matters.
+    Object(Box<Field<'a>>),
+    /// An array, a negative number or a fraction: nothing that any known field is.
+    Other,
+}
+
+impl<'a> Field<'a> {
+    /// Trimmed text; `None` where there is none or it is blank.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Field::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// A number, in figures or in a text of digits, bare or as the `id` of an object.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self {
+            Field::Number(number) => Some(*number),
+            Field::Text(_) => self.text().and_then(digits),
+            Field::Object(id) => id.number(),
+            _ => None,
+        }
+    }
+
+    /// Nothing, in any of the ways to write it.
+    pub(crate) fn is_blank(&self) -> bool {
+        match self {
+            Field::Absent | Field::Null => true,
+            Field::Text(_) => self.text().is_none(),
+            _ => false,
+        }
+    }
+
+    /// A truth value or nothing; `Err` with `problem` for anything else.
+    pub(crate) fn truth(&self, problem: &'static str) -> Result<Option<bool>, BadRow> {
+        match self {
+            Field::Absent | Field::Null => Ok(None),
+            Field::Bool(truth) => Ok(Some(*truth)),
+            _ => Err(BadRow(problem)),
+        }
+    }
+}
+
+/// Digits only: `parse` alone would take a sign too.
+fn digits(text: &str) -> Option<u64> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| text.parse().ok()).flatten()
+}
+
+/// Reads a row's fields into a struct of [`Field`]s.
+pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, BadRow> {
+    // A derived struct would read an array too, by position.
+    if !raw.get().starts_with('{') {
+        return Err(BadRow("a row is not an object"));
+    }
+    serde_json::from_str(raw.get()).map_err(|_| BadRow("a row cannot be read"))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field<'de>, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Field<'de>, E> {
+        Ok(Field::Bool(truth))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Field<'de>, E> {
+        Ok(Field::Number(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Field<'de>, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Field<'de>, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Field<'de>, E> {
+        Ok(Field::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Field<'de>, E> {
+        Ok(Field::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Field<'de>, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Field<'de>, A::Error> {
+        let mut id = Field::Absent;
+        while let Some(key) = entries.next_key::<String>()? {
+            if key == "id" {
+                id = entries.next_value()?;
+            } else {
+                entries.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Field::Object(Box::new(id)))
+    }
+}

@@ -1,0 +1,50 @@
+//! CallTools' own shape, put together again from the rows of all pages.
+
+use serde_json::{Value, json};
+
+use super::Agent;
+
+/// The whole response that an operator's criteria look at: `results` is every row with all that CallTools sent, `count`
+/// their number, and there are no pages.
+///
+/// # Errors
+/// A row that is JSON but cannot be read as a value. None that came through [`Page`](super::Page) is, save for one that
+/// imitates the reader's own markers; to leave it out would be to count wrongly.
+pub fn joined_response(agents: &[Agent]) -> Result<Value, serde_json::Error> {
+    let rows = agents
+        .iter()
+        .map(|agent| serde_json::from_str(agent.raw.get()))
+        .collect::<Result<Vec<Value>, _>>()?;
+    Ok(json!({"count": rows.len(), "next": null, "previous": null, "results": rows}))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::{calltools::Row, names::Names};
+
+    fn agent(text: &str) -> Agent {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        Row::read(raw, &Names::default()).unwrap().agent
+    }
+
+    #[test]
+    fn has_all_rows_with_all_their_fields() {
+        let row =
+            r#"{"app_user":1,"logged_in":true,"status":"Available","extra":{"deep":[1,2.50]}}"#;
+        let response = joined_response(&[agent(row), agent(&row.replace('1', "3"))]).unwrap();
+        assert_eq!(response["count"], 2);
+        assert_eq!(response["next"], Value::Null);
+        assert_eq!(response["previous"], Value::Null);
+        assert_eq!(response["results"][0]["extra"]["deep"][1], 2.5);
+        assert_eq!(response["results"][1]["app_user"], 3);
+    }
+
+    #[test]
+    fn of_nobody_is_an_empty_list_that_was_counted() {
+        let empty = json!({"count": 0, "next": null, "previous": null, "results": []});
+        assert_eq!(joined_response(&[]).unwrap(), empty);
+    }
+}
