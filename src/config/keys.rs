@@ -1,0 +1,241 @@
+//! Every key that the file may have, and what to say about one that it may not have.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// As the file writes it: `[[account]]`; empty for the file itself.
+    pub header: &'static str,
+    pub keys: &'static [Key],
+}
+
+/// A key, and a value to show as an example.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub example: &'static str,
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key { name, example }
+}
+
+pub(super) const ROOT: Kind = Kind {
+    header: "",
+    keys: &[
+        key("server", "{}"),
+        key("state", "{}"),
+        key("account", "[]"),
+    ],
+};
+
+pub(super) const SERVER: Kind = Kind {
+    header: "[server]",
+    keys: &[
+        key("listen", r#""127.0.0.1:7717""#),
+        key("bearer_token_file", r#""/etc/openseat/bearer.token""#),
+        key("insecure_no_auth", "true"),
+        key("max_connections", "1024"),
+    ],
+};
+
+pub(super) const STATE: Kind = Kind {
+    header: "[state]",
+    keys: &[key("dir", r#""/var/lib/openseat""#)],
+};
+
+pub(super) const ACCOUNT: Kind = Kind {
+    header: "[[account]]",
+    keys: &[
+        key("name", r#""main""#),
+        key("silo", r#""east-1""#),
+        key("base_url", r#""https://east-1.calltools.io/api/""#),
+        key("insecure_plain_http", "true"),
+        key("token_file", r#""/etc/openseat/main.token""#),
+        key("token_env", r#""CALLTOOLS_API_TOKEN""#),
+        key("requests_per_hour", "1000"),
+        key("reserve", "50"),
+        key("timeout", r#""10s""#),
+        key("connect_timeout", r#""3s""#),
+        key("proxy", r#""http://proxy.example:3128""#),
+        key("ca_file", r#""/etc/ssl/certs/company.pem""#),
+        key("queue", "[]"),
+    ],
+};
+
+pub(super) const QUEUE: Kind = Kind {
+    header: "[[account.queue]]",
+    keys: &[
+        key("queue", r#""sales-queue""#),
+        key("threshold", "0"),
+        key("max_age", r#""90s""#),
+        key("on_unknown", r#""reject""#),
+        key("forgotten_after", r#""8h""#),
+        key("accept", "{}"),
+    ],
+};
+
+pub(super) const ACCEPT: Kind = Kind {
+    header: "[account.queue.accept]",
+    keys: &[
+        key("field", r#""results[*].queue_logged_in""#),
+        key("measure", r#""count""#),
+        key("condition", r#""greater_than""#),
+        key("value", "0"),
+    ],
+};
+
+/// Every table of the file.
+pub(super) const ALL: [&Kind; 6] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT];
+
+impl Kind {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
+    /// A value to show for this key.
+    pub(super) fn example(&self, name: &str) -> &'static str {
+        let key = self.keys.iter().find(|key| key.name == name);
+        key.expect("only keys of this table are asked for").example
+    }
+
+    /// What to do instead of writing this key here.
+    pub(super) fn advice(&self, unknown: &str) -> String {
+        let unknown = &normal(unknown);
+        if is_secret(unknown) {
+            self.secret_advice()
+        } else if self.has(unknown) {
+            format!("write `{unknown}`")
+        } else if let Some(home) = ALL.iter().find(|kind| kind.has(unknown)) {
+            home.welcome(unknown)
+        } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
+            format!("did you mean `{nearest}`?")
+        } else {
+            format!("{} may have {}", self.title(), self.list())
+        }
+    }
+
+    /// Where a token belongs: not into this file.
+    fn secret_advice(&self) -> String {
+        let instead = match self.header {
+            "[server]" => "name a file that holds it with bearer_token_file",
+            _ => {
+                "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
+            }
+        };
+        format!(
+            "secrets do not belong in this file, which is read by many and copied to backups; {instead}"
+        )
+    }
+
+    fn welcome(&self, key: &str) -> String {
+        match self.header {
+            "" => format!("write it as {}", self.header_of(key)),
+            header => format!("it belongs under {header}"),
+        }
+    }
+
+    fn header_of(&self, key: &str) -> String {
+        match key {
+            "account" => "[[account]]".to_owned(),
+            _ => format!("[{key}], at the left of everything else"),
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.header {
+            "" => "the file",
+            header => header,
+        }
+    }
+
+    fn list(&self) -> String {
+        let names: Vec<_> = self.keys.iter().map(|key| key.name).collect();
+        names.join(", ")
+    }
+}
+
+/// Lower case and underscores, as all keys and words of the file are.
+fn normal(word: &str) -> String {
+    // No key is longer: what comes after that cannot make a word any nearer.
+    let start = word.trim().chars().take(40);
+    start
+        .map(|letter| match letter {
+            '-' | ' ' => '_',
+            _ => letter.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
+/// Whether a key seems to hold a secret itself, rather than to say where one is.
+fn is_secret(key: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "token",
+        "api_token",
+        "apitoken",
+        "auth_token",
+        "access_token",
+        "bearer",
+        "bearer_token",
+        "api_key",
+        "apikey",
+        "key",
+        "secret",
+        "password",
+        "passwd",
+        "authorization",
+    ];
+    NAMES.contains(&key)
+}
+
+/// The word that `wrong` most likely stands for.
+pub(super) fn nearest<'a>(
+    wrong: &str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let wrong = &normal(wrong);
+    // A third of the letters: further away, a suggestion would be a guess.
+    let far = wrong.chars().count() / 3 + 1;
+    words
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
+        .filter(|(distance, _)| *distance <= far)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_whatever_its_case_and_hyphens() {
+        let words = || QUEUE.keys.iter().map(|key| key.name);
+        for (wrong, right) in [
+            ("treshold", Some("threshold")),
+            ("max-age", Some("max_age")),
+            ("Max Age", Some("max_age")),
+            ("on_unkown", Some("on_unknown")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, words()), right, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_toml() {
+        for key in ALL.iter().flat_map(|kind| kind.keys) {
+            let line = format!("{} = {}", key.name, key.example);
+            assert!(toml::de::DeTable::parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_known_key_is_never_taken_for_a_secret() {
+        assert!(
+            ALL.iter()
+                .flat_map(|kind| kind.keys)
+                .all(|key| !is_secret(key.name))
+        );
+    }
+}
