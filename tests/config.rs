@@ -9,6 +9,7 @@ use std::{
 };
 
 use openseat::config::{Config, ConfigError};
+use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../config.example.toml");
 
@@ -120,4 +121,168 @@ fn the_example_is_taken_with_all_its_keys_uncommented() {
     let lines: Vec<_> = EXAMPLE.lines().map(uncommented).collect();
     let config = parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.accounts.len(), 2);
+}
+
+/// All the files there are, the example too: material to make worse ones from.
+fn corpus() -> Vec<String> {
+    let files = files("bad").into_iter().chain(files("good"));
+    let texts = files.map(|path| fs::read_to_string(path).expect("it can be read"));
+    texts.chain([EXAMPLE.to_owned()]).collect()
+}
+
+/// A file of the corpus with one line put in somewhere.
+fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let file = prop::sample::select(corpus());
+    (file, any::<prop::sample::Index>(), line).prop_map(|(file, place, line)| {
+        let mut lines: Vec<_> = file.lines().collect();
+        lines.insert(place.index(lines.len() + 1), &line);
+        lines.join("\n")
+    })
+}
+
+/// A file of the corpus that ends too early and goes on as another one from somewhere in the middle.
+fn spliced() -> impl Strategy<Value = String> {
+    let half = || (prop::sample::select(corpus()), any::<prop::sample::Index>());
+    (half(), half()).prop_map(|((head, end), (tail, start))| {
+        let end = head.floor_char_boundary(end.index(head.len() + 1));
+        let start = tail.floor_char_boundary(start.index(tail.len() + 1));
+        format!("{}{}", &head[..end], &tail[start..])
+    })
+}
+
+/// What every answer of the loader keeps to, whatever the text.
+fn said_about(text: &str) -> String {
+    match parse(text) {
+        Ok(config) => config.warnings.join("\n"),
+        Err(ConfigError::Mistakes { problems, more }) => {
+            assert!(!problems.is_empty());
+            assert!(more == 0 || problems.len() == 100);
+            let lines = text.lines().count().max(1) + 1;
+            for problem in &problems {
+                assert!((1..=lines).contains(&problem.line), "{problem}");
+                assert!(
+                    !problem.to_string().contains(char::is_control),
+                    "{problem:?}"
+                );
+            }
+            ConfigError::Mistakes { problems, more }.to_string()
+        }
+        Err(other) => panic!("not about a text: {other}"),
+    }
+}
+
+const CANARY: &str = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4";
+
+/// A key that seems to hold a secret, or to say where one is, with the secret as its value in one form or another.
+fn secret_line() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "token",
+        "Token",
+        "token_file",
+        "token_env",
+        "bearer_token_file",
+        "bearer_token",
+        "api_token",
+        "api_key",
+        "password",
+        "secret",
+        "tokn",
+        "\"token\"",
+        "account.token",
+        "account.queue.token",
+        "server.token",
+        "silo.token",
+    ]);
+    let form = prop::sample::select(vec![
+        "\"@\"",
+        "'@'",
+        "\"\"\"\n@\"\"\"",
+        "@",
+        "\"@",
+        "@\"",
+        "[\"@\"]",
+        "{ token = \"@\" }",
+        "\"Token @\"",
+        "\"./@\"",
+        "\"\\q@\"",
+        "0x@",
+        "2026-11-22@",
+        "\"@\" \"@\"",
+        "= \"@\"",
+        "\"ü@\u{7f}\"",
+    ]);
+    (key, form).prop_map(|(key, form)| format!("{key} = {}", form.replace('@', CANARY)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "(?s).{0,200}|[\\[\\]{}='\"a-z0-9.,#\n -]{0,200}") {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_mixture_of_files_makes_the_loader_panic(text in spliced()) {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_stray_line_makes_the_loader_panic(text in with_line("[a-z_]{0,12} = (\"[^\"\n]{0,20}\"|-?[0-9]{1,25}|[0-9.e+-]{1,9}|\\[\\]|\\{\\}|true|nan|[0-9]{4}-11-22)")) {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_message_shows_a_secret(text in with_line(secret_line())) {
+        let said = said_about(&text);
+        prop_assert!(!said.contains("c4n4ry"), "{}", said);
+    }
+}
+
+#[test]
+fn a_file_full_of_mistakes_is_answered_briefly() {
+    let text: String = (0..50_000)
+        .map(|number| format!("key_{number} = 1\n"))
+        .collect();
+    let error = parse(&text).expect_err("no such keys").to_string();
+    assert_eq!(error.lines().count(), 101);
+    // The missing [[account]] is one more.
+    assert!(error.ends_with("\nand 49901 more"), "{error}");
+}
+
+#[test]
+fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = |name: &str, content: Option<&[u8]>| {
+        let path = folder.path().join(name);
+        if let Some(content) = content {
+            fs::write(&path, content).expect("it can be written");
+        }
+        Config::load(&path).expect_err(name).to_string()
+    };
+    assert!(said("missing", None).contains("No such file"));
+    assert!(said("binary", Some(b"[server]\n\xff")).ends_with("the first wrong byte is number 10"));
+    let huge = vec![b'#'; 1024 * 1024 + 1];
+    assert!(said("huge", Some(&huge)).contains("larger than 1048576 bytes"));
+}
+
+#[test]
+fn the_loader_warns_of_a_token_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, token) = (
+        folder.path().join("openseat.toml"),
+        folder.path().join("main.token"),
+    );
+    let text = "[state]\ndir = \"state\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_file = \"./main.token\"\n[[account.queue]]\nqueue = 1\n";
+    fs::write(&file, text).expect("it can be written");
+    fs::write(&token, CANARY).expect("it can be written");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).expect("chmod");
+        let config = Config::load(&file).expect("a good file");
+        assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
+        assert_eq!(config.state_dir, Some(folder.path().join("state")));
+        assert!(config.accounts[0].upstream.token.read().is_ok());
+    }
 }

@@ -36,7 +36,7 @@ pub struct Silo(String);
 pub enum NotASilo {
     /// Not `^[a-z0-9-]+$`, or longer than any silo.
     #[error(
-        "must be the first part of the address you log in at, such as \"east-1\": lower-case letters, digits and hyphens, at most {LONGEST_LABEL}"
+        "must be the first part of the address you log in at, such as \"east-1\": at most {LONGEST_LABEL} lower-case letters, digits and hyphens"
     )]
     Label,
     /// A URL that does not parse.
@@ -113,7 +113,7 @@ pub enum NotABaseUrl {
     Scheme,
     /// `https://user:password@…`
     #[error(
-        "has a user name or password in it; requests are signed with the account's token alone"
+        "has a user name or password in it; requests bear the account's token and nothing else"
     )]
     UserInfo,
     /// `…?a=b` or `…#c`

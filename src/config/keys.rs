@@ -84,6 +84,9 @@ pub(super) const ACCEPT: Kind = Kind {
     ],
 };
 
+/// What people write for `queue`, some of which other tables have as keys of their own.
+const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
+
 /// Every table of the file.
 pub(super) const ALL: [&Kind; 6] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT];
 
@@ -105,6 +108,8 @@ impl Kind {
             self.secret_advice()
         } else if self.has(unknown) {
             format!("write `{unknown}`")
+        } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
+            "write `queue`, for the name as for the id".to_owned()
         } else if let Some(home) = ALL.iter().find(|kind| kind.has(unknown)) {
             home.welcome(unknown)
         } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
@@ -166,25 +171,11 @@ fn normal(word: &str) -> String {
         .collect()
 }
 
-/// Whether a key seems to hold a secret itself, rather than to say where one is.
+/// Whether a key that no table has seems to hold a secret itself.
 fn is_secret(key: &str) -> bool {
-    const NAMES: [&str; 14] = [
-        "token",
-        "api_token",
-        "apitoken",
-        "auth_token",
-        "access_token",
-        "bearer",
-        "bearer_token",
-        "api_key",
-        "apikey",
-        "key",
-        "secret",
-        "password",
-        "passwd",
-        "authorization",
-    ];
-    NAMES.contains(&key)
+    const WHOLE: [&str; 5] = ["key", "auth", "authorization", "bearer", "credential"];
+    const PARTS: [&str; 5] = ["secret", "password", "passwd", "api_key", "apikey"];
+    key.ends_with("token") || WHOLE.contains(&key) || PARTS.iter().any(|part| key.contains(part))
 }
 
 /// The word that `wrong` most likely stands for.
@@ -193,12 +184,15 @@ pub(super) fn nearest<'a>(
     words: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let wrong = &normal(wrong);
-    // A third of the letters: further away, a suggestion would be a guess.
+    // A third of the letters: further away, a suggestion would be a guess, unless one word begins with the other.
     let far = wrong.chars().count() / 3 + 1;
+    let continues = |word: &str| {
+        wrong.len().min(word.len()) >= 3 && (wrong.starts_with(word) || word.starts_with(wrong))
+    };
     words
         .into_iter()
         .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
-        .filter(|(distance, _)| *distance <= far)
+        .filter(|(distance, word)| *distance <= far || continues(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
@@ -215,6 +209,8 @@ mod tests {
             ("max-age", Some("max_age")),
             ("Max Age", Some("max_age")),
             ("on_unkown", Some("on_unknown")),
+            ("forgotten", Some("forgotten_after")),
+            ("threshold_of_seats", Some("threshold")),
             ("colour", None),
             ("", None),
         ] {
@@ -227,6 +223,25 @@ mod tests {
         for key in ALL.iter().flat_map(|kind| kind.keys) {
             let line = format!("{} = {}", key.name, key.example);
             assert!(toml::de::DeTable::parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_slip_gets_its_own_advice() {
+        for (kind, unknown, advice) in [
+            (&SERVER, "Max-Connections", "write `max_connections`"),
+            (&SERVER, "insecure", "did you mean `insecure_no_auth`?"),
+            (&STATE, "directory", "did you mean `dir`?"),
+            (&QUEUE, "name", "write `queue`, for"),
+            (&ACCOUNT, "threshold", "it belongs under [[account.queue]]"),
+            (&ACCOUNT, "server", "write it as [server]"),
+            (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
+            (&ACCOUNT, "my_token", "secrets do not belong in this file"),
+            (&SERVER, "password", "secrets do not belong in this file"),
+            (&STATE, "colour", "[state] may have dir"),
+        ] {
+            let given = kind.advice(unknown);
+            assert!(given.starts_with(advice), "{unknown}: {given}");
         }
     }
 

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::{
     Queue, QueueRef, Rule, keys,
-    source::{Checked, Section, Value, integer_value},
+    source::{Checked, Reported, Section, Value, integer_value},
 };
 use crate::{
     criteria::{Condition, Criteria, Definition, Literal, Measure},
@@ -91,7 +91,7 @@ fn reference(value: &Value<'_>) -> Checked<QueueRef> {
                 "is no queue's id; copy the number from the address of the queue's settings page",
             )),
         },
-        _ => value.text().map(|name| QueueRef::Name(name.to_owned())),
+        _ => Err(value.not_a("a name or an id")),
     }
 }
 
@@ -138,11 +138,6 @@ fn custom(
     });
     let definition = definition(section, accept, threshold);
     let criteria = compile(section, accept, &definition?)?;
-    if let (None, Some(value)) = (criteria.threshold(), section.value("threshold")) {
-        return Err(value.wrong(
-            "has nothing to be compared with: the condition of [account.queue.accept] does not compare a number; remove it",
-        ));
-    }
     forgotten?;
     let threshold = criteria.threshold();
     Ok((Rule::Custom(Arc::new(criteria)), threshold))
@@ -178,14 +173,24 @@ fn compile(
     accept: &Section<'_>,
     definition: &Definition,
 ) -> Checked<Criteria> {
-    Criteria::compile(definition).map_err(|error| {
-        let written = accept.value(error.key);
-        let stand_in = || section.value("threshold").filter(|_| error.key == "value");
-        match written.or_else(stand_in) {
-            Some(value) => value.wrong(error.message),
-            None => accept.wrong(format_args!("`{}` {}", error.key, error.message)),
+    match (Criteria::compile(definition), section.value("threshold")) {
+        (Err(error), Some(threshold)) if error.key == "value" => Err(incomparable(&threshold)),
+        (Ok(criteria), Some(threshold)) if criteria.threshold().is_none() => {
+            Err(incomparable(&threshold))
         }
-    })
+        (Err(error), _) => Err(match accept.value(error.key) {
+            Some(value) => value.wrong_because(error.message),
+            None => accept.wrong(format_args!("`{}`: {}", error.key, error.message)),
+        }),
+        (Ok(criteria), _) => Ok(criteria),
+    }
+}
+
+/// A threshold is a number, so a rule that cannot do with it does not compare numbers.
+fn incomparable(threshold: &Value<'_>) -> Reported {
+    threshold.wrong(
+        "has nothing to be compared with: the condition in [account.queue.accept] does not compare numbers; remove it",
+    )
 }
 
 fn literal(value: &Value<'_>) -> Checked<Literal> {

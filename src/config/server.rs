@@ -63,7 +63,7 @@ fn refuse_open_doors(
     insecure: bool,
 ) -> Checked<()> {
     if let (true, true, Some(value)) = (has_token, insecure, section.value("insecure_no_auth")) {
-        return Err(value.wrong("contradicts bearer_token_file; remove one of the two"));
+        return Err(value.wrong("and bearer_token_file exclude each other; remove one of the two"));
     }
     let open = listen.iter().filter_map(Listen::beyond_loopback).next();
     let (Some(open), false, Some(value)) = (open, has_token, section.value("listen")) else {

@@ -4,8 +4,8 @@
 //! the mistake on the list and returns [`Reported`]; whoever builds something reads all of its parts before the first `?`,
 //! and so all mistakes are found in one go.
 //!
-//! No message repeats a text from the file, except the names of accounts, queues and keys: a token may have been pasted
-//! anywhere.
+//! No message repeats a text from the file, since a token may have been pasted anywhere; only the names of accounts, queues
+//! and keys are shown, and the place where a rule's path breaks off.
 
 use std::{
     cell::{Cell, RefCell},
@@ -58,6 +58,15 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", shown.escape_debug())
 }
 
+/// Whatever others put into a message, it stays a line in the journal.
+fn in_one_line(message: String) -> String {
+    if message.contains(char::is_control) {
+        message.escape_debug().to_string()
+    } else {
+        message
+    }
+}
+
 /// The file, and what is known about it so far.
 pub(super) struct Source<'a> {
     path: &'a Path,
@@ -84,7 +93,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads the text as TOML; where that fails, every place where it does.
+    /// Reads the text as TOML. Where that fails, every place where it does is reported, and nothing is said about the rest: what
+    /// a broken file means would be a guess.
     pub(super) fn document(&self) -> Checked<DeTable<'a>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         let mut last_line = 0;
@@ -93,7 +103,7 @@ impl<'a> Source<'a> {
             // What follows in the same line is most often a consequence.
             let line = self.line(offset);
             if line != last_line {
-                self.wrong(offset, "", error.message().to_owned());
+                self.wrong(offset, "", syntax_error(error.message()));
             }
             last_line = line;
         }
@@ -120,7 +130,7 @@ impl<'a> Source<'a> {
             line: self.line(offset),
             column: self.column(offset),
             place: place.to_owned(),
-            message,
+            message: in_one_line(message),
         }
     }
 
@@ -150,6 +160,14 @@ impl<'a> Source<'a> {
             }),
         }
     }
+}
+
+/// The parser's words, which never quote the file.
+fn syntax_error(message: &str) -> String {
+    let message = message
+        .strip_suffix(", expected nothing")
+        .unwrap_or(message);
+    format!("this is not TOML: {message}")
 }
 
 fn in_order(list: RefCell<Vec<(usize, Problem)>>) -> Vec<Problem> {
@@ -337,30 +355,36 @@ impl<'s> Value<'s> {
         self.node.span().start
     }
 
-    fn message(&self, message: impl Display) -> String {
-        format!("`{}` {message}", self.key)
+    /// Reports a mistake in this value; the message is a sentence that goes on after the key's name.
+    pub(super) fn wrong(&self, message: impl Display) -> Reported {
+        self.report(format!("`{}` {message}", self.key))
     }
 
-    /// Reports a mistake in this value; the message goes on after the key's name.
-    pub(super) fn wrong(&self, message: impl Display) -> Reported {
+    /// Reports a mistake in this value; the message is a sentence of its own.
+    pub(super) fn wrong_because(&self, message: impl Display) -> Reported {
+        self.report(format!("`{}`: {message}", self.key))
+    }
+
+    fn report(&self, message: String) -> Reported {
         let section = self.section;
-        let message = self.message(message);
         section.source.wrong(self.start(), &section.place, message)
     }
 
     /// Warns of this value; the message goes on after the key's name.
     pub(super) fn warn(&self, message: impl Display) {
         let section = self.section;
+        let message = format!("`{}` {message}", self.key);
         let warning = section
             .source
-            .problem(self.start(), &section.place, self.message(message));
+            .problem(self.start(), &section.place, message);
         let mut warnings = section.source.warnings.borrow_mut();
         if warnings.len() < MOST_PROBLEMS {
             warnings.push((self.start(), warning));
         }
     }
 
-    fn not_a(&self, expected: &str) -> Reported {
+    /// Reports a value of the wrong type, and shows one of the right type.
+    pub(super) fn not_a(&self, expected: &str) -> Reported {
         let key = self.key;
         let example = self.section.kind.example(key);
         let found = named_type(self.node.get_ref());

@@ -53,7 +53,7 @@ fn base_url(section: &Section<'_>) -> Checked<Url> {
         (Some(value), None) => insecure.and(silo(&value)),
         (None, Some(value)) => other_address(&value, insecure?.unwrap_or(false)),
         (Some(_), Some(value)) => {
-            Err(value.wrong("says again what silo says; remove one of the two"))
+            Err(value.wrong("and silo exclude each other; remove one of the two"))
         }
         (None, None) => Err(section.wrong(
             "`silo` is missing; write the first part of the address you log in at, such as `silo = \"east-1\"`",
@@ -146,7 +146,7 @@ fn token(section: &Section<'_>, account: &Checked<&str>) -> Checked<TokenSource>
         }
         (None, Some(value)) => variable(&value).map(TokenSource::Env),
         (Some(_), Some(value)) => {
-            Err(value.wrong("says again where the token is; remove it, or token_file"))
+            Err(value.wrong("and token_file exclude each other; remove one of the two"))
         }
         (None, None) => credential(section, (*account)?),
     }
