@@ -307,10 +307,15 @@ pub enum Verdict {
 pub enum Comparison {
     /// Strictly greater: with a threshold of 0, any seat will do.
     GreaterThan,
+    /// The threshold itself will do.
     GreaterOrEqual,
+    /// Strictly less.
     LessThan,
+    /// The threshold itself will do.
     LessOrEqual,
+    /// The threshold and nothing else.
     Equals,
+    /// Anything but the threshold.
     NotEquals,
 }
 

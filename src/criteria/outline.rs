@@ -228,22 +228,22 @@ mod tests {
 
     #[test]
     fn each_bound_lets_its_last_one_through() {
-        let cases: [(&str, &dyn Fn(usize) -> String, usize); 6] = [
-            ("bytes", &|n| "a".repeat(n), MOST_BYTES),
+        let cases: [(&str, fn(usize) -> String, usize); 6] = [
+            ("bytes", |n| "a".repeat(n), MOST_BYTES),
             (
                 "nested brackets",
-                &|n| "(".repeat(n) + &")".repeat(n),
+                |n| "(".repeat(n) + &")".repeat(n),
                 MOST_NESTED,
             ),
             (
                 "nested filters",
-                &|n| "[?@".repeat(n) + &"]".repeat(n),
+                |n| "[?@".repeat(n) + &"]".repeat(n),
                 MOST_NESTED_FILTERS,
             ),
-            ("commas", &|n| format!("[0{}]", ",0".repeat(n)), MOST_COMMAS),
-            ("`..`", &|n| "..a".repeat(n), MOST_DESCENTS),
+            ("commas", |n| format!("[0{}]", ",0".repeat(n)), MOST_COMMAS),
+            ("`..`", |n| "..a".repeat(n), MOST_DESCENTS),
             // Quoted text may hold as many of anything as fit.
-            ("bytes", &|n| format!("'{}'", "(".repeat(n - 2)), MOST_BYTES),
+            ("bytes", |n| format!("'{}'", "(".repeat(n - 2)), MOST_BYTES),
         ];
         for (what, path, most) in cases {
             outline(&path(most));
