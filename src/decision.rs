@@ -500,10 +500,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reservation_opens_nothing_under_less_than() {
-        let state = polled(compared(5, Comparison::LessThan), Duration::ZERO);
-        let decision = decide(&state, &policy(5, OnUnknown::Reject), 1, NOW);
-        assert_eq!(decision.reason, Reason::BelowThreshold);
+    fn a_reservation_opens_nothing_whatever_the_comparison() {
+        for (count, comparison, threshold, held, reason) in [
+            (5, Comparison::LessThan, 5, 1, Reason::BelowThreshold),
+            (5, Comparison::Equals, 4, 1, Reason::BelowThreshold),
+            (4, Comparison::Equals, 4, 1, Reason::Reserved),
+            (2, Comparison::NotEquals, 1, 1, Reason::Reserved),
+            // The next one must not open the queue again.
+            (2, Comparison::NotEquals, 1, 2, Reason::Reserved),
+            (1, Comparison::NotEquals, 2, 1, Reason::Seats),
+        ] {
+            let state = polled(compared(count, comparison), Duration::ZERO);
+            let decision = decide(&state, &policy(threshold, OnUnknown::Reject), held, NOW);
+            let case = format!("{count} {comparison:?} {threshold}, {held} held");
+            assert_eq!(decision.reason, reason, "{case}");
+        }
     }
 
     #[test]

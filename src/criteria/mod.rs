@@ -590,6 +590,11 @@ mod tests {
                 "`results[0]` is an object where text is needed",
             ),
             (
+                // Found at the front, and still not a list to judge by.
+                rule("results[3].tags", NotContains, number(7)),
+                "`results[3].tags` is a list where a list of nothing but numbers is needed",
+            ),
+            (
                 rule("results[9].status", NotEquals, text("a")),
                 "`results[9].status` selects nothing in this response: there is no value to look at",
             ),

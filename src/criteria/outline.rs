@@ -226,30 +226,26 @@ mod tests {
         }
     }
 
+    /// `most` of a thing are taken; one more is refused by name.
+    fn assert_bound(what: &str, most: usize, path: impl Fn(usize) -> String) {
+        outline(&path(most));
+        let error = Outline::of(&path(most + 1)).expect_err(what);
+        assert!(error.contains(what), "{error}");
+    }
+
     #[test]
     fn each_bound_lets_its_last_one_through() {
-        let cases: [(&str, fn(usize) -> String, usize); 6] = [
-            ("bytes", |n| "a".repeat(n), MOST_BYTES),
-            (
-                "nested brackets",
-                |n| "(".repeat(n) + &")".repeat(n),
-                MOST_NESTED,
-            ),
-            (
-                "nested filters",
-                |n| "[?@".repeat(n) + &"]".repeat(n),
-                MOST_NESTED_FILTERS,
-            ),
-            ("commas", |n| format!("[0{}]", ",0".repeat(n)), MOST_COMMAS),
-            ("`..`", |n| "..a".repeat(n), MOST_DESCENTS),
-            // Quoted text may hold as many of anything as fit.
-            ("bytes", |n| format!("'{}'", "(".repeat(n - 2)), MOST_BYTES),
-        ];
-        for (what, path, most) in cases {
-            outline(&path(most));
-            let error = Outline::of(&path(most + 1)).expect_err(what);
-            assert!(error.contains(what), "{what}: {error}");
-        }
+        assert_bound("bytes", MOST_BYTES, |n| "a".repeat(n));
+        assert_bound("nested brackets", MOST_NESTED, |n| {
+            "(".repeat(n) + &")".repeat(n)
+        });
+        assert_bound("nested filters", MOST_NESTED_FILTERS, |n| {
+            "[?@".repeat(n) + &"]".repeat(n)
+        });
+        assert_bound("commas", MOST_COMMAS, |n| format!("[0{}]", ",0".repeat(n)));
+        assert_bound("`..`", MOST_DESCENTS, |n| "..a".repeat(n));
+        // Quoted text may hold as many of anything as fit.
+        assert_bound("bytes", MOST_BYTES, |n| format!("'{}'", "(".repeat(n - 2)));
     }
 
     #[test]

@@ -72,12 +72,14 @@ fn is_singular(path: &str) -> bool {
 /// What the parser says, in terms of the characters that the operator wrote.
 fn unreadable(field: &str, path: &str, error: &ParseError) -> String {
     let rest = path.get(error.position()..).unwrap_or_default();
-    let rest_length = rest.chars().count();
-    if rest_length == 0 {
-        return "the path ends too early: a name or a bracket must follow".to_owned();
-    }
     // Counted from the end, since only the beginning of the path differs from what was written.
-    let before = field.trim_end().chars().count().saturating_sub(rest_length);
+    let end = field.trim_end().chars().count();
+    let before = end.saturating_sub(rest.chars().count());
+    if rest.is_empty() {
+        return format!(
+            "the path ends too early, at character {end}: a name or a bracket must follow"
+        );
+    }
     let excerpt = shortened(rest, 24);
     // The parser's own words, where it has any.
     let why = match error.message().rsplit_once(", ") {
@@ -232,6 +234,10 @@ mod tests {
                 "at character 11, a field of the row is written @.status",
             ),
             (
+                "@.status",
+                "at character 1, `@` is a row inside a filter: outside, a path begins with $ or a name",
+            ),
+            (
                 "some-name",
                 "at character 5, a name with `-` in it goes into brackets and quotes: write ['some-name']",
             ),
@@ -257,7 +263,7 @@ mod tests {
             ),
             (
                 "results.",
-                "the path ends too early: a name or a bracket must follow",
+                "the path ends too early, at character 8: a name or a bracket must follow",
             ),
             (
                 "  results[01]",

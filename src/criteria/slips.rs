@@ -13,7 +13,7 @@ pub(super) fn first(outline: &Outline) -> Option<String> {
     let chars = outline.chars();
     (0..chars.len()).find_map(|at| {
         let place = Place { chars, at };
-        let slip = [quote, operator, bracket, dash, word]
+        let slip = [row, quote, operator, bracket, dash, word]
             .iter()
             .find_map(|rule| rule(place))?;
         Some(format!("at character {}, {slip}", at + 1))
@@ -56,6 +56,12 @@ impl Place<'_> {
         let from_here = self.chars[self.at..].iter().copied();
         from_here.take_while(|c| kind(*c)).collect()
     }
+}
+
+/// A path that begins where only a filter can.
+fn row(place: Place<'_>) -> Option<String> {
+    (place.here() == '@' && place.before().is_none())
+        .then(|| "`@` is a row inside a filter: outside, a path begins with $ or a name".to_owned())
 }
 
 /// Quotes that word processors make.
