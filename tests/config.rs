@@ -6,9 +6,14 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use openseat::config::{Config, ConfigError};
+use openseat::{
+    config::{Config, ConfigError, Listen, QueueRef, Rule, TokenSource},
+    decision::OnUnknown,
+    quantity::Quantity,
+};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../config.example.toml");
@@ -123,6 +128,116 @@ fn the_example_is_taken_with_all_its_keys_uncommented() {
     assert_eq!(config.accounts.len(), 2);
 }
 
+fn good(name: &str) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/config/good")
+        .join(name);
+    parse(&fs::read_to_string(path).expect("it can be read")).expect(name)
+}
+
+#[test]
+fn five_lines_are_enough_and_the_rest_has_defaults() {
+    let config = good("five_lines.toml");
+    assert_eq!(
+        config.server.listen,
+        [Listen::Tcp(([127, 0, 0, 1], 7717).into())]
+    );
+    assert_eq!(config.server.bearer_token_file, None);
+    assert_eq!(config.server.max_connections, 1024);
+    assert_eq!(config.state_dir, Some("/var/lib/openseat".into()));
+    let [account] = config.accounts.as_slice() else {
+        panic!("one account")
+    };
+    assert_eq!(&*account.name, "main");
+    assert_eq!(
+        (account.requests_per_hour.get(), account.reserve),
+        (1000, 50)
+    );
+    let upstream = &account.upstream;
+    assert_eq!(
+        upstream.base_url.as_str(),
+        "https://east-1.calltools.io/api/"
+    );
+    let credential = "/run/credentials/openseat.service/main.token";
+    assert_eq!(upstream.token, TokenSource::Credential(credential.into()));
+    assert_eq!(upstream.timeout, Duration::from_secs(10));
+    assert_eq!(upstream.connect_timeout, Duration::from_secs(3));
+    assert!(upstream.proxy.is_none() && upstream.ca_file.is_none());
+    let [queue] = account.queues.as_slice() else {
+        panic!("one queue")
+    };
+    assert_eq!(queue.reference, QueueRef::Name("sales-queue".to_owned()));
+    assert!(matches!(
+        queue.rule,
+        Rule::Seats {
+            forgotten_after: None
+        }
+    ));
+    assert_eq!(queue.threshold, Some(Quantity::ZERO));
+    assert_eq!((queue.max_age, queue.on_unknown), (None, OnUnknown::Reject));
+}
+
+#[test]
+fn what_the_file_says_is_what_there_is() {
+    let config = good("everything.toml");
+    let listen = &config.server.listen;
+    assert_eq!(listen[0], Listen::Tcp(([0, 0, 0, 0], 7717).into()));
+    assert_eq!(
+        listen[2],
+        Listen::Unix("/run/openseat/openseat.sock".into())
+    );
+    assert_eq!(config.server.bearer_token_file, Some("bearer/token".into()));
+    assert_eq!(config.server.max_connections, 64);
+    let [south, north] = config.accounts.as_slice() else {
+        panic!("two accounts")
+    };
+    assert_eq!(south.upstream.base_url, north.upstream.base_url);
+    assert_eq!(
+        south.upstream.token,
+        TokenSource::Env("CALLTOOLS_API_TOKEN".to_owned())
+    );
+    assert!(matches!(north.upstream.token, TokenSource::Credential(_)));
+    assert_eq!(south.upstream.timeout, Duration::from_millis(1500));
+    let proxy = south.upstream.proxy.as_ref().map(url::Url::as_str);
+    assert_eq!(proxy, Some("http://proxy.example:3128/"));
+    assert_eq!((south.reserve, north.reserve), (0, 0));
+    assert_eq!(south.queues[0].threshold, Some(Quantity::from(2_u32)));
+    assert_eq!(south.queues[0].max_age, Some(Duration::from_secs(36)));
+    assert_eq!(south.queues[0].on_unknown, OnUnknown::Last);
+    assert_eq!(south.queues[1].reference, QueueRef::Id(5450));
+    assert_eq!(&*south.queues[1].spelling, "5450");
+}
+
+#[test]
+fn a_rule_of_the_operators_brings_its_threshold_or_takes_the_queues() {
+    let config = good("rules.toml");
+    let thresholds: Vec<_> = config.accounts[0]
+        .queues
+        .iter()
+        .map(|queue| queue.threshold)
+        .collect();
+    let number = |number: u32| Some(Quantity::from(number));
+    assert_eq!(thresholds, [number(2), number(3), number(0), None]);
+    assert!(
+        config.accounts[0]
+            .queues
+            .iter()
+            .all(|queue| matches!(queue.rule, Rule::Custom(_)))
+    );
+}
+
+#[test]
+fn without_a_token_the_account_says_where_to_put_one() {
+    let text = include_str!("config/good/five_lines.toml");
+    for folder in [None, Some(String::new())] {
+        let config = Config::parse(text, Path::new("openseat.toml"), &|_| folder.clone());
+        assert_eq!(
+            config.expect_err("no token").to_string(),
+            "openseat.toml:3:1: account \"main\": there is no token: set token_file or token_env, or let systemd hand it over with LoadCredential=main.token:/etc/openseat/main.token"
+        );
+    }
+}
+
 /// All the files there are, the example too: material to make worse ones from.
 fn corpus() -> Vec<String> {
     let files = files("bad").into_iter().chain(files("good"));
@@ -144,9 +259,9 @@ fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = Strin
 fn spliced() -> impl Strategy<Value = String> {
     let half = || (prop::sample::select(corpus()), any::<prop::sample::Index>());
     (half(), half()).prop_map(|((head, end), (tail, start))| {
-        let end = head.floor_char_boundary(end.index(head.len() + 1));
-        let start = tail.floor_char_boundary(start.index(tail.len() + 1));
-        format!("{}{}", &head[..end], &tail[start..])
+        let head = &head.as_bytes()[..end.index(head.len() + 1)];
+        let tail = &tail.as_bytes()[start.index(tail.len() + 1)..];
+        String::from_utf8_lossy(&[head, tail].concat()).into_owned()
     })
 }
 
@@ -248,6 +363,24 @@ fn a_file_full_of_mistakes_is_answered_briefly() {
     assert_eq!(error.lines().count(), 101);
     // The missing [[account]] is one more.
     assert!(error.ends_with("\nand 49901 more"), "{error}");
+}
+
+#[test]
+fn depth_is_refused_and_overflows_no_stack() {
+    let deep = |part: &str| part.repeat(100_000);
+    for text in [
+        format!("a = {}", deep("[")),
+        format!("a = {}", deep("{a=")),
+        format!("{}a = 1", deep("a.")),
+        format!("[{}a]", deep("a.")),
+        format!("a = {}", deep("{a.a=")),
+    ] {
+        assert!(
+            said_about(&text).contains("this is not TOML"),
+            "{}",
+            &text[..20]
+        );
+    }
 }
 
 #[test]

@@ -245,6 +245,33 @@ mod tests {
         }
     }
 
+    /// The keys that stand below a header in the example, commented out or not.
+    fn shown_below(header: &str) -> Vec<&'static str> {
+        let lines = include_str!("../../config.example.toml").lines();
+        let mut below = "";
+        let mut shown = Vec::new();
+        for line in lines.map(|line| line.strip_prefix("# ").unwrap_or(line)) {
+            match line.split_once(" = ") {
+                Some((key, _)) if below == header => shown.push(key),
+                Some(_) => {}
+                None if line.starts_with('[') => below = line,
+                None => {}
+            }
+        }
+        shown
+    }
+
+    #[test]
+    fn the_example_shows_every_key() {
+        let is_table = |key: &&Key| matches!(key.example, "{}" | "[]");
+        for kind in ALL {
+            let shown = shown_below(kind.header);
+            for key in kind.keys.iter().filter(|key| !is_table(key)) {
+                assert!(shown.contains(&key.name), "{} {}", kind.header, key.name);
+            }
+        }
+    }
+
     #[test]
     fn a_known_key_is_never_taken_for_a_secret() {
         assert!(

@@ -142,8 +142,8 @@ impl<'a> Source<'a> {
     /// Counted from 1, in characters.
     fn column(&self, offset: usize) -> usize {
         let start = self.lines[self.line(offset) - 1];
-        let end = self.text.floor_char_boundary(offset);
-        self.text[start..end].chars().count() + 1
+        let letters = self.text[start..].char_indices();
+        letters.take_while(|(at, _)| start + at < offset).count() + 1
     }
 
     /// What was built and what to warn of, or every mistake.

@@ -1,6 +1,6 @@
 //! How an account is reached: the address, the token's place, the waits.
 
-use std::{ops::RangeInclusive, path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -139,7 +139,7 @@ fn token(section: &Section<'_>, account: &Checked<&str>) -> Checked<TokenSource>
     match (section.value("token_file"), section.value("token_env")) {
         (Some(value), None) => {
             let path = value.secret_path()?;
-            Ok(match section.env(CREDENTIALS_DIRECTORY) {
+            Ok(match credentials(section) {
                 Some(folder) if path.starts_with(&folder) => TokenSource::Credential(path),
                 _ => TokenSource::File(path),
             })
@@ -153,18 +153,19 @@ fn token(section: &Section<'_>, account: &Checked<&str>) -> Checked<TokenSource>
 }
 
 /// Where systemd puts what `LoadCredential=` names.
-const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+fn credentials(section: &Section<'_>) -> Option<PathBuf> {
+    let folder = section.env("CREDENTIALS_DIRECTORY")?;
+    (!folder.is_empty()).then(|| PathBuf::from(folder))
+}
 
 fn credential(section: &Section<'_>, account: &str) -> Checked<TokenSource> {
     let file = format!("{account}.token");
-    match section.env(CREDENTIALS_DIRECTORY) {
-        Some(folder) if !folder.is_empty() => {
-            Ok(TokenSource::Credential(Path::new(&folder).join(file)))
-        }
-        _ => Err(section.wrong(format_args!(
+    let folder = credentials(section).ok_or_else(|| {
+        section.wrong(format_args!(
             "there is no token: set token_file or token_env, or let systemd hand it over with LoadCredential={file}:/etc/openseat/{file}"
-        ))),
-    }
+        ))
+    })?;
+    Ok(TokenSource::Credential(folder.join(file)))
 }
 
 /// The name of an environment variable. Capitals are asked for because a token pasted here by mistake has none, or not only.
