@@ -4,8 +4,10 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use super::{
     Account, Queue, keys, queue,
-    source::{Checked, Section, Value, all, place, refuse_repeats, shown},
+    section::{Section, place},
+    source::{Checked, all},
     upstream::upstream,
+    value::{Value, refuse_repeats, shown},
 };
 
 /// What CallTools allows an account in an hour.

@@ -4,8 +4,8 @@
 //! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerToken`]), and
 //! whoever needs one reads it there. `config.example.toml` has every key.
 //!
-//! Inside: `source` walks the document and collects the mistakes, `keys` lists what may be written, and each table of the
-//! file has a module that makes its checked type from it.
+//! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
+//! written, and `server`, `account`, `upstream` and `queue` make the checked types from it.
 
 use std::{
     fmt,
@@ -25,14 +25,18 @@ mod keys;
 mod problem;
 mod queue;
 mod secret;
+mod section;
 mod server;
 mod source;
 mod upstream;
+mod value;
 
 pub use problem::{ConfigError, Problem};
 pub use secret::{BearerToken, SecretError, SecretFault, TokenSource};
 
-use source::{Checked, Section, Source, Value};
+use section::Section;
+use source::{Checked, Source};
+use value::Value;
 
 /// Where the file is looked for, in this order, when none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];

@@ -6,7 +6,9 @@ use toml::de::DeValue;
 
 use super::{
     Queue, QueueRef, Rule, keys,
-    source::{Checked, Reported, Section, Value, integer_value},
+    section::Section,
+    source::{Checked, Reported},
+    value::{Value, integer_value},
 };
 use crate::{
     criteria::{Condition, Criteria, Definition, Literal, Measure},

@@ -8,7 +8,9 @@ use std::{
 
 use super::{
     Listen, Server,
-    source::{Checked, Section, Value, all, refuse_repeats},
+    section::Section,
+    source::{Checked, all},
+    value::{Value, refuse_repeats},
 };
 
 /// Loopback: whoever wants to be asked from elsewhere says so, and how callers prove themselves.

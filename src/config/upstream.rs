@@ -7,7 +7,9 @@ use url::Url;
 use super::{
     TokenSource, Upstream,
     keys::nearest,
-    source::{Checked, Section, Value, shown},
+    section::Section,
+    source::Checked,
+    value::{Value, shown},
 };
 use crate::calltools::address::{
     KNOWN_SILOS, Silo, has_user_info, is_readable_by_others, parse_base_url,
