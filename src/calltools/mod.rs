@@ -1,5 +1,6 @@
 //! The CallTools API: one request, one typed answer or one [`Fault`].
 
+pub mod address;
 mod client;
 mod fault;
 pub(crate) mod field;
@@ -8,6 +9,7 @@ mod list;
 mod page;
 mod response;
 mod row;
+pub mod token;
 mod transport;
 
 pub use client::{Client, Endpoint, Harvest, Notes, Observer, Setback};
@@ -16,4 +18,5 @@ pub use field::BadRow;
 pub use page::{Ask, Page};
 pub use response::joined_response;
 pub use row::{Agent, AgentId, Row};
+pub use token::Token;
 pub use transport::{Reply, Transport};

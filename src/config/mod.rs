@@ -1,12 +1,61 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
+//!
+//! All mistakes are reported at once, each with its place and with what to write instead; what is allowed but probably not
+//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerToken`]), and
+//! whoever needs one reads it there. `config.example.toml` has every key.
+//!
+//! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
+//! written, and `server`, `account`, `upstream` and `queue` make the checked types from it.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    io::Read,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{criteria::Criteria, decision::OnUnknown, quantity::Quantity};
+
+mod account;
+mod keys;
+mod problem;
+mod queue;
+mod secret;
+mod section;
+mod server;
+mod source;
+mod upstream;
+mod value;
+
+pub use problem::{ConfigError, Problem};
+pub use secret::{BearerToken, SecretError, SecretFault, TokenSource};
+
+use section::Section;
+use source::{Checked, Source};
+use value::Value;
+
+/// Where the file is looked for, in this order, when none is named.
+pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];
+
+/// A thousand queues take some 100 kB. A larger file is another one, named by mistake.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// How environment variables are looked up; tests bring their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process. A variable that is not UTF-8 counts as absent.
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
 
 /// A configuration that was checked whole. Nobody checks again.
 #[derive(Debug)]
 pub struct Config {
+    /// `[server]`
     pub server: Server,
     /// Where the budget ledger and what else survives a restart live; `None`: in memory only.
     pub state_dir: Option<PathBuf>,
@@ -14,6 +63,100 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// What is allowed but probably not meant, one sentence each; logged at start.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The first of the [default paths](DEFAULT_PATHS) that exists.
+    ///
+    /// # Errors
+    /// [`ConfigError::NotFound`], where none does.
+    pub fn find() -> Result<PathBuf, ConfigError> {
+        let mut paths = DEFAULT_PATHS.iter().map(PathBuf::from);
+        paths
+            .find(|path| path.exists())
+            .ok_or(ConfigError::NotFound)
+    }
+
+    /// Reads and checks a file; warns of secrets that other users of this machine can read.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the file cannot be read, or has mistakes, all of which are reported.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config = Self::parse(&read(path)?, path, &process_env)?;
+        let exposed = config.secret_files().filter_map(secret::exposure);
+        let exposed: Vec<_> = exposed.collect();
+        config.warnings.extend(exposed);
+        Ok(config)
+    }
+
+    /// Checks a text. `path` is what the messages call it, and relative paths in it start at that folder.
+    ///
+    /// # Errors
+    /// [`ConfigError::Mistakes`], with all of them.
+    pub fn parse(text: &str, path: &Path, env: Environment<'_>) -> Result<Self, ConfigError> {
+        let source = Source::new(path, text, env);
+        let config = source.document().and_then(|document| {
+            let root = Section::root(&source, &document);
+            Self::check(&root)
+        });
+        let (mut config, warnings) = source.finish(config)?;
+        config.warnings.splice(0..0, warnings);
+        Ok(config)
+    }
+
+    fn check(root: &Section<'_>) -> Checked<Self> {
+        let server = root
+            .table("server", &keys::SERVER, "server")
+            .and_then(|section| server::server(section.as_ref()));
+        let state_dir =
+            root.table("state", &keys::STATE, "state")
+                .and_then(|section| match section {
+                    Some(section) => section.optional("dir", Value::path),
+                    None => Ok(None),
+                });
+        let accounts = account::accounts(root);
+        let state_dir = state_dir?;
+        Ok(Self {
+            server: server?,
+            accounts: accounts?,
+            warnings: state_dir
+                .is_none()
+                .then(|| NO_STATE.to_owned())
+                .into_iter()
+                .collect(),
+            state_dir,
+        })
+    }
+
+    /// The files of the operator's that hold a secret.
+    fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        let tokens = self.accounts.iter().map(|account| &account.upstream.token);
+        let tokens = tokens.filter_map(|token| match token {
+            TokenSource::File(path) => Some(path.as_path()),
+            TokenSource::Credential(_) | TokenSource::Env(_) => None,
+        });
+        tokens.chain(self.server.bearer_token_file.as_deref())
+    }
+}
+
+const NO_STATE: &str = "no [state] dir is set: what was spent of the hour's requests is forgotten at every restart, and restarts in a row can spend more than CallTools allows";
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let path = || path.to_owned();
+    let mut bytes = Vec::new();
+    File::open(path())
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|source| ConfigError::Unreadable {
+            path: path(),
+            source,
+        })?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(ConfigError::TooLarge { path: path() });
+    }
+    String::from_utf8(bytes).map_err(|error| ConfigError::NotText {
+        path: path(),
+        offset: error.utf8_error().valid_up_to(),
+    })
 }
 
 /// Who may ask, and where.
@@ -28,16 +171,20 @@ pub struct Server {
 }
 
 /// One address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Listen {
+    /// An IP address and a port; port 0 lets the system choose one.
     Tcp(SocketAddr),
+    /// The absolute path of a socket.
     Unix(PathBuf),
 }
 
 /// One CallTools account.
 #[derive(Debug)]
 pub struct Account {
+    /// What metrics and JSON call the account: one line without a slash.
     pub name: Arc<str>,
+    /// How it is reached.
     pub upstream: Upstream,
     /// Requests in any 3600 s, ours all told.
     pub requests_per_hour: NonZeroU32,
@@ -52,6 +199,7 @@ pub struct Account {
 pub struct Upstream {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
     pub base_url: url::Url,
+    /// Where its token is.
     pub token: TokenSource,
     /// The longest wait for a connection.
     pub connect_timeout: Duration,
@@ -63,33 +211,39 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Where an account's token is read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    File(PathBuf),
-    /// The name of an environment variable.
-    Env(String),
-}
-
 /// One queue of an account.
 #[derive(Debug)]
 pub struct Queue {
-    /// As written in the file: what metrics and JSON call the queue.
+    /// The name or the id, as text: what metrics and JSON call the queue.
     pub spelling: Arc<str>,
+    /// The name or the id.
     pub reference: QueueRef,
+    /// How seats are counted.
     pub rule: Rule,
     /// What the count is compared with; `None` for rules that compare with no number.
     pub threshold: Option<Quantity>,
     /// `None`: three times the planned age, at least 60 s.
     pub max_age: Option<Duration>,
+    /// What to answer when nothing is known.
     pub on_unknown: OnUnknown,
 }
 
 /// How the config names a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueueRef {
+    /// CallTools' number for it; a name of digits alone is taken for one.
     Id(u64),
+    /// Its name, letter by letter.
     Name(String),
+}
+
+impl fmt::Display for QueueRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QueueRef::Id(id) => id.fmt(f),
+            QueueRef::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 /// How seats are counted.

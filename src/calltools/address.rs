@@ -1,0 +1,277 @@
+//! Where an account's API is: worked out from a silo or a base URL, and never anywhere but there.
+//!
+//! A [`Url`] from here is safe to add a path to: it ends in a slash, and it has no user, password, query or fragment. The
+//! errors never repeat what was written, since a token may have been pasted there by mistake.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+/// The silos known to exist. CallTools adds new ones, so another label is worth a warning and no more.
+pub const KNOWN_SILOS: [&str; 9] = [
+    "east-1",
+    "east-2",
+    "east-3",
+    "west-1",
+    "west-2",
+    "west-3",
+    "west-4",
+    "central-1",
+    "app",
+];
+
+/// The domain of every silo.
+const DOMAIN: &str = ".calltools.io";
+
+/// Known labels have at most 9 characters. A token has 40: pasted here by mistake, it must not become a host name that is
+/// looked up and logged.
+const LONGEST_LABEL: usize = 32;
+
+/// The part of CallTools that an account lives in, as its login address names it: `east-1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silo(String);
+
+/// A text that names no silo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotASilo {
+    /// Not `^[a-z0-9-]+$`, or longer than any silo.
+    #[error(
+        "must be the first part of the address you log in at, such as \"east-1\": at most {LONGEST_LABEL} lower-case letters, digits and hyphens"
+    )]
+    Label,
+    /// A URL that does not parse.
+    #[error("is no valid URL; write the label alone, such as \"east-1\"")]
+    Url,
+    /// A URL of somebody else.
+    #[error("is not an address under calltools.io; use base_url for any other address")]
+    ForeignHost,
+}
+
+impl Silo {
+    /// Reads a label, or the whole address of the login page.
+    ///
+    /// # Errors
+    /// [`NotASilo`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, NotASilo> {
+        let text = text.trim();
+        if text.contains("://") {
+            return Self::from_url(&Url::parse(text).map_err(|_| NotASilo::Url)?);
+        }
+        match text.split_once('/').map_or(text, |(host, _)| host) {
+            host if host.ends_with(DOMAIN) => Self::from_host(host),
+            _ => Self::from_label(text),
+        }
+    }
+
+    fn from_url(url: &Url) -> Result<Self, NotASilo> {
+        // Another port is not where that silo is, whoever listens there.
+        match (url.host_str(), url.port()) {
+            (Some(host), None) => Self::from_host(host),
+            _ => Err(NotASilo::ForeignHost),
+        }
+    }
+
+    fn from_host(host: &str) -> Result<Self, NotASilo> {
+        Self::from_label(host.strip_suffix(DOMAIN).ok_or(NotASilo::ForeignHost)?)
+    }
+
+    fn from_label(label: &str) -> Result<Self, NotASilo> {
+        let fits = (1..=LONGEST_LABEL).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        fits.then(|| Self(label.to_owned())).ok_or(NotASilo::Label)
+    }
+
+    /// The label: `east-1`.
+    pub fn label(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the label is one of [`KNOWN_SILOS`].
+    pub fn is_known(&self) -> bool {
+        KNOWN_SILOS.contains(&self.label())
+    }
+
+    /// `https://east-1.calltools.io/api/`
+    pub fn base_url(&self) -> Url {
+        Url::parse(&format!("https://{}{DOMAIN}/api/", self.0))
+            .expect("a label of letters, digits and hyphens makes a host name")
+    }
+}
+
+/// A text that is no base URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotABaseUrl {
+    /// Does not parse, or has no host.
+    #[error("is no valid URL; write for instance \"https://east-1.calltools.io/api/\"")]
+    Malformed,
+    /// Neither `http` nor `https`.
+    #[error("must begin with https:// (or http:// on this machine)")]
+    Scheme,
+    /// `https://user:password@…`
+    #[error(
+        "has a user name or password in it; requests bear the account's token and nothing else"
+    )]
+    UserInfo,
+    /// `…?a=b` or `…#c`
+    #[error("must end with its path: remove what follows the \"?\" or \"#\"")]
+    Tail,
+}
+
+/// Reads a base URL, and gives it the slash at its end that relative paths need.
+///
+/// # Errors
+/// [`NotABaseUrl`], which says what to write instead.
+pub fn parse_base_url(text: &str) -> Result<Url, NotABaseUrl> {
+    let mut url = Url::parse(text.trim()).map_err(|_| NotABaseUrl::Malformed)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(NotABaseUrl::Scheme);
+    }
+    if has_user_info(&url) {
+        return Err(NotABaseUrl::UserInfo);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(NotABaseUrl::Tail);
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// Whether a URL bears a user name or a password.
+pub fn has_user_info(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// Whether a token sent to this URL could be read on a network: `http` to anywhere but this machine.
+pub fn is_readable_by_others(url: &Url) -> bool {
+    url.scheme() != "https" && !is_loopback(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_silo_is_a_label_or_the_address_of_the_login_page() {
+        for (text, label) in [
+            ("east-1", "east-1"),
+            (" west-4\n", "west-4"),
+            ("https://east-1.calltools.io/login/", "east-1"),
+            ("https://East-1.CallTools.io/login/?next=/", "east-1"),
+            ("http://app.calltools.io", "app"),
+            ("https://east-1.calltools.io:443/", "east-1"),
+            ("central-1.calltools.io", "central-1"),
+            ("central-1.calltools.io/login/", "central-1"),
+        ] {
+            let silo = Silo::parse(text).expect(text);
+            assert_eq!(silo.label(), label, "{text}");
+            assert_eq!(
+                silo.base_url().as_str(),
+                format!("https://{label}.calltools.io/api/")
+            );
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for (text, error) in [
+            ("", NotASilo::Label),
+            ("East-1", NotASilo::Label),
+            ("east 1", NotASilo::Label),
+            ("-east", NotASilo::Label),
+            ("east/1", NotASilo::Label),
+            ("east.1", NotASilo::Label),
+            (".calltools.io", NotASilo::Label),
+            ("a.b.calltools.io", NotASilo::Label),
+            ("0123456789abcdef0123456789abcdef01234567", NotASilo::Label),
+            ("https://", NotASilo::Url),
+            ("https://calltools.io/", NotASilo::ForeignHost),
+            ("https://east-1.calltools.io:8443/", NotASilo::ForeignHost),
+            (
+                "https://east-1.calltools.io.evil.example/",
+                NotASilo::ForeignHost,
+            ),
+            (
+                "https://evil.example/east-1.calltools.io",
+                NotASilo::ForeignHost,
+            ),
+        ] {
+            assert_eq!(Silo::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_always_ends_in_a_slash() {
+        for (text, url) in [
+            (
+                "https://east-1.calltools.io/api/",
+                "https://east-1.calltools.io/api/",
+            ),
+            ("http://127.0.0.1:8500/api", "http://127.0.0.1:8500/api/"),
+            ("http://[::1]:8500", "http://[::1]:8500/"),
+        ] {
+            assert_eq!(parse_base_url(text).expect(text).as_str(), url);
+        }
+    }
+
+    #[test]
+    fn a_base_url_bears_nothing_but_a_place() {
+        for (text, error) in [
+            ("east-1", NotABaseUrl::Malformed),
+            ("https://", NotABaseUrl::Malformed),
+            ("ftp://host/", NotABaseUrl::Scheme),
+            ("unix:/run/socket", NotABaseUrl::Scheme),
+            ("https://user@host/", NotABaseUrl::UserInfo),
+            ("https://:password@host/", NotABaseUrl::UserInfo),
+            ("https://host/api/?page_size=250", NotABaseUrl::Tail),
+            ("https://host/api/#", NotABaseUrl::Tail),
+        ] {
+            assert_eq!(parse_base_url(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_stays_on_this_machine_or_is_encrypted() {
+        for (text, readable) in [
+            ("https://host/", false),
+            ("http://localhost:1/", false),
+            ("http://127.9.9.9/", false),
+            ("http://[::1]/", false),
+            ("http://[::ffff:127.0.0.1]/", false),
+            ("http://10.0.0.1/", true),
+            ("http://localhost.example/", true),
+            ("http://127.0.0.1.example/", true),
+        ] {
+            let url = parse_base_url(text).expect(text);
+            assert_eq!(is_readable_by_others(&url), readable, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_silo_never_leads_away_from_calltools(text in "\\PC{0,60}|https?://[a-z0-9.:@/-]{0,40}") {
+            if let Ok(silo) = Silo::parse(&text) {
+                let url = silo.base_url();
+                prop_assert_eq!(url.scheme(), "https");
+                prop_assert!(url.host_str().expect("a host").ends_with(".calltools.io"));
+                prop_assert_eq!(url.path(), "/api/");
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `[[account]]`: one CallTools account, its budget and its queues.
+
+use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
+
+use super::{
+    Account, Queue, keys, queue,
+    section::{Section, place},
+    source::{Checked, all},
+    upstream::upstream,
+    value::{Value, refuse_repeats, shown},
+};
+
+/// What CallTools allows an account in an hour.
+const CALLTOOLS_LIMIT: u32 = 1000;
+
+/// At the upper end 28 requests a second; the ledger keeps an hour of them.
+const REQUESTS_PER_HOUR: RangeInclusive<u32> = 1..=100_000;
+
+/// Enough for a refresh or a `check` every minute or so. A twentieth where the whole budget is smaller than CallTools' own.
+fn default_reserve(requests_per_hour: u32) -> u32 {
+    (requests_per_hour / 20).min(50)
+}
+
+/// Reads every `[[account]]`.
+pub(super) fn accounts(root: &Section<'_>) -> Checked<Vec<Account>> {
+    let sections = root.tables("account", &keys::ACCOUNT, |table, number| {
+        place("account", table, "name", number)
+    })?;
+    if sections.is_empty() {
+        return Err(root.wrong(
+            "there is no [[account]]; write one with a name, a silo and an [[account.queue]] below it",
+        ));
+    }
+    let names = sections.iter().filter_map(|section| section.value("name"));
+    let names = names.filter_map(|name| Some((name.as_text()?, name)));
+    let unique = refuse_repeats(names, |line| {
+        format!("is the one of line {line} again; every account needs a name of its own")
+    });
+    let accounts: Vec<_> = sections.iter().map(account).collect();
+    let apart = refuse_same_upstream(&sections, &accounts);
+    let accounts = all(accounts)?;
+    unique.and(apart).map(|()| accounts)
+}
+
+/// Two budgets for one account would spend its hour twice.
+fn refuse_same_upstream(sections: &[Section<'_>], accounts: &[Checked<Account>]) -> Checked<()> {
+    let accounts = sections.iter().zip(accounts);
+    let keys = accounts.filter_map(|(section, account)| {
+        let account = account.as_ref().ok()?;
+        let key = (&account.upstream.base_url, &account.upstream.token);
+        Some((key, section.value("name")?))
+    });
+    refuse_repeats(keys, |line| {
+        format!(
+            "stands for the same CallTools account as line {line}: the same address and the same token, whose requests would be spent twice; move the queues under one [[account]]"
+        )
+    })
+}
+
+fn account(section: &Section<'_>) -> Checked<Account> {
+    let name = section.required("name", Value::name);
+    let upstream = upstream(section, &name);
+    let budget = budget(section);
+    let queues = queues(section, budget);
+    let (requests_per_hour, reserve) = budget?;
+    Ok(Account {
+        name: name?.into(),
+        upstream: upstream?,
+        requests_per_hour,
+        reserve,
+        queues: queues?,
+    })
+}
+
+/// Requests an hour, and how many of them are kept back.
+fn budget(section: &Section<'_>) -> Checked<(NonZeroU32, u32)> {
+    let requests = section.optional("requests_per_hour", |value| requests_per_hour(value));
+    let reserve = section.optional("reserve", |value| {
+        value.integer(0..=*REQUESTS_PER_HOUR.end())
+    });
+    let requests = requests?.unwrap_or(CALLTOOLS_LIMIT);
+    let reserve = reserve?.unwrap_or(default_reserve(requests));
+    if let (true, Some(value)) = (reserve >= requests, section.value("reserve")) {
+        return Err(value.wrong(format_args!(
+            "is {reserve} of {requests} requests an hour, which leaves none for polling; keep back fewer"
+        )));
+    }
+    let requests = NonZeroU32::new(requests).expect("the bounds of requests_per_hour exclude 0");
+    Ok((requests, reserve))
+}
+
+fn requests_per_hour(value: &Value<'_>) -> Checked<u32> {
+    let requests = value.integer(REQUESTS_PER_HOUR)?;
+    if requests > CALLTOOLS_LIMIT {
+        value.warn(format_args!(
+            "is {requests}, and CallTools allows an account {CALLTOOLS_LIMIT}; it will refuse the rest unless it has raised the limit for this account"
+        ));
+    }
+    Ok(requests)
+}
+
+fn queues(section: &Section<'_>, budget: Checked<(NonZeroU32, u32)>) -> Checked<Vec<Queue>> {
+    let sections = section.tables("queue", &keys::QUEUE, |table, number| {
+        place("queue", table, "queue", number)
+    })?;
+    if sections.is_empty() {
+        return Err(section.wrong(
+            "there is no queue to poll; write [[account.queue]] below the account, and queue = \"its name\"",
+        ));
+    }
+    let names = sections.iter().filter_map(|section| section.value("queue"));
+    let names = names.filter_map(|name| Some((queue::peek(&name)?, name)));
+    let unique = refuse_repeats(names, |line| {
+        format!("is the one of line {line} again; write each queue once")
+    });
+    let round = budget.map(|(requests, reserve)| Round {
+        queues: sections.len(),
+        requests: requests.get() - reserve,
+    });
+    let queues = all(sections.iter().map(|section| {
+        let queue = queue::queue(section)?;
+        round.map_or(Ok(()), |round| round.refuse_impatience(section, &queue))?;
+        Ok(queue)
+    }));
+    unique.and(queues)
+}
+
+/// How often a budget comes round to each of its queues, at one request a poll.
+#[derive(Clone, Copy)]
+struct Round {
+    queues: usize,
+    /// For polling, in an hour.
+    requests: u32,
+}
+
+impl Round {
+    /// The time between two polls of the same queue.
+    fn takes(self) -> Duration {
+        let seconds = self.queues as f64 * 3600.0 / f64::from(self.requests);
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// A snapshot that is too old before the next one can be there: the queue would be unknown in every round, which nobody
+    /// means. So it is an error, though a queue with many pages may find more room in another's share or less in its own.
+    fn refuse_impatience(self, section: &Section<'_>, queue: &Queue) -> Checked<()> {
+        let (Some(max_age), Some(value)) = (queue.max_age, section.value("max_age")) else {
+            return Ok(());
+        };
+        if max_age >= self.takes() {
+            return Ok(());
+        }
+        let seconds = Duration::from_secs(self.takes().as_secs_f64().ceil() as u64);
+        let (max_age, seconds) = (shown(max_age), shown(seconds));
+        let Self { queues, requests } = self;
+        Err(value.wrong(format_args!(
+            "is {max_age}, but {requests} requests an hour for {queues} {} come round every {seconds}: between two polls the queue would be unknown; write {seconds} or more, poll fewer queues, or raise requests_per_hour",
+            if queues == 1 { "queue" } else { "queues" },
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_a_twentieth_and_at_most_fifty() {
+        for (requests, reserve) in [(1, 0), (19, 0), (20, 1), (100, 5), (1000, 50), (5000, 50)] {
+            assert_eq!(default_reserve(requests), reserve);
+            assert!(reserve < requests);
+        }
+    }
+
+    #[test]
+    fn a_round_is_all_queues_once() {
+        let round = Round {
+            queues: 30,
+            requests: 950,
+        };
+        assert_eq!(round.takes().as_secs(), 113);
+    }
+}

@@ -1,0 +1,283 @@
+//! Every key that the file may have, and what to say about one that it may not have.
+
+/// A table of the file.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// As the file writes it: `[[account]]`; empty for the file itself.
+    pub header: &'static str,
+    pub keys: &'static [Key],
+}
+
+/// A key, and a value to show as an example.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub example: &'static str,
+}
+
+const fn key(name: &'static str, example: &'static str) -> Key {
+    Key { name, example }
+}
+
+pub(super) const ROOT: Kind = Kind {
+    header: "",
+    keys: &[
+        key("server", "{}"),
+        key("state", "{}"),
+        key("account", "[]"),
+    ],
+};
+
+pub(super) const SERVER: Kind = Kind {
+    header: "[server]",
+    keys: &[
+        key("listen", r#""127.0.0.1:7717""#),
+        key("bearer_token_file", r#""/etc/openseat/bearer.token""#),
+        key("insecure_no_auth", "true"),
+        key("max_connections", "1024"),
+    ],
+};
+
+pub(super) const STATE: Kind = Kind {
+    header: "[state]",
+    keys: &[key("dir", r#""/var/lib/openseat""#)],
+};
+
+pub(super) const ACCOUNT: Kind = Kind {
+    header: "[[account]]",
+    keys: &[
+        key("name", r#""main""#),
+        key("silo", r#""east-1""#),
+        key("base_url", r#""https://east-1.calltools.io/api/""#),
+        key("insecure_plain_http", "true"),
+        key("token_file", r#""/etc/openseat/main.token""#),
+        key("token_env", r#""CALLTOOLS_API_TOKEN""#),
+        key("requests_per_hour", "1000"),
+        key("reserve", "50"),
+        key("timeout", r#""10s""#),
+        key("connect_timeout", r#""3s""#),
+        key("proxy", r#""http://proxy.example:3128""#),
+        key("ca_file", r#""/etc/ssl/certs/company.pem""#),
+        key("queue", "[]"),
+    ],
+};
+
+pub(super) const QUEUE: Kind = Kind {
+    header: "[[account.queue]]",
+    keys: &[
+        key("queue", r#""sales-queue""#),
+        key("threshold", "0"),
+        key("max_age", r#""90s""#),
+        key("on_unknown", r#""reject""#),
+        key("forgotten_after", r#""8h""#),
+        key("accept", "{}"),
+    ],
+};
+
+pub(super) const ACCEPT: Kind = Kind {
+    header: "[account.queue.accept]",
+    keys: &[
+        key("field", r#""results[*].queue_logged_in""#),
+        key("measure", r#""count""#),
+        key("condition", r#""greater_than""#),
+        key("value", "0"),
+    ],
+};
+
+/// What people write for `queue`, some of which other tables have as keys of their own.
+const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
+
+/// Every table of the file.
+pub(super) const ALL: [&Kind; 6] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT];
+
+impl Kind {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
+    /// A value to show for this key.
+    pub(super) fn example(&self, name: &str) -> &'static str {
+        let key = self.keys.iter().find(|key| key.name == name);
+        key.expect("only keys of this table are asked for").example
+    }
+
+    /// What to do instead of writing this key here.
+    pub(super) fn advice(&self, unknown: &str) -> String {
+        let unknown = &normal(unknown);
+        if is_secret(unknown) {
+            self.secret_advice()
+        } else if self.has(unknown) {
+            format!("write `{unknown}`")
+        } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
+            "write `queue`, for the name as for the id".to_owned()
+        } else if let Some(home) = ALL.iter().find(|kind| kind.has(unknown)) {
+            home.welcome(unknown)
+        } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
+            format!("did you mean `{nearest}`?")
+        } else {
+            format!("{} may have {}", self.title(), self.list())
+        }
+    }
+
+    /// Where a token belongs: not into this file.
+    fn secret_advice(&self) -> String {
+        let instead = match self.header {
+            "[server]" => "name a file that holds it with bearer_token_file",
+            _ => {
+                "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
+            }
+        };
+        format!(
+            "secrets do not belong in this file, which is read by many and copied to backups; {instead}"
+        )
+    }
+
+    fn welcome(&self, key: &str) -> String {
+        match self.header {
+            "" => format!("write it as {}", self.header_of(key)),
+            header => format!("it belongs under {header}"),
+        }
+    }
+
+    fn header_of(&self, key: &str) -> String {
+        match key {
+            "account" => "[[account]]".to_owned(),
+            _ => format!("[{key}], at the left of everything else"),
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.header {
+            "" => "the file",
+            header => header,
+        }
+    }
+
+    fn list(&self) -> String {
+        let names: Vec<_> = self.keys.iter().map(|key| key.name).collect();
+        names.join(", ")
+    }
+}
+
+/// Lower case and underscores, as all keys and words of the file are.
+fn normal(word: &str) -> String {
+    // No key is longer: what comes after that cannot make a word any nearer.
+    let start = word.trim().chars().take(40);
+    start
+        .map(|letter| match letter {
+            '-' | ' ' => '_',
+            _ => letter.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
+/// Whether a key that no table has seems to hold a secret itself.
+fn is_secret(key: &str) -> bool {
+    const WHOLE: [&str; 5] = ["key", "auth", "authorization", "bearer", "credential"];
+    const PARTS: [&str; 5] = ["secret", "password", "passwd", "api_key", "apikey"];
+    key.ends_with("token") || WHOLE.contains(&key) || PARTS.iter().any(|part| key.contains(part))
+}
+
+/// The word that `wrong` most likely stands for.
+pub(super) fn nearest<'a>(
+    wrong: &str,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let wrong = &normal(wrong);
+    // A third of the letters: further away, a suggestion would be a guess, unless one word begins with the other.
+    let far = wrong.chars().count() / 3 + 1;
+    let continues = |word: &str| {
+        wrong.len().min(word.len()) >= 3 && (wrong.starts_with(word) || word.starts_with(wrong))
+    };
+    words
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
+        .filter(|(distance, word)| *distance <= far || continues(word))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_whatever_its_case_and_hyphens() {
+        let words = || QUEUE.keys.iter().map(|key| key.name);
+        for (wrong, right) in [
+            ("treshold", Some("threshold")),
+            ("max-age", Some("max_age")),
+            ("Max Age", Some("max_age")),
+            ("on_unkown", Some("on_unknown")),
+            ("forgotten", Some("forgotten_after")),
+            ("threshold_of_seats", Some("threshold")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, words()), right, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_toml() {
+        for key in ALL.iter().flat_map(|kind| kind.keys) {
+            let line = format!("{} = {}", key.name, key.example);
+            assert!(toml::de::DeTable::parse(&line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_slip_gets_its_own_advice() {
+        for (kind, unknown, advice) in [
+            (&SERVER, "Max-Connections", "write `max_connections`"),
+            (&SERVER, "insecure", "did you mean `insecure_no_auth`?"),
+            (&STATE, "directory", "did you mean `dir`?"),
+            (&QUEUE, "name", "write `queue`, for"),
+            (&ACCOUNT, "threshold", "it belongs under [[account.queue]]"),
+            (&ACCOUNT, "server", "write it as [server]"),
+            (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
+            (&ACCOUNT, "my_token", "secrets do not belong in this file"),
+            (&SERVER, "password", "secrets do not belong in this file"),
+            (&STATE, "colour", "[state] may have dir"),
+        ] {
+            let given = kind.advice(unknown);
+            assert!(given.starts_with(advice), "{unknown}: {given}");
+        }
+    }
+
+    /// The keys that stand below a header in the example, commented out or not.
+    fn shown_below(header: &str) -> Vec<&'static str> {
+        let lines = include_str!("../../config.example.toml").lines();
+        let mut below = "";
+        let mut shown = Vec::new();
+        for line in lines.map(|line| line.strip_prefix("# ").unwrap_or(line)) {
+            match line.split_once(" = ") {
+                Some((key, _)) if below == header => shown.push(key),
+                Some(_) => {}
+                None if line.starts_with('[') => below = line,
+                None => {}
+            }
+        }
+        shown
+    }
+
+    #[test]
+    fn the_example_shows_every_key() {
+        let is_table = |key: &&Key| matches!(key.example, "{}" | "[]");
+        for kind in ALL {
+            let shown = shown_below(kind.header);
+            for key in kind.keys.iter().filter(|key| !is_table(key)) {
+                assert!(shown.contains(&key.name), "{} {}", kind.header, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_key_is_never_taken_for_a_secret() {
+        assert!(
+            ALL.iter()
+                .flat_map(|kind| kind.keys)
+                .all(|key| !is_secret(key.name))
+        );
+    }
+}

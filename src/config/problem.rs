@@ -1,0 +1,91 @@
+//! What is wrong with a file, said so that it can be put right.
+
+use std::{fmt, io, path::PathBuf};
+
+/// One mistake in the file.
+///
+/// It prints as `openseat.toml:12:5: account "main": what is wrong; what to write instead`. The line itself is not quoted: a
+/// token written into the wrong place would end up in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as it was named to us.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// The table it is in, in words; empty where it is in none.
+    pub place: String,
+    /// What is wrong, with the key's name, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Why there is no [`Config`](super::Config).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither of the [default paths](super::Config::find) exists.
+    #[error(
+        "no configuration found: neither {} exists; copy config.example.toml to one of them, or name another file with --config",
+        super::DEFAULT_PATHS.join(" nor ")
+    )]
+    NotFound,
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is larger than any configuration.
+    #[error(
+        "{} is larger than {} bytes, so it is no configuration",
+        .path.display(),
+        super::LARGEST_FILE
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no text.
+    #[error("{} is not UTF-8 text: the first wrong byte is number {}", .path.display(), .offset + 1)]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes before it are right.
+        offset: usize,
+    },
+    /// There are mistakes in it: all of them, in the order of the file, one a line.
+    #[error("{}", Lines(.problems, *.more))]
+    Mistakes {
+        /// At least one.
+        problems: Vec<Problem>,
+        /// How many mistakes there are beyond those.
+        more: usize,
+    },
+}
+
+struct Lines<'a>(&'a [Problem], usize);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let line_end = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_end}{problem}")?;
+        }
+        match self.1 {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `[[account.queue]]`: which queue, and when it has a seat.
+
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    Queue, QueueRef, Rule, keys,
+    section::Section,
+    source::{Checked, Reported},
+    value::{Value, integer_value},
+};
+use crate::{
+    criteria::{Condition, Criteria, Definition, Literal, Measure},
+    decision::OnUnknown,
+    quantity::Quantity,
+};
+
+const MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+const WHY_MAX_AGES: &str =
+    "no budget polls more than once a second, and yesterday's agents say nothing of today's";
+
+const FORGOTTEN_AFTER: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+
+const WHY_FORGOTTEN_AFTER: &str = "honest agents wait for a minute between two calls, and after a week it makes no difference any more";
+
+const ON_UNKNOWN: [&str; 3] = ["reject", "accept", "last"];
+
+const MEASURES: [&str; 4] = ["count", "value", "sum", "exists"];
+
+const CONDITIONS: [&str; 13] = [
+    "greater_than",
+    "greater_or_equal",
+    "less_than",
+    "less_or_equal",
+    "equals",
+    "not_equals",
+    "contains",
+    "not_contains",
+    "begins_with",
+    "is_true",
+    "is_false",
+    "exists",
+    "not_exists",
+];
+
+/// Reads one `[[account.queue]]`.
+pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
+    let reference = section.required("queue", reference);
+    let max_age = section.optional("max_age", |value| value.duration(MAX_AGES, WHY_MAX_AGES));
+    let on_unknown = section.optional("on_unknown", |value| value.word::<OnUnknown>(&ON_UNKNOWN));
+    let threshold = section.optional("threshold", Value::quantity);
+    let rule = rule(section, threshold);
+    let reference = reference?;
+    let (rule, threshold) = rule?;
+    Ok(Queue {
+        spelling: reference.to_string().into(),
+        reference,
+        rule,
+        threshold,
+        max_age: max_age?,
+        on_unknown: on_unknown?.unwrap_or_default(),
+    })
+}
+
+/// Which queue a value names, where it names one.
+pub(super) fn peek(value: &Value<'_>) -> Option<QueueRef> {
+    match value.node() {
+        DeValue::Integer(integer) => u64::try_from(integer_value(integer)?)
+            .ok()
+            .map(QueueRef::Id),
+        DeValue::String(text) if is_id(text) => text.parse().ok().map(QueueRef::Id),
+        DeValue::String(text) => Some(QueueRef::Name(text.to_string())),
+        _ => None,
+    }
+}
+
+/// A name of digits alone is taken for an id: ids are copied as often as names, and with quotes as often as without.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn reference(value: &Value<'_>) -> Checked<QueueRef> {
+    match value.node() {
+        DeValue::String(text) if !is_id(text) => {
+            value.name().map(|name| QueueRef::Name(name.to_owned()))
+        }
+        DeValue::String(_) | DeValue::Integer(_) => match peek(value) {
+            Some(QueueRef::Id(id)) if id > 0 => Ok(QueueRef::Id(id)),
+            _ => Err(value.wrong(
+                "is no queue's id; copy the number from the address of the queue's settings page",
+            )),
+        },
+        _ => Err(value.not_a("a name or an id")),
+    }
+}
+
+/// The rule, and what it compares with.
+fn rule(
+    section: &Section<'_>,
+    threshold: Checked<Option<Quantity>>,
+) -> Checked<(Rule, Option<Quantity>)> {
+    let accept = section.table("accept", &keys::ACCEPT, "accept")?;
+    match &accept {
+        Some(accept) => custom(section, accept, threshold),
+        None => seats(section, threshold),
+    }
+}
+
+fn seats(
+    section: &Section<'_>,
+    threshold: Checked<Option<Quantity>>,
+) -> Checked<(Rule, Option<Quantity>)> {
+    let forgotten_after = section.optional("forgotten_after", |value| {
+        value.duration(FORGOTTEN_AFTER, WHY_FORGOTTEN_AFTER)
+    });
+    let threshold = threshold?.unwrap_or(Quantity::ZERO);
+    if let (true, Some(value)) = (threshold < Quantity::ZERO, section.value("threshold")) {
+        return Err(value.wrong(format_args!(
+            "is {threshold}, and a count of seats is never below 0, so every call would be accepted; write 0 to ask for one seat"
+        )));
+    }
+    let rule = Rule::Seats {
+        forgotten_after: forgotten_after?,
+    };
+    Ok((rule, Some(threshold)))
+}
+
+fn custom(
+    section: &Section<'_>,
+    accept: &Section<'_>,
+    threshold: Checked<Option<Quantity>>,
+) -> Checked<(Rule, Option<Quantity>)> {
+    let forgotten = section.optional("forgotten_after", |value| {
+        Err::<(), _>(value.wrong(
+            "belongs to the built-in rule, which [account.queue.accept] replaces; remove one of the two",
+        ))
+    });
+    let definition = definition(section, accept, threshold);
+    let criteria = compile(section, accept, &definition?)?;
+    forgotten?;
+    let threshold = criteria.threshold();
+    Ok((Rule::Custom(Arc::new(criteria)), threshold))
+}
+
+/// The rule as written. A `threshold` says the same as a `value`, so it stands in for one and cannot stand beside one.
+fn definition(
+    section: &Section<'_>,
+    accept: &Section<'_>,
+    threshold: Checked<Option<Quantity>>,
+) -> Checked<Definition> {
+    let field = accept.required("field", |value| value.text().map(str::to_owned));
+    let measure = accept.optional("measure", |value| value.word::<Measure>(&MEASURES));
+    let condition = accept.required("condition", |value| value.word::<Condition>(&CONDITIONS));
+    let value = accept.optional("value", literal);
+    let clash = match (section.value("threshold"), accept.value("value")) {
+        (Some(threshold), Some(_)) => Err(threshold
+            .wrong("says again what value says in [account.queue.accept]; remove one of the two")),
+        _ => Ok(()),
+    };
+    let threshold = threshold?.map(Literal::Number);
+    Ok(Definition {
+        field: field?,
+        measure: measure?,
+        condition: condition?,
+        value: clash.and(value)?.or(threshold),
+    })
+}
+
+/// Reports what the rule's own check finds at the key that it names.
+fn compile(
+    section: &Section<'_>,
+    accept: &Section<'_>,
+    definition: &Definition,
+) -> Checked<Criteria> {
+    match (Criteria::compile(definition), section.value("threshold")) {
+        (Err(error), Some(threshold)) if error.key == "value" => Err(incomparable(&threshold)),
+        (Ok(criteria), Some(threshold)) if criteria.threshold().is_none() => {
+            Err(incomparable(&threshold))
+        }
+        (Err(error), _) => Err(match accept.value(error.key) {
+            Some(value) => value.wrong_because(error.message),
+            None => accept.wrong(format_args!("`{}`: {}", error.key, error.message)),
+        }),
+        (Ok(criteria), _) => Ok(criteria),
+    }
+}
+
+/// A threshold is a number, so a rule that cannot do with it does not compare numbers.
+fn incomparable(threshold: &Value<'_>) -> Reported {
+    threshold.wrong(
+        "has nothing to be compared with: the condition in [account.queue.accept] does not compare numbers; remove it",
+    )
+}
+
+fn literal(value: &Value<'_>) -> Checked<Literal> {
+    match value.node() {
+        DeValue::String(text) => Ok(Literal::Text(text.to_string())),
+        DeValue::Boolean(flag) => Ok(Literal::Bool(*flag)),
+        _ => value.quantity().map(Literal::Number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{
+        Serialize,
+        de::{DeserializeOwned, IntoDeserializer, value::Error},
+    };
+
+    use super::*;
+
+    /// Each word stands for one variant and prints as itself, and the variants have no other words.
+    fn assert_words<T: DeserializeOwned + Serialize>(words: &[&str]) {
+        for word in words {
+            let read = T::deserialize((*word).into_deserializer());
+            let read = read.unwrap_or_else(|error: Error| panic!("{word}: {error}"));
+            let printed = serde_json::to_value(read).expect("words serialize");
+            assert_eq!(printed.as_str(), Some(*word));
+        }
+        let refused: Result<T, Error> = T::deserialize("?".into_deserializer());
+        let known = refused.err().expect("no such word").to_string();
+        assert_eq!(known.matches('`').count(), 2 + 2 * words.len(), "{known}");
+    }
+
+    #[test]
+    fn the_lists_of_words_are_complete() {
+        assert_words::<OnUnknown>(&ON_UNKNOWN);
+        assert_words::<Measure>(&MEASURES);
+        assert_words::<Condition>(&CONDITIONS);
+    }
+}

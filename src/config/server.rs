@@ -1,0 +1,177 @@
+//! `[server]`: who may ask, and where.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+};
+
+use super::{
+    Listen, Server,
+    section::Section,
+    source::{Checked, all},
+    value::{Value, refuse_repeats},
+};
+
+/// Loopback: whoever wants to be asked from elsewhere says so, and how callers prove themselves.
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
+
+/// A connection takes some 20 kB: by default all of them together stay below 32 MiB.
+const DEFAULT_CONNECTIONS: u32 = 1024;
+
+/// At the upper end the connections alone take more than a gigabyte, and more file descriptors than systemd gives.
+const CONNECTIONS: RangeInclusive<u32> = 1..=65_536;
+
+/// The system's limit for the path of a Unix socket, its final zero left out.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Reads `[server]`; every key has a default.
+pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
+    let Some(section) = section else {
+        return Ok(defaults());
+    };
+    let listen = section.optional("listen", listen);
+    let bearer_token_file = section.optional("bearer_token_file", Value::secret_path);
+    let max_connections = section.optional("max_connections", |value| value.integer(CONNECTIONS));
+    let insecure = section.optional("insecure_no_auth", Value::flag);
+    let (listen, bearer_token_file) = (listen?, bearer_token_file?);
+    let guarded = refuse_open_doors(
+        section,
+        listen.as_deref().unwrap_or_default(),
+        bearer_token_file.is_some(),
+        insecure?.unwrap_or(false),
+    );
+    let server = Server {
+        listen: listen.unwrap_or_else(|| defaults().listen),
+        bearer_token_file,
+        max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
+    };
+    guarded.map(|()| server)
+}
+
+fn defaults() -> Server {
+    Server {
+        listen: vec![Listen::Tcp(DEFAULT_LISTEN)],
+        bearer_token_file: None,
+        max_connections: DEFAULT_CONNECTIONS as usize,
+    }
+}
+
+/// Without a bearer token only this machine may ask, unless the operator says that all may.
+fn refuse_open_doors(
+    section: &Section<'_>,
+    listen: &[Listen],
+    has_token: bool,
+    insecure: bool,
+) -> Checked<()> {
+    if let (true, true, Some(value)) = (has_token, insecure, section.value("insecure_no_auth")) {
+        return Err(value.wrong("and bearer_token_file exclude each other; remove one of the two"));
+    }
+    let open = listen.iter().filter_map(Listen::beyond_loopback).next();
+    let (Some(open), false, Some(value)) = (open, has_token, section.value("listen")) else {
+        return Ok(());
+    };
+    if insecure {
+        value.warn(format_args!(
+            "has {open}: whoever reaches that address can ask, since insecure_no_auth is true"
+        ));
+        return Ok(());
+    }
+    Err(value.wrong(format_args!(
+        "has {open}, which other machines can reach, and there is no bearer_token_file; set one, listen on 127.0.0.1 or a Unix socket, or write insecure_no_auth = true to let everybody ask"
+    )))
+}
+
+fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {
+    let values = value.items();
+    if values.is_empty() {
+        return Err(value.wrong("is an empty list; write for instance \"127.0.0.1:7717\""));
+    }
+    let listen = all(values.iter().map(address))?;
+    refuse_repeats(listen.iter().zip(values), |line| {
+        format!("names an address that line {line} has already")
+    })?;
+    Ok(listen)
+}
+
+fn address(value: &Value<'_>) -> Checked<Listen> {
+    let text = value.text()?;
+    match text.strip_prefix("unix:") {
+        Some(path) => socket(value, path),
+        None => tcp(text).map(Listen::Tcp).ok_or_else(|| {
+            value.wrong(
+                "must be an IP address and a port, such as \"127.0.0.1:7717\", \"0.0.0.0:7717\" or \"[::1]:7717\", or a socket, such as \"unix:/run/openseat/openseat.sock\"",
+            )
+        }),
+    }
+}
+
+/// Names other than `localhost` are not looked up: what they mean could change after this check.
+fn tcp(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::new(DEFAULT_LISTEN.ip(), port.parse().ok()?)),
+        None => text.parse().ok(),
+    }
+}
+
+fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
+    let flaw = if !path.starts_with('/') {
+        "must have an absolute path after \"unix:\", such as \"unix:/run/openseat/openseat.sock\""
+    } else if path.contains('\0') {
+        "has a NUL in it, which no path may have"
+    } else if path.len() > LONGEST_SOCKET_PATH {
+        "has a path of more than 107 bytes, which is all that a Unix socket may have"
+    } else {
+        return Ok(Listen::Unix(PathBuf::from(path)));
+    };
+    Err(value.wrong(flaw))
+}
+
+impl Listen {
+    /// The address, where machines other than this one can reach it.
+    fn beyond_loopback(&self) -> Option<SocketAddr> {
+        match self {
+            Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_numbers_or_localhost() {
+        for (text, address) in [
+            ("127.0.0.1:7717", Some("127.0.0.1:7717")),
+            ("localhost:80", Some("127.0.0.1:80")),
+            ("[::]:0", Some("[::]:0")),
+            (":7717", None),
+            ("7717", None),
+            ("127.0.0.1", None),
+            ("127.0.0.1:77177", None),
+            ("localhost:", None),
+            ("router.example:7717", None),
+        ] {
+            let address = address.map(|address| address.parse().expect("an address"));
+            assert_eq!(tcp(text), address, "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_in_every_notation() {
+        for (text, beyond) in [
+            ("127.0.0.1:1", false),
+            ("127.1.2.3:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("10.0.0.1:1", true),
+        ] {
+            let listen = Listen::Tcp(text.parse().expect("an address"));
+            assert_eq!(listen.beyond_loopback().is_some(), beyond, "{text}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One value of the file, read as what it should be.
+
+use std::{
+    collections::HashMap, fmt::Display, hash::Hash, ops::RangeInclusive, path::PathBuf,
+    time::Duration,
+};
+
+use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
+use toml::{
+    Spanned,
+    de::{DeInteger, DeValue},
+};
+
+use super::{
+    keys,
+    section::Section,
+    source::{Checked, Reported},
+};
+use crate::quantity::Quantity;
+
+/// Far above any name that people use, far below what would make metrics unreadable.
+const LONGEST_NAME: usize = 200;
+
+/// One value of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'s> {
+    section: &'s Section<'s>,
+    key: &'static str,
+    node: &'s Spanned<DeValue<'s>>,
+}
+
+impl<'s> Value<'s> {
+    pub(super) fn new(
+        section: &'s Section<'s>,
+        key: &'static str,
+        node: &'s Spanned<DeValue<'s>>,
+    ) -> Self {
+        Self { section, key, node }
+    }
+
+    /// Where in the text it begins.
+    pub(super) fn start(&self) -> usize {
+        self.node.span().start
+    }
+
+    /// Reports a mistake in this value; the message is a sentence that goes on after the key's name.
+    pub(super) fn wrong(&self, message: impl Display) -> Reported {
+        self.report(format!("`{}` {message}", self.key))
+    }
+
+    /// Reports a mistake in this value; the message is a sentence of its own.
+    pub(super) fn wrong_because(&self, message: impl Display) -> Reported {
+        self.report(format!("`{}`: {message}", self.key))
+    }
+
+    fn report(&self, message: String) -> Reported {
+        let source = self.section.source();
+        source.wrong(self.start(), self.section.place(), message)
+    }
+
+    /// Warns of this value; the message is a sentence that goes on after the key's name.
+    pub(super) fn warn(&self, message: impl Display) {
+        let message = format!("`{}` {message}", self.key);
+        let source = self.section.source();
+        source.warn(self.start(), self.section.place(), message);
+    }
+
+    /// Reports a value of the wrong type, and shows one of the right type.
+    pub(super) fn not_a(&self, expected: &str) -> Reported {
+        let key = self.key;
+        let example = self.section.kind().example(key);
+        let found = named_type(self.node.get_ref());
+        self.wrong(format!(
+            "must be {expected}, not {found}; write for instance `{key} = {example}`"
+        ))
+    }
+
+    /// The line it stands in, counted from 1.
+    fn line(&self) -> usize {
+        self.section.source().line(self.start())
+    }
+
+    /// What it is, for readers that take several types.
+    pub(super) fn node(&self) -> &'s DeValue<'s> {
+        self.node.get_ref()
+    }
+
+    /// The text, if it is one, without a complaint if not.
+    pub(super) fn as_text(&self) -> Option<&'s str> {
+        self.node.get_ref().as_str()
+    }
+
+    pub(super) fn text(&self) -> Checked<&'s str> {
+        self.as_text().ok_or_else(|| self.not_a("a string"))
+    }
+
+    /// A text that names something: not empty, in one line, without space around it.
+    pub(super) fn name(&self) -> Checked<&'s str> {
+        let name = self.text()?;
+        let flaw = if name.trim().is_empty() {
+            "is empty"
+        } else if name.contains(char::is_control) {
+            "has a control character in it, such as a tab or a line break"
+        } else if name.trim() != name {
+            "begins or ends with a space"
+        } else if name.contains('/') {
+            "has a slash in it, which would read as two names in the address of a decision"
+        } else if name.len() > LONGEST_NAME {
+            return Err(self.wrong(format!("is longer than {LONGEST_NAME} bytes")));
+        } else {
+            return Ok(name);
+        };
+        Err(self.wrong(flaw))
+    }
+
+    pub(super) fn flag(&self) -> Checked<bool> {
+        let flag = self.node.get_ref().as_bool();
+        flag.ok_or_else(|| self.not_a("true or false"))
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(&self, bounds: RangeInclusive<u32>) -> Checked<u32> {
+        let DeValue::Integer(integer) = self.node.get_ref() else {
+            return Err(self.not_a("an integer"));
+        };
+        let number = integer_value(integer).and_then(|number| u32::try_from(number).ok());
+        number
+            .filter(|number| bounds.contains(number))
+            .ok_or_else(|| {
+                self.wrong(format!(
+                    "must be from {} to {}, not {integer}",
+                    bounds.start(),
+                    bounds.end()
+                ))
+            })
+    }
+
+    /// A finite number.
+    pub(super) fn quantity(&self) -> Checked<Quantity> {
+        let number = match self.node.get_ref() {
+            DeValue::Integer(integer) => integer_value(integer).map(|integer| integer as f64),
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            _ => return Err(self.not_a("a number")),
+        };
+        number
+            .and_then(Quantity::new)
+            .ok_or_else(|| self.wrong("must be a finite number"))
+    }
+
+    /// A duration within bounds; `why` says where the bounds come from.
+    pub(super) fn duration(
+        &self,
+        bounds: RangeInclusive<Duration>,
+        why: &str,
+    ) -> Checked<Duration> {
+        let Some(text) = self.as_text() else {
+            return Err(self.not_a("a string with a unit in it"));
+        };
+        let duration = humantime::parse_duration(text).map_err(|_| {
+            self.wrong("is no duration; write a number and a unit: \"500ms\", \"30s\", \"2m\", \"8h\" or \"1h 30m\"")
+        })?;
+        if bounds.contains(&duration) {
+            return Ok(duration);
+        }
+        Err(self.wrong(format!(
+            "must be from {} to {}, not {}: {why}",
+            shown(*bounds.start()),
+            shown(*bounds.end()),
+            shown(duration)
+        )))
+    }
+
+    /// A path; a relative one starts at the folder of the file.
+    pub(super) fn path(&self) -> Checked<PathBuf> {
+        let text = self.text()?;
+        if text.is_empty() {
+            return Err(self.wrong("is empty; write a path"));
+        }
+        if text.contains('\0') {
+            return Err(self.wrong("has a NUL in it, which no path may have"));
+        }
+        Ok(self.section.source().resolve(text))
+    }
+
+    /// The path of a file with a secret in it. A slash is asked for because a token pasted here by mistake would be shown
+    /// as a file that does not exist, and CallTools' tokens have none.
+    pub(super) fn secret_path(&self) -> Checked<PathBuf> {
+        if !self.text()?.contains('/') {
+            return Err(self.wrong(
+                "must be the path of a file, with a slash in it, such as \"./main.token\"; the token itself does not belong in this file",
+            ));
+        }
+        self.path()
+    }
+
+    /// One of a closed set of words.
+    pub(super) fn word<T: DeserializeOwned>(&self, words: &[&'static str]) -> Checked<T> {
+        let text = self.text()?;
+        T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
+            self.wrong(match keys::nearest(text, words.iter().copied()) {
+                Some(nearest) => format!("must be one of a few words; did you mean \"{nearest}\"?"),
+                None => format!("must be one of {}", words.join(", ")),
+            })
+        })
+    }
+
+    /// The values of a list; anything else is taken as a list of one.
+    pub(super) fn items(&self) -> Vec<Value<'s>> {
+        match self.node.get_ref() {
+            DeValue::Array(nodes) => nodes.iter().map(|node| Value { node, ..*self }).collect(),
+            _ => vec![*self],
+        }
+    }
+}
+
+/// Reports each value whose key came before; the message is worked out from the line where it did.
+pub(super) fn refuse_repeats<'s, K: Hash + Eq>(
+    values: impl IntoIterator<Item = (K, Value<'s>)>,
+    message: impl Fn(usize) -> String,
+) -> Checked<()> {
+    let mut seen = HashMap::new();
+    let mut checked = Ok(());
+    for (key, value) in values {
+        match seen.get(&key) {
+            Some(line) => checked = Err(value.wrong(message(*line))),
+            None => _ = seen.insert(key, value.line()),
+        }
+    }
+    checked
+}
+
+/// A duration as the file writes it.
+pub(super) fn shown(duration: Duration) -> String {
+    format!("\"{}\"", humantime::format_duration(duration)).replace(' ', "")
+}
+
+/// `None` where it does not fit.
+pub(super) fn integer_value(integer: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// The type of a value, in words.
+pub(super) fn named_type(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

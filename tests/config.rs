@@ -1,0 +1,421 @@
+//! The configuration as operators meet it: the example, good files, and bad ones with the messages that they get.
+//!
+//! `UPDATE_EXPECTED=1 cargo test --test config` writes the messages anew; read the difference before you keep it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use openseat::{
+    config::{Config, ConfigError, Listen, QueueRef, Rule, TokenSource},
+    decision::OnUnknown,
+    quantity::Quantity,
+};
+use proptest::prelude::*;
+
+const EXAMPLE: &str = include_str!("../config.example.toml");
+
+/// Under systemd, with a credential, and nothing else.
+fn env(name: &str) -> Option<String> {
+    (name == "CREDENTIALS_DIRECTORY").then(|| "/run/credentials/openseat.service".to_owned())
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("openseat.toml"), &env)
+}
+
+fn files(folder: &str) -> BTreeSet<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/config")
+        .join(folder);
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect()
+}
+
+/// Compares with the text beside the file, or writes it.
+fn assert_as_expected(path: &Path, said: &str) {
+    let beside = path.with_extension("txt");
+    let said = if said.is_empty() {
+        String::new()
+    } else {
+        format!("{said}\n")
+    };
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        match said.as_str() {
+            "" => _ = fs::remove_file(&beside),
+            _ => fs::write(&beside, &said).expect("it can be written"),
+        }
+    }
+    let expected = fs::read_to_string(&beside).unwrap_or_default();
+    assert_eq!(said, expected, "{}", path.display());
+}
+
+#[test]
+fn every_bad_file_gets_its_messages() {
+    let files = files("bad");
+    assert!(files.len() >= 30, "only {} files", files.len());
+    for path in files {
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let error = parse(&text).expect_err(&path.display().to_string());
+        assert_as_expected(&path, &error.to_string());
+    }
+}
+
+/// The text beside a good file has its warnings; none, no warnings.
+#[test]
+fn every_good_file_is_taken() {
+    let files = files("good");
+    assert!(!files.is_empty());
+    for path in files {
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let config = parse(&text).unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
+        assert_as_expected(&path, &config.warnings.join("\n"));
+    }
+}
+
+/// `# key = value` and `# [table]`, which the example's prose never looks like.
+fn is_commented_out(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("# ") else {
+        return false;
+    };
+    let is_key = |key: &str| {
+        key.bytes()
+            .all(|byte| byte == b'_' || byte.is_ascii_lowercase())
+    };
+    rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| is_key(key))
+}
+
+fn uncommented(line: &str) -> &str {
+    if is_commented_out(line) {
+        &line[2..]
+    } else {
+        line
+    }
+}
+
+#[test]
+fn the_example_is_taken_as_it_stands() {
+    let config = parse(EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.accounts.len(), 1);
+}
+
+#[test]
+fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
+    // A commented-out table needs its keys: those lines are tried all together in the next test.
+    let whole_tables = EXAMPLE.find("\n# [").expect("a commented-out table");
+    let (keys, _) = EXAMPLE.split_at(whole_tables);
+    let lines: Vec<_> = keys.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        if is_commented_out(line) {
+            let mut lines = lines.clone();
+            lines[index] = uncommented(line);
+            parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{line}\n{error}"));
+        }
+    }
+}
+
+#[test]
+fn the_example_is_taken_with_all_its_keys_uncommented() {
+    let lines: Vec<_> = EXAMPLE.lines().map(uncommented).collect();
+    let config = parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.accounts.len(), 2);
+}
+
+fn good(name: &str) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/config/good")
+        .join(name);
+    parse(&fs::read_to_string(path).expect("it can be read")).expect(name)
+}
+
+#[test]
+fn five_lines_are_enough_and_the_rest_has_defaults() {
+    let config = good("five_lines.toml");
+    assert_eq!(
+        config.server.listen,
+        [Listen::Tcp(([127, 0, 0, 1], 7717).into())]
+    );
+    assert_eq!(config.server.bearer_token_file, None);
+    assert_eq!(config.server.max_connections, 1024);
+    assert_eq!(config.state_dir, Some("/var/lib/openseat".into()));
+    let [account] = config.accounts.as_slice() else {
+        panic!("one account")
+    };
+    assert_eq!(&*account.name, "main");
+    assert_eq!(
+        (account.requests_per_hour.get(), account.reserve),
+        (1000, 50)
+    );
+    let upstream = &account.upstream;
+    assert_eq!(
+        upstream.base_url.as_str(),
+        "https://east-1.calltools.io/api/"
+    );
+    let credential = "/run/credentials/openseat.service/main.token";
+    assert_eq!(upstream.token, TokenSource::Credential(credential.into()));
+    assert_eq!(upstream.timeout, Duration::from_secs(10));
+    assert_eq!(upstream.connect_timeout, Duration::from_secs(3));
+    assert!(upstream.proxy.is_none() && upstream.ca_file.is_none());
+    let [queue] = account.queues.as_slice() else {
+        panic!("one queue")
+    };
+    assert_eq!(queue.reference, QueueRef::Name("sales-queue".to_owned()));
+    assert!(matches!(
+        queue.rule,
+        Rule::Seats {
+            forgotten_after: None
+        }
+    ));
+    assert_eq!(queue.threshold, Some(Quantity::ZERO));
+    assert_eq!((queue.max_age, queue.on_unknown), (None, OnUnknown::Reject));
+}
+
+#[test]
+fn what_the_file_says_is_what_there_is() {
+    let config = good("everything.toml");
+    let listen = &config.server.listen;
+    assert_eq!(listen[0], Listen::Tcp(([0, 0, 0, 0], 7717).into()));
+    assert_eq!(
+        listen[2],
+        Listen::Unix("/run/openseat/openseat.sock".into())
+    );
+    assert_eq!(config.server.bearer_token_file, Some("bearer/token".into()));
+    assert_eq!(config.server.max_connections, 64);
+    let [south, north] = config.accounts.as_slice() else {
+        panic!("two accounts")
+    };
+    assert_eq!(south.upstream.base_url, north.upstream.base_url);
+    assert_eq!(
+        south.upstream.token,
+        TokenSource::Env("CALLTOOLS_API_TOKEN".to_owned())
+    );
+    assert!(matches!(north.upstream.token, TokenSource::Credential(_)));
+    assert_eq!(south.upstream.timeout, Duration::from_millis(1500));
+    let proxy = south.upstream.proxy.as_ref().map(url::Url::as_str);
+    assert_eq!(proxy, Some("http://proxy.example:3128/"));
+    assert_eq!((south.reserve, north.reserve), (0, 0));
+    assert_eq!(south.queues[0].threshold, Some(Quantity::from(2_u32)));
+    assert_eq!(south.queues[0].max_age, Some(Duration::from_secs(36)));
+    assert_eq!(south.queues[0].on_unknown, OnUnknown::Last);
+    assert_eq!(south.queues[1].reference, QueueRef::Id(5450));
+    assert_eq!(&*south.queues[1].spelling, "5450");
+}
+
+#[test]
+fn a_rule_of_the_operators_brings_its_threshold_or_takes_the_queues() {
+    let config = good("rules.toml");
+    let thresholds: Vec<_> = config.accounts[0]
+        .queues
+        .iter()
+        .map(|queue| queue.threshold)
+        .collect();
+    let number = |number: u32| Some(Quantity::from(number));
+    assert_eq!(thresholds, [number(2), number(3), number(0), None]);
+    assert!(
+        config.accounts[0]
+            .queues
+            .iter()
+            .all(|queue| matches!(queue.rule, Rule::Custom(_)))
+    );
+}
+
+#[test]
+fn without_a_token_the_account_says_where_to_put_one() {
+    let text = include_str!("config/good/five_lines.toml");
+    for folder in [None, Some(String::new())] {
+        let config = Config::parse(text, Path::new("openseat.toml"), &|_| folder.clone());
+        assert_eq!(
+            config.expect_err("no token").to_string(),
+            "openseat.toml:3:1: account \"main\": there is no token: set token_file or token_env, or let systemd hand it over with LoadCredential=main.token:/etc/openseat/main.token"
+        );
+    }
+}
+
+/// All the files there are, the example too: material to make worse ones from.
+fn corpus() -> Vec<String> {
+    let files = files("bad").into_iter().chain(files("good"));
+    let texts = files.map(|path| fs::read_to_string(path).expect("it can be read"));
+    texts.chain([EXAMPLE.to_owned()]).collect()
+}
+
+/// A file of the corpus with one line put in somewhere.
+fn with_line(line: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let file = prop::sample::select(corpus());
+    (file, any::<prop::sample::Index>(), line).prop_map(|(file, place, line)| {
+        let mut lines: Vec<_> = file.lines().collect();
+        lines.insert(place.index(lines.len() + 1), &line);
+        lines.join("\n")
+    })
+}
+
+/// A file of the corpus that ends too early and goes on as another one from somewhere in the middle.
+fn spliced() -> impl Strategy<Value = String> {
+    let half = || (prop::sample::select(corpus()), any::<prop::sample::Index>());
+    (half(), half()).prop_map(|((head, end), (tail, start))| {
+        let head = &head.as_bytes()[..end.index(head.len() + 1)];
+        let tail = &tail.as_bytes()[start.index(tail.len() + 1)..];
+        String::from_utf8_lossy(&[head, tail].concat()).into_owned()
+    })
+}
+
+/// What every answer of the loader keeps to, whatever the text.
+fn said_about(text: &str) -> String {
+    match parse(text) {
+        Ok(config) => config.warnings.join("\n"),
+        Err(ConfigError::Mistakes { problems, more }) => {
+            assert!(!problems.is_empty());
+            assert!(more == 0 || problems.len() == 100);
+            let lines = text.lines().count().max(1) + 1;
+            for problem in &problems {
+                assert!((1..=lines).contains(&problem.line), "{problem}");
+                assert!(
+                    !problem.to_string().contains(char::is_control),
+                    "{problem:?}"
+                );
+            }
+            ConfigError::Mistakes { problems, more }.to_string()
+        }
+        Err(other) => panic!("not about a text: {other}"),
+    }
+}
+
+const CANARY: &str = "c4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4ryc4n4";
+
+/// A key that seems to hold a secret, or to say where one is, with the secret as its value in one form or another.
+fn secret_line() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "token",
+        "Token",
+        "token_file",
+        "token_env",
+        "bearer_token_file",
+        "bearer_token",
+        "api_token",
+        "api_key",
+        "password",
+        "secret",
+        "tokn",
+        "\"token\"",
+        "account.token",
+        "account.queue.token",
+        "server.token",
+        "silo.token",
+    ]);
+    let form = prop::sample::select(vec![
+        "\"@\"",
+        "'@'",
+        "\"\"\"\n@\"\"\"",
+        "@",
+        "\"@",
+        "@\"",
+        "[\"@\"]",
+        "{ token = \"@\" }",
+        "\"Token @\"",
+        "\"./@\"",
+        "\"\\q@\"",
+        "0x@",
+        "2026-11-22@",
+        "\"@\" \"@\"",
+        "= \"@\"",
+        "\"ü@\u{7f}\"",
+    ]);
+    (key, form).prop_map(|(key, form)| format!("{key} = {}", form.replace('@', CANARY)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "(?s).{0,200}|[\\[\\]{}='\"a-z0-9.,#\n -]{0,200}") {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_mixture_of_files_makes_the_loader_panic(text in spliced()) {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_stray_line_makes_the_loader_panic(text in with_line("[a-z_]{0,12} = (\"[^\"\n]{0,20}\"|-?[0-9]{1,25}|[0-9.e+-]{1,9}|\\[\\]|\\{\\}|true|nan|[0-9]{4}-11-22)")) {
+        said_about(&text);
+    }
+
+    #[test]
+    fn no_message_shows_a_secret(text in with_line(secret_line())) {
+        let said = said_about(&text);
+        prop_assert!(!said.contains("c4n4ry"), "{}", said);
+    }
+}
+
+#[test]
+fn a_file_full_of_mistakes_is_answered_briefly() {
+    let text: String = (0..50_000)
+        .map(|number| format!("key_{number} = 1\n"))
+        .collect();
+    let error = parse(&text).expect_err("no such keys").to_string();
+    assert_eq!(error.lines().count(), 101);
+    // The missing [[account]] is one more.
+    assert!(error.ends_with("\nand 49901 more"), "{error}");
+}
+
+#[test]
+fn depth_is_refused_and_overflows_no_stack() {
+    let deep = |part: &str| part.repeat(100_000);
+    for text in [
+        format!("a = {}", deep("[")),
+        format!("a = {}", deep("{a=")),
+        format!("{}a = 1", deep("a.")),
+        format!("[{}a]", deep("a.")),
+        format!("a = {}", deep("{a.a=")),
+    ] {
+        assert!(
+            said_about(&text).contains("this is not TOML"),
+            "{}",
+            &text[..20]
+        );
+    }
+}
+
+#[test]
+fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = |name: &str, content: Option<&[u8]>| {
+        let path = folder.path().join(name);
+        if let Some(content) = content {
+            fs::write(&path, content).expect("it can be written");
+        }
+        Config::load(&path).expect_err(name).to_string()
+    };
+    assert!(said("missing", None).contains("No such file"));
+    assert!(said("binary", Some(b"[server]\n\xff")).ends_with("the first wrong byte is number 10"));
+    let huge = vec![b'#'; 1024 * 1024 + 1];
+    assert!(said("huge", Some(&huge)).contains("larger than 1048576 bytes"));
+}
+
+#[test]
+fn the_loader_warns_of_a_token_that_others_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, token) = (
+        folder.path().join("openseat.toml"),
+        folder.path().join("main.token"),
+    );
+    let text = "[state]\ndir = \"state\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_file = \"./main.token\"\n[[account.queue]]\nqueue = 1\n";
+    fs::write(&file, text).expect("it can be written");
+    fs::write(&token, CANARY).expect("it can be written");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
+        fs::set_permissions(&token, fs::Permissions::from_mode(mode)).expect("chmod");
+        let config = Config::load(&file).expect("a good file");
+        assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
+        assert_eq!(config.state_dir, Some(folder.path().join("state")));
+        assert!(config.accounts[0].upstream.token.read().is_ok());
+    }
+}
