@@ -483,7 +483,7 @@ impl Api {
     /// The people that a list is about, in CallTools' order.
     fn people(&self, filter: &Filter, view: &View<'_>) -> Vec<&Person> {
         let partial = view.sweep && self.quirks.sweep == Sweep::Partial;
-        let seen = |person: &&Person| !partial || person.number % 5 != 0;
+        let seen = |person: &&Person| !partial || !person.number.is_multiple_of(5);
         let in_status = |person: &&Person| {
             let ignored = self.quirks.status_filter_ignored;
             ignored

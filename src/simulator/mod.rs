@@ -174,6 +174,8 @@ impl Simulator {
     }
 
     /// Lets the world live up to now, then looks at it or takes hold of it: this is where the truth is.
+    ///
+    /// `look` must not use the simulator itself: the account waits until it returns.
     pub fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
         let now = self.now();
         let world = &mut self.state().api.world;

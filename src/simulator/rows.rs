@@ -183,7 +183,7 @@ impl<'a> View<'a> {
             team: person.team,
             team_name: format!("Team {}", person.team),
             avatar: None,
-            is_supervisor: person.number % 20 == 0,
+            is_supervisor: person.number.is_multiple_of(20),
             idle_time: seconds(person.status_since),
             break_time: 0,
             average_handle_time: 345.5,

@@ -36,7 +36,7 @@ impl World {
         let mut dice = fastrand::Rng::with_seed(settings.seed);
         let mut world = Self {
             now: SignedDuration::ZERO,
-            frozen: settings.frozen,
+            frozen: false,
             statuses: statuses(&mut dice),
             queues: queues(&settings, &mut dice),
             people: Vec::with_capacity(settings.agents),
@@ -51,6 +51,9 @@ impl World {
             world.assign(who);
             world.begin_midway(who);
             world.schedule_life(who);
+        }
+        if world.settings.frozen {
+            world.freeze();
         }
         world
     }

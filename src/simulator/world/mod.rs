@@ -14,6 +14,8 @@
 mod birth;
 mod life;
 mod names;
+#[cfg(test)]
+mod tests;
 
 use std::{
     cmp::Reverse,
@@ -361,6 +363,8 @@ impl World {
     }
 
     /// Puts an agent into a status by its id. Unless the world is frozen, life goes on from there.
+    ///
+    /// A status that logs out ends the log-ins to all queues; the first one after it begins them anew.
     pub fn set_status(&mut self, agent: &AgentId, status: u64) -> bool {
         let status = self.statuses.iter().position(|known| known.id == status);
         match (self.place(agent), status) {
