@@ -25,5 +25,8 @@ pub mod criteria;
 pub mod decision;
 pub mod names;
 pub mod quantity;
+pub mod plan;
 pub mod schedule;
+pub mod simulator;
 pub mod snapshot;
+pub mod store;

@@ -1,0 +1,102 @@
+//! What the API says when it says no, in the words of Django REST framework.
+
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::api::json_reply;
+use crate::calltools::Reply;
+
+/// A request that brought nothing but an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 401.
+    Unauthenticated(&'static str),
+    /// 403.
+    Forbidden,
+    /// 404 with a sentence.
+    NotFound(&'static str),
+    /// 405.
+    MethodNotAllowed(Method),
+    /// 400: each field with its complaint.
+    Invalid(Vec<(&'static str, String)>),
+    /// 400: the body cannot be read.
+    Malformed(String),
+    /// 429, with the wait in whole seconds and the header that tells it.
+    Throttled {
+        wait_seconds: Option<u64>,
+        retry_after: Option<String>,
+    },
+}
+
+impl Refusal {
+    pub(super) fn not_a_number(field: &'static str) -> (&'static str, String) {
+        (field, "Enter a number.".to_owned())
+    }
+
+    pub(super) fn no_choice(field: &'static str) -> (&'static str, String) {
+        let complaint = "Select a valid choice. That choice is not one of the available choices.";
+        (field, complaint.to_owned())
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        let mut reply = json_reply(self.status(), &self.body());
+        if let Some((name, value)) = self.header() {
+            reply.headers.insert(name, value);
+        }
+        reply
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+            Refusal::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Invalid(_) | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    fn body(&self) -> Value {
+        match self {
+            Refusal::Unauthenticated(detail) | Refusal::NotFound(detail) => {
+                json!({ "detail": detail })
+            }
+            Refusal::Forbidden => {
+                json!({ "detail": "You do not have permission to perform this action." })
+            }
+            Refusal::MethodNotAllowed(method) => {
+                json!({ "detail": format!("Method \"{method}\" not allowed.") })
+            }
+            Refusal::Invalid(complaints) => complaints
+                .iter()
+                .map(|(field, complaint)| ((*field).to_owned(), json!([complaint])))
+                .collect(),
+            Refusal::Malformed(why) => json!({ "detail": format!("JSON parse error - {why}") }),
+            Refusal::Throttled { wait_seconds, .. } => {
+                json!({ "detail": throttled(*wait_seconds) })
+            }
+        }
+    }
+
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Refusal::Unauthenticated(_) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Token")))
+            }
+            Refusal::Throttled { retry_after, .. } => {
+                let value = HeaderValue::from_str(retry_after.as_deref()?).ok()?;
+                Some((header::RETRY_AFTER, value))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn throttled(wait_seconds: Option<u64>) -> String {
+    match wait_seconds {
+        None => "Request was throttled.".to_owned(),
+        Some(1) => "Request was throttled. Expected available in 1 second.".to_owned(),
+        Some(wait) => format!("Request was throttled. Expected available in {wait} seconds."),
+    }
+}

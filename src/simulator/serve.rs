@@ -1,0 +1,169 @@
+//! The simulator over a real socket: HTTP/1.1, one task per connection, everything bounded.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    Simulator,
+    api::{Outcome, Request},
+};
+use crate::calltools::Reply;
+
+/// More clients than any integration has; one more waits in the listener's backlog.
+const MAX_CONNECTIONS: usize = 1_024;
+/// Of a request's body: a subscription is a few hundred bytes.
+const MAX_BODY: usize = 64 * 1024;
+/// How long a client may take to send its request's head; idle connections end by it too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until accepting is tried again after it failed, for instance for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that runs until it is stopped or dropped, and all its connections with it.
+#[derive(Debug)]
+pub struct Serving {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to put into a config as `base_url`.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/api/", self.address)
+    }
+
+    /// Closes the listener and every connection, as a crash would.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // It ends because it was told to.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves accounts over HTTP. A request goes to the account whose token it bears, and to the first if it bears none of theirs.
+///
+/// # Errors
+/// A listener that no longer knows its address, or no account at all.
+pub fn serve(listener: TcpListener, accounts: Vec<Simulator>) -> io::Result<Serving> {
+    if accounts.is_empty() {
+        return Err(io::Error::other("a simulator needs at least one account"));
+    }
+    let address = listener.local_addr()?;
+    let task = tokio::spawn(accept(listener, accounts.into()));
+    Ok(Serving { address, task })
+}
+
+async fn accept(listener: TcpListener, accounts: Arc<[Simulator]>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Dropped with this task, and then all connections end.
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return; // Nobody closes the semaphore.
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let accounts = Arc::clone(&accounts);
+                connections.spawn(async move {
+                    connection(stream, accounts).await;
+                    drop(slot);
+                });
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, accounts: Arc<[Simulator]>) {
+    let service = service_fn(move |request| {
+        let accounts = Arc::clone(&accounts);
+        async move { answer(&accounts, request).await }
+    });
+    // A client that goes away, or is dropped on purpose, is no news.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// The connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed without an answer")]
+struct Dropped;
+
+async fn answer(
+    accounts: &[Simulator],
+    request: http::Request<Incoming>,
+) -> Result<http::Response<Full<Bytes>>, Dropped> {
+    let (head, body) = request.into_parts();
+    let authorization = head.headers.get(header::AUTHORIZATION);
+    let simulator = account(accounts, authorization).ok_or(Dropped)?;
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = body.map_err(|_| Dropped)?.to_bytes();
+    let half = simulator.draw_half_latency();
+    simulator.travel(half).await;
+    let outcome = simulator.receive(&Request {
+        method: &head.method,
+        target: head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str()),
+        origin: &origin(&head.headers),
+        authorization,
+        body: &body,
+    });
+    match outcome {
+        Outcome::Answer(reply, later) => {
+            simulator.travel(half + later).await;
+            Ok(response(reply))
+        }
+        // Ends when the client gives up and closes the connection.
+        Outcome::Hang => std::future::pending().await,
+        Outcome::Dropped => Err(Dropped),
+    }
+}
+
+fn account<'a>(
+    accounts: &'a [Simulator],
+    authorization: Option<&HeaderValue>,
+) -> Option<&'a Simulator> {
+    let owner = accounts.iter().find(|account| account.knows(authorization));
+    owner.or(accounts.first())
+}
+
+/// Links lead back to the host that the client asked for, as Django has it.
+fn origin(headers: &HeaderMap) -> String {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    format!("http://{}", host.unwrap_or("localhost"))
+}
+
+fn response(reply: Reply) -> http::Response<Full<Bytes>> {
+    let mut response = http::Response::new(Full::new(reply.body));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    response
+}

@@ -1,0 +1,293 @@
+//! The far side's request limit, counted as Django REST framework's `SimpleRateThrottle` counts it.
+//!
+//! It is a sliding log: a request is refused while as many as the limit were *admitted* within the last hour, and a refused
+//! one is not written down, so knocking at a closed door does not keep it closed. The wait it tells is the time until the
+//! oldest entry leaves; where the log holds more than the limit (because the limit was lowered), it tells none. A window that
+//! starts anew on the hour is possible too, since nobody has seen CallTools' settings.
+//!
+//! Beside the law stands [`Arrivals`], a tally that judges the client: every request counts there, the refused and
+//! the failed ones too.
+
+use std::{collections::VecDeque, time::Duration};
+
+/// The period of the limit.
+pub const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What an hour is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    /// The 3600 s before each request, as DRF counts.
+    #[default]
+    Sliding,
+    /// From one full hour of the simulator's time to the next.
+    FullHour,
+}
+
+/// A request over the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Throttled {
+    /// Until a request will be admitted again; `None` where DRF would not say.
+    pub wait: Option<Duration>,
+}
+
+/// The account's log of admitted requests.
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    limit: u32,
+    window: Window,
+    /// Oldest first; never longer than the limit was when they were admitted.
+    admitted: VecDeque<Duration>,
+    foreign: Option<Foreign>,
+    refused: u64,
+}
+
+/// Other software of the same account: it asks at an even pace, whatever it is told.
+#[derive(Clone, Copy, Debug)]
+struct Foreign {
+    every: Duration,
+    next: Duration,
+}
+
+impl Throttle {
+    /// A throttle that admits `limit` requests an hour.
+    pub fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            window: Window::default(),
+            admitted: VecDeque::new(),
+            foreign: None,
+            refused: 0,
+        }
+    }
+
+    /// Changes the limit; what was admitted under the old one stays in the log.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    /// Changes what an hour is.
+    pub fn set_window(&mut self, window: Window) {
+        self.window = window;
+    }
+
+    /// Lets other software spend `per_hour` requests an hour from the same account, evenly, from `now`; 0 ends it.
+    pub fn set_foreign(&mut self, now: Duration, per_hour: u32) {
+        self.foreign = HOUR.checked_div(per_hour).map(|every| Foreign {
+            every,
+            next: now + every,
+        });
+    }
+
+    /// Admits a request, or refuses it.
+    ///
+    /// # Errors
+    /// [`Throttled`], where the log is full.
+    pub fn admit(&mut self, now: Duration) -> Result<(), Throttled> {
+        self.admit_foreign(now);
+        let outcome = self.enter(now);
+        self.refused += u64::from(outcome.is_err());
+        outcome
+    }
+
+    /// How many requests were refused so far, those of other software left out.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// How many requests the log holds now, those of other software included.
+    pub fn in_window(&mut self, now: Duration) -> usize {
+        self.admit_foreign(now);
+        self.forget(now);
+        self.admitted.len()
+    }
+
+    /// Whatever the others asked since we last looked, in its order.
+    fn admit_foreign(&mut self, now: Duration) {
+        let Some(mut foreign) = self.foreign else {
+            return;
+        };
+        // What lies more than an hour back has left the log again.
+        foreign.next = foreign.next.max(now.saturating_sub(HOUR));
+        while foreign.next <= now {
+            // Refused or not, they go on at their pace.
+            let _ = self.enter(foreign.next);
+            foreign.next += foreign.every;
+        }
+        self.foreign = Some(foreign);
+    }
+
+    fn enter(&mut self, now: Duration) -> Result<(), Throttled> {
+        self.forget(now);
+        let entries = self.admitted.len() as u64;
+        if entries >= u64::from(self.limit) {
+            return Err(Throttled {
+                wait: self.wait(now),
+            });
+        }
+        self.admitted.push_back(now);
+        Ok(())
+    }
+
+    /// Drops what has left the window. An entry exactly an hour old is gone.
+    fn forget(&mut self, now: Duration) {
+        let gone = |at: Duration| match self.window {
+            Window::Sliding => at + HOUR <= now,
+            Window::FullHour => at < full_hour(now),
+        };
+        let entries = self.admitted.partition_point(|&at| gone(at));
+        self.admitted.drain(..entries);
+    }
+
+    fn wait(&self, now: Duration) -> Option<Duration> {
+        let oldest = *self.admitted.front()?;
+        let over_full = self.admitted.len() as u64 > u64::from(self.limit);
+        match self.window {
+            Window::Sliding if over_full => None,
+            Window::Sliding => Some(oldest + HOUR - now),
+            Window::FullHour => Some(full_hour(now) + HOUR - now),
+        }
+    }
+}
+
+/// The last full hour of the simulator's time.
+fn full_hour(now: Duration) -> Duration {
+    Duration::from_secs(now.as_secs() / HOUR.as_secs() * HOUR.as_secs())
+}
+
+/// A tally of all requests that arrived, whatever became of them: the judge of a client that promises never to send more
+/// than so many in any hour.
+#[derive(Clone, Debug, Default)]
+pub struct Arrivals {
+    /// Of the last hour, oldest first.
+    recent: VecDeque<Duration>,
+    worst: usize,
+    total: u64,
+}
+
+impl Arrivals {
+    /// More arrivals in an hour than this are not told apart; 16 MiB, and a thousand times what a client may send.
+    const MOST: usize = 1 << 20;
+
+    /// A request arrived.
+    pub fn add(&mut self, now: Duration) {
+        let gone = self.recent.partition_point(|&at| at + HOUR <= now);
+        self.recent.drain(..gone);
+        if self.recent.len() == Self::MOST {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        // The count of a sliding window is only ever highest at an arrival.
+        self.worst = self.worst.max(self.recent.len());
+        self.total += 1;
+    }
+
+    /// The largest number that arrived in any 3600 s so far.
+    pub fn worst_sliding_hour(&self) -> usize {
+        self.worst
+    }
+
+    /// How many arrived in all.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn after_a_burst_the_door_stays_closed_until_its_first_request_leaves() {
+        let mut throttle = Throttle::new(30);
+        for _ in 0..30 {
+            assert_eq!(throttle.admit(s(5)), Ok(()));
+        }
+        let refused = |wait| Err(Throttled { wait: Some(wait) });
+        assert_eq!(throttle.admit(s(5)), refused(s(3600)));
+        // Refused requests are not written down: knocking changes nothing.
+        assert_eq!(throttle.admit(s(3604)), refused(s(1)));
+        assert_eq!(throttle.admit(s(3605)), Ok(()));
+        assert_eq!(throttle.refused(), 2);
+    }
+
+    #[test]
+    fn an_overfull_log_tells_no_wait() {
+        let mut throttle = Throttle::new(3);
+        for second in 0..3 {
+            assert_eq!(throttle.admit(s(second)), Ok(()));
+        }
+        throttle.set_limit(2);
+        assert_eq!(throttle.admit(s(3)), Err(Throttled { wait: None }));
+    }
+
+    #[test]
+    fn a_throttle_of_nothing_admits_nothing() {
+        assert_eq!(Throttle::new(0).admit(s(1)), Err(Throttled { wait: None }));
+    }
+
+    #[test]
+    fn full_hours_start_anew_together() {
+        let mut throttle = Throttle::new(2);
+        throttle.set_window(Window::FullHour);
+        assert_eq!(throttle.admit(s(3590)), Ok(()));
+        assert_eq!(throttle.admit(s(3591)), Ok(()));
+        let wait = Some(s(8));
+        assert_eq!(throttle.admit(s(3592)), Err(Throttled { wait }));
+        assert_eq!(throttle.admit(s(3600)), Ok(()));
+        assert_eq!(throttle.in_window(s(3600)), 1);
+    }
+
+    #[test]
+    fn others_spend_from_the_same_account() {
+        let mut throttle = Throttle::new(100);
+        throttle.set_foreign(s(0), 60); // One a minute.
+        assert_eq!(throttle.in_window(s(1800)), 30);
+        let admitted = (0..100).filter(|_| throttle.admit(s(1800)).is_ok()).count();
+        assert_eq!(admitted, 70);
+        throttle.set_foreign(s(1800), 0);
+        assert_eq!(throttle.in_window(s(1800 + 3600)), 0);
+    }
+
+    #[test]
+    fn the_tally_counts_what_was_refused_too() {
+        let mut arrivals = Arrivals::default();
+        for second in [0, 1, 3599, 3600, 3601, 9000] {
+            arrivals.add(s(second));
+        }
+        // (1, 3601] holds 3599, 3600 and 3601; (-1, 3599] holds three as well.
+        assert_eq!(arrivals.worst_sliding_hour(), 3);
+        assert_eq!(arrivals.total(), 6);
+    }
+
+    proptest! {
+        #[test]
+        fn no_sliding_hour_admits_more_than_the_limit(
+            limit in 1u32..40,
+            gaps in prop::collection::vec(0u64..400, 1..300),
+        ) {
+            let mut throttle = Throttle::new(limit);
+            let mut now = Duration::ZERO;
+            let mut admitted: Vec<Duration> = Vec::new();
+            for gap in gaps {
+                now += s(gap);
+                let before = admitted.iter().filter(|&&at| at + HOUR > now).count();
+                let outcome = throttle.admit(now);
+                prop_assert_eq!(outcome.is_ok(), before < limit as usize);
+                match outcome {
+                    Ok(()) => admitted.push(now),
+                    Err(Throttled { wait }) => {
+                        let wait = wait.expect("the limit did not change");
+                        prop_assert!(throttle.clone().admit(now + wait).is_ok());
+                        prop_assert!(throttle.clone().admit(now + wait - s(1)).is_err());
+                    }
+                }
+            }
+        }
+    }
+}

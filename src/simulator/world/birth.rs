@@ -1,0 +1,240 @@
+//! How a world begins: an account as one would find it in the middle of a day, not an empty office.
+
+use std::{collections::BinaryHeap, collections::HashMap, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::{
+    Membership, Person, QueueAction, World, WorldQueue, WorldSettings, WorldStatus, hours,
+    life::{self, Activity, Shift, signed},
+    minutes, names,
+};
+use crate::calltools::AgentId;
+
+/// The id of the first queue: the one that the documentation's examples use.
+const FIRST_QUEUE: u64 = 5_450;
+/// The first of the numbers that people bear beside their UUIDs.
+const FIRST_AGENT: u64 = 31_001;
+/// People answer for one to four queues.
+const MOST_QUEUES: usize = 4;
+/// Enough teams that a filter leaves some people out.
+const TEAMS: u64 = 3;
+/// How long people have been at work, at most, where nobody has shifts.
+const LONGEST_STAY: Duration = hours(6);
+
+/// When shifts begin, and how many of the people work then: a full office by day, a thin one at night.
+const SHIFTS: [(Duration, Duration, f64); 3] = [
+    (hours(7), hours(11), 0.75),
+    (hours(13), hours(16), 0.18),
+    (hours(21), hours(23), 0.07),
+];
+const SHIFT_LENGTH: (Duration, Duration) = (hours(8), minutes(9 * 60));
+
+impl World {
+    /// A world at its beginning, in the middle of its day.
+    pub fn new(settings: WorldSettings) -> Self {
+        let mut dice = fastrand::Rng::with_seed(settings.seed);
+        let mut world = Self {
+            now: SignedDuration::ZERO,
+            frozen: false,
+            statuses: statuses(&mut dice),
+            queues: queues(&settings, &mut dice),
+            people: Vec::with_capacity(settings.agents),
+            places: HashMap::with_capacity(settings.agents),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            settings,
+            dice,
+        };
+        for n in 0..world.settings.agents {
+            let who = world.hire(names::agent(n));
+            world.assign(who);
+            world.begin_midway(who);
+            world.schedule_life(who);
+        }
+        if world.settings.frozen {
+            world.freeze();
+        }
+        world
+    }
+
+    /// Adds somebody to the account: at home, in no queue.
+    pub(super) fn hire(&mut self, name: String) -> usize {
+        let who = self.people.len();
+        let mut dice = self.dice.fork();
+        let id = AgentId(names::uuid(&mut dice).into());
+        self.places.insert(id.clone(), who);
+        self.people.push(Person {
+            id,
+            number: FIRST_AGENT + who as u64,
+            name,
+            team: 1 + dice.u64(..TEAMS),
+            status: life::LOGGED_OUT,
+            status_since: self.now,
+            logged_in_since: None,
+            memberships: Vec::new(),
+            call: None,
+            calls: 0,
+            calls_inbound: 0,
+            removed: false,
+            activity: Activity::Off,
+            generation: 0,
+            shift: None,
+            lunch_due: false,
+            leaving_due: false,
+            dice,
+        });
+        who
+    }
+
+    /// Gives somebody their queues and, where people have shifts, their hours.
+    fn assign(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        let mut left: Vec<(usize, f64)> = self
+            .queues
+            .iter()
+            .enumerate()
+            .map(|(place, queue)| (place, queue.popularity))
+            .collect();
+        for _ in 0..person.dice.usize(1..=MOST_QUEUES) {
+            let Some(place) = life::pick(&mut person.dice, &left) else {
+                break;
+            };
+            left.retain(|&(other, _)| other != place);
+            self.queues[place].members.push(who);
+            person.memberships.push(Membership {
+                queue: self.queues[place].id,
+                logged_in: false,
+                generation: 0,
+            });
+        }
+        if self.settings.shifts {
+            person.shift = Some(shift(&mut person.dice));
+        }
+    }
+
+    /// Puts somebody where they would be if the world had been going on for long.
+    fn begin_midway(&mut self, who: usize) {
+        let hours_left = self.left_of_shift(who);
+        let shift = self.people[who].shift;
+        match (shift, hours_left) {
+            (Some(shift), Some((_, to_end))) => {
+                self.begin_at_work(who, signed(shift.length) - to_end);
+            }
+            (Some(_), None) => self.begin_at_home(who),
+            (None, _) => {
+                let share = self.people[who].dice.f64();
+                self.begin_at_work(who, signed(LONGEST_STAY.mul_f64(share)));
+            }
+        }
+    }
+
+    fn begin_at_work(&mut self, who: usize, worked: SignedDuration) {
+        let settings = &self.settings;
+        // By the time that people spend in each of them, all told.
+        let shares = [
+            ((Activity::Idle, settings.mean_idle), 1.0),
+            (
+                (Activity::Talking, settings.mean_call),
+                1.0 - life::BREAK_SHARE,
+            ),
+            (
+                (Activity::WrapUp, settings.mean_wrap_up),
+                1.0 - life::BREAK_SHARE,
+            ),
+            ((Activity::Away, life::MEAN_BREAK), 2.0 * life::BREAK_SHARE),
+        ]
+        .map(|((activity, mean), often)| ((activity, mean), often * mean.as_secs_f64()));
+        let person = &mut self.people[who];
+        let (activity, mean) =
+            life::pick(&mut person.dice, &shares).expect("there are four shares");
+        let since = person.draw(mean).min(worked);
+        match activity {
+            Activity::Talking => self.begin_call_midway(who),
+            Activity::WrapUp => self.enter(who, activity, life::POST_CALL),
+            Activity::Away => self.enter(who, activity, life::NOT_AVAILABLE),
+            _ => self.enter(who, activity, life::AVAILABLE),
+        }
+        self.backdate(who, since, worked);
+    }
+
+    fn begin_call_midway(&mut self, who: usize) {
+        // Logs in first, so that the call can come from one of the queues.
+        self.enter(who, Activity::Idle, life::AVAILABLE);
+        let queue = self.draw_queue(who);
+        self.begin_call(who, queue);
+    }
+
+    /// At home; some of them without having logged off.
+    fn begin_at_home(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        let gone = person.draw(life::MEAN_FORGOTTEN);
+        if person.happens(life::FORGET_SHARE) {
+            self.enter(who, Activity::Forgot, life::AVAILABLE);
+            self.backdate(who, gone, gone + signed(SHIFT_LENGTH.0));
+        } else {
+            self.people[who].status_since = self.now - gone;
+        }
+    }
+
+    /// What was entered just now began earlier.
+    fn backdate(&mut self, who: usize, since: SignedDuration, logged_in: SignedDuration) {
+        let now = self.now;
+        let person = &mut self.people[who];
+        person.status_since = now - since;
+        person.logged_in_since = Some(now - logged_in);
+        if let Some(call) = &mut person.call {
+            call.start -= since;
+            call.answered -= since;
+        }
+    }
+}
+
+/// The four that every account begins with and two of its own, under ids that differ from seed to seed.
+fn statuses(dice: &mut fastrand::Rng) -> Vec<WorldStatus> {
+    let mut id = dice.u64(100..900);
+    [
+        ("Available", QueueAction::SetReady),
+        ("Not Available", QueueAction::SetNotReady),
+        ("Post Call", QueueAction::SetNotReady),
+        ("On a Call", QueueAction::NoAction),
+        ("Lunch", QueueAction::SetNotReady),
+        ("Gone for the Day", QueueAction::Logout),
+    ]
+    .map(|(name, queue_action)| {
+        id += dice.u64(1..=3);
+        WorldStatus {
+            id,
+            name: name.to_owned(),
+            queue_action,
+        }
+    })
+    .into()
+}
+
+fn queues(settings: &WorldSettings, dice: &mut fastrand::Rng) -> Vec<WorldQueue> {
+    let mut id = FIRST_QUEUE;
+    (0..settings.queues)
+        .map(|n| {
+            let queue = WorldQueue {
+                id,
+                name: names::queue(n),
+                popularity: (n as f64 + 1.0).powf(-settings.skew),
+                members: Vec::new(),
+            };
+            // Other accounts make queues too, so the ids of one are not in a row.
+            id += dice.u64(1..=9);
+            queue
+        })
+        .collect()
+}
+
+fn shift(dice: &mut fastrand::Rng) -> Shift {
+    let kinds = SHIFTS.map(|(earliest, latest, share)| ((earliest, latest), share));
+    let (earliest, latest) = life::pick(dice, &kinds).expect("there are three kinds of shift");
+    let mut between = |least: Duration, most: Duration| least + (most - least).mul_f64(dice.f64());
+    Shift {
+        begins: between(earliest, latest),
+        length: between(SHIFT_LENGTH.0, SHIFT_LENGTH.1),
+    }
+}

@@ -1,0 +1,421 @@
+//! What people do next, and when.
+//!
+//! Each person is doing one thing at a time ([`Activity`]) and has one event ahead that ends it. Beside that run the log-in
+//! flags of their queues and their shift, each with an event of its own. An event that was drawn for something since
+//! overtaken bears an old generation and is dropped when its time comes.
+
+use std::{cmp::Reverse, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::{Call, Membership, Person, QueueAction, World, hours, minutes, names};
+
+// The statuses every account begins with, by their places in its list; names may change, places do not.
+pub(super) const AVAILABLE: usize = 0;
+pub(super) const NOT_AVAILABLE: usize = 1;
+pub(super) const POST_CALL: usize = 2;
+pub(super) const ON_A_CALL: usize = 3;
+// And two of the account's own making.
+pub(super) const LUNCH: usize = 4;
+pub(super) const LOGGED_OUT: usize = 5;
+
+/// How often an agent takes a break where the next call or the next wait would begin: about one break an hour at work.
+pub(super) const BREAK_SHARE: f64 = 0.04;
+/// A coffee, a word with the supervisor.
+pub(super) const MEAN_BREAK: Duration = minutes(10);
+/// Half an hour of lunch, more or less punctual.
+const LUNCH_TIME: (Duration, Duration) = (minutes(25), minutes(40));
+/// How many go home without logging off: rare, but each of them looks like an open seat all night.
+pub(super) const FORGET_SHARE: f64 = 0.04;
+/// Until a supervisor notices and logs them off; by then it is often morning.
+pub(super) const MEAN_FORGOTTEN: Duration = hours(8);
+/// How many of their queues people log in to when they begin: the share that the two times below settle at.
+pub(super) const LOGGED_IN_SHARE: f64 = 0.86;
+/// Log-in flags change over hours: a supervisor moves people between queues, and mostly back within the hour.
+const MEAN_LOGGED_IN: Duration = hours(4);
+const MEAN_LOGGED_OUT: Duration = minutes(40);
+/// Nobody comes to work on the minute.
+const LATE: Duration = minutes(12);
+/// How long a caller hears it ring before the agent is connected, at most.
+const RINGING: Duration = Duration::from_secs(8);
+pub(super) const DAY: Duration = hours(24);
+
+/// What a person is doing; their status follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// At home, logged off.
+    Off,
+    /// Available, waiting for a call.
+    Idle,
+    /// On a call.
+    Talking,
+    /// Writing up the last call.
+    WrapUp,
+    /// On a break or at lunch.
+    Away,
+    /// At home, and still available in CallTools' eyes.
+    Forgot,
+}
+
+/// When a person works, every day.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shift {
+    /// Time of day.
+    pub(super) begins: Duration,
+    pub(super) length: Duration,
+}
+
+/// Something that will happen to one person. Ordered by time, then by the order in which they were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Event {
+    pub(super) at: SignedDuration,
+    sequence: u64,
+    who: usize,
+    what: Happening,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// What they are doing is over.
+    Next {
+        generation: u32,
+    },
+    /// They log in to a queue, or out of it.
+    Flag {
+        queue: u64,
+        generation: u32,
+    },
+    ShiftBegins,
+    LunchDue,
+    ShiftEnds,
+}
+
+impl Person {
+    /// A waiting time without memory.
+    pub(super) fn draw(&mut self, mean: Duration) -> SignedDuration {
+        let unit = -(1.0 - self.dice.f64()).ln();
+        signed(mean.mul_f64(unit))
+    }
+
+    fn between(&mut self, least: Duration, most: Duration) -> SignedDuration {
+        let share = self.dice.f64();
+        signed(least + (most - least).mul_f64(share))
+    }
+
+    pub(super) fn happens(&mut self, share: f64) -> bool {
+        self.dice.f64() < share
+    }
+}
+
+/// Draws are a few days at most; whatever does not fit lies beyond every simulation.
+pub(super) fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
+}
+
+impl World {
+    /// Lives up to `time` since the world's start; the past is not lived again.
+    pub fn advance_to(&mut self, time: Duration) {
+        let time = signed(time);
+        while let Some(Reverse(event)) = self.events.peek().copied()
+            && event.at <= time
+        {
+            self.events.pop();
+            self.now = event.at;
+            self.happen(event);
+        }
+        self.now = self.now.max(time);
+    }
+
+    fn happen(&mut self, event: Event) {
+        let who = event.who;
+        if self.people[who].removed {
+            return;
+        }
+        match event.what {
+            Happening::Next { generation } if generation == self.people[who].generation => {
+                self.go_on(who);
+            }
+            Happening::Flag { queue, generation } => self.flip_flag(who, queue, generation),
+            Happening::ShiftBegins => self.begin_shift(who),
+            Happening::LunchDue => self.people[who].lunch_due = true,
+            Happening::ShiftEnds => self.end_shift(who),
+            Happening::Next { .. } => {} // Overtaken.
+        }
+    }
+
+    /// What somebody was doing is over: what now?
+    fn go_on(&mut self, who: usize) {
+        match self.people[who].activity {
+            Activity::Talking => self.enter(who, Activity::WrapUp, POST_CALL),
+            Activity::Forgot => self.enter(who, Activity::Off, LOGGED_OUT),
+            Activity::Off => {}
+            Activity::Idle | Activity::WrapUp | Activity::Away => self.choose(who),
+        }
+    }
+
+    /// Between two calls people go home, to lunch, or for a break, if it is time; else they go on working.
+    fn choose(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        let activity = person.activity;
+        if person.leaving_due {
+            self.go_home(who);
+        } else if std::mem::take(&mut person.lunch_due) {
+            self.enter(who, Activity::Away, LUNCH);
+        } else if activity != Activity::Away && person.happens(BREAK_SHARE) {
+            self.enter(who, Activity::Away, NOT_AVAILABLE);
+        } else if activity == Activity::Idle {
+            let queue = self.draw_queue(who);
+            self.begin_call(who, queue);
+        } else {
+            self.enter(who, Activity::Idle, AVAILABLE);
+        }
+    }
+
+    fn go_home(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        person.leaving_due = false;
+        if person.happens(FORGET_SHARE) {
+            self.enter(who, Activity::Forgot, AVAILABLE);
+        } else {
+            self.enter(who, Activity::Off, LOGGED_OUT);
+        }
+    }
+
+    fn begin_shift(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        person.leaving_due = false;
+        person.lunch_due = false;
+        let Some(shift) = person.shift else { return };
+        // Whoever forgot to log off last night sits down where they left.
+        if matches!(person.activity, Activity::Off | Activity::Forgot) {
+            self.enter(who, Activity::Idle, AVAILABLE);
+        }
+        self.schedule(who, signed(shift.length / 2), Happening::LunchDue);
+        self.schedule(who, signed(shift.length), Happening::ShiftEnds);
+    }
+
+    fn end_shift(&mut self, who: usize) {
+        self.people[who].leaving_due = true;
+        self.schedule_next_shift(who);
+    }
+
+    /// The queue whose call comes next: one of those the agent is logged in to, the popular ones more often. Without any it
+    /// is a call that the dialer makes.
+    pub(super) fn draw_queue(&mut self, who: usize) -> Option<u64> {
+        let person = &self.people[who];
+        let weights: Vec<(u64, f64)> = self
+            .queues
+            .iter()
+            .filter(|queue| person.logged_in_to(queue.id))
+            // Queues that were added later have no popularity of their own, but do get calls.
+            .map(|queue| (queue.id, queue.popularity.max(0.01)))
+            .collect();
+        pick(&mut self.people[who].dice, &weights)
+    }
+
+    /// Puts somebody on a call now.
+    pub(super) fn begin_call(&mut self, who: usize, queue: Option<u64>) {
+        self.enter(who, Activity::Talking, ON_A_CALL);
+        let now = self.now;
+        let person = &mut self.people[who];
+        let ringing = person.between(Duration::ZERO, RINGING);
+        person.calls += 1;
+        person.calls_inbound += u64::from(queue.is_some());
+        person.call = Some(Call {
+            uuid: names::uuid(&mut person.dice),
+            queue,
+            start: now - ringing,
+            answered: now,
+        });
+    }
+
+    /// Puts somebody into any status, and into the activity that it stands for.
+    pub(super) fn put_into(&mut self, who: usize, status: usize) {
+        let activity = match (status, self.statuses[status].queue_action) {
+            (ON_A_CALL, _) => return self.begin_call(who, None),
+            (POST_CALL, _) => Activity::WrapUp,
+            (_, QueueAction::SetReady) => Activity::Idle,
+            (_, QueueAction::Logout) => Activity::Off,
+            _ => Activity::Away,
+        };
+        self.enter(who, activity, status);
+    }
+
+    /// The one way into an activity.
+    pub(super) fn enter(&mut self, who: usize, activity: Activity, status: usize) {
+        let now = self.now;
+        let person = &mut self.people[who];
+        let was_off = person.logged_in_since.is_none();
+        if person.status != status {
+            person.status_since = now;
+        }
+        person.status = status;
+        person.activity = activity;
+        person.call = None;
+        match activity {
+            Activity::Off => self.log_off(who),
+            _ if was_off => self.log_on(who),
+            _ => {}
+        }
+        self.schedule_next(who);
+    }
+
+    /// People log in to most of their queues when they begin; in a frozen world, where a test wants no surprise, to all.
+    fn log_on(&mut self, who: usize) {
+        let now = self.now;
+        self.people[who].logged_in_since = Some(now);
+        for place in 0..self.people[who].memberships.len() {
+            let person = &mut self.people[who];
+            let logged_in = self.frozen || person.happens(LOGGED_IN_SHARE);
+            let queue = person.memberships[place].queue;
+            self.set_flag(who, queue, logged_in);
+        }
+    }
+
+    fn log_off(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        person.logged_in_since = None;
+        for membership in &mut person.memberships {
+            membership.logged_in = false;
+            membership.generation += 1;
+        }
+    }
+
+    /// Logs somebody in to a queue or out of it, as a member if they were none.
+    pub(super) fn set_flag(&mut self, who: usize, queue: u64, logged_in: bool) {
+        let memberships = &mut self.people[who].memberships;
+        match memberships.iter_mut().find(|m| m.queue == queue) {
+            Some(membership) => membership.logged_in = logged_in,
+            None => memberships.push(Membership {
+                queue,
+                logged_in,
+                generation: 0,
+            }),
+        }
+        self.schedule_flag(who, queue);
+    }
+
+    fn flip_flag(&mut self, who: usize, queue: u64, generation: u32) {
+        let membership = self.people[who].membership(queue);
+        if let Some(membership) = membership.filter(|m| m.generation == generation) {
+            let logged_in = !membership.logged_in;
+            self.set_flag(who, queue, logged_in);
+        }
+    }
+
+    /// Draws everything that lies ahead of one person.
+    pub(super) fn schedule_life(&mut self, who: usize) {
+        self.schedule_next(who);
+        let queues: Vec<u64> = self.people[who]
+            .memberships
+            .iter()
+            .map(|m| m.queue)
+            .collect();
+        for queue in queues {
+            self.schedule_flag(who, queue);
+        }
+        match self.left_of_shift(who) {
+            Some((to_lunch, to_end)) => {
+                if let Some(to_lunch) = to_lunch {
+                    self.schedule(who, to_lunch, Happening::LunchDue);
+                }
+                self.schedule(who, to_end, Happening::ShiftEnds);
+            }
+            None => self.schedule_next_shift(who),
+        }
+    }
+
+    fn schedule_next(&mut self, who: usize) {
+        let settings = &self.settings;
+        let person = &mut self.people[who];
+        person.generation += 1;
+        let generation = person.generation;
+        let lasts = match person.activity {
+            Activity::Off => return,
+            Activity::Idle => person.draw(settings.mean_idle),
+            Activity::Talking => person.draw(settings.mean_call),
+            Activity::WrapUp => person.draw(settings.mean_wrap_up),
+            Activity::Away if person.status == LUNCH => person.between(LUNCH_TIME.0, LUNCH_TIME.1),
+            Activity::Away => person.draw(MEAN_BREAK),
+            Activity::Forgot => person.draw(MEAN_FORGOTTEN),
+        };
+        self.schedule(who, lasts, Happening::Next { generation });
+    }
+
+    fn schedule_flag(&mut self, who: usize, queue: u64) {
+        let person = &mut self.people[who];
+        let Some(membership) = person.memberships.iter_mut().find(|m| m.queue == queue) else {
+            return;
+        };
+        membership.generation += 1;
+        let (logged_in, generation) = (membership.logged_in, membership.generation);
+        if person.activity == Activity::Off {
+            return; // Nobody logs in to a queue from home.
+        }
+        let lasts = person.draw(if logged_in {
+            MEAN_LOGGED_IN
+        } else {
+            MEAN_LOGGED_OUT
+        });
+        self.schedule(who, lasts, Happening::Flag { queue, generation });
+    }
+
+    fn schedule_next_shift(&mut self, who: usize) {
+        let Some(shift) = self.people[who].shift else {
+            return;
+        };
+        let late = self.people[who].between(Duration::ZERO, LATE);
+        let begins = signed(self.until(shift.begins)) + late;
+        self.schedule(who, begins, Happening::ShiftBegins);
+    }
+
+    fn schedule(&mut self, who: usize, after: SignedDuration, what: Happening) {
+        if self.frozen {
+            return;
+        }
+        self.sequence += 1;
+        self.events.push(Reverse(Event {
+            at: self.now.saturating_add(after),
+            sequence: self.sequence,
+            who,
+            what,
+        }));
+    }
+
+    /// The times to lunch, if it is still ahead, and to the end of the shift; `None` out of hours.
+    pub(super) fn left_of_shift(
+        &self,
+        who: usize,
+    ) -> Option<(Option<SignedDuration>, SignedDuration)> {
+        let shift = self.people[who].shift?;
+        let worked = DAY - self.until(shift.begins);
+        let to_end = shift.length.checked_sub(worked)?;
+        let to_lunch = (shift.length / 2).checked_sub(worked);
+        Some((to_lunch.map(signed), signed(to_end)))
+    }
+
+    /// How long until the clock on the wall next shows `time_of_day`: more than nothing, at most a day.
+    pub(super) fn until(&self, time_of_day: Duration) -> Duration {
+        let day = DAY.as_nanos();
+        let shows = (self.settings.time_of_day + self.now()).as_nanos() % day;
+        let ahead = (time_of_day.as_nanos() % day + day - shows) % day;
+        let ahead = if ahead == 0 { day } else { ahead };
+        // A day is 8.64e13 ns: far inside u64.
+        Duration::from_nanos(ahead as u64)
+    }
+}
+
+/// One of several, by weight; `None` of none.
+pub(super) fn pick<T: Copy>(dice: &mut fastrand::Rng, weights: &[(T, f64)]) -> Option<T> {
+    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut left = dice.f64() * total;
+    let mut choice = None;
+    for &(item, weight) in weights {
+        choice = Some(item);
+        left -= weight;
+        if left < 0.0 {
+            break;
+        }
+    }
+    choice
+}
