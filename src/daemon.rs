@@ -1,0 +1,275 @@
+//! The daemon whole: what a config becomes, who owns which task, and how it stops.
+//!
+//! Every task is in one set. One that ends early ends the process with an error, so that systemd starts it again, rather than leave answers
+//! to grow old unnoticed. On the way out: unready first, polling stopped, answers finished, then gone, within [`GRACE`].
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::{self, Account, Polled, TokenKeeper},
+    board::{Board, QueueKey},
+    budget::{Budget, Ledger, Payer},
+    calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
+    clock::Clock,
+    config::{self, BearerToken, Config},
+    decision::Policy,
+    metrics::Metrics,
+    names::Names,
+    plan,
+    server::{AccountHandle, App, Limits, Listener, Parts, bind, serve},
+    store::Store,
+};
+
+/// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
+const GRACE: Duration = Duration::from_millis(2_800);
+
+/// Refreshes that may wait for an account's task: more at once than people have hands.
+const REFRESHES: usize = 16;
+
+/// The budget ledger's file in the state folder.
+pub const LEDGER_FILE: &str = "budget.sqlite3";
+
+/// The file in the state folder of what may be lost.
+pub const STORE_FILE: &str = "state.sqlite3";
+
+/// A daemon that is wired but has not asked or answered anything.
+#[derive(Debug)]
+pub struct Daemon {
+    accounts: Vec<Account>,
+    app: Arc<App>,
+    listeners: Vec<Listener>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Wires everything that a config asks for, and binds its addresses.
+    ///
+    /// # Errors
+    /// A token that cannot be read, a state folder that cannot be used, an address that is taken.
+    pub async fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let mut listeners = Vec::with_capacity(config.server.listen.len());
+        for listen in &config.server.listen {
+            listeners.push(bind(listen).await?);
+        }
+        let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
+        let board = Arc::new(Board::new(keys(config)));
+        let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
+        let shared = Shared { clock: Arc::clone(&clock), board: Arc::clone(&board), metrics: Arc::clone(&metrics), state };
+        let mut accounts = Vec::with_capacity(config.accounts.len());
+        let mut handles = Vec::with_capacity(config.accounts.len());
+        for account in &config.accounts {
+            let (account, handle) = shared.account(account).with_context(|| format!("account \"{}\"", account.name))?;
+            accounts.push(account);
+            handles.push(handle);
+        }
+        let stop = CancellationToken::new();
+        let app = App::new(Parts {
+            board,
+            policies: policies(config),
+            accounts: handles,
+            metrics,
+            clock,
+            bearer: bearer(config)?,
+            limits: Limits::with_connections(config.server.max_connections),
+            stopping: stop.clone(),
+        });
+        Ok(Self { accounts, app: Arc::new(app), listeners, stop })
+    }
+
+    /// Where it listens; a port that the config left to the system is known here.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Polls and answers until `shutdown`.
+    ///
+    /// # Errors
+    /// A task that ended early.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for account in self.accounts {
+            tasks.spawn(account.run(self.stop.clone()));
+        }
+        for listener in self.listeners {
+            let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+            tasks.spawn(async move {
+                serve(listener, app, stop).await;
+                Ok(())
+            });
+        }
+        let early = tokio::select! {
+            () = shutdown => None,
+            ended = tasks.join_next() => ended,
+        };
+        self.stop.cancel();
+        let rest = async {
+            while let Some(ended) = tasks.join_next().await {
+                ended??;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(GRACE, rest).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!("not everything ended in time"),
+        }
+        match early {
+            None => Ok(()),
+            Some(ended) => {
+                ended??;
+                bail!("a task ended early");
+            }
+        }
+    }
+}
+
+/// What survives a restart, or at least this run.
+#[derive(Debug)]
+struct State {
+    ledger: Arc<Ledger>,
+    store: Option<Arc<Store>>,
+}
+
+impl State {
+    fn open(dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Self> {
+        let Some(dir) = dir else {
+            return Ok(Self { ledger: Arc::new(Ledger::in_memory(clock)), store: None });
+        };
+        let ledger = open_ledger(dir, clock)?;
+        let path = dir.join(STORE_FILE);
+        let store = match Store::open(&path) {
+            Ok(store) => Some(Arc::new(store)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "names are not kept over restarts");
+                None
+            }
+        };
+        Ok(Self { ledger: Arc::new(ledger), store })
+    }
+}
+
+/// Opens the ledger of a state folder, making the folder if there is none.
+///
+/// # Errors
+/// The folder cannot be made or written to, or the file is no ledger.
+pub fn open_ledger(dir: &Path, clock: &dyn Clock) -> anyhow::Result<Ledger> {
+    std::fs::create_dir_all(dir).with_context(|| format!("the state folder {} cannot be made", dir.display()))?;
+    let path = dir.join(LEDGER_FILE);
+    Ledger::open(&path, clock).with_context(|| path.display().to_string())
+}
+
+/// What all accounts of a process share.
+struct Shared {
+    clock: Arc<dyn Clock>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    state: State,
+}
+
+impl Shared {
+    fn account(&self, config: &config::Account) -> anyhow::Result<(Account, AccountHandle)> {
+        let token = config.upstream.token.read()?;
+        let payer = payer(config, &token);
+        let budget = Arc::new(Budget::new(
+            Arc::clone(&self.state.ledger),
+            payer.clone(),
+            config.requests_per_hour,
+            config.reserve,
+            Arc::clone(&self.clock),
+        )?);
+        let transport = Arc::new(transport(&config.upstream, &token)?);
+        let (digest, digests) = watch::channel(Some(token.digest()));
+        let observer = UpstreamMeters { account: Arc::clone(&config.name), metrics: Arc::clone(&self.metrics) };
+        let client = Client::new(
+            Arc::clone(&transport) as Arc<dyn Transport>,
+            Arc::clone(&budget),
+            Arc::clone(&self.clock),
+            Arc::new(observer),
+        );
+        let (names, named) = watch::channel(Arc::new(Names::default()));
+        let (refresh, refreshes) = mpsc::channel(REFRESHES);
+        let account = Account::new(account::Parts {
+            payer,
+            queues: polled(config),
+            client,
+            budget: Arc::clone(&budget),
+            board: Arc::clone(&self.board),
+            metrics: Arc::clone(&self.metrics),
+            store: self.state.store.clone(),
+            clock: Arc::clone(&self.clock),
+            names,
+            refreshes,
+            token: Some(TokenKeeper::new(config.upstream.token.clone(), transport, digest)),
+        });
+        let handle = AccountHandle { name: Arc::clone(&config.name), token: digests, budget, names: named, refresh };
+        Ok((account, handle))
+    }
+}
+
+/// Whose requests an account's are, in the ledger.
+pub fn payer(account: &config::Account, token: &Token) -> Payer {
+    Payer {
+        account: account.name.to_string(),
+        identity: token.identity(account.upstream.base_url.as_str()),
+    }
+}
+
+/// The way to an account's CallTools.
+///
+/// # Errors
+/// Certificates that cannot be read or used.
+pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
+    let read = |path: &std::path::PathBuf| std::fs::read(path).with_context(|| format!("ca_file {}", path.display()));
+    let ca_pem = upstream.ca_file.as_ref().map(read).transpose()?;
+    let settings = HttpSettings {
+        base_url: upstream.base_url.clone(),
+        authorization: token.authorization(),
+        connect_timeout: upstream.connect_timeout,
+        timeout: upstream.timeout,
+        proxy: upstream.proxy.clone(),
+        ca_pem,
+    };
+    Ok(HttpTransport::new(settings)?)
+}
+
+fn polled(account: &config::Account) -> Vec<Polled> {
+    let queue = |queue: &config::Queue| Polled {
+        key: key(account, queue),
+        reference: queue.reference.clone(),
+        rule: queue.rule.clone(),
+    };
+    account.queues.iter().map(queue).collect()
+}
+
+fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
+    QueueKey::new(Arc::clone(&account.name), Arc::clone(&queue.spelling))
+}
+
+fn keys(config: &Config) -> Vec<QueueKey> {
+    let keys = |account: &config::Account| account.queues.iter().map(|queue| key(account, queue)).collect::<Vec<_>>();
+    config.accounts.iter().flat_map(keys).collect()
+}
+
+fn policies(config: &Config) -> HashMap<QueueKey, Policy> {
+    let of_account = |account| plan::policies(account);
+    keys(config).into_iter().zip(config.accounts.iter().flat_map(of_account)).collect()
+}
+
+/// Counts the requests of one account.
+#[derive(Debug)]
+struct UpstreamMeters {
+    account: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+impl calltools::Observer for UpstreamMeters {
+    fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
+        self.metrics.upstream_request(&self.account, endpoint.word(), outcome, took);
+    }
+}
