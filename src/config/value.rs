@@ -127,8 +127,9 @@ impl<'s> Value<'s> {
         let fits = number.and_then(|number| u32::try_from(number).ok());
         fits.filter(|number| bounds.contains(number))
             .ok_or_else(|| {
-                let found =
-                    number.map_or("something larger".to_owned(), |number| number.to_string());
+                let found = number.map_or("a number of that size".to_owned(), |number| {
+                    number.to_string()
+                });
                 let (least, most) = (bounds.start(), bounds.end());
                 self.wrong(format!("must be from {least} to {most}, not {found}"))
             })
