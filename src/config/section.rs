@@ -54,9 +54,8 @@ impl<'a> Section<'a> {
         for key in self.table.keys() {
             let name = key.get_ref();
             if !self.kind.has(name) {
-                let shown = quoted(name);
-                let shown = shown.trim_matches('"');
-                let message = format!("unknown key `{shown}`; {}", self.kind.advice(name));
+                let advice = self.kind.advice(name);
+                let message = format!("unknown key `{}`; {advice}", shown_name(name));
                 self.source.wrong(key.span().start, &self.place, message);
             }
         }
@@ -193,11 +192,13 @@ pub(super) fn place(noun: &str, table: &DeTable<'_>, key: &str, number: usize) -
     }
 }
 
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", shown_name(name))
+}
+
 /// A name from the file, fit for a message of one line.
-pub(super) fn quoted(name: &str) -> String {
-    let mut shown: String = name.chars().take(LONGEST_SHOWN_NAME).collect();
-    if shown.len() < name.len() {
-        shown.push('…');
-    }
-    format!("\"{}\"", shown.escape_debug())
+fn shown_name(name: &str) -> String {
+    let start: String = name.chars().take(LONGEST_SHOWN_NAME).collect();
+    let cut = if start.len() < name.len() { "…" } else { "" };
+    format!("{}{cut}", start.escape_debug())
 }

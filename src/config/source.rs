@@ -17,7 +17,7 @@ use toml::de::DeTable;
 
 use super::{ConfigError, Environment, Problem};
 
-/// More mistakes than this are counted only. Nobody reads them, and each costs a search for its line.
+/// More mistakes than this are counted only. Nobody reads them.
 const MOST_PROBLEMS: usize = 100;
 
 /// The mistake is on the list already; there is nothing to add.

@@ -123,15 +123,15 @@ impl<'s> Value<'s> {
         let DeValue::Integer(integer) = self.node.get_ref() else {
             return Err(self.not_a("an integer"));
         };
-        let number = integer_value(integer).and_then(|number| u32::try_from(number).ok());
-        number
-            .filter(|number| bounds.contains(number))
+        let number = integer_value(integer);
+        let fits = number.and_then(|number| u32::try_from(number).ok());
+        fits.filter(|number| bounds.contains(number))
             .ok_or_else(|| {
-                self.wrong(format!(
-                    "must be from {} to {}, not {integer}",
-                    bounds.start(),
-                    bounds.end()
-                ))
+                let found = number.map_or("a number of that size".to_owned(), |number| {
+                    number.to_string()
+                });
+                let (least, most) = (bounds.start(), bounds.end());
+                self.wrong(format!("must be from {least} to {most}, not {found}"))
             })
     }
 
