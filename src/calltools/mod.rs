@@ -3,6 +3,7 @@
 mod client;
 mod fault;
 pub(crate) mod field;
+mod http;
 mod json;
 mod list;
 mod page;
@@ -13,6 +14,7 @@ mod transport;
 pub use client::{Client, Endpoint, Harvest, Notes, Observer, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
 pub use field::BadRow;
+pub use http::{HttpSettings, HttpTransport, SetupError};
 pub use page::{Ask, Page};
 pub use response::joined_response;
 pub use row::{Agent, AgentId, Row};
