@@ -25,4 +25,5 @@ pub mod criteria;
 pub mod decision;
 pub mod names;
 pub mod quantity;
+pub mod schedule;
 pub mod snapshot;

@@ -18,6 +18,11 @@ pub enum Fault {
         /// What `Retry-After` asked for, at most an hour; `None` where the header was absent or unreadable.
         wait: Option<Duration>,
     },
+    /// Our own ledger says that the hour is spent: nothing was sent.
+    BudgetSpent {
+        /// When there will be a permit again.
+        wait: Duration,
+    },
     /// CallTools could not be reached, or what came back was no answer.
     UpstreamDown {
         /// How it failed.
@@ -31,9 +36,19 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSuchQueue {
     /// No queue has this name; the nearest spellings, best first.
-    Name { asked: String, nearest: Vec<String> },
+    Name {
+        /// The name that was asked for.
+        asked: String,
+        /// Names that the account does have.
+        nearest: Vec<String>,
+    },
     /// Several queues have this name: their ids, one of which must be configured instead.
-    Ambiguous { asked: String, ids: Vec<u64> },
+    Ambiguous {
+        /// The name that was asked for.
+        asked: String,
+        /// The ids of the queues so named.
+        ids: Vec<u64>,
+    },
     /// CallTools refused this id.
     Id(u64),
 }
@@ -131,7 +146,7 @@ impl Fault {
             Fault::BadToken => Reason::BadToken,
             Fault::NoPermission => Reason::NoPermission,
             Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
-            Fault::Throttled { .. } => Reason::BudgetSpent,
+            Fault::Throttled { .. } | Fault::BudgetSpent { .. } => Reason::BudgetSpent,
             Fault::UpstreamDown { .. } => Reason::UpstreamDown,
         }
     }
@@ -143,6 +158,7 @@ impl Fault {
             Fault::NoPermission => "no_permission",
             Fault::NoSuchQueue(_) => "no_such_queue",
             Fault::Throttled { .. } => "throttled",
+            Fault::BudgetSpent { .. } => "budget_spent",
             Fault::UpstreamDown { kind, .. } => kind.word(),
         }
     }
@@ -154,6 +170,7 @@ impl Fault {
             Fault::NoPermission => "ask a CallTools administrator to give the token's user access to the API and to agent statuses".to_owned(),
             Fault::NoSuchQueue(queue) => queue.advice(),
             Fault::Throttled { .. } => "other software spends from the same account, or requests_per_hour is set too high; openseat has lowered its own share and recovers by itself".to_owned(),
+            Fault::BudgetSpent { .. } => "wait, or poll fewer queues, or raise requests_per_hour if CallTools allows the account more; `openseat plan` shows how the budget divides".to_owned(),
             Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
         }
     }
@@ -200,6 +217,11 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::Throttled { wait: None } => write!(f, "CallTools refuses more requests for now"),
+            Fault::BudgetSpent { wait } => write!(
+                f,
+                "the account's requests for this hour are spent; the next one may be sent in {} s",
+                wait.as_secs_f64().ceil()
+            ),
             Fault::UpstreamDown { detail, .. } => f.write_str(detail),
         }
     }

@@ -1,0 +1,255 @@
+//! The outline of a path: its brackets and quotes, read before the JSONPath parser sees it.
+//!
+//! The parser is recursive and tries its alternatives one after the other: thousands of nested parentheses overflow the stack,
+//! nested filters double its work at each level, and text that ends inside `\u` makes it panic. What passes here is small,
+//! balanced and ends outside quotes, so none of that can happen. Whether it is a path is the parser's business.
+
+/// Longer than any rule a person writes; the parser's work grows with it.
+const MOST_BYTES: usize = 1024;
+
+/// Brackets and parentheses inside each other. The parser takes 1000 on a small stack, people take five.
+const MOST_NESTED: usize = 32;
+
+/// Filters inside filters. Each level doubles the parser's work, and multiplies that of an evaluation by the rows.
+const MOST_NESTED_FILTERS: usize = 4;
+
+/// Selectors side by side, as in `['a', 'b']`: each selects again, and those of nested brackets multiply.
+const MOST_COMMAS: usize = 16;
+
+/// `..` visits everything below a node, and a second one does so from each place that the first came to.
+const MOST_DESCENTS: usize = 2;
+
+/// Stands in an [`Outline`] for each character of quoted text, quotes included.
+const QUOTED: char = '\'';
+
+/// The characters of a path, with quoted text blotted out: what is left is syntax.
+#[derive(Debug)]
+pub(super) struct Outline(Vec<char>);
+
+impl Outline {
+    /// Reads the outline of a path.
+    ///
+    /// # Errors
+    /// A sentence on what is too long, too deep, or left open.
+    pub(super) fn of(path: &str) -> Result<Self, String> {
+        if path.len() > MOST_BYTES {
+            return Err(format!(
+                "the path is {} bytes long; the most is {MOST_BYTES}",
+                path.len()
+            ));
+        }
+        let mut scan = Scan::default();
+        for (at, character) in (1..).zip(path.chars()) {
+            scan.read(at, character)?;
+        }
+        scan.finish()
+    }
+
+    /// One for each character of the path, in order.
+    pub(super) fn chars(&self) -> &[char] {
+        &self.0
+    }
+}
+
+/// The state of a reading. Positions count characters, from 1.
+#[derive(Default)]
+struct Scan {
+    chars: Vec<char>,
+    quote: Option<Quote>,
+    open: Vec<Bracket>,
+    commas: usize,
+    descents: usize,
+}
+
+/// Quoted text that has begun.
+struct Quote {
+    mark: char,
+    at: usize,
+    /// The last character was a backslash: the next one means nothing.
+    escaped: bool,
+}
+
+/// A bracket that was opened.
+struct Bracket {
+    closing: char,
+    at: usize,
+    /// A `?` stands in it.
+    filter: bool,
+}
+
+impl Scan {
+    fn read(&mut self, at: usize, character: char) -> Result<(), String> {
+        if self.is_quoted(at, character) {
+            self.chars.push(QUOTED);
+            return Ok(());
+        }
+        self.chars.push(character);
+        match character {
+            '[' => self.open(at, ']'),
+            '(' => self.open(at, ')'),
+            ']' | ')' => self.close(at, character),
+            '?' => self.filter(at),
+            ',' => self.comma(at),
+            '.' => self.dot(at),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the character belongs to quoted text; keeps track of where such text begins and ends.
+    fn is_quoted(&mut self, at: usize, character: char) -> bool {
+        match &mut self.quote {
+            None if matches!(character, '\'' | '"') => {
+                self.quote = Some(Quote {
+                    mark: character,
+                    at,
+                    escaped: false,
+                });
+            }
+            None => return false,
+            Some(quote) if quote.escaped => quote.escaped = false,
+            Some(quote) if character == '\\' => quote.escaped = true,
+            Some(quote) if character == quote.mark => self.quote = None,
+            Some(_) => {}
+        }
+        true
+    }
+
+    fn open(&mut self, at: usize, closing: char) -> Result<(), String> {
+        self.open.push(Bracket {
+            closing,
+            at,
+            filter: false,
+        });
+        at_most(MOST_NESTED, self.open.len(), at, "nested brackets")
+    }
+
+    fn close(&mut self, at: usize, closing: char) -> Result<(), String> {
+        match self.open.pop() {
+            Some(bracket) if bracket.closing == closing => Ok(()),
+            Some(bracket) => Err(format!(
+                "at character {at}, `{closing}` stands where the bracket of character {} wants its `{}`",
+                bracket.at, bracket.closing
+            )),
+            None => Err(format!(
+                "at character {at}, `{closing}` closes a bracket that was never opened"
+            )),
+        }
+    }
+
+    fn filter(&mut self, at: usize) -> Result<(), String> {
+        if let Some(bracket) = self.open.last_mut() {
+            bracket.filter = true;
+        }
+        let nested = self.open.iter().filter(|bracket| bracket.filter).count();
+        at_most(MOST_NESTED_FILTERS, nested, at, "nested filters")
+    }
+
+    fn comma(&mut self, at: usize) -> Result<(), String> {
+        self.commas += 1;
+        at_most(MOST_COMMAS, self.commas, at, "commas")
+    }
+
+    fn dot(&mut self, at: usize) -> Result<(), String> {
+        if self.chars.ends_with(&['.', '.']) {
+            self.descents += 1;
+        }
+        at_most(MOST_DESCENTS, self.descents, at, "`..`")
+    }
+
+    fn finish(self) -> Result<Outline, String> {
+        if let Some(quote) = self.quote {
+            return Err(format!(
+                "the quote at character {} is never closed: write {} at the end of the text; inside the text a quote is written \\{}",
+                quote.at, quote.mark, quote.mark
+            ));
+        }
+        if let Some(bracket) = self.open.last() {
+            return Err(format!(
+                "the bracket at character {} is never closed: a `{}` is missing",
+                bracket.at, bracket.closing
+            ));
+        }
+        Ok(Outline(self.chars))
+    }
+}
+
+fn at_most(most: usize, found: usize, at: usize, what: &str) -> Result<(), String> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "at character {at}, the path has more {what} than the {most} that are allowed"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outline(path: &str) -> String {
+        Outline::of(path).expect(path).chars().iter().collect()
+    }
+
+    #[test]
+    fn quoted_text_is_blotted_out() {
+        assert_eq!(outline(r"a['b\'(']"), "a['''''']");
+        assert_eq!(outline(r#"a["'"]"#), "a[''']");
+        assert_eq!(outline(r"a['\\']"), "a['''']");
+    }
+
+    #[test]
+    fn what_stays_open_is_named_with_its_place() {
+        let cases = [
+            (
+                "a[?(@.b == 'c'",
+                "the bracket at character 4 is never closed: a `)` is missing",
+            ),
+            (
+                "a[0",
+                "the bracket at character 2 is never closed: a `]` is missing",
+            ),
+            (
+                "a[?(@.b]",
+                "at character 8, `]` stands where the bracket of character 4 wants its `)`",
+            ),
+            (
+                "a]",
+                "at character 2, `]` closes a bracket that was never opened",
+            ),
+            (
+                r"['\u",
+                r"the quote at character 2 is never closed: write ' at the end of the text; inside the text a quote is written \'",
+            ),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(Outline::of(path).expect_err(path), expected);
+        }
+    }
+
+    /// `most` of a thing are taken; one more is refused by name.
+    fn assert_bound(what: &str, most: usize, path: impl Fn(usize) -> String) {
+        outline(&path(most));
+        let error = Outline::of(&path(most + 1)).expect_err(what);
+        assert!(error.contains(what), "{error}");
+    }
+
+    #[test]
+    fn each_bound_lets_its_last_one_through() {
+        assert_bound("bytes", MOST_BYTES, |n| "a".repeat(n));
+        assert_bound("nested brackets", MOST_NESTED, |n| {
+            "(".repeat(n) + &")".repeat(n)
+        });
+        assert_bound("nested filters", MOST_NESTED_FILTERS, |n| {
+            "[?@".repeat(n) + &"]".repeat(n)
+        });
+        assert_bound("commas", MOST_COMMAS, |n| format!("[0{}]", ",0".repeat(n)));
+        assert_bound("`..`", MOST_DESCENTS, |n| "..a".repeat(n));
+        // Quoted text may hold as many of anything as fit.
+        assert_bound("bytes", MOST_BYTES, |n| format!("'{}'", "(".repeat(n - 2)));
+    }
+
+    #[test]
+    fn filters_side_by_side_are_not_nested() {
+        outline(&"[?@.a]".repeat(10));
+    }
+}
