@@ -14,7 +14,7 @@ use super::{
     page::MAX_ROWS,
 };
 use crate::{
-    budget::{Budget, Permit, Purpose, Refusal},
+    budget::{Budget, Cause, Permit, Purpose, Refusal},
     clock::{Clock, Moment},
     names::{NamedQueue, Names, Status},
 };
@@ -33,6 +33,9 @@ const MAX_LIST_BYTES: usize = 32 << 20;
 /// How long one reading may wait for permits once it has begun, all waits together. Half of the shortest default `max_age`: a
 /// list that took longer would be old before it is whole, and its pages would no longer fit each other.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A refusal that asks for no wait at all must not become a loop without rest.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// As many statuses as [`Notes`] names; one is enough to read `statuses/` again.
 const MOST_UNKNOWN_STATUSES: usize = 10;
@@ -380,26 +383,25 @@ impl<'a> Walk<'a> {
     }
 
     /// A permit to go on with: a list that was begun is worth a wait, within [`PATIENCE`].
+    ///
+    /// Where only the pace would make it longer, the rest goes at once instead. Of a small account's even pace a list with
+    /// several pages would otherwise never see its end, and spend on its beginning again and again.
     async fn next_permit(&mut self) -> Result<Permit, Refusal> {
-        let client = self.client;
-        wait_for(&mut self.patience, || client.budget.permit(self.purpose)).await
-    }
-}
-
-/// Asks until there is a permit, or the wait would outlast `patience`.
-async fn wait_for<P>(
-    patience: &mut Duration,
-    mut ask: impl AsyncFnMut() -> Result<P, Refusal>,
-) -> Result<P, Refusal> {
-    loop {
-        let refusal = match ask().await {
-            Ok(permit) => return Ok(permit),
-            Err(refusal) => refusal,
-        };
-        // A refusal without a wait would otherwise be a loop without a rest.
-        let wait = refusal.wait.max(Duration::from_millis(10));
-        *patience = patience.checked_sub(wait).ok_or(refusal)?;
-        sleep(wait).await;
+        loop {
+            let refusal = match self.client.budget.permit(self.purpose).await {
+                Ok(permit) => return Ok(permit),
+                Err(refusal) => refusal,
+            };
+            let wait = refusal.wait.max(SHORTEST_WAIT);
+            match self.patience.checked_sub(wait) {
+                Some(left) => {
+                    self.patience = left;
+                    sleep(wait).await;
+                }
+                None if refusal.cause == Cause::Pace => self.purpose = Purpose::ColdStart,
+                None => return Err(refusal),
+            }
+        }
     }
 }
 
@@ -415,3 +417,6 @@ fn path(endpoint: Endpoint, ask: Ask) -> String {
     }
     path
 }
+
+#[cfg(test)]
+mod tests;

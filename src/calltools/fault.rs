@@ -36,9 +36,19 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSuchQueue {
     /// No queue has this name; the nearest spellings, best first.
-    Name { asked: String, nearest: Vec<String> },
+    Name {
+        /// The name that was asked for.
+        asked: String,
+        /// Names that the account does have.
+        nearest: Vec<String>,
+    },
     /// Several queues have this name: their ids, one of which must be configured instead.
-    Ambiguous { asked: String, ids: Vec<u64> },
+    Ambiguous {
+        /// The name that was asked for.
+        asked: String,
+        /// The ids of the queues so named.
+        ids: Vec<u64>,
+    },
     /// CallTools refused this id.
     Id(u64),
 }

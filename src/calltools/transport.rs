@@ -11,7 +11,9 @@ use super::Fault;
 /// What came back, whatever its status; the body is complete and within bounds.
 #[derive(Clone, Debug)]
 pub struct Reply {
+    /// Any status, a redirect's too: none is followed.
     pub status: StatusCode,
+    /// As they came.
     pub headers: HeaderMap,
     /// Decompressed.
     pub body: Bytes,

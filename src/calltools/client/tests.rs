@@ -1,0 +1,452 @@
+//! Walks over a CallTools of a few closures, in virtual time.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    calltools::{NoSuchQueue, Reply},
+    clock::VirtualClock,
+};
+
+/// How long each request takes.
+const LATENCY: Duration = Duration::from_millis(200);
+
+type Answer = Box<dyn Fn(u32, usize) -> Result<Reply, Fault> + Send + Sync>;
+
+/// Answers each request by its page number and by how many came before it.
+struct Fake {
+    answer: Answer,
+    paths: Mutex<Vec<String>>,
+}
+
+impl fmt::Debug for Fake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fake")
+    }
+}
+
+impl Fake {
+    fn paths(&self) -> Vec<String> {
+        self.paths
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Transport for Fake {
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(async move {
+            sleep(LATENCY).await;
+            let (_, page) = path_and_query.split_once("&page=").unwrap_or_default();
+            let before = self.paths().len();
+            self.paths
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(path_and_query.to_owned());
+            (self.answer)(page.parse().unwrap_or(1), before)
+        })
+    }
+}
+
+/// What an observer heard.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<(Endpoint, &'static str, Duration)>>);
+
+impl Observer for Heard {
+    fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((endpoint, outcome, took));
+    }
+}
+
+struct World {
+    client: Client,
+    fake: Arc<Fake>,
+    heard: Arc<Heard>,
+    budget: Arc<Budget>,
+    clock: Arc<VirtualClock>,
+}
+
+fn world(
+    requests_per_hour: u32,
+    answer: impl Fn(u32, usize) -> Result<Reply, Fault> + Send + Sync + 'static,
+) -> World {
+    let clock = Arc::new(VirtualClock::default());
+    let limit = NonZeroU32::new(requests_per_hour).unwrap();
+    let budget = Arc::new(Budget::in_memory(limit, 0, clock.clone()));
+    let fake = Arc::new(Fake {
+        answer: Box::new(answer),
+        paths: Mutex::default(),
+    });
+    let heard = Arc::new(Heard::default());
+    let client = Client::new(fake.clone(), budget.clone(), clock.clone(), heard.clone());
+    World {
+        client,
+        fake,
+        heard,
+        budget,
+        clock,
+    }
+}
+
+impl World {
+    async fn agents(&self) -> Result<Harvest, Setback> {
+        let names = Names::default();
+        self.client
+            .agents(5450, &names, Purpose::OnDemand, None)
+            .await
+    }
+
+    async fn used(&self) -> u32 {
+        self.budget.usage().await.unwrap().used
+    }
+}
+
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    Reply {
+        status,
+        headers: HeaderMap::new(),
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+fn agent(id: usize) -> Value {
+    json!({"app_user": id, "full_name": format!("Agent {id}"), "status": "Available", "queue_logged_in": true})
+}
+
+/// The page of a list as CallTools would give it.
+fn page_of(list: &[Value], page: u32, count: usize) -> Reply {
+    let from = (page as usize - 1) * 250;
+    if from > 0 && from >= list.len() {
+        return reply(StatusCode::NOT_FOUND, &json!({"detail": "Invalid page."}));
+    }
+    let to = list.len().min(from + 250);
+    let next = (to < list.len()).then(|| format!("http://elsewhere/api/?page={}", page + 1));
+    let body = json!({"count": count, "next": next, "previous": null, "results": list[from..to]});
+    reply(StatusCode::OK, &body)
+}
+
+fn agents(count: usize) -> Vec<Value> {
+    (0..count).map(agent).collect()
+}
+
+fn ids(harvest: &Harvest) -> Vec<usize> {
+    let id = |agent: &Agent| agent.id.0.parse().unwrap();
+    harvest.rows.iter().map(id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn seven_hundred_agents_come_in_three_requests() {
+    let list = agents(700);
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 700)));
+    let before = world.clock.now();
+    let harvest = world.agents().await.unwrap();
+    assert_eq!(ids(&harvest), (0..700).collect::<Vec<_>>());
+    assert!(harvest.complete);
+    assert_eq!(harvest.requests, 3);
+    assert_eq!(harvest.notes, Notes::default());
+    assert_eq!(harvest.as_of, before);
+    assert_eq!(harvest.took, 3 * LATENCY);
+    assert_eq!(
+        world.fake.paths(),
+        [
+            "agentstatuses/?queue=5450&page_size=250",
+            "agentstatuses/?queue=5450&page_size=250&page=2",
+            "agentstatuses/?queue=5450&page_size=250&page=3",
+        ]
+    );
+    assert_eq!(world.used().await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_in_hand_pays_for_the_first_request() {
+    let list = agents(3);
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 3)));
+    let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
+    let names = Names::default();
+    let harvest = world
+        .client
+        .agents(1, &names, Purpose::Poll, Some(permit))
+        .await;
+    assert_eq!(harvest.unwrap().rows.len(), 3);
+    assert_eq!(world.used().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_moves_between_pages_is_kept_once_and_one_that_was_missed_is_found_again() {
+    // While the first list is read, agent 0 moves to the end: 250 slips from page 2 to page 1, unseen.
+    let before = agents(500);
+    let mut after = agents(500);
+    after.rotate_left(1);
+    let world = world(1000, move |page, nth| {
+        let list = if nth == 0 { &before } else { &after };
+        Ok(page_of(list, page, 500))
+    });
+    let harvest = world.agents().await.unwrap();
+    let mut seen = ids(&harvest);
+    seen.sort_unstable();
+    assert_eq!(seen, (0..500).collect::<Vec<_>>());
+    assert!(harvest.complete);
+    assert_eq!(harvest.requests, 4);
+    assert_eq!(harvest.took, 2 * LATENCY, "the first reading is not used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_never_fits_is_read_twice_and_told() {
+    let list = agents(260);
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 261)));
+    let harvest = world.agents().await.unwrap();
+    assert_eq!((harvest.rows.len(), harvest.complete), (260, false));
+    assert_eq!(harvest.requests, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_reading_that_fails_leaves_the_first() {
+    let list = agents(260);
+    let world = world(1000, move |page, nth| match nth {
+        0 | 1 => Ok(page_of(&list, page, 261)),
+        _ => Err(Fault::down(Down::TimeOut, "no answer")),
+    });
+    let harvest = world.agents().await.unwrap();
+    assert_eq!((harvest.rows.len(), harvest.complete), (260, false));
+    assert_eq!(harvest.requests, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_shrinks_ends_at_the_404() {
+    // Ten agents leave between the pages, and the second page with them.
+    let (before, after) = (agents(255), agents(245));
+    let world = world(1000, move |page, nth| {
+        let list = if nth == 0 { &before } else { &after };
+        Ok(page_of(list, page, list.len()))
+    });
+    let harvest = world.agents().await.unwrap();
+    // 255 were counted and 250 seen: read again, and it fits.
+    assert_eq!((harvest.rows.len(), harvest.complete), (245, true));
+    assert_eq!(harvest.requests, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_in_a_circle_and_pages_without_end_are_faults() {
+    let body =
+        |next: u32| json!({"count": 1, "next": format!("?page={next}"), "results": [agent(1)]});
+    let circle = world(1000, move |page, _| {
+        Ok(reply(StatusCode::OK, &body(3 - page)))
+    });
+    let endless = world(1000, move |page, _| {
+        Ok(reply(StatusCode::OK, &body(page + 1)))
+    });
+    for (world, requests) in [(circle, 2), (endless, MAX_PAGES)] {
+        match world.agents().await {
+            Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => {
+                assert_eq!(kind, Down::TooLarge)
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.used().await, requests);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_enormous_rows_is_a_fault() {
+    let ballast = "x".repeat(MAX_LIST_BYTES / 3);
+    let world = world(1000, move |page, _| {
+        let mut row = agent(page as usize);
+        row["ballast"] = json!(ballast);
+        let body = json!({"count": 9, "next": format!("?page={}", page + 1), "results": [row]});
+        Ok(reply(StatusCode::OK, &body))
+    });
+    let setback = world.agents().await.unwrap_err();
+    assert!(matches!(
+        setback,
+        Setback::Fault(Fault::UpstreamDown {
+            kind: Down::TooLarge,
+            ..
+        })
+    ));
+    assert_eq!(world.used().await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_the_middle_publishes_nothing() {
+    let list = agents(700);
+    let world = world(1000, move |page, _| match page {
+        3 => Ok(reply(StatusCode::BAD_GATEWAY, &json!(null))),
+        page => Ok(page_of(&list, page, 700)),
+    });
+    let setback = world.agents().await.unwrap_err();
+    assert_eq!(setback.to_string(), "CallTools answered 502 Bad Gateway");
+    let heard = world.heard.0.lock().unwrap().clone();
+    let outcomes: Vec<_> = heard.iter().map(|(_, outcome, _)| *outcome).collect();
+    assert_eq!(outcomes, ["ok", "ok", "server_error"]);
+    assert!(
+        heard.iter().all(|(endpoint, _, took)| {
+            (*endpoint, *took) == (Endpoint::AgentStatuses, LATENCY)
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_spent_in_the_middle_publishes_nothing() {
+    let list = agents(700);
+    let world = world(2, move |page, _| Ok(page_of(&list, page, 700)));
+    match world.agents().await {
+        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Spent),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.used().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_permit_no_request() {
+    let list = agents(1);
+    let world = world(1, move |page, _| Ok(page_of(&list, page, 1)));
+    assert!(world.agents().await.is_ok());
+    assert!(matches!(world.agents().await, Err(Setback::Refused(_))));
+    assert_eq!(world.fake.paths().len(), 1);
+}
+
+/// Reads three pages in polling's pace, after a first permit of another purse.
+async fn paced(requests_per_hour: u32) -> Duration {
+    let list = agents(700);
+    let world = world(requests_per_hour, move |page, _| {
+        Ok(page_of(&list, page, 700))
+    });
+    let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
+    let names = Names::default();
+    let harvest = world
+        .client
+        .agents(5450, &names, Purpose::Poll, Some(permit))
+        .await
+        .unwrap();
+    assert_eq!((harvest.rows.len(), world.used().await), (700, 3));
+    harvest.took
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_keeps_to_the_pace_unless_it_would_never_end() {
+    let brisk = paced(1000).await;
+    assert!(
+        brisk > Duration::from_secs(6) && brisk < PATIENCE,
+        "{brisk:?}"
+    );
+    // One request in ten minutes: the list would be an hour old before it is whole.
+    let slow = paced(6).await;
+    assert_eq!(slow, 3 * LATENCY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_silences_the_budget() {
+    let world = world(1000, |_, _| {
+        let mut throttled = reply(StatusCode::TOO_MANY_REQUESTS, &json!({}));
+        let wait = HeaderValue::from_static("120");
+        throttled.headers.insert(header::RETRY_AFTER, wait);
+        Ok(throttled)
+    });
+    let wait = Some(Duration::from_secs(120));
+    assert_eq!(
+        world.agents().await.unwrap_err(),
+        Setback::Fault(Fault::Throttled { wait })
+    );
+    match world.agents().await {
+        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Throttled),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.fake.paths().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_calltools_refuses_is_named() {
+    let body = json!({"queue": ["Select a valid choice. That choice is not one of the available choices."]});
+    let world = world(1000, move |_, _| Ok(reply(StatusCode::BAD_REQUEST, &body)));
+    let no_queue = Fault::NoSuchQueue(NoSuchQueue::Id(5450));
+    assert_eq!(world.agents().await.unwrap_err(), Setback::Fault(no_queue));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_rows_bring_to_light_is_noted() {
+    let mut list = agents(20);
+    for row in &mut list[..12] {
+        row["agent_status"] = row["app_user"].clone();
+    }
+    list[3].as_object_mut().unwrap().remove("queue_logged_in");
+    list[3]["logged_in"] = json!(true);
+    list[19] = json!({"full_name": "Nobody"});
+    let statuses = json!({"id": 5, "name": "Lunch"}).to_string();
+    let names = Names {
+        queues: None,
+        statuses: Some(vec![
+            Status::from_row(RawValue::from_string(statuses).unwrap()).unwrap(),
+        ]),
+    };
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 20)));
+    let harvest = world
+        .client
+        .agents(1, &names, Purpose::OnDemand, None)
+        .await
+        .unwrap();
+    assert_eq!(harvest.rows.len(), 19);
+    assert_eq!(harvest.requests, 1, "reading again would not mend a row");
+    assert!(!harvest.complete);
+    assert!(harvest.notes.queue_login_assumed);
+    assert_eq!(harvest.notes.skipped, 1);
+    assert_eq!(harvest.notes.unknown_statuses.len(), MOST_UNKNOWN_STATUSES);
+    assert!(!harvest.notes.unknown_statuses.contains("5"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_api_does_not_read_as_no_agents() {
+    let renamed = json!([{"user": 1, "state": "Available"}, {"user": 2, "state": "Available"}]);
+    let world = world(1000, move |_, _| Ok(reply(StatusCode::OK, &renamed)));
+    match world.agents().await {
+        Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => {
+            assert_eq!(kind, Down::UnexpectedShape);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_looked_up_whole() {
+    let list: Vec<_> = (0..300)
+        .map(|id| json!({"id": id, "name": format!("Q{id}"), "queue_action": "Set Ready"}))
+        .collect();
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 300)));
+    let queues = world.client.queues(Purpose::ColdStart, None).await.unwrap();
+    let statuses = world
+        .client
+        .statuses(Purpose::ColdStart, None)
+        .await
+        .unwrap();
+    assert_eq!((queues.len(), statuses.len()), (300, 300));
+    assert_eq!(queues[299].name, "Q299");
+    assert_eq!(statuses[0].is_ready(), Some(true));
+    assert_eq!(
+        world.fake.paths(),
+        [
+            "queues/?page_size=250",
+            "queues/?page_size=250&page=2",
+            "statuses/?page_size=250",
+            "statuses/?page_size=250&page=2",
+        ]
+    );
+}
+
+#[test]
+fn a_client_can_be_shared_by_tasks() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    fn sent<T: Send>(_: impl FnOnce(&'static Client, &'static Names) -> T) {}
+    shared::<Client>();
+    sent(|client, names| client.agents(1, names, Purpose::Poll, None));
+}

@@ -1,0 +1,352 @@
+//! The wire itself: GETs to the account's origin over HTTP/1.1 and TLS.
+//!
+//! Promises: the token goes to the configured origin and nowhere else, through no proxy that the config does not name; one
+//! call is one request on the wire, since it was paid with one permit; it ends within its timeout, and its body is bounded,
+//! also after decompression. What a reply means is for [`Page`](super::Page) to say.
+
+use std::{
+    error::Error,
+    fmt, io,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, header};
+use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
+use url::Url;
+
+use super::{Down, Fault, Reply, Transport};
+
+/// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
+const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 s to 75 s; a request sent into
+/// that moment fails, and costs a permit. Polls of one account follow one another in seconds, so a shorter time loses nothing.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// Idle connections per account: one for polling and one for a person who asks. The rest of a cold start's may close.
+const POOL_MAX_IDLE: usize = 2;
+
+/// When a silent connection is probed: a firewall that forgets it should be found out before the pool would give it away.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Longest detail of a fault: a line.
+const MAX_DETAIL_CHARS: usize = 200;
+
+/// What a transport needs to know; plain values, read and checked by others.
+pub struct HttpSettings {
+    /// `https://east-1.calltools.io/api/`: ends in a slash.
+    pub base_url: Url,
+    /// The whole value of the header, `Token …`.
+    pub authorization: HeaderValue,
+    /// The longest wait for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// The longest wait for a whole answer, connection and body included.
+    pub timeout: Duration,
+    /// The proxy to use; `None` uses none, whatever the environment says.
+    pub proxy: Option<Url>,
+    /// Certificate authorities to trust beside the machine's, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// A transport cannot be made of its settings. Found at start, never later.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Neither `http` nor `https`, or no host, or with a user and password in it.
+    #[error("base_url has to be an http or https address without user and password")]
+    BaseUrl,
+    /// The proxy's address is of no use.
+    #[error("proxy is not an address that can be used")]
+    Proxy,
+    /// The additional certificate authorities are not PEM, or there are none in the file.
+    #[error("ca_file holds no certificate in PEM form")]
+    CaFile,
+    /// The machine trusts nobody, so no TLS connection could ever be made.
+    #[error(
+        "this machine has no CA certificates to check CallTools' certificate with: install the package ca-certificates, set SSL_CERT_FILE, or set ca_file"
+    )]
+    NoCaStore,
+    /// Anything else that the TLS library objects to.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// A [`Transport`] over real sockets.
+pub struct HttpTransport {
+    client: reqwest::Client,
+    base_url: Url,
+    /// Who is connected to, for people: the host, or the proxy on the way there.
+    peer: String,
+    timeout: Duration,
+    authorization: RwLock<HeaderValue>,
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpTransport {
+    /// A transport that connects when it is first used.
+    ///
+    /// # Errors
+    /// [`SetupError`], where the settings or the machine's certificates are of no use.
+    pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
+        check_base_url(&settings.base_url)?;
+        let client = builder(&settings)?.build().map_err(|e| not_built(&e))?;
+        Ok(Self {
+            client,
+            peer: peer(&settings),
+            timeout: settings.timeout,
+            authorization: RwLock::new(sensitive(settings.authorization)),
+            base_url: settings.base_url,
+        })
+    }
+
+    /// Another token from now on: the next request bears it. Requests under way keep theirs.
+    pub fn set_authorization(&self, authorization: HeaderValue) {
+        let mut current = self
+            .authorization
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = sensitive(authorization);
+    }
+
+    fn authorization(&self) -> HeaderValue {
+        let current = self.authorization.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The address of a path: whatever the path says, the origin stays.
+    fn url(&self, path_and_query: &str) -> Url {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        let mut url = self.base_url.clone();
+        url.set_path(&format!("{}{path}", self.base_url.path()));
+        url.set_query(query);
+        url
+    }
+
+    async fn send(&self, path_and_query: &str) -> Result<Reply, Fault> {
+        let request = self
+            .client
+            .get(self.url(path_and_query))
+            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::ACCEPT, "application/json");
+        let mut response = request.send().await.map_err(|error| self.fault(error))?;
+        let body = self.body(&mut response).await?;
+        Ok(Reply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+
+    /// Piece after piece, as it is decompressed, so that a small body cannot become a large one unseen.
+    async fn body(&self, response: &mut Response) -> Result<Bytes, Fault> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.fault(error))? {
+            if body.len() + piece.len() > MAX_BODY_BYTES {
+                return Err(Fault::down(
+                    Down::TooLarge,
+                    format!(
+                        "{} answered with more than {} MiB",
+                        self.peer,
+                        MAX_BODY_BYTES >> 20
+                    ),
+                ));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
+    }
+
+    fn fault(&self, error: reqwest::Error) -> Fault {
+        // The address has a queue's id in it at most, but it is noise in every log line.
+        let error = error.without_url();
+        let kind = kind(&error);
+        let peer = &self.peer;
+        let detail = match kind {
+            Down::TimeOut if error.is_connect() => format!("no connection to {peer} in time"),
+            Down::TimeOut => format!("{peer} did not answer whole within {:?}", self.timeout),
+            Down::Dns => format!("the name of {peer} cannot be resolved"),
+            Down::Refused => format!("no connection to {peer}: {}", root(&error)),
+            Down::Tls => format!("no secure connection to {peer}: {}", root(&error)),
+            Down::TooLarge => format!("{peer} answered with too many or too long headers"),
+            Down::NotJson => format!("{peer} answered with a body that cannot be decompressed"),
+            Down::UnexpectedStatus => format!("{peer} does not answer in HTTP"),
+            _ => format!("the connection to {peer} broke off: {}", root(&error)),
+        };
+        Fault::down(kind, one_line(&detail))
+    }
+}
+
+impl Transport for HttpTransport {
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(self.send(path_and_query))
+    }
+}
+
+fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
+    let plain = settings.base_url.scheme() == "http";
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
+        // A redirect would carry the token away, and a retry would be a request that nobody paid for.
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .retry(retry::never())
+        .http1_only()
+        .https_only(!plain)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.timeout)
+        .tcp_keepalive(KEEPALIVE)
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(POOL_MAX_IDLE)
+        // Also turns off the proxies of the environment.
+        .no_proxy();
+    let builder = with_proxy(builder, settings.proxy.as_ref())?;
+    // Without TLS, certificates are not needed, and a machine without any can still run the demo.
+    let needs_certificates = !plain || settings.proxy.is_some();
+    match &settings.ca_pem {
+        Some(pem) => Ok(builder.tls_certs_merge(certificates(pem)?)),
+        None if needs_certificates => Ok(builder),
+        None => Ok(builder.tls_certs_only([])),
+    }
+}
+
+fn with_proxy(builder: ClientBuilder, proxy: Option<&Url>) -> Result<ClientBuilder, SetupError> {
+    match proxy {
+        Some(url) => {
+            let proxy = Proxy::all(url.clone()).map_err(|_| SetupError::Proxy)?;
+            Ok(builder.proxy(proxy))
+        }
+        None => Ok(builder),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, SetupError> {
+    let certificates = Certificate::from_pem_bundle(pem).map_err(|_| SetupError::CaFile)?;
+    if certificates.is_empty() {
+        return Err(SetupError::CaFile);
+    }
+    Ok(certificates)
+}
+
+fn check_base_url(url: &Url) -> Result<(), SetupError> {
+    let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+    // A user in the address would become a second Authorization header.
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    if is_http && !has_user {
+        Ok(())
+    } else {
+        Err(SetupError::BaseUrl)
+    }
+}
+
+fn not_built(error: &reqwest::Error) -> SetupError {
+    let said = root(error);
+    if said.contains("No CA certificates") {
+        SetupError::NoCaStore
+    } else {
+        SetupError::Client(one_line(&said))
+    }
+}
+
+fn peer(settings: &HttpSettings) -> String {
+    let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
+    let origin = host(&settings.base_url);
+    match &settings.proxy {
+        Some(proxy) => format!("{origin} through the proxy {}", host(proxy)),
+        None => origin,
+    }
+}
+
+/// Kept out of debug output, and of header compression should there ever be any.
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+/// What an error of the HTTP library means. A timeout is tested first, since it wears the clothes of whatever it interrupted.
+fn kind(error: &reqwest::Error) -> Down {
+    if error.is_timeout() {
+        Down::TimeOut
+    } else if error.is_dns() {
+        Down::Dns
+    } else if error.is_connect() {
+        connect_kind(error)
+    } else {
+        answer_kind(error)
+    }
+}
+
+/// The handshake fails with what TLS objects to, or with the end of the stream; the network with anything else.
+fn connect_kind(error: &reqwest::Error) -> Down {
+    match io_kind(error) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Down::Tls,
+        _ => Down::Refused,
+    }
+}
+
+fn answer_kind(error: &reqwest::Error) -> Down {
+    let http = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    match http {
+        Some(error) if error.is_parse_too_large() => Down::TooLarge,
+        Some(error) if error.is_parse() => Down::UnexpectedStatus,
+        Some(_) => Down::ConnectionLost,
+        None => match io_kind(error) {
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Down::NotJson,
+            _ => Down::ConnectionLost,
+        },
+    }
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .last()
+}
+
+/// The errors that led to this one, this one first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+/// An I/O error leaves the error that it wraps out of its sources, and TLS wraps its own in two of them.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+/// What the innermost error says: the others mostly repeat that there was one.
+fn root(error: &reqwest::Error) -> String {
+    causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// Errors quote certificates and the like: one line of them, without control characters.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(MAX_DETAIL_CHARS)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

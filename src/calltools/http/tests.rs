@@ -1,0 +1,529 @@
+//! The transport against servers that misbehave, over real sockets.
+
+use std::{
+    future::Future,
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+use http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+
+const SECRET: &str = "Token s3cr3ts3cr3ts3cr3t";
+
+/// Long enough for a busy machine; only tests of timeouts wait for one, and those bring their own.
+const PLENTY: Duration = Duration::from_secs(20);
+
+/// Short enough to wait for.
+const SHORT: Duration = Duration::from_millis(300);
+
+fn settings(base_url: &str) -> HttpSettings {
+    HttpSettings {
+        base_url: base_url.parse().unwrap(),
+        authorization: HeaderValue::from_static(SECRET),
+        connect_timeout: PLENTY,
+        timeout: PLENTY,
+        proxy: None,
+        ca_pem: None,
+    }
+}
+
+/// A server that does `serve` with each connection once it has read a request head, and what it read.
+struct Server {
+    address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start<F, D>(serve: F) -> Self
+    where
+        F: Fn(TcpStream, usize) -> D + Send + Sync + 'static,
+        D: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::clone(&heads);
+        tokio::spawn(async move {
+            let serve = Arc::new(serve);
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (read, serve) = (Arc::clone(&read), Arc::clone(&serve));
+                tokio::spawn(async move {
+                    let head = head(&mut stream).await;
+                    let nth = {
+                        let mut read = read.lock().unwrap();
+                        read.push(head);
+                        read.len()
+                    };
+                    // A client that hangs up early is what many of these tests are about.
+                    let _ = serve(stream, nth).await;
+                });
+            }
+        });
+        Self { address, heads }
+    }
+
+    /// Sends `answer` and closes.
+    async fn saying(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = Arc::new(answer.into());
+        Self::start(move |mut stream, _| {
+            let answer = Arc::clone(&answer);
+            async move { stream.write_all(&answer).await }
+        })
+        .await
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/api/", self.address)
+    }
+
+    fn transport(&self) -> HttpTransport {
+        HttpTransport::new(settings(&self.url())).unwrap()
+    }
+
+    fn hurried(&self) -> HttpTransport {
+        HttpTransport::new(HttpSettings {
+            timeout: SHORT,
+            ..settings(&self.url())
+        })
+        .unwrap()
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
+
+/// Reads up to the empty line, or what there is of it.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await.is_ok_and(|read| read > 0) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n").into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+fn gzip(write: impl FnOnce(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    write(&mut encoder);
+    encoder.finish().unwrap()
+}
+
+async fn fails_as(transport: &HttpTransport, expected: Down) -> String {
+    let fault = transport.get("agentstatuses/?queue=1").await.unwrap_err();
+    let Fault::UpstreamDown { kind, detail } = fault else {
+        panic!("{fault:?}")
+    };
+    assert_eq!(kind, expected, "{detail}");
+    assert!(!detail.contains("s3cr3t"), "{detail}");
+    assert!(!detail.contains("agentstatuses"), "{detail}");
+    assert!(
+        detail.len() <= 4 * MAX_DETAIL_CHARS && !detail.contains('\n'),
+        "{detail}"
+    );
+    detail
+}
+
+#[tokio::test]
+async fn a_request_bears_the_token_the_version_and_the_path() {
+    let server = Server::saying(ok("Content-Length: 2\r\nX-Seen: yes\r\n", b"[]")).await;
+    let transport = server.transport();
+    let reply = transport
+        .get("agentstatuses/?queue=5450&page_size=250")
+        .await;
+    let reply = reply.unwrap();
+    assert_eq!(
+        (reply.status, &reply.body[..]),
+        (StatusCode::OK, &b"[]"[..])
+    );
+    assert_eq!(reply.headers["x-seen"], "yes");
+    let head = server.heads().remove(0);
+    let line = head.lines().next().unwrap();
+    assert_eq!(
+        line,
+        "GET /api/agentstatuses/?queue=5450&page_size=250 HTTP/1.1"
+    );
+    let head = head.to_lowercase();
+    assert!(
+        head.contains("\r\nauthorization: token s3cr3ts3cr3ts3cr3t\r\n"),
+        "{head}"
+    );
+    let agent = concat!(
+        "\r\nuser-agent: openseat/",
+        env!("CARGO_PKG_VERSION"),
+        "\r\n"
+    );
+    assert!(head.contains(agent), "{head}");
+    assert!(head.contains("\r\naccept-encoding: gzip\r\n"), "{head}");
+    let shown = format!("{transport:?} {:?}", transport.authorization());
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+#[tokio::test]
+async fn every_status_is_a_reply() {
+    for status in [401, 404, 429, 500, 503] {
+        let answer = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::saying(answer).await;
+        let reply = server.transport().get("queues/").await.unwrap();
+        assert_eq!(reply.status.as_u16(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_new_token_serves_from_the_next_request_on() {
+    let server = Server::saying(ok("Content-Length: 0\r\nConnection: close\r\n", b"")).await;
+    let transport = server.transport();
+    transport.get("queues/").await.unwrap();
+    transport.set_authorization(HeaderValue::from_static("Token another"));
+    transport.get("queues/").await.unwrap();
+    let heads = server.heads();
+    assert!(heads[0].contains("Token s3cr3t"));
+    assert!(heads[1].contains("Token another") && !heads[1].contains("s3cr3t"));
+    assert!(transport.authorization().is_sensitive());
+}
+
+#[tokio::test]
+async fn no_path_leads_to_another_origin() {
+    let transport = HttpTransport::new(settings("http://calltools.test:81/api/")).unwrap();
+    for path in [
+        "https://evil.example/",
+        "//evil.example/?a=b",
+        "@evil.example/",
+        "../../evil.example/",
+        "\\\\evil.example",
+        "?next=https://evil.example/",
+    ] {
+        let url = transport.url(path);
+        assert_eq!(
+            url.origin().ascii_serialization(),
+            "http://calltools.test:81",
+            "{url}"
+        );
+    }
+    let url = transport.url("agentstatuses/?queue=1&page=2");
+    assert_eq!(
+        url.as_str(),
+        "http://calltools.test:81/api/agentstatuses/?queue=1&page=2"
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_reply_and_its_target_never_hears_of_us() {
+    let target = Server::saying(ok("Content-Length: 0\r\n", b"")).await;
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
+        target.url()
+    );
+    let server = Server::saying(answer).await;
+    let reply = server.transport().get("queues/").await.unwrap();
+    assert_eq!(reply.status, StatusCode::FOUND);
+    assert_eq!(target.heads(), [""; 0]);
+}
+
+#[tokio::test]
+async fn connections_are_reused() {
+    let connections = Arc::new(Mutex::new(0));
+    let opened = Arc::clone(&connections);
+    let server = Server::start(move |mut stream, _| {
+        *opened.lock().unwrap() += 1;
+        async move {
+            loop {
+                stream
+                    .write_all(&ok("Content-Length: 2\r\n", b"[]"))
+                    .await?;
+                if head(&mut stream).await.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    })
+    .await;
+    let transport = server.transport();
+    for _ in 0..3 {
+        transport.get("queues/").await.unwrap();
+    }
+    assert_eq!(*connections.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let transport = HttpTransport::new(settings(&format!("http://{address}/api/"))).unwrap();
+    let detail = fails_as(&transport, Down::Refused).await;
+    assert_eq!(
+        detail,
+        "no connection to 127.0.0.1: Connection refused (os error 111)"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_exist() {
+    let transport = HttpTransport::new(settings("https://openseat.invalid/api/")).unwrap();
+    let detail = fails_as(&transport, Down::Dns).await;
+    assert_eq!(detail, "the name of openseat.invalid cannot be resolved");
+}
+
+/// Says `greeting` to whoever connects, and closes once it has heard something.
+async fn greeting(greeting: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(greeting).await;
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn tls_to_a_server_that_speaks_none() {
+    for words in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
+        let address = greeting(words).await;
+        let transport = HttpTransport::new(settings(&format!("https://{address}/api/"))).unwrap();
+        let detail = fails_as(&transport, Down::Tls).await;
+        let begin = "no secure connection to 127.0.0.1: ";
+        assert!(detail.starts_with(begin), "{detail}");
+    }
+}
+
+/// Neither answers nor hangs up.
+async fn hang(_stream: TcpStream) -> io::Result<()> {
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_server_that_hangs() {
+    let server = Server::start(|stream, _| hang(stream)).await;
+    let detail = fails_as(&server.hurried(), Down::TimeOut).await;
+    assert_eq!(detail, "127.0.0.1 did not answer whole within 300ms");
+}
+
+#[tokio::test]
+async fn a_handshake_that_hangs() {
+    let server = Server::start(|stream, _| hang(stream)).await;
+    let transport = HttpTransport::new(HttpSettings {
+        connect_timeout: SHORT,
+        ..settings(&server.url().replace("http:", "https:"))
+    });
+    let detail = fails_as(&transport.unwrap(), Down::TimeOut).await;
+    assert_eq!(detail, "no connection to 127.0.0.1 in time");
+}
+
+#[tokio::test]
+async fn a_body_that_drips() {
+    let server = Server::start(|mut stream, _| async move {
+        stream
+            .write_all(&ok("Content-Length: 1000\r\n", b""))
+            .await?;
+        loop {
+            stream.write_all(b" ").await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    fails_as(&server.hurried(), Down::TimeOut).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off() {
+    let answers = [
+        ok("Content-Length: 100\r\n", b"[{\"a\":"),
+        ok("Transfer-Encoding: chunked\r\n", b"5\r\n[1,2,\r\n"),
+        ok("Transfer-Encoding: chunked\r\n", b"5\r\n[1"),
+        ok("Transfer-Encoding: chunked\r\n", b"2\r\n[]\r\n"),
+        b"HTTP/1.1 200 OK\r\nContent-".to_vec(),
+        Vec::new(),
+    ];
+    for answer in answers {
+        let shown = String::from_utf8_lossy(&answer).into_owned();
+        let server = Server::saying(answer).await;
+        let detail = fails_as(&server.transport(), Down::ConnectionLost).await;
+        assert!(
+            detail.starts_with("the connection to 127.0.0.1 broke off"),
+            "{shown}: {detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_unpacked_or_a_fault() {
+    let body = gzip(|to| to.write_all(b"[1,2,3]").unwrap());
+    let headers = "Content-Encoding: gzip\r\nConnection: close\r\n";
+    let server = Server::saying(ok(headers, &body)).await;
+    let reply = server.transport().get("queues/").await.unwrap();
+    assert_eq!(&reply.body[..], b"[1,2,3]");
+
+    let server = Server::saying(ok(headers, &body[..body.len() - 4])).await;
+    fails_as(&server.transport(), Down::ConnectionLost).await;
+    let server = Server::saying(ok(headers, b"[1,2,3] is no gzip")).await;
+    fails_as(&server.transport(), Down::NotJson).await;
+}
+
+#[tokio::test]
+async fn a_small_body_that_unpacks_to_a_huge_one() {
+    let bomb = gzip(|to| {
+        let zeros = vec![b' '; 1 << 20];
+        (0..64).for_each(|_| to.write_all(&zeros).unwrap());
+    });
+    assert!(bomb.len() < 1 << 17, "{}", bomb.len());
+    let headers = format!(
+        "Content-Encoding: gzip\r\nContent-Length: {}\r\n",
+        bomb.len()
+    );
+    let server = Server::saying(ok(&headers, &bomb)).await;
+    let detail = fails_as(&server.transport(), Down::TooLarge).await;
+    assert_eq!(detail, "127.0.0.1 answered with more than 16 MiB");
+}
+
+/// Sends that many spaces, chunked or to the end of the connection.
+async fn large(bytes: usize) -> Server {
+    Server::start(move |mut stream, _| async move {
+        stream.write_all(&ok("Connection: close\r\n", b"")).await?;
+        let piece = vec![b' '; 1 << 16];
+        for _ in 0..bytes / piece.len() {
+            stream.write_all(&piece).await?;
+        }
+        stream.write_all(&piece[..bytes % piece.len()]).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_may_be_16_mib_and_no_more() {
+    let server = large(MAX_BODY_BYTES).await;
+    let reply = server.transport().get("queues/").await.unwrap();
+    assert_eq!(reply.body.len(), MAX_BODY_BYTES);
+    let server = large(MAX_BODY_BYTES + 1).await;
+    fails_as(&server.transport(), Down::TooLarge).await;
+}
+
+#[tokio::test]
+async fn a_server_of_another_protocol() {
+    let server = Server::saying("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
+    fails_as(&server.transport(), Down::UnexpectedStatus).await;
+    let headers = format!("X-Long: {}\r\n", "x".repeat(1 << 20));
+    let server = Server::saying(ok(&headers, b"")).await;
+    fails_as(&server.transport(), Down::TooLarge).await;
+}
+
+#[tokio::test]
+async fn a_failure_costs_one_request_and_no_second() {
+    let server = Server::saying(Vec::new()).await;
+    fails_as(&server.transport(), Down::ConnectionLost).await;
+    assert_eq!(server.heads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_when_the_config_names_one() {
+    let proxy = Server::saying(ok("Content-Length: 2\r\n", b"[]")).await;
+    let mut settings = settings("http://calltools.invalid/api/");
+    settings.proxy = Some(format!("http://{}/", proxy.address).parse().unwrap());
+    let transport = HttpTransport::new(settings).unwrap();
+    transport.get("queues/").await.unwrap();
+    let head = proxy.heads().remove(0);
+    assert!(
+        head.starts_with("GET http://calltools.invalid/api/queues/ HTTP/1.1\r\n"),
+        "{head}"
+    );
+    assert_eq!(
+        transport.peer,
+        "calltools.invalid through the proxy 127.0.0.1"
+    );
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused() {
+    for url in [
+        "ftp://calltools.test/",
+        "file:///api/",
+        "http://user@calltools.test/",
+        "http://:pw@calltools.test/",
+    ] {
+        let refused = HttpTransport::new(settings(url));
+        assert!(matches!(refused, Err(SetupError::BaseUrl)), "{url}");
+    }
+    for pem in [
+        "",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n",
+        "not a certificate",
+    ] {
+        let mut settings = settings("https://calltools.test/api/");
+        settings.ca_pem = Some(pem.into());
+        let refused = HttpTransport::new(settings);
+        assert!(matches!(refused, Err(SetupError::CaFile)), "{pem:?}");
+    }
+}
+
+/// Runs a test of this file in a process of its own, with other variables in its environment.
+fn run_apart(test: &str, variables: &[(&str, &str)]) {
+    let outcome = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--ignored",
+            &format!("calltools::http::tests::{test}"),
+        ])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    assert!(
+        outcome.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_machine_without_certificates_is_told_so_at_start() {
+    run_apart(
+        "without_certificates",
+        &[
+            ("SSL_CERT_FILE", "/nonexistent"),
+            ("SSL_CERT_DIR", "/nonexistent"),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "run by another test, in an environment of its own"]
+fn without_certificates() {
+    let refused = HttpTransport::new(settings("https://calltools.test/api/"));
+    let error = refused.expect_err("there is nobody to trust");
+    assert!(error.to_string().contains("ca-certificates"), "{error}");
+    assert!(HttpTransport::new(settings("http://127.0.0.1/api/")).is_ok());
+}
+
+#[test]
+fn the_environments_proxy_is_left_alone() {
+    let nowhere = "http://127.0.0.1:9/";
+    run_apart(
+        "without_a_proxy",
+        &[
+            ("HTTP_PROXY", nowhere),
+            ("http_proxy", nowhere),
+            ("ALL_PROXY", nowhere),
+        ],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by another test, in an environment of its own"]
+async fn without_a_proxy() {
+    let server = Server::saying(ok("Content-Length: 2\r\n", b"[]")).await;
+    assert!(server.transport().get("queues/").await.is_ok());
+}
