@@ -11,47 +11,25 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
-use url::form_urlencoded;
 
 use super::{
     hooks::Hooks,
+    page::{Envelope, List, Query, shifted},
     quirks::{ForeignQueue, Mishap, Mishaps, Quirks, RetryAfter, Sweep},
     refusal::Refusal,
+    replies::{add_slash, empty, json_reply, redirect, reply, web_page},
+    route::{Endpoint, Route},
     rows::View,
     throttle::{Arrivals, Throttle, Throttled},
     world::{Person, World},
 };
 use crate::calltools::Reply;
 
-/// Rows on a page where the request does not say.
-const PAGE_SIZE: usize = 25;
-/// Larger wishes are clipped to this.
-const MAX_PAGE_SIZE: usize = 250;
 /// How many requests the account's log remembers: more than an hour's worth.
 const REMEMBERED: usize = 4_096;
-
-/// The parts of the API, as requests are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Endpoint {
-    /// `agentstatuses/`, with a queue or without.
-    AgentStatuses,
-    /// `agentstatuses/{app_user}/`.
-    AgentStatus,
-    /// `queues/`.
-    Queues,
-    /// `statuses/`.
-    Statuses,
-    /// `livephonecalls/`.
-    LivePhoneCalls,
-    /// `resthooksubscriptions/` and `resthookerrorlogs/`.
-    RestHooks,
-    /// Anything else.
-    Other,
-}
 
 /// A request that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,154 +88,6 @@ pub(super) struct Api {
     start: Timestamp,
     /// For rows that move, and for latency.
     pub(super) dice: fastrand::Rng,
-}
-
-enum Route<'a> {
-    AgentStatuses,
-    AgentStatus(&'a str),
-    Queues,
-    Statuses,
-    LivePhoneCalls,
-    Hooks,
-    Hook(&'a str),
-    HookErrors,
-    /// A path that lacks its last slash.
-    NoSlash,
-    Unknown,
-}
-
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Self {
-        let Some(rest) = path.strip_prefix("/api/") else {
-            return Route::Unknown;
-        };
-        let (rest, slash) = match rest.strip_suffix('/') {
-            Some(rest) => (rest, true),
-            None => (rest, false),
-        };
-        let route = match rest.split_once('/') {
-            None => Self::list(rest),
-            Some((_, id)) if id.is_empty() || id.contains('/') => Route::Unknown,
-            Some(("agentstatuses", id)) => Route::AgentStatus(id),
-            Some(("resthooksubscriptions", id)) => Route::Hook(id),
-            Some(_) => Route::Unknown,
-        };
-        match route {
-            Route::Unknown => Route::Unknown,
-            _ if !slash => Route::NoSlash,
-            known => known,
-        }
-    }
-
-    fn list(name: &str) -> Self {
-        match name {
-            "agentstatuses" => Route::AgentStatuses,
-            "queues" => Route::Queues,
-            "statuses" => Route::Statuses,
-            "livephonecalls" => Route::LivePhoneCalls,
-            "resthooksubscriptions" => Route::Hooks,
-            "resthookerrorlogs" => Route::HookErrors,
-            _ => Route::Unknown,
-        }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        match self {
-            Route::AgentStatuses => Endpoint::AgentStatuses,
-            Route::AgentStatus(_) => Endpoint::AgentStatus,
-            Route::Queues => Endpoint::Queues,
-            Route::Statuses => Endpoint::Statuses,
-            Route::LivePhoneCalls => Endpoint::LivePhoneCalls,
-            Route::Hooks | Route::Hook(_) | Route::HookErrors => Endpoint::RestHooks,
-            Route::NoSlash | Route::Unknown => Endpoint::Other,
-        }
-    }
-
-    fn allows(&self, method: &Method) -> bool {
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        match self {
-            Route::Hooks => reads || *method == Method::POST,
-            Route::Hook(_) => reads || *method == Method::DELETE,
-            _ => reads,
-        }
-    }
-
-    fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Route::Hooks => "GET, POST, HEAD",
-            Route::Hook(_) => "GET, DELETE, HEAD",
-            _ => "GET, HEAD",
-        })
-    }
-}
-
-/// A parsed query, in the order it came.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(query: &str) -> Self {
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
-    }
-
-    /// The last value of a name, as Django reads it; an empty one counts as absent.
-    fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.iter().rev().find(|(known, _)| known == name);
-        value
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    /// The query of another page: all names in alphabetical order, as DRF writes it. The first page needs no number.
-    fn with_page(&self, page: usize) -> String {
-        let mut pairs: Vec<(&str, String)> = self
-            .0
-            .iter()
-            .filter(|(name, _)| name != "page")
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        if page > 1 {
-            pairs.push(("page", page.to_string()));
-        }
-        pairs.sort_by_key(|&(name, _)| name);
-        form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(pairs)
-            .finish()
-    }
-
-    fn page_size(&self) -> usize {
-        match self.get("page_size") {
-            Some("max") => MAX_PAGE_SIZE,
-            Some(wish) => match wish.trim().parse::<u128>() {
-                Ok(1..) => wish.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
-                // Zero and what is no number are not refused but passed over.
-                _ => PAGE_SIZE,
-            },
-            None => PAGE_SIZE,
-        }
-    }
-
-    /// The number of the page, of so many.
-    fn page(&self, pages: usize) -> Result<usize, Refusal> {
-        let page = match self.get("page") {
-            None => Some(1),
-            Some("last") => Some(pages),
-            Some(page) => page.trim().parse().ok(),
-        };
-        page.filter(|page| (1..=pages).contains(page))
-            .ok_or(Refusal::NotFound("Invalid page."))
-    }
-}
-
-#[derive(Serialize)]
-struct Envelope<T> {
-    count: i64,
-    next: Option<String>,
-    previous: Option<String>,
-    results: Vec<T>,
 }
 
 /// What `agentstatuses/` was asked for.
@@ -621,28 +451,6 @@ impl Api {
     }
 }
 
-/// The rows on a page: those that moved past its edge since the last page was read show up twice, or never.
-fn shifted(page: usize, size: usize, rows: usize, shift: isize) -> Range<usize> {
-    let shift = if page == 1 { 0 } else { shift };
-    let edge = |n: usize| n.saturating_add_signed(shift).min(rows);
-    edge((page - 1) * size)..edge(page * size)
-}
-
-/// A list that was asked for: what its links are made of.
-struct List<'a> {
-    origin: String,
-    path: &'a str,
-    query: &'a Query,
-}
-
-impl List<'_> {
-    fn link(&self, page: usize) -> String {
-        let query = self.query.with_page(page);
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("{}{}{mark}{query}", self.origin, self.path)
-    }
-}
-
 /// DRF's `TokenAuthentication`.
 fn authenticate(header: Option<&HeaderValue>, token: &str) -> Result<(), Refusal> {
     const NONE: &str = "Authentication credentials were not provided.";
@@ -655,7 +463,7 @@ fn authenticate(header: Option<&HeaderValue>, token: &str) -> Result<(), Refusal
         [keyword, ..] if !keyword.eq_ignore_ascii_case(b"Token") => NONE,
         [] => NONE,
         [_] => "Invalid token header. No credentials provided.",
-        [_, key] if !key.is_ascii() => {
+        [_, key] if std::str::from_utf8(key).is_err() => {
             "Invalid token header. Token string should not contain invalid characters."
         }
         // A made-up token of a made-up account: no need to compare in constant time.
@@ -693,55 +501,4 @@ impl Api {
             Mishap::Dropped => Outcome::Dropped,
         }
     }
-}
-
-fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    Reply {
-        status,
-        headers,
-        body: body.into(),
-    }
-}
-
-pub(super) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
-    let body = serde_json::to_vec(body).expect("rows have text keys and finite numbers");
-    reply(status, "application/json", body)
-}
-
-fn empty(status: StatusCode) -> Reply {
-    Reply {
-        status,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-    }
-}
-
-/// The page that Django, or a load balancer in front of it, shows to people.
-fn web_page(status: StatusCode) -> Reply {
-    let reason = status.canonical_reason().unwrap_or("Error");
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n  <title>{reason}</title>\n</head>\n<body>\n  \
-         <h1>{reason}</h1><p></p>\n</body>\n</html>\n"
-    );
-    reply(status, "text/html; charset=utf-8", page)
-}
-
-/// Django's answer to a path without its last slash.
-fn add_slash(path: &str, query: &str) -> Reply {
-    let mark = if query.is_empty() { "" } else { "?" };
-    redirect(
-        StatusCode::MOVED_PERMANENTLY,
-        &format!("{path}/{mark}{query}"),
-    )
-}
-
-fn redirect(status: StatusCode, location: &str) -> Reply {
-    let mut reply = reply(status, "text/html; charset=utf-8", "");
-    if let Ok(location) = HeaderValue::from_str(location) {
-        reply.headers.insert(header::LOCATION, location);
-    }
-    reply
 }

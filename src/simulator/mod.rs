@@ -25,8 +25,11 @@
 
 mod api;
 mod hooks;
+mod page;
 mod quirks;
 mod refusal;
+mod replies;
+mod route;
 mod rows;
 mod serve;
 mod throttle;
@@ -50,10 +53,11 @@ use crate::{
 };
 use api::{Api, Outcome, Request};
 
-pub use api::{Endpoint, Received};
+pub use api::Received;
 pub use quirks::{
     DateForm, ForeignQueue, LoggedInField, Mishap, Quirks, RetryAfter, StatusForm, Sweep, UserForm,
 };
+pub use route::Endpoint;
 pub use serve::{Serving, serve};
 pub use throttle::{Arrivals, HOUR, Throttle, Throttled, Window};
 pub use world::{AgentTruth, QueueAction, World, WorldQueue, WorldSettings, WorldStatus};

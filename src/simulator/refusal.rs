@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::api::json_reply;
+use super::replies::json_reply;
 use crate::calltools::Reply;
 
 /// A request that brought nothing but an error.

@@ -1,0 +1,104 @@
+//! Pages of lists: which rows a query asks for, and the links from one page to the next.
+
+use std::ops::Range;
+
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::refusal::Refusal;
+
+/// Rows on a page where the request does not say.
+const PAGE_SIZE: usize = 25;
+/// Larger wishes are clipped to this.
+const MAX_PAGE_SIZE: usize = 250;
+/// A parsed query, in the order it came.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn of(query: &str) -> Self {
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+
+    /// The last value of a name, as Django reads it; an empty one counts as absent.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().rev().find(|(known, _)| known == name);
+        value
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The query of another page: all names in alphabetical order, as DRF writes it. The first page needs no number.
+    fn with_page(&self, page: usize) -> String {
+        let mut pairs: Vec<(&str, String)> = self
+            .0
+            .iter()
+            .filter(|(name, _)| name != "page")
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        if page > 1 {
+            pairs.push(("page", page.to_string()));
+        }
+        pairs.sort_by_key(|&(name, _)| name);
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .finish()
+    }
+
+    pub(super) fn page_size(&self) -> usize {
+        match self.get("page_size") {
+            Some("max") => MAX_PAGE_SIZE,
+            Some(wish) => match wish.trim().parse::<u128>() {
+                Ok(1..) => wish.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
+                // Zero and what is no number are not refused but passed over.
+                _ => PAGE_SIZE,
+            },
+            None => PAGE_SIZE,
+        }
+    }
+
+    /// The number of the page, of so many.
+    pub(super) fn page(&self, pages: usize) -> Result<usize, Refusal> {
+        let page = match self.get("page") {
+            None => Some(1),
+            Some("last") => Some(pages),
+            Some(page) => page.trim().parse().ok(),
+        };
+        page.filter(|page| (1..=pages).contains(page))
+            .ok_or(Refusal::NotFound("Invalid page."))
+    }
+}
+
+/// DRF's `PageNumberPagination` around the rows.
+#[derive(Serialize)]
+pub(super) struct Envelope<T> {
+    pub(super) count: i64,
+    pub(super) next: Option<String>,
+    pub(super) previous: Option<String>,
+    pub(super) results: Vec<T>,
+}
+
+/// The rows on a page: those that moved past its edge since the last page was read show up twice, or never.
+pub(super) fn shifted(page: usize, size: usize, rows: usize, shift: isize) -> Range<usize> {
+    let shift = if page == 1 { 0 } else { shift };
+    let edge = |n: usize| n.saturating_add_signed(shift).min(rows);
+    edge((page - 1) * size)..edge(page * size)
+}
+
+/// A list that was asked for: what its links are made of.
+pub(super) struct List<'a> {
+    pub(super) origin: String,
+    pub(super) path: &'a str,
+    pub(super) query: &'a Query,
+}
+
+impl List<'_> {
+    pub(super) fn link(&self, page: usize) -> String {
+        let query = self.query.with_page(page);
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{}{mark}{query}", self.origin, self.path)
+    }
+}
