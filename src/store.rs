@@ -31,7 +31,9 @@ pub enum StoreError {
     #[error("{0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The file is from the future.
-    #[error("it was written by a newer openseat (its layout is {found}, this program knows up to {SCHEMA_VERSION})")]
+    #[error(
+        "it was written by a newer openseat (its layout is {found}, this program knows up to {SCHEMA_VERSION})"
+    )]
     Newer {
         /// Its layout's number.
         found: i64,
@@ -84,7 +86,9 @@ impl Store {
                 return None;
             }
         };
-        let age = now.wall.saturating_sub(Duration::from_millis(read_ms.max(0) as u64));
+        let age = now
+            .wall
+            .saturating_sub(Duration::from_millis(read_ms.max(0) as u64));
         match Names::from_json(&json) {
             Ok(names) => Some((names, age)),
             Err(error) => {
@@ -106,6 +110,8 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

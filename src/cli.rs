@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Answers, while a call rings, whether a CallTools queue has an agent with an open seat.
+///
+/// openseat polls the queues of CallTools accounts in the background, inside each account's hourly budget, and answers
+/// accept or reject from memory.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  openseat demo                             see it work, nothing else needed
+  openseat check --config openseat.toml     ask CallTools once and show what it says
+  openseat run --config openseat.toml       the daemon")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options for all commands.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// How much is logged, and how.
+#[derive(Clone, Debug, Args)]
+pub struct Log {
+    /// What to log: a level (error, warn, info, debug, trace), or levels by module
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "OPENSEAT_LOG")]
+    pub log_level: String,
+    /// How to log to standard error
+    #[arg(long, global = true, value_enum, default_value_t, env = "OPENSEAT_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line, for journals and collectors.
+    Json,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration [default: openseat.toml, then /etc/openseat/openseat.toml]
+    #[arg(short, long, value_name = "FILE", env = "OPENSEAT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Poll and answer until stopped: the daemon
+    #[command(after_help = "Examples:
+  openseat run
+  openseat run --config /etc/openseat/openseat.toml --log-format json
+  curl http://127.0.0.1:7717/v1/queues/sales-queue/decision
+
+Exit codes: 0 stopped as asked, 1 failed, 78 the configuration is wrong.")]
+    Run(ConfigFile),
+    /// Ask CallTools now and show the agents, the count, the decision and why
+    #[command(after_help = "Examples:
+  openseat check                  every configured queue
+  openseat check sales-queue      one of them
+  openseat check --json | jq .    for programs
+  openseat check --curl           the equal curl commands, with the token as $CALLTOOLS_API_TOKEN; sends nothing
+
+Each queue costs at least one request of the account's hour, from the reserve.
+Exit codes: 0 all good, 1 a queue failed, 2 the configuration is wrong.")]
+    Check(Check),
+    /// Show how the budget divides over the queues, without any network
+    #[command(after_help = "Examples:
+  openseat plan
+  openseat plan --config openseat.toml --json
+
+Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wrong.")]
+    Plan(Plan),
+    /// Run a simulated CallTools and the daemon in one process, to see and to try
+    #[command(after_help = "Examples:
+  openseat demo
+  openseat demo --listen 127.0.0.1:0 --seed 7")]
+    Demo(Demo),
+    /// Run the simulated CallTools alone, to integrate against
+    #[command(after_help = "Examples:
+  openseat simulate
+  openseat simulate --queues 50 --agents 200 --speed 60 --seed 7
+  curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
+    Simulate(Simulate),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  openseat completions bash > /etc/bash_completion.d/openseat
+  openseat completions fish > ~/.config/fish/completions/openseat.fish")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// `openseat check`
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Queues as the configuration names them, or account/queue [default: all]
+    #[arg(value_name = "QUEUE")]
+    pub queues: Vec<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON
+    #[arg(long, conflicts_with = "curl")]
+    pub json: bool,
+    /// Print the equal curl commands and send nothing
+    #[arg(long)]
+    pub curl: bool,
+}
+
+/// `openseat plan`
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `openseat demo`
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Where the daemon answers
+    #[arg(long, default_value = "127.0.0.1:7717")]
+    pub listen: SocketAddr,
+    /// Equal seeds live equal days
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `openseat simulate`
+#[derive(Clone, Debug, Args)]
+pub struct Simulate {
+    /// Where the simulated CallTools answers
+    #[arg(long, default_value = "127.0.0.1:8500")]
+    pub listen: SocketAddr,
+    /// Equal seeds live equal days
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many queues the account has
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub queues: u32,
+    /// How many people it has
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub agents: u32,
+    /// How many seconds pass there in one of ours
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// The limit of the account
+    #[arg(long, default_value_t = 1000)]
+    pub requests_per_hour: u32,
+    /// The mean time from a request to its answer
+    #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration)]
+    pub latency: std::time::Duration,
+}
