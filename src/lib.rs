@@ -23,6 +23,11 @@ pub mod clock;
 pub mod config;
 pub mod criteria;
 pub mod decision;
+pub mod metrics;
 pub mod names;
 pub mod quantity;
+pub mod server;
 pub mod snapshot;
+
+#[cfg(test)]
+mod fixtures;
