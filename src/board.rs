@@ -12,11 +12,14 @@ use crate::{calltools::Fault, clock::Moment, snapshot::Snapshot};
 /// A queue as the config names it: the account, and the queue's name or id as written there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueKey {
+    /// The account's name.
     pub account: Arc<str>,
+    /// The queue's name or id, as written.
     pub queue: Arc<str>,
 }
 
 impl QueueKey {
+    /// The key of a queue of an account.
     pub fn new(account: impl Into<Arc<str>>, queue: impl Into<Arc<str>>) -> Self {
         Self {
             account: account.into(),
@@ -51,10 +54,20 @@ pub struct QueueState {
 /// No single queue answers to a spelling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOnBoard {
+    /// Nobody has it.
     #[error("no queue \"{asked}\" is configured")]
-    Unknown { asked: String },
+    Unknown {
+        /// As the request spells it.
+        asked: String,
+    },
+    /// More than one has it.
     #[error("several accounts have a queue \"{asked}\": ask for one of {}", spellings(.keys))]
-    Ambiguous { asked: String, keys: Vec<QueueKey> },
+    Ambiguous {
+        /// As the request spells it.
+        asked: String,
+        /// Who has it.
+        keys: Vec<QueueKey>,
+    },
 }
 
 fn spellings(keys: &[QueueKey]) -> String {
@@ -147,7 +160,11 @@ impl Board {
     pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
         let snapshot = Arc::new(snapshot);
         self.update(key, |state| {
-            state.snapshot = Some(snapshot);
+            let newest = state.snapshot.as_ref();
+            // A poll that was overtaken by another one brings nothing new.
+            if newest.is_none_or(|newest| newest.as_of.boot <= snapshot.as_of.boot) {
+                state.snapshot = Some(snapshot);
+            }
             state.fault = None;
             state.last_success = Some(now);
         });

@@ -28,10 +28,22 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Log {
     /// What to log: a level (error, warn, info, debug, trace), or levels by module
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "OPENSEAT_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        default_value = "info",
+        env = "OPENSEAT_LOG"
+    )]
     pub log_level: String,
     /// How to log to standard error
-    #[arg(long, global = true, value_enum, default_value_t, env = "OPENSEAT_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "OPENSEAT_LOG_FORMAT"
+    )]
     pub log_format: LogFormat,
 }
 

@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::{self, BearerToken, Config},
     decision::Policy,
+    digest::Digest,
     metrics::Metrics,
     names::Names,
     plan,
@@ -61,11 +62,18 @@ impl Daemon {
         let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
         let board = Arc::new(Board::new(keys(config)));
         let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
-        let shared = Shared { clock: Arc::clone(&clock), board: Arc::clone(&board), metrics: Arc::clone(&metrics), state };
+        let shared = Shared {
+            clock: Arc::clone(&clock),
+            board: Arc::clone(&board),
+            metrics: Arc::clone(&metrics),
+            state,
+        };
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut handles = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
-            let (account, handle) = shared.account(account).with_context(|| format!("account \"{}\"", account.name))?;
+            let (account, handle) = shared
+                .account(account)
+                .with_context(|| format!("account \"{}\"", account.name))?;
             accounts.push(account);
             handles.push(handle);
         }
@@ -80,7 +88,12 @@ impl Daemon {
             limits: Limits::with_connections(config.server.max_connections),
             stopping: stop.clone(),
         });
-        Ok(Self { accounts, app: Arc::new(app), listeners, stop })
+        Ok(Self {
+            accounts,
+            app: Arc::new(app),
+            listeners,
+            stop,
+        })
     }
 
     /// Where it listens; a port that the config left to the system is known here.
@@ -139,7 +152,10 @@ struct State {
 impl State {
     fn open(dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Self> {
         let Some(dir) = dir else {
-            return Ok(Self { ledger: Arc::new(Ledger::in_memory(clock)), store: None });
+            return Ok(Self {
+                ledger: Arc::new(Ledger::in_memory(clock)),
+                store: None,
+            });
         };
         let ledger = open_ledger(dir, clock)?;
         let path = dir.join(STORE_FILE);
@@ -150,7 +166,10 @@ impl State {
                 None
             }
         };
-        Ok(Self { ledger: Arc::new(ledger), store })
+        Ok(Self {
+            ledger: Arc::new(ledger),
+            store,
+        })
     }
 }
 
@@ -159,7 +178,8 @@ impl State {
 /// # Errors
 /// The folder cannot be made or written to, or the file is no ledger.
 pub fn open_ledger(dir: &Path, clock: &dyn Clock) -> anyhow::Result<Ledger> {
-    std::fs::create_dir_all(dir).with_context(|| format!("the state folder {} cannot be made", dir.display()))?;
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("the state folder {} cannot be made", dir.display()))?;
     let path = dir.join(LEDGER_FILE);
     Ledger::open(&path, clock).with_context(|| path.display().to_string())
 }
@@ -185,7 +205,10 @@ impl Shared {
         )?);
         let transport = Arc::new(transport(&config.upstream, &token)?);
         let (digest, digests) = watch::channel(Some(token.digest()));
-        let observer = UpstreamMeters { account: Arc::clone(&config.name), metrics: Arc::clone(&self.metrics) };
+        let observer = UpstreamMeters {
+            account: Arc::clone(&config.name),
+            metrics: Arc::clone(&self.metrics),
+        };
         let client = Client::new(
             Arc::clone(&transport) as Arc<dyn Transport>,
             Arc::clone(&budget),
@@ -205,9 +228,19 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             names,
             refreshes,
-            token: Some(TokenKeeper::new(config.upstream.token.clone(), transport, digest)),
+            token: Some(TokenKeeper::new(
+                config.upstream.token.clone(),
+                transport,
+                digest,
+            )),
         });
-        let handle = AccountHandle { name: Arc::clone(&config.name), token: digests, budget, names: named, refresh };
+        let handle = AccountHandle {
+            name: Arc::clone(&config.name),
+            token: digests,
+            budget,
+            names: named,
+            refresh,
+        };
         Ok((account, handle))
     }
 }
@@ -225,7 +258,9 @@ pub fn payer(account: &config::Account, token: &Token) -> Payer {
 /// # Errors
 /// Certificates that cannot be read or used.
 pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
-    let read = |path: &std::path::PathBuf| std::fs::read(path).with_context(|| format!("ca_file {}", path.display()));
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).with_context(|| format!("ca_file {}", path.display()))
+    };
     let ca_pem = upstream.ca_file.as_ref().map(read).transpose()?;
     let settings = HttpSettings {
         base_url: upstream.base_url.clone(),
@@ -252,13 +287,22 @@ fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
 }
 
 fn keys(config: &Config) -> Vec<QueueKey> {
-    let keys = |account: &config::Account| account.queues.iter().map(|queue| key(account, queue)).collect::<Vec<_>>();
+    let keys = |account: &config::Account| {
+        account
+            .queues
+            .iter()
+            .map(|queue| key(account, queue))
+            .collect::<Vec<_>>()
+    };
     config.accounts.iter().flat_map(keys).collect()
 }
 
 fn policies(config: &Config) -> HashMap<QueueKey, Policy> {
     let of_account = |account| plan::policies(account);
-    keys(config).into_iter().zip(config.accounts.iter().flat_map(of_account)).collect()
+    keys(config)
+        .into_iter()
+        .zip(config.accounts.iter().flat_map(of_account))
+        .collect()
 }
 
 /// Counts the requests of one account.
@@ -270,6 +314,16 @@ struct UpstreamMeters {
 
 impl calltools::Observer for UpstreamMeters {
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
-        self.metrics.upstream_request(&self.account, endpoint.word(), outcome, took);
+        self.metrics
+            .upstream_request(&self.account, endpoint.word(), outcome, took);
     }
+}
+
+/// What callers must show, if anything.
+fn bearer(config: &Config) -> anyhow::Result<Option<Digest>> {
+    let file = config.server.bearer_token_file.as_deref();
+    Ok(file
+        .map(BearerToken::read)
+        .transpose()?
+        .map(|token| token.digest()))
 }

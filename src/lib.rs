@@ -16,17 +16,28 @@
 //! account), [`metrics`], [`daemon`] (who owns which task), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
+pub mod account;
 pub mod board;
 pub mod budget;
 pub mod calltools;
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod criteria;
+pub mod daemon;
 pub mod decision;
+pub mod digest;
+pub mod metrics;
 pub mod names;
 pub mod plan;
 pub mod quantity;
 pub mod schedule;
+pub mod server;
+pub mod shutdown;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;
+
+#[cfg(test)]
+mod fixtures;

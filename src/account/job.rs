@@ -42,11 +42,19 @@ pub(super) struct Done {
 
 impl Work {
     /// Does it, beginning with `permit`.
-    pub async fn perform(self, client: &Client, names: &Names, purpose: Purpose, permit: Permit) -> Outcome {
+    pub async fn perform(
+        self,
+        client: &Client,
+        names: &Names,
+        purpose: Purpose,
+        permit: Permit,
+    ) -> Outcome {
         match self {
             Work::Queues => Outcome::Queues(client.queues(purpose, Some(permit)).await),
             Work::Statuses => Outcome::Statuses(client.statuses(purpose, Some(permit)).await),
-            Work::Agents(id) => Outcome::Agents(client.agents(id, names, purpose, Some(permit)).await),
+            Work::Agents(id) => {
+                Outcome::Agents(client.agents(id, names, purpose, Some(permit)).await)
+            }
         }
     }
 }
@@ -64,9 +72,13 @@ pub(super) fn snapshot(harvest: Harvest, rule: &Rule) -> Snapshot {
 
 fn measure(harvest: &Harvest, rule: &Rule) -> Result<Measured, Mismatch> {
     match rule {
-        Rule::Seats { forgotten_after } => criteria::seats(&harvest.rows, *forgotten_after, harvest.as_of),
+        Rule::Seats { forgotten_after } => {
+            criteria::seats(&harvest.rows, *forgotten_after, harvest.as_of)
+        }
         Rule::Custom(criteria) => {
-            let unreadable = |error: serde_json::Error| Mismatch(format!("a row cannot be read as JSON: {error}"));
+            let unreadable = |error: serde_json::Error| {
+                Mismatch(format!("a row cannot be read as JSON: {error}"))
+            };
             let response: Value = joined_response(&harvest.rows).map_err(unreadable)?;
             criteria.measure(&response)
         }

@@ -144,7 +144,8 @@ impl Account {
             match self.parts.budget.permit(purpose).await {
                 Ok(permit) => {
                     self.permitted();
-                    self.schedule.started(job, self.now(), self.parts.budget.period());
+                    self.schedule
+                        .started(job, self.now(), self.parts.budget.period());
                     self.spawn(jobs, job, purpose, permit, None);
                 }
                 Err(refusal) => {
@@ -164,15 +165,21 @@ impl Account {
         asked_by: Option<oneshot::Sender<Result<(), RefreshError>>>,
     ) {
         if let Job::Poll(queue) = job {
-            self.parts.board.attempt(&self.parts.queues[queue].key, self.parts.clock.now());
+            self.parts
+                .board
+                .attempt(&self.parts.queues[queue].key, self.parts.clock.now());
         }
-        let id = |queue: usize| self.ids[queue].expect("the schedule polls queues whose ids are known");
+        let id =
+            |queue: usize| self.ids[queue].expect("the schedule polls queues whose ids are known");
         let work = match job {
             Job::Queues => job::Work::Queues,
             Job::Statuses => job::Work::Statuses,
             Job::Poll(queue) => job::Work::Agents(id(queue)),
         };
-        let (client, names) = (self.parts.client.clone(), Arc::clone(&self.parts.names.borrow()));
+        let (client, names) = (
+            self.parts.client.clone(),
+            Arc::clone(&self.parts.names.borrow()),
+        );
         jobs.spawn(async move {
             Done {
                 job,
@@ -183,8 +190,13 @@ impl Account {
     }
 
     fn permitted(&mut self) {
-        let waited = self.refused_since.take().map(|since| self.parts.clock.now().longest_since(since));
-        self.parts.metrics.budget_wait(&self.name, waited.unwrap_or_default());
+        let waited = self
+            .refused_since
+            .take()
+            .map(|since| self.parts.clock.now().longest_since(since));
+        self.parts
+            .metrics
+            .budget_wait(&self.name, waited.unwrap_or_default());
     }
 
     fn refused(&mut self, refusal: Refusal) {
@@ -198,16 +210,33 @@ impl Account {
 
     /// Somebody wants a queue polled now, out of the reserve.
     async fn refresh(&mut self, request: RefreshRequest, jobs: &mut JoinSet<Done>) {
-        let queue = self.parts.queues.iter().position(|queue| queue.key == request.queue);
+        let queue = self
+            .parts
+            .queues
+            .iter()
+            .position(|queue| queue.key == request.queue);
         let Some(queue) = queue.filter(|queue| self.ids[*queue].is_some()) else {
             let state = self.parts.board.get(&request.queue);
             let fault = state.and_then(|state| state.fault.as_deref().cloned());
-            let unknown = || Fault::down(crate::calltools::Down::TimeOut, "the queue's id is not known yet");
-            let _ = request.reply.send(Err(fault.unwrap_or_else(unknown).into()));
+            let unknown = || {
+                Fault::down(
+                    crate::calltools::Down::TimeOut,
+                    "the queue's id is not known yet",
+                )
+            };
+            let _ = request
+                .reply
+                .send(Err(fault.unwrap_or_else(unknown).into()));
             return;
         };
         match self.parts.budget.permit(Purpose::OnDemand).await {
-            Ok(permit) => self.spawn(jobs, Job::Poll(queue), Purpose::OnDemand, permit, Some(request.reply)),
+            Ok(permit) => self.spawn(
+                jobs,
+                Job::Poll(queue),
+                Purpose::OnDemand,
+                permit,
+                Some(request.reply),
+            ),
             Err(refusal) => {
                 let _ = request.reply.send(Err(refusal.into()));
             }
@@ -215,7 +244,11 @@ impl Account {
     }
 
     fn ended(&mut self, done: Done) {
-        let Done { job, outcome, asked_by } = done;
+        let Done {
+            job,
+            outcome,
+            asked_by,
+        } = done;
         let result = self.take_in(job, outcome);
         if let Some(asked_by) = asked_by {
             let reply = result.map(|_| ()).map_err(|setback| match setback {
@@ -227,7 +260,9 @@ impl Account {
             return;
         }
         let ending = match &result {
-            Ok(requests) => Ending::Well { requests: *requests },
+            Ok(requests) => Ending::Well {
+                requests: *requests,
+            },
             Err(Setback::Fault(fault)) => Ending::Badly(fault),
             Err(Setback::Refused(_)) => Ending::Unpaid,
         };
@@ -241,16 +276,27 @@ impl Account {
     /// Takes in what a job brought; returns the number of requests it took.
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
         match (job, outcome) {
-            (_, Outcome::Queues(Ok(queues))) => self.take_in_names(|names| names.queues = Some(queues)),
-            (_, Outcome::Statuses(Ok(statuses))) => self.take_in_names(|names| names.statuses = Some(statuses)),
+            (_, Outcome::Queues(Ok(queues))) => {
+                self.take_in_names(|names| names.queues = Some(queues))
+            }
+            (_, Outcome::Statuses(Ok(statuses))) => {
+                self.take_in_names(|names| names.statuses = Some(statuses))
+            }
             (Job::Poll(queue), Outcome::Agents(Ok(harvest))) => Ok(self.publish(queue, harvest)),
-            (_, Outcome::Queues(Err(setback)) | Outcome::Statuses(Err(setback)) | Outcome::Agents(Err(setback))) => {
+            (
+                _,
+                Outcome::Queues(Err(setback))
+                | Outcome::Statuses(Err(setback))
+                | Outcome::Agents(Err(setback)),
+            ) => {
                 if let Setback::Fault(fault) = &setback {
                     self.tell(job, Arc::new(fault.clone()));
                 }
                 Err(setback)
             }
-            (Job::Queues | Job::Statuses, Outcome::Agents(Ok(_))) => unreachable!("agents come from polls"),
+            (Job::Queues | Job::Statuses, Outcome::Agents(Ok(_))) => {
+                unreachable!("agents come from polls")
+            }
         }
     }
 
@@ -287,14 +333,20 @@ impl Account {
 
     fn identify(&mut self, place: usize, id: u64, names: &Names) {
         let name = names.queue_name(id).map(Arc::from);
-        self.parts.board.identify(&self.parts.queues[place].key, id, name);
+        self.parts
+            .board
+            .identify(&self.parts.queues[place].key, id, name);
         self.ids[place] = Some(id);
         self.schedule.id_known(place);
     }
 
     fn restore_names(&mut self) {
         let now = self.parts.clock.now();
-        let stored = self.parts.store.as_ref().and_then(|store| store.names(&self.parts.payer, now));
+        let stored = self
+            .parts
+            .store
+            .as_ref()
+            .and_then(|store| store.names(&self.parts.payer, now));
         let Some((names, age)) = stored else { return };
         if names.statuses.is_some() {
             self.schedule.statuses_known(age, now.boot);
@@ -326,7 +378,11 @@ impl Account {
         if let Err(mismatch) = &snapshot.measured {
             tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent: unknown");
         }
-        let was = self.parts.board.get(key).and_then(|state| state.fault.clone());
+        let was = self
+            .parts
+            .board
+            .get(key)
+            .and_then(|state| state.fault.clone());
         self.parts.board.publish(key, snapshot, now);
         if let Some(fault) = was {
             tracing::info!(queue = %key, after = %fault, "polled again");
@@ -342,7 +398,9 @@ impl Account {
             token.read_again();
         }
         match (job, &*fault) {
-            (_, Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => self.fail_all(&fault),
+            (_, Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
+                self.fail_all(&fault)
+            }
             (Job::Poll(place), Fault::NoSuchQueue(_)) => {
                 if self.parts.queues[place].need().id {
                     self.schedule.id_refused(place);
@@ -370,7 +428,11 @@ impl Account {
 
     fn fail(&self, place: usize, fault: &Arc<Fault>) {
         let key = &self.parts.queues[place].key;
-        let was = self.parts.board.get(key).and_then(|state| state.fault.clone());
+        let was = self
+            .parts
+            .board
+            .get(key)
+            .and_then(|state| state.fault.clone());
         if was.is_none_or(|was| was.word() != fault.word()) {
             tracing::warn!(queue = %key, fault = fault.word(), advice = fault.advice(), "{fault}");
         }
@@ -387,14 +449,20 @@ fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
     match reference {
         QueueRef::Id(id) => Some(Ok(*id)),
         QueueRef::Name(_) if names.queues.is_none() => None,
-        QueueRef::Name(name) => Some(names.resolve(name).map_err(|none: NoSuchQueue| Fault::NoSuchQueue(none))),
+        QueueRef::Name(name) => Some(
+            names
+                .resolve(name)
+                .map_err(|none: NoSuchQueue| Fault::NoSuchQueue(none)),
+        ),
     }
 }
 
 /// Why there is nothing new, when the budget is the reason.
 fn fault_of(refusal: Refusal) -> Fault {
     match refusal.cause {
-        Cause::Throttled => Fault::Throttled { wait: Some(refusal.wait) },
+        Cause::Throttled => Fault::Throttled {
+            wait: Some(refusal.wait),
+        },
         Cause::Pace | Cause::Spent | Cause::Ledger => Fault::BudgetSpent { wait: refusal.wait },
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{calltools::HttpTransport, config::TokenSource, server::TokenDigest};
+use crate::{calltools::HttpTransport, config::TokenSource, digest::Digest};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -12,12 +12,16 @@ pub struct TokenKeeper {
     source: TokenSource,
     transport: Arc<HttpTransport>,
     /// Shared with the server, whose drop-in API is opened by the same token.
-    digest: watch::Sender<Option<TokenDigest>>,
+    digest: watch::Sender<Option<Digest>>,
 }
 
 impl TokenKeeper {
     /// Watches over the token from `source` that `transport` was made with.
-    pub fn new(source: TokenSource, transport: Arc<HttpTransport>, digest: watch::Sender<Option<TokenDigest>>) -> Self {
+    pub fn new(
+        source: TokenSource,
+        transport: Arc<HttpTransport>,
+        digest: watch::Sender<Option<Digest>>,
+    ) -> Self {
         Self {
             source,
             transport,

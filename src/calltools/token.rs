@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
+
+use crate::digest::Digest;
 
 /// Far above any token (CallTools' have 40 characters), far below what a header may hold.
 pub const LONGEST_TOKEN: usize = 512;
@@ -53,7 +53,12 @@ impl Token {
 
     /// A fingerprint to compare with.
     pub fn digest(&self) -> Digest {
-        Digest::of(self.0.expose_secret().as_bytes())
+        Digest::of(self.0.expose_secret())
+    }
+
+    /// Names the account behind an origin and this token, without telling the token.
+    pub fn identity(&self, origin: &str) -> String {
+        Digest::of(format!("{origin} {}", self.0.expose_secret())).short()
     }
 }
 
@@ -89,32 +94,6 @@ fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
         rest.trim_start()
     } else {
         text
-    }
-}
-
-/// The SHA-256 of a secret. Comparing two takes the same time wherever they differ, and hides the length as well.
-#[derive(Clone, Copy)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of these bytes.
-    pub fn of(secret: &[u8]) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-}
-
-impl PartialEq for Digest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Eq for Digest {}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of a short secret even the digest would tell too much.
-        f.write_str("Digest(***)")
     }
 }
 

@@ -26,19 +26,40 @@ use crate::{
 pub async fn demo(options: cli::Demo) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let world = WorldSettings { seed: options.seed, ..WorldSettings::lively() };
-    let simulator = Simulator::new(Settings { world, ..Settings::lively() }, Arc::clone(&clock));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the simulator")?;
+    let world = WorldSettings {
+        seed: options.seed,
+        ..WorldSettings::lively()
+    };
+    let simulator = Simulator::new(
+        Settings {
+            world,
+            ..Settings::lively()
+        },
+        Arc::clone(&clock),
+    );
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .context("no port for the simulator")?;
     let calltools = simulator.serve(listener)?;
 
-    let folder = tempfile::Builder::new().prefix("openseat-demo-").tempdir()?;
-    let path = write_config(folder.path(), &config(&simulator, &calltools.base_url(), options.listen))?;
+    let folder = tempfile::Builder::new()
+        .prefix("openseat-demo-")
+        .tempdir()?;
+    let path = write_config(
+        folder.path(),
+        &config(&simulator, &calltools.base_url(), options.listen),
+    )?;
     let config = Config::load(&path)?;
     let daemon = Daemon::new(&config, clock).await?;
     let Some(Listener::Tcp(answers)) = daemon.listeners().first() else {
         unreachable!("the demo's config has one TCP address")
     };
-    super::print(&welcome(&simulator, answers.local_addr()?, &calltools.base_url(), &path));
+    super::print(&welcome(
+        &simulator,
+        answers.local_addr()?,
+        &calltools.base_url(),
+        &path,
+    ));
     daemon.run(shutdown).await
 }
 
@@ -57,7 +78,11 @@ token_file = \"./token\"
 "
     );
     for name in queue_names(simulator) {
-        let _ = write!(text, "\n[[account.queue]]\nqueue = {}\n", toml::Value::from(name));
+        let _ = write!(
+            text,
+            "\n[[account.queue]]\nqueue = {}\n",
+            toml::Value::from(name)
+        );
     }
     text
 }
@@ -73,7 +98,13 @@ fn write_config(folder: &Path, text: &str) -> anyhow::Result<std::path::PathBuf>
 }
 
 fn queue_names(simulator: &Simulator) -> Vec<String> {
-    simulator.world(|world| world.queues().iter().map(|queue| queue.name.clone()).collect())
+    simulator.world(|world| {
+        world
+            .queues()
+            .iter()
+            .map(|queue| queue.name.clone())
+            .collect()
+    })
 }
 
 fn welcome(simulator: &Simulator, answers: SocketAddr, base_url: &str, config: &Path) -> String {

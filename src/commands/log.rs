@@ -11,7 +11,11 @@ pub fn start(log: &Log) {
     let terminal = std::io::stderr().is_terminal();
     let filter = EnvFilter::builder().parse_lossy(&log.log_level);
     // Errors of the log itself would be printed to standard error, which is what has failed then.
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).log_internal_errors(false);
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .log_internal_errors(false);
     match log.log_format {
         LogFormat::Json => builder.json().flatten_event(true).init(),
         LogFormat::Auto if !terminal => builder.json().flatten_event(true).init(),

@@ -36,7 +36,10 @@ async fn daemon(config: Config) -> anyhow::Result<()> {
 
 /// Runs a command to its end, and says why it failed if it did.
 pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime");
     let ended = runtime.and_then(|runtime| {
         let ended = runtime.block_on(command);
         runtime.shutdown_timeout(LAST_WAIT);

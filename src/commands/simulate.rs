@@ -16,7 +16,9 @@ use crate::{
 pub async fn simulate(options: cli::Simulate) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
     let simulator = Simulator::new(settings(&options)?, Arc::new(SystemClock::new()));
-    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
     let serving = simulator.serve(listener)?;
     super::print(&welcome(&simulator, &serving.base_url()));
     shutdown.await;
@@ -25,7 +27,10 @@ pub async fn simulate(options: cli::Simulate) -> anyhow::Result<()> {
 
 fn settings(options: &cli::Simulate) -> anyhow::Result<Settings> {
     // Beyond a million, a second is more than a week, and no poll sees two states of one shift.
-    ensure!(options.speed > 0.0 && options.speed <= 1e6, "--speed must be more than 0 and at most 1000000");
+    ensure!(
+        options.speed > 0.0 && options.speed <= 1e6,
+        "--speed must be more than 0 and at most 1000000"
+    );
     let world = WorldSettings {
         seed: options.seed,
         queues: options.queues as usize,
@@ -43,10 +48,13 @@ fn settings(options: &cli::Simulate) -> anyhow::Result<Settings> {
 fn welcome(simulator: &Simulator, base_url: &str) -> String {
     let token = crate::simulator::TOKEN;
     let queues = simulator.world(|world| {
-        world.queues().iter().fold(String::new(), |mut list, queue| {
-            let _ = writeln!(list, "  {:>6}  {}", queue.id, queue.name);
-            list
-        })
+        world
+            .queues()
+            .iter()
+            .fold(String::new(), |mut list, queue| {
+                let _ = writeln!(list, "  {:>6}  {}", queue.id, queue.name);
+                list
+            })
     });
     format!(
         "A simulated CallTools answers at {base_url}

@@ -10,7 +10,8 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::calltools::token::{Digest, Flaw, LONGEST_TOKEN, Token, clean};
+use crate::calltools::token::{Flaw, LONGEST_TOKEN, Token, clean};
+use crate::digest::Digest;
 
 /// Where an account's token is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,6 +129,11 @@ impl BearerToken {
             return Err(SecretFault::TooShort);
         }
         Ok(Self(Digest::of(secret.as_bytes())))
+    }
+
+    /// What callers' tokens are compared with.
+    pub fn digest(&self) -> Digest {
+        self.0
     }
 
     /// Whether a caller has shown it. Takes the same time wherever the two differ.

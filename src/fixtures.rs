@@ -1,0 +1,90 @@
+//! Agents and snapshots for tests, made in one place.
+
+use std::{sync::Mutex, time::Duration};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    calltools::{Agent, AgentId},
+    clock::{Clock, Moment},
+    criteria::{Comparison, Measured, Verdict},
+    quantity::Quantity,
+    snapshot::Snapshot,
+};
+
+/// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.
+pub(crate) fn agent(id: &str, name: &str, status: &str) -> Agent {
+    let row = serde_json::json!({
+        "app_user": id, "full_name": name, "agent_status": status, "status": status,
+        "queue_logged_in": true, "team": "north",
+    });
+    Agent {
+        id: AgentId(id.into()),
+        name: name.into(),
+        status: Some(status.into()),
+        available: Some(status == "Available"),
+        queue_logged_in: true,
+        status_since: Some(jiff::Timestamp::constant(1_795_341_000, 0)),
+        raw: raw(&row),
+    }
+}
+
+/// JSON as a row keeps it.
+pub(crate) fn raw(json: &serde_json::Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(json).expect("JSON can be written")
+}
+
+/// So many agents with a seat, named `Agent 0`, `Agent 1`, ….
+pub(crate) fn available(count: usize) -> Vec<Agent> {
+    (0..count)
+        .map(|n| agent(&format!("id-{n}"), &format!("Agent {n}"), "Available"))
+        .collect()
+}
+
+/// A complete snapshot of these agents, measured as the built-in rule does.
+pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
+    let seats = agents
+        .iter()
+        .filter(|agent| agent.available == Some(true) && agent.queue_logged_in)
+        .count();
+    Snapshot {
+        as_of,
+        took: Duration::from_millis(321),
+        complete: true,
+        agents,
+        measured: Ok(Measured {
+            count: Quantity::from(seats),
+            verdict: Verdict::Compare(Comparison::GreaterThan),
+        }),
+    }
+}
+
+/// A clock that stands still until it is told to go on.
+#[derive(Debug)]
+pub(crate) struct Still(Mutex<Moment>);
+
+impl Still {
+    /// Stands at 2026-11-22T10:00:00.123Z, a day after the machine booted.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Moment {
+            boot: Duration::from_secs(86_400),
+            wall: Duration::from_millis(1_795_341_600_123),
+        }))
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut now = self.0.lock().expect("no test panics while it holds this");
+        *now = now.later(time);
+    }
+}
+
+impl Clock for Still {
+    fn now(&self) -> Moment {
+        *self.0.lock().expect("no test panics while it holds this")
+    }
+
+    fn boot_id(&self) -> &str {
+        "still"
+    }
+}

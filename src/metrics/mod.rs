@@ -1,0 +1,401 @@
+//! Every metric name and help text, and how they are written down for a scraper.
+//!
+//! Counters and histograms are kept here from the first event on. Gauges are not kept at all: a [`Scrape`] works them out
+//! from the board and the budgets at the moment of asking, so that a number never outlives what it was true of. An unknown
+//! is an absent sample, never 0. Labels come from closed sets: the config's accounts and queues, our own words, and a bounded
+//! number of status names.
+//!
+//! The registry writes OpenMetrics; [`Format::Text`] is what scrapers without it understand.
+
+mod process;
+mod scrape;
+mod text;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text as openmetrics},
+    metrics::{MetricType, counter::Counter, family::Family, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+pub use scrape::{QueueGauges, STATUS_LABELS, Scrape};
+
+use crate::{
+    board::QueueKey,
+    clock::Moment,
+    decision::{Decision, Reason},
+};
+
+/// How a scraper wants its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+    /// The text format 0.0.4, which every scraper reads.
+    Text,
+}
+
+impl Format {
+    /// OpenMetrics for those who name it in `Accept`, whatever weight they give it: both say the same.
+    pub fn wanted(accept: Option<&str>) -> Self {
+        match accept {
+            Some(accept) if accept.contains("application/openmetrics-text") => Format::OpenMetrics,
+            _ => Format::Text,
+        }
+    }
+
+    /// The answer's `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// Why a connection was cut from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// As many connections were open as may be.
+    OverLimit,
+    /// No complete request head in time.
+    SlowRequest,
+    /// The client did not take its answer in time.
+    SlowReader,
+}
+
+impl Dropped {
+    /// The value of the label `cause`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Dropped::OverLimit => "over_limit",
+            Dropped::SlowRequest => "slow_request",
+            Dropped::SlowReader => "slow_reader",
+        }
+    }
+}
+
+/// Everything that openseat counts. One per process, made once, handed to everybody.
+pub struct Metrics {
+    registry: Registry,
+    queues: HashMap<QueueKey, Arc<QueueMeters>>,
+    decision_duration: Histogram,
+    upstream_requests: Family<UpstreamLabels, Counter>,
+    upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+    budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
+    connections_dropped: Family<CauseLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    account: Arc<str>,
+    endpoint: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    account: Arc<str>,
+    endpoint: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountLabels {
+    account: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
+/// A decision is a look into memory: microseconds, unless the machine is starved.
+fn decision_seconds() -> Histogram {
+    Histogram::new([
+        1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 1e-2, 1e-1,
+    ])
+}
+
+/// CallTools answers in up to half a second; ten seconds is where we give up.
+fn upstream_seconds() -> Histogram {
+    Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
+}
+
+/// A permit comes at once, after the few seconds between evenly spread requests, or when the hour frees one.
+fn wait_seconds() -> Histogram {
+    Histogram::new([0.001, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
+}
+
+impl Metrics {
+    /// Nothing counted yet, for these queues, in a process that started at `started`.
+    pub fn new(queues: impl IntoIterator<Item = QueueKey>, started: Moment) -> Self {
+        let meters: Vec<_> = queues
+            .into_iter()
+            .map(|key| Arc::new(QueueMeters::new(key)))
+            .collect();
+        let mut metrics = Self {
+            registry: Registry::default(),
+            queues: meters
+                .iter()
+                .map(|queue| (queue.key.clone(), Arc::clone(queue)))
+                .collect(),
+            decision_duration: decision_seconds(),
+            upstream_requests: Family::default(),
+            upstream_duration: Family::new_with_constructor(upstream_seconds),
+            budget_wait: Family::new_with_constructor(wait_seconds),
+            connections_dropped: Family::default(),
+        };
+        metrics.register(QueueCounters(meters), started);
+        metrics
+    }
+
+    fn register(&mut self, queues: QueueCounters, started: Moment) {
+        let registry = &mut self.registry;
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("openseat_build", "The version that runs", build);
+        registry.register(
+            "openseat_decision_duration_seconds",
+            "Time to decide about one queue, without reading the request or writing the answer",
+            self.decision_duration.clone(),
+        );
+        registry.register(
+            "openseat_upstream_requests",
+            "Requests sent to CallTools, by how they ended",
+            self.upstream_requests.clone(),
+        );
+        registry.register(
+            "openseat_upstream_request_duration_seconds",
+            "Time from sending a request to CallTools to its complete answer or failure",
+            self.upstream_duration.clone(),
+        );
+        registry.register(
+            "openseat_budget_wait_seconds",
+            "Time that a request waited for its permit",
+            self.budget_wait.clone(),
+        );
+        registry.register(
+            "openseat_connections_dropped",
+            "Connections that openseat cut, by cause",
+            self.connections_dropped.clone(),
+        );
+        registry.register_collector(Box::new(queues));
+        registry.register_collector(Box::new(process::Process::started(started)));
+    }
+
+    /// The counters of one queue, to look up once and keep; `None` for a queue that is not configured.
+    pub fn queue(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
+        self.queues.get(key).map(Arc::clone)
+    }
+
+    /// A decision about a queue was given to somebody.
+    pub fn decision(&self, queue: &QueueMeters, decision: &Decision, took: Duration) {
+        queue.count(decision);
+        self.decision_duration.observe(took.as_secs_f64());
+    }
+
+    /// A request to CallTools has ended: `endpoint` such as `agentstatuses`, `outcome` is `ok` or
+    /// [`Fault::word`](crate::calltools::Fault::word).
+    pub fn upstream_request(
+        &self,
+        account: &Arc<str>,
+        endpoint: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let account = || Arc::clone(account);
+        self.upstream_requests
+            .get_or_create_owned(&UpstreamLabels {
+                account: account(),
+                endpoint,
+                outcome,
+            })
+            .inc();
+        self.upstream_duration
+            .get_or_create_owned(&EndpointLabels {
+                account: account(),
+                endpoint,
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// A request got its permit after this time, which may be none at all.
+    pub fn budget_wait(&self, account: &Arc<str>, waited: Duration) {
+        let account = Arc::clone(account);
+        self.budget_wait
+            .get_or_create_owned(&AccountLabels { account })
+            .observe(waited.as_secs_f64());
+    }
+
+    /// A snapshot was published whose rows are not as many as CallTools counted.
+    pub fn incomplete_snapshot(&self, key: &QueueKey) {
+        if let Some(queue) = self.queues.get(key) {
+            queue.incomplete_snapshots.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// So many rows of a poll could not be read and were left out.
+    pub fn skipped_rows(&self, key: &QueueKey, rows: u64) {
+        if let Some(queue) = self.queues.get(key) {
+            queue.skipped_rows.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+
+    /// We cut a connection.
+    pub fn connection_dropped(&self, cause: Dropped) {
+        let cause = cause.word();
+        self.connections_dropped
+            .get_or_create_owned(&CauseLabels { cause })
+            .inc();
+    }
+
+    /// Everything, written down.
+    pub fn render(&self, scrape: Scrape, format: Format) -> String {
+        let mut gauges = Registry::default();
+        gauges.register_collector(Box::new(scrape));
+        let mut text = String::with_capacity(16 * 1024);
+        openmetrics::encode_registry(&mut text, &self.registry)
+            .and_then(|()| openmetrics::encode_registry(&mut text, &gauges))
+            .and_then(|()| openmetrics::encode_eof(&mut text))
+            .expect("writing to a String cannot fail");
+        match format {
+            Format::OpenMetrics => text,
+            Format::Text => text::from_openmetrics(&text),
+        }
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("queues", &self.queues.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The counters of one queue. Counting a decision is one atomic addition, without a look-up.
+#[derive(Debug)]
+pub struct QueueMeters {
+    key: QueueKey,
+    /// By reason, in the order of [`Reason::ALL`]: rejected, accepted.
+    decisions: [[AtomicU64; 2]; Reason::ALL.len()],
+    incomplete_snapshots: AtomicU64,
+    skipped_rows: AtomicU64,
+}
+
+impl QueueMeters {
+    fn new(key: QueueKey) -> Self {
+        Self {
+            key,
+            decisions: Default::default(),
+            incomplete_snapshots: AtomicU64::new(0),
+            skipped_rows: AtomicU64::new(0),
+        }
+    }
+
+    fn count(&self, decision: &Decision) {
+        // `Reason::ALL` is in the order of declaration; a test holds it to that.
+        self.decisions[decision.reason as usize][usize::from(decision.accept)]
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The decisions given so far, as (result, reason, number). The two everyday ones are there from the start, so that a
+    /// rate can be taken over the first one; the rest once they happen, which keeps 1,000 queues at a few thousand series.
+    fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
+        let by_reason = Reason::ALL.into_iter().zip(&self.decisions);
+        by_reason.flat_map(|(reason, counts)| {
+            let results = [false, true].into_iter().zip(counts);
+            results.filter_map(move |(accept, count)| {
+                let count = count.load(Ordering::Relaxed);
+                let everyday = matches!(
+                    (accept, reason),
+                    (true, Reason::Seats) | (false, Reason::BelowThreshold)
+                );
+                (count > 0 || everyday).then_some((result_word(accept), reason, count))
+            })
+        })
+    }
+}
+
+fn result_word(accept: bool) -> &'static str {
+    if accept { "accept" } else { "reject" }
+}
+
+/// Writes the counters of all queues.
+#[derive(Debug)]
+struct QueueCounters(Vec<Arc<QueueMeters>>);
+
+impl QueueCounters {
+    fn encode_plain(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help): (&str, &str),
+        count: impl Fn(&QueueMeters) -> &AtomicU64,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for queue in &self.0 {
+            let labels = [
+                ("account", &*queue.key.account),
+                ("queue", &*queue.key.queue),
+            ];
+            let count = count(queue).load(Ordering::Relaxed);
+            metric
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_decisions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(
+            "openseat_decisions",
+            "Decisions given, by result and reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in &self.0 {
+            for (result, reason, count) in queue.decided() {
+                let labels = [
+                    ("account", &*queue.key.account),
+                    ("queue", &*queue.key.queue),
+                    ("result", result),
+                    ("reason", reason.word()),
+                ];
+                metric
+                    .encode_family(&labels)?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for QueueCounters {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        self.encode_decisions(&mut encoder)?;
+        let incomplete = (
+            "openseat_incomplete_snapshots",
+            "Snapshots published whose rows are not as many as CallTools counted",
+        );
+        self.encode_plain(&mut encoder, incomplete, |queue| {
+            &queue.incomplete_snapshots
+        })?;
+        let skipped = (
+            "openseat_skipped_rows",
+            "Rows from CallTools that could not be read and were left out",
+        );
+        self.encode_plain(&mut encoder, skipped, |queue| &queue.skipped_rows)
+    }
+}

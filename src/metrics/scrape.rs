@@ -1,0 +1,247 @@
+//! The gauges: what is true at the moment of a scrape, worked out then and forgotten afterwards.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet},
+    metrics::MetricType,
+};
+
+use crate::{
+    board::{QueueKey, QueueState},
+    budget::Usage,
+    clock::Moment,
+    decision::{Decision, Policy, decide},
+    names::Names,
+    quantity::Quantity,
+    snapshot::Snapshot,
+};
+
+/// The most values of the label `status`, per queue. Accounts begin with four statuses and have some dozens at most; the
+/// rest is summed up as `other`, so that a surprise at CallTools cannot flood the scraper.
+pub const STATUS_LABELS: usize = 32;
+
+/// What the status of an agent without one is called.
+const NO_STATUS: &str = "none";
+/// What the statuses beyond [`STATUS_LABELS`] are called together.
+const OTHER: &str = "other";
+
+/// The state of everything, taken for one scrape.
+#[derive(Debug, Default)]
+pub struct Scrape {
+    /// In the order of the config.
+    pub queues: Vec<QueueGauges>,
+    /// Each account's window.
+    pub budgets: Vec<(Arc<str>, Usage)>,
+    /// Connections open now, over all listeners.
+    pub open_connections: usize,
+}
+
+/// One queue's gauges. `None` is unknown, and becomes an absent sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueGauges {
+    /// Whose they are.
+    pub key: QueueKey,
+    /// What a decision would count now.
+    pub seats: Option<Quantity>,
+    /// Agents by status name, at most [`STATUS_LABELS`] of them.
+    pub agents: Option<Vec<(Box<str>, usize)>>,
+    /// How old the snapshot is, even where it is too old to answer from.
+    pub snapshot_age: Option<Duration>,
+    /// When a poll was last begun.
+    pub last_attempt: Option<Moment>,
+    /// When a poll last ended well.
+    pub last_success: Option<Moment>,
+}
+
+impl QueueGauges {
+    /// Reads them off what the board knows. The account's `names` tell of statuses that nobody has at the moment.
+    pub fn of(
+        key: &QueueKey,
+        state: &QueueState,
+        policy: &Policy,
+        names: &Names,
+        now: Moment,
+    ) -> Self {
+        let decision = decide(state, policy, 0, now);
+        let snapshot = state.snapshot.as_deref();
+        Self {
+            key: key.clone(),
+            seats: decision.count,
+            agents: snapshot
+                .filter(|_| is_fresh(&decision, policy))
+                .map(|snapshot| agents_by_status(snapshot, names)),
+            snapshot_age: decision.age,
+            last_attempt: state.last_attempt,
+            last_success: state.last_success,
+        }
+    }
+
+    fn labels(&self) -> [(&str, &str); 2] {
+        [("account", &*self.key.account), ("queue", &*self.key.queue)]
+    }
+}
+
+fn is_fresh(decision: &Decision, policy: &Policy) -> bool {
+    decision.age.is_some_and(|age| age <= policy.max_age)
+}
+
+/// Counts agents by the name of their status. A status that the account has and nobody is in counts 0: that is known.
+fn agents_by_status(snapshot: &Snapshot, names: &Names) -> Vec<(Box<str>, usize)> {
+    let statuses = names.statuses.iter().flatten();
+    let mut counts: BTreeMap<&str, usize> = statuses.map(|status| (&*status.name, 0)).collect();
+    for agent in &snapshot.agents {
+        let status = agent.status.as_deref().unwrap_or(NO_STATUS);
+        *counts.entry(status).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts
+        .into_iter()
+        .map(|(status, count)| (Box::from(status), count))
+        .collect();
+    fold_rest(&mut counts);
+    counts
+}
+
+/// Keeps the most frequent statuses and sums up the rest, where there are too many.
+fn fold_rest(counts: &mut Vec<(Box<str>, usize)>) {
+    if counts.len() <= STATUS_LABELS {
+        return;
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut rest: usize = counts
+        .drain(STATUS_LABELS - 1..)
+        .map(|(_, count)| count)
+        .sum();
+    // An account may call a status "other" itself: one label value, one sample.
+    counts.retain(|(status, count)| {
+        let is_other = **status == *OTHER;
+        rest += if is_other { *count } else { 0 };
+        !is_other
+    });
+    counts.push((OTHER.into(), rest));
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.encode_queues(&mut encoder)?;
+        self.encode_agents(&mut encoder)?;
+        self.encode_budgets(&mut encoder)?;
+        encoder
+            .encode_descriptor(
+                "openseat_open_connections",
+                "Connections open now",
+                None,
+                MetricType::Gauge,
+            )?
+            .encode_gauge(&self.open_connections)
+    }
+}
+
+impl Scrape {
+    fn encode_queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Read = fn(&QueueGauges) -> Option<f64>;
+        let families: [(&str, &str, Read); 4] = [
+            (
+                "openseat_queue_seats",
+                "Seats that a decision would count now; absent when unknown",
+                |queue| queue.seats.map(Quantity::get),
+            ),
+            (
+                "openseat_queue_snapshot_age_seconds",
+                "Age of the newest snapshot; absent before the first",
+                |queue| queue.snapshot_age.map(|age| age.as_secs_f64()),
+            ),
+            (
+                "openseat_queue_last_attempt_timestamp_seconds",
+                "When a poll was last begun, since the epoch",
+                |queue| queue.last_attempt.map(seconds),
+            ),
+            (
+                "openseat_queue_last_success_timestamp_seconds",
+                "When a poll last ended well, since the epoch",
+                |queue| queue.last_success.map(seconds),
+            ),
+        ];
+        for (name, help, read) in families {
+            let samples = self
+                .queues
+                .iter()
+                .filter_map(|queue| Some((queue.labels(), read(queue)?)));
+            gauges(encoder, name, help, samples)?;
+        }
+        Ok(())
+    }
+
+    fn encode_agents(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let samples = self.queues.iter().flat_map(|queue| {
+            let agents = queue.agents.iter().flatten();
+            agents.map(|(status, count)| {
+                let [account, name] = queue.labels();
+                ([account, name, ("status", &**status)], *count as f64)
+            })
+        });
+        gauges(
+            encoder,
+            "openseat_queue_agents",
+            "Agents of the queue by status; absent when unknown",
+            samples,
+        )
+    }
+
+    fn encode_budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Read = fn(&Usage) -> f64;
+        let families: [(&str, &str, Read); 4] = [
+            (
+                "openseat_budget_limit_requests",
+                "Requests allowed in any 3600 s",
+                |usage| f64::from(usage.limit),
+            ),
+            (
+                "openseat_budget_used_requests",
+                "Requests in the last 3600 s, those under way included",
+                |usage| f64::from(usage.used),
+            ),
+            (
+                "openseat_budget_reserve_requests",
+                "Requests kept back from polling",
+                |usage| f64::from(usage.reserve),
+            ),
+            (
+                "openseat_budget_share_ratio",
+                "Part of the limit that openseat allows itself: below 1 while others spend too",
+                |usage| usage.share,
+            ),
+        ];
+        for (name, help, read) in families {
+            let samples = self
+                .budgets
+                .iter()
+                .map(|(account, usage)| ([("account", &**account)], read(usage)));
+            gauges(encoder, name, help, samples)?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(moment: Moment) -> f64 {
+    moment.wall.as_secs_f64()
+}
+
+/// One family; without samples not even its name, as an exposition with an empty family helps nobody.
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    samples: impl Iterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut samples = samples.peekable();
+    if samples.peek().is_none() {
+        return Ok(());
+    }
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in samples {
+        metric.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}

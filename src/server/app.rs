@@ -1,0 +1,234 @@
+//! What all handlers share.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::digest::Digest;
+use crate::{
+    board::{Board, NotOnBoard, QueueKey, QueueState},
+    budget::{Budget, Refusal},
+    calltools::Fault,
+    clock::Clock,
+    decision::{Decision, Policy, decide},
+    metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
+    names::Names,
+};
+
+/// How long and how many: what keeps one client from hurting another.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections over all listeners; one more is closed at once.
+    pub connections: usize,
+    /// From the first byte of a request (or from the connection, for the first one) to the end of its head. Five seconds is
+    /// what a head of one packet needs, times a thousand.
+    pub head: Duration,
+    /// Between requests. A router that asks now and then shall not race against our closing its connection, so this is
+    /// longer than the 60 s for which common HTTP clients and proxies keep theirs.
+    pub idle: Duration,
+    /// For the client to take an answer, whole: the longest list, about 1 MB, over a poor line.
+    pub write: Duration,
+    /// For answers that are under way when the server stops; less than the 3 s in which the whole process has to be gone.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// The usual times, for so many connections.
+    pub fn with_connections(connections: usize) -> Self {
+        Self {
+            connections,
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Somebody wants a queue polled now.
+#[derive(Debug)]
+pub struct RefreshRequest {
+    /// Which one.
+    pub queue: QueueKey,
+    /// To be answered once the new snapshot is on the board, or there will be none. Dropping it says that the task stops.
+    pub reply: oneshot::Sender<Result<(), RefreshError>>,
+}
+
+/// Why a refresh brought no snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshError {
+    /// No request was sent: the budget has no permit.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// CallTools was asked, in vain.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+}
+
+/// What the server needs to know of an account, and how to reach its task.
+#[derive(Debug)]
+pub struct AccountHandle {
+    /// As in the config.
+    pub name: Arc<str>,
+    /// Of the account's CallTools token, which opens the drop-in API. `None` while it cannot be read; it changes when the
+    /// token is rotated.
+    pub token: watch::Receiver<Option<Digest>>,
+    /// For metrics only: handlers spend nothing.
+    pub budget: Arc<Budget>,
+    /// The newest reading.
+    pub names: watch::Receiver<Arc<Names>>,
+    /// To the account's task. Bounded: a full channel refuses the next refresh.
+    pub refresh: mpsc::Sender<RefreshRequest>,
+}
+
+impl AccountHandle {
+    /// The newest names, to keep without holding up who writes them.
+    pub fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names.borrow())
+    }
+}
+
+/// One queue, as handlers see it.
+#[derive(Debug)]
+pub struct Queue {
+    /// Its place on the board.
+    pub key: QueueKey,
+    /// How its snapshots become decisions.
+    pub policy: Policy,
+    /// Its counters, looked up once.
+    pub meters: Arc<QueueMeters>,
+}
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The cache to answer from.
+    pub board: Arc<Board>,
+    /// For every queue on the board.
+    pub policies: HashMap<QueueKey, Policy>,
+    /// Those whose queues are on the board.
+    pub accounts: Vec<AccountHandle>,
+    /// Made for the queues on the board.
+    pub metrics: Arc<Metrics>,
+    /// For ages.
+    pub clock: Arc<dyn Clock>,
+    /// What callers must show, if anything.
+    pub bearer: Option<Digest>,
+    /// What bounds them.
+    pub limits: Limits,
+    /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
+    pub stopping: CancellationToken,
+}
+
+/// What all handlers share: the board, and what is needed to answer from it.
+#[derive(Debug)]
+pub struct App {
+    pub(super) board: Arc<Board>,
+    pub(super) accounts: Vec<AccountHandle>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) bearer: Option<Digest>,
+    pub(super) limits: Limits,
+    pub(super) stopping: CancellationToken,
+    /// A permit per connection that may be open.
+    pub(super) slots: Arc<Semaphore>,
+    /// In the order of the config.
+    queues: Vec<Arc<Queue>>,
+    by_key: HashMap<QueueKey, Arc<Queue>>,
+}
+
+impl App {
+    /// Puts the parts together.
+    ///
+    /// # Panics
+    /// If a queue of the board has no policy or no counters: whoever wires the process made a mistake.
+    pub fn new(parts: Parts) -> Self {
+        let queue = |key: &QueueKey| {
+            Arc::new(Queue {
+                key: key.clone(),
+                policy: *parts.policies.get(key).expect("every queue has a policy"),
+                meters: parts
+                    .metrics
+                    .queue(key)
+                    .expect("the metrics were made for the queues of the board"),
+            })
+        };
+        let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();
+        let by_key = queues
+            .iter()
+            .map(|queue| (queue.key.clone(), Arc::clone(queue)))
+            .collect();
+        Self {
+            board: parts.board,
+            accounts: parts.accounts,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            bearer: parts.bearer,
+            limits: parts.limits,
+            stopping: parts.stopping,
+            slots: Arc::new(Semaphore::new(parts.limits.connections)),
+            queues,
+            by_key,
+        }
+    }
+
+    /// All queues, in the order of the config.
+    pub(super) fn queues(&self) -> &[Arc<Queue>] {
+        &self.queues
+    }
+
+    /// The queue that a request means.
+    pub(super) fn find(
+        &self,
+        account: Option<&str>,
+        asked: &str,
+    ) -> Result<Arc<Queue>, NotOnBoard> {
+        let key = self.board.find(account, asked)?;
+        let queue = self.by_key.get(&key);
+        Ok(Arc::clone(queue.expect("the board's queues are the app's")))
+    }
+
+    /// What is known about a queue.
+    pub(super) fn state(&self, queue: &Queue) -> Arc<QueueState> {
+        let state = self.board.get(&queue.key);
+        state.expect("the app's queues are the board's")
+    }
+
+    /// Decides without counting: for those who look on.
+    pub(super) fn decide(&self, state: &QueueState, policy: &Policy) -> Decision {
+        // Nothing is reserved yet.
+        decide(state, policy, 0, self.clock.now())
+    }
+
+    /// An account by its name in the config.
+    pub(super) fn account(&self, name: &str) -> Option<&AccountHandle> {
+        self.accounts.iter().find(|account| *account.name == *name)
+    }
+
+    /// Everything that metrics show, as it is now.
+    pub(super) async fn scrape(&self) -> Scrape {
+        let mut budgets = Vec::with_capacity(self.accounts.len());
+        for account in &self.accounts {
+            match account.budget.usage().await {
+                Ok(usage) => budgets.push((Arc::clone(&account.name), usage)),
+                // An unknown is an absent sample.
+                Err(error) => {
+                    tracing::warn!(account = &*account.name, %error, "the budget cannot be read")
+                }
+            }
+        }
+        Scrape {
+            queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
+            budgets,
+            open_connections: self.limits.connections - self.slots.available_permits(),
+        }
+    }
+
+    fn gauges(&self, queue: &Queue) -> QueueGauges {
+        let account = self.account(&queue.key.account);
+        let names = account.map(AccountHandle::names).unwrap_or_default();
+        let (state, now) = (self.state(queue), self.clock.now());
+        QueueGauges::of(&queue.key, &state, &queue.policy, &names, now)
+    }
+}

@@ -1,0 +1,260 @@
+//! Accept or reject: the routes that everything else is there for.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, Uri};
+use serde::{Serialize, Serializer};
+use tokio::time::Instant;
+
+use super::{
+    app::{App, Queue},
+    params::{Asked, Params},
+    problem::Problem,
+};
+use crate::{
+    board::{NotOnBoard, QueueState},
+    clock::Moment,
+    decision::{Decision, Policy, Reason},
+    quantity::Quantity,
+};
+
+/// The most queues in one question. A router compares the few that serve one campaign; a hundred names of 100 bytes still
+/// fit the longest request head.
+const MOST_AT_ONCE: usize = 100;
+
+/// A decision as JSON: the keys in the order of the documentation, `null` for what is unknown.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct View<'a> {
+    queue: &'a str,
+    queue_id: Option<u64>,
+    account: &'a str,
+    accept: bool,
+    reason: Reason,
+    count: Option<Quantity>,
+    threshold: Option<Quantity>,
+    #[serde(serialize_with = "rfc3339")]
+    as_of: Option<Moment>,
+    age_ms: Option<u64>,
+    #[serde(serialize_with = "rfc3339")]
+    valid_until: Option<Moment>,
+    /// Only where nothing is known: what is wrong and what to do, or what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(queue: &'a Queue, state: &QueueState, decision: &Decision) -> Self {
+        Self {
+            queue: &queue.key.queue,
+            queue_id: state.id,
+            account: &queue.key.account,
+            accept: decision.accept,
+            reason: decision.reason,
+            count: decision.count,
+            threshold: decision.threshold,
+            as_of: decision.as_of,
+            age_ms: decision.age.map(|age| age.as_millis() as u64),
+            valid_until: decision.valid_until,
+            detail: why_unknown(state, &queue.policy, decision),
+        }
+    }
+}
+
+/// Writes a moment as openseat writes all times.
+pub(super) fn rfc3339<S: Serializer>(
+    moment: &Option<Moment>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match moment {
+        Some(moment) => serializer.collect_str(&format_args!("{:.3}", moment.timestamp())),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// One sentence on why a decision rests on no knowledge; `None` where it does.
+pub(super) fn why_unknown(
+    state: &QueueState,
+    policy: &Policy,
+    decision: &Decision,
+) -> Option<String> {
+    if decision.reason.is_known() {
+        return None;
+    }
+    let fault = state.fault.as_deref();
+    let measured = state.snapshot.as_deref().map(|snapshot| &snapshot.measured);
+    let too_old = decision.age.is_some_and(|age| age > policy.max_age);
+    Some(match (fault, measured) {
+        (Some(fault), _) if too_old || measured.is_none() => format!("{fault}: {}", fault.advice()),
+        (_, Some(Err(mismatch))) => {
+            format!("what CallTools sent does not fit the queue's criteria: {mismatch}")
+        }
+        (_, None) => {
+            "no poll of this queue has ended yet: the first answer is still on its way".to_owned()
+        }
+        (_, Some(Ok(_))) => format!(
+            "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
+             the budget does not allow polls as often as this",
+            humantime::format_duration(policy.max_age)
+        ),
+    })
+}
+
+/// How the caller wants to hear it.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    /// `accept` or `reject`, for shell scripts and dial plans.
+    Text,
+    /// 204 or 403 and no body, for routers that only read the code, such as nginx' `auth_request`.
+    Status,
+}
+
+impl Format {
+    fn parse(word: Option<&str>) -> Result<Self, Problem> {
+        match word {
+            None | Some("json") => Ok(Format::Json),
+            Some("text") => Ok(Format::Text),
+            Some("status") => Ok(Format::Status),
+            Some(_) => Err(Problem::bad_parameter(
+                "\"format\" is one of json, text and status",
+            )),
+        }
+    }
+}
+
+/// What a request about one queue may say.
+pub(super) struct Question {
+    policy: Policy,
+    format: Format,
+}
+
+impl Question {
+    /// Reads `threshold` and `format`; what is left out is as configured.
+    pub(super) fn parse(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
+        let params = Params::parse(uri.query(), &["threshold", "format"])?;
+        let mut policy = queue.policy;
+        if let Some(asked) = params.one("threshold")? {
+            policy.threshold = Some(threshold(asked, &queue.policy)?);
+        }
+        let format = Format::parse(params.one("format")?)?;
+        Ok(Self { policy, format })
+    }
+
+    /// Decides now, counts the decision and writes it down.
+    pub(super) fn answer(&self, app: &App, queue: &Queue) -> Response {
+        let (state, decision) = decide(app, queue, &self.policy);
+        match self.format {
+            Format::Json => Json(View::new(queue, &state, &decision)).into_response(),
+            Format::Text => text(&decision).into_response(),
+            Format::Status => status(&decision).into_response(),
+        }
+    }
+}
+
+fn threshold(asked: &str, policy: &Policy) -> Result<Quantity, Problem> {
+    if policy.threshold.is_none() {
+        return Err(Problem::bad_parameter(
+            "this queue's criteria compare with no number, so \"threshold\" means nothing to them",
+        ));
+    }
+    let wrong = |_| Problem::bad_parameter("\"threshold\" is not a finite number");
+    asked.parse().map_err(wrong)
+}
+
+fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueState>, Decision) {
+    let begun = Instant::now();
+    let state = app.state(queue);
+    let decision = app.decide(&state, policy);
+    app.metrics
+        .decision(&queue.meters, &decision, begun.elapsed());
+    (state, decision)
+}
+
+fn text(decision: &Decision) -> &'static str {
+    if decision.accept {
+        "accept\n"
+    } else {
+        "reject\n"
+    }
+}
+
+fn status(decision: &Decision) -> StatusCode {
+    if decision.accept {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::FORBIDDEN
+    }
+}
+
+/// `GET /v1/queues/{queue}/decision`
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Asked(queue): Asked,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Ok(Question::parse(&uri, &queue)?.answer(&app, &queue))
+}
+
+#[derive(Serialize)]
+struct Many<'a> {
+    decisions: &'a [View<'a>],
+    best: Option<&'a View<'a>>,
+}
+
+/// `GET /v1/decisions?queue=a&queue=b`
+pub(super) async fn many(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::parse(uri.query(), &["queue"])?;
+    let queues = asked(&app, params.all("queue"))?;
+    let views: Vec<_> = queues
+        .iter()
+        .map(|queue| {
+            let (state, decision) = decide(&app, queue, &queue.policy);
+            View::new(queue, &state, &decision)
+        })
+        .collect();
+    let best = best(&views);
+    Ok(Json(Many {
+        decisions: &views,
+        best,
+    })
+    .into_response())
+}
+
+fn asked<'a>(app: &App, names: impl Iterator<Item = &'a str>) -> Result<Vec<Arc<Queue>>, Problem> {
+    let names: Vec<_> = names.collect();
+    if !(1..=MOST_AT_ONCE).contains(&names.len()) {
+        return Err(Problem::bad_parameter(format!(
+            "give \"queue\" between 1 and {MOST_AT_ONCE} times; it was given {} times",
+            names.len()
+        )));
+    }
+    let found: Result<_, NotOnBoard> = names.into_iter().map(|name| find(app, name)).collect();
+    Ok(found?)
+}
+
+/// A queue by its name or id, or as `account/queue`. Either name may contain slashes itself, so every one of them is tried.
+fn find(app: &App, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
+    let unknown = match app.find(None, asked) {
+        Err(error @ NotOnBoard::Unknown { .. }) => error,
+        answer => return answer,
+    };
+    let mut splits = asked.match_indices('/');
+    splits
+        .find_map(|(slash, _)| app.find(Some(&asked[..slash]), &asked[slash + 1..]).ok())
+        .ok_or(unknown)
+}
+
+/// The accepting queue with the most seats; the first of equals. One that accepts without knowing comes after all that know.
+fn best<'a>(views: &'a [View<'a>]) -> Option<&'a View<'a>> {
+    let accepting = views.iter().filter(|view| view.accept);
+    accepting.reduce(
+        |best, view| {
+            if view.count > best.count { view } else { best }
+        },
+    )
+}

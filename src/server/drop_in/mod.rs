@@ -1,0 +1,212 @@
+//! CallTools' own API, answered from the board: a client moves over by changing its base URL.
+//!
+//! Shape, paging, filters, words of refusal and the `Authorization: Token …` header are CallTools' (Django REST Framework's).
+//! One thing differs on purpose: where openseat does not know, because a snapshot is too old or was never taken, the answer is
+//! 503 and never an empty list. Unknown is not zero, and a client that counts rows cannot tell the two apart.
+
+mod page;
+mod rows;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{FromRequestParts, Path, State},
+    http::request::Parts,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::{json, value::RawValue};
+
+use self::page::{Page, Request};
+use super::app::{AccountHandle, App};
+
+/// All paths end in a slash, as CallTools' do; without it they lead there, as Django does it.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/agentstatuses/", get(agents))
+        .route("/api/agentstatuses/{app_user}/", get(agent))
+        .route("/api/queues/", get(queues))
+        .route("/api/statuses/", get(statuses))
+        .route("/api/agentstatuses", get(add_slash))
+        .route("/api/agentstatuses/{app_user}", get(add_slash))
+        .route("/api/queues", get(add_slash))
+        .route("/api/statuses", get(add_slash))
+}
+
+/// A refusal in DRF's words.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// 401, with DRF's sentence.
+    Unauthorized(&'static str),
+    /// 404 `Not found.`
+    NotFound,
+    /// 404 `Invalid page.`
+    InvalidPage,
+    /// 400: a filter and what is wrong with it.
+    Filter(&'static str, &'static str),
+    /// 503: openseat does not know, and says why.
+    Unknown(String),
+}
+
+impl Refusal {
+    /// A filter that wants a number got something else.
+    fn not_a_number(filter: &'static str) -> Self {
+        Refusal::Filter(filter, "Enter a number.")
+    }
+
+    /// A filter names something that the account does not have.
+    fn no_choice(filter: &'static str) -> Self {
+        Refusal::Filter(
+            filter,
+            "Select a valid choice. That choice is not one of the available choices.",
+        )
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::Unauthorized(words) => {
+                let challenge = [(header::WWW_AUTHENTICATE, "Token")];
+                (challenge, detail(StatusCode::UNAUTHORIZED, words)).into_response()
+            }
+            Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
+            Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
+            Refusal::Filter(filter, words) => {
+                (StatusCode::BAD_REQUEST, Json(json!({ filter: [words] }))).into_response()
+            }
+            Refusal::Unknown(words) => detail(StatusCode::SERVICE_UNAVAILABLE, &words),
+        }
+    }
+}
+
+fn detail(status: StatusCode, words: &str) -> Response {
+    (status, Json(json!({ "detail": words }))).into_response()
+}
+
+/// For paths under `/api/` where nothing lives.
+pub(super) fn not_found() -> Response {
+    Refusal::NotFound.into_response()
+}
+
+/// For methods other than GET and HEAD.
+pub(super) fn method_not_allowed(method: &Method) -> Response {
+    let words = format!("Method \"{method}\" not allowed.");
+    detail(StatusCode::METHOD_NOT_ALLOWED, &words)
+}
+
+async fn add_slash(uri: Uri) -> Response {
+    let query = uri
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let location = format!("{}/{query}", uri.path());
+    // What was a valid target is a valid header.
+    let location = HeaderValue::try_from(location).expect("a target has no control characters");
+    (
+        StatusCode::MOVED_PERMANENTLY,
+        [(header::LOCATION, location)],
+    )
+        .into_response()
+}
+
+/// The account whose token was shown, by its place among the accounts.
+struct Caller(usize);
+
+impl Caller {
+    fn account(self, app: &App) -> &AccountHandle {
+        &app.accounts[self.0]
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        token::account(app, &parts.headers).map(Self)
+    }
+}
+
+/// `GET /api/agentstatuses/`
+async fn agents(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let request = Request::new(&uri, &headers);
+    let account = caller.account(&app);
+    let sources = match request.param("queue") {
+        Some(queue) => vec![rows::of_queue(&app, account, queue)?],
+        None => rows::of_account(&app, account)?,
+    };
+    let listing = rows::Listing::of(&sources, request.param("queue").is_some());
+    let listing = match request.param("agent_status") {
+        Some(status) => listing.with_status(status, &account.names())?,
+        None => listing,
+    };
+    if request.param("team").is_some() {
+        return Err(Refusal::Filter("team", "openseat cannot filter by team."));
+    }
+    let page = Page::of(&request, listing.len())?;
+    let rows: Vec<_> = listing.rows(page.range()).collect();
+    Ok((rows::age(&app, &sources), page.envelope(&request, &rows)).into_response())
+}
+
+/// `GET /api/agentstatuses/{app_user}/`
+async fn agent(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+) -> Result<Response, Refusal> {
+    let Path(id) = id.map_err(|_| Refusal::NotFound)?;
+    let account = caller.account(&app);
+    let known = rows::known_of_account(&app, account);
+    let listing = rows::Listing::of(&known, false);
+    match listing.agent(&id) {
+        Some(row) => Ok((rows::age(&app, &known), Json(row)).into_response()),
+        // Not among those we know is not the same as not there.
+        None => rows::of_account(&app, account).and(Err(Refusal::NotFound)),
+    }
+}
+
+/// `GET /api/queues/`
+async fn queues(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let names = caller.account(&app).names();
+    let queues = names.queues.as_ref();
+    let queues = queues.ok_or_else(|| not_read("queues"))?;
+    let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
+    list(&Request::new(&uri, &headers), &rows)
+}
+
+/// `GET /api/statuses/`
+async fn statuses(
+    caller: Caller,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let names = caller.account(&app).names();
+    let statuses = names.statuses.as_ref();
+    let statuses = statuses.ok_or_else(|| not_read("statuses"))?;
+    let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
+    list(&Request::new(&uri, &headers), &rows)
+}
+
+fn not_read(what: &str) -> Refusal {
+    Refusal::Unknown(format!(
+        "openseat has not read the account's {what} from CallTools."
+    ))
+}
+
+fn list(request: &Request<'_>, rows: &[&RawValue]) -> Result<Response, Refusal> {
+    let page = Page::of(request, rows.len())?;
+    Ok(page.envelope(request, &rows[page.range()]))
+}

@@ -1,0 +1,125 @@
+//! Pages, as DRF's `PageNumberPagination` cuts them.
+
+use std::{borrow::Cow, ops::Range};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Uri, header};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::Refusal;
+
+/// Rows per page unless the client says otherwise.
+const DEFAULT_SIZE: usize = 25;
+/// The most rows per page; more is clipped, as CallTools does.
+const MAX_SIZE: usize = 250;
+
+/// What the client asked: its parameters, and how it addressed us.
+pub(super) struct Request<'a> {
+    params: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    path: &'a str,
+    host: &'a str,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
+        let query = uri.query().unwrap_or_default();
+        let host = headers.get(header::HOST);
+        Self {
+            params: form_urlencoded::parse(query.as_bytes()).collect(),
+            path: uri.path(),
+            // HTTP/1.0 need not say.
+            host: host
+                .and_then(|host| host.to_str().ok())
+                .unwrap_or("localhost"),
+        }
+    }
+
+    /// A parameter's last value, as Django reads it; an empty one is none.
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.params.iter().rev();
+        let (_, value) = pairs.find(|(given, _)| given == name)?;
+        Some(&**value).filter(|value| !value.is_empty())
+    }
+
+    /// An absolute link to another page of the same list, its parameters in alphabetical order, as DRF writes them.
+    fn link(&self, page: usize) -> String {
+        let others = self.params.iter().filter(|(name, _)| name != "page");
+        let mut params: Vec<(&str, &str)> =
+            others.map(|(name, value)| (&**name, &**value)).collect();
+        let number = page.to_string();
+        if page > 1 {
+            params.push(("page", &number));
+        }
+        params.sort_by_key(|(name, _)| *name);
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(params)
+            .finish();
+        let question = if query.is_empty() { "" } else { "?" };
+        format!("http://{}{}{question}{query}", self.host, self.path)
+    }
+}
+
+/// One page of a list that has so many rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    number: usize,
+    size: usize,
+    rows: usize,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, R> {
+    count: usize,
+    next: Option<String>,
+    previous: Option<String>,
+    results: &'a [R],
+}
+
+impl Page {
+    pub(super) fn of(request: &Request<'_>, rows: usize) -> Result<Self, Refusal> {
+        let size = size(request.param("page_size"));
+        let last = rows.div_ceil(size).max(1);
+        let number = match request.param("page") {
+            None => Some(1),
+            Some("last") => Some(last),
+            Some(number) => number.trim().parse().ok(),
+        };
+        match number {
+            Some(number) if (1..=last).contains(&number) => Ok(Self { number, size, rows }),
+            _ => Err(Refusal::InvalidPage),
+        }
+    }
+
+    /// Its rows in the list.
+    pub(super) fn range(&self) -> Range<usize> {
+        let start = (self.number - 1) * self.size;
+        start..self.rows.min(start + self.size)
+    }
+
+    /// The answer with this page's rows.
+    pub(super) fn envelope<R: Serialize>(&self, request: &Request<'_>, rows: &[R]) -> Response {
+        let more = self.range().end < self.rows;
+        Json(Envelope {
+            count: self.rows,
+            next: more.then(|| request.link(self.number + 1)),
+            previous: (self.number > 1).then(|| request.link(self.number - 1)),
+            results: rows,
+        })
+        .into_response()
+    }
+}
+
+/// What is no positive number counts as not said. CallTools knows `max` beside numbers.
+fn size(asked: Option<&str>) -> usize {
+    match asked {
+        Some("max") => MAX_SIZE,
+        asked => asked
+            .and_then(|size| size.trim().parse().ok())
+            .filter(|size| *size > 0)
+            .map_or(DEFAULT_SIZE, |size: usize| size.min(MAX_SIZE)),
+    }
+}

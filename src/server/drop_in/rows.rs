@@ -1,0 +1,209 @@
+//! The rows of `agentstatuses/`, from the snapshots on the board.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
+
+use http::{HeaderName, HeaderValue, header};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{App, Refusal};
+use crate::{
+    calltools::Agent,
+    names::Names,
+    server::{
+        app::{AccountHandle, Queue},
+        decisions::why_unknown,
+    },
+    snapshot::Snapshot,
+};
+
+/// The snapshot of one queue, for a request that names its id.
+pub(super) fn of_queue(
+    app: &App,
+    account: &AccountHandle,
+    id: &str,
+) -> Result<Arc<Snapshot>, Refusal> {
+    let id: u64 = id
+        .trim()
+        .parse()
+        .map_err(|_| Refusal::not_a_number("queue"))?;
+    match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
+        Some(queue) => known(app, queue),
+        // It may be one whose id is still to be looked up.
+        None => match queues_of(app, account).find(|queue| app.state(queue).id.is_none()) {
+            Some(queue) => known(app, queue).and(Err(Refusal::no_choice("queue"))),
+            None => Err(Refusal::no_choice("queue")),
+        },
+    }
+}
+
+/// A queue that is configured by its id has it from the start.
+fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
+    match app.state(queue).id {
+        Some(known) => known == id,
+        None => queue.key.queue.parse() == Ok(id),
+    }
+}
+
+/// The snapshots of all the account's queues. One that is unknown makes the whole list unknown: its agents would be missing.
+pub(super) fn of_account(
+    app: &App,
+    account: &AccountHandle,
+) -> Result<Vec<Arc<Snapshot>>, Refusal> {
+    queues_of(app, account)
+        .map(|queue| known(app, queue))
+        .collect()
+}
+
+/// The snapshots of those of the account's queues that are known.
+pub(super) fn known_of_account(app: &App, account: &AccountHandle) -> Vec<Arc<Snapshot>> {
+    queues_of(app, account)
+        .filter_map(|queue| known(app, queue).ok())
+        .collect()
+}
+
+fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item = &'a Queue> {
+    let queues = app.queues().iter().map(|queue| &**queue);
+    queues.filter(|queue| queue.key.account == account.name)
+}
+
+/// The snapshot, while it may be answered from. Whether the queue's criteria fit it does not matter: clients of the drop-in
+/// have criteria of their own.
+fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
+    let state = app.state(queue);
+    let decision = app.decide(&state, &queue.policy);
+    match &state.snapshot {
+        Some(snapshot) if decision.age.is_some_and(|age| age <= queue.policy.max_age) => {
+            Ok(Arc::clone(snapshot))
+        }
+        _ => {
+            let why = why_unknown(&state, &queue.policy, &decision).unwrap_or_default();
+            let name = &queue.key.queue;
+            Err(Refusal::Unknown(format!(
+                "openseat does not know the agents of queue \"{name}\" now: {why}."
+            )))
+        }
+    }
+}
+
+/// The age of what is answered, as HTTP caches tell it: whole seconds, of the oldest snapshot.
+pub(super) fn age(app: &App, sources: &[Arc<Snapshot>]) -> [(HeaderName, HeaderValue); 1] {
+    let now = app.clock.now();
+    let ages = sources.iter().map(|source| now.longest_since(source.as_of));
+    let oldest = ages.max().unwrap_or_default();
+    [(header::AGE, oldest.as_secs().into())]
+}
+
+/// Rows to be paged.
+pub(super) struct Listing<'s> {
+    agents: Vec<&'s Agent>,
+    /// The rows were asked for without a queue, so they say nothing about one.
+    without_queue: bool,
+}
+
+impl<'s> Listing<'s> {
+    /// Each agent once, from the newest snapshot that has them, in the order of the config and of CallTools.
+    pub(super) fn of(sources: &'s [Arc<Snapshot>], of_one_queue: bool) -> Self {
+        let mut places: HashMap<&str, (usize, &Snapshot)> = HashMap::new();
+        let mut agents: Vec<&Agent> = Vec::new();
+        for source in sources {
+            for agent in &source.agents {
+                match places.get_mut(&*agent.id.0) {
+                    None => {
+                        places.insert(&agent.id.0, (agents.len(), source));
+                        agents.push(agent);
+                    }
+                    Some((place, newest)) if is_newer(source, newest) => {
+                        agents[*place] = agent;
+                        *newest = source;
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Self {
+            agents,
+            without_queue: !of_one_queue,
+        }
+    }
+
+    /// Only the agents in a status, given by its id.
+    pub(super) fn with_status(mut self, id: &str, names: &Names) -> Result<Self, Refusal> {
+        let id: u64 = id
+            .trim()
+            .parse()
+            .map_err(|_| Refusal::not_a_number("agent_status"))?;
+        let statuses = names.statuses.as_deref();
+        let named = statuses.and_then(|all| all.iter().find(|status| status.id == id));
+        if statuses.is_some() && named.is_none() {
+            return Err(Refusal::no_choice("agent_status"));
+        }
+        let name = named.map(|status| &*status.name);
+        self.agents.retain(|agent| is_in_status(agent, id, name));
+        Ok(self)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// Some of the rows, as CallTools sent them.
+    pub(super) fn rows(&self, range: Range<usize>) -> impl Iterator<Item = Cow<'s, RawValue>> {
+        let without_queue = self.without_queue;
+        let agents: Vec<&'s Agent> = self.agents[range].to_vec();
+        agents
+            .into_iter()
+            .map(move |agent| row(agent, without_queue))
+    }
+
+    /// One agent's row.
+    pub(super) fn agent(&self, id: &str) -> Option<Cow<'s, RawValue>> {
+        let agent = self.agents.iter().find(|agent| *agent.id.0 == *id)?;
+        Some(row(agent, self.without_queue))
+    }
+}
+
+/// By wall time, the only clock that two snapshots share when one of them is from before a restart.
+fn is_newer(one: &Snapshot, other: &Snapshot) -> bool {
+    one.as_of.wall > other.as_of.wall
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StatusField {
+    Id(u64),
+    Name(String),
+}
+
+#[derive(Deserialize)]
+struct StatusOnly {
+    agent_status: Option<StatusField>,
+}
+
+/// CallTools writes a status as its id or as its name.
+fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> bool {
+    let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
+    match row.ok().and_then(|row| row.agent_status) {
+        Some(StatusField::Id(of_row)) => of_row == id,
+        Some(StatusField::Name(of_row)) => Some(&*of_row) == name,
+        None => false,
+    }
+}
+
+/// A row without a queue's view must not bear one, which would be that of whichever queue was polled last.
+fn row(agent: &Agent, without_queue: bool) -> Cow<'_, RawValue> {
+    if !without_queue {
+        return Cow::Borrowed(&agent.raw);
+    }
+    let fields: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(agent.raw.get());
+    let stripped = fields.and_then(|mut fields| {
+        fields.remove("queue_logged_in");
+        serde_json::value::to_raw_value(&fields)
+    });
+    stripped.map_or(Cow::Borrowed(&*agent.raw), Cow::Owned)
+}

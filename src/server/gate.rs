@@ -1,0 +1,266 @@
+//! The first layer: what a request must look like, who may ask, and what every answer bears.
+//!
+//! hyper has parsed the head and bounded its size. What it lets through and we do not: a missing or second `Host`, a target
+//! that belongs to another host, methods that ask for something other than an answer, and bodies that nobody reads.
+
+use std::{net::IpAddr, panic::AssertUnwindSafe};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
+    header::{self, HeaderName},
+    uri::Authority,
+};
+use hyper::body::{Body as _, Incoming};
+use tower::ServiceExt;
+
+use super::{app::App, listen::Via, problem::Problem};
+use crate::digest::Digest;
+
+/// No route reads a body. Small ones, such as the `{}` that some clients always send, are ignored.
+const MAX_BODY: u64 = 8 * 1024;
+
+/// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
+const SECURITY: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+];
+
+/// Lets a request in or turns it away, and finishes the answer either way.
+pub(super) async fn answer(
+    app: &App,
+    router: &Router,
+    via: Via,
+    request: Request<Incoming>,
+) -> Response {
+    let uri = request.uri().clone();
+    let mut response = match admit(app, via, &request) {
+        Ok(()) => route(router, request).await,
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.fill(&mut response, uri.path());
+    }
+    response.headers_mut().extend(SECURITY);
+    response
+}
+
+/// Hands a request over. The body stays behind unread; hyper skips what little there is, or closes the connection.
+async fn route(router: &Router, request: Request<Incoming>) -> Response {
+    let (head, _unread) = request.into_parts();
+    guarded(router, Request::from_parts(head, Body::empty())).await
+}
+
+/// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
+pub(super) async fn guarded(router: &Router, request: Request<Body>) -> Response {
+    let answer = router.clone().oneshot(request);
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Err(_panic) => internal_error().into_response(),
+    }
+}
+
+fn internal_error() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "openseat made a mistake",
+        "this is a bug in openseat; its log has the details",
+    )
+}
+
+fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Problem> {
+    check_method(request.method())?;
+    let host = host(request)?;
+    check_target(request, host.as_ref())?;
+    check_body(request)?;
+    if app.bearer.is_none() && via == Via::Tcp {
+        check_name(host.as_ref())?;
+    }
+    check_origin(request, host.as_ref())?;
+    match &app.bearer {
+        Some(bearer) if needs_bearer(request) => check_bearer(request.headers(), bearer),
+        _ => Ok(()),
+    }
+}
+
+/// `CONNECT` wants a tunnel and `TRACE` an echo of its headers; neither belongs here. An `Upgrade` header is simply not
+/// followed, as RFC 9110 allows: refusing it would turn away clients that merely offer HTTP/2.
+fn check_method(method: &Method) -> Result<(), Problem> {
+    if method == Method::CONNECT || method == Method::TRACE {
+        let allow = HeaderValue::from_static("GET, HEAD, POST");
+        return Err(Problem::method_not_allowed()
+            .with(header::ALLOW, allow)
+            .and_close());
+    }
+    Ok(())
+}
+
+/// The `Host`. Only HTTP/1.0 may leave it out; two of them are how request smuggling begins.
+fn host(request: &Request<Incoming>) -> Result<Option<Authority>, Problem> {
+    let mut given = request.headers().get_all(header::HOST).iter();
+    match (given.next(), given.next()) {
+        (None, _) if request.version() < Version::HTTP_11 => Ok(None),
+        (None, _) => Err(Problem::bad_request("HTTP/1.1 needs a Host header").and_close()),
+        (Some(host), None) => Authority::try_from(host.as_bytes())
+            .ok()
+            .filter(|host| !host.as_str().contains('@'))
+            .map(Some)
+            .ok_or_else(|| {
+                Problem::bad_request("the Host header is not a host and port").and_close()
+            }),
+        (Some(_), Some(_)) => {
+            Err(Problem::bad_request("there is more than one Host header").and_close())
+        }
+    }
+}
+
+/// The target is a path, or a URL of this very host as a client sends it to a proxy.
+fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
+    let uri = request.uri();
+    let same = uri.authority().is_none_or(|target| Some(target) == host);
+    if same && uri.path().starts_with('/') {
+        return Ok(());
+    }
+    Err(Problem::bad_request("the target is not a path of this server").and_close())
+}
+
+fn check_body(request: &Request<Incoming>) -> Result<(), Problem> {
+    if request.body().size_hint().lower() <= MAX_BODY {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body-too-large",
+        "The request has too large a body",
+        "requests to openseat need no body",
+    )
+    .and_close())
+}
+
+/// Without a token the only lock is the address, and a web page can pick that one: it resolves a name of its own to
+/// 127.0.0.1 and has the browser of somebody on this machine ask in its name (DNS rebinding). The `Host` gives it away. An IP
+/// address cannot be rebound, `localhost` never leaves the machine, and a name without a dot is not one that a stranger
+/// can register; every other name is refused. A Unix socket is out of a browser's reach.
+fn check_name(host: Option<&Authority>) -> Result<(), Problem> {
+    if host.is_none_or(|host| is_ours(host.host())) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "foreign-host",
+        "The Host header names another server",
+        "without a bearer token openseat answers to IP addresses, to localhost and to names without a dot: \
+         ask by the address, or set bearer_token_file",
+    ))
+}
+
+fn is_ours(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let name = host.to_ascii_lowercase();
+    literal.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
+}
+
+/// A web page may send a POST anywhere; browsers then say whose page it is. No page but our own has a reason to.
+fn check_origin(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
+    let origin = request.headers().get(header::ORIGIN);
+    let foreign = origin.is_some_and(|origin| !is_page_of(origin, host));
+    if request.method() != Method::POST || !foreign {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "foreign-origin",
+        "The request comes from another site's page",
+        "the Origin header does not name this server",
+    ))
+}
+
+fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    host.is_some_and(|host| authority.is_some_and(|authority| host == authority))
+}
+
+/// Probes come from machines that have no token, and the drop-in has CallTools' own; `/readyz?verbose` names queues.
+fn needs_bearer(request: &Request<Incoming>) -> bool {
+    let uri = request.uri();
+    let probe = uri.query().is_none() && matches!(uri.path(), "/livez" | "/readyz");
+    !probe && !is_drop_in(uri.path())
+}
+
+/// Whether a path belongs to the API that speaks as CallTools does.
+pub(super) fn is_drop_in(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
+fn check_bearer(headers: &HeaderMap, bearer: &Digest) -> Result<(), Problem> {
+    // Missing and wrong get the same words and the same work.
+    let shown = Digest::of(credentials(headers, "bearer").unwrap_or_default());
+    if bool::from(shown.same(bearer)) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "The bearer token is missing or wrong",
+        "send \"Authorization: Bearer <token>\" with the token that openseat is configured with",
+    )
+    .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+}
+
+/// What follows the scheme in the only `Authorization` header.
+fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (given.next(), given.next()) else {
+        return None;
+    };
+    let (named, token) = only.to_str().ok()?.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn only_names_that_a_stranger_could_own_are_foreign() {
+        for ours in [
+            "127.0.0.1",
+            "[::1]",
+            "192.168.1.5",
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "openseat",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for foreign in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "localhost.",
+        ] {
+            assert!(!is_ours(foreign), "{foreign}");
+        }
+    }
+}

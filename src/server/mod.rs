@@ -1,0 +1,31 @@
+//! Answers routers, scrapers and people.
+//!
+//! A request is answered from the [board](crate::board) and never waits for CallTools, except for `refresh`, which asks the
+//! account's task and waits a bounded time. No client can make another wait: connections, heads, idle time and the time to
+//! take an answer are all bounded ([`Limits`]).
+//!
+//! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
+//! away; `routes` finds who answers: `decisions`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
+//! goes wrong is a `problem`.
+//!
+//! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
+
+mod app;
+mod connection;
+mod decisions;
+mod drop_in;
+mod gate;
+mod listen;
+mod params;
+mod probes;
+mod problem;
+mod queues;
+mod routes;
+mod watchdog;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::{AccountHandle, App, Limits, Parts, Queue, RefreshError, RefreshRequest};
+pub use connection::serve;
+pub use listen::{BindError, Listener, bind};

@@ -1,0 +1,73 @@
+//! Parameters of a request: every one known, none twice unless it may be.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use super::{
+    app::{App, Queue},
+    problem::Problem,
+};
+
+/// The query of a request. Its length is bounded by the request's head.
+pub(super) struct Params<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
+
+impl<'q> Params<'q> {
+    /// Parses a query whose parameters must be among `known`: a misspelt `treshold` must not pass for none.
+    pub(super) fn parse(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
+        let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let pairs: Vec<_> = pairs.collect();
+        match pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
+            None => Ok(Self(pairs)),
+            Some((name, _)) => Err(Problem::bad_parameter(unknown(name, known))),
+        }
+    }
+
+    /// The only value of a parameter.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(Problem::bad_parameter(format!(
+                "\"{name}\" may be given once"
+            ))),
+        }
+    }
+
+    /// All values of a parameter, in order.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let pairs = self.0.iter().filter(move |(given, _)| given == name);
+        pairs.map(|(_, value)| &**value)
+    }
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
+    match known {
+        [] => format!("there is no parameter \"{name}\": this path takes none"),
+        known => format!(
+            "there is no parameter \"{name}\": this path takes {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded.
+pub(super) struct Asked(pub(super) Arc<Queue>);
+
+impl FromRequestParts<Arc<App>> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let names = Path::<Vec<String>>::from_request_parts(parts, app).await;
+        let Path(names) = names.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+        let queue = match names.as_slice() {
+            [account, queue] => app.find(Some(account), queue),
+            [queue] => app.find(None, queue),
+            _ => return Err(Problem::no_such_path()),
+        };
+        Ok(Self(queue?))
+    }
+}

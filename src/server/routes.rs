@@ -1,0 +1,121 @@
+//! Which path is answered by whom.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, Uri, header};
+
+use super::{app::App, decisions, drop_in, gate::is_drop_in, probes, problem::Problem, queues};
+
+/// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
+pub(super) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/metrics", get(probes::metrics))
+        .route("/v1/decisions", get(decisions::many))
+        .route("/v1/queues", get(queues::summary))
+        .merge(queue_routes("/v1/queues/{queue}"))
+        // For accounts that share a queue's name. A queue that is itself called "decision" or "refresh" is read as
+        // `{account}/%64ecision`.
+        .merge(queue_routes("/v1/queues/{account}/{queue}"))
+        .merge(drop_in::routes())
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app)
+}
+
+fn queue_routes(path: &str) -> Router<Arc<App>> {
+    Router::new()
+        .route(path, get(queues::one))
+        .route(&format!("{path}/decision"), get(decisions::one))
+        .route(&format!("{path}/refresh"), post(queues::refresh))
+}
+
+async fn no_such_path(uri: Uri) -> Response {
+    if is_drop_in(uri.path()) {
+        return drop_in::not_found();
+    }
+    Problem::no_such_path().into_response()
+}
+
+async fn wrong_method(method: http::Method, uri: Uri) -> Response {
+    if is_drop_in(uri.path()) {
+        return drop_in::method_not_allowed(&method);
+    }
+    Problem::method_not_allowed().into_response()
+}
+
+/// Path, what it answers.
+const ENDPOINTS: [(&str, &str); 14] = [
+    (
+        "GET /v1/queues/{queue}/decision",
+        "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
+    ),
+    (
+        "GET /v1/decisions?queue=a&queue=b",
+        "several decisions, and the best of them",
+    ),
+    ("GET /v1/queues", "all queues"),
+    ("GET /v1/queues/{queue}", "one queue with its agents"),
+    (
+        "POST /v1/queues/{queue}/refresh",
+        "polls the queue now, at the cost of a request",
+    ),
+    (
+        "     …/{account}/{queue}/…",
+        "the same, where accounts share a queue's name",
+    ),
+    (
+        "GET /api/agentstatuses/?queue={id}",
+        "as CallTools answers it, with the account's own token",
+    ),
+    ("GET /api/agentstatuses/{agent}/", "one agent"),
+    ("GET /api/queues/", "the account's queues"),
+    ("GET /api/statuses/", "the account's statuses"),
+    ("GET /metrics", "for Prometheus"),
+    ("GET /livez", "200 while the process runs"),
+    (
+        "GET /readyz",
+        "200 once every queue has a snapshot or a known fault",
+    ),
+    ("GET /readyz?verbose", "the same, queue by queue"),
+];
+
+async fn index(headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT);
+    let browser =
+        accept.is_some_and(|accept| accept.as_bytes().windows(9).any(|w| w == b"text/html"));
+    if browser {
+        Html(index_html()).into_response()
+    } else {
+        index_text().into_response()
+    }
+}
+
+fn index_text() -> String {
+    let mut text = format!("openseat {}\n\n", env!("CARGO_PKG_VERSION"));
+    for (request, answer) in ENDPOINTS {
+        text.push_str(&format!("{request:<36} {answer}\n"));
+    }
+    text
+}
+
+/// The endpoints need no escaping: they are our own words, without `<` and quotes.
+fn index_html() -> String {
+    let row = |(request, answer): (&str, &str)| {
+        let request = request.replace('&', "&amp;");
+        format!("<tr><td><code>{request}</code></td><td>{answer}</td></tr>\n")
+    };
+    let rows: String = ENDPOINTS.into_iter().map(row).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>openseat</title>\n\
+         <h1>openseat {}</h1>\n<table>\n{rows}</table>\n</html>\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}

@@ -1,0 +1,273 @@
+use tokio::net::UnixStream;
+
+use super::*;
+use crate::fixtures::available;
+
+/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("it does not hang")
+}
+
+async fn closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    let _ = within(stream.read_to_end(&mut rest)).await;
+    rest
+}
+
+/// Sends a request on a connection that stays open, and reads its answer.
+async fn keep_alive(stream: &mut TcpStream, target: &str) -> Answer {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it is open");
+    let mut text = String::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let length = within(stream.read(&mut buffer)).await.expect("it is open");
+        assert_ne!(length, 0, "closed after {text:?}");
+        text.push_str(str::from_utf8(&buffer[..length]).expect("answers are UTF-8"));
+        let answer = Answer::parse(&text);
+        let whole = answer
+            .header("content-length")
+            .and_then(|length| length.parse().ok());
+        if whole == Some(answer.body.len()) {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn hundreds_of_slow_clients_do_not_slow_an_honest_one() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let mut drippers = Vec::new();
+    for n in 0..300 {
+        let mut stream = server.connect().await;
+        // A third says nothing, a third half a head, a third asks and never reads.
+        let words = [
+            "",
+            "GET / HTTP/1.1\r\nHo",
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ][n % 3];
+        stream
+            .write_all(words.as_bytes())
+            .await
+            .expect("it is open");
+        drippers.push(stream);
+    }
+    let begun = tokio::time::Instant::now();
+    let mut honest = server.connect().await;
+    for _ in 0..200 {
+        assert_eq!(
+            keep_alive(&mut honest, "/v1/queues/sales/decision")
+                .await
+                .status,
+            200
+        );
+    }
+    // Well below the 5 s that a slow head may take: the honest client waited for none of them.
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_and_an_idle_connection_is_kept_longer() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits.head = Duration::from_millis(100);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut idle = server.connect().await;
+    assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
+    let mut silent = server.connect().await;
+    let mut half = server.connect().await;
+    half.write_all(b"GET /livez HTTP/1.1\r\nHost:")
+        .await
+        .expect("it is open");
+    assert_eq!(closed(&mut silent).await, b"");
+    assert_eq!(closed(&mut half).await, b"");
+    assert!(dropped(&metrics, "slow_request", 2));
+    // The idle one has outlived both; once it begins a request, it has to finish it.
+    assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
+    idle.write_all(b"G").await.expect("it is open");
+    assert_eq!(closed(&mut idle).await, b"");
+    assert!(dropped(&metrics, "slow_request", 3));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_the_end_and_blamed_for_nothing() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits.idle = Duration::from_millis(50);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut idle = server.connect().await;
+    assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
+    assert_eq!(closed(&mut idle).await, b"");
+    assert!(!metrics_text(&metrics).contains("openseat_connections_dropped_total{"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_cut() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits.write = Duration::from_millis(100);
+    // Some megabytes: more than the sockets' buffers hold.
+    world.publish("main/sales", available(60_000));
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /v1/queues/sales HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("it is open");
+    within(async {
+        while !dropped(&metrics, "slow_reader", 1) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let half = closed(&mut slow).await;
+    assert!(!half.ends_with(b"}"), "the answer was cut short");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_at_once_and_counted() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits = Limits::with_connections(2);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut first = server.connect().await;
+    let mut second = server.connect().await;
+    assert_eq!(keep_alive(&mut first, "/livez").await.status, 200);
+    assert_eq!(keep_alive(&mut second, "/livez").await.status, 200);
+    assert_eq!(closed(&mut server.connect().await).await, b"");
+    assert!(dropped(&metrics, "over_limit", 1));
+    drop(first);
+    // The slot is free once the server has seen the end of the first one.
+    within(async {
+        while server.get("/livez").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn metrics_text(metrics: &Metrics) -> String {
+    metrics.render(
+        crate::metrics::Scrape::default(),
+        crate::metrics::Format::Text,
+    )
+}
+
+fn dropped(metrics: &Metrics, cause: &str, count: u32) -> bool {
+    let line = format!("openseat_connections_dropped_total{{cause=\"{cause}\"}} {count}\n");
+    metrics_text(metrics).contains(&line)
+}
+
+#[tokio::test]
+async fn a_stop_lets_answers_finish_and_closes_the_rest() {
+    let mut world = World::with(&["main/sales"]);
+    let mut ends = world.account("main", TOKEN);
+    let mut server = world.serve().await;
+    let mut idle = server.connect().await;
+    assert_eq!(keep_alive(&mut idle, "/livez").await.status, 200);
+    let mut fresh = server.connect().await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("it is open");
+    let request = within(ends.refresh.recv()).await.expect("the server asks");
+    server.stop.cancel();
+    assert_eq!(closed(&mut idle).await, b"");
+    assert_eq!(closed(&mut fresh).await, b"");
+    request.reply.send(Ok(())).expect("the server waits");
+    let text = String::from_utf8(closed(&mut busy).await).expect("answers are UTF-8");
+    let answer = Answer::parse(&text);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("connection"), Some("close"));
+    within(&mut server.task).await.expect("it ended well");
+    let refused = TcpStream::connect(server.address.expect("it listens on TCP")).await;
+    assert!(refused.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_longer_than_the_deadline() {
+    let mut world = World::with(&["main/sales"]);
+    let mut ends = world.account("main", TOKEN);
+    world.limits.drain = Duration::from_millis(50);
+    let mut server = world.serve().await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("it is open");
+    let _request = within(ends.refresh.recv()).await.expect("the server asks");
+    server.stop.cancel();
+    within(&mut server.task).await.expect("it ended well");
+    assert_eq!(closed(&mut busy).await, b"");
+    assert_eq!(
+        server.app.slots.available_permits(),
+        1024,
+        "every slot came back"
+    );
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_for_its_owner_and_group() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("openseat.sock");
+    let listen = Listen::Unix(path.clone());
+    let server = World::with(&["main/sales"]).serve_at(&listen).await;
+    let mode = std::fs::metadata(&path)
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o660);
+    // No browser gets here, so the name does not matter.
+    let request = "GET /livez HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n";
+    let stream = UnixStream::connect(&path).await.expect("it listens");
+    assert_eq!(exchange(stream, request).await.status, 200);
+
+    let error = bind(&listen).await.expect_err("somebody answers there");
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("cannot listen on unix:{}: ", path.display())),
+        "{error}"
+    );
+    drop(server);
+}
+
+#[tokio::test]
+async fn only_a_dead_socket_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dead = folder.path().join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).expect("a free path"));
+    assert!(dead.exists());
+    let listener = bind(&Listen::Unix(dead.clone()))
+        .await
+        .expect("nobody answers there");
+    assert_eq!(listener.to_string(), format!("unix:{}", dead.display()));
+
+    let file = folder.path().join("notes.txt");
+    std::fs::write(&file, "mine").expect("a free path");
+    let error = bind(&Listen::Unix(file.clone()))
+        .await
+        .expect_err("it is not a socket");
+    assert!(
+        error
+            .to_string()
+            .ends_with("the path exists and is not a socket"),
+        "{error}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("it is still there"),
+        "mine"
+    );
+}

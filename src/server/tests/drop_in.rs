@@ -1,0 +1,387 @@
+use super::*;
+use crate::{
+    fixtures::{agent, available, raw},
+    names::{NamedQueue, Status},
+};
+
+fn names() -> Arc<Names> {
+    let status = |id: u64, name: &str| Status {
+        id,
+        name: name.to_owned(),
+        queue_action: None,
+        raw: raw(&serde_json::json!({"id": id, "name": name})),
+    };
+    let queue = |id: u64, name: &str| NamedQueue {
+        id,
+        name: name.to_owned(),
+        raw: raw(&serde_json::json!({"id": id, "name": name})),
+    };
+    Arc::new(Names {
+        queues: Some(vec![queue(5450, "sales"), queue(5451, "support")]),
+        statuses: Some(vec![status(1, "Available"), status(2, "Lunch")]),
+    })
+}
+
+/// Two queues that share an agent, and a third one of another account.
+async fn office() -> (Server, AccountEnds) {
+    let mut world = World::with(&["main/sales", "main/5451", "second/sales"]);
+    let ends = world.account("main", TOKEN);
+    ends.names.send_replace(names());
+    world.account("second", "other-token");
+    world
+        .board
+        .identify(&key("main/sales"), 5450, Some("sales".into()));
+    world
+        .board
+        .identify(&key("second/sales"), 5450, Some("sales".into()));
+    world.publish(
+        "main/sales",
+        vec![agent("7", "Ann", "Available"), agent("8", "Bob", "Lunch")],
+    );
+    world.clock.pass(Duration::from_secs(5));
+    world.publish(
+        "main/5451",
+        vec![agent("7", "Ann", "Lunch"), agent("9", "Cy", "Available")],
+    );
+    world.publish("second/sales", vec![]);
+    world.clock.pass(Duration::from_secs(2));
+    (world.serve().await, ends)
+}
+
+async fn get(server: &Server, target: &str) -> Answer {
+    server
+        .ask("GET", target, &format!("Authorization: Token {TOKEN}\r\n"))
+        .await
+}
+
+fn ids(answer: &Answer) -> Vec<String> {
+    let json = answer.json();
+    let rows = json["results"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{answer:?}"));
+    rows.iter()
+        .map(|row| row["app_user"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_queues_agents_come_as_calltools_sent_them() {
+    let (server, _ends) = office().await;
+    let answer = get(&server, "/api/agentstatuses/?queue=5450&page_size=250").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("age"), Some("7"));
+    assert_eq!(
+        answer.json(),
+        serde_json::json!({"count": 2, "next": null, "previous": null, "results": [
+            {"app_user": "7", "full_name": "Ann", "agent_status": "Available", "status": "Available",
+             "queue_logged_in": true, "team": "north"},
+            {"app_user": "8", "full_name": "Bob", "agent_status": "Lunch", "status": "Lunch",
+             "queue_logged_in": true, "team": "north"},
+        ]})
+    );
+    assert!(
+        answer
+            .body
+            .starts_with("{\"count\":2,\"next\":null,\"previous\":null,\"results\":[")
+    );
+    // Configured by its id, which is not looked up yet.
+    assert_eq!(
+        ids(&get(&server, "/api/agentstatuses/?queue=5451").await),
+        ["7", "9"]
+    );
+}
+
+#[tokio::test]
+async fn without_a_queue_every_agent_comes_once_with_the_newest_row() {
+    let (server, _ends) = office().await;
+    let answer = get(&server, "/api/agentstatuses/").await;
+    assert_eq!(ids(&answer), ["7", "8", "9"]);
+    let ann = &answer.json()["results"][0];
+    assert_eq!(ann["status"], "Lunch", "as the newer poll saw her");
+    assert_eq!(
+        ann.get("queue_logged_in"),
+        None,
+        "which queue's would it be?"
+    );
+    assert_eq!(get(&server, "/api/agentstatuses/7/").await.json(), *ann);
+    let nobody = get(&server, "/api/agentstatuses/10/").await;
+    assert_eq!(
+        (nobody.status, &*nobody.body),
+        (404, "{\"detail\":\"Not found.\"}")
+    );
+}
+
+#[tokio::test]
+async fn filters_are_drfs() {
+    let (server, _ends) = office().await;
+    assert_eq!(
+        ids(&get(&server, "/api/agentstatuses/?agent_status=2").await),
+        ["7", "8"]
+    );
+    assert_eq!(
+        ids(&get(&server, "/api/agentstatuses/?agent_status=1&queue=5450").await),
+        ["7"]
+    );
+    assert_eq!(
+        ids(&get(&server, "/api/agentstatuses/?queue=&ordering=-pk").await),
+        ["7", "8", "9"]
+    );
+    let choice = "Select a valid choice. That choice is not one of the available choices.";
+    let cases = [
+        (
+            "queue=sales",
+            serde_json::json!({"queue": ["Enter a number."]}),
+        ),
+        ("queue=99", serde_json::json!({"queue": [choice]})),
+        (
+            "agent_status=Lunch",
+            serde_json::json!({"agent_status": ["Enter a number."]}),
+        ),
+        (
+            "agent_status=99",
+            serde_json::json!({"agent_status": [choice]}),
+        ),
+        (
+            "team=3",
+            serde_json::json!({"team": ["openseat cannot filter by team."]}),
+        ),
+    ];
+    for (query, body) in cases {
+        let answer = get(&server, &format!("/api/agentstatuses/?{query}")).await;
+        assert_eq!((answer.status, answer.json()), (400, body), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn pages_are_drfs() {
+    let mut world = World::with(&["main/5450"]);
+    let _ends = world.account("main", TOKEN);
+    world.publish("main/5450", available(700));
+    let server = world.serve().await;
+    let page = async |query: &str| {
+        let answer = get(&server, &format!("/api/agentstatuses/?{query}")).await;
+        let (rows, json) = (ids(&answer), answer.json());
+        assert_eq!(json["count"], 700);
+        (
+            rows.len(),
+            rows[0].clone(),
+            json["next"].clone(),
+            json["previous"].clone(),
+        )
+    };
+    let url = |query: &str| Value::from(format!("http://localhost/api/agentstatuses/?{query}"));
+    assert_eq!(
+        page("queue=5450").await,
+        (25, "id-0".into(), url("page=2&queue=5450"), Value::Null)
+    );
+    assert_eq!(
+        page("queue=5450&page_size=1000&page=2").await,
+        (
+            250,
+            "id-250".into(),
+            url("page=3&page_size=1000&queue=5450"),
+            url("page_size=1000&queue=5450")
+        )
+    );
+    let (rows, first, next, previous) = page("page_size=max&page=3").await;
+    assert_eq!((rows, &*first, next), (200, "id-500", Value::Null));
+    assert_eq!(previous, url("page=2&page_size=max"));
+    assert_eq!(page("page_size=max&page=last").await.1, "id-500");
+    for odd in ["page_size=0", "page_size=-1", "page_size=many"] {
+        assert_eq!(page(odd).await.0, 25, "{odd}");
+    }
+    for odd in [
+        "page=0",
+        "page=29",
+        "page=two",
+        "page=-1",
+        "page=99999999999999999999",
+    ] {
+        let answer = get(&server, &format!("/api/agentstatuses/?{odd}")).await;
+        assert_eq!(
+            (answer.status, &*answer.body),
+            (404, "{\"detail\":\"Invalid page.\"}"),
+            "{odd}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn unknown_is_not_an_empty_list() {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let ends = world.account("main", TOKEN);
+    world.board.identify(&key("main/sales"), 5450, None);
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    for target in [
+        "queues/",
+        "statuses/",
+        "agentstatuses/",
+        "agentstatuses/?queue=5451",
+        "agentstatuses/id-9/",
+    ] {
+        let answer = get(&server, &format!("/api/{target}")).await;
+        assert_eq!(answer.status, 503, "{target}");
+        assert!(
+            answer.json()["detail"]
+                .as_str()
+                .expect("words")
+                .starts_with("openseat "),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(
+        get(&server, "/api/agentstatuses/id-1/").await.status,
+        200,
+        "known all the same"
+    );
+    assert_eq!(
+        get(&server, "/api/agentstatuses/?queue=5450").await.status,
+        200
+    );
+    server.clock.pass(MAX_AGE + Duration::from_secs(1));
+    let answer = get(&server, "/api/agentstatuses/?queue=5450").await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer
+            .body
+            .contains("of queue \\\"sales\\\" now: the newest snapshot is older"),
+        "{}",
+        answer.body
+    );
+
+    ends.names.send_replace(names());
+    let queues = get(&server, "/api/queues/?page_size=1").await.json();
+    assert_eq!(
+        queues["results"],
+        serde_json::json!([{"id": 5450, "name": "sales"}])
+    );
+    assert_eq!(
+        queues["next"],
+        "http://localhost/api/queues/?page=2&page_size=1"
+    );
+    assert_eq!(get(&server, "/api/statuses/").await.json()["count"], 2);
+}
+
+#[tokio::test]
+async fn tokens_are_refused_in_drfs_words() {
+    let (server, ends) = office().await;
+    let missing = "Authentication credentials were not provided.";
+    let cases = [
+        ("", missing),
+        ("Authorization: Bearer a1b2c3\r\n", missing),
+        (
+            "Authorization: Token\r\n",
+            "Invalid token header. No credentials provided.",
+        ),
+        (
+            "Authorization: Token a1b 2c3\r\n",
+            "Invalid token header. Token string should not contain spaces.",
+        ),
+        ("Authorization: Token wrong\r\n", "Invalid token."),
+    ];
+    for target in [
+        "/api/agentstatuses/",
+        "/api/agentstatuses/7/",
+        "/api/queues/",
+        "/api/statuses/",
+    ] {
+        for (headers, words) in cases {
+            let answer = server.ask("GET", target, headers).await;
+            assert_eq!(
+                (answer.status, answer.json()),
+                (401, serde_json::json!({"detail": words}))
+            );
+            assert_eq!(answer.header("www-authenticate"), Some("Token"));
+        }
+    }
+    assert_eq!(get(&server, "/api/queues/").await.status, 200);
+    ends.token.send_replace(Some(Digest::of("rotated")));
+    assert_eq!(get(&server, "/api/queues/").await.status, 401);
+    let rotated = server
+        .ask("GET", "/api/queues/", "Authorization: token  rotated\r\n")
+        .await;
+    assert_eq!(rotated.status, 200);
+    ends.token.send_replace(None);
+    assert_eq!(get(&server, "/api/queues/").await.status, 401);
+}
+
+#[tokio::test]
+async fn each_token_opens_its_own_account() {
+    let (server, _ends) = office().await;
+    let second = server
+        .ask(
+            "GET",
+            "/api/agentstatuses/?queue=5450",
+            "Authorization: Token other-token\r\n",
+        )
+        .await;
+    assert_eq!(second.json()["count"], 0, "known to be nobody");
+    assert_eq!(
+        get(&server, "/api/agentstatuses/?queue=5450").await.json()["count"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_servers_own_token_will_do_where_there_is_one_account() {
+    for (accounts, status) in [(1, 200), (2, 401)] {
+        let mut world = World::with(&["main/5450"]);
+        world.bearer = Some(Digest::of("s3cret"));
+        world.publish("main/5450", available(1));
+        let _ends: Vec<_> = (0..accounts)
+            .map(|n| {
+                world.account(
+                    if n == 0 { "main" } else { "second" },
+                    &format!("token-{n}"),
+                )
+            })
+            .collect();
+        let server = world.serve().await;
+        let answer = server
+            .ask(
+                "GET",
+                "/api/agentstatuses/",
+                "Authorization: Token s3cret\r\n",
+            )
+            .await;
+        assert_eq!(answer.status, status);
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_are_djangos() {
+    let (server, _ends) = office().await;
+    let moved = server.get("/api/agentstatuses?queue=5450&page=2").await;
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (301, Some("/api/agentstatuses/?queue=5450&page=2"))
+    );
+    assert_eq!(
+        server
+            .get("/api/agentstatuses/a%2Fb")
+            .await
+            .header("location"),
+        Some("/api/agentstatuses/a%2Fb/")
+    );
+    let answer = get(&server, "/api/campaigns/").await;
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (404, "{\"detail\":\"Not found.\"}")
+    );
+    let answer = server.ask("DELETE", "/api/queues/", "").await;
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (405, "{\"detail\":\"Method \\\"DELETE\\\" not allowed.\"}")
+    );
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+    let head = server
+        .ask(
+            "HEAD",
+            "/api/queues/",
+            &format!("Authorization: Token {TOKEN}\r\n"),
+        )
+        .await;
+    assert_eq!((head.status, &*head.body), (200, ""));
+}

@@ -1,0 +1,246 @@
+//! The server whole, over real sockets, in front of a board that the tests fill by hand.
+
+mod connections;
+mod decisions;
+mod drop_in;
+mod gate;
+mod probes;
+mod queues;
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{AccountHandle, App, Limits, Parts, RefreshRequest, bind, serve};
+use crate::{
+    board::{Board, QueueKey},
+    budget::Budget,
+    calltools::{Agent, Fault},
+    clock::Clock,
+    config::Listen,
+    decision::{OnUnknown, Policy},
+    digest::Digest,
+    fixtures::{Still, snapshot},
+    metrics::Metrics,
+    names::Names,
+    quantity::Quantity,
+};
+
+/// The account's CallTools token.
+const TOKEN: &str = "a1b2c3";
+const MAX_AGE: Duration = Duration::from_secs(90);
+
+/// Everything around the server, which is started last.
+struct World {
+    clock: Arc<Still>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    policies: HashMap<QueueKey, Policy>,
+    accounts: Vec<AccountHandle>,
+    bearer: Option<Digest>,
+    limits: Limits,
+    stopping: CancellationToken,
+}
+
+/// The account task's ends of an account handle.
+struct AccountEnds {
+    names: watch::Sender<Arc<Names>>,
+    token: watch::Sender<Option<Digest>>,
+    refresh: mpsc::Receiver<RefreshRequest>,
+}
+
+impl World {
+    /// Queues as `account/queue`, with a threshold of 0 and no accounts behind them.
+    fn with(queues: &[&str]) -> Self {
+        let keys: Vec<_> = queues.iter().map(|queue| key(queue)).collect();
+        let policy = Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: MAX_AGE,
+            on_unknown: OnUnknown::Reject,
+        };
+        let clock = Arc::new(Still::new());
+        Self {
+            board: Arc::new(Board::new(keys.clone())),
+            metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
+            policies: keys.into_iter().map(|key| (key, policy)).collect(),
+            accounts: Vec::new(),
+            bearer: None,
+            limits: Limits::with_connections(1024),
+            stopping: CancellationToken::new(),
+            clock,
+        }
+    }
+
+    fn policy(&mut self, queue: &str) -> &mut Policy {
+        self.policies
+            .get_mut(&key(queue))
+            .expect("it is configured")
+    }
+
+    /// Adds an account with this CallTools token.
+    fn account(&mut self, name: &str, token: &str) -> AccountEnds {
+        let (names, names_reader) = watch::channel(Arc::default());
+        let (token, token_reader) = watch::channel(Some(Digest::of(token)));
+        let (refresh, requests) = mpsc::channel(1);
+        let limit = std::num::NonZeroU32::new(1000).expect("it is not 0");
+        self.accounts.push(AccountHandle {
+            name: name.into(),
+            token: token_reader,
+            budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
+            names: names_reader,
+            refresh,
+        });
+        AccountEnds {
+            names,
+            token,
+            refresh: requests,
+        }
+    }
+
+    fn publish(&self, queue: &str, agents: Vec<Agent>) {
+        let now = self.clock.now();
+        self.board.attempt(&key(queue), now);
+        self.board.publish(&key(queue), snapshot(now, agents), now);
+    }
+
+    fn fail(&self, queue: &str, fault: Fault) {
+        self.board.attempt(&key(queue), self.clock.now());
+        self.board.fail(&key(queue), Arc::new(fault));
+    }
+
+    async fn serve(self) -> Server {
+        self.serve_at(&Listen::Tcp(([127, 0, 0, 1], 0).into()))
+            .await
+    }
+
+    async fn serve_at(self, listen: &Listen) -> Server {
+        let listener = bind(listen).await.expect("a free port is free");
+        let address = listener.local_addr();
+        let app = Arc::new(App::new(Parts {
+            board: self.board.clone(),
+            policies: self.policies.clone(),
+            accounts: self.accounts,
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            bearer: self.bearer,
+            limits: self.limits,
+            stopping: self.stopping.clone(),
+        }));
+        let stop = CancellationToken::new();
+        Server {
+            address,
+            task: tokio::spawn(serve(listener, app.clone(), stop.clone())),
+            stop,
+            app,
+            clock: self.clock,
+            board: self.board,
+            stopping: self.stopping,
+        }
+    }
+}
+
+fn key(queue: &str) -> QueueKey {
+    let (account, queue) = queue.split_once('/').expect("account/queue");
+    QueueKey::new(account, queue)
+}
+
+/// A server that runs until it is dropped.
+struct Server {
+    address: Option<SocketAddr>,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    app: Arc<App>,
+    clock: Arc<Still>,
+    board: Arc<Board>,
+    stopping: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        let address = self.address.expect("it listens on TCP");
+        TcpStream::connect(address).await.expect("it listens")
+    }
+
+    /// Sends these very bytes and reads until the server closes.
+    async fn raw(&self, request: &str) -> Answer {
+        exchange(self.connect().await, request).await
+    }
+
+    async fn ask(&self, method: &str, target: &str, headers: &str) -> Answer {
+        self.raw(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        ))
+        .await
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "").await
+    }
+}
+
+/// Sends a request and reads all that comes back. A server that closes early, while the request is still being sent, is
+/// not an error: its answer counts.
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> Answer {
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text).await;
+    Answer::parse(&String::from_utf8(text).expect("answers are UTF-8"))
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    /// Names in lower case.
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1));
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        Self {
+            status: status.map_or(0, |status| status.parse().expect("a status is a number")),
+            headers: headers
+                .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+                .collect(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The last part of a problem's type.
+    fn problem(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        let kind = problem["type"].as_str().expect("a problem has a type");
+        kind.trim_start_matches("urn:openseat:problem:").to_owned()
+    }
+}

@@ -1,0 +1,177 @@
+use super::*;
+use crate::{
+    budget::{Cause, Refusal},
+    calltools::{Down, NoSuchQueue},
+    fixtures::{agent, available},
+    server::RefreshError,
+};
+
+#[tokio::test]
+async fn the_summary_tells_what_is_known_of_every_queue() {
+    let world = World::with(&["main/sales", "main/support"]);
+    world
+        .board
+        .identify(&key("main/sales"), 5450, Some("sales".into()));
+    world.publish("main/sales", available(3));
+    world.fail("main/support", Fault::BadToken);
+    let server = world.serve().await;
+    let queues = server.get("/v1/queues").await.json()["queues"].clone();
+    assert_eq!(queues[0]["queue"], "sales");
+    assert_eq!(queues[0]["name"], "sales");
+    assert_eq!(queues[0]["agent_count"], 3);
+    assert_eq!(queues[0]["accept"], true);
+    assert_eq!(queues[0]["fault"], Value::Null);
+    assert_eq!(queues[0]["last_success"], "2026-11-22T10:00:00.123Z");
+    assert_eq!(queues[1]["agent_count"], Value::Null);
+    assert_eq!(queues[1]["reason"], "bad_token");
+    assert_eq!(queues[1]["fault"]["kind"], "bad_token");
+    assert_eq!(queues[1]["last_success"], Value::Null);
+    assert_eq!(queues[1]["last_attempt"], "2026-11-22T10:00:00.123Z");
+}
+
+#[tokio::test]
+async fn one_queue_comes_with_its_agents() {
+    let world = World::with(&["main/sales"]);
+    world.publish(
+        "main/sales",
+        vec![agent("7", "Ann", "Available"), agent("8", "Bob", "Lunch")],
+    );
+    let server = world.serve().await;
+    for target in ["/v1/queues/sales", "/v1/queues/main/sales"] {
+        let queue = server.get(target).await.json();
+        assert_eq!(queue["complete"], true);
+        assert_eq!(queue["took_ms"], 321);
+        assert_eq!(
+            queue["agents"][1],
+            serde_json::json!({
+                "id": "8", "name": "Bob", "status": "Lunch", "available": false, "queue_logged_in": true,
+                "status_since": "2026-11-22T09:50:00.000Z",
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_queue_without_a_snapshot_has_no_agents_rather_than_none() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let queue = server.get("/v1/queues/sales").await.json();
+    assert_eq!(queue["agents"], Value::Null);
+    assert_eq!(queue["complete"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_refresh_answers_with_the_new_decision() {
+    let mut world = World::with(&["main/sales"]);
+    let mut ends = world.account("main", TOKEN);
+    let server = world.serve().await;
+    let (board, now) = (server.board.clone(), server.clock.now());
+    let task = tokio::spawn(async move {
+        let request = ends.refresh.recv().await.expect("the server asks");
+        board.publish(&request.queue, snapshot(now, available(4)), now);
+        request.reply.send(Ok(())).expect("the server waits");
+    });
+    let answer = server
+        .ask("POST", "/v1/queues/sales/refresh", "Content-Length: 0\r\n")
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json()["count"], 4);
+    task.await.expect("the task did not panic");
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_says_why() {
+    let mut world = World::with(&["main/sales"]);
+    let mut ends = world.account("main", TOKEN);
+    let server = world.serve().await;
+    let refused = |wait| {
+        RefreshError::Refused(Refusal {
+            wait,
+            cause: Cause::Spent,
+        })
+    };
+    let cases = [
+        (
+            refused(Duration::from_millis(2_100)),
+            429,
+            "budget-spent",
+            Some("3"),
+        ),
+        (refused(Duration::ZERO), 429, "budget-spent", Some("1")),
+        (
+            Fault::Throttled {
+                wait: Some(Duration::from_secs(60)),
+            }
+            .into(),
+            429,
+            "budget-spent",
+            Some("60"),
+        ),
+        (
+            Fault::Throttled { wait: None }.into(),
+            429,
+            "budget-spent",
+            None,
+        ),
+        (Fault::BadToken.into(), 502, "bad-token", None),
+        (Fault::NoPermission.into(), 502, "no-permission", None),
+        (
+            Fault::NoSuchQueue(NoSuchQueue::Id(1)).into(),
+            502,
+            "no-such-queue",
+            None,
+        ),
+        (
+            Fault::down(Down::ServerError, "CallTools answered 503").into(),
+            502,
+            "upstream-down",
+            None,
+        ),
+        (
+            Fault::down(Down::TimeOut, "no answer within 10 s").into(),
+            504,
+            "upstream-down",
+            None,
+        ),
+    ];
+    for (error, status, problem, retry_after) in cases {
+        let (answer, ()) =
+            tokio::join!(server.ask("POST", "/v1/queues/sales/refresh", ""), async {
+                let request = ends.refresh.recv().await.expect("the server asks");
+                request.reply.send(Err(error)).expect("the server waits");
+            });
+        assert_eq!((answer.status, &*answer.problem()), (status, problem));
+        assert_eq!(answer.header("retry-after"), retry_after);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_without_a_task_or_at_the_end_is_refused() {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let mut ends = world.account("main", TOKEN);
+    let server = world.serve().await;
+    let post = || server.ask("POST", "/v1/queues/sales/refresh", "");
+
+    // The task takes the request and drops it.
+    let (answer, _) = tokio::join!(post(), ends.refresh.recv());
+    assert_eq!((answer.status, &*answer.problem()), (503, "stopping"));
+
+    // The task is busy: one refresh waits in the channel, the next finds it full.
+    let (first, second) = tokio::join!(post(), async {
+        while ends.refresh.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let second = post().await;
+        server.stopping.cancel();
+        second
+    });
+    assert_eq!((second.status, &*second.problem()), (503, "busy"));
+    assert_eq!(second.header("retry-after"), Some("1"));
+    assert_eq!(
+        (first.status, &*first.problem()),
+        (503, "stopping"),
+        "stopping ends the wait"
+    );
+
+    drop(ends);
+    assert_eq!(post().await.problem(), "stopping");
+}
