@@ -347,6 +347,36 @@ async fn a_walk_keeps_to_the_pace_unless_it_would_never_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_walk_waits_for_half_a_minute_in_all() {
+    let list = agents(5_000);
+    let world = world(1000, move |page, _| Ok(page_of(&list, page, 5_000)));
+    let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
+    let names = Names::default();
+    let harvest = world
+        .client
+        .agents(5450, &names, Purpose::Poll, Some(permit))
+        .await
+        .unwrap();
+    assert_eq!(harvest.rows.len(), 5_000);
+    // Twenty pages in the pace of one every 3.6 s would take more than a minute.
+    let longest = PATIENCE + 20 * LATENCY;
+    assert!(harvest.took <= longest, "{:?}", harvest.took);
+    assert!(harvest.took > PATIENCE / 2, "{:?}", harvest.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_leaves_the_window_an_hour_after_its_answer() {
+    let list = agents(1);
+    let world = world(1, move |page, _| Ok(page_of(&list, page, 1)));
+    world.agents().await.unwrap();
+    tokio::time::advance(Duration::from_secs(3599)).await;
+    assert!(matches!(world.agents().await, Err(Setback::Refused(_))));
+    // Unanswered, it would stay for a minute more.
+    tokio::time::advance(Duration::from_secs(30)).await;
+    assert!(world.agents().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_429_silences_the_budget() {
     let world = world(1000, |_, _| {
         let mut throttled = reply(StatusCode::TOO_MANY_REQUESTS, &json!({}));
