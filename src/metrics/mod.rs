@@ -399,3 +399,6 @@ impl Collector for QueueCounters {
         self.encode_plain(&mut encoder, skipped, |queue| &queue.skipped_rows)
     }
 }
+
+#[cfg(test)]
+mod tests;
