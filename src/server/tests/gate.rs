@@ -147,6 +147,16 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
 }
 
 #[tokio::test]
+async fn an_empty_token_opens_nothing() {
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some(TokenDigest::of(""));
+    let server = world.serve().await;
+    for headers in ["", "Authorization: Bearer \r\n"] {
+        assert_eq!(server.ask("GET", "/", headers).await.status, 401);
+    }
+}
+
+#[tokio::test]
 async fn another_sites_page_cannot_spend_requests() {
     let mut world = World::with(&["main/sales"]);
     let _ends = world.account("main", TOKEN);
