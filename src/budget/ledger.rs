@@ -126,11 +126,10 @@ impl Ledger {
 
     /// A ledger that forgets at exit.
     pub fn in_memory(clock: &dyn Clock) -> Self {
-        let connection = Connection::open_in_memory()
-            .and_then(|connection| Ok(Self::from_connection(connection, clock)));
-        connection
+        let opened = Connection::open_in_memory().map_err(LedgerError::from);
+        opened
+            .and_then(|connection| Self::from_connection(connection, clock))
             .expect("SQLite needs only memory for this")
-            .expect("an empty database takes the schema")
     }
 
     fn from_connection(mut connection: Connection, clock: &dyn Clock) -> Result<Self, LedgerError> {

@@ -358,7 +358,7 @@ impl QueueCounters {
     fn encode_decisions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(
             "openseat_decisions",
-            "Decisions given, by result and reason",
+            "Decisions given, by result and reason.",
             None,
             MetricType::Counter,
         )?;
@@ -387,15 +387,18 @@ impl Collector for QueueCounters {
         self.encode_decisions(&mut encoder)?;
         let incomplete = (
             "openseat_incomplete_snapshots",
-            "Snapshots published whose rows are not as many as CallTools counted",
+            "Snapshots published whose rows are not as many as CallTools counted.",
         );
         self.encode_plain(&mut encoder, incomplete, |queue| {
             &queue.incomplete_snapshots
         })?;
         let skipped = (
             "openseat_skipped_rows",
-            "Rows from CallTools that could not be read and were left out",
+            "Rows from CallTools that could not be read and were left out.",
         );
         self.encode_plain(&mut encoder, skipped, |queue| &queue.skipped_rows)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ impl Collector for Process {
         encoder
             .encode_descriptor(
                 "process_cpu_seconds",
-                "Processor time spent",
+                "Processor time spent.",
                 None,
                 MetricType::Counter,
             )?
@@ -37,15 +37,15 @@ impl Collector for Process {
         let gauges = [
             (
                 "process_start_time_seconds",
-                "When the process started, since the epoch",
+                "When the process started, since the epoch.",
                 started,
             ),
             (
                 "process_resident_memory_bytes",
-                "Memory in use",
+                "Memory in use.",
                 resident_bytes(),
             ),
-            ("process_open_fds", "Open files and sockets", open_files()),
+            ("process_open_fds", "Open files and sockets.", open_files()),
         ];
         for (name, help, value) in gauges {
             if let Some(value) = value {

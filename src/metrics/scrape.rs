@@ -130,7 +130,7 @@ impl Collector for Scrape {
         encoder
             .encode_descriptor(
                 "openseat_open_connections",
-                "Connections open now",
+                "Connections open now.",
                 None,
                 MetricType::Gauge,
             )?
@@ -144,22 +144,22 @@ impl Scrape {
         let families: [(&str, &str, Read); 4] = [
             (
                 "openseat_queue_seats",
-                "Seats that a decision would count now; absent when unknown",
+                "Seats that a decision would count now; absent when unknown.",
                 |queue| queue.seats.map(Quantity::get),
             ),
             (
                 "openseat_queue_snapshot_age_seconds",
-                "Age of the newest snapshot; absent before the first",
+                "Age of the newest snapshot; absent before the first.",
                 |queue| queue.snapshot_age.map(|age| age.as_secs_f64()),
             ),
             (
                 "openseat_queue_last_attempt_timestamp_seconds",
-                "When a poll was last begun, since the epoch",
+                "When a poll was last begun, since the epoch.",
                 |queue| queue.last_attempt.map(seconds),
             ),
             (
                 "openseat_queue_last_success_timestamp_seconds",
-                "When a poll last ended well, since the epoch",
+                "When a poll last ended well, since the epoch.",
                 |queue| queue.last_success.map(seconds),
             ),
         ];
@@ -184,7 +184,7 @@ impl Scrape {
         gauges(
             encoder,
             "openseat_queue_agents",
-            "Agents of the queue by status; absent when unknown",
+            "Agents of the queue by status; absent when unknown.",
             samples,
         )
     }
@@ -194,22 +194,22 @@ impl Scrape {
         let families: [(&str, &str, Read); 4] = [
             (
                 "openseat_budget_limit_requests",
-                "Requests allowed in any 3600 s",
+                "Requests allowed in any 3600 s.",
                 |usage| f64::from(usage.limit),
             ),
             (
                 "openseat_budget_used_requests",
-                "Requests in the last 3600 s, those under way included",
+                "Requests in the last 3600 s, those under way included.",
                 |usage| f64::from(usage.used),
             ),
             (
                 "openseat_budget_reserve_requests",
-                "Requests kept back from polling",
+                "Requests kept back from polling.",
                 |usage| f64::from(usage.reserve),
             ),
             (
                 "openseat_budget_share_ratio",
-                "Part of the limit that openseat allows itself: below 1 while others spend too",
+                "Part of the limit that openseat allows itself: below 1 while others spend too.",
                 |usage| usage.share,
             ),
         ];

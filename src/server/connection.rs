@@ -98,6 +98,9 @@ struct Trouble {
 
 impl Trouble {
     async fn pause(&mut self, listener: &Listener, error: &io::Error) {
+        if is_of_the_client(error) {
+            return;
+        }
         if !self.begun {
             tracing::warn!(%listener, %error, "cannot accept connections");
             self.begun = true;
@@ -111,6 +114,12 @@ impl Trouble {
             self.begun = false;
         }
     }
+}
+
+/// A client that was gone before we took its connection must not make the others wait.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
 /// One connection, from accept to close.

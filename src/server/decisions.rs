@@ -98,7 +98,7 @@ pub(super) fn why_unknown(
         }
         (_, Some(Ok(_))) => format!(
             "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
-             the budget does not allow polls as often as this",
+             one is under way, or polls come too seldom for max_age",
             humantime::format_duration(policy.max_age)
         ),
     })

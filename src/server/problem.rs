@@ -116,6 +116,8 @@ impl Problem {
         };
         let json = serde_json::to_vec(&document).expect("texts and a number can be written");
         *response.body_mut() = json.into();
+        // The router took the answer for an empty one and said so.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{App, Refusal};
+use super::{App, Refusal, not_read};
 use crate::{
     calltools::Agent,
     names::Names,
@@ -133,7 +133,7 @@ impl<'s> Listing<'s> {
     }
 
     /// Only the agents in a status, given by its id.
-    pub(super) fn with_status(mut self, id: &str, names: &Names) -> Result<Self, Refusal> {
+    pub(super) fn with_status(self, id: &str, names: &Names) -> Result<Self, Refusal> {
         let id: u64 = id
             .trim()
             .parse()
@@ -144,8 +144,19 @@ impl<'s> Listing<'s> {
             return Err(Refusal::no_choice("agent_status"));
         }
         let name = named.map(|status| &*status.name);
-        self.agents.retain(|agent| is_in_status(agent, id, name));
-        Ok(self)
+        let mut agents = Vec::with_capacity(self.agents.len());
+        for agent in self.agents {
+            match (status_field(agent), name) {
+                (Some(StatusField::Id(of_row)), _) if of_row == id => agents.push(agent),
+                (Some(StatusField::Name(of_row)), Some(name)) if of_row == name => {
+                    agents.push(agent);
+                }
+                // The row bears a name, and nothing tells which id that is.
+                (Some(StatusField::Name(_)), None) => return Err(not_read("statuses")),
+                _ => {}
+            }
+        }
+        Ok(Self { agents, ..self })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -186,13 +197,9 @@ struct StatusOnly {
 }
 
 /// CallTools writes a status as its id or as its name.
-fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> bool {
+fn status_field(agent: &Agent) -> Option<StatusField> {
     let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
-    match row.ok().and_then(|row| row.agent_status) {
-        Some(StatusField::Id(of_row)) => of_row == id,
-        Some(StatusField::Name(of_row)) => Some(&*of_row) == name,
-        None => false,
-    }
+    row.ok()?.agent_status
 }
 
 /// A row without a queue's view must not bear one, which would be that of whichever queue was polled last.

@@ -82,7 +82,7 @@ async fn hundreds_of_slow_clients_do_not_slow_an_honest_one() {
 #[tokio::test]
 async fn a_slow_head_is_cut_and_an_idle_connection_is_kept_longer() {
     let mut world = World::with(&["main/sales"]);
-    world.limits.head = Duration::from_millis(100);
+    world.limits.head = Duration::from_millis(300);
     let metrics = world.metrics.clone();
     let server = world.serve().await;
     let mut idle = server.connect().await;

@@ -154,6 +154,33 @@ async fn filters_are_drfs() {
 }
 
 #[tokio::test]
+async fn a_status_is_found_by_its_id_or_by_the_name_that_goes_with_it() {
+    let mut world = World::with(&["main/5450"]);
+    let ends = world.account("main", TOKEN);
+    let mut by_id = agent("7", "Ann", "Lunch");
+    by_id.raw = raw(&serde_json::json!({"app_user": "7", "agent_status": 2}));
+    let mut nothing = agent("8", "Bob", "");
+    nothing.raw = raw(&serde_json::json!({"app_user": "8", "agent_status": null}));
+    world.publish("main/5450", vec![by_id.clone(), nothing]);
+    let server = world.serve().await;
+    let target = "/api/agentstatuses/?agent_status=2";
+    assert_eq!(
+        ids(&get(&server, target).await),
+        ["7"],
+        "no names are needed for ids"
+    );
+    let rows = vec![by_id, agent("9", "Cy", "Lunch")];
+    let now = server.clock.now();
+    server
+        .board
+        .publish(&key("main/5450"), snapshot(now, rows), now);
+    let answer = get(&server, target).await;
+    assert_eq!(answer.status, 503, "what is 2 called? {answer:?}");
+    ends.names.send_replace(names());
+    assert_eq!(ids(&get(&server, target).await), ["7", "9"]);
+}
+
+#[tokio::test]
 async fn pages_are_drfs() {
     let mut world = World::with(&["main/5450"]);
     let _ends = world.account("main", TOKEN);

@@ -30,7 +30,8 @@ async fn requests_that_leave_room_for_doubt_are_refused() {
             "GET /livez HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
             421,
         ),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        // HTTP/2 from the start: closed without a word, which is what hyper does with it.
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
         ("GET /livez HTTP/1.1\r\nHost localhost\r\n\r\n", 400),
     ];
     for (request, status) in cases {
@@ -143,6 +144,16 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
     // Who knows the token may call the server by any name.
     let named = "GET /v1/queues HTTP/1.1\r\nHost: openseat.example\r\nConnection: close\r\nAuthorization: Bearer s3cret\r\n\r\n";
     assert_eq!(server.raw(named).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_empty_token_opens_nothing() {
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some(Digest::of(""));
+    let server = world.serve().await;
+    for headers in ["", "Authorization: Bearer \r\n"] {
+        assert_eq!(server.ask("GET", "/", headers).await.status, 401);
+    }
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ async fn a_refresh_without_a_task_or_at_the_end_is_refused() {
     let post = || server.ask("POST", "/v1/queues/sales/refresh", "");
 
     // The task takes the request and drops it.
-    let (answer, _) = tokio::join!(post(), ends.refresh.recv());
+    let (answer, ()) = tokio::join!(post(), async { drop(ends.refresh.recv().await) });
     assert_eq!((answer.status, &*answer.problem()), (503, "stopping"));
 
     // The task is busy: one refresh waits in the channel, the next finds it full.

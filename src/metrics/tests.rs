@@ -1,0 +1,256 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    board::QueueState,
+    budget::Usage,
+    clock::Clock,
+    decision::{OnUnknown, Policy, decide},
+    fixtures::{Still, agent, available, raw, snapshot},
+    names::{Names, Status},
+    quantity::Quantity,
+};
+
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: Duration::from_secs(90),
+    on_unknown: OnUnknown::Accept,
+};
+
+fn sales() -> QueueKey {
+    QueueKey::new("main", "sales")
+}
+
+fn metrics(key: &QueueKey) -> Metrics {
+    Metrics::new([key.clone()], Still::new().now())
+}
+
+fn samples(text: &str, name: &str) -> Vec<String> {
+    let of_family = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+    text.lines().filter(of_family).map(str::to_owned).collect()
+}
+
+#[test]
+fn reasons_are_counted_under_their_own_name() {
+    for (index, reason) in Reason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, index);
+    }
+    let (metrics, clock) = (metrics(&sales()), Still::new());
+    let queue = metrics.queue(&sales()).expect("it is configured");
+    let never_polled = decide(&QueueState::default(), &POLICY, 0, clock.now());
+    metrics.decision(&queue, &never_polled, Duration::from_micros(3));
+    metrics.decision(&queue, &never_polled, Duration::from_micros(3));
+    let text = metrics.render(Scrape::default(), Format::Text);
+    let labels = "account=\"main\",queue=\"sales\"";
+    assert_eq!(
+        samples(&text, "openseat_decisions_total"),
+        [
+            format!("openseat_decisions_total{{{labels},result=\"accept\",reason=\"seats\"}} 0"),
+            format!(
+                "openseat_decisions_total{{{labels},result=\"reject\",reason=\"below_threshold\"}} 0"
+            ),
+            format!(
+                "openseat_decisions_total{{{labels},result=\"accept\",reason=\"never_polled\"}} 2"
+            ),
+        ]
+    );
+    assert_eq!(
+        samples(&text, "openseat_decision_duration_seconds_count"),
+        ["openseat_decision_duration_seconds_count 2"]
+    );
+}
+
+#[test]
+fn what_the_polls_report_is_counted() {
+    let metrics = metrics(&sales());
+    let account: Arc<str> = "main".into();
+    metrics.upstream_request(&account, "agentstatuses", "ok", Duration::from_millis(300));
+    metrics.upstream_request(
+        &account,
+        "agentstatuses",
+        "timeout",
+        Duration::from_secs(10),
+    );
+    metrics.budget_wait(&account, Duration::from_secs(2));
+    metrics.incomplete_snapshot(&sales());
+    metrics.skipped_rows(&sales(), 3);
+    metrics.skipped_rows(&QueueKey::new("main", "not configured"), 3);
+    metrics.connection_dropped(Dropped::SlowReader);
+    let text = metrics.render(Scrape::default(), Format::Text);
+    for line in [
+        "openseat_upstream_requests_total{account=\"main\",endpoint=\"agentstatuses\",outcome=\"timeout\"} 1",
+        "openseat_upstream_request_duration_seconds_count{account=\"main\",endpoint=\"agentstatuses\"} 2",
+        "openseat_budget_wait_seconds_bucket{le=\"5.0\",account=\"main\"} 1",
+        "openseat_incomplete_snapshots_total{account=\"main\",queue=\"sales\"} 1",
+        "openseat_skipped_rows_total{account=\"main\",queue=\"sales\"} 3",
+        "openseat_connections_dropped_total{cause=\"slow_reader\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("not configured"));
+}
+
+fn scrape_of(state: &QueueState, names: &Names, now: Moment) -> Scrape {
+    Scrape {
+        queues: vec![QueueGauges::of(&sales(), state, &POLICY, names, now)],
+        ..Scrape::default()
+    }
+}
+
+#[test]
+fn gauges_show_what_is_known_and_nothing_else() {
+    let (metrics, clock) = (metrics(&sales()), Still::new());
+    let render = |state: &QueueState| {
+        let scrape = scrape_of(state, &Names::default(), clock.now());
+        metrics.render(scrape, Format::Text)
+    };
+    let unknown = render(&QueueState::default());
+    assert!(!unknown.contains("openseat_queue_"), "{unknown}");
+
+    let mut agents = available(2);
+    agents.push(agent("9", "Cy", "Lunch"));
+    let state = QueueState {
+        snapshot: Some(Arc::new(snapshot(clock.now(), agents))),
+        last_success: Some(clock.now()),
+        ..QueueState::default()
+    };
+    clock.pass(Duration::from_millis(1500));
+    let known = render(&state);
+    let labels = "account=\"main\",queue=\"sales\"";
+    for line in [
+        format!("openseat_queue_seats{{{labels}}} 2.0"),
+        format!("openseat_queue_agents{{{labels},status=\"Available\"}} 2.0"),
+        format!("openseat_queue_agents{{{labels},status=\"Lunch\"}} 1.0"),
+        format!("openseat_queue_snapshot_age_seconds{{{labels}}} 1.5"),
+        format!("openseat_queue_last_success_timestamp_seconds{{{labels}}} 1795341600.123"),
+    ] {
+        assert!(
+            known.lines().any(|found| found == line),
+            "{line} in\n{known}"
+        );
+    }
+    assert!(!known.contains("last_attempt"), "none is known of");
+
+    clock.pass(Duration::from_secs(90));
+    let too_old = render(&state);
+    assert!(!too_old.contains("openseat_queue_seats"), "{too_old}");
+    assert!(!too_old.contains("openseat_queue_agents"), "{too_old}");
+    assert!(too_old.contains(&format!(
+        "openseat_queue_snapshot_age_seconds{{{labels}}} 91.5"
+    )));
+}
+
+#[test]
+fn budgets_show_each_accounts_window() {
+    let usage = Usage {
+        period: Duration::from_secs(4),
+        limit: 1000,
+        reserve: 50,
+        used: 412,
+        share: 0.75,
+        throttled_until: None,
+    };
+    let scrape = Scrape {
+        budgets: vec![("main".into(), usage)],
+        ..Scrape::default()
+    };
+    let text = metrics(&sales()).render(scrape, Format::Text);
+    for line in [
+        "openseat_budget_limit_requests{account=\"main\"} 1000.0",
+        "openseat_budget_used_requests{account=\"main\"} 412.0",
+        "openseat_budget_share_ratio{account=\"main\"} 0.75",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+fn agents_of(state: &QueueState, names: &Names) -> Vec<(Box<str>, usize)> {
+    let now = Still::new().now();
+    let gauges = QueueGauges::of(&sales(), state, &POLICY, names, now);
+    gauges.agents.expect("the snapshot is fresh")
+}
+
+fn with_statuses<'a>(statuses: impl IntoIterator<Item = &'a str>) -> QueueState {
+    let named = |(n, status): (usize, &'a str)| agent(&n.to_string(), "Ann", status);
+    let agents = statuses.into_iter().enumerate().map(named).collect();
+    QueueState {
+        snapshot: Some(Arc::new(snapshot(Still::new().now(), agents))),
+        ..QueueState::default()
+    }
+}
+
+#[test]
+fn a_status_that_nobody_is_in_counts_zero_and_no_status_is_called_none() {
+    let lunch = Status {
+        id: 2,
+        name: "Lunch".to_owned(),
+        queue_action: None,
+        raw: raw(&serde_json::json!({})),
+    };
+    let names = Names {
+        statuses: Some(vec![lunch]),
+        ..Names::default()
+    };
+    let mut state = with_statuses([]);
+    let mut nobody = agent("1", "Ann", "");
+    nobody.status = None;
+    state.snapshot = Some(Arc::new(snapshot(Still::new().now(), vec![nobody])));
+    assert_eq!(
+        agents_of(&state, &names),
+        [("Lunch".into(), 0), ("none".into(), 1)]
+    );
+}
+
+proptest! {
+    #[test]
+    fn statuses_are_bounded_and_no_agent_is_lost(statuses in proptest::collection::vec("[a-f]{1,2}|other", 0..200)) {
+        let state = with_statuses(statuses.iter().map(String::as_str));
+        let counts = agents_of(&state, &Names::default());
+        prop_assert!(counts.len() <= STATUS_LABELS);
+        prop_assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), statuses.len());
+        let labels: BTreeSet<_> = counts.iter().map(|(status, _)| status).collect();
+        prop_assert_eq!(labels.len(), counts.len(), "a label value twice is an invalid exposition");
+    }
+
+    #[test]
+    fn no_name_breaks_the_exposition(account in "\\PC{0,8}|[\"\\\\\n{},= ]{0,8}", queue in "\\PC{0,8}|[\"\\\\\n{},= ]{0,8}") {
+        let key = QueueKey::new(account, queue);
+        let text = metrics(&key).render(Scrape::default(), Format::Text);
+        let lines = samples(&text, "openseat_decisions_total");
+        prop_assert_eq!(lines.len(), 2, "{}", text);
+        for line in lines {
+            prop_assert_eq!(unescaped(&line), (key.account.to_string(), key.queue.to_string()));
+        }
+    }
+}
+
+/// Reads the labels of a sample back, as a scraper does.
+fn unescaped(line: &str) -> (String, String) {
+    let mut values = Vec::new();
+    let mut chars = line.chars();
+    while chars.by_ref().any(|c| c == '"') {
+        let mut value = String::new();
+        while let Some(c) = chars.next().filter(|c| *c != '"') {
+            value.push(match c {
+                '\\' => match chars.next().expect("an escape has two characters") {
+                    'n' => '\n',
+                    escaped => escaped,
+                },
+                plain => plain,
+            });
+        }
+        values.push(value);
+    }
+    (values[0].clone(), values[1].clone())
+}
+
+#[test]
+fn openmetrics_is_for_those_who_ask_for_it() {
+    assert_eq!(Format::wanted(None), Format::Text);
+    assert_eq!(Format::wanted(Some("*/*")), Format::Text);
+    let prometheus =
+        "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    assert_eq!(Format::wanted(Some(prometheus)), Format::OpenMetrics);
+}
