@@ -89,8 +89,8 @@ how_to_get() { printf '%s is not installed; as root: apt-get install --no-instal
 # --- checks ---------------------------------------------------------------------------------------------------------
 
 documentation() {
-    # Private items too: their docs are for whoever reads the code next.
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+    # Private items too, and links to them: these docs are for whoever reads the code next.
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
 
 scripts() { shellcheck scripts/*.sh .ci/run; }
