@@ -78,9 +78,8 @@ want_promtool() {
     say "fetching promtool"
     apt_ready && (
         cd "$scratch"
-        # apt drops its rights to download, and then needs to be let into the folder.
-        chmod 755 .
-        timeout 300 apt-get -qq download prometheus && dpkg -x prometheus_*.deb prometheus
+        # apt would drop its rights for the download, and then could not write into this folder of root's.
+        timeout 300 apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg -x prometheus_*.deb prometheus
     ) && PATH=$PATH:$scratch/prometheus/usr/bin && has promtool
 }
 
