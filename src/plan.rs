@@ -13,15 +13,34 @@ const ROUNDS: u32 = 3;
 /// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
 
+/// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
+const USUAL_ANSWER: Duration = Duration::from_millis(500);
+
 /// What to expect of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// Requests in any hour, all told.
+    pub requests_per_hour: u32,
+    /// How many of them polling leaves alone.
+    pub reserve: u32,
     /// Requests an hour that polling may send.
     pub polls_per_hour: u32,
     /// The time between two requests.
     pub period: Duration,
     /// In the order of the config.
     pub queues: Vec<PlannedQueue>,
+}
+
+impl Plan {
+    /// The queues whose answers would be unknown at times, on a day when nothing fails.
+    pub fn misfits(&self) -> impl Iterator<Item = &PlannedQueue> {
+        self.queues.iter().filter(|queue| !queue.fits())
+    }
+
+    /// Whether every answer can hold from one poll to the next.
+    pub fn fits(&self) -> bool {
+        self.misfits().next().is_none()
+    }
 }
 
 /// What to expect of one queue.
@@ -31,8 +50,8 @@ pub struct PlannedQueue {
     pub queue: String,
     /// Requests that one poll takes: a page for each 250 agents.
     pub pages: u32,
-    /// The time from one poll to the next, which is also the greatest age that a good day shows.
-    pub interval: Duration,
+    /// How old its answers will be.
+    pub expected: Expected,
     /// Older than this is unknown.
     pub max_age: Duration,
     /// Whether `max_age` is the default rather than the operator's.
@@ -40,34 +59,65 @@ pub struct PlannedQueue {
 }
 
 impl PlannedQueue {
-    /// The age to expect on average of answers at random times: half the interval, as polls are evenly spread.
-    pub fn mean_age(&self) -> Duration {
-        self.interval / 2
-    }
-
     /// Whether an answer can hold from one poll to the next.
     pub fn fits(&self) -> bool {
-        self.interval <= self.max_age
+        self.expected.worst_age <= self.max_age
     }
+}
+
+/// How old the answers about a queue will be, on a day when nothing fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The time from one poll to the next.
+    pub interval: Duration,
+    /// The age of an answer at a random time, on average.
+    pub mean_age: Duration,
+    /// The greatest age, just before the next poll's snapshot is there.
+    pub worst_age: Duration,
+}
+
+/// The ages to expect of queues that take so many pages a poll, with one request a `period`: everything that is planned
+/// follows from this, so it has to say what [`schedule`](crate::schedule) does.
+fn expected(period: Duration, pages: &[u32]) -> Vec<Expected> {
+    // Queues are polled in turn, so each waits for all.
+    let interval = period * pages.iter().sum::<u32>();
+    let queue = |pages: &u32| {
+        let took = USUAL_ANSWER * *pages;
+        Expected {
+            interval,
+            mean_age: interval / 2 + took,
+            worst_age: interval + took,
+        }
+    };
+    pages.iter().map(queue).collect()
 }
 
 /// The plan for an account whose queues take `pages` requests a poll.
 pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
-    let polls_per_hour = account.requests_per_hour.get() - account.reserve;
+    let requests_per_hour = account.requests_per_hour.get();
+    let polls_per_hour = requests_per_hour - account.reserve;
     let period = HOUR / polls_per_hour;
-    let round = account.queues.iter().map(&pages).sum::<u32>();
-    let interval = period * round;
-    let queue = |queue: &config::Queue| PlannedQueue {
-        queue: queue.spelling.to_string(),
-        pages: pages(queue),
-        interval,
-        max_age: queue.max_age.unwrap_or_else(|| default_max_age(interval)),
-        max_age_is_default: queue.max_age.is_none(),
-    };
+    let pages: Vec<u32> = account.queues.iter().map(pages).collect();
+    let ages = expected(period, &pages);
+    let queues = account.queues.iter().zip(pages).zip(ages);
     Plan {
+        requests_per_hour,
+        reserve: account.reserve,
         polls_per_hour,
         period,
-        queues: account.queues.iter().map(queue).collect(),
+        queues: queues
+            .map(|((queue, pages), expected)| planned(queue, pages, expected))
+            .collect(),
+    }
+}
+
+fn planned(queue: &config::Queue, pages: u32, expected: Expected) -> PlannedQueue {
+    PlannedQueue {
+        queue: queue.spelling.to_string(),
+        pages,
+        expected,
+        max_age: queue.max_age.unwrap_or_else(|| default_max_age(expected)),
+        max_age_is_default: queue.max_age.is_none(),
     }
 }
 
@@ -84,6 +134,87 @@ pub fn policies(account: &config::Account) -> Vec<Policy> {
     queues.map(policy).collect()
 }
 
-fn default_max_age(interval: Duration) -> Duration {
-    (interval * ROUNDS).max(SHORTEST_MAX_AGE)
+fn default_max_age(expected: Expected) -> Duration {
+    (expected.interval * ROUNDS).max(SHORTEST_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn account(requests: u32, reserve: u32, queues: &[&str]) -> config::Account {
+        let mut text = format!(
+            "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n\
+             requests_per_hour = {requests}\nreserve = {reserve}\n"
+        );
+        for (id, queue) in queues.iter().enumerate() {
+            text += &format!("[[account.queue]]\nqueue = {}\n{queue}\n", id + 1);
+        }
+        let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+        config.expect("a good config").accounts.remove(0)
+    }
+
+    #[test]
+    fn queues_are_polled_in_turn() {
+        let plan = plan(&account(1000, 100, &["", "", ""]), |_| 1);
+        assert_eq!((plan.polls_per_hour, plan.period), (900, secs(4)));
+        for queue in &plan.queues {
+            let expected = Expected {
+                interval: secs(12),
+                mean_age: Duration::from_millis(6_500),
+                worst_age: Duration::from_millis(12_500),
+            };
+            assert_eq!(queue.expected, expected);
+            assert!(queue.fits());
+        }
+    }
+
+    #[test]
+    fn the_default_max_age_is_three_rounds_and_at_least_a_minute() {
+        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360)] {
+            let account = account(1000, 100, &vec![""; queues]);
+            let policies = policies(&account);
+            assert!(
+                policies
+                    .iter()
+                    .all(|policy| policy.max_age == secs(max_age))
+            );
+            assert!(plan(&account, |_| 1).queues[0].max_age_is_default);
+        }
+    }
+
+    #[test]
+    fn a_max_age_that_an_answer_outlives_does_not_fit() {
+        for (max_age, fits) in [("4s", false), ("4500ms", true), ("5s", true)] {
+            let account = account(1000, 100, &[&format!("max_age = \"{max_age}\"")]);
+            assert_eq!(plan(&account, |_| 1).fits(), fits, "{max_age}");
+            assert!(!plan(&account, |_| 2).fits(), "{max_age}");
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_spends_the_hour_and_no_more(
+            requests in 1_u32..5_000, pages in prop::collection::vec(1_u32..5, 1..60),
+        ) {
+            let account = account(requests, requests / 20, &vec![""; pages.len()]);
+            let of = |queue: &config::Queue| pages[queue.spelling.parse::<usize>().expect("an id") - 1];
+            let plan = plan(&account, of);
+            let hourly: f64 = plan.queues.iter()
+                .map(|queue| f64::from(queue.pages) * 3600.0 / queue.expected.interval.as_secs_f64())
+                .sum();
+            prop_assert!((hourly - f64::from(plan.polls_per_hour)).abs() < 0.01, "{hourly}");
+            // What follows from the plan alone always fits it.
+            prop_assert!(plan.fits());
+        }
+    }
 }

@@ -60,7 +60,7 @@ impl Work {
 }
 
 /// A whole poll, measured by the queue's rule.
-pub(super) fn snapshot(harvest: Harvest, rule: &Rule) -> Snapshot {
+pub(crate) fn snapshot(harvest: Harvest, rule: &Rule) -> Snapshot {
     Snapshot {
         measured: measure(&harvest, rule),
         as_of: harvest.as_of,

@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::job::snapshot;
 use self::job::{Done, Outcome};
 pub use self::token::TokenKeeper;
 use crate::{
@@ -445,7 +446,7 @@ impl Account {
 }
 
 /// The id behind a reference, if it can be told yet; an error if it can be told that there is none.
-fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
+pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
     match reference {
         QueueRef::Id(id) => Some(Ok(*id)),
         QueueRef::Name(_) if names.queues.is_none() => None,
@@ -458,7 +459,7 @@ fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
 }
 
 /// Why there is nothing new, when the budget is the reason.
-fn fault_of(refusal: Refusal) -> Fault {
+pub(crate) fn fault_of(refusal: Refusal) -> Fault {
     match refusal.cause {
         Cause::Throttled => Fault::Throttled {
             wait: Some(refusal.wait),
