@@ -85,8 +85,10 @@ Exit codes: 0 stopped as asked, 1 failed, 78 the configuration is wrong.")]
   openseat check --json | jq .    for programs
   openseat check --curl           the equal curl commands, with the token as $CALLTOOLS_API_TOKEN; sends nothing
 
-Each queue costs at least one request of the account's hour, from the reserve.
-Exit codes: 0 all good, 1 a queue failed, 2 the configuration is wrong.")]
+Each queue costs at least one request of the account's hour, each account one or two more for names and statuses.
+Polling leaves a reserve alone that pays for them; a running daemon is not disturbed.
+Exit codes: 0 all good, whatever was decided; 1 a queue could not be asked, or its criteria do not fit what came;
+2 nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is configured.")]
     Check(Check),
     /// Show how the budget divides over the queues, without any network
     #[command(after_help = "Examples:
@@ -119,7 +121,7 @@ Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wron
 /// `openseat check`
 #[derive(Clone, Debug, Args)]
 pub struct Check {
-    /// Queues as the configuration names them, or account/queue [default: all]
+    /// Queues as the configuration names them; account/queue where several accounts have one [default: all]
     #[arg(value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Where the configuration is.

@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
-use comfy_table::CellAlignment::{Left, Right};
 use serde::Serialize;
 
 use super::{
@@ -110,13 +109,13 @@ impl<'a> Outlook<'a> {
 }
 
 const COLUMNS: [Column; 7] = [
-    ("queue", Left),
-    ("pages", Right),
-    ("polled every", Right),
-    ("mean age", Right),
-    ("worst age", Right),
-    ("max_age", Left),
-    ("fits", Left),
+    Column::names("queue"),
+    Column::numbers("pages"),
+    Column::numbers("polled every"),
+    Column::numbers("mean age"),
+    Column::numbers("worst age"),
+    Column::words("max_age"),
+    Column::words("fits"),
 ];
 
 fn row(queue: &PlannedQueue) -> Vec<String> {

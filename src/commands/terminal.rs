@@ -6,7 +6,9 @@
 use std::{borrow::Cow, fmt::Display, io::Write, time::Duration};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, presets,
+};
 
 pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const FAINT: Style = Style::new().dimmed();
@@ -42,8 +44,41 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A column's name, and whether numbers stand in it.
-pub(super) type Column = (&'static str, CellAlignment);
+/// One column of a table.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    name: &'static str,
+    alignment: CellAlignment,
+    /// Whether its cells may take several lines where the terminal is narrow.
+    wraps: bool,
+}
+
+impl Column {
+    /// For names, which can be long.
+    pub const fn names(name: &'static str) -> Self {
+        Self {
+            name,
+            alignment: CellAlignment::Left,
+            wraps: true,
+        }
+    }
+
+    /// For a few short words.
+    pub const fn words(name: &'static str) -> Self {
+        Self {
+            wraps: false,
+            ..Self::names(name)
+        }
+    }
+
+    /// For numbers and durations.
+    pub const fn numbers(name: &'static str) -> Self {
+        Self {
+            alignment: CellAlignment::Right,
+            ..Self::words(name)
+        }
+    }
+}
 
 /// Rows as wide as the terminal, with as many lines as that takes; in a pipe one line each.
 pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -52,10 +87,13 @@ pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
         .load_preset(presets::NOTHING)
         .set_style(TableComponent::HeaderLines, '─')
         .set_style(TableComponent::MiddleHeaderIntersections, '─')
-        .set_header(columns.iter().map(|(name, _)| *name))
+        .set_header(columns.iter().map(|column| column.name))
         .add_rows(rows);
-    for (column, (_, alignment)) in table.column_iter_mut().zip(columns) {
-        column.set_cell_alignment(*alignment);
+    for (laid_out, column) in table.column_iter_mut().zip(columns) {
+        laid_out.set_cell_alignment(column.alignment);
+        if !column.wraps {
+            laid_out.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     if let Some(width) = width() {
         table
@@ -156,10 +194,7 @@ mod tests {
     #[test]
     fn headers_and_marks_are_coloured_and_nothing_else() {
         let rows = [[" ", "a ● b"], ["●", "c"]].map(|row| row.map(str::to_owned).to_vec());
-        let text = table(
-            &[("", CellAlignment::Left), ("name", CellAlignment::Left)],
-            rows,
-        );
+        let text = table(&[Column::words(""), Column::names("name")], rows);
         assert!(text.contains(&painted(GOOD, MARK)), "{text}");
         let bare = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(bare, "    name\n──────────\n    a ● b\n ●  c\n");

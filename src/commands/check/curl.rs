@@ -6,7 +6,7 @@ use super::select::Target;
 use crate::config::{self, QueueRef, Upstream};
 
 const PREFACE: &str = "\
-# The token goes into the environment first: read -rs CALLTOOLS_API_TOKEN
+# The token goes into the environment first: read -rs CALLTOOLS_API_TOKEN. Ids are found with jq.
 # Where an answer's \"next\" is not null there are more than 250 rows: add &page=2 to its address, and so on.
 ";
 

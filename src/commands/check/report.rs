@@ -2,7 +2,6 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use comfy_table::CellAlignment::{Left, Right};
 use jiff::Timestamp;
 
 use super::ask::{Answers, Finding};
@@ -69,12 +68,12 @@ fn heading(finding: &Finding<'_>) -> String {
 }
 
 const COLUMNS: [Column; 6] = [
-    ("", Left),
-    ("agent", Left),
-    ("status", Left),
-    ("available", Left),
-    ("in the queue", Left),
-    ("since", Right),
+    Column::words(""),
+    Column::names("agent"),
+    Column::names("status"),
+    Column::words("available"),
+    Column::words("logged in"),
+    Column::numbers("since"),
 ];
 
 /// The agents, those first who matter most: seats, then who is logged in to the queue.
@@ -168,8 +167,13 @@ fn why(finding: &Finding<'_>) -> String {
     match (decision.count, &finding.queue.rule) {
         (Some(count), Rule::Seats { .. }) => {
             let threshold = decision.threshold.unwrap_or(Quantity::ZERO);
-            let seats = if count.get() == 1.0 { "seat" } else { "seats" };
-            format!("{count} {seats}; accepted is with more than {threshold}")
+            let seats = if count == Quantity::from(1_u32) {
+                "seat is"
+            } else {
+                "seats are"
+            };
+            let not = if count > threshold { "" } else { " not" };
+            format!("{count} {seats}{not} more than the threshold of {threshold}")
         }
         (Some(_), Rule::Custom(_)) if decision.reason == Reason::Seats => {
             "the condition holds".to_owned()
@@ -177,7 +181,7 @@ fn why(finding: &Finding<'_>) -> String {
         (Some(_), Rule::Custom(_)) => "the condition does not hold".to_owned(),
         (None, _) => {
             let answer = if decision.accept { "accept" } else { "reject" };
-            let so = format!("knowing nothing newer, the daemon would {answer}");
+            let so = format!("with nothing else to go by, the daemon would {answer}");
             format!("{} ({}); {so}", cause(finding), decision.reason)
         }
     }
