@@ -188,10 +188,10 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
     assert_eq!(rows[0], format!("main/sales-queue  id {}", office.queue));
     // Seats first, and then who is logged in.
     for (row, start) in [
-        (2, "     agent           status      available   logged in "),
-        (4, " ●   Ada Lovelace    Available   yes         yes "),
-        (5, "     Blaise Pascal   On a Call   no          yes "),
-        (6, "     Carl Gauß       Available   yes         no "),
+        (2, "   agent          status     available  logged in "),
+        (4, "●  Ada Lovelace   Available  yes        yes "),
+        (5, "   Blaise Pascal  On a Call  no         yes "),
+        (6, "   Carl Gauß      Available  yes        no "),
     ] {
         assert!(rows[row].starts_with(start), "{}", said.out);
     }
@@ -645,10 +645,10 @@ async fn plan_shows_what_to_expect_without_asking_anybody() {
     let expected = "\
 main: 1000 requests an hour, 100 of them kept back; polling has 900, one every 4 s
 
- queue         pages   polled every   mean age   worst age   max_age           fits
-────────────────────────────────────────────────────────────────────────────────────
- sales-queue       1            8 s      4.5 s       8.5 s   11 s              yes
- 5450              1            8 s      4.5 s       8.5 s   1 min (default)   yes
+queue        pages  polled every  mean age  worst age  max_age          fits
+─────────────────────────────────────────────────────────────────────────────
+sales-queue      1           8 s     4.5 s      8.5 s  11 s             yes
+5450             1           8 s     4.5 s      8.5 s  1 min (default)  yes
 
 Everything fits.
 Assumed is one page (250 agents) for each queue.

@@ -90,6 +90,8 @@ pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
         .set_header(columns.iter().map(|column| column.name))
         .add_rows(rows);
     for (laid_out, column) in table.column_iter_mut().zip(columns) {
+        // Two spaces between columns, one of them the border's, and none before the first.
+        laid_out.set_padding((0, 1));
         laid_out.set_cell_alignment(column.alignment);
         if !column.wraps {
             laid_out.set_constraint(ColumnConstraint::ContentWidth);
@@ -138,16 +140,20 @@ pub(super) fn counted(count: u64, thing: &str) -> String {
     }
 }
 
-/// A duration as people say it, with about two digits that matter: `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`, `3 d 4 h`.
+/// A duration as people say it, with the digits that matter: `36 ms`, `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`.
 pub(super) fn spoken(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
-    let tenths = duration.as_secs_f64() * 10.0;
-    if tenths.round() < 100.0 && tenths.round() as u64 % 10 != 0 {
-        return format!("{:.1} s", duration.as_secs_f64());
+    let seconds = duration.as_secs_f64();
+    let tenths = (seconds * 10.0).round() as u64;
+    if (0.001..0.1).contains(&seconds) {
+        return format!("{} ms", duration.as_millis());
     }
-    let (large, small) = match duration.as_secs_f64().round() as u64 {
+    if tenths < 100 && !tenths.is_multiple_of(10) {
+        return format!("{seconds:.1} s");
+    }
+    let (large, small) = match seconds.round() as u64 {
         seconds @ 0..MINUTE => return format!("{seconds} s"),
         seconds @ MINUTE..HOUR => ((seconds / MINUTE, "min"), (seconds % MINUTE, "s")),
         seconds @ HOUR..DAY => ((seconds / HOUR, "h"), (seconds % HOUR / MINUTE, "min")),
@@ -167,7 +173,9 @@ mod tests {
     fn durations_are_spoken_as_people_do() {
         for (ms, expected) in [
             (0, "0 s"),
+            (36, "36 ms"),
             (440, "0.4 s"),
+            (960, "1 s"),
             (3_789, "3.8 s"),
             (4_000, "4 s"),
             (9_960, "10 s"),
@@ -197,6 +205,6 @@ mod tests {
         let text = table(&[Column::words(""), Column::names("name")], rows);
         assert!(text.contains(&painted(GOOD, MARK)), "{text}");
         let bare = anstream::adapter::strip_str(&text).to_string();
-        assert_eq!(bare, "    name\n──────────\n    a ● b\n ●  c\n");
+        assert_eq!(bare, "   name\n─────────\n   a ● b\n●  c\n");
     }
 }

@@ -1,9 +1,10 @@
 //! What was found, as JSON for programs. The keys are part of the interface.
 //!
-//! `ok`: whether every queue could be asked and measured. `queues`: each one's decision with the keys of
-//! `GET /v1/queues/{queue}/decision`, and beside them `ok`, `name`, `complete`, `took_ms`, `agents` (those of `GET /v1/queues/{queue}`, with
-//! `seat`, which is `null` under criteria of one's own), `criteria`, `fault`, `requests` (for its agents) and `budget` (of its account).
-//! `accounts`: the requests of this check, look-ups included, and the `budget`.
+//! - `ok`: whether every queue could be asked and measured;
+//! - `queues`: the decision of each, with the keys of `GET /v1/queues/{queue}/decision`, and beside them `ok`, `name`, `complete`,
+//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat`, which is `null` under criteria of one's own), `criteria`,
+//!   `fault`, `requests` (for its agents) and `budget` (of its account);
+//! - `accounts`: the `requests` of this check, look-ups included, and the `budget` after it.
 
 use serde::Serialize;
 

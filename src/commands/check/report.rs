@@ -79,7 +79,7 @@ const COLUMNS: [Column; 6] = [
 /// The agents, those first who matter most: seats, then who is logged in to the queue.
 fn agents(snapshot: &Snapshot, rule: &Rule) -> String {
     if snapshot.agents.is_empty() {
-        return "  nobody is in this queue\n".to_owned();
+        return "nobody is in this queue\n".to_owned();
     }
     let mut rows: Vec<_> = snapshot
         .agents
