@@ -720,7 +720,8 @@ impl Schedule {
             .collect();
         let demand: f64 = shared.iter().map(|queue| self.weight(queue)).sum();
         let roots = self.roots(|queue| !queue.need.alone);
-        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0
+        // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
+        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }
 
     /// *Σ√(dp)*, over demand and pages.

@@ -645,10 +645,10 @@ async fn plan_shows_what_to_expect_without_asking_anybody() {
     let expected = "\
 main: 1000 requests an hour, 100 of them kept back; polling has 900, one every 4 s
 
-queue        pages  polled every  mean age  worst age  max_age          fits
-─────────────────────────────────────────────────────────────────────────────
-sales-queue      1           8 s     4.5 s      8.5 s  11 s             yes
-5450             1           8 s     4.5 s      8.5 s  1 min (default)  yes
+queue        pages  statuses every  members every  mean age  worst age  max_age          fits
+──────────────────────────────────────────────────────────────────────────────────────────────
+sales-queue      1             8 s            8 s     4.5 s      8.5 s  11 s             yes
+5450             1             8 s            8 s     4.5 s      8.5 s  1 min (default)  yes
 
 Everything fits.
 Assumed is one page (250 agents) for each queue.
@@ -661,7 +661,7 @@ With two pages each, polls would come every 16 s, and answers be 9 s old on aver
     assert_eq!(account["polls_per_hour"], 900);
     assert_eq!(account["period_ms"], 4_000);
     let queue = serde_json::json!({
-        "queue": "sales-queue", "pages": 1, "interval_ms": 8_000, "mean_age_ms": 4_500, "worst_age_ms": 8_500,
+        "queue": "sales-queue", "pages": 1, "interval_ms": 8_000, "membership_interval_ms": 8_000, "mean_age_ms": 4_500, "worst_age_ms": 8_500,
         "max_age_ms": 11_000, "max_age_is_default": false, "fits": true,
     });
     assert_eq!(account["queues"][0], queue);
