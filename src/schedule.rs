@@ -296,6 +296,8 @@ pub struct Schedule {
     alone_credit: f64,
     in_flight: usize,
     demand_at: Duration,
+    /// Questions per queue, faded as each queue's are.
+    mean_asked: f64,
     last_question: Option<Duration>,
     last_waiting: Option<Duration>,
     /// The tightest `max_age` of the queues.
@@ -347,6 +349,7 @@ impl Schedule {
             alone_credit: 0.0,
             in_flight: 0,
             demand_at: Duration::ZERO,
+            mean_asked: 0.0,
             last_question: None,
             last_waiting: None,
             tightest: Duration::MAX,
@@ -487,6 +490,8 @@ impl Schedule {
             queue.asked = queue.asked * fade + *new as f64;
         }
         self.demand_at = now;
+        let asked: f64 = self.queues.iter().map(|queue| queue.asked).sum();
+        self.mean_asked = asked / self.queues.len().max(1) as f64;
         if questions.iter().any(|new| *new > 0) {
             if self.is_idle(now) {
                 self.slot = self.slot.min(now);
@@ -606,7 +611,7 @@ impl Schedule {
     /// The same if all queues were asked alike, as a plan that shall last while demand comes and goes.
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
-        even.queues.iter_mut().for_each(|queue| queue.asked = 0.0);
+        even.mean_asked = 0.0;
         even.expected_with(self.is_swept(), period)
     }
 
@@ -690,14 +695,13 @@ impl Schedule {
             return self.while_saving(now);
         }
         let sweep = self.sweep(now);
-        match self.whose_turn(now) {
-            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone).or(sweep),
-            Turn::Sweep => sweep.or_else(|| self.most_overdue(now, |_| true)),
-            Turn::Queue if self.sweeps(now) => {
-                self.most_overdue(now, |queue| !queue.need.alone).or(sweep)
-            }
-            Turn::Queue => self.most_overdue(now, |_| true),
-        }
+        let first = match self.whose_turn(now) {
+            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone),
+            Turn::Queue if self.sweeps(now) => self.most_overdue(now, |queue| !queue.need.alone),
+            Turn::Sweep | Turn::Queue => None,
+        };
+        // A slot is never left empty while there is anything to do.
+        first.or(sweep).or_else(|| self.most_overdue(now, |_| true))
     }
 
     /// The sweep's next page, if it may be read now.
@@ -729,8 +733,11 @@ impl Schedule {
     /// Background work while permits are saved up for questions that wait. Queues that are polled by themselves keep their share, since
     /// their statuses come from nowhere else.
     fn while_saving(&self, now: Duration) -> Option<Job> {
-        let due = |last: Option<Duration>, periods: f64| {
-            last.is_none_or(|last| last + self.period.mul_f64(periods) <= now)
+        let of_alone = self.share_alone();
+        // The others share what is left.
+        let left = (1.0 - of_alone).max(1e-6);
+        let due = |last: Option<(Duration, f64)>, periods: f64| {
+            last.is_none_or(|(last, cost)| last + self.period.mul_f64(periods * cost) <= now)
         };
         let polls = |alone: bool, periods: f64| {
             due(self.last_poll_of(alone), periods)
@@ -739,21 +746,22 @@ impl Schedule {
         };
         let sweeps = || {
             due(
-                self.sweeping.reading.last_start,
-                f64::from(SAVING_SWEEP_PERIODS),
+                self.sweeping.reading.last_start.map(|start| (start, 1.0)),
+                f64::from(SAVING_SWEEP_PERIODS) / left,
             )
             .then(|| self.sweep(now))
             .flatten()
         };
-        polls(true, 1.0 / self.share_alone().max(1e-6))
-            .or_else(|| polls(false, f64::from(SAVING_POLL_PERIODS)))
+        polls(true, 1.0 / of_alone.max(1e-6))
+            .or_else(|| polls(false, f64::from(SAVING_POLL_PERIODS) / left))
             .or_else(sweeps)
     }
 
-    /// When a queue of this kind was last begun to be polled.
-    fn last_poll_of(&self, alone: bool) -> Option<Duration> {
+    /// When a queue of this kind was last begun to be polled, and what that costs.
+    fn last_poll_of(&self, alone: bool) -> Option<(Duration, f64)> {
         let queues = self.queues.iter().filter(|queue| queue.need.alone == alone);
-        queues.filter_map(|queue| queue.reading.last_start).max()
+        let last = queues.max_by_key(|queue| queue.reading.last_start)?;
+        Some((last.reading.last_start?, last.cost()))
     }
 
     /// The time from the start of a job to the next slot.
@@ -860,13 +868,11 @@ impl Schedule {
 
     /// A queue's demand, with the floor.
     fn weight(&self, queue: &Queue) -> f64 {
-        let mean =
-            self.queues.iter().map(|queue| queue.asked).sum::<f64>() / self.queues.len() as f64;
         // Without any questions all are alike.
-        if mean < 1e-6 {
+        if self.mean_asked < 1e-6 {
             1.0
         } else {
-            queue.asked + mean * DEMAND_FLOOR
+            queue.asked + self.mean_asked * DEMAND_FLOOR
         }
     }
 
@@ -887,13 +893,17 @@ impl Schedule {
 
     /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
     fn stretch(&self, now: Duration) -> f64 {
-        let wanted = if self.is_idle(now) {
-            1.0 / self.options.idle_pace
-        } else if self.is_saving(now) && !self.sweeps(now) {
-            SAVING_STRETCH
-        } else {
+        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
+        if !idle && !saving {
             return 1.0;
+        }
+        let while_idle = if idle {
+            1.0 / self.options.idle_pace
+        } else {
+            1.0
         };
+        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
+        let wanted = while_idle.max(while_saving);
         wanted.min(self.bearable()).max(1.0)
     }
 
@@ -957,6 +967,9 @@ impl Schedule {
         times.into_iter().min().unwrap_or(Duration::MAX)
     }
 }
+
+#[cfg(test)]
+mod slots;
 
 #[cfg(test)]
 mod tests {
