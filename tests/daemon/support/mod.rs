@@ -60,13 +60,18 @@ impl Time {
 
     /// Lets so much time pass for clocks and timers, while the sockets work.
     pub async fn pass(&self, time: Duration) {
+        self.pass_by(time, STEP).await;
+    }
+
+    /// The same in steps of one's own: long ones for long waits in which little happens.
+    pub async fn pass_by(&self, time: Duration, step: Duration) {
         let end = tokio::time::Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             if left.is_zero() {
                 return;
             }
-            push(left.min(STEP)).await;
+            push(left.min(step)).await;
         }
     }
 
