@@ -219,7 +219,9 @@ async fn what_an_unknown_queue_answers_is_the_operators_choice() {
     ] {
         let scene = Scene::with("", &format!("on_unknown = \"{choice}\"")).await;
         if !seats {
-            [0, 1].map(|agent| scene.calltools.set_status(agent, "On a Call"));
+            for agent in [0, 1] {
+                scene.calltools.set_status(agent, "On a Call");
+            }
             scene
                 .daemon
                 .comes_to(&scene.time, "sales", "below_threshold")

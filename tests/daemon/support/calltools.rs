@@ -6,10 +6,10 @@ use tokio::net::TcpListener;
 use super::{Home, PATIENT, Running, Time, account};
 
 /// The ids of `sales` and `support`, as the simulator numbers them.
-pub const QUEUE_IDS: [u64; 2] = [1, 2];
+const QUEUE_IDS: [u64; 2] = [1, 2];
 
 /// A simulator with the queues `sales`, which has two agents with a seat, and `support`, which has one.
-pub fn still_world(time: &Time, settings: Settings) -> Simulator {
+fn still_world(time: &Time, settings: Settings) -> Simulator {
     let simulator = Simulator::new(
         Settings {
             world: WorldSettings::still(0, 0),
@@ -53,7 +53,11 @@ impl CallTools {
 
     /// The same, with lines of the test's own for the account and for each queue.
     pub fn account_with(&self, account_lines: &str, queue_lines: &str) -> String {
-        let queue = |name| format!("queue = \"{name}\"\nmax_age = \"20s\"\n{queue_lines}");
+        let max_age = match queue_lines.contains("max_age") {
+            true => "",
+            false => "max_age = \"20s\"",
+        };
+        let queue = |name| format!("queue = \"{name}\"\n{max_age}\n{queue_lines}");
         let more = match account_lines.contains("timeout") {
             true => account_lines.to_owned(),
             false => format!("{PATIENT}\n{account_lines}"),

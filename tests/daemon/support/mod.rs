@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use calltools::{CallTools, QUEUE_IDS, still_world};
+pub use calltools::CallTools;
 pub use client::{Answer, ask, get, post};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Answer, Home, get, soon};
+use super::{Home, soon};
 
 /// A running `openseat`; dropping it is `kill -9`.
 #[derive(Debug)]
@@ -64,15 +64,12 @@ impl Program {
         found().expect("it was there")
     }
 
-    pub async fn get(&self, target: &str) -> Answer {
-        get(self.address().await, target).await
-    }
-
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id() as i32).expect("a process has a number");
         kill_process(pid, signal).expect("it runs");
     }
 
+    /// How it ended, if it has.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it can be waited for")
     }
