@@ -146,14 +146,8 @@ impl<'s> Listing<'s> {
         let name = named.map(|status| &*status.name);
         let mut agents = Vec::with_capacity(self.agents.len());
         for agent in self.agents {
-            match (status_field(agent), name) {
-                (Some(StatusField::Id(of_row)), _) if of_row == id => agents.push(agent),
-                (Some(StatusField::Name(of_row)), Some(name)) if of_row == name => {
-                    agents.push(agent);
-                }
-                // The row bears a name, and nothing tells which id that is.
-                (Some(StatusField::Name(_)), None) => return Err(not_read("statuses")),
-                _ => {}
+            if is_in_status(agent, id, name)? {
+                agents.push(agent);
             }
         }
         Ok(Self { agents, ..self })
@@ -196,10 +190,17 @@ struct StatusOnly {
     agent_status: Option<StatusField>,
 }
 
-/// CallTools writes a status as its id or as its name.
-fn status_field(agent: &Agent) -> Option<StatusField> {
+/// CallTools writes a status as its id or as its name, and without a name for the id the two cannot be compared.
+fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Refusal> {
     let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
-    row.ok()?.agent_status
+    match row.ok().and_then(|row| row.agent_status) {
+        Some(StatusField::Id(of_row)) => Ok(of_row == id),
+        Some(StatusField::Name(of_row)) => {
+            let name = name.ok_or_else(|| not_read("statuses"))?;
+            Ok(of_row == name)
+        }
+        None => Ok(false),
+    }
 }
 
 /// A row without a queue's view must not bear one, which would be that of whichever queue was polled last.
