@@ -2,6 +2,7 @@
 //! restarts, through hours that pass in a second, and as the program that people start.
 
 mod budget;
+mod clocks;
 mod faults;
 mod happy;
 mod hours;

@@ -175,12 +175,9 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour, page: u32) -> st
 }
 
 fn page_of(target: &str) -> u32 {
-    let pages = target
-        .split(['?', '&'])
-        .filter_map(|part| part.strip_prefix("page="));
-    pages
-        .last()
-        .map_or(1, |page| page.parse().expect("pages are numbers"))
+    let mut parts = target.split(['?', '&']);
+    let page = parts.find_map(|part| part.strip_prefix("page="));
+    page.map_or(1, |page| page.parse().expect("pages are numbers"))
 }
 
 async fn read_head(stream: &mut TcpStream) -> std::io::Result<String> {
