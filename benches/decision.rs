@@ -22,6 +22,7 @@ const POLLED: Moment = Moment {
 fn snapshot(seats: u32) -> Snapshot {
     Snapshot {
         as_of: POLLED,
+        members_as_of: POLLED,
         took: Duration::from_millis(300),
         complete: true,
         agents: Vec::new(),
@@ -48,7 +49,7 @@ fn decision(bench: &mut Criterion) {
     let board = board();
     let policy = Policy {
         threshold: Some(Quantity::ZERO),
-        max_age: Duration::from_secs(90),
+        max_age: Some(Duration::from_secs(90)),
         on_unknown: OnUnknown::Reject,
     };
     let now = POLLED.later(Duration::from_secs(12));

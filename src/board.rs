@@ -3,7 +3,7 @@
 //! Readers get an [`Arc`] of an immutable [`QueueState`] and keep no lock; writers replace the whole state. No guard of the
 //! map leaves this module, so none can be held over an await.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 
@@ -45,6 +45,10 @@ pub struct QueueState {
     pub snapshot: Option<Arc<Snapshot>>,
     /// Why the newest attempt failed; `None` after a success.
     pub fault: Option<Arc<Fault>>,
+    /// When the first of the attempts failed that have failed in a row; `None` after a success.
+    pub failing_since: Option<Moment>,
+    /// The `max_age` of a queue whose config names none: it follows from how often the account can be asked.
+    pub planned_max_age: Duration,
     /// When a poll was last begun.
     pub last_attempt: Option<Moment>,
     /// When a poll last ended well.
@@ -160,19 +164,30 @@ impl Board {
     pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
         let snapshot = Arc::new(snapshot);
         self.update(key, |state| {
-            let newest = state.snapshot.as_ref();
-            // A poll that was overtaken by another one brings nothing new.
-            if newest.is_none_or(|newest| newest.as_of.boot <= snapshot.as_of.boot) {
-                state.snapshot = Some(snapshot);
-            }
+            state.snapshot = Some(snapshot);
             state.fault = None;
+            state.failing_since = None;
             state.last_success = Some(now);
         });
     }
 
     /// A poll failed: the last snapshot stays, and ages.
-    pub fn fail(&self, key: &QueueKey, fault: Arc<Fault>) {
-        self.update(key, |state| state.fault = Some(fault));
+    pub fn fail(&self, key: &QueueKey, fault: Arc<Fault>, now: Moment) {
+        self.update(key, |state| {
+            state.fault = Some(fault);
+            state.failing_since.get_or_insert(now);
+        });
+    }
+
+    /// More is known of the queue's agents, from elsewhere than a poll of the queue.
+    pub fn renew(&self, key: &QueueKey, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        self.update(key, |state| state.snapshot = Some(snapshot));
+    }
+
+    /// How old knowledge of this queue may get, where the config does not say.
+    pub fn plan(&self, key: &QueueKey, max_age: Duration) {
+        self.update(key, |state| state.planned_max_age = max_age);
     }
 
     fn update(&self, key: &QueueKey, change: impl FnOnce(&mut QueueState)) {

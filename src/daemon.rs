@@ -24,6 +24,7 @@ use crate::{
     metrics::Metrics,
     names::Names,
     plan,
+    schedule::Options,
     server::{AccountHandle, App, Limits, Listener, Parts, bind, serve},
     store::Store,
 };
@@ -31,8 +32,8 @@ use crate::{
 /// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
 const GRACE: Duration = Duration::from_millis(2_800);
 
-/// Refreshes that may wait for an account's task: more at once than people have hands.
-const REFRESHES: usize = 16;
+/// Wishes that may wait for an account's task: a second of them from a busy router. Who comes then is answered from the board.
+const ASKS: usize = 64;
 
 /// The budget ledger's file in the state folder.
 pub const LEDGER_FILE: &str = "budget.sqlite3";
@@ -81,6 +82,7 @@ impl Daemon {
         let app = App::new(Parts {
             board,
             policies: policies(config),
+            patience: HashMap::new(),
             accounts: handles,
             metrics,
             clock,
@@ -216,7 +218,7 @@ impl Shared {
             Arc::new(observer),
         );
         let (names, named) = watch::channel(Arc::new(Names::default()));
-        let (refresh, refreshes) = mpsc::channel(REFRESHES);
+        let (asks, wishes) = mpsc::channel(ASKS);
         let account = Account::new(account::Parts {
             payer,
             queues: polled(config),
@@ -227,7 +229,8 @@ impl Shared {
             store: self.state.store.clone(),
             clock: Arc::clone(&self.clock),
             names,
-            refreshes,
+            options: Options::default(),
+            asks: wishes,
             token: Some(TokenKeeper::new(
                 config.upstream.token.clone(),
                 transport,
@@ -239,7 +242,7 @@ impl Shared {
             token: digests,
             budget,
             names: named,
-            refresh,
+            asks,
         };
         Ok((account, handle))
     }
@@ -278,6 +281,7 @@ fn polled(account: &config::Account) -> Vec<Polled> {
         key: key(account, queue),
         reference: queue.reference.clone(),
         rule: queue.rule.clone(),
+        max_age: queue.max_age,
     };
     account.queues.iter().map(queue).collect()
 }

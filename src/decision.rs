@@ -102,11 +102,44 @@ pub enum OnUnknown {
 pub struct Policy {
     /// Accept while the count compares so with this; `None` for criteria that compare with no number.
     pub threshold: Option<Quantity>,
-    /// A snapshot older than this is unknown.
-    pub max_age: Duration,
+    /// Knowledge older than this is unknown; `None`: as the [plan](QueueState::planned_max_age) has it.
+    pub max_age: Option<Duration>,
     /// What to answer then.
     pub on_unknown: OnUnknown,
 }
+
+impl Policy {
+    /// Knowledge older than this is unknown.
+    pub fn max_age(&self, state: &QueueState) -> Duration {
+        self.max_age.unwrap_or(state.planned_max_age)
+    }
+}
+
+/// How long a question would wait for a fresher answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// An answer that is no older than this needs no waiting.
+    pub fresh: Duration,
+    /// The longest wait.
+    pub wait: Duration,
+}
+
+impl Patience {
+    /// What is usual where only one of the two is given: CallTools answers in 300 ms, and callers hear a pause of half a second.
+    pub const USUAL: Patience = Patience {
+        fresh: Duration::from_secs(2),
+        wait: Duration::from_millis(400),
+    };
+
+    /// Nobody holds a ringing call for longer.
+    pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
+}
+
+/// Who belongs to a queue changes over hours while statuses change over minutes, so a membership may be this many times as old, …
+const MEMBERS_LIVE_LONGER: u32 = 20;
+
+/// … and in any case this old: flags of log-in last for hours.
+const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 60);
 
 /// The answer to one question about one queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,10 +154,14 @@ pub struct Decision {
     pub threshold: Option<Quantity>,
     /// What the answer rests on was true at this moment; `None` when nothing was ever known.
     pub as_of: Option<Moment>,
-    /// How old that is.
+    /// How old that is: the oldest status that the count rests on.
     pub age: Option<Duration>,
+    /// How long ago the queue itself was asked who belongs to it.
+    pub membership_age: Option<Duration>,
     /// Until when the snapshot may be answered from.
     pub valid_until: Option<Moment>,
+    /// Whether that is still to come.
+    pub is_fresh: bool,
 }
 
 /// Decides about one queue at one moment.
@@ -134,8 +171,12 @@ pub struct Decision {
 /// that its criteria could not measure answers nothing, however young it is.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
     let snapshot = state.snapshot.as_deref();
+    let max_age = policy.max_age(state);
+    let members_max_age = members_max_age(state, max_age, now);
     let age = snapshot.map(|snapshot| now.longest_since(snapshot.as_of));
-    let is_fresh = age.is_some_and(|age| age <= policy.max_age);
+    let membership_age = snapshot.map(|snapshot| now.longest_since(snapshot.members_as_of));
+    let is_fresh = age.is_some_and(|age| age <= max_age)
+        && membership_age.is_some_and(|age| age <= members_max_age);
     let last = snapshot.and_then(|snapshot| answer(snapshot, policy.threshold, held));
     let (accept, reason, count) = match last {
         Some(answer) if is_fresh => (answer.accepts(), answer.reason, Some(answer.open)),
@@ -151,7 +192,30 @@ pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> De
         threshold: policy.threshold,
         as_of: snapshot.map(|snapshot| snapshot.as_of),
         age,
-        valid_until: snapshot.map(|snapshot| snapshot.as_of.later(policy.max_age)),
+        membership_age,
+        valid_until: snapshot.map(|snapshot| {
+            let statuses = snapshot.as_of.later(max_age);
+            let members = snapshot.members_as_of.later(members_max_age);
+            if statuses.wall < members.wall {
+                statuses
+            } else {
+                members
+            }
+        }),
+        is_fresh,
+    }
+}
+
+/// How old a membership may be. Where the queue's own polls have failed for longer than `max_age`, newer statuses do not make up for
+/// them: the queue may be gone.
+fn members_max_age(state: &QueueState, max_age: Duration, now: Moment) -> Duration {
+    let failing = state
+        .failing_since
+        .is_some_and(|since| now.longest_since(since) > max_age);
+    if failing {
+        max_age
+    } else {
+        (max_age * MEMBERS_LIVE_LONGER).max(MEMBERS_LIVE)
     }
 }
 
@@ -266,7 +330,7 @@ mod tests {
     fn policy(threshold: u32, on_unknown: OnUnknown) -> Policy {
         Policy {
             threshold: Some(Quantity::from(threshold)),
-            max_age: MAX_AGE,
+            max_age: Some(MAX_AGE),
             on_unknown,
         }
     }
@@ -291,6 +355,7 @@ mod tests {
     fn snapshot(measured: Result<Measured, Mismatch>, as_of: Moment) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             as_of,
+            members_as_of: as_of,
             took: Duration::ZERO,
             complete: true,
             agents: Vec::new(),
@@ -579,7 +644,7 @@ mod tests {
             prop::sample::select(ON_UNKNOWN.to_vec()),
         )
             .prop_map(|(threshold, max_age_ms, on_unknown)| Policy {
-                max_age: Duration::from_millis(max_age_ms),
+                max_age: Some(Duration::from_millis(max_age_ms)),
                 ..policy(threshold, on_unknown)
             })
     }
@@ -612,7 +677,7 @@ mod tests {
         ) {
             let state = QueueState { snapshot: Some(snapshot(seats(count), as_of)), ..QueueState::default() };
             let decision = decide(&state, &policy, 0, now);
-            prop_assert_eq!(decision.reason.is_known(), now.longest_since(as_of) <= policy.max_age);
+            prop_assert_eq!(decision.reason.is_known(), now.longest_since(as_of) <= policy.max_age(&state));
         }
 
         #[test]
@@ -638,7 +703,7 @@ mod tests {
         ) {
             let state = QueueState { snapshot: Some(snapshot(measured, NOW)), ..QueueState::default() };
             let stepped = Moment {
-                boot: NOW.boot + policy.max_age + Duration::from_millis(over_ms),
+                boot: NOW.boot + policy.max_age.unwrap() + Duration::from_millis(over_ms),
                 wall: Duration::from_secs(wall_s.into()),
             };
             let decision = decide(&state, &policy, 0, stepped);

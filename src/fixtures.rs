@@ -1,6 +1,9 @@
 //! Agents and snapshots for tests, made in one place.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::value::RawValue;
 
@@ -24,6 +27,7 @@ pub(crate) fn agent(id: &str, name: &str, status: &str) -> Agent {
         status: Some(status.into()),
         available: Some(status == "Available"),
         queue_logged_in: true,
+        logged_in: true,
         status_since: Some(jiff::Timestamp::constant(1_795_341_000, 0)),
         raw: raw(&row),
     }
@@ -49,9 +53,10 @@ pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
         .count();
     Snapshot {
         as_of,
+        members_as_of: as_of,
         took: Duration::from_millis(321),
         complete: true,
-        agents,
+        agents: agents.into_iter().map(Arc::new).collect(),
         measured: Ok(Measured {
             count: Quantity::from(seats),
             verdict: Verdict::Compare(Comparison::GreaterThan),

@@ -28,16 +28,19 @@ pub mod criteria;
 pub mod daemon;
 pub mod decision;
 pub mod digest;
+pub mod doubt;
 pub mod metrics;
 pub mod names;
 pub mod plan;
 pub mod quantity;
+pub mod roster;
 pub mod schedule;
 pub mod server;
 pub mod shutdown;
 pub mod simulator;
 pub mod snapshot;
 pub mod store;
+pub mod sweep;
 
 #[cfg(test)]
 mod fixtures;

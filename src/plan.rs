@@ -71,19 +71,17 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
     }
 }
 
-/// Each queue's policy, in the order of the config, with the defaults that follow from the plan.
+/// Each queue's policy, in the order of the config.
 pub fn policies(account: &config::Account) -> Vec<Policy> {
-    // Before the first poll a list of one page is the best guess: few queues have more than 250 agents.
-    let planned = plan(account, |_| 1);
-    let queues = account.queues.iter().zip(planned.queues);
-    let policy = |(queue, planned): (&config::Queue, PlannedQueue)| Policy {
+    let policy = |queue: &config::Queue| Policy {
         threshold: queue.threshold,
-        max_age: planned.max_age,
+        max_age: queue.max_age,
         on_unknown: queue.on_unknown,
     };
-    queues.map(policy).collect()
+    account.queues.iter().map(policy).collect()
 }
 
-fn default_max_age(interval: Duration) -> Duration {
+/// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
+pub fn default_max_age(interval: Duration) -> Duration {
     (interval * ROUNDS).max(SHORTEST_MAX_AGE)
 }

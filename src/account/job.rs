@@ -1,34 +1,35 @@
 //! What an account's task has done for it, in tasks of their own: reading one list.
 
-use serde_json::Value;
-use tokio::sync::oneshot;
-
 use crate::{
     budget::{Permit, Purpose},
-    calltools::{Client, Harvest, Setback, joined_response},
+    calltools::{Client, Everybody, Harvest, Setback, joined_response},
     config::Rule,
     criteria::{self, Measured, Mismatch},
     names::{NamedQueue, Names, Status},
+    roster::Joined,
     schedule::Job,
-    server::RefreshError,
     snapshot::Snapshot,
 };
+use serde_json::Value;
 
 /// What to ask CallTools for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
     Queues,
     Statuses,
-    /// The agents of the queue with this id.
-    Agents(u64),
+    /// The agents of the queue at this place, by its id.
+    Agents(usize, u64),
+    /// A page of everybody.
+    Everybody(u32),
 }
 
-/// What CallTools answered.
+/// What CallTools answered, and to what.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Queues(Result<Vec<NamedQueue>, Setback>),
     Statuses(Result<Vec<Status>, Setback>),
-    Agents(Result<Harvest, Setback>),
+    Agents(usize, Result<Harvest, Setback>),
+    Everybody(u32, Result<Everybody, Setback>),
 }
 
 /// A job that ended.
@@ -36,8 +37,6 @@ pub(super) enum Outcome {
 pub(super) struct Done {
     pub job: Job,
     pub outcome: Outcome,
-    /// Who waits for it, if it was not the schedule's idea.
-    pub asked_by: Option<oneshot::Sender<Result<(), RefreshError>>>,
 }
 
 impl Work {
@@ -52,34 +51,39 @@ impl Work {
         match self {
             Work::Queues => Outcome::Queues(client.queues(purpose, Some(permit)).await),
             Work::Statuses => Outcome::Statuses(client.statuses(purpose, Some(permit)).await),
-            Work::Agents(id) => {
-                Outcome::Agents(client.agents(id, names, purpose, Some(permit)).await)
+            Work::Agents(place, id) => {
+                Outcome::Agents(place, client.agents(id, names, purpose, Some(permit)).await)
+            }
+            Work::Everybody(page) => {
+                let everybody = client.everybody(page, names, permit).await;
+                Outcome::Everybody(page, everybody.map_err(Setback::from))
             }
         }
     }
 }
 
-/// A whole poll, measured by the queue's rule.
-pub(super) fn snapshot(harvest: Harvest, rule: &Rule) -> Snapshot {
+/// What is known of a queue, measured by its rule.
+pub(crate) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     Snapshot {
-        measured: measure(&harvest, rule),
-        as_of: harvest.as_of,
-        took: harvest.took,
-        complete: harvest.complete,
-        agents: harvest.rows,
+        measured: measure(&joined, rule),
+        as_of: joined.as_of,
+        members_as_of: joined.members_as_of,
+        took: joined.took,
+        complete: joined.complete,
+        agents: joined.agents,
     }
 }
 
-fn measure(harvest: &Harvest, rule: &Rule) -> Result<Measured, Mismatch> {
+fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
     match rule {
         Rule::Seats { forgotten_after } => {
-            criteria::seats(&harvest.rows, *forgotten_after, harvest.as_of)
+            criteria::seats(&joined.agents, *forgotten_after, joined.as_of)
         }
         Rule::Custom(criteria) => {
             let unreadable = |error: serde_json::Error| {
                 Mismatch(format!("a row cannot be read as JSON: {error}"))
             };
-            let response: Value = joined_response(&harvest.rows).map_err(unreadable)?;
+            let response: Value = joined_response(&joined.agents).map_err(unreadable)?;
             criteria.measure(&response)
         }
     }

@@ -3,39 +3,55 @@
 //!
 //! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
 //! fault of this account harms no other: each has its own client, budget and task.
+//!
+//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`job`] is the work itself.
 
-mod job;
+mod ask;
+mod intake;
+pub(crate) mod job;
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::job::{Done, Outcome};
-pub use self::token::TokenKeeper;
+use self::{
+    ask::Waiter,
+    job::{Done, Work},
+};
+pub use self::{
+    ask::{Ask, RefreshError},
+    token::TokenKeeper,
+};
 use crate::{
     board::{Board, QueueKey},
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
-    calltools::{Client, Fault, Harvest, NoSuchQueue, Setback},
+    calltools::{AgentId, Client, Down, Fault},
     clock::{Clock, Moment},
     config::{QueueRef, Rule},
-    metrics::Metrics,
+    doubt::Doubt,
+    metrics::{Metrics, QueueMeters},
     names::Names,
-    schedule::{Ending, Job, Need, Next, Schedule},
-    server::{RefreshError, RefreshRequest},
+    roster::Roster,
+    schedule::{Job, Need, Next, Options, Schedule},
     store::Store,
+    sweep::Sweep,
 };
 
 /// A budget that says no for longer than this explains why answers grow old; a shorter wait is the ordinary pace. Half of the
 /// shortest default `max_age`.
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
-/// Timers are set for a day at most: Tokio's do not reach for ever.
-const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
+/// How often the task looks what was asked meanwhile, for an idle account's first question to be noticed: well within the time in which
+/// a person would call it slow.
+const LISTEN: Duration = Duration::from_secs(1);
+
+/// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
+const PLENTY: f64 = 0.8;
 
 /// A queue, as the task that polls it needs it.
 #[derive(Debug)]
@@ -46,14 +62,14 @@ pub struct Polled {
     pub reference: QueueRef,
     /// How its seats are counted.
     pub rule: Rule,
+    /// How old knowledge of it may get; `None` leaves it to the plan.
+    pub max_age: Option<Duration>,
 }
 
 impl Polled {
-    fn need(&self) -> Need {
-        Need {
-            id: matches!(self.reference, QueueRef::Name(_)),
-            statuses: matches!(self.rule, Rule::Seats { .. }),
-        }
+    /// What the schedule has to know of it.
+    pub fn need(&self) -> Need {
+        Need::of(&self.reference, &self.rule)
     }
 }
 
@@ -64,13 +80,15 @@ pub struct Parts {
     pub payer: Payer,
     /// In the order of the config.
     pub queues: Vec<Polled>,
+    /// What the operator says of the schedule.
+    pub options: Options,
     /// Sends what the budget permits.
     pub client: Client,
     /// The account's.
     pub budget: Arc<Budget>,
     /// Where snapshots are published.
     pub board: Arc<Board>,
-    /// Told of what people should see.
+    /// Told of what people should see, and knows how often each queue is asked about.
     pub metrics: Arc<Metrics>,
     /// Keeps names over a restart.
     pub store: Option<Arc<Store>>,
@@ -78,8 +96,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Shared with the server.
     pub names: watch::Sender<Arc<Names>>,
-    /// Refreshes that somebody asked for.
-    pub refreshes: mpsc::Receiver<RefreshRequest>,
+    /// What others ask.
+    pub asks: mpsc::Receiver<Ask>,
     /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.
     pub token: Option<TokenKeeper>,
 }
@@ -90,8 +108,14 @@ pub struct Account {
     parts: Parts,
     name: Arc<str>,
     schedule: Schedule,
+    roster: Roster,
+    sweep: Sweep,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
+    /// Questions about each queue: the counters, and what they showed when last looked at.
+    questions: Vec<(Arc<QueueMeters>, u64)>,
+    /// Who waits for what is under way.
+    waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget says no.
     refused_since: Option<Moment>,
     /// Things said in the log once.
@@ -100,18 +124,35 @@ pub struct Account {
 
 impl Account {
     /// A task that has not asked anything yet.
+    ///
+    /// # Panics
+    /// If the metrics were not made for these queues: whoever wires the process made a mistake.
     pub fn new(parts: Parts) -> Self {
-        let schedule = Schedule::new(parts.queues.iter().map(Polled::need));
+        let meters = |queue: &Polled| {
+            parts
+                .metrics
+                .queue(&queue.key)
+                .expect("the metrics were made for these queues")
+        };
         let mut account = Self {
             name: parts.payer.account.as_str().into(),
+            schedule: Schedule::new(parts.queues.iter().map(Polled::need), parts.options),
+            roster: Roster::new(parts.queues.len()),
+            sweep: Sweep::default(),
             ids: vec![None; parts.queues.len()],
-            schedule,
+            questions: parts
+                .queues
+                .iter()
+                .map(|queue| (meters(queue), 0))
+                .collect(),
+            waiters: HashMap::new(),
             parts,
             refused_since: None,
             login_assumed: false,
         };
         account.restore_names();
         account.resolve();
+        account.plan();
         account
     }
 
@@ -127,14 +168,15 @@ impl Account {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(done) = jobs.join_next() => self.ended(done?),
-                Some(request) = self.parts.refreshes.recv() => self.refresh(request, &mut jobs).await,
-                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                Some(ask) = self.parts.asks.recv() => self.asked(ask, &mut jobs).await,
+                () = tokio::time::sleep(wait.min(LISTEN)) => {}
             }
         }
     }
 
     /// Starts jobs until there is nothing to start; returns the time to wait for more.
     async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
+        self.count_questions();
         loop {
             let (job, purpose) = match self.schedule.next(self.now()) {
                 Next::Wait(wait) => return wait,
@@ -146,7 +188,7 @@ impl Account {
                     self.permitted();
                     self.schedule
                         .started(job, self.now(), self.parts.budget.period());
-                    self.spawn(jobs, job, purpose, permit, None);
+                    self.spawn(jobs, job, purpose, permit);
                 }
                 Err(refusal) => {
                     self.refused(refusal);
@@ -156,36 +198,37 @@ impl Account {
         }
     }
 
-    fn spawn(
-        &self,
-        jobs: &mut JoinSet<Done>,
-        job: Job,
-        purpose: Purpose,
-        permit: Permit,
-        asked_by: Option<oneshot::Sender<Result<(), RefreshError>>>,
-    ) {
+    /// Questions are demand.
+    fn count_questions(&mut self) {
+        let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
+            let asked = meters.asked();
+            asked - std::mem::replace(seen, asked)
+        };
+        let new: Vec<u64> = self.questions.iter_mut().map(new).collect();
+        self.schedule.asked(&new, self.parts.clock.now().boot);
+    }
+
+    fn spawn(&self, jobs: &mut JoinSet<Done>, job: Job, purpose: Purpose, permit: Permit) {
         if let Job::Poll(queue) = job {
             self.parts
                 .board
                 .attempt(&self.parts.queues[queue].key, self.parts.clock.now());
         }
         let id =
-            |queue: usize| self.ids[queue].expect("the schedule polls queues whose ids are known");
+            |queue: usize| self.ids[queue].expect("only queues whose ids are known are polled");
         let work = match job {
-            Job::Queues => job::Work::Queues,
-            Job::Statuses => job::Work::Statuses,
-            Job::Poll(queue) => job::Work::Agents(id(queue)),
+            Job::Queues => Work::Queues,
+            Job::Statuses => Work::Statuses,
+            Job::Poll(queue) => Work::Agents(queue, id(queue)),
+            Job::Sweep(page) => Work::Everybody(page),
         };
         let (client, names) = (
             self.parts.client.clone(),
             Arc::clone(&self.parts.names.borrow()),
         );
         jobs.spawn(async move {
-            Done {
-                job,
-                outcome: work.perform(&client, &names, purpose, permit).await,
-                asked_by,
-            }
+            let outcome = work.perform(&client, &names, purpose, permit).await;
+            Done { job, outcome }
         });
     }
 
@@ -208,252 +251,115 @@ impl Account {
         }
     }
 
-    /// Somebody wants a queue polled now, out of the reserve.
-    async fn refresh(&mut self, request: RefreshRequest, jobs: &mut JoinSet<Done>) {
-        let queue = self
+    async fn asked(&mut self, ask: Ask, jobs: &mut JoinSet<Done>) {
+        match ask {
+            Ask::Refresh { queue, reply } => {
+                self.refresh(&queue, Waiter::Refresh(reply), jobs).await
+            }
+            Ask::Fresh {
+                queue,
+                doubt,
+                reply,
+            } => {
+                self.freshen(&queue, doubt, Waiter::Fresh(reply), jobs)
+                    .await
+            }
+            Ask::Hint { agent } => self.hint(&agent),
+        }
+    }
+
+    /// Somebody wants a queue polled now, out of the reserve. A poll that is under way serves everybody who asks meanwhile.
+    async fn refresh(&mut self, queue: &QueueKey, waiter: Waiter, jobs: &mut JoinSet<Done>) {
+        let Some(place) = self.place(queue) else {
+            let state = self.parts.board.get(queue);
+            let fault = state.and_then(|state| state.fault.as_deref().cloned());
+            let unknown = || Fault::down(Down::TimeOut, "the queue's id is not known yet");
+            return waiter.tell(Err(fault.unwrap_or_else(unknown).into()));
+        };
+        let job = Job::Poll(place);
+        if self.schedule.is_under_way(job) {
+            return self.wait_for(job, waiter);
+        }
+        match self.parts.budget.permit(Purpose::OnDemand).await {
+            Ok(permit) => self.begin(job, Purpose::OnDemand, permit, waiter, jobs),
+            Err(refusal) => waiter.tell(Err(refusal.into())),
+        }
+    }
+
+    /// Somebody would wait for a fresher answer: one request for all who ask at once, if it is worth one and there is one to spare.
+    async fn freshen(
+        &mut self,
+        queue: &QueueKey,
+        doubt: Doubt,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
+        let now = self.now();
+        self.schedule.asked_to_wait(now);
+        let Some(place) = self.place(queue) else {
+            return;
+        };
+        let (poll, sweep) = (Job::Poll(place), Job::Sweep(1));
+        let by_sweep = doubt.is_about_statuses() && self.schedule.sweep_tells(place, now);
+        if self.schedule.is_under_way(poll) {
+            return self.wait_for(poll, waiter);
+        }
+        if by_sweep && self.schedule.is_under_way(sweep) {
+            return self.wait_for(sweep, waiter);
+        }
+        let fill = self.parts.budget.fill();
+        if !doubt.is_worth_a_permit(fill) || !self.schedule.may_ask(now) {
+            return;
+        }
+        let job = if by_sweep && fill < PLENTY {
+            sweep
+        } else {
+            poll
+        };
+        if let Ok(permit) = self.parts.budget.permit(Purpose::Poll).await {
+            self.begin(job, Purpose::Poll, permit, waiter, jobs);
+        }
+    }
+
+    /// An agent may have changed. Nothing is believed without being read; it is read a little sooner.
+    fn hint(&mut self, agent: &AgentId) {
+        for place in self.roster.queues_of(agent) {
+            self.schedule.hurry(place);
+        }
+        if self.roster.newest(agent).is_some() {
+            self.schedule.hurry_sweep();
+        }
+    }
+
+    fn begin(
+        &mut self,
+        job: Job,
+        purpose: Purpose,
+        permit: Permit,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
+        self.schedule.begun(job, self.now());
+        self.wait_for(job, waiter);
+        self.spawn(jobs, job, purpose, permit);
+    }
+
+    fn wait_for(&mut self, job: Job, waiter: Waiter) {
+        self.waiters.entry(job).or_default().push(waiter);
+    }
+
+    /// The place of a queue that can be polled.
+    fn place(&self, queue: &QueueKey) -> Option<usize> {
+        let place = self
             .parts
             .queues
             .iter()
-            .position(|queue| queue.key == request.queue);
-        let Some(queue) = queue.filter(|queue| self.ids[*queue].is_some()) else {
-            let state = self.parts.board.get(&request.queue);
-            let fault = state.and_then(|state| state.fault.as_deref().cloned());
-            let unknown = || {
-                Fault::down(
-                    crate::calltools::Down::TimeOut,
-                    "the queue's id is not known yet",
-                )
-            };
-            let _ = request
-                .reply
-                .send(Err(fault.unwrap_or_else(unknown).into()));
-            return;
-        };
-        match self.parts.budget.permit(Purpose::OnDemand).await {
-            Ok(permit) => self.spawn(
-                jobs,
-                Job::Poll(queue),
-                Purpose::OnDemand,
-                permit,
-                Some(request.reply),
-            ),
-            Err(refusal) => {
-                let _ = request.reply.send(Err(refusal.into()));
-            }
-        }
-    }
-
-    fn ended(&mut self, done: Done) {
-        let Done {
-            job,
-            outcome,
-            asked_by,
-        } = done;
-        let result = self.take_in(job, outcome);
-        if let Some(asked_by) = asked_by {
-            let reply = result.map(|_| ()).map_err(|setback| match setback {
-                Setback::Fault(fault) => RefreshError::Failed(fault),
-                Setback::Refused(refusal) => RefreshError::Refused(refusal),
-            });
-            // Whoever asked may have gone.
-            let _ = asked_by.send(reply);
-            return;
-        }
-        let ending = match &result {
-            Ok(requests) => Ending::Well {
-                requests: *requests,
-            },
-            Err(Setback::Fault(fault)) => Ending::Badly(fault),
-            Err(Setback::Refused(_)) => Ending::Unpaid,
-        };
-        let now = self.now();
-        self.schedule.ended(job, ending, now, fastrand::f64());
-        if let Err(Setback::Refused(refusal)) = result {
-            self.refused(refusal);
-        }
-    }
-
-    /// Takes in what a job brought; returns the number of requests it took.
-    fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
-        match (job, outcome) {
-            (_, Outcome::Queues(Ok(queues))) => {
-                self.take_in_names(|names| names.queues = Some(queues))
-            }
-            (_, Outcome::Statuses(Ok(statuses))) => {
-                self.take_in_names(|names| names.statuses = Some(statuses))
-            }
-            (Job::Poll(queue), Outcome::Agents(Ok(harvest))) => Ok(self.publish(queue, harvest)),
-            (
-                _,
-                Outcome::Queues(Err(setback))
-                | Outcome::Statuses(Err(setback))
-                | Outcome::Agents(Err(setback)),
-            ) => {
-                if let Setback::Fault(fault) = &setback {
-                    self.tell(job, Arc::new(fault.clone()));
-                }
-                Err(setback)
-            }
-            (Job::Queues | Job::Statuses, Outcome::Agents(Ok(_))) => {
-                unreachable!("agents come from polls")
-            }
-        }
-    }
-
-    fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) -> Result<u32, Setback> {
-        let mut names = Names::clone(&self.parts.names.borrow());
-        change(&mut names);
-        if let Some(store) = &self.parts.store {
-            store.keep_names(&self.parts.payer, &names, self.parts.clock.now());
-        }
-        self.parts.names.send_replace(Arc::new(names));
-        match self.resolve() {
-            // One request is what these lists take: they have a page of 250 entries.
-            None => Ok(1),
-            Some(fault) => Err(Setback::Fault(fault)),
-        }
-    }
-
-    /// Looks up the ids of the queues that are configured by name; returns why one of them has none.
-    fn resolve(&mut self) -> Option<Fault> {
-        let names = Arc::clone(&self.parts.names.borrow());
-        let mut unresolved = None;
-        for place in 0..self.parts.queues.len() {
-            match id_of(&self.parts.queues[place].reference, &names) {
-                None => {}
-                Some(Ok(id)) => self.identify(place, id, &names),
-                Some(Err(fault)) => {
-                    self.fail(place, &Arc::new(fault.clone()));
-                    unresolved = Some(fault);
-                }
-            }
-        }
-        unresolved
-    }
-
-    fn identify(&mut self, place: usize, id: u64, names: &Names) {
-        let name = names.queue_name(id).map(Arc::from);
-        self.parts
-            .board
-            .identify(&self.parts.queues[place].key, id, name);
-        self.ids[place] = Some(id);
-        self.schedule.id_known(place);
-    }
-
-    fn restore_names(&mut self) {
-        let now = self.parts.clock.now();
-        let stored = self
-            .parts
-            .store
-            .as_ref()
-            .and_then(|store| store.names(&self.parts.payer, now));
-        let Some((names, age)) = stored else { return };
-        if names.statuses.is_some() {
-            self.schedule.statuses_known(age, now.boot);
-        }
-        self.parts.names.send_replace(Arc::new(names));
-    }
-
-    fn publish(&mut self, place: usize, harvest: Harvest) -> u32 {
-        let queue = &self.parts.queues[place];
-        let (key, now, requests) = (&queue.key, self.parts.clock.now(), harvest.requests);
-        let notes = harvest.notes.clone();
-        let snapshot = job::snapshot(harvest, &queue.rule);
-        if !snapshot.complete {
-            self.parts.metrics.incomplete_snapshot(key);
-            let agents = snapshot.agents.len();
-            tracing::warn!(queue = %key, agents, "CallTools' count does not fit the rows it sent, in two readings; published as incomplete");
-        }
-        if notes.skipped > 0 {
-            self.parts.metrics.skipped_rows(key, notes.skipped as u64);
-            tracing::warn!(queue = %key, rows = notes.skipped, "rows could not be read and are left out");
-        }
-        if notes.queue_login_assumed && !self.login_assumed {
-            self.login_assumed = true;
-            tracing::warn!(queue = %key, "rows have no queue_logged_in; logged_in is taken for it");
-        }
-        if !notes.unknown_statuses.is_empty() {
-            self.schedule.saw_unknown_status();
-        }
-        if let Err(mismatch) = &snapshot.measured {
-            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent: unknown");
-        }
-        let was = self
-            .parts
-            .board
-            .get(key)
-            .and_then(|state| state.fault.clone());
-        self.parts.board.publish(key, snapshot, now);
-        if let Some(fault) = was {
-            tracing::info!(queue = %key, after = %fault, "polled again");
-        }
-        requests
-    }
-
-    /// Tells whom a fault concerns: one queue, or all that wait for the same thing.
-    fn tell(&mut self, job: Job, fault: Arc<Fault>) {
-        if matches!(*fault, Fault::BadToken)
-            && let Some(token) = &self.parts.token
-        {
-            token.read_again();
-        }
-        match (job, &*fault) {
-            (_, Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
-                self.fail_all(&fault)
-            }
-            (Job::Poll(place), Fault::NoSuchQueue(_)) => {
-                if self.parts.queues[place].need().id {
-                    self.schedule.id_refused(place);
-                }
-                self.fail(place, &fault);
-            }
-            (Job::Poll(place), _) => self.fail(place, &fault),
-            (Job::Queues | Job::Statuses, _) => self.fail_waiting(&fault),
-        }
-    }
-
-    /// A list could not be read: that is why the queues that need it have no snapshot.
-    fn fail_waiting(&self, fault: &Arc<Fault>) {
-        for place in 0..self.parts.queues.len() {
-            let state = self.parts.board.get(&self.parts.queues[place].key);
-            if state.is_some_and(|state| state.snapshot.is_none()) {
-                self.fail(place, fault);
-            }
-        }
-    }
-
-    fn fail_all(&self, fault: &Arc<Fault>) {
-        (0..self.parts.queues.len()).for_each(|place| self.fail(place, fault));
-    }
-
-    fn fail(&self, place: usize, fault: &Arc<Fault>) {
-        let key = &self.parts.queues[place].key;
-        let was = self
-            .parts
-            .board
-            .get(key)
-            .and_then(|state| state.fault.clone());
-        if was.is_none_or(|was| was.word() != fault.word()) {
-            tracing::warn!(queue = %key, fault = fault.word(), advice = fault.advice(), "{fault}");
-        }
-        self.parts.board.fail(key, Arc::clone(fault));
+            .position(|polled| polled.key == *queue)?;
+        self.ids[place].map(|_| place)
     }
 
     fn now(&self) -> Duration {
         self.parts.clock.now().boot
-    }
-}
-
-/// The id behind a reference, if it can be told yet; an error if it can be told that there is none.
-fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
-    match reference {
-        QueueRef::Id(id) => Some(Ok(*id)),
-        QueueRef::Name(_) if names.queues.is_none() => None,
-        QueueRef::Name(name) => Some(
-            names
-                .resolve(name)
-                .map_err(|none: NoSuchQueue| Fault::NoSuchQueue(none)),
-        ),
     }
 }
 

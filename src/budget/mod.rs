@@ -262,6 +262,16 @@ impl Budget {
         }
     }
 
+    /// How full the bucket of permits that polling has saved up is, 0 to 1.
+    pub fn fill(&self) -> f64 {
+        self.pace.fill()
+    }
+
+    /// The time between two requests of background polling on a day without 429s, bursts and people who ask.
+    pub fn usual_period(&self) -> Duration {
+        window::HOUR / self.allowance.for_polling()
+    }
+
     /// The time between two requests of background polling at the present rate.
     pub fn period(&self) -> Duration {
         self.pace.period()

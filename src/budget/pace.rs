@@ -53,6 +53,8 @@ struct Bucket {
     rate: f64,
     /// Permits saved up when the last one was taken.
     in_hand: u32,
+    /// When that was, as boot time.
+    taken: Duration,
 }
 
 impl Pace {
@@ -74,6 +76,7 @@ impl Pace {
         match outcome {
             Ok(state) => {
                 bucket.in_hand = state.remaining_burst_capacity();
+                bucket.taken = self.clock.now();
                 Ok(())
             }
             Err(not_until) => Err(not_until.wait_time_from(self.clock.now())),
@@ -87,6 +90,13 @@ impl Pace {
         if (rate / bucket.rate - 1.0).abs() > WORTH_FITTING {
             *bucket = Bucket::new(&self.clock, self.capacity, rate, bucket.in_hand);
         }
+    }
+
+    /// How full the bucket is, 0 to 1.
+    pub fn fill(&self) -> f64 {
+        let bucket = self.lock();
+        let earned = self.clock.now().saturating_sub(bucket.taken).as_secs_f64() * bucket.rate;
+        ((f64::from(bucket.in_hand) + earned) / f64::from(self.capacity.get())).min(1.0)
     }
 
     /// The time between two permits at the present rate.
@@ -119,6 +129,7 @@ impl Bucket {
             limiter,
             rate,
             in_hand,
+            taken: clock.now(),
         }
     }
 }

@@ -114,6 +114,19 @@ pub struct Harvest {
     pub requests: u32,
 }
 
+/// A page of everybody in the account.
+#[derive(Debug)]
+pub struct Everybody {
+    /// The moment it was asked for.
+    pub as_of: Moment,
+    /// Its agents, each once.
+    pub agents: Vec<Agent>,
+    /// The number of the next page; `None` after the last.
+    pub next: Option<u32>,
+    /// What the rows brought to light beside the agents.
+    pub notes: Notes,
+}
+
 /// Facts about an account that its rows bring to light; worth a line in the log, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
@@ -165,6 +178,30 @@ impl Client {
         let mut walk = Walk::new(self, Endpoint::AgentStatuses, Some(queue), purpose);
         let reading = walk.list(names, first).await?;
         Ok(Harvest::new(reading, walk.requests))
+    }
+
+    /// One page of the list of everybody in the account: the same rows as a queue's, without a queue's view.
+    ///
+    /// # Errors
+    /// [`Fault`], where it could not be read.
+    pub async fn everybody(
+        &self,
+        page: u32,
+        names: &Names,
+        permit: Permit,
+    ) -> Result<Everybody, Fault> {
+        let ask = Ask { page, queue: None };
+        let as_of = self.clock.now();
+        let path = path(Endpoint::AgentStatuses, ask);
+        let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
+        let Page { rows, next, .. } = page.await?;
+        let list: List<Row> = List::join(rows, None, names)?;
+        Ok(Everybody {
+            as_of,
+            next,
+            notes: Notes::of(&list),
+            agents: list.entries.into_iter().map(|row| row.agent).collect(),
+        })
     }
 
     /// The account's queues.

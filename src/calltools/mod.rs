@@ -13,7 +13,7 @@ mod row;
 pub mod token;
 mod transport;
 
-pub use client::{Client, Endpoint, Harvest, Notes, Observer, Setback};
+pub use client::{Client, Endpoint, Everybody, Harvest, Notes, Observer, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
 pub use field::BadRow;
 pub use http::{HttpSettings, HttpTransport, SetupError};

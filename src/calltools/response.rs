@@ -1,5 +1,7 @@
 //! CallTools' own shape, put together again from the rows of all pages.
 
+use std::borrow::Borrow;
+
 use serde_json::{Value, json};
 
 use super::Agent;
@@ -10,10 +12,10 @@ use super::Agent;
 /// # Errors
 /// A row that is JSON but cannot be read as a value. None that came through [`Page`](super::Page) is, save for one that
 /// imitates the reader's own markers; to leave it out would be to count wrongly.
-pub fn joined_response(agents: &[Agent]) -> Result<Value, serde_json::Error> {
+pub fn joined_response<A: Borrow<Agent>>(agents: &[A]) -> Result<Value, serde_json::Error> {
     let rows = agents
         .iter()
-        .map(|agent| serde_json::from_str(agent.raw.get()))
+        .map(|agent| serde_json::from_str(agent.borrow().raw.get()))
         .collect::<Result<Vec<Value>, _>>()?;
     Ok(json!({"count": rows.len(), "next": null, "previous": null, "results": rows}))
 }
@@ -45,6 +47,6 @@ mod tests {
     #[test]
     fn of_nobody_is_an_empty_list_that_was_counted() {
         let empty = json!({"count": 0, "next": null, "previous": null, "results": []});
-        assert_eq!(joined_response(&[]).unwrap(), empty);
+        assert_eq!(joined_response::<Agent>(&[]).unwrap(), empty);
     }
 }

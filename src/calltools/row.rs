@@ -38,6 +38,8 @@ pub struct Agent {
     pub available: Option<bool>,
     /// Logged in to the queue that was asked for; where the row does not say, whether logged in to the dialer.
     pub queue_logged_in: bool,
+    /// Logged in to the dialer; where the row does not say, as above.
+    pub logged_in: bool,
     /// Since when the status holds (`agent_status_modified_on`).
     pub status_since: Option<Timestamp>,
     /// The row as CallTools sent it: for custom criteria and the drop-in API.
@@ -92,6 +94,7 @@ impl Row {
             status: standing.name,
             available: standing.available,
             queue_logged_in: login.there,
+            logged_in: login.dialer,
             status_since,
             raw,
         };
@@ -130,6 +133,7 @@ fn last_segment(text: &str) -> &str {
 
 struct QueueLogin {
     there: bool,
+    dialer: bool,
     assumed: bool,
 }
 
@@ -142,7 +146,11 @@ fn queue_login(fields: &Fields<'_>) -> Result<QueueLogin, BadRow> {
         .or(dialer)
         .ok_or(BadRow("a row has neither queue_logged_in nor logged_in"))?;
     let assumed = queue.is_none();
-    Ok(QueueLogin { there, assumed })
+    Ok(QueueLogin {
+        there,
+        dialer: dialer.unwrap_or(there),
+        assumed,
+    })
 }
 
 /// What a row and `statuses/` together say of an agent's status.

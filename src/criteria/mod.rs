@@ -177,6 +177,11 @@ impl Criteria {
         }
     }
 
+    /// Whether statuses seen in other lists than the queue's own make the result newer. If not, only a poll of the queue does.
+    pub fn is_renewed_by_statuses(&self) -> bool {
+        self.path.reads_only_shared_fields()
+    }
+
     /// Evaluates the rule over the whole response: `{"count": …, "results": […]}`, all pages joined.
     ///
     /// # Errors

@@ -43,6 +43,16 @@ impl Path {
         self.names_one_node
     }
 
+    /// Whether all that the path reads of a row is what [any list of agents](SHARED_FIELDS) tells of it, and the queue's
+    /// membership; and not the membership alone.
+    pub(super) fn reads_only_shared_fields(&self) -> bool {
+        let names = names(&self.written);
+        let known = |name: &&str| SHARED_FIELDS.contains(name) || MEMBERSHIP_FIELDS.contains(name);
+        !reads_all_fields(&self.written)
+            && names.iter().all(known)
+            && names.iter().any(|name| SHARED_FIELDS.contains(name))
+    }
+
     /// The nodes of a response that the path selects.
     pub(super) fn nodes<'a>(&self, response: &'a Value) -> Vec<&'a Value> {
         self.query.query(response).all()
@@ -53,6 +63,102 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.written)
     }
+}
+
+/// Fields of a row that are one fact about an agent, the same in every list.
+const SHARED_FIELDS: [&str; 14] = [
+    "agent_status",
+    "agent_status_modified_on",
+    "app_user",
+    "campaign",
+    "campaign_name",
+    "full_name",
+    "live_calls_count",
+    "live_inbound_calls_count",
+    "logged_in",
+    "logged_in_since",
+    "ready",
+    "ready_since",
+    "status",
+    "web_phone_status",
+];
+
+/// What tells who belongs to the queue.
+const MEMBERSHIP_FIELDS: [&str; 3] = ["count", "queue_logged_in", "results"];
+
+/// The names in a path that parses: after a dot or a bracket, and at its beginning. A text that is compared with is no name.
+fn names(path: &str) -> Vec<&str> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || !c.is_ascii();
+    let mut names = Vec::new();
+    let mut before = '.'; // A short spelling begins with a name.
+    let mut rest = path;
+    while let Some(first) = rest.chars().next() {
+        if first == '\'' || first == '"' {
+            let quoted = &rest[1..];
+            let end = end_of_quoted(quoted, first);
+            let after = quoted.get(end + 1..).unwrap_or_default();
+            let selects = matches!(after.trim_start().chars().next(), Some(']' | ','));
+            if matches!(before, '[' | ',') && selects {
+                names.push(&quoted[..end]);
+            }
+            (rest, before) = (after, first);
+            continue;
+        }
+        let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        if length > 0 {
+            if before == '.' {
+                names.push(&rest[..length]);
+            }
+            (rest, before) = (&rest[length..], 'a');
+            continue;
+        }
+        if !first.is_whitespace() {
+            before = first;
+        }
+        rest = &rest[first.len_utf8()..];
+    }
+    names
+}
+
+/// Where the quoted text at the beginning of `text` ends.
+fn end_of_quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A wildcard other than the one that names every row reads every field.
+fn reads_all_fields(path: &str) -> bool {
+    let bare: String = without_texts(path).split_whitespace().collect();
+    let of_rows = ["results[*]", "results.*", "[results][*]"].iter();
+    let of_rows = of_rows.filter(|rows| bare.contains(**rows)).count();
+    bare.matches('*').count() > of_rows.min(1)
+}
+
+/// The path with its quoted texts left out, save for the name of the rows.
+fn without_texts(path: &str) -> String {
+    let mut bare = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find(['\'', '"']) {
+        let quote = rest[at..].chars().next().unwrap_or_default();
+        let quoted = &rest[at + 1..];
+        let end = end_of_quoted(quoted, quote);
+        bare += &rest[..at];
+        bare += if &quoted[..end] == "results" {
+            "results"
+        } else {
+            ""
+        };
+        rest = quoted.get(end + 1..).unwrap_or_default();
+    }
+    bare + rest
 }
 
 /// What the hosted integration leaves out: there, `count` and `results[*].x` begin at the response without saying so.
@@ -133,6 +239,36 @@ mod tests {
         ] {
             let parsed = Path::parse(path).expect(path);
             assert_eq!(parsed.nodes(&response), [&expected], "{path}");
+        }
+    }
+
+    #[test]
+    fn the_fields_that_a_path_reads_are_told_from_the_texts_it_compares_with() {
+        let shared = |path: &str| Path::parse(path).expect(path).reads_only_shared_fields();
+        for path in [
+            "results[?(@.status=='Available')]",
+            "results[?(@.status=='Available' && @.queue_logged_in==true)]",
+            "$.results[?@['status'] == 'skills']",
+            "$.results[?match(@.status, 'Avail.*')]",
+            "$['results'][*].status",
+            "$..status",
+            "results[*].ready",
+        ] {
+            assert!(shared(path), "{path}");
+        }
+        for path in [
+            "count",
+            "$.results",
+            "results[*]",
+            "results[*].queue_logged_in",
+            "results[*].skills",
+            "results[?(@.skills=='status')]",
+            "$.results[?@['skills'] == @.status]",
+            "$.results[*]['status','skills']",
+            "$.results[*].*",
+            "$..*",
+        ] {
+            assert!(!shared(path), "{path}");
         }
     }
 

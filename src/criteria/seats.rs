@@ -1,6 +1,6 @@
 //! The built-in rule: who would take a call now.
 
-use std::time::Duration;
+use std::{borrow::Borrow, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,13 +16,14 @@ use super::{Comparison, Measured, Mismatch, Verdict};
 ///
 /// # Errors
 /// [`Mismatch`], where the availability of a logged-in agent cannot be told: without it the count would be a guess.
-pub fn seats(
-    agents: &[Agent],
+pub fn seats<A: Borrow<Agent>>(
+    agents: &[A],
     forgotten_after: Option<Duration>,
     as_of: Moment,
 ) -> Result<Measured, Mismatch> {
     let now = as_of.timestamp();
-    let logged_in = agents.iter().filter(|agent| agent.queue_logged_in);
+    let agents = agents.iter().map(Borrow::borrow);
+    let logged_in = agents.filter(|agent| agent.queue_logged_in);
     let (mut count, mut untold) = (0_u32, 0_u32);
     for agent in logged_in {
         match agent.available {
@@ -78,6 +79,7 @@ mod tests {
             name: "".into(),
             status: None,
             available,
+            logged_in: true,
             queue_logged_in,
             status_since: since_s.map(|ago| NOW.timestamp() - SignedDuration::from_secs(ago)),
             raw: RawValue::from_string("{}".to_owned()).expect("JSON"),
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_built_in_rule_wants_more_than_the_threshold() {
-        let measured = seats(&[], None, NOW).expect("nobody's status is unknown");
+        let measured = seats::<Agent>(&[], None, NOW).expect("nobody's status is unknown");
         assert_eq!(measured.verdict, Verdict::Compare(Comparison::GreaterThan));
     }
 

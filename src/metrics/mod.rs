@@ -93,6 +93,7 @@ pub struct Metrics {
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
+    sweeps_distrusted: Family<AccountLabels, Counter>,
     connections_dropped: Family<CauseLabels, Counter>,
 }
 
@@ -153,6 +154,7 @@ impl Metrics {
             upstream_requests: Family::default(),
             upstream_duration: Family::new_with_constructor(upstream_seconds),
             budget_wait: Family::new_with_constructor(wait_seconds),
+            sweeps_distrusted: Family::default(),
             connections_dropped: Family::default(),
         };
         metrics.register(QueueCounters(meters), started);
@@ -182,6 +184,11 @@ impl Metrics {
             "openseat_budget_wait_seconds",
             "Time that a request waited for its permit",
             self.budget_wait.clone(),
+        );
+        registry.register(
+            "openseat_sweeps_distrusted",
+            "Times that sweeps of the whole account were given up, since they were refused or contradicted its queues",
+            self.sweeps_distrusted.clone(),
         );
         registry.register(
             "openseat_connections_dropped",
@@ -234,6 +241,14 @@ impl Metrics {
         self.budget_wait
             .get_or_create_owned(&AccountLabels { account })
             .observe(waited.as_secs_f64());
+    }
+
+    /// Sweeps of an account were given up for a while.
+    pub fn sweep_distrusted(&self, account: &Arc<str>) {
+        let account = Arc::clone(account);
+        self.sweeps_distrusted
+            .get_or_create_owned(&AccountLabels { account })
+            .inc();
     }
 
     /// A snapshot was published whose rows are not as many as CallTools counted.
@@ -306,6 +321,12 @@ impl QueueMeters {
         // `Reason::ALL` is in the order of declaration; a test holds it to that.
         self.decisions[decision.reason as usize][usize::from(decision.accept)]
             .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The questions about the queue so far.
+    pub fn asked(&self) -> u64 {
+        let counts = self.decisions.iter().flatten();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// The decisions given so far, as (result, reason, number). The two everyday ones are there from the start, so that a

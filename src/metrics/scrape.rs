@@ -12,7 +12,7 @@ use crate::{
     board::{QueueKey, QueueState},
     budget::Usage,
     clock::Moment,
-    decision::{Decision, Policy, decide},
+    decision::{Policy, decide},
     names::Names,
     quantity::Quantity,
     snapshot::Snapshot,
@@ -70,7 +70,7 @@ impl QueueGauges {
             key: key.clone(),
             seats: decision.count,
             agents: snapshot
-                .filter(|_| is_fresh(&decision, policy))
+                .filter(|_| decision.is_fresh)
                 .map(|snapshot| agents_by_status(snapshot, names)),
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
@@ -81,10 +81,6 @@ impl QueueGauges {
     fn labels(&self) -> [(&str, &str); 2] {
         [("account", &*self.key.account), ("queue", &*self.key.queue)]
     }
-}
-
-fn is_fresh(decision: &Decision, policy: &Policy) -> bool {
-    decision.age.is_some_and(|age| age <= policy.max_age)
 }
 
 /// Counts agents by the name of their status. A status that the account has and nobody is in counts 0: that is known.

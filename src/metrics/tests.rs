@@ -15,7 +15,7 @@ use crate::{
 
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
-    max_age: Duration::from_secs(90),
+    max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Accept,
 };
 

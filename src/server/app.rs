@@ -2,16 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::digest::Digest;
 use crate::{
+    account::Ask,
     board::{Board, NotOnBoard, QueueKey, QueueState},
-    budget::{Budget, Refusal},
-    calltools::Fault,
+    budget::Budget,
     clock::Clock,
-    decision::{Decision, Policy, decide},
+    decision::{Decision, Patience, Policy, decide},
+    digest::Digest,
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
 };
@@ -46,26 +46,6 @@ impl Limits {
     }
 }
 
-/// Somebody wants a queue polled now.
-#[derive(Debug)]
-pub struct RefreshRequest {
-    /// Which one.
-    pub queue: QueueKey,
-    /// To be answered once the new snapshot is on the board, or there will be none. Dropping it says that the task stops.
-    pub reply: oneshot::Sender<Result<(), RefreshError>>,
-}
-
-/// Why a refresh brought no snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RefreshError {
-    /// No request was sent: the budget has no permit.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// CallTools was asked, in vain.
-    #[error(transparent)]
-    Failed(#[from] Fault),
-}
-
 /// What the server needs to know of an account, and how to reach its task.
 #[derive(Debug)]
 pub struct AccountHandle {
@@ -78,8 +58,8 @@ pub struct AccountHandle {
     pub budget: Arc<Budget>,
     /// The newest reading.
     pub names: watch::Receiver<Arc<Names>>,
-    /// To the account's task. Bounded: a full channel refuses the next refresh.
-    pub refresh: mpsc::Sender<RefreshRequest>,
+    /// To the account's task. Bounded: a full channel refuses the next wish.
+    pub asks: mpsc::Sender<Ask>,
 }
 
 impl AccountHandle {
@@ -96,6 +76,8 @@ pub struct Queue {
     pub key: QueueKey,
     /// How its snapshots become decisions.
     pub policy: Policy,
+    /// Whether its decisions wait for a fresh answer unless the request says otherwise.
+    pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
 }
@@ -107,6 +89,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// For every queue on the board.
     pub policies: HashMap<QueueKey, Policy>,
+    /// For the queues whose decisions may wait.
+    pub patience: HashMap<QueueKey, Patience>,
     /// Those whose queues are on the board.
     pub accounts: Vec<AccountHandle>,
     /// Made for the queues on the board.
@@ -148,6 +132,7 @@ impl App {
             Arc::new(Queue {
                 key: key.clone(),
                 policy: *parts.policies.get(key).expect("every queue has a policy"),
+                patience: parts.patience.get(key).copied(),
                 meters: parts
                     .metrics
                     .queue(key)

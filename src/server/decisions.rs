@@ -1,6 +1,6 @@
 //! Accept or reject: the routes that everything else is there for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     app::{App, Queue},
@@ -17,9 +17,11 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    account::Ask,
     board::{NotOnBoard, QueueState},
     clock::Moment,
-    decision::{Decision, Policy, Reason},
+    decision::{Decision, Patience, Policy, Reason},
+    doubt::Doubt,
     quantity::Quantity,
 };
 
@@ -40,6 +42,7 @@ pub(super) struct View<'a> {
     #[serde(serialize_with = "rfc3339")]
     as_of: Option<Moment>,
     age_ms: Option<u64>,
+    membership_age_ms: Option<u64>,
     #[serde(serialize_with = "rfc3339")]
     valid_until: Option<Moment>,
     /// Only where nothing is known: what is wrong and what to do, or what is missing.
@@ -58,11 +61,16 @@ impl<'a> View<'a> {
             count: decision.count,
             threshold: decision.threshold,
             as_of: decision.as_of,
-            age_ms: decision.age.map(|age| age.as_millis() as u64),
+            age_ms: decision.age.map(whole_ms),
+            membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.valid_until,
             detail: why_unknown(state, &queue.policy, decision),
         }
     }
+}
+
+fn whole_ms(age: Duration) -> u64 {
+    age.as_millis() as u64
 }
 
 /// Writes a moment as openseat writes all times.
@@ -87,7 +95,7 @@ pub(super) fn why_unknown(
     }
     let fault = state.fault.as_deref();
     let measured = state.snapshot.as_deref().map(|snapshot| &snapshot.measured);
-    let too_old = decision.age.is_some_and(|age| age > policy.max_age);
+    let too_old = !decision.is_fresh;
     Some(match (fault, measured) {
         (Some(fault), _) if too_old || measured.is_none() => format!("{fault}: {}", fault.advice()),
         (_, Some(Err(mismatch))) => {
@@ -99,7 +107,7 @@ pub(super) fn why_unknown(
         (_, Some(Ok(_))) => format!(
             "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
              one is under way, or polls come too seldom for max_age",
-            humantime::format_duration(policy.max_age)
+            humantime::format_duration(policy.max_age(state))
         ),
     })
 }
@@ -131,18 +139,51 @@ impl Format {
 pub(super) struct Question {
     policy: Policy,
     format: Format,
+    patience: Option<Patience>,
 }
 
 impl Question {
-    /// Reads `threshold` and `format`; what is left out is as configured.
+    /// Reads `threshold`, `format`, `fresh` and `wait`; what is left out is as configured.
     pub(super) fn parse(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
-        let params = Params::parse(uri.query(), &["threshold", "format"])?;
+        let params = Params::parse(uri.query(), &["threshold", "format", "fresh", "wait"])?;
         let mut policy = queue.policy;
         if let Some(asked) = params.one("threshold")? {
             policy.threshold = Some(threshold(asked, &queue.policy)?);
         }
         let format = Format::parse(params.one("format")?)?;
-        Ok(Self { policy, format })
+        let patience = patience(params.one("fresh")?, params.one("wait")?, queue.patience)?;
+        Ok(Self {
+            policy,
+            format,
+            patience,
+        })
+    }
+
+    /// Waits a moment for something newer, if the caller would, the answer is in doubt and a permit is to spare.
+    pub(super) async fn wait(&self, app: &App, queue: &Queue) {
+        let Some(patience) = self.patience else {
+            return;
+        };
+        let state = app.state(queue);
+        let decision = app.decide(&state, &self.policy);
+        if decision.age.is_some_and(|age| age <= patience.fresh) {
+            return;
+        }
+        let doubt = Doubt::of(&decision, state.snapshot.as_deref());
+        let account = app.account(&queue.key.account);
+        if doubt == Doubt::NONE || account.is_none() {
+            return;
+        }
+        let (reply, newer) = oneshot::channel();
+        let ask = Ask::Fresh {
+            queue: queue.key.clone(),
+            doubt,
+            reply,
+        };
+        // A task that has no time for this wish is no reason to wait.
+        if account.is_some_and(|account| account.asks.try_send(ask).is_ok()) {
+            let _ = tokio::time::timeout(patience.wait, newer).await;
+        }
     }
 
     /// Decides now, counts the decision and writes it down.
@@ -154,6 +195,34 @@ impl Question {
             Format::Status => status(&decision).into_response(),
         }
     }
+}
+
+fn patience(
+    fresh: Option<&str>,
+    wait: Option<&str>,
+    usual: Option<Patience>,
+) -> Result<Option<Patience>, Problem> {
+    if fresh.is_none() && wait.is_none() {
+        return Ok(usual);
+    }
+    let usual = usual.unwrap_or(Patience::USUAL);
+    let duration =
+        |name: &str, asked: Option<&str>, usual| match asked.map(humantime::parse_duration) {
+            None => Ok(usual),
+            Some(Ok(duration)) => Ok(duration),
+            Some(Err(_)) => Err(Problem::bad_parameter(format!(
+                "\"{name}\" is not a duration such as 2s or 400ms"
+            ))),
+        };
+    let wait = duration("wait", wait, usual.wait)?;
+    if wait > Patience::LONGEST_WAIT {
+        return Err(Problem::bad_parameter(format!(
+            "\"wait\" is at most {}",
+            humantime::format_duration(Patience::LONGEST_WAIT)
+        )));
+    }
+    let fresh = duration("fresh", fresh, usual.fresh)?;
+    Ok(Some(Patience { fresh, wait }))
 }
 
 fn threshold(asked: &str, policy: &Policy) -> Result<Quantity, Problem> {
@@ -197,7 +266,9 @@ pub(super) async fn one(
     Asked(queue): Asked,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    Ok(Question::parse(&uri, &queue)?.answer(&app, &queue))
+    let question = Question::parse(&uri, &queue)?;
+    question.wait(&app, &queue).await;
+    Ok(question.answer(&app, &queue))
 }
 
 #[derive(Serialize)]

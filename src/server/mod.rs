@@ -26,6 +26,6 @@ mod watchdog;
 #[cfg(test)]
 mod tests;
 
-pub use app::{AccountHandle, App, Limits, Parts, Queue, RefreshError, RefreshRequest};
+pub use app::{AccountHandle, App, Limits, Parts, Queue};
 pub use connection::serve;
 pub use listen::{BindError, Listener, bind};

@@ -12,12 +12,13 @@ use serde::Serialize;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use super::{
-    app::{App, Queue, RefreshError, RefreshRequest},
+    app::{App, Queue},
     decisions::{Question, View, rfc3339},
     params::{Asked, Params},
     problem::Problem,
 };
 use crate::{
+    account::{Ask, RefreshError},
     board::QueueState,
     calltools::{Agent, Down, Fault},
     clock::Moment,
@@ -138,7 +139,13 @@ pub(super) async fn one(
         summary: Summary::of(&app, &queue, &state),
         complete: snapshot.map(|snapshot| snapshot.complete),
         took_ms: snapshot.map(|snapshot| snapshot.took.as_millis() as u64),
-        agents: snapshot.map(|snapshot| snapshot.agents.iter().map(AgentView::of).collect()),
+        agents: snapshot.map(|snapshot| {
+            snapshot
+                .agents
+                .iter()
+                .map(|agent| AgentView::of(agent))
+                .collect()
+        }),
     };
     Ok(Json(whole).into_response())
 }
@@ -170,11 +177,11 @@ fn request_refresh(
     let account = app.account(&queue.key.account);
     let account = account.ok_or_else(Problem::stopping)?;
     let (reply, answer) = oneshot::channel();
-    let request = RefreshRequest {
+    let ask = Ask::Refresh {
         queue: queue.key.clone(),
         reply,
     };
-    match account.refresh.try_send(request) {
+    match account.asks.try_send(ask) {
         Ok(()) => Ok(answer),
         Err(TrySendError::Full(_)) => Err(busy()),
         Err(TrySendError::Closed(_)) => Err(Problem::stopping()),

@@ -78,9 +78,7 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
     let state = app.state(queue);
     let decision = app.decide(&state, &queue.policy);
     match &state.snapshot {
-        Some(snapshot) if decision.age.is_some_and(|age| age <= queue.policy.max_age) => {
-            Ok(Arc::clone(snapshot))
-        }
+        Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
         _ => {
             let why = why_unknown(&state, &queue.policy, &decision).unwrap_or_default();
             let name = &queue.key.queue;

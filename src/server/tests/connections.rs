@@ -182,11 +182,11 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("it is open");
-    let request = within(ends.refresh.recv()).await.expect("the server asks");
+    let (_, reply) = within(refresh_of(&mut ends)).await;
     server.stop.cancel();
     assert_eq!(closed(&mut idle).await, b"");
     assert_eq!(closed(&mut fresh).await, b"");
-    request.reply.send(Ok(())).expect("the server waits");
+    reply.send(Ok(())).expect("the server waits");
     let text = String::from_utf8(closed(&mut busy).await).expect("answers are UTF-8");
     let answer = Answer::parse(&text);
     assert_eq!(answer.status, 200);
@@ -206,7 +206,7 @@ async fn a_stop_does_not_wait_longer_than_the_deadline() {
     busy.write_all(b"POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("it is open");
-    let _request = within(ends.refresh.recv()).await.expect("the server asks");
+    let _reply = within(refresh_of(&mut ends)).await;
     server.stop.cancel();
     within(&mut server.task).await.expect("it ended well");
     assert_eq!(closed(&mut busy).await, b"");

@@ -22,7 +22,7 @@ async fn a_known_decision_reads_as_documented() {
     assert_eq!(
         answer.body,
         "{\"queue\":\"sales-queue\",\"queue_id\":5450,\"account\":\"main\",\"accept\":true,\"reason\":\"seats\",\
-         \"count\":7,\"threshold\":0,\"as_of\":\"2026-11-22T10:00:00.123Z\",\"age_ms\":1834,\
+         \"count\":7,\"threshold\":0,\"as_of\":\"2026-11-22T10:00:00.123Z\",\"age_ms\":1834,\"membership_age_ms\":1834,\
          \"valid_until\":\"2026-11-22T10:01:30.123Z\"}"
     );
     assert_eq!(
@@ -38,7 +38,7 @@ async fn an_unknown_is_null_and_says_what_is_missing() {
     assert_eq!(
         answer.body,
         "{\"queue\":\"sales\",\"queue_id\":null,\"account\":\"main\",\"accept\":false,\"reason\":\"never_polled\",\
-         \"count\":null,\"threshold\":0,\"as_of\":null,\"age_ms\":null,\"valid_until\":null,\
+         \"count\":null,\"threshold\":0,\"as_of\":null,\"age_ms\":null,\"membership_age_ms\":null,\"valid_until\":null,\
          \"detail\":\"no poll of this queue has ended yet: the first answer is still on its way\"}"
     );
 }
@@ -139,7 +139,7 @@ async fn wrong_parameters_are_named() {
     let cases = [
         (
             "sales/decision?treshold=2",
-            "there is no parameter \"treshold\": this path takes threshold, format",
+            "there is no parameter \"treshold\": this path takes threshold, format, fresh, wait",
         ),
         (
             "sales/decision?threshold=two",

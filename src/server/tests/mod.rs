@@ -13,13 +13,14 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, RefreshRequest, bind, serve};
+use super::{AccountHandle, App, Limits, Parts, bind, serve};
 use crate::{
+    account::{Ask, RefreshError},
     board::{Board, QueueKey},
     budget::Budget,
     calltools::{Agent, Fault},
@@ -53,7 +54,7 @@ struct World {
 struct AccountEnds {
     names: watch::Sender<Arc<Names>>,
     token: watch::Sender<Option<Digest>>,
-    refresh: mpsc::Receiver<RefreshRequest>,
+    asks: mpsc::Receiver<Ask>,
 }
 
 impl World {
@@ -62,7 +63,7 @@ impl World {
         let keys: Vec<_> = queues.iter().map(|queue| key(queue)).collect();
         let policy = Policy {
             threshold: Some(Quantity::ZERO),
-            max_age: MAX_AGE,
+            max_age: Some(MAX_AGE),
             on_unknown: OnUnknown::Reject,
         };
         let clock = Arc::new(Still::new());
@@ -88,19 +89,19 @@ impl World {
     fn account(&mut self, name: &str, token: &str) -> AccountEnds {
         let (names, names_reader) = watch::channel(Arc::default());
         let (token, token_reader) = watch::channel(Some(Digest::of(token)));
-        let (refresh, requests) = mpsc::channel(1);
+        let (asks, requests) = mpsc::channel(1);
         let limit = std::num::NonZeroU32::new(1000).expect("it is not 0");
         self.accounts.push(AccountHandle {
             name: name.into(),
             token: token_reader,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
-            refresh,
+            asks,
         });
         AccountEnds {
             names,
             token,
-            refresh: requests,
+            asks: requests,
         }
     }
 
@@ -112,7 +113,8 @@ impl World {
 
     fn fail(&self, queue: &str, fault: Fault) {
         self.board.attempt(&key(queue), self.clock.now());
-        self.board.fail(&key(queue), Arc::new(fault));
+        self.board
+            .fail(&key(queue), Arc::new(fault), self.clock.now());
     }
 
     async fn serve(self) -> Server {
@@ -126,6 +128,7 @@ impl World {
         let app = Arc::new(App::new(Parts {
             board: self.board.clone(),
             policies: self.policies.clone(),
+            patience: HashMap::new(),
             accounts: self.accounts,
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
@@ -242,5 +245,15 @@ impl Answer {
         assert_eq!(problem["status"], self.status);
         let kind = problem["type"].as_str().expect("a problem has a type");
         kind.trim_start_matches("urn:openseat:problem:").to_owned()
+    }
+}
+
+/// A refresh that the server asked for: whose, and where its end is to be told.
+async fn refresh_of(
+    ends: &mut AccountEnds,
+) -> (QueueKey, oneshot::Sender<Result<(), RefreshError>>) {
+    match ends.asks.recv().await.expect("the server asks") {
+        Ask::Refresh { queue, reply } => (queue, reply),
+        other => panic!("not a refresh: {other:?}"),
     }
 }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
+    account::RefreshError,
     budget::{Cause, Refusal},
     calltools::{Down, NoSuchQueue},
     fixtures::{agent, available},
-    server::RefreshError,
 };
 
 #[tokio::test]
@@ -66,9 +66,9 @@ async fn a_refresh_answers_with_the_new_decision() {
     let server = world.serve().await;
     let (board, now) = (server.board.clone(), server.clock.now());
     let task = tokio::spawn(async move {
-        let request = ends.refresh.recv().await.expect("the server asks");
-        board.publish(&request.queue, snapshot(now, available(4)), now);
-        request.reply.send(Ok(())).expect("the server waits");
+        let (queue, reply) = refresh_of(&mut ends).await;
+        board.publish(&queue, snapshot(now, available(4)), now);
+        reply.send(Ok(())).expect("the server waits");
     });
     let answer = server
         .ask("POST", "/v1/queues/sales/refresh", "Content-Length: 0\r\n")
@@ -136,8 +136,8 @@ async fn a_refresh_that_fails_says_why() {
     for (error, status, problem, retry_after) in cases {
         let (answer, ()) =
             tokio::join!(server.ask("POST", "/v1/queues/sales/refresh", ""), async {
-                let request = ends.refresh.recv().await.expect("the server asks");
-                request.reply.send(Err(error)).expect("the server waits");
+                let (_, reply) = refresh_of(&mut ends).await;
+                reply.send(Err(error)).expect("the server waits");
             });
         assert_eq!((answer.status, &*answer.problem()), (status, problem));
         assert_eq!(answer.header("retry-after"), retry_after);
@@ -152,12 +152,12 @@ async fn a_refresh_without_a_task_or_at_the_end_is_refused() {
     let post = || server.ask("POST", "/v1/queues/sales/refresh", "");
 
     // The task takes the request and drops it.
-    let (answer, ()) = tokio::join!(post(), async { drop(ends.refresh.recv().await) });
+    let (answer, ()) = tokio::join!(post(), async { drop(ends.asks.recv().await) });
     assert_eq!((answer.status, &*answer.problem()), (503, "stopping"));
 
     // The task is busy: one refresh waits in the channel, the next finds it full.
     let (first, second) = tokio::join!(post(), async {
-        while ends.refresh.is_empty() {
+        while ends.asks.is_empty() {
             tokio::task::yield_now().await;
         }
         let second = post().await;

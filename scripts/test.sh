@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Everything that has to hold before a change is good: format, lints, docs, scripts, deployment files, a real scrape,
+# tests, benchmarks. CI runs this and nothing else.
+#
+# It runs to the end whatever fails, so that one run shows all there is to mend, and exits with 1 if anything did. What a
+# machine lacks is installed from Debian's packages where that is allowed (root); otherwise the check is skipped, and said so.
+# The last line counts tests and checks alike: `N passed, N failed, N skipped`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+scratch=$(mktemp -d)
+demo_pid=
+trap 'clean_up' EXIT
+
+passed=0 failed=0 skipped=0
+failures=() gaps=()
+
+clean_up() {
+    if [[ -n $demo_pid ]]; then
+        kill "$demo_pid" 2>/dev/null || true
+    fi
+    rm -rf "$scratch"
+}
+
+say() { printf '\n==> %s\n' "$*"; }
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+pass() { passed=$((passed + 1)); }
+
+fail() {
+    failed=$((failed + 1))
+    failures+=("$1")
+    printf 'FAILED: %s\n' "$1" >&2
+}
+
+skip() {
+    skipped=$((skipped + 1))
+    gaps+=("$1: $2")
+    printf 'NOT RUN: %s: %s\n' "$1" "$2" >&2
+}
+
+# check NAME COMMAND…: runs one check and goes on.
+check() {
+    local name=$1
+    shift
+    say "$name"
+    if "$@"; then pass; else fail "$name"; fi
+}
+
+# --- what the checks need -------------------------------------------------------------------------------------------
+
+apt_updated=no
+
+# Fetches the package lists once, and only if something is missing. A mirror that hangs must not take the whole run's time.
+apt_ready() {
+    has apt-get && ((EUID == 0)) || return 1
+    if [[ $apt_updated == no ]]; then
+        apt_updated=failed
+        timeout 180 apt-get -qq update && apt_updated=yes
+    fi
+    [[ $apt_updated == yes ]]
+}
+
+# want COMMAND PACKAGE: makes sure that a command is there.
+want() {
+    has "$1" && return
+    say "installing $2"
+    apt_ready && timeout 300 env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --yes --no-install-recommends "$2" >/dev/null && has "$1"
+}
+
+# promtool comes in Debian's package of the whole server, which would be started if it were installed. Only the tool is taken
+# out of it.
+want_promtool() {
+    has promtool && return
+    say "fetching promtool"
+    apt_ready && (
+        cd "$scratch"
+        # apt would drop its rights for the download, and then could not write into this folder of root's.
+        timeout 300 apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg -x prometheus_*.deb prometheus
+    ) && PATH=$PATH:$scratch/prometheus/usr/bin && has promtool
+}
+
+how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+documentation() {
+    # Private items too, and links to them: these docs are for whoever reads the code next.
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
+}
+
+scripts() { shellcheck scripts/*.sh .ci/run; }
+
+# cargo deny is not built here: that takes longer than the tests.
+supply_chain() { cargo deny --offline --locked check bans licenses sources; }
+
+# Only with a copy of the advisories at hand: this run reads nothing from the network beside the registries.
+advisories() { cargo deny --offline --locked check advisories; }
+
+# systemd-analyze wants the program to exist where the unit says it is; here it is still in the build folder.
+unit_file() {
+    local binary
+    binary=$(realpath "$target/debug/openseat")
+    sed "s|^ExecStart=[^ ]*|ExecStart=$binary|" deploy/openseat.service >"$scratch/openseat.service"
+    systemd-analyze verify "$scratch/openseat.service" &&
+        # In tenths: systemd's own scale of exposure, 10 being a service that may do anything.
+        systemd-analyze security --offline=true --threshold=15 "$scratch/openseat.service" | tail -n 1
+}
+
+scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
+
+# start_demo: sets $url. The port is the system's choice, so nothing else can have it.
+start_demo() {
+    "$target/debug/openseat" demo --listen 127.0.0.1:0 >"$scratch/demo.out" 2>"$scratch/demo.err" &
+    demo_pid=$!
+    url=
+    for _ in {1..150}; do
+        url=$(sed -n 's|^Open *\(.*\)/$|\1|p' "$scratch/demo.out")
+        # Ready: every queue has its first snapshot, so no metric is missing.
+        if [[ -n $url ]] && curl --silent --fail --max-time 5 --output /dev/null "$url/readyz"; then
+            return
+        fi
+        sleep 0.2
+    done
+    cat "$scratch/demo.err" >&2
+    return 1
+}
+
+stop_demo() {
+    local pid=$demo_pid
+    demo_pid=
+    kill -TERM "$pid" && wait "$pid"
+}
+
+# What promtool says of a scrape of the running demo, and that the demo ends with 0 when it is told to.
+scrape() {
+    start_demo &&
+        curl --silent --fail --max-time 5 "$url/v1/queues/sales-queue/decision" && echo &&
+        curl --silent --fail --max-time 5 "$url/metrics" >"$scratch/metrics" &&
+        promtool check metrics <"$scratch/metrics" &&
+        stop_demo
+}
+
+# tests NAME ARGUMENTS…: runs `cargo test` and adds up what it reports.
+tests() {
+    local name=$1 log=$scratch/tests.log counts p f i
+    shift
+    say "$name"
+    local well=yes
+    cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || well=no
+    counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log")
+    local failed_before=$failed
+    while read -r p f i; do
+        passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${i:-0}))
+    done <<<"$counts"
+    if [[ $well == no ]]; then
+        failures+=("$name")
+        # It did not compile, or a benchmark failed, which reports no number.
+        if ((failed == failed_before)); then failed=$((failed + 1)); fi
+    fi
+}
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+check "cargo fmt" cargo fmt --check
+check "cargo clippy" cargo clippy --locked --all-targets -- -D warnings
+check "cargo doc" documentation
+check "cargo build" cargo build --locked
+
+if want shellcheck shellcheck; then
+    check "shellcheck" scripts
+else
+    skip "shellcheck" "$(how_to_get shellcheck shellcheck)"
+fi
+
+if cargo deny --version >/dev/null 2>&1; then
+    check "cargo deny" supply_chain
+    if [[ -d ${CARGO_HOME:-$HOME/.cargo}/advisory-dbs ]]; then
+        check "cargo deny: advisories" advisories
+    else
+        skip "cargo deny: advisories" "there is no copy of them; \`cargo deny fetch\` makes one"
+    fi
+else
+    skip "cargo deny" "it is not installed; \`cargo install --locked cargo-deny\` takes some minutes"
+fi
+
+if has systemd-analyze; then
+    check "systemd-analyze" unit_file
+else
+    skip "systemd-analyze" "this machine has no systemd"
+fi
+
+if want curl curl && want_promtool; then
+    check "promtool: scrape config" scrape_config
+    check "promtool: a scrape of the demo" scrape
+else
+    skip "promtool" "$(how_to_get "promtool or curl" "prometheus curl")"
+fi
+
+tests "benchmarks, each once" --bench '*'
+tests "cargo test"
+
+printf '\n'
+if ((${#gaps[@]})); then
+    printf '*** NOT RUN: %s\n' "${gaps[@]}"
+fi
+if ((${#failures[@]})); then
+    printf '*** FAILED: %s\n' "${failures[@]}"
+fi
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+((failed == 0))

@@ -1,0 +1,65 @@
+//! What others may ask of an account's task.
+
+use tokio::sync::oneshot;
+
+use crate::{
+    board::QueueKey,
+    budget::Refusal,
+    calltools::{AgentId, Fault},
+    doubt::Doubt,
+};
+
+/// A wish, sent to the account's task over a bounded channel.
+#[derive(Debug)]
+pub enum Ask {
+    /// Poll this queue now, out of the reserve.
+    Refresh {
+        /// Which one.
+        queue: QueueKey,
+        /// To be answered once the new snapshot is on the board, or there will be none. Dropping it says that the task stops.
+        reply: oneshot::Sender<Result<(), RefreshError>>,
+    },
+    /// Somebody would wait a moment for a fresher answer about this queue, if a permit is to spare.
+    Fresh {
+        /// Which one.
+        queue: QueueKey,
+        /// How much the answer is in doubt.
+        doubt: Doubt,
+        /// To be answered once there is something newer, and dropped when there will be nothing.
+        reply: oneshot::Sender<()>,
+    },
+    /// This agent may have changed just now.
+    Hint {
+        /// Who.
+        agent: AgentId,
+    },
+}
+
+/// Why a refresh brought no snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshError {
+    /// No request was sent: the budget has no permit.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// CallTools was asked, in vain.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+}
+
+/// Somebody who waits for a job to end.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Refresh(oneshot::Sender<Result<(), RefreshError>>),
+    Fresh(oneshot::Sender<()>),
+}
+
+impl Waiter {
+    /// Tells how it ended. Whoever asked may have gone.
+    pub fn tell(self, ended: Result<(), RefreshError>) {
+        match self {
+            Waiter::Refresh(reply) => drop(reply.send(ended)),
+            Waiter::Fresh(reply) if ended.is_ok() => drop(reply.send(())),
+            Waiter::Fresh(_) => {}
+        }
+    }
+}
