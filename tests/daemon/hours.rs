@@ -11,6 +11,7 @@ use openseat::{
     config::{QueueRef, Rule},
     metrics::Metrics,
     names::Names,
+    schedule::Options,
     simulator::{Mishap, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
 };
 use tokio::{
@@ -19,6 +20,12 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Nobody asks in these tests, and yet the account shall not fall asleep.
+const BUSY: Options = Options {
+    sweep: true,
+    idle_pace: 1.0,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -30,7 +37,7 @@ struct Office {
     budget: Arc<Budget>,
     keys: Vec<QueueKey>,
     task: JoinHandle<anyhow::Result<()>>,
-    _refreshes: mpsc::Sender<openseat::server::RefreshRequest>,
+    _asks: mpsc::Sender<openseat::account::Ask>,
 }
 
 impl Drop for Office {
@@ -65,6 +72,7 @@ impl Office {
             rule: Rule::Seats {
                 forgotten_after: None,
             },
+            max_age: None,
         };
         let payer = Payer {
             account: "main".to_owned(),
@@ -81,7 +89,7 @@ impl Office {
             Arc::clone(&clock),
             Arc::new(()),
         );
-        let (refresh, refreshes) = mpsc::channel(1);
+        let (asks, wishes) = mpsc::channel(1);
         let account = Account::new(account::Parts {
             payer,
             queues: names.iter().map(polled).collect(),
@@ -92,7 +100,8 @@ impl Office {
             store: None,
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,
-            refreshes,
+            asks: wishes,
+            options: BUSY,
             token: None,
         });
         let task = tokio::spawn(account.run(CancellationToken::new()));
@@ -103,7 +112,7 @@ impl Office {
             budget,
             keys,
             task,
-            _refreshes: refresh,
+            _asks: asks,
         }
     }
 
