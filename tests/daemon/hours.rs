@@ -146,7 +146,7 @@ fn lively(queues: usize, clock: &Arc<dyn Clock>) -> Simulator {
     let settings = Settings {
         world: WorldSettings {
             queues,
-            agents: queues,
+            agents: 6,
             ..WorldSettings::study()
         },
         ..Settings::lively()
