@@ -52,6 +52,7 @@ fn agent(number: u32) -> Agent {
         name: format!("Agent Number {number}").into(),
         status: row["status"].as_str().map(Into::into),
         available: Some(number.is_multiple_of(3)),
+        logged_in: true,
         queue_logged_in: number.is_multiple_of(2),
         status_since: "2026-11-22T09:58:00.123Z".parse().ok(),
         raw: to_raw_value(&row).expect("JSON is JSON"),

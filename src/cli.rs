@@ -83,10 +83,16 @@ Exit codes: 0 stopped as asked, 1 failed, 78 the configuration is wrong.")]
   openseat check                  every configured queue
   openseat check sales-queue      one of them
   openseat check --json | jq .    for programs
-  openseat check --curl           the equal curl commands, with the token as $CALLTOOLS_API_TOKEN; sends nothing
+  openseat check --curl           the equal curl commands, the token as $CALLTOOLS_API_TOKEN
 
-Each queue costs at least one request of the account's hour, from the reserve.
-Exit codes: 0 all good, 1 a queue failed, 2 the configuration is wrong.")]
+Each queue costs at least one request of the account's hour, and each account one or two more for
+names and statuses. The reserve pays for them; a daemon beside it is not disturbed.
+
+Exit codes:
+  0  all good, whatever was decided
+  1  a queue could not be asked, or its criteria do not fit what CallTools sent
+  2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
+     configured")]
     Check(Check),
     /// Show how the budget divides over the queues, without any network
     #[command(after_help = "Examples:
@@ -119,13 +125,13 @@ Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wron
 /// `openseat check`
 #[derive(Clone, Debug, Args)]
 pub struct Check {
-    /// Queues as the configuration names them, or account/queue [default: all]
+    /// Queues as the configuration names them; account/queue where several accounts have one [default: all]
     #[arg(value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Print JSON
+    /// Print JSON: `ok`, `queues` (decisions with agents, criteria, fault, requests, budget), `accounts`
     #[arg(long, conflicts_with = "curl")]
     pub json: bool,
     /// Print the equal curl commands and send nothing

@@ -19,12 +19,11 @@ use crate::{
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
     config::{self, BearerToken, Config},
-    decision::Policy,
+    decision::{Patience, Policy},
     digest::Digest,
     metrics::Metrics,
     names::Names,
     plan,
-    schedule::Options,
     server::{AccountHandle, App, Limits, Listener, Parts, bind, serve},
     store::Store,
 };
@@ -82,7 +81,7 @@ impl Daemon {
         let app = App::new(Parts {
             board,
             policies: policies(config),
-            patience: HashMap::new(),
+            patience: patience(config),
             accounts: handles,
             metrics,
             clock,
@@ -229,7 +228,7 @@ impl Shared {
             store: self.state.store.clone(),
             clock: Arc::clone(&self.clock),
             names,
-            options: Options::default(),
+            options: config.schedule,
             asks: wishes,
             token: Some(TokenKeeper::new(
                 config.upstream.token.clone(),
@@ -307,6 +306,17 @@ fn policies(config: &Config) -> HashMap<QueueKey, Policy> {
         .into_iter()
         .zip(config.accounts.iter().flat_map(of_account))
         .collect()
+}
+
+fn patience(config: &Config) -> HashMap<QueueKey, Patience> {
+    let of_account = |account: &config::Account| {
+        let patient = account
+            .queues
+            .iter()
+            .filter_map(|queue| Some((key(account, queue), queue.patience?)));
+        patient.collect::<Vec<_>>()
+    };
+    config.accounts.iter().flat_map(of_account).collect()
 }
 
 /// Counts the requests of one account.

@@ -192,17 +192,20 @@ impl Names {
 
     /// The names most like `asked`, best first.
     fn nearest(&self, asked: &str) -> Vec<String> {
-        let mut near: Vec<(f64, &str)> = self
-            .queues()
-            .iter()
-            .map(|queue| (likeness(asked, &queue.name), queue.name.as_str()))
-            .filter(|(likeness, _)| *likeness >= NEAR)
-            .collect();
-        near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
-        near.dedup_by_key(|(_, name)| *name);
-        let best = near.into_iter().take(MOST_SUGGESTIONS);
-        best.map(|(_, name)| name.to_owned()).collect()
+        nearest(asked, self.queues().iter().map(|queue| queue.name.as_str()))
     }
+}
+
+/// The names most like `asked`, best first; none where none is near.
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut near: Vec<(f64, &str)> = names
+        .map(|name| (likeness(asked, name), name))
+        .filter(|(likeness, _)| *likeness >= NEAR)
+        .collect();
+    near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
+    near.dedup_by_key(|(_, name)| *name);
+    let best = near.into_iter().take(MOST_SUGGESTIONS);
+    best.map(|(_, name)| name.to_owned()).collect()
 }
 
 /// From 0 to 1; above 1 for names that differ in nothing but case and blanks around them, the usual mistake.

@@ -2,26 +2,49 @@
 
 use std::time::Duration;
 
-use crate::{config, decision::Policy};
+use crate::{
+    config,
+    decision::Policy,
+    schedule::{self, Need, Schedule},
+};
 
 /// The hour that a budget is given for.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A default `max_age` leaves room for two polls in a row to fail or come late.
+/// A default `max_age` leaves room for two looks in a row to fail or come late.
 const ROUNDS: u32 = 3;
 
 /// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
 
+/// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
+const USUAL_ANSWER: Duration = Duration::from_millis(500);
+
 /// What to expect of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
+    /// Requests in any hour, all told.
+    pub requests_per_hour: u32,
+    /// How many of them polling leaves alone.
+    pub reserve: u32,
     /// Requests an hour that polling may send.
     pub polls_per_hour: u32,
     /// The time between two requests.
     pub period: Duration,
     /// In the order of the config.
     pub queues: Vec<PlannedQueue>,
+}
+
+impl Plan {
+    /// The queues whose answers would be unknown at times, on a day when nothing fails.
+    pub fn misfits(&self) -> impl Iterator<Item = &PlannedQueue> {
+        self.queues.iter().filter(|queue| !queue.fits())
+    }
+
+    /// Whether every answer can hold from one look to the next.
+    pub fn fits(&self) -> bool {
+        self.misfits().next().is_none()
+    }
 }
 
 /// What to expect of one queue.
@@ -31,8 +54,8 @@ pub struct PlannedQueue {
     pub queue: String,
     /// Requests that one poll takes: a page for each 250 agents.
     pub pages: u32,
-    /// The time from one poll to the next, which is also the greatest age that a good day shows.
-    pub interval: Duration,
+    /// How old its answers will be.
+    pub expected: Expected,
     /// Older than this is unknown.
     pub max_age: Duration,
     /// Whether `max_age` is the default rather than the operator's.
@@ -40,34 +63,75 @@ pub struct PlannedQueue {
 }
 
 impl PlannedQueue {
-    /// The age to expect on average of answers at random times: half the interval, as polls are evenly spread.
-    pub fn mean_age(&self) -> Duration {
-        self.interval / 2
-    }
-
-    /// Whether an answer can hold from one poll to the next.
+    /// Whether an answer can hold from one look to the next.
     pub fn fits(&self) -> bool {
-        self.interval <= self.max_age
+        self.expected.worst_age <= self.max_age
     }
 }
 
-/// The plan for an account whose queues take `pages` requests a poll.
+/// How old the answers about a queue will be, on a day when nothing fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The time from one look at its agents' statuses to the next.
+    pub interval: Duration,
+    /// The time from one poll of the queue, which tells who belongs to it, to the next.
+    pub membership_interval: Duration,
+    /// The age of an answer at a random time, on average.
+    pub mean_age: Duration,
+    /// The greatest age, just before the next look's answer is there.
+    pub worst_age: Duration,
+}
+
+impl Expected {
+    fn of(expected: schedule::Expected, pages: u32) -> Self {
+        let schedule::Expected { statuses, members } = expected;
+        // A sweep is read page by page; a poll of a queue is there when its last page is.
+        let took = if statuses == members {
+            USUAL_ANSWER * pages
+        } else {
+            USUAL_ANSWER
+        };
+        Self {
+            interval: statuses,
+            membership_interval: members,
+            mean_age: statuses / 2 + took,
+            worst_age: statuses + took,
+        }
+    }
+}
+
+/// The plan for an account whose queues take `pages` requests a poll and whose sweeps, where they pay, prove true: what the
+/// [schedule](crate::schedule) itself expects, before anybody has asked a question.
 pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
-    let polls_per_hour = account.requests_per_hour.get() - account.reserve;
+    let requests_per_hour = account.requests_per_hour.get();
+    let polls_per_hour = requests_per_hour - account.reserve;
     let period = HOUR / polls_per_hour;
-    let round = account.queues.iter().map(&pages).sum::<u32>();
-    let interval = period * round;
-    let queue = |queue: &config::Queue| PlannedQueue {
-        queue: queue.spelling.to_string(),
-        pages: pages(queue),
-        interval,
-        max_age: queue.max_age.unwrap_or_else(|| default_max_age(interval)),
-        max_age_is_default: queue.max_age.is_none(),
-    };
+    let needs = account
+        .queues
+        .iter()
+        .map(|queue| (Need::of(&queue.reference, &queue.rule), pages(queue)));
+    let schedule = Schedule::planned(needs, account.schedule);
+    let queues = account.queues.iter().zip(schedule.expected(period));
     Plan {
+        requests_per_hour,
+        reserve: account.reserve,
         polls_per_hour,
         period,
-        queues: account.queues.iter().map(queue).collect(),
+        queues: queues
+            .map(|(queue, expected)| planned(queue, pages(queue), expected))
+            .collect(),
+    }
+}
+
+fn planned(queue: &config::Queue, pages: u32, expected: schedule::Expected) -> PlannedQueue {
+    PlannedQueue {
+        queue: queue.spelling.to_string(),
+        pages,
+        expected: Expected::of(expected, pages),
+        max_age: queue
+            .max_age
+            .unwrap_or_else(|| default_max_age(expected.statuses)),
+        max_age_is_default: queue.max_age.is_none(),
     }
 }
 
@@ -84,4 +148,111 @@ pub fn policies(account: &config::Account) -> Vec<Policy> {
 /// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
 pub fn default_max_age(interval: Duration) -> Duration {
     (interval * ROUNDS).max(SHORTEST_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn account(requests: u32, reserve: u32, keys: &str, queues: &[&str]) -> config::Account {
+        let mut text = format!(
+            "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n\
+             requests_per_hour = {requests}\nreserve = {reserve}\n{keys}\n"
+        );
+        for (id, queue) in queues.iter().enumerate() {
+            text += &format!("[[account.queue]]\nqueue = {}\n{queue}\n", id + 1);
+        }
+        let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+        config.expect("a good config").accounts.remove(0)
+    }
+
+    #[test]
+    fn without_sweeps_queues_are_polled_in_turn() {
+        let plan = plan(&account(1000, 100, "sweep = false", &["", "", ""]), |_| 1);
+        assert_eq!((plan.polls_per_hour, plan.period), (900, secs(4)));
+        for queue in &plan.queues {
+            let expected = Expected {
+                interval: secs(12),
+                membership_interval: secs(12),
+                mean_age: Duration::from_millis(6_500),
+                worst_age: Duration::from_millis(12_500),
+            };
+            assert_eq!(queue.expected, expected);
+            assert!(queue.fits());
+        }
+    }
+
+    #[test]
+    fn sweeps_renew_statuses_at_a_price_that_does_not_grow_with_the_queues() {
+        for queues in [10, 100] {
+            let plan = plan(&account(1000, 100, "", &vec![""; queues]), |_| 1);
+            let expected = plan.queues[0].expected;
+            assert_eq!(
+                expected.interval.as_millis(),
+                5_333,
+                "three of four slots, evenly spread"
+            );
+            assert_eq!(
+                expected.membership_interval,
+                secs(16 * queues as u64),
+                "the fourth slot"
+            );
+        }
+    }
+
+    #[test]
+    fn one_queue_alone_is_polled_alone() {
+        let expected = plan(&account(1000, 100, "", &[""]), |_| 1).queues[0].expected;
+        assert_eq!(
+            (expected.interval, expected.membership_interval),
+            (secs(4), secs(4))
+        );
+    }
+
+    #[test]
+    fn the_default_max_age_is_three_rounds_and_at_least_a_minute() {
+        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360)] {
+            let account = account(1000, 100, "sweep = false", &vec![""; queues]);
+            let planned = &plan(&account, |_| 1).queues[0];
+            assert!(planned.max_age_is_default);
+            assert_eq!(planned.max_age, secs(max_age));
+        }
+    }
+
+    #[test]
+    fn a_max_age_that_an_answer_outlives_does_not_fit() {
+        for (max_age, fits) in [("4s", false), ("4500ms", true), ("5s", true)] {
+            let account = account(1000, 100, "", &[&format!("max_age = \"{max_age}\"")]);
+            assert_eq!(plan(&account, |_| 1).fits(), fits, "{max_age}");
+            assert!(!plan(&account, |_| 2).fits(), "{max_age}");
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_spends_the_hour_and_no_more(
+            requests in 1_u32..5_000, sweep in any::<bool>(), pages in prop::collection::vec(1_u32..5, 1..60),
+        ) {
+            let account = account(requests, requests / 20, &format!("sweep = {sweep}"), &vec![""; pages.len()]);
+            let of = |queue: &config::Queue| pages[queue.spelling.parse::<usize>().expect("an id") - 1];
+            let plan = plan(&account, of);
+            let polls: f64 = plan.queues.iter()
+                .map(|queue| f64::from(queue.pages) * 3600.0 / queue.expected.membership_interval.as_secs_f64())
+                .sum();
+            let first = plan.queues[0].expected;
+            let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
+            prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
+            // What follows from the plan alone always fits it.
+            prop_assert!(plan.fits());
+        }
+    }
 }

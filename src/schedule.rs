@@ -155,7 +155,7 @@ impl Default for Options {
     }
 }
 
-/// The longest time between two looks at the same thing, on a good day.
+/// The time between two looks at the same thing, on a good day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Between two looks at an agent's status.
@@ -318,6 +318,19 @@ impl Schedule {
             last_background_poll: Duration::ZERO,
             tightest: Duration::MAX,
         }
+    }
+
+    /// A schedule as it will be once sweeps have proved true, for queues of so many pages: to plan with.
+    pub fn planned(queues: impl IntoIterator<Item = (Need, u32)>, options: Options) -> Self {
+        let (needs, pages): (Vec<_>, Vec<_>) = queues.into_iter().unzip();
+        let mut schedule = Self::new(needs, options);
+        for (queue, pages) in schedule.queues.iter_mut().zip(pages) {
+            queue.pages = pages;
+            // Whoever is in a queue is in the account.
+            schedule.sweeping.pages = schedule.sweeping.pages.max(pages);
+        }
+        schedule.trust();
+        schedule
     }
 
     /// The statuses are known from an earlier run, and were read this long ago.
@@ -707,7 +720,8 @@ impl Schedule {
             .collect();
         let demand: f64 = shared.iter().map(|queue| self.weight(queue)).sum();
         let roots = self.roots(|queue| !queue.need.alone);
-        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0
+        // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
+        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }
 
     /// *Σ√(dp)*, over demand and pages.

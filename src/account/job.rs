@@ -10,6 +10,8 @@ use crate::{
     schedule::Job,
     snapshot::Snapshot,
 };
+use std::sync::Arc;
+
 use serde_json::Value;
 
 /// What to ask CallTools for.
@@ -62,8 +64,20 @@ impl Work {
     }
 }
 
+/// A single poll of a queue, measured by its rule.
+pub(crate) fn polled(harvest: Harvest, rule: &Rule) -> Snapshot {
+    let joined = Joined {
+        as_of: harvest.as_of,
+        members_as_of: harvest.as_of,
+        took: harvest.took,
+        complete: harvest.complete,
+        agents: harvest.rows.into_iter().map(Arc::new).collect(),
+    };
+    snapshot(joined, rule)
+}
+
 /// What is known of a queue, measured by its rule.
-pub(crate) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
+pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     Snapshot {
         measured: measure(&joined, rule),
         as_of: joined.as_of,

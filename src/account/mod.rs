@@ -8,7 +8,7 @@
 
 mod ask;
 mod intake;
-pub(crate) mod job;
+mod job;
 mod token;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -27,6 +27,7 @@ pub use self::{
     ask::{Ask, RefreshError},
     token::TokenKeeper,
 };
+pub(crate) use self::{intake::id_of, job::polled};
 use crate::{
     board::{Board, QueueKey},
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
@@ -364,7 +365,7 @@ impl Account {
 }
 
 /// Why there is nothing new, when the budget is the reason.
-fn fault_of(refusal: Refusal) -> Fault {
+pub(crate) fn fault_of(refusal: Refusal) -> Fault {
     match refusal.cause {
         Cause::Throttled => Fault::Throttled {
             wait: Some(refusal.wait),

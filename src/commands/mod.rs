@@ -1,16 +1,21 @@
 //! What each command does.
 
+mod check;
 mod completions;
 mod demo;
 mod log;
+mod plan;
 mod run;
 mod simulate;
+mod terminal;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
+
+use serde::Serialize;
 
 use crate::{
     cli::{Cli, Command, ConfigFile},
@@ -23,6 +28,9 @@ pub const EXIT_CONFIG: u8 = 78;
 /// A failure that trying again may mend.
 pub const EXIT_FAILURE: u8 = 1;
 
+/// The same for `check` and `plan`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+pub const EXIT_USAGE: u8 = 2;
+
 /// Does what the command line says; returns what to exit with.
 pub fn dispatch(cli: Cli) -> ExitCode {
     log::start(&cli.log);
@@ -31,7 +39,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Demo(demo) => run::in_runtime(demo::demo(demo)),
         Command::Simulate(simulate) => run::in_runtime(simulate::simulate(simulate)),
         Command::Completions { shell } => completions::print(shell),
-        Command::Check(_) | Command::Plan(_) => unimplemented!("comes next"),
+        Command::Check(check) => check::run(&check),
+        Command::Plan(plan) => plan::run(&plan),
     }
 }
 
@@ -43,6 +52,24 @@ fn load(file: &ConfigFile) -> Result<Config, ConfigError> {
     Config::load(&path)
 }
 
+/// Loads the config and tells its warnings; where it is wrong, tells all mistakes and returns what to exit with.
+fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
+    let config = load(file).map_err(|error| {
+        complain(&error.to_string());
+        ExitCode::from(EXIT_USAGE)
+    })?;
+    for warning in &config.warnings {
+        warn(warning);
+    }
+    Ok(config)
+}
+
+/// JSON for people and programs alike.
+fn to_json(document: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(document);
+    json.expect("texts, numbers and truth values serialize") + "\n"
+}
+
 /// Prints to standard output. A reader that has gone (`| head`) is no reason to fail, let alone to panic.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
@@ -52,4 +79,12 @@ fn print(text: &str) {
 /// Prints to standard error, whoever reads it.
 fn complain(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Warns on standard error.
+fn warn(text: &str) {
+    complain(&format!(
+        "{}: {text}",
+        terminal::painted(terminal::ODD, "warning")
+    ));
 }

@@ -36,20 +36,24 @@ async fn daemon(config: Config) -> anyhow::Result<()> {
 
 /// Runs a command to its end, and says why it failed if it did.
 pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("no runtime");
-    let ended = runtime.and_then(|runtime| {
-        let ended = runtime.block_on(command);
-        runtime.shutdown_timeout(LAST_WAIT);
-        ended
-    });
-    match ended {
+    match block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("openseat: {error:#}"));
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// Runs a future to its end in a runtime of its own.
+pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime");
+    runtime.and_then(|runtime| {
+        let ended = runtime.block_on(command);
+        runtime.shutdown_timeout(LAST_WAIT);
+        ended
+    })
 }

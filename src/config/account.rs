@@ -9,6 +9,7 @@ use super::{
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
 };
+use crate::schedule::Options;
 
 /// What CallTools allows an account in an hour.
 const CALLTOOLS_LIMIT: u32 = 1000;
@@ -61,14 +62,34 @@ fn account(section: &Section<'_>) -> Checked<Account> {
     let name = section.required("name", Value::name);
     let upstream = upstream(section, &name);
     let budget = budget(section);
-    let queues = queues(section, budget);
+    let schedule = schedule(section);
+    let sweeps = schedule.as_ref().is_ok_and(|options| options.sweep);
+    let queues = queues(section, budget, sweeps);
     let (requests_per_hour, reserve) = budget?;
     Ok(Account {
         name: name?.into(),
         upstream: upstream?,
         requests_per_hour,
         reserve,
+        schedule: schedule?,
         queues: queues?,
+    })
+}
+
+/// What the schedule may do.
+fn schedule(section: &Section<'_>) -> Checked<Options> {
+    let usual = Options::default();
+    let sweep = section.optional("sweep", Value::flag);
+    let idle_pace = section.optional("idle_pace", |value| {
+        let pace = value.quantity()?.get();
+        if pace > 0.0 && pace <= 1.0 {
+            return Ok(pace);
+        }
+        Err(value.wrong("is the part of the pace that an account without questions keeps: more than 0, and at most 1 for all of it"))
+    });
+    Ok(Options {
+        sweep: sweep?.unwrap_or(usual.sweep),
+        idle_pace: idle_pace?.unwrap_or(usual.idle_pace),
     })
 }
 
@@ -99,7 +120,11 @@ fn requests_per_hour(value: &Value<'_>) -> Checked<u32> {
     Ok(requests)
 }
 
-fn queues(section: &Section<'_>, budget: Checked<(NonZeroU32, u32)>) -> Checked<Vec<Queue>> {
+fn queues(
+    section: &Section<'_>,
+    budget: Checked<(NonZeroU32, u32)>,
+    sweeps: bool,
+) -> Checked<Vec<Queue>> {
     let sections = section.tables("queue", &keys::QUEUE, |table, number| {
         place("queue", table, "queue", number)
     })?;
@@ -116,6 +141,7 @@ fn queues(section: &Section<'_>, budget: Checked<(NonZeroU32, u32)>) -> Checked<
     let round = budget.map(|(requests, reserve)| Round {
         queues: sections.len(),
         requests: requests.get() - reserve,
+        sweeps,
     });
     let queues = all(sections.iter().map(|section| {
         let queue = queue::queue(section)?;
@@ -131,6 +157,8 @@ struct Round {
     queues: usize,
     /// For polling, in an hour.
     requests: u32,
+    /// Whether statuses come from sweeps too, far more often, as long as these can be trusted.
+    sweeps: bool,
 }
 
 impl Round {
@@ -151,10 +179,20 @@ impl Round {
         }
         let seconds = Duration::from_secs(self.takes().as_secs_f64().ceil() as u64);
         let (max_age, seconds) = (shown(max_age), shown(seconds));
-        let Self { queues, requests } = self;
+        let Self {
+            queues,
+            requests,
+            sweeps,
+        } = self;
+        let noun = if queues == 1 { "queue" } else { "queues" };
+        if sweeps && queues > 1 {
+            value.warn(format_args!(
+                "is {max_age}, and {requests} requests an hour for {queues} {noun} come round every {seconds}: should CallTools not let openseat sweep the whole account, the queue would be unknown between two polls; {seconds} or more is safe"
+            ));
+            return Ok(());
+        }
         Err(value.wrong(format_args!(
-            "is {max_age}, but {requests} requests an hour for {queues} {} come round every {seconds}: between two polls the queue would be unknown; write {seconds} or more, poll fewer queues, or raise requests_per_hour",
-            if queues == 1 { "queue" } else { "queues" },
+            "is {max_age}, but {requests} requests an hour for {queues} {noun} come round every {seconds}: between two polls the queue would be unknown; write {seconds} or more, poll fewer queues, or raise requests_per_hour"
         )))
     }
 }
@@ -176,6 +214,7 @@ mod tests {
         let round = Round {
             queues: 30,
             requests: 950,
+            sweeps: false,
         };
         assert_eq!(round.takes().as_secs(), 113);
     }

@@ -18,7 +18,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{criteria::Criteria, decision::OnUnknown, quantity::Quantity};
+use crate::{
+    criteria::Criteria,
+    decision::{OnUnknown, Patience},
+    quantity::Quantity,
+    schedule::Options,
+};
 
 mod account;
 mod keys;
@@ -190,6 +195,8 @@ pub struct Account {
     pub requests_per_hour: NonZeroU32,
     /// How many of them are kept back from polling; always less than `requests_per_hour`.
     pub reserve: u32,
+    /// What its schedule may do.
+    pub schedule: Options,
     /// At least one, with different names.
     pub queues: Vec<Queue>,
 }
@@ -226,6 +233,8 @@ pub struct Queue {
     pub max_age: Option<Duration>,
     /// What to answer when nothing is known.
     pub on_unknown: OnUnknown,
+    /// Whether its decisions wait for fresh answers without being asked to.
+    pub patience: Option<Patience>,
 }
 
 /// How the config names a queue.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     criteria::{Condition, Criteria, Definition, Literal, Measure},
-    decision::OnUnknown,
+    decision::{OnUnknown, Patience},
     quantity::Quantity,
 };
 
@@ -25,6 +25,14 @@ const FORGOTTEN_AFTER: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 
 const WHY_FORGOTTEN_AFTER: &str = "honest agents wait for a minute between two calls, and after a week it makes no difference any more";
+
+const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+const WHY_FRESH: &str = "what is older than an hour is not fresh by anybody's reckoning";
+
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::LONGEST_WAIT;
+
+const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few seconds";
 
 const ON_UNKNOWN: [&str; 3] = ["reject", "accept", "last"];
 
@@ -52,6 +60,7 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let max_age = section.optional("max_age", |value| value.duration(MAX_AGES, WHY_MAX_AGES));
     let on_unknown = section.optional("on_unknown", |value| value.word::<OnUnknown>(&ON_UNKNOWN));
     let threshold = section.optional("threshold", Value::quantity);
+    let patience = patience(section);
     let rule = rule(section, threshold);
     let reference = reference?;
     let (rule, threshold) = rule?;
@@ -62,7 +71,19 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
         threshold,
         max_age: max_age?,
         on_unknown: on_unknown?.unwrap_or_default(),
+        patience: patience?,
     })
+}
+
+/// Whether decisions wait for fresh answers: they do as soon as one of the two keys is there.
+fn patience(section: &Section<'_>) -> Checked<Option<Patience>> {
+    let fresh = section.optional("fresh", |value| value.duration(FRESH, WHY_FRESH));
+    let wait = section.optional("wait", |value| value.duration(WAIT, WHY_WAIT));
+    let (fresh, wait) = (fresh?, wait?);
+    Ok((fresh.is_some() || wait.is_some()).then(|| Patience {
+        fresh: fresh.unwrap_or(Patience::USUAL.fresh),
+        wait: wait.unwrap_or(Patience::USUAL.wait),
+    }))
 }
 
 /// Which queue a value names, where it names one.

@@ -16,7 +16,7 @@ mod slips;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::seats::seats;
+pub use self::seats::{Seat, seat, seats};
 use self::{check::Check, path::Path};
 use crate::quantity::Quantity;
 
@@ -126,6 +126,7 @@ pub enum Literal {
 /// A rule, compiled.
 #[derive(Debug)]
 pub struct Criteria {
+    definition: Definition,
     path: Path,
     measure: Measure,
     check: Check,
@@ -163,10 +164,26 @@ impl Criteria {
                 )),
             })?;
         Ok(Self {
+            definition: definition.clone(),
             path,
             measure,
             check,
         })
+    }
+
+    /// The rule as it was written.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// What is made of the nodes, written or by default.
+    pub fn measured_by(&self) -> Measure {
+        self.measure
+    }
+
+    /// How many nodes of a response the path selects: none where rows are may mean that a field is misspelt.
+    pub fn selects(&self, response: &Value) -> usize {
+        self.path.nodes(response).len()
     }
 
     /// What the count is compared with by default; `None` for rules that compare with no number.

@@ -21,15 +21,13 @@ pub fn seats<A: Borrow<Agent>>(
     forgotten_after: Option<Duration>,
     as_of: Moment,
 ) -> Result<Measured, Mismatch> {
-    let now = as_of.timestamp();
     let agents = agents.iter().map(Borrow::borrow);
-    let logged_in = agents.filter(|agent| agent.queue_logged_in);
     let (mut count, mut untold) = (0_u32, 0_u32);
-    for agent in logged_in {
-        match agent.available {
-            Some(true) if !is_forgotten(agent.status_since, forgotten_after, now) => count += 1,
-            Some(_) => {}
-            None => untold += 1,
+    for agent in agents {
+        match seat(agent, forgotten_after, as_of) {
+            Seat::Open => count += 1,
+            Seat::None | Seat::Forgotten => {}
+            Seat::Untold => untold += 1,
         }
     }
     if untold > 0 {
@@ -39,6 +37,32 @@ pub fn seats<A: Borrow<Agent>>(
         count: Quantity::from(count),
         verdict: Verdict::Compare(Comparison::GreaterThan),
     })
+}
+
+/// What an agent is to the built-in rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Would take a call now.
+    Open,
+    /// Not logged in to the queue, or busy.
+    None,
+    /// Available for so long that they have forgotten to log off.
+    Forgotten,
+    /// Logged in, with a status whose meaning is not known.
+    Untold,
+}
+
+/// Whether one agent is a seat; [`seats`] counts by this.
+pub fn seat(agent: &Agent, forgotten_after: Option<Duration>, as_of: Moment) -> Seat {
+    match agent.available {
+        _ if !agent.queue_logged_in => Seat::None,
+        Some(true) if is_forgotten(agent.status_since, forgotten_after, as_of.timestamp()) => {
+            Seat::Forgotten
+        }
+        Some(true) => Seat::Open,
+        Some(false) => Seat::None,
+        None => Seat::Untold,
+    }
 }
 
 fn is_forgotten(

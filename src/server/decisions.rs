@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     account::Ask,
-    board::{NotOnBoard, QueueState},
+    board::{NotOnBoard, QueueKey, QueueState},
     clock::Moment,
     decision::{Decision, Patience, Policy, Reason},
     doubt::Doubt,
@@ -31,7 +31,7 @@ const MOST_AT_ONCE: usize = 100;
 
 /// A decision as JSON: the keys in the order of the documentation, `null` for what is unknown.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     queue: &'a str,
     queue_id: Option<u64>,
     account: &'a str,
@@ -51,11 +51,16 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(queue: &'a Queue, state: &QueueState, decision: &Decision) -> Self {
+    pub(crate) fn new(
+        key: &'a QueueKey,
+        policy: &Policy,
+        state: &QueueState,
+        decision: &Decision,
+    ) -> Self {
         Self {
-            queue: &queue.key.queue,
+            queue: &key.queue,
             queue_id: state.id,
-            account: &queue.key.account,
+            account: &key.account,
             accept: decision.accept,
             reason: decision.reason,
             count: decision.count,
@@ -64,7 +69,7 @@ impl<'a> View<'a> {
             age_ms: decision.age.map(whole_ms),
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.valid_until,
-            detail: why_unknown(state, &queue.policy, decision),
+            detail: why_unknown(state, policy, decision),
         }
     }
 }
@@ -190,7 +195,9 @@ impl Question {
     pub(super) fn answer(&self, app: &App, queue: &Queue) -> Response {
         let (state, decision) = decide(app, queue, &self.policy);
         match self.format {
-            Format::Json => Json(View::new(queue, &state, &decision)).into_response(),
+            Format::Json => {
+                Json(View::new(&queue.key, &self.policy, &state, &decision)).into_response()
+            }
             Format::Text => text(&decision).into_response(),
             Format::Status => status(&decision).into_response(),
         }
@@ -285,7 +292,7 @@ pub(super) async fn many(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         .iter()
         .map(|queue| {
             let (state, decision) = decide(&app, queue, &queue.policy);
-            View::new(queue, &state, &decision)
+            View::new(&queue.key, &queue.policy, &state, &decision)
         })
         .collect();
     let best = best(&views);

@@ -28,4 +28,6 @@ mod tests;
 
 pub use app::{AccountHandle, App, Limits, Parts, Queue};
 pub use connection::serve;
+pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Listener, bind};
+pub(crate) use queues::{AgentView, FaultView};

@@ -28,16 +28,16 @@ use crate::{
 /// caller on the line who hung up long ago.
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 
-/// What is wrong with a queue's polls.
+/// What is wrong with a queue's polls, as JSON.
 #[derive(Serialize)]
-struct FaultView {
+pub(crate) struct FaultView {
     kind: &'static str,
     message: String,
     advice: String,
 }
 
 impl FaultView {
-    fn of(fault: &Fault) -> Self {
+    pub(crate) fn of(fault: &Fault) -> Self {
         Self {
             kind: fault.word(),
             message: fault.to_string(),
@@ -64,7 +64,12 @@ impl<'a> Summary<'a> {
     fn of(app: &App, queue: &'a Queue, state: &'a QueueState) -> Self {
         let snapshot = state.snapshot.as_deref();
         Self {
-            decision: View::new(queue, state, &app.decide(state, &queue.policy)),
+            decision: View::new(
+                &queue.key,
+                &queue.policy,
+                state,
+                &app.decide(state, &queue.policy),
+            ),
             name: state.name.as_deref(),
             agent_count: snapshot.map(|snapshot| snapshot.agents.len()),
             fault: state.fault.as_deref().map(FaultView::of),
@@ -85,8 +90,9 @@ struct Whole<'a> {
     agents: Option<Vec<AgentView<'a>>>,
 }
 
+/// An agent as JSON.
 #[derive(Serialize)]
-struct AgentView<'a> {
+pub(crate) struct AgentView<'a> {
     id: &'a str,
     name: &'a str,
     status: Option<&'a str>,
@@ -96,7 +102,7 @@ struct AgentView<'a> {
 }
 
 impl<'a> AgentView<'a> {
-    fn of(agent: &'a Agent) -> Self {
+    pub(crate) fn of(agent: &'a Agent) -> Self {
         Self {
             id: &agent.id.0,
             name: &agent.name,

@@ -1,0 +1,35 @@
+//! A sign of life while CallTools is asked: on standard error, and only where somebody looks.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Smooth to the eye, and nothing to the machine.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Turns until it is dropped, and leaves nothing behind. Where standard error is no terminal, it draws nothing at all.
+#[derive(Debug)]
+pub(super) struct Spinner(ProgressBar);
+
+impl Spinner {
+    pub fn start(queues: usize) -> Self {
+        let style = ProgressStyle::with_template("{spinner} asking CallTools, {pos} of {len} done")
+            .expect("the template is well-formed");
+        let bar = ProgressBar::new(queues as u64).with_style(style);
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(TICK);
+        }
+        Self(bar)
+    }
+
+    /// One more queue is done.
+    pub fn done(&self) {
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
