@@ -1,6 +1,6 @@
 //! Hours of polling, in virtual time and without a network: what is spent, how evenly, and how old answers grow.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use openseat::{
     account::{self, Account, Polled},
@@ -8,9 +8,10 @@ use openseat::{
     budget::{Budget, Ledger, Payer},
     calltools::Client,
     clock::{Clock, VirtualClock},
-    config::{QueueRef, Rule},
+    config::{Config, QueueRef, Rule},
     metrics::Metrics,
     names::Names,
+    plan::plan,
     schedule::Options,
     simulator::{Mishap, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
 };
@@ -164,7 +165,7 @@ fn gaps(received: &[Received]) -> Vec<Duration> {
 #[tokio::test(start_paused = true)]
 async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
-    let office = Office::open(lively(30, &clock), Arc::clone(&clock), 1_000, 50);
+    let office = Office::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
 
     sleep(Duration::from_secs(5)).await;
     assert!(
@@ -173,33 +174,46 @@ async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
     );
     // The names, the statuses, each queue once; and the first of the even ones.
     let cold = office.simulator.requests();
-    assert!(
-        (32..=33).contains(&cold),
-        "{cold} requests for a cold start"
-    );
+    assert!((32..=33).contains(&cold), "{cold} requests at the start");
 
     let oldest = office.live(3 * HOUR).await;
-    // Thirty queues at 950 an hour: one comes round every 114 s; the cold start's requests and latency are on top of that.
-    assert!(oldest < Duration::from_secs(125), "{oldest:?}");
+    // The plan knows nothing of what the cold start has spent; where the first hour ends, that costs a request's time once.
+    let planned = worst_planned_age(30, 400, 20);
+    let period = HOUR / 380;
+    assert!(oldest < planned + period, "{oldest:?}, {planned:?} planned");
     let worst = office.simulator.worst_sliding_hour();
-    assert!(worst <= 950, "{worst} in an hour");
-    assert!(worst > 900, "only {worst} of 950 were used");
+    assert!(worst <= 380, "{worst} in an hour");
+    assert!(worst > 350, "only {worst} of 380 were used");
     assert_eq!(office.simulator.throttled(), 0);
 
     let received = office.simulator.received();
     let even = gaps(&received[cold as usize..]);
     let longest = even.iter().max().expect("there were many");
-    // 3.8 s apart; the latency moves each by less than a second or two.
-    assert!(*longest < Duration::from_secs(8), "{longest:?}");
-    let crowded = even
-        .iter()
-        .filter(|gap| **gap < Duration::from_secs(1))
-        .count();
+    // 9.5 s apart, somewhat more while the cold start is in the window; latency moves each by a second or two.
+    assert!(*longest < Duration::from_secs(15), "{longest:?}");
+    let crowded = even.iter().filter(|gap| **gap < Duration::from_secs(3));
+    let crowded = crowded.count();
     assert!(
         crowded < even.len() / 20,
         "{crowded} of {} come at once",
         even.len()
     );
+}
+
+/// The greatest age that `openseat plan` foresees for an account with so many queues.
+fn worst_planned_age(queues: usize, requests_per_hour: u32, reserve: u32) -> Duration {
+    let queues: String = (1..=queues)
+        .map(|id| format!("[[account.queue]]\nqueue = {id}\n"))
+        .collect();
+    let text = format!(
+        "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n\
+         requests_per_hour = {requests_per_hour}\nreserve = {reserve}\n{queues}"
+    );
+    let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+    let config = config.expect("it is good");
+    let plan = plan(&config.accounts[0], |_| 1);
+    let ages = plan.queues.iter().map(|queue| queue.expected.worst_age);
+    ages.max().expect("there are queues")
 }
 
 #[tokio::test(start_paused = true)]
