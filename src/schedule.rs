@@ -70,6 +70,9 @@ const IDLE_AFTER: Duration = Duration::from_secs(600);
 /// An idle account is polled at most so much later than needed that the first question still meets half of `max_age`.
 const IDLE_AGE: f64 = 0.5;
 
+/// The same for memberships, which live for half an hour at least and are not what questions hang on.
+const IDLE_MEMBERS_AGE: f64 = 0.75;
+
 /// While questions may wait for fresh answers, permits are saved up for them: the background sweeps every third period and polls a queue every
 /// seventh. Half of the budget is left for those who ask, who know best when it is worth something.
 const SAVING_SWEEP_PERIODS: u32 = 3;
@@ -450,11 +453,6 @@ impl Schedule {
     fn has_room(&self) -> bool {
         let at_once = if self.token_failures > 0 { 1 } else { AT_ONCE };
         self.in_flight < at_once
-    }
-
-    /// Sweeps that failed in a row.
-    pub fn sweep_failures(&self) -> u32 {
-        self.sweeping.reading.failures
     }
 
     /// Whether sweeps were found wanting, and are not yet to be tried again.
@@ -915,7 +913,8 @@ impl Schedule {
             longest.as_secs_f64().max(1e-3)
         };
         let statuses = self.tightest.as_secs_f64() * IDLE_AGE / longest(|of| of.statuses);
-        let members = self.members_max_age.as_secs_f64() * IDLE_AGE / longest(|of| of.members);
+        let members =
+            self.members_max_age.as_secs_f64() * IDLE_MEMBERS_AGE / longest(|of| of.members);
         statuses.min(members)
     }
 

@@ -18,9 +18,9 @@ use crate::{
     sweep::{SweptPage, Verdict},
 };
 
-/// So many sweeps may fail in a row while queues can be polled, with the waits in between for about a minute: longer, and the answers are
-/// too old for what sweeps have promised.
-const SWEEP_FAILURES: u32 = 4;
+/// So many sweeps may fail in a row while queues can be polled, with the waits in between for about half a minute: longer, and the answers
+/// are too old for what sweeps have promised.
+const SWEEP_FAILURES: u32 = 3;
 
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
@@ -139,11 +139,8 @@ impl Account {
         self.note(place, complete, rows.len(), &notes);
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
-        } else if self.schedule.sweep_failures() > SWEEP_FAILURES {
-            self.distrust(
-                "the account's list of agents cannot be read, and those of its queues can",
-            );
         }
+        self.polled_since_failed_sweep = true;
         self.roster.poll(place, as_of, took, complete, rows);
         self.publish(place);
         self.recover(None);
@@ -213,6 +210,7 @@ impl Account {
         let outage = self.last_sweep.filter(|_| self.sweep_failed);
         self.recover(outage);
         (self.last_sweep, self.sweep_failed) = (Some(as_of), false);
+        self.sweeps_failed_alone = 0;
         for place in self.queues_of(self.sweep.missed()) {
             self.schedule.look_for_missing(place);
         }
@@ -266,9 +264,28 @@ impl Account {
         }
     }
 
+    /// CallTools did not answer a sweep. If it answers polls all the same, again and again, it is of no use to wait for sweeps.
+    fn sweep_failed(&mut self) {
+        self.sweep_failed = true;
+        self.sweeps_failed_alone = if std::mem::take(&mut self.polled_since_failed_sweep) {
+            self.sweeps_failed_alone + 1
+        } else {
+            0
+        };
+        if self.sweeps_failed_alone > SWEEP_FAILURES {
+            self.distrust(
+                "the account's list of agents cannot be read, and those of its queues can",
+            );
+        }
+    }
+
     /// From now on queue polls alone, and nothing of what sweeps said.
     fn distrust(&mut self, why: &str) {
         let now = self.now();
+        if self.schedule.is_distrustful(now) {
+            return; // What was under way says the same again.
+        }
+        self.sweeps_failed_alone = 0;
         self.schedule.distrust(now);
         self.sweep.reset();
         self.roster.forget_sweeps();
@@ -360,7 +377,7 @@ impl Account {
             (Job::Queues | Job::Statuses, _) => self.fail_waiting(fault),
             (Job::Sweep(_), fault) if is_refusal(fault) => self.distrust(&fault.to_string()),
             // Whether CallTools is down, the next poll of a queue tells.
-            (Job::Sweep(_), _) => self.sweep_failed = true,
+            (Job::Sweep(_), _) => self.sweep_failed(),
         }
     }
 

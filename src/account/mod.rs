@@ -9,6 +9,8 @@
 mod ask;
 mod intake;
 mod job;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -124,6 +126,9 @@ pub struct Account {
     /// When a sweep last ended well, and whether CallTools has failed to answer one since.
     last_sweep: Option<Moment>,
     sweep_failed: bool,
+    /// Sweeps that failed in a row with a poll between any two that did not, and whether there was one since the last.
+    sweeps_failed_alone: u32,
+    polled_since_failed_sweep: bool,
 }
 
 impl Account {
@@ -155,6 +160,8 @@ impl Account {
             login_assumed: false,
             last_sweep: None,
             sweep_failed: false,
+            sweeps_failed_alone: 0,
+            polled_since_failed_sweep: false,
         };
         account.restore_names();
         account.resolve();

@@ -365,7 +365,7 @@ fn an_idle_account_keeps_its_memberships_alive() {
     play.go(10 * HOUR);
     let waits = gaps(&play.times(|job| job == Job::Poll(7)));
     assert!(
-        longest(&waits) <= HOUR.as_secs_f64() * IDLE_AGE * 1.1,
+        longest(&waits) <= HOUR.as_secs_f64() * IDLE_MEMBERS_AGE * 1.1,
         "{waits:?}"
     );
 }

@@ -3,6 +3,7 @@
 mod connections;
 mod decisions;
 mod drop_in;
+mod fresh;
 mod gate;
 mod probes;
 mod queues;
@@ -26,7 +27,7 @@ use crate::{
     calltools::{Agent, Fault},
     clock::Clock,
     config::Listen,
-    decision::{OnUnknown, Policy},
+    decision::{OnUnknown, Patience, Policy},
     digest::Digest,
     fixtures::{Still, snapshot},
     metrics::Metrics,
@@ -44,6 +45,7 @@ struct World {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     policies: HashMap<QueueKey, Policy>,
+    patience: HashMap<QueueKey, Patience>,
     accounts: Vec<AccountHandle>,
     bearer: Option<Digest>,
     limits: Limits,
@@ -71,6 +73,7 @@ impl World {
             board: Arc::new(Board::new(keys.clone())),
             metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
             policies: keys.into_iter().map(|key| (key, policy)).collect(),
+            patience: HashMap::new(),
             accounts: Vec::new(),
             bearer: None,
             limits: Limits::with_connections(1024),
@@ -128,7 +131,7 @@ impl World {
         let app = Arc::new(App::new(Parts {
             board: self.board.clone(),
             policies: self.policies.clone(),
-            patience: HashMap::new(),
+            patience: self.patience.clone(),
             accounts: self.accounts,
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),

@@ -1,0 +1,811 @@
+//! An account's task against a simulated CallTools, in virtual time.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::{BoxFuture, join_all};
+use tokio::{task::JoinHandle, time::sleep};
+
+use super::*;
+use crate::{
+    board::QueueState,
+    calltools::{Reply, Transport},
+    clock::VirtualClock,
+    criteria::{Condition, Criteria, Definition, Literal, Measure},
+    decision::{Decision, OnUnknown, Policy, Reason, decide},
+    metrics::{Format, Scrape},
+    quantity::Quantity,
+    simulator::{Mishap, Settings, Simulator, Sweep as SweepQuirk, TOKEN, WorldSettings},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const SEATS: Rule = Rule::Seats {
+    forgotten_after: None,
+};
+
+/// A simulated account, and the task that polls it.
+struct Stage {
+    clock: Arc<VirtualClock>,
+    simulator: Simulator,
+    wire: Arc<Wire>,
+    budget: Arc<Budget>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    ids: Vec<u64>,
+    keys: Vec<QueueKey>,
+    asks: mpsc::Sender<Ask>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// What a test changes about it.
+struct Setting {
+    world: WorldSettings,
+    requests_per_hour: u32,
+    options: Options,
+    /// Rules of the last queues; the others count seats.
+    rules: Vec<Rule>,
+    max_age: Option<Duration>,
+    sweep: SweepQuirk,
+}
+
+impl Setting {
+    fn new(world: WorldSettings) -> Self {
+        Self {
+            world,
+            requests_per_hour: 1000,
+            options: Options {
+                sweep: true,
+                idle_pace: 1.0,
+            },
+            rules: Vec::new(),
+            max_age: None,
+            sweep: SweepQuirk::Whole,
+        }
+    }
+
+    fn start(self) -> Stage {
+        let clock = Arc::new(VirtualClock::default());
+        let settings = Settings {
+            latency: Duration::from_millis(300),
+            ..Settings::new(self.world)
+        };
+        let simulator = Simulator::new(settings, clock.clone());
+        simulator.quirks(|quirks| quirks.sweep = self.sweep);
+        let limit = NonZeroU32::new(self.requests_per_hour).unwrap();
+        let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
+        let ids: Vec<u64> =
+            simulator.world(|world| world.queues().iter().map(|queue| queue.id).collect());
+        let keys: Vec<_> = ids
+            .iter()
+            .map(|id| QueueKey::new("main", id.to_string()))
+            .collect();
+        let board = Arc::new(Board::new(keys.clone()));
+        let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
+        let wire = Arc::new(Wire {
+            inner: simulator.transport(TOKEN),
+            sweeps_fail: AtomicBool::new(false),
+            sent: Mutex::default(),
+        });
+        let client = Client::new(wire.clone(), budget.clone(), clock.clone(), Arc::new(()));
+        let mut rules = vec![SEATS; ids.len() - self.rules.len()];
+        rules.extend(self.rules);
+        let queues = keys.iter().zip(&ids).zip(rules);
+        let queues = queues.map(|((key, id), rule)| Polled {
+            key: key.clone(),
+            reference: QueueRef::Id(*id),
+            rule,
+            max_age: self.max_age,
+        });
+        let (asks, wishes) = mpsc::channel(64);
+        let account = Account::new(Parts {
+            payer: Payer {
+                account: "main".to_owned(),
+                identity: String::new(),
+            },
+            queues: queues.collect(),
+            options: self.options,
+            client,
+            budget: budget.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            store: None,
+            clock: clock.clone(),
+            names: watch::Sender::new(Arc::default()),
+            asks: wishes,
+            token: None,
+        });
+        Stage {
+            task: tokio::spawn(account.run(CancellationToken::new())),
+            clock,
+            simulator,
+            wire,
+            budget,
+            board,
+            metrics,
+            ids,
+            keys,
+            asks,
+        }
+    }
+}
+
+/// The way to the simulator, which remembers what went over it and can fail for sweeps alone.
+#[derive(Debug)]
+struct Wire {
+    inner: Arc<dyn Transport>,
+    sweeps_fail: AtomicBool,
+    sent: Mutex<Vec<String>>,
+}
+
+fn is_sweep(path: &str) -> bool {
+    path.starts_with("agentstatuses/") && !path.contains("queue=")
+}
+
+impl Transport for Wire {
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        self.sent.lock().unwrap().push(path.to_owned());
+        if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
+        }
+        self.inner.get(path)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Stage {
+    fn state(&self, place: usize) -> Arc<QueueState> {
+        self.board.get(&self.keys[place]).unwrap()
+    }
+
+    fn decide(&self, place: usize) -> Decision {
+        let policy = Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+            on_unknown: OnUnknown::Reject,
+        };
+        decide(&self.state(place), &policy, 0, self.clock.now())
+    }
+
+    /// Decides, and counts it as a question.
+    fn question(&self, place: usize) -> Decision {
+        let decision = self.decide(place);
+        let meters = self.metrics.queue(&self.keys[place]).unwrap();
+        self.metrics.decision(&meters, &decision, Duration::ZERO);
+        decision
+    }
+
+    fn places(&self) -> std::ops::Range<usize> {
+        0..self.keys.len()
+    }
+
+    fn seats(&self, place: usize) -> Quantity {
+        Quantity::from(self.simulator.seats(self.ids[place]) as u32)
+    }
+
+    /// Paths sent since this was last asked.
+    fn sent(&self) -> Vec<String> {
+        std::mem::take(&mut self.wire.sent.lock().unwrap())
+    }
+
+    fn sweeps_sent(&self) -> usize {
+        self.sent().iter().filter(|path| is_sweep(path)).count()
+    }
+
+    fn distrusted(&self) -> u64 {
+        let text = self.metrics.render(Scrape::default(), Format::Text);
+        let name = "openseat_sweeps_distrusted_total{account=\"main\"} ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
+    }
+
+    fn between_sweeps(&self) -> Duration {
+        self.budget.usual_period() * 4 / 3
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        self.simulator
+            .world(|world| world.status_named(name).unwrap())
+    }
+
+    /// Somebody with seats in two queues at least.
+    fn busy_agent(&self) -> (AgentId, Vec<usize>) {
+        let (id, queues) = self.simulator.world(|world| {
+            let agents = world.agents();
+            let agents = agents.iter().map(|id| world.agent(id).unwrap());
+            let mut agents =
+                agents.filter(|agent| agent.queues.iter().filter(|(_, on)| *on).count() >= 2);
+            let agent = agents.next().unwrap();
+            (agent.id, agent.queues)
+        });
+        let places = queues
+            .iter()
+            .map(|(id, _)| self.ids.iter().position(|known| known == id).unwrap());
+        (id, places.collect())
+    }
+
+    fn shows(&self, place: usize, agent: &AgentId) -> Option<bool> {
+        let snapshot = self.state(place).snapshot.clone()?;
+        let row = snapshot.agents.iter().find(|row| row.id == *agent)?;
+        row.available
+    }
+
+    async fn watch(&self, time: Duration, mut look: impl FnMut(&Self)) {
+        let end = self.clock.now().boot + time;
+        while self.clock.now().boot < end {
+            sleep(SECOND).await;
+            look(self);
+        }
+    }
+
+    fn assert_all_known(&self) {
+        for place in self.places() {
+            let decision = self.decide(place);
+            assert!(
+                decision.reason.is_known(),
+                "{place}: {decision:?} {:?}",
+                self.state(place).fault
+            );
+        }
+    }
+
+    /// The world stands still, so what is known must be what is.
+    fn assert_true(&self) {
+        for place in self.places() {
+            if let Some(count) = self.decide(place).count {
+                assert_eq!(count, self.seats(place), "{place}");
+            }
+        }
+    }
+}
+
+fn still(queues: usize, agents: usize) -> Setting {
+    Setting::new(WorldSettings::still(queues, agents))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_anywhere_is_on_the_board_of_all_queues_within_two_sweeps() {
+    let stage = still(20, 60).start();
+    sleep(2 * MINUTE).await;
+    let (agent, places) = stage.busy_agent();
+    for status in ["Available", "Not Available", "Available"] {
+        let status = stage.status(status);
+        stage
+            .simulator
+            .world(|world| world.set_status(&agent, status));
+        sleep(stage.between_sweeps() * 2 + SECOND).await;
+        let available = stage
+            .simulator
+            .world(|world| world.agent(&agent).unwrap().available);
+        for place in &places {
+            assert_eq!(stage.shows(*place, &agent), Some(available));
+        }
+        stage.assert_true();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_seen_in_one_queue_counts_in_the_others_at_once() {
+    let mut setting = still(20, 60);
+    setting.options.sweep = false;
+    let stage = setting.start();
+    sleep(2 * MINUTE).await;
+    let (agent, places) = stage.busy_agent();
+    let was = stage.shows(places[0], &agent).unwrap();
+    let status = stage.status(if was { "Not Available" } else { "Available" });
+    stage
+        .simulator
+        .world(|world| world.set_status(&agent, status));
+    let before: Vec<_> = places
+        .iter()
+        .map(|place| stage.state(*place).last_success)
+        .collect();
+    while stage.shows(places[0], &agent) == Some(was) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let polled = places
+        .iter()
+        .zip(before)
+        .filter(|(place, before)| stage.state(**place).last_success != *before);
+    assert_eq!(polled.count(), 1, "one of its queues was polled");
+    assert!(
+        places
+            .iter()
+            .all(|place| stage.shows(*place, &agent) == Some(!was))
+    );
+    assert_eq!(stage.sweeps_sent(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_are_seconds_old_while_memberships_grow_minutes_old() {
+    let stage = Setting::new(WorldSettings {
+        queues: 20,
+        agents: 60,
+        ..WorldSettings::study()
+    })
+    .start();
+    sleep(5 * MINUTE).await;
+    let (mut oldest, mut oldest_members) = (Duration::ZERO, Duration::ZERO);
+    stage
+        .watch(5 * MINUTE, |stage| {
+            for place in stage.places() {
+                let decision = stage.decide(place);
+                oldest = oldest.max(decision.age.unwrap());
+                oldest_members = oldest_members.max(decision.membership_age.unwrap());
+            }
+        })
+        .await;
+    assert!(oldest < stage.between_sweeps() + 3 * SECOND, "{oldest:?}");
+    let turn = stage.budget.usual_period() * 4 * 20;
+    assert!(
+        oldest_members > turn / 2 && oldest_members < turn * 2,
+        "{oldest_members:?} of {turn:?}"
+    );
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lively_account_is_never_distrusted() {
+    for seed in 1..3 {
+        let world = WorldSettings {
+            seed,
+            queues: 20,
+            agents: 60,
+            ..WorldSettings::study()
+        };
+        let stage = Setting::new(world).start();
+        sleep(HOUR).await;
+        assert_eq!(stage.distrusted(), 0, "seed {seed}");
+        assert!(stage.simulator.worst_sliding_hour() <= 1000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
+    for quirk in [SweepQuirk::Forbidden, SweepQuirk::NotFound] {
+        let mut setting = still(20, 60);
+        setting.sweep = quirk;
+        let stage = setting.start();
+        sleep(MINUTE).await;
+        assert_eq!(
+            (stage.sweeps_sent(), stage.distrusted()),
+            (1, 1),
+            "{quirk:?}"
+        );
+        stage
+            .watch(50 * MINUTE, |stage| {
+                stage.assert_all_known();
+                stage.assert_true()
+            })
+            .await;
+        assert_eq!(
+            (stage.sweeps_sent(), stage.distrusted()),
+            (0, 1),
+            "said once"
+        );
+        // Polls have the whole budget meanwhile.
+        assert_eq!(
+            stage.state(0).planned_max_age,
+            stage.budget.usual_period() * 20 * 3
+        );
+        stage
+            .simulator
+            .quirks(|quirks| quirks.sweep = SweepQuirk::Whole);
+        sleep(15 * MINUTE).await;
+        assert!(stage.sweeps_sent() > 30, "tried again, and used");
+        assert_eq!(stage.distrusted(), 1);
+        assert_eq!(stage.state(0).planned_max_age, MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_list_is_found_out_before_anything_of_it_is_served() {
+    let mut setting = still(20, 60);
+    setting.sweep = SweepQuirk::Stale;
+    let stage = setting.start();
+    let ready = stage.status("Available");
+    stage.simulator.world(|world| world.set_everyone(ready));
+    stage.watch(50 * MINUTE, Stage::assert_true).await;
+    assert_eq!((stage.distrusted(), stage.sweeps_sent()), (1, 1));
+    stage.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_stale_later_is_found_out_by_polls() {
+    let stage = still(20, 60).start();
+    let ready = stage.status("Available");
+    stage.simulator.world(|world| world.set_everyone(ready));
+    sleep(10 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 0);
+    stage
+        .simulator
+        .quirks(|quirks| quirks.sweep = SweepQuirk::Stale);
+    sleep(3 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.watch(10 * MINUTE, Stage::assert_true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_leaves_people_out_is_found_out() {
+    let mut setting = still(10, 60);
+    setting.sweep = SweepQuirk::Partial;
+    let stage = setting.start();
+    stage.watch(50 * MINUTE, Stage::assert_true).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.assert_all_known();
+    stage.sent();
+    stage.watch(5 * MINUTE, Stage::assert_true).await;
+    assert_eq!(stage.sweeps_sent(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_leaves_the_account_is_no_reason_for_distrust_and_soon_forgotten() {
+    let stage = still(20, 60).start();
+    sleep(5 * MINUTE).await;
+    let (agent, places) = stage.busy_agent();
+    stage.simulator.world(|world| world.remove_agent(&agent));
+    // A slot for queues for each of theirs, and one for whichever was on its way.
+    sleep(stage.budget.usual_period() * 4 * (places.len() as u32 + 2)).await;
+    assert!(
+        places
+            .iter()
+            .all(|place| stage.shows(*place, &agent).is_none())
+    );
+    stage
+        .watch(10 * MINUTE, |stage| {
+            stage.assert_all_known();
+            stage.assert_true()
+        })
+        .await;
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
+    let stage = still(30, 60).start();
+    sleep(5 * MINUTE).await;
+    stage.wire.sweeps_fail.store(true, Ordering::Relaxed);
+    sleep(4 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+}
+
+fn custom(field: &str) -> Rule {
+    let definition = Definition {
+        field: field.to_owned(),
+        measure: Some(Measure::Count),
+        condition: Condition::GreaterThan,
+        value: Some(Literal::Number(Quantity::ZERO)),
+    };
+    Rule::Custom(Arc::new(Criteria::compile(&definition).unwrap()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn criteria_see_joined_rows_if_they_read_what_sweeps_tell_and_their_own_polls_if_not() {
+    let mut setting = still(20, 60);
+    setting.rules = vec![
+        custom("$.results[?@.status=='Available' && @.queue_logged_in==true]"),
+        custom("$.results[?@.status=='Available' && @.team]"),
+    ];
+    let stage = setting.start();
+    let ready = stage.status("Available");
+    sleep(10 * MINUTE).await;
+    let snapshot = |place: usize| stage.state(place).snapshot.clone().unwrap();
+    stage.simulator.world(|world| world.set_everyone(ready));
+    let polled = snapshot(18).members_as_of;
+    sleep(stage.between_sweeps() * 2 + SECOND).await;
+    let count = |place| stage.decide(place).count.unwrap();
+    assert_eq!(count(18), stage.seats(18), "joined, …");
+    assert_eq!(snapshot(18).members_as_of, polled, "… and not polled");
+    stage
+        .watch(10 * MINUTE, |stage| {
+            let own = stage.state(19).snapshot.clone().unwrap();
+            assert_eq!(
+                own.as_of, own.members_as_of,
+                "renewed by its own polls alone"
+            );
+        })
+        .await;
+    let own = snapshot(19);
+    assert_eq!(
+        stage
+            .state(19)
+            .last_success
+            .map(|at| at.longest_since(own.as_of) < SECOND * 5),
+        Some(true)
+    );
+    stage.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_and_not_before() {
+    let stage = still(20, 60).start();
+    sleep(5 * MINUTE).await;
+    stage
+        .simulator
+        .world(|world| world.remove_queue(stage.ids[7]));
+    let mut known_until = None;
+    stage
+        .watch(20 * MINUTE, |stage| {
+            let (state, decision, now) = (stage.state(7), stage.decide(7), stage.clock.now());
+            let failing = state.failing_since.map(|since| now.longest_since(since));
+            if decision.reason.is_known() {
+                assert!(known_until.is_none(), "it came back");
+                assert!(
+                    failing.is_none_or(|failing| failing <= MINUTE),
+                    "{failing:?}"
+                );
+            } else {
+                known_until.get_or_insert(now);
+                assert_eq!(decision.reason, Reason::NoSuchQueue);
+                assert!(failing.unwrap() > MINUTE);
+            }
+            for place in stage.places().filter(|place| *place != 7) {
+                assert!(stage.decide(place).reason.is_known(), "{place}");
+            }
+        })
+        .await;
+    assert!(known_until.is_some(), "it was found out");
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_failure_leaves_no_trace() {
+    let stage = still(30, 60).start();
+    sleep(5 * MINUTE).await;
+    stage.simulator.mishap(3, None, Mishap::WebPage(502));
+    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_everything_is_known_again_at_once() {
+    let stage = still(30, 60).start();
+    sleep(30 * MINUTE).await;
+    stage
+        .simulator
+        .mishap(usize::MAX, None, Mishap::WebPage(502));
+    sleep(10 * MINUTE).await;
+    assert!(
+        stage
+            .places()
+            .all(|place| stage.decide(place).reason == Reason::UpstreamDown
+                || stage.decide(place).reason == Reason::TooOld)
+    );
+    stage.simulator.clear_mishaps();
+    // The longest back-off, and a sweep.
+    sleep(MINUTE + stage.between_sweeps() * 2).await;
+    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+    assert_eq!(stage.distrusted(), 0, "an outage is nothing against sweeps");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
+    let stage = still(30, 60).start();
+    sleep(30 * MINUTE).await;
+    stage
+        .simulator
+        .mishap(1, None, Mishap::Throttled(Some(90 * SECOND)));
+    sleep(85 * SECOND).await;
+    assert_eq!(stage.decide(0).reason, Reason::BudgetSpent);
+    sleep(30 * SECOND).await;
+    stage.watch(20 * MINUTE, Stage::assert_all_known).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_age_follows_from_how_the_account_is_polled() {
+    let stage = still(30, 60).start();
+    sleep(MINUTE * 5).await;
+    let period = stage.budget.usual_period();
+    assert_eq!(stage.state(3).planned_max_age, MINUTE, "while swept");
+    assert!(stage.state(3).planned_members_max_age >= period * 4 * 30 * 3);
+    let mut setting = still(30, 60);
+    setting.options.sweep = false;
+    let stage = setting.start();
+    sleep(MINUTE * 5).await;
+    assert_eq!(
+        stage.state(3).planned_max_age,
+        period * 30 * 3,
+        "three rounds"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poor_account_with_one_queue_in_demand_knows_all_its_queues() {
+    for sweep in [true, false] {
+        let mut setting = still(30, 60);
+        setting.requests_per_hour = 200;
+        setting.options.sweep = sweep;
+        let stage = setting.start();
+        sleep(20 * MINUTE).await;
+        stage
+            .watch(3 * HOUR, |stage| {
+                stage.question(3);
+                stage.assert_all_known();
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
+    let mut setting = still(20, 60);
+    setting.options.idle_pace = 0.25;
+    let stage = setting.start();
+    sleep(20 * MINUTE).await;
+    stage.sent();
+    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+    let slow = stage.sent().len();
+    let earned = (10 * MINUTE).as_secs_f64() / stage.budget.usual_period().as_secs_f64();
+    assert!((slow as f64) < earned * 0.3, "{slow} of {earned}");
+    // In the midst of a wait.
+    while stage.sent().is_empty() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    stage.question(0);
+    sleep(2 * SECOND).await;
+    assert!(!stage.sent().is_empty(), "awake");
+}
+
+const PRESSING: Doubt = Doubt {
+    chance: 1.0,
+    of_membership: 0.0,
+};
+
+/// Lets permits be saved up: somebody asks now and then who would wait.
+async fn save_up(stage: &Stage) {
+    for _ in 0..10 {
+        stage
+            .wait(
+                0,
+                Doubt {
+                    chance: 1e-9,
+                    ..PRESSING
+                },
+                Duration::ZERO,
+            )
+            .await;
+        sleep(MINUTE).await;
+    }
+    assert!(stage.budget.fill() > 0.9, "{}", stage.budget.fill());
+}
+
+impl Stage {
+    async fn wait(&self, place: usize, doubt: Doubt, longest: Duration) {
+        wait_for_newer(&self.asks, &self.keys[place], doubt, longest).await;
+    }
+
+    /// Until just after a request was answered: the next one of the background is some seconds away.
+    async fn quiet(&self) {
+        self.sent();
+        while self.sent().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.simulator.set_latency(Duration::from_millis(200));
+        sleep(3 * SECOND).await;
+        self.sent();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_who_ask_at_once_are_served_by_one_request() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    let before = stage.state(5).snapshot.clone().unwrap().as_of;
+    let began = stage.clock.now();
+    join_all((0..50).map(|_| stage.wait(5, PRESSING, 5 * SECOND))).await;
+    let took = stage.clock.now().longest_since(began);
+    assert!(took > Duration::ZERO && took < 3 * SECOND, "{took:?}");
+    assert_eq!(stage.sent().len(), 1);
+    assert!(stage.state(5).snapshot.clone().unwrap().as_of.boot > before.boot);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_no_longer_than_asked_for() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    for ms in [0, 1, 50, 400] {
+        let (began, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
+        stage.wait(5, PRESSING, longest).await;
+        let waited = began.elapsed();
+        assert!(
+            waited <= longest + Duration::from_millis(2),
+            "{waited:?} of {longest:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_be_asked_is_not_waited_for() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    let began = tokio::time::Instant::now();
+    stage.wait(5, Doubt::NONE, 5 * SECOND).await;
+    assert!(began.elapsed() < SECOND, "no doubt");
+    assert_eq!(stage.sent().len(), 0);
+    // A queue that has just failed is not asked again for everybody who wonders.
+    stage
+        .simulator
+        .world(|world| world.remove_queue(stage.ids[7]));
+    for _ in 0..20 {
+        stage.wait(7, Doubt::WHOLE, 5 * SECOND).await;
+    }
+    let of_it = stage.sent().into_iter().filter(|path| {
+        path.contains(&format!("queue={}&", stage.ids[7]))
+            || path.ends_with(&format!("queue={}", stage.ids[7]))
+    });
+    assert!(of_it.count() <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    stage.wait(5, Doubt::WHOLE, 5 * SECOND).await;
+    let sent = stage.sent();
+    assert!(sent.len() == 1 && !is_sweep(&sent[0]), "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_questions_that_would_wait_spends_no_more_than_the_budget() {
+    let stage = still(12, 30).start();
+    for _ in 0..4200 {
+        let places = [3, 5, 5, 7, 11];
+        join_all(places.map(|place| stage.wait(place, PRESSING, Duration::from_millis(400)))).await;
+        for place in places {
+            stage.question(place);
+        }
+        sleep(SECOND / 2).await;
+    }
+    assert!(
+        stage.simulator.worst_sliding_hour() <= 1000,
+        "{}",
+        stage.simulator.worst_sliding_hour()
+    );
+    assert_eq!(stage.simulator.throttled(), 0);
+    stage.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_hints_costs_nothing_and_is_believed_by_nobody() {
+    let stage = still(20, 60).start();
+    sleep(5 * MINUTE).await;
+    let (agent, _) = stage.busy_agent();
+    let before = stage.sent().len();
+    assert!(before > 0);
+    stage
+        .watch(30 * MINUTE, |stage| {
+            let _ = stage.asks.try_send(Ask::Hint {
+                agent: agent.clone(),
+            });
+            stage.assert_all_known();
+        })
+        .await;
+    let earned = (30 * MINUTE).as_secs_f64() / stage.budget.usual_period().as_secs_f64();
+    let sent = stage.sent();
+    assert!(
+        sent.len() as f64 <= earned + 40.0,
+        "{} of {earned}",
+        sent.len()
+    );
+    let polls = sent.iter().filter(|path| !is_sweep(path)).count();
+    assert!(
+        polls as f64 > earned / 6.0,
+        "queues have their turns: {polls}"
+    );
+}

@@ -1,0 +1,198 @@
+//! Questions that would wait for a fresh answer: `fresh=` and `wait=`, in the request or in the config.
+
+use std::time::Instant;
+
+use super::*;
+use crate::{doubt::Doubt, fixtures::available};
+
+/// A queue with one seat, seen so long ago: the next change may turn its answer.
+fn at_the_edge(age: Duration) -> (World, AccountEnds) {
+    let mut world = World::with(&["main/sales", "main/other"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(1));
+    world.clock.pass(age);
+    (world, ends)
+}
+
+const AGE: Duration = Duration::from_secs(20);
+
+#[allow(clippy::disallowed_methods)] // Sockets are real here, and so is the wait.
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test]
+async fn without_being_asked_to_no_decision_waits() {
+    let (world, mut ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    for path in [
+        "sales/decision",
+        "sales/decision?format=text",
+        "other/decision",
+    ] {
+        server.get(&format!("/v1/queues/{path}")).await;
+    }
+    server.get("/v1/decisions?queue=sales&queue=other").await;
+    assert!(
+        ends.asks.try_recv().is_err(),
+        "nothing was asked of the account"
+    );
+}
+
+#[tokio::test]
+async fn a_question_waits_for_the_newer_answer() {
+    let (world, mut ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
+    let account = async {
+        let Some(Ask::Fresh {
+            queue,
+            doubt,
+            reply,
+        }) = ends.asks.recv().await
+        else {
+            panic!("not a wish for something fresh");
+        };
+        assert_eq!(queue, key("main/sales"));
+        assert!(doubt != Doubt::NONE && doubt.is_about_statuses());
+        let now = server.clock.now();
+        server
+            .board
+            .publish(&queue, snapshot(now, available(0)), now);
+        reply.send(()).expect("somebody waits");
+    };
+    let (answer, ()) = tokio::join!(answer, account);
+    let decision = answer.json();
+    assert_eq!(
+        (&decision["accept"], &decision["age_ms"]),
+        (&false.into(), &0.into())
+    );
+}
+
+#[tokio::test]
+async fn a_question_waits_no_longer_than_it_said_and_is_then_answered_from_the_board() {
+    let (world, mut ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    let began = now();
+    let answer = server
+        .get("/v1/queues/sales/decision?fresh=2s&wait=100ms")
+        .await;
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(100) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
+    let decision = answer.json();
+    assert_eq!(
+        (&decision["accept"], &decision["age_ms"]),
+        (&true.into(), &20_000.into())
+    );
+    assert!(matches!(ends.asks.try_recv(), Ok(Ask::Fresh { .. })));
+}
+
+#[tokio::test]
+async fn a_wish_that_comes_to_nothing_ends_the_wait_at_once() {
+    let (world, mut ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    let began = now();
+    let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
+    let account = async { drop(ends.asks.recv().await) };
+    let (answer, ()) = tokio::join!(answer, account);
+    assert_eq!(answer.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn what_is_fresh_or_beyond_doubt_is_answered_at_once() {
+    let (mut world, mut ends) = at_the_edge(AGE);
+    world.publish("main/other", available(7));
+    world.clock.pass(AGE);
+    world.policy("main/other").max_age = Some(Duration::from_secs(600));
+    let server = world.serve().await;
+    for path in [
+        "sales/decision?fresh=1m&wait=5s",
+        "other/decision?fresh=0s&wait=5s",
+    ] {
+        assert_eq!(server.get(&format!("/v1/queues/{path}")).await.status, 200);
+    }
+    assert!(ends.asks.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn the_config_can_say_so_for_a_queue_and_a_question_otherwise() {
+    let (mut world, mut ends) = at_the_edge(AGE);
+    let patience = Patience {
+        fresh: Duration::from_secs(30),
+        wait: Duration::from_millis(50),
+    };
+    world.patience.insert(key("main/sales"), patience);
+    let server = world.serve().await;
+    server.get("/v1/queues/sales/decision").await;
+    assert!(ends.asks.try_recv().is_err(), "20 s are fresh enough");
+    let began = now();
+    server.get("/v1/queues/sales/decision?fresh=3s").await;
+    assert!(began.elapsed() >= patience.wait, "the queue's own wait");
+    assert!(matches!(ends.asks.try_recv(), Ok(Ask::Fresh { .. })));
+    server.clock.pass(AGE);
+    server.get("/v1/queues/sales/decision").await;
+    assert!(
+        matches!(ends.asks.try_recv(), Ok(Ask::Fresh { .. })),
+        "40 s are not"
+    );
+}
+
+#[tokio::test]
+async fn an_account_that_is_busy_keeps_nobody_waiting() {
+    let (world, ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    // The channel holds one wish, and nobody takes it out.
+    server
+        .get("/v1/queues/sales/decision?fresh=2s&wait=1ms")
+        .await;
+    let began = now();
+    server
+        .get("/v1/queues/sales/decision?fresh=2s&wait=5s")
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(4));
+    drop(ends);
+    assert_eq!(
+        server
+            .get("/v1/queues/sales/decision?fresh=2s")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn wrong_wishes_are_named() {
+    let (world, _ends) = at_the_edge(AGE);
+    let server = world.serve().await;
+    for (query, words) in [
+        (
+            "fresh=soon",
+            "\"fresh\" is not a duration such as 2s or 400ms",
+        ),
+        (
+            "fresh=-2s",
+            "\"fresh\" is not a duration such as 2s or 400ms",
+        ),
+        ("fresh=2", "\"fresh\" is not a duration such as 2s or 400ms"),
+        ("wait=", "\"wait\" is not a duration such as 2s or 400ms"),
+        ("wait=6s", "\"wait\" is at most 5s"),
+        ("fresh=2s&fresh=3s", "\"fresh\" may be given once"),
+        ("wait=1s&wait=1s", "\"wait\" may be given once"),
+    ] {
+        let answer = server
+            .get(&format!("/v1/queues/sales/decision?{query}"))
+            .await;
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "bad-parameter"),
+            "{query}"
+        );
+        assert_eq!(answer.json()["detail"], words, "{query}");
+    }
+    let answer = server.get("/v1/decisions?queue=sales&fresh=2s").await;
+    assert_eq!(answer.status, 400, "many are never waited for");
+}
