@@ -280,6 +280,7 @@ fn polled(account: &config::Account) -> Vec<Polled> {
         key: key(account, queue),
         reference: queue.reference.clone(),
         rule: queue.rule.clone(),
+        threshold: queue.threshold,
         max_age: queue.max_age,
     };
     account.queues.iter().map(queue).collect()

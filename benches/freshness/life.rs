@@ -46,7 +46,7 @@ pub enum Policy {
     Cache,
     /// openseat.
     Openseat,
-    /// openseat, asked with `fresh=2s&wait=400ms`.
+    /// openseat, asked with `fresh=2s&wait=800ms`.
     Waiting,
 }
 
@@ -237,6 +237,7 @@ impl World {
             rule: Rule::Seats {
                 forgotten_after: None,
             },
+            threshold: Some(Quantity::ZERO),
             max_age: None,
         };
         Account::new(Parts {

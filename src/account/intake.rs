@@ -9,6 +9,7 @@ use super::{
 use crate::{
     calltools::{AgentId, Everybody, Fault, Harvest, Notes, Setback},
     config::{QueueRef, Rule},
+    doubt::hangs_on_membership,
     names::Names,
     plan,
     schedule::{Ending, Job},
@@ -282,7 +283,11 @@ impl Account {
             }
             _ => self.roster.join(place),
         };
-        joined.map(|joined| job::snapshot(joined, rule))
+        let snapshot = job::snapshot(joined?, rule);
+        let threshold = self.parts.queues[place].threshold;
+        self.schedule
+            .at_edge(place, hangs_on_membership(&snapshot, threshold));
+        Some(snapshot)
     }
 
     /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.

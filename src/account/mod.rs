@@ -37,6 +37,7 @@ use crate::{
     doubt::Doubt,
     metrics::{Metrics, QueueMeters},
     names::Names,
+    quantity::Quantity,
     roster::Roster,
     schedule::{Job, Need, Next, Options, Schedule},
     store::Store,
@@ -63,6 +64,8 @@ pub struct Polled {
     pub reference: QueueRef,
     /// How its seats are counted.
     pub rule: Rule,
+    /// What the count is compared with.
+    pub threshold: Option<Quantity>,
     /// How old knowledge of it may get; `None` leaves it to the plan.
     pub max_age: Option<Duration>,
 }

@@ -72,7 +72,7 @@ pub(super) const QUEUE: Kind = Kind {
         key("max_age", r#""90s""#),
         key("on_unknown", r#""reject""#),
         key("fresh", r#""2s""#),
-        key("wait", r#""400ms""#),
+        key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),
         key("accept", "{}"),
     ],
