@@ -49,6 +49,8 @@ pub struct QueueState {
     pub failing_since: Option<Moment>,
     /// The `max_age` of a queue whose config names none: it follows from how often the account can be asked.
     pub planned_max_age: Duration,
+    /// How old its membership may get: it follows from how often its turn comes.
+    pub planned_members_max_age: Duration,
     /// When a poll was last begun.
     pub last_attempt: Option<Moment>,
     /// When a poll last ended well.
@@ -185,9 +187,20 @@ impl Board {
         self.update(key, |state| state.snapshot = Some(snapshot));
     }
 
-    /// How old knowledge of this queue may get, where the config does not say.
-    pub fn plan(&self, key: &QueueKey, max_age: Duration) {
-        self.update(key, |state| state.planned_max_age = max_age);
+    /// What was wrong is over, as something else than a poll of the queue has shown.
+    pub fn recover(&self, key: &QueueKey) {
+        self.update(key, |state| {
+            state.fault = None;
+            state.failing_since = None;
+        });
+    }
+
+    /// How old knowledge of this queue may get, where the config does not say, and how old its membership.
+    pub fn plan(&self, key: &QueueKey, max_age: Duration, members_max_age: Duration) {
+        self.update(key, |state| {
+            state.planned_max_age = max_age;
+            state.planned_members_max_age = members_max_age;
+        });
     }
 
     fn update(&self, key: &QueueKey, change: impl FnOnce(&mut QueueState)) {

@@ -139,8 +139,9 @@ impl Patience {
 /// Who belongs to a queue changes over hours while statuses change over minutes, so a membership may be this many times as old, …
 const MEMBERS_LIVE_LONGER: u32 = 20;
 
-/// … and in any case this old: flags of log-in last for hours.
-const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 60);
+/// … and in any case this old: flags of log-in last for hours. Where the queues are so many that their turns come more seldom, the
+/// [plan](QueueState::planned_members_max_age) allows for it.
+pub(crate) const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 60);
 
 /// The answer to one question about one queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -216,7 +217,9 @@ fn members_max_age(state: &QueueState, max_age: Duration, now: Moment) -> Durati
     if failing {
         max_age
     } else {
-        (max_age * MEMBERS_LIVE_LONGER).max(MEMBERS_LIVE)
+        (max_age * MEMBERS_LIVE_LONGER)
+            .max(MEMBERS_LIVE)
+            .max(state.planned_members_max_age)
     }
 }
 

@@ -29,10 +29,10 @@ pub struct Doubt {
 }
 
 impl Doubt {
-    /// No answer rests on anything.
+    /// No answer rests on anything: only a poll of the queue itself can tell, since a sweep tells nothing of a queue without members.
     pub const WHOLE: Doubt = Doubt {
         chance: 1.0,
-        of_membership: 0.0,
+        of_membership: 1.0,
     };
 
     /// None.
@@ -112,11 +112,12 @@ fn is_at_the_edge(decision: &Decision, snapshot: &Snapshot) -> bool {
     };
     let above = count.get() - threshold.get();
     match measured.verdict {
+        // Thresholds may lie between two whole numbers.
         Verdict::Compare(Comparison::GreaterThan | Comparison::LessOrEqual) => {
-            above == 0.0 || above == 1.0
+            above > -1.0 && above <= 1.0
         }
         Verdict::Compare(Comparison::GreaterOrEqual | Comparison::LessThan) => {
-            above == 0.0 || above == -1.0
+            (-1.0..1.0).contains(&above)
         }
         Verdict::Compare(Comparison::Equals | Comparison::NotEquals) => above.abs() <= 1.0,
         // Texts and truth values have no edge to be near to: any change may turn them.

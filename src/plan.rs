@@ -17,6 +17,10 @@ const ROUNDS: u32 = 3;
 /// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
 
+/// A membership may be so many turns of an average queue old. A queue that nobody asks about has its turn after 2.6 of them, while permits
+/// are saved up after 4.6, and then it may fail once.
+const MEMBERS_ROUNDS: u32 = 6;
+
 /// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
 const USUAL_ANSWER: Duration = Duration::from_millis(500);
 
@@ -143,6 +147,11 @@ pub fn policies(account: &config::Account) -> Vec<Policy> {
         on_unknown: queue.on_unknown,
     };
     account.queues.iter().map(policy).collect()
+}
+
+/// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
+pub fn members_max_age(interval: Duration) -> Duration {
+    interval * MEMBERS_ROUNDS
 }
 
 /// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.

@@ -52,8 +52,10 @@ struct Member {
 /// A queue's agents with the newest that is known of each.
 #[derive(Clone, Debug)]
 pub struct Joined {
-    /// The oldest status it rests on.
+    /// The oldest status of those who are logged in to the queue: what a count of seats rests on.
     pub as_of: Moment,
+    /// The oldest status of all: what criteria rest on that may read any row.
+    pub everybody_as_of: Moment,
     /// When the queue itself was polled.
     pub members_as_of: Moment,
     /// How long that poll took.
@@ -216,6 +218,7 @@ impl Roster {
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
         Some(Joined {
             as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
+            everybody_as_of: oldest.unwrap_or(polled_or_swept),
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
@@ -228,6 +231,7 @@ impl Roster {
         let membership = self.queues[place].as_ref()?;
         Some(Joined {
             as_of: membership.as_of,
+            everybody_as_of: membership.as_of,
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,

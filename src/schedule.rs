@@ -47,6 +47,10 @@ const STATUSES_TRIES: u32 = 3;
 const TURN: u32 = 4;
 const SWEEPS_IN_TURN: u32 = 3;
 
+/// A queue whose poll failed is the most overdue of all for so many tries, and then takes its turn like the others: a single failure is soon
+/// made good, and queues that fail for good starve nobody.
+const RETRIES: u32 = 3;
+
 /// Sweeps that could not be trusted are tried again after this long: somebody may have given the token more rights.
 const TRUST_AGAIN: Duration = Duration::from_secs(3600);
 
@@ -75,6 +79,9 @@ const IDLE_AGE: f64 = 0.5;
 /// seventh. Half of the budget is left for those who ask, who know best when it is worth something.
 const SAVING_SWEEP_PERIODS: u32 = 3;
 const SAVING_POLL_PERIODS: u32 = 7;
+
+/// An account that is not swept goes so much slower while permits are saved up: half of the budget is left too.
+const SAVING_STRETCH: f64 = 2.0;
 
 /// Permits are saved up for so long after the last question that was willing to wait.
 const SAVING_FOR: Duration = Duration::from_secs(300);
@@ -225,12 +232,25 @@ struct Queue {
     urgent: bool,
     /// One log-in or log-out could turn the answer.
     at_edge: bool,
+    /// A member was missing from a sweep since the last poll.
+    missing: bool,
 }
 
 impl Queue {
     /// Requests per poll, as a weight.
     fn cost(&self) -> f64 {
         f64::from(self.pages)
+    }
+
+    /// When it was last polled, as far as being overdue goes.
+    fn last_poll(&self) -> Option<Duration> {
+        if self.missing {
+            None
+        } else if (1..=RETRIES).contains(&self.reading.failures) {
+            self.reading.last_success
+        } else {
+            self.reading.last_start
+        }
     }
 }
 
@@ -247,8 +267,18 @@ struct Sweeping {
     not_before: Duration,
 }
 
+/// Whether the queue's slot in this turn gives way to a sweep that somebody is in a hurry for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GivesWay {
+    No,
+    /// The next slot is the sweep's, and the one after it the queue's.
+    Now,
+    /// It did once, and will not again: queues must be polled however great the hurry.
+    Did,
+}
+
 /// One account's schedule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Schedule {
     options: Options,
     queues: Vec<Queue>,
@@ -268,15 +298,19 @@ pub struct Schedule {
     period: Duration,
     /// Slots begun, to know whose turn it is.
     turn: u32,
+    gives_way: GivesWay,
     /// What queues that are polled by themselves have saved up of a slot.
     alone_credit: f64,
     in_flight: usize,
     demand_at: Duration,
+    /// Questions per queue, faded as each queue's are.
+    mean_asked: f64,
     last_question: Option<Duration>,
     last_waiting: Option<Duration>,
-    last_background_poll: Duration,
     /// The tightest `max_age` of the queues.
     tightest: Duration,
+    /// How old memberships may get.
+    members_max_age: Duration,
 }
 
 /// Whose slot it is.
@@ -298,6 +332,7 @@ impl Schedule {
             asked: 0.0,
             urgent: false,
             at_edge: false,
+            missing: false,
         };
         Self {
             options,
@@ -318,13 +353,15 @@ impl Schedule {
             slot: Duration::ZERO,
             period: Duration::ZERO,
             turn: 0,
+            gives_way: GivesWay::No,
             alone_credit: 0.0,
             in_flight: 0,
             demand_at: Duration::ZERO,
+            mean_asked: 0.0,
             last_question: None,
             last_waiting: None,
-            last_background_poll: Duration::ZERO,
             tightest: Duration::MAX,
+            members_max_age: Duration::MAX,
         }
     }
 
@@ -371,9 +408,17 @@ impl Schedule {
         self.queues[queue].urgent = true;
     }
 
-    /// An agent may have changed: sweep in the next slot, whosever turn it is.
+    /// A member of a queue is missing from a sweep: poll it in the next slot for queues, as nothing else will say whether they have left.
+    pub fn look_for_missing(&mut self, queue: usize) {
+        self.queues[queue].missing = true;
+    }
+
+    /// An agent may have changed: sweep in the next slot. A queue whose slot it was has the one after, so that no flood of hints keeps
+    /// queues from being polled.
     pub fn hurry_sweep(&mut self) {
-        self.turn -= self.turn % TURN;
+        if self.is_queues_turn() && self.gives_way == GivesWay::No {
+            self.gives_way = GivesWay::Now;
+        }
     }
 
     /// Whether one log-in or log-out could turn the answer about a queue.
@@ -396,12 +441,38 @@ impl Schedule {
         self.sweeps(now)
             && self.sweeping.trusted
             && self.sweeping.pages == 1
+            && self.sweeping.page == 1
             && !self.queues[queue].need.alone
     }
 
-    /// Whether anything may be sent now, as far as faults go.
-    pub fn may_ask(&self, now: Duration) -> bool {
-        now >= self.not_before && self.in_flight < AT_ONCE
+    /// Whether this may be begun out of turn, as far as faults and what is under way go.
+    pub fn may_ask(&self, job: Job, now: Duration) -> bool {
+        let ready = match job {
+            Job::Queues => self.names.is_ready(now),
+            Job::Statuses => self.statuses.is_ready(now),
+            Job::Poll(queue) => {
+                let queue = &self.queues[queue];
+                self.can_be_polled(queue) && queue.reading.is_ready(now)
+            }
+            Job::Sweep(_) => self.sweeping.reading.is_ready(now),
+        };
+        ready && now >= self.not_before && self.has_room()
+    }
+
+    /// Whether one more job may be under way. With a token in doubt, one request at a time tries whether it works again.
+    fn has_room(&self) -> bool {
+        let at_once = if self.token_failures > 0 { 1 } else { AT_ONCE };
+        self.in_flight < at_once
+    }
+
+    /// Sweeps that failed in a row.
+    pub fn sweep_failures(&self) -> u32 {
+        self.sweeping.reading.failures
+    }
+
+    /// Whether sweeps were found wanting, and are not yet to be tried again.
+    pub fn is_distrustful(&self, now: Duration) -> bool {
+        now < self.sweeping.not_before
     }
 
     /// A page of a sweep was taken in; `next` is the page after it.
@@ -432,6 +503,8 @@ impl Schedule {
             queue.asked = queue.asked * fade + *new as f64;
         }
         self.demand_at = now;
+        let asked: f64 = self.queues.iter().map(|queue| queue.asked).sum();
+        self.mean_asked = asked / self.queues.len().max(1) as f64;
         if questions.iter().any(|new| *new > 0) {
             if self.is_idle(now) {
                 self.slot = self.slot.min(now);
@@ -445,9 +518,10 @@ impl Schedule {
         self.last_waiting = Some(now);
     }
 
-    /// The tightest `max_age` of the account's queues, which an idle pace must not outlast.
-    pub fn tightest_max_age(&mut self, max_age: Duration) {
+    /// The tightest `max_age` of the account's queues, and how old their memberships may get: a slow pace must not outlast either.
+    pub fn bounded_by(&mut self, max_age: Duration, members_max_age: Duration) {
         self.tightest = max_age;
+        self.members_max_age = members_max_age;
     }
 
     /// What to do at `now`. The same answer until something starts, ends or becomes due.
@@ -455,9 +529,7 @@ impl Schedule {
         if now < self.not_before {
             return Next::Wait(self.not_before - now);
         }
-        // With a token in doubt, one request at a time tries whether it works again.
-        let at_once = if self.token_failures > 0 { 1 } else { AT_ONCE };
-        if self.in_flight >= at_once {
+        if !self.has_room() {
             return Next::Wait(Duration::MAX);
         }
         if let Some(job) = self.first_reading(now) {
@@ -481,7 +553,7 @@ impl Schedule {
         self.begun(job, now);
         self.slot = now + gap;
         if matches!(job, Job::Poll(_) | Job::Sweep(_)) {
-            self.pass_turn();
+            self.pass_turn(job, now);
         }
     }
 
@@ -493,7 +565,7 @@ impl Schedule {
             Job::Statuses => self.unknown_status = false,
             Job::Poll(queue) => {
                 self.queues[queue].urgent = false;
-                self.last_background_poll = now;
+                self.queues[queue].missing = false;
             }
             Job::Queues | Job::Sweep(_) => {}
         }
@@ -546,10 +618,32 @@ impl Schedule {
 
     /// What to expect of each queue if every request is answered, at one request a `period`.
     pub fn expected(&self, period: Duration) -> Vec<Expected> {
-        let sweeps = self.options.sweep && self.sweeping.trusted && self.sweep_pays();
+        self.expected_with(self.is_swept(), period)
+    }
+
+    /// The same if all queues were asked alike, as a plan that shall last while demand comes and goes.
+    pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
+        let mut even = self.clone();
+        even.mean_asked = 0.0;
+        even.expected_with(self.is_swept(), period)
+    }
+
+    /// Whether sweeps have proved true, and pay.
+    fn is_swept(&self) -> bool {
+        self.options.sweep && self.sweeping.trusted && self.sweep_pays()
+    }
+
+    fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
         let of_alone = if sweeps { self.share_alone() } else { 0.0 };
+        // What a poll of a queue costs on average, and with it a turn.
+        let shared = self.queues.iter().filter(|queue| !queue.need.alone);
+        let polls: f64 = shared
+            .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
+            .sum();
+        let poll = self.roots(|queue| !queue.need.alone) / polls.max(f64::EPSILON);
+        let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
         let sweep = period.mul_f64(
-            f64::from(self.sweeping.pages * TURN)
+            f64::from(self.sweeping.pages) * turn
                 / f64::from(SWEEPS_IN_TURN)
                 / (1.0 - of_alone).max(f64::EPSILON),
         );
@@ -558,7 +652,7 @@ impl Schedule {
                 (false, _) => (self.roots(|_| true), 1.0),
                 (true, true) => (self.roots(|queue| queue.need.alone), of_alone),
                 (true, false) => {
-                    let of_turn = f64::from(TURN - SWEEPS_IN_TURN) / f64::from(TURN);
+                    let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
                     (
                         self.roots(|queue| !queue.need.alone),
                         (1.0 - of_alone) * of_turn,
@@ -610,18 +704,17 @@ impl Schedule {
         if self.needs_statuses() && self.statuses_due() <= now && self.statuses.is_ready(now) {
             return Some(Job::Statuses);
         }
-        if self.is_saving(now) && self.sweeps(now) {
+        if self.saves_sweeping(now) {
             return self.while_saving(now);
         }
         let sweep = self.sweep(now);
-        match self.whose_turn(now) {
-            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone).or(sweep),
-            Turn::Sweep => sweep.or_else(|| self.most_overdue(now, |_| true)),
-            Turn::Queue if self.sweeps(now) => {
-                self.most_overdue(now, |queue| !queue.need.alone).or(sweep)
-            }
-            Turn::Queue => self.most_overdue(now, |_| true),
-        }
+        let first = match self.whose_turn(now) {
+            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone),
+            Turn::Queue if self.sweeps(now) => self.most_overdue(now, |queue| !queue.need.alone),
+            Turn::Sweep | Turn::Queue => None,
+        };
+        // A slot is never left empty while there is anything to do.
+        first.or(sweep).or_else(|| self.most_overdue(now, |_| true))
     }
 
     /// The sweep's next page, if it may be read now.
@@ -635,9 +728,8 @@ impl Schedule {
         let sweeps = self.sweeps(now);
         let score = |queue: &Queue| {
             let since = queue
-                .reading
-                .last_start
-                .map_or(f64::INFINITY, |start| (now - start).as_secs_f64());
+                .last_poll()
+                .map_or(f64::INFINITY, |last| now.saturating_sub(last).as_secs_f64());
             let urgent = if queue.urgent { URGENT } else { 1.0 };
             let at_edge = if sweeps && queue.at_edge {
                 AT_EDGE
@@ -657,28 +749,49 @@ impl Schedule {
         most.map(|(_, place)| Job::Poll(place))
     }
 
-    /// Background work while permits are saved up for questions that wait.
+    /// Background work while permits are saved up for questions that wait. Queues that are polled by themselves keep their share, since
+    /// their statuses come from nowhere else.
     fn while_saving(&self, now: Duration) -> Option<Job> {
-        if self.last_background_poll + self.period * SAVING_POLL_PERIODS <= now
-            && let Some(poll) = self.most_overdue(now, |_| true)
-        {
-            return Some(poll);
-        }
-        let last_sweep = self.sweeping.reading.last_start.unwrap_or_default();
-        (last_sweep + self.period * SAVING_SWEEP_PERIODS <= now)
+        let of_alone = self.share_alone();
+        // The others share what is left.
+        let left = (1.0 - of_alone).max(1e-6);
+        let due = |last: Option<(Duration, f64)>, periods: f64| {
+            last.is_none_or(|(last, cost)| last + self.period.mul_f64(periods * cost) <= now)
+        };
+        let polls = |alone: bool, periods: f64| {
+            due(self.last_poll_of(alone), periods)
+                .then(|| self.most_overdue(now, |queue| queue.need.alone == alone))
+                .flatten()
+        };
+        let sweeps = || {
+            due(
+                self.sweeping.reading.last_start.map(|start| (start, 1.0)),
+                f64::from(SAVING_SWEEP_PERIODS) / left,
+            )
             .then(|| self.sweep(now))
             .flatten()
+        };
+        polls(true, 1.0 / of_alone.max(1e-6))
+            .or_else(|| polls(false, f64::from(SAVING_POLL_PERIODS) / left))
+            .or_else(sweeps)
+    }
+
+    /// When a queue of this kind was last begun to be polled, and what that costs.
+    fn last_poll_of(&self, alone: bool) -> Option<(Duration, f64)> {
+        let queues = self.queues.iter().filter(|queue| queue.need.alone == alone);
+        let last = queues.max_by_key(|queue| queue.reading.last_start)?;
+        Some((last.reading.last_start?, last.cost()))
     }
 
     /// The time from the start of a job to the next slot.
     fn gap(&self, job: Job, now: Duration) -> Duration {
         let gap = match job {
             Job::Queues | Job::Statuses => self.period,
-            Job::Poll(_) | Job::Sweep(_) if self.is_saving(now) => self.period / 4, // How often it looks what is due.
-            Job::Poll(queue) => self
-                .period
-                .mul_f64(self.queues[queue].cost() * self.stride(now)),
-            Job::Sweep(_) => self.period.mul_f64(self.stride(now)),
+            Job::Poll(_) | Job::Sweep(_) if self.saves_sweeping(now) => self.period / 4, // How often it looks what is due.
+            // Whatever a job takes beyond one request is earned in full, lest a turn cost more than it lasts.
+            Job::Poll(_) | Job::Sweep(_) => {
+                self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now))
+            }
         };
         gap.mul_f64(self.stretch(now))
     }
@@ -688,6 +801,7 @@ impl Schedule {
     fn stride(&self, now: Duration) -> f64 {
         let between_sweeps = f64::from(TURN) / f64::from(SWEEPS_IN_TURN);
         match self.whose_turn(now) {
+            Turn::Sweep if self.gives_way == GivesWay::Now => 1.0,
             Turn::Sweep if self.turn % TURN + 1 < SWEEPS_IN_TURN => between_sweeps,
             Turn::Sweep => between_sweeps / 2.0,
             Turn::Queue if self.sweeps(now) => between_sweeps / 2.0,
@@ -702,20 +816,40 @@ impl Schedule {
         if self.alone_credit + self.share_alone() >= 1.0 {
             return Turn::Alone;
         }
-        if self.turn % TURN < SWEEPS_IN_TURN {
-            Turn::Sweep
-        } else {
+        if self.is_queues_turn() && self.gives_way != GivesWay::Now {
             Turn::Queue
+        } else {
+            Turn::Sweep
         }
     }
 
-    fn pass_turn(&mut self) {
-        let share = self.share_alone();
-        if self.alone_credit + share >= 1.0 {
-            self.alone_credit += share - 1.0;
+    fn is_queues_turn(&self) -> bool {
+        self.turn % TURN >= SWEEPS_IN_TURN
+    }
+
+    fn pass_turn(&mut self, job: Job, now: Duration) {
+        if !self.sweeps(now) {
+            return; // There are no turns.
+        }
+        let (turn, cost) = (self.whose_turn(now), self.cost(job));
+        self.alone_credit += self.share_alone() * cost;
+        if turn == Turn::Alone {
+            self.alone_credit -= cost;
+        } else if self.gives_way == GivesWay::Now {
+            self.gives_way = GivesWay::Did;
         } else {
-            self.alone_credit += share;
+            if self.is_queues_turn() {
+                self.gives_way = GivesWay::No;
+            }
             self.turn = self.turn.wrapping_add(1);
+        }
+    }
+
+    /// The requests that a job will probably take.
+    fn cost(&self, job: Job) -> f64 {
+        match job {
+            Job::Poll(queue) => self.queues[queue].cost(),
+            Job::Queues | Job::Statuses | Job::Sweep(_) => 1.0,
         }
     }
 
@@ -753,13 +887,11 @@ impl Schedule {
 
     /// A queue's demand, with the floor.
     fn weight(&self, queue: &Queue) -> f64 {
-        let mean =
-            self.queues.iter().map(|queue| queue.asked).sum::<f64>() / self.queues.len() as f64;
         // Without any questions all are alike.
-        if mean < 1e-6 {
+        if self.mean_asked < 1e-6 {
             1.0
         } else {
-            queue.asked + mean * DEMAND_FLOOR
+            queue.asked + self.mean_asked * DEMAND_FLOOR
         }
     }
 
@@ -768,24 +900,42 @@ impl Schedule {
             .is_some_and(|asked| now < asked + SAVING_FOR)
     }
 
+    /// Whether permits are saved up by sweeping less. An account that is not swept saves by a slower pace.
+    fn saves_sweeping(&self, now: Duration) -> bool {
+        self.is_saving(now) && self.sweeps(now)
+    }
+
     fn is_idle(&self, now: Duration) -> bool {
         self.last_question
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
     }
 
-    /// How much longer an idle account waits for its slots.
+    /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
     fn stretch(&self, now: Duration) -> f64 {
-        if !self.is_idle(now) {
+        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
+        if !idle && !saving {
             return 1.0;
         }
-        let expected = self
-            .expected(self.period)
-            .into_iter()
-            .map(|expected| expected.statuses)
-            .max();
-        let bearable = self.tightest.as_secs_f64() * IDLE_AGE
-            / expected.unwrap_or_default().as_secs_f64().max(1e-3);
-        (1.0 / self.options.idle_pace).min(bearable).max(1.0)
+        let while_idle = if idle {
+            1.0 / self.options.idle_pace
+        } else {
+            1.0
+        };
+        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
+        let wanted = while_idle.max(while_saving);
+        wanted.min(self.bearable()).max(1.0)
+    }
+
+    /// The stretch at which no queue's answers outlast their bounds.
+    fn bearable(&self) -> f64 {
+        let expected = self.expected(self.period);
+        let longest = |of: fn(&Expected) -> Duration| {
+            let longest = expected.iter().map(of).max().unwrap_or_default();
+            longest.as_secs_f64().max(1e-3)
+        };
+        let statuses = self.tightest.as_secs_f64() * IDLE_AGE / longest(|of| of.statuses);
+        let members = self.members_max_age.as_secs_f64() * IDLE_AGE / longest(|of| of.members);
+        statuses.min(members)
     }
 
     fn needs_names(&self) -> bool {
@@ -816,8 +966,8 @@ impl Schedule {
 
     /// The earliest time at which anything could become due by itself.
     fn earliest(&self, now: Duration) -> Duration {
-        if self.is_saving(now) {
-            return now + self.period / 4;
+        if self.saves_sweeping(now) {
+            return now + (self.period / 4).max(Duration::from_millis(1));
         }
         let waiting = |reading: &Reading| (!reading.in_flight).then_some(reading.not_before);
         let queues = self.queues.iter().filter(|queue| self.can_be_polled(queue));
@@ -830,9 +980,15 @@ impl Schedule {
                 waiting(&self.statuses).map(|not_before| not_before.max(self.statuses_due())),
             );
         }
+        if self.sweeps(now) {
+            times.extend(waiting(&self.sweeping.reading));
+        }
         times.into_iter().min().unwrap_or(Duration::MAX)
     }
 }
+
+#[cfg(test)]
+mod slots;
 
 #[cfg(test)]
 mod tests {

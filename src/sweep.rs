@@ -21,7 +21,9 @@ use crate::{
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Rows without dates can be compared when they are of one moment: people change their status every minute or so.
-const SAME_MOMENT: Duration = Duration::from_secs(2);
+///
+/// A queue is polled two thirds of a period after the last sweep: 2.5 s with CallTools' limit.
+const SAME_MOMENT: Duration = Duration::from_secs(3);
 
 /// One disagreement can be an accident of rows that are written while they are read.
 const MOST_ACCIDENTS: u32 = 1;
@@ -230,6 +232,9 @@ fn contradict(
     (first, first_at): (&Agent, Moment),
     (second, second_at): (&Agent, Moment),
 ) -> Option<bool> {
+    if first_at.boot > second_at.boot {
+        return None; // They overtook each other on the way.
+    }
     let same = first.status == second.status && first.available == second.available;
     match (first.status_since, second.status_since) {
         (Some(first_since), Some(second_since)) => {

@@ -1,6 +1,6 @@
 //! Taking in what CallTools answered: names, polls and sweeps become what the board shows; faults are told to whom they concern.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     Account, RefreshError,
@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     calltools::{AgentId, Everybody, Fault, Harvest, Notes, Setback},
+    clock::Moment,
     config::{QueueRef, Rule},
+    decision,
     doubt::hangs_on_membership,
     names::Names,
     plan,
@@ -16,6 +18,10 @@ use crate::{
     snapshot::Snapshot,
     sweep::{SweptPage, Verdict},
 };
+
+/// So many sweeps may fail in a row while queues can be polled, with the waits in between for about a minute: longer, and the answers are
+/// too old for what sweeps have promised.
+const SWEEP_FAILURES: u32 = 4;
 
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
@@ -30,6 +36,9 @@ impl Account {
         };
         let now = self.now();
         self.schedule.ended(job, ending, now, fastrand::f64());
+        if let (Job::Poll(_), Ok(_)) = (job, &result) {
+            self.plan(); // It may have taken more requests than before.
+        }
         if let Err(Setback::Refused(refusal)) = &result {
             self.refused(*refusal);
         }
@@ -131,9 +140,14 @@ impl Account {
         self.note(place, complete, rows.len(), &notes);
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
+        } else if self.schedule.sweep_failures() > SWEEP_FAILURES {
+            self.distrust(
+                "the account's list of agents cannot be read, and those of its queues can",
+            );
         }
         self.roster.poll(place, as_of, took, complete, rows);
         self.publish(place);
+        self.recover(None);
         self.renew_others(Some(place));
         requests
     }
@@ -159,6 +173,9 @@ impl Account {
     }
 
     fn take_in_sweep(&mut self, page: u32, everybody: Everybody) {
+        if self.schedule.is_distrustful(self.now()) {
+            return; // It was under way when sweeps were found wanting.
+        }
         let Everybody {
             as_of,
             agents,
@@ -194,8 +211,12 @@ impl Account {
             }
             Verdict::Taken => {}
         }
-        let missed: Vec<_> = self.sweep.missed().cloned().collect();
-        self.hurry_queues_of(missed.iter());
+        let outage = self.last_sweep.filter(|_| self.sweep_failed);
+        self.recover(outage);
+        (self.last_sweep, self.sweep_failed) = (Some(as_of), false);
+        for place in self.queues_of(self.sweep.missed()) {
+            self.schedule.look_for_missing(place);
+        }
         self.plan();
         self.renew_others(None);
     }
@@ -211,22 +232,39 @@ impl Account {
             .filter(came)
             .map(|(id, _)| id.clone())
             .collect();
-        self.hurry_queues_of(came.iter());
+        for place in self.queues_of(came.iter()) {
+            self.schedule.hurry(place);
+        }
     }
 
-    fn hurry_queues_of<'a>(&mut self, agents: impl Iterator<Item = &'a AgentId>) {
+    fn queues_of<'a>(&self, agents: impl Iterator<Item = &'a AgentId>) -> HashSet<usize> {
         let agents: HashSet<&AgentId> = agents.collect();
         if agents.is_empty() {
-            return;
+            return HashSet::new();
         }
         let members = self
             .roster
             .members()
             .filter(|(_, agent)| agents.contains(&agent.id));
-        let places: HashSet<usize> = members.map(|((place, _), _)| place).collect();
-        places
-            .into_iter()
-            .for_each(|place| self.schedule.hurry(place));
+        members.map(|((place, _), _)| place).collect()
+    }
+
+    /// CallTools has answered: faults of the whole account are over, even for queues whose own turn is yet to come. A sweep that ends an
+    /// `outage`, with the last good one before it, also ends what queues have suffered from it.
+    fn recover(&self, outage: Option<Moment>) {
+        for queue in &self.parts.queues {
+            let state = self.parts.board.get(&queue.key).unwrap_or_default();
+            let over = match state.fault.as_deref() {
+                Some(Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => true,
+                Some(Fault::UpstreamDown { .. }) => outage
+                    .zip(state.failing_since)
+                    .is_some_and(|(outage, since)| since.boot >= outage.boot),
+                _ => false,
+            };
+            if over {
+                self.parts.board.recover(&queue.key);
+            }
+        }
     }
 
     /// From now on queue polls alone, and nothing of what sweeps said.
@@ -292,14 +330,18 @@ impl Account {
 
     /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.
     pub(super) fn plan(&mut self) {
-        let expected = self.schedule.expected(self.parts.budget.usual_period());
-        let mut tightest = std::time::Duration::MAX;
+        let period = self.parts.budget.usual_period();
+        let expected = self.schedule.expected_evenly(period);
+        let turns = expected.iter().map(|expected| expected.members).max();
+        let members_max_age = plan::members_max_age(turns.unwrap_or_default());
+        let mut tightest = Duration::MAX;
         for (queue, expected) in self.parts.queues.iter().zip(expected) {
             let planned = plan::default_max_age(expected.statuses);
-            self.parts.board.plan(&queue.key, planned);
+            self.parts.board.plan(&queue.key, planned, members_max_age);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));
         }
-        self.schedule.tightest_max_age(tightest);
+        let bound = members_max_age.max(decision::MEMBERS_LIVE);
+        self.schedule.bounded_by(tightest, bound);
     }
 
     /// Tells whom a fault concerns: one queue, or all that wait for the same thing.
@@ -323,7 +365,7 @@ impl Account {
             (Job::Queues | Job::Statuses, _) => self.fail_waiting(fault),
             (Job::Sweep(_), fault) if is_refusal(fault) => self.distrust(&fault.to_string()),
             // Whether CallTools is down, the next poll of a queue tells.
-            (Job::Sweep(_), _) => {}
+            (Job::Sweep(_), _) => self.sweep_failed = true,
         }
     }
 

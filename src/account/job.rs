@@ -68,6 +68,7 @@ impl Work {
 pub(crate) fn polled(harvest: Harvest, rule: &Rule) -> Snapshot {
     let joined = Joined {
         as_of: harvest.as_of,
+        everybody_as_of: harvest.as_of,
         members_as_of: harvest.as_of,
         took: harvest.took,
         complete: harvest.complete,
@@ -78,9 +79,13 @@ pub(crate) fn polled(harvest: Harvest, rule: &Rule) -> Snapshot {
 
 /// What is known of a queue, measured by its rule.
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
+    let as_of = match rule {
+        Rule::Seats { .. } => joined.as_of,
+        Rule::Custom(_) => joined.everybody_as_of,
+    };
     Snapshot {
         measured: measure(&joined, rule),
-        as_of: joined.as_of,
+        as_of,
         members_as_of: joined.members_as_of,
         took: joined.took,
         complete: joined.complete,

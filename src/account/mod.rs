@@ -124,6 +124,9 @@ pub struct Account {
     refused_since: Option<Moment>,
     /// Things said in the log once.
     login_assumed: bool,
+    /// When a sweep last ended well, and whether CallTools has failed to answer one since.
+    last_sweep: Option<Moment>,
+    sweep_failed: bool,
 }
 
 impl Account {
@@ -153,6 +156,8 @@ impl Account {
             parts,
             refused_since: None,
             login_assumed: false,
+            last_sweep: None,
+            sweep_failed: false,
         };
         account.restore_names();
         account.resolve();
@@ -312,14 +317,14 @@ impl Account {
             return self.wait_for(sweep, waiter);
         }
         let fill = self.parts.budget.fill();
-        if !doubt.is_worth_a_permit(fill) || !self.schedule.may_ask(now) {
-            return;
-        }
         let job = if by_sweep && fill < PLENTY {
             sweep
         } else {
             poll
         };
+        if !doubt.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
+            return;
+        }
         if let Ok(permit) = self.parts.budget.permit(Purpose::Poll).await {
             self.begin(job, Purpose::Poll, permit, waiter, jobs);
         }
