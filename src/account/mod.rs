@@ -188,7 +188,10 @@ impl Account {
         self.count_questions();
         loop {
             let (job, purpose) = match self.schedule.next(self.now()) {
-                Next::Wait(wait) => return wait,
+                Next::Wait(wait) => {
+                    self.tell_of_a_slow_pace();
+                    return wait;
+                }
                 Next::Start { job, cold: true } => (job, Purpose::ColdStart),
                 Next::Start { job, cold: false } => (job, Purpose::Poll),
             };
@@ -204,6 +207,14 @@ impl Account {
                     return refusal.wait;
                 }
             }
+        }
+    }
+
+    /// Where the hour is nearly spent, the pace is so slow that answers grow old without any request having been refused.
+    fn tell_of_a_slow_pace(&self) {
+        let period = self.parts.budget.period();
+        if period > WORTH_TELLING.max(self.parts.budget.usual_period() * 3) {
+            self.fail_all(&Arc::new(Fault::BudgetSpent { wait: period }));
         }
     }
 
