@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{
     criteria::{Comparison, Verdict},
-    decision::Decision,
+    decision::{Decision, Patience},
     snapshot::Snapshot,
 };
 
@@ -68,6 +68,17 @@ impl Doubt {
     /// a good chance.
     pub fn is_worth_a_permit(&self, fill: f64) -> bool {
         self.chance > 0.3 * (1.0 - fill).powi(2)
+    }
+}
+
+impl Patience {
+    /// The doubt for which a question would wait; `None` where the answer is fresh enough, or beyond doubt.
+    pub fn doubts(&self, decision: &Decision, snapshot: Option<&Snapshot>) -> Option<Doubt> {
+        if decision.age.is_some_and(|age| age <= self.fresh) {
+            return None;
+        }
+        let doubt = Doubt::of(decision, snapshot);
+        (doubt.chance > 0.0).then_some(doubt)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What others may ask of an account's task.
 
-use tokio::sync::oneshot;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     board::QueueKey,
@@ -33,6 +35,25 @@ pub enum Ask {
         /// Who.
         agent: AgentId,
     },
+}
+
+/// Asks an account's task for something newer about a queue, and waits for it at most so long. Whether it came, the board tells.
+pub async fn wait_for_newer(
+    asks: &mpsc::Sender<Ask>,
+    queue: &QueueKey,
+    doubt: Doubt,
+    longest: Duration,
+) {
+    let (reply, newer) = oneshot::channel();
+    let ask = Ask::Fresh {
+        queue: queue.clone(),
+        doubt,
+        reply,
+    };
+    // A task that has no time for this wish is no reason to wait.
+    if asks.try_send(ask).is_ok() {
+        let _ = tokio::time::timeout(longest, newer).await;
+    }
 }
 
 /// Why a refresh brought no snapshot.

@@ -24,7 +24,7 @@ use self::{
     job::{Done, Work},
 };
 pub use self::{
-    ask::{Ask, RefreshError},
+    ask::{Ask, RefreshError, wait_for_newer},
     token::TokenKeeper,
 };
 pub(crate) use self::{intake::id_of, job::polled};

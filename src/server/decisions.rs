@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use serde::{Serialize, Serializer};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     app::{App, Queue},
@@ -17,11 +17,10 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    account::Ask,
+    account,
     board::{NotOnBoard, QueueKey, QueueState},
     clock::Moment,
     decision::{Decision, Patience, Policy, Reason},
-    doubt::Doubt,
     quantity::Quantity,
 };
 
@@ -171,23 +170,9 @@ impl Question {
         };
         let state = app.state(queue);
         let decision = app.decide(&state, &self.policy);
-        if decision.age.is_some_and(|age| age <= patience.fresh) {
-            return;
-        }
-        let doubt = Doubt::of(&decision, state.snapshot.as_deref());
-        let account = app.account(&queue.key.account);
-        if doubt == Doubt::NONE || account.is_none() {
-            return;
-        }
-        let (reply, newer) = oneshot::channel();
-        let ask = Ask::Fresh {
-            queue: queue.key.clone(),
-            doubt,
-            reply,
-        };
-        // A task that has no time for this wish is no reason to wait.
-        if account.is_some_and(|account| account.asks.try_send(ask).is_ok()) {
-            let _ = tokio::time::timeout(patience.wait, newer).await;
+        let doubt = patience.doubts(&decision, state.snapshot.as_deref());
+        if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
+            account::wait_for_newer(&account.asks, &queue.key, doubt, patience.wait).await;
         }
     }
 

@@ -41,7 +41,7 @@ mod tests;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::BoxFuture;
@@ -211,6 +211,11 @@ impl Simulator {
     /// A listener that no longer knows its address.
     pub fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<Serving> {
         serve(listener, vec![self.clone()])
+    }
+
+    /// What the calendar of the account shows: it began with the clock's wall, and goes at the simulator's speed.
+    fn calendar(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.inner.started.wall + self.now()
     }
 
     // No lock leaves this module, so none is held over an await. What a panicking test left behind is still consistent

@@ -1,6 +1,11 @@
 //! The simulator over a real socket: HTTP/1.1, one task per connection, everything bounded.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -137,7 +142,7 @@ async fn answer(
     match outcome {
         Outcome::Answer(reply, later) => {
             simulator.travel(half + later).await;
-            Ok(response(reply))
+            Ok(response(reply, simulator.calendar()))
         }
         // Ends when the client gives up and closes the connection.
         Outcome::Hang => std::future::pending().await,
@@ -161,9 +166,13 @@ fn origin(headers: &HeaderMap) -> String {
     format!("http://{}", host.unwrap_or("localhost"))
 }
 
-fn response(reply: Reply) -> http::Response<Full<Bytes>> {
+fn response(reply: Reply, now: SystemTime) -> http::Response<Full<Bytes>> {
     let mut response = http::Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
+    // By the account's own calendar, as a `Retry-After` with a date is; left to hyper, the two would tell different times.
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
+        response.headers_mut().insert(header::DATE, date);
+    }
     response
 }

@@ -1,0 +1,47 @@
+//! Clocks that are set, and machines that sleep.
+
+use std::time::Duration;
+
+use crate::support::{CallTools, Home, Time, known};
+
+#[tokio::test]
+async fn after_a_sleep_nothing_old_passes_for_fresh() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    assert!(known(&daemon.decision("sales").await));
+    calltools.set_status(0, "Not Available");
+    // Timers stand still while a machine sleeps, so no poll comes to say it: the clocks do.
+    time.0.suspend(Duration::from_secs(3_000));
+    let woken = daemon.decision("sales").await;
+    assert_eq!(woken["reason"], "too_old", "{woken}");
+    assert!(woken["age_ms"].as_u64() >= Some(3_000_000), "{woken}");
+    let fresh = daemon.comes_to(&time, "sales", "seats").await;
+    assert_eq!(fresh["count"], 1);
+}
+
+#[tokio::test]
+async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young() {
+    for hours in [1, -1] {
+        let (time, home) = (Time::new(), Home::new());
+        let calltools = CallTools::start(&time).await;
+        let daemon = calltools.daemon(&home, &time).await;
+        daemon.ready().await;
+        let used = daemon.used().await;
+        time.0.step_wall(hours * 3_600_000);
+        let stepped = daemon.decision("sales").await;
+        assert_eq!(known(&stepped), hours < 0, "{stepped}");
+        // What was spent stays spent, whatever the wall says.
+        assert_eq!(daemon.used().await, used);
+        calltools
+            .simulator
+            .mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+        time.pass(Duration::from_secs(25)).await;
+        let old = daemon.decision("sales").await;
+        assert_eq!(old["reason"], "upstream_down", "{old}");
+        calltools.simulator.clear_mishaps();
+        let healed = daemon.comes_to(&time, "sales", "seats").await;
+        assert!(known(&healed), "{healed}");
+    }
+}

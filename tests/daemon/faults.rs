@@ -1,0 +1,491 @@
+//! What CallTools can do to us in HTTP: what is answered meanwhile, what the answer says of it afterwards, and that it heals by itself.
+
+use std::time::Duration;
+
+use openseat::simulator::{Endpoint, Mishap, RetryAfter, TOKEN};
+use serde_json::Value;
+
+use crate::support::{CallTools, Home, Running, Time, account, known, post, soon};
+
+/// A daemon with two polled queues, and everything it stands on.
+struct Scene {
+    time: Time,
+    home: Home,
+    calltools: CallTools,
+    daemon: Running,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        Self::with("", "").await
+    }
+
+    async fn with(account_lines: &str, queue_lines: &str) -> Self {
+        let (time, home) = (Time::new(), Home::new());
+        let calltools = CallTools::start(&time).await;
+        home.set_token("main", TOKEN);
+        let account = calltools.account_with(account_lines, queue_lines);
+        let daemon = home.start(&time, &[account]).await;
+        daemon.ready().await;
+        Self {
+            time,
+            home,
+            calltools,
+            daemon,
+        }
+    }
+
+    /// From now on this befalls every poll.
+    fn befall(&self, mishap: Mishap) {
+        let polls = Some(Endpoint::AgentStatuses);
+        self.calltools.simulator.mishap(usize::MAX, polls, mishap);
+    }
+
+    /// Lives through the whole story of a mishap that befalls all polls; returns the decision when nothing was known any more.
+    async fn suffer(&self, mishap: Mishap, outcome: &str, reason: &str) -> Value {
+        let before = self.daemon.decision("sales").await;
+        assert!(known(&before), "{before}");
+        self.befall(mishap);
+        self.time
+            .until(outcome, async || self.daemon.outcomes(outcome).await > 0.0)
+            .await;
+        self.answers_until_too_old().await;
+        let unknown = self.daemon.comes_to(&self.time, "sales", reason).await;
+        self.is_unknown(&unknown).await;
+        self.calltools.simulator.clear_mishaps();
+        let healed = self.daemon.comes_to(&self.time, "sales", "seats").await;
+        assert_eq!(healed["count"], 2);
+        assert!(healed.get("detail").is_none(), "{healed}");
+        unknown
+    }
+
+    /// While the snapshot is young it answers, whatever happens to the polls.
+    async fn answers_until_too_old(&self) {
+        self.time
+            .until("too old", async || {
+                let decision = self.daemon.decision("sales").await;
+                let age_ms = decision["age_ms"].as_u64().expect("it was known once");
+                assert_eq!(known(&decision), age_ms <= 20_000, "{decision}");
+                assert_eq!(
+                    decision["reason"] == "seats",
+                    age_ms <= 20_000,
+                    "{decision}"
+                );
+                age_ms > 20_000
+            })
+            .await;
+    }
+
+    async fn is_unknown(&self, decision: &Value) {
+        assert_eq!(decision["count"], Value::Null, "{decision}");
+        assert_eq!(decision["accept"], false, "{decision}");
+        assert!(decision["detail"].is_string(), "{decision}");
+        let seats = "openseat_queue_seats{account=\"main\",queue=\"sales\"}";
+        assert_eq!(
+            self.daemon.metric(seats).await,
+            None,
+            "an unknown is no number"
+        );
+        // Our troubles upstream are no reason to restart us.
+        assert_eq!(self.daemon.get("/livez").await.status, 200);
+        assert_eq!(self.daemon.get("/readyz").await.status, 200);
+    }
+}
+
+#[track_caller]
+fn says(decision: &Value, words: &str) {
+    let detail = decision["detail"]
+        .as_str()
+        .expect("an unknown is explained");
+    assert!(detail.contains(words), "{detail}");
+}
+
+#[tokio::test]
+async fn error_pages_of_load_balancers() {
+    for status in [500, 502, 503, 504] {
+        let scene = Scene::start().await;
+        let unknown = scene
+            .suffer(Mishap::WebPage(status), "server_error", "upstream_down")
+            .await;
+        says(&unknown, &format!("CallTools answered {status}"));
+    }
+}
+
+#[tokio::test]
+async fn a_maintenance_page_with_status_200() {
+    let scene = Scene::start().await;
+    let unknown = scene
+        .suffer(Mishap::WebPage(200), "not_json", "upstream_down")
+        .await;
+    says(&unknown, "web page");
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_there() {
+    let scene = Scene::start().await;
+    let unknown = scene
+        .suffer(Mishap::WebPage(404), "unexpected_status", "upstream_down")
+        .await;
+    says(&unknown, "silo or base_url");
+}
+
+#[tokio::test]
+async fn no_permission() {
+    let scene = Scene::start().await;
+    let unknown = scene
+        .suffer(Mishap::Forbidden, "no_permission", "no_permission")
+        .await;
+    says(&unknown, "ask a CallTools administrator");
+}
+
+#[tokio::test]
+async fn not_found_as_the_api_says_it() {
+    let scene = Scene::start().await;
+    let unknown = scene
+        .suffer(Mishap::NotFound, "unexpected_status", "upstream_down")
+        .await;
+    says(&unknown, "404");
+}
+
+#[tokio::test]
+async fn a_hang() {
+    let scene = Scene::with("timeout = \"2s\"", "").await;
+    let unknown = scene.suffer(Mishap::Hang, "timeout", "upstream_down").await;
+    says(&unknown, "did not answer whole within 2s");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off() {
+    let scene = Scene::start().await;
+    scene
+        .suffer(Mishap::BrokenJson, "not_json", "upstream_down")
+        .await;
+}
+
+#[tokio::test]
+async fn json_of_another_shape_is_not_an_empty_queue() {
+    let scene = Scene::start().await;
+    scene
+        .suffer(Mishap::WrongShape, "unexpected_shape", "upstream_down")
+        .await;
+}
+
+#[tokio::test]
+async fn an_empty_body() {
+    let scene = Scene::start().await;
+    scene
+        .suffer(Mishap::EmptyBody, "not_json", "upstream_down")
+        .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_without_an_answer() {
+    let scene = Scene::start().await;
+    scene
+        .suffer(Mishap::Dropped, "connection_lost", "upstream_down")
+        .await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_bears_no_token_away() {
+    let scene = Scene::start().await;
+    let elsewhere = CallTools::start(&scene.time).await;
+    let target = format!("{}agentstatuses/", elsewhere.serving.base_url());
+    let unknown = scene
+        .suffer(Mishap::Redirect(target), "redirect", "upstream_down")
+        .await;
+    says(&unknown, "redirects are not followed");
+    assert_eq!(elsewhere.simulator.requests(), 0);
+}
+
+#[tokio::test]
+async fn nobody_at_all_is_an_answer_and_no_fault() {
+    let scene = Scene::start().await;
+    scene.befall(Mishap::NoRows);
+    let decision = scene
+        .daemon
+        .comes_to(&scene.time, "sales", "below_threshold")
+        .await;
+    assert_eq!(decision["count"], 0);
+}
+
+#[tokio::test]
+async fn what_an_unknown_queue_answers_is_the_operators_choice() {
+    for (choice, seats, accept) in [
+        ("reject", true, false),
+        ("accept", false, true),
+        ("last", true, true),
+        ("last", false, false),
+    ] {
+        let scene = Scene::with("", &format!("on_unknown = \"{choice}\"")).await;
+        if !seats {
+            for agent in [0, 1] {
+                scene.calltools.set_status(agent, "On a Call");
+            }
+            scene
+                .daemon
+                .comes_to(&scene.time, "sales", "below_threshold")
+                .await;
+        }
+        scene.befall(Mishap::WebPage(503));
+        let decision = scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        assert_eq!(decision["accept"], accept, "{choice}, seats: {seats}");
+        assert_eq!(decision["count"], Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_known_as_such_and_a_new_one_needs_no_restart() {
+    let scene = Scene::start().await;
+    scene
+        .calltools
+        .simulator
+        .set_token("rotated0token0of0the0same0account0000000");
+    scene.answers_until_too_old().await;
+    let unknown = scene
+        .daemon
+        .comes_to(&scene.time, "support", "bad_token")
+        .await;
+    says(&unknown, "check that the token was copied whole");
+    scene
+        .is_unknown(
+            &scene
+                .daemon
+                .comes_to(&scene.time, "sales", "bad_token")
+                .await,
+        )
+        .await;
+
+    // Half a write, as rotation scripts have it, is no token; the old one is kept.
+    scene.home.set_token("main", "");
+    scene.time.pass(Duration::from_secs(30)).await;
+    assert_eq!(scene.daemon.decision("sales").await["reason"], "bad_token");
+    scene
+        .home
+        .set_token("main", "  Token rotated0token0of0the0same0account0000000\n");
+    let healed = scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    assert_eq!(healed["count"], 2);
+}
+
+#[tokio::test]
+async fn a_bad_token_is_tried_ever_more_seldom() {
+    let scene = Scene::start().await;
+    let (simulator, time) = (&scene.calltools.simulator, &scene.time);
+    simulator.set_token("rotated0token0of0the0same0account0000000");
+    scene.daemon.comes_to(time, "sales", "bad_token").await;
+    let first = simulator.requests();
+    time.pass_by(Duration::from_secs(1_800), Duration::from_secs(4))
+        .await;
+    // After 5, 10, 20 … 300 s, each up to halved by jitter: 17 to 6 in half an hour, for both queues together.
+    let tries = simulator.requests() - first;
+    assert!((4..=18).contains(&tries), "{tries} tries in half an hour");
+    // Time moves in steps here, so a try comes a step or two late; in virtual time the waits are held to the second.
+    let gaps = gaps(&scene.calltools, tries as usize);
+    assert!(
+        gaps.iter().all(|gap| *gap <= Duration::from_secs(330)),
+        "{gaps:?}"
+    );
+}
+
+/// The times between the newest requests.
+fn gaps(calltools: &CallTools, newest: usize) -> Vec<Duration> {
+    let received = calltools.simulator.received();
+    let at: Vec<_> = received[received.len() - newest..]
+        .iter()
+        .map(|request| request.at)
+        .collect();
+    at.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// How many requests come in the next `time`.
+async fn requests_in(scene: &Scene, time: Duration) -> u64 {
+    let before = scene.calltools.simulator.requests();
+    scene.time.pass(time).await;
+    scene.calltools.simulator.requests() - before
+}
+
+#[tokio::test]
+async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_and_a_slower_pace()
+{
+    for form in [RetryAfter::Seconds, RetryAfter::HttpDate] {
+        let scene = Scene::start().await;
+        let before = requests_in(&scene, Duration::from_secs(60)).await;
+        scene
+            .calltools
+            .simulator
+            .quirks(|quirks| quirks.retry_after = form);
+        scene.calltools.simulator.mishap(
+            1,
+            None,
+            Mishap::Throttled(Some(Duration::from_secs(100))),
+        );
+        let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
+        scene.time.until("a 429", throttled).await;
+        // The other poll that was on its way may have arrived.
+        assert!(
+            requests_in(&scene, Duration::from_secs(98)).await <= 1,
+            "{form:?}"
+        );
+        let unknown = scene.daemon.decision("sales").await;
+        assert_eq!(unknown["reason"], "budget_spent", "{unknown}");
+        says(&unknown, "refuses more requests for");
+        says(&unknown, "other software spends from the same account");
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        let after = requests_in(&scene, Duration::from_secs(60)).await;
+        assert!(
+            after < before && after > before / 2,
+            "{before} a minute before, {after} after"
+        );
+        let share = scene
+            .daemon
+            .metric("openseat_budget_share_ratio{account=\"main\"}")
+            .await;
+        assert!(
+            share.is_some_and(|share| (0.7..0.8).contains(&share)),
+            "{share:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
+    let scene = Scene::start().await;
+    scene
+        .calltools
+        .simulator
+        .mishap(1, None, Mishap::Throttled(None));
+    let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
+    scene.time.until("a 429", throttled).await;
+    assert!(requests_in(&scene, Duration::from_secs(58)).await <= 1);
+    assert_eq!(
+        scene.daemon.decision("sales").await["reason"],
+        "budget_spent"
+    );
+    scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_later() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let simulator = calltools.simulator.clone();
+    simulator.mishap(usize::MAX, None, Mishap::WebPage(503));
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "upstream_down")
+        .await;
+    says(&decision, "503");
+    assert_eq!(decision["as_of"], Value::Null);
+    simulator.clear_mishaps();
+    daemon.comes_to(&time, "sales", "seats").await;
+    daemon.comes_to(&time, "support", "seats").await;
+}
+
+#[tokio::test]
+async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_tells_it() {
+    let scene = Scene::start().await;
+    scene
+        .calltools
+        .simulator
+        .world(|world| world.remove_queue(2));
+    scene
+        .daemon
+        .comes_to(&scene.time, "support", "no_such_queue")
+        .await;
+    let sales = scene.daemon.decision("sales").await;
+    assert_eq!(sales["reason"], "seats");
+    let answer = post(scene.daemon.address, "/v1/queues/support/refresh").await;
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert_eq!(answer.json()["type"], "urn:openseat:problem:no-such-queue");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let lines = calltools.account();
+    calltools.serving.stop().await;
+    home.set_token("main", TOKEN);
+    let daemon = home.start(&time, &[lines]).await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "upstream_down")
+        .await;
+    says(&decision, "no connection to 127.0.0.1");
+    says(&decision, "firewall");
+}
+
+#[tokio::test]
+async fn encryption_where_the_other_side_speaks_plainly() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    let url = calltools.serving.base_url().replace("http:", "https:");
+    let lines = account(
+        "main",
+        &url,
+        "connect_timeout = \"5s\"",
+        &["queue = \"sales\""],
+    );
+    let daemon = home.start(&time, &[lines]).await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "upstream_down")
+        .await;
+    says(&decision, "no secure connection to 127.0.0.1");
+    assert_eq!(
+        calltools.simulator.requests(),
+        0,
+        "nothing went out in plain text"
+    );
+}
+
+#[tokio::test]
+async fn a_silo_that_does_not_exist() {
+    let (time, home) = (Time::new(), Home::new());
+    home.set_token("main", TOKEN);
+    let lines = account(
+        "main",
+        "https://openseat.invalid/api/",
+        "",
+        &["queue = \"sales\""],
+    );
+    let daemon = home.start(&time, &[lines]).await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "upstream_down")
+        .await;
+    says(&decision, "check the spelling of the silo");
+}
+
+#[tokio::test]
+async fn a_count_that_does_not_fit_is_read_again_then_served_and_counted() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    calltools.simulator.quirks(|quirks| quirks.count_off_by = 1);
+    let daemon = calltools.daemon(&home, &time).await;
+    let decision = daemon.decides("sales", known).await;
+    assert_eq!(decision["count"], 2);
+    let incomplete = "openseat_incomplete_snapshots_total{account=\"main\",queue=\"sales\"}";
+    soon("a metric", async || {
+        daemon.metric(incomplete).await >= Some(1.0)
+    })
+    .await;
+    assert_eq!(
+        daemon.get("/v1/queues/sales").await.json()["complete"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn a_bare_list_without_an_envelope() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    calltools
+        .simulator
+        .quirks(|quirks| quirks.bare_array = true);
+    let daemon = calltools.daemon(&home, &time).await;
+    let decision = daemon.decides("sales", known).await;
+    assert_eq!(decision["count"], 2);
+}

@@ -1,0 +1,317 @@
+//! Hours of polling, in virtual time and without a network: what is spent, how evenly, and how old answers grow.
+
+use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+
+use openseat::{
+    account::{self, Account, Polled},
+    board::{Board, QueueKey},
+    budget::{Budget, Ledger, Payer},
+    calltools::Client,
+    clock::{Clock, VirtualClock},
+    config::{Config, QueueRef, Rule},
+    metrics::Metrics,
+    names::Names,
+    plan::plan,
+    schedule::Options,
+    simulator::{Mishap, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Nobody asks in these tests, and yet the account shall not fall asleep.
+const BUSY: Options = Options {
+    sweep: true,
+    idle_pace: 1.0,
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// An account's task, in the same process as its CallTools.
+struct Office {
+    clock: Arc<dyn Clock>,
+    simulator: Simulator,
+    board: Arc<Board>,
+    budget: Arc<Budget>,
+    keys: Vec<QueueKey>,
+    task: JoinHandle<anyhow::Result<()>>,
+    _asks: mpsc::Sender<openseat::account::Ask>,
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Office {
+    /// Polls all queues of a simulated account, by name.
+    fn open(simulator: Simulator, clock: Arc<dyn Clock>, limit: u32, reserve: u32) -> Self {
+        let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
+        Self::with_ledger(simulator, clock, ledger, limit, reserve)
+    }
+
+    fn with_ledger(
+        simulator: Simulator,
+        clock: Arc<dyn Clock>,
+        ledger: Arc<Ledger>,
+        limit: u32,
+        reserve: u32,
+    ) -> Self {
+        let names = simulator.world(|world| {
+            let names = world.queues().iter().map(|queue| queue.name.clone());
+            names.collect::<Vec<_>>()
+        });
+        let key = |name: &String| QueueKey::new("main", name.as_str());
+        let keys: Vec<_> = names.iter().map(key).collect();
+        let polled = |name: &String| Polled {
+            key: key(name),
+            reference: QueueRef::Name(name.clone()),
+            rule: Rule::Seats {
+                forgotten_after: None,
+            },
+            max_age: None,
+        };
+        let payer = Payer {
+            account: "main".to_owned(),
+            identity: "main".to_owned(),
+        };
+        let limit = NonZeroU32::new(limit).expect("more than nothing");
+        let budget = Budget::new(ledger, payer.clone(), limit, reserve, Arc::clone(&clock));
+        let budget = Arc::new(budget.expect("a ledger that can be read"));
+        let board = Arc::new(Board::new(keys.clone()));
+        let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
+        let client = Client::new(
+            simulator.transport(TOKEN),
+            Arc::clone(&budget),
+            Arc::clone(&clock),
+            Arc::new(()),
+        );
+        let (asks, wishes) = mpsc::channel(1);
+        let account = Account::new(account::Parts {
+            payer,
+            queues: names.iter().map(polled).collect(),
+            client,
+            budget: Arc::clone(&budget),
+            board: Arc::clone(&board),
+            metrics,
+            store: None,
+            clock: Arc::clone(&clock),
+            names: watch::channel(Arc::new(Names::default())).0,
+            asks: wishes,
+            options: BUSY,
+            token: None,
+        });
+        let task = tokio::spawn(account.run(CancellationToken::new()));
+        Self {
+            clock,
+            simulator,
+            board,
+            budget,
+            keys,
+            task,
+            _asks: asks,
+        }
+    }
+
+    /// The greatest age on the board; `None` while a queue has no snapshot.
+    fn oldest(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let age = |key| {
+            let snapshot = self.board.get(key)?.snapshot.clone()?;
+            Some(now.longest_since(snapshot.as_of))
+        };
+        self.keys
+            .iter()
+            .map(age)
+            .try_fold(Duration::ZERO, |oldest, age| Some(oldest.max(age?)))
+    }
+
+    /// Lives for so long, and returns the greatest age that was seen on the way.
+    async fn live(&self, time: Duration) -> Duration {
+        let end = self.clock.now().boot + time;
+        let mut oldest = Duration::ZERO;
+        while self.clock.now().boot < end {
+            sleep(Duration::from_millis(700)).await;
+            oldest = oldest.max(self.oldest().unwrap_or_default());
+        }
+        oldest
+    }
+}
+
+/// Few people, since what they do is not what these tests look at and reading their rows takes real time.
+fn lively(queues: usize, clock: &Arc<dyn Clock>) -> Simulator {
+    let settings = Settings {
+        world: WorldSettings {
+            queues,
+            agents: 6,
+            ..WorldSettings::study()
+        },
+        ..Settings::lively()
+    };
+    Simulator::new(settings, Arc::clone(clock))
+}
+
+fn gaps(received: &[Received]) -> Vec<Duration> {
+    received
+        .windows(2)
+        .map(|pair| pair[1].at - pair[0].at)
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let office = Office::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
+
+    sleep(Duration::from_secs(5)).await;
+    assert!(
+        office.oldest().is_some(),
+        "every queue has a snapshot within seconds"
+    );
+    // The names, the statuses, each queue once; and the first of the even ones.
+    let cold = office.simulator.requests();
+    assert!((32..=33).contains(&cold), "{cold} requests at the start");
+
+    let oldest = office.live(3 * HOUR).await;
+    // The plan knows nothing of what the cold start has spent; where the first hour ends, that costs a request's time once.
+    let planned = worst_planned_age(30, 400, 20);
+    let period = HOUR / 380;
+    assert!(oldest < planned + period, "{oldest:?}, {planned:?} planned");
+    let worst = office.simulator.worst_sliding_hour();
+    assert!(worst <= 380, "{worst} in an hour");
+    assert!(worst > 350, "only {worst} of 380 were used");
+    assert_eq!(office.simulator.throttled(), 0);
+
+    let received = office.simulator.received();
+    let even = gaps(&received[cold as usize..]);
+    let longest = even.iter().max().expect("there were many");
+    // 9.5 s apart, somewhat more while the cold start is in the window; latency moves each by a second or two.
+    assert!(*longest < Duration::from_secs(15), "{longest:?}");
+    let crowded = even.iter().filter(|gap| **gap < Duration::from_secs(3));
+    let crowded = crowded.count();
+    assert!(
+        crowded < even.len() / 20,
+        "{crowded} of {} come at once",
+        even.len()
+    );
+}
+
+/// The greatest age that `openseat plan` foresees for an account with so many queues.
+fn worst_planned_age(queues: usize, requests_per_hour: u32, reserve: u32) -> Duration {
+    let queues: String = (1..=queues)
+        .map(|id| format!("[[account.queue]]\nqueue = {id}\n"))
+        .collect();
+    let text = format!(
+        "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n\
+         requests_per_hour = {requests_per_hour}\nreserve = {reserve}\n{queues}"
+    );
+    let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+    let config = config.expect("it is good");
+    let plan = plan(&config.accounts[0], |_| 1);
+    let ages = plan.queues.iter().map(|queue| queue.expected.worst_age);
+    ages.max().expect("there are queues")
+}
+
+#[tokio::test(start_paused = true)]
+async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let (simulator, ledger) = (
+        lively(10, &clock),
+        Arc::new(Ledger::in_memory(clock.as_ref())),
+    );
+    for _ in 0..60 {
+        // A crash every two minutes, each time with a cold start of twelve requests.
+        let office = Office::with_ledger(
+            simulator.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&ledger),
+            200,
+            20,
+        );
+        sleep(Duration::from_secs(120)).await;
+        drop(office);
+    }
+    let worst = simulator.worst_sliding_hour();
+    assert!(worst <= 180, "{worst} in an hour");
+    assert!(worst > 150, "only {worst} of 180 were used");
+    assert_eq!(simulator.throttled(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let simulator = lively(10, &clock);
+    let office = Office::open(simulator.clone(), Arc::clone(&clock), 200, 20);
+    simulator.set_limit(200);
+    simulator.set_foreign(120);
+    office.live(3 * HOUR).await;
+    let usage = office.budget.usage().await.expect("it can be read");
+    assert!(usage.share < 1.0, "{usage:?}");
+    // Each 429 is answered with silence: they are a few in hours, not one for each request.
+    let refused = simulator.throttled();
+    assert!((1..60).contains(&refused), "{refused} refusals");
+
+    simulator.set_foreign(0);
+    office.live(2 * HOUR).await;
+    let usage = office.budget.usage().await.expect("it can be read");
+    assert_eq!(usage.share, 1.0, "{usage:?}");
+    assert!(office.oldest().expect("all were polled") < Duration::from_secs(240));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_that_begins_anew_on_the_clock_is_kept_too() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let simulator = lively(10, &clock);
+    simulator.set_window(Window::FullHour);
+    simulator.set_limit(200);
+    let office = Office::open(simulator.clone(), Arc::clone(&clock), 200, 20);
+    office.live(2 * HOUR).await;
+    assert_eq!(simulator.throttled(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_an_hour_costs_little_and_ends_by_itself() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let simulator = lively(10, &clock);
+    let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
+    office.live(HOUR / 6).await;
+    let before = simulator.requests();
+    simulator.mishap(usize::MAX, None, Mishap::WebPage(503));
+    office.live(HOUR).await;
+    // Ten queues, each tried once in 30 to 60 s at the most often: no more than the pace of a good day.
+    let tries = simulator.requests() - before;
+    assert!((100..=950).contains(&tries), "{tries} tries");
+    simulator.clear_mishaps();
+    // The longest back-off, and a round at the pace.
+    office.live(Duration::from_secs(120)).await;
+    assert!(office.oldest().expect("all were polled") < Duration::from_secs(90));
+    assert!(simulator.worst_sliding_hour() <= 950);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minutes() {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let simulator = lively(10, &clock);
+    simulator.set_latency(Duration::ZERO);
+    let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
+    office.live(Duration::from_secs(10)).await;
+    let before = simulator.requests() as usize;
+    simulator.mishap(usize::MAX, None, Mishap::InvalidToken);
+    office.live(HOUR).await;
+    let gaps = gaps(&simulator.received()[before..]);
+    for (n, gap) in gaps.iter().enumerate() {
+        let longest = Duration::from_secs(5 << n.min(6)).min(Duration::from_secs(300));
+        // Jitter takes up to half of it; the pace of polling may add its own step.
+        assert!(*gap >= longest / 2, "{n}: {gaps:?}");
+        assert!(*gap <= longest + Duration::from_secs(5), "{n}: {gaps:?}");
+    }
+    assert!(gaps.len() >= 12, "{gaps:?}");
+
+    simulator.clear_mishaps();
+    office.live(Duration::from_secs(360)).await;
+    assert!(office.oldest().expect("all were polled") < Duration::from_secs(60));
+}

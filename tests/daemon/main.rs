@@ -1,0 +1,13 @@
+//! The daemon whole: over real sockets against a CallTools that behaves, one that does not, and one that is no CallTools at all; over
+//! restarts, through hours that pass in a second, and as the program that people start.
+
+mod budget;
+mod clocks;
+mod faults;
+mod happy;
+mod hours;
+mod process;
+mod queues;
+mod restart;
+mod support;
+mod wire;

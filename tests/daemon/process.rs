@@ -1,0 +1,325 @@
+//! The program that people start: its signals, its exit codes, its secrets, and what crowds do to it.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use openseat::simulator::{Endpoint, Mishap, Settings, Simulator, TOKEN, WorldSettings};
+use rustix::process::Signal;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
+
+use crate::support::{CallTools, Home, Program, Time, account, ask, get, post, soon};
+
+/// What the documentation promises is 3 s; the rest is for a machine that is busy with other tests.
+const STOPPED: Duration = Duration::from_secs(5);
+
+/// Everything that a program needs, and what it asks.
+async fn scene() -> (CallTools, Home) {
+    let home = Home::new();
+    home.set_token("main", TOKEN);
+    (CallTools::start(&Time::new()).await, home)
+}
+
+async fn ready(address: SocketAddr) {
+    soon("ready", async || {
+        get(address, "/readyz").await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_a_hanging_poll_within_three_seconds_and_with_exit_code_0() {
+    let (calltools, home) = scene().await;
+    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    let mut program = Program::run(&home, &home.config(&[calltools.account()]));
+    soon("a poll", async || calltools.simulator.requests() > 0).await;
+    let begun = Instant::now();
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(begun.elapsed() < STOPPED, "{:?}", begun.elapsed());
+    assert!(program.log().contains("SIGTERM"));
+}
+
+#[tokio::test]
+async fn sigterm_answers_whoever_waits() {
+    let (calltools, home) = scene().await;
+    let mut program = Program::run(&home, &home.config(&[calltools.account()]));
+    let address = program.address().await;
+    ready(address).await;
+    let polls = || calltools.simulator.requests_to(Endpoint::AgentStatuses);
+    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    let before = polls();
+    let waiting = tokio::spawn(post(address, "/v1/queues/sales/refresh"));
+    soon("a refresh", async || polls() > before).await;
+    program.signal(Signal::INT);
+    let answer = waiting.await.expect("it does not panic");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["type"], "urn:openseat:problem:stopping");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+}
+
+/// Asks for so much, without ever reading, that an answer stays under way: returns once nothing more arrives for `quiet`.
+async fn greedy(address: SocketAddr, queue: u64, quiet: Duration) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET /v1/queues/{queue} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let all = request.repeat(200);
+    stream.write_all(all.as_bytes()).await.expect("it is small");
+    let arrived = || rustix::io::ioctl_fionread(&stream).expect("it is a socket");
+    let (mut last, mut since) = (0, Instant::now());
+    soon("a full line", async || {
+        let now = arrived();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        last > 0 && since.elapsed() > quiet
+    })
+    .await;
+    stream
+}
+
+/// One queue of 700 people: a list of some 100 kB.
+async fn crowded(time: &Time) -> (CallTools, u64) {
+    let simulator = Simulator::new(Settings::new(WorldSettings::still(1, 700)), time.clock());
+    let id = simulator.world(|world| {
+        let id = world.queues()[0].id;
+        for agent in world.agents() {
+            world.set_logged_in(id, &agent, true);
+        }
+        id
+    });
+    (CallTools::serve(simulator).await, id)
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (calltools, id) = crowded(&Time::new()).await;
+    // A machine so slow that its line was not full yet has ended at the first signal, and gets another try.
+    for quiet in [200, 1_000, 4_000].map(Duration::from_millis) {
+        let home = Home::new();
+        home.set_token("main", TOKEN);
+        let queue = format!("queue = {id}");
+        let lines = account("main", &calltools.serving.base_url(), "", &[&queue]);
+        let mut program = Program::run(&home, &home.config(&[lines]));
+        let address = program.address().await;
+        ready(address).await;
+        let _unread = greedy(address, id, quiet).await;
+        program.signal(Signal::TERM);
+        soon("a stop", async || program.log().contains("\"SIGTERM\"")).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if program.has_ended().is_some() {
+            continue;
+        }
+        let begun = Instant::now();
+        program.signal(Signal::TERM);
+        assert_eq!(program.ended().await.code(), Some(130), "{}", program.log());
+        // It would have waited two seconds for the answer to be taken.
+        assert!(
+            begun.elapsed() < Duration::from_millis(1_500),
+            "{:?}",
+            begun.elapsed()
+        );
+        return;
+    }
+    panic!("no answer was ever under way");
+}
+
+#[tokio::test]
+async fn a_wrong_config_is_exit_code_78_and_says_where_it_is_wrong() {
+    let home = Home::new();
+    let path = home.path().join("openseat.toml");
+    fs::write(&path, "[server]\nlisten = \"127.0.0.1:0\"\nport = 7\n").expect("a file");
+    let mut program = Program::run(&home, &path);
+    assert_eq!(program.ended().await.code(), Some(78));
+    let log = program.log();
+    assert!(log.contains("openseat.toml:3:1"), "{log}");
+    assert!(
+        log.contains("there is no [[account]]"),
+        "all mistakes at once: {log}"
+    );
+
+    let mut program = Program::run(&home, Path::new("nowhere.toml"));
+    assert_eq!(program.ended().await.code(), Some(78));
+    assert!(program.log().contains("nowhere.toml"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_with_its_address() {
+    let (calltools, home) = scene().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let config = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&config).expect("it is there");
+    fs::write(
+        &config,
+        text.replace("127.0.0.1:0\"", &format!("{address}\"")),
+    )
+    .expect("a file");
+    let mut program = Program::run(&home, &config);
+    assert_eq!(program.ended().await.code(), Some(1));
+    let log = program.log();
+    assert!(
+        log.contains(&format!("cannot listen on {address}")),
+        "{log}"
+    );
+    assert_eq!(
+        calltools.simulator.requests(),
+        0,
+        "nothing was spent in vain"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_there_is_told_with_its_place() {
+    let (calltools, home) = scene().await;
+    fs::remove_file(home.path().join("main.token")).expect("it is there");
+    let mut program = Program::run(&home, &home.config(&[calltools.account()]));
+    let code = program.ended().await.code().expect("it was not killed");
+    assert_ne!(code, 0);
+    assert!(program.log().contains("main.token"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn killed_again_and_again_it_never_overspends_and_always_starts() {
+    let (calltools, home) = scene().await;
+    let limit = "requests_per_hour = 12\nreserve = 2";
+    let config = home.config(&[calltools.account_with(limit, "max_age = \"25m\"")]);
+    let requests = || calltools.simulator.requests();
+    for run in 0..10 {
+        let before = requests();
+        let program = Program::run(&home, &config);
+        let address = program.address().await;
+        // Killed at the first request, or the second, or when all are answered or refused.
+        let settled = async || get(address, "/readyz").await.status == 200;
+        soon("some work", async || {
+            requests() > before + run % 3 || settled().await
+        })
+        .await;
+        drop(program);
+    }
+    // Of the ten, some were written down by a process that was killed before it sent them: lost, and rightly not sent again.
+    assert!(
+        requests() >= 3,
+        "only {} requests: nothing was tried",
+        requests()
+    );
+    let worst = calltools.simulator.worst_sliding_hour();
+    assert!(worst <= 10, "{worst} requests with 10 for polling");
+    let program = Program::run(&home, &config);
+    let decision = get(program.address().await, "/v1/queues/sales/decision").await;
+    assert_eq!(decision.status, 200, "{decision:?}");
+}
+
+#[tokio::test]
+async fn the_token_is_nowhere_to_be_seen() {
+    const CANARY: &str = "canary0f4c1d7e0token0of0a0careful0test00";
+    let (calltools, home) = scene().await;
+    calltools.simulator.set_token(CANARY);
+    home.set_token("main", CANARY);
+    let config = home.config(&[calltools.account_with("timeout = \"1s\"", "")]);
+    let config = config.to_str().expect("a plain path");
+    let mut program = Program::start(&home, &["--log-level", "trace", "run", "--config", config]);
+    let address = program.address().await;
+    ready(address).await;
+    let elsewhere = format!("{}queues/", calltools.serving.base_url());
+    let mut seen = String::new();
+    for mishap in [
+        Mishap::InvalidToken,
+        Mishap::Forbidden,
+        Mishap::NotFound,
+        Mishap::WebPage(502),
+        Mishap::WebPage(200),
+        Mishap::Redirect(elsewhere),
+        Mishap::BrokenJson,
+        Mishap::WrongShape,
+        Mishap::Hang,
+        Mishap::Dropped,
+        Mishap::Throttled(Some(Duration::from_secs(60))),
+    ] {
+        let what = format!("{mishap:?}");
+        calltools
+            .simulator
+            .mishap(1, Some(Endpoint::AgentStatuses), mishap);
+        let answer = post(address, "/v1/queues/sales/refresh").await;
+        assert!(answer.status >= 400, "{what}: {answer:?}");
+        seen += &format!("{answer:?}");
+        seen += &format!("{:?}", get(address, "/v1/queues/sales/decision").await);
+    }
+    let own = format!("Authorization: Token {CANARY}\r\n");
+    for target in [
+        "/",
+        "/v1/queues",
+        "/v1/queues/sales",
+        "/v1/decisions?queue=sales",
+        "/metrics",
+        "/readyz?verbose",
+        "/livez",
+        "/api/queues/",
+        "/api/statuses/",
+        "/api/agentstatuses/?queue=1",
+        "/nowhere",
+        "/v1/queues/nowhere/decision",
+    ] {
+        for headers in ["", &own] {
+            seen += &format!("{:?}", ask(address, "GET", target, headers).await);
+        }
+    }
+    assert!(
+        seen.contains("\\\"count\\\":2"),
+        "the drop-in API knew the token"
+    );
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0));
+    let log = program.log();
+    assert!(log.contains("\"TRACE\""), "it logs all that it can");
+    assert!(!log.contains(CANARY), "in the log");
+    assert!(!seen.contains(CANARY), "in an answer");
+    for file in files(home.path()) {
+        if file.ends_with("main.token") {
+            continue;
+        }
+        let bytes = fs::read(&file).expect("it can be read");
+        let found = bytes
+            .windows(CANARY.len())
+            .any(|window| window == CANARY.as_bytes());
+        assert!(!found, "in {}", file.display());
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
+    let (calltools, home) = scene().await;
+    let program = Program::run(&home, &home.config(&[calltools.account()]));
+    let address = program.address().await;
+    ready(address).await;
+    let mut crowd = Vec::new();
+    for n in 0..800 {
+        let mut stream = TcpStream::connect(address)
+            .await
+            .expect("there is room for 1024");
+        let words: &[u8] = [b"".as_slice(), b"GET /v1/queues HTTP/1.1\r\nHo"][n % 2];
+        stream.write_all(words).await.expect("it is open");
+        crowd.push(stream);
+    }
+    let begun = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
+    }
+    // Each has waited for none of them: their heads have 5 s to come.
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,137 @@
+//! What a daemon knows when it starts again, after a crash as after a stop.
+
+use std::time::Duration;
+
+use openseat::simulator::{Endpoint, TOKEN};
+
+use crate::support::{CallTools, Home, PATIENT, Running, Time, account, known};
+
+#[tokio::test]
+async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let first = calltools.daemon(&home, &time).await;
+    first.ready().await;
+    assert_eq!(first.used().await, 4.0);
+    drop(first);
+    for run in 2..=4 {
+        let daemon = calltools.daemon(&home, &time).await;
+        daemon.decides("sales", known).await;
+        daemon.decides("support", known).await;
+        // Each later start asks for its two queues and for nothing else.
+        let spent = f64::from(2 + 2 * run);
+        assert_eq!(daemon.used().await, spent);
+        assert_eq!(calltools.simulator.requests() as f64, spent);
+        daemon.stop().await;
+    }
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), 1);
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Statuses), 1);
+}
+
+#[tokio::test]
+async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    let lines = calltools.account_with("requests_per_hour = 12\nreserve = 2", "max_age = \"25m\"");
+    let config = [lines];
+    for _ in 0..10 {
+        let daemon: Running = home.start(&time, &config).await;
+        daemon.ready().await;
+        drop(daemon);
+    }
+    assert!(calltools.simulator.worst_sliding_hour() <= 10);
+    let daemon = home.start(&time, &config).await;
+    daemon.ready().await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "budget_spent")
+        .await;
+    let detail = decision["detail"]
+        .as_str()
+        .expect("an unknown is explained");
+    assert!(
+        detail.contains("requests for this hour are spent"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let wait = Duration::from_secs(600);
+    calltools
+        .simulator
+        .mishap(1, None, openseat::simulator::Mishap::Throttled(Some(wait)));
+    let throttled = async || daemon.outcomes("throttled").await > 0.0;
+    time.until("a 429", throttled).await;
+    drop(daemon);
+    let before = calltools.simulator.requests();
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon
+        .decides("sales", |decision| decision["reason"] == "budget_spent")
+        .await;
+    time.pass_by(Duration::from_secs(500), Duration::from_secs(5))
+        .await;
+    assert_eq!(calltools.simulator.requests(), before);
+    daemon.comes_to(&time, "sales", "seats").await;
+}
+
+#[tokio::test]
+async fn another_token_is_another_account_and_its_names_are_read_anew() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    drop(daemon);
+    let token = "rotated0token0of0another0account00000000";
+    calltools.simulator.set_token(token);
+    home.set_token("main", token);
+    let lines = account(
+        "main",
+        &calltools.serving.base_url(),
+        PATIENT,
+        &["queue = \"sales\""],
+    );
+    let daemon = home.start(&time, &[lines]).await;
+    daemon.decides("sales", known).await;
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), 2);
+    // But what the name has spent counts: the token may be a new one of the same account.
+    assert_eq!(daemon.used().await, 7.0);
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_read_is_no_reason_to_spend_freely() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    std::fs::create_dir(home.state()).expect("a folder");
+    let ledger = home.state().join(openseat::daemon::LEDGER_FILE);
+    std::fs::write(
+        &ledger,
+        "no database at all, but long enough to be taken for one".repeat(100),
+    )
+    .expect("a file");
+    let config = openseat::config::Config::load(&home.config(&[calltools.account()]));
+    let config = config.expect("it is good");
+    let error = openseat::daemon::Daemon::new(&config, time.clock())
+        .await
+        .expect_err("no ledger");
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("budget.sqlite3") && error.contains("not a database"),
+        "{error}"
+    );
+
+    // The other file may be lost: it costs a few requests.
+    std::fs::remove_file(&ledger).expect("it is there");
+    std::fs::write(
+        home.state().join(openseat::daemon::STORE_FILE),
+        "no database".repeat(100),
+    )
+    .expect("a file");
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+}

@@ -1,0 +1,67 @@
+//! A client of one request: what it sends is seen, and nothing is kept, retried or followed behind our backs.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::PATIENCE;
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Self {
+            status: status.unwrap_or_else(|| panic!("no answer: {text:?}")),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The value of a header, its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = |line: &'_ str| line.strip_prefix(name)?.strip_prefix(": ").map(str::len);
+        let line = self.head.lines().find(|line| value(line).is_some())?;
+        Some(&line[name.len() + 2..])
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub async fn get(address: SocketAddr, target: &str) -> Answer {
+    ask(address, "GET", target, "").await
+}
+
+pub async fn post(address: SocketAddr, target: &str) -> Answer {
+    ask(address, "POST", target, "").await
+}
+
+/// Asks with headers of our own, each ended by a line break.
+pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
+    let text = tokio::time::timeout(PATIENCE, exchange(address, method, target, headers)).await;
+    Answer::parse(&text.expect("an answer in time"))
+}
+
+async fn exchange(address: SocketAddr, method: &str, target: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    );
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text).await;
+    String::from_utf8(text).expect("answers are UTF-8")
+}

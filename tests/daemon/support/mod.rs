@@ -1,0 +1,267 @@
+//! What the tests stand on: a folder with a config, a CallTools, a daemon that stops when it is dropped, and a say over time.
+//!
+//! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator, and it can be pushed on in
+//! small steps while the sockets go on talking, so that a minute of back-off is a fraction of a second of test.
+
+mod calltools;
+mod client;
+mod program;
+mod wire;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use openseat::{
+    clock::{Clock, VirtualClock},
+    config::Config,
+    daemon::Daemon,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use calltools::CallTools;
+pub use client::{Answer, ask, get, post};
+pub use program::Program;
+pub use wire::{Behaviour, Wire, agents_page};
+
+/// How long a test waits for what has to happen, in real time: enough for a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it waits in the daemon's time, pushed on: longer than any back-off that these tests meet.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// Time is pushed on by so much at once. It must be small against every time-out, so that an answer which is on its way arrives.
+const STEP: Duration = Duration::from_millis(500);
+
+/// What the sockets get of real time between two steps.
+const BREATH: Duration = Duration::from_millis(2);
+
+/// One clock for everything in a test.
+#[derive(Clone, Debug)]
+pub struct Time(pub Arc<VirtualClock>);
+
+impl Time {
+    /// Begins.
+    pub fn new() -> Self {
+        Self(Arc::new(VirtualClock::default()))
+    }
+
+    /// As the daemon and the simulator want it.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.0) as Arc<dyn Clock>
+    }
+
+    /// Lets so much time pass for clocks and timers, while the sockets work.
+    pub async fn pass(&self, time: Duration) {
+        self.pass_by(time, STEP).await;
+    }
+
+    /// The same in steps of one's own: long ones for long waits in which little happens.
+    pub async fn pass_by(&self, time: Duration, step: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            push(left.min(step)).await;
+        }
+    }
+
+    /// Pushes time on until `condition` holds.
+    pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let end = tokio::time::Instant::now() + LONGEST;
+        while !condition().await {
+            assert!(tokio::time::Instant::now() < end, "in vain: {what}");
+            push(STEP).await;
+        }
+    }
+}
+
+async fn push(by: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(by).await;
+    tokio::time::resume();
+    tokio::time::sleep(BREATH).await;
+}
+
+/// Waits in real time until `condition` holds.
+pub async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(BREATH).await;
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(outcome.is_ok(), "in vain: {what}");
+}
+
+/// One `[[account]]` of a config. `more` is lines of its own; each queue is a table's lines.
+pub fn account(name: &str, base_url: &str, more: &str, queues: &[&str]) -> String {
+    let queues: String = queues
+        .iter()
+        .map(|lines| format!("\n[[account.queue]]\n{lines}\n"))
+        .collect();
+    format!(
+        "\n[[account]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\ntoken_file = \"./{name}.token\"\n{more}\n{queues}"
+    )
+}
+
+/// Long time-outs, so that pushed time brings none about.
+pub const PATIENT: &str = "timeout = \"60s\"\nconnect_timeout = \"30s\"";
+
+/// A folder with a config, tokens and a state folder.
+#[derive(Debug)]
+pub struct Home(TempDir);
+
+impl Home {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// Writes an account's token, with or without one there before.
+    pub fn set_token(&self, account: &str, token: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path().join(format!("{account}.token"));
+        fs::write(&path, token).expect("a token file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private file");
+    }
+
+    /// Writes a config of these accounts, which listens where there is room and keeps its state here.
+    pub fn config(&self, accounts: &[String]) -> PathBuf {
+        let path = self.path().join("openseat.toml");
+        let head = "[server]\nlisten = \"127.0.0.1:0\"\n\n[state]\ndir = \"state\"\n";
+        fs::write(&path, format!("{head}{}", accounts.concat())).expect("a config");
+        path
+    }
+
+    /// Starts a daemon with a config of these accounts.
+    pub async fn start(&self, time: &Time, accounts: &[String]) -> Running {
+        Running::start(&self.config(accounts), time).await
+    }
+}
+
+/// A daemon at work. Dropping it is a crash: nothing is finished, nothing said.
+#[derive(Debug)]
+pub struct Running {
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Running {
+    async fn start(config: &Path, time: &Time) -> Self {
+        let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
+        let daemon = Daemon::new(&config, time.clock()).await.expect("it starts");
+        let address = daemon.listeners()[0].local_addr().expect("it is TCP");
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(daemon.run(stop.clone().cancelled_owned()));
+        Self {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    /// Stops it as SIGTERM would.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.task).await;
+        ended
+            .expect("it ends in time")
+            .expect("it does not panic")
+            .expect("it ends well");
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        get(self.address, target).await
+    }
+
+    /// The decision about a queue.
+    pub async fn decision(&self, queue: &str) -> Value {
+        let answer = self.get(&format!("/v1/queues/{queue}/decision")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// Waits in real time for the first snapshot of every queue, or its first fault.
+    pub async fn ready(&self) {
+        soon("ready", async || self.get("/readyz").await.status == 200).await;
+    }
+
+    /// Waits in real time until the decision about a queue satisfies `wanted`, and returns it.
+    pub async fn decides(&self, queue: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let wait = async {
+            loop {
+                last = self.decision(queue).await;
+                if wanted(&last) {
+                    return;
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(outcome.is_ok(), "in vain, at last: {last}");
+        last
+    }
+
+    /// Pushes time on until the decision about a queue has this reason, and returns it.
+    pub async fn comes_to(&self, time: &Time, queue: &str, reason: &str) -> Value {
+        let mut last = Value::Null;
+        let what = format!("{queue} {reason}");
+        time.until(&what, async || {
+            last = self.decision(queue).await;
+            last["reason"] == reason
+        })
+        .await;
+        last
+    }
+
+    /// The value of a sample, as in `openseat_budget_used_requests{account="main"}`; `None` where there is none.
+    pub async fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.get("/metrics").await.body;
+        let line = text.lines().find_map(|line| line.strip_prefix(sample))?;
+        Some(line.trim().parse().expect("a sample is a number"))
+    }
+
+    /// How many requests of the account "main" to the list of agents have ended so.
+    pub async fn outcomes(&self, outcome: &str) -> f64 {
+        let sample = format!(
+            "openseat_upstream_requests_total{{account=\"main\",endpoint=\"agentstatuses\",outcome=\"{outcome}\"}}"
+        );
+        self.metric(&sample).await.unwrap_or(0.0)
+    }
+
+    /// Requests of the account "main" in the last hour, by its own account.
+    pub async fn used(&self) -> f64 {
+        let sample = "openseat_budget_used_requests{account=\"main\"}";
+        self.metric(sample).await.expect("the budget can be read")
+    }
+}
+
+/// Whether a decision rests on knowledge.
+pub fn known(decision: &Value) -> bool {
+    decision["count"].is_number()
+}

@@ -1,0 +1,87 @@
+//! The program that people start, as a process of its own.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Home, soon};
+
+/// A running `openseat`; dropping it is `kill -9`.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    /// Starts `openseat` with these arguments in a home; its outputs go to files there.
+    pub fn start(home: &Home, arguments: &[&str]) -> Self {
+        let log = home.path().join("stderr.txt");
+        let out = File::create(home.path().join("stdout.txt")).expect("a file");
+        let child = Command::new(env!("CARGO_BIN_EXE_openseat"))
+            .args(arguments)
+            .current_dir(home.path())
+            .env_clear()
+            .stdin(std::process::Stdio::null())
+            .stdout(out)
+            .stderr(File::create(&log).expect("a file"))
+            .spawn()
+            .expect("the program starts");
+        Self { child, log }
+    }
+
+    /// `openseat run` with a config.
+    pub fn run(home: &Home, config: &Path) -> Self {
+        let config = config.to_str().expect("a plain path");
+        Self::start(home, &["run", "--config", config])
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("its log")
+    }
+
+    /// Where it listens, once it does.
+    pub async fn address(&self) -> SocketAddr {
+        let found = || {
+            let log = self.log();
+            let (_, rest) = log.split_once("\"listener\":\"")?;
+            rest.split_once('"')?.0.parse().ok()
+        };
+        soon("an address", async || found().is_some()).await;
+        found().expect("it was there")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process has a number");
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        soon("an end", async || {
+            status = self.child.try_wait().expect("it can be waited for");
+            status.is_some()
+        })
+        .await;
+        status.expect("it was there")
+    }
+}

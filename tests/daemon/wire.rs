@@ -1,0 +1,268 @@
+//! What CallTools, or whatever stands in its place, can do to us below HTTP and in its bodies.
+
+use std::{io::Write, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::support::{Behaviour, Home, PATIENT, Running, Time, Wire, account, agents_page, known};
+
+struct Scene {
+    time: Time,
+    wire: Wire,
+    daemon: Running,
+    _home: Home,
+}
+
+const TOKEN: &str = "wire0token0wire0token0wire0token0wire000";
+
+impl Scene {
+    async fn start() -> Self {
+        Self::with(PATIENT).await
+    }
+
+    async fn with(account_lines: &str) -> Self {
+        let (time, home, wire) = (Time::new(), Home::new(), Wire::start().await);
+        home.set_token("main", TOKEN);
+        let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
+        let account = account("main", &wire.base_url(), account_lines, &queue);
+        let daemon = home.start(&time, &[account]).await;
+        daemon.decides("sales", known).await;
+        Self {
+            time,
+            wire,
+            daemon,
+            _home: home,
+        }
+    }
+
+    /// Lives through the whole story: known while young, then the cause, then well again.
+    async fn suffer(&self, behaviour: Behaviour, outcome: &str) -> Value {
+        self.wire.behave(behaviour);
+        let happened = async || self.daemon.outcomes(outcome).await > 0.0;
+        self.time.until(outcome, happened).await;
+        let young = self.daemon.decision("sales").await;
+        let age_ms = young["age_ms"].as_u64().expect("it was known once");
+        assert_eq!(known(&young), age_ms <= 20_000, "{young}");
+        let unknown = self
+            .daemon
+            .comes_to(&self.time, "sales", "upstream_down")
+            .await;
+        assert_eq!(unknown["count"], Value::Null);
+        self.wire.behave(Behaviour::good());
+        let healed = self.daemon.comes_to(&self.time, "sales", "seats").await;
+        assert_eq!(healed["count"], 1);
+        unknown
+    }
+}
+
+fn gzipped(body: impl Fn(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Behaviour {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    body(&mut encoder);
+    let body = encoder.finish().expect("memory is enough");
+    Behaviour::response(
+        "200 OK",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+        body,
+    )
+}
+
+#[tokio::test]
+async fn a_slow_drip_ends_with_the_time_out() {
+    let scene = Scene::with("timeout = \"2s\"").await;
+    scene.suffer(Behaviour::Drip, "timeout").await;
+}
+
+#[tokio::test]
+async fn half_a_body_and_then_nothing() {
+    let scene = Scene::with("timeout = \"2s\"").await;
+    let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"count\":".to_vec();
+    scene.suffer(Behaviour::Stall(half), "timeout").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_is_no_shorter_list() {
+    let whole = agents_page(1..=3, 3, None).to_string();
+    let cut = |head: &str| {
+        Behaviour::Raw([head.as_bytes(), &whole.as_bytes()[..whole.len() - 2]].concat())
+    };
+    for (cut, outcome) in [
+        (
+            cut(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                whole.len()
+            )),
+            "connection_lost",
+        ),
+        (
+            cut(&format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+                whole.len()
+            )),
+            "connection_lost",
+        ),
+        // Where the end of the connection ends the body, only the JSON tells.
+        (
+            cut("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
+            "not_json",
+        ),
+    ] {
+        Scene::start().await.suffer(cut, outcome).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reset_connection() {
+    Scene::start()
+        .await
+        .suffer(Behaviour::Reset, "connection_lost")
+        .await;
+}
+
+#[tokio::test]
+async fn something_that_is_not_http() {
+    let ssh = Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n".to_vec());
+    Scene::start().await.suffer(ssh, "unexpected_status").await;
+}
+
+#[tokio::test]
+async fn a_small_body_that_unpacks_to_a_huge_one() {
+    let megabyte = vec![b' '; 1 << 20];
+    let bomb = gzipped(|encoder| {
+        (0..64).for_each(|_| encoder.write_all(&megabyte).expect("memory is enough"));
+    });
+    Scene::start().await.suffer(bomb, "too_large").await;
+}
+
+#[tokio::test]
+async fn a_huge_body() {
+    let huge = Behaviour::json(vec![b' '; (16 << 20) + 1]);
+    Scene::start().await.suffer(huge, "too_large").await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json() {
+    let deep = "[".repeat(20_000);
+    let bodies: [&[u8]; 7] = [
+        b"{\"count\":1,",
+        b"{\"count\":1,\"results\":[{\"app_user\":\"\xff\xfe\"}]}",
+        b"{\"count\":NaN,\"results\":[]}",
+        b"{\"count\":0,\"results\":[]} and more",
+        b"{\"count\":0,\"count\":1,\"results\":[]}",
+        deep.as_bytes(),
+        b"<!doctype html><title>Maintenance</title>",
+    ];
+    let scene = Scene::start().await;
+    for body in bodies {
+        scene.wire.behave(Behaviour::json(body));
+        let unknown = scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        assert_eq!(
+            unknown["count"],
+            Value::Null,
+            "{}",
+            String::from_utf8_lossy(&body[..20])
+        );
+        scene.wire.behave(Behaviour::good());
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_no_list_of_agents_is_not_an_empty_queue() {
+    let scene = Scene::start().await;
+    for body in [
+        json!({"detail": "moved"}),
+        json!({"count": 0}),
+        json!({"count": 0, "results": {}}),
+        json!({"count": "none", "results": []}),
+        json!("nobody"),
+        json!(0),
+        json!([1, 2, 3]),
+        json!({"count": 1, "results": [{"name": "nobody"}]}),
+    ] {
+        scene.wire.behave(Behaviour::json(body.to_string()));
+        scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        scene.wire.behave(Behaviour::good());
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    }
+}
+
+#[tokio::test]
+async fn a_next_page_at_another_host_is_asked_for_at_ours() {
+    let (scene, elsewhere) = (Scene::start().await, Wire::start().await);
+    let next = format!(
+        "{}agentstatuses/?page=2&page_size=250&queue=1",
+        elsewhere.base_url()
+    );
+    scene
+        .wire
+        .behave(Behaviour::Pages(Arc::new(move |page| match page {
+            1 => agents_page(1..=2, 3, Some(next.clone())),
+            _ => agents_page(3..=3, 3, None),
+        })));
+    let three = async || scene.daemon.decision("sales").await["count"] == 3;
+    scene.time.until("both pages", three).await;
+    assert_eq!(elsewhere.heads(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn pages_without_end_are_no_snapshot() {
+    let scene = Scene::with(&format!("{PATIENT}\nrequests_per_hour = 100000")).await;
+    scene.wire.behave(Behaviour::Pages(Arc::new(|page| {
+        agents_page(
+            [page],
+            1_000_000,
+            Some(format!("/api/agentstatuses/?page={}", page + 1)),
+        )
+    })));
+    let before = scene.wire.heads().len();
+    scene
+        .daemon
+        .comes_to(&scene.time, "sales", "upstream_down")
+        .await;
+    let detail = scene.daemon.decision("sales").await["detail"].to_string();
+    assert!(detail.contains("does not end within 100 pages"), "{detail}");
+    // A walk is a hundred pages at most, and the next one waits for its back-off.
+    let asked = scene.wire.heads().len() - before;
+    assert!(asked >= 100, "{asked}");
+}
+
+#[tokio::test]
+async fn rows_that_move_between_pages_are_counted_once() {
+    let scene = Scene::start().await;
+    // Agent 2 slips to the second page while the first is being read; nobody is missing.
+    scene
+        .wire
+        .behave(Behaviour::Pages(Arc::new(|page| match page {
+            1 => agents_page(1..=2, 3, Some("/api/agentstatuses/?page=2".to_owned())),
+            _ => agents_page(2..=3, 3, None),
+        })));
+    let three = async || scene.daemon.decision("sales").await["count"] == 3;
+    scene.time.until("each agent once", three).await;
+    let whole = scene.daemon.get("/v1/queues/sales").await.json();
+    assert_eq!(whole["complete"], true);
+}
+
+#[tokio::test]
+async fn the_token_and_our_name_go_with_every_request_and_nothing_else_does() {
+    let scene = Scene::start().await;
+    scene.time.pass(Duration::from_secs(10)).await;
+    let heads = scene.wire.heads();
+    assert!(heads.len() >= 3, "{heads:?}");
+    for head in heads {
+        let head = head.to_lowercase();
+        assert!(head.starts_with("get /api/"), "{head}");
+        assert!(
+            head.contains(&format!("authorization: token {TOKEN}\r\n")),
+            "{head}"
+        );
+        let agent = concat!("user-agent: openseat/", env!("CARGO_PKG_VERSION"), "\r\n");
+        assert!(head.contains(agent), "{head}");
+        assert!(!head.contains("cookie"), "{head}");
+    }
+}
