@@ -236,14 +236,20 @@ async fn without_a_bearer_token_too_any_host_will_do() {
 /// An hour of an account that polls the simulated CallTools in virtual time, while so many records come in bursts.
 struct Hour {
     requests: u64,
+    /// Those of them that asked for one queue.
+    polls: usize,
     worst: usize,
 }
 
-const BURSTS: u32 = 100;
+/// Twice as many as there are slots to poll in.
+const BURSTS: u32 = 2_000;
 
 async fn hour_with(records: u32) -> Hour {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
-    let simulator = Simulator::new(Settings::new(WorldSettings::lively()), Arc::clone(&clock));
+    let simulator = Simulator::new(
+        Settings::new(WorldSettings::still(4, 20)),
+        Arc::clone(&clock),
+    );
     let queues = simulator.world(|world| {
         let queues = world.queues().iter().map(|queue| queue.id);
         queues.collect::<Vec<_>>()
@@ -339,6 +345,11 @@ async fn hour_with(records: u32) -> Hour {
     task.await.expect("no panic").expect("it ends well");
     Hour {
         requests: simulator.requests(),
+        polls: simulator
+            .received()
+            .iter()
+            .filter(|request| request.target.contains("queue="))
+            .count(),
         worst: simulator.worst_sliding_hour(),
     }
 }
@@ -350,9 +361,15 @@ async fn ten_thousand_records_in_an_hour_cost_no_request() {
     assert!(flooded.worst <= 1000, "{}", flooded.worst);
     let differ = calm.requests.abs_diff(flooded.requests);
     assert!(
-        differ * 50 <= calm.requests,
+        differ * 10 <= calm.requests,
         "{} requests without records and {} with them",
         calm.requests,
         flooded.requests
+    );
+    assert!(
+        flooded.polls * 4 >= calm.polls * 3,
+        "{} polls without records and {} with them",
+        calm.polls,
+        flooded.polls
     );
 }
