@@ -4,6 +4,7 @@ mod connections;
 mod decisions;
 mod drop_in;
 mod gate;
+mod hooks;
 mod probes;
 mod queues;
 
@@ -94,6 +95,7 @@ impl World {
         self.accounts.push(AccountHandle {
             name: name.into(),
             token: token_reader,
+            hook_secret: None,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
             asks,
