@@ -55,10 +55,6 @@ const LISTEN: Duration = Duration::from_secs(1);
 /// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
 const PLENTY: f64 = 0.8;
 
-/// Slots between two sweeps that hints bring forward. In a busy account calls end faster than requests may be sent, so without a bound
-/// every slot would be the sweep's, and no queue would be polled again.
-const HURRY_SLOTS: u32 = 12;
-
 /// A queue, as the task that polls it needs it.
 #[derive(Debug)]
 pub struct Polled {
@@ -124,8 +120,6 @@ pub struct Account {
     questions: Vec<(Arc<QueueMeters>, u64)>,
     /// Who waits for what is under way.
     waiters: HashMap<Job, Vec<Waiter>>,
-    /// When a hint last brought a sweep forward.
-    hurried: Option<Duration>,
     /// Since when the budget says no.
     refused_since: Option<Moment>,
     /// Things said in the log once.
@@ -160,7 +154,6 @@ impl Account {
                 .collect(),
             waiters: HashMap::new(),
             parts,
-            hurried: None,
             refused_since: None,
             login_assumed: false,
             last_sweep: None,
@@ -353,16 +346,9 @@ impl Account {
         for place in self.roster.queues_of(agent) {
             self.schedule.hurry(place);
         }
-        if self.roster.newest(agent).is_some() && self.may_hurry() {
-            self.hurried = Some(self.now());
+        if self.roster.newest(agent).is_some() {
             self.schedule.hurry_sweep();
         }
-    }
-
-    fn may_hurry(&self) -> bool {
-        let slots = self.parts.budget.period().saturating_mul(HURRY_SLOTS);
-        self.hurried
-            .is_none_or(|last| self.now() >= last.saturating_add(slots))
     }
 
     fn begin(
