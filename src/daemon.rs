@@ -18,7 +18,7 @@ use crate::{
     budget::{Budget, Ledger, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
-    config::{self, BearerToken, Config},
+    config::{self, BearerToken, Config, HookSecret},
     decision::{Patience, Policy},
     digest::Digest,
     metrics::Metrics,
@@ -239,6 +239,7 @@ impl Shared {
         let handle = AccountHandle {
             name: Arc::clone(&config.name),
             token: digests,
+            hook_secret: hook_secret(config)?,
             budget,
             names: named,
             asks,
@@ -280,6 +281,7 @@ fn polled(account: &config::Account) -> Vec<Polled> {
         key: key(account, queue),
         reference: queue.reference.clone(),
         rule: queue.rule.clone(),
+        threshold: queue.threshold,
         max_age: queue.max_age,
     };
     account.queues.iter().map(queue).collect()
@@ -331,6 +333,13 @@ impl calltools::Observer for UpstreamMeters {
         self.metrics
             .upstream_request(&self.account, endpoint.word(), outcome, took);
     }
+}
+
+/// What CallTools must show that posts to us; without it nothing is taken.
+fn hook_secret(account: &config::Account) -> anyhow::Result<Option<Digest>> {
+    let hooks = account.hooks.as_ref();
+    let secret = hooks.map(|hooks| HookSecret::read(&hooks.secret_file));
+    Ok(secret.transpose()?.map(|secret| secret.digest()))
 }
 
 /// What callers must show, if anything.

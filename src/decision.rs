@@ -125,10 +125,11 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// What is usual where only one of the two is given: CallTools answers in 300 ms, and callers hear a pause of half a second.
+    /// What is usual where only one of the two is given. CallTools usually answers in less than half a second; who gives up
+    /// before that has spent the request for others only.
     pub const USUAL: Patience = Patience {
         fresh: Duration::from_secs(2),
-        wait: Duration::from_millis(400),
+        wait: Duration::from_millis(800),
     };
 
     /// Nobody holds a ringing call for longer.

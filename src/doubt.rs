@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::{
     criteria::{Comparison, Verdict},
     decision::{Decision, Patience},
+    quantity::Quantity,
     snapshot::Snapshot,
 };
 
@@ -69,6 +70,22 @@ impl Doubt {
     pub fn is_worth_a_permit(&self, fill: f64) -> bool {
         self.chance > 0.3 * (1.0 - fill).powi(2)
     }
+}
+
+/// Whether one agent who logs in to the queue or out of it, unseen, could turn the answer: the last seat may have gone, or somebody who
+/// is available may have come. With seats in plenty, or with nobody available, it could not.
+pub fn hangs_on_membership(snapshot: &Snapshot, threshold: Option<Quantity>) -> bool {
+    let (Ok(measured), Some(threshold)) = (&snapshot.measured, threshold) else {
+        return true;
+    };
+    let above = measured.count.get() - threshold.get();
+    let somebody_may_come = || {
+        snapshot
+            .agents
+            .iter()
+            .any(|agent| agent.available == Some(true) && !agent.queue_logged_in)
+    };
+    above == 1.0 || (above == 0.0 && somebody_may_come())
 }
 
 impl Patience {

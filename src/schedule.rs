@@ -64,6 +64,11 @@ const DEMAND_FLOOR: f64 = 1.0 / 6.0;
 /// A queue whose member was seen coming online since its last poll counts so much more: people log in to their queues then.
 const URGENT: f64 = 2.0;
 
+/// While sweeps keep statuses fresh, a queue whose answer one log-in or log-out could turn counts so much more than one with seats in
+/// plenty. Measured with `cargo bench --bench freshness` (20 queues, 60 agents): 1.75 % wrong answers instead of 1.94 %; five and ten gain
+/// no more, and would let the other queues' memberships grow old.
+const AT_EDGE: f64 = 3.0;
+
 /// Without a question for so long, an account is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(600);
 
@@ -228,6 +233,8 @@ struct Queue {
     asked: f64,
     /// A member came online since the last poll.
     urgent: bool,
+    /// One log-in or log-out could turn the answer.
+    at_edge: bool,
     /// A member was missing from a sweep since the last poll.
     missing: bool,
 }
@@ -327,6 +334,7 @@ impl Schedule {
             pages: 1,
             asked: 0.0,
             urgent: false,
+            at_edge: false,
             missing: false,
         };
         Self {
@@ -414,6 +422,11 @@ impl Schedule {
         if self.is_queues_turn() && self.gives_way == GivesWay::No {
             self.gives_way = GivesWay::Now;
         }
+    }
+
+    /// Whether one log-in or log-out could turn the answer about a queue.
+    pub fn at_edge(&mut self, queue: usize, at_edge: bool) {
+        self.queues[queue].at_edge = at_edge;
     }
 
     /// Whether a job is under way.
@@ -710,12 +723,18 @@ impl Schedule {
 
     /// The queue with the greatest demand × (time since its last poll)², a request's worth of it.
     fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
+        let sweeps = self.sweeps(now);
         let score = |queue: &Queue| {
             let since = queue
                 .last_poll()
                 .map_or(f64::INFINITY, |last| now.saturating_sub(last).as_secs_f64());
             let urgent = if queue.urgent { URGENT } else { 1.0 };
-            self.weight(queue) * since * since * urgent / queue.cost()
+            let at_edge = if sweeps && queue.at_edge {
+                AT_EDGE
+            } else {
+                1.0
+            };
+            self.weight(queue) * since * since * urgent * at_edge / queue.cost()
         };
         let queues = self.queues.iter().enumerate();
         let due = queues.filter(|(_, queue)| {

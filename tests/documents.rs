@@ -28,6 +28,9 @@ use tokio::{
 const README: &str = include_str!("../README.md");
 const METRICS: &str = include_str!("../docs/METRICS.md");
 
+/// What CallTools has to show when it posts.
+const HOOK_SECRET: &str = "0123456789abcdef";
+
 /// Far more than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -56,13 +59,14 @@ impl Running {
         let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 2\n[state]\ndir = \"state\"\n\
-             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n\
+             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\nhook_secret_file = \"./hook\"\n\
              [[account.queue]]\nqueue = {}\n",
             calltools.base_url(),
             toml::Value::from(queue),
         );
         let token = folder.path().join("token");
         std::fs::write(&token, TOKEN).expect("a token");
+        std::fs::write(folder.path().join("hook"), HOOK_SECRET).expect("a secret");
         let path = folder.path().join("openseat.toml");
         let config = Config::parse(&text, &path, &|_| None).expect("a config");
         let daemon = Daemon::new(&config, clock).await.expect("a daemon");
@@ -100,6 +104,16 @@ impl Running {
         while self.ask("/readyz").await.0 != 200 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// As CallTools does when a call has ended.
+    async fn post_a_record(&self) {
+        let url = format!("http://{}/v1/hooks/main?secret={HOOK_SECRET}", self.address);
+        let client = reqwest::Client::builder().no_proxy();
+        let client = client.pool_max_idle_per_host(0).build().expect("a client");
+        let post = client.post(url).body("{\"app_user\": null}");
+        let answer = post.send().await.expect("an answer");
+        assert_eq!(answer.status(), 204);
     }
 
     /// Opens more connections than may be: two that hold, one in case that an earlier one still counted, one too many.
@@ -190,6 +204,7 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     let work = async {
         let running = Running::start().await;
         running.ready().await;
+        running.post_a_record().await;
         running.overfill().await;
         running.ask("/metrics").await
     };

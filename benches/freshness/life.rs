@@ -5,8 +5,8 @@ use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 use openseat::{
     account::{Account, Ask, Parts, Polled, wait_for_newer},
     board::{Board, QueueKey},
-    budget::{Budget, Payer, Purpose},
-    calltools::Client,
+    budget::{Budget, Payer, Permit, Purpose},
+    calltools::{Agent, Client},
     clock::{Clock, Moment, VirtualClock},
     config::{QueueRef, Rule},
     decision::{Decision, OnUnknown, Patience, Policy as Terms, decide},
@@ -46,7 +46,7 @@ pub enum Policy {
     Cache,
     /// openseat.
     Openseat,
-    /// openseat, asked with `fresh=2s&wait=400ms`.
+    /// openseat, asked with `fresh=2s&wait=800ms`.
     Waiting,
 }
 
@@ -237,6 +237,7 @@ impl World {
             rule: Rule::Seats {
                 forgotten_after: None,
             },
+            threshold: Some(Quantity::ZERO),
             max_age: None,
         };
         Account::new(Parts {
@@ -318,7 +319,9 @@ impl World {
                 let (_, age) = self.counted(queue);
                 if age.is_none_or(|age| age > ttl) && !queue.being_asked.replace(true) {
                     // A cache knows of no pace: it asks when it is asked, until the hour is spent.
-                    self.poll(queue, Purpose::ColdStart).await;
+                    if let Ok(permit) = self.budget.permit(Purpose::ColdStart).await {
+                        self.poll(queue, Purpose::ColdStart, permit).await;
+                    }
                     queue.being_asked.replace(false);
                 }
                 self.counted(queue)
@@ -359,20 +362,12 @@ impl World {
     }
 
     /// Polls one queue and keeps whether it has a seat.
-    async fn poll(&self, queue: &Queue, purpose: Purpose) {
+    async fn poll(&self, queue: &Queue, purpose: Purpose, permit: Permit) {
         let names = self.names().await;
-        let Ok(permit) = self.budget.permit(purpose).await else {
-            return;
-        };
-        if let Ok(harvest) = self
-            .client
-            .agents(queue.id, &names, purpose, Some(permit))
-            .await
-        {
-            let seat = harvest
-                .rows
-                .iter()
-                .any(|agent| agent.available == Some(true) && agent.queue_logged_in);
+        let harvest = self.client.agents(queue.id, &names, purpose, Some(permit));
+        if let Ok(harvest) = harvest.await {
+            let has_seat = |agent: &Agent| agent.available == Some(true) && agent.queue_logged_in;
+            let seat = harvest.rows.iter().any(has_seat);
             queue.count.replace(Some((harvest.as_of, seat)));
         }
     }
@@ -421,17 +416,6 @@ async fn round_robin(world: Rc<World>) {
                 Err(refusal) => sleep(refusal.wait.max(Duration::from_millis(1))).await,
             }
         };
-        let names = world.names().await;
-        if let Ok(harvest) = world
-            .client
-            .agents(queue.id, &names, Purpose::Poll, Some(permit))
-            .await
-        {
-            let seat = harvest
-                .rows
-                .iter()
-                .any(|agent| agent.available == Some(true) && agent.queue_logged_in);
-            queue.count.replace(Some((harvest.as_of, seat)));
-        }
+        world.poll(queue, Purpose::Poll, permit).await;
     }
 }

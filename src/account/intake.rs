@@ -11,6 +11,7 @@ use crate::{
     clock::Moment,
     config::{QueueRef, Rule},
     decision,
+    doubt::hangs_on_membership,
     names::Names,
     plan,
     schedule::{Ending, Job},
@@ -337,7 +338,11 @@ impl Account {
             }
             _ => self.roster.join(place),
         };
-        joined.map(|joined| job::snapshot(joined, rule))
+        let snapshot = job::snapshot(joined?, rule);
+        let threshold = self.parts.queues[place].threshold;
+        self.schedule
+            .at_edge(place, hangs_on_membership(&snapshot, threshold));
+        Some(snapshot)
     }
 
     /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.

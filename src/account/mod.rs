@@ -39,6 +39,7 @@ use crate::{
     doubt::Doubt,
     metrics::{Metrics, QueueMeters},
     names::Names,
+    quantity::Quantity,
     roster::Roster,
     schedule::{Job, Need, Next, Options, Schedule},
     store::Store,
@@ -65,6 +66,8 @@ pub struct Polled {
     pub reference: QueueRef,
     /// How its seats are counted.
     pub rule: Rule,
+    /// What the count is compared with.
+    pub threshold: Option<Quantity>,
     /// How old knowledge of it may get; `None` leaves it to the plan.
     pub max_age: Option<Duration>,
 }
@@ -192,7 +195,10 @@ impl Account {
         self.count_questions();
         loop {
             let (job, purpose) = match self.schedule.next(self.now()) {
-                Next::Wait(wait) => return wait,
+                Next::Wait(wait) => {
+                    self.tell_of_a_slow_pace();
+                    return wait;
+                }
                 Next::Start { job, cold: true } => (job, Purpose::ColdStart),
                 Next::Start { job, cold: false } => (job, Purpose::Poll),
             };
@@ -208,6 +214,14 @@ impl Account {
                     return refusal.wait;
                 }
             }
+        }
+    }
+
+    /// Where the hour is nearly spent, the pace is so slow that answers grow old without any request having been refused.
+    fn tell_of_a_slow_pace(&self) {
+        let period = self.parts.budget.period();
+        if period > WORTH_TELLING.max(self.parts.budget.usual_period() * 3) {
+            self.fail_all(&Arc::new(Fault::BudgetSpent { wait: period }));
         }
     }
 

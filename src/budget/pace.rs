@@ -49,8 +49,11 @@ pub(super) struct Pace {
 #[derive(Debug)]
 struct Bucket {
     limiter: Limiter,
-    /// Permits a second.
+    /// Permits a second that flow into the bucket.
     rate: f64,
+    /// Permits a second that evenly spread polls may take, from the flow and from what is in hand. Without the difference, permits that
+    /// were saved up by chance would lie in the bucket while the flow runs dry for their sake.
+    pace: f64,
     /// Permits saved up when the last one was taken.
     in_hand: u32,
     /// When that was, as boot time.
@@ -83,13 +86,15 @@ impl Pace {
         }
     }
 
-    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand.
-    pub fn fit(&self, even_rate: impl FnOnce(u32) -> f64) {
+    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand; and the pace that at which these would be
+    /// used up as well.
+    pub fn fit(&self, even_rate: impl Fn(u32) -> f64) {
         let mut bucket = self.lock();
         let rate = even_rate(bucket.in_hand);
         if (rate / bucket.rate - 1.0).abs() > WORTH_FITTING {
             *bucket = Bucket::new(&self.clock, self.capacity, rate, bucket.in_hand);
         }
+        bucket.pace = even_rate(0);
     }
 
     /// How full the bucket is, 0 to 1.
@@ -99,9 +104,9 @@ impl Pace {
         ((f64::from(bucket.in_hand) + earned) / f64::from(self.capacity.get())).min(1.0)
     }
 
-    /// The time between two permits at the present rate.
+    /// The time between two polls that are evenly spread over what there is to spend.
     pub fn period(&self) -> Duration {
-        Duration::from_secs_f64(1.0 / self.lock().rate)
+        Duration::from_secs_f64(1.0 / self.lock().pace)
     }
 
     fn lock(&self) -> MutexGuard<'_, Bucket> {
@@ -128,6 +133,7 @@ impl Bucket {
         Self {
             limiter,
             rate,
+            pace: rate,
             in_hand,
             taken: clock.now(),
         }
@@ -187,11 +193,12 @@ mod tests {
         );
         tokio::time::advance(Duration::from_secs(60)).await;
         pace.take().unwrap();
-        pace.fit(|in_hand| {
-            assert_eq!(in_hand, 2);
-            0.1
-        });
-        assert_eq!(pace.period(), Duration::from_secs(10));
+        pace.fit(|in_hand| if in_hand == 2 { 0.1 } else { 0.2 });
+        assert_eq!(
+            pace.period(),
+            Duration::from_secs(5),
+            "what is in hand is to be used"
+        );
         pace.take().unwrap();
         pace.take().unwrap();
         assert_eq!(pace.take(), Err(Duration::from_secs(10)));

@@ -5,13 +5,14 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
+use http::{Method, StatusCode};
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Agent, Ask, Down, Fault, Page, Row, Transport,
+    Agent, Ask, Down, Fault, NewSubscription, Outgoing, Page, Reply, Row, Subscription, Transport,
     list::{Entry, List},
-    page::MAX_ROWS,
+    page::{self, MAX_ROWS},
 };
 use crate::{
     budget::{Budget, Cause, Permit, Purpose, Refusal},
@@ -49,14 +50,17 @@ pub enum Endpoint {
     Queues,
     /// `statuses/`
     Statuses,
+    /// `resthooksubscriptions/`: only for people who ask, never for polling.
+    Hooks,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Endpoint; 3] = [
+    pub const ALL: [Endpoint; 4] = [
         Endpoint::AgentStatuses,
         Endpoint::Queues,
         Endpoint::Statuses,
+        Endpoint::Hooks,
     ];
 
     /// The word for metrics and logs, and the path below `…/api/`.
@@ -65,6 +69,7 @@ impl Endpoint {
             Endpoint::AgentStatuses => "agentstatuses",
             Endpoint::Queues => "queues",
             Endpoint::Statuses => "statuses",
+            Endpoint::Hooks => "resthooksubscriptions",
         }
     }
 }
@@ -228,6 +233,70 @@ impl Client {
         self.look_up(Endpoint::Statuses, purpose, first).await
     }
 
+    /// The account's REST hook subscriptions.
+    ///
+    /// # Errors
+    /// [`Setback`], where not all pages could be read.
+    pub async fn subscriptions(&self, purpose: Purpose) -> Result<Vec<Subscription>, Setback> {
+        self.look_up(Endpoint::Hooks, purpose, None).await
+    }
+
+    /// Adds a REST hook subscription.
+    ///
+    /// # Errors
+    /// [`Setback`]. After [`Down::TimeOut`] and [`Down::ConnectionLost`] it may be there all the same.
+    pub async fn subscribe(
+        &self,
+        wanted: &NewSubscription,
+        purpose: Purpose,
+    ) -> Result<(), Setback> {
+        let request = Outgoing {
+            method: Method::POST,
+            path_and_query: &format!("{}/", Endpoint::Hooks),
+            json: Some(wanted.json()),
+        };
+        self.change(request, purpose, |status| status.is_success())
+            .await
+    }
+
+    /// Removes a REST hook subscription; one that is gone already will do.
+    ///
+    /// # Errors
+    /// [`Setback`], as for [`Client::subscribe`].
+    pub async fn unsubscribe(
+        &self,
+        subscription: &Subscription,
+        purpose: Purpose,
+    ) -> Result<(), Setback> {
+        let request = Outgoing {
+            method: Method::DELETE,
+            path_and_query: &format!("{}/{}/", Endpoint::Hooks, subscription.id),
+            json: None,
+        };
+        let gone = |status: StatusCode| status.is_success() || status == StatusCode::NOT_FOUND;
+        self.change(request, purpose, gone).await
+    }
+
+    /// Sends a request that changes something at CallTools, once: whether it is sent again is for people to say.
+    async fn change(
+        &self,
+        request: Outgoing<'_>,
+        purpose: Purpose,
+        is_done: impl Fn(StatusCode) -> bool,
+    ) -> Result<(), Setback> {
+        let permit = self.budget.permit(purpose).await?;
+        let done = self.exchange(
+            Endpoint::Hooks,
+            request,
+            permit,
+            |reply, now| match is_done(reply.status) {
+                true => Ok(()),
+                false => Err(page::fault(reply, now)),
+            },
+        );
+        Ok(done.await?)
+    }
+
     async fn look_up<T: Entry>(
         &self,
         endpoint: Endpoint,
@@ -239,7 +308,6 @@ impl Client {
         Ok(reading.list.entries)
     }
 
-    /// Sends one request, which is what one permit is good for.
     async fn page(
         &self,
         endpoint: Endpoint,
@@ -247,16 +315,31 @@ impl Client {
         ask: Ask,
         permit: Permit,
     ) -> Result<Page, Fault> {
+        let request = Outgoing::get(path);
+        self.exchange(endpoint, request, permit, |reply, now| {
+            Page::read(reply, ask, now)
+        })
+        .await
+    }
+
+    /// Sends one request, which is what one permit is good for, and reads what came back.
+    async fn exchange<T>(
+        &self,
+        endpoint: Endpoint,
+        request: Outgoing<'_>,
+        permit: Permit,
+        read: impl FnOnce(&Reply, Moment) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let sent = Instant::now();
-        let reply = self.transport.get(path).await;
+        let reply = self.transport.send(request).await;
         permit.answered().await;
-        let page = reply.and_then(|reply| Page::read(&reply, ask, self.clock.now()));
-        let outcome = page.as_ref().map_or_else(Fault::word, |_| "ok");
+        let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
+        let outcome = answer.as_ref().map_or_else(Fault::word, |_| "ok");
         self.observer.request(endpoint, outcome, sent.elapsed());
-        if let Err(Fault::Throttled { wait }) = page {
+        if let Err(Fault::Throttled { wait }) = answer {
             self.budget.throttled(wait).await;
         }
-        page
+        answer
     }
 }
 

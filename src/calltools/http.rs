@@ -1,4 +1,4 @@
-//! The wire itself: GETs to the account's origin over HTTP/1.1 and TLS.
+//! The wire itself: requests to the account's origin over HTTP/1.1 and TLS.
 //!
 //! Promises: the token goes to the configured origin and nowhere else, through no proxy that the config does not name; one
 //! call is one request on the wire, since it was paid with one permit; it ends within its timeout, and its body is bounded,
@@ -17,7 +17,7 @@ use http::{HeaderValue, header};
 use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
 use url::Url;
 
-use super::{Down, Fault, Reply, Transport};
+use super::{Down, Fault, Outgoing, Reply, Transport};
 
 /// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -134,12 +134,18 @@ impl HttpTransport {
         url
     }
 
-    async fn send(&self, path_and_query: &str) -> Result<Reply, Fault> {
-        let request = self
+    async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Reply, Fault> {
+        let url = self.url(outgoing.path_and_query);
+        let mut request = self
             .client
-            .get(self.url(path_and_query))
+            .request(outgoing.method, url)
             .header(header::AUTHORIZATION, self.authorization())
             .header(header::ACCEPT, "application/json");
+        if let Some(json) = outgoing.json {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(json);
+        }
         let mut response = request.send().await.map_err(|error| self.fault(error))?;
         let body = self.body(&mut response).await?;
         Ok(Reply {
@@ -189,8 +195,8 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
-        Box::pin(self.send(path_and_query))
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
+        Box::pin(self.exchange(request))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{AgentId, Down, Fault, field::BadRow, row::Row};
+use super::{AgentId, Down, Fault, Subscription, field::BadRow, row::Row};
 use crate::names::{NamedQueue, Names, Status};
 
 /// Of this many rows one may be unreadable. A single odd row should not take a whole queue down, but an API that has changed
@@ -59,6 +59,18 @@ impl Entry for Status {
 
     fn key(&self) -> u64 {
         self.id
+    }
+}
+
+impl Entry for Subscription {
+    type Key = Box<str>;
+
+    fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
+        Subscription::from_row(&raw)
+    }
+
+    fn key(&self) -> Box<str> {
+        self.id.clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The CallTools API: one request, one typed answer or one [`Fault`].
 
 pub mod address;
+mod call;
 mod client;
 mod fault;
 pub(crate) mod field;
@@ -10,9 +11,11 @@ mod list;
 mod page;
 mod response;
 mod row;
+mod subscription;
 pub mod token;
 mod transport;
 
+pub use call::Call;
 pub use client::{Client, Endpoint, Everybody, Harvest, Notes, Observer, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
 pub use field::BadRow;
@@ -20,5 +23,6 @@ pub use http::{HttpSettings, HttpTransport, SetupError};
 pub use page::{Ask, Page};
 pub use response::joined_response;
 pub use row::{Agent, AgentId, Row};
+pub use subscription::{NewSubscription, Subscription};
 pub use token::Token;
-pub use transport::{Reply, Transport};
+pub use transport::{Outgoing, Reply, Transport};

@@ -52,19 +52,9 @@ impl Page {
         let status = reply.status.as_u16();
         match status {
             200 => Self::from_body(reply, ask),
-            400 => Err(refused_queue(reply, ask).unwrap_or_else(|| unexpected_status(reply))),
-            401 => Err(Fault::BadToken),
-            403 => Err(forbidden(reply)),
+            400 => Err(refused_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
             404 if is_past_the_end(reply, ask) => Ok(Self::default()),
-            429 => Err(Fault::Throttled {
-                wait: retry_after(&reply.headers, now),
-            }),
-            300..=399 => Err(redirect(reply)),
-            500..=599 => Err(Fault::down(
-                Down::ServerError,
-                format!("CallTools answered {}", reply.status),
-            )),
-            _ => Err(unexpected_status(reply)),
+            _ => Err(fault(reply, now)),
         }
     }
 
@@ -107,6 +97,23 @@ impl Page {
             count: envelope.count,
             next: envelope.next.map(|link| next(&link, page)).transpose()?,
         })
+    }
+}
+
+/// What a reply that came at `now` stands for, whatever was asked, when its status is not the one that was hoped for.
+pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
+    match reply.status.as_u16() {
+        401 => Fault::BadToken,
+        403 => forbidden(reply),
+        429 => Fault::Throttled {
+            wait: retry_after(&reply.headers, now),
+        },
+        300..=399 => redirect(reply),
+        500..=599 => Fault::down(
+            Down::ServerError,
+            format!("CallTools answered {}", reply.status),
+        ),
+        _ => unexpected_status(reply),
     }
 }
 

@@ -107,7 +107,7 @@ impl Row {
 }
 
 /// The text that all forms of an id come down to.
-fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
+pub(super) fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
     let id: Box<str> = match app_user {
         Field::Absent | Field::Null => return Err(BadRow("a row has no app_user")),
         Field::Number(number) => number.to_string().into(),

@@ -1,10 +1,10 @@
-//! The wire: a path goes out, a bounded reply comes back.
+//! The wire: a request goes out, a bounded reply comes back.
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::Fault;
 
@@ -19,14 +19,44 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// Sends a GET to the account's origin, with its token.
+/// A request. It has no `Debug`, since what it bears may be a secret.
+#[derive(Clone)]
+pub struct Outgoing<'a> {
+    /// GET for everything that polling needs.
+    pub method: Method,
+    /// Relative to `…/api/`: `agentstatuses/?queue=5450&page_size=250`.
+    pub path_and_query: &'a str,
+    /// A body, in JSON.
+    pub json: Option<Bytes>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A GET.
+    pub fn get(path_and_query: &'a str) -> Self {
+        Self {
+            method: Method::GET,
+            path_and_query,
+            json: None,
+        }
+    }
+}
+
+/// Sends requests to the account's origin, with its token.
 ///
 /// Two things implement it: the real client over HTTP, and the simulator in the same process, which lets tests and benchmarks
 /// live through hours of virtual time.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// `path_and_query` is relative to `…/api/`: `agentstatuses/?queue=5450&page_size=250`.
+    /// Sends one request, once.
     ///
     /// # Errors
     /// [`Fault::UpstreamDown`] where no complete reply came. Every status, 500 too, is a [`Reply`].
-    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>>;
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>>;
+
+    /// Sends a GET.
+    ///
+    /// # Errors
+    /// As [`Transport::send`].
+    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+        self.send(Outgoing::get(path_and_query))
+    }
 }

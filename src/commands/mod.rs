@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod demo;
+mod hooks;
 mod log;
 mod plan;
 mod run;
@@ -11,15 +12,19 @@ mod terminal;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::{
+    budget::Ledger,
     cli::{Cli, Command, ConfigFile},
+    clock::Clock,
     config::{Config, ConfigError},
+    daemon,
 };
 
 /// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
@@ -28,7 +33,7 @@ pub const EXIT_CONFIG: u8 = 78;
 /// A failure that trying again may mend.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The same for `check` and `plan`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+/// The same for `check`, `plan` and `hooks`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Does what the command line says; returns what to exit with.
@@ -41,6 +46,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Completions { shell } => completions::print(shell),
         Command::Check(check) => check::run(&check),
         Command::Plan(plan) => plan::run(&plan),
+        Command::Hooks(hooks) => hooks::run(&hooks),
     }
 }
 
@@ -62,6 +68,22 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
         warn(warning);
     }
     Ok(config)
+}
+
+/// The daemon's, so that what it spent is known here and the other way round.
+fn ledger(state_dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Ledger> {
+    let Some(dir) = state_dir else {
+        return Ok(Ledger::in_memory(clock));
+    };
+    daemon::open_ledger(dir, clock).context(
+        "nothing was asked, since what is spent is written down there; run it as the daemon's user",
+    )
+}
+
+/// Says why, and what to exit with.
+fn exit_with(code: u8, why: &str) -> ExitCode {
+    complain(&format!("openseat: {why}"));
+    ExitCode::from(code)
 }
 
 /// JSON for people and programs alike.

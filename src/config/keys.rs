@@ -56,6 +56,8 @@ pub(super) const ACCOUNT: Kind = Kind {
         key("reserve", "50"),
         key("sweep", "true"),
         key("idle_pace", "0.25"),
+        key("hook_secret_file", r#""/etc/openseat/main.hook""#),
+        key("hook_url", r#""https://openseat.example/v1/hooks/main""#),
         key("timeout", r#""10s""#),
         key("connect_timeout", r#""3s""#),
         key("proxy", r#""http://proxy.example:3128""#),
@@ -72,7 +74,7 @@ pub(super) const QUEUE: Kind = Kind {
         key("max_age", r#""90s""#),
         key("on_unknown", r#""reject""#),
         key("fresh", r#""2s""#),
-        key("wait", r#""400ms""#),
+        key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),
         key("accept", "{}"),
     ],
@@ -109,7 +111,7 @@ impl Kind {
     pub(super) fn advice(&self, unknown: &str) -> String {
         let unknown = &normal(unknown);
         if is_secret(unknown) {
-            self.secret_advice()
+            self.secret_advice(unknown)
         } else if self.has(unknown) {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
@@ -124,8 +126,11 @@ impl Kind {
     }
 
     /// Where a token belongs: not into this file.
-    fn secret_advice(&self) -> String {
+    fn secret_advice(&self, unknown: &str) -> String {
         let instead = match self.header {
+            _ if unknown.contains("hook") => {
+                "name a file that holds it with hook_secret_file, under [[account]]"
+            }
             "[server]" => "name a file that holds it with bearer_token_file",
             _ => {
                 "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
@@ -179,7 +184,10 @@ fn normal(word: &str) -> String {
 fn is_secret(key: &str) -> bool {
     const WHOLE: [&str; 5] = ["key", "auth", "authorization", "bearer", "credential"];
     const PARTS: [&str; 5] = ["secret", "password", "passwd", "api_key", "apikey"];
-    key.ends_with("token") || WHOLE.contains(&key) || PARTS.iter().any(|part| key.contains(part))
+    let seems = key.ends_with("token")
+        || WHOLE.contains(&key)
+        || PARTS.iter().any(|part| key.contains(part));
+    seems && !ALL.iter().any(|kind| kind.has(key))
 }
 
 /// The word that `wrong` most likely stands for.
@@ -242,6 +250,14 @@ mod tests {
             (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
             (&ACCOUNT, "my_token", "secrets do not belong in this file"),
             (&SERVER, "password", "secrets do not belong in this file"),
+            (
+                &ACCOUNT,
+                "hook-secret",
+                "secrets do not belong in this file",
+            ),
+            (&ACCOUNT, "Hook-Secret-File", "write `hook_secret_file`"),
+            (&SERVER, "hook_secret_file", "it belongs under [[account]]"),
+            (&ACCOUNT, "hooks_url", "did you mean `hook_url`?"),
             (&STATE, "colour", "[state] may have dir"),
         ] {
             let given = kind.advice(unknown);

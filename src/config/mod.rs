@@ -1,11 +1,11 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
 //! All mistakes are reported at once, each with its place and with what to write instead; what is allowed but probably not
-//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerToken`]), and
+//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerToken`], [`HookSecret`]), and
 //! whoever needs one reads it there. `config.example.toml` has every key.
 //!
 //! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
-//! written, and `server`, `account`, `upstream` and `queue` make the checked types from it.
+//! written, and `server`, `account`, `upstream`, `hooks` and `queue` make the checked types from it.
 
 use std::{
     fmt,
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod account;
+mod hooks;
 mod keys;
 mod problem;
 mod queue;
@@ -37,7 +38,7 @@ mod upstream;
 mod value;
 
 pub use problem::{ConfigError, Problem};
-pub use secret::{BearerToken, SecretError, SecretFault, TokenSource};
+pub use secret::{BearerToken, HookSecret, SecretError, SecretFault, TokenSource};
 
 use section::Section;
 use source::{Checked, Source};
@@ -140,7 +141,13 @@ impl Config {
             TokenSource::File(path) => Some(path.as_path()),
             TokenSource::Credential(_) | TokenSource::Env(_) => None,
         });
-        tokens.chain(self.server.bearer_token_file.as_deref())
+        let hooks = self.accounts.iter().filter_map(|account| {
+            let hooks = account.hooks.as_ref()?;
+            Some(hooks.secret_file.as_path())
+        });
+        tokens
+            .chain(self.server.bearer_token_file.as_deref())
+            .chain(hooks)
     }
 }
 
@@ -197,8 +204,19 @@ pub struct Account {
     pub reserve: u32,
     /// What its schedule may do.
     pub schedule: Options,
+    /// How CallTools may tell us of calls that have ended; `None` where it may not.
+    pub hooks: Option<Hooks>,
     /// At least one, with different names.
     pub queues: Vec<Queue>,
+}
+
+/// How CallTools tells us of calls that have ended.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// What it has to show is in there.
+    pub secret_file: PathBuf,
+    /// Where it is to post, as it reaches us from outside, without the secret; only who subscribes needs it.
+    pub url: Option<url::Url>,
 }
 
 /// How an account is reached.

@@ -85,6 +85,37 @@ impl Dropped {
     }
 }
 
+/// What became of a record that was posted to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// The account's task was told.
+    Taken,
+    /// The account's task has more to do than it can: the record was let go, which costs a little freshness.
+    Dropped,
+    /// It is about an agent of no configured queue.
+    UnknownAgent,
+    /// Nobody took the call.
+    NoAgent,
+    /// It is no record, or too long, or did not come whole in time.
+    Unreadable,
+    /// The secret was missing or wrong, or no hooks are configured.
+    Rejected,
+}
+
+impl Hook {
+    /// The value of the label `outcome`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Hook::Taken => "taken",
+            Hook::Dropped => "dropped",
+            Hook::UnknownAgent => "unknown_agent",
+            Hook::NoAgent => "no_agent",
+            Hook::Unreadable => "unreadable",
+            Hook::Rejected => "rejected",
+        }
+    }
+}
+
 /// Everything that openseat counts. One per process, made once, handed to everybody.
 pub struct Metrics {
     registry: Registry,
@@ -94,6 +125,7 @@ pub struct Metrics {
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
     sweeps_distrusted: Family<AccountLabels, Counter>,
+    hooks: Family<HookLabels, Counter>,
     connections_dropped: Family<CauseLabels, Counter>,
 }
 
@@ -113,6 +145,12 @@ struct EndpointLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AccountLabels {
     account: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabels {
+    account: Arc<str>,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -155,6 +193,7 @@ impl Metrics {
             upstream_duration: Family::new_with_constructor(upstream_seconds),
             budget_wait: Family::new_with_constructor(wait_seconds),
             sweeps_distrusted: Family::default(),
+            hooks: Family::default(),
             connections_dropped: Family::default(),
         };
         metrics.register(QueueCounters(meters), started);
@@ -189,6 +228,11 @@ impl Metrics {
             "openseat_sweeps_distrusted",
             "Times that sweeps of the whole account were given up, since they were refused or contradicted its queues",
             self.sweeps_distrusted.clone(),
+        );
+        registry.register(
+            "openseat_hooks",
+            "Records that were posted for an account, by what became of them",
+            self.hooks.clone(),
         );
         registry.register(
             "openseat_connections_dropped",
@@ -248,6 +292,14 @@ impl Metrics {
         let account = Arc::clone(account);
         self.sweeps_distrusted
             .get_or_create_owned(&AccountLabels { account })
+            .inc();
+    }
+
+    /// A record was posted for a configured account.
+    pub fn hook(&self, account: &Arc<str>, outcome: Hook) {
+        let (account, outcome) = (Arc::clone(account), outcome.word());
+        self.hooks
+            .get_or_create_owned(&HookLabels { account, outcome })
             .inc();
     }
 

@@ -9,6 +9,7 @@ use crate::{
     account::Ask,
     board::{Board, NotOnBoard, QueueKey, QueueState},
     budget::Budget,
+    calltools::AgentId,
     clock::Clock,
     decision::{Decision, Patience, Policy, decide},
     digest::Digest,
@@ -54,6 +55,8 @@ pub struct AccountHandle {
     /// Of the account's CallTools token, which opens the drop-in API. `None` while it cannot be read; it changes when the
     /// token is rotated.
     pub token: watch::Receiver<Option<Digest>>,
+    /// What CallTools shows when it posts a record; `None` takes no records.
+    pub hook_secret: Option<Digest>,
     /// For metrics only: handlers spend nothing.
     pub budget: Arc<Budget>,
     /// The newest reading.
@@ -189,6 +192,17 @@ impl App {
     /// An account by its name in the config.
     pub(super) fn account(&self, name: &str) -> Option<&AccountHandle> {
         self.accounts.iter().find(|account| *account.name == *name)
+    }
+
+    /// Whether an agent belongs to a configured queue of an account, as far as that is known.
+    pub(super) fn has_agent(&self, account: &AccountHandle, agent: &AgentId) -> bool {
+        let of_account = |queue: &&Arc<Queue>| queue.key.account == account.name;
+        let has = |queue: &Arc<Queue>| {
+            let state = self.state(queue);
+            let snapshot = state.snapshot.as_deref();
+            snapshot.is_some_and(|snapshot| snapshot.agents.iter().any(|one| one.id == *agent))
+        };
+        self.queues.iter().filter(of_account).any(has)
     }
 
     /// Everything that metrics show, as it is now.

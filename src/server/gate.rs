@@ -2,6 +2,9 @@
 //!
 //! hyper has parsed the head and bounded its size. What it lets through and we do not: a missing or second `Host`, a target
 //! that belongs to another host, methods that ask for something other than an answer, and bodies that nobody reads.
+//!
+//! What CallTools posts is the exception: it has a body that is read, and the secret in its address stands for all that other
+//! callers are asked for. Nothing here may log an address, since that one bears a secret.
 
 use std::{net::IpAddr, panic::AssertUnwindSafe};
 
@@ -19,10 +22,10 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::{app::App, listen::Via, problem::Problem};
+use super::{app::App, hooks, listen::Via, problem::Problem};
 use crate::digest::Digest;
 
-/// No route reads a body. Small ones, such as the `{}` that some clients always send, are ignored.
+/// No route but that of the hooks reads a body. Small ones, such as the `{}` that some clients always send, are ignored.
 const MAX_BODY: u64 = 8 * 1024;
 
 /// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
@@ -61,10 +64,12 @@ pub(super) async fn answer(
     response
 }
 
-/// Hands a request over. The body stays behind unread; hyper skips what little there is, or closes the connection.
+/// Hands a request over. A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
 async fn route(router: &Router, request: Request<Incoming>) -> Response {
-    let (head, _unread) = request.into_parts();
-    guarded(router, Request::from_parts(head, Body::empty())).await
+    let hook = is_hook(&request);
+    let (head, body) = request.into_parts();
+    let body = if hook { Body::new(body) } else { Body::empty() };
+    guarded(router, Request::from_parts(head, body)).await
 }
 
 /// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
@@ -89,6 +94,11 @@ fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Problem
     check_method(request.method())?;
     let host = host(request)?;
     check_target(request, host.as_ref())?;
+    if is_hook(request) {
+        // CallTools' server calls us by a name of the operator's choice, through whatever proxy, and can send no token. No web page
+        // can pass for it without the secret.
+        return Ok(());
+    }
     check_body(request)?;
     if app.bearer.is_none() && via == Via::Tcp {
         check_name(host.as_ref())?;
@@ -205,6 +215,11 @@ fn needs_bearer(request: &Request<Incoming>) -> bool {
     let uri = request.uri();
     let probe = uri.query().is_none() && matches!(uri.path(), "/livez" | "/readyz");
     !probe && !is_drop_in(uri.path())
+}
+
+/// Whether this is a record that CallTools posts; the rest of what lives there is treated as any other request.
+fn is_hook(request: &Request<Incoming>) -> bool {
+    request.method() == Method::POST && request.uri().path().starts_with(hooks::PATH)
 }
 
 /// Whether a path belongs to the API that speaks as CallTools does.

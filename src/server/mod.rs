@@ -6,7 +6,7 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`.
+//! goes wrong is a `problem`. `hooks` is the other direction: CallTools tells us of calls that have ended.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -15,6 +15,7 @@ mod connection;
 mod decisions;
 mod drop_in;
 mod gate;
+mod hooks;
 mod listen;
 mod params;
 mod probes;

@@ -9,7 +9,9 @@ use axum::{
 };
 use http::{HeaderMap, Uri, header};
 
-use super::{app::App, decisions, drop_in, gate::is_drop_in, probes, problem::Problem, queues};
+use super::{
+    app::App, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem, queues,
+};
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -24,6 +26,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         // For accounts that share a queue's name. A queue that is itself called "decision" or "refresh" is read as
         // `{account}/%64ecision`.
         .merge(queue_routes("/v1/queues/{account}/{queue}"))
+        .route("/v1/hooks/{account}", post(hooks::take))
         .merge(drop_in::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
@@ -52,7 +55,7 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
 }
 
 /// Path, what it answers.
-const ENDPOINTS: [(&str, &str); 14] = [
+const ENDPOINTS: [(&str, &str); 15] = [
     (
         "GET /v1/queues/{queue}/decision",
         "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
@@ -78,6 +81,10 @@ const ENDPOINTS: [(&str, &str); 14] = [
     ("GET /api/agentstatuses/{agent}/", "one agent"),
     ("GET /api/queues/", "the account's queues"),
     ("GET /api/statuses/", "the account's statuses"),
+    (
+        "POST /v1/hooks/{account}",
+        "for CallTools: a call that has ended; ?secret=…",
+    ),
     ("GET /metrics", "for Prometheus"),
     ("GET /livez", "200 while the process runs"),
     (

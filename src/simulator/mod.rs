@@ -45,10 +45,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
 use crate::{
-    calltools::{Down, Fault, Reply, Transport},
+    calltools::{Down, Fault, Outgoing, Reply, Transport},
     clock::{Clock, Moment},
 };
 use api::{Api, Outcome, Request};
@@ -347,15 +347,15 @@ impl fmt::Debug for InProcess {
 }
 
 impl InProcess {
-    async fn ask(&self, path_and_query: &str) -> Result<Reply, Fault> {
+    async fn ask(&self, request: Outgoing<'_>) -> Result<Reply, Fault> {
         let half = self.simulator.draw_half_latency();
         self.simulator.travel(half).await;
         let outcome = self.simulator.receive(&Request {
-            method: &Method::GET,
-            target: &format!("/api/{path_and_query}"),
+            method: &request.method,
+            target: &format!("/api/{}", request.path_and_query),
             origin: ORIGIN,
             authorization: self.authorization.as_ref(),
-            body: &[],
+            body: request.json.as_deref().unwrap_or_default(),
         });
         match outcome {
             Outcome::Answer(reply, later) => {
@@ -372,9 +372,9 @@ impl InProcess {
 }
 
 impl Transport for InProcess {
-    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(async move {
-            let answer = tokio::time::timeout(PATIENCE, self.ask(path_and_query)).await;
+            let answer = tokio::time::timeout(PATIENCE, self.ask(request)).await;
             answer.unwrap_or_else(|_| {
                 let detail = format!("no answer within {} s", PATIENCE.as_secs());
                 Err(Fault::down(Down::TimeOut, detail))

@@ -1,6 +1,6 @@
 //! The simulator as a client meets it.
 
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::*;

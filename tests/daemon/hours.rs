@@ -73,6 +73,7 @@ impl Office {
             rule: Rule::Seats {
                 forgotten_after: None,
             },
+            threshold: Some(openseat::quantity::Quantity::ZERO),
             max_age: None,
         };
         let payer = Payer {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    calltools::{NoSuchQueue, Reply},
+    calltools::{NoSuchQueue, Outgoing, Reply},
     clock::VirtualClock,
 };
 
@@ -43,9 +43,10 @@ impl Fake {
 }
 
 impl Transport for Fake {
-    fn get<'a>(&'a self, path_and_query: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(async move {
             sleep(LATENCY).await;
+            let path_and_query = request.path_and_query;
             let (_, page) = path_and_query.split_once("&page=").unwrap_or_default();
             let before = self.paths().len();
             self.paths

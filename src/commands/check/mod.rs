@@ -15,7 +15,6 @@ mod spinner;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use anyhow::Context as _;
 use futures_util::future::join_all;
 
 use self::{
@@ -24,13 +23,13 @@ use self::{
     spinner::Spinner,
 };
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, complain, load_or_explain, print, run::block_on, terminal::show,
+    EXIT_FAILURE, EXIT_USAGE, exit_with, ledger, load_or_explain, print, run::block_on,
+    terminal::show,
 };
 use crate::{
     budget::Ledger,
     cli,
     clock::{Clock, SystemClock},
-    daemon,
 };
 
 /// Checks; exits with 0 if every queue could be asked and its criteria could measure it, whatever they decided.
@@ -53,11 +52,6 @@ pub fn run(options: &cli::Check) -> ExitCode {
     }
 }
 
-fn exit_with(code: u8, why: &str) -> ExitCode {
-    complain(&format!("openseat: {why}"));
-    ExitCode::from(code)
-}
-
 fn ask<'a>(
     state_dir: Option<&Path>,
     targets: &'a [Target<'a>],
@@ -70,15 +64,6 @@ fn ask<'a>(
     let spinner = Spinner::start(queues);
     let answers = async { Ok(join_all(askers.iter().map(|asker| asker.ask(&spinner))).await) };
     block_on(answers).map_err(failed)
-}
-
-/// The daemon's, so that what it spent is known here and the other way round.
-fn ledger(state_dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Ledger> {
-    let Some(dir) = state_dir else {
-        return Ok(Ledger::in_memory(clock));
-    };
-    daemon::open_ledger(dir, clock)
-        .context("nothing was asked, since what a check spends is written down there; run it as the daemon's user")
 }
 
 /// All that is wrong with tokens and certificates is told at once, and then nobody is asked: the config names them, so it is

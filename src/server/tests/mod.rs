@@ -5,6 +5,7 @@ mod decisions;
 mod drop_in;
 mod fresh;
 mod gate;
+mod hooks;
 mod probes;
 mod queues;
 
@@ -97,6 +98,7 @@ impl World {
         self.accounts.push(AccountHandle {
             name: name.into(),
             token: token_reader,
+            hook_secret: None,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
             asks,

@@ -1,0 +1,130 @@
+//! What CallTools posts: a call has ended, so its agent's status has changed just now.
+//!
+//! A record is a hint and no more: nothing in it is believed, and its agent is only read a little sooner than otherwise. So
+//! a flood of them costs no request, and one that is lost does no harm. Whoever asks learns neither which accounts there are nor
+//! which agents: that takes the secret, and even with it every agent gets the same answer.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use subtle::Choice;
+
+use super::{
+    app::{AccountHandle, App},
+    problem::Problem,
+};
+use crate::{account::Ask, calltools::Call, digest::Digest, metrics::Hook};
+
+/// Where CallTools posts; the account's name follows.
+pub(super) const PATH: &str = "/v1/hooks/";
+
+/// The longest record. CallTools' have some 2 kB; contacts with many fields of the account's own may make one longer.
+const MAX_RECORD: usize = 64 * 1024;
+
+/// `POST /v1/hooks/{account}?secret=…`
+pub(super) async fn take(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let account = path.ok().and_then(|Path(name)| app.account(&name));
+    // Before a byte of the body is read: strangers shall have nothing kept for them.
+    let shown = secret(query.as_deref().unwrap_or_default());
+    let opened = opens(account, shown.as_deref());
+    let outcome = match account {
+        Some(account) if opened => hear(&app, account, body).await,
+        _ => Err((Hook::Rejected, rejected())),
+    };
+    let (hook, answer) = match outcome {
+        Ok(hook) => (hook, Ok(StatusCode::NO_CONTENT)),
+        Err((hook, problem)) => (hook, Err(problem)),
+    };
+    if let Some(account) = account {
+        app.metrics.hook(&account.name, hook);
+    }
+    answer
+}
+
+/// The only `secret` in a query. Other parameters may be a proxy's.
+fn secret(query: &str) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let mut secrets = pairs.filter(|(name, _)| name == "secret");
+    match (secrets.next(), secrets.next()) {
+        (Some((_, secret)), None) => Some(secret.into_owned()),
+        _ => None,
+    }
+}
+
+/// Whether this secret opens this account. It is the same work for an account that takes no hooks, and for none at all.
+fn opens(account: Option<&AccountHandle>, shown: Option<&str>) -> bool {
+    let secret = account.and_then(|account| account.hook_secret);
+    let there = Choice::from(u8::from(secret.is_some() && shown.is_some()));
+    let fits = Digest::of(shown.unwrap_or_default())
+        .same(&secret.unwrap_or_else(|| Digest::of("no secret opens this")));
+    (fits & there).into()
+}
+
+/// Reads a record, and tells the account's task whom it is about.
+async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (Hook, Problem)> {
+    let record = read(app, body).await.and_then(|record| {
+        Call::read(&record).map_err(|bad| Problem::bad_request(format!("this is no Call: {bad}")))
+    });
+    let call = record.map_err(|problem| (Hook::Unreadable, problem))?;
+    Ok(match call.agent {
+        None => Hook::NoAgent,
+        Some(agent) if !app.has_agent(account, &agent) => Hook::UnknownAgent,
+        Some(agent) => match account.asks.try_send(Ask::Hint { agent }) {
+            Ok(()) => Hook::Taken,
+            // The task is busy, or the process stops: either way there is nothing that CallTools should try again.
+            Err(_) => Hook::Dropped,
+        },
+    })
+}
+
+/// The whole body, within bounds of length and time: as much time as a request's head has, since both fit one packet or two.
+async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
+    let body = Limited::new(body, MAX_RECORD).collect();
+    match tokio::time::timeout(app.limits.head, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("the body breaks off").and_close()),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+/// The same words whatever is wrong.
+fn rejected() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "wrong-secret",
+        "The secret is missing or wrong",
+        "the address has to end in the account's name and ?secret=…, as `openseat hooks install` sets it up",
+    )
+}
+
+fn too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body-too-large",
+        "The request has too large a body",
+        format!("a record has {} KiB at most", MAX_RECORD / 1024),
+    )
+    .and_close()
+}
+
+fn too_slow() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "slow-request",
+        "The request's body does not come",
+        "the connection ends here; send the record at once",
+    )
+    .and_close()
+}
