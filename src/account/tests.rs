@@ -14,7 +14,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use super::*;
 use crate::{
     board::QueueState,
-    calltools::{Reply, Transport},
+    calltools::{Outgoing, Reply, Transport},
     clock::VirtualClock,
     criteria::{Condition, Criteria, Definition, Literal, Measure},
     decision::{Decision, OnUnknown, Policy, Reason, decide},
@@ -101,6 +101,7 @@ impl Setting {
             key: key.clone(),
             reference: QueueRef::Id(*id),
             rule,
+            threshold: Some(Quantity::ZERO),
             max_age: self.max_age,
         });
         let (asks, wishes) = mpsc::channel(64);
@@ -149,12 +150,13 @@ fn is_sweep(path: &str) -> bool {
 }
 
 impl Transport for Wire {
-    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Reply, Fault>> {
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
+        let path = request.path_and_query;
         self.sent.lock().unwrap().push(path.to_owned());
         if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
             return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
         }
-        self.inner.get(path)
+        self.inner.send(request)
     }
 }
 
