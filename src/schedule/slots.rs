@@ -425,6 +425,9 @@ fn queues_that_are_polled_by_themselves_keep_their_pace_while_others_save() {
     );
 }
 
+/// Queues, their demand, the pages of a sweep, and what the operator says.
+type Case<'a> = (Vec<(Need, u32)>, &'a [u64], u32, Options);
+
 #[test]
 fn what_is_expected_is_what_comes() {
     let skewed: Vec<u64> = (1..=20).map(|n| 10_000 / n).collect();
@@ -438,7 +441,7 @@ fn what_is_expected_is_what_comes() {
             1 + place as u32 % 3,
         )
     };
-    let cases: [(Vec<(Need, u32)>, &[u64], u32, Options); 8] = [
+    let cases: [Case; 8] = [
         (vec![(SHARED, 1); 1], &[], 1, LIVELY),
         (vec![(SHARED, 1); 5], &[], 1, LIVELY),
         (vec![(SHARED, 1); 20], &skewed, 1, LIVELY),
