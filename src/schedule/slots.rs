@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{reading::FIRST_BACKOFF, *};
 use crate::calltools::Down;
 
 const PERIOD: Duration = Duration::from_secs(4);

@@ -13,7 +13,12 @@
 //!
 //! The schedule knows nothing of the network, the budget's ledger or the board; [`crate::account`] performs what it says.
 
+mod reading;
+mod shares;
+
 use std::time::Duration;
+
+use self::reading::{Reading, backoff};
 
 use crate::{
     calltools::Fault,
@@ -23,9 +28,6 @@ use crate::{
 /// Polls of one account under way together: enough that a cold start of a large account takes seconds and one hanging poll does not hold up the
 /// others, few enough that CallTools does not take us for an attack.
 const AT_ONCE: usize = 8;
-
-/// The first wait after a fault.
-const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The longest wait after faults of one queue.
 const LONGEST_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
@@ -177,50 +179,6 @@ pub struct Expected {
     pub statuses: Duration,
     /// Between two polls of the queue.
     pub members: Duration,
-}
-
-/// How something that is read again and again is doing. Times are boot times.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    in_flight: bool,
-    last_start: Option<Duration>,
-    last_success: Option<Duration>,
-    failures: u32,
-    not_before: Duration,
-}
-
-impl Reading {
-    fn start(&mut self, now: Duration) {
-        self.in_flight = true;
-        self.last_start = Some(now);
-    }
-
-    fn succeed(&mut self, now: Duration) {
-        *self = Self {
-            in_flight: false,
-            last_success: Some(now),
-            failures: 0,
-            not_before: Duration::ZERO,
-            ..*self
-        };
-    }
-
-    fn fail(&mut self, now: Duration, longest: Duration, jitter: f64) {
-        self.in_flight = false;
-        self.failures += 1;
-        self.not_before = now + backoff(self.failures, longest, jitter);
-    }
-
-    fn is_ready(&self, now: Duration) -> bool {
-        !self.in_flight && now >= self.not_before
-    }
-}
-
-/// The wait after `failures` in a row: doubled each time, up to `longest`; `jitter` in 0..1 takes up to half of it away, so that what
-/// failed together does not come back together.
-fn backoff(failures: u32, longest: Duration, jitter: f64) -> Duration {
-    let doubled = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.min(longest).mul_f64(1.0 - jitter / 2.0)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -614,63 +572,6 @@ impl Schedule {
         self.not_before = now + wait;
     }
 
-    /// What to expect of each queue if every request is answered, at one request a `period`.
-    pub fn expected(&self, period: Duration) -> Vec<Expected> {
-        self.expected_with(self.is_swept(), period)
-    }
-
-    /// The same if all queues were asked alike, as a plan that shall last while demand comes and goes.
-    pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
-        let mut even = self.clone();
-        even.mean_asked = 0.0;
-        even.expected_with(self.is_swept(), period)
-    }
-
-    /// Whether sweeps have proved true, and pay.
-    fn is_swept(&self) -> bool {
-        self.options.sweep && self.sweeping.trusted && self.sweep_pays()
-    }
-
-    fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
-        let of_alone = if sweeps { self.share_alone() } else { 0.0 };
-        // What a poll of a queue costs on average, and with it a turn.
-        let shared = self.queues.iter().filter(|queue| !queue.need.alone);
-        let polls: f64 = shared
-            .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
-            .sum();
-        let poll = self.roots(|queue| !queue.need.alone) / polls.max(f64::EPSILON);
-        let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
-        let sweep = period.mul_f64(
-            f64::from(self.sweeping.pages) * turn
-                / f64::from(SWEEPS_IN_TURN)
-                / (1.0 - of_alone).max(f64::EPSILON),
-        );
-        let members = |queue: &Queue| {
-            let (group, share) = match (sweeps, queue.need.alone) {
-                (false, _) => (self.roots(|_| true), 1.0),
-                (true, true) => (self.roots(|queue| queue.need.alone), of_alone),
-                (true, false) => {
-                    let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
-                    (
-                        self.roots(|queue| !queue.need.alone),
-                        (1.0 - of_alone) * of_turn,
-                    )
-                }
-            };
-            period.mul_f64(group * (queue.cost() / self.weight(queue)).sqrt() / share)
-        };
-        let expected = |queue: &Queue| {
-            let members = members(queue);
-            let statuses = if sweeps && !queue.need.alone {
-                sweep
-            } else {
-                members
-            };
-            Expected { statuses, members }
-        };
-        self.queues.iter().map(expected).collect()
-    }
-
     fn reading(&mut self, job: Job) -> &mut Reading {
         match job {
             Job::Queues => &mut self.names,
@@ -851,48 +752,6 @@ impl Schedule {
         }
     }
 
-    /// The part of the slots that queues with criteria of their own would have if all queues were polled by themselves.
-    fn share_alone(&self) -> f64 {
-        self.roots(|queue| queue.need.alone) / self.roots(|_| true).max(f64::EPSILON)
-    }
-
-    /// Whether sweeps are part of the schedule now.
-    fn sweeps(&self, now: Duration) -> bool {
-        self.options.sweep && now >= self.sweeping.not_before && self.sweep_pays()
-    }
-
-    /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while
-    /// *P < Q/2*.
-    fn sweep_pays(&self) -> bool {
-        let shared: Vec<&Queue> = self
-            .queues
-            .iter()
-            .filter(|queue| !queue.need.alone)
-            .collect();
-        let demand: f64 = shared.iter().map(|queue| self.weight(queue)).sum();
-        let roots = self.roots(|queue| !queue.need.alone);
-        // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
-        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
-    }
-
-    /// *Σ√(dp)*, over demand and pages.
-    fn roots(&self, of: impl Fn(&Queue) -> bool) -> f64 {
-        let queues = self.queues.iter().filter(|queue| of(queue));
-        queues
-            .map(|queue| (self.weight(queue) * queue.cost()).sqrt())
-            .sum()
-    }
-
-    /// A queue's demand, with the floor.
-    fn weight(&self, queue: &Queue) -> f64 {
-        // Without any questions all are alike.
-        if self.mean_asked < 1e-6 {
-            1.0
-        } else {
-            queue.asked + self.mean_asked * DEMAND_FLOOR
-        }
-    }
-
     fn is_saving(&self, now: Duration) -> bool {
         self.last_waiting
             .is_some_and(|asked| now < asked + SAVING_FOR)
@@ -906,35 +765,6 @@ impl Schedule {
     fn is_idle(&self, now: Duration) -> bool {
         self.last_question
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
-    }
-
-    /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
-    fn stretch(&self, now: Duration) -> f64 {
-        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
-        if !idle && !saving {
-            return 1.0;
-        }
-        let while_idle = if idle {
-            1.0 / self.options.idle_pace
-        } else {
-            1.0
-        };
-        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
-        let wanted = while_idle.max(while_saving);
-        wanted.min(self.bearable()).max(1.0)
-    }
-
-    /// The stretch at which no queue's answers outlast their bounds.
-    fn bearable(&self) -> f64 {
-        let expected = self.expected(self.period);
-        let longest = |of: fn(&Expected) -> Duration| {
-            let longest = expected.iter().map(of).max().unwrap_or_default();
-            longest.as_secs_f64().max(1e-3)
-        };
-        let statuses = self.tightest.as_secs_f64() * IDLE_AGE / longest(|of| of.statuses);
-        let members =
-            self.members_max_age.as_secs_f64() * IDLE_MEMBERS_AGE / longest(|of| of.members);
-        statuses.min(members)
     }
 
     fn needs_names(&self) -> bool {
@@ -990,302 +820,4 @@ impl Schedule {
 mod slots;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::calltools::{Down, NoSuchQueue};
-
-    const BY_NAME: Need = Need {
-        id: true,
-        statuses: true,
-        alone: false,
-    };
-    const BY_ID: Need = Need {
-        id: false,
-        statuses: true,
-        alone: false,
-    };
-    /// Queue polls alone.
-    const POLLS: Options = Options {
-        sweep: false,
-        idle_pace: 1.0,
-    };
-    const PERIOD: Duration = Duration::from_secs(4);
-
-    fn s(seconds: u64) -> Duration {
-        // Some time after boot, so that zero is not now.
-        Duration::from_secs(1_000 + seconds)
-    }
-
-    /// Starts and ends well whatever is to be started at `now`, and says what it was.
-    fn run(schedule: &mut Schedule, now: Duration) -> Vec<(Job, bool)> {
-        let mut done = Vec::new();
-        while let Next::Start { job, cold } = schedule.next(now) {
-            schedule.started(job, now, PERIOD);
-            schedule.ended(job, Ending::Well { requests: 1 }, now, 0.0);
-            if job == Job::Queues {
-                (0..schedule.queues.len()).for_each(|queue| schedule.id_known(queue));
-            }
-            done.push((job, cold));
-        }
-        done
-    }
-
-    fn start(schedule: &mut Schedule, now: Duration) -> Job {
-        match schedule.next(now) {
-            Next::Start { job, .. } => {
-                schedule.started(job, now, PERIOD);
-                job
-            }
-            Next::Wait(wait) => panic!("nothing to start for {wait:?}"),
-        }
-    }
-
-    #[test]
-    fn a_cold_start_reads_names_and_statuses_and_each_queue_once() {
-        let mut schedule = Schedule::new([BY_NAME, BY_ID, BY_NAME], POLLS);
-        let cold = |job| (job, true);
-        let expected = [
-            Job::Queues,
-            Job::Statuses,
-            Job::Poll(0),
-            Job::Poll(1),
-            Job::Poll(2),
-        ]
-        .map(cold);
-        assert_eq!(run(&mut schedule, s(0)), expected);
-        assert_eq!(schedule.next(s(0)), Next::Wait(PERIOD));
-    }
-
-    #[test]
-    fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
-        let mut schedule = Schedule::new(
-            [Need {
-                id: false,
-                statuses: false,
-                alone: false,
-            }],
-            POLLS,
-        );
-        assert_eq!(run(&mut schedule, s(0)), [(Job::Poll(0), true)]);
-    }
-
-    #[test]
-    fn afterwards_the_queues_take_turns_a_slot_each() {
-        let mut schedule = Schedule::new([BY_ID; 3], POLLS);
-        run(&mut schedule, s(0));
-        let turns: Vec<_> = (1..=6)
-            .flat_map(|slot| run(&mut schedule, s(4 * slot)))
-            .collect();
-        assert_eq!(
-            turns,
-            [0, 1, 2, 0, 1, 2].map(|queue| (Job::Poll(queue), false))
-        );
-    }
-
-    #[test]
-    fn a_queue_of_three_pages_takes_three_slots() {
-        let mut schedule = Schedule::new([BY_ID], POLLS);
-        run(&mut schedule, s(0));
-        let job = start(&mut schedule, s(4));
-        schedule.ended(job, Ending::Well { requests: 3 }, s(5), 0.0);
-        start(&mut schedule, s(8));
-        assert_eq!(schedule.slot, s(8) + 3 * PERIOD);
-    }
-
-    #[test]
-    fn no_more_than_a_few_polls_are_under_way_together() {
-        let mut schedule = Schedule::new(
-            [Need {
-                id: false,
-                statuses: false,
-                alone: false,
-            }; 20],
-            POLLS,
-        );
-        for _ in 0..AT_ONCE {
-            start(&mut schedule, s(0));
-        }
-        assert_eq!(schedule.next(s(0)), Next::Wait(Duration::MAX));
-    }
-
-    #[test]
-    fn a_hanging_poll_holds_up_no_other_queue() {
-        let mut schedule = Schedule::new([BY_ID; 2], POLLS);
-        run(&mut schedule, s(0));
-        assert_eq!(start(&mut schedule, s(4)), Job::Poll(0));
-        assert_eq!(start(&mut schedule, s(8)), Job::Poll(1));
-        schedule.ended(Job::Poll(1), Ending::Well { requests: 1 }, s(8), 0.0);
-        assert_eq!(start(&mut schedule, s(12)), Job::Poll(1));
-    }
-
-    #[test]
-    fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
-        let mut schedule = Schedule::new([BY_ID; 2], POLLS);
-        run(&mut schedule, s(0));
-        let down = Fault::down(Down::TimeOut, "no answer");
-        let mut failed_at = Vec::new();
-        for second in 4..400 {
-            if let Next::Start { job, .. } = schedule.next(s(second)) {
-                schedule.started(job, s(second), PERIOD);
-                let ending = match job {
-                    Job::Poll(0) => Ending::Badly(&down),
-                    _ => Ending::Well { requests: 1 },
-                };
-                schedule.ended(job, ending, s(second), 0.0);
-                if job == Job::Poll(0) {
-                    failed_at.push(second);
-                }
-            }
-        }
-        let waits: Vec<_> = failed_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(waits.is_sorted(), "{waits:?}");
-        assert_eq!(
-            (waits[0], waits[1]),
-            (8, 12),
-            "5 s and 10 s, at the next slot"
-        );
-        assert!(waits.iter().all(|wait| *wait <= 64), "{waits:?}");
-        assert!(waits.len() >= 7, "{waits:?}");
-    }
-
-    #[test]
-    fn the_first_success_ends_a_backoff() {
-        let mut schedule = Schedule::new([BY_ID], POLLS);
-        run(&mut schedule, s(0));
-        for second in [4, 12, 24] {
-            let job = start(&mut schedule, s(second));
-            schedule.ended(job, Ending::Badly(&Fault::NoPermission), s(second), 0.0);
-        }
-        assert_eq!(schedule.next(s(30)), Next::Wait(s(44) - s(30)));
-        assert_eq!(run(&mut schedule, s(44)), [(Job::Poll(0), false)]);
-        assert_eq!(schedule.next(s(44)), Next::Wait(PERIOD));
-    }
-
-    #[test]
-    fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
-        let mut schedule = Schedule::new(
-            [Need {
-                id: false,
-                statuses: false,
-                alone: false,
-            }; 5],
-            POLLS,
-        );
-        for (second, wait) in [
-            (0, 5),
-            (5, 10),
-            (15, 20),
-            (35, 40),
-            (75, 80),
-            (155, 160),
-            (315, 300),
-            (615, 300),
-        ] {
-            let job = start(&mut schedule, s(second));
-            if second > 0 {
-                assert_eq!(
-                    schedule.next(s(second)),
-                    Next::Wait(Duration::MAX),
-                    "one at a time"
-                );
-            }
-            schedule.ended(job, Ending::Badly(&Fault::BadToken), s(second), 0.0);
-            assert_eq!(
-                schedule.next(s(second)),
-                Next::Wait(Duration::from_secs(wait))
-            );
-        }
-        let job = start(&mut schedule, s(915));
-        schedule.ended(job, Ending::Well { requests: 1 }, s(915), 0.0);
-        assert_eq!(
-            run(&mut schedule, s(919)).len(),
-            1,
-            "as if nothing had been"
-        );
-    }
-
-    #[test]
-    fn jitter_takes_up_to_half_of_a_wait_away() {
-        assert_eq!(
-            backoff(1, LONGEST_QUEUE_BACKOFF, 0.0),
-            Duration::from_secs(5)
-        );
-        assert_eq!(
-            backoff(1, LONGEST_QUEUE_BACKOFF, 1.0),
-            Duration::from_millis(2_500)
-        );
-        assert_eq!(
-            backoff(u32::MAX, LONGEST_QUEUE_BACKOFF, 0.0),
-            LONGEST_QUEUE_BACKOFF
-        );
-    }
-
-    #[test]
-    fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
-        let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS);
-        let fault = Fault::NoSuchQueue(NoSuchQueue::Name {
-            asked: "x".to_owned(),
-            nearest: Vec::new(),
-        });
-        assert_eq!(start(&mut schedule, s(0)), Job::Queues);
-        schedule.ended(Job::Queues, Ending::Badly(&fault), s(0), 0.0);
-        schedule.id_known(1);
-        assert_eq!(
-            run(&mut schedule, s(0)),
-            [(Job::Statuses, true), (Job::Poll(1), true)]
-        );
-        assert_eq!(run(&mut schedule, s(5))[0].0, Job::Queues);
-    }
-
-    #[test]
-    fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
-        let down = Fault::down(Down::ServerError, "503");
-        for (fault, tries) in [(down, 3), (Fault::NoPermission, 1)] {
-            let mut schedule = Schedule::new([BY_ID], POLLS);
-            let mut now = 0;
-            for _ in 0..tries {
-                assert!(!schedule.statuses_given_up());
-                while matches!(schedule.next(s(now)), Next::Wait(_)) {
-                    now += 1;
-                }
-                assert_eq!(start(&mut schedule, s(now)), Job::Statuses);
-                schedule.ended(Job::Statuses, Ending::Badly(&fault), s(now), 0.0);
-            }
-            assert!(schedule.statuses_given_up());
-            assert_eq!(start(&mut schedule, s(now)), Job::Poll(0));
-        }
-    }
-
-    #[test]
-    fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
-        let mut schedule = Schedule::new([BY_ID], POLLS);
-        run(&mut schedule, s(0));
-        schedule.saw_unknown_status();
-        assert_eq!(run(&mut schedule, s(4)), [(Job::Poll(0), false)]);
-        assert_eq!(run(&mut schedule, s(604)), [(Job::Statuses, false)]);
-        assert_eq!(run(&mut schedule, s(608)), [(Job::Poll(0), false)]);
-    }
-
-    #[test]
-    fn statuses_are_read_again_after_a_day() {
-        let mut schedule = Schedule::new([BY_ID], POLLS);
-        run(&mut schedule, s(0));
-        assert_eq!(run(&mut schedule, s(86_399)), [(Job::Poll(0), false)]);
-        assert_eq!(run(&mut schedule, s(86_404)), [(Job::Statuses, false)]);
-    }
-
-    #[test]
-    fn an_hour_of_slots_is_evenly_spread() {
-        let mut schedule = Schedule::new([BY_ID; 7], POLLS);
-        run(&mut schedule, s(0));
-        let polls: Vec<u64> = (1..=3_600)
-            .filter(|second| !run(&mut schedule, s(*second)).is_empty())
-            .collect();
-        assert!(
-            polls
-                .windows(2)
-                .all(|pair| pair[1] - pair[0] == PERIOD.as_secs()),
-            "a request each period"
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,135 @@
+//! How the slots divide: what each kind of queue gets, whether a sweep pays, and what to expect of it all.
+
+use std::time::Duration;
+
+use super::*;
+
+impl Schedule {
+    /// What to expect of each queue if every request is answered, at one request a `period`.
+    pub fn expected(&self, period: Duration) -> Vec<Expected> {
+        self.expected_with(self.is_swept(), period)
+    }
+
+    /// The same if all queues were asked alike, as a plan that shall last while demand comes and goes.
+    pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
+        let mut even = self.clone();
+        even.mean_asked = 0.0;
+        even.expected_with(self.is_swept(), period)
+    }
+
+    /// Whether sweeps have proved true, and pay.
+    pub(super) fn is_swept(&self) -> bool {
+        self.options.sweep && self.sweeping.trusted && self.sweep_pays()
+    }
+
+    pub(super) fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
+        let of_alone = if sweeps { self.share_alone() } else { 0.0 };
+        // What a poll of a queue costs on average, and with it a turn.
+        let shared = self.queues.iter().filter(|queue| !queue.need.alone);
+        let polls: f64 = shared
+            .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
+            .sum();
+        let poll = self.roots(|queue| !queue.need.alone) / polls.max(f64::EPSILON);
+        let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
+        let sweep = period.mul_f64(
+            f64::from(self.sweeping.pages) * turn
+                / f64::from(SWEEPS_IN_TURN)
+                / (1.0 - of_alone).max(f64::EPSILON),
+        );
+        let members = |queue: &Queue| {
+            let (group, share) = match (sweeps, queue.need.alone) {
+                (false, _) => (self.roots(|_| true), 1.0),
+                (true, true) => (self.roots(|queue| queue.need.alone), of_alone),
+                (true, false) => {
+                    let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
+                    (
+                        self.roots(|queue| !queue.need.alone),
+                        (1.0 - of_alone) * of_turn,
+                    )
+                }
+            };
+            period.mul_f64(group * (queue.cost() / self.weight(queue)).sqrt() / share)
+        };
+        let expected = |queue: &Queue| {
+            let members = members(queue);
+            let statuses = if sweeps && !queue.need.alone {
+                sweep
+            } else {
+                members
+            };
+            Expected { statuses, members }
+        };
+        self.queues.iter().map(expected).collect()
+    }
+
+    /// The part of the slots that queues with criteria of their own would have if all queues were polled by themselves.
+    pub(super) fn share_alone(&self) -> f64 {
+        self.roots(|queue| queue.need.alone) / self.roots(|_| true).max(f64::EPSILON)
+    }
+
+    /// Whether sweeps are part of the schedule now.
+    pub(super) fn sweeps(&self, now: Duration) -> bool {
+        self.options.sweep && now >= self.sweeping.not_before && self.sweep_pays()
+    }
+
+    /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while
+    /// *P < Q/2*.
+    pub(super) fn sweep_pays(&self) -> bool {
+        let shared: Vec<&Queue> = self
+            .queues
+            .iter()
+            .filter(|queue| !queue.need.alone)
+            .collect();
+        let demand: f64 = shared.iter().map(|queue| self.weight(queue)).sum();
+        let roots = self.roots(|queue| !queue.need.alone);
+        // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
+        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
+    }
+
+    /// *Σ√(dp)*, over demand and pages.
+    pub(super) fn roots(&self, of: impl Fn(&Queue) -> bool) -> f64 {
+        let queues = self.queues.iter().filter(|queue| of(queue));
+        queues
+            .map(|queue| (self.weight(queue) * queue.cost()).sqrt())
+            .sum()
+    }
+
+    /// A queue's demand, with the floor.
+    pub(super) fn weight(&self, queue: &Queue) -> f64 {
+        // Without any questions all are alike.
+        if self.mean_asked < 1e-6 {
+            1.0
+        } else {
+            queue.asked + self.mean_asked * DEMAND_FLOOR
+        }
+    }
+
+    /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
+    pub(super) fn stretch(&self, now: Duration) -> f64 {
+        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
+        if !idle && !saving {
+            return 1.0;
+        }
+        let while_idle = if idle {
+            1.0 / self.options.idle_pace
+        } else {
+            1.0
+        };
+        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
+        let wanted = while_idle.max(while_saving);
+        wanted.min(self.bearable()).max(1.0)
+    }
+
+    /// The stretch at which no queue's answers outlast their bounds.
+    pub(super) fn bearable(&self) -> f64 {
+        let expected = self.expected(self.period);
+        let longest = |of: fn(&Expected) -> Duration| {
+            let longest = expected.iter().map(of).max().unwrap_or_default();
+            longest.as_secs_f64().max(1e-3)
+        };
+        let statuses = self.tightest.as_secs_f64() * IDLE_AGE / longest(|of| of.statuses);
+        let members =
+            self.members_max_age.as_secs_f64() * IDLE_MEMBERS_AGE / longest(|of| of.members);
+        statuses.min(members)
+    }
+}

@@ -1,0 +1,299 @@
+//! Tables of what is asked when.
+
+use super::*;
+use crate::calltools::{Down, NoSuchQueue};
+
+const BY_NAME: Need = Need {
+    id: true,
+    statuses: true,
+    alone: false,
+};
+const BY_ID: Need = Need {
+    id: false,
+    statuses: true,
+    alone: false,
+};
+/// Queue polls alone.
+const POLLS: Options = Options {
+    sweep: false,
+    idle_pace: 1.0,
+};
+const PERIOD: Duration = Duration::from_secs(4);
+
+fn s(seconds: u64) -> Duration {
+    // Some time after boot, so that zero is not now.
+    Duration::from_secs(1_000 + seconds)
+}
+
+/// Starts and ends well whatever is to be started at `now`, and says what it was.
+fn run(schedule: &mut Schedule, now: Duration) -> Vec<(Job, bool)> {
+    let mut done = Vec::new();
+    while let Next::Start { job, cold } = schedule.next(now) {
+        schedule.started(job, now, PERIOD);
+        schedule.ended(job, Ending::Well { requests: 1 }, now, 0.0);
+        if job == Job::Queues {
+            (0..schedule.queues.len()).for_each(|queue| schedule.id_known(queue));
+        }
+        done.push((job, cold));
+    }
+    done
+}
+
+fn start(schedule: &mut Schedule, now: Duration) -> Job {
+    match schedule.next(now) {
+        Next::Start { job, .. } => {
+            schedule.started(job, now, PERIOD);
+            job
+        }
+        Next::Wait(wait) => panic!("nothing to start for {wait:?}"),
+    }
+}
+
+#[test]
+fn a_cold_start_reads_names_and_statuses_and_each_queue_once() {
+    let mut schedule = Schedule::new([BY_NAME, BY_ID, BY_NAME], POLLS);
+    let cold = |job| (job, true);
+    let expected = [
+        Job::Queues,
+        Job::Statuses,
+        Job::Poll(0),
+        Job::Poll(1),
+        Job::Poll(2),
+    ]
+    .map(cold);
+    assert_eq!(run(&mut schedule, s(0)), expected);
+    assert_eq!(schedule.next(s(0)), Next::Wait(PERIOD));
+}
+
+#[test]
+fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
+    let mut schedule = Schedule::new(
+        [Need {
+            id: false,
+            statuses: false,
+            alone: false,
+        }],
+        POLLS,
+    );
+    assert_eq!(run(&mut schedule, s(0)), [(Job::Poll(0), true)]);
+}
+
+#[test]
+fn afterwards_the_queues_take_turns_a_slot_each() {
+    let mut schedule = Schedule::new([BY_ID; 3], POLLS);
+    run(&mut schedule, s(0));
+    let turns: Vec<_> = (1..=6)
+        .flat_map(|slot| run(&mut schedule, s(4 * slot)))
+        .collect();
+    assert_eq!(
+        turns,
+        [0, 1, 2, 0, 1, 2].map(|queue| (Job::Poll(queue), false))
+    );
+}
+
+#[test]
+fn a_queue_of_three_pages_takes_three_slots() {
+    let mut schedule = Schedule::new([BY_ID], POLLS);
+    run(&mut schedule, s(0));
+    let job = start(&mut schedule, s(4));
+    schedule.ended(job, Ending::Well { requests: 3 }, s(5), 0.0);
+    start(&mut schedule, s(8));
+    assert_eq!(schedule.slot, s(8) + 3 * PERIOD);
+}
+
+#[test]
+fn no_more_than_a_few_polls_are_under_way_together() {
+    let mut schedule = Schedule::new(
+        [Need {
+            id: false,
+            statuses: false,
+            alone: false,
+        }; 20],
+        POLLS,
+    );
+    for _ in 0..AT_ONCE {
+        start(&mut schedule, s(0));
+    }
+    assert_eq!(schedule.next(s(0)), Next::Wait(Duration::MAX));
+}
+
+#[test]
+fn a_hanging_poll_holds_up_no_other_queue() {
+    let mut schedule = Schedule::new([BY_ID; 2], POLLS);
+    run(&mut schedule, s(0));
+    assert_eq!(start(&mut schedule, s(4)), Job::Poll(0));
+    assert_eq!(start(&mut schedule, s(8)), Job::Poll(1));
+    schedule.ended(Job::Poll(1), Ending::Well { requests: 1 }, s(8), 0.0);
+    assert_eq!(start(&mut schedule, s(12)), Job::Poll(1));
+}
+
+#[test]
+fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
+    let mut schedule = Schedule::new([BY_ID; 2], POLLS);
+    run(&mut schedule, s(0));
+    let down = Fault::down(Down::TimeOut, "no answer");
+    let mut failed_at = Vec::new();
+    for second in 4..400 {
+        if let Next::Start { job, .. } = schedule.next(s(second)) {
+            schedule.started(job, s(second), PERIOD);
+            let ending = match job {
+                Job::Poll(0) => Ending::Badly(&down),
+                _ => Ending::Well { requests: 1 },
+            };
+            schedule.ended(job, ending, s(second), 0.0);
+            if job == Job::Poll(0) {
+                failed_at.push(second);
+            }
+        }
+    }
+    let waits: Vec<_> = failed_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(
+        (waits[0], waits[1]),
+        (8, 12),
+        "5 s and 10 s, at the next slot"
+    );
+    assert!(waits.iter().all(|wait| *wait <= 64), "{waits:?}");
+    assert!(waits.len() >= 7, "{waits:?}");
+}
+
+#[test]
+fn the_first_success_ends_a_backoff() {
+    let mut schedule = Schedule::new([BY_ID], POLLS);
+    run(&mut schedule, s(0));
+    for second in [4, 12, 24] {
+        let job = start(&mut schedule, s(second));
+        schedule.ended(job, Ending::Badly(&Fault::NoPermission), s(second), 0.0);
+    }
+    assert_eq!(schedule.next(s(30)), Next::Wait(s(44) - s(30)));
+    assert_eq!(run(&mut schedule, s(44)), [(Job::Poll(0), false)]);
+    assert_eq!(schedule.next(s(44)), Next::Wait(PERIOD));
+}
+
+#[test]
+fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
+    let mut schedule = Schedule::new(
+        [Need {
+            id: false,
+            statuses: false,
+            alone: false,
+        }; 5],
+        POLLS,
+    );
+    for (second, wait) in [
+        (0, 5),
+        (5, 10),
+        (15, 20),
+        (35, 40),
+        (75, 80),
+        (155, 160),
+        (315, 300),
+        (615, 300),
+    ] {
+        let job = start(&mut schedule, s(second));
+        if second > 0 {
+            assert_eq!(
+                schedule.next(s(second)),
+                Next::Wait(Duration::MAX),
+                "one at a time"
+            );
+        }
+        schedule.ended(job, Ending::Badly(&Fault::BadToken), s(second), 0.0);
+        assert_eq!(
+            schedule.next(s(second)),
+            Next::Wait(Duration::from_secs(wait))
+        );
+    }
+    let job = start(&mut schedule, s(915));
+    schedule.ended(job, Ending::Well { requests: 1 }, s(915), 0.0);
+    assert_eq!(
+        run(&mut schedule, s(919)).len(),
+        1,
+        "as if nothing had been"
+    );
+}
+
+#[test]
+fn jitter_takes_up_to_half_of_a_wait_away() {
+    assert_eq!(
+        backoff(1, LONGEST_QUEUE_BACKOFF, 0.0),
+        Duration::from_secs(5)
+    );
+    assert_eq!(
+        backoff(1, LONGEST_QUEUE_BACKOFF, 1.0),
+        Duration::from_millis(2_500)
+    );
+    assert_eq!(
+        backoff(u32::MAX, LONGEST_QUEUE_BACKOFF, 0.0),
+        LONGEST_QUEUE_BACKOFF
+    );
+}
+
+#[test]
+fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
+    let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS);
+    let fault = Fault::NoSuchQueue(NoSuchQueue::Name {
+        asked: "x".to_owned(),
+        nearest: Vec::new(),
+    });
+    assert_eq!(start(&mut schedule, s(0)), Job::Queues);
+    schedule.ended(Job::Queues, Ending::Badly(&fault), s(0), 0.0);
+    schedule.id_known(1);
+    assert_eq!(
+        run(&mut schedule, s(0)),
+        [(Job::Statuses, true), (Job::Poll(1), true)]
+    );
+    assert_eq!(run(&mut schedule, s(5))[0].0, Job::Queues);
+}
+
+#[test]
+fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
+    let down = Fault::down(Down::ServerError, "503");
+    for (fault, tries) in [(down, 3), (Fault::NoPermission, 1)] {
+        let mut schedule = Schedule::new([BY_ID], POLLS);
+        let mut now = 0;
+        for _ in 0..tries {
+            assert!(!schedule.statuses_given_up());
+            while matches!(schedule.next(s(now)), Next::Wait(_)) {
+                now += 1;
+            }
+            assert_eq!(start(&mut schedule, s(now)), Job::Statuses);
+            schedule.ended(Job::Statuses, Ending::Badly(&fault), s(now), 0.0);
+        }
+        assert!(schedule.statuses_given_up());
+        assert_eq!(start(&mut schedule, s(now)), Job::Poll(0));
+    }
+}
+
+#[test]
+fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
+    let mut schedule = Schedule::new([BY_ID], POLLS);
+    run(&mut schedule, s(0));
+    schedule.saw_unknown_status();
+    assert_eq!(run(&mut schedule, s(4)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(604)), [(Job::Statuses, false)]);
+    assert_eq!(run(&mut schedule, s(608)), [(Job::Poll(0), false)]);
+}
+
+#[test]
+fn statuses_are_read_again_after_a_day() {
+    let mut schedule = Schedule::new([BY_ID], POLLS);
+    run(&mut schedule, s(0));
+    assert_eq!(run(&mut schedule, s(86_399)), [(Job::Poll(0), false)]);
+    assert_eq!(run(&mut schedule, s(86_404)), [(Job::Statuses, false)]);
+}
+
+#[test]
+fn an_hour_of_slots_is_evenly_spread() {
+    let mut schedule = Schedule::new([BY_ID; 7], POLLS);
+    run(&mut schedule, s(0));
+    let polls: Vec<u64> = (1..=3_600)
+        .filter(|second| !run(&mut schedule, s(*second)).is_empty())
+        .collect();
+    assert!(
+        polls
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] == PERIOD.as_secs()),
+        "a request each period"
+    );
+}
