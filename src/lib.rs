@@ -7,13 +7,15 @@
 //! 2. [`account`]: one task per CallTools account; it asks [`schedule`] what is the best next request,
 //! 3. gets a permit for it from the [`budget`], which lets no more than the account's requests into any sliding hour,
 //! 4. and sends it through [`calltools`]: pages, rows, faults.
-//! 5. What a complete poll said becomes a [`snapshot`], is measured once by the queue's [`criteria`],
+//! 5. What came back joins the [`roster`], the people of the account; a [`sweep`] of all of them is checked before it is believed.
+//!    What is known of a queue becomes a [`snapshot`], measured once by the queue's [`criteria`],
 //! 6. and is published on the [`board`], the shared cache.
 //! 7. [`decision`] turns what the board knows, and its age, into accept or reject: a pure function.
-//! 8. [`server`] answers routers, scrapers and people; it reads the board and never waits for CallTools.
+//! 8. [`server`] answers routers, scrapers and people; it reads the board and waits for CallTools only where it was asked to
+//!    ([`doubt`] says when that is worth a request).
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`metrics`], [`daemon`] (who owns which task), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;

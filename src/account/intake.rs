@@ -55,10 +55,13 @@ impl Account {
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
-                return self.take_in_names(|names| names.queues = Some(queues));
+                self.take_in_names(|names| names.queues = Some(queues));
+                // One request is what these lists take: they have a page of 250 entries.
+                return self.resolve().map_or(Ok(1), |fault| Err(fault.into()));
             }
             Outcome::Statuses(Ok(statuses)) => {
-                return self.take_in_names(|names| names.statuses = Some(statuses));
+                self.take_in_names(|names| names.statuses = Some(statuses));
+                return Ok(1);
             }
             Outcome::Agents(place, Ok(harvest)) => return Ok(self.take_in_poll(place, harvest)),
             Outcome::Everybody(page, Ok(everybody)) => {
@@ -74,18 +77,13 @@ impl Account {
         Err(failed)
     }
 
-    fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) -> Result<u32, Setback> {
+    fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) {
         let mut names = Names::clone(&self.parts.names.borrow());
         change(&mut names);
         if let Some(store) = &self.parts.store {
             store.keep_names(&self.parts.payer, &names, self.parts.clock.now());
         }
         self.parts.names.send_replace(Arc::new(names));
-        match self.resolve() {
-            // One request is what these lists take: they have a page of 250 entries.
-            None => Ok(1),
-            Some(fault) => Err(Setback::Fault(fault)),
-        }
     }
 
     /// Looks up the ids of the queues that are configured by name; returns why one of them has none.

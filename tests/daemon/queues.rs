@@ -50,6 +50,19 @@ async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_th
 }
 
 #[tokio::test]
+async fn a_misspelt_name_holds_up_no_other_queue() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", TOKEN);
+    let queues = ["queue = \"Sales\"", "queue = \"sales\""];
+    let account = account("main", &calltools.serving.base_url(), PATIENT, &queues);
+    let daemon = home.start(&time, &[account]).await;
+    // Time stands still: no back-off may lie between the start and the first snapshot.
+    daemon.decides("sales", known).await;
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Statuses), 1);
+}
+
+#[tokio::test]
 async fn a_name_that_two_queues_bear_must_be_given_as_an_id() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
