@@ -105,7 +105,7 @@ impl Expected {
 }
 
 /// The plan for an account whose queues take `pages` requests a poll and whose sweeps, where they pay, prove true: what the
-/// [schedule](crate::schedule) itself expects, before anybody has asked a question.
+/// [`schedule`] itself expects, before anybody has asked a question.
 pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
     let requests_per_hour = account.requests_per_hour.get();
     let polls_per_hour = requests_per_hour - account.reserve;
