@@ -1,4 +1,4 @@
-//! What one complete poll said of one queue.
+//! What is known of one queue: its members as its last complete poll told, each with the newest status seen anywhere.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,8 @@ use crate::{
     criteria::{Measured, Mismatch},
 };
 
-/// The agents of a queue at one moment, and what the queue's criteria made of them. Immutable: a newer poll brings a new one.
+/// The agents of a queue at one moment, and what the queue's criteria made of them. Immutable: newer rows, from a
+/// poll or a sweep, bring a new one.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The oldest of the statuses that the count rests on: when CallTools looked at it, at the earliest.

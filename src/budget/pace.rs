@@ -86,7 +86,7 @@ impl Pace {
         }
     }
 
-    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand; and the pace that at which these would be
+    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand; and the pace at which these would be
     /// used up as well.
     pub fn fit(&self, even_rate: impl Fn(u32) -> f64) {
         let mut bucket = self.lock();

@@ -25,7 +25,7 @@ impl fmt::Display for AgentId {
     }
 }
 
-/// An agent as one poll of one queue saw them.
+/// An agent as one row saw them: of a poll of a queue, or of a sweep of the whole account.
 #[derive(Clone, Debug)]
 pub struct Agent {
     /// `app_user`.

@@ -1,7 +1,7 @@
 //! Answers routers, scrapers and people.
 //!
-//! A request is answered from the [board](crate::board) and never waits for CallTools, except for `refresh`, which asks the
-//! account's task and waits a bounded time. No client can make another wait: connections, heads, idle time and the time to
+//! A request is answered from the [board](crate::board) and never waits for CallTools, except for `refresh` and for decisions
+//! asked with `fresh`, which send a wish to the account's task and wait a bounded time. No client can make another wait: connections, heads, idle time and the time to
 //! take an answer are all bounded ([`Limits`]).
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
