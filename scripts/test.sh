@@ -202,6 +202,7 @@ fi
 
 tests "benchmarks, each once" --bench '*'
 tests "cargo test"
+tests "cargo test: threads interleaved by shuttle" --features shuttle --lib interleaved
 
 printf '\n'
 if ((${#gaps[@]})); then

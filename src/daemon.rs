@@ -24,6 +24,7 @@ use crate::{
     metrics::Metrics,
     names::Names,
     plan,
+    reservations::{Reservations, journal::Journal},
     server::{AccountHandle, App, Limits, Listener, Parts, bind, serve},
     store::Store,
 };
@@ -62,10 +63,12 @@ impl Daemon {
         let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
         let board = Arc::new(Board::new(keys(config)));
         let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
+        let reservations = Arc::new(reservations(&state, clock.as_ref())?);
         let shared = Shared {
             clock: Arc::clone(&clock),
             board: Arc::clone(&board),
             metrics: Arc::clone(&metrics),
+            reservations: Arc::clone(&reservations),
             state,
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
@@ -84,6 +87,7 @@ impl Daemon {
             patience: patience(config),
             accounts: handles,
             metrics,
+            reservations,
             clock,
             bearer: bearer(config)?,
             limits: Limits::with_connections(config.server.max_connections),
@@ -174,6 +178,14 @@ impl State {
     }
 }
 
+/// The seats that are held, with those that a restart has interrupted.
+fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<Reservations> {
+    Ok(match &state.store {
+        Some(store) => Reservations::restored(Journal::new(Arc::clone(store))?, clock.now()),
+        None => Reservations::new(),
+    })
+}
+
 /// Opens the ledger of a state folder, making the folder if there is none.
 ///
 /// # Errors
@@ -190,6 +202,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    reservations: Arc<Reservations>,
     state: State,
 }
 
@@ -225,6 +238,7 @@ impl Shared {
             budget: Arc::clone(&budget),
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
+            reservations: Arc::clone(&self.reservations),
             store: self.state.store.clone(),
             clock: Arc::clone(&self.clock),
             names,

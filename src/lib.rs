@@ -10,7 +10,8 @@
 //! 5. What came back joins the [`roster`], the people of the account; a [`sweep`] of all of them is checked before it is believed.
 //!    What is known of a queue becomes a [`snapshot`], measured once by the queue's [`criteria`],
 //! 6. and is published on the [`board`], the shared cache.
-//! 7. [`decision`] turns what the board knows, and its age, into accept or reject: a pure function.
+//! 7. [`decision`] turns what the board knows, and its age, into accept or reject: a pure function. [`reservations`] hold seats for calls
+//!    on their way.
 //! 8. [`server`] answers routers, scrapers and people; it reads the board and waits for CallTools only where it was asked to
 //!    ([`doubt`] says when that is worth a request).
 //!
@@ -35,6 +36,7 @@ pub mod metrics;
 pub mod names;
 pub mod plan;
 pub mod quantity;
+pub mod reservations;
 pub mod roster;
 pub mod schedule;
 pub mod server;

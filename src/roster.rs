@@ -74,6 +74,8 @@ pub struct Roster {
     queues: Vec<Option<Membership>>,
     /// When the last sweep that covered the whole account began.
     swept: Option<Moment>,
+    /// Who was seen no longer available, and when, since last asked.
+    departures: Vec<(AgentId, Moment)>,
 }
 
 impl Roster {
@@ -83,6 +85,7 @@ impl Roster {
             newest: HashMap::new(),
             queues: vec![None; queues],
             swept: None,
+            departures: Vec::new(),
         }
     }
 
@@ -91,6 +94,11 @@ impl Roster {
         let known = self.newest.get_mut(&sighting.agent.id);
         match known {
             Some(known) if known.at.boot > sighting.at.boot => {}
+            Some(known) if has_departed(&known.agent, &sighting.agent) => {
+                self.departures
+                    .push((sighting.agent.id.clone(), sighting.at));
+                *known = sighting;
+            }
             // The same row again: keep the old one's memory, and with it what it was joined to.
             Some(known) if same_row(&known.agent, &sighting.agent) => {
                 known.at = sighting.at;
@@ -181,6 +189,19 @@ impl Roster {
             let agents = membership.members.iter().map(|member| &*member.polled);
             agents.map(move |agent| ((place, membership.as_of), agent))
         })
+    }
+
+    /// Who was seen no longer available since this was last asked, with the places of the queues that they are logged in to, and when
+    /// CallTools looked.
+    pub fn take_departures(&mut self) -> Vec<(Vec<usize>, Moment)> {
+        let departures = std::mem::take(&mut self.departures);
+        let of_agent = |(id, at): (AgentId, Moment)| {
+            let mine = self
+                .members()
+                .filter(|(_, agent)| agent.id == id && agent.queue_logged_in);
+            (mine.map(|((place, _), _)| place).collect(), at)
+        };
+        departures.into_iter().map(of_agent).collect()
     }
 
     /// The places of an agent's queues.
@@ -286,6 +307,11 @@ fn with_queue_login(newest: &RawValue, polled: &RawValue) -> Box<RawValue> {
     serde_json::value::to_raw_value(&row).unwrap_or_else(|_| newest.to_owned())
 }
 
+/// Whether an agent who was available is seen not to be. A status that is not understood says nothing.
+fn has_departed(was: &Agent, is: &Agent) -> bool {
+    was.available == Some(true) && is.available == Some(false)
+}
+
 fn same_row(one: &Agent, other: &Agent) -> bool {
     // The status' meaning comes from another list, and can change while the row stays.
     one.available == other.available
@@ -360,6 +386,35 @@ mod tests {
             "the status of now, the log-in of this queue"
         );
         assert_eq!((joined.as_of, joined.members_as_of), (at(10), at(0)));
+    }
+
+    #[test]
+    fn who_was_available_and_is_not_has_departed_from_the_queues_they_are_logged_in_to() {
+        let mut roster = Roster::new(3);
+        poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+        poll(
+            &mut roster,
+            1,
+            1,
+            vec![logged_out(agent("a", "A", "Available"))],
+        );
+        poll(&mut roster, 2, 2, vec![agent("b", "B", "On a Call")]);
+        assert_eq!(roster.take_departures(), [], "nobody was seen before");
+        let mut unclear = agent("a", "A", "?");
+        unclear.available = None;
+        sweep(&mut roster, 3, vec![agent("b", "B", "Available")]);
+        assert_eq!(roster.take_departures(), [], "b has come");
+        sweep(&mut roster, 10, vec![agent("a", "A", "On a Call")]);
+        sweep(&mut roster, 9, vec![agent("b", "B", "Post Call")]);
+        assert_eq!(
+            roster.take_departures(),
+            [(vec![0], at(10)), (vec![2], at(9))]
+        );
+        sweep(&mut roster, 20, vec![agent("a", "A", "Post Call")]);
+        assert_eq!(roster.take_departures(), [], "gone already");
+        sweep(&mut roster, 30, vec![agent("a", "A", "Available")]);
+        sweep(&mut roster, 40, vec![unclear]);
+        assert_eq!(roster.take_departures(), [], "nobody knows");
     }
 
     #[test]

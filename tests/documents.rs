@@ -106,14 +106,27 @@ impl Running {
         }
     }
 
-    /// As CallTools does when a call has ended.
-    async fn post_a_record(&self) {
-        let url = format!("http://{}/v1/hooks/main?secret={HOOK_SECRET}", self.address);
+    async fn post(&self, path: &str, body: &'static str) -> u16 {
+        let url = format!("http://{}{path}", self.address);
         let client = reqwest::Client::builder().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
-        let post = client.post(url).body("{\"app_user\": null}");
-        let answer = post.send().await.expect("an answer");
-        assert_eq!(answer.status(), 204);
+        let answer = client.post(url).body(body).send().await;
+        answer.expect("an answer").status().as_u16()
+    }
+
+    /// As CallTools does when a call has ended.
+    async fn post_a_record(&self) {
+        let path = format!("/v1/hooks/main?secret={HOOK_SECRET}");
+        assert_eq!(self.post(&path, "{\"app_user\": null}").await, 204);
+    }
+
+    /// As a router does that sends a call.
+    async fn hold_a_seat(&self) {
+        let (_, queues) = self.ask("/v1/queues").await;
+        let queues: serde_json::Value = serde_json::from_str(&queues).expect("JSON");
+        let id = &queues["queues"][0]["queue_id"];
+        let path = format!("/v1/queues/{id}/reservations");
+        assert_eq!(self.post(&path, "{\"call_id\": \"a\"}").await, 201);
     }
 
     /// Opens more connections than may be: two that hold, one in case that an earlier one still counted, one too many.
@@ -205,6 +218,7 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
         let running = Running::start().await;
         running.ready().await;
         running.post_a_record().await;
+        running.hold_a_seat().await;
         running.overfill().await;
         running.ask("/metrics").await
     };
@@ -226,16 +240,18 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
 async fn every_endpoint_is_documented() {
     let work = async { Running::start().await.ask("/").await };
     let (_, index) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
-    let requests = index
-        .lines()
-        .filter(|line| line.starts_with("GET ") || line.starts_with("POST "));
+    let requests = index.lines().filter(|line| {
+        ["GET ", "POST ", "DELETE "]
+            .iter()
+            .any(|method| line.starts_with(method))
+    });
     let mut seen = 0;
     for line in requests {
         let request = line.split("  ").next().expect("a request").trim();
         let (request, query) = request.split_once('?').unwrap_or((request, ""));
         let option = if query == "verbose" { "`?verbose`" } else { "" };
         assert!(
-            README.contains(&format!("`{request}")),
+            README.contains(&format!("`{request}`")) || README.contains(&format!("`{request}?")),
             "README.md lacks {request}"
         );
         assert!(README.contains(option), "README.md lacks {option}");

@@ -251,6 +251,7 @@ impl World {
             budget: Arc::clone(&self.budget),
             board: Arc::clone(&self.board),
             metrics: Arc::clone(&self.metrics),
+            reservations: Arc::default(),
             store: None,
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::new(Names::default())),

@@ -27,6 +27,7 @@ impl Account {
     pub(super) fn ended(&mut self, done: Done) {
         let Done { job, outcome } = done;
         let result = self.take_in(job, outcome);
+        self.end_reservations();
         let ending = match &result {
             Ok(requests) => Ending::Well {
                 requests: *requests,
@@ -75,6 +76,17 @@ impl Account {
             self.tell(job, &Arc::new(fault.clone()));
         }
         Err(failed)
+    }
+
+    /// Whoever is no longer available has taken a call: the seat that was held for it is not needed any more. The board shows the agent
+    /// gone already, so that no seat looks open for a moment in between.
+    fn end_reservations(&mut self) {
+        for (places, at) in self.roster.take_departures() {
+            let key = |place: usize| self.parts.queues[place].key.clone();
+            let queues: Vec<_> = places.into_iter().map(key).collect();
+            let now = self.parts.clock.now();
+            self.parts.reservations.departed(&queues, at, now);
+        }
     }
 
     fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) {

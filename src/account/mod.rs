@@ -40,6 +40,7 @@ use crate::{
     metrics::{Metrics, QueueMeters},
     names::Names,
     quantity::Quantity,
+    reservations::Reservations,
     roster::Roster,
     schedule::{Job, Need, Next, Options, Schedule},
     store::Store,
@@ -94,6 +95,8 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// Where snapshots are published.
     pub board: Arc<Board>,
+    /// Told of agents who have taken a call.
+    pub reservations: Arc<Reservations>,
     /// Told of what people should see, and knows how often each queue is asked about.
     pub metrics: Arc<Metrics>,
     /// Keeps names over a restart.

@@ -37,6 +37,7 @@ struct Stage {
     budget: Arc<Budget>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    reservations: Arc<Reservations>,
     ids: Vec<u64>,
     keys: Vec<QueueKey>,
     asks: mpsc::Sender<Ask>,
@@ -87,6 +88,7 @@ impl Setting {
             .collect();
         let board = Arc::new(Board::new(keys.clone()));
         let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
+        let reservations = Arc::new(Reservations::new());
         let wire = Arc::new(Wire {
             inner: simulator.transport(TOKEN),
             sweeps_fail: AtomicBool::new(false),
@@ -115,6 +117,7 @@ impl Setting {
             budget: budget.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
+            reservations: reservations.clone(),
             store: None,
             clock: clock.clone(),
             names: watch::Sender::new(Arc::default()),
@@ -129,6 +132,7 @@ impl Setting {
             budget,
             board,
             metrics,
+            reservations,
             ids,
             keys,
             asks,
@@ -809,4 +813,38 @@ async fn a_flood_of_hints_costs_nothing_and_is_believed_by_nobody() {
         polls as f64 > earned / 6.0,
         "queues have their turns: {polls}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
+    let stage = still(4, 12).start();
+    let (agent, places) = stage.busy_agent();
+    let set_status = |name| {
+        let status = stage.status(name);
+        stage
+            .simulator
+            .world(|world| world.set_status(&agent, status));
+    };
+    set_status("Available");
+    sleep(MINUTE / 2).await;
+    let calls = || {
+        let held = stage.reservations.list(stage.clock.now());
+        held.into_iter()
+            .map(|(_, one)| one.call_id.into_string())
+            .collect::<Vec<_>>()
+    };
+    for (place, call) in [(places[0], "first"), (places[1], "second")] {
+        let holds = stage.reservations.queue(&stage.keys[place]);
+        let accept = |_| Decision {
+            accept: true,
+            ..stage.decide(place)
+        };
+        holds.reserve(call, MINUTE, stage.clock.now(), accept);
+        sleep(SECOND).await;
+    }
+    sleep(MINUTE / 6).await;
+    assert_eq!(calls().len(), 2, "nobody has left");
+    set_status("On a Call");
+    sleep(MINUTE / 6).await;
+    assert_eq!(calls(), ["second"], "it was one call");
 }

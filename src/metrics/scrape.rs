@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet},
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet},
     metrics::MetricType,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     decision::{Policy, decide},
     names::Names,
     quantity::Quantity,
+    reservations::{End, Holds},
     snapshot::Snapshot,
 };
 
@@ -53,6 +54,10 @@ pub struct QueueGauges {
     pub last_attempt: Option<Moment>,
     /// When a poll last ended well.
     pub last_success: Option<Moment>,
+    /// Seats held for calls on their way.
+    pub held: u32,
+    /// Reservations made so far, and how they ended, in the order of [`End::ALL`].
+    pub reservations: (u64, [u64; End::ALL.len()]),
 }
 
 impl QueueGauges {
@@ -61,10 +66,12 @@ impl QueueGauges {
         key: &QueueKey,
         state: &QueueState,
         policy: &Policy,
+        holds: &Holds,
         names: &Names,
         now: Moment,
     ) -> Self {
-        let decision = decide(state, policy, 0, now);
+        let held = holds.held(now);
+        let decision = decide(state, policy, held, now);
         let snapshot = state.snapshot.as_deref();
         Self {
             key: key.clone(),
@@ -75,6 +82,8 @@ impl QueueGauges {
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
             last_success: state.last_success,
+            held,
+            reservations: holds.counts(),
         }
     }
 
@@ -122,6 +131,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_queues(&mut encoder)?;
         self.encode_agents(&mut encoder)?;
+        self.encode_reservations(&mut encoder)?;
         self.encode_budgets(&mut encoder)?;
         encoder
             .encode_descriptor(
@@ -137,7 +147,12 @@ impl Collector for Scrape {
 impl Scrape {
     fn encode_queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&QueueGauges) -> Option<f64>;
-        let families: [(&str, &str, Read); 4] = [
+        let families: [(&str, &str, Read); 5] = [
+            (
+                "openseat_queue_reservations",
+                "Seats held for calls on their way.",
+                |queue| Some(queue.held.into()),
+            ),
             (
                 "openseat_queue_seats",
                 "Seats that a decision would count now; absent when unknown.",
@@ -183,6 +198,40 @@ impl Scrape {
             "Agents of the queue by status; absent when unknown.",
             samples,
         )
+    }
+
+    /// Counters, for the queues in which seats were ever held.
+    fn encode_reservations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let held_ever = |queue: &&QueueGauges| queue.reservations != Default::default();
+        let queues: Vec<_> = self.queues.iter().filter(held_ever).collect();
+        if queues.is_empty() {
+            return Ok(());
+        }
+        let mut made = encoder.encode_descriptor(
+            "openseat_reservations",
+            "Seats that were held for calls.",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in &queues {
+            made.encode_family(&queue.labels())?
+                .encode_counter::<NoLabelSet, _, u64>(&queue.reservations.0, None)?;
+        }
+        let mut ended = encoder.encode_descriptor(
+            "openseat_reservations_ended",
+            "Seats that are held no more, by cause.",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in &queues {
+            let [account, name] = queue.labels();
+            for (end, count) in End::ALL.into_iter().zip(queue.reservations.1) {
+                ended
+                    .encode_family(&[account, name, ("cause", end.word())])?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn encode_budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

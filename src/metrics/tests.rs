@@ -11,6 +11,7 @@ use crate::{
     fixtures::{Still, agent, available, raw, snapshot},
     names::{Names, Status},
     quantity::Quantity,
+    reservations::Holds,
 };
 
 const POLICY: Policy = Policy {
@@ -96,7 +97,14 @@ fn what_the_polls_report_is_counted() {
 
 fn scrape_of(state: &QueueState, names: &Names, now: Moment) -> Scrape {
     Scrape {
-        queues: vec![QueueGauges::of(&sales(), state, &POLICY, names, now)],
+        queues: vec![QueueGauges::of(
+            &sales(),
+            state,
+            &POLICY,
+            &Holds::default(),
+            names,
+            now,
+        )],
         ..Scrape::default()
     }
 }
@@ -109,7 +117,13 @@ fn gauges_show_what_is_known_and_nothing_else() {
         metrics.render(scrape, Format::Text)
     };
     let unknown = render(&QueueState::default());
-    assert!(!unknown.contains("openseat_queue_"), "{unknown}");
+    let said: Vec<_> = unknown
+        .lines()
+        .filter(|line| line.starts_with("openseat_queue_"))
+        .collect();
+    // How many seats are held is known from the start.
+    let held = "openseat_queue_reservations{account=\"main\",queue=\"sales\"} 0.0";
+    assert_eq!(said, [held]);
 
     let mut agents = available(2);
     agents.push(agent("9", "Cy", "Lunch"));
@@ -170,7 +184,7 @@ fn budgets_show_each_accounts_window() {
 
 fn agents_of(state: &QueueState, names: &Names) -> Vec<(Box<str>, usize)> {
     let now = Still::new().now();
-    let gauges = QueueGauges::of(&sales(), state, &POLICY, names, now);
+    let gauges = QueueGauges::of(&sales(), state, &POLICY, &Holds::default(), names, now);
     gauges.agents.expect("the snapshot is fresh")
 }
 

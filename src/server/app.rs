@@ -15,6 +15,7 @@ use crate::{
     digest::Digest,
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
+    reservations::{Holds, Reservations},
 };
 
 /// How long and how many: what keeps one client from hurting another.
@@ -83,6 +84,8 @@ pub struct Queue {
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
+    /// Its seats that are held for calls on their way, looked up once.
+    pub holds: Arc<Holds>,
 }
 
 /// What an [`App`] is made of.
@@ -98,6 +101,8 @@ pub struct Parts {
     pub accounts: Vec<AccountHandle>,
     /// Made for the queues on the board.
     pub metrics: Arc<Metrics>,
+    /// The seats held for calls on their way.
+    pub reservations: Arc<Reservations>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
     /// What callers must show, if anything.
@@ -114,6 +119,7 @@ pub struct App {
     pub(super) board: Arc<Board>,
     pub(super) accounts: Vec<AccountHandle>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) reservations: Arc<Reservations>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bearer: Option<Digest>,
     pub(super) limits: Limits,
@@ -140,6 +146,7 @@ impl App {
                     .metrics
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
+                holds: parts.reservations.queue(key),
             })
         };
         let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();
@@ -151,6 +158,7 @@ impl App {
             board: parts.board,
             accounts: parts.accounts,
             metrics: parts.metrics,
+            reservations: parts.reservations,
             clock: parts.clock,
             bearer: parts.bearer,
             limits: parts.limits,
@@ -184,9 +192,9 @@ impl App {
     }
 
     /// Decides without counting: for those who look on.
-    pub(super) fn decide(&self, state: &QueueState, policy: &Policy) -> Decision {
-        // Nothing is reserved yet.
-        decide(state, policy, 0, self.clock.now())
+    pub(super) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
+        let now = self.clock.now();
+        decide(state, policy, queue.holds.held(now), now)
     }
 
     /// An account by its name in the config.
@@ -228,6 +236,6 @@ impl App {
         let account = self.account(&queue.key.account);
         let names = account.map(AccountHandle::names).unwrap_or_default();
         let (state, now) = (self.state(queue), self.clock.now());
-        QueueGauges::of(&queue.key, &state, &queue.policy, &names, now)
+        QueueGauges::of(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
     }
 }

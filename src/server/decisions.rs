@@ -20,8 +20,9 @@ use crate::{
     account,
     board::{NotOnBoard, QueueKey, QueueState},
     clock::Moment,
-    decision::{Decision, Patience, Policy, Reason},
+    decision::{self, Decision, Patience, Policy, Reason},
     quantity::Quantity,
+    reservations::Reserved,
 };
 
 /// The most queues in one question. A router compares the few that serve one campaign; a hundred names of 100 bytes still
@@ -150,6 +151,16 @@ impl Question {
     /// Reads `threshold`, `format`, `fresh` and `wait`; what is left out is as configured.
     pub(super) fn parse(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
         let params = Params::parse(uri.query(), &["threshold", "format", "fresh", "wait"])?;
+        Self::read(&params, queue)
+    }
+
+    /// The same for a call that is being sent, whose answer has one form only.
+    pub(super) fn of_a_call(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
+        let params = Params::parse(uri.query(), &["threshold", "fresh", "wait"])?;
+        Self::read(&params, queue)
+    }
+
+    fn read(params: &Params<'_>, queue: &Queue) -> Result<Self, Problem> {
         let mut policy = queue.policy;
         if let Some(asked) = params.one("threshold")? {
             policy.threshold = Some(threshold(asked, &queue.policy)?);
@@ -169,11 +180,29 @@ impl Question {
             return;
         };
         let state = app.state(queue);
-        let decision = app.decide(&state, &self.policy);
+        let decision = app.decide(queue, &state, &self.policy);
         let doubt = patience.doubts(&decision, state.snapshot.as_deref());
         if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
             account::wait_for_newer(&account.asks, &queue.key, doubt, patience.wait).await;
         }
+    }
+
+    /// Decides now and holds a seat for the call if the answer is to accept. What was decided is counted.
+    pub(super) fn reserve(
+        &self,
+        app: &App,
+        queue: &Queue,
+        call_id: &str,
+        ttl: Duration,
+    ) -> Reserved {
+        let (begun, now) = (Instant::now(), app.clock.now());
+        let decide = |held| decision::decide(&app.state(queue), &self.policy, held, now);
+        let reserved = queue.holds.reserve(call_id, ttl, now, decide);
+        if let Reserved::Made(_, decision) | Reserved::Refused(decision) = &reserved {
+            app.metrics
+                .decision(&queue.meters, decision, begun.elapsed());
+        }
+        reserved
     }
 
     /// Decides now, counts the decision and writes it down.
@@ -230,7 +259,7 @@ fn threshold(asked: &str, policy: &Policy) -> Result<Quantity, Problem> {
 fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueState>, Decision) {
     let begun = Instant::now();
     let state = app.state(queue);
-    let decision = app.decide(&state, policy);
+    let decision = app.decide(queue, &state, policy);
     app.metrics
         .decision(&queue.meters, &decision, begun.elapsed());
     (state, decision)

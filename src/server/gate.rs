@@ -22,10 +22,10 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::{app::App, hooks, listen::Via, problem::Problem};
+use super::{app::App, hooks, listen::Via, problem::Problem, reservations};
 use crate::digest::Digest;
 
-/// No route but that of the hooks reads a body. Small ones, such as the `{}` that some clients always send, are ignored.
+/// Only two routes read a body, those of hooks and of reservations, each within its own bounds. Small ones, such as the `{}` that some clients always send, are ignored.
 const MAX_BODY: u64 = 8 * 1024;
 
 /// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
@@ -66,9 +66,14 @@ pub(super) async fn answer(
 
 /// Hands a request over. A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
 async fn route(router: &Router, request: Request<Incoming>) -> Response {
-    let hook = is_hook(&request);
+    let is_read =
+        is_hook(&request) || reservations::has_body(request.method(), request.uri().path());
     let (head, body) = request.into_parts();
-    let body = if hook { Body::new(body) } else { Body::empty() };
+    let body = if is_read {
+        Body::new(body)
+    } else {
+        Body::empty()
+    };
     guarded(router, Request::from_parts(head, body)).await
 }
 
@@ -114,7 +119,7 @@ fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Problem
 /// followed, as RFC 9110 allows: refusing it would turn away clients that merely offer HTTP/2.
 fn check_method(method: &Method) -> Result<(), Problem> {
     if method == Method::CONNECT || method == Method::TRACE {
-        let allow = HeaderValue::from_static("GET, HEAD, POST");
+        let allow = HeaderValue::from_static("GET, HEAD, POST, DELETE");
         return Err(Problem::method_not_allowed()
             .with(header::ALLOW, allow)
             .and_close());
@@ -159,7 +164,7 @@ fn check_body(request: &Request<Incoming>) -> Result<(), Problem> {
         StatusCode::PAYLOAD_TOO_LARGE,
         "body-too-large",
         "The request has too large a body",
-        "requests to openseat need no body",
+        "requests to openseat need no body, or a small one",
     )
     .and_close())
 }
@@ -187,11 +192,11 @@ fn is_ours(host: &str) -> bool {
     literal.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
 }
 
-/// A web page may send a POST anywhere; browsers then say whose page it is. No page but our own has a reason to.
+/// A web page may send a POST or a DELETE anywhere; browsers then say whose page it is. No page but our own has a reason to.
 fn check_origin(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
     let origin = request.headers().get(header::ORIGIN);
     let foreign = origin.is_some_and(|origin| !is_page_of(origin, host));
-    if request.method() != Method::POST || !foreign {
+    if request.method().is_safe() || !foreign {
         return Ok(());
     }
     Err(Problem::new(

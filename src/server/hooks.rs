@@ -10,13 +10,12 @@ use axum::{
     body::Body,
     extract::{Path, RawQuery, State, rejection::PathRejection},
 };
-use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use subtle::Choice;
 
 use super::{
     app::{AccountHandle, App},
+    body,
     problem::Problem,
 };
 use crate::{account::Ask, calltools::Call, digest::Digest, metrics::Hook};
@@ -73,7 +72,7 @@ fn opens(account: Option<&AccountHandle>, shown: Option<&str>) -> bool {
 
 /// Reads a record, and tells the account's task whom it is about.
 async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (Hook, Problem)> {
-    let record = read(app, body).await.and_then(|record| {
+    let record = body::read(app, body, MAX_RECORD).await.and_then(|record| {
         Call::read(&record).map_err(|bad| Problem::bad_request(format!("this is no Call: {bad}")))
     });
     let call = record.map_err(|problem| (Hook::Unreadable, problem))?;
@@ -88,17 +87,6 @@ async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (H
     })
 }
 
-/// The whole body, within bounds of length and time: as much time as a request's head has, since both fit one packet or two.
-async fn read(app: &App, body: Body) -> Result<Bytes, Problem> {
-    let body = Limited::new(body, MAX_RECORD).collect();
-    match tokio::time::timeout(app.limits.head, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("the body breaks off").and_close()),
-        Err(_) => Err(too_slow()),
-    }
-}
-
 /// The same words whatever is wrong.
 fn rejected() -> Problem {
     Problem::new(
@@ -107,24 +95,4 @@ fn rejected() -> Problem {
         "The secret is missing or wrong",
         "the address has to end in the account's name and ?secret=…, as `openseat hooks install` sets it up",
     )
-}
-
-fn too_large() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body-too-large",
-        "The request has too large a body",
-        format!("a record has {} KiB at most", MAX_RECORD / 1024),
-    )
-    .and_close()
-}
-
-fn too_slow() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "slow-request",
-        "The request's body does not come",
-        "the connection ends here; send the record at once",
-    )
-    .and_close()
 }

@@ -5,12 +5,13 @@
 //! take an answer are all bounded ([`Limits`]).
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
-//! away; `routes` finds who answers: `decisions`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
+//! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
 //! goes wrong is a `problem`. `hooks` is the other direction: CallTools tells us of calls that have ended.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
 mod app;
+mod body;
 mod connection;
 mod decisions;
 mod drop_in;
@@ -21,6 +22,7 @@ mod params;
 mod probes;
 mod problem;
 mod queues;
+mod reservations;
 mod routes;
 mod watchdog;
 

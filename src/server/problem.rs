@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::board::NotOnBoard;
 
@@ -17,6 +18,8 @@ pub(super) struct Problem {
     title: &'static str,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What this kind of problem tells beyond the standard's members.
+    more: Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -26,6 +29,8 @@ struct Document<'a> {
     status: u16,
     detail: &'a str,
     instance: &'a str,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 impl Problem {
@@ -41,6 +46,7 @@ impl Problem {
             title,
             detail: detail.into(),
             headers: Vec::new(),
+            more: Map::new(),
         }
     }
 
@@ -100,6 +106,13 @@ impl Problem {
         self
     }
 
+    /// The same with one member more, for programs.
+    pub(super) fn telling(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("words and numbers can be written");
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
     /// The same, and the connection ends with it.
     pub(super) fn and_close(self) -> Self {
         self.with(header::CONNECTION, HeaderValue::from_static("close"))
@@ -113,6 +126,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             instance: path,
+            more: &self.more,
         };
         let json = serde_json::to_vec(&document).expect("texts and a number can be written");
         *response.body_mut() = json.into();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::{
     Router,
     response::{Html, IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use http::{HeaderMap, Uri, header};
 
 use super::{
     app::App, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem, queues,
+    reservations,
 };
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
@@ -23,9 +24,12 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/decisions", get(decisions::many))
         .route("/v1/queues", get(queues::summary))
         .merge(queue_routes("/v1/queues/{queue}"))
-        // For accounts that share a queue's name. A queue that is itself called "decision" or "refresh" is read as
+        // For accounts that share a queue's name. A queue that is itself called "decision", "refresh" or "reservations" is read as
         // `{account}/%64ecision`.
         .merge(queue_routes("/v1/queues/{account}/{queue}"))
+        .route("/v1/reservations", get(reservations::all))
+        .route("/v1/reservations/{id}", delete(reservations::release))
+        .route("/v1/reservations/{id}/release", post(reservations::release))
         .route("/v1/hooks/{account}", post(hooks::take))
         .merge(drop_in::routes())
         .fallback(no_such_path)
@@ -38,6 +42,10 @@ fn queue_routes(path: &str) -> Router<Arc<App>> {
         .route(path, get(queues::one))
         .route(&format!("{path}/decision"), get(decisions::one))
         .route(&format!("{path}/refresh"), post(queues::refresh))
+        .route(
+            &format!("{path}/reservations"),
+            get(reservations::of_queue).post(reservations::make),
+        )
 }
 
 async fn no_such_path(uri: Uri) -> Response {
@@ -55,7 +63,7 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
 }
 
 /// Path, what it answers.
-const ENDPOINTS: [(&str, &str); 15] = [
+const ENDPOINTS: [(&str, &str); 19] = [
     (
         "GET /v1/queues/{queue}/decision",
         "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
@@ -69,6 +77,19 @@ const ENDPOINTS: [(&str, &str); 15] = [
     (
         "POST /v1/queues/{queue}/refresh",
         "polls the queue now, at the cost of a request",
+    ),
+    (
+        "POST /v1/queues/{queue}/reservations",
+        "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}",
+    ),
+    (
+        "GET /v1/queues/{queue}/reservations",
+        "the seats held in a queue",
+    ),
+    ("GET /v1/reservations", "the seats held in all queues"),
+    (
+        "DELETE /v1/reservations/{id}",
+        "gives a seat back; or POST …/{id}/release",
     ),
     (
         "     …/{account}/{queue}/…",
@@ -108,12 +129,12 @@ async fn index(headers: HeaderMap) -> Response {
 fn index_text() -> String {
     let mut text = format!("openseat {}\n\n", env!("CARGO_PKG_VERSION"));
     for (request, answer) in ENDPOINTS {
-        text.push_str(&format!("{request:<36} {answer}\n"));
+        text.push_str(&format!("{request:<38} {answer}\n"));
     }
     text
 }
 
-/// The endpoints need no escaping: they are our own words, without `<` and quotes.
+/// The endpoints need little escaping: they are our own words, without `<`.
 fn index_html() -> String {
     let row = |(request, answer): (&str, &str)| {
         let request = request.replace('&', "&amp;");

@@ -99,6 +99,7 @@ impl Office {
             budget: Arc::clone(&budget),
             board: Arc::clone(&board),
             metrics,
+            reservations: Arc::default(),
             store: None,
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,

@@ -135,3 +135,36 @@ async fn a_state_that_cannot_be_read_is_no_reason_to_spend_freely() {
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
 }
+
+#[tokio::test]
+async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_answered() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let first = calltools.daemon(&home, &time).await;
+    let before = first.decides("sales", known).await["count"].clone();
+    let held = first
+        .post_json(
+            "/v1/queues/sales/reservations",
+            r#"{"call_id":"a","ttl":"10m"}"#,
+        )
+        .await;
+    assert_eq!(held.status, 201, "{held:?}");
+    let open = held.json()["count"].as_u64();
+    assert_eq!(open, before.as_u64().map(|seats| seats - 1));
+    drop(first);
+    let daemon = calltools.daemon(&home, &time).await;
+    let after = daemon.decides("sales", known).await;
+    assert_eq!(after["count"].as_u64(), open);
+    calltools.set_status(0, "On a Call");
+    let answered =
+        "openseat_reservations_ended_total{account=\"main\",queue=\"sales\",cause=\"answered\"}";
+    time.until("the call to arrive", async || {
+        daemon.metric(answered).await == Some(1.0)
+    })
+    .await;
+    assert_eq!(
+        daemon.decision("sales").await["count"].as_u64(),
+        open,
+        "one agent fewer, and no seat held"
+    );
+}

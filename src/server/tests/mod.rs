@@ -8,6 +8,7 @@ mod gate;
 mod hooks;
 mod probes;
 mod queues;
+mod reservations;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -136,6 +137,7 @@ impl World {
             patience: self.patience.clone(),
             accounts: self.accounts,
             metrics: self.metrics.clone(),
+            reservations: Arc::default(),
             clock: self.clock.clone(),
             bearer: self.bearer,
             limits: self.limits,
@@ -190,6 +192,16 @@ impl Server {
     async fn ask(&self, method: &str, target: &str, headers: &str) -> Answer {
         self.raw(&format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+        ))
+        .await
+    }
+
+    /// Sends a body of JSON.
+    async fn post_json(&self, target: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.raw(&format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
         ))
         .await
     }

@@ -49,17 +49,29 @@ pub async fn post(address: SocketAddr, target: &str) -> Answer {
     ask(address, "POST", target, "").await
 }
 
+/// Sends a body of JSON.
+pub async fn post_json(address: SocketAddr, target: &str, body: &str) -> Answer {
+    let headers = format!("Content-Length: {}\r\n", body.len());
+    let head = head("POST", target, &headers);
+    send(address, format!("{head}{body}")).await
+}
+
 /// Asks with headers of our own, each ended by a line break.
 pub async fn ask(address: SocketAddr, method: &str, target: &str, headers: &str) -> Answer {
-    let text = tokio::time::timeout(PATIENCE, exchange(address, method, target, headers)).await;
+    send(address, head(method, target, headers)).await
+}
+
+fn head(method: &str, target: &str, headers: &str) -> String {
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
+}
+
+async fn send(address: SocketAddr, request: String) -> Answer {
+    let text = tokio::time::timeout(PATIENCE, exchange(address, request)).await;
     Answer::parse(&text.expect("an answer in time"))
 }
 
-async fn exchange(address: SocketAddr, method: &str, target: &str, headers: &str) -> String {
+async fn exchange(address: SocketAddr, request: String) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
-    );
     let _ = stream.write_all(request.as_bytes()).await;
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text).await;

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use calltools::CallTools;
-pub use client::{Answer, ask, get, post};
+pub use client::{Answer, ask, get, post, post_json};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
@@ -196,6 +196,11 @@ impl Running {
 
     pub async fn get(&self, target: &str) -> Answer {
         get(self.address, target).await
+    }
+
+    /// Sends a body of JSON.
+    pub async fn post_json(&self, target: &str, body: &str) -> Answer {
+        post_json(self.address, target, body).await
     }
 
     /// The decision about a queue.

@@ -1,0 +1,229 @@
+//! Seats held for calls that are on their way: made, listed, given back.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use http::{Method, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    app::{App, Queue},
+    body,
+    decisions::{Question, rfc3339, why_unknown},
+    params::{Asked, Params},
+    problem::Problem,
+};
+use crate::{
+    board::QueueKey,
+    clock::Moment,
+    decision::{Decision, Reason},
+    quantity::Quantity,
+    reservations::{
+        DEFAULT_TTL, LONGEST_CALL_ID, MOST_PER_QUEUE, Reservation, ReservationId, Reserved, TTL,
+    },
+};
+
+/// The longest body: a call's name, escaped, and a duration.
+const MAX_BODY: usize = 4 * 1024;
+
+/// Whether a request has a body that is read here.
+pub(super) fn has_body(method: &Method, path: &str) -> bool {
+    method == Method::POST && path.starts_with("/v1/queues/") && path.ends_with("/reservations")
+}
+
+/// What the router says of its call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    call_id: String,
+    ttl: Option<String>,
+}
+
+impl Wish {
+    fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
+        let wish: Self = serde_json::from_slice(body).map_err(|error| {
+            Problem::bad_request(format!(
+                "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
+            ))
+        })?;
+        if wish.call_id.is_empty() || wish.call_id.len() > LONGEST_CALL_ID {
+            return Err(Problem::bad_request(format!(
+                "\"call_id\" names the call in 1 to {LONGEST_CALL_ID} bytes"
+            )));
+        }
+        Ok((wish.call_id, ttl(wish.ttl.as_deref())?))
+    }
+}
+
+fn ttl(asked: Option<&str>) -> Result<Duration, Problem> {
+    let Some(asked) = asked else {
+        return Ok(DEFAULT_TTL);
+    };
+    let ttl = humantime::parse_duration(asked).ok();
+    ttl.filter(|ttl| TTL.contains(ttl)).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "\"ttl\" is a duration such as \"45s\", from {} to {}",
+            humantime::format_duration(*TTL.start()),
+            humantime::format_duration(*TTL.end()),
+        ))
+    })
+}
+
+/// A reservation as JSON.
+#[derive(Serialize)]
+struct View<'a> {
+    id: &'a str,
+    call_id: &'a str,
+    queue: &'a str,
+    queue_id: Option<u64>,
+    account: &'a str,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: Option<Moment>,
+    #[serde(serialize_with = "rfc3339")]
+    expires_at: Option<Moment>,
+    /// Seats left for others; only where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<Option<Quantity>>,
+}
+
+impl<'a> View<'a> {
+    fn of(app: &App, key: &'a QueueKey, reservation: &'a Reservation) -> Self {
+        let state = app.board.get(key);
+        Self {
+            id: reservation.id.as_str(),
+            call_id: &reservation.call_id,
+            queue: &key.queue,
+            queue_id: state.and_then(|state| state.id),
+            account: &key.account,
+            created_at: Some(reservation.made),
+            expires_at: Some(reservation.expires()),
+            count: None,
+        }
+    }
+
+    fn with_count(self, count: Option<Quantity>) -> Self {
+        Self {
+            count: Some(count),
+            ..self
+        }
+    }
+}
+
+/// `POST /v1/queues/{queue}/reservations`: decides and holds a seat, in one step.
+pub(super) async fn make(
+    State(app): State<Arc<App>>,
+    Asked(queue): Asked,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, Problem> {
+    let question = Question::of_a_call(&uri, &queue)?;
+    let body = body::read(&app, body, MAX_BODY).await?;
+    let (call_id, ttl) = Wish::parse(&body)?;
+    question.wait(&app, &queue).await;
+    let reserved = question.reserve(&app, &queue, &call_id, ttl);
+    let (status, reservation) = match reserved {
+        Reserved::Made(reservation, _) => (StatusCode::CREATED, reservation),
+        Reserved::Known(reservation) => (StatusCode::OK, reservation),
+        Reserved::Refused(decision) => return Err(refused(&app, &queue, &decision)),
+        Reserved::Full => return Err(full()),
+    };
+    if status == StatusCode::CREATED {
+        app.reservations.keep(&queue.key, &reservation).await;
+    }
+    let left = app.decide(&queue, &app.state(&queue), &queue.policy).count;
+    let view = View::of(&app, &queue.key, &reservation).with_count(left);
+    Ok((status, Json(view)).into_response())
+}
+
+/// The decision is to reject; its reason and count are members of the problem.
+fn refused(app: &App, queue: &Queue, decision: &Decision) -> Problem {
+    let detail = why_unknown(&app.state(queue), &queue.policy, decision);
+    let detail = detail.unwrap_or_else(|| known(decision.reason).to_owned());
+    Problem::new(
+        StatusCode::CONFLICT,
+        "no-seat",
+        "No seat can be held for this call",
+        detail,
+    )
+    .telling("reason", decision.reason)
+    .telling("count", decision.count)
+}
+
+fn known(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Reserved => "all seats are held for other calls",
+        _ => "the queue has no seat to spare above its threshold",
+    }
+}
+
+fn full() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too-many-reservations",
+        "Too many calls are on their way",
+        format!("{MOST_PER_QUEUE} seats of this queue are held; release those that are not needed"),
+    )
+}
+
+#[derive(Serialize)]
+struct All<'a> {
+    reservations: Vec<View<'a>>,
+}
+
+impl<'a> All<'a> {
+    fn of(app: &App, held: impl Iterator<Item = (&'a QueueKey, &'a Reservation)>) -> Response {
+        let views = held.map(|(key, reservation)| View::of(app, key, reservation));
+        let all = All {
+            reservations: views.collect(),
+        };
+        Json(all).into_response()
+    }
+}
+
+/// `GET /v1/reservations`
+pub(super) async fn all(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    Params::parse(uri.query(), &[])?;
+    let held = app.reservations.list(app.clock.now());
+    Ok(All::of(&app, held.iter().map(|(key, one)| (key, one))))
+}
+
+/// `GET /v1/queues/{queue}/reservations`
+pub(super) async fn of_queue(
+    State(app): State<Arc<App>>,
+    Asked(queue): Asked,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Params::parse(uri.query(), &[])?;
+    let held = queue.holds.list(app.clock.now());
+    Ok(All::of(&app, held.iter().map(|one| (&queue.key, one))))
+}
+
+/// `DELETE /v1/reservations/{id}`, or `POST …/release` for those who cannot send that: the seat is open again.
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<StatusCode, Problem> {
+    Params::parse(uri.query(), &[])?;
+    let id = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+    let released = app
+        .reservations
+        .release(&ReservationId::of(&id), app.clock.now());
+    released
+        .map(|_| StatusCode::NO_CONTENT)
+        .ok_or_else(no_such_reservation)
+}
+
+fn no_such_reservation() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no-such-reservation",
+        "There is no such reservation",
+        "it was released, its time is up, or its call has reached an agent; GET /v1/reservations lists those held",
+    )
+}

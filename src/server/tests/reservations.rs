@@ -1,0 +1,208 @@
+//! Seats held for calls on their way.
+
+use super::*;
+use crate::fixtures::available;
+
+/// A queue with so many seats, and one that nothing is known of.
+fn world(seats: usize) -> World {
+    let mut world = World::with(&["main/sales", "main/dark"]);
+    world.account("main", TOKEN);
+    world.publish("main/sales", available(seats));
+    world
+}
+
+impl Server {
+    async fn reserve(&self, queue: &str, body: &str) -> Answer {
+        let target = format!("/v1/queues/{queue}/reservations");
+        self.post_json(&target, body).await
+    }
+
+    async fn reserve_for(&self, call: &str) -> Answer {
+        self.reserve("sales", &format!(r#"{{"call_id":"{call}"}}"#))
+            .await
+    }
+
+    async fn count(&self) -> (Value, Value) {
+        let decision = self.get("/v1/queues/sales/decision").await.json();
+        (decision["count"].clone(), decision["reason"].clone())
+    }
+}
+
+#[tokio::test]
+async fn a_seat_is_held_told_of_and_given_back() {
+    let server = world(2).serve().await;
+    let made = server
+        .reserve("sales", r#"{"call_id":"a84b4c76e66710","ttl":"30s"}"#)
+        .await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let reservation = made.json();
+    let id = reservation["id"].as_str().expect("a name").to_owned();
+    assert_eq!(
+        made.body,
+        format!(
+            "{{\"id\":\"{id}\",\"call_id\":\"a84b4c76e66710\",\"queue\":\"sales\",\"queue_id\":null,\"account\":\"main\",\
+             \"created_at\":\"2026-11-22T10:00:00.123Z\",\"expires_at\":\"2026-11-22T10:00:30.123Z\",\"count\":1}}"
+        )
+    );
+    assert_eq!(server.count().await, (1.into(), "seats".into()));
+    for list in ["/v1/reservations", "/v1/queues/sales/reservations"] {
+        let held = server.get(list).await.json();
+        assert_eq!(held["reservations"][0]["id"], *id, "{list}");
+        assert_eq!(held["reservations"][0].get("count"), None);
+    }
+    let elsewhere = server.get("/v1/queues/dark/reservations").await;
+    assert_eq!(elsewhere.body, "{\"reservations\":[]}");
+    let path = format!("/v1/reservations/{id}");
+    assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
+    assert_eq!(server.count().await, (2.into(), "seats".into()));
+    let again = server.ask("DELETE", &path, "").await;
+    assert_eq!(
+        (again.status, again.problem().as_str()),
+        (404, "no-such-reservation")
+    );
+}
+
+#[tokio::test]
+async fn who_cannot_send_delete_posts() {
+    let server = world(1).serve().await;
+    let id = server.reserve_for("a").await.json()["id"].clone();
+    let path = format!("/v1/reservations/{}/release", id.as_str().expect("text"));
+    assert_eq!(server.ask("POST", &path, "").await.status, 204);
+    assert_eq!(server.ask("POST", &path, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_last_seat_goes_once_and_the_refusal_says_why() {
+    let server = world(1).serve().await;
+    assert_eq!(server.reserve_for("a").await.status, 201);
+    assert_eq!(server.count().await, (0.into(), "reserved".into()));
+    let refused = server.reserve_for("b").await;
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (409, "no-seat")
+    );
+    let problem = refused.json();
+    assert_eq!(
+        (&problem["reason"], &problem["count"]),
+        (&"reserved".into(), &0.into())
+    );
+    let again = server.reserve_for("a").await;
+    assert_eq!(
+        (again.status, again.json()["count"].clone()),
+        (200, 0.into())
+    );
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_refused_with_its_reason_and_no_number() {
+    let server = world(1).serve().await;
+    let refused = server.reserve("dark", r#"{"call_id":"a"}"#).await;
+    let problem = refused.json();
+    assert_eq!(
+        (refused.status, &problem["reason"], &problem["count"]),
+        (409, &"never_polled".into(), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_seat_is_open_again_when_its_time_is_up() {
+    let server = world(1).serve().await;
+    server.reserve_for("a").await;
+    server.clock.pass(Duration::from_secs(44));
+    assert_eq!(server.count().await, (0.into(), "reserved".into()));
+    server.clock.pass(Duration::from_secs(1));
+    assert_eq!(server.count().await, (1.into(), "seats".into()));
+    let metrics = server.get("/metrics").await.body;
+    for line in [
+        "openseat_queue_reservations{account=\"main\",queue=\"sales\"} 0.0",
+        "openseat_reservations_total{account=\"main\",queue=\"sales\"} 1",
+        "openseat_reservations_ended_total{account=\"main\",queue=\"sales\",cause=\"expired\"} 1",
+        "openseat_reservations_ended_total{account=\"main\",queue=\"sales\",cause=\"answered\"} 0",
+        "openseat_decisions_total{account=\"main\",queue=\"sales\",result=\"accept\",reason=\"seats\"} 2",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_threshold_is_another_question() {
+    let server = world(2).serve().await;
+    let target = "/v1/queues/sales/reservations?threshold=1";
+    let first = server.post_json(target, r#"{"call_id":"a"}"#).await;
+    assert_eq!(first.status, 201);
+    let second = server.post_json(target, r#"{"call_id":"b"}"#).await;
+    assert_eq!(second.json()["reason"], "reserved");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_hundred_requests_at_once_three_get_the_three_seats() {
+    let server = Arc::new(world(3).serve().await);
+    let asks: Vec<_> = (0..100)
+        .map(|call| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move { server.reserve_for(&call.to_string()).await.status })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for ask in asks {
+        statuses.push(ask.await.expect("no panic"));
+    }
+    statuses.sort();
+    assert_eq!(statuses[..3], [201; 3]);
+    assert_eq!(statuses[3..], [409; 97]);
+}
+
+#[tokio::test]
+async fn wrong_wishes_are_named() {
+    let server = world(1).serve().await;
+    let long = format!(r#"{{"call_id":"{}"}}"#, "x".repeat(257));
+    for (body, words) in [
+        ("", "the body is not JSON such as"),
+        ("call_id=a", "the body is not JSON such as"),
+        ("{}", "missing field `call_id`"),
+        (r#"{"call_id":7}"#, "invalid type: integer `7`"),
+        (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
+        (r#"{"call_id":""}"#, "in 1 to 256 bytes"),
+        (&long, "in 1 to 256 bytes"),
+        (
+            r#"{"call_id":"a","ttl":"45"}"#,
+            "\"ttl\" is a duration such as \"45s\"",
+        ),
+        (r#"{"call_id":"a","ttl":"999ms"}"#, "from 1s to 10m"),
+        (r#"{"call_id":"a","ttl":"601s"}"#, "from 1s to 10m"),
+    ] {
+        let answer = server.reserve("sales", body).await;
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "bad-request")
+        );
+        let problem = answer.json();
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.contains(words), "{body}: {detail}");
+    }
+    let unknown = server.reserve("nowhere", r#"{"call_id":"a"}"#).await;
+    assert_eq!(unknown.problem(), "unknown-queue");
+    let large = server.reserve("sales", &" ".repeat(5_000)).await;
+    assert_eq!(
+        (large.status, large.problem().as_str()),
+        (413, "body-too-large")
+    );
+    let wrong = server.ask("PUT", "/v1/queues/sales/reservations", "").await;
+    assert_eq!(wrong.status, 405);
+}
+
+#[tokio::test]
+async fn no_other_sites_page_takes_or_gives_back_a_seat() {
+    let server = world(1).serve().await;
+    let headers = "Origin: http://evil.example\r\n";
+    for (method, path) in [
+        ("POST", "/v1/queues/sales/reservations"),
+        ("DELETE", "/v1/reservations/0123"),
+    ] {
+        let answer = server.ask(method, path, headers).await;
+        assert_eq!(answer.problem(), "foreign-origin", "{method}");
+    }
+}
