@@ -71,11 +71,11 @@ want() {
         apt-get -qq install --yes --no-install-recommends "$2" >/dev/null && has "$1"
 }
 
-# promtool comes in Debian's package of the whole server, which would be started if it were installed. Only the tool is taken
-# out of it.
-want_promtool() {
-    has promtool && return
-    say "fetching promtool"
+# Prometheus and promtool come in one of Debian's packages, whose service would be started if it were installed. Only the programs are
+# taken out of it.
+want_prometheus() {
+    has promtool && has prometheus && return
+    say "fetching prometheus"
     apt_ready && (
         cd "$scratch"
         # apt would drop its rights for the download, and then could not write into this folder of root's.
@@ -112,6 +112,11 @@ unit_file() {
 
 scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
 
+rules() {
+    promtool check rules deploy/prometheus/openseat.rules.yml &&
+        promtool test rules deploy/prometheus/openseat.rules.test.yml
+}
+
 # start_demo: sets $url. The port is the system's choice, so nothing else can have it.
 start_demo() {
     "$target/debug/openseat" demo --listen 127.0.0.1:0 >"$scratch/demo.out" 2>"$scratch/demo.err" &
@@ -135,12 +140,14 @@ stop_demo() {
     kill -TERM "$pid" && wait "$pid"
 }
 
-# What promtool says of a scrape of the running demo, and that the demo ends with 0 when it is told to.
+# What promtool says of a scrape of the running demo, what a real Prometheus makes of it, and that the demo ends with 0 when it is told
+# to.
 scrape() {
     start_demo &&
         curl --silent --fail --max-time 5 "$url/v1/queues/sales-queue/decision" && echo &&
         curl --silent --fail --max-time 5 "$url/metrics" >"$scratch/metrics" &&
         promtool check metrics <"$scratch/metrics" &&
+        scripts/prometheus.sh "$url" &&
         stop_demo
 }
 
@@ -193,11 +200,12 @@ else
     skip "systemd-analyze" "this machine has no systemd"
 fi
 
-if want curl curl && want_promtool; then
-    check "promtool: scrape config" scrape_config
-    check "promtool: a scrape of the demo" scrape
+if want curl curl && want jq jq && want_prometheus; then
+    check "prometheus: scrape config" scrape_config
+    check "prometheus: rules" rules
+    check "prometheus: a scrape of the demo" scrape
 else
-    skip "promtool" "$(how_to_get "promtool or curl" "prometheus curl")"
+    skip "prometheus" "$(how_to_get "prometheus, curl or jq" "prometheus curl jq")"
 fi
 
 tests "benchmarks, each once" --bench '*'

@@ -28,6 +28,9 @@ use tokio::{
 const README: &str = include_str!("../README.md");
 const METRICS: &str = include_str!("../docs/METRICS.md");
 
+const RULES: &str = include_str!("../deploy/prometheus/openseat.rules.yml");
+const DASHBOARD: &str = include_str!("../deploy/grafana/openseat.json");
+
 /// What CallTools has to show when it posts.
 const HOOK_SECRET: &str = "0123456789abcdef";
 
@@ -234,6 +237,29 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
         );
     }
     assert!(METRICS.contains(&format!("at most {STATUS_LABELS} of them")));
+}
+
+#[test]
+fn rules_and_dashboard_name_metrics_that_there_are() {
+    let known = documented();
+    let samples = |name: &str| {
+        let histogram = ["_bucket", "_sum", "_count"];
+        let base = histogram.iter().find_map(|end| name.strip_suffix(end));
+        known.contains_key(name) || base.is_some_and(|base| known.contains_key(base))
+    };
+    for (file, text) in [("the rules", RULES), ("the dashboard", DASHBOARD)] {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+        let names: BTreeSet<_> = words
+            .filter(|word| word.starts_with("openseat_") || word.starts_with("process_"))
+            .collect();
+        assert!(names.len() > 5, "{file}");
+        for name in names {
+            assert!(
+                samples(name),
+                "{file} know {name}, docs/METRICS.md does not"
+            );
+        }
+    }
 }
 
 #[tokio::test]

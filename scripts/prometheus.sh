@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# A real Prometheus scrapes a running openseat, with the rules and the dashboard of deploy/: every rule evaluates, and every expression
+# of the dashboard is understood and, where the demo has something to show, answered.
+#
+# prometheus.sh URL: of a daemon that answers without a token. Needs prometheus, curl and jq. About 15 s.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+url=${1:?the URL of a running openseat}
+scratch=$(mktemp -d)
+pid=
+trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+
+ask() { curl --silent --show-error --fail --max-time 5 "$@"; }
+
+# The shipped scrape config, with the demo's address, and with intervals of a second so that a rate can be taken soon.
+target=${url#http://}
+{
+    printf 'global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: ["%s"]\n' "$PWD/deploy/prometheus/openseat.rules.yml"
+    sed -e "s|127\.0\.0\.1:7717|$target|" -e 's|scrape_interval: .*|scrape_interval: 1s|' deploy/prometheus.yml
+} >"$scratch/prometheus.yml"
+
+# Prometheus takes no port 0, so one is tried after another until it stays up.
+start() {
+    local try
+    for try in {1..10}; do
+        port=$((20000 + RANDOM % 10000))
+        prometheus --config.file="$scratch/prometheus.yml" --storage.tsdb.path="$scratch/data$try" \
+            --web.listen-address="127.0.0.1:$port" >"$scratch/log" 2>&1 &
+        pid=$!
+        for _ in {1..50}; do
+            if ! kill -0 "$pid" 2>/dev/null; then break; fi
+            if ask "http://127.0.0.1:$port/-/ready" >/dev/null 2>&1; then return; fi
+            sleep 0.2
+        done
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+        pid=
+    done
+    cat "$scratch/log" >&2
+    return 1
+}
+start
+api=http://127.0.0.1:$port/api/v1
+
+# samples EXPRESSION: how many series it gives.
+samples() { ask --get "$api/query" --data-urlencode "query=$1" | jq -e '.data.result | length'; }
+
+# Something to show: questions, and a seat that is held.
+queue=$(ask "$url/v1/queues" | jq -r '[.queues[] | select(.accept)][0].queue_id // .queues[0].queue_id')
+curl --silent --output /dev/null --max-time 5 --data '{"call_id":"prometheus"}' "$url/v1/queues/$queue/reservations"
+for _ in {1..10}; do
+    ask "$url/v1/queues/$queue/decision" >/dev/null
+    sleep 1
+done
+for _ in {1..100}; do
+    [[ $(samples 'count_over_time(up{job="openseat"}[1m]) >= 5') == 1 ]] && break
+    sleep 0.2
+done
+
+[[ $(samples 'up{job="openseat"} == 1') == 1 ]] || { echo "the scrape fails" >&2; exit 1; }
+ask "$api/rules" | jq -e '[.data.groups[].rules[]] | length > 0 and all(.health == "ok")' >/dev/null ||
+    { ask "$api/rules" | jq '.data.groups[].rules[] | select(.health != "ok")' >&2; exit 1; }
+
+total=0 silent=0
+while IFS= read -r expression; do
+    # What Grafana puts in for its variables.
+    expression=${expression//\$account/.*}
+    expression=${expression//\$queue/.*}
+    expression=${expression//\$__rate_interval/30s}
+    total=$((total + 1))
+    if ! count=$(samples "$expression"); then
+        echo "not understood: $expression" >&2
+        exit 1
+    fi
+    if ((count == 0)); then
+        silent=$((silent + 1))
+        echo "no series: $expression" >&2
+    fi
+done < <(jq -r '.panels[].targets[].expr' deploy/grafana/openseat.json)
+((silent == 0)) || exit 1
+echo "scraped, rules healthy, all $total expressions of the dashboard answered"
