@@ -18,14 +18,14 @@ use crate::{
     budget::{Budget, Ledger, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
-    config::{self, BearerToken, Config, HookSecret},
+    config::{self, BearerToken, Config, HookSecret, Listen},
     decision::{Patience, Policy},
     digest::Digest,
     metrics::Metrics,
     names::Names,
     plan,
     reservations::{Reservations, journal::Journal},
-    server::{AccountHandle, App, Limits, Listener, Parts, bind, serve},
+    server::{AccountHandle, App, Limits, Listener, Parts, bind, serve, serve_agent_checks},
     store::Store,
 };
 
@@ -47,6 +47,8 @@ pub struct Daemon {
     accounts: Vec<Account>,
     app: Arc<App>,
     listeners: Vec<Listener>,
+    /// For HAProxy's agent-checks.
+    agent_checks: Option<Listener>,
     stop: CancellationToken,
 }
 
@@ -60,6 +62,10 @@ impl Daemon {
         for listen in &config.server.listen {
             listeners.push(bind(listen).await?);
         }
+        let agent_checks = match config.server.agent_check_listen {
+            Some(address) => Some(bind(&Listen::Tcp(address)).await?),
+            None => None,
+        };
         let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
         let board = Arc::new(Board::new(keys(config)));
         let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
@@ -97,6 +103,7 @@ impl Daemon {
             accounts,
             app: Arc::new(app),
             listeners,
+            agent_checks,
             stop,
         })
     }
@@ -104,6 +111,11 @@ impl Daemon {
     /// Where it listens; a port that the config left to the system is known here.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Where it answers HAProxy's agent-checks, if anywhere.
+    pub fn agent_checks(&self) -> Option<&Listener> {
+        self.agent_checks.as_ref()
     }
 
     /// Polls and answers until `shutdown`.
@@ -119,6 +131,13 @@ impl Daemon {
             let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
             tasks.spawn(async move {
                 serve(listener, app, stop).await;
+                Ok(())
+            });
+        }
+        if let Some(listener) = self.agent_checks {
+            let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+            tasks.spawn(async move {
+                serve_agent_checks(listener, app, stop).await;
                 Ok(())
             });
         }

@@ -188,6 +188,10 @@ fn what_the_file_says_is_what_there_is() {
     );
     assert_eq!(config.server.bearer_token_file, Some("bearer/token".into()));
     assert_eq!(config.server.max_connections, 64);
+    assert_eq!(
+        config.server.agent_check_listen,
+        Some(([127, 0, 0, 1], 7719).into())
+    );
     let [south, north] = config.accounts.as_slice() else {
         panic!("two accounts")
     };

@@ -31,6 +31,9 @@ async fn daemon(config: Config) -> anyhow::Result<()> {
     for listener in daemon.listeners() {
         tracing::info!(%listener, version = env!("CARGO_PKG_VERSION"), "openseat answers");
     }
+    if let Some(listener) = daemon.agent_checks() {
+        tracing::info!(%listener, "openseat answers agent-checks");
+    }
     daemon.run(shutdown).await
 }
 

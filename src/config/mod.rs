@@ -180,6 +180,9 @@ pub struct Server {
     pub bearer_token_file: Option<PathBuf>,
     /// Open connections over all listeners; one more is closed at once.
     pub max_connections: usize,
+    /// Where HAProxy's agent-checks are answered, if anywhere. They bear no token, so beyond loopback only where the operator said
+    /// `insecure_no_auth`.
+    pub agent_check_listen: Option<SocketAddr>,
 }
 
 /// One address to listen on.

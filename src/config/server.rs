@@ -34,19 +34,26 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let bearer_token_file = section.optional("bearer_token_file", Value::secret_path);
     let max_connections = section.optional("max_connections", |value| value.integer(CONNECTIONS));
     let insecure = section.optional("insecure_no_auth", Value::flag);
+    let agent_check = section.optional("agent_check_listen", tcp_address);
     let (listen, bearer_token_file) = (listen?, bearer_token_file?);
+    let (insecure, agent_check_listen) = (insecure?.unwrap_or(false), agent_check?);
     let guarded = refuse_open_doors(
         section,
         listen.as_deref().unwrap_or_default(),
         bearer_token_file.is_some(),
-        insecure?.unwrap_or(false),
+        insecure,
+    );
+    let listen = listen.unwrap_or_else(|| defaults().listen);
+    let agent_guarded = refuse_open_agent_check(section, agent_check_listen, insecure).and(
+        refuse_taken_agent_check(section, agent_check_listen, &listen),
     );
     let server = Server {
-        listen: listen.unwrap_or_else(|| defaults().listen),
+        listen,
         bearer_token_file,
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
+        agent_check_listen,
     };
-    guarded.map(|()| server)
+    guarded.and(agent_guarded).map(|()| server)
 }
 
 fn defaults() -> Server {
@@ -54,6 +61,7 @@ fn defaults() -> Server {
         listen: vec![Listen::Tcp(DEFAULT_LISTEN)],
         bearer_token_file: None,
         max_connections: DEFAULT_CONNECTIONS as usize,
+        agent_check_listen: None,
     }
 }
 
@@ -82,6 +90,45 @@ fn refuse_open_doors(
     )))
 }
 
+/// An agent-check can show no token, so a bearer token opens no door for it.
+fn refuse_open_agent_check(
+    section: &Section<'_>,
+    address: Option<SocketAddr>,
+    insecure: bool,
+) -> Checked<()> {
+    let open = address.filter(|address| is_beyond_loopback(*address));
+    let (Some(open), Some(value)) = (open, section.value("agent_check_listen")) else {
+        return Ok(());
+    };
+    if insecure {
+        value.warn(format_args!(
+            "is {open}: whoever reaches that address can ask, since insecure_no_auth is true"
+        ));
+        return Ok(());
+    }
+    Err(value.wrong(format_args!(
+        "is {open}, which other machines can reach, and agent-checks can show no token; listen on 127.0.0.1, or write insecure_no_auth = true to let everybody ask"
+    )))
+}
+
+/// One address speaks one protocol.
+fn refuse_taken_agent_check(
+    section: &Section<'_>,
+    address: Option<SocketAddr>,
+    listen: &[Listen],
+) -> Checked<()> {
+    // The system gives port 0 to each who asks for it.
+    let taken = address
+        .filter(|address| address.port() != 0 && listen.contains(&Listen::Tcp(*address)))
+        .and_then(|_| section.value("agent_check_listen"));
+    match taken {
+        None => Ok(()),
+        Some(value) => Err(value.wrong(
+            "names an address of `listen`, where openseat speaks HTTP; give it a port of its own",
+        )),
+    }
+}
+
 fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {
     let values = value.items();
     if values.is_empty() {
@@ -104,6 +151,13 @@ fn address(value: &Value<'_>) -> Checked<Listen> {
             )
         }),
     }
+}
+
+fn tcp_address(value: &Value<'_>) -> Checked<SocketAddr> {
+    tcp(value.text()?).ok_or_else(|| {
+        value
+            .wrong("must be an IP address and a port, such as \"127.0.0.1:7718\" or \"[::1]:7718\"")
+    })
 }
 
 /// Names other than `localhost` are not looked up: what they mean could change after this check.
@@ -131,10 +185,14 @@ impl Listen {
     /// The address, where machines other than this one can reach it.
     fn beyond_loopback(&self) -> Option<SocketAddr> {
         match self {
-            Listen::Tcp(address) if !address.ip().to_canonical().is_loopback() => Some(*address),
+            Listen::Tcp(address) if is_beyond_loopback(*address) => Some(*address),
             _ => None,
         }
     }
+}
+
+fn is_beyond_loopback(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]

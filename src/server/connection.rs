@@ -1,14 +1,15 @@
 //! Connections: accepted, bounded, ended well.
 //!
 //! The accept loop is our own because `axum::serve` bounds neither the number of connections nor the time of a head. Nothing
-//! here waits for a client without a deadline, and nothing that one client does makes the loop wait.
+//! here waits for a client without a deadline, and nothing that one client does makes the loop wait. It serves HTTP here, and
+//! whatever else a listener speaks through [`serve_with`].
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -31,8 +32,30 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves one listener until `stop`; then answers what was asked, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](super::Limits::drain).
 pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
+    let router = routes::router(Arc::clone(&app));
+    let attend = |stream, via| {
+        let client = Client {
+            via,
+            app: Arc::clone(&app),
+            router: router.clone(),
+        };
+        client.attend(stream, stop.clone())
+    };
+    serve_with(listener, &app, &stop, attend).await;
+}
+
+/// Serves one listener until `stop`, each connection as `attend` does; then gives those that are open
+/// [`Limits::drain`](super::Limits::drain) to end.
+pub(super) async fn serve_with<F>(
+    listener: Listener,
+    app: &App,
+    stop: &CancellationToken,
+    attend: impl Fn(Stream, Via) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
-    accept_all(&listener, &app, &stop, &mut connections).await;
+    accept_all(&listener, app, stop, attend, &mut connections).await;
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(app.limits.drain, all_ended)
@@ -44,13 +67,15 @@ pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
     connections.shutdown().await;
 }
 
-async fn accept_all(
+async fn accept_all<F>(
     listener: &Listener,
-    app: &Arc<App>,
+    app: &App,
     stop: &CancellationToken,
+    attend: impl Fn(Stream, Via) -> F,
     connections: &mut JoinSet<()>,
-) {
-    let router = routes::router(Arc::clone(app));
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut trouble = Trouble::default();
     loop {
         tokio::select! {
@@ -58,7 +83,7 @@ async fn accept_all(
             accepted = listener.accept() => match accepted {
                 Ok((stream, via)) => {
                     trouble.over(listener);
-                    admit(stream, via, app, &router, stop, connections);
+                    admit(app, || attend(stream, via), connections);
                 }
                 Err(error) => trouble.pause(listener, &error).await,
             },
@@ -68,23 +93,18 @@ async fn accept_all(
 }
 
 /// Starts a connection, if one more may be open.
-fn admit(
-    stream: Stream,
-    via: Via,
-    app: &Arc<App>,
-    router: &Router,
-    stop: &CancellationToken,
-    connections: &mut JoinSet<()>,
-) {
+fn admit<F>(app: &App, begin: impl FnOnce() -> F, connections: &mut JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     match Arc::clone(&app.slots).try_acquire_owned() {
         Ok(slot) => {
-            let client = Client {
-                via,
-                app: Arc::clone(app),
-                router: router.clone(),
-                slot,
-            };
-            connections.spawn(client.attend(stream, stop.clone()));
+            let connection = begin();
+            connections.spawn(async move {
+                connection.await;
+                // Given back when the connection ends, however it ends.
+                drop(slot);
+            });
         }
         Err(_) => app.metrics.connection_dropped(Dropped::OverLimit),
     }
@@ -127,8 +147,6 @@ struct Client {
     via: Via,
     app: Arc<App>,
     router: Router,
-    /// Given back when the connection ends, however it ends.
-    slot: OwnedSemaphorePermit,
 }
 
 impl Client {
@@ -160,7 +178,6 @@ impl Client {
                 }
             }
         }
-        drop(self.slot);
     }
 }
 

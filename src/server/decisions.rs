@@ -256,7 +256,8 @@ fn threshold(asked: &str, policy: &Policy) -> Result<Quantity, Problem> {
     asked.parse().map_err(wrong)
 }
 
-fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueState>, Decision) {
+/// Decides now, and counts it.
+pub(super) fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueState>, Decision) {
     let begun = Instant::now();
     let state = app.state(queue);
     let decision = app.decide(queue, &state, policy);
@@ -330,7 +331,7 @@ fn asked<'a>(app: &App, names: impl Iterator<Item = &'a str>) -> Result<Vec<Arc<
 }
 
 /// A queue by its name or id, or as `account/queue`. Either name may contain slashes itself, so every one of them is tried.
-fn find(app: &App, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
+pub(super) fn find(app: &App, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
     let unknown = match app.find(None, asked) {
         Err(error @ NotOnBoard::Unknown { .. }) => error,
         answer => return answer,

@@ -4,7 +4,11 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use openseat::simulator::{Endpoint, Mishap, Settings, Simulator, TOKEN, WorldSettings};
 use rustix::process::Signal;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
 
 use crate::support::{CallTools, Home, Program, Time, account, ask, get, post, soon};
 
@@ -119,6 +123,27 @@ async fn a_second_signal_ends_it_at_once() {
         return;
     }
     panic!("no answer was ever under way");
+}
+
+#[tokio::test]
+async fn agent_checks_are_answered_where_the_config_says_and_end_with_the_program() {
+    let (calltools, home) = scene().await;
+    let path = home.config(&[calltools.account()]);
+    let config = fs::read_to_string(&path).expect("a config");
+    let listen = "[server]\nagent_check_listen = \"127.0.0.1:0\"";
+    fs::write(&path, config.replace("[server]", listen)).expect("a file");
+    let mut program = Program::run(&home, &path);
+    ready(program.address().await).await;
+    let agent = program.address_of("openseat answers agent-checks").await;
+    let mut check = TcpStream::connect(agent).await.expect("it listens");
+    check.write_all(b"sales\n").await.expect("it is open");
+    let mut answer = String::new();
+    let read = check.read_to_string(&mut answer).await;
+    read.expect("it closes well");
+    assert_eq!(answer, "up 200%\n");
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(TcpStream::connect(agent).await.is_err());
 }
 
 #[tokio::test]

@@ -158,18 +158,6 @@ async fn one_connection_too_many_is_closed_at_once_and_counted() {
     .await;
 }
 
-fn metrics_text(metrics: &Metrics) -> String {
-    metrics.render(
-        crate::metrics::Scrape::default(),
-        crate::metrics::Format::Text,
-    )
-}
-
-fn dropped(metrics: &Metrics, cause: &str, count: u32) -> bool {
-    let line = format!("openseat_connections_dropped_total{{cause=\"{cause}\"}} {count}\n");
-    metrics_text(metrics).contains(&line)
-}
-
 #[tokio::test]
 async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     let mut world = World::with(&["main/sales"]);

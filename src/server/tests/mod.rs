@@ -1,5 +1,6 @@
 //! The server whole, over real sockets, in front of a board that the tests fill by hand.
 
+mod agent_check;
 mod connections;
 mod decisions;
 mod drop_in;
@@ -273,4 +274,16 @@ async fn refresh_of(
         Ask::Refresh { queue, reply } => (queue, reply),
         other => panic!("not a refresh: {other:?}"),
     }
+}
+
+fn metrics_text(metrics: &Metrics) -> String {
+    metrics.render(
+        crate::metrics::Scrape::default(),
+        crate::metrics::Format::Text,
+    )
+}
+
+fn dropped(metrics: &Metrics, cause: &str, count: u32) -> bool {
+    let line = format!("openseat_connections_dropped_total{{cause=\"{cause}\"}} {count}\n");
+    metrics_text(metrics).contains(&line)
 }

@@ -55,9 +55,14 @@ impl Program {
 
     /// Where it listens, once it does.
     pub async fn address(&self) -> SocketAddr {
+        self.address_of("openseat answers").await
+    }
+
+    /// The listener in the log line with these words, once it is there.
+    pub async fn address_of(&self, words: &str) -> SocketAddr {
         let found = || {
             let log = self.log();
-            let (_, rest) = log.split_once("\"listener\":\"")?;
+            let (_, rest) = log.split_once(&format!("\"{words}\",\"listener\":\""))?;
             rest.split_once('"')?.0.parse().ok()
         };
         soon("an address", async || found().is_some()).await;

@@ -1,0 +1,124 @@
+use super::*;
+use crate::{fixtures::available, server::serve_agent_checks};
+
+/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// HAProxy's view of a server.
+struct Agent {
+    address: SocketAddr,
+    server: Server,
+}
+
+impl Agent {
+    async fn of(world: World) -> Self {
+        let server = world.serve().await;
+        let listener = bind(&Listen::Tcp(([127, 0, 0, 1], 0).into())).await;
+        let listener = listener.expect("a free port is free");
+        let address = listener.local_addr().expect("it is TCP");
+        let (app, stop) = (server.app.clone(), server.stop.clone());
+        tokio::spawn(serve_agent_checks(listener, app, stop));
+        Self { address, server }
+    }
+
+    /// Sends these bytes, and reads until the agent closes.
+    async fn check(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        stream.write_all(line.as_bytes()).await.expect("it is open");
+        rest(&mut stream).await
+    }
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await;
+    // One that was cut while it was still sending hears of it as an error, and that is an end, too.
+    let _ = read.expect("it does not hang");
+    text
+}
+
+#[tokio::test]
+async fn a_queue_with_seats_is_up_and_weighs_as_many_and_one_without_weighs_nothing() {
+    let world = World::with(&["main/sales", "main/support"]);
+    world.publish("main/sales", available(3));
+    world.publish("main/support", available(0));
+    let agent = Agent::of(world).await;
+    assert_eq!(agent.check("sales\n").await, "up 300%\n");
+    assert_eq!(agent.check("main/sales\r\n").await, "up 300%\n");
+    assert_eq!(agent.check("support\n").await, "up 0%\n");
+}
+
+#[tokio::test]
+async fn what_is_unknown_follows_on_unknown() {
+    let mut world = World::with(&["main/careful", "main/bold"]);
+    world.policy("main/bold").on_unknown = OnUnknown::Accept;
+    let agent = Agent::of(world).await;
+    assert_eq!(agent.check("careful\n").await, "up 0%\n");
+    assert_eq!(agent.check("bold\n").await, "up 100%\n");
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_watches_is_down_with_the_cause() {
+    let agent = Agent::of(World::with(&["one/sales", "two/sales"])).await;
+    for (asked, said) in [
+        ("slaes\n", "fail #no such queue"),
+        ("\n", "fail #no such queue"),
+        ("ready\n", "fail #no such queue"),
+        ("sales\n", "fail #several accounts"),
+    ] {
+        let answer = agent.check(asked).await;
+        assert!(answer.starts_with(said), "{asked}: {answer}");
+        assert_eq!(answer.lines().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_check_is_counted_as_a_decision() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    let metrics = world.metrics.clone();
+    let agent = Agent::of(world).await;
+    agent.check("sales\n").await;
+    let text = metrics_text(&metrics);
+    let counted = text.lines().any(|line| {
+        line.starts_with("openseat_decisions_total{")
+            && line.contains("reason=\"seats\"")
+            && line.ends_with(" 1")
+    });
+    assert!(counted, "{text}");
+}
+
+#[tokio::test]
+async fn a_line_that_does_not_end_is_cut_by_its_length_or_by_time() {
+    let mut world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    world.limits.head = Duration::from_millis(200);
+    let metrics = world.metrics.clone();
+    let agent = Agent::of(world).await;
+    assert_eq!(agent.check(&"a".repeat(100_000)).await, "");
+    assert!(!dropped(&metrics, "slow_request", 1));
+    for silent in ["", "sales"] {
+        assert_eq!(agent.check(silent).await, "");
+    }
+    assert!(dropped(&metrics, "slow_request", 2));
+    assert_eq!(agent.check("sales\n").await, "up 100%\n");
+}
+
+#[tokio::test]
+async fn checks_and_requests_share_the_connections() {
+    let mut world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    world.limits.connections = 1;
+    let agent = Agent::of(world).await;
+    let holding = agent.server.connect().await;
+    // The slot is taken once the server has accepted the connection.
+    let mut answer = agent.check("sales\n").await;
+    while !answer.is_empty() {
+        answer = agent.check("sales\n").await;
+    }
+    drop(holding);
+    while answer.is_empty() {
+        answer = agent.check("sales\n").await;
+    }
+    assert_eq!(answer, "up 100%\n");
+}
