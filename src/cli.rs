@@ -124,6 +124,7 @@ Exit codes:
     #[command(after_help = "Examples:
   openseat simulate
   openseat simulate --queues 50 --agents 200 --speed 60 --seed 7
+  openseat simulate --queues 1 --agents 10 --seats 3    always three seats, to test a router
   curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
     Simulate(Simulate),
     /// Print a completion script for a shell
@@ -224,6 +225,9 @@ pub struct Simulate {
     /// How many people it has
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub agents: u32,
+    /// Nobody comes, goes or takes a call, and every queue has exactly this many seats
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
+    pub seats: Option<u32>,
     /// How many seconds pass there in one of ours
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,

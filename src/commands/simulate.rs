@@ -16,6 +16,9 @@ use crate::{
 pub async fn simulate(options: cli::Simulate) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
     let simulator = Simulator::new(settings(&options)?, Arc::new(SystemClock::new()));
+    if let Some(seats) = options.seats {
+        simulator.world(|world| world.set_seats(seats as usize));
+    }
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -31,11 +34,17 @@ fn settings(options: &cli::Simulate) -> anyhow::Result<Settings> {
         options.speed > 0.0 && options.speed <= 1e6,
         "--speed must be more than 0 and at most 1000000"
     );
+    let (queues, agents) = (options.queues as usize, options.agents as usize);
     let world = WorldSettings {
         seed: options.seed,
-        queues: options.queues as usize,
-        agents: options.agents as usize,
-        ..WorldSettings::lively()
+        ..match options.seats {
+            Some(_) => WorldSettings::still(queues, agents),
+            None => WorldSettings {
+                queues,
+                agents,
+                ..WorldSettings::lively()
+            },
+        }
     };
     Ok(Settings {
         requests_per_hour: options.requests_per_hour,

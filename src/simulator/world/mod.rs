@@ -382,6 +382,21 @@ impl World {
         !everybody.is_empty() && everybody.iter().all(|agent| self.set_status(agent, status))
     }
 
+    /// Gives every queue this many seats: whoever is there goes on a call, and so many people more are available for each queue
+    /// and for no other.
+    pub fn set_seats(&mut self, seats: usize) {
+        for who in 0..self.people.len() {
+            self.put_into(who, life::ON_A_CALL);
+        }
+        let queues: Vec<u64> = self.queues.iter().map(|queue| queue.id).collect();
+        for queue in queues {
+            for _ in 0..seats {
+                let name = names::agent(self.people.len());
+                self.add_agent(&name, &[queue]);
+            }
+        }
+    }
+
     /// Logs an agent in to a queue or out of it; the agent becomes a member if they are none.
     pub fn set_logged_in(&mut self, queue: u64, agent: &AgentId, logged_in: bool) -> bool {
         let known = self.queues.iter_mut().find(|known| known.id == queue);

@@ -234,6 +234,25 @@ fn a_frozen_world_stands_still_until_it_thaws() {
 }
 
 #[test]
+fn a_world_with_fixed_seats_has_them_in_every_queue_for_ever() {
+    for seats in [0, 3] {
+        let mut world = World::new(WorldSettings::still(5, 40));
+        world.set_seats(seats);
+        for hour in 0..3 {
+            world.advance_to(hours(hour));
+            let queues: Vec<u64> = world.queues().iter().map(|queue| queue.id).collect();
+            assert!(queues.iter().all(|queue| world.seats(*queue) == seats));
+            assert!(
+                queues
+                    .iter()
+                    .all(|queue| world.agents_of(*queue).len() > seats)
+            );
+        }
+        check(&world);
+    }
+}
+
+#[test]
 fn an_agent_put_on_a_call_comes_back() {
     let mut world = World::new(WorldSettings::study());
     let on_a_call = world.status_named("On a Call").expect("a first status");
