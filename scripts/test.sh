@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that has to hold before a change is good: format, lints, docs, scripts, deployment files, a real scrape,
-# tests, benchmarks. CI runs this and nothing else.
+# Everything that has to hold before a change is good: format, lints, docs, scripts, deployment files, a real scrape, real
+# routers, tests, benchmarks. CI runs this and nothing else.
 #
 # It runs to the end whatever fails, so that one run shows all there is to mend, and exits with 1 if anything did. What a
 # machine lacks is installed from Debian's packages where that is allowed (root); otherwise the check is skipped, and said so.
@@ -8,9 +8,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Where Debian has daemons, and where people's shells do not look.
+PATH=$PATH:/usr/sbin
+
 target=${CARGO_TARGET_DIR:-target}
 scratch=$(mktemp -d)
 demo_pid=
+policy_made=
 trap 'clean_up' EXIT
 
 passed=0 failed=0 skipped=0
@@ -20,6 +24,7 @@ clean_up() {
     if [[ -n $demo_pid ]]; then
         kill "$demo_pid" 2>/dev/null || true
     fi
+    if [[ -n $policy_made ]]; then rm -f "$policy_made"; fi
     rm -rf "$scratch"
 }
 
@@ -83,6 +88,38 @@ want_prometheus() {
     ) && PATH=$PATH:$scratch/prometheus/usr/bin && has promtool
 }
 
+# has_router NAME: with all that its recipe needs.
+has_router() {
+    case $1 in
+    kamailio) has kamailio && has sipp && has_kamailio_module http_client && has_kamailio_module jansson ;;
+    *) has "$1" ;;
+    esac
+}
+
+has_kamailio_module() {
+    compgen -G "/usr/lib*/kamailio/modules/$1.so" >/dev/null || compgen -G "/usr/lib*/*/kamailio/modules/$1.so" >/dev/null
+}
+
+# want_router NAME PACKAGE…: makes sure that a router is there, and that it is not started where it is not needed.
+want_router() {
+    local router=$1 policy=/usr/sbin/policy-rc.d
+    shift
+    has_router "$router" && return
+    say "installing $*"
+    apt_ready || return
+    # Debian starts a daemon as soon as it is installed, unless this file forbids it.
+    if [[ ! -e $policy ]]; then
+        policy_made=$policy
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    timeout 300 env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --yes --no-install-recommends "$@" >/dev/null || true
+    if [[ -n $policy_made ]]; then rm -f "$policy_made"; fi
+    policy_made=
+    has_router "$router"
+}
+
 how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -92,7 +129,7 @@ documentation() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
 
-scripts() { shellcheck scripts/*.sh .ci/run; }
+scripts() { shellcheck scripts/*.sh deploy/routers/*.sh .ci/run; }
 
 # cargo deny is not built here: that takes longer than the tests.
 supply_chain() { cargo deny --offline --locked check bans licenses sources; }
@@ -151,6 +188,18 @@ scrape() {
         stop_demo
 }
 
+# routers NAME…: the recipes in deploy/routers/ with the real router; each is bounded, in case that one hangs.
+routers() { OPENSEAT=$target/debug/openseat timeout 60 scripts/routers.sh "$@"; }
+
+# check_router NAME PACKAGE…
+check_router() {
+    if want_router "$@"; then
+        check "deploy/routers: $1" routers "$1"
+    else
+        skip "deploy/routers: $1" "$(how_to_get "$1, or a part of it," "${*:2}")"
+    fi
+}
+
 # tests NAME ARGUMENTS…: runs `cargo test` and adds up what it reports.
 tests() {
     local name=$1 log=$scratch/tests.log counts p f i
@@ -206,6 +255,15 @@ if want curl curl && want jq jq && want_prometheus; then
     check "prometheus: a scrape of the demo" scrape
 else
     skip "prometheus" "$(how_to_get "prometheus, curl or jq" "prometheus curl jq")"
+fi
+
+if want curl curl; then
+    check "deploy/routers: requests" routers curl callgrid dialplans
+    check_router nginx nginx
+    check_router haproxy haproxy
+    check_router kamailio kamailio kamailio-utils-modules kamailio-extra-modules sip-tester
+else
+    skip "deploy/routers" "$(how_to_get curl curl)"
 fi
 
 tests "benchmarks, each once" --bench '*'

@@ -1,0 +1,415 @@
+#!/usr/bin/env bash
+# The recipes in deploy/routers/, proven: the real router, with the very file that is there (only addresses replaced), asks a real
+# openseat, which watches a simulated CallTools that stands still with three seats in each queue.
+#
+#   scripts/routers.sh curl|callgrid|dialplans|nginx|haproxy|kamailio…
+#
+# It needs the router itself and curl, for kamailio SIPp as well, and a built openseat ($OPENSEAT, or target/debug/openseat).
+# Everything happens on loopback and in a folder of its own. Ports are the system's choice, or free when it was looked. Nothing
+# outlives the script. Each part takes a few seconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Where Debian has daemons, and where people's shells do not look.
+PATH=$PATH:/usr/sbin
+
+# Each on its own: nothing of one is left for the next.
+if (($# > 1)); then
+    for router in "$@"; do scripts/routers.sh "$router"; done
+    exit
+fi
+case ${1:-} in
+curl | callgrid | dialplans | nginx | haproxy | kamailio) ;;
+*)
+    echo "usage: scripts/routers.sh curl|callgrid|dialplans|nginx|haproxy|kamailio…" >&2
+    exit 2
+    ;;
+esac
+
+openseat=${OPENSEAT:-${CARGO_TARGET_DIR:-target}/debug/openseat}
+recipes=deploy/routers
+sip=tests/routers
+scratch=$(mktemp -d)
+trap clean_up EXIT
+
+clean_up() {
+    local status=$? pid
+    if ((status)); then show_logs; fi
+    # Only those that still run: the number of one that has ended may be somebody else's by now.
+    for pid in $(jobs -pr); do
+        # One that a test has stopped hears nothing until it goes on.
+        kill -CONT "$pid" 2>/dev/null || true
+        kill "$pid" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$scratch"
+}
+
+show_logs() {
+    local log
+    for log in "$scratch"/*.out; do
+        printf '\n--- the end of %s\n' "${log##*/}"
+        tail -n 20 "$log"
+    done >&2
+}
+
+# start NAME COMMAND…: in the background, its output in NAME.out. Sets $started.
+start() {
+    local log=$scratch/$1.out
+    shift
+    "$@" >"$log" 2>&1 </dev/null &
+    started=$!
+}
+
+# stop PID: and sees it end.
+stop() {
+    kill "$1"
+    wait "$1" 2>/dev/null || true
+}
+
+# eventually COMMAND…: until it succeeds, for at most 10 s. Routers take a moment to start and to notice.
+eventually() {
+    local _
+    for _ in {1..100}; do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    printf 'not within 10 s: %s\n' "$*" >&2
+    return 1
+}
+
+# expect WHAT WANTED FOUND
+expect() {
+    if [[ $2 != "$3" ]]; then
+        printf 'FAILED: %s: expected "%s", found "%s"\n' "$1" "$2" "$3" >&2
+        exit 1
+    fi
+    printf '  %s: %s\n' "$1" "$3"
+}
+
+# A port that nobody has, below those that the system hands out by itself, so that nobody gets it by chance.
+free_port() {
+    local port
+    while :; do
+        port=$((16000 + RANDOM % 16000))
+        if ! cat /proc/net/{tcp,udp}{,6} 2>/dev/null | grep -qi ":$(printf %04X "$port") "; then
+            echo "$port"
+            return
+        fi
+    done
+}
+
+get() { curl --silent --max-time 5 "$@"; }
+
+# --- openseat and its CallTools -------------------------------------------------------------------------------------
+
+# Three seats in each queue: open for sales-queue, too few for support-queue.
+start_openseat() {
+    local base
+    start calltools "$openseat" simulate --listen 127.0.0.1:0 --queues 2 --agents 10 --seats 3 --latency 1ms
+    eventually grep -q 'answers at' "$scratch/calltools.out"
+    base=$(sed -n 's/.*answers at //p' "$scratch/calltools.out")
+    cat >"$scratch/openseat.toml" <<END
+[server]
+listen = "127.0.0.1:0"
+agent_check_listen = "127.0.0.1:0"
+[state]
+dir = "state"
+[[account]]
+name = "main"
+base_url = "$base"
+token_env = "TOKEN"
+[[account.queue]]
+queue = "sales-queue"
+[[account.queue]]
+queue = "support-queue"
+threshold = 3
+END
+    export TOKEN=simulated0token0of0a0simulated0account00
+    start openseat "$openseat" run --config "$scratch/openseat.toml" --log-format json
+    openseat_pid=$started
+    eventually grep -q 'answers agent-checks' "$scratch/openseat.out"
+    address=$(sed -n 's/.*"openseat answers","listener":"\([^"]*\)".*/\1/p' "$scratch/openseat.out")
+    agent_address=$(sed -n 's/.*"openseat answers agent-checks","listener":"\([^"]*\)".*/\1/p' "$scratch/openseat.out")
+    eventually get --fail "http://$address/readyz"
+}
+
+# --- curl -----------------------------------------------------------------------------------------------------------
+
+asked() {
+    local status=0
+    OPENSEAT_URL=http://$address sh "$recipes/curl.sh" "$1" 2>/dev/null || status=$?
+    echo "$status"
+}
+
+try_curl() {
+    start_openseat
+    expect "a queue with seats" 0 "$(asked sales-queue)"
+    expect "a queue with too few" 1 "$(asked support-queue)"
+    expect "a queue that is not configured" 2 "$(asked slaes)"
+    kill -STOP "$openseat_pid"
+    expect "openseat hangs" 2 "$(asked sales-queue)"
+    kill -CONT "$openseat_pid"
+    stop "$openseat_pid"
+    expect "openseat is gone" 2 "$(asked sales-queue)"
+}
+
+# --- CallGrid -------------------------------------------------------------------------------------------------------
+
+# It reads one member of the answer, so that has to be there, at the top, and a number or null.
+try_callgrid() {
+    start_openseat
+    expect "seats" 3 "$(get "http://$address/v1/queues/sales-queue/decision" | sed -n 's/.*"count":\([^,]*\),.*/\1/p')"
+}
+
+# --- Asterisk and FreeSWITCH, as far as they send requests ----------------------------------------------------------
+
+# send URL BODY: as libcurl would, which both of them use; the status, and the answer in $scratch/answer.
+send() {
+    get --output "$scratch/answer" --write-out '%{http_code}' --header "Content-Type: application/json" \
+        --data-raw "$2" "${1/127.0.0.1:7717/$address}"
+}
+
+# requests FILE PATTERN: URL and body of each request in a recipe, one a line.
+requests() { sed -nE "s~.*$2.*~\1 \2~p" "$recipes/$1"; }
+
+# try_dialplan RECIPE CALL_ID PATTERN: the first request reserves a seat, the second gives it back.
+try_dialplan() {
+    local url body
+    {
+        read -r url body
+        body=${body//$2/a-call}
+        expect "$1 reserves" 201 "$(send "$url" "$(printf %b "${body//%/\\x}")")"
+        expect "its call" '"call_id":"a-call"' "$(grep -o '"call_id":"[^"]*"' "$scratch/answer")"
+        local id
+        id=$(grep -oE '"id":"[^"]+"' "$scratch/answer" | cut -d'"' -f4)
+        read -r url body
+        expect "$1 releases" 204 "$(send "${url/\$\{RESERVATION\}/$id}" "$(printf %b "${body//%/\\x}")")"
+    } < <(requests "$1" "$3" | sed "s/\\\$1/\${RESERVATION}/")
+}
+
+try_dialplans() {
+    start_openseat
+    # shellcheck disable=SC2016 # These are the dial plans' variables.
+    {
+        try_dialplan extensions.conf '${UNIQUEID}' 'CURL\((http[^,]*),(.*)\)\}\)'
+        try_dialplan freeswitch.xml '${uuid}' '(http[^ ]*) .* post ([^"]*)"'
+    }
+}
+
+# --- nginx ----------------------------------------------------------------------------------------------------------
+
+# Two sites that say who they are, for nginx to route to.
+nginx_config() {
+    sed -e "s/127\.0\.0\.1:7717/$address/" \
+        -e "s|192\.0\.2\.10:8080|unix:$scratch/centre.sock|" \
+        -e "s|192\.0\.2\.20:8080|unix:$scratch/overflow.sock|" \
+        -e "s|listen 127\.0\.0\.1:8080|listen unix:$scratch/front.sock|" \
+        "$recipes/nginx.conf" >"$scratch/recipe.conf"
+    # As root, nginx would become somebody else, who may not enter our folder.
+    cat <<END
+daemon off;
+pid $scratch/nginx.pid;
+error_log stderr;
+user $(id -un) $(id -gn);
+worker_processes 1;
+events {}
+http {
+    access_log off;
+    client_body_temp_path $scratch/body;
+    proxy_temp_path $scratch/proxy;
+    fastcgi_temp_path $scratch/fastcgi;
+    uwsgi_temp_path $scratch/uwsgi;
+    scgi_temp_path $scratch/scgi;
+    include $scratch/recipe.conf;
+    server { listen unix:$scratch/centre.sock; return 200 centre; }
+    server { listen unix:$scratch/overflow.sock; return 200 overflow; }
+}
+END
+}
+
+called() { get --unix-socket "$scratch/front.sock" --write-out ' %{http_code}' "http://localhost/calls/$1" | tr '\n' ' '; }
+
+try_nginx() {
+    start_openseat
+    nginx_config >"$scratch/nginx.conf"
+    start nginx nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf"
+    eventually called sales-queue
+    expect "a queue with seats" "centre 200" "$(called sales-queue)"
+    expect "a queue with too few" "overflow 200" "$(called support-queue)"
+    expect "a queue that is not configured" "no answer from openseat  503" "$(called slaes)"
+    kill -STOP "$openseat_pid"
+    expect "openseat hangs" "no answer from openseat  503" "$(called sales-queue)"
+    kill -CONT "$openseat_pid"
+    expect "openseat goes on" "centre 200" "$(called sales-queue)"
+    stop "$openseat_pid"
+    expect "openseat is gone" "no answer from openseat  503" "$(called sales-queue)"
+}
+
+# --- HAProxy --------------------------------------------------------------------------------------------------------
+
+# The recipe, with one server more whose queue is misspelt, and its centres, which say who they are.
+haproxy_config() {
+    admin_port=$(free_port)
+    sed -e "s|stats socket .*|stats socket ipv4@127.0.0.1:$admin_port level admin|" \
+        -e 's|log /dev/log local0|log stdout format raw daemon|' \
+        -e "s|bind 127\.0\.0\.1:5060|bind unix@$scratch/front.sock|" \
+        -e "s|127\.0\.0\.1 agent-port 7718|${agent_address%:*} agent-port ${agent_address##*:}|" \
+        -e "s|127\.0\.0\.1 port 7717|${address%:*} port ${address##*:}|" \
+        -e "s|192\.0\.2\.10:5060|unix@$scratch/sales.sock|" \
+        -e "s|192\.0\.2\.11:5060|unix@$scratch/support.sock|" \
+        -e "s|192\.0\.2\.20:5060|unix@$scratch/overflow.sock|" \
+        -e '/^ *server support/{p;s/support-queue/slaes/;s/server support/server misspelt/}' \
+        "$recipes/haproxy.cfg"
+    local centre
+    for centre in sales support overflow; do
+        printf 'frontend the_%s_centre\n mode http\n timeout http-request 5s\n bind unix@%s\n' "$centre" "$scratch/$centre.sock"
+        printf ' http-request return status 200 content-type text/plain string %s\n' "$centre"
+    done
+}
+
+# admin COMMAND: through HAProxy's runtime socket.
+admin() {
+    exec 3<>"/dev/tcp/127.0.0.1/$admin_port"
+    printf '%s\n' "$1" >&3
+    cat <&3
+    exec 3>&-
+}
+
+# server NAME: its state and its weight.
+server() { admin "show stat" | awk -F, -v name="$1" '$1 == "centres" && $2 == name { print $18, $19 }'; }
+
+server_is() { [[ $(server "$1") == "$2" ]]; }
+
+# becomes WHAT SERVER STATE
+becomes() {
+    eventually server_is "$2" "$3" || true
+    expect "$1" "$3" "$(server "$2")"
+}
+
+called_through_haproxy() { get --unix-socket "$scratch/front.sock" http://localhost/; }
+
+try_haproxy() {
+    start_openseat
+    haproxy_config >"$scratch/haproxy.cfg"
+    start haproxy haproxy -db -f "$scratch/haproxy.cfg"
+    eventually admin "show stat"
+    becomes "a queue with three seats weighs three" sales "UP 3"
+    becomes "a queue with too few weighs nothing" support "UP 0"
+    becomes "a queue that is not configured" misspelt "DOWN (agent) 1"
+    grep -q "no such queue is configured in openseat" "$scratch/haproxy.out"
+    expect "four calls" "sales sales sales sales" "$(for _ in 1 2 3 4; do called_through_haproxy; echo; done | paste -sd' ')"
+    admin "set server centres/sales state maint" >/dev/null
+    # Two checks later.
+    sleep 2.2
+    expect "put out of service by hand" "MAINT 3" "$(server sales)"
+    expect "a call then" overflow "$(called_through_haproxy)"
+    admin "set server centres/sales state ready" >/dev/null
+    becomes "put back" sales "UP 3"
+    stop "$openseat_pid"
+    becomes "openseat is gone" sales "DOWN 3"
+    expect "a call then" overflow "$(called_through_haproxy)"
+}
+
+# --- Kamailio -------------------------------------------------------------------------------------------------------
+
+start_kamailio() {
+    local name=$1
+    shift
+    proxy=$(free_port) centre=$(free_port)
+    sed -e "s|^listen=.*|listen=udp:127.0.0.1:$proxy|" \
+        -e "s|192\.0\.2\.10:5060|127.0.0.1:$centre|" \
+        -e "s|http://127\.0\.0\.1:7717|http://$address|" \
+        "$recipes/kamailio.cfg" >"$scratch/$name.cfg"
+    start "$name" kamailio -f "$scratch/$name.cfg" -P "$scratch/$name.pid" -Y "$scratch" -DD -E "$@"
+    kamailio_pid=$started
+    eventually is_bound "$proxy"
+}
+
+# is_bound PORT: somebody listens there over UDP.
+is_bound() { grep -qi ":$(printf %04X "$1") " /proc/net/udp; }
+
+# become_sipp NAME SCENARIO OPTION…: in the place of this shell, so that its process can be stopped.
+become_sipp() {
+    local name=$1 scenario=$2
+    shift 2
+    TERM=dumb exec sipp -sf "$sip/$scenario.xml" -i 127.0.0.1 -nostdin -trace_logs -log_file "$scratch/$name.log" \
+        -trace_err -error_file "$scratch/$name.errors" "$@"
+}
+
+# start_centre SCENARIO: answers what Kamailio routes to it.
+start_centre() {
+    start centre become_sipp centre "$1" -p "$centre"
+    centre_pid=$started
+    eventually is_bound "$centre"
+}
+
+# calls COUNT SCENARIO: all at once; what became of them.
+calls() {
+    rm -f "$scratch/callers.log"
+    (become_sipp callers "$2" -p "$(free_port)" -m "$1" -l "$1" -r "$1" -rp 10 -timeout 15s "127.0.0.1:$proxy") >"$scratch/callers.out" 2>&1 || true
+    sort "$scratch/callers.log" | uniq -c | sed 's/^ *//' | paste -sd, | sed 's/,/, /g'
+}
+
+reservations() { get "http://$address/v1/reservations" | grep -o '"call_id"' | wc -l; }
+
+holds() { [[ $(reservations) == "$1" ]]; }
+
+release_all() {
+    local id
+    for id in $(get "http://$address/v1/reservations" | grep -o '"id":"[^"]*"' | cut -d'"' -f4); do
+        get --request DELETE "http://$address/v1/reservations/$id"
+    done
+}
+
+try_kamailio() {
+    start_openseat
+    start_kamailio kamailio
+
+    start_centre centre
+    expect "ten calls at once, three seats" "7 rejected, 3 talked" "$(calls 10 caller)"
+    expect "reservations of answered calls" 3 "$(reservations)"
+    expect "an eleventh call" "1 rejected" "$(calls 1 caller)"
+    stop "$centre_pid"
+
+    release_all
+    start_centre ringing_centre
+    calls 3 quitter >"$scratch/quitters" &
+    eventually holds 3
+    expect "reservations while it rings" 3 "$(reservations)"
+    wait $!
+    expect "three callers hang up" "3 quit" "$(<"$scratch/quitters")"
+    eventually holds 0
+    expect "reservations then" 0 "$(reservations)"
+    stop "$centre_pid"
+
+    start_centre busy_centre
+    expect "four calls, one after the other, the centre is busy" \
+        "1 busy 1 busy 1 busy 1 busy" "$(for _ in 1 2 3 4; do calls 1 caller; done | paste -sd' ')"
+    eventually holds 0
+    expect "reservations then" 0 "$(reservations)"
+    stop "$centre_pid"
+
+    start_centre centre
+    kill -STOP "$openseat_pid"
+    local begun=$SECONDS
+    expect "openseat hangs" "1 rejected" "$(calls 1 caller)"
+    # The time-out is 1 s; SIPp and a busy machine have the rest.
+    expect "the call was answered within 4 s" yes "$( ((SECONDS - begun <= 4)) && echo yes || echo "$((SECONDS - begun)) s")"
+    kill -CONT "$openseat_pid"
+    release_all
+    expect "openseat goes on" "1 talked" "$(calls 1 caller)"
+    stop "$openseat_pid"
+    expect "openseat is gone" "1 rejected" "$(calls 1 caller)"
+    stop "$centre_pid"
+    stop "$kamailio_pid"
+
+    start_kamailio kamailio_that_routes -A ROUTE_WITHOUT_ANSWER
+    start_centre centre
+    expect "openseat is gone, and calls are routed without it" "1 talked" "$(calls 1 caller)"
+}
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+printf '%s\n' "$1"
+"try_$1"
