@@ -6,7 +6,8 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `hooks` is the other direction: CallTools tells us of calls that have ended.
+//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `hooks` is the other direction:
+//! CallTools tells us of calls that have ended.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -24,6 +25,7 @@ mod problem;
 mod queues;
 mod reservations;
 mod routes;
+mod watch;
 mod watchdog;
 
 #[cfg(test)]
@@ -34,3 +36,4 @@ pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Listener, bind};
 pub(crate) use queues::{AgentView, FaultView};
+pub use watch::{WatchLimits, keep_watch};
