@@ -6,6 +6,9 @@ use crate::fixtures::available;
 /// Long enough for a machine that is busy with other tests, short enough to tell a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For looks that a test does without.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// How long a test listens for what must not come.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -86,7 +89,7 @@ impl Client {
                 self.last = event.id.clone().or(self.last.take());
                 return Some(event);
             }
-            if !within(read(&mut self.stream, &mut self.text)).await {
+            if !read(&mut self.stream, &mut self.text).await {
                 assert_eq!(self.text, "", "an event was cut");
                 return None;
             }
@@ -95,12 +98,15 @@ impl Client {
 
     /// The next block that has data.
     pub(super) async fn event(&mut self) -> Event {
-        loop {
-            let block = self.block().await.expect("the stream goes on");
-            if block.data != Value::Null {
-                return block;
+        let event = async {
+            loop {
+                let block = self.block().await.expect("the stream goes on");
+                if block.data != Value::Null {
+                    return block;
+                }
             }
-        }
+        };
+        within(event).await
     }
 
     /// The next change, which has to be one of a single decision: its queue, reason and count.
@@ -211,7 +217,8 @@ async fn what_is_polled_again_and_has_not_changed_is_no_event() {
 
 #[tokio::test]
 async fn a_poll_is_told_without_anybody_asking() {
-    let world = World::with(&["main/a"]);
+    let mut world = World::with(&["main/a"]);
+    world.limits.watch.look = NEVER;
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
     client.snapshot().await;
@@ -242,6 +249,28 @@ async fn what_only_time_changes_is_told_too() {
         (&"too_old".into(), &Value::Null)
     );
     assert!(event.data["detail"].is_string(), "{event:?}");
+}
+
+#[tokio::test]
+async fn what_grows_too_old_is_told_at_that_moment() {
+    let mut world = World::with(&["main/a", "main/b"]);
+    world.limits.watch.look = NEVER;
+    let max_age = Duration::from_millis(200);
+    world.policy("main/a").max_age = Some(max_age);
+    world.publish("main/a", available(1));
+    world.publish("main/b", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let look = || server.app.watch.look(&server.app);
+    let after = Duration::from_millis(1);
+    assert_eq!(look(), max_age + after);
+    server.clock.pass(max_age + after);
+    // The look that was due then, in real time.
+    assert_eq!(client.change().await, change("a", "too_old", Value::Null));
+    assert_eq!(look(), MAX_AGE - max_age, "the next one is b's");
+    server.clock.pass(MAX_AGE);
+    assert_eq!(look(), NEVER, "nothing is left to grow old");
 }
 
 #[tokio::test]
@@ -294,7 +323,7 @@ async fn a_client_that_comes_back_gets_what_it_has_missed_and_nothing_else() {
 async fn what_changed_while_nobody_looked_is_not_missed_either() {
     let mut world = World::with(&["main/a"]);
     // The task sleeps through the test: only those who connect look.
-    world.limits.watch.rest = Duration::from_secs(3600);
+    world.limits.watch.rest = NEVER;
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
     client.snapshot().await;
@@ -365,12 +394,17 @@ async fn a_silent_stream_has_a_heartbeat() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
+    let begun = tokio::time::Instant::now();
     let beats = async {
-        for _ in 0..3 {
-            assert_eq!(client.block().await.expect("it goes on").text, ":");
+        for _ in 0..4 {
+            let beat = within(client.block()).await;
+            assert_eq!(beat.expect("it goes on").text, ":");
         }
     };
     tokio::select! { () = busy => {} () = beats => {} }
+    // The first may have been under way.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(300), "{took:?}");
     server.seats("main/a", 1);
     assert_eq!(client.change().await, change("a", "seats", 1));
 }
