@@ -478,3 +478,32 @@ async fn a_watch_needs_the_bearer_token() {
     assert_eq!((answer.status, &*answer.problem()), (401, "unauthorized"));
     assert_eq!(server.app.watch.open_streams(&server.app.limits.watch), 0);
 }
+
+#[tokio::test]
+async fn seats_that_are_held_and_given_back_are_told() {
+    let mut world = World::with(&["main/a"]);
+    world.limits.watch.look = NEVER;
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let reserve = async |call: &str, ttl: &str| {
+        let body = format!("{{\"call_id\":\"{call}\",\"ttl\":\"{ttl}\"}}");
+        let head = format!("Content-Length: {}\r\nConnection: close", body.len());
+        let path = "/v1/queues/a/reservations";
+        let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n{body}");
+        let answer = server.raw(&request).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["id"].as_str().expect("an id").to_owned()
+    };
+    let id = reserve("one", "45s").await;
+    assert_eq!(client.change().await, change("a", "reserved", 0));
+    let path = format!("/v1/reservations/{id}");
+    assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
+    assert_eq!(client.change().await, change("a", "seats", 1));
+    // One whose time is up is told at that moment: in real time, after a look that is due then.
+    reserve("two", "1s").await;
+    assert_eq!(client.change().await, change("a", "reserved", 0));
+    server.clock.pass(Duration::from_secs(1));
+    assert_eq!(client.change().await, change("a", "seats", 1));
+}
