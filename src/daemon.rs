@@ -25,7 +25,9 @@ use crate::{
     names::Names,
     plan,
     reservations::{Reservations, journal::Journal},
-    server::{AccountHandle, App, Limits, Listener, Parts, bind, serve, serve_agent_checks},
+    server::{
+        AccountHandle, App, Limits, Listener, Parts, bind, keep_watch, serve, serve_agent_checks,
+    },
     store::Store,
 };
 
@@ -141,6 +143,11 @@ impl Daemon {
                 Ok(())
             });
         }
+        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+        tasks.spawn(async move {
+            keep_watch(app, stop).await;
+            Ok(())
+        });
         let early = tokio::select! {
             () = shutdown => None,
             ended = tasks.join_next() => ended,

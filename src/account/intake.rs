@@ -85,7 +85,9 @@ impl Account {
             let key = |place: usize| self.parts.queues[place].key.clone();
             let queues: Vec<_> = places.into_iter().map(key).collect();
             let now = self.parts.clock.now();
-            self.parts.reservations.departed(&queues, at, now);
+            if self.parts.reservations.departed(&queues, at, now).is_some() {
+                self.parts.board.touch();
+            }
         }
     }
 

@@ -70,7 +70,7 @@ pub enum Dropped {
     OverLimit,
     /// No complete request head in time.
     SlowRequest,
-    /// The client did not take its answer in time.
+    /// The client did not take its answer in time, or fell too far behind on a stream.
     SlowReader,
 }
 

@@ -37,6 +37,8 @@ pub struct Scrape {
     pub budgets: Vec<(Arc<str>, Usage)>,
     /// Connections open now, over all listeners.
     pub open_connections: usize,
+    /// How many of them are streams of decisions.
+    pub open_streams: usize,
 }
 
 /// One queue's gauges. `None` is unknown, and becomes an absent sample.
@@ -133,14 +135,24 @@ impl Collector for Scrape {
         self.encode_agents(&mut encoder)?;
         self.encode_reservations(&mut encoder)?;
         self.encode_budgets(&mut encoder)?;
-        encoder
-            .encode_descriptor(
+        let counts = [
+            (
                 "openseat_open_connections",
                 "Connections open now.",
-                None,
-                MetricType::Gauge,
-            )?
-            .encode_gauge(&self.open_connections)
+                self.open_connections,
+            ),
+            (
+                "openseat_open_streams",
+                "Connections that are streams of decisions now.",
+                self.open_streams,
+            ),
+        ];
+        for (name, help, count) in counts {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&count)?;
+        }
+        Ok(())
     }
 }
 

@@ -203,6 +203,16 @@ impl Holds {
         self.current(now).clone()
     }
 
+    /// How long until the time of the next of them is up; `None` while nothing is held.
+    pub fn next_end(&self, now: Moment) -> Option<Duration> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let held = self.current(now);
+        let left = |one: &Reservation| one.ttl.saturating_sub(now.longest_since(one.made));
+        held.iter().map(left).min()
+    }
+
     /// Reservations made, and ended by each of [`End::ALL`].
     pub fn counts(&self) -> (u64, [u64; End::ALL.len()]) {
         let ended = |end: usize| self.ended[end].load(Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::watch::{Watch, WatchLimits};
 use crate::{
     account::Ask,
     board::{Board, NotOnBoard, QueueKey, QueueState},
@@ -33,6 +34,8 @@ pub struct Limits {
     pub write: Duration,
     /// For answers that are under way when the server stops; less than the 3 s in which the whole process has to be gone.
     pub drain: Duration,
+    /// Of streams of decisions.
+    pub watch: WatchLimits,
 }
 
 impl Limits {
@@ -44,6 +47,7 @@ impl Limits {
             idle: Duration::from_secs(75),
             write: Duration::from_secs(30),
             drain: Duration::from_secs(2),
+            watch: WatchLimits::with_connections(connections),
         }
     }
 }
@@ -126,6 +130,8 @@ pub struct App {
     pub(super) stopping: CancellationToken,
     /// A permit per connection that may be open.
     pub(super) slots: Arc<Semaphore>,
+    /// What streams of decisions read.
+    pub(super) watch: Watch,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
@@ -164,6 +170,7 @@ impl App {
             limits: parts.limits,
             stopping: parts.stopping,
             slots: Arc::new(Semaphore::new(parts.limits.connections)),
+            watch: Watch::new(&parts.limits.watch),
             queues,
             by_key,
         }
@@ -229,6 +236,7 @@ impl App {
             queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
             budgets,
             open_connections: self.limits.connections - self.slots.available_permits(),
+            open_streams: self.watch.open_streams(&self.limits.watch),
         }
     }
 

@@ -318,7 +318,11 @@ pub(super) async fn many(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     .into_response())
 }
 
-fn asked<'a>(app: &App, names: impl Iterator<Item = &'a str>) -> Result<Vec<Arc<Queue>>, Problem> {
+/// The queues that a request names, in its order.
+pub(super) fn asked<'a>(
+    app: &App,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Arc<Queue>>, Problem> {
     let names: Vec<_> = names.collect();
     if !(1..=MOST_AT_ONCE).contains(&names.len()) {
         return Err(Problem::bad_parameter(format!(

@@ -6,8 +6,8 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `hooks` is the other direction: CallTools tells us of calls that have ended. `agent_check` speaks
-//! HAProxy's line protocol instead of HTTP, on an address of its own.
+//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `hooks` is the other direction:
+//! CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -26,6 +26,7 @@ mod problem;
 mod queues;
 mod reservations;
 mod routes;
+mod watch;
 mod watchdog;
 
 #[cfg(test)]
@@ -37,3 +38,4 @@ pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Listener, bind};
 pub(crate) use queues::{AgentView, FaultView};
+pub use watch::{WatchLimits, keep_watch};

@@ -133,6 +133,7 @@ pub(super) async fn make(
         Reserved::Full => return Err(full()),
     };
     if status == StatusCode::CREATED {
+        app.board.touch();
         app.reservations.keep(&queue.key, &reservation).await;
     }
     let left = app.decide(&queue, &app.state(&queue), &queue.policy).count;
@@ -214,9 +215,9 @@ pub(super) async fn release(
     let released = app
         .reservations
         .release(&ReservationId::of(&id), app.clock.now());
-    released
-        .map(|_| StatusCode::NO_CONTENT)
-        .ok_or_else(no_such_reservation)
+    released.ok_or_else(no_such_reservation)?;
+    app.board.touch();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn no_such_reservation() -> Problem {

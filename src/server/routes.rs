@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri, header};
 
 use super::{
     app::App, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem, queues,
-    reservations,
+    reservations, watch,
 };
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
@@ -22,6 +22,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(probes::metrics))
         .route("/v1/decisions", get(decisions::many))
+        .route("/v1/watch", get(watch::open))
         .route("/v1/queues", get(queues::summary))
         .merge(queue_routes("/v1/queues/{queue}"))
         // For accounts that share a queue's name. A queue that is itself called "decision", "refresh" or "reservations" is read as
@@ -63,7 +64,7 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
 }
 
 /// Path, what it answers.
-const ENDPOINTS: [(&str, &str); 19] = [
+const ENDPOINTS: [(&str, &str); 20] = [
     (
         "GET /v1/queues/{queue}/decision",
         "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
@@ -71,6 +72,10 @@ const ENDPOINTS: [(&str, &str); 19] = [
     (
         "GET /v1/decisions?queue=a&queue=b",
         "several decisions, and the best of them",
+    ),
+    (
+        "GET /v1/watch?queue=a&queue=b",
+        "decisions as they change, as server-sent events; resumes by Last-Event-ID",
     ),
     ("GET /v1/queues", "all queues"),
     ("GET /v1/queues/{queue}", "one queue with its agents"),

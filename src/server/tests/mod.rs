@@ -10,6 +10,8 @@ mod hooks;
 mod probes;
 mod queues;
 mod reservations;
+mod watch_limits;
+mod watching;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, bind, serve};
+use super::{AccountHandle, App, Limits, Parts, bind, keep_watch, serve};
 use crate::{
     account::{Ask, RefreshError},
     board::{Board, QueueKey},
@@ -132,28 +134,35 @@ impl World {
     async fn serve_at(self, listen: &Listen) -> Server {
         let listener = bind(listen).await.expect("a free port is free");
         let address = listener.local_addr();
-        let app = Arc::new(App::new(Parts {
-            board: self.board.clone(),
-            policies: self.policies.clone(),
-            patience: self.patience.clone(),
-            accounts: self.accounts,
-            metrics: self.metrics.clone(),
-            reservations: Arc::default(),
-            clock: self.clock.clone(),
-            bearer: self.bearer,
-            limits: self.limits,
-            stopping: self.stopping.clone(),
-        }));
+        let (clock, board) = (self.clock.clone(), self.board.clone());
+        let stopping = self.stopping.clone();
+        let app = self.app();
         let stop = CancellationToken::new();
+        tokio::spawn(keep_watch(app.clone(), stop.clone()));
         Server {
             address,
             task: tokio::spawn(serve(listener, app.clone(), stop.clone())),
             stop,
             app,
-            clock: self.clock,
-            board: self.board,
-            stopping: self.stopping,
+            clock,
+            board,
+            stopping,
         }
+    }
+
+    fn app(self) -> Arc<App> {
+        Arc::new(App::new(Parts {
+            board: self.board,
+            policies: self.policies,
+            patience: self.patience,
+            accounts: self.accounts,
+            metrics: self.metrics,
+            reservations: Arc::default(),
+            clock: self.clock,
+            bearer: self.bearer,
+            limits: self.limits,
+            stopping: self.stopping,
+        }))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod calltools;
 mod client;
+mod events;
 mod program;
 mod wire;
 
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use calltools::CallTools;
 pub use client::{Answer, ask, get, post, post_json};
+pub use events::{Event, Events};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 

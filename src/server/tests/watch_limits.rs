@@ -1,0 +1,195 @@
+//! `/v1/watch`: how many may watch, what becomes of those who do not read, and how it ends.
+
+use super::{
+    watching::{Client, within},
+    *,
+};
+use crate::fixtures::available;
+
+/// A name so long that a few dozen events fill the buffers of a connection.
+fn long_name() -> String {
+    format!("main/{}", "a".repeat(100_000))
+}
+
+fn dropped(metrics: &Metrics) -> bool {
+    let text = metrics.render(
+        crate::metrics::Scrape::default(),
+        crate::metrics::Format::Text,
+    );
+    text.contains("openseat_connections_dropped_total{cause=\"slow_reader\"} 1\n")
+}
+
+impl Server {
+    async fn streams_open(&self) -> String {
+        let metrics = self.get("/metrics").await.body;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("openseat_open_streams "));
+        line.expect("it is there").to_owned()
+    }
+}
+
+/// Asks, and then reads nothing.
+async fn negligent(server: &Server) -> TcpStream {
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .expect("it is open");
+    within(async {
+        while server.app.watch.open_streams(&server.app.limits.watch) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    stream
+}
+
+#[tokio::test]
+async fn who_falls_too_far_behind_is_told_so_and_let_go() {
+    let queue = long_name();
+    let mut world = World::with(&[&queue]);
+    world.limits.watch.log = 4;
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut slow = negligent(&server).await;
+    for seats in 0..200 {
+        server.seats(&queue, seats);
+        // The connection writes what its buffers hold.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut rest = Vec::new();
+    within(slow.read_to_end(&mut rest)).await.expect("it ended");
+    let rest = String::from_utf8(rest).expect("ASCII");
+    let (_, end) = rest.split_once("event: end\n").expect("it was told");
+    assert!(
+        end.starts_with("data: {\"detail\":\"more has changed"),
+        "{end}"
+    );
+    assert!(end.contains("\"reason\":\"too_slow\""), "{end}");
+    assert!(dropped(&metrics));
+    assert_eq!(server.streams_open().await, "0");
+}
+
+#[tokio::test]
+async fn who_reads_nothing_at_all_is_cut() {
+    let queue = long_name();
+    let mut world = World::with(&[&queue]);
+    world.limits.write = Duration::from_millis(200);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let slow = negligent(&server).await;
+    within(async {
+        for seats in 0.. {
+            if dropped(&metrics) {
+                break;
+            }
+            server.seats(&queue, seats);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert_eq!(server.streams_open().await, "0");
+    drop(slow);
+}
+
+#[tokio::test]
+async fn a_stream_without_news_is_nobodys_slow_reader() {
+    let mut world = World::with(&["main/a"]);
+    world.limits.write = Duration::from_millis(50);
+    world.limits.head = Duration::from_millis(50);
+    world.limits.idle = Duration::from_millis(50);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.event().await;
+    assert!(client.is_silent().await);
+    server.seats("main/a", 1);
+    assert_eq!(client.event().await.name, "decision");
+}
+
+#[tokio::test]
+async fn streams_leave_room_for_questions() {
+    let mut world = World::with(&["main/a"]);
+    world.limits = Limits::with_connections(4);
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let first = Client::connect(&server, "").await;
+    let _second = Client::connect(&server, "").await;
+    assert_eq!(server.streams_open().await, "2");
+    let refused = Client::connect(&server, "").await;
+    assert_eq!(refused.head.status, 503);
+    assert_eq!(refused.head.problem(), "too-many-streams");
+    assert_eq!(refused.head.header("retry-after"), Some("5"));
+    drop(refused);
+    assert_eq!(server.get("/v1/queues/a/decision").await.status, 200);
+    // A client that leaves makes room, though nothing has changed that it could have been told.
+    drop(first);
+    within(async {
+        while Client::connect(&server, "").await.head.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_streams_with_a_reason_and_waits_for_none() {
+    let world = World::with(&["main/a"]);
+    let mut server = world.serve().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = Client::connect(&server, "").await;
+        client.event().await;
+        clients.push(client);
+    }
+    // What has changed before is told before.
+    server.seats("main/a", 1);
+    server.stopping.cancel();
+    server.stop.cancel();
+    for client in &mut clients {
+        assert_eq!(client.event().await.name, "decision");
+        let end = client.event().await;
+        assert_eq!(
+            (&*end.name, &end.data["reason"]),
+            ("end", &"stopping".into())
+        );
+        assert_eq!(end.id, None, "the client resumes from what it has seen");
+        assert_eq!(within(client.block()).await, None);
+    }
+    // Were one cut, this would take as long as the drain, and be logged.
+    let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
+    drained.expect("no stream holds it up").expect("it ended");
+    assert_eq!(server.app.slots.available_permits(), 1024);
+}
+
+#[tokio::test]
+async fn while_stopping_no_stream_begins() {
+    let server = World::with(&["main/a"]).serve().await;
+    server.stopping.cancel();
+    let answer = server.get("/v1/watch").await;
+    assert_eq!((answer.status, &*answer.problem()), (503, "stopping"));
+}
+
+#[tokio::test]
+async fn a_thousand_queues_that_change_at_once_wake_a_stream_once() {
+    let queues: Vec<_> = (0..1000).map(|n| format!("main/{n}")).collect();
+    let queues: Vec<_> = queues.iter().map(String::as_str).collect();
+    let server = World::with(&queues).serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.event().await;
+    let mut grown = server.app.watch.grown.subscribe();
+    let now = server.clock.now();
+    for queue in &queues {
+        let snapshot = snapshot(now, available(1));
+        server.board.publish(&key(queue), snapshot, now);
+    }
+    for queue in &queues {
+        let event = client.event().await;
+        assert_eq!(
+            format!("main/{}", event.data["queue"].as_str().expect("a name")),
+            *queue
+        );
+    }
+    within(grown.changed()).await.expect("the app is there");
+    assert!(!grown.has_changed().expect("the app is there"));
+}

@@ -1,0 +1,509 @@
+//! `/v1/watch`: what a client is told that connects, reads on and comes back.
+
+use super::*;
+use crate::fixtures::available;
+
+/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For looks that a test does without.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// How long a test listens for what must not come.
+const SILENCE: Duration = Duration::from_millis(300);
+
+pub(super) async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .expect("it does not hang")
+}
+
+/// A block of a stream, ended by an empty line.
+#[derive(Debug, PartialEq)]
+pub(super) struct Event {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    pub(super) data: Value,
+    /// All of it, as it came.
+    pub(super) text: String,
+}
+
+impl Event {
+    fn parse(text: &str) -> Self {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        let data = field("data: ").map(|data| serde_json::from_str(data).expect("data is JSON"));
+        Self {
+            id: field("id: ").map(str::to_owned),
+            name: field("event: ").unwrap_or_default().to_owned(),
+            data: data.unwrap_or_default(),
+            text: text.to_owned(),
+        }
+    }
+}
+
+/// A client that remembers where it was.
+pub(super) struct Client {
+    stream: TcpStream,
+    /// What has come of the body and is not read yet.
+    text: String,
+    pub(super) head: Answer,
+    /// The id of the last event.
+    pub(super) last: Option<String>,
+}
+
+impl Client {
+    pub(super) async fn connect(server: &Server, query: &str) -> Self {
+        Self::resume(server, query, None).await
+    }
+
+    /// Connects as a client does that has seen the event with this id.
+    pub(super) async fn resume(server: &Server, query: &str, last: Option<&str>) -> Self {
+        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
+        let mut stream = server.connect().await;
+        // To HTTP/1.0 a stream comes as it is, without the lengths of its pieces.
+        let request = format!(
+            "GET /v1/watch{query} HTTP/1.0\r\nHost: localhost\r\n{}\r\n",
+            last.unwrap_or_default()
+        );
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("it is open");
+        let mut text = String::new();
+        while !text.contains("\r\n\r\n") {
+            assert!(read(&mut stream, &mut text).await, "no head: {text:?}");
+        }
+        let head = Answer::parse(&text);
+        Self {
+            stream,
+            text: head.body.clone(),
+            head,
+            last: None,
+        }
+    }
+
+    /// The next block; `None` once the stream has ended.
+    pub(super) async fn block(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let event = Event::parse(block);
+                self.text = rest.to_owned();
+                self.last = event.id.clone().or(self.last.take());
+                return Some(event);
+            }
+            if !read(&mut self.stream, &mut self.text).await {
+                assert_eq!(self.text, "", "an event was cut");
+                return None;
+            }
+        }
+    }
+
+    /// The next block that has data.
+    pub(super) async fn event(&mut self) -> Event {
+        let event = async {
+            loop {
+                let block = self.block().await.expect("the stream goes on");
+                if block.data != Value::Null {
+                    return block;
+                }
+            }
+        };
+        within(event).await
+    }
+
+    /// The next change, which has to be one of a single decision: its queue, reason and count.
+    async fn change(&mut self) -> (String, String, Value) {
+        let event = self.event().await;
+        assert_eq!(event.name, "decision", "{event:?}");
+        let word = |key: &str| event.data[key].as_str().expect("a word").to_owned();
+        (word("queue"), word("reason"), event.data["count"].clone())
+    }
+
+    async fn snapshot(&mut self) -> Vec<Value> {
+        let event = self.event().await;
+        assert_eq!(event.name, "snapshot", "{event:?}");
+        let decisions = event.data["decisions"].as_array();
+        decisions.expect("a list").clone()
+    }
+
+    pub(super) async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(SILENCE, self.event()).await.is_err()
+    }
+}
+
+async fn read(stream: &mut TcpStream, text: &mut String) -> bool {
+    let mut buffer = [0; 4096];
+    let length = stream.read(&mut buffer).await.unwrap_or_default();
+    // Everything that these tests watch is plain ASCII.
+    text.push_str(str::from_utf8(&buffer[..length]).expect("ASCII"));
+    length > 0
+}
+
+fn change(queue: &str, reason: &str, count: impl Into<Value>) -> (String, String, Value) {
+    (queue.to_owned(), reason.to_owned(), count.into())
+}
+
+impl Server {
+    /// Publishes so many seats, and waits until the watch has seen it.
+    pub(super) fn seats(&self, queue: &str, seats: usize) {
+        let now = self.clock.now();
+        let snapshot = snapshot(now, available(seats));
+        self.board.publish(&key(queue), snapshot, now);
+        self.app.watch.look(&self.app);
+    }
+
+    pub(super) fn fail(&self, queue: &str, fault: Fault) {
+        let now = self.clock.now();
+        self.board.fail(&key(queue), Arc::new(fault), now);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_a_snapshot_and_goes_on_with_changes() {
+    let world = World::with(&["main/a", "main/b", "main/c"]);
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "?queue=b&queue=a").await;
+    assert_eq!(client.head.status, 200);
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+        ("connection", "close"),
+    ] {
+        assert_eq!(client.head.header(name), Some(value));
+    }
+    let hint = client.block().await.expect("it goes on");
+    assert_eq!(hint.text, "retry: 1000");
+    let snapshot = client.snapshot().await;
+    let asked = server.get("/v1/decisions?queue=b&queue=a").await.json();
+    assert_eq!(Value::from(snapshot), asked["decisions"], "in this order");
+
+    server.seats("main/c", 5);
+    server.seats("main/b", 2);
+    let event = client.event().await;
+    assert_eq!(event.name, "decision");
+    let asked = server.get("/v1/queues/b/decision").await.json();
+    assert_eq!(event.data, asked);
+    server.seats("main/a", 0);
+    assert_eq!(client.change().await, change("a", "below_threshold", 0));
+}
+
+#[tokio::test]
+async fn without_names_all_queues_are_watched() {
+    let world = World::with(&["main/a", "main/b"]);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    let snapshot = client.snapshot().await;
+    let queues: Vec<_> = snapshot.iter().map(|decision| &decision["queue"]).collect();
+    assert_eq!(queues, ["a", "b"]);
+    server.seats("main/b", 1);
+    assert_eq!(client.change().await, change("b", "seats", 1));
+}
+
+#[tokio::test]
+async fn what_is_polled_again_and_has_not_changed_is_no_event() {
+    let world = World::with(&["main/a"]);
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    server.clock.pass(Duration::from_secs(5));
+    server.seats("main/a", 1);
+    // A fault beside a snapshot that is still good changes no decision.
+    server.fail("main/a", Fault::NoPermission);
+    assert!(client.is_silent().await);
+    server.seats("main/a", 2);
+    assert_eq!(client.change().await, change("a", "seats", 2));
+}
+
+#[tokio::test]
+async fn a_poll_is_told_without_anybody_asking() {
+    let mut world = World::with(&["main/a"]);
+    world.limits.watch.look = NEVER;
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let now = server.clock.now();
+    let snapshot = snapshot(now, available(3));
+    server.board.publish(&key("main/a"), snapshot, now);
+    assert_eq!(client.change().await, change("a", "seats", 3));
+    server.fail("main/a", Fault::BadToken);
+    server.clock.pass(MAX_AGE + Duration::from_millis(1));
+    server.board.touch();
+    assert_eq!(client.change().await, change("a", "bad_token", Value::Null));
+}
+
+#[tokio::test]
+async fn what_only_time_changes_is_told_too() {
+    let mut world = World::with(&["main/a"]);
+    world.limits.watch.look = Duration::from_millis(20);
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    server.clock.pass(MAX_AGE);
+    assert!(client.is_silent().await, "it is still good at that moment");
+    server.clock.pass(Duration::from_millis(1));
+    let event = client.event().await;
+    assert_eq!(
+        (&event.data["reason"], &event.data["count"]),
+        (&"too_old".into(), &Value::Null)
+    );
+    assert!(event.data["detail"].is_string(), "{event:?}");
+}
+
+#[tokio::test]
+async fn what_grows_too_old_is_told_at_that_moment() {
+    let mut world = World::with(&["main/a", "main/b"]);
+    world.limits.watch.look = NEVER;
+    let max_age = Duration::from_millis(200);
+    world.policy("main/a").max_age = Some(max_age);
+    world.publish("main/a", available(1));
+    world.publish("main/b", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let look = || server.app.watch.look(&server.app);
+    let after = Duration::from_millis(1);
+    assert_eq!(look(), max_age + after);
+    server.clock.pass(max_age + after);
+    // The look that was due then, in real time.
+    assert_eq!(client.change().await, change("a", "too_old", Value::Null));
+    assert_eq!(look(), MAX_AGE - max_age, "the next one is b's");
+    server.clock.pass(MAX_AGE);
+    assert_eq!(look(), NEVER, "nothing is left to grow old");
+}
+
+#[tokio::test]
+async fn a_fault_is_told_where_it_explains_what_is_unknown() {
+    let world = World::with(&["main/a"]);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "?queue=main/a").await;
+    assert_eq!(client.snapshot().await[0]["reason"], "never_polled");
+    server.fail("main/a", Fault::BadToken);
+    assert_eq!(client.change().await, change("a", "bad_token", Value::Null));
+    server.seats("main/a", 0);
+    assert_eq!(client.change().await, change("a", "below_threshold", 0));
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_what_it_has_missed_and_nothing_else() {
+    let world = World::with(&["main/a", "main/b", "main/c"]);
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let query = "?queue=a&queue=b";
+    let mut client = Client::connect(&server, query).await;
+    client.snapshot().await;
+    server.seats("main/b", 1);
+    client.change().await;
+    let last = client.last.take();
+    drop(client);
+
+    // Even what is as it was in the end.
+    server.seats("main/a", 0);
+    server.seats("main/c", 9);
+    server.seats("main/a", 1);
+    // The order in which queues are named makes no difference.
+    let mut client = Client::resume(&server, "?queue=b&queue=a", last.as_deref()).await;
+    let hint = client.block().await.expect("it goes on");
+    assert_eq!(hint.text, "retry: 1000");
+    assert_eq!(client.change().await, change("a", "below_threshold", 0));
+    let half_way = client.last.clone();
+    assert_eq!(client.change().await, change("a", "seats", 1));
+    assert!(client.is_silent().await);
+
+    let mut again = Client::resume(&server, query, half_way.as_deref()).await;
+    assert_eq!(again.change().await, change("a", "seats", 1));
+    let mut up_to_date = Client::resume(&server, query, client.last.as_deref()).await;
+    assert!(up_to_date.is_silent().await);
+    server.seats("main/b", 4);
+    assert_eq!(up_to_date.change().await, change("b", "seats", 4));
+}
+
+#[tokio::test]
+async fn what_changed_while_nobody_looked_is_not_missed_either() {
+    let mut world = World::with(&["main/a"]);
+    // The task sleeps through the test: only those who connect look.
+    world.limits.watch.rest = NEVER;
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let now = server.clock.now();
+    let snapshot = snapshot(now, available(1));
+    server.board.publish(&key("main/a"), snapshot, now);
+    let mut back = Client::resume(&server, "", client.last.as_deref()).await;
+    assert_eq!(back.change().await, change("a", "seats", 1));
+    assert_eq!(client.change().await, change("a", "seats", 1));
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_known_gets_a_fresh_snapshot() {
+    let mut world = World::with(&["main/a", "main/b"]);
+    world.limits.watch.log = 4;
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "?queue=a").await;
+    client.snapshot().await;
+    let old = client.last.clone().expect("a snapshot has an id");
+    let (run, number) = old.split_once('-').expect("two parts");
+    let number: u64 = number.parse().expect("a number");
+
+    let mut strangers = vec![
+        format!("{run}-{}", number + 1),
+        format!("{run}-18446744073709551615"),
+        format!("0000000000000000-{number}"),
+        run.to_owned(),
+        "17".to_owned(),
+        "-".to_owned(),
+        "\u{e9}".to_owned(),
+        String::new(),
+    ];
+    // Another run of the same openseat, with the same queues.
+    let other = World::with(&["main/a", "main/b"]).serve().await;
+    let mut there = Client::connect(&other, "?queue=a").await;
+    there.snapshot().await;
+    strangers.extend(there.last);
+    for id in &strangers {
+        let mut client = Client::resume(&server, "?queue=a", Some(id)).await;
+        assert_eq!(client.snapshot().await.len(), 1, "{id:?}");
+    }
+    // Of queue b this client knows nothing.
+    let mut wider = Client::resume(&server, "?queue=a&queue=b", Some(&old)).await;
+    assert_eq!(wider.snapshot().await.len(), 2);
+
+    for seats in [1, 2, 3, 4] {
+        server.seats("main/a", seats);
+    }
+    let mut client = Client::resume(&server, "?queue=a", Some(&old)).await;
+    assert_eq!(client.change().await, change("a", "seats", 1));
+    server.seats("main/a", 5);
+    let mut client = Client::resume(&server, "?queue=a", Some(&old)).await;
+    let snapshot = client.snapshot().await;
+    assert_eq!(snapshot[0]["count"], 5, "one change too far back");
+}
+
+#[tokio::test]
+async fn a_silent_stream_has_a_heartbeat() {
+    let mut world = World::with(&["main/a", "main/b"]);
+    world.limits.watch.heartbeat = Duration::from_millis(100);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "?queue=a").await;
+    client.snapshot().await;
+    // What happens in other queues does not make this one silent for longer.
+    let busy = async {
+        for seats in 0.. {
+            server.seats("main/b", seats);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    let beats = async {
+        for _ in 0..4 {
+            let beat = within(client.block()).await;
+            assert_eq!(beat.expect("it goes on").text, ":");
+        }
+    };
+    tokio::select! { () = busy => {} () = beats => {} }
+    // The first may have been under way.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    server.seats("main/a", 1);
+    assert_eq!(client.change().await, change("a", "seats", 1));
+}
+
+#[tokio::test]
+async fn a_watch_asks_nothing() {
+    let mut world = World::with(&["main/a"]);
+    let mut ends = world.account("main", TOKEN);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    server.seats("main/a", 1);
+    client.change().await;
+    let queue = metrics.queue(&key("main/a")).expect("it is configured");
+    assert_eq!(queue.asked(), 0);
+    assert!(ends.asks.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn wrong_watches_are_refused() {
+    let world = World::with(&["main/a", "main/b", "second/b"]);
+    let server = world.serve().await;
+    let too_many = format!("?{}", "queue=a&".repeat(101));
+    for (query, status, problem, detail) in [
+        (
+            "?queues=a",
+            400,
+            "bad-parameter",
+            "there is no parameter \"queues\": this path takes queue",
+        ),
+        (
+            &*too_many,
+            400,
+            "bad-parameter",
+            "give \"queue\" between 1 and 100 times; it was given 101 times",
+        ),
+        (
+            "?queue=a&queue=nobody",
+            404,
+            "unknown-queue",
+            "no queue \"nobody\" is configured",
+        ),
+        (
+            "?queue=b",
+            409,
+            "ambiguous-queue",
+            "several accounts have a queue \"b\": ask for one of main/b, second/b",
+        ),
+    ] {
+        let answer = server.get(&format!("/v1/watch{query}")).await;
+        assert_eq!((answer.status, &*answer.problem()), (status, problem));
+        assert_eq!(answer.json()["detail"], detail);
+    }
+    assert_eq!(server.ask("POST", "/v1/watch", "").await.status, 405);
+    let head = server.ask("HEAD", "/v1/watch", "").await;
+    assert_eq!((head.status, &*head.body), (200, ""));
+    let mut twice = Client::connect(&server, "?queue=a&queue=main/a").await;
+    twice.snapshot().await;
+    server.seats("main/a", 1);
+    assert_eq!(twice.change().await, change("a", "seats", 1));
+    assert!(twice.is_silent().await, "told once");
+}
+
+#[tokio::test]
+async fn a_watch_needs_the_bearer_token() {
+    let mut world = World::with(&["main/a"]);
+    world.bearer = Some(Digest::of("0123456789abcdef"));
+    let server = world.serve().await;
+    let answer = server.get("/v1/watch").await;
+    assert_eq!((answer.status, &*answer.problem()), (401, "unauthorized"));
+    assert_eq!(server.app.watch.open_streams(&server.app.limits.watch), 0);
+}
+
+#[tokio::test]
+async fn seats_that_are_held_and_given_back_are_told() {
+    let mut world = World::with(&["main/a"]);
+    world.limits.watch.look = NEVER;
+    world.publish("main/a", available(1));
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    client.snapshot().await;
+    let reserve = async |call: &str, ttl: &str| {
+        let body = format!("{{\"call_id\":\"{call}\",\"ttl\":\"{ttl}\"}}");
+        let head = format!("Content-Length: {}\r\nConnection: close", body.len());
+        let path = "/v1/queues/a/reservations";
+        let request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n{body}");
+        let answer = server.raw(&request).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.json()["id"].as_str().expect("an id").to_owned()
+    };
+    let id = reserve("one", "45s").await;
+    assert_eq!(client.change().await, change("a", "reserved", 0));
+    let path = format!("/v1/reservations/{id}");
+    assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
+    assert_eq!(client.change().await, change("a", "seats", 1));
+    // One whose time is up is told at that moment: in real time, after a look that is due then.
+    reserve("two", "1s").await;
+    assert_eq!(client.change().await, change("a", "reserved", 0));
+    server.clock.pass(Duration::from_secs(1));
+    assert_eq!(client.change().await, change("a", "seats", 1));
+}

@@ -1,0 +1,131 @@
+//! Decisions as they change, told to a client that goes and comes back.
+
+use std::time::Duration;
+
+use openseat::simulator::{Mishap, TOKEN};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::{CallTools, Event, Events, Home, Program, Time, get, soon};
+
+/// Pushes time on until an event has come.
+async fn comes(time: &Time, events: &mut Events) -> Event {
+    let mut event = None;
+    time.until("an event", async || {
+        event = events.come();
+        event.is_some()
+    })
+    .await;
+    event.expect("it has come")
+}
+
+#[tokio::test]
+async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let query = "?queue=sales&queue=support";
+    let mut events = Events::watch(daemon.address, query, None).await;
+    let snapshot = events.next().await.expect("a snapshot");
+    assert_eq!(snapshot.counts(), [json!(2), json!(1)]);
+
+    calltools.set_status(0, "On a Call");
+    let one_less = comes(&time, &mut events).await;
+    assert_eq!(one_less.decision(), ("sales", "seats", &json!(1)));
+    let last = events.last.clone();
+    drop(events);
+
+    calltools.set_status(1, "On a Call");
+    daemon.comes_to(&time, "sales", "below_threshold").await;
+    daemon.comes_to(&time, "support", "below_threshold").await;
+    calltools.set_status(1, "Available");
+    daemon.comes_to(&time, "sales", "seats").await;
+    daemon.comes_to(&time, "support", "seats").await;
+    let mut events = Events::watch(daemon.address, query, last.as_deref()).await;
+    let mut missed = Vec::new();
+    for _ in 0..4 {
+        let event = events.next().await.expect("what was missed");
+        let (queue, reason, _) = event.decision();
+        missed.push(format!("{queue} {reason}"));
+    }
+    // Which queue comes first is a matter of polls.
+    missed.sort();
+    assert_eq!(
+        missed,
+        [
+            "sales below_threshold",
+            "sales seats",
+            "support below_threshold",
+            "support seats"
+        ]
+    );
+
+    let last = events.last.clone();
+    daemon.stop().await;
+    let end = events.next().await.expect("an end");
+    assert_eq!(
+        (&*end.name, &end.data["reason"]),
+        ("end", &json!("stopping"))
+    );
+    assert!(events.next().await.is_none());
+    // The next run knows nothing of this one's ids.
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let mut events = Events::watch(daemon.address, query, last.as_deref()).await;
+    let snapshot = events.next().await.expect("a snapshot");
+    assert_eq!(snapshot.counts(), [json!(1), json!(1)]);
+}
+
+#[tokio::test]
+async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let mut events = Events::watch(daemon.address, "?queue=sales", None).await;
+    events.next().await.expect("a snapshot");
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, Mishap::WebPage(503));
+    let event = comes(&time, &mut events).await;
+    let unknown = ("sales", "upstream_down", &Value::Null);
+    assert_eq!(event.decision(), unknown);
+    // Its snapshots are good for 20 s, and it is told as soon as that is over; time goes on in steps of half a second.
+    let age = event.data["age_ms"].as_u64().expect("it has an age");
+    assert!((20_001..21_000).contains(&age), "{age}");
+    calltools.simulator.clear_mishaps();
+    let event = comes(&time, &mut events).await;
+    assert_eq!(event.decision(), ("sales", "seats", &json!(2)));
+}
+
+#[tokio::test]
+async fn sigterm_ends_streams_well_and_without_waiting_for_them() {
+    let (calltools, home) = (CallTools::start(&Time::new()).await, Home::new());
+    home.set_token("main", TOKEN);
+    let mut program = Program::run(&home, &home.config(&[calltools.account()]));
+    let address = program.address().await;
+    soon("ready", async || {
+        get(address, "/readyz").await.status == 200
+    })
+    .await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut events = Events::watch(address, "", None).await;
+        events.next().await.expect("a snapshot");
+        streams.push(events);
+    }
+    let begun = Instant::now();
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    // Answers under way would have had 2 s.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(1_900), "{took:?}");
+    assert!(!program.log().contains("cut while stopping"));
+    for events in &mut streams {
+        let end = events.next().await.expect("an end");
+        assert_eq!(end.data["reason"], "stopping");
+        assert!(events.next().await.is_none());
+    }
+}
