@@ -31,7 +31,7 @@ async fn daemon(config: Config) -> anyhow::Result<()> {
     for listener in daemon.listeners() {
         tracing::info!(%listener, version = env!("CARGO_PKG_VERSION"), "openseat answers");
     }
-    daemon.run(shutdown).await
+    daemon.serving_on(config.server.threads).run(shutdown).await
 }
 
 /// Runs a command to its end, and says why it failed if it did.

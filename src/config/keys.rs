@@ -35,6 +35,7 @@ pub(super) const SERVER: Kind = Kind {
         key("bearer_token_file", r#""/etc/openseat/bearer.token""#),
         key("insecure_no_auth", "true"),
         key("max_connections", "1024"),
+        key("threads", "1"),
     ],
 };
 

@@ -180,6 +180,8 @@ pub struct Server {
     pub bearer_token_file: Option<PathBuf>,
     /// Open connections over all listeners; one more is closed at once.
     pub max_connections: usize,
+    /// That answer; the polls have one of their own.
+    pub threads: usize,
 }
 
 /// One address to listen on.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account::Ask,
-    board::{Board, NotOnBoard, QueueKey, QueueState},
+    board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
     budget::Budget,
     calltools::AgentId,
     clock::Clock,
@@ -83,6 +83,8 @@ pub struct Queue {
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
+    /// Of its state on the board.
+    pub edition: Arc<Edition>,
 }
 
 /// What an [`App`] is made of.
@@ -140,6 +142,7 @@ impl App {
                     .metrics
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
+                edition: parts.board.edition(key).expect("it is one of the board's"),
             })
         };
         let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();
@@ -184,9 +187,13 @@ impl App {
     }
 
     /// Decides without counting: for those who look on.
-    pub(super) fn decide(&self, state: &QueueState, policy: &Policy) -> Decision {
-        // Nothing is reserved yet.
-        decide(state, policy, 0, self.clock.now())
+    pub(super) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
+        decide(state, policy, self.held(queue), self.clock.now())
+    }
+
+    /// How many of a queue's seats are held for calls on their way.
+    pub(super) fn held(&self, _queue: &Queue) -> u32 {
+        0 // Nothing is reserved yet.
     }
 
     /// An account by its name in the config.

@@ -73,7 +73,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn whole_ms(age: Duration) -> u64 {
+pub(super) fn whole_ms(age: Duration) -> u64 {
     age.as_millis() as u64
 }
 
@@ -169,7 +169,7 @@ impl Question {
             return;
         };
         let state = app.state(queue);
-        let decision = app.decide(&state, &self.policy);
+        let decision = app.decide(queue, &state, &self.policy);
         let doubt = patience.doubts(&decision, state.snapshot.as_deref());
         if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
             account::wait_for_newer(&account.asks, &queue.key, doubt, patience.wait).await;
@@ -230,7 +230,7 @@ fn threshold(asked: &str, policy: &Policy) -> Result<Quantity, Problem> {
 fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueState>, Decision) {
     let begun = Instant::now();
     let state = app.state(queue);
-    let decision = app.decide(&state, policy);
+    let decision = app.decide(queue, &state, policy);
     app.metrics
         .decision(&queue.meters, &decision, begun.elapsed());
     (state, decision)

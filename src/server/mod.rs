@@ -11,9 +11,11 @@
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
 mod app;
+mod closing;
 mod connection;
 mod decisions;
 mod drop_in;
+mod express;
 mod gate;
 mod hooks;
 mod listen;
@@ -22,6 +24,7 @@ mod probes;
 mod problem;
 mod queues;
 mod routes;
+mod threads;
 mod watchdog;
 
 #[cfg(test)]
@@ -32,3 +35,4 @@ pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Listener, bind};
 pub(crate) use queues::{AgentView, FaultView};
+pub use threads::serve_on_threads;

@@ -68,7 +68,7 @@ impl<'a> Summary<'a> {
                 &queue.key,
                 &queue.policy,
                 state,
-                &app.decide(state, &queue.policy),
+                &app.decide(queue, state, &queue.policy),
             ),
             name: state.name.as_deref(),
             agent_count: snapshot.map(|snapshot| snapshot.agents.len()),

@@ -76,7 +76,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
 /// have criteria of their own.
 fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
     let state = app.state(queue);
-    let decision = app.decide(&state, &queue.policy);
+    let decision = app.decide(queue, &state, &queue.policy);
     match &state.snapshot {
         Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
         _ => {
