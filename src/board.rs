@@ -1,10 +1,17 @@
 //! The board: the newest snapshot of every queue, shared by the polls that write it and the handlers that read it.
 //!
 //! Readers get an [`Arc`] of an immutable [`QueueState`] and keep no lock; writers replace the whole state. No guard of the
-//! map leaves this module, so none can be held over an await. Who wants to know that something is new, and not only what,
-//! waits for [`Board::changes`].
+//! map leaves this module, so none can be held over an await. Who wants to know that something is new, and not only what, waits for
+//! [`Board::changes`]; who keeps something made of a state looks at its [`Edition`] first, which takes no lock.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
 use tokio::sync::watch;
@@ -59,6 +66,29 @@ pub struct QueueState {
     pub last_success: Option<Moment>,
 }
 
+/// Counts the changes of something, for those who keep a copy, or something made of it.
+#[derive(Debug, Default)]
+pub struct Edition(AtomicU64);
+
+impl Edition {
+    /// What is read after this call is of this edition or a later one.
+    pub fn number(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Something has changed, and can be read.
+    fn renew(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A queue's place on the board.
+#[derive(Debug, Default)]
+struct Slot {
+    state: Arc<QueueState>,
+    edition: Arc<Edition>,
+}
+
 /// No single queue answers to a spelling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOnBoard {
@@ -90,11 +120,13 @@ fn spellings(keys: &[QueueKey]) -> String {
 pub struct Board {
     /// In the order of the config.
     keys: Vec<QueueKey>,
-    states: DashMap<QueueKey, Arc<QueueState>>,
+    slots: DashMap<QueueKey, Slot>,
     /// Queues by name and by id, in all spellings that a request may use without an account.
     spellings: DashMap<Box<str>, Vec<QueueKey>>,
     /// Bears no value: who is told looks for himself.
     changes: watch::Sender<()>,
+    /// Of the spellings.
+    spelled: Edition,
 }
 
 impl Board {
@@ -102,12 +134,13 @@ impl Board {
     pub fn new(keys: impl IntoIterator<Item = QueueKey>) -> Self {
         let board = Self {
             keys: keys.into_iter().collect(),
-            states: DashMap::new(),
+            slots: DashMap::new(),
             spellings: DashMap::new(),
             changes: watch::Sender::new(()),
+            spelled: Edition::default(),
         };
         for key in &board.keys {
-            board.states.insert(key.clone(), Arc::default());
+            board.slots.insert(key.clone(), Slot::default());
             board.spell(&key.queue, key);
         }
         board
@@ -120,7 +153,17 @@ impl Board {
 
     /// What is known about a queue; `None` if it is not on this board.
     pub fn get(&self, key: &QueueKey) -> Option<Arc<QueueState>> {
-        self.states.get(key).map(|state| Arc::clone(&state))
+        self.slots.get(key).map(|slot| Arc::clone(&slot.state))
+    }
+
+    /// Which edition of a queue's state is shown; `None` if it is not on this board.
+    pub fn edition(&self, key: &QueueKey) -> Option<Arc<Edition>> {
+        self.slots.get(key).map(|slot| Arc::clone(&slot.edition))
+    }
+
+    /// The edition of what [`find`](Self::find) says.
+    pub fn spelled(&self) -> &Edition {
+        &self.spelled
     }
 
     /// The queue that a request means by a name or id, with the account if it gives one.
@@ -221,10 +264,11 @@ impl Board {
     }
 
     fn update(&self, key: &QueueKey, change: impl FnOnce(&mut QueueState)) {
-        if let Some(mut state) = self.states.get_mut(key) {
-            let mut next = QueueState::clone(&state);
+        if let Some(mut slot) = self.slots.get_mut(key) {
+            let mut next = QueueState::clone(&slot.state);
             change(&mut next);
-            *state = Arc::new(next);
+            slot.state = Arc::new(next);
+            slot.edition.renew();
         }
         self.touch();
     }
@@ -233,6 +277,8 @@ impl Board {
         let mut keys = self.spellings.entry(spelling.into()).or_default();
         if !keys.contains(key) {
             keys.push(key.clone());
+            drop(keys);
+            self.spelled.renew();
         }
     }
 }

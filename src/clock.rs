@@ -75,6 +75,11 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Both clocks, read together.
     fn now(&self) -> Moment;
 
+    /// Boot time alone, for the length of something short.
+    fn boot(&self) -> Duration {
+        self.now().boot
+    }
+
     /// Names this boot of the machine: boot times of different boots cannot be compared.
     fn boot_id(&self) -> &str;
 }
@@ -118,6 +123,10 @@ impl Clock for SystemClock {
             boot: boottime(),
             wall: realtime(),
         }
+    }
+
+    fn boot(&self) -> Duration {
+        boottime()
     }
 
     fn boot_id(&self) -> &str {

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -27,6 +28,7 @@ use crate::{
     reservations::{Reservations, journal::Journal},
     server::{
         AccountHandle, App, Limits, Listener, Parts, bind, keep_watch, serve, serve_agent_checks,
+        serve_on_threads,
     },
     store::Store,
 };
@@ -51,6 +53,8 @@ pub struct Daemon {
     listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     agent_checks: Option<Listener>,
+    /// Of their own, for the listeners; 0 serves in the runtime that runs the daemon.
+    threads: usize,
     stop: CancellationToken,
 }
 
@@ -106,8 +110,14 @@ impl Daemon {
             app: Arc::new(app),
             listeners,
             agent_checks,
+            threads: 0,
             stop,
         })
+    }
+
+    /// Serves on so many threads of its own, rather than in the runtime that runs it.
+    pub fn serving_on(self, threads: usize) -> Self {
+        Self { threads, ..self }
     }
 
     /// Where it listens; a port that the config left to the system is known here.
@@ -129,13 +139,6 @@ impl Daemon {
         for account in self.accounts {
             tasks.spawn(account.run(self.stop.clone()));
         }
-        for listener in self.listeners {
-            let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
-            tasks.spawn(async move {
-                serve(listener, app, stop).await;
-                Ok(())
-            });
-        }
         if let Some(listener) = self.agent_checks {
             let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
             tasks.spawn(async move {
@@ -148,6 +151,8 @@ impl Daemon {
             keep_watch(app, stop).await;
             Ok(())
         });
+        let (app, stop) = (self.app, self.stop.clone());
+        tasks.spawn(answer(self.listeners, self.threads, app, stop));
         let early = tokio::select! {
             () = shutdown => None,
             ended = tasks.join_next() => ended,
@@ -171,6 +176,23 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Serves until told to stop.
+async fn answer(
+    listeners: Vec<Listener>,
+    threads: usize,
+    app: Arc<App>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    if threads > 0 {
+        return serve_on_threads(threads, listeners, app, stop).await;
+    }
+    let serving = listeners
+        .into_iter()
+        .map(|listener| serve(listener, Arc::clone(&app), stop.clone()));
+    join_all(serving).await;
+    Ok(())
 }
 
 /// What survives a restart, or at least this run.

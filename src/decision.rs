@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     board::QueueState,
+    calltools::Fault,
     clock::Moment,
     criteria::{Comparison, Measured, Verdict},
     quantity::Quantity,
@@ -166,60 +167,131 @@ pub struct Decision {
     pub is_fresh: bool,
 }
 
+impl Decision {
+    /// Everything but the ages: what stays the same from one moment to the next, until something happens.
+    pub fn without_ages(self) -> Self {
+        Self {
+            age: None,
+            membership_age: None,
+            ..self
+        }
+    }
+}
+
 /// Decides about one queue at one moment.
 ///
 /// `held` is the number of seats that reservations hold. While the snapshot is no older than `max_age` it answers, whatever
 /// happens to the polls; after that the reason is the cause, and [`Reason::TooOld`] only where no fault explains it. A snapshot
 /// that its criteria could not measure answers nothing, however young it is.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
-    let snapshot = state.snapshot.as_deref();
-    let max_age = policy.max_age(state);
-    let members_max_age = members_max_age(state, max_age, now);
-    let age = snapshot.map(|snapshot| now.longest_since(snapshot.as_of));
-    let membership_age = snapshot.map(|snapshot| now.longest_since(snapshot.members_as_of));
-    let is_fresh = age.is_some_and(|age| age <= max_age)
-        && membership_age.is_some_and(|age| age <= members_max_age);
-    let last = snapshot.and_then(|snapshot| answer(snapshot, policy.threshold, held));
-    let (accept, reason, count) = match last {
-        Some(answer) if is_fresh => (answer.accepts(), answer.reason, Some(answer.open)),
-        last => {
-            let accept = accepts_unknown(policy.on_unknown, last);
-            (accept, why_unknown(state, is_fresh), None)
-        }
-    };
-    Decision {
-        accept,
-        reason,
-        count,
-        threshold: policy.threshold,
-        as_of: snapshot.map(|snapshot| snapshot.as_of),
-        age,
-        membership_age,
-        valid_until: snapshot.map(|snapshot| {
-            let statuses = snapshot.as_of.later(max_age);
-            let members = snapshot.members_as_of.later(members_max_age);
-            if statuses.wall < members.wall {
-                statuses
-            } else {
-                members
-            }
-        }),
-        is_fresh,
-    }
+    Grounds::of(state, policy).decide(held, now)
 }
 
-/// How old a membership may be. Where the queue's own polls have failed for longer than `max_age`, newer statuses do not make up for
-/// them: the queue may be gone.
-fn members_max_age(state: &QueueState, max_age: Duration, now: Moment) -> Duration {
-    let failing = state
-        .failing_since
-        .is_some_and(|since| now.longest_since(since) > max_age);
-    if failing {
-        max_age
-    } else {
-        (max_age * MEMBERS_LIVE_LONGER)
-            .max(MEMBERS_LIVE)
-            .max(state.planned_members_max_age)
+/// All that a decision rests on beside the time and what is held: a state and a policy, read once. Who is asked again and again keeps
+/// these rather than the state, and with it no snapshot that has had its day.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grounds {
+    policy: Policy,
+    max_age: Duration,
+    planned_members_max_age: Duration,
+    failing_since: Option<Moment>,
+    fault: Option<Reason>,
+    known: Option<Known>,
+}
+
+/// What a snapshot adds to the grounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Known {
+    as_of: Moment,
+    members_as_of: Moment,
+    /// `None` where the criteria could not measure it.
+    measured: Option<Measured>,
+}
+
+impl Grounds {
+    /// Reads a state under a policy.
+    pub fn of(state: &QueueState, policy: &Policy) -> Self {
+        let known = |snapshot: &Snapshot| Known {
+            as_of: snapshot.as_of,
+            members_as_of: snapshot.members_as_of,
+            measured: snapshot.measured.as_ref().ok().copied(),
+        };
+        Self {
+            policy: *policy,
+            max_age: policy.max_age(state),
+            planned_members_max_age: state.planned_members_max_age,
+            failing_since: state.failing_since,
+            fault: state.fault.as_deref().map(Fault::reason),
+            known: state.snapshot.as_deref().map(known),
+        }
+    }
+
+    /// As [`decide`] does.
+    pub fn decide(&self, held: u32, now: Moment) -> Decision {
+        let members_max_age = self.members_max_age(now);
+        let age = self.known.map(|known| now.longest_since(known.as_of));
+        let membership_age = self
+            .known
+            .map(|known| now.longest_since(known.members_as_of));
+        let is_fresh = age.is_some_and(|age| age <= self.max_age)
+            && membership_age.is_some_and(|age| age <= members_max_age);
+        let last = self
+            .known
+            .and_then(|known| answer(known.measured?, self.policy.threshold, held));
+        let (accept, reason, count) = match last {
+            Some(answer) if is_fresh => (answer.accepts(), answer.reason, Some(answer.open)),
+            last => {
+                let accept = accepts_unknown(self.policy.on_unknown, last);
+                (accept, self.why_unknown(is_fresh), None)
+            }
+        };
+        Decision {
+            accept,
+            reason,
+            count,
+            threshold: self.policy.threshold,
+            as_of: self.known.map(|known| known.as_of),
+            age,
+            membership_age,
+            valid_until: self.known.map(|known| {
+                let statuses = known.as_of.later(self.max_age);
+                let members = known.members_as_of.later(members_max_age);
+                if statuses.wall < members.wall {
+                    statuses
+                } else {
+                    members
+                }
+            }),
+            is_fresh,
+        }
+    }
+
+    /// How old a membership may be. Where the queue's own polls have failed for longer than `max_age`, newer statuses do not make up
+    /// for them: the queue may be gone.
+    fn members_max_age(&self, now: Moment) -> Duration {
+        let failing = self
+            .failing_since
+            .is_some_and(|since| now.longest_since(since) > self.max_age);
+        if failing {
+            self.max_age
+        } else {
+            (self.max_age * MEMBERS_LIVE_LONGER)
+                .max(MEMBERS_LIVE)
+                .max(self.planned_members_max_age)
+        }
+    }
+
+    /// Why there is no answer.
+    fn why_unknown(&self, is_fresh: bool) -> Reason {
+        // What CallTools sent does not fit the criteria: whatever was measured, it was not seats.
+        let misfit = Reason::UpstreamDown;
+        match (self.fault, self.known) {
+            (_, Some(_)) if is_fresh => misfit,
+            (Some(fault), _) => fault,
+            (None, Some(known)) if known.measured.is_none() => misfit,
+            (None, Some(_)) => Reason::TooOld,
+            (None, None) => Reason::NeverPolled,
+        }
     }
 }
 
@@ -238,9 +310,9 @@ impl Answer {
     }
 }
 
-/// Reads a snapshot's measurement; `None` where it could not be measured.
-fn answer(snapshot: &Snapshot, threshold: Option<Quantity>, held: u32) -> Option<Answer> {
-    let Measured { count, verdict } = *snapshot.measured.as_ref().ok()?;
+/// Reads a snapshot's measurement; `None` where there is no threshold to compare it with.
+fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<Answer> {
+    let Measured { count, verdict } = measured;
     match verdict {
         Verdict::Compare(comparison) => Some(compare(count, comparison, threshold?, held)),
         // No seats were measured, so none can be held.
@@ -297,19 +369,6 @@ fn accepts_unknown(policy: OnUnknown, last: Option<Answer>) -> bool {
     }
 }
 
-/// Why the queue's state gives no answer.
-fn why_unknown(state: &QueueState, is_fresh: bool) -> Reason {
-    // What CallTools sent does not fit the criteria: whatever was measured, it was not seats.
-    let misfit = Reason::UpstreamDown;
-    match (&state.fault, state.snapshot.as_deref()) {
-        (_, Some(_)) if is_fresh => misfit,
-        (Some(fault), _) => fault.reason(),
-        (None, Some(snapshot)) if snapshot.measured.is_err() => misfit,
-        (None, Some(_)) => Reason::TooOld,
-        (None, None) => Reason::NeverPolled,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, sync::Arc};
@@ -318,7 +377,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        calltools::{Down, Fault, NoSuchQueue},
+        calltools::{Down, NoSuchQueue},
         criteria::Mismatch,
     };
 

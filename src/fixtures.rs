@@ -82,6 +82,12 @@ impl Still {
         let mut now = self.0.lock().expect("no test panics while it holds this");
         *now = now.later(time);
     }
+
+    /// Sets the wall clock back.
+    pub(crate) fn step_wall_back(&self, by: Duration) {
+        let mut now = self.0.lock().expect("no test panics while it holds this");
+        now.wall -= by;
+    }
 }
 
 impl Clock for Still {

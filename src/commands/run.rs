@@ -34,7 +34,7 @@ async fn daemon(config: Config) -> anyhow::Result<()> {
     if let Some(listener) = daemon.agent_checks() {
         tracing::info!(%listener, "openseat answers agent-checks");
     }
-    daemon.run(shutdown).await
+    daemon.serving_on(config.server.threads).run(shutdown).await
 }
 
 /// Runs a command to its end, and says why it failed if it did.

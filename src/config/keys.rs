@@ -36,6 +36,7 @@ pub(super) const SERVER: Kind = Kind {
         key("insecure_no_auth", "true"),
         key("max_connections", "1024"),
         key("agent_check_listen", r#""127.0.0.1:7718""#),
+        key("threads", "1"),
     ],
 };
 

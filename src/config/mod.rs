@@ -183,6 +183,8 @@ pub struct Server {
     /// Where HAProxy's agent-checks are answered, if anywhere. They bear no token, so beyond loopback only where the operator said
     /// `insecure_no_auth`.
     pub agent_check_listen: Option<SocketAddr>,
+    /// That answer; the polls have one of their own.
+    pub threads: usize,
 }
 
 /// One address to listen on.

@@ -22,6 +22,12 @@ const DEFAULT_CONNECTIONS: u32 = 1024;
 /// At the upper end the connections alone take more than a gigabyte, and more file descriptors than systemd gives.
 const CONNECTIONS: RangeInclusive<u32> = 1..=65_536;
 
+/// One thread answers some hundred thousand questions a second.
+const DEFAULT_THREADS: u32 = 1;
+
+/// More than there are cores help nobody, and no machine that runs this has more.
+const THREADS: RangeInclusive<u32> = 1..=256;
+
 /// The system's limit for the path of a Unix socket, its final zero left out.
 const LONGEST_SOCKET_PATH: usize = 107;
 
@@ -33,6 +39,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let listen = section.optional("listen", listen);
     let bearer_token_file = section.optional("bearer_token_file", Value::secret_path);
     let max_connections = section.optional("max_connections", |value| value.integer(CONNECTIONS));
+    let threads = section.optional("threads", |value| value.integer(THREADS));
     let insecure = section.optional("insecure_no_auth", Value::flag);
     let agent_check = section.optional("agent_check_listen", tcp_address);
     let (listen, bearer_token_file) = (listen?, bearer_token_file?);
@@ -52,6 +59,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
         bearer_token_file,
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
         agent_check_listen,
+        threads: threads?.unwrap_or(DEFAULT_THREADS) as usize,
     };
     guarded.and(agent_guarded).map(|()| server)
 }
@@ -62,6 +70,7 @@ fn defaults() -> Server {
         bearer_token_file: None,
         max_connections: DEFAULT_CONNECTIONS as usize,
         agent_check_listen: None,
+        threads: DEFAULT_THREADS as usize,
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! The registry writes OpenMetrics; [`Format::Text`] is what scrapers without it understand.
 
+mod durations;
 mod process;
 mod scrape;
 mod text;
@@ -30,6 +31,7 @@ use prometheus_client::{
 
 pub use scrape::{QueueGauges, STATUS_LABELS, Scrape};
 
+use self::durations::Durations;
 use crate::{
     board::QueueKey,
     clock::Moment,
@@ -120,7 +122,7 @@ impl Hook {
 pub struct Metrics {
     registry: Registry,
     queues: HashMap<QueueKey, Arc<QueueMeters>>,
-    decision_duration: Histogram,
+    decision_duration: Durations,
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
@@ -158,13 +160,6 @@ struct CauseLabels {
     cause: &'static str,
 }
 
-/// A decision is a look into memory: microseconds, unless the machine is starved.
-fn decision_seconds() -> Histogram {
-    Histogram::new([
-        1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 1e-2, 1e-1,
-    ])
-}
-
 /// CallTools answers in up to half a second; ten seconds is where we give up.
 fn upstream_seconds() -> Histogram {
     Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
@@ -188,7 +183,7 @@ impl Metrics {
                 .iter()
                 .map(|queue| (queue.key.clone(), Arc::clone(queue)))
                 .collect(),
-            decision_duration: decision_seconds(),
+            decision_duration: Durations::default(),
             upstream_requests: Family::default(),
             upstream_duration: Family::new_with_constructor(upstream_seconds),
             budget_wait: Family::new_with_constructor(wait_seconds),
@@ -251,7 +246,7 @@ impl Metrics {
     /// A decision about a queue was given to somebody.
     pub fn decision(&self, queue: &QueueMeters, decision: &Decision, took: Duration) {
         queue.count(decision);
-        self.decision_duration.observe(took.as_secs_f64());
+        self.decision_duration.observe(took);
     }
 
     /// A request to CallTools has ended: `endpoint` such as `agentstatuses`, `outcome` is `ok` or

@@ -37,7 +37,7 @@ const MOST_SEATS: u32 = 256;
 /// Serves one listener until `stop`. Connections count among [`Limits::connections`](super::Limits::connections); one that does not
 /// send its line within [`Limits::head`](super::Limits::head) is cut.
 pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
-    serve_with(listener, &app, &stop, |stream, _via| {
+    serve_with(listener, &app, &stop, |stream, _via, _closing| {
         attend(Arc::clone(&app), stream)
     })
     .await;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::watch::{Watch, WatchLimits};
 use crate::{
     account::Ask,
-    board::{Board, NotOnBoard, QueueKey, QueueState},
+    board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
     budget::Budget,
     calltools::AgentId,
     clock::Clock,
@@ -90,6 +90,8 @@ pub struct Queue {
     pub meters: Arc<QueueMeters>,
     /// Its seats that are held for calls on their way, looked up once.
     pub holds: Arc<Holds>,
+    /// Of its state on the board.
+    pub edition: Arc<Edition>,
 }
 
 /// What an [`App`] is made of.
@@ -153,6 +155,7 @@ impl App {
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
                 holds: parts.reservations.queue(key),
+                edition: parts.board.edition(key).expect("it is one of the board's"),
             })
         };
         let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();

@@ -4,20 +4,40 @@
 //! here waits for a client without a deadline, and nothing that one client does makes the loop wait. It serves HTTP here, and
 //! whatever else a listener speaks through [`serve_with`].
 
-use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    future::{self, Ready, poll_fn},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use axum::Router;
-use hyper::{server::conn::http1, service::service_fn};
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{Request, Response};
+use http_body_util::{Either as EitherBody, Full};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::{HttpService, Service},
+};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     app::App,
-    gate,
+    closing::{Closing, Seldom},
+    express::{self, Lane},
+    gate::{self, Greeted},
     listen::{Listener, Stream, Via},
     routes,
-    watchdog::{Watchdog, Watched},
+    watchdog::{Watchdog, Watched, WatchedBody},
 };
 use crate::metrics::Dropped;
 
@@ -33,30 +53,41 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// [`Limits::drain`](super::Limits::drain).
 pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
     let router = routes::router(Arc::clone(&app));
-    let attend = |stream, via| {
+    let lane = Arc::new(Lane::new(Arc::clone(&app)));
+    let attend = |stream, via, closing| {
         let client = Client {
             via,
             app: Arc::clone(&app),
             router: router.clone(),
+            lane: Arc::clone(&lane),
         };
-        client.attend(stream, stop.clone())
+        client.attend(stream, closing)
     };
     serve_with(listener, &app, &stop, attend).await;
 }
 
-/// Serves one listener until `stop`, each connection as `attend` does; then gives those that are open
-/// [`Limits::drain`](super::Limits::drain) to end.
+/// Serves one listener until `stop`, each connection as `attend` does; then tells those that are open to end and gives them
+/// [`Limits::drain`](super::Limits::drain) for it.
 pub(super) async fn serve_with<F>(
     listener: Listener,
     app: &App,
     stop: &CancellationToken,
-    attend: impl Fn(Stream, Via) -> F,
+    attend: impl Fn(Stream, Via, Arc<Closing>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
-    accept_all(&listener, app, stop, attend, &mut connections).await;
+    let closing = Arc::default();
+    accept_all(
+        &listener,
+        app,
+        stop,
+        |stream, via| attend(stream, via, Arc::clone(&closing)),
+        &mut connections,
+    )
+    .await;
     drop(listener);
+    closing.begin();
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(app.limits.drain, all_ended)
         .await
@@ -147,36 +178,90 @@ struct Client {
     via: Via,
     app: Arc<App>,
     router: Router,
+    lane: Arc<Lane>,
 }
 
 impl Client {
-    async fn attend(self, stream: Stream, stop: CancellationToken) {
-        let watchdog = Watchdog::new(self.app.limits);
+    async fn attend(self, stream: Stream, closing: Arc<Closing>) {
+        let app = Arc::clone(&self.app);
+        let watchdog = Watchdog::new(app.limits);
         let io = TokioIo::new(Watched::new(stream, watchdog.clone()));
-        let answer = service_fn(|request| {
-            watchdog.asked();
-            let answer = gate::answer(&self.app, &self.router, self.via, request);
-            let watchdog = &watchdog;
-            async move {
-                let response = answer.await;
-                Ok::<_, Infallible>(response.map(|body| watchdog.answered(body)))
-            }
-        });
+        let answers = Answers {
+            client: self,
+            watchdog: watchdog.clone(),
+            greeted: RefCell::default(),
+        };
         let connection = http1::Builder::new()
             // The watchdog's, which tells a slow head from an idle connection.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(io, answer);
+            .serve_connection(io, answers);
         tokio::select! {
             // In this order: the watchdog looks at what the connection has just done.
             biased;
             // How a client's connection breaks is the client's business.
-            _ = until_end(connection, stop) => {}
+            _ = until_end(connection, closing) => {}
             cause = watchdog.bite() => {
                 if let Some(cause) = cause {
-                    self.app.metrics.connection_dropped(cause);
+                    app.metrics.connection_dropped(cause);
                 }
             }
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+struct Answers {
+    client: Client,
+    watchdog: Watchdog,
+    greeted: RefCell<Greeted>,
+}
+
+/// An express answer is whole from the start, and the watchdog need not see its end.
+type AnswerBody = EitherBody<Full<Bytes>, WatchedBody>;
+
+type Answer = Result<Response<AnswerBody>, Infallible>;
+
+impl Service<Request<Incoming>> for Answers {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    /// Boxed where it may wait: hyper moves the future, and nearly all are ready at once.
+    type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.watchdog.asked();
+        match self.express(&request) {
+            Some(body) => {
+                let response = express::response(request, body).map(EitherBody::Left);
+                self.watchdog.answered_whole();
+                Either::Left(future::ready(Ok(response)))
+            }
+            None => Either::Right(Box::pin(self.routed(request))),
+        }
+    }
+}
+
+impl Answers {
+    fn express(&self, request: &Request<Incoming>) -> Option<Bytes> {
+        let Client { app, via, lane, .. } = &self.client;
+        let answer = || {
+            let admitted = express::is_plain(request)
+                && gate::admits(app, *via, request, &mut self.greeted.borrow_mut());
+            admitted.then(|| lane.answer(request)).flatten()
+        };
+        // As in the gate: a panic is logged and costs its own client something. The router will make the answer of it.
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
+    }
+
+    fn routed(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + Send + use<> {
+        let Client {
+            app, via, router, ..
+        } = &self.client;
+        let (app, via, router) = (Arc::clone(app), *via, router.clone());
+        let watchdog = self.watchdog.clone();
+        async move {
+            let response = gate::answer(&app, &router, via, request).await;
+            Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))
         }
     }
 }
@@ -184,18 +269,26 @@ impl Client {
 /// Drives a connection to its end, and asks it to end well once the server stops.
 async fn until_end<S, B>(
     connection: http1::Connection<TokioIo<Watched<Stream>>, S>,
-    stop: CancellationToken,
+    closing: Arc<Closing>,
 ) -> hyper::Result<()>
 where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    B: hyper::body::Body + 'static,
+    B: Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    let told = pin!(closing.told.cancelled());
+    let mut told = Seldom::new(told);
+    let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => told.poll(cx, closing.has_begun()).map(|()| None),
+    });
+    match ended.await {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     }
-    connection.await
 }

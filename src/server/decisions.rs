@@ -74,7 +74,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn whole_ms(age: Duration) -> u64 {
+pub(super) fn whole_ms(age: Duration) -> u64 {
     age.as_millis() as u64
 }
 

@@ -60,8 +60,39 @@ pub(super) async fn answer(
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.fill(&mut response, uri.path());
     }
-    response.headers_mut().extend(SECURITY);
+    finish(response.headers_mut());
     response
+}
+
+/// Adds what every answer bears.
+pub(super) fn finish(headers: &mut HeaderMap) {
+    headers.extend(SECURITY);
+}
+
+/// The `Host` with which a connection's last request was let in: routers send the same one each time.
+#[derive(Debug, Default)]
+pub(super) struct Greeted(Option<Box<[u8]>>);
+
+/// Whether a GET without a body, of a path of this server, is let in. The same as [`answer`] would find, sooner.
+pub(super) fn admits(
+    app: &App,
+    via: Via,
+    request: &Request<Incoming>,
+    greeted: &mut Greeted,
+) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if greeted.0.as_deref() == Some(host.as_bytes()) => match &app.bearer {
+            // A path on which no other rule than these two looks.
+            Some(bearer) => check_bearer(request.headers(), bearer).is_ok(),
+            None => true,
+        },
+        (Some(host), None) if admit(app, via, request).is_ok() => {
+            greeted.0 = Some(host.as_bytes().into());
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Hands a request over. A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.

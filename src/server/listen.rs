@@ -2,8 +2,14 @@
 
 use std::{
     fmt, fs, io,
-    net::SocketAddr,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    net::{self as std_net, SocketAddr},
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::{FileTypeExt, PermissionsExt},
+            net as std_unix,
+        },
+    },
     path::Path,
 };
 
@@ -30,6 +36,23 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A socket in the file system.
     Unix(UnixListener),
+}
+
+/// A bound address that no runtime has to do with.
+#[derive(Debug)]
+pub(super) enum Detached {
+    Tcp(std_net::TcpListener),
+    Unix(std_unix::UnixListener),
+}
+
+impl Detached {
+    /// The same in the runtime of the caller.
+    pub(super) fn attach(self) -> io::Result<Listener> {
+        match self {
+            Detached::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
+            Detached::Unix(listener) => UnixListener::from_std(listener).map(Listener::Unix),
+        }
+    }
 }
 
 /// How a client came in.
@@ -94,6 +117,16 @@ impl Listener {
             Listener::Tcp(listener) => listener.local_addr().ok(),
             Listener::Unix(_) => None,
         }
+    }
+
+    /// The same address once more, for another runtime.
+    pub(super) fn detach(&self) -> io::Result<Detached> {
+        Ok(match self {
+            Listener::Tcp(listener) => Detached::Tcp(listener.as_fd().try_clone_to_owned()?.into()),
+            Listener::Unix(listener) => {
+                Detached::Unix(listener.as_fd().try_clone_to_owned()?.into())
+            }
+        })
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Stream, Via)> {

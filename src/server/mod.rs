@@ -14,9 +14,11 @@
 mod agent_check;
 mod app;
 mod body;
+mod closing;
 mod connection;
 mod decisions;
 mod drop_in;
+mod express;
 mod gate;
 mod hooks;
 mod listen;
@@ -26,6 +28,7 @@ mod problem;
 mod queues;
 mod reservations;
 mod routes;
+mod threads;
 mod watch;
 mod watchdog;
 
@@ -38,4 +41,5 @@ pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Listener, bind};
 pub(crate) use queues::{AgentView, FaultView};
+pub use threads::serve_on_threads;
 pub use watch::{WatchLimits, keep_watch};

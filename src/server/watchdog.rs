@@ -6,13 +6,18 @@
 //!
 //! The phases are seen from three places: [`Watched`] sees bytes come and go, the service sees requests, and [`WatchedBody`]
 //! sees the end of an answer. All of them run in the connection's own task, as does [`Watchdog::bite`], so a changed
-//! deadline needs no waking: `bite` is polled after whatever changed it.
+//! phase needs no waking: `bite` is polled after whatever changed it. It alone reads the clock, once however many phases a request
+//! went through meanwhile.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -27,67 +32,115 @@ use super::app::Limits;
 use crate::metrics::Dropped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Phase {
     /// A request's head is on its way.
     Head,
     /// A handler works.
     Answering,
-    /// The client takes the answer; `whole` once all of it has been handed over to be written.
-    Taking { whole: bool },
+    /// The client takes the answer, which goes on.
+    Taking,
+    /// The client has taken all that there is of an answer that goes on, such as a stream of events.
+    Between,
+    /// The client takes the answer, all of which has been handed over to be written.
+    Whole,
     /// Everything asked was answered.
     Idle,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Watch {
-    phase: Phase,
-    /// `None`: no hurry.
-    until: Option<Instant>,
+impl Phase {
+    const ALL: [Phase; 6] = [
+        Phase::Head,
+        Phase::Answering,
+        Phase::Taking,
+        Phase::Between,
+        Phase::Whole,
+        Phase::Idle,
+    ];
+
+    /// How long it may last; `None`: no hurry.
+    fn lasts(self, limits: &Limits) -> Option<Duration> {
+        match self {
+            Phase::Head => Some(limits.head),
+            Phase::Answering | Phase::Between => None,
+            Phase::Taking | Phase::Whole => Some(limits.write),
+            Phase::Idle => Some(limits.idle),
+        }
+    }
+
+    fn blame(self) -> Option<Dropped> {
+        match self {
+            Phase::Head => Some(Dropped::SlowRequest),
+            Phase::Answering | Phase::Taking | Phase::Between | Phase::Whole => {
+                Some(Dropped::SlowReader)
+            }
+            Phase::Idle => None,
+        }
+    }
+}
+
+/// What a connection does at the moment, and whether its time has begun anew since `bite` last looked. One task reads and writes it, so
+/// the atomic is there for the compiler: it orders nothing and costs nothing.
+#[derive(Debug)]
+struct Watch(AtomicU8);
+
+/// Beside the phase's number.
+const ANEW: u8 = 0x80;
+
+impl Watch {
+    fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed) & !ANEW)]
+    }
+
+    /// The phase begins, and its time.
+    fn begin(&self, phase: Phase) {
+        self.0.store(phase as u8 | ANEW, Ordering::Relaxed);
+    }
+
+    /// The phase begins in the time of the last one.
+    fn turn_into(&self, phase: Phase) {
+        let anew = self.0.load(Ordering::Relaxed) & ANEW;
+        self.0.store(phase as u8 | anew, Ordering::Relaxed);
+    }
+
+    /// Whether its time has begun anew; asked again, it has not.
+    fn take_anew(&self) -> bool {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now & !ANEW, Ordering::Relaxed);
+        now & ANEW != 0
+    }
 }
 
 /// The deadline of one connection. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub(super) struct Watchdog {
     limits: Limits,
-    watch: Arc<Mutex<Watch>>,
+    watch: Arc<Watch>,
 }
 
 impl Watchdog {
     /// For a connection that was just accepted: its first head is due.
     pub(super) fn new(limits: Limits) -> Self {
-        let watch = Watch {
-            phase: Phase::Head,
-            until: Some(Instant::now() + limits.head),
-        };
+        let watch = Watch(AtomicU8::new(Phase::Head as u8 | ANEW));
         Self {
             limits,
-            watch: Arc::new(Mutex::new(watch)),
+            watch: Arc::new(watch),
         }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Watch)) {
-        // A watch is two plain values: whoever panicked while holding it left nothing half done.
-        change(&mut self.watch.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn now(&self) -> Watch {
-        *self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A whole head has come.
     pub(super) fn asked(&self) {
-        self.change(|watch| {
-            watch.phase = Phase::Answering;
-            watch.until = None;
-        });
+        self.watch.begin(Phase::Answering);
+    }
+
+    /// The answer is there whole.
+    pub(super) fn answered_whole(&self) {
+        self.watch.begin(Phase::Whole);
     }
 
     /// The answer begins.
     pub(super) fn answered(&self, body: Body) -> WatchedBody {
-        self.change(|watch| {
-            watch.phase = Phase::Taking { whole: false };
-            watch.until = Some(Instant::now() + self.limits.write);
-        });
+        self.watch.begin(Phase::Taking);
         WatchedBody {
             body,
             watchdog: self.clone(),
@@ -95,76 +148,71 @@ impl Watchdog {
     }
 
     fn handed_over(&self) {
-        self.change(|watch| {
-            if let Phase::Taking { whole } = &mut watch.phase {
-                *whole = true;
-            }
-        });
+        match self.watch.phase() {
+            Phase::Taking => self.watch.turn_into(Phase::Whole),
+            Phase::Between => self.watch.begin(Phase::Whole),
+            Phase::Head | Phase::Answering | Phase::Whole | Phase::Idle => {}
+        }
     }
 
     fn bytes_came(&self) {
-        self.change(|watch| {
-            if watch.phase == Phase::Idle {
-                watch.phase = Phase::Head;
-                watch.until = Some(Instant::now() + self.limits.head);
-            }
-        });
+        if self.watch.phase() == Phase::Idle {
+            self.watch.begin(Phase::Head);
+        }
     }
 
     fn bytes_go(&self) {
-        self.change(|watch| {
-            if matches!(watch.phase, Phase::Taking { .. }) && watch.until.is_none() {
-                watch.until = Some(Instant::now() + self.limits.write);
-            }
-        });
+        match self.watch.phase() {
+            // The next piece gets its own time.
+            Phase::Between => self.watch.begin(Phase::Taking),
+            // Of several answers at once, the last had to wait for room.
+            Phase::Idle => self.watch.begin(Phase::Whole),
+            Phase::Head | Phase::Answering | Phase::Taking | Phase::Whole => {}
+        }
     }
 
     /// The client's side has taken all that was written so far.
     fn flushed(&self) {
-        self.change(|watch| match watch.phase {
-            Phase::Taking { whole: true } => {
-                watch.phase = Phase::Idle;
-                watch.until = Some(Instant::now() + self.limits.idle);
-            }
-            // An answer that goes on, such as a stream of events: the next piece gets its own time.
-            Phase::Taking { whole: false } => watch.until = None,
-            Phase::Head | Phase::Answering | Phase::Idle => {}
-        });
+        match self.watch.phase() {
+            Phase::Whole => self.watch.begin(Phase::Idle),
+            Phase::Taking => self.watch.begin(Phase::Between),
+            Phase::Head | Phase::Answering | Phase::Between | Phase::Idle => {}
+        }
     }
 
     /// Ends when a deadline has passed: with what the client is to blame for, or `None` if it was merely idle.
     pub(super) async fn bite(&self) -> Option<Dropped> {
         let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.limits.head));
-        std::future::poll_fn(|cx| self.poll_bite(cx, timer.as_mut())).await
+        let mut until = None;
+        std::future::poll_fn(|cx| self.poll_bite(cx, timer.as_mut(), &mut until)).await
     }
 
-    fn poll_bite(&self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Option<Dropped>> {
+    fn poll_bite(
+        &self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        until: &mut Option<Instant>,
+    ) -> Poll<Option<Dropped>> {
+        let phase = self.watch.phase();
+        if self.watch.take_anew() {
+            let lasts = phase.lasts(&self.limits);
+            *until = lasts.map(|lasts| Instant::now() + lasts);
+        }
         loop {
-            let watch = self.now();
             // Most requests only push the deadline further away; the timer is not touched for them until it fires.
-            if let Some(until) = watch.until
+            if let Some(until) = *until
                 && until < timer.deadline()
             {
                 timer.as_mut().reset(until);
             }
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
-            match watch.until {
-                Some(until) if until <= now => return Poll::Ready(watch.phase.blame()),
+            match *until {
+                Some(until) if until <= now => return Poll::Ready(phase.blame()),
                 Some(until) => timer.as_mut().reset(until),
                 // No deadline: the shortest one that can come is a head's.
                 None => timer.as_mut().reset(now + self.limits.head),
             }
-        }
-    }
-}
-
-impl Phase {
-    fn blame(self) -> Option<Dropped> {
-        match self {
-            Phase::Head => Some(Dropped::SlowRequest),
-            Phase::Answering | Phase::Taking { .. } => Some(Dropped::SlowReader),
-            Phase::Idle => None,
         }
     }
 }

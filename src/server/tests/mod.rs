@@ -4,6 +4,7 @@ mod agent_check;
 mod connections;
 mod decisions;
 mod drop_in;
+mod express;
 mod fresh;
 mod gate;
 mod hooks;
@@ -230,7 +231,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
     Answer::parse(&String::from_utf8(text).expect("answers are UTF-8"))
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
     /// Names in lower case.

@@ -1,0 +1,57 @@
+//! How connections hear that the server stops, at no cost to what they do until then.
+//!
+//! A token's lock is shared by all who wait for it; polled with every request, it would be what all threads meet at. So a connection
+//! polls it once, to be woken, and after that looks at a flag.
+
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// The wish that connections end.
+#[derive(Debug, Default)]
+pub(super) struct Closing {
+    /// Set before anybody is woken.
+    begun: AtomicBool,
+    pub(super) told: CancellationToken,
+}
+
+impl Closing {
+    pub(super) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.told.cancel();
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+}
+
+/// A future that is ready seldom, and that somebody else can tell of: polled only when it is, or to be heard by another waker.
+#[derive(Debug)]
+pub(super) struct Seldom<F> {
+    future: F,
+    waker: Option<Waker>,
+}
+
+impl<F: Future + Unpin> Seldom<F> {
+    pub(super) fn new(future: F) -> Self {
+        Self {
+            future,
+            waker: None,
+        }
+    }
+
+    /// `due`: it may be ready by now.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, due: bool) -> Poll<F::Output> {
+        let waker = self.waker.as_ref();
+        if !due && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        Pin::new(&mut self.future).poll(cx)
+    }
+}

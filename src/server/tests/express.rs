@@ -1,0 +1,260 @@
+//! The express lane answers as the router does, whatever happens.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    calltools::{Down, NoSuchQueue},
+    criteria::{Comparison, Measured, Mismatch, Verdict},
+    fixtures::available,
+};
+
+/// A client that keeps its connection.
+struct Caller(TcpStream);
+
+impl Caller {
+    async fn ask(&mut self, target: &str, headers: &str) -> Answer {
+        let request = format!("GET {target} HTTP/1.1\r\n{headers}\r\n");
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        let mut text = Vec::new();
+        loop {
+            self.0.read_buf(&mut text).await.unwrap();
+            let so_far = std::str::from_utf8(&text).unwrap();
+            let answer = Answer::parse(so_far);
+            let length = answer.header("content-length");
+            if so_far.contains("\r\n\r\n") && length == Some(&answer.body.len().to_string()) {
+                return answer;
+            }
+        }
+    }
+
+    /// The same question twice: once as it is, once with a parameter that changes nothing but who answers.
+    async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
+        const HOST: &str = "Host: localhost\r\n";
+        let express = self.ask(path, HOST).await;
+        let routed = self.ask(&format!("{path}?format=json"), HOST).await;
+        (express, routed)
+    }
+}
+
+/// What may happen to a queue and to the time.
+#[derive(Clone, Debug)]
+enum Event {
+    Publish(Result<(u32, bool), ()>),
+    /// Statuses so much newer than the membership.
+    Renew(u32, u64),
+    Fail(u8),
+    Recover,
+    Plan(u64, u64),
+    Identify(bool),
+    Pass(u64),
+    StepBack(u64),
+    Nothing,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        prop_oneof![
+            (0..4_u32, any::<bool>()).prop_map(Ok),
+            Just(Err::<(u32, bool), ()>(()))
+        ]
+        .prop_map(Event::Publish),
+        (0..4_u32, 0..4_000_u64).prop_map(|(seats, ago)| Event::Renew(seats, ago)),
+        (0..5_u8).prop_map(Event::Fail),
+        Just(Event::Recover),
+        (0..200_u64, 0..8_000_u64).prop_map(|(age, members)| Event::Plan(age, members)),
+        any::<bool>().prop_map(Event::Identify),
+        prop_oneof![0..3_000_u64, 0..200_000_u64, 0..10_000_000_u64].prop_map(Event::Pass),
+        (0..100_000_u64).prop_map(Event::StepBack),
+        Just(Event::Nothing),
+    ]
+}
+
+fn measured(seats: u32, more: bool) -> Measured {
+    let comparison = match more {
+        true => Comparison::GreaterThan,
+        false => Comparison::LessThan,
+    };
+    Measured {
+        count: Quantity::from(seats),
+        verdict: Verdict::Compare(comparison),
+    }
+}
+
+fn fault(which: u8) -> Fault {
+    match which {
+        0 => Fault::BadToken,
+        1 => Fault::NoPermission,
+        2 => Fault::NoSuchQueue(NoSuchQueue::Id(5450)),
+        3 => Fault::Throttled { wait: None },
+        _ => Fault::down(Down::TimeOut, "no \"answer\" in 10 s"),
+    }
+}
+
+fn happen(event: &Event, server: &Server, queue: &QueueKey) {
+    let (board, now) = (&server.board, server.clock.now());
+    match *event {
+        Event::Publish(seats) => {
+            let mut snapshot = snapshot(now, Vec::new());
+            snapshot.measured = match seats {
+                Ok((seats, more)) => Ok(measured(seats, more)),
+                Err(()) => Err(Mismatch("\"age_ms\": is a \\ text".to_owned())),
+            };
+            board.publish(queue, snapshot, now);
+        }
+        Event::Renew(seats, ago) => {
+            let mut snapshot = snapshot(now, Vec::new());
+            snapshot.members_as_of = now.earlier(Duration::from_secs(ago));
+            snapshot.measured = Ok(measured(seats, true));
+            board.renew(queue, snapshot);
+        }
+        Event::Fail(which) => board.fail(queue, Arc::new(fault(which)), now),
+        Event::Recover => board.recover(queue),
+        Event::Plan(age, members) => board.plan(
+            queue,
+            Duration::from_secs(age),
+            Duration::from_secs(members),
+        ),
+        Event::Identify(named) => board.identify(queue, 5450, named.then(|| "Sales".into())),
+        Event::Pass(ms) => server.clock.pass(Duration::from_millis(ms)),
+        Event::StepBack(ms) => server.clock.step_wall_back(Duration::from_millis(ms)),
+        Event::Nothing => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn it_answers_as_the_router_does_whatever_happens(
+        events in prop::collection::vec(event(), 1..40),
+        on_unknown in prop_oneof![Just(OnUnknown::Reject), Just(OnUnknown::Accept), Just(OnUnknown::Last)],
+        max_age in prop_oneof![Just(None), (1..120_u64).prop_map(Some)],
+        threshold in 0..3_u32,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            const NAME: &str = "main/a \"name\" with \"age_ms\":1,";
+            let mut world = World::with(&[NAME]);
+            *world.policy(NAME) = Policy {
+                threshold: Some(Quantity::from(threshold)),
+                max_age: max_age.map(Duration::from_secs),
+                on_unknown,
+            };
+            let server = world.serve().await;
+            let mut caller = Caller(server.connect().await);
+            for event in events {
+                happen(&event, &server, &key(NAME));
+                let path = "/v1/queues/a%20%22name%22%20with%20%22age_ms%22:1,/decision";
+                let (express, routed) = caller.asks_both(path).await;
+                prop_assert_eq!(routed.status, 200);
+                prop_assert_eq!(express, routed, "after {:?}", event);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn it_counts_as_the_router_does() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    for _ in 0..3 {
+        caller.asks_both("/v1/queues/sales/decision").await;
+    }
+    let meters = server.app.metrics.queue(&key("main/sales")).unwrap();
+    assert_eq!(meters.asked(), 6);
+    let metrics = server.get("/metrics").await.body;
+    let count = "openseat_decision_duration_seconds_count 6";
+    assert!(metrics.lines().any(|line| line == count), "{metrics}");
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_queue_is_answered_and_none_that_is_no_longer_clear() {
+    let world = World::with(&["main/sales", "other/5450"]);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    for path in ["sales", "s%61les", "main/sales", "m%61in/sales"] {
+        let path = format!("/v1/queues/{path}/decision");
+        let (express, routed) = caller.asks_both(&path).await;
+        assert_eq!((express.status, &express), (200, &routed), "{path}");
+    }
+    for path in ["", "main/", "/sales", "main/sales/sales", "%FF", "sale"] {
+        let path = format!("/v1/queues/{path}/decision");
+        let (express, routed) = caller.asks_both(&path).await;
+        assert_eq!((express.status / 100, &express), (4, &routed), "{path}");
+    }
+    // CallTools turns out to call the other account's queue the same.
+    let name = Some("sales".into());
+    server.board.identify(&key("other/5450"), 5450, name);
+    let answer = server.get("/v1/queues/sales/decision").await;
+    assert_eq!(
+        (answer.status, &*answer.problem()),
+        (409, "ambiguous-queue")
+    );
+    assert_eq!(
+        server.get("/v1/queues/main/sales/decision").await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn more_spellings_than_are_kept_are_answered_all_the_same() {
+    let world = World::with(&["main/abcdefgh"]);
+    world.publish("main/abcdefgh", available(1));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    for bits in 0..40_u32 {
+        let letter = |(place, letter): (usize, char)| match bits >> place & 1 {
+            0 => letter.to_string(),
+            _ => format!("%{:02x}", letter as u32),
+        };
+        let name: String = "abcdefgh".chars().enumerate().map(letter).collect();
+        let path = format!("/v1/queues/{name}/decision");
+        let answer = caller.ask(&path, "Host: localhost\r\n").await;
+        assert_eq!(answer.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_let_in_is_looked_at_again_with_every_request() {
+    const PATH: &str = "/v1/queues/sales/decision";
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    for (headers, status) in [
+        ("Host: evil.example\r\n", 421),
+        ("Host: \r\n", 400),
+        ("", 400),
+        ("Host: localhost\r\nHost: localhost\r\n", 400),
+        ("Host: user@localhost\r\n", 400),
+    ] {
+        let mut caller = Caller(server.connect().await);
+        assert_eq!(caller.ask(PATH, "Host: localhost\r\n").await.status, 200);
+        assert_eq!(
+            caller.ask(PATH, headers).await.status,
+            status,
+            "{headers:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_with_every_request_of_a_connection() {
+    const PATH: &str = "/v1/queues/sales/decision";
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some(Digest::of("sesame"));
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    for (token, status) in [("sesame", 200), ("sesamo", 401), ("", 401), ("sesame", 200)] {
+        let headers = format!("Host: a.example\r\nAuthorization: Bearer {token}\r\n");
+        let answer = caller.ask(PATH, &headers).await;
+        assert_eq!(answer.status, status, "{token:?}");
+    }
+    let answer = caller.ask(PATH, "Host: a.example\r\n").await;
+    assert_eq!(answer.status, 401);
+}
