@@ -55,7 +55,7 @@ fn agent(number: u32) -> Agent {
         logged_in: true,
         queue_logged_in: number.is_multiple_of(2),
         status_since: "2026-11-22T09:58:00.123Z".parse().ok(),
-        raw: to_raw_value(&row).expect("JSON is JSON"),
+        raw: to_raw_value(&row).expect("JSON is JSON").into(),
     }
 }
 

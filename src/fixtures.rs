@@ -29,7 +29,7 @@ pub(crate) fn agent(id: &str, name: &str, status: &str) -> Agent {
         queue_logged_in: true,
         logged_in: true,
         status_since: Some(jiff::Timestamp::constant(1_795_341_000, 0)),
-        raw: raw(&row),
+        raw: raw(&row).into(),
     }
 }
 

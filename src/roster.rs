@@ -11,8 +11,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, value::RawValue};
-
 use crate::{
     calltools::{Agent, AgentId},
     clock::Moment,
@@ -286,25 +284,9 @@ impl Member {
 fn joined(newest: &Agent, polled: &Agent) -> Agent {
     Agent {
         queue_logged_in: polled.queue_logged_in,
-        raw: with_queue_login(&newest.raw, &polled.raw),
+        raw: newest.raw.with_queue_login_of(&polled.raw),
         ..newest.clone()
     }
-}
-
-/// The field of a row that differs from queue to queue.
-const QUEUE_LOGIN: &str = "queue_logged_in";
-
-fn with_queue_login(newest: &RawValue, polled: &RawValue) -> Box<RawValue> {
-    let object = |raw: &RawValue| serde_json::from_str::<Map<String, Value>>(raw.get());
-    let (Ok(mut row), Ok(mut polled)) = (object(newest), object(polled)) else {
-        // Every row was read as an object before it came here.
-        return newest.to_owned();
-    };
-    match polled.remove(QUEUE_LOGIN) {
-        Some(login) => row.insert(QUEUE_LOGIN.to_owned(), login),
-        None => row.remove(QUEUE_LOGIN),
-    };
-    serde_json::value::to_raw_value(&row).unwrap_or_else(|_| newest.to_owned())
 }
 
 /// Whether an agent who was available is seen not to be. A status that is not understood says nothing.
@@ -331,6 +313,8 @@ fn later(one: Moment, other: Moment) -> Moment {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value};
+
     use super::*;
     use crate::fixtures::agent;
 
@@ -466,9 +450,9 @@ mod tests {
         poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
         let mut swept = agent("a", "A", "On a Call");
         let mut row: Map<String, Value> = serde_json::from_str(swept.raw.get()).unwrap();
-        row.remove(QUEUE_LOGIN);
+        row.remove("queue_logged_in");
         row.insert("extra".to_owned(), 7.into());
-        swept.raw = serde_json::value::to_raw_value(&row).unwrap();
+        swept.raw = serde_json::value::to_raw_value(&row).unwrap().into();
         sweep(&mut roster, 20, vec![swept]);
         let joined = roster.join(0).unwrap();
         let row: Value = serde_json::from_str(joined.agents[0].raw.get()).unwrap();

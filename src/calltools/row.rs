@@ -4,20 +4,23 @@
 //! an object, dates with an offset or without. All of them meet here, once, and what cannot be told stays `None`: an unknown
 //! is never read as a no.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::field::{self, BadRow, Field};
+use super::{
+    field::{self, BadRow, Field},
+    raw::RawRow,
+};
 use crate::names::{Names, Status};
 
 /// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
 /// either, or an object; all of them come down to this text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct AgentId(pub Box<str>);
+pub struct AgentId(pub Arc<str>);
 
 impl fmt::Display for AgentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,9 +34,9 @@ pub struct Agent {
     /// `app_user`.
     pub id: AgentId,
     /// `full_name`; empty where CallTools sent none.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The name of the agent's status, resolved through `statuses/` where the row bears an id; `None` for no status.
-    pub status: Option<Box<str>>,
+    pub status: Option<Arc<str>>,
     /// Whether that status makes the agent ready for calls; `None` where it cannot be told.
     pub available: Option<bool>,
     /// Logged in to the queue that was asked for; where the row does not say, whether logged in to the dialer.
@@ -43,7 +46,7 @@ pub struct Agent {
     /// Since when the status holds (`agent_status_modified_on`).
     pub status_since: Option<Timestamp>,
     /// The row as CallTools sent it: for custom criteria and the drop-in API.
-    pub raw: Box<RawValue>,
+    pub raw: RawRow,
 }
 
 /// An agent, and what reading the row brought to light about the account.
@@ -96,7 +99,7 @@ impl Row {
             queue_logged_in: login.there,
             logged_in: login.dialer,
             status_since,
-            raw,
+            raw: raw.into(),
         };
         Ok(Self {
             agent,
@@ -108,7 +111,7 @@ impl Row {
 
 /// The text that all forms of an id come down to.
 pub(super) fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
-    let id: Box<str> = match app_user {
+    let id: Arc<str> = match app_user {
         Field::Absent | Field::Null => return Err(BadRow("a row has no app_user")),
         Field::Number(number) => number.to_string().into(),
         Field::Text(text) => last_segment(text).into(),
@@ -116,7 +119,7 @@ pub(super) fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
             Field::Number(number) => number.to_string().into(),
             id => last_segment(id.text().unwrap_or_default()).into(),
         },
-        Field::Bool(_) | Field::Other => Box::default(),
+        Field::Bool(_) | Field::Other => Arc::default(),
     };
     if id.is_empty() {
         return Err(BadRow("app_user is not an id"));
@@ -156,7 +159,7 @@ fn queue_login(fields: &Fields<'_>) -> Result<QueueLogin, BadRow> {
 /// What a row and `statuses/` together say of an agent's status.
 #[derive(Debug, Default)]
 struct Standing {
-    name: Option<Box<str>>,
+    name: Option<Arc<str>>,
     available: Option<bool>,
     unknown: Option<Box<str>>,
 }

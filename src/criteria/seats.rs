@@ -106,7 +106,7 @@ mod tests {
             logged_in: true,
             queue_logged_in,
             status_since: since_s.map(|ago| NOW.timestamp() - SignedDuration::from_secs(ago)),
-            raw: RawValue::from_string("{}".to_owned()).expect("JSON"),
+            raw: RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         }
     }
 

@@ -158,9 +158,9 @@ async fn a_status_is_found_by_its_id_or_by_the_name_that_goes_with_it() {
     let mut world = World::with(&["main/5450"]);
     let ends = world.account("main", TOKEN);
     let mut by_id = agent("7", "Ann", "Lunch");
-    by_id.raw = raw(&serde_json::json!({"app_user": "7", "agent_status": 2}));
+    by_id.raw = raw(&serde_json::json!({"app_user": "7", "agent_status": 2})).into();
     let mut nothing = agent("8", "Bob", "");
-    nothing.raw = raw(&serde_json::json!({"app_user": "8", "agent_status": null}));
+    nothing.raw = raw(&serde_json::json!({"app_user": "8", "agent_status": null})).into();
     world.publish("main/5450", vec![by_id.clone(), nothing]);
     let server = world.serve().await;
     let target = "/api/agentstatuses/?agent_status=2";

@@ -1,0 +1,113 @@
+//! The JSON of a row, kept for those who read more of it than openseat does.
+//!
+//! Rows are most of what openseat remembers, more than a kilobyte each. So a row that differs from another one in its log-in to a queue alone
+//! is not written down: it is worked out when somebody reads it.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
+use serde_json::{Map, Value, value::RawValue};
+
+/// The field of a row that differs from queue to queue.
+const QUEUE_LOGIN: &str = "queue_logged_in";
+
+/// A row as CallTools sent it, but perhaps for the log-in to a queue. Reads as the JSON that it is.
+#[derive(Clone, Debug)]
+pub struct RawRow {
+    sent: Arc<RawValue>,
+    elsewhere: Option<Arc<Elsewhere>>,
+}
+
+/// The log-in counts that another row of the same agent has.
+#[derive(Debug)]
+struct Elsewhere {
+    row: Arc<RawValue>,
+    /// Both together, once somebody has read it.
+    joined: OnceLock<Box<RawValue>>,
+}
+
+impl RawRow {
+    /// This row with the log-in of `other`.
+    pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
+        Self {
+            sent: Arc::clone(&self.sent),
+            elsewhere: Some(Arc::new(Elsewhere {
+                row: Arc::clone(&other.sent),
+                joined: OnceLock::new(),
+            })),
+        }
+    }
+}
+
+impl From<Box<RawValue>> for RawRow {
+    fn from(sent: Box<RawValue>) -> Self {
+        Self {
+            sent: sent.into(),
+            elsewhere: None,
+        }
+    }
+}
+
+impl Deref for RawRow {
+    type Target = RawValue;
+
+    fn deref(&self) -> &RawValue {
+        match &self.elsewhere {
+            None => &self.sent,
+            Some(elsewhere) => elsewhere
+                .joined
+                .get_or_init(|| with_queue_login(&self.sent, &elsewhere.row)),
+        }
+    }
+}
+
+fn with_queue_login(row: &RawValue, other: &RawValue) -> Box<RawValue> {
+    let object = |raw: &RawValue| serde_json::from_str::<Map<String, Value>>(raw.get());
+    let (Ok(mut joined), Ok(mut other)) = (object(row), object(other)) else {
+        // Every row was read as an object before it came here.
+        return row.to_owned();
+    };
+    match other.remove(QUEUE_LOGIN) {
+        Some(login) => joined.insert(QUEUE_LOGIN.to_owned(), login),
+        None => joined.remove(QUEUE_LOGIN),
+    };
+    serde_json::value::to_raw_value(&joined).unwrap_or_else(|_| row.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(json: &str) -> RawRow {
+        RawValue::from_string(json.to_owned()).unwrap().into()
+    }
+
+    #[test]
+    fn a_row_reads_as_it_was_sent() {
+        let sent = r#"{"queue_logged_in": true,  "b":1.0, "a": "\u00fc"}"#;
+        assert_eq!(row(sent).get(), sent);
+    }
+
+    #[test]
+    fn only_the_log_in_is_taken_from_the_other_row() {
+        let newest = row(r#"{"a":1,"queue_logged_in":true}"#);
+        for (other, login) in [
+            (
+                r#"{"a":2,"queue_logged_in":false}"#,
+                Some(Value::Bool(false)),
+            ),
+            (r#"{"a":2,"queue_logged_in":null}"#, Some(Value::Null)),
+            (r#"{"a":2}"#, None),
+        ] {
+            let joined = newest.with_queue_login_of(&row(other));
+            let read: Value = serde_json::from_str(joined.get()).unwrap();
+            assert_eq!(
+                (&read["a"], read.get("queue_logged_in")),
+                (&1.into(), login.as_ref())
+            );
+        }
+        assert_eq!(newest.get(), r#"{"a":1,"queue_logged_in":true}"#);
+    }
+}
