@@ -30,6 +30,9 @@ use crate::{
 /// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
 pub const EXIT_CONFIG: u8 = 78;
 
+/// A secret, the state folder or an address that openseat's user may not use: sysexits' EX_NOPERM, as hopeless.
+pub const EXIT_NO_PERMISSION: u8 = 77;
+
 /// A failure that trying again may mend.
 pub const EXIT_FAILURE: u8 = 1;
 

@@ -15,6 +15,7 @@ use crate::{
     digest::Digest,
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
+    pulse::Pulses,
     reservations::{Holds, Reservations},
 };
 
@@ -111,6 +112,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
     pub stopping: CancellationToken,
+    /// Where accept loops show that they turn.
+    pub pulses: Pulses,
 }
 
 /// What all handlers share: the board, and what is needed to answer from it.
@@ -124,6 +127,7 @@ pub struct App {
     pub(super) bearer: Option<Digest>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
+    pub(super) pulses: Pulses,
     /// A permit per connection that may be open.
     pub(super) slots: Arc<Semaphore>,
     /// In the order of the config.
@@ -163,6 +167,7 @@ impl App {
             bearer: parts.bearer,
             limits: parts.limits,
             stopping: parts.stopping,
+            pulses: parts.pulses,
             slots: Arc::new(Semaphore::new(parts.limits.connections)),
             queues,
             by_key,

@@ -19,7 +19,7 @@ use super::{
     routes,
     watchdog::{Watchdog, Watched},
 };
-use crate::metrics::Dropped;
+use crate::{metrics::Dropped, pulse::TURN};
 
 /// The longest request head, and the buffer of a connection: twice what browsers and proxies send, and with 1,024
 /// connections 16 MiB at the very most. A longer head gets 431, as do more than hyper's 100 headers.
@@ -77,7 +77,9 @@ async fn accept_all<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let mut trouble = Trouble::default();
+    let pulse = app.pulses.begin(format!("accepting at {listener}"));
     loop {
+        pulse.beat();
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
@@ -88,6 +90,7 @@ async fn accept_all<F>(
                 Err(error) => trouble.pause(listener, &error).await,
             },
             Some(_) = connections.join_next() => {}
+            () = tokio::time::sleep(TURN) => {}
         }
     }
 }

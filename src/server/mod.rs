@@ -6,7 +6,7 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `hooks` is the other direction: CallTools tells us of calls that have ended. `agent_check` speaks
+//! goes wrong is a `problem`. `brief` is the whole in a line. `hooks` is the other direction: CallTools tells us of calls that have ended. `agent_check` speaks
 //! HAProxy's line protocol instead of HTTP, on an address of its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
@@ -14,6 +14,7 @@
 mod agent_check;
 mod app;
 mod body;
+mod brief;
 mod connection;
 mod decisions;
 mod drop_in;
@@ -33,7 +34,8 @@ mod tests;
 
 pub use agent_check::serve as serve_agent_checks;
 pub use app::{AccountHandle, App, Limits, Parts, Queue};
+pub use brief::Brief;
 pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
-pub use listen::{BindError, Listener, bind};
+pub use listen::{BindError, Bound, Listener, Passed, bind_all};
 pub(crate) use queues::{AgentView, FaultView};

@@ -10,4 +10,5 @@ mod process;
 mod queues;
 mod restart;
 mod support;
+mod systemd;
 mod wire;

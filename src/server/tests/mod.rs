@@ -1,6 +1,7 @@
 //! The server whole, over real sockets, in front of a board that the tests fill by hand.
 
 mod agent_check;
+mod brief;
 mod connections;
 mod decisions;
 mod drop_in;
@@ -22,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, bind, serve};
+use super::{AccountHandle, App, Limits, Parts, listen::bind, serve};
 use crate::{
     account::{Ask, RefreshError},
     board::{Board, QueueKey},
@@ -143,6 +144,7 @@ impl World {
             bearer: self.bearer,
             limits: self.limits,
             stopping: self.stopping.clone(),
+            pulses: Default::default(),
         }));
         let stop = CancellationToken::new();
         Server {
