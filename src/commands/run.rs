@@ -112,3 +112,51 @@ pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::
         ended
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TokenSource;
+
+    fn secret(cause: SecretFault) -> anyhow::Error {
+        // Nobody can be forbidden to read while tests run as root, so the error is made by hand.
+        let mut error = TokenSource::File("/nowhere".into())
+            .read()
+            .expect_err("nothing is there");
+        error.cause = cause;
+        anyhow::Error::from(error).context("account \"main\"")
+    }
+
+    #[test]
+    fn what_only_people_can_mend_is_told_from_what_may_mend_itself() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let absent = io::Error::from(io::ErrorKind::NotFound);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (secret(SecretFault::Unreadable(denied())), 77),
+            (secret(SecretFault::Unreadable(absent)), 1),
+            (secret(SecretFault::NotSet), 1),
+            (anyhow::Error::from(denied()).context("state"), 77),
+            (anyhow::Error::from(full), 1),
+            (anyhow::anyhow!("a task ended early"), 1),
+        ] {
+            assert_eq!(exit_code(&error), code, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_opened_is_forbidden_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = SystemClock::new();
+        let open = || crate::daemon::open_ledger(folder.path(), &clock);
+        std::fs::write(
+            folder.path().join("budget.sqlite3"),
+            "no ledger at all".repeat(100),
+        )
+        .expect("a file");
+        assert_eq!(exit_code(&open().expect_err("it is none")), 1);
+        std::fs::remove_file(folder.path().join("budget.sqlite3")).expect("it is there");
+        std::fs::create_dir(folder.path().join("budget.sqlite3")).expect("a folder");
+        assert_eq!(exit_code(&open().expect_err("it is a folder")), 77);
+    }
+}

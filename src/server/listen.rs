@@ -112,16 +112,9 @@ pub(super) async fn bind(listen: &Listen) -> Result<Listener, BindError> {
         Listen::Unix(path) => bind_unix(path).await.map(Listener::Unix),
     };
     bound.map_err(|source| BindError::Refused {
-        listen: spelling(listen),
+        listen: listen.to_string(),
         source,
     })
-}
-
-fn spelling(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
