@@ -29,6 +29,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A client that has connected sends its request within a round trip; one that did so just before the stop is still answered.
+const NEWCOMERS: Duration = Duration::from_millis(200);
+
 /// Serves one listener until `stop`; then answers what was asked, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](super::Limits::drain).
 pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
@@ -174,7 +177,7 @@ impl Client {
             // In this order: the watchdog looks at what the connection has just done.
             biased;
             // How a client's connection breaks is the client's business.
-            _ = until_end(connection, stop) => {}
+            _ = until_end(connection, &watchdog, stop) => {}
             cause = watchdog.bite() => {
                 if let Some(cause) = cause {
                     self.app.metrics.connection_dropped(cause);
@@ -187,6 +190,7 @@ impl Client {
 /// Drives a connection to its end, and asks it to end well once the server stops.
 async fn until_end<S, B>(
     connection: http1::Connection<TokioIo<Watched<Stream>>, S>,
+    watchdog: &Watchdog,
     stop: CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -198,7 +202,15 @@ where
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => {}
     }
+    if watchdog.is_new() {
+        // hyper would close a connection from which nothing was read, and lose the request that is on its way.
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = tokio::time::sleep(NEWCOMERS) => {}
+        }
+    }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }

@@ -43,6 +43,8 @@ struct Watch {
     phase: Phase,
     /// `None`: no hurry.
     until: Option<Instant>,
+    /// Nothing was asked yet.
+    new: bool,
 }
 
 /// The deadline of one connection. Cheap to clone; all clones are one.
@@ -58,6 +60,7 @@ impl Watchdog {
         let watch = Watch {
             phase: Phase::Head,
             until: Some(Instant::now() + limits.head),
+            new: true,
         };
         Self {
             limits,
@@ -79,7 +82,13 @@ impl Watchdog {
         self.change(|watch| {
             watch.phase = Phase::Answering;
             watch.until = None;
+            watch.new = false;
         });
+    }
+
+    /// Whether its first request has yet to come.
+    pub(super) fn is_new(&self) -> bool {
+        self.now().new
     }
 
     /// The answer begins.
