@@ -81,10 +81,8 @@ async fn it_is_ready_once_it_answers_although_calltools_hangs() {
     let systemd = Systemd::listening(&home);
     let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
     let first = systemd.next().await;
-    assert_eq!(
-        first,
-        "READY=1\nSTATUS=0/2 queues fresh; main 0/1000 requests\n"
-    );
+    let begins = "READY=1\nSTATUS=0/2 queues fresh; main ";
+    assert!(first.starts_with(begins), "{first:?}");
     let address = program.address().await;
     assert_eq!(get(address, "/livez").await.status, 200);
     assert_eq!(get(address, "/readyz").await.status, 503);
