@@ -250,6 +250,22 @@ async fn a_passed_unix_socket_that_the_config_names_is_taken_and_not_bound_anew(
 }
 
 #[tokio::test]
+async fn a_passed_socket_for_agent_checks_is_known_by_its_address() {
+    let (calltools, home) = scene().await;
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("it is bound");
+    let config = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&config).expect("it is there");
+    let line = format!("[server]\nagent_check_listen = \"{address}\"\n");
+    fs::write(&config, text.replace("[server]\n", &line)).expect("a file");
+    let _program = activated(&home, &config, socket);
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(b"sales\n").await.expect("a line");
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("up "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_passed_socket_opens_no_door_that_the_config_keeps_shut() {
     let (calltools, home) = scene().await;
     let socket = TcpListener::bind("0.0.0.0:0").expect("a port");
