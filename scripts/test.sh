@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change is good: format, lints, docs, scripts, deployment files, a real scrape, real
-# routers, tests, benchmarks. CI runs this and nothing else.
+# routers, the Debian package on a real systemd, tests, benchmarks. CI runs this and nothing else.
 #
 # It runs to the end whatever fails, so that one run shows all there is to mend, and exits with 1 if anything did. What a
 # machine lacks is installed from Debian's packages where that is allowed (root); otherwise the check is skipped, and said so.
@@ -120,6 +120,14 @@ want_router() {
     has_router "$router"
 }
 
+# cargo deb is built where it is missing, once: it stays in the target folder. This version, since the package was checked with it.
+want_cargo_deb() {
+    PATH=$PATH:$(realpath "$target")/tools/bin
+    has cargo-deb && return
+    say "building cargo deb"
+    timeout 900 cargo install --quiet --locked --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
+}
+
 how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -129,7 +137,7 @@ documentation() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
 
-scripts() { shellcheck scripts/*.sh deploy/routers/*.sh .ci/run; }
+scripts() { shellcheck scripts/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
 
 # cargo deny is not built here: that takes longer than the tests.
 supply_chain() { cargo deny --offline --locked check bans licenses sources; }
@@ -137,14 +145,48 @@ supply_chain() { cargo deny --offline --locked check bans licenses sources; }
 # Only with a copy of the advisories at hand: this run reads nothing from the network beside the registries.
 advisories() { cargo deny --offline --locked check advisories; }
 
-# systemd-analyze wants the program to exist where the unit says it is; here it is still in the build folder.
-unit_file() {
+# systemd-analyze wants the program to exist; here it is still in the build folder. And nobody has installed its manual.
+unit_files() {
     local binary
     binary=$(realpath "$target/debug/openseat")
-    sed "s|^ExecStart=[^ ]*|ExecStart=$binary|" deploy/openseat.service >"$scratch/openseat.service"
-    systemd-analyze verify "$scratch/openseat.service" &&
+    cp deploy/openseat.socket "$scratch/"
+    sed "s|^ExecStart=openseat|ExecStart=$binary|" deploy/openseat.service >"$scratch/openseat.service"
+    systemd-analyze verify --man=no "$scratch/openseat.service" "$scratch/openseat.socket" &&
         # In tenths: systemd's own scale of exposure, 10 being a service that may do anything.
         systemd-analyze security --offline=true --threshold=15 "$scratch/openseat.service" | tail -n 1
+}
+
+# Nothing here can build or run containers, so their files are only read.
+container_files() {
+    yamllint --strict --config-data '{extends: default, rules: {document-start: disable, comments-indentation: disable, line-length: {max: 140}}}' \
+        deploy/docker/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
+}
+
+# What `kubectl apply --kustomize` would send, with a token that is none.
+kubernetes_files() {
+    cp -r deploy/kubernetes "$scratch/" && echo none >"$scratch/kubernetes/main.token" &&
+        kubectl kustomize "$scratch/kubernetes" | grep --count '^kind: '
+}
+
+package() { scripts/package.sh dev; }
+
+package_lint() { lintian --fail-on error,warning --allow-root "$target/package/openseat.deb"; }
+
+# The pages are made by a program, whose taste in paragraphs is not mandoc's; errors are another matter.
+manual() { mandoc -Tlint -Werror <(zcat target/package/man/*.gz); }
+
+# boot_test: the package on a real systemd, where this machine allows it.
+boot_test() {
+    local status=0
+    say "the package on a real systemd"
+    # The first time it fetches a base system, in at most ten minutes.
+    timeout 900 scripts/systemd.sh "$target/package/openseat.deb" 2>"$scratch/boot.err" || status=$?
+    cat "$scratch/boot.err" >&2
+    case $status in
+    0) pass ;;
+    77) skip "the package on a real systemd" "$(tail -n 1 "$scratch/boot.err")" ;;
+    *) fail "the package on a real systemd" ;;
+    esac
 }
 
 scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
@@ -244,9 +286,40 @@ else
 fi
 
 if has systemd-analyze; then
-    check "systemd-analyze" unit_file
+    check "systemd-analyze" unit_files
 else
     skip "systemd-analyze" "this machine has no systemd"
+fi
+
+if want yamllint yamllint; then
+    check "yamllint: container files" container_files
+else
+    skip "yamllint" "$(how_to_get yamllint yamllint)"
+fi
+
+if has kubectl; then
+    check "kubectl kustomize" kubernetes_files
+else
+    skip "kubectl kustomize" "kubectl is not installed"
+fi
+
+if want_cargo_deb; then
+    check "cargo deb" package
+    if want lintian lintian; then
+        check "lintian" package_lint
+    else
+        skip "lintian" "$(how_to_get lintian lintian)"
+    fi
+    if want mandoc mandoc; then
+        check "mandoc" manual
+    else
+        skip "mandoc" "$(how_to_get mandoc mandoc)"
+    fi
+    # Where it is missing, the boot test itself says so.
+    want debootstrap debootstrap || true
+    boot_test
+else
+    skip "the Debian package" "cargo deb is missing; \`cargo install --locked cargo-deb\` takes some minutes"
 fi
 
 if want curl curl && want jq jq && want_prometheus; then

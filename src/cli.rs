@@ -76,7 +76,11 @@ pub enum Command {
   openseat run --config /etc/openseat/openseat.toml --log-format json
   curl http://127.0.0.1:7717/v1/queues/sales-queue/decision
 
-Exit codes: 0 stopped as asked, 1 failed, 78 the configuration is wrong.")]
+Exit codes:
+  0   stopped as asked
+  1   failed; trying again may help
+  77  a secret, the state folder or an address may not be used by this user
+  78  the configuration is wrong")]
     Run(ConfigFile),
     /// Ask CallTools now and show the agents, the count, the decision and why
     #[command(after_help = "Examples:
@@ -115,6 +119,15 @@ Exit codes:
   1  CallTools could not be asked, or did not do it
   2  nothing was asked: the configuration is wrong or lacks something, or a secret cannot be read")]
     Hooks(Hooks),
+    /// Ask the running daemon whether it is ready: for the health checks of containers
+    #[command(after_help = "Examples:
+  openseat health
+  openseat health --live --config /etc/openseat/openseat.toml
+
+It asks at the first address of listen, and prints what it was told of each queue.
+
+Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
+    Health(Health),
     /// Run a simulated CallTools and the daemon in one process, to see and to try
     #[command(after_help = "Examples:
   openseat demo
@@ -135,6 +148,10 @@ Exit codes:
         /// Which shell
         shell: Shell,
     },
+    /// Write manual pages into a folder
+    #[command(after_help = "Example:
+  openseat man /usr/local/share/man/man1")]
+    Man(Man),
 }
 
 /// `openseat check`
@@ -197,6 +214,25 @@ pub struct Plan {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `openseat health`
+#[derive(Clone, Debug, Args)]
+pub struct Health {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Ask only whether it is alive, that is, answers at all
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// `openseat man`
+#[derive(Clone, Debug, Args)]
+pub struct Man {
+    /// Is made if there is none
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// `openseat demo`

@@ -1,6 +1,6 @@
 //! The daemon whole: what a config becomes, who owns which task, and how it stops.
 //!
-//! Every task is in one set. One that ends early ends the process with an error, so that systemd starts it again, rather than leave answers
+//! Every task is in one set, and those that must go on turning have a [pulse](crate::pulse). One that ends early ends the process with an error, so that systemd starts it again, rather than leave answers
 //! to grow old unnoticed. On the way out: unready first, polling stopped, answers finished, then gone, within [`GRACE`].
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
@@ -19,18 +19,20 @@ use crate::{
     budget::{Budget, Ledger, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
-    config::{self, BearerToken, Config, HookSecret, Listen},
+    config::{self, BearerToken, Config, HookSecret},
     decision::{Patience, Policy},
     digest::Digest,
     metrics::Metrics,
     names::Names,
     plan,
+    pulse::Pulses,
     reservations::{Reservations, journal::Journal},
     server::{
-        AccountHandle, App, Limits, Listener, Parts, bind, keep_watch, serve, serve_agent_checks,
-        serve_on_threads,
+        AccountHandle, App, Bound, Brief, Limits, Listener, Parts, Passed, bind_all, keep_watch,
+        serve, serve_agent_checks, serve_on_threads,
     },
     store::Store,
+    systemd::Notifier,
 };
 
 /// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
@@ -56,6 +58,8 @@ pub struct Daemon {
     /// Of their own, for the listeners; 0 serves in the runtime that runs the daemon.
     threads: usize,
     stop: CancellationToken,
+    pulses: Pulses,
+    notifier: Notifier,
 }
 
 impl Daemon {
@@ -64,14 +68,22 @@ impl Daemon {
     /// # Errors
     /// A token that cannot be read, a state folder that cannot be used, an address that is taken.
     pub async fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let mut listeners = Vec::with_capacity(config.server.listen.len());
-        for listen in &config.server.listen {
-            listeners.push(bind(listen).await?);
-        }
-        let agent_checks = match config.server.agent_check_listen {
-            Some(address) => Some(bind(&Listen::Tcp(address)).await?),
-            None => None,
-        };
+        Self::with_sockets(config, clock, Vec::new()).await
+    }
+
+    /// The same, with sockets that were bound for it already.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and a passed socket that the config does not allow for.
+    pub async fn with_sockets(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        passed: Vec<Passed>,
+    ) -> anyhow::Result<Self> {
+        let Bound {
+            listeners,
+            agent_checks,
+        } = bind_all(&config.server, passed).await?;
         let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
         let board = Arc::new(Board::new(keys(config)));
         let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
@@ -82,7 +94,9 @@ impl Daemon {
             metrics: Arc::clone(&metrics),
             reservations: Arc::clone(&reservations),
             state,
+            pulses: Pulses::default(),
         };
+        let pulses = shared.pulses.clone();
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut handles = Vec::with_capacity(config.accounts.len());
         for account in &config.accounts {
@@ -104,6 +118,7 @@ impl Daemon {
             bearer: bearer(config)?,
             limits: Limits::with_connections(config.server.max_connections),
             stopping: stop.clone(),
+            pulses: pulses.clone(),
         });
         Ok(Self {
             accounts,
@@ -112,12 +127,19 @@ impl Daemon {
             agent_checks,
             threads: 0,
             stop,
+            pulses,
+            notifier: Notifier::default(),
         })
     }
 
     /// Serves on so many threads of its own, rather than in the runtime that runs it.
     pub fn serving_on(self, threads: usize) -> Self {
         Self { threads, ..self }
+    }
+
+    /// Tells a supervisor how it goes.
+    pub fn reporting_to(self, notifier: Notifier) -> Self {
+        Self { notifier, ..self }
     }
 
     /// Where it listens; a port that the config left to the system is known here.
@@ -151,6 +173,15 @@ impl Daemon {
             keep_watch(app, stop).await;
             Ok(())
         });
+        let notifier = Arc::new(self.notifier);
+        let brief = Brief::new(Arc::clone(&self.app));
+        notifier.ready(&brief.line().await).await;
+        tasks.spawn(supervised(
+            Arc::clone(&notifier),
+            brief,
+            self.pulses,
+            self.stop.clone(),
+        ));
         let (app, stop) = (self.app, self.stop.clone());
         tasks.spawn(answer(self.listeners, self.threads, app, stop));
         let early = tokio::select! {
@@ -158,6 +189,7 @@ impl Daemon {
             ended = tasks.join_next() => ended,
         };
         self.stop.cancel();
+        notifier.stopping().await;
         let rest = async {
             while let Some(ended) = tasks.join_next().await {
                 ended??;
@@ -192,6 +224,21 @@ async fn answer(
         .into_iter()
         .map(|listener| serve(listener, Arc::clone(&app), stop.clone()));
     join_all(serving).await;
+    Ok(())
+}
+
+/// What a supervisor is told from time to time.
+async fn supervised(
+    notifier: Arc<Notifier>,
+    brief: Brief,
+    pulses: Pulses,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    // Side by side: a ledger on a disk that hangs makes the status wait, and must not make the watchdog wait.
+    tokio::join!(
+        notifier.keep_status(brief, &stop),
+        notifier.keep_watchdog(&pulses, &stop)
+    );
     Ok(())
 }
 
@@ -252,6 +299,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     reservations: Arc<Reservations>,
     state: State,
+    pulses: Pulses,
 }
 
 impl Shared {
@@ -297,6 +345,9 @@ impl Shared {
                 transport,
                 digest,
             )),
+            pulse: self
+                .pulses
+                .begin(format!("the account \"{}\"", config.name)),
         });
         let handle = AccountHandle {
             name: Arc::clone(&config.name),

@@ -16,7 +16,7 @@
 //!    ([`doubt`] says when that is worth a request).
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
@@ -35,6 +35,7 @@ pub mod doubt;
 pub mod metrics;
 pub mod names;
 pub mod plan;
+pub mod pulse;
 pub mod quantity;
 pub mod reservations;
 pub mod roster;
@@ -45,6 +46,7 @@ pub mod simulator;
 pub mod snapshot;
 pub mod store;
 pub mod sweep;
+pub mod systemd;
 
 #[cfg(test)]
 mod fixtures;

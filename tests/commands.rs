@@ -693,9 +693,18 @@ async fn plan_says_what_does_not_fit_and_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_helps_with_examples_and_completes() {
     let folder = tempfile::tempdir().expect("a folder");
-    for command in ["run", "check", "plan", "demo", "simulate", "completions"] {
+    for command in [
+        "run",
+        "check",
+        "plan",
+        "health",
+        "demo",
+        "simulate",
+        "completions",
+        "man",
+    ] {
         let said = run(folder.path(), &[command, "--help"], &[]).await.exits(0);
-        said.says(&["Examples:\n", &format!("  openseat {command}")]);
+        said.says(&["Example", &format!("  openseat {command}")]);
     }
     run(folder.path(), &["--help"], &[])
         .await
@@ -707,6 +716,18 @@ async fn every_command_helps_with_examples_and_completes() {
             .exits(0);
         said.says(&["openseat", "check", "simulate"]);
     }
+    run(folder.path(), &["man", "pages"], &[]).await.exits(0);
+    let page = |name: &str| fs::read_to_string(folder.path().join("pages").join(name));
+    assert!(
+        page("openseat.1")
+            .expect("a page")
+            .contains("openseat\\-run(1)")
+    );
+    assert!(
+        page("openseat-run.1")
+            .expect("a page")
+            .contains("Exit codes")
+    );
     run(folder.path(), &["check", "--json", "--curl"], &[])
         .await
         .exits(2);

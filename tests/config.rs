@@ -107,6 +107,28 @@ fn the_example_is_taken_as_it_stands() {
 }
 
 #[test]
+fn the_configs_for_systemd_and_containers_are_taken_without_a_warning() {
+    let env = |name: &str| match name {
+        "CALLTOOLS_API_TOKEN" => Some("a token".to_owned()),
+        name => env(name),
+    };
+    for file in [
+        "openseat.toml",
+        "docker/openseat.toml",
+        "kubernetes/openseat.toml",
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("deploy")
+            .join(file);
+        let text = fs::read_to_string(&path).expect("it is there");
+        let config = Config::parse(&text, &path, &env).unwrap_or_else(|error| panic!("{error}"));
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        let state = config.state_dir.as_deref();
+        assert_eq!(state, Some(Path::new("/var/lib/openseat")), "{file}");
+    }
+}
+
+#[test]
 fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
     // A commented-out table needs its keys: those lines are tried all together in the next test.
     let whole_tables = EXAMPLE.find("\n# [").expect("a commented-out table");

@@ -347,6 +347,7 @@ fn links_between_documents_lead_somewhere() {
         "CHANGELOG.md",
         "deploy/routers/README.md",
         "docs/METRICS.md",
+        "deploy/README.md",
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for document in documents {

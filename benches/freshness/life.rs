@@ -261,6 +261,7 @@ impl World {
                 .take()
                 .expect("there is one account"),
             token: None,
+            pulse: openseat::pulse::Pulses::default().begin("main"),
         })
     }
 

@@ -39,6 +39,7 @@ use crate::{
     doubt::Doubt,
     metrics::{Metrics, QueueMeters},
     names::Names,
+    pulse::{Pulse, TURN},
     quantity::Quantity,
     reservations::Reservations,
     roster::Roster,
@@ -52,8 +53,8 @@ use crate::{
 const WORTH_TELLING: Duration = Duration::from_secs(30);
 
 /// How often the task looks what was asked meanwhile, for an idle account's first question to be noticed: well within the time in which
-/// a person would call it slow.
-const LISTEN: Duration = Duration::from_secs(1);
+/// a person would call it slow. Its pulse beats as often.
+const LISTEN: Duration = TURN;
 
 /// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
 const PLENTY: f64 = 0.8;
@@ -109,6 +110,8 @@ pub struct Parts {
     pub asks: mpsc::Receiver<Ask>,
     /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.
     pub token: Option<TokenKeeper>,
+    /// Shows that the task turns.
+    pub pulse: Pulse,
 }
 
 /// See the [module](self).
@@ -183,6 +186,7 @@ impl Account {
         // Dropping the set ends what is under way; its permits stay spent.
         let mut jobs = JoinSet::new();
         loop {
+            self.parts.pulse.beat();
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),

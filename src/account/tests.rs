@@ -123,6 +123,7 @@ impl Setting {
             names: watch::Sender::new(Arc::default()),
             asks: wishes,
             token: None,
+            pulse: crate::pulse::Pulses::default().begin("main"),
         });
         Stage {
             task: tokio::spawn(account.run(CancellationToken::new())),

@@ -3,8 +3,10 @@
 mod check;
 mod completions;
 mod demo;
+mod health;
 mod hooks;
 mod log;
+mod man;
 mod plan;
 mod run;
 mod simulate;
@@ -30,10 +32,13 @@ use crate::{
 /// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
 pub const EXIT_CONFIG: u8 = 78;
 
+/// A secret, the state folder or an address that openseat's user may not use: sysexits' EX_NOPERM, as hopeless.
+pub const EXIT_NO_PERMISSION: u8 = 77;
+
 /// A failure that trying again may mend.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The same for `check`, `plan` and `hooks`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+/// The same for `check`, `plan`, `hooks` and `health`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Does what the command line says; returns what to exit with.
@@ -47,6 +52,8 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Plan(plan) => plan::run(&plan),
         Command::Hooks(hooks) => hooks::run(&hooks),
+        Command::Health(health) => health::run(&health),
+        Command::Man(man) => man::write(&man),
     }
 }
 

@@ -1,40 +1,93 @@
 //! `openseat run`
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use rusqlite::ErrorCode;
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, complain, load};
-use crate::{cli::ConfigFile, clock::SystemClock, config::Config, daemon::Daemon, shutdown};
+use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, load};
+use crate::{
+    cli::ConfigFile,
+    clock::SystemClock,
+    config::{Config, SecretError, SecretFault},
+    daemon::Daemon,
+    server::{BindError, Passed},
+    shutdown,
+    systemd::{self, Notifier, SocketError},
+};
 
 /// How long the runtime waits at the end for what cannot be cancelled, such as a name look-up that hangs.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The daemon.
 pub fn run(file: &ConfigFile) -> ExitCode {
-    match load(file) {
-        Ok(config) => in_runtime(daemon(config)),
+    let config = match load(file) {
+        Ok(config) => config,
         Err(error) => {
             complain(&error.to_string());
-            ExitCode::from(EXIT_CONFIG)
+            return ExitCode::from(EXIT_CONFIG);
         }
+    };
+    // Here, where there is one thread.
+    let passed = systemd::take_sockets().map_err(anyhow::Error::from);
+    match passed.and_then(|passed| block_on(daemon(config, passed))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit_with(exit_code(&error), &format!("{error:#}")),
     }
 }
 
-async fn daemon(config: Config) -> anyhow::Result<()> {
+async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     // Before anything else, so that a signal during the start is heard.
     let shutdown = shutdown::signaled()?;
-    let daemon = Daemon::new(&config, Arc::new(SystemClock::new())).await?;
+    let notifier = Notifier::from_env();
+    let daemon = Daemon::with_sockets(&config, Arc::new(SystemClock::new()), passed).await?;
     for listener in daemon.listeners() {
         tracing::info!(%listener, version = env!("CARGO_PKG_VERSION"), "openseat answers");
     }
     if let Some(listener) = daemon.agent_checks() {
         tracing::info!(%listener, "openseat answers agent-checks");
     }
-    daemon.serving_on(config.server.threads).run(shutdown).await
+    let daemon = daemon.serving_on(config.server.threads);
+    daemon.reporting_to(notifier).run(shutdown).await
+}
+
+/// Tells what a supervisor may try again from what it should leave to people.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(is_of_the_config) {
+        EXIT_CONFIG
+    } else if error.chain().any(is_forbidden) {
+        EXIT_NO_PERMISSION
+    } else {
+        EXIT_FAILURE
+    }
+}
+
+/// The unit's sockets are part of the configuration.
+fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<SocketError>() || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
+}
+
+fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let forbids = |error: &io::Error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
+    if let Some(SecretError {
+        cause: SecretFault::Unreadable(error),
+        ..
+    }) = cause.downcast_ref()
+    {
+        return forbids(error);
+    }
+    // SQLite does not pass the system's word on. The folder is there when it cannot open its file.
+    let sqlite = cause
+        .downcast_ref()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    matches!(
+        sqlite,
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+    ) || cause.downcast_ref().is_some_and(forbids)
 }
 
 /// Runs a command to its end, and says why it failed if it did.
@@ -59,4 +112,52 @@ pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::
         runtime.shutdown_timeout(LAST_WAIT);
         ended
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TokenSource;
+
+    fn secret(cause: SecretFault) -> anyhow::Error {
+        // Nobody can be forbidden to read while tests run as root, so the error is made by hand.
+        let mut error = TokenSource::File("/nowhere".into())
+            .read()
+            .expect_err("nothing is there");
+        error.cause = cause;
+        anyhow::Error::from(error).context("account \"main\"")
+    }
+
+    #[test]
+    fn what_only_people_can_mend_is_told_from_what_may_mend_itself() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let absent = io::Error::from(io::ErrorKind::NotFound);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (secret(SecretFault::Unreadable(denied())), 77),
+            (secret(SecretFault::Unreadable(absent)), 1),
+            (secret(SecretFault::NotSet), 1),
+            (anyhow::Error::from(denied()).context("state"), 77),
+            (anyhow::Error::from(full), 1),
+            (anyhow::anyhow!("a task ended early"), 1),
+        ] {
+            assert_eq!(exit_code(&error), code, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_opened_is_forbidden_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = SystemClock::new();
+        let open = || crate::daemon::open_ledger(folder.path(), &clock);
+        std::fs::write(
+            folder.path().join("budget.sqlite3"),
+            "no ledger at all".repeat(100),
+        )
+        .expect("a file");
+        assert_eq!(exit_code(&open().expect_err("it is none")), 1);
+        std::fs::remove_file(folder.path().join("budget.sqlite3")).expect("it is there");
+        std::fs::create_dir(folder.path().join("budget.sqlite3")).expect("a folder");
+        assert_eq!(exit_code(&open().expect_err("it is a folder")), 77);
+    }
 }

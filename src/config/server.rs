@@ -192,7 +192,7 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
 
 impl Listen {
     /// The address, where machines other than this one can reach it.
-    fn beyond_loopback(&self) -> Option<SocketAddr> {
+    pub(crate) fn beyond_loopback(&self) -> Option<SocketAddr> {
         match self {
             Listen::Tcp(address) if is_beyond_loopback(*address) => Some(*address),
             _ => None,

@@ -16,6 +16,7 @@ use crate::{
     digest::Digest,
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
+    pulse::Pulses,
     reservations::{Holds, Reservations},
 };
 
@@ -117,6 +118,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
     pub stopping: CancellationToken,
+    /// Where accept loops show that they turn.
+    pub pulses: Pulses,
 }
 
 /// What all handlers share: the board, and what is needed to answer from it.
@@ -130,6 +133,7 @@ pub struct App {
     pub(super) bearer: Option<Digest>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
+    pub(super) pulses: Pulses,
     /// A permit per connection that may be open.
     pub(super) slots: Arc<Semaphore>,
     /// What streams of decisions read.
@@ -172,6 +176,7 @@ impl App {
             bearer: parts.bearer,
             limits: parts.limits,
             stopping: parts.stopping,
+            pulses: parts.pulses,
             slots: Arc::new(Semaphore::new(parts.limits.connections)),
             watch: Watch::new(&parts.limits.watch),
             queues,

@@ -39,7 +39,7 @@ use super::{
     routes,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
-use crate::metrics::Dropped;
+use crate::{metrics::Dropped, pulse::TURN};
 
 /// The longest request head, and the buffer of a connection: twice what browsers and proxies send, and with 1,024
 /// connections 16 MiB at the very most. A longer head gets 431, as do more than hyper's 100 headers.
@@ -48,6 +48,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// After a failed accept, which is almost always a lack of file descriptors: long enough not to spin, short enough that
 /// nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client that has connected sends its request within a round trip; one that did so just before the stop is still answered.
+const NEWCOMERS: Duration = Duration::from_millis(200);
 
 /// Serves one listener until `stop`; then answers what was asked, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](super::Limits::drain).
@@ -108,7 +111,9 @@ async fn accept_all<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let mut trouble = Trouble::default();
+    let pulse = app.pulses.begin(format!("accepting at {listener}"));
     loop {
+        pulse.beat();
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
@@ -119,6 +124,7 @@ async fn accept_all<F>(
                 Err(error) => trouble.pause(listener, &error).await,
             },
             Some(_) = connections.join_next() => {}
+            () = tokio::time::sleep(TURN) => {}
         }
     }
 }
@@ -200,7 +206,7 @@ impl Client {
             // In this order: the watchdog looks at what the connection has just done.
             biased;
             // How a client's connection breaks is the client's business.
-            _ = until_end(connection, closing) => {}
+            _ = until_end(connection, &watchdog, closing) => {}
             cause = watchdog.bite() => {
                 if let Some(cause) = cause {
                     app.metrics.connection_dropped(cause);
@@ -269,6 +275,7 @@ impl Answers {
 /// Drives a connection to its end, and asks it to end well once the server stops.
 async fn until_end<S, B>(
     connection: http1::Connection<TokioIo<Watched<Stream>>, S>,
+    watchdog: &Watchdog,
     closing: Arc<Closing>,
 ) -> hyper::Result<()>
 where
@@ -284,11 +291,16 @@ where
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
         Poll::Pending => told.poll(cx, closing.has_begun()).map(|()| None),
     });
-    match ended.await {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    if let Some(ended) = ended.await {
+        return ended;
+    }
+    if watchdog.is_new() {
+        // hyper would close a connection from which nothing was read, and lose the request that is on its way.
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = tokio::time::sleep(NEWCOMERS) => {}
         }
     }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }

@@ -1,4 +1,4 @@
-//! Addresses to listen on: loopback or network TCP, and Unix sockets.
+//! Addresses to listen on: loopback or network TCP, and Unix sockets; bound by us, or bound before us and passed on.
 
 use std::{
     fmt, fs, io,
@@ -13,20 +13,43 @@ use std::{
     path::Path,
 };
 
+use rustix::net::sockopt::socket_acceptconn;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
-use crate::config::Listen;
+use crate::config::{Listen, Server};
 
 /// The socket's owner and group may ask, nobody else: whoever can connect can read agents' names.
 const UNIX_MODE: u32 = 0o660;
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {listen}: {source}")]
-pub struct BindError {
-    listen: String,
-    source: io::Error,
+pub enum BindError {
+    /// The system's word.
+    #[error("cannot listen on {listen}: {source}")]
+    Refused {
+        /// The address.
+        listen: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else bound an address for us that other machines can reach, and our config knows nothing of it.
+    #[error(
+        "a socket at {address} was passed on, which other machines can reach, and there is no bearer_token_file; set one, or name the address in `listen`"
+    )]
+    OpenDoor {
+        /// The address.
+        address: SocketAddr,
+    },
+}
+
+/// A listening socket that somebody else has bound for us, and holds on to while we restart.
+#[derive(Debug)]
+pub enum Passed {
+    /// An IP address and port.
+    Tcp(std::net::TcpListener),
+    /// A socket in the file system; who may use it was settled by whoever made it.
+    Unix(std::os::unix::net::UnixListener),
 }
 
 /// A bound address.
@@ -65,26 +88,56 @@ pub(super) enum Via {
 /// One client.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-/// Binds one address of the config.
+/// Everything that is listened on.
+#[derive(Debug)]
+pub struct Bound {
+    /// For requests: those of the config, in its order, and then those that were only passed.
+    pub listeners: Vec<Listener>,
+    /// For HAProxy's agent-checks.
+    pub agent_checks: Option<Listener>,
+}
+
+/// Binds the addresses of the config, except for those that were passed.
 ///
 /// # Errors
-/// What the system says, with the address.
-pub async fn bind(listen: &Listen) -> Result<Listener, BindError> {
+/// What the system says, with the address; or a passed socket that only a config that knows of it may open.
+pub async fn bind_all(config: &Server, passed: Vec<Passed>) -> Result<Bound, BindError> {
+    let adopted = passed.into_iter().map(Passed::adopt);
+    let mut passed = adopted.collect::<Result<Vec<_>, _>>()?;
+    let mut listeners = Vec::with_capacity(config.listen.len());
+    for listen in &config.listen {
+        listeners.push(take_or_bind(listen, &mut passed).await?);
+    }
+    let agent_checks = match config.agent_check_listen {
+        Some(address) => Some(take_or_bind(&Listen::Tcp(address), &mut passed).await?),
+        None => None,
+    };
+    if config.bearer_token_file.is_none() {
+        passed.iter().try_for_each(Listener::refuse_open_door)?;
+    }
+    listeners.append(&mut passed);
+    Ok(Bound {
+        listeners,
+        agent_checks,
+    })
+}
+
+async fn take_or_bind(listen: &Listen, passed: &mut Vec<Listener>) -> Result<Listener, BindError> {
+    match passed.iter().position(|listener| listener.is_at(listen)) {
+        Some(place) => Ok(passed.remove(place)),
+        None => bind(listen).await,
+    }
+}
+
+pub(super) async fn bind(listen: &Listen) -> Result<Listener, BindError> {
     let bound = match listen {
         Listen::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
         Listen::Unix(path) => bind_unix(path).await.map(Listener::Unix),
     };
-    bound.map_err(|source| BindError {
-        listen: spelling(listen),
+    bound.map_err(|source| BindError::Refused {
+        listen: listen.to_string(),
         source,
     })
-}
-
-fn spelling(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
@@ -110,6 +163,37 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
+impl Passed {
+    /// Whether it waits for connections, rather than being one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_listening(&self) -> io::Result<bool> {
+        let listening = match self {
+            Passed::Tcp(socket) => socket_acceptconn(socket),
+            Passed::Unix(socket) => socket_acceptconn(socket),
+        };
+        Ok(listening?)
+    }
+
+    fn adopt(self) -> Result<Listener, BindError> {
+        let adopted = match self {
+            Passed::Tcp(socket) => socket
+                .set_nonblocking(true)
+                .and_then(|()| TcpListener::from_std(socket))
+                .map(Listener::Tcp),
+            Passed::Unix(socket) => socket
+                .set_nonblocking(true)
+                .and_then(|()| UnixListener::from_std(socket))
+                .map(Listener::Unix),
+        };
+        adopted.map_err(|source| BindError::Refused {
+            listen: "a socket that was passed on".to_owned(),
+            source,
+        })
+    }
+}
+
 impl Listener {
     /// The TCP address, with the port that the system chose where 0 was asked for; `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -127,6 +211,27 @@ impl Listener {
                 Detached::Unix(listener.as_fd().try_clone_to_owned()?.into())
             }
         })
+    }
+
+    /// Whether this is what a line of the config asks for.
+    fn is_at(&self, listen: &Listen) -> bool {
+        match (self, listen) {
+            (Listener::Tcp(_), Listen::Tcp(address)) => self.local_addr() == Some(*address),
+            (Listener::Unix(socket), Listen::Unix(path)) => {
+                let address = socket.local_addr().ok();
+                address.is_some_and(|address| address.as_pathname() == Some(path))
+            }
+            _ => false,
+        }
+    }
+
+    /// What the config refuses, nobody else may open behind its back.
+    fn refuse_open_door(&self) -> Result<(), BindError> {
+        let listen = self.local_addr().map(Listen::Tcp);
+        match listen.as_ref().and_then(Listen::beyond_loopback) {
+            Some(address) => Err(BindError::OpenDoor { address }),
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn accept(&self) -> io::Result<(Stream, Via)> {

@@ -6,14 +6,16 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `hooks` is the other direction:
-//! CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of its own.
+//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `brief` is the whole in a line. `hooks` is the
+//! other direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an
+//! address of its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
 mod agent_check;
 mod app;
 mod body;
+mod brief;
 mod closing;
 mod connection;
 mod decisions;
@@ -37,9 +39,10 @@ mod tests;
 
 pub use agent_check::serve as serve_agent_checks;
 pub use app::{AccountHandle, App, Limits, Parts, Queue};
+pub use brief::Brief;
 pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
-pub use listen::{BindError, Listener, bind};
+pub use listen::{BindError, Bound, Listener, Passed, bind_all};
 pub(crate) use queues::{AgentView, FaultView};
 pub use threads::serve_on_threads;
 pub use watch::{WatchLimits, keep_watch};

@@ -34,6 +34,8 @@ use crate::metrics::Dropped;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
+    /// The first request's head is on its way.
+    New,
     /// A request's head is on its way.
     Head,
     /// A handler works.
@@ -49,7 +51,8 @@ enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 6] = [
+    const ALL: [Phase; 7] = [
+        Phase::New,
         Phase::Head,
         Phase::Answering,
         Phase::Taking,
@@ -61,7 +64,7 @@ impl Phase {
     /// How long it may last; `None`: no hurry.
     fn lasts(self, limits: &Limits) -> Option<Duration> {
         match self {
-            Phase::Head => Some(limits.head),
+            Phase::New | Phase::Head => Some(limits.head),
             Phase::Answering | Phase::Between => None,
             Phase::Taking | Phase::Whole => Some(limits.write),
             Phase::Idle => Some(limits.idle),
@@ -70,7 +73,7 @@ impl Phase {
 
     fn blame(self) -> Option<Dropped> {
         match self {
-            Phase::Head => Some(Dropped::SlowRequest),
+            Phase::New | Phase::Head => Some(Dropped::SlowRequest),
             Phase::Answering | Phase::Taking | Phase::Between | Phase::Whole => {
                 Some(Dropped::SlowReader)
             }
@@ -121,7 +124,7 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// For a connection that was just accepted: its first head is due.
     pub(super) fn new(limits: Limits) -> Self {
-        let watch = Watch(AtomicU8::new(Phase::Head as u8 | ANEW));
+        let watch = Watch(AtomicU8::new(Phase::New as u8 | ANEW));
         Self {
             limits,
             watch: Arc::new(watch),
@@ -138,6 +141,11 @@ impl Watchdog {
         self.watch.begin(Phase::Whole);
     }
 
+    /// Whether its first request has yet to come.
+    pub(super) fn is_new(&self) -> bool {
+        self.watch.phase() == Phase::New
+    }
+
     /// The answer begins.
     pub(super) fn answered(&self, body: Body) -> WatchedBody {
         self.watch.begin(Phase::Taking);
@@ -151,7 +159,7 @@ impl Watchdog {
         match self.watch.phase() {
             Phase::Taking => self.watch.turn_into(Phase::Whole),
             Phase::Between => self.watch.begin(Phase::Whole),
-            Phase::Head | Phase::Answering | Phase::Whole | Phase::Idle => {}
+            Phase::New | Phase::Head | Phase::Answering | Phase::Whole | Phase::Idle => {}
         }
     }
 
@@ -167,7 +175,7 @@ impl Watchdog {
             Phase::Between => self.watch.begin(Phase::Taking),
             // Of several answers at once, the last had to wait for room.
             Phase::Idle => self.watch.begin(Phase::Whole),
-            Phase::Head | Phase::Answering | Phase::Taking | Phase::Whole => {}
+            Phase::New | Phase::Head | Phase::Answering | Phase::Taking | Phase::Whole => {}
         }
     }
 
@@ -176,7 +184,7 @@ impl Watchdog {
         match self.watch.phase() {
             Phase::Whole => self.watch.begin(Phase::Idle),
             Phase::Taking => self.watch.begin(Phase::Between),
-            Phase::Head | Phase::Answering | Phase::Between | Phase::Idle => {}
+            Phase::New | Phase::Head | Phase::Answering | Phase::Between | Phase::Idle => {}
         }
     }
 

@@ -106,6 +106,7 @@ impl Office {
             asks: wishes,
             options: BUSY,
             token: None,
+            pulse: openseat::pulse::Pulses::default().begin("main"),
         });
         let task = tokio::spawn(account.run(CancellationToken::new()));
         Self {

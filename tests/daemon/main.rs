@@ -10,5 +10,6 @@ mod process;
 mod queues;
 mod restart;
 mod support;
+mod systemd;
 mod watch;
 mod wire;

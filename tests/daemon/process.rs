@@ -202,6 +202,41 @@ async fn a_token_that_is_not_there_is_told_with_its_place() {
 }
 
 #[tokio::test]
+async fn health_asks_the_running_daemon_and_exits_with_what_it_heard() {
+    let (calltools, home) = scene().await;
+    let path = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&path).expect("it is there");
+    let listen = format!("unix:{}", home.path().join("openseat.sock").display());
+    fs::write(&path, text.replace("127.0.0.1:0", &listen)).expect("a file");
+    let health = async |more: &'static [&'static str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command
+            .env_clear()
+            .arg("health")
+            .arg("--config")
+            .arg(&path)
+            .args(more);
+        let output = tokio::task::spawn_blocking(move || command.output()).await;
+        let output = output.expect("no panic").expect("it starts");
+        let words = [output.stdout, output.stderr].concat();
+        let words = String::from_utf8(words).expect("a text");
+        (output.status.code(), words)
+    };
+    let (code, words) = health(&[]).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains(&listen), "{words}");
+    assert!(words.contains("is the daemon running?"), "{words}");
+
+    calltools.simulator.mishap(2, None, Mishap::Hang);
+    let _program = Program::run(&home, &path);
+    soon("an answer", async || health(&["--live"]).await.0 == Some(0)).await;
+    let (code, words) = health(&[]).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("503"), "{words}");
+    assert!(words.contains("main/sales: never polled"), "{words}");
+}
+
+#[tokio::test]
 async fn killed_again_and_again_it_never_overspends_and_always_starts() {
     let (calltools, home) = scene().await;
     let limit = "requests_per_hour = 12\nreserve = 2";

@@ -185,6 +185,21 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
 }
 
 #[tokio::test]
+async fn who_had_connected_before_the_stop_is_answered_after_it() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let newcomer = server.connect().await;
+    while server.app.slots.available_permits() == 1024 {
+        tokio::task::yield_now().await;
+    }
+    server.stop.cancel();
+    // The connection's task sees the stop before it sees the request.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let answer = within(exchange(newcomer, request)).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_longer_than_the_deadline() {
     let mut world = World::with(&["main/sales"]);
     let mut ends = world.account("main", TOKEN);

@@ -310,6 +310,7 @@ async fn hour_with(records: u32) -> Hour {
         names,
         asks: wishes,
         token: None,
+        pulse: crate::pulse::Pulses::default().begin("main"),
     });
     let app = Arc::new(App::new(Parts {
         board,
@@ -329,6 +330,7 @@ async fn hour_with(records: u32) -> Hour {
         bearer: None,
         limits: Limits::with_connections(1),
         stopping: CancellationToken::new(),
+        pulses: Default::default(),
     }));
     let router = router(app);
     let stop = CancellationToken::new();

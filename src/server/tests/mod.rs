@@ -1,6 +1,7 @@
 //! The server whole, over real sockets, in front of a board that the tests fill by hand.
 
 mod agent_check;
+mod brief;
 mod connections;
 mod decisions;
 mod drop_in;
@@ -25,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, bind, keep_watch, serve};
+use super::{AccountHandle, App, Limits, Parts, keep_watch, listen::bind, serve};
 use crate::{
     account::{Ask, RefreshError},
     board::{Board, QueueKey},
@@ -163,6 +164,7 @@ impl World {
             bearer: self.bearer,
             limits: self.limits,
             stopping: self.stopping,
+            pulses: Default::default(),
         }))
     }
 }

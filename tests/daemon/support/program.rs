@@ -28,14 +28,20 @@ impl Drop for Program {
 impl Program {
     /// Starts `openseat` with these arguments in a home; its outputs go to files there.
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
-        let log = home.path().join("stderr.txt");
-        let out = File::create(home.path().join("stdout.txt")).expect("a file");
-        let child = Command::new(env!("CARGO_BIN_EXE_openseat"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command
             .args(arguments)
-            .current_dir(home.path())
             .env_clear()
-            .stdin(std::process::Stdio::null())
-            .stdout(out)
+            .stdin(std::process::Stdio::null());
+        command.stdout(File::create(home.path().join("stdout.txt")).expect("a file"));
+        Self::launch(home, command)
+    }
+
+    /// Starts a command of the test's own in a home; its log goes to a file there.
+    pub fn launch(home: &Home, mut command: Command) -> Self {
+        let log = home.path().join("stderr.txt");
+        let child = command
+            .current_dir(home.path())
             .stderr(File::create(&log).expect("a file"))
             .spawn()
             .expect("the program starts");

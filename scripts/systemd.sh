@@ -1,0 +1,344 @@
+#!/usr/bin/env bash
+# What an operator meets, on a real systemd: systemd.sh PACKAGE.deb boots one in namespaces of its own, installs the package there, and
+# starts, asks, restarts, kills, hangs, misconfigures, upgrades, removes and purges openseat, against the simulated CallTools.
+#
+# Exits with 0 if all is well, 1 if something is not, and 77, with the reason, where this machine cannot do it: it takes root, a cgroup
+# v2 hierarchy in which a group can be made, and debootstrap. Nothing of it is left on the machine but the base system in the target
+# folder, so that the next run need not fetch it. The guest has no network but its own loopback.
+set -euo pipefail
+
+# The base system is fetched once; everything else is a matter of seconds.
+fetch_limit=600
+wait_limit=40
+
+say() { printf -- '--> %s\n' "$*"; }
+
+cannot() {
+    printf '%s\n' "$*" >&2
+    exit 77
+}
+
+# --- inside the namespaces ------------------------------------------------------------------------------------------
+
+# boot BASE: becomes systemd, in a root that is BASE with a layer in memory over it. All of these mounts go with the namespace.
+boot() {
+    local base=$1 layer root node pair
+    mount --make-rprivate /
+    layer=$(mktemp -d)
+    mount -t tmpfs -o mode=755 tmpfs "$layer"
+    mkdir "$layer/upper" "$layer/work" "$layer/root"
+    root=$layer/root
+    mount -t overlay -o "lowerdir=$base,upperdir=$layer/upper,workdir=$layer/work" overlay "$root"
+    mount -t proc proc "$root/proc"
+    mount -t sysfs -o ro sysfs "$root/sys"
+    mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+    mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+    mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+    for node in null zero full random urandom tty; do
+        touch "$root/dev/$node"
+        mount --bind "/dev/$node" "$root/dev/$node"
+    done
+    mkdir -p "$root/dev/pts" "$root/dev/shm"
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    ln -s /proc/self/fd "$root/dev/fd"
+    for pair in 0:stdin 1:stdout 2:stderr; do
+        ln -s "/proc/self/fd/${pair%%:*}" "$root/dev/${pair##*:}"
+    done
+    cd "$root"
+    mkdir -p oldroot
+    # Not chroot, inside which the kernel refuses the user namespaces that PrivateUsers= needs.
+    pivot_root . oldroot
+    # Shared again, or systemd could not hand over credentials.
+    exec env -i container=openseat-test PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb /bin/sh -c \
+        'cd / && umount -l /oldroot && mount --make-rshared / && exec /lib/systemd/systemd --log-target=journal-or-kmsg </dev/null'
+}
+
+if [[ ${1:-} == --boot ]]; then
+    boot "$2"
+fi
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+package=$(realpath "${1:?the package to install}")
+cd "$(dirname "$0")/.."
+script=$PWD/scripts/systemd.sh
+cache=$(realpath "${CARGO_TARGET_DIR:-target}")/systemd
+scratch=$(mktemp -d)
+launcher=
+group=
+
+clean_up() {
+    local status=$?
+    if ((status != 0 && status != 77)) && [[ -n $launcher ]]; then
+        say "the journal's last lines"
+        guest journalctl --no-pager --lines 60 2>/dev/null || tail -n 40 "$scratch/boot.log" || true
+    fi
+    if [[ -n $launcher ]]; then
+        # It takes the guest's first process, and so all the others, with it.
+        kill -KILL "$launcher" 2>/dev/null || true
+        wait "$launcher" 2>/dev/null || true
+    fi
+    if [[ -n $group ]]; then
+        # The kernel needs a moment to empty them.
+        for _ in {1..50}; do
+            find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+            [[ -d $group ]] || break
+            sleep 0.1
+        done
+    fi
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+
+((EUID == 0)) || cannot "it takes root"
+for command in unshare nsenter pivot_root debootstrap findmnt; do
+    command -v "$command" >/dev/null || cannot "it takes $command"
+done
+cgroups=$(findmnt --noheadings --types cgroup2 --output TARGET --first-only) || cannot "there is no cgroup v2 hierarchy"
+group=$cgroups/openseat-test-$$
+mkdir "$group" 2>/dev/null || {
+    group=
+    cannot "no group can be made in $cgroups"
+}
+unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "no namespaces can be made"
+
+# fetch: the base system of this machine's own release, from where this machine gets its packages.
+fetch() {
+    local release mirror
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    # shellcheck disable=SC2016 # apt's own variables
+    mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+        awk -v release="$release" '$2 == release && $3 == "main" { print $1; exit }')
+    [[ -n $release && -n $mirror ]] || cannot "this machine has no Debian packages"
+    say "fetching the base system of $release"
+    rm -rf "$cache/partial"
+    mkdir -p "$cache"
+    timeout "$fetch_limit" debootstrap --variant=minbase \
+        --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,curl,ca-certificates \
+        "$release" "$cache/partial" "$mirror" >"$cache/debootstrap.log" 2>&1 || cannot "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log")"
+    rm -rf "$cache/partial/var/cache/apt/archives"
+    mv "$cache/partial" "$cache/root"
+}
+
+guest() {
+    nsenter --target "$first" --mount --uts --ipc --net --pid --cgroup --root --wd \
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"
+}
+
+# soon WHAT COMMAND…: waits until a command succeeds.
+soon() {
+    local what=$1 end=$((SECONDS + wait_limit))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        if ((SECONDS > end)); then
+            printf 'in vain: %s\n' "$what" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+}
+
+# is WHAT WANTED FOUND
+is() {
+    [[ $3 == "$2" ]] || {
+        printf '%s: %q is expected, and it is %q\n' "$1" "$2" "$3" >&2
+        return 1
+    }
+}
+
+show() { guest systemctl show --property="$1" --value openseat.service; }
+
+is_up() { [[ $(guest systemctl is-system-running) =~ running|degraded ]]; }
+
+start_guest() {
+    bash -c 'echo $$ >"$1/cgroup.procs" && exec unshare --pid --fork --mount --uts --ipc --cgroup --net --kill-child=SIGKILL "$2" --boot "$3"' \
+        - "$group" "$script" "$cache/root" >"$scratch/boot.log" 2>&1 </dev/null &
+    launcher=$!
+    local children=/proc/$launcher/task/$launcher/children
+    soon "the first process" grep -q . "$children"
+    first=$(tr -d ' ' <"$children")
+    soon "a booted system" is_up
+}
+
+# --- what has to hold -----------------------------------------------------------------------------------------------
+
+token=simulated0token0of0a0simulated0account00
+url=http://127.0.0.1:7717
+
+ask() { guest curl --silent --fail --max-time 5 "$@"; }
+
+is_ready() { ask "$url/readyz"; }
+
+used() { ask "$url/metrics" | sed -n 's/^openseat_budget_used_requests{account="main"} \([0-9]*\).*/\1/p'; }
+
+# configure LINES: the config, with these lines for the account.
+configure() {
+    guest sh -c 'cat >/etc/openseat/openseat.toml' <<END
+[state]
+dir = "/var/lib/openseat"
+[[account]]
+name = "main"
+base_url = "http://127.0.0.1:8500/api/"
+$1
+[[account.queue]]
+queue = "sales-queue"
+END
+}
+
+tells_that_all_is_well() { show StatusText | grep -qx '1/1 queues fresh; main [0-9]*/1000 requests'; }
+
+restarted() { (($(show NRestarts) > $1)) && is_ready; }
+
+main_process() {
+    local pid
+    pid=$(show MainPID)
+    # A signal to process 0 would meet the sender's own group.
+    ((pid > 1)) && echo "$pid"
+}
+
+# steadily COMMAND…: runs a command while somebody asks all the time, one connection after another; none may be lost.
+steadily() {
+    # shellcheck disable=SC2016 # for the shell inside
+    guest sh -c 'echo >/run/asking; asked=0; lost=0
+        while [ -e /run/asking ]; do
+            asked=$((asked + 1))
+            curl --silent --fail --max-time 10 --output /dev/null '"$url"'/v1/queues/sales-queue/decision || lost=$((lost + 1))
+        done; echo "$asked asked, $lost lost"' >"$scratch/asked" &
+    local asking=$!
+    soon "questions" guest test -e /run/asking
+    "$@"
+    sleep 0.5
+    guest rm /run/asking
+    wait "$asking"
+    cat "$scratch/asked"
+    grep -q ', 0 lost$' "$scratch/asked"
+}
+
+restart_thrice() {
+    for _ in 1 2 3; do
+        guest systemctl restart openseat.service
+        soon "an answer" is_ready
+    done
+}
+
+install() { guest dpkg --install /root/openseat.deb >/dev/null; }
+
+[[ -d $cache/root ]] || fetch
+say "booting systemd"
+start_guest
+
+say "the package installs, and starts nothing by itself"
+guest sh -c 'cat >/root/openseat.deb' <"$package"
+install
+is "the service" disabled "$(guest systemctl is-enabled openseat.service || true)"
+is "the socket" disabled "$(guest systemctl is-enabled openseat.socket || true)"
+is "the service" inactive "$(guest systemctl is-active openseat.service || true)"
+guest systemd-analyze verify --man=no openseat.service openseat.socket
+guest openseat --version
+
+say "without the token there is no start"
+if guest systemctl start openseat.service 2>/dev/null; then
+    echo "it has started" >&2
+    exit 1
+fi
+guest systemctl stop openseat.service
+
+say "it starts with its credential, as a user of its own, and answers over TCP and the Unix socket"
+guest systemd-run --quiet --unit=calltools openseat simulate --latency 20ms
+guest sh -c "umask 077 && echo $token >/etc/openseat/main.token"
+configure ''
+guest systemctl enable --quiet --now openseat.socket openseat.service
+ask "$url/livez"
+soon "readiness" is_ready
+ask "$url/v1/queues/sales-queue/decision" && echo
+ask --unix-socket /run/openseat.sock http://openseat/readyz
+guest env CREDENTIALS_DIRECTORY=/etc/openseat openseat health
+is "its user" openseat "$(guest ps -o user= -p "$(main_process)")"
+is "the state's folder" "700 openseat" "$(guest stat -c '%a %U' /var/lib/private/openseat)"
+soon "a status" tells_that_all_is_well
+show StatusText
+
+say "a check beside it has the same user, token and budget"
+guest systemd-run --pipe --wait --collect --quiet --property=DynamicUser=yes --property=User=openseat --property=StateDirectory=openseat \
+    --property=LoadCredential=main.token:/etc/openseat/main.token openseat check | tail -n 1
+
+# The place for a reload: change the config, `systemctl reload openseat.service`, see the change and the same MainPID, and see a
+# wrong config leave the old one in force.
+
+say "restarts lose no connection"
+steadily restart_thrice
+
+say "killed, it comes back and knows what was spent"
+before=$(used) count=$(show NRestarts)
+guest kill -KILL "$(main_process)"
+soon "a restart" restarted "$count"
+after=$(used)
+((after >= before)) || is "the budget" "at least $before" "$after"
+
+say "hanging, it is killed by the watchdog and comes back"
+guest mkdir -p /run/systemd/system/openseat.service.d
+guest sh -c 'printf "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n" >/run/systemd/system/openseat.service.d/test.conf'
+guest systemctl daemon-reload
+guest systemctl restart openseat.service
+soon "readiness" is_ready
+# Long enough for a watchdog that nobody feeds.
+sleep 3
+count=$(show NRestarts)
+is "restarts of a service that is well" 0 "$count"
+guest kill -STOP "$(main_process)"
+soon "a restart" restarted "$count"
+guest journalctl --unit=openseat.service --quiet --no-pager --output=cat --grep='Watchdog timeout'
+guest rm /run/systemd/system/openseat.service.d/test.conf
+guest systemctl daemon-reload
+
+# stays_down CODE LINES: with these lines it ends with this code, and is not started again and again.
+stays_down() {
+    configure "$2"
+    guest systemctl restart openseat.service 2>/dev/null || true
+    soon "an end" guest systemctl is-failed openseat.service
+    # Longer than RestartSec=.
+    sleep 2
+    is "its state" failed "$(guest systemctl is-active openseat.service || true)"
+    is "its exit code" "$1" "$(show ExecMainStatus)"
+    is "its restarts" 0 "$(show NRestarts)"
+}
+
+say "what people have to mend is not tried again"
+stays_down 78 'sylo = "east-1"'
+stays_down 77 'token_file = "/etc/openseat/main.token"'
+configure ''
+guest systemctl start openseat.service
+soon "readiness" is_ready
+
+say "an upgrade keeps the config and loses no connection"
+before=$(main_process)
+steadily install
+soon "readiness" is_ready
+[[ $(main_process) != "$before" ]] || is "the process" "a new one" "$before"
+guest grep -q 8500 /etc/openseat/openseat.toml
+
+say "it stops within 3 s"
+begun=$(date +%s%N)
+guest systemctl stop openseat.socket openseat.service
+(($(date +%s%N) - begun < 4000000000))
+is "its last exit code" 0 "$(show ExecMainStatus)"
+
+say "a removal keeps config and state, a purge keeps neither"
+guest systemctl start openseat.service
+guest dpkg --remove openseat >/dev/null
+is "what runs" "" "$(guest ps -o pid= -C openseat | grep -vwF "$(guest systemctl show --property=MainPID --value calltools)" || true)"
+guest test -e /var/lib/private/openseat/budget.sqlite3
+guest test -e /etc/openseat/openseat.toml
+guest dpkg --purge openseat >/dev/null 2>&1
+for path in /var/lib/openseat /var/lib/private/openseat /etc/openseat/openseat.toml /usr/lib/systemd/system/openseat.service; do
+    guest test ! -e "$path" || is "$path" gone there
+done
+
+say "switching off"
+guest systemctl poweroff 2>/dev/null || true
+soon "the end" bash -c "! kill -0 $launcher"
+say "all of it holds"

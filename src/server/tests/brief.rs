@@ -1,0 +1,52 @@
+use super::*;
+use crate::{fixtures::available, server::Brief};
+
+#[tokio::test]
+async fn a_line_tells_freshness_requests_and_faults() {
+    let mut world = World::with(&["main/a", "main/b", "lab/c"]);
+    let _ends = (world.account("main", TOKEN), world.account("lab", "b2"));
+    let server = world.serve().await;
+    let brief = Brief::new(server.app.clone());
+    assert_eq!(
+        brief.line().await,
+        "0/3 queues fresh; main 0/1000, lab 0/1000 requests"
+    );
+    let now = server.clock.now();
+    let publish = |queue| {
+        let snapshot = snapshot(now, available(1));
+        server.board.publish(&key(queue), snapshot, now);
+    };
+    publish("main/a");
+    publish("lab/c");
+    server
+        .board
+        .fail(&key("main/b"), Arc::new(Fault::BadToken), now);
+    let permit = server.app.accounts[0]
+        .budget
+        .permit(crate::budget::Purpose::ColdStart);
+    let _permit = permit.await.expect("nothing is spent");
+    assert_eq!(
+        brief.line().await,
+        "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
+    );
+}
+
+#[tokio::test]
+async fn a_line_stays_a_line_whatever_accounts_there_are() {
+    let names: Vec<_> = (0..30).map(|n| format!("account\n{n}")).collect();
+    let queues: Vec<_> = names.iter().map(|name| format!("{name}/a")).collect();
+    let queues: Vec<_> = queues.iter().map(String::as_str).collect();
+    let mut world = World::with(&queues);
+    let _ends: Vec<_> = names
+        .iter()
+        .map(|name| world.account(name, TOKEN))
+        .collect();
+    for queue in queues {
+        world.fail(queue, Fault::NoPermission);
+    }
+    let line = Brief::new(world.serve().await.app.clone()).line().await;
+    assert!(!line.contains(char::is_control), "{line:?}");
+    assert_eq!(line.matches(" and 22 more").count(), 2, "{line}");
+    // systemd takes no message longer than 4096 bytes.
+    assert!(line.len() < 2_000, "{line}");
+}

@@ -1,0 +1,308 @@
+//! The program as systemd meets it: what it tells, when it feeds the watchdog, the sockets that it takes over, and what it exits with.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use openseat::simulator::{Mishap, TOKEN};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixDatagram, UnixStream},
+};
+
+use crate::support::{CallTools, Home, PATIENCE, Program, Time, get, soon};
+
+/// What systemd would have for us: an ear, and variables.
+struct Systemd {
+    ear: UnixDatagram,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Systemd {
+    fn listening(home: &Home) -> Self {
+        let path = home.path().join("notify");
+        Self {
+            ear: UnixDatagram::bind(&path).expect("a socket"),
+            variables: vec![("NOTIFY_SOCKET", path.display().to_string())],
+        }
+    }
+
+    fn with_watchdog(mut self, period: Duration) -> Self {
+        let period = period.as_micros().to_string();
+        self.variables.push(("WATCHDOG_USEC", period));
+        self
+    }
+
+    fn run(&self, home: &Home, config: &Path) -> Program {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        let variables = self.variables.iter().map(|(name, value)| (*name, value));
+        command.env_clear().envs(variables);
+        // One thread may hang and another has to notice, also where there is only one processor.
+        command.env("TOKIO_WORKER_THREADS", "3");
+        command.arg("run").arg("--config").arg(config);
+        Program::launch(home, command)
+    }
+
+    /// The next message.
+    async fn next(&self) -> String {
+        let mut message = [0; 4096];
+        let heard = tokio::time::timeout(PATIENCE, self.ear.recv(&mut message)).await;
+        let length = heard.expect("a message in time").expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+
+    /// Waits for a message with this in it.
+    async fn hears(&self, part: &str) -> String {
+        loop {
+            let message = self.next().await;
+            if message.contains(part) {
+                return message;
+            }
+        }
+    }
+}
+
+async fn scene() -> (CallTools, Home) {
+    let home = Home::new();
+    home.set_token("main", TOKEN);
+    (CallTools::start(&Time::new()).await, home)
+}
+
+#[tokio::test]
+async fn it_is_ready_once_it_answers_although_calltools_hangs() {
+    let (calltools, home) = scene().await;
+    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    let systemd = Systemd::listening(&home);
+    let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
+    let first = systemd.next().await;
+    let begins = "READY=1\nSTATUS=0/2 queues fresh; main ";
+    assert!(first.starts_with(begins), "{first:?}");
+    let address = program.address().await;
+    assert_eq!(get(address, "/livez").await.status, 200);
+    assert_eq!(get(address, "/readyz").await.status, 503);
+    program.signal(Signal::TERM);
+    systemd.hears("STOPPING=1\n").await;
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
+async fn the_status_tells_of_queues_budget_and_faults() {
+    let (calltools, home) = scene().await;
+    let systemd = Systemd::listening(&home);
+    let _program = systemd.run(&home, &home.config(&[calltools.account()]));
+    systemd.hears("STATUS=2/2 queues fresh; main ").await;
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, Mishap::InvalidToken);
+    let status = systemd.hears("bad_token").await;
+    assert!(
+        status.ends_with("/1000 requests; bad_token in main\n"),
+        "{status:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_watchdog_is_fed_while_everything_turns() {
+    let (calltools, home) = scene().await;
+    let systemd = Systemd::listening(&home).with_watchdog(Duration::from_millis(400));
+    let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
+    for _ in 0..20 {
+        systemd.hears("WATCHDOG=1\n").await;
+    }
+    assert!(program.has_ended().is_none());
+    drop(program);
+
+    let mut systemd = systemd;
+    systemd.variables.push(("WATCHDOG_PID", "1".to_owned()));
+    let program = systemd.run(&home, &home.config(&[calltools.account()]));
+    let status = systemd.hears("2/2 queues fresh").await;
+    assert!(!status.contains("WATCHDOG"), "it is for another process");
+    drop(program);
+}
+
+/// A file that blocks whoever opens it until somebody writes: as a disk does that hangs.
+fn pipe(path: &Path) {
+    fs::remove_file(path).expect("it was there");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .expect("a pipe");
+}
+
+#[tokio::test]
+async fn the_watchdog_is_left_to_bite_once_an_accounts_task_is_stuck() {
+    let (calltools, home) = scene().await;
+    let token = home.path().join("main.token");
+    pipe(&token);
+    let systemd = Systemd::listening(&home).with_watchdog(Duration::from_secs(1));
+    let program = systemd.run(&home, &home.config(&[calltools.account()]));
+    // The first reading gets its token; the second, after CallTools has refused that, waits for ever.
+    let written = tokio::task::spawn_blocking(move || fs::write(token, TOKEN));
+    systemd.hears("WATCHDOG=1\n").await;
+    written.await.expect("no panic").expect("it was read");
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, Mishap::InvalidToken);
+    soon("a stuck task", async || {
+        program.log().contains("no longer turning")
+    })
+    .await;
+    let log = program.log();
+    assert!(log.contains(r#"the account \\\"main\\\""#), "{log}");
+    assert!(!log.contains("accepting at"), "the server turns: {log}");
+    while systemd.ear.try_recv(&mut [0; 4096]).is_ok() {}
+    // As long as systemd would wait.
+    let bite = tokio::time::timeout(Duration::from_secs(1), systemd.hears("WATCHDOG=1\n")).await;
+    assert!(bite.is_err(), "it was fed");
+}
+
+/// Starts the program with this socket as systemd passes it: number 3, and variables that name its own process.
+fn activated(home: &Home, config: &Path, socket: impl Into<OwnedFd>) -> Program {
+    let mut command = Command::new("sh");
+    command.env_clear().args([
+        "-c",
+        "export LISTEN_FDS=1 LISTEN_PID=$$ && exec \"$0\" run --config \"$1\" 3<&0 </dev/null",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_openseat")).arg(config);
+    command.stdin(socket.into());
+    Program::launch(home, command)
+}
+
+/// A config that listens at these addresses.
+fn config_at(home: &Home, calltools: &CallTools, listen: &[String]) -> PathBuf {
+    let path = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&path).expect("it is there");
+    let listen = format!("listen = {listen:?}\n");
+    fs::write(&path, text.replace("listen = \"127.0.0.1:0\"\n", &listen)).expect("a file");
+    path
+}
+
+const REQUEST: &str =
+    "GET /v1/queues/sales/decision HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+async fn rest(mut stream: impl AsyncReadExt + Unpin) -> String {
+    let mut answer = String::new();
+    let reading = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    reading.expect("an answer in time").expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn a_restart_loses_no_connection_to_a_socket_that_systemd_holds() {
+    let (calltools, home) = scene().await;
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address: SocketAddr = socket.local_addr().expect("it is bound");
+    let config = config_at(&home, &calltools, &[address.to_string()]);
+    let held = || socket.try_clone().expect("one more descriptor");
+
+    // Before the first start, between two, and after a crash: who comes then waits, and is answered.
+    for signal in [Some(Signal::TERM), None, Some(Signal::TERM)] {
+        let mut early = TcpStream::connect(address).await.expect("systemd listens");
+        early.write_all(REQUEST.as_bytes()).await.expect("a line");
+        let mut program = activated(&home, &config, held());
+        let answer = rest(early).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(program.address().await, address);
+        if let Some(signal) = signal {
+            program.signal(signal);
+            assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_passed_unix_socket_is_served_beside_what_the_config_names() {
+    let (calltools, home) = scene().await;
+    let path = home.path().join("passed.sock");
+    let socket = UnixListener::bind(&path).expect("a path");
+    let config = config_at(&home, &calltools, &["127.0.0.1:0".to_owned()]);
+    let program = activated(&home, &config, socket);
+    let address = program.address().await;
+    assert_eq!(get(address, "/livez").await.status, 200);
+    let mut stream = UnixStream::connect(&path).await.expect("it is there");
+    stream.write_all(REQUEST.as_bytes()).await.expect("a line");
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(path.exists(), "it is not ours to remove");
+}
+
+#[tokio::test]
+async fn a_passed_unix_socket_that_the_config_names_is_taken_and_not_bound_anew() {
+    let (calltools, home) = scene().await;
+    let path = home.path().join("passed.sock");
+    let socket = UnixListener::bind(&path).expect("a path");
+    let config = config_at(&home, &calltools, &[format!("unix:{}", path.display())]);
+    let _program = activated(&home, &config, socket);
+    let mut stream = UnixStream::connect(&path).await.expect("it is there");
+    stream.write_all(REQUEST.as_bytes()).await.expect("a line");
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_passed_socket_for_agent_checks_is_known_by_its_address() {
+    let (calltools, home) = scene().await;
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("it is bound");
+    let config = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&config).expect("it is there");
+    let line = format!("[server]\nagent_check_listen = \"{address}\"\n");
+    fs::write(&config, text.replace("[server]\n", &line)).expect("a file");
+    let _program = activated(&home, &config, socket);
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream.write_all(b"sales\n").await.expect("a line");
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("up "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_passed_socket_opens_no_door_that_the_config_keeps_shut() {
+    let (calltools, home) = scene().await;
+    let socket = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let address = socket.local_addr().expect("it is bound");
+    let config = config_at(&home, &calltools, &["127.0.0.1:0".to_owned()]);
+    let mut program = activated(&home, &config, socket);
+    assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
+    let log = program.log();
+    assert!(log.contains(&address.to_string()), "{log}");
+    assert!(log.contains("bearer_token_file"), "{log}");
+}
+
+#[tokio::test]
+async fn a_passed_socket_that_cannot_be_served_is_a_wrong_config() {
+    let (calltools, home) = scene().await;
+    let config = home.config(&[calltools.account()]);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let mut program = activated(&home, &config, socket);
+    assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    let connection = std::net::TcpStream::connect(address).expect("it listens");
+    let mut program = activated(&home, &config, connection);
+    assert_eq!(program.ended().await.code(), Some(78), "{}", program.log());
+    assert!(program.log().contains("Accept=no"), "{}", program.log());
+}
+
+#[tokio::test]
+async fn a_state_folder_that_may_not_be_written_is_exit_code_77() {
+    let (calltools, home) = scene().await;
+    let config = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&config).expect("it is there");
+    // Not even root makes folders there.
+    let text = text.replace("dir = \"state\"", "dir = \"/sys/openseat\"");
+    fs::write(&config, text).expect("a file");
+    let mut program = Program::run(&home, &config);
+    assert_eq!(program.ended().await.code(), Some(77), "{}", program.log());
+    assert!(program.log().contains("/sys/openseat"), "{}", program.log());
+}
