@@ -310,7 +310,14 @@ stays_down() {
 say "what people have to mend is not tried again"
 stays_down 78 'sylo = "east-1"'
 stays_down 77 'token_file = "/etc/openseat/main.token"'
+
+say "an account of another name brings its token by a drop-in"
 configure ''
+guest sed -i 's/"main"/"lab"/' /etc/openseat/openseat.toml
+guest mv /etc/openseat/main.token /etc/openseat/lab.token
+guest mkdir -p /etc/systemd/system/openseat.service.d
+guest sh -c 'printf "[Service]\nLoadCredential=\nLoadCredential=lab.token:/etc/openseat/lab.token\n" >/etc/systemd/system/openseat.service.d/tokens.conf'
+guest systemctl daemon-reload
 guest systemctl start openseat.service
 soon "readiness" is_ready
 
