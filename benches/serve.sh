@@ -10,8 +10,8 @@
 # all the while. The servers run side by side and are asked in turn, so that whatever else the machine does meets them alike.
 # nginx gives out a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
 #
-# It needs nginx, wrk and curl, and for the Unix socket h2load, since wrk knows none. As root, on Debian:
-#   apt-get install --no-install-recommends nginx-light wrk curl nghttp2-client
+# It needs nginx, wrk, curl, and h2load for the Unix socket, which wrk cannot ask. As root, on Debian:
+#   apt-get install --no-install-recommends nginx wrk curl nghttp2-client
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ for argument in "$@"; do
     esac
 done
 
-for tool in nginx wrk curl taskset; do
+for tool in nginx wrk h2load curl taskset; do
     command -v "$tool" >/dev/null || {
         printf '%s is not installed; the top of %s says how to get it\n' "$tool" "$0" >&2
         exit 2
@@ -173,7 +173,7 @@ ask() {
     fi
     awk '
         $1 == "99%" { n = $2 + 0; p99 = $2 ~ /us$/ ? n : $2 ~ /ms$/ ? n * 1e3 : n * 1e6 }
-        $1 == "Requests/sec:" { print $2, p99 }
+        $1 == "Requests/sec:" { printf "%.0f %d\n", $2, p99 }
     ' "$out" >>"$scratch/turns.$1"
 }
 
@@ -182,7 +182,7 @@ ask_socket() {
     taskset -c "$client_core" h2load --h1 --threads 1 --clients "$connections" --duration "$seconds" --warm-up-time 0 \
         --base-uri "unix:$2" "http://localhost$3" >"$scratch/h2load"
     grep -q ' 0 failed, 0 errored' "$scratch/h2load" || fail "$1 was not answered well"
-    sed -nE 's|^finished in .*, ([0-9.]+) req/s.*|\1 0|p' "$scratch/h2load" >>"$scratch/turns.$1"
+    sed -nE 's|^finished in .*, ([0-9]+)[0-9.]* req/s.*|\1 –|p' "$scratch/h2load" >>"$scratch/turns.$1"
 }
 
 # median WHAT FIELD
@@ -196,10 +196,10 @@ rows=() missed=()
 row() {
     local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} throughput slowest=–
     throughput=$(ratio "$(median "$ours" 1)" "$(median "$theirs" 1)")
-    if [[ $(median "$ours" 2) != 0 ]]; then
+    if [[ $(median "$ours" 2) != – ]]; then
         slowest=$(ratio "$(median "$ours" 2)" "$(median "$theirs" 2)")
     fi
-    rows+=("| $title | $(printf '%.0f' "$(median "$theirs" 1)") | $(printf '%.0f' "$(median "$ours" 1)") | **$throughput**${least:+ (≥ $least)} | $(median "$theirs" 2) | $(median "$ours" 2) | $slowest${most:+ (≤ $most)} |")
+    rows+=("| $title | $(median "$theirs" 1) | $(median "$ours" 1) | $throughput${least:+, at least $least} | $(median "$theirs" 2) | $(median "$ours" 2) | $slowest${most:+, at most $most} |")
     if [[ -n $least ]] && awk -v a="$throughput" -v b="$least" 'BEGIN { exit !(a < b) }'; then
         missed+=("$title: throughput $throughput, at least $least")
     fi
@@ -228,19 +228,13 @@ for ((turn = 0; turn < turns; turn++)); do
     ask decision "$url$path"
     ask cached "$cached"
     ask batch "$url$batch"
-    if command -v h2load >/dev/null; then
-        ask_socket fixed-socket "$nginx_socket" /fixed
-        ask_socket decision-socket "$socket" "$path"
-    fi
+    ask_socket fixed-socket "$nginx_socket" /fixed
+    ask_socket decision-socket "$socket" "$path"
 done
 row "a decision, 20 queues; nginx: a fixed text of the same size" decision fixed 1.0 1.2
 row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/cached") bytes), cached" decision cached 2.0
 row "50 decisions in one answer; nginx: the fixed text" batch fixed
-if command -v h2load >/dev/null; then
-    row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket
-else
-    say "NOT MEASURED: the Unix socket: h2load is not installed"
-fi
+row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket
 
 if [[ $profile == release ]]; then
     say "1,000 queues"
