@@ -137,7 +137,7 @@ documentation() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
 
-scripts() { shellcheck scripts/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
+scripts() { shellcheck scripts/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
 
 # cargo deny is not built here: that takes longer than the tests.
 supply_chain() { cargo deny --offline --locked check bans licenses sources; }
@@ -337,6 +337,12 @@ if want curl curl; then
     check_router kamailio kamailio kamailio-utils-modules kamailio-extra-modules sip-tester
 else
     skip "deploy/routers" "$(how_to_get curl curl)"
+fi
+
+if want curl curl && want_router nginx nginx && want wrk wrk && want h2load nghttp2-client; then
+    check "benches/serve.sh" benches/serve.sh --smoke
+else
+    skip "benches/serve.sh" "$(how_to_get "nginx, wrk, h2load or curl" "nginx wrk nghttp2-client curl")"
 fi
 
 tests "benchmarks, each once" --bench '*'

@@ -101,9 +101,10 @@ pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode
     }
 }
 
-/// Runs a future to its end in a runtime of its own.
+/// Runs a future to its end in a runtime of its own, on this thread: commands mostly wait for CallTools, and the daemon answers on
+/// other threads.
 pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no runtime");

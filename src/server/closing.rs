@@ -45,6 +45,17 @@ impl<F: Future + Unpin> Seldom<F> {
         }
     }
 
+    /// The future, to look at.
+    pub(super) fn get(&self) -> &F {
+        &self.future
+    }
+
+    /// The future, to change when it is ready: it is polled next time.
+    pub(super) fn change(&mut self) -> &mut F {
+        self.waker = None;
+        &mut self.future
+    }
+
     /// `due`: it may be ready by now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, due: bool) -> Poll<F::Output> {
         let waker = self.waker.as_ref();

@@ -201,6 +201,8 @@ impl Client {
             // The watchdog's, which tells a slow head from an idle connection.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
+            // One write of one piece is cheaper than one of two, and answers are small.
+            .writev(false)
             .serve_connection(io, answers);
         tokio::select! {
             // In this order: the watchdog looks at what the connection has just done.
@@ -251,9 +253,9 @@ impl Answers {
     fn express(&self, request: &Request<Incoming>) -> Option<Bytes> {
         let Client { app, via, lane, .. } = &self.client;
         let answer = || {
-            let admitted = express::is_plain(request)
-                && gate::admits(app, *via, request, &mut self.greeted.borrow_mut());
-            admitted.then(|| lane.answer(request)).flatten()
+            let asked = express::asked(request)?;
+            let admitted = gate::admits(app, *via, request, &mut self.greeted.borrow_mut());
+            admitted.then(|| lane.answer(asked)).flatten()
         };
         // As in the gate: a panic is logged and costs its own client something. The router will make the answer of it.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()

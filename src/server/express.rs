@@ -64,26 +64,21 @@ impl Lane {
         }
     }
 
-    /// The answer to a request that the gate has let in; `None` if it is not for this lane.
-    pub(super) fn answer(&self, request: &Request<Incoming>) -> Option<Bytes> {
-        let asked = spelling(request.uri().path())?;
+    /// The answer about what a request [asked], once the gate has let it in; `None` if it is not for this lane after all.
+    pub(super) fn answer(&self, asked: &str) -> Option<Bytes> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.answer(&self.app, asked)
     }
 }
 
-/// Whether a request has nothing about it that this lane does not know; the gate still has to be asked.
-pub(super) fn is_plain(request: &Request<Incoming>) -> bool {
+/// The queue that a request asks about, as it spells it; `None` where there is anything about it that this lane does not know.
+pub(super) fn asked(request: &Request<Incoming>) -> Option<&str> {
     let uri = request.uri();
-    request.method() == Method::GET
+    let is_plain = request.method() == Method::GET
         && uri.query().is_none()
         && uri.authority().is_none()
-        && request.body().is_end_stream()
-        && spelling(uri.path()).is_some()
-}
-
-/// `…` of `/v1/queues/…/decision`: a queue's name or id, perhaps with an account before it.
-fn spelling(path: &str) -> Option<&str> {
+        && request.body().is_end_stream();
+    let path = is_plain.then(|| uri.path())?;
     path.strip_prefix("/v1/queues/")?.strip_suffix("/decision")
 }
 

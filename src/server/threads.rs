@@ -19,7 +19,7 @@ use super::{
 /// Serves listeners on so many threads until `stop`, as [`serve`] does on the caller's.
 ///
 /// # Errors
-/// A thread that could not begin, or ended early.
+/// A thread that could not begin, or ended early: at once, while the others go on.
 pub async fn serve_on_threads(
     threads: usize,
     listeners: Vec<Listener>,
@@ -30,20 +30,25 @@ pub async fn serve_on_threads(
     for number in 0..threads {
         let detached = listeners.iter().map(Listener::detach);
         let detached = detached.collect::<io::Result<Vec<_>>>()?;
-        let (app, stop) = (Arc::clone(&app), stop.clone());
-        let (end, ended) = oneshot::channel();
-        let work = move || {
-            // Nobody waits for it any more if the process is ending.
-            let _ = end.send(in_runtime(serve_all(detached, app, stop)));
-        };
-        thread::Builder::new()
-            .name(format!("serve-{number}"))
-            .spawn(work)
-            .context("no thread to serve on")?;
-        ends.push(async { ended.await.context("a thread that serves has panicked")? });
+        let work = serve_all(detached, Arc::clone(&app), stop.clone());
+        ends.push(on_thread(format!("serve-{number}"), work)?);
     }
     drop(listeners);
     try_join_all(ends).await.map(|_| ())
+}
+
+/// Starts a thread that does some work in a runtime of its own; what is returned ends when the thread does, whatever ended it.
+fn on_thread(
+    name: String,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let (end, ended) = oneshot::channel();
+    thread::Builder::new()
+        .name(name)
+        // Nobody listens for the end any more if the process is ending.
+        .spawn(move || end.send(in_runtime(work)).ok())
+        .context("no thread to serve on")?;
+    Ok(async { ended.await.context("a thread that serves has panicked")? })
 }
 
 fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -72,4 +77,21 @@ async fn serve_all(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_thread_is_heard_whatever_ended_it() {
+        let well = on_thread("well".to_owned(), async { Ok(()) });
+        assert!(well.unwrap().await.is_ok());
+        let badly = on_thread("badly".to_owned(), async { bail!("for some reason") });
+        let error = badly.unwrap().await.unwrap_err();
+        assert_eq!(error.to_string(), "for some reason");
+        let panicked = on_thread("panicked".to_owned(), async { panic!("on purpose") });
+        let error = panicked.unwrap().await.unwrap_err();
+        assert_eq!(error.to_string(), "a thread that serves has panicked");
+    }
 }

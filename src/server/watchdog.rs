@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::app::Limits;
+use super::{app::Limits, closing::Seldom};
 use crate::metrics::Dropped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,7 @@ impl Watchdog {
         self.watch.begin(Phase::Taking);
         WatchedBody {
             body,
+            rest: Bytes::new(),
             watchdog: self.clone(),
         }
     }
@@ -190,15 +191,16 @@ impl Watchdog {
 
     /// Ends when a deadline has passed: with what the client is to blame for, or `None` if it was merely idle.
     pub(super) async fn bite(&self) -> Option<Dropped> {
-        let mut timer = std::pin::pin!(sleep_until(Instant::now() + self.limits.head));
+        let timer = std::pin::pin!(sleep_until(Instant::now() + self.limits.head));
+        let mut timer = Seldom::new(timer);
         let mut until = None;
-        std::future::poll_fn(|cx| self.poll_bite(cx, timer.as_mut(), &mut until)).await
+        std::future::poll_fn(|cx| self.poll_bite(cx, &mut timer, &mut until)).await
     }
 
     fn poll_bite(
         &self,
         cx: &mut Context<'_>,
-        mut timer: Pin<&mut Sleep>,
+        timer: &mut Seldom<Pin<&mut Sleep>>,
         until: &mut Option<Instant>,
     ) -> Poll<Option<Dropped>> {
         let phase = self.watch.phase();
@@ -209,17 +211,18 @@ impl Watchdog {
         loop {
             // Most requests only push the deadline further away; the timer is not touched for them until it fires.
             if let Some(until) = *until
-                && until < timer.deadline()
+                && until < timer.get().deadline()
             {
-                timer.as_mut().reset(until);
+                timer.change().as_mut().reset(until);
             }
-            ready!(timer.as_mut().poll(cx));
+            let due = timer.get().is_elapsed();
+            ready!(timer.poll(cx, due));
             let now = Instant::now();
             match *until {
                 Some(until) if until <= now => return Poll::Ready(phase.blame()),
-                Some(until) => timer.as_mut().reset(until),
+                Some(until) => timer.change().as_mut().reset(until),
                 // No deadline: the shortest one that can come is a head's.
-                None => timer.as_mut().reset(now + self.limits.head),
+                None => timer.change().as_mut().reset(now + self.limits.head),
             }
         }
     }
@@ -288,11 +291,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
+/// The most that is handed over at once. hyper copies what it is given, to write head and body in one piece.
+const PIECE: usize = 16 * 1024;
+
 /// An answer's body; hyper drops it once it has taken the last piece.
 #[derive(Debug)]
 pub(super) struct WatchedBody {
     body: Body,
+    /// Of a frame that was more than a piece.
+    rest: Bytes,
     watchdog: Watchdog,
+}
+
+impl WatchedBody {
+    /// Cuts off what is too much for one piece.
+    fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        self.rest = data.split_off(data.len().min(PIECE));
+        Frame::data(data)
+    }
 }
 
 impl HttpBody for WatchedBody {
@@ -303,15 +319,32 @@ impl HttpBody for WatchedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.piece(rest))));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(data) => self.piece(data),
+                Err(trailers) => trailers,
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let of_body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest + of_body.lower());
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(rest + upper);
+        }
+        hint
     }
 }
 

@@ -274,3 +274,32 @@ async fn only_a_dead_socket_is_removed() {
         "mine"
     );
 }
+
+#[tokio::test]
+async fn threads_share_the_address_and_the_limit_and_end_together() {
+    let mut world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(1));
+    world.limits = Limits::with_connections(8);
+    world.threads = 3;
+    let mut server = world.serve().await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let mut stream = server.connect().await;
+        let answer = keep_alive(&mut stream, "/v1/queues/sales/decision").await;
+        assert_eq!(answer.json()["reason"], "seats");
+        streams.push(stream);
+    }
+    let mut one_more = server.connect().await;
+    assert!(closed(&mut one_more).await.is_empty());
+
+    server.stop.cancel();
+    within(&mut server.task).await.expect("no panic");
+    for stream in &mut streams {
+        assert!(closed(stream).await.is_empty());
+    }
+    let address = server.address.expect("it listened on TCP");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
+}

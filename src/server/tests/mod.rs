@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, keep_watch, listen::bind, serve};
+use super::{AccountHandle, App, Limits, Parts, keep_watch, listen::bind, serve, serve_on_threads};
 use crate::{
     account::{Ask, RefreshError},
     board::{Board, QueueKey},
@@ -57,6 +57,8 @@ struct World {
     bearer: Option<Digest>,
     limits: Limits,
     stopping: CancellationToken,
+    /// 0 serves in the test's own runtime.
+    threads: usize,
 }
 
 /// The account task's ends of an account handle.
@@ -85,6 +87,7 @@ impl World {
             bearer: None,
             limits: Limits::with_connections(1024),
             stopping: CancellationToken::new(),
+            threads: 0,
             clock,
         }
     }
@@ -137,13 +140,21 @@ impl World {
         let listener = bind(listen).await.expect("a free port is free");
         let address = listener.local_addr();
         let (clock, board) = (self.clock.clone(), self.board.clone());
-        let stopping = self.stopping.clone();
+        let (stopping, threads) = (self.stopping.clone(), self.threads);
         let app = self.app();
         let stop = CancellationToken::new();
         tokio::spawn(keep_watch(app.clone(), stop.clone()));
+        let serving = (app.clone(), stop.clone());
+        let task = match threads {
+            0 => tokio::spawn(serve(listener, serving.0, serving.1)),
+            threads => tokio::spawn(async move {
+                let ended = serve_on_threads(threads, vec![listener], serving.0, serving.1);
+                ended.await.expect("the threads end well");
+            }),
+        };
         Server {
             address,
-            task: tokio::spawn(serve(listener, app.clone(), stop.clone())),
+            task,
             stop,
             app,
             clock,

@@ -1,0 +1,214 @@
+//! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
+//!
+//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`) does the
+//! rows that have this word. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
+//! that it works.
+
+#![allow(clippy::print_stdout)] // It is what a benchmark is for.
+
+mod process;
+mod setting;
+
+use std::time::Duration;
+
+use process::Daemon;
+use setting::{Account, Setting};
+use tokio::time::sleep;
+
+/// A run and what came of it.
+struct Row {
+    what: &'static str,
+    measured: &'static str,
+    value: f64,
+    /// At the most.
+    bound: f64,
+    unit: &'static str,
+}
+
+impl Row {
+    fn holds(&self) -> bool {
+        self.value <= self.bound
+    }
+}
+
+/// How long and how large: the real thing, or a trial of it.
+#[derive(Clone, Copy)]
+struct Scale {
+    trial: bool,
+}
+
+impl Scale {
+    fn time(self, seconds: u64) -> Duration {
+        if self.trial {
+            Duration::from_millis(500)
+        } else {
+            Duration::from_secs(seconds)
+        }
+    }
+
+    fn number(self, number: usize) -> usize {
+        if self.trial {
+            number.div_ceil(50)
+        } else {
+            number
+        }
+    }
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let given = |word: &str| arguments.iter().any(|argument| argument == word);
+    // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
+    let scale = Scale {
+        trial: given("--test") || !given("--bench"),
+    };
+    let chosen = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let wanted = |word: &str| chosen.is_none_or(|chosen| chosen == word);
+
+    let mut rows = Vec::new();
+    if wanted("memory") || wanted("idle") {
+        rows.extend(small(scale).await);
+    }
+    if wanted("memory") {
+        rows.push(large(scale).await);
+    }
+    if wanted("growth") {
+        rows.push(growth(scale).await);
+    }
+    if wanted("accounts") {
+        rows.extend(accounts(scale).await);
+    }
+    print(&rows);
+    let missed = rows.iter().any(|row| !row.holds());
+    if missed && given("--check") {
+        std::process::exit(1);
+    }
+}
+
+/// 20 queues, polled as an account with 1000 requests an hour polls them, and asked by nobody.
+async fn small(scale: Scale) -> [Row; 2] {
+    const WHAT: &str = "20 queues, 100 agents";
+    let setting = Setting::begin(vec![Account::lively(0, 20, 100)]).await;
+    let daemon = Daemon::start(&setting).await;
+    sleep(scale.time(20)).await;
+    let cpu = daemon.cpu_during(scale.time(60)).await;
+    [
+        Row {
+            what: WHAT,
+            measured: "resident",
+            value: daemon.resident() as f64 / MIB,
+            bound: 24.0,
+            unit: "MiB",
+        },
+        Row {
+            what: WHAT,
+            measured: "of a core, idle",
+            value: cpu * 100.0,
+            bound: 1.0,
+            unit: "%",
+        },
+    ]
+}
+
+/// 1,000 queues with 25 agents each, none of whom is in two of them and every one of whom has changed their status since the queue was polled.
+async fn large(scale: Scale) -> Row {
+    let account = Account::crowded(scale.number(1_000), 25);
+    let setting = Setting::begin(vec![account]).await;
+    let daemon = Daemon::start(&setting).await;
+    let everybody = &setting.accounts[0];
+    for (status, seats) in [("On a Call", 0), ("Available", 25)] {
+        everybody.set_everyone(status);
+        daemon.counts(seats).await;
+    }
+    Row {
+        what: "1,000 queues, 25 agents each",
+        measured: "resident",
+        value: daemon.resident() as f64 / MIB,
+        bound: 96.0,
+        unit: "MiB",
+    }
+}
+
+/// Hours of polls in a minute or two, with questions and scrapes all the while: the second half must not take more than the first.
+async fn growth(scale: Scale) -> Row {
+    let setting = Setting::begin(vec![Account::hasty(0, 20, 100)]).await;
+    let daemon = Daemon::start(&setting).await;
+    daemon.ask_for(&setting, scale.time(60)).await;
+    let before = daemon.resident() as f64;
+    daemon.ask_for(&setting, scale.time(60)).await;
+    Row {
+        what: "20 queues, 27 polls a second, asked all the while",
+        measured: "growth in the second of two minutes",
+        value: (daemon.resident() as f64 / before - 1.0) * 100.0,
+        bound: 3.0,
+        unit: "%",
+    }
+}
+
+/// 200 accounts with 10 queues each, every one polled at its full 1000 requests an hour.
+async fn accounts(scale: Scale) -> [Row; 3] {
+    const WHAT: &str = "200 accounts, 10 queues each";
+    let number = scale.number(200);
+    let accounts = (0..number).map(|number| Account::lively(number, 10, 60));
+    let setting = Setting::begin(accounts.collect()).await;
+    let daemon = Daemon::start(&setting).await;
+    sleep(scale.time(30)).await;
+    let before: Vec<_> = setting.received();
+    let cpu = daemon.cpu_during(scale.time(90)).await;
+    let after = setting.received();
+    let sent: Vec<_> = before
+        .iter()
+        .zip(&after)
+        .map(|(before, after)| after - before)
+        .collect();
+    let (least, most) = (sent.iter().min(), sent.iter().max());
+    let spread = most.zip(least).map_or(0, |(most, least)| most - least);
+    println!(
+        "{} accounts sent {} requests in {:?}, each between {least:?} and {most:?}",
+        number,
+        sent.iter().sum::<u64>(),
+        scale.time(90)
+    );
+    [
+        Row {
+            what: WHAT,
+            measured: "of a core",
+            value: cpu * 100.0,
+            bound: 50.0,
+            unit: "%",
+        },
+        Row {
+            what: WHAT,
+            measured: "between the account that sent most and the one that sent least, in 90 s",
+            value: spread as f64,
+            // An account sends one in 3.8 s; one more or less at either end of the time, and a poll of a queue of two pages.
+            bound: 4.0,
+            unit: "requests",
+        },
+        Row {
+            what: WHAT,
+            measured: "resident",
+            value: daemon.resident() as f64 / MIB,
+            bound: 192.0,
+            unit: "MiB",
+        },
+    ]
+}
+
+fn print(rows: &[Row]) {
+    println!("\n| | measured | value | at most | |\n|---|---|---:|---:|---|");
+    for row in rows {
+        let Row {
+            what,
+            measured,
+            value,
+            bound,
+            unit,
+        } = row;
+        let verdict = if row.holds() { "holds" } else { "**missed**" };
+        println!("| {what} | {measured} | {value:.1} {unit} | {bound} {unit} | {verdict} |");
+    }
+}

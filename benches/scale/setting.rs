@@ -1,0 +1,137 @@
+//! Simulated accounts, served in this process, and a config that names them all.
+
+use std::{
+    fmt::Write as _, fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration,
+};
+
+use openseat::{
+    clock::SystemClock,
+    simulator::{Endpoint, Serving, Settings, Simulator, WorldSettings, serve},
+};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// An account and how it is polled.
+pub struct Account {
+    name: String,
+    token: String,
+    requests_per_hour: u32,
+    pub simulator: Simulator,
+}
+
+impl Account {
+    /// One where people work, polled at CallTools' limit, whether anybody asks or not.
+    pub fn lively(number: usize, queues: usize, agents: usize) -> Self {
+        let world = WorldSettings {
+            seed: number as u64,
+            queues,
+            agents,
+            ..WorldSettings::lively()
+        };
+        Self::of(number, world, 1_000, Duration::from_millis(300))
+    }
+
+    /// The same with the most requests that a config may ask for.
+    pub fn hasty(number: usize, queues: usize, agents: usize) -> Self {
+        let world = WorldSettings {
+            queues,
+            agents,
+            ..WorldSettings::lively()
+        };
+        Self::of(number, world, 100_000, Duration::from_millis(20))
+    }
+
+    /// One where nothing happens by itself, with people who belong to one queue each.
+    pub fn crowded(queues: usize, agents_each: usize) -> Self {
+        let world = WorldSettings::still(queues, 0);
+        let account = Self::of(0, world, 100_000, Duration::from_millis(20));
+        account.simulator.world(|world| {
+            let queues: Vec<_> = world.queues().iter().map(|queue| queue.id).collect();
+            for (number, queue) in queues.into_iter().enumerate() {
+                for agent in 0..agents_each {
+                    world.add_agent(&format!("Agent {agent} of {number}"), &[queue]);
+                }
+            }
+        });
+        account
+    }
+
+    fn of(number: usize, world: WorldSettings, requests_per_hour: u32, latency: Duration) -> Self {
+        let token = format!("token-of-account-number-{number:04}");
+        let settings = Settings {
+            token: token.clone(),
+            requests_per_hour,
+            latency,
+            ..Settings::new(world)
+        };
+        Self {
+            name: format!("account-{number}"),
+            token,
+            requests_per_hour,
+            simulator: Simulator::new(settings, Arc::new(SystemClock::new())),
+        }
+    }
+
+    pub fn set_everyone(&self, status: &str) {
+        self.simulator.world(|world| {
+            let id = world.status_named(status).expect("every account has it");
+            world.set_everyone(id);
+        });
+    }
+
+    /// Ids of the queues.
+    pub fn queues(&self) -> Vec<u64> {
+        let ids = |world: &mut openseat::simulator::World| {
+            world.queues().iter().map(|queue| queue.id).collect()
+        };
+        self.simulator.world(ids)
+    }
+}
+
+/// Everything around the daemon.
+pub struct Setting {
+    pub accounts: Vec<Account>,
+    pub config: PathBuf,
+    _folder: TempDir,
+    _serving: Serving,
+}
+
+impl Setting {
+    pub async fn begin(accounts: Vec<Account>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let simulators = accounts.iter().map(|account| account.simulator.clone());
+        let serving = serve(listener, simulators.collect()).expect("a server");
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("openseat.toml");
+        let mut text = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
+        for account in &accounts {
+            let token = folder.path().join(format!("{}.token", account.name));
+            fs::write(&token, &account.token).expect("a token file");
+            fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("it is private");
+            let _ = write!(
+                text,
+                "[[account]]\nname = \"{0}\"\nbase_url = \"{1}\"\ntoken_file = \"./{0}.token\"\nrequests_per_hour = {2}\nidle_pace = 1.0\nqueue = [",
+                account.name,
+                serving.base_url(),
+                account.requests_per_hour
+            );
+            for queue in account.queues() {
+                let _ = write!(text, "{{ queue = {queue} }}, ");
+            }
+            text.push_str("]\n");
+        }
+        fs::write(&config, text).expect("a config");
+        Self {
+            accounts,
+            config,
+            _folder: folder,
+            _serving: serving,
+        }
+    }
+
+    /// How many requests for agents each account has received.
+    pub fn received(&self) -> Vec<u64> {
+        let received = |account: &Account| account.simulator.requests_to(Endpoint::AgentStatuses);
+        self.accounts.iter().map(received).collect()
+    }
+}

@@ -1,0 +1,257 @@
+#!/usr/bin/env bash
+# How fast openseat answers, beside nginx on the same machine in the same minutes.
+#
+#   ./benches/serve.sh            five turns of three seconds; prints a table of medians
+#   ./benches/serve.sh --check    the same, and fails where a bound is missed
+#   ./benches/serve.sh --smoke    one short turn of each with the debug build, to see that it works; judges no figure
+#
+# One core answers: nginx with one worker, or openseat with everything it does (one thread that serves, one that polls), is pinned to it.
+# The other core asks: wrk with one thread and 32 connections that stay open, and beside it the simulated CallTools that openseat polls
+# all the while. The servers run side by side and are asked in turn, so that whatever else the machine does meets them alike.
+# nginx gives out a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
+#
+# It needs nginx, wrk, curl, and h2load for the Unix socket, which wrk cannot ask. As root, on Debian:
+#   apt-get install --no-install-recommends nginx wrk curl nghttp2-client
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+turns=5 seconds=3 profile=release check=no
+for argument in "$@"; do
+    case $argument in
+    --check) check=yes ;;
+    --smoke) turns=1 seconds=1 profile=debug ;;
+    *)
+        printf 'usage: %s [--check | --smoke]\n' "$0" >&2
+        exit 2
+        ;;
+    esac
+done
+
+for tool in nginx wrk h2load curl taskset; do
+    command -v "$tool" >/dev/null || {
+        printf '%s is not installed; the top of %s says how to get it\n' "$tool" "$0" >&2
+        exit 2
+    }
+done
+
+connections=32
+server_core=0
+client_core=$(($(nproc) > 1 ? 1 : 0))
+scratch=$(mktemp -d)
+pids=()
+trap 'clean_up' EXIT
+
+clean_up() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill "$pid" 2>/dev/null || true
+    done
+    wait
+    rm -rf "$scratch"
+}
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+    say "$*"
+    tail -n 5 "$scratch"/*.log >&2
+    exit 1
+}
+
+# --- the servers ----------------------------------------------------------------------------------------------------
+
+# start NAME CORE COMMAND…: in the background, with its outputs in files.
+start() {
+    local name=$1 core=$2
+    shift 2
+    taskset -c "$core" "$@" >"$scratch/$name.out" 2>"$scratch/$name.log" &
+    pids+=("$!")
+}
+
+# found FILE PATTERN: waits for what a program writes down when it listens, and prints it.
+found() {
+    local text
+    for _ in {1..100}; do
+        text=$(sed -n "s|.*$2.*|\1|p" "$1" 2>/dev/null | head -n 1)
+        if [[ -n $text ]]; then
+            printf '%s' "$text"
+            return
+        fi
+        sleep 0.1
+    done
+    fail "nothing came of $1"
+}
+
+# start_openseat NAME QUEUES AGENTS LIMIT: a simulated account and an openseat that watches all of its queues; sets $url, $socket, $ids.
+start_openseat() {
+    local name=$1 api token
+    start "$name-simulator" "$client_core" "$binary" simulate --listen 127.0.0.1:0 \
+        --queues "$2" --agents "$3" --requests-per-hour "$4"
+    api=$(found "$scratch/$name-simulator.out" 'answers at \(http[^ ]*\)')
+    token=$(found "$scratch/$name-simulator.out" "Token \([^']*\)'")
+    mapfile -t ids < <(sed -nE 's/^ +([0-9]+)  .*/\1/p' "$scratch/$name-simulator.out")
+    socket=$scratch/$name.socket
+    {
+        printf '[server]\nlisten = ["127.0.0.1:0", "unix:%s"]\n[[account]]\nname = "main"\nbase_url = "%s"\n' "$socket" "$api"
+        printf 'token_env = "CALLTOOLS_API_TOKEN"\nrequests_per_hour = %d\nqueue = [' "$4"
+        printf '{ queue = %d }, ' "${ids[@]}"
+        printf ']\n'
+    } >"$scratch/$name.toml"
+    CALLTOOLS_API_TOKEN=$token start "$name" "$server_core" "$binary" run --config "$scratch/$name.toml"
+    url=http://$(found "$scratch/$name.log" '"listener":"\([0-9.:]*\)"')
+    upstream=$api authorization="Token $token"
+    for _ in {1..600}; do
+        if curl --silent --fail --max-time 5 --output "$scratch/readyz" "$url/readyz"; then
+            return
+        fi
+        sleep 0.1
+    done
+    fail "$name does not get ready"
+}
+
+# start_nginx NAME BODY: sets $fixed, $cached and $nginx_socket. nginx cannot tell which port it got, so a free one is looked for.
+start_nginx() {
+    local name=$1 body=$2 port root=$scratch/$1-nginx
+    mkdir "$root"
+    nginx_socket=$root/socket
+    for _ in {1..20}; do
+        port=$((20000 + RANDOM % 12000))
+        cat >"$root/nginx.conf" <<END
+daemon off;
+worker_processes 1;
+pid $root/pid;
+error_log $root/error.log;
+$( ((EUID == 0)) && printf 'user root;')
+events { worker_connections 1024; }
+http {
+    access_log off;
+    server_tokens off;
+    keepalive_requests 1000000000;
+    client_body_temp_path $root/body;
+    proxy_temp_path $root/proxy;
+    fastcgi_temp_path $root/fastcgi;
+    uwsgi_temp_path $root/uwsgi;
+    scgi_temp_path $root/scgi;
+    proxy_cache_path $root/cache keys_zone=cache:1m;
+    default_type application/json;
+    server {
+        listen 127.0.0.1:$port;
+        listen unix:$nginx_socket;
+        location = /fixed { return 200 '$body'; }
+        location /api/ {
+            proxy_pass $upstream;
+            proxy_set_header Authorization "$authorization";
+            proxy_cache cache;
+            proxy_cache_valid 200 1h;
+            proxy_ignore_headers Cache-Control Expires Vary Set-Cookie;
+        }
+    }
+}
+END
+        start "$name-nginx" "$server_core" nginx -p "$root" -c "$root/nginx.conf" -e "$root/error.log"
+        for _ in {1..20}; do
+            if curl --silent --fail --output "$scratch/fixed" "http://127.0.0.1:$port/fixed" &&
+                [[ $(<"$scratch/fixed") == "$body" ]]; then
+                fixed=http://127.0.0.1:$port/fixed
+                cached="http://127.0.0.1:$port/api/agentstatuses/?queue=${ids[0]}&page_size=250"
+                return
+            fi
+            sleep 0.1
+        done
+    done
+    fail "nginx does not answer"
+}
+
+# --- the questions --------------------------------------------------------------------------------------------------
+
+# ask WHAT URL: one turn; writes requests a second and the 99th percentile in microseconds down for later.
+ask() {
+    local out=$scratch/wrk
+    taskset -c "$client_core" wrk --threads 1 --connections "$connections" --duration "${seconds}s" --latency "$2" >"$out"
+    if grep -E 'Non-2xx|Socket errors' "$out" >&2; then
+        fail "$1 was not answered well"
+    fi
+    awk '
+        $1 == "99%" { n = $2 + 0; p99 = $2 ~ /us$/ ? n : $2 ~ /ms$/ ? n * 1e3 : n * 1e6 }
+        $1 == "Requests/sec:" { printf "%.0f %d\n", $2, p99 }
+    ' "$out" >>"$scratch/turns.$1"
+}
+
+# ask_socket WHAT SOCKET PATH: the same through a Unix socket; h2load tells no percentiles.
+ask_socket() {
+    taskset -c "$client_core" h2load --h1 --threads 1 --clients "$connections" --duration "$seconds" --warm-up-time 0 \
+        --base-uri "unix:$2" "http://localhost$3" >"$scratch/h2load"
+    grep -q ' 0 failed, 0 errored' "$scratch/h2load" || fail "$1 was not answered well"
+    sed -nE 's|^finished in .*, ([0-9]+)[0-9.]* req/s.*|\1 –|p' "$scratch/h2load" >>"$scratch/turns.$1"
+}
+
+# median WHAT FIELD
+median() { cut -d ' ' -f "$2" "$scratch/turns.$1" | sort -g | sed -n "$(((turns + 1) / 2))p"; }
+
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", (b > 0) ? a / b : 0 }'; }
+
+rows=() missed=()
+
+# row TITLE OURS THEIRS [LEAST [MOST]]: LEAST of throughput, MOST of the 99th percentile, both as parts of theirs.
+row() {
+    local title=$1 ours=$2 theirs=$3 least=${4:-} most=${5:-} throughput slowest=–
+    throughput=$(ratio "$(median "$ours" 1)" "$(median "$theirs" 1)")
+    if [[ $(median "$ours" 2) != – ]]; then
+        slowest=$(ratio "$(median "$ours" 2)" "$(median "$theirs" 2)")
+    fi
+    rows+=("| $title | $(median "$theirs" 1) | $(median "$ours" 1) | $throughput${least:+, at least $least} | $(median "$theirs" 2) | $(median "$ours" 2) | $slowest${most:+, at most $most} |")
+    if [[ -n $least ]] && awk -v a="$throughput" -v b="$least" 'BEGIN { exit !(a < b) }'; then
+        missed+=("$title: throughput $throughput, at least $least")
+    fi
+    if [[ -n $most ]] && awk -v a="$slowest" -v b="$most" 'BEGIN { exit !(a > b) }'; then
+        missed+=("$title: 99th percentile $slowest, at most $most")
+    fi
+}
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+say "building openseat ($profile)"
+if [[ $profile == release ]]; then cargo build --release --locked; else cargo build --locked; fi
+binary=$(realpath "${CARGO_TARGET_DIR:-target}/$profile/openseat")
+
+say "20 queues: one at a time, ${connections} connections, $turns turns of $seconds s each"
+start_openseat few 20 100 1000
+path=/v1/queues/${ids[0]}/decision
+start_nginx few "$(curl --silent --fail "$url$path")"
+batch="/v1/decisions?queue=${ids[0]}"
+for number in {1..49}; do
+    batch+="&queue=${ids[number % 20]}"
+done
+curl --silent --fail --output "$scratch/cached" "$cached"
+for ((turn = 0; turn < turns; turn++)); do
+    ask fixed "$fixed"
+    ask decision "$url$path"
+    ask cached "$cached"
+    ask batch "$url$batch"
+    ask_socket fixed-socket "$nginx_socket" /fixed
+    ask_socket decision-socket "$socket" "$path"
+done
+row "a decision, 20 queues; nginx: a fixed text of the same size" decision fixed 1.0 1.2
+row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/cached") bytes), cached" decision cached 2.0
+row "50 decisions in one answer; nginx: the fixed text" batch fixed
+row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket
+
+if [[ $profile == release ]]; then
+    say "1,000 queues"
+    # A limit under which all of them are polled at once.
+    start_openseat many 1000 5000 3000
+    for ((turn = 0; turn < turns; turn++)); do
+        ask fixed-again "$fixed"
+        ask many "$url/v1/queues/${ids[500]}/decision"
+    done
+    row "a decision, 1,000 queues; nginx: the fixed text" many fixed-again
+fi
+
+printf '\n| medians of %d turns | nginx 1/s | openseat 1/s | ratio | nginx 99 %% µs | openseat 99 %% µs | ratio |\n' "$turns"
+printf -- '|---|---:|---:|---:|---:|---:|---:|\n'
+printf '%s\n' "${rows[@]}"
+
+if [[ $check == yes ]] && ((${#missed[@]})); then
+    printf 'MISSED: %s\n' "${missed[@]}" >&2
+    exit 1
+fi
