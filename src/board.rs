@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -119,7 +119,7 @@ fn spellings(keys: &[QueueKey]) -> String {
 #[derive(Debug)]
 pub struct Board {
     /// In the order of the config.
-    keys: Vec<QueueKey>,
+    keys: RwLock<Arc<[QueueKey]>>,
     slots: DashMap<QueueKey, Slot>,
     /// Queues by name and by id, in all spellings that a request may use without an account.
     spellings: DashMap<Box<str>, Vec<QueueKey>>,
@@ -133,22 +133,49 @@ impl Board {
     /// An empty board for these queues.
     pub fn new(keys: impl IntoIterator<Item = QueueKey>) -> Self {
         let board = Self {
-            keys: keys.into_iter().collect(),
+            keys: RwLock::default(),
             slots: DashMap::new(),
             spellings: DashMap::new(),
             changes: watch::Sender::new(()),
             spelled: Edition::default(),
         };
-        for key in &board.keys {
-            board.slots.insert(key.clone(), Slot::default());
-            board.spell(&key.queue, key);
-        }
+        board.welcome(keys);
         board
     }
 
     /// The queues, in the order of the config.
-    pub fn keys(&self) -> &[QueueKey] {
-        &self.keys
+    pub fn keys(&self) -> Arc<[QueueKey]> {
+        // Written whole: whoever panicked while holding it left nothing half done.
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these are the queues. Those that stay keep what is known of them, new ones begin empty, and those that are gone
+    /// stay readable until [`retire`](Self::retire).
+    pub fn welcome(&self, keys: impl IntoIterator<Item = QueueKey>) {
+        let keys: Arc<[QueueKey]> = keys.into_iter().collect();
+        for key in &*keys {
+            self.slots.entry(key.clone()).or_default();
+            self.spell(&key.queue, key);
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.touch();
+    }
+
+    /// Forgets the queues that are gone.
+    pub fn retire(&self) {
+        let keys = self.keys();
+        self.slots.retain(|key, _| keys.contains(key));
+        self.spellings.retain(|_, spelt| {
+            spelt.retain(|key| keys.contains(key));
+            !spelt.is_empty()
+        });
+        self.spelled.renew();
+        self.touch();
+    }
+
+    /// Forgets what was known of a queue, for one that is counted by another rule from now on.
+    pub fn forget(&self, key: &QueueKey) {
+        self.update(key, |state| *state = QueueState::default());
     }
 
     /// What is known about a queue; `None` if it is not on this board.

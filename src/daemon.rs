@@ -28,8 +28,8 @@ use crate::{
     pulse::Pulses,
     reservations::{Reservations, journal::Journal},
     server::{
-        AccountHandle, App, Bound, Brief, Limits, Listener, Parts, Passed, bind_all, keep_watch,
-        serve, serve_agent_checks, serve_on_threads,
+        AccountHandle, App, Bound, Brief, Current, Limits, Listener, Parts, Passed, bind_all,
+        keep_watch, serve, serve_agent_checks, serve_on_threads,
     },
     store::Store,
     systemd::Notifier,
@@ -51,7 +51,7 @@ pub const STORE_FILE: &str = "state.sqlite3";
 #[derive(Debug)]
 pub struct Daemon {
     accounts: Vec<Account>,
-    app: Arc<App>,
+    current: Arc<Current>,
     listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     agent_checks: Option<Listener>,
@@ -122,7 +122,7 @@ impl Daemon {
         });
         Ok(Self {
             accounts,
-            app: Arc::new(app),
+            current: Current::new(Arc::new(app)),
             listeners,
             agent_checks,
             threads: 0,
@@ -162,19 +162,19 @@ impl Daemon {
             tasks.spawn(account.run(self.stop.clone()));
         }
         if let Some(listener) = self.agent_checks {
-            let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+            let (current, stop) = (Arc::clone(&self.current), self.stop.clone());
             tasks.spawn(async move {
-                serve_agent_checks(listener, app, stop).await;
+                serve_agent_checks(listener, current, stop).await;
                 Ok(())
             });
         }
-        let (app, stop) = (Arc::clone(&self.app), self.stop.clone());
+        let (current, stop) = (Arc::clone(&self.current), self.stop.clone());
         tasks.spawn(async move {
-            keep_watch(app, stop).await;
+            keep_watch(current, stop).await;
             Ok(())
         });
         let notifier = Arc::new(self.notifier);
-        let brief = Brief::new(Arc::clone(&self.app));
+        let brief = Brief::new(Arc::clone(&self.current));
         notifier.ready(&brief.line().await).await;
         tasks.spawn(supervised(
             Arc::clone(&notifier),
@@ -182,8 +182,8 @@ impl Daemon {
             self.pulses,
             self.stop.clone(),
         ));
-        let (app, stop) = (self.app, self.stop.clone());
-        tasks.spawn(answer(self.listeners, self.threads, app, stop));
+        let (current, stop) = (self.current, self.stop.clone());
+        tasks.spawn(answer(self.listeners, self.threads, current, stop));
         let early = tokio::select! {
             () = shutdown => None,
             ended = tasks.join_next() => ended,
@@ -214,15 +214,15 @@ impl Daemon {
 async fn answer(
     listeners: Vec<Listener>,
     threads: usize,
-    app: Arc<App>,
+    current: Arc<Current>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     if threads > 0 {
-        return serve_on_threads(threads, listeners, app, stop).await;
+        return serve_on_threads(threads, listeners, current, stop).await;
     }
     let serving = listeners
         .into_iter()
-        .map(|listener| serve(listener, Arc::clone(&app), stop.clone()));
+        .map(|listener| serve(listener, Arc::clone(&current), stop.clone()));
     join_all(serving).await;
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -121,7 +121,7 @@ impl Hook {
 /// Everything that openseat counts. One per process, made once, handed to everybody.
 pub struct Metrics {
     registry: Registry,
-    queues: HashMap<QueueKey, Arc<QueueMeters>>,
+    queues: Arc<RwLock<Queues>>,
     decision_duration: Durations,
     upstream_requests: Family<UpstreamLabels, Counter>,
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
@@ -173,16 +173,9 @@ fn wait_seconds() -> Histogram {
 impl Metrics {
     /// Nothing counted yet, for these queues, in a process that started at `started`.
     pub fn new(queues: impl IntoIterator<Item = QueueKey>, started: Moment) -> Self {
-        let meters: Vec<_> = queues
-            .into_iter()
-            .map(|key| Arc::new(QueueMeters::new(key)))
-            .collect();
         let mut metrics = Self {
             registry: Registry::default(),
-            queues: meters
-                .iter()
-                .map(|queue| (queue.key.clone(), Arc::clone(queue)))
-                .collect(),
+            queues: Arc::default(),
             decision_duration: Durations::default(),
             upstream_requests: Family::default(),
             upstream_duration: Family::new_with_constructor(upstream_seconds),
@@ -191,8 +184,32 @@ impl Metrics {
             hooks: Family::default(),
             connections_dropped: Family::default(),
         };
-        metrics.register(QueueCounters(meters), started);
+        metrics.count_for(queues);
+        let queues = QueueCounters(Arc::clone(&metrics.queues));
+        metrics.register(queues, started);
         metrics
+    }
+
+    /// From now on these are the queues: those that stay go on counting, those that are gone are shown no more.
+    pub fn count_for(&self, keys: impl IntoIterator<Item = QueueKey>) {
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let in_order: Vec<_> = keys
+            .into_iter()
+            .map(|key| {
+                let known = queues.by_key.get(&key).cloned();
+                known.unwrap_or_else(|| Arc::new(QueueMeters::new(key)))
+            })
+            .collect();
+        queues.by_key = in_order
+            .iter()
+            .map(|queue| (queue.key.clone(), Arc::clone(queue)))
+            .collect();
+        queues.in_order = in_order;
+    }
+
+    fn queues(&self) -> RwLockReadGuard<'_, Queues> {
+        // Changed whole: whoever panicked while holding it left nothing half done.
+        self.queues.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&mut self, queues: QueueCounters, started: Moment) {
@@ -240,7 +257,7 @@ impl Metrics {
 
     /// The counters of one queue, to look up once and keep; `None` for a queue that is not configured.
     pub fn queue(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
-        self.queues.get(key).map(Arc::clone)
+        self.queues().by_key.get(key).map(Arc::clone)
     }
 
     /// A decision about a queue was given to somebody.
@@ -300,14 +317,14 @@ impl Metrics {
 
     /// A snapshot was published whose rows are not as many as CallTools counted.
     pub fn incomplete_snapshot(&self, key: &QueueKey) {
-        if let Some(queue) = self.queues.get(key) {
+        if let Some(queue) = self.queue(key) {
             queue.incomplete_snapshots.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// So many rows of a poll could not be read and were left out.
     pub fn skipped_rows(&self, key: &QueueKey, rows: u64) {
-        if let Some(queue) = self.queues.get(key) {
+        if let Some(queue) = self.queue(key) {
             queue.skipped_rows.fetch_add(rows, Ordering::Relaxed);
         }
     }
@@ -339,9 +356,16 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics")
-            .field("queues", &self.queues.len())
+            .field("queues", &self.queues().in_order.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The counters of all queues, in the order of the config.
+#[derive(Debug, Default)]
+struct Queues {
+    in_order: Vec<Arc<QueueMeters>>,
+    by_key: HashMap<QueueKey, Arc<QueueMeters>>,
 }
 
 /// The counters of one queue. Counting a decision is one atomic addition, without a look-up.
@@ -400,17 +424,22 @@ fn result_word(accept: bool) -> &'static str {
 
 /// Writes the counters of all queues.
 #[derive(Debug)]
-struct QueueCounters(Vec<Arc<QueueMeters>>);
+struct QueueCounters(Arc<RwLock<Queues>>);
 
 impl QueueCounters {
+    fn queues(&self) -> Vec<Arc<QueueMeters>> {
+        let queues = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        queues.in_order.clone()
+    }
+
     fn encode_plain(
-        &self,
+        queues: &[Arc<QueueMeters>],
         encoder: &mut DescriptorEncoder<'_>,
         (name, help): (&str, &str),
         count: impl Fn(&QueueMeters) -> &AtomicU64,
     ) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for queue in &self.0 {
+        for queue in queues {
             let labels = [
                 ("account", &*queue.key.account),
                 ("queue", &*queue.key.queue),
@@ -423,14 +452,17 @@ impl QueueCounters {
         Ok(())
     }
 
-    fn encode_decisions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_decisions(
+        queues: &[Arc<QueueMeters>],
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
         let mut metric = encoder.encode_descriptor(
             "openseat_decisions",
             "Decisions given, by result and reason.",
             None,
             MetricType::Counter,
         )?;
-        for queue in &self.0 {
+        for queue in queues {
             for (result, reason, count) in queue.decided() {
                 let labels = [
                     ("account", &*queue.key.account),
@@ -449,22 +481,23 @@ impl QueueCounters {
 
 impl Collector for QueueCounters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        let queues = self.queues();
+        if queues.is_empty() {
             return Ok(());
         }
-        self.encode_decisions(&mut encoder)?;
+        Self::encode_decisions(&queues, &mut encoder)?;
         let incomplete = (
             "openseat_incomplete_snapshots",
             "Snapshots published whose rows are not as many as CallTools counted.",
         );
-        self.encode_plain(&mut encoder, incomplete, |queue| {
+        Self::encode_plain(&queues, &mut encoder, incomplete, |queue| {
             &queue.incomplete_snapshots
         })?;
         let skipped = (
             "openseat_skipped_rows",
             "Rows from CallTools that could not be read and were left out.",
         );
-        self.encode_plain(&mut encoder, skipped, |queue| &queue.skipped_rows)
+        Self::encode_plain(&queues, &mut encoder, skipped, |queue| &queue.skipped_rows)
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     app::App,
     connection::serve_with,
+    current::Current,
     decisions::{decide, find},
     listen::{Listener, Stream},
 };
@@ -36,9 +37,9 @@ const MOST_SEATS: u32 = 256;
 
 /// Serves one listener until `stop`. Connections count among [`Limits::connections`](super::Limits::connections); one that does not
 /// send its line within [`Limits::head`](super::Limits::head) is cut.
-pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
-    serve_with(listener, &app, &stop, |stream, _via, _closing| {
-        attend(Arc::clone(&app), stream)
+pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
+    serve_with(listener, &current.app(), &stop, |stream, _via, _closing| {
+        attend(current.app(), stream)
     })
     .await;
 }

@@ -134,6 +134,10 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
     pub(super) pulses: Pulses,
+    /// Cancelled when another app takes this one's place, and when the process stops.
+    pub(super) retired: CancellationToken,
+    /// Tells this app from those before it.
+    pub(super) number: u64,
     /// A permit per connection that may be open.
     pub(super) slots: Arc<Semaphore>,
     /// What streams of decisions read.
@@ -149,6 +153,26 @@ impl App {
     /// # Panics
     /// If a queue of the board has no policy or no counters: whoever wires the process made a mistake.
     pub fn new(parts: Parts) -> Self {
+        let slots = Arc::new(Semaphore::new(parts.limits.connections));
+        let watch = Watch::new(&parts.limits.watch);
+        Self::assemble(parts, slots, watch, 0)
+    }
+
+    /// The same for an app that takes the place of `last` and has the same limits: connections and streams that are open still count.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn after(last: &App, parts: Parts) -> Self {
+        let parts = Parts {
+            limits: last.limits,
+            ..parts
+        };
+        let slots = Arc::clone(&last.slots);
+        let watch = last.watch.successor(&last.limits.watch);
+        Self::assemble(parts, slots, watch, last.number + 1)
+    }
+
+    fn assemble(parts: Parts, slots: Arc<Semaphore>, watch: Watch, number: u64) -> Self {
         let queue = |key: &QueueKey| {
             Arc::new(Queue {
                 key: key.clone(),
@@ -175,10 +199,12 @@ impl App {
             clock: parts.clock,
             bearer: parts.bearer,
             limits: parts.limits,
+            retired: parts.stopping.child_token(),
+            number,
             stopping: parts.stopping,
             pulses: parts.pulses,
-            slots: Arc::new(Semaphore::new(parts.limits.connections)),
-            watch: Watch::new(&parts.limits.watch),
+            slots,
+            watch,
             queues,
             by_key,
         }
@@ -196,14 +222,21 @@ impl App {
         asked: &str,
     ) -> Result<Arc<Queue>, NotOnBoard> {
         let key = self.board.find(account, asked)?;
-        let queue = self.by_key.get(&key);
-        Ok(Arc::clone(queue.expect("the board's queues are the app's")))
+        // While another app takes this one's place, the board has the queues of both.
+        let queue = self.by_key.get(&key).map(Arc::clone);
+        queue.ok_or_else(|| NotOnBoard::Unknown {
+            asked: asked.to_owned(),
+        })
     }
 
-    /// What is known about a queue.
+    /// What is known about a queue: nothing, once it is gone.
     pub(super) fn state(&self, queue: &Queue) -> Arc<QueueState> {
-        let state = self.board.get(&queue.key);
-        state.expect("the app's queues are the board's")
+        self.board.get(&queue.key).unwrap_or_default()
+    }
+
+    /// Another app has taken this one's place.
+    pub(super) fn retire(&self) {
+        self.retired.cancel();
     }
 
     /// Decides without counting: for those who look on.

@@ -2,31 +2,41 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::app::{AccountHandle, App};
+use super::{
+    app::{AccountHandle, App},
+    current::Current,
+};
 
 /// Accounts that have room in a line; the others are only counted.
 const ROOM: usize = 8;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Brief(Arc<App>);
+pub struct Brief(Arc<Current>);
 
 impl Brief {
-    /// Of this app.
-    pub fn new(app: Arc<App>) -> Self {
-        Self(app)
+    /// Of whatever app is the newest.
+    pub fn new(current: Arc<Current>) -> Self {
+        Self(current)
     }
 
     /// For instance `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
     pub async fn line(&self) -> String {
-        let mut parts = vec![self.queues(), self.requests().await];
-        parts.extend(self.faults());
+        let app = self.0.app();
+        let look = Look(&app);
+        let mut parts = vec![look.queues(), look.requests().await];
+        parts.extend(look.faults());
         let mut line = parts.join("; ");
         // A name with a line break in it would look like another message.
         line.retain(|c| !c.is_control());
         line
     }
+}
 
+/// One app, looked at.
+struct Look<'a>(&'a App);
+
+impl Look<'_> {
     /// Fresh is what a decision can stand on.
     fn queues(&self) -> String {
         let queues = self.0.queues();

@@ -16,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{Request, Response};
@@ -33,10 +32,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     app::App,
     closing::{Closing, Seldom},
+    current::{Current, Site},
     express::{self, Lane},
     gate::{self, Greeted},
     listen::{Listener, Stream, Via},
-    routes,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
 use crate::{metrics::Dropped, pulse::TURN};
@@ -54,19 +53,17 @@ const NEWCOMERS: Duration = Duration::from_millis(200);
 
 /// Serves one listener until `stop`; then answers what was asked, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](super::Limits::drain).
-pub async fn serve(listener: Listener, app: Arc<App>, stop: CancellationToken) {
-    let router = routes::router(Arc::clone(&app));
-    let lane = Arc::new(Lane::new(Arc::clone(&app)));
+pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
+    let lane = Arc::<Lane>::default();
     let attend = |stream, via, closing| {
         let client = Client {
             via,
-            app: Arc::clone(&app),
-            router: router.clone(),
+            current: Arc::clone(&current),
             lane: Arc::clone(&lane),
         };
         client.attend(stream, closing)
     };
-    serve_with(listener, &app, &stop, attend).await;
+    serve_with(listener, &current.app(), &stop, attend).await;
 }
 
 /// Serves one listener until `stop`, each connection as `attend` does; then tells those that are open to end and gives them
@@ -182,14 +179,13 @@ fn is_of_the_client(error: &io::Error) -> bool {
 /// One connection, from accept to close.
 struct Client {
     via: Via,
-    app: Arc<App>,
-    router: Router,
+    current: Arc<Current>,
     lane: Arc<Lane>,
 }
 
 impl Client {
     async fn attend(self, stream: Stream, closing: Arc<Closing>) {
-        let app = Arc::clone(&self.app);
+        let app = self.current.app();
         let watchdog = Watchdog::new(app.limits);
         let io = TokioIo::new(Watched::new(stream, watchdog.clone()));
         let answers = Answers {
@@ -238,34 +234,36 @@ impl Service<Request<Incoming>> for Answers {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.watchdog.asked();
-        match self.express(&request) {
+        let site = self.client.current.site();
+        match self.express(&site.app, &request) {
             Some(body) => {
                 let response = express::response(request, body).map(EitherBody::Left);
                 self.watchdog.answered_whole();
                 Either::Left(future::ready(Ok(response)))
             }
-            None => Either::Right(Box::pin(self.routed(request))),
+            None => Either::Right(Box::pin(self.routed(&site, request))),
         }
     }
 }
 
 impl Answers {
-    fn express(&self, request: &Request<Incoming>) -> Option<Bytes> {
-        let Client { app, via, lane, .. } = &self.client;
+    fn express(&self, app: &Arc<App>, request: &Request<Incoming>) -> Option<Bytes> {
+        let Client { via, lane, .. } = &self.client;
         let answer = || {
             let asked = express::asked(request)?;
             let admitted = gate::admits(app, *via, request, &mut self.greeted.borrow_mut());
-            admitted.then(|| lane.answer(asked)).flatten()
+            admitted.then(|| lane.answer(app, asked)).flatten()
         };
         // As in the gate: a panic is logged and costs its own client something. The router will make the answer of it.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
     }
 
-    fn routed(&self, request: Request<Incoming>) -> impl Future<Output = Answer> + Send + use<> {
-        let Client {
-            app, via, router, ..
-        } = &self.client;
-        let (app, via, router) = (Arc::clone(app), *via, router.clone());
+    fn routed(
+        &self,
+        site: &Site,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        let (app, via, router) = (Arc::clone(&site.app), self.client.via, site.router.clone());
         let watchdog = self.watchdog.clone();
         async move {
             let response = gate::answer(&app, &router, via, request).await;

@@ -31,15 +31,16 @@ use crate::{
 const SPELLINGS: usize = 8;
 
 /// See the [module](self). Each thread that serves has its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lane {
-    app: Arc<App>,
     /// Only this thread's connections come here, so it is free whenever they do.
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Of the app that the rest belongs to.
+    app: Option<u64>,
     /// Of the board's spellings.
     edition: u64,
     /// By what stands in the path, as it stands there.
@@ -57,17 +58,10 @@ struct Ready {
 }
 
 impl Lane {
-    pub(super) fn new(app: Arc<App>) -> Self {
-        Self {
-            app,
-            known: Mutex::default(),
-        }
-    }
-
     /// The answer about what a request [asked], once the gate has let it in; `None` if it is not for this lane after all.
-    pub(super) fn answer(&self, asked: &str) -> Option<Bytes> {
+    pub(super) fn answer(&self, app: &App, asked: &str) -> Option<Bytes> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.answer(&self.app, asked)
+        known.answer(app, asked)
     }
 }
 
@@ -111,9 +105,10 @@ impl Known {
     fn forget_old_spellings(&mut self, app: &App) {
         let edition = app.board.spelled().number();
         let most = SPELLINGS * app.queues().len();
-        if self.edition != edition || self.queues.len() > most {
+        let is_of_another = self.app != Some(app.number) || self.edition != edition;
+        if is_of_another || self.queues.len() > most {
             self.queues.clear();
-            self.edition = edition;
+            (self.app, self.edition) = (Some(app.number), edition);
         }
     }
 }

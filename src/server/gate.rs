@@ -69,9 +69,16 @@ pub(super) fn finish(headers: &mut HeaderMap) {
     headers.extend(SECURITY);
 }
 
-/// The `Host` with which a connection's last request was let in: routers send the same one each time.
+/// The `Host` with which a connection's last request was let in, and by which app: routers send the same one each time.
 #[derive(Debug, Default)]
-pub(super) struct Greeted(Option<Box<[u8]>>);
+pub(super) struct Greeted(Option<(u64, Box<[u8]>)>);
+
+impl Greeted {
+    fn is(&self, app: &App, host: &HeaderValue) -> bool {
+        let known = self.0.as_ref();
+        known.is_some_and(|(number, known)| *number == app.number && **known == *host.as_bytes())
+    }
+}
 
 /// Whether a GET without a body, of a path of this server, is let in. The same as [`answer`] would find, sooner.
 pub(super) fn admits(
@@ -82,13 +89,13 @@ pub(super) fn admits(
 ) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if greeted.0.as_deref() == Some(host.as_bytes()) => match &app.bearer {
+        (Some(host), None) if greeted.is(app, host) => match &app.bearer {
             // A path on which no other rule than these two looks.
             Some(bearer) => check_bearer(request.headers(), bearer).is_ok(),
             None => true,
         },
         (Some(host), None) if admit(app, via, request).is_ok() => {
-            greeted.0 = Some(host.as_bytes().into());
+            greeted.0 = Some((app.number, host.as_bytes().into()));
             true
         }
         _ => false,

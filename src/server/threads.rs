@@ -1,6 +1,6 @@
 //! Threads that serve, each with a runtime of its own, so that neither the polls nor each other make them wait.
 //!
-//! Every thread accepts at every address: whoever is free takes the next connection, and keeps it. They share the [`App`], and with it
+//! Every thread accepts at every address: whoever is free takes the next connection, and keeps it. They share the [`App`](super::App), and with it
 //! the limit of connections; nothing that they share needs a lock in everyday business.
 
 use std::{io, sync::Arc, thread};
@@ -11,8 +11,8 @@ use tokio::{sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    app::App,
     connection::serve,
+    current::Current,
     listen::{Detached, Listener},
 };
 
@@ -23,14 +23,14 @@ use super::{
 pub async fn serve_on_threads(
     threads: usize,
     listeners: Vec<Listener>,
-    app: Arc<App>,
+    current: Arc<Current>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut ends = Vec::with_capacity(threads);
     for number in 0..threads {
         let detached = listeners.iter().map(Listener::detach);
         let detached = detached.collect::<io::Result<Vec<_>>>()?;
-        let work = serve_all(detached, Arc::clone(&app), stop.clone());
+        let work = serve_all(detached, Arc::clone(&current), stop.clone());
         ends.push(on_thread(format!("serve-{number}"), work)?);
     }
     drop(listeners);
@@ -62,13 +62,13 @@ fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
 
 async fn serve_all(
     listeners: Vec<Detached>,
-    app: Arc<App>,
+    current: Arc<Current>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     for listener in listeners {
         let listener = listener.attach()?;
-        serving.spawn(serve(listener, Arc::clone(&app), stop.clone()));
+        serving.spawn(serve(listener, Arc::clone(&current), stop.clone()));
     }
     while let Some(ended) = serving.join_next().await {
         ended?;

@@ -16,8 +16,8 @@ impl Agent {
         let listener = bind(&Listen::Tcp(([127, 0, 0, 1], 0).into())).await;
         let listener = listener.expect("a free port is free");
         let address = listener.local_addr().expect("it is TCP");
-        let (app, stop) = (server.app.clone(), server.stop.clone());
-        tokio::spawn(serve_agent_checks(listener, app, stop));
+        let (current, stop) = (server.current.clone(), server.stop.clone());
+        tokio::spawn(serve_agent_checks(listener, current, stop));
         Self { address, server }
     }
 

@@ -6,7 +6,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
     let mut world = World::with(&["main/a", "main/b", "lab/c"]);
     let _ends = (world.account("main", TOKEN), world.account("lab", "b2"));
     let server = world.serve().await;
-    let brief = Brief::new(server.app.clone());
+    let brief = Brief::new(server.current.clone());
     assert_eq!(
         brief.line().await,
         "0/3 queues fresh; main 0/1000, lab 0/1000 requests"
@@ -44,7 +44,7 @@ async fn a_line_stays_a_line_whatever_accounts_there_are() {
     for queue in queues {
         world.fail(queue, Fault::NoPermission);
     }
-    let line = Brief::new(world.serve().await.app.clone()).line().await;
+    let line = Brief::new(world.serve().await.current.clone()).line().await;
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(line.matches(" and 22 more").count(), 2, "{line}");
     // systemd takes no message longer than 4096 bytes.

@@ -26,7 +26,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountHandle, App, Limits, Parts, keep_watch, listen::bind, serve, serve_on_threads};
+use super::{
+    AccountHandle, App, Current, Limits, Parts, keep_watch, listen::bind, serve, serve_on_threads,
+};
 use crate::{
     account::{Ask, RefreshError},
     board::{Board, QueueKey},
@@ -143,8 +145,9 @@ impl World {
         let (stopping, threads) = (self.stopping.clone(), self.threads);
         let app = self.app();
         let stop = CancellationToken::new();
-        tokio::spawn(keep_watch(app.clone(), stop.clone()));
-        let serving = (app.clone(), stop.clone());
+        let current = Current::new(app.clone());
+        tokio::spawn(keep_watch(current.clone(), stop.clone()));
+        let serving = (current.clone(), stop.clone());
         let task = match threads {
             0 => tokio::spawn(serve(listener, serving.0, serving.1)),
             threads => tokio::spawn(async move {
@@ -157,6 +160,7 @@ impl World {
             task,
             stop,
             app,
+            current,
             clock,
             board,
             stopping,
@@ -191,6 +195,7 @@ struct Server {
     task: JoinHandle<()>,
     stop: CancellationToken,
     app: Arc<App>,
+    current: Arc<Current>,
     clock: Arc<Still>,
     board: Arc<Board>,
     stopping: CancellationToken,

@@ -38,6 +38,7 @@ use self::{
 };
 use super::{
     app::{App, Queue},
+    current::Current,
     decisions::asked,
     params::Params,
     problem::Problem,
@@ -106,6 +107,14 @@ impl Watch {
         }
     }
 
+    /// For the queues of another configuration: nothing is noted yet, and the streams that are open still count.
+    pub(super) fn successor(&self, limits: &WatchLimits) -> Self {
+        Self {
+            slots: Arc::clone(&self.slots),
+            ..Self::new(limits)
+        }
+    }
+
     pub(super) fn open_streams(&self, limits: &WatchLimits) -> usize {
         limits.streams - self.slots.available_permits()
     }
@@ -153,8 +162,15 @@ fn time_left(decision: &Decision, now: Moment) -> Option<Duration> {
     Some(until.shortest_since(now) + Duration::from_millis(1))
 }
 
-/// Notes every change of a decision until `stop`. Without this task streams tell nothing new.
-pub async fn keep_watch(app: Arc<App>, stop: CancellationToken) {
+/// Notes every change of a decision until the process stops. Without this task streams tell nothing new.
+pub async fn keep_watch(current: Arc<Current>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        watch_for(current.app(), &stop).await;
+    }
+}
+
+/// The same until this app is retired.
+async fn watch_for(app: Arc<App>, stop: &CancellationToken) {
     let mut changes = app.board.changes();
     let looking = async {
         loop {
@@ -168,6 +184,7 @@ pub async fn keep_watch(app: Arc<App>, stop: CancellationToken) {
     };
     tokio::select! {
         () = stop.cancelled() => {}
+        () = app.retired.cancelled() => {}
         () = looking => {}
     }
 }

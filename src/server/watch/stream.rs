@@ -63,12 +63,14 @@ impl fmt::Display for EventId {
 #[serde(rename_all = "snake_case")]
 enum End {
     Stopping,
+    Reloaded,
     TooSlow,
 }
 
 impl End {
     fn event(self) -> Bytes {
         let detail = match self {
+            End::Reloaded => "openseat has a new configuration: connect again for its queues",
             End::Stopping => "openseat is stopping: connect again in a moment",
             End::TooSlow => {
                 "more has changed than is kept while this client read nothing: connect again for a new snapshot"
@@ -158,6 +160,7 @@ impl Watcher {
                 // The sender is the app's, so it outlives its streams.
                 _ = self.grown.changed() => {}
                 () = self.app.stopping.cancelled() => return self.end(End::Stopping),
+                () = self.app.retired.cancelled() => return self.end(End::Reloaded),
                 () = sleep_until(self.beat) => return Bytes::from_static(HEARTBEAT.as_bytes()),
             }
         }
