@@ -119,6 +119,7 @@ impl Setting {
             metrics: metrics.clone(),
             reservations: reservations.clone(),
             store: None,
+            known: Default::default(),
             clock: clock.clone(),
             names: watch::Sender::new(Arc::default()),
             asks: wishes,

@@ -9,6 +9,7 @@ mod plan;
 mod run;
 mod simulate;
 mod terminal;
+mod trust;
 
 use std::{
     io::{self, Write},
@@ -47,6 +48,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Plan(plan) => plan::run(&plan),
         Command::Hooks(hooks) => hooks::run(&hooks),
+        Command::TrustLedger(config) => trust::run(&config),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
     reservations::{Holds, Reservations},
+    state::State,
 };
 
 /// How long and how many: what keeps one client from hurting another.
@@ -111,6 +112,8 @@ pub struct Parts {
     pub reservations: Arc<Reservations>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
+    /// For metrics only; `None` where nothing outlives the process.
+    pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
     pub bearer: Option<Digest>,
     /// What bounds them.
@@ -127,6 +130,7 @@ pub struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) reservations: Arc<Reservations>,
     pub(super) clock: Arc<dyn Clock>,
+    state: Option<Arc<State>>,
     pub(super) bearer: Option<Digest>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
@@ -169,6 +173,7 @@ impl App {
             metrics: parts.metrics,
             reservations: parts.reservations,
             clock: parts.clock,
+            state: parts.state,
             bearer: parts.bearer,
             limits: parts.limits,
             stopping: parts.stopping,
@@ -240,6 +245,7 @@ impl App {
             budgets,
             open_connections: self.limits.connections - self.slots.available_permits(),
             open_streams: self.watch.open_streams(&self.limits.watch),
+            state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }
     }
 
