@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -122,8 +123,8 @@ impl LedgerFile {
             })
     }
 
-    /// Opens it; `seen` is the last look at the clock, if there was one.
-    pub fn open(&mut self, clock: &dyn Clock, seen: Option<&Stamp>) -> Result<Open, LedgerError> {
+    /// Opens it; `seen` is this process' last look at the clock.
+    pub fn open(&mut self, clock: &dyn Clock, seen: &Stamp) -> Result<Open, LedgerError> {
         self.lock()?;
         let now = Stamp::now(clock);
         let mut connection = match self.open_or_begin_anew(clock) {
@@ -209,17 +210,13 @@ fn make_room(connection: &mut Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// A stamp as our clock would have it, where it needs another.
+/// A stamp as our clock would have it, where it needs another; `seen` is an earlier look at our clock by this process.
 ///
-/// What `seen` shares a clock with moves along where that clock was set. At the start, stamps of another boot or another clock become
-/// ages on ours: so a wall clock that is set right only later frees nothing, and one that was set back holds nothing for longer
-/// than an hour.
-fn rebased(at: &Stamp, now: &Stamp, seen: Option<&Stamp>) -> Option<Stamp> {
-    match seen {
-        _ if now.shares_clock(at) => None,
-        Some(seen) if at.shares_clock(seen) => Some(at.moved(now)),
-        _ => Some(now.before(now.since(at))),
-    }
+/// Stamps of another boot or another clock become ages on ours: so a wall clock that is set right only later frees nothing, and one that
+/// was set back holds nothing for longer than an hour. Since the earlier look, boot time tells how much has passed, however the wall was set.
+fn rebased(at: &Stamp, now: &Stamp, seen: &Stamp) -> Option<Stamp> {
+    let meanwhile = Duration::from_millis(now.boot_ms.saturating_sub(seen.boot_ms).max(0) as u64);
+    (!now.shares_clock(at)).then(|| now.before(seen.since(at) + meanwhile))
 }
 
 /// Rewrites the stamps for which `change` has another.

@@ -325,7 +325,7 @@ impl Inner {
             }
             tracing::error!(path = %file.path.display(), "{}", LedgerError::Gone);
         }
-        let opened = file.open(clock, Some(&self.seen))?;
+        let opened = file.open(clock, &self.seen)?;
         self.seen = Stamp::now(clock);
         self.open = Some(opened);
         Ok(())
