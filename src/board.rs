@@ -262,6 +262,15 @@ impl Board {
         self.update(key, |state| state.snapshot = Some(snapshot));
     }
 
+    /// An earlier task knew this of the queue, whose last poll ended at `polled`.
+    pub fn restore(&self, key: &QueueKey, snapshot: Snapshot, polled: Moment) {
+        let snapshot = Arc::new(snapshot);
+        self.update(key, |state| {
+            state.snapshot = Some(snapshot);
+            state.last_success = Some(polled);
+        });
+    }
+
     /// What was wrong is over, as something else than a poll of the queue has shown.
     pub fn recover(&self, key: &QueueKey) {
         self.update(key, |state| {

@@ -128,6 +128,20 @@ It asks at the first address of listen, and prints what it was told of each queu
 
 Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
     Health(Health),
+    /// Say that nothing was sent that the budget's ledger does not have, after it was damaged and set aside
+    #[command(after_help = "Examples:
+  openseat trust-ledger
+  openseat trust-ledger --config /etc/openseat/openseat.toml
+
+Where the ledger was damaged, nobody knows what was sent in the hour before, so openseat sends nothing for
+an hour. Only you can know that it was less than CallTools allows: openseat had been stopped for an hour,
+or the account was idle. The running daemon hears of it within a minute.
+
+Exit codes:
+  0  the ledger is trusted, now or already
+  1  it cannot be used
+  2  the configuration is wrong, or has no [state] dir")]
+    TrustLedger(ConfigFile),
     /// Run a simulated CallTools and the daemon in one process, to see and to try
     #[command(after_help = "Examples:
   openseat demo

@@ -18,10 +18,14 @@ use std::{
 
 use jiff::Timestamp;
 
+/// Boot time begins with this instead of zero, so that what was known before a reboot has its place and its order on this clock,
+/// too. What is older is of no use: no answer rests on anything older than a day.
+pub const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
+
 /// One point in time on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Time since the machine booted, sleep included.
+    /// Time since [`BEFORE_BOOT`] before the machine booted, sleep included.
     pub boot: Duration,
     /// Time since 1970-01-01 00:00:00 UTC.
     pub wall: Duration,
@@ -56,6 +60,11 @@ impl Moment {
             boot: self.boot.saturating_sub(by),
             wall: self.wall.saturating_sub(by),
         }
+    }
+
+    /// How long the machine has been up.
+    pub fn since_boot(self) -> Duration {
+        self.boot.saturating_sub(BEFORE_BOOT)
     }
 
     /// Wall time for people and for JSON.
@@ -120,7 +129,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         Moment {
-            boot: boottime(),
+            boot: BEFORE_BOOT + boottime(),
             wall: realtime(),
         }
     }
@@ -159,11 +168,11 @@ pub struct VirtualClock {
 impl VirtualClock {
     /// A clock that shows `wall` now and whose machine booted a day ago.
     pub fn starting_at(wall: Timestamp) -> Self {
-        const DAY_MS: i64 = 86_400_000;
+        const DAY: Duration = Duration::from_secs(86_400);
         Self {
             start: tokio::time::Instant::now(),
             boot_id: "virtual".to_owned(),
-            boot_offset_ms: AtomicI64::new(DAY_MS),
+            boot_offset_ms: AtomicI64::new((BEFORE_BOOT + DAY).as_millis() as i64),
             wall_offset_ms: AtomicI64::new(wall.as_millisecond()),
         }
     }

@@ -3,7 +3,7 @@
 //! Every task is in one set, and those that must go on turning have a [pulse](crate::pulse). One that ends early ends the process with an error, so that systemd starts it again, rather than leave answers
 //! to grow old unnoticed. On the way out: unready first, polling stopped, answers finished, then gone, within [`GRACE`].
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures_util::future::join_all;
@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     account::{self, Account, Polled, TokenKeeper},
     board::{Board, QueueKey},
-    budget::{Budget, Ledger, Payer},
+    budget::{Budget, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
     config::{self, BearerToken, Config, HookSecret},
     decision::{Patience, Policy},
     digest::Digest,
+    history,
+    known::Known,
     metrics::Metrics,
     names::Names,
     plan,
@@ -31,21 +33,17 @@ use crate::{
         AccountHandle, App, Bound, Brief, Current, Limits, Listener, Parts, Passed, bind_all,
         keep_watch, serve, serve_agent_checks, serve_on_threads,
     },
-    store::Store,
+    state::State,
     systemd::Notifier,
 };
+
+pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE, open_ledger};
 
 /// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
 const GRACE: Duration = Duration::from_millis(2_800);
 
 /// Wishes that may wait for an account's task: a second of them from a busy router. Who comes then is answered from the board.
 const ASKS: usize = 64;
-
-/// The budget ledger's file in the state folder.
-pub const LEDGER_FILE: &str = "budget.sqlite3";
-
-/// The file in the state folder of what may be lost.
-pub const STORE_FILE: &str = "state.sqlite3";
 
 /// A daemon that is wired but has not asked or answered anything.
 #[derive(Debug)]
@@ -60,6 +58,8 @@ pub struct Daemon {
     stop: CancellationToken,
     pulses: Pulses,
     notifier: Notifier,
+    state: Arc<State>,
+    watched: history::Watched,
 }
 
 impl Daemon {
@@ -84,7 +84,8 @@ impl Daemon {
             listeners,
             agent_checks,
         } = bind_all(&config.server, passed).await?;
-        let state = State::open(config.state_dir.as_deref(), clock.as_ref())?;
+        let state = State::open(config.state_dir.as_deref(), config.history_days, &clock).await?;
+        let state = Arc::new(state);
         let board = Arc::new(Board::new(keys(config)));
         let metrics = Arc::new(Metrics::new(keys(config), clock.now()));
         let reservations = Arc::new(reservations(&state, clock.as_ref())?);
@@ -93,9 +94,10 @@ impl Daemon {
             board: Arc::clone(&board),
             metrics: Arc::clone(&metrics),
             reservations: Arc::clone(&reservations),
-            state,
+            state: Arc::clone(&state),
             pulses: Pulses::default(),
         };
+        let watched = history::Watched::of(&board, &metrics);
         let pulses = shared.pulses.clone();
         let mut accounts = Vec::with_capacity(config.accounts.len());
         let mut handles = Vec::with_capacity(config.accounts.len());
@@ -115,6 +117,7 @@ impl Daemon {
             metrics,
             reservations,
             clock,
+            state: Some(Arc::clone(&state)),
             bearer: bearer(config)?,
             limits: Limits::with_connections(config.server.max_connections),
             stopping: stop.clone(),
@@ -129,6 +132,8 @@ impl Daemon {
             stop,
             pulses,
             notifier: Notifier::default(),
+            state,
+            watched,
         })
     }
 
@@ -184,6 +189,13 @@ impl Daemon {
         ));
         let (current, stop) = (self.current, self.stop.clone());
         tasks.spawn(answer(self.listeners, self.threads, current, stop));
+        if let Some(history) = self.state.history.clone() {
+            let work = history.watch(self.watched, self.stop.clone());
+            tasks.spawn(async move {
+                work.await;
+                Ok(())
+            });
+        }
         let early = tokio::select! {
             () = shutdown => None,
             ended = tasks.join_next() => ended,
@@ -194,6 +206,8 @@ impl Daemon {
             while let Some(ended) = tasks.join_next().await {
                 ended??;
             }
+            let state = self.state;
+            tokio::task::spawn_blocking(move || state.finish()).await?;
             anyhow::Ok(())
         };
         match tokio::time::timeout(GRACE, rest).await {
@@ -242,37 +256,6 @@ async fn supervised(
     Ok(())
 }
 
-/// What survives a restart, or at least this run.
-#[derive(Debug)]
-struct State {
-    ledger: Arc<Ledger>,
-    store: Option<Arc<Store>>,
-}
-
-impl State {
-    fn open(dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Self> {
-        let Some(dir) = dir else {
-            return Ok(Self {
-                ledger: Arc::new(Ledger::in_memory(clock)),
-                store: None,
-            });
-        };
-        let ledger = open_ledger(dir, clock)?;
-        let path = dir.join(STORE_FILE);
-        let store = match Store::open(&path) {
-            Ok(store) => Some(Arc::new(store)),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "names are not kept over restarts");
-                None
-            }
-        };
-        Ok(Self {
-            ledger: Arc::new(ledger),
-            store,
-        })
-    }
-}
-
 /// The seats that are held, with those that a restart has interrupted.
 fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<Reservations> {
     Ok(match &state.store {
@@ -281,24 +264,13 @@ fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<Reservations
     })
 }
 
-/// Opens the ledger of a state folder, making the folder if there is none.
-///
-/// # Errors
-/// The folder cannot be made or written to, or the file is no ledger.
-pub fn open_ledger(dir: &Path, clock: &dyn Clock) -> anyhow::Result<Ledger> {
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("the state folder {} cannot be made", dir.display()))?;
-    let path = dir.join(LEDGER_FILE);
-    Ledger::open(&path, clock).with_context(|| path.display().to_string())
-}
-
 /// What all accounts of a process share.
 struct Shared {
     clock: Arc<dyn Clock>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     reservations: Arc<Reservations>,
-    state: State,
+    state: Arc<State>,
     pulses: Pulses,
 }
 
@@ -327,6 +299,7 @@ impl Shared {
         );
         let (names, named) = watch::channel(Arc::new(Names::default()));
         let (asks, wishes) = mpsc::channel(ASKS);
+        let known = self.known(&payer);
         let account = Account::new(account::Parts {
             payer,
             queues: polled(config),
@@ -336,6 +309,7 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::clone(&self.reservations),
             store: self.state.store.clone(),
+            known,
             clock: Arc::clone(&self.clock),
             names,
             options: config.schedule,
@@ -358,6 +332,15 @@ impl Shared {
             asks,
         };
         Ok((account, handle))
+    }
+
+    /// What the last run knew of an account.
+    fn known(&self, payer: &Payer) -> Known {
+        let Some(store) = &self.state.store else {
+            return Known::default();
+        };
+        let names = store.names(payer, self.clock.now());
+        store.known(payer, &names.map(|(names, _)| names).unwrap_or_default())
     }
 }
 

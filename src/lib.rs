@@ -15,6 +15,9 @@
 //! 8. [`server`] answers routers, scrapers and people; it reads the board and waits for CallTools only where it was asked to
 //!    ([`doubt`] says when that is worth a request).
 //!
+//! What outlives the process is the [`state`] folder's: the budget's ledger, the [`store`] of what is [`known`], and the [`history`]; all of them are
+//! [`sqlite`] files, and moments in them are [`stamp`]s.
+//!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
 //! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
@@ -32,8 +35,11 @@ pub mod daemon;
 pub mod decision;
 pub mod digest;
 pub mod doubt;
+pub mod history;
+pub mod known;
 pub mod metrics;
 pub mod names;
+pub mod packed;
 pub mod plan;
 pub mod pulse;
 pub mod quantity;
@@ -44,9 +50,13 @@ pub mod server;
 pub mod shutdown;
 pub mod simulator;
 pub mod snapshot;
+pub mod sqlite;
+pub mod stamp;
+pub mod state;
 pub mod store;
 pub mod sweep;
 pub mod systemd;
+pub mod writer;
 
 #[cfg(test)]
 mod fixtures;

@@ -14,6 +14,7 @@ use std::{
 use crate::{
     calltools::{Agent, AgentId},
     clock::Moment,
+    known::Poll,
 };
 
 /// A row of an agent, and when CallTools looked.
@@ -118,11 +119,30 @@ impl Roster {
         complete: bool,
         agents: Vec<Agent>,
     ) {
+        let agents = agents.into_iter().map(Arc::new).collect();
+        self.take(
+            place,
+            Poll {
+                as_of,
+                took,
+                complete,
+                agents,
+            },
+        );
+    }
+
+    /// The same with a poll that is known from elsewhere.
+    pub fn take(&mut self, place: usize, poll: Poll) {
+        let Poll {
+            as_of,
+            took,
+            complete,
+            agents,
+        } = poll;
         let known = self.queues[place].as_ref();
         if known.is_some_and(|known| known.as_of.boot > as_of.boot) {
             return; // Overtaken by a later poll.
         }
-        let agents: Vec<_> = agents.into_iter().map(Arc::new).collect();
         for agent in &agents {
             self.see(Sighting {
                 agent: Arc::clone(agent),
@@ -140,6 +160,28 @@ impl Roster {
             complete,
             members: agents.into_iter().map(member).collect(),
         });
+    }
+
+    /// A queue's last poll, to hand on.
+    pub fn last_poll(&self, place: usize) -> Option<Poll> {
+        let membership = self.queues[place].as_ref()?;
+        let members = membership.members.iter();
+        Some(Poll {
+            as_of: membership.as_of,
+            took: membership.took,
+            complete: membership.complete,
+            agents: members.map(|member| Arc::clone(&member.polled)).collect(),
+        })
+    }
+
+    /// What sweeps have seen of the queues' members after this moment, to hand on.
+    pub fn swept_since(&self, moment: Option<Moment>) -> Vec<Sighting> {
+        let members: HashSet<_> = self.members().map(|(_, agent)| &agent.id).collect();
+        let newest = members.into_iter().filter_map(|id| self.newest.get(id));
+        let is_new = |sighting: &&Sighting| {
+            sighting.by_sweep && moment.is_none_or(|moment| sighting.at.boot > moment.boot)
+        };
+        newest.filter(is_new).cloned().collect()
     }
 
     /// A sweep that began at `begun` has covered the whole account. Whoever was not seen since then and belongs to no queue has left.

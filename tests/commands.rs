@@ -10,7 +10,7 @@ use std::{
 };
 
 use openseat::{
-    budget::{Budget, Payer, Purpose},
+    budget::{Budget, Ledger, Payer, Purpose},
     clock::{Clock, SystemClock},
     daemon,
     simulator::{
@@ -731,4 +731,34 @@ async fn every_command_helps_with_examples_and_completes() {
     run(folder.path(), &["check", "--json", "--curl"], &[])
         .await
         .exits(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_ledger_is_the_daemons_to_set_aside_and_the_operators_to_trust() {
+    let office = Office::open().await;
+    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    office.configure(&account);
+    let path = office.path("state").join(daemon::LEDGER_FILE);
+    fs::create_dir_all(office.path("state")).expect("a folder");
+    fs::write(&path, "no database ".repeat(1_000)).expect("a file");
+    let said = office.check(&[]).await.exits(1);
+    said.complains(&["budget.sqlite3", "damaged or not openseat's"]);
+    assert!(path.exists(), "it is left alone");
+    office
+        .run(&["trust-ledger"])
+        .await
+        .exits(1)
+        .complains(&["damaged or not openseat's"]);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    drop(Ledger::keep(&path, clock.as_ref()).expect("as the daemon does"));
+    office
+        .check(&[])
+        .await
+        .exits(1)
+        .says(&["requests for this hour are spent"]);
+    let trusted = office.run(&["trust-ledger"]).await.exits(0);
+    trusted.says(&["what it does not have was not sent"]);
+    let again = office.run(&["trust-ledger"]).await.exits(0);
+    again.says(&["Nothing was lost"]);
+    office.check(&[]).await.exits(0);
 }

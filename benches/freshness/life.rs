@@ -253,6 +253,7 @@ impl World {
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::default(),
             store: None,
+            known: Default::default(),
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::new(Names::default())),
             asks: self

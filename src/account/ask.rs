@@ -9,6 +9,7 @@ use crate::{
     budget::Refusal,
     calltools::{AgentId, Fault},
     doubt::Doubt,
+    known::Known,
 };
 
 /// A wish, sent to the account's task over a bounded channel.
@@ -29,6 +30,11 @@ pub enum Ask {
         doubt: Doubt,
         /// To be answered once there is something newer, and dropped when there will be nothing.
         reply: oneshot::Sender<()>,
+    },
+    /// Another task is to take over what this one knows.
+    Known {
+        /// To be answered at once.
+        reply: oneshot::Sender<Known>,
     },
     /// This agent may have changed just now.
     Hint {

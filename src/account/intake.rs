@@ -155,6 +155,7 @@ impl Account {
         }
         self.polled_since_failed_sweep = true;
         self.roster.poll(place, as_of, took, complete, rows);
+        self.keep_poll(place);
         self.publish(place);
         self.recover(None);
         self.renew_others(Some(place));
@@ -229,6 +230,7 @@ impl Account {
         }
         self.plan();
         self.renew_others(None);
+        self.keep_statuses_now_and_then();
     }
 
     /// People log in to their queues when they have come online.
@@ -302,6 +304,7 @@ impl Account {
         self.schedule.distrust(now);
         self.sweep.reset();
         self.roster.forget_sweeps();
+        self.unkeep_statuses();
         self.parts.metrics.sweep_distrusted(&self.name);
         tracing::warn!(
             account = &*self.name,
@@ -342,7 +345,7 @@ impl Account {
         }
     }
 
-    fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
+    pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
         let rule = &self.parts.queues[place].rule;
         let joined = match rule {
             Rule::Custom(criteria) if !criteria.is_renewed_by_statuses() => {

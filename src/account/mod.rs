@@ -4,11 +4,13 @@
 //! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
 //! fault of this account harms no other: each has its own client, budget and task.
 //!
-//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`job`] is the work itself.
+//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`job`] is the work itself, [`known`] hands on what
+//! came of it.
 
 mod ask;
 mod intake;
 mod job;
+mod known;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -37,6 +39,7 @@ use crate::{
     clock::{Clock, Moment},
     config::{QueueRef, Rule},
     doubt::Doubt,
+    known::Known,
     metrics::{Metrics, QueueMeters},
     names::Names,
     pulse::{Pulse, TURN},
@@ -55,6 +58,9 @@ const WORTH_TELLING: Duration = Duration::from_secs(30);
 /// How often the task looks what was asked meanwhile, for an idle account's first question to be noticed: well within the time in which
 /// a person would call it slow. Its pulse beats as often.
 const LISTEN: Duration = TURN;
+
+/// However long the budget says no, it is asked again after this: an operator may have told the ledger otherwise.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
 const PLENTY: f64 = 0.8;
@@ -100,8 +106,10 @@ pub struct Parts {
     pub reservations: Arc<Reservations>,
     /// Told of what people should see, and knows how often each queue is asked about.
     pub metrics: Arc<Metrics>,
-    /// Keeps names over a restart.
+    /// Keeps over a restart what it can.
     pub store: Option<Arc<Store>>,
+    /// What an earlier task knew of these queues.
+    pub known: Known,
     /// For stamps.
     pub clock: Arc<dyn Clock>,
     /// Shared with the server.
@@ -138,6 +146,9 @@ pub struct Account {
     /// Sweeps that failed in a row with a poll between any two that did not, and whether there was one since the last.
     sweeps_failed_alone: u32,
     polled_since_failed_sweep: bool,
+    /// When statuses were last kept, and the newest of them.
+    kept: Option<Moment>,
+    kept_up_to: Option<Moment>,
 }
 
 impl Account {
@@ -145,7 +156,8 @@ impl Account {
     ///
     /// # Panics
     /// If the metrics were not made for these queues: whoever wires the process made a mistake.
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        let known = std::mem::take(&mut parts.known);
         let meters = |queue: &Polled| {
             parts
                 .metrics
@@ -171,9 +183,12 @@ impl Account {
             sweep_failed: false,
             sweeps_failed_alone: 0,
             polled_since_failed_sweep: false,
+            kept: None,
+            kept_up_to: None,
         };
         account.restore_names();
         account.resolve();
+        account.take_over(known);
         account.plan();
         account
     }
@@ -189,7 +204,10 @@ impl Account {
             self.parts.pulse.beat();
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => {
+                    self.keep_statuses(self.parts.clock.now());
+                    return Ok(());
+                }
                 Some(done) = jobs.join_next() => self.ended(done?),
                 Some(ask) = self.parts.asks.recv() => self.asked(ask, &mut jobs).await,
                 () = tokio::time::sleep(wait.min(LISTEN)) => {}
@@ -279,8 +297,10 @@ impl Account {
     fn refused(&mut self, refusal: Refusal) {
         let now = self.parts.clock.now();
         self.refused_since.get_or_insert(now);
-        self.schedule.refused(refusal.wait, now.boot);
-        if refusal.cause != Cause::Pace && refusal.wait > WORTH_TELLING {
+        self.schedule
+            .refused(refusal.wait.min(LOOK_AGAIN), now.boot);
+        let is_long = refusal.wait > WORTH_TELLING || refusal.cause == Cause::Ledger;
+        if refusal.cause != Cause::Pace && is_long {
             self.fail_all(&Arc::new(fault_of(refusal)));
         }
     }
@@ -299,6 +319,8 @@ impl Account {
                     .await
             }
             Ask::Hint { agent } => self.hint(&agent),
+            // Who asked may have lost patience: then nobody needs it.
+            Ask::Known { reply } => drop(reply.send(self.known())),
         }
     }
 

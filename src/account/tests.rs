@@ -119,6 +119,7 @@ impl Setting {
             metrics: metrics.clone(),
             reservations: reservations.clone(),
             store: None,
+            known: Default::default(),
             clock: clock.clone(),
             names: watch::Sender::new(Arc::default()),
             asks: wishes,
@@ -848,4 +849,77 @@ async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
     set_status("On a Call");
     sleep(MINUTE / 6).await;
     assert_eq!(calls(), ["second"], "it was one call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_task_knows_another_takes_over_with_its_age() {
+    let stage = still(5, 20).start();
+    sleep(2 * MINUTE).await;
+    let (reply, known) = tokio::sync::oneshot::channel();
+    stage.asks.send(Ask::Known { reply }).await.unwrap();
+    let known = known.await.unwrap();
+    assert_eq!(known.queues.len(), 5);
+    assert!(!known.agents.is_empty(), "sweeps are newer than polls");
+    let before: Vec<_> = stage.places().map(|place| stage.decide(place)).collect();
+    stage.task.abort();
+    sleep(7 * SECOND).await;
+
+    let board = Arc::new(Board::new(stage.keys.clone()));
+    let queues = stage.keys.iter().zip(&stage.ids).map(|(key, id)| Polled {
+        key: key.clone(),
+        reference: QueueRef::Id(*id),
+        rule: SEATS,
+        threshold: Some(Quantity::ZERO),
+        max_age: None,
+    });
+    let account = Account::new(Parts {
+        payer: Payer {
+            account: "main".to_owned(),
+            identity: String::new(),
+        },
+        // One queue fewer, and in another order.
+        queues: queues.skip(1).rev().collect(),
+        options: Options::default(),
+        client: Client::new(
+            stage.wire.clone(),
+            stage.budget.clone(),
+            stage.clock.clone(),
+            Arc::new(()),
+        ),
+        budget: stage.budget.clone(),
+        board: board.clone(),
+        metrics: stage.metrics.clone(),
+        store: None,
+        known,
+        reservations: Arc::default(),
+        clock: stage.clock.clone(),
+        names: watch::Sender::new(Arc::default()),
+        asks: mpsc::channel(1).1,
+        token: None,
+        pulse: crate::pulse::Pulses::default().begin("another"),
+    });
+    for (key, was) in stage.keys.iter().zip(before).skip(1) {
+        let state = board.get(key).unwrap();
+        let snapshot = state
+            .snapshot
+            .clone()
+            .expect("known before anything was asked");
+        let now = stage.clock.now();
+        assert_eq!(
+            snapshot.measured.as_ref().unwrap().count,
+            was.count.unwrap()
+        );
+        assert_eq!(
+            now.longest_since(snapshot.as_of),
+            was.age.unwrap() + 7 * SECOND
+        );
+        let polled = state.last_success.unwrap();
+        assert!(
+            now.longest_since(polled) > 7 * SECOND,
+            "the poll was long ago"
+        );
+    }
+    let none = board.get(&stage.keys[0]).unwrap();
+    assert!(none.snapshot.is_none());
+    drop(account);
 }

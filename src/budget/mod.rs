@@ -7,7 +7,6 @@
 //!
 //! - [`window`]: the arithmetic of the sliding hour, pure;
 //! - [`ledger`]: the log on the disk, shared by processes;
-//! - [`stamp`]: how long ago something was at the least, whatever happened to the clocks;
 //! - [`pace`]: how polling is spread evenly;
 //! - [`share`]: what a 429 teaches.
 
@@ -16,7 +15,6 @@ mod ledger;
 mod model;
 mod pace;
 mod share;
-mod stamp;
 mod window;
 
 use std::{
@@ -81,12 +79,12 @@ impl fmt::Display for Refusal {
                 "the budget ledger cannot be written, and what is not written down is not sent"
             }
         };
+        let next = match self.cause {
+            Cause::Ledger => "it is tried again",
+            _ => "the next one may be sent",
+        };
         // Rounded up: "in 0 s" helps nobody.
-        write!(
-            f,
-            "{why}; the next one may be sent in {} s",
-            self.wait.as_secs_f64().ceil()
-        )
+        write!(f, "{why}; {next} in {} s", self.wait.as_secs_f64().ceil())
     }
 }
 
@@ -100,7 +98,8 @@ const BUCKET: f64 = 0.04;
 #[derive(Debug)]
 #[must_use = "a permit is a spent request"]
 pub struct Permit {
-    id: i64,
+    /// `None` for one that could not be written down.
+    id: Option<i64>,
     ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
 }
@@ -108,7 +107,8 @@ pub struct Permit {
 impl Permit {
     /// The answer has come, or never will: from now the request takes an hour to leave the window.
     pub async fn answered(self) {
-        let outcome = blocking(move || self.ledger.answered(self.id, self.clock.as_ref())).await;
+        let Some(id) = self.id else { return };
+        let outcome = blocking(move || self.ledger.answered(id, self.clock.as_ref())).await;
         if let Err(error) = outcome {
             // The entry stays as it was written before sending, and then leaves later than it must.
             tracing::warn!(%error, "an answer could not be written to the budget ledger");
@@ -164,11 +164,13 @@ impl Budget {
         };
         assert!(reserve < limit.get(), "the config makes sure of it");
         let now = clock.now();
-        let share = match ledger.throttle(&payer, clock.as_ref())? {
+        let throttle = ledger.unless_degraded(ledger.throttle(&payer, clock.as_ref()))?;
+        let share = match throttle.flatten() {
             None => Share::full(now),
             Some(last) => Share::restored(last.share, now.earlier(last.age), last.wait),
         };
-        let window = ledger.window(&payer, clock.as_ref())?;
+        let window = ledger.unless_degraded(ledger.window(&payer, clock.as_ref()))?;
+        let window = window.unwrap_or_default();
         let rate = even_rate(&window, allowance, share.level(now), 0);
         Ok(Self {
             pace: Pace::new(Arc::clone(&clock), bucket_capacity(allowance), rate),
@@ -209,28 +211,33 @@ impl Budget {
             };
             self.pace.take().map_err(paced)?;
         }
-        let (id, window) = self.admit(purpose).await?;
-        let level = self.share().level(self.clock.now());
-        self.pace
-            .fit(|in_hand| even_rate(&window, self.allowance, level, in_hand));
+        let written = self.admit(purpose).await?;
+        if let Some((_, window)) = &written {
+            let level = self.share().level(self.clock.now());
+            self.pace
+                .fit(|in_hand| even_rate(window, self.allowance, level, in_hand));
+        }
         Ok(Permit {
-            id,
+            id: written.map(|(id, _)| id),
             ledger: Arc::clone(&self.ledger),
             clock: Arc::clone(&self.clock),
         })
     }
 
-    async fn admit(&self, purpose: Purpose) -> Result<(i64, Window), Refusal> {
+    /// The request's number in the ledger, and the window with it; `None` for one that may be sent unwritten.
+    async fn admit(&self, purpose: Purpose) -> Result<Option<(i64, Window)>, Refusal> {
         let (ledger, payer) = (Arc::clone(&self.ledger), self.payer.clone());
         let (allowance, clock) = (self.allowance, Arc::clone(&self.clock));
         match blocking(move || ledger.admit(&payer, allowance, purpose, clock.as_ref())).await {
-            Ok(Admission::Granted { id, window }) => Ok((id, window)),
+            Ok(Admission::Granted { id, window }) => Ok(Some((id, window))),
+            Ok(Admission::Unwritten) => Ok(None),
             Ok(Admission::Full { wait }) => Err(Refusal {
                 wait,
                 cause: Cause::Spent,
             }),
             Err(error) => {
-                tracing::error!(account = self.payer.account, %error, "no request is sent while the ledger fails");
+                // The ledger has told of it, once.
+                tracing::debug!(account = self.payer.account, %error, "no permit");
                 Err(Refusal {
                     wait: LEDGER_RETRY,
                     cause: Cause::Ledger,
@@ -293,7 +300,7 @@ impl Budget {
         Ok(Usage {
             limit: self.allowance.limit,
             reserve: self.allowance.reserve,
-            used: window.used(),
+            used: window.used(self.allowance),
             share: share.level(now),
             throttled_until: (!silence.is_zero()).then(|| now.later(silence)),
             period: self.period(),

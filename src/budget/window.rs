@@ -21,6 +21,18 @@ impl Allowance {
     pub fn for_polling(self) -> u32 {
         self.limit - self.reserve
     }
+
+    /// The part of the reserve that nobody uses while the ledger can be written, so that it may be used while it cannot.
+    ///
+    /// A quarter: enough to look once in five minutes with the default reserve, and it leaves three quarters to those for whom the reserve is.
+    pub fn unwritten(self) -> u32 {
+        self.reserve / 4
+    }
+
+    /// What all may have in the window that is written down.
+    pub fn written(self) -> u32 {
+        self.limit - self.unwritten()
+    }
 }
 
 /// A request in the window.
@@ -39,6 +51,8 @@ pub(super) struct Window {
     all: Vec<Duration>,
     /// The part that polling sent; ascending.
     polling: Vec<Duration>,
+    /// How long nothing may be sent at all, since nobody knows what was.
+    closed_for: Duration,
 }
 
 impl Window {
@@ -58,6 +72,17 @@ impl Window {
         window
     }
 
+    /// The same, with nothing to be sent for so long.
+    pub fn closed_for(mut self, wait: Duration) -> Self {
+        self.closed_for = wait;
+        self
+    }
+
+    /// Whether it holds all that was sent.
+    pub fn is_known(&self) -> bool {
+        self.closed_for.is_zero()
+    }
+
     /// One more request, sent now.
     pub fn add(&mut self, request: Spent) {
         let insert = |leaves: &mut Vec<Duration>| {
@@ -70,14 +95,17 @@ impl Window {
         }
     }
 
-    /// Requests in the window.
-    pub fn used(&self) -> u32 {
-        self.all.len() as u32
+    /// Requests in the window; all that there may be, where nobody knows.
+    pub fn used(&self, allowance: Allowance) -> u32 {
+        match self.is_known() {
+            true => self.all.len() as u32,
+            false => allowance.limit,
+        }
     }
 
     /// The time until there is room for one more request; zero if there is room now.
     pub fn wait(&self, allowance: Allowance, purpose: Purpose) -> Duration {
-        let for_all = wait(&self.all, allowance.limit);
+        let for_all = wait(&self.all, allowance.written()).max(self.closed_for);
         if !purpose.is_polling() {
             return for_all;
         }
@@ -90,7 +118,7 @@ impl Window {
     /// The *m*-th request from now finds room once all but *limit − m* of the present ones have left, at *T(m)*. Sent at an even
     /// rate *r* it comes at *(m − in_hand) / r*. So *r* is the least of *(m − in_hand) / T(m)*, over all *m*.
     pub fn even_rate(&self, allowance: Allowance, in_hand: u32) -> f64 {
-        let for_all = even_rate(&self.all, allowance.limit, in_hand);
+        let for_all = even_rate(&self.all, allowance.written(), in_hand);
         for_all.min(even_rate(&self.polling, allowance.for_polling(), in_hand))
     }
 }

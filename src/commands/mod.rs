@@ -11,6 +11,7 @@ mod plan;
 mod run;
 mod simulate;
 mod terminal;
+mod trust;
 
 use std::{
     io::{self, Write},
@@ -54,6 +55,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
         Command::Hooks(hooks) => hooks::run(&hooks),
         Command::Health(health) => health::run(&health),
         Command::Man(man) => man::write(&man),
+        Command::TrustLedger(config) => trust::run(&config),
     }
 }
 

@@ -42,7 +42,10 @@ pub(super) const SERVER: Kind = Kind {
 
 pub(super) const STATE: Kind = Kind {
     header: "[state]",
-    keys: &[key("dir", r#""/var/lib/openseat""#)],
+    keys: &[
+        key("dir", r#""/var/lib/openseat""#),
+        key("history_days", "7"),
+    ],
 };
 
 pub(super) const ACCOUNT: Kind = Kind {

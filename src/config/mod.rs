@@ -13,6 +13,7 @@ use std::{
     io::Read,
     net::SocketAddr,
     num::NonZeroU32,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -65,6 +66,8 @@ pub struct Config {
     pub server: Server,
     /// Where the budget ledger and what else survives a restart live; `None`: in memory only.
     pub state_dir: Option<PathBuf>,
+    /// How many days of history are kept there; 0 keeps none.
+    pub history_days: u32,
     /// At least one, with different names.
     pub accounts: Vec<Account>,
     /// What is allowed but probably not meant, one sentence each; logged at start.
@@ -114,14 +117,11 @@ impl Config {
         let server = root
             .table("server", &keys::SERVER, "server")
             .and_then(|section| server::server(section.as_ref()));
-        let state_dir =
-            root.table("state", &keys::STATE, "state")
-                .and_then(|section| match section {
-                    Some(section) => section.optional("dir", Value::path),
-                    None => Ok(None),
-                });
+        let state = root
+            .table("state", &keys::STATE, "state")
+            .and_then(|section| state(section.as_ref()));
         let accounts = account::accounts(root);
-        let state_dir = state_dir?;
+        let (state_dir, history_days) = state?;
         Ok(Self {
             server: server?,
             accounts: accounts?,
@@ -131,6 +131,7 @@ impl Config {
                 .into_iter()
                 .collect(),
             state_dir,
+            history_days,
         })
     }
 
@@ -149,6 +150,22 @@ impl Config {
             .chain(self.server.bearer_token_file.as_deref())
             .chain(hooks)
     }
+}
+
+/// A week shows what a week's shifts are like, and takes a queue some 3 MB.
+const DEFAULT_HISTORY_DAYS: u32 = 7;
+
+/// Somewhat more than a year.
+const HISTORY_DAYS: RangeInclusive<u32> = 0..=400;
+
+/// Reads `[state]`: the folder, and the days of history.
+fn state(section: Option<&Section<'_>>) -> Checked<(Option<PathBuf>, u32)> {
+    let Some(section) = section else {
+        return Ok((None, DEFAULT_HISTORY_DAYS));
+    };
+    let dir = section.optional("dir", Value::path);
+    let days = section.optional("history_days", |value| value.integer(HISTORY_DAYS));
+    Ok((dir?, days?.unwrap_or(DEFAULT_HISTORY_DAYS)))
 }
 
 const NO_STATE: &str = "no [state] dir is set: what was spent of the hour's requests is forgotten at every restart, and restarts in a row can spend more than CallTools allows";

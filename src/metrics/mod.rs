@@ -29,7 +29,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub use scrape::{QueueGauges, STATUS_LABELS, Scrape};
+pub use scrape::{QueueGauges, STATUS_LABELS, Scrape, StateGauges};
 
 use self::durations::Durations;
 use crate::{
@@ -402,7 +402,7 @@ impl QueueMeters {
 
     /// The decisions given so far, as (result, reason, number). The two everyday ones are there from the start, so that a
     /// rate can be taken over the first one; the rest once they happen, which keeps 1,000 queues at a few thousand series.
-    fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
+    pub(crate) fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
         let by_reason = Reason::ALL.into_iter().zip(&self.decisions);
         by_reason.flat_map(|(reason, counts)| {
             let results = [false, true].into_iter().zip(counts);

@@ -39,6 +39,19 @@ pub struct Scrape {
     pub open_connections: usize,
     /// How many of them are streams of decisions.
     pub open_streams: usize,
+    /// Of the state folder, if there is one: whether each part is without its file, and how much was not kept.
+    pub state: Vec<StateGauges>,
+}
+
+/// A part of the state folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateGauges {
+    /// `ledger`, `snapshots` or `history`.
+    pub part: &'static str,
+    /// Its file cannot be used now.
+    pub degraded: bool,
+    /// What was let go so far, since the disk was too slow.
+    pub dropped: u64,
 }
 
 /// One queue's gauges. `None` is unknown, and becomes an absent sample.
@@ -135,6 +148,7 @@ impl Collector for Scrape {
         self.encode_agents(&mut encoder)?;
         self.encode_reservations(&mut encoder)?;
         self.encode_budgets(&mut encoder)?;
+        self.encode_state(&mut encoder)?;
         let counts = [
             (
                 "openseat_open_connections",
@@ -276,6 +290,32 @@ impl Scrape {
                 .iter()
                 .map(|(account, usage)| ([("account", &**account)], read(usage)));
             gauges(encoder, name, help, samples)?;
+        }
+        Ok(())
+    }
+
+    fn encode_state(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let parts = self.state.iter();
+        let degraded =
+            parts.map(|state| ([("part", state.part)], f64::from(u8::from(state.degraded))));
+        gauges(
+            encoder,
+            "openseat_state_degraded",
+            "1 while a file of the state folder cannot be used.",
+            degraded,
+        )?;
+        if self.state.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = (
+            "openseat_state_dropped",
+            "What was not kept, since the disk was too slow.",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for state in &self.state {
+            metric
+                .encode_family(&[("part", state.part)])?
+                .encode_counter::<NoLabelSet, _, u64>(&state.dropped, None)?;
         }
         Ok(())
     }

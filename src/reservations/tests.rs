@@ -183,9 +183,10 @@ fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
 #[tokio::test]
 async fn a_restart_knows_what_was_held_and_for_how_long_still() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Still::new();
+    let clock = Arc::new(Still::new());
     let open = || {
-        let store = Arc::new(Store::open(&folder.path().join("state.sqlite3")).unwrap());
+        let path = folder.path().join("state.sqlite3");
+        let store = Arc::new(Store::open(&path, clock.clone()).unwrap());
         Reservations::restored(Journal::new(store).unwrap(), clock.now())
     };
     let (first, state) = (open(), seats(9, clock.now()));

@@ -18,6 +18,7 @@ use crate::{
     names::Names,
     pulse::Pulses,
     reservations::{Holds, Reservations},
+    state::State,
 };
 
 /// How long and how many: what keeps one client from hurting another.
@@ -112,6 +113,8 @@ pub struct Parts {
     pub reservations: Arc<Reservations>,
     /// For ages.
     pub clock: Arc<dyn Clock>,
+    /// For metrics only; `None` where nothing outlives the process.
+    pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
     pub bearer: Option<Digest>,
     /// What bounds them.
@@ -130,6 +133,7 @@ pub struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) reservations: Arc<Reservations>,
     pub(super) clock: Arc<dyn Clock>,
+    state: Option<Arc<State>>,
     pub(super) bearer: Option<Digest>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
@@ -197,6 +201,7 @@ impl App {
             metrics: parts.metrics,
             reservations: parts.reservations,
             clock: parts.clock,
+            state: parts.state,
             bearer: parts.bearer,
             limits: parts.limits,
             retired: parts.stopping.child_token(),
@@ -278,6 +283,7 @@ impl App {
             budgets,
             open_connections: self.limits.connections - self.slots.available_permits(),
             open_streams: self.watch.open_streams(&self.limits.watch),
+            state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }
     }
 

@@ -101,6 +101,7 @@ impl Office {
             metrics,
             reservations: Arc::default(),
             store: None,
+            known: Default::default(),
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,
             asks: wishes,

@@ -9,6 +9,7 @@ mod hours;
 mod process;
 mod queues;
 mod restart;
+mod state;
 mod support;
 mod systemd;
 mod watch;

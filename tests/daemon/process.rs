@@ -267,6 +267,47 @@ async fn killed_again_and_again_it_never_overspends_and_always_starts() {
     assert_eq!(decision.status, 200, "{decision:?}");
 }
 
+/// How many requests the ledger knows of, read as any tool would.
+fn written_down(home: &Home) -> u64 {
+    let path = home.state().join(openseat::daemon::LEDGER_FILE);
+    let ledger = rusqlite::Connection::open(path).expect("a ledger");
+    let count = ledger.query_row("SELECT count(*) FROM request", [], |row| row.get(0));
+    // Killed before there was a table, it had not sent anything.
+    count.unwrap_or(0_i64) as u64
+}
+
+#[tokio::test]
+async fn killed_a_hundred_times_at_random_the_ledger_knows_of_every_request() {
+    let (calltools, home) = scene().await;
+    let config = home.config(&[calltools.account_with("", "max_age = \"25m\"")]);
+    let mut most = 0;
+    for run in 0..100 {
+        let program = Program::run(&home, &config);
+        let life = Duration::from_millis(fastrand::u64(20..200));
+        tokio::time::sleep(life).await;
+        drop(program);
+        let (sent, written) = (calltools.simulator.requests(), written_down(&home));
+        assert!(
+            written >= sent,
+            "run {run}, after {life:?}: {sent} sent, {written} written down"
+        );
+        most = most.max(sent);
+    }
+    assert!(most > 20, "only {most} requests: nothing was tried");
+    let program = Program::run(&home, &config);
+    let decision = get(program.address().await, "/v1/queues/sales/decision").await;
+    assert_eq!(
+        decision.json()["reason"],
+        "seats",
+        "known at once: {decision:?}"
+    );
+    let aside = files(&home.state());
+    let aside = aside
+        .iter()
+        .filter(|path| path.to_string_lossy().contains(".corrupt-"));
+    assert_eq!(aside.count(), 0, "every file could be read after every end");
+}
+
 #[tokio::test]
 async fn the_token_is_nowhere_to_be_seen() {
     const CANARY: &str = "canary0f4c1d7e0token0of0a0careful0test00";

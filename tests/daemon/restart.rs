@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, TOKEN};
 
-use crate::support::{CallTools, Home, PATIENT, Running, Time, account, known};
+use crate::support::{CallTools, Home, PATIENT, Running, Time, account, known, soon};
 
 #[tokio::test]
 async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
@@ -16,12 +16,16 @@ async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
     drop(first);
     for run in 2..=4 {
         let daemon = calltools.daemon(&home, &time).await;
+        // Each later start asks for its two queues and for nothing else.
+        let spent = 2 + 2 * run;
+        soon("two polls", async || {
+            calltools.simulator.requests() >= spent
+        })
+        .await;
         daemon.decides("sales", known).await;
         daemon.decides("support", known).await;
-        // Each later start asks for its two queues and for nothing else.
-        let spent = f64::from(2 + 2 * run);
-        assert_eq!(daemon.used().await, spent);
-        assert_eq!(calltools.simulator.requests() as f64, spent);
+        assert_eq!(daemon.used().await, spent as f64);
+        assert_eq!(calltools.simulator.requests(), spent);
         daemon.stop().await;
     }
     assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), 1);
@@ -42,7 +46,11 @@ async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
     }
     assert!(calltools.simulator.worst_sliding_hour() <= 10);
     let daemon = home.start(&time, &config).await;
-    daemon.ready().await;
+    // What the first one knew answers, until it is too old.
+    let decision = daemon.decision("sales").await;
+    assert_eq!(decision["reason"], "seats", "{decision}");
+    time.pass_by(Duration::from_secs(1_600), Duration::from_secs(5))
+        .await;
     let decision = daemon
         .decides("sales", |decision| decision["reason"] == "budget_spent")
         .await;
@@ -103,37 +111,62 @@ async fn another_token_is_another_account_and_its_names_are_read_anew() {
 }
 
 #[tokio::test]
-async fn a_state_that_cannot_be_read_is_no_reason_to_spend_freely() {
+async fn what_was_known_answers_at_once_with_its_true_age() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
-    home.set_token("main", TOKEN);
-    std::fs::create_dir(home.state()).expect("a folder");
-    let ledger = home.state().join(openseat::daemon::LEDGER_FILE);
-    std::fs::write(
-        &ledger,
-        "no database at all, but long enough to be taken for one".repeat(100),
-    )
-    .expect("a file");
-    let config = openseat::config::Config::load(&home.config(&[calltools.account()]));
-    let config = config.expect("it is good");
-    let error = openseat::daemon::Daemon::new(&config, time.clock())
-        .await
-        .expect_err("no ledger");
-    let error = format!("{error:#}");
-    assert!(
-        error.contains("budget.sqlite3") && error.contains("not a database"),
-        "{error}"
-    );
-
-    // The other file may be lost: it costs a few requests.
-    std::fs::remove_file(&ledger).expect("it is there");
-    std::fs::write(
-        home.state().join(openseat::daemon::STORE_FILE),
-        "no database".repeat(100),
-    )
-    .expect("a file");
     let daemon = calltools.daemon(&home, &time).await;
-    daemon.decides("sales", known).await;
+    daemon.ready().await;
+    let before = daemon.decision("sales").await;
+    daemon.stop().await;
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, openseat::simulator::Mishap::Hang);
+    // Down for a while: time passes for its clock, which is no timer's.
+    time.0.suspend(Duration::from_secs(12));
+    let daemon = calltools.daemon(&home, &time).await;
+    let after = daemon.decision("sales").await;
+    for same in ["accept", "count", "reason", "as_of"] {
+        assert_eq!(after[same], before[same], "{after}");
+    }
+    let aged = after["age_ms"].as_u64().expect("an age");
+    let was = before["age_ms"].as_u64().expect("an age");
+    assert!(aged >= was + 12_000, "{after}");
+    assert_eq!(daemon.get("/readyz").await.status, 200);
+    let agents = daemon.get("/v1/queues/sales").await.json();
+    assert_eq!(agents["agents"][0]["status"], "Available", "{agents}");
+    drop(daemon);
+    // And what is too old is not made young by a restart.
+    time.0.suspend(Duration::from_secs(12));
+    let daemon = calltools.daemon(&home, &time).await;
+    let old = daemon.decision("sales").await;
+    assert!(!known(&old), "{old}");
+}
+
+#[tokio::test]
+async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    calltools.set_status(0, "Not Available");
+    time.until("a sweep that shows it", async || {
+        daemon.decision("sales").await["count"] == 1
+    })
+    .await;
+    // Statuses are kept every 20 s.
+    time.pass(Duration::from_secs(40)).await;
+    drop(daemon);
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, openseat::simulator::Mishap::Hang);
+    let daemon = calltools.daemon(&home, &time).await;
+    let after = daemon.decision("sales").await;
+    assert_eq!(
+        (&after["count"], &after["reason"]),
+        (&1.into(), &"seats".into()),
+        "{after}"
+    );
+    assert!(after["age_ms"].as_u64() <= Some(20_000 + 10_000), "{after}");
 }
 
 #[tokio::test]

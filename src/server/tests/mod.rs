@@ -176,6 +176,7 @@ impl World {
             metrics: self.metrics,
             reservations: Arc::default(),
             clock: self.clock,
+            state: None,
             bearer: self.bearer,
             limits: self.limits,
             stopping: self.stopping,

@@ -5,6 +5,7 @@
 
 mod calltools;
 mod client;
+mod disk;
 mod events;
 mod program;
 mod wire;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use calltools::CallTools;
 pub use client::{Answer, ask, get, post, post_json};
+pub use disk::Disk;
 pub use events::{Event, Events};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
@@ -259,6 +261,12 @@ impl Running {
             "openseat_upstream_requests_total{{account=\"main\",endpoint=\"agentstatuses\",outcome=\"{outcome}\"}}"
         );
         self.metric(&sample).await.unwrap_or(0.0)
+    }
+
+    /// Whether a part of the state folder is done without.
+    pub async fn is_degraded(&self, part: &str) -> bool {
+        let sample = format!("openseat_state_degraded{{part=\"{part}\"}}");
+        self.metric(&sample).await.expect("it has a state folder") == 1.0
     }
 
     /// Requests of the account "main" in the last hour, by its own account.

@@ -1,9 +1,12 @@
-//! When a request was sent or answered, as the ledger keeps it, and how long ago that is at the least.
+//! A moment as files keep it, and how long ago that is: at the least, for the budget, and at the most, for the age of data.
 //!
 //! Boot time tells truly how much time has passed, but only between readings of one and the same clock: not over a reboot, and
 //! not between two time namespaces of one boot. Wall time can be compared always, and trusted never. What tells clocks apart
 //! is their *offset*, wall minus boot, which differs between namespaces, and changes when the wall clock is set. A process that
 //! lives through such a step knows that it is still the same clock, and [moves](Stamp::moved) the ledger's stamps along.
+//!
+//! Over a reboot only wall time is left. A machine whose clock lost time while it was off cannot be found out; but it has been up
+//! for as long as it says, so nothing from before the boot is younger than that, and a stamp that lies ahead of now says nothing.
 
 use std::time::Duration;
 
@@ -14,16 +17,24 @@ const SAME_OFFSET_MS: i64 = 2_000;
 
 /// A reading of both clocks, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
+    /// Of which boot.
     pub boot_id: String,
+    /// Boot time, as this boot counts it.
     pub boot_ms: i64,
+    /// Wall time, since 1970.
     pub wall_ms: i64,
 }
 
 impl Stamp {
     /// Now, by this clock.
     pub fn now(clock: &dyn Clock) -> Self {
-        let Moment { boot, wall } = clock.now();
+        Self::of(clock.now(), clock)
+    }
+
+    /// A moment that this clock showed.
+    pub fn of(moment: Moment, clock: &dyn Clock) -> Self {
+        let Moment { boot, wall } = moment;
         Self {
             boot_id: clock.boot_id().to_owned(),
             boot_ms: boot.as_millis() as i64,
@@ -50,6 +61,20 @@ impl Stamp {
         };
         // Negative: the clock it was read from was ahead of ours, by who knows how much.
         Duration::from_millis(passed_ms.max(0) as u64)
+    }
+
+    /// The moment of this stamp on our clock, such that no age comes out younger than the most time that can have passed since;
+    /// `None` where nobody can tell how long ago it was.
+    pub fn recall(&self, clock: &dyn Clock) -> Option<Moment> {
+        let now = clock.now();
+        let millis = |ms: i64| u64::try_from(ms).ok().map(Duration::from_millis);
+        let (boot, wall) = (millis(self.boot_ms)?, millis(self.wall_ms)?);
+        if self.boot_id == clock.boot_id() {
+            // Both clocks tell, and who asks for an age takes the longer reading: a wall that was set meanwhile does no harm.
+            return (boot <= now.boot).then_some(Moment { boot, wall });
+        }
+        let by_wall = now.wall.checked_sub(wall)?;
+        Some(now.earlier(by_wall.max(now.since_boot())))
     }
 
     /// What our clock would have shown `passed` before `self`.
@@ -79,6 +104,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::BEFORE_BOOT;
 
     const HOUR_MS: i64 = 3_600_000;
 
@@ -113,6 +139,84 @@ mod tests {
         let sent = stamp("a", 0, 100 * HOUR_MS);
         let shifted = stamp("a", 24 * HOUR_MS, 100 * HOUR_MS + 60_000);
         assert_eq!(shifted.since(&sent), Duration::from_secs(60));
+    }
+
+    /// A clock that stands still, on boot "b".
+    #[derive(Debug)]
+    struct At(Moment);
+
+    impl Clock for At {
+        fn now(&self) -> Moment {
+            self.0
+        }
+
+        fn boot_id(&self) -> &str {
+            "b"
+        }
+    }
+
+    /// How old a stamp is on a clock that has been up for so long; `None` where it is not recalled.
+    fn age(stamp: &Stamp, up_s: u64, wall_ms: i64) -> Option<u64> {
+        let clock = At(Moment {
+            boot: BEFORE_BOOT + Duration::from_secs(up_s),
+            wall: Duration::from_millis(wall_ms as u64),
+        });
+        let recalled = stamp.recall(&clock)?;
+        Some(clock.now().longest_since(recalled).as_secs())
+    }
+
+    #[test]
+    fn no_clock_makes_what_was_known_younger_than_it_is() {
+        let up_ms = BEFORE_BOOT.as_millis() as i64;
+        let same_boot = stamp("b", up_ms + 100_000, 100 * HOUR_MS);
+        assert_eq!(age(&same_boot, 160, 100 * HOUR_MS + 60_000), Some(60));
+        assert_eq!(
+            age(&same_boot, 160, 99 * HOUR_MS),
+            Some(60),
+            "the wall was set back"
+        );
+        assert_eq!(
+            age(&same_boot, 160, 101 * HOUR_MS),
+            Some(3_600),
+            "or forward"
+        );
+        assert_eq!(
+            age(&same_boot, 99, 101 * HOUR_MS),
+            None,
+            "boot time does not go back"
+        );
+        let other_boot = stamp("a", up_ms + 9 * HOUR_MS, 100 * HOUR_MS);
+        assert_eq!(age(&other_boot, 30, 100 * HOUR_MS + 90_000), Some(90));
+        assert_eq!(
+            age(&other_boot, 300, 100 * HOUR_MS + 90_000),
+            Some(300),
+            "the boot came after it"
+        );
+        assert_eq!(
+            age(&other_boot, 30, 100 * HOUR_MS - 1),
+            None,
+            "who knows how long ago"
+        );
+    }
+
+    #[test]
+    fn what_was_known_before_a_boot_keeps_its_order_and_stays_old_when_the_wall_is_set_back() {
+        let clock = At(Moment {
+            boot: BEFORE_BOOT + Duration::from_secs(30),
+            wall: Duration::from_millis(101 * HOUR_MS as u64),
+        });
+        let recalled = |wall_ms| {
+            stamp("a", 0, wall_ms)
+                .recall(&clock)
+                .expect("it was before")
+        };
+        let (first, second) = (recalled(100 * HOUR_MS), recalled(100 * HOUR_MS + 1));
+        assert!(first.boot < second.boot);
+        let set_back = Moment {
+            wall: Duration::from_millis(90 * HOUR_MS as u64),
+            ..clock.now()
+        };
+        assert_eq!(set_back.longest_since(first), Duration::from_secs(3_600));
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! The layouts of the history's file. What was released is never changed: a new step is added.
+
+use crate::sqlite::Layout;
+
+pub(super) const LAYOUT: Layout = Layout {
+    application_id: 0x6f73_6869, // "oshi"
+    unmarked: (0, ""),
+    steps: &["
+CREATE TABLE queue (
+    id      INTEGER PRIMARY KEY,
+    account TEXT    NOT NULL,
+    queue   TEXT    NOT NULL, -- as the config names it
+    UNIQUE (account, queue)
+) STRICT;
+CREATE TABLE status (
+    id   INTEGER PRIMARY KEY,
+    name TEXT    NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE sample (
+    queue    INTEGER NOT NULL,
+    at_ms    INTEGER NOT NULL, -- wall time, as all times here
+    as_of_ms INTEGER NOT NULL, -- how old it was then
+    seats    REAL,             -- null: unknown
+    agents   TEXT    NOT NULL, -- JSON: how many, by the status' id here
+    PRIMARY KEY (queue, at_ms)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE decided (
+    queue     INTEGER NOT NULL,
+    minute_ms INTEGER NOT NULL, -- its beginning
+    result    TEXT    NOT NULL,
+    reason    TEXT    NOT NULL,
+    count     INTEGER NOT NULL,
+    PRIMARY KEY (queue, minute_ms, result, reason)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE polled (
+    queue INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    rows  BLOB    NOT NULL, -- as CallTools sent them: a JSON array, packed by zlib
+    PRIMARY KEY (queue, at_ms)
+) STRICT;
+"],
+    synchronous: "NORMAL",
+};
