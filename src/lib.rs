@@ -19,7 +19,7 @@
 //! [`sqlite`] files, and moments in them are [`stamp`]s.
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
@@ -43,6 +43,7 @@ pub mod packed;
 pub mod plan;
 pub mod pulse;
 pub mod quantity;
+pub mod reload;
 pub mod reservations;
 pub mod roster;
 pub mod schedule;

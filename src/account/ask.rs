@@ -31,6 +31,8 @@ pub enum Ask {
         /// To be answered once there is something newer, and dropped when there will be nothing.
         reply: oneshot::Sender<()>,
     },
+    /// The token may be another one by now: it is read again.
+    LookAtToken,
     /// Another task is to take over what this one knows.
     Known {
         /// To be answered at once.

@@ -320,6 +320,11 @@ impl Account {
             }
             Ask::Hint { agent } => self.hint(&agent),
             // Who asked may have lost patience: then nobody needs it.
+            Ask::LookAtToken => {
+                if let Some(token) = &self.parts.token {
+                    token.read_again();
+                }
+            }
             Ask::Known { reply } => drop(reply.send(self.known())),
         }
     }

@@ -59,12 +59,16 @@ pub fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
+/// The file that was named, or the one that is there.
+fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
+    match &file.config {
+        Some(path) => Ok(path.clone()),
+        None => Config::find(),
+    }
+}
+
 fn load(file: &ConfigFile) -> Result<Config, ConfigError> {
-    let path: PathBuf = match &file.config {
-        Some(path) => path.clone(),
-        None => Config::find()?,
-    };
-    Config::load(&path)
+    Config::load(&file_of(file)?)
 }
 
 /// Loads the config and tells its warnings; where it is wrong, tells all mistakes and returns what to exit with.

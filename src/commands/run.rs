@@ -1,11 +1,11 @@
 //! `openseat run`
 
-use std::{error::Error, io, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use rusqlite::ErrorCode;
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, load};
+use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, file_of};
 use crate::{
     cli::ConfigFile,
     clock::SystemClock,
@@ -21,8 +21,9 @@ const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The daemon.
 pub fn run(file: &ConfigFile) -> ExitCode {
-    let config = match load(file) {
-        Ok(config) => config,
+    let loaded = file_of(file).and_then(|path| Ok((Config::load(&path)?, path)));
+    let (config, path) = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => {
             complain(&error.to_string());
             return ExitCode::from(EXIT_CONFIG);
@@ -30,13 +31,13 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     };
     // Here, where there is one thread.
     let passed = systemd::take_sockets().map_err(anyhow::Error::from);
-    match passed.and_then(|passed| block_on(daemon(config, passed))) {
+    match passed.and_then(|passed| block_on(daemon(config, path, passed))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit_with(exit_code(&error), &format!("{error:#}")),
     }
 }
 
-async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
+async fn daemon(config: Config, path: PathBuf, passed: Vec<Passed>) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -50,8 +51,12 @@ async fn daemon(config: Config, passed: Vec<Passed>) -> anyhow::Result<()> {
     if let Some(listener) = daemon.agent_checks() {
         tracing::info!(%listener, "openseat answers agent-checks");
     }
-    let daemon = daemon.serving_on(config.server.threads);
-    daemon.reporting_to(notifier).run(shutdown).await
+    daemon
+        .serving_on(config.server.threads)
+        .reporting_to(notifier)
+        .reloading_from(path)
+        .run(shutdown)
+        .await
 }
 
 /// Tells what a supervisor may try again from what it should leave to people.

@@ -60,7 +60,7 @@ pub fn process_env(name: &str) -> Option<String> {
 }
 
 /// A configuration that was checked whole. Nobody checks again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
@@ -189,7 +189,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Who may ask, and where.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// At least one.
     pub listen: Vec<Listen>,
@@ -224,7 +224,7 @@ impl fmt::Display for Listen {
 }
 
 /// One CallTools account.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     /// What metrics and JSON call the account: one line without a slash.
     pub name: Arc<str>,
@@ -243,7 +243,7 @@ pub struct Account {
 }
 
 /// How CallTools tells us of calls that have ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Hooks {
     /// What it has to show is in there.
     pub secret_file: PathBuf,
@@ -252,7 +252,7 @@ pub struct Hooks {
 }
 
 /// How an account is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
     pub base_url: url::Url,
@@ -269,7 +269,7 @@ pub struct Upstream {
 }
 
 /// One queue of an account.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
     /// The name or the id, as text: what metrics and JSON call the queue.
     pub spelling: Arc<str>,
@@ -306,7 +306,7 @@ impl fmt::Display for QueueRef {
 }
 
 /// How seats are counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
     /// Agents who are available and logged in to the queue.
     Seats {

@@ -142,6 +142,13 @@ pub struct DefinitionError {
     pub message: String,
 }
 
+/// Whoever writes the same rule means the same.
+impl PartialEq for Criteria {
+    fn eq(&self, other: &Self) -> bool {
+        self.definition == other.definition
+    }
+}
+
 impl Criteria {
     /// Compiles a rule.
     ///

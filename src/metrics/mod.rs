@@ -25,7 +25,10 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text as openmetrics},
-    metrics::{MetricType, counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{
+        MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
+        info::Info,
+    },
     registry::Registry,
 };
 
@@ -128,6 +131,8 @@ pub struct Metrics {
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
     sweeps_distrusted: Family<AccountLabels, Counter>,
     hooks: Family<HookLabels, Counter>,
+    config_is_newest: Gauge,
+    config_read: Gauge<f64, AtomicU64>,
     connections_dropped: Family<CauseLabels, Counter>,
 }
 
@@ -182,12 +187,23 @@ impl Metrics {
             budget_wait: Family::new_with_constructor(wait_seconds),
             sweeps_distrusted: Family::default(),
             hooks: Family::default(),
+            config_is_newest: Gauge::default(),
+            config_read: Gauge::default(),
             connections_dropped: Family::default(),
         };
         metrics.count_for(queues);
         let queues = QueueCounters(Arc::clone(&metrics.queues));
         metrics.register(queues, started);
+        metrics.reloaded(true, started);
         metrics
+    }
+
+    /// The config was read; `well`, if it is in force.
+    pub fn reloaded(&self, well: bool, now: Moment) {
+        self.config_is_newest.set(i64::from(well));
+        if well {
+            self.config_read.set(now.wall.as_secs_f64());
+        }
     }
 
     /// From now on these are the queues: those that stay go on counting, those that are gone are shown no more.
@@ -245,6 +261,16 @@ impl Metrics {
             "openseat_hooks",
             "Records that were posted for an account, by what became of them",
             self.hooks.clone(),
+        );
+        registry.register(
+            "openseat_config_last_reload_successful",
+            "Whether the config that was read last is in force: 1, or 0 where it was refused",
+            self.config_is_newest.clone(),
+        );
+        registry.register(
+            "openseat_config_last_reload_success_timestamp_seconds",
+            "When the config that is in force was read, since the epoch",
+            self.config_read.clone(),
         );
         registry.register(
             "openseat_connections_dropped",

@@ -354,6 +354,11 @@ impl Reservations {
         all
     }
 
+    /// Forgets what is held in queues other than these.
+    pub fn retain(&self, keys: &[QueueKey]) {
+        self.queues.retain(|key, _| keys.contains(key));
+    }
+
     fn all(&self) -> Vec<(QueueKey, Arc<Holds>)> {
         let queues = self.queues.iter();
         queues

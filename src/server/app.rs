@@ -17,6 +17,7 @@ use crate::{
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
     pulse::Pulses,
+    reload::Wish,
     reservations::{Holds, Reservations},
     state::State,
 };
@@ -55,7 +56,7 @@ impl Limits {
 }
 
 /// What the server needs to know of an account, and how to reach its task.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AccountHandle {
     /// As in the config.
     pub name: Arc<str>,
@@ -123,6 +124,8 @@ pub struct Parts {
     pub stopping: CancellationToken,
     /// Where accept loops show that they turn.
     pub pulses: Pulses,
+    /// To whom the wish is sent that the config be read again; `None` where nobody can.
+    pub reloads: Option<mpsc::Sender<Wish>>,
 }
 
 /// What all handlers share: the board, and what is needed to answer from it.
@@ -138,6 +141,7 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
     pub(super) pulses: Pulses,
+    pub(super) reloads: Option<mpsc::Sender<Wish>>,
     /// Cancelled when another app takes this one's place, and when the process stops.
     pub(super) retired: CancellationToken,
     /// Tells this app from those before it.
@@ -208,6 +212,7 @@ impl App {
             number,
             stopping: parts.stopping,
             pulses: parts.pulses,
+            reloads: parts.reloads,
             slots,
             watch,
             queues,

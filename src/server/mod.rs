@@ -29,6 +29,7 @@ mod params;
 mod probes;
 mod problem;
 mod queues;
+mod reload;
 mod reservations;
 mod routes;
 mod threads;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri, header};
 
 use super::{
     app::App, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem, queues,
-    reservations, watch,
+    reload, reservations, watch,
 };
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
@@ -31,6 +31,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/reservations", get(reservations::all))
         .route("/v1/reservations/{id}", delete(reservations::release))
         .route("/v1/reservations/{id}/release", post(reservations::release))
+        .route("/v1/reload", post(reload::wish))
         .route("/v1/hooks/{account}", post(hooks::take))
         .merge(drop_in::routes())
         .fallback(no_such_path)
@@ -64,7 +65,7 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
 }
 
 /// Path, what it answers.
-const ENDPOINTS: [(&str, &str); 20] = [
+const ENDPOINTS: [(&str, &str); 21] = [
     (
         "GET /v1/queues/{queue}/decision",
         "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
@@ -107,6 +108,10 @@ const ENDPOINTS: [(&str, &str); 20] = [
     ("GET /api/agentstatuses/{agent}/", "one agent"),
     ("GET /api/queues/", "the account's queues"),
     ("GET /api/statuses/", "the account's statuses"),
+    (
+        "POST /v1/reload",
+        "reads the config again; a bad one changes nothing",
+    ),
     (
         "POST /v1/hooks/{account}",
         "for CallTools: a call that has ended; ?secret=…",

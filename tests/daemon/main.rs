@@ -8,6 +8,7 @@ mod happy;
 mod hours;
 mod process;
 mod queues;
+mod reload;
 mod restart;
 mod state;
 mod support;

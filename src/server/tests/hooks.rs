@@ -333,6 +333,7 @@ async fn hour_with(records: u32) -> Hour {
         limits: Limits::with_connections(1),
         stopping: CancellationToken::new(),
         pulses: Default::default(),
+        reloads: None,
     }));
     let router = router(app);
     let stop = CancellationToken::new();

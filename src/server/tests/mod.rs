@@ -181,6 +181,7 @@ impl World {
             limits: self.limits,
             stopping: self.stopping,
             pulses: Default::default(),
+            reloads: None,
         }))
     }
 }

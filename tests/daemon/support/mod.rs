@@ -176,8 +176,10 @@ impl Drop for Running {
 
 impl Running {
     async fn start(config: &Path, time: &Time) -> Self {
+        let file = config.to_owned();
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
         let daemon = Daemon::new(&config, time.clock()).await.expect("it starts");
+        let daemon = daemon.reloading_from(file);
         let address = daemon.listeners()[0].local_addr().expect("it is TCP");
         let stop = CancellationToken::new();
         let task = tokio::spawn(daemon.run(stop.clone().cancelled_owned()));
@@ -200,6 +202,10 @@ impl Running {
 
     pub async fn get(&self, target: &str) -> Answer {
         get(self.address, target).await
+    }
+
+    pub async fn post(&self, target: &str) -> Answer {
+        post(self.address, target).await
     }
 
     /// Sends a body of JSON.

@@ -1,0 +1,282 @@
+//! How a config becomes parts that fit together.
+//!
+//! What can fail comes first ([`Wiring::prepare`]) and touches nothing that is at work, so that a new config is taken whole or not at
+//! all.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::{self, Account, Polled, TokenKeeper},
+    board::{Board, QueueKey},
+    budget::{Budget, Payer},
+    calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
+    clock::Clock,
+    config::{self, BearerToken, Config, HookSecret},
+    decision::{Patience, Policy},
+    digest::Digest,
+    known::Known,
+    metrics::Metrics,
+    names::Names,
+    plan,
+    pulse::Pulses,
+    reload::Wish,
+    reservations::{Reservations, journal::Journal},
+    server::{AccountHandle, Limits, Parts},
+    state::State,
+};
+
+/// Wishes that may wait for an account's task: a second of them from a busy router. Who comes then is answered from the board.
+const ASKS: usize = 64;
+
+/// What all accounts and all configs of a process share.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    pub clock: Arc<dyn Clock>,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub reservations: Arc<Reservations>,
+    pub state: Arc<State>,
+    pub pulses: Pulses,
+    pub stop: CancellationToken,
+    /// Where the server sends the wish that the config be read again.
+    pub reloads: mpsc::Sender<Wish>,
+}
+
+/// An account that can be put to work.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub handle: AccountHandle,
+    pub config: Arc<config::Account>,
+    payer: Payer,
+    client: Client,
+    token: TokenKeeper,
+    names: watch::Sender<Arc<Names>>,
+    asks: mpsc::Receiver<account::Ask>,
+}
+
+impl Wiring {
+    /// Makes ready what an account needs, without polling or publishing anything.
+    ///
+    /// # Errors
+    /// A secret or a certificate that cannot be read, a ledger that cannot be used.
+    pub fn prepare(&self, config: &Arc<config::Account>) -> anyhow::Result<Prepared> {
+        self.try_prepare(config)
+            .with_context(|| format!("account \"{}\"", config.name))
+    }
+
+    fn try_prepare(&self, config: &Arc<config::Account>) -> anyhow::Result<Prepared> {
+        let token = config.upstream.token.read()?;
+        let payer = payer(config, &token);
+        let budget = Arc::new(Budget::new(
+            Arc::clone(&self.state.ledger),
+            payer.clone(),
+            config.requests_per_hour,
+            config.reserve,
+            Arc::clone(&self.clock),
+        )?);
+        let transport = Arc::new(transport(&config.upstream, &token)?);
+        let (digest, digests) = watch::channel(Some(token.digest()));
+        let observer = UpstreamMeters {
+            account: Arc::clone(&config.name),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let client = Client::new(
+            Arc::clone(&transport) as Arc<dyn Transport>,
+            Arc::clone(&budget),
+            Arc::clone(&self.clock),
+            Arc::new(observer),
+        );
+        let (names, named) = watch::channel(Arc::new(Names::default()));
+        let (wishes, asks) = mpsc::channel(ASKS);
+        Ok(Prepared {
+            handle: AccountHandle {
+                name: Arc::clone(&config.name),
+                token: digests,
+                hook_secret: hook_secret(config)?,
+                budget,
+                names: named,
+                asks: wishes,
+            },
+            config: Arc::clone(config),
+            payer,
+            client,
+            token: TokenKeeper::new(config.upstream.token.clone(), transport, digest),
+            names,
+            asks,
+        })
+    }
+
+    /// The account itself. What is `known` of its queues is on the board from now on.
+    pub fn account(&self, prepared: Prepared, known: Known, names: Option<Arc<Names>>) -> Account {
+        if let Some(names) = names {
+            prepared.names.send_replace(names);
+        }
+        Account::new(account::Parts {
+            payer: prepared.payer,
+            queues: polled(&prepared.config),
+            client: prepared.client,
+            budget: prepared.handle.budget,
+            board: Arc::clone(&self.board),
+            metrics: Arc::clone(&self.metrics),
+            reservations: Arc::clone(&self.reservations),
+            store: self.state.store.clone(),
+            known,
+            clock: Arc::clone(&self.clock),
+            names: prepared.names,
+            options: prepared.config.schedule,
+            asks: prepared.asks,
+            token: Some(prepared.token),
+            pulse: self
+                .pulses
+                .begin(format!("the account \"{}\"", prepared.config.name)),
+        })
+    }
+
+    /// What the last run knew of an account.
+    pub fn stored(&self, prepared: &Prepared) -> Known {
+        let Some(store) = &self.state.store else {
+            return Known::default();
+        };
+        let names = store.names(&prepared.payer, self.clock.now());
+        let names = names.map(|(names, _)| names).unwrap_or_default();
+        store.known(&prepared.payer, &names)
+    }
+
+    /// What the server needs for a config, whose accounts are reached so.
+    pub fn app(
+        &self,
+        config: &Config,
+        bearer: Option<Digest>,
+        accounts: Vec<AccountHandle>,
+    ) -> Parts {
+        Parts {
+            board: Arc::clone(&self.board),
+            policies: policies(config),
+            patience: patience(config),
+            accounts,
+            metrics: Arc::clone(&self.metrics),
+            reservations: Arc::clone(&self.reservations),
+            clock: Arc::clone(&self.clock),
+            state: Some(Arc::clone(&self.state)),
+            bearer,
+            limits: Limits::with_connections(config.server.max_connections),
+            stopping: self.stop.clone(),
+            pulses: self.pulses.clone(),
+            reloads: Some(self.reloads.clone()),
+        }
+    }
+}
+
+/// The seats that are held, with those that a restart has interrupted.
+pub(super) fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<Reservations> {
+    Ok(match &state.store {
+        Some(store) => Reservations::restored(Journal::new(Arc::clone(store))?, clock.now()),
+        None => Reservations::new(),
+    })
+}
+
+/// Whose requests an account's are, in the ledger.
+pub fn payer(account: &config::Account, token: &Token) -> Payer {
+    Payer {
+        account: account.name.to_string(),
+        identity: token.identity(account.upstream.base_url.as_str()),
+    }
+}
+
+/// The way to an account's CallTools.
+///
+/// # Errors
+/// Certificates that cannot be read or used.
+pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).with_context(|| format!("ca_file {}", path.display()));
+    let ca_pem = upstream.ca_file.as_ref().map(read).transpose()?;
+    let settings = HttpSettings {
+        base_url: upstream.base_url.clone(),
+        authorization: token.authorization(),
+        connect_timeout: upstream.connect_timeout,
+        timeout: upstream.timeout,
+        proxy: upstream.proxy.clone(),
+        ca_pem,
+    };
+    Ok(HttpTransport::new(settings)?)
+}
+
+fn polled(account: &config::Account) -> Vec<Polled> {
+    let queue = |queue: &config::Queue| Polled {
+        key: key(account, queue),
+        reference: queue.reference.clone(),
+        rule: queue.rule.clone(),
+        threshold: queue.threshold,
+        max_age: queue.max_age,
+    };
+    account.queues.iter().map(queue).collect()
+}
+
+pub(super) fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
+    QueueKey::new(Arc::clone(&account.name), Arc::clone(&queue.spelling))
+}
+
+pub(super) fn keys(config: &Config) -> Vec<QueueKey> {
+    let keys = |account: &config::Account| {
+        account
+            .queues
+            .iter()
+            .map(|queue| key(account, queue))
+            .collect::<Vec<_>>()
+    };
+    config.accounts.iter().flat_map(keys).collect()
+}
+
+fn policies(config: &Config) -> HashMap<QueueKey, Policy> {
+    let of_account = |account| plan::policies(account);
+    keys(config)
+        .into_iter()
+        .zip(config.accounts.iter().flat_map(of_account))
+        .collect()
+}
+
+fn patience(config: &Config) -> HashMap<QueueKey, Patience> {
+    let of_account = |account: &config::Account| {
+        let patient = account
+            .queues
+            .iter()
+            .filter_map(|queue| Some((key(account, queue), queue.patience?)));
+        patient.collect::<Vec<_>>()
+    };
+    config.accounts.iter().flat_map(of_account).collect()
+}
+
+/// Counts the requests of one account.
+#[derive(Debug)]
+struct UpstreamMeters {
+    account: Arc<str>,
+    metrics: Arc<Metrics>,
+}
+
+impl calltools::Observer for UpstreamMeters {
+    fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
+        self.metrics
+            .upstream_request(&self.account, endpoint.word(), outcome, took);
+    }
+}
+
+/// What CallTools must show that posts to us; without it nothing is taken.
+pub(super) fn hook_secret(account: &config::Account) -> anyhow::Result<Option<Digest>> {
+    let hooks = account.hooks.as_ref();
+    let secret = hooks.map(|hooks| HookSecret::read(&hooks.secret_file));
+    Ok(secret.transpose()?.map(|secret| secret.digest()))
+}
+
+/// What callers must show, if anything.
+pub(super) fn bearer(config: &Config) -> anyhow::Result<Option<Digest>> {
+    let file = config.server.bearer_token_file.as_deref();
+    Ok(file
+        .map(BearerToken::read)
+        .transpose()?
+        .map(|token| token.digest()))
+}

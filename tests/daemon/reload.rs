@@ -1,0 +1,220 @@
+//! Another config while calls ring.
+
+use std::time::Duration;
+
+use openseat::simulator::Endpoint;
+use serde_json::{Value, json};
+
+use crate::support::{CallTools, Home, Running, Time, known};
+
+impl Running {
+    /// Has the config read again; the answer's status and body.
+    async fn reload(&self) -> (u16, Value) {
+        let answer = self.post("/v1/reload").await;
+        (answer.status, answer.json())
+    }
+
+    async fn config_is_newest(&self) -> Option<f64> {
+        self.metric("openseat_config_last_reload_successful").await
+    }
+}
+
+/// The account with other lines for its queues.
+fn with_queues(calltools: &CallTools, lines: &str) -> String {
+    calltools.account_with("", lines)
+}
+
+#[tokio::test]
+async fn the_same_config_again_changes_nothing_and_costs_nothing() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.decides("support", known).await;
+    let before = calltools.simulator.requests_to(Endpoint::Queues);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    let nothing = json!({
+        "queues_added": [], "queues_removed": [], "accounts_started": [], "accounts_removed": [], "warnings": [],
+    });
+    assert_eq!(body, nothing);
+    assert!(known(&daemon.decision("sales").await));
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), before);
+    assert_eq!(daemon.config_is_newest().await, Some(1.0));
+}
+
+#[tokio::test]
+async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.decides("support", known).await;
+    let answered = "openseat_decisions_total{account=\"main\",queue=\"sales\",result=\"accept\",reason=\"seats\"}";
+    let decisions = daemon.metric(answered).await;
+    let billing = calltools.simulator.world(|world| {
+        let billing = world.add_queue("billing");
+        world.add_agent("Cy", &[billing]);
+        billing
+    });
+    // Nobody answers from now on: what is known is what was known.
+    calltools
+        .simulator
+        .mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+    let lines = with_queues(&calltools, "").replace("\"support\"", &billing.to_string());
+    home.config(&[lines]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["queues_added"], json!([format!("main/{billing}")]));
+    assert_eq!(body["queues_removed"], json!(["main/support"]));
+    assert_eq!(body["accounts_started"], json!(["main"]));
+    let sales = daemon.decision("sales").await;
+    assert!(known(&sales), "{sales}");
+    assert!(
+        daemon.metric(answered).await > decisions,
+        "and goes on counting"
+    );
+    let gone = daemon.get("/v1/queues/support/decision").await;
+    assert_eq!(gone.status, 404);
+    let seats = "openseat_queue_seats{account=\"main\",queue=\"support\"}";
+    assert_eq!(
+        daemon.metric(seats).await,
+        None,
+        "its metrics are gone, too"
+    );
+    calltools.simulator.clear_mishaps();
+    daemon.comes_to(&time, &billing.to_string(), "seats").await;
+}
+
+#[tokio::test]
+async fn a_new_threshold_holds_at_once_and_a_new_rule_measures_what_is_known() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    let before = daemon.decides("sales", known).await;
+    assert_eq!(
+        (&before["accept"], &before["count"]),
+        (&json!(true), &json!(2))
+    );
+    home.config(&[with_queues(&calltools, "threshold = 2")]);
+    assert_eq!(daemon.reload().await.0, 200);
+    let after = daemon.decision("sales").await;
+    assert_eq!(
+        (&after["accept"], &after["threshold"], &after["count"]),
+        (&json!(false), &json!(2), &json!(2))
+    );
+    let rule = "[account.queue.accept]\nfield = \"$.results[?@.full_name == 'Ann']\"\ncondition = \"greater_than\"\nvalue = 0";
+    home.config(&[with_queues(&calltools, rule)]);
+    assert_eq!(daemon.reload().await.0, 200);
+    let ann = daemon.decision("sales").await;
+    assert_eq!(
+        (&ann["accept"], &ann["count"]),
+        (&json!(true), &json!(1)),
+        "{ann}"
+    );
+}
+
+#[tokio::test]
+async fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    let path = home.config(&[with_queues(&calltools, "treshold = 2")]);
+    let good = std::fs::read_to_string(&path).expect("a config");
+    for (text, kind, words) in [
+        (good.clone(), "bad-config", "treshold"),
+        ("rubbish \u{1}".to_owned(), "bad-config", "openseat.toml"),
+        (
+            good.replace("treshold = 2", "")
+                .replace("127.0.0.1:0", "127.0.0.1:1"),
+            "needs-restart",
+            "listen cannot change while openseat runs",
+        ),
+        (
+            good.replace("treshold", "threshold")
+                .replace("./main.token", "./nowhere.token"),
+            "unusable-config",
+            "account \"main\"",
+        ),
+    ] {
+        std::fs::write(&path, text).expect("a config");
+        let (status, problem) = daemon.reload().await;
+        assert_eq!(status, 422, "{problem}");
+        assert_eq!(problem["type"], format!("urn:openseat:problem:{kind}"));
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.contains(words), "{detail}");
+        assert_eq!(daemon.config_is_newest().await, Some(0.0));
+        let sales = daemon.decision("sales").await;
+        assert_eq!((&sales["threshold"], known(&sales)), (&json!(0), true));
+    }
+    home.config(&[with_queues(&calltools, "threshold = 1")]);
+    assert_eq!(daemon.reload().await.0, 200);
+    assert_eq!(daemon.config_is_newest().await, Some(1.0));
+    assert_eq!(daemon.decision("sales").await["threshold"], 1);
+}
+
+#[tokio::test]
+async fn seats_stay_held_and_the_budget_stays_spent_over_any_number_of_configs() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    let lines = |threshold: usize| {
+        calltools.account_with(
+            "requests_per_hour = 20\nreserve = 2",
+            &format!("max_age = \"25m\"\nthreshold = {threshold}"),
+        )
+    };
+    let daemon = home.start(&time, &[lines(0)]).await;
+    daemon.decides("sales", known).await;
+    let target = "/v1/queues/sales/reservations";
+    let held = daemon
+        .post_json(target, r#"{"call_id":"a","ttl":"10m"}"#)
+        .await;
+    assert_eq!(held.status, 201);
+    for round in 1..=12 {
+        home.config(&[lines(round % 2)]);
+        let (status, body) = daemon.reload().await;
+        assert_eq!((status, &body["accounts_started"]), (200, &json!(["main"])));
+        time.pass(Duration::from_secs(2)).await;
+    }
+    assert!(calltools.simulator.worst_sliding_hour() <= 18);
+    let held = daemon.get("/v1/reservations").await.json();
+    assert_eq!(held["reservations"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn an_account_comes_and_another_goes() {
+    let (time, home) = (Time::new(), Home::new());
+    let (one, other) = (CallTools::start(&time).await, CallTools::start(&time).await);
+    let daemon = one.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    home.set_token("lab", openseat::simulator::TOKEN);
+    let lab = other
+        .account()
+        .replace("\"main\"", "\"lab\"")
+        .replace("main.token", "lab.token");
+    home.config(&[one.account(), lab.clone()]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["accounts_started"], json!(["lab"]), "and main goes on");
+    daemon.comes_to(&time, "lab/sales", "seats").await;
+    home.config(&[lab]);
+    let (_, body) = daemon.reload().await;
+    assert_eq!(body["accounts_removed"], json!(["main"]));
+    assert_eq!(
+        daemon.get("/v1/queues/main/sales/decision").await.status,
+        404
+    );
+    assert!(
+        known(&daemon.decision("sales").await),
+        "there is only one of that name now"
+    );
+    let before = one.simulator.requests();
+    time.pass(Duration::from_secs(60)).await;
+    assert_eq!(
+        one.simulator.requests(),
+        before,
+        "nobody polls for main any more"
+    );
+}
