@@ -140,7 +140,10 @@ documentation() {
 scripts() { shellcheck scripts/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
 
 # cargo deny is not built here: that takes longer than the tests.
-supply_chain() { cargo deny --offline --locked check bans licenses sources; }
+supply_chain() {
+    # It reads the manifests of all systems' crates, and a build fetches only those of its own.
+    cargo fetch --quiet --locked && cargo deny --offline --locked check bans licenses sources
+}
 
 # Only with a copy of the advisories at hand: this run reads nothing from the network beside the registries.
 advisories() { cargo deny --offline --locked check advisories; }
