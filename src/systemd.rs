@@ -5,18 +5,24 @@
 
 use std::{
     env, io,
-    os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt},
+    os::{
+        fd::AsFd,
+        linux::net::SocketAddrExt,
+        unix::{ffi::OsStrExt, net},
+    },
+    thread,
     time::Duration,
 };
 
+use anyhow::Context as _;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::{net::UnixDatagram, time::MissedTickBehavior};
+use tokio::{net::UnixDatagram, sync::oneshot, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     pulse::Pulses,
-    server::{Brief, Passed},
+    server::{Brief, Passed, in_runtime},
 };
 
 /// The longest wait for systemd to take a message. It takes them at once unless it hangs, and then a message is not worth more.
@@ -119,11 +125,6 @@ impl Notifier {
             .await;
     }
 
-    /// Everything turns.
-    async fn alive(&self) {
-        self.tell(&[NotifyState::Watchdog]).await;
-    }
-
     async fn tell(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else {
             return;
@@ -151,32 +152,65 @@ impl Notifier {
         }
     }
 
-    /// Feeds the watchdog until `stop`, as long as every loop turns. Where one is stuck, the watchdog is left to bite: nothing short of
-    /// a restart helps, and systemd restarts well.
-    pub async fn keep_watchdog(&self, pulses: &Pulses, stop: &CancellationToken) {
-        let Some(period) = self.watchdog else {
-            return stop.cancelled().await;
+    /// Feeds the watchdog until `stop`, as long as every loop turns; see [`feed`]. That is done on a thread of its own, since a task that
+    /// hangs takes its thread with it, and somebody has to be left to say so.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub async fn keep_watchdog(
+        &self,
+        pulses: &Pulses,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (Some(socket), Some(period)) = (&self.socket, self.watchdog) else {
+            stop.cancelled().await;
+            return Ok(());
         };
-        let bound = (period / 2).max(SLOWEST_TURN);
-        let mut ticks = tokio::time::interval(period / 4);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut before = Vec::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let stuck = pulses.stuck(bound);
-            if stuck.is_empty() {
-                self.alive().await;
-            } else if stuck != before {
-                tracing::error!(
-                    ?stuck,
-                    "no longer turning; the watchdog is not fed until it does"
-                );
-            }
-            before = stuck;
+        let socket = net::UnixDatagram::from(socket.as_fd().try_clone_to_owned()?);
+        let (pulses, stop) = (pulses.clone(), stop.clone());
+        let (end, ended) = oneshot::channel();
+        let work = move || {
+            let fed = in_runtime(async {
+                let notifier = Notifier {
+                    socket: Some(UnixDatagram::from_std(socket)?),
+                    watchdog: Some(period),
+                };
+                feed(&notifier, period, &pulses, &stop).await;
+                Ok(())
+            });
+            // Nobody waits for it any more if the process is ending.
+            let _ = end.send(fed);
+        };
+        thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(work)
+            .context("no thread for the watchdog")?;
+        ended.await.context("the watchdog's thread has panicked")?
+    }
+}
+
+/// Feeds the watchdog four times in its period while every loop turns. Where one is stuck, the watchdog is left to bite: nothing short of
+/// a restart helps, and systemd restarts well.
+async fn feed(notifier: &Notifier, period: Duration, pulses: &Pulses, stop: &CancellationToken) {
+    let bound = (period / 2).max(SLOWEST_TURN);
+    let mut ticks = tokio::time::interval(period / 4);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
         }
+        let stuck = pulses.stuck(bound);
+        if stuck.is_empty() {
+            notifier.tell(&[NotifyState::Watchdog]).await;
+        } else if stuck != before {
+            tracing::error!(
+                ?stuck,
+                "no longer turning; the watchdog is not fed until it does"
+            );
+        }
+        before = stuck;
     }
 }
 
@@ -187,7 +221,6 @@ async fn lasts(time: Duration, stop: &CancellationToken) -> bool {
 
 /// A path, or, behind an `@`, a name in Linux' abstract space.
 fn connect(address: &[u8]) -> io::Result<UnixDatagram> {
-    use std::os::unix::net;
     let socket = net::UnixDatagram::unbound()?;
     match address.strip_prefix(b"@") {
         Some(name) => socket.connect_addr(&net::SocketAddr::from_abstract_name(name)?)?,
@@ -239,7 +272,7 @@ mod tests {
         let (pulses, stop) = (Pulses::default(), CancellationToken::new());
         let (well, ill) = (pulses.begin("well"), pulses.begin("ill"));
         let (theirs, until) = (pulses.clone(), stop.clone());
-        let watch = tokio::spawn(async move { notifier.keep_watchdog(&theirs, &until).await });
+        let watch = tokio::spawn(async move { feed(&notifier, period, &theirs, &until).await });
         let mut fed = Vec::new();
         for second in 0..=80 {
             well.beat();
@@ -265,7 +298,8 @@ mod tests {
         notifier.ready("").await;
         let stop = CancellationToken::new();
         stop.cancel();
-        notifier.keep_watchdog(&Pulses::default(), &stop).await;
+        let kept = notifier.keep_watchdog(&Pulses::default(), &stop).await;
+        kept.expect("nothing can go wrong");
     }
 
     /// A supervisor that hangs must not hang us: the socket's buffer is full at some point, and then messages are dropped.
@@ -274,7 +308,7 @@ mod tests {
         let (notifier, _ear) = heard(None);
         let begun = tokio::time::Instant::now();
         for _ in 0..2_000 {
-            notifier.alive().await;
+            notifier.tell(&[NotifyState::Watchdog]).await;
         }
         let waited = begun.elapsed();
         assert!(waited >= PATIENCE, "the buffer was never full: {waited:?}");
@@ -283,7 +317,6 @@ mod tests {
 
     #[tokio::test]
     async fn names_in_the_abstract_space_are_understood() {
-        use std::os::unix::net;
         let name = format!("openseat-test-{}", std::process::id());
         let address = net::SocketAddr::from_abstract_name(&name).expect("a name");
         let ear = net::UnixDatagram::bind_addr(&address).expect("nobody has it");

@@ -181,12 +181,12 @@ impl Daemon {
             stop.clone(),
         )));
         let notifier = Arc::new(self.notifier);
-        tasks.spawn(of_itself(supervised(
+        tasks.spawn(supervised(
             Arc::clone(&notifier),
             Brief::new(Arc::clone(&self.current)),
             self.wiring.pulses.clone(),
             stop.clone(),
-        )));
+        ));
         let current = Arc::clone(&self.current);
         tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
         let start =
@@ -339,10 +339,11 @@ async fn supervised(
     brief: Brief,
     pulses: Pulses,
     stop: CancellationToken,
-) {
+) -> anyhow::Result<End> {
     // Side by side: a ledger on a disk that hangs makes the status wait, and must not make the watchdog wait.
-    tokio::join!(
+    let ((), watched) = tokio::join!(
         notifier.keep_status(brief, &stop),
         notifier.keep_watchdog(&pulses, &stop)
     );
+    watched.map(|()| End::OfItself)
 }

@@ -47,5 +47,6 @@ pub use current::Current;
 pub(crate) use decisions::View as DecisionView;
 pub use listen::{BindError, Bound, Listener, Passed, bind_all};
 pub(crate) use queues::{AgentView, FaultView};
+pub(crate) use threads::in_runtime;
 pub use threads::serve_on_threads;
 pub use watch::{WatchLimits, keep_watch};

@@ -51,7 +51,8 @@ fn on_thread(
     Ok(async { ended.await.context("a thread that serves has panicked")? })
 }
 
-fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Does the work of a thread, in a runtime that nobody else has.
+pub(crate) fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -43,8 +43,6 @@ impl Systemd {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         let variables = self.variables.iter().map(|(name, value)| (*name, value));
         command.env_clear().envs(variables);
-        // One thread may hang and another has to notice, also where there is only one processor.
-        command.env("TOKIO_WORKER_THREADS", "3");
         command.arg("run").arg("--config").arg(config);
         Program::launch(home, command)
     }
