@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     pulse::Pulses,
-    server::{Brief, Passed, in_runtime},
+    server::{Brief, Detached, in_runtime},
 };
 
 /// The longest wait for systemd to take a message. It takes them at once unless it hangs, and then a message is not worth more.
@@ -48,7 +48,7 @@ pub struct SocketError {
 ///
 /// # Errors
 /// One of them is no listening stream socket.
-pub fn take_sockets() -> Result<Vec<Passed>, SocketError> {
+pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
     let mut given = ListenFd::from_env();
     (0..given.len())
         .map(|at| {
@@ -65,11 +65,11 @@ pub fn take_sockets() -> Result<Vec<Passed>, SocketError> {
         .collect()
 }
 
-fn passed(given: &mut ListenFd, at: usize) -> io::Result<Passed> {
+fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
     // A socket that is not of the one kind is left where it was.
     let passed = match given.take_tcp_listener(at) {
-        Ok(socket) => socket.map(Passed::Tcp),
-        Err(_) => given.take_unix_listener(at)?.map(Passed::Unix),
+        Ok(socket) => socket.map(Detached::Tcp),
+        Err(_) => given.take_unix_listener(at)?.map(Detached::Unix),
     };
     Ok(passed.expect("each number is taken once"))
 }

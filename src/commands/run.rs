@@ -11,7 +11,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, SecretError, SecretFault},
     daemon::Daemon,
-    server::{BindError, Passed},
+    server::{BindError, Detached},
     shutdown,
     systemd::{self, Notifier, SocketError},
 };
@@ -37,7 +37,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
     }
 }
 
-async fn daemon(config: Config, path: PathBuf, passed: Vec<Passed>) -> anyhow::Result<()> {
+async fn daemon(config: Config, path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

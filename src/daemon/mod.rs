@@ -37,7 +37,7 @@ use crate::{
     pulse::Pulses,
     reload::Wish,
     server::{
-        AccountHandle, App, Bound, Brief, Current, Listener, Passed, bind_all, keep_watch, serve,
+        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch, serve,
         serve_agent_checks, serve_on_threads,
     },
     state::State,
@@ -95,7 +95,7 @@ impl Daemon {
     pub async fn with_sockets(
         config: &Config,
         clock: Arc<dyn Clock>,
-        passed: Vec<Passed>,
+        passed: Vec<Detached>,
     ) -> anyhow::Result<Self> {
         let Bound {
             listeners,

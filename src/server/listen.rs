@@ -43,15 +43,6 @@ pub enum BindError {
     },
 }
 
-/// A listening socket that somebody else has bound for us, and holds on to while we restart.
-#[derive(Debug)]
-pub enum Passed {
-    /// An IP address and port.
-    Tcp(std::net::TcpListener),
-    /// A socket in the file system; who may use it was settled by whoever made it.
-    Unix(std::os::unix::net::UnixListener),
-}
-
 /// A bound address.
 #[derive(Debug)]
 pub enum Listener {
@@ -61,19 +52,39 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// A bound address that no runtime has to do with.
+/// A bound address that no runtime has to do with: passed on by whoever has bound it for us, or for another runtime of ours.
 #[derive(Debug)]
-pub(super) enum Detached {
+pub enum Detached {
+    /// An IP address and port.
     Tcp(std_net::TcpListener),
+    /// A socket in the file system.
     Unix(std_unix::UnixListener),
 }
 
 impl Detached {
+    /// Whether it waits for connections, rather than being one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_listening(&self) -> io::Result<bool> {
+        let listening = match self {
+            Detached::Tcp(listener) => socket_acceptconn(listener),
+            Detached::Unix(listener) => socket_acceptconn(listener),
+        };
+        Ok(listening?)
+    }
+
     /// The same in the runtime of the caller.
     pub(super) fn attach(self) -> io::Result<Listener> {
         match self {
-            Detached::Tcp(listener) => TcpListener::from_std(listener).map(Listener::Tcp),
-            Detached::Unix(listener) => UnixListener::from_std(listener).map(Listener::Unix),
+            Detached::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(Listener::Tcp)
+            }
+            Detached::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                UnixListener::from_std(listener).map(Listener::Unix)
+            }
         }
     }
 }
@@ -101,9 +112,13 @@ pub struct Bound {
 ///
 /// # Errors
 /// What the system says, with the address; or a passed socket that only a config that knows of it may open.
-pub async fn bind_all(config: &Server, passed: Vec<Passed>) -> Result<Bound, BindError> {
-    let adopted = passed.into_iter().map(Passed::adopt);
-    let mut passed = adopted.collect::<Result<Vec<_>, _>>()?;
+pub async fn bind_all(config: &Server, passed: Vec<Detached>) -> Result<Bound, BindError> {
+    let attached = passed.into_iter().map(Detached::attach);
+    let attached = attached.collect::<io::Result<Vec<_>>>();
+    let mut passed = attached.map_err(|source| BindError::Refused {
+        listen: "a socket that was passed on".to_owned(),
+        source,
+    })?;
     let mut listeners = Vec::with_capacity(config.listen.len());
     for listen in &config.listen {
         listeners.push(take_or_bind(listen, &mut passed).await?);
@@ -160,37 +175,6 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) => Err(error),
-    }
-}
-
-impl Passed {
-    /// Whether it waits for connections, rather than being one.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn is_listening(&self) -> io::Result<bool> {
-        let listening = match self {
-            Passed::Tcp(socket) => socket_acceptconn(socket),
-            Passed::Unix(socket) => socket_acceptconn(socket),
-        };
-        Ok(listening?)
-    }
-
-    fn adopt(self) -> Result<Listener, BindError> {
-        let adopted = match self {
-            Passed::Tcp(socket) => socket
-                .set_nonblocking(true)
-                .and_then(|()| TcpListener::from_std(socket))
-                .map(Listener::Tcp),
-            Passed::Unix(socket) => socket
-                .set_nonblocking(true)
-                .and_then(|()| UnixListener::from_std(socket))
-                .map(Listener::Unix),
-        };
-        adopted.map_err(|source| BindError::Refused {
-            listen: "a socket that was passed on".to_owned(),
-            source,
-        })
     }
 }
 
