@@ -218,6 +218,8 @@ steadily() {
     grep -q ', 0 lost$' "$scratch/asked"
 }
 
+is_threshold() { [[ $(threshold) == "$1" ]]; }
+
 restart_thrice() {
     for _ in 1 2 3; do
         guest systemctl restart openseat.service
@@ -266,8 +268,21 @@ say "a check beside it has the same user, token and budget"
 guest systemd-run --pipe --wait --collect --quiet --property=DynamicUser=yes --property=User=openseat --property=StateDirectory=openseat \
     --property=LoadCredential=main.token:/etc/openseat/main.token openseat check | tail -n 1
 
-# The place for a reload: change the config, `systemctl reload openseat.service`, see the change and the same MainPID, and see a
-# wrong config leave the old one in force.
+say "a reload takes the new config, in the same process; a wrong one leaves the old in force"
+threshold() { ask "$url/v1/queues/sales-queue/decision" | sed 's/.*"threshold":\([0-9]*\).*/\1/'; }
+before=$(main_process)
+guest cp /etc/openseat/openseat.toml /root/openseat.toml
+guest sh -c "sed -i 's/^queue = .*/&\nthreshold = 3/' /etc/openseat/openseat.toml"
+guest systemctl reload openseat.service
+soon "the new threshold" is_threshold 3
+guest sh -c 'echo rubbish >>/etc/openseat/openseat.toml'
+guest systemctl reload openseat.service
+soon "a word in the journal" guest journalctl --unit=openseat.service --quiet --no-pager --grep='old one stays in force'
+is "the threshold" 3 "$(threshold)"
+is "the process" "$before" "$(main_process)"
+guest cp /root/openseat.toml /etc/openseat/openseat.toml
+guest systemctl reload openseat.service
+soon "the old threshold" is_threshold 0
 
 say "restarts lose no connection"
 steadily restart_thrice

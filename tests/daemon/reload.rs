@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use openseat::simulator::Endpoint;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{CallTools, Home, Running, Time, known};
+use crate::support::{CallTools, Home, Program, Running, Time, get, known, soon};
 
 impl Running {
     /// Has the config read again; the answer's status and body.
@@ -217,4 +218,31 @@ async fn an_account_comes_and_another_goes() {
         before,
         "nobody polls for main any more"
     );
+}
+
+#[tokio::test]
+async fn sighup_has_the_config_read_again_and_rubbish_in_it_does_no_harm() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    let path = home.config(&[with_queues(&calltools, "")]);
+    let mut program = Program::run(&home, &path);
+    let address = program.address().await;
+    let threshold = async || {
+        let answer = get(address, "/v1/queues/sales/decision").await;
+        answer.json()["threshold"].clone()
+    };
+    assert_eq!(threshold().await, 0);
+    home.config(&[with_queues(&calltools, "threshold = 3")]);
+    program.signal(Signal::HUP);
+    soon("the new threshold", async || threshold().await == 3).await;
+    std::fs::write(&path, [0xff, 0x00, b'[']).expect("a config");
+    program.signal(Signal::HUP);
+    soon("a word about it", async || {
+        program.log().contains("the old one stays in force")
+    })
+    .await;
+    assert_eq!(threshold().await, 3);
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
 }
