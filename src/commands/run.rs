@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 
 use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, file_of};
 use crate::{
+    budget::LedgerError,
     cli::ConfigFile,
     clock::SystemClock,
     config::{Config, SecretError, SecretFault},
@@ -83,6 +84,9 @@ fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
         ..
     }) = cause.downcast_ref()
     {
+        return forbids(error);
+    }
+    if let Some(LedgerError::Folder(_, error)) = cause.downcast_ref() {
         return forbids(error);
     }
     // SQLite does not pass the system's word on. The folder is there when it cannot open its file.

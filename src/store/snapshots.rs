@@ -3,7 +3,8 @@
 //! How much that writes, with the longest rows, 1.3 kB: a queue is polled every 15 s with sweeps and every 4 s without, and its 25
 //! rows are 3 kB packed, so below 1 kB/s. Statuses of 500 people, every 20 s: their moments take 40 kB, and the rows that have changed, some
 //! 60 in that time, a page of 4 kB each: 15 kB/s. A thousand queues of 25 different agents each take no more, since the budget bounds how many are
-//! seen in that time: 1,000 agents, so some 30 kB/s, with a file of 40 MB. Nothing waits for the disk: see [`Layout`](crate::sqlite::Layout).
+//! seen in that time: 1,000 agents, so some 30 kB/s, with a file of 40 MB. Measured
+//! with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows are 8 kB packed, and all three files together write 35 kB/s. Nothing waits for the disk: see [`Layout`](crate::sqlite::Layout).
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,7 +5,7 @@
 //! full synchronization: a request is on the disk before it is on the wire, so no crash and no power cut forgets one.
 //!
 //! Where the file cannot be written, the daemon goes on with a [`trickle`] that keeps the promise whatever happens, and tries again each
-//! time. Where it is damaged or gone, the whole hour counts as spent: see [`file`].
+//! time. Where it is damaged or gone, the whole hour counts as spent: see [`file`](mod@file).
 
 mod file;
 #[cfg(test)]
@@ -79,12 +79,17 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether trying again will not help.
+    /// Whether a start should be refused: people have to mend it. A folder that is there and cannot be written to may mend itself; one that we
+    /// may not make or enter does not.
     fn is_final(&self) -> bool {
-        matches!(
-            self,
-            LedgerError::Open(OpenError::Newer { .. }) | LedgerError::InUse(_)
-        )
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            LedgerError::Open(OpenError::Newer { .. }) | LedgerError::InUse(_) => true,
+            LedgerError::Folder(_, error) => {
+                matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -141,7 +146,7 @@ impl Ledger {
     /// hour then counts as spent; one that cannot be written is tried again whenever it is needed.
     ///
     /// # Errors
-    /// [`LedgerError::InUse`], where another daemon is there, and a file from a newer openseat.
+    /// [`LedgerError::InUse`], where another daemon is there; a file from a newer openseat; a folder that we may not make or enter.
     pub fn keep(path: &Path, clock: &dyn Clock) -> Result<Self, LedgerError> {
         let ledger = Self::new(Some(LedgerFile::new(path, true)), clock);
         match ledger.with(clock, |_, _| Ok(())) {
