@@ -9,6 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use tokio::task::coop::has_budget_remaining;
 use tokio_util::sync::CancellationToken;
 
 /// The wish that connections end.
@@ -62,7 +63,38 @@ impl<F: Future + Unpin> Seldom<F> {
         if !due && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        self.waker = Some(cx.waker().clone());
+        // A task that has done enough for one turn is put off without being heard.
+        let heard = has_budget_remaining();
+        self.waker = heard.then(|| cx.waker().clone());
         Pin::new(&mut self.future).poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, time::Duration};
+
+    use tokio::{
+        task::coop::consume_budget,
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_has_done_enough_for_one_turn_is_woken_all_the_same() {
+        let timer = pin!(sleep(Duration::from_secs(1)));
+        let mut timer = Seldom::new(timer);
+        let mut tired = true;
+        let woken = poll_fn(|cx| {
+            while std::mem::take(&mut tired) {
+                let _ = pin!(consume_budget()).poll(cx);
+                tired = has_budget_remaining();
+            }
+            let due = timer.get().is_elapsed();
+            timer.poll(cx, due)
+        });
+        let ended = timeout(Duration::from_secs(2), woken).await;
+        assert!(ended.is_ok(), "it slept on");
     }
 }
