@@ -16,7 +16,7 @@
 //!    ([`doubt`] says when that is worth a request).
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`daemon`] (who owns which task), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
@@ -32,6 +32,7 @@ pub mod daemon;
 pub mod decision;
 pub mod digest;
 pub mod doubt;
+pub mod log;
 pub mod metrics;
 pub mod names;
 pub mod plan;
