@@ -2,14 +2,17 @@
 //! restarts, through hours that pass in a second, and as the program that people start.
 
 mod budget;
+mod clients;
 mod clocks;
 mod faults;
 mod happy;
 mod hours;
+mod local;
 mod process;
 mod queues;
 mod restart;
 mod support;
 mod systemd;
+mod tls;
 mod watch;
 mod wire;

@@ -173,7 +173,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    async fn start(config: &Path, time: &Time) -> Self {
+    /// Starts a daemon with a config of one's own.
+    pub async fn start(config: &Path, time: &Time) -> Self {
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
         let daemon = Daemon::new(&config, time.clock()).await.expect("it starts");
         let address = daemon.listeners()[0].local_addr().expect("it is TCP");
