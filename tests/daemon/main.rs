@@ -1,5 +1,6 @@
 //! The daemon whole: over real sockets against a CallTools that behaves, one that does not, and one that is no CallTools at all; over
-//! restarts, through hours that pass in a second, and as the program that people start.
+//! restarts, through hours that pass in a second, and as the program that people start. `MATRIX.md` says which fault is brought about where,
+//! and what is answered meanwhile.
 
 mod budget;
 mod clients;
@@ -8,6 +9,7 @@ mod faults;
 mod happy;
 mod hours;
 mod local;
+mod matrix;
 mod process;
 mod queues;
 mod restart;
