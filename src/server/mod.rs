@@ -42,6 +42,7 @@ pub use app::{AccountHandle, App, Limits, Parts, Queue};
 pub use brief::Brief;
 pub use connection::serve;
 pub(crate) use decisions::View as DecisionView;
+pub use drop_in::page_of_list;
 pub use listen::{BindError, Bound, Listener, Passed, bind_all};
 pub(crate) use queues::{AgentView, FaultView};
 pub use threads::serve_on_threads;
