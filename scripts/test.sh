@@ -137,7 +137,7 @@ documentation() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
 
-scripts() { shellcheck scripts/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
+scripts() { shellcheck scripts/*.sh fuzz/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
 
 # cargo deny is not built here: that takes longer than the tests.
 supply_chain() {
@@ -266,7 +266,7 @@ tests() {
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
-check "cargo fmt" cargo fmt --check
+check "cargo fmt" cargo fmt --all --check
 check "cargo clippy" cargo clippy --locked --all-targets -- -D warnings
 check "cargo doc" documentation
 check "cargo build" cargo build --locked
@@ -350,6 +350,11 @@ fi
 
 tests "benchmarks, each once" --bench '*'
 tests "cargo test"
+if want g++ g++; then
+    check "fuzzing, each target for 10 s" scripts/fuzz.sh 10
+else
+    skip "fuzzing" "$(how_to_get g++ g++)"
+fi
 tests "cargo test: threads interleaved by shuttle" --features shuttle --lib interleaved
 
 printf '\n'

@@ -19,7 +19,7 @@
 //! [`sqlite`] files, and moments in them are [`stamp`]s.
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
@@ -37,6 +37,7 @@ pub mod digest;
 pub mod doubt;
 pub mod history;
 pub mod known;
+pub mod log;
 pub mod metrics;
 pub mod names;
 pub mod packed;

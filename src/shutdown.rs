@@ -22,6 +22,7 @@ pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
                 _ = int.recv() => {}
             }
             tracing::warn!("stopped at once, as asked");
+            crate::log::flush();
             std::process::exit(SECOND_SIGNAL);
         });
     })

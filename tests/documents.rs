@@ -345,6 +345,8 @@ fn links_between_documents_lead_somewhere() {
         "README.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
+        "SECURITY.md",
+        "tests/daemon/MATRIX.md",
         "deploy/routers/README.md",
         "docs/METRICS.md",
         "deploy/README.md",

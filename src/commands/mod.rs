@@ -5,7 +5,6 @@ mod completions;
 mod demo;
 mod health;
 mod hooks;
-mod log;
 mod man;
 mod plan;
 mod run;
@@ -27,7 +26,7 @@ use crate::{
     cli::{Cli, Command, ConfigFile},
     clock::Clock,
     config::{Config, ConfigError},
-    daemon,
+    daemon, log,
 };
 
 /// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
@@ -45,7 +44,13 @@ pub const EXIT_USAGE: u8 = 2;
 /// Does what the command line says; returns what to exit with.
 pub fn dispatch(cli: Cli) -> ExitCode {
     log::start(&cli.log);
-    match cli.command {
+    let code = perform(cli.command);
+    log::flush();
+    code
+}
+
+fn perform(command: Command) -> ExitCode {
+    match command {
         Command::Run(config) => run::run(&config),
         Command::Demo(demo) => run::in_runtime(demo::demo(demo)),
         Command::Simulate(simulate) => run::in_runtime(simulate::simulate(simulate)),

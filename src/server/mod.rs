@@ -45,6 +45,7 @@ pub use brief::Brief;
 pub use connection::serve;
 pub use current::Current;
 pub(crate) use decisions::View as DecisionView;
+pub use drop_in::page_of_list;
 pub use listen::{BindError, Bound, Detached, Listener, bind_all};
 pub(crate) use queues::{AgentView, FaultView};
 pub(crate) use threads::in_runtime;

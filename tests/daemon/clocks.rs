@@ -45,3 +45,27 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young
         assert!(known(&healed), "{healed}");
     }
 }
+
+#[tokio::test]
+async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_up_for_nothing() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    time.pass(Duration::from_secs(30)).await;
+    let simulator = &calltools.simulator;
+    simulator.mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+    let before = simulator.requests();
+    // Ten minutes in one step, as for a process that got no turn: all its timers are due at once.
+    time.pass_by(Duration::from_secs(600), Duration::from_secs(600))
+        .await;
+    let decision = daemon.decision("sales").await;
+    assert!(!known(&decision), "{decision}");
+    assert!(decision["age_ms"].as_u64() >= Some(600_000), "{decision}");
+    simulator.clear_mishaps();
+    let healed = daemon.comes_to(&time, "sales", "seats").await;
+    assert!(healed["age_ms"].as_u64() < Some(20_000), "{healed}");
+    // Ten minutes hold some 150 turns; whatever was missed is not made up for.
+    let requests = simulator.requests() - before;
+    assert!(requests <= 45, "{requests} requests after the stall");
+}

@@ -1,11 +1,15 @@
 //! The daemon whole: over real sockets against a CallTools that behaves, one that does not, and one that is no CallTools at all; over
-//! restarts, through hours that pass in a second, and as the program that people start.
+//! restarts, through hours that pass in a second, and as the program that people start. `MATRIX.md` says which fault is brought about where,
+//! and what is answered meanwhile.
 
 mod budget;
+mod clients;
 mod clocks;
 mod faults;
 mod happy;
 mod hours;
+mod local;
+mod matrix;
 mod process;
 mod queues;
 mod reload;
@@ -13,5 +17,6 @@ mod restart;
 mod state;
 mod support;
 mod systemd;
+mod tls;
 mod watch;
 mod wire;

@@ -249,6 +249,150 @@ async fn rows_that_move_between_pages_are_counted_once() {
 }
 
 #[tokio::test]
+async fn u07_a_success_without_a_list_is_no_snapshot() {
+    let scene = Scene::with("timeout = \"2s\"").await;
+    let list = agents_page(1..=3, 3, None).to_string();
+    for status in ["204 No Content", "206 Partial Content", "418 I'm a teapot"] {
+        let behaviour = Behaviour::response(status, "Content-Type: application/json\r\n", &list);
+        let unknown = scene.suffer(behaviour, "unexpected_status").await;
+        let said = format!("CallTools answered {status}");
+        assert!(unknown["detail"].to_string().contains(&said), "{unknown}");
+    }
+    // Interim answers are none, however many come.
+    let flood = Behaviour::Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec());
+    scene.suffer(flood, "timeout").await;
+}
+
+#[tokio::test]
+async fn u08_a_server_that_goes_away_and_comes_back() {
+    let scene = Scene::start().await;
+    let Scene {
+        time,
+        wire,
+        daemon,
+        _home,
+    } = scene;
+    let address = wire.address;
+    drop(wire);
+    time.until("a refusal", async || daemon.outcomes("refused").await > 0.0)
+        .await;
+    let unknown = daemon.comes_to(&time, "sales", "upstream_down").await;
+    assert_eq!(unknown["count"], Value::Null);
+    assert!(
+        unknown["detail"].to_string().contains("firewall"),
+        "{unknown}"
+    );
+    // An attempt costs a permit even if nobody listens: who can say what a firewall in between has let through?
+    let wire = Wire::at(address).await;
+    let healed = daemon.comes_to(&time, "sales", "seats").await;
+    assert_eq!(healed["count"], 1);
+    assert!(!wire.heads().is_empty());
+}
+
+#[tokio::test]
+async fn u15_an_odd_row_is_left_out_and_many_odd_rows_are_no_list() {
+    let scene = Scene::start().await;
+    let rows = |odd: &Value, times: usize| {
+        let mut page = agents_page(1..=20, 20, None);
+        let rows = page["results"].as_array_mut().expect("a list");
+        rows[..times].fill(odd.clone());
+        Behaviour::json(page.to_string())
+    };
+    let skipped = "openseat_skipped_rows_total{account=\"main\",queue=\"sales\"}";
+    for odd in [
+        Value::Null,
+        json!([]),
+        json!({}),
+        json!({"app_user": null, "agent_status": 1}),
+        json!({"app_user": "a", "agent_status": {"deep": true}, "status": 5}),
+        json!({"app_user": "a", "agent_status": 1, "status": "Available", "queue_logged_in": "perhaps"}),
+    ] {
+        let before = scene.daemon.metric(skipped).await.unwrap_or(0.0);
+        scene.wire.behave(rows(&odd, 1));
+        let some = async || scene.daemon.decision("sales").await["count"] == 19;
+        scene.time.until(&odd.to_string(), some).await;
+        assert!(scene.daemon.metric(skipped).await > Some(before), "{odd}");
+
+        scene.wire.behave(rows(&odd, 3));
+        let unknown = scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        assert_eq!(unknown["count"], Value::Null, "{odd}");
+        scene.wire.behave(Behaviour::good());
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    }
+}
+
+#[tokio::test]
+async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
+    let scene = Scene::start().await;
+    let list = agents_page(1..=3, 3, None).to_string();
+    let mut twice = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    twice.write_all(list.as_bytes()).expect("memory is enough");
+    let once = twice.finish().expect("memory is enough");
+    let twice = gzipped(|encoder| encoder.write_all(&once).expect("memory is enough"));
+    // What brotli makes of an empty text: no JSON, and nothing that we could unpack.
+    let brotli = Behaviour::response("200 OK", "Content-Encoding: br\r\n", b"\x3b");
+    let mut cut = once.clone();
+    cut.truncate(once.len() - 9);
+    let cut = Behaviour::response("200 OK", "Content-Encoding: gzip\r\n", &cut);
+    for (behaviour, outcome) in [
+        (twice, "not_json"),
+        (brotli, "not_json"),
+        (cut, "connection_lost"),
+    ] {
+        scene.suffer(behaviour, outcome).await;
+    }
+}
+
+#[tokio::test]
+async fn u20_of_a_next_link_nothing_but_the_number_is_believed() {
+    let scene = Scene::start().await;
+    for link in [
+        "http://user:secret@elsewhere.invalid/api/agentstatuses/?page=2",
+        "https://127.0.0.1:1/?page=2&page_size=1&queue=99",
+        "//elsewhere.invalid/?page=2",
+        "javascript:fetch('//elsewhere.invalid')?page=2",
+        "file:///etc/passwd?page=2#page=3",
+        "?page=2",
+    ] {
+        scene
+            .wire
+            .behave(Behaviour::Pages(Arc::new(move |page| match page {
+                1 => agents_page(1..=2, 3, Some(link.to_owned())),
+                _ => agents_page(3..=3, 3, None),
+            })));
+        let three = async || scene.daemon.decision("sales").await["count"] == 3;
+        scene.time.until(link, three).await;
+        scene.wire.behave(Behaviour::good());
+        let one = async || scene.daemon.decision("sales").await["count"] == 1;
+        scene.time.until("one page again", one).await;
+    }
+    for head in scene.wire.heads() {
+        let ours = head.starts_with("GET /api/") && !head.contains("queue=99");
+        assert!(ours && !head.contains("elsewhere"), "{head}");
+    }
+    let lost = Behaviour::json(agents_page(1..=2, 3, Some("/somewhere/".to_owned())).to_string());
+    scene.suffer(lost, "unexpected_shape").await;
+}
+
+#[tokio::test]
+async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_and_no_snapshot() {
+    let scene = Scene::start().await;
+    scene.wire.behave(Behaviour::Fickle);
+    let lost = async || scene.daemon.outcomes("connection_lost").await >= 3.0;
+    scene.time.until("lost connections", lost).await;
+    let decision = scene.daemon.decision("sales").await;
+    assert!(known(&decision), "every other poll succeeds: {decision}");
+    // A request that may have arrived is never sent again for the same permit.
+    let sent = scene.wire.heads().len() as f64;
+    assert!(sent <= scene.daemon.used().await);
+    scene.wire.behave(Behaviour::good());
+    scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+}
+
+#[tokio::test]
 async fn the_token_and_our_name_go_with_every_request_and_nothing_else_does() {
     let scene = Scene::start().await;
     scene.time.pass(Duration::from_secs(10)).await;

@@ -183,7 +183,7 @@ async fn queues(
     let queues = names.queues.as_ref();
     let queues = queues.ok_or_else(|| not_read("queues"))?;
     let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
-    list(&Request::new(&uri, &headers), &rows)
+    Ok(page_of_list(&uri, &headers, &rows))
 }
 
 /// `GET /api/statuses/`
@@ -197,7 +197,7 @@ async fn statuses(
     let statuses = names.statuses.as_ref();
     let statuses = statuses.ok_or_else(|| not_read("statuses"))?;
     let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
-    list(&Request::new(&uri, &headers), &rows)
+    Ok(page_of_list(&uri, &headers, &rows))
 }
 
 fn not_read(what: &str) -> Refusal {
@@ -206,7 +206,11 @@ fn not_read(what: &str) -> Refusal {
     ))
 }
 
-fn list(request: &Request<'_>, rows: &[&RawValue]) -> Result<Response, Refusal> {
-    let page = Page::of(request, rows.len())?;
-    Ok(page.envelope(request, &rows[page.range()]))
+/// The page of these rows that a request asks for, as CallTools answers it, or its 404.
+pub fn page_of_list(uri: &Uri, headers: &HeaderMap, rows: &[&RawValue]) -> Response {
+    let request = Request::new(uri, headers);
+    match Page::of(&request, rows.len()) {
+        Ok(page) => page.envelope(&request, &rows[page.range()]),
+        Err(refusal) => refusal.into_response(),
+    }
 }

@@ -25,6 +25,14 @@ impl Drop for Program {
     }
 }
 
+/// A process that a test has started in a way of its own, and whose log is not kept.
+impl From<Child> for Program {
+    fn from(child: Child) -> Self {
+        let log = PathBuf::from("/dev/null");
+        Self { child, log }
+    }
+}
+
 impl Program {
     /// Starts `openseat` with these arguments in a home; its outputs go to files there.
     pub fn start(home: &Home, arguments: &[&str]) -> Self {
@@ -76,8 +84,11 @@ impl Program {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id() as i32).expect("a process has a number");
-        kill_process(pid, signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32).expect("a process has a number")
     }
 
     /// How it ended, if it has.

@@ -23,6 +23,10 @@ pub enum Behaviour {
     Stall(Vec<u8>),
     /// A byte now and then, for ever.
     Drip,
+    /// These bytes again and again, for ever.
+    Flood(Vec<u8>),
+    /// A good answer on a connection that stays open, and is closed when the next request comes on it.
+    Fickle,
     /// The connection is reset.
     Reset,
     /// A body for each page that is asked for.
@@ -84,7 +88,12 @@ impl Drop for Wire {
 impl Wire {
     /// Behaves well until told otherwise.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// The same at an address of one's own: where one was that has gone.
+    pub async fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let behaviour = Arc::new(Mutex::new(Behaviour::good()));
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -140,7 +149,7 @@ async fn serve(
     };
     match good {
         Some(body) => stream.write_all(&json_response(&body)).await,
-        None => misbehave(stream, behaviour, page_of(target)).await,
+        None => misbehave(stream, behaviour, page_of(target), &seen).await,
     }
 }
 
@@ -153,7 +162,12 @@ fn json_response(body: &Value) -> Vec<u8> {
     )
 }
 
-async fn misbehave(mut stream: TcpStream, behaviour: Behaviour, page: u32) -> std::io::Result<()> {
+async fn misbehave(
+    mut stream: TcpStream,
+    behaviour: Behaviour,
+    page: u32,
+    seen: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     match behaviour {
         Behaviour::Raw(bytes) => stream.write_all(&bytes).await,
         Behaviour::Stall(bytes) => {
@@ -168,6 +182,18 @@ async fn misbehave(mut stream: TcpStream, behaviour: Behaviour, page: u32) -> st
                 stream.write_all(b" ").await?;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
+        }
+        Behaviour::Flood(bytes) => loop {
+            stream.write_all(&bytes).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        },
+        Behaviour::Fickle => {
+            let body = agents_page(1..=1, 1, None).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await?;
+            let head = read_head(&mut stream).await?;
+            seen.lock().expect("no test panics in there").push(head);
+            Ok(())
         }
         Behaviour::Reset => stream.set_zero_linger(),
         Behaviour::Pages(page_body) => stream.write_all(&json_response(&page_body(page))).await,

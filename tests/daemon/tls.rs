@@ -1,0 +1,202 @@
+//! Certificates that are wrong, in front of a CallTools that is well.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs::default_provider,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+use crate::support::{Home, PATIENT, Running, Time, Wire, account, known};
+
+/// What a client meets before a word of HTTP.
+#[derive(Clone)]
+enum Front {
+    /// A certificate, and behind it CallTools.
+    Shows(Arc<ServerConfig>),
+    /// These bytes and the end.
+    Says(&'static [u8]),
+}
+
+/// Ends TLS in front of a server.
+struct Gate {
+    port: u16,
+    front: Arc<Mutex<Front>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Gate {
+    async fn before(wire: &Wire, front: Front) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let front = Arc::new(Mutex::new(front));
+        let (told, behind) = (Arc::clone(&front), wire.address);
+        let task = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let front = told.lock().expect("no test panics in there").clone();
+                tokio::spawn(async move {
+                    match front {
+                        Front::Says(bytes) => stream.write_all(bytes).await,
+                        Front::Shows(config) => {
+                            let mut stream = TlsAcceptor::from(config).accept(stream).await?;
+                            let mut calltools = TcpStream::connect(behind).await?;
+                            tokio::io::copy_bidirectional(&mut stream, &mut calltools)
+                                .await
+                                .map(|_| ())
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, front, task }
+    }
+
+    fn set(&self, front: Front) {
+        *self.front.lock().expect("no test panics in there") = front;
+    }
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::new([]).expect("no names");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    CertifiedIssuer::self_signed(params, key).expect("a certificate")
+}
+
+/// A server with a certificate of this authority, changed as a test likes.
+fn shows(authority: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Front {
+    let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+    change(&mut params);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, authority).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("they belong together");
+    Front::Shows(Arc::new(config))
+}
+
+/// A daemon that trusts `authority`, and its CallTools behind a gate.
+struct Scene {
+    time: Time,
+    wire: Wire,
+    gate: Gate,
+    daemon: Running,
+    _home: Home,
+}
+
+impl Scene {
+    async fn start(authority: &Authority, front: Front) -> Self {
+        let (time, home, wire) = (Time::new(), Home::new(), Wire::start().await);
+        let gate = Gate::before(&wire, front).await;
+        home.set_token("main", "tls0token0tls0token0tls0token0tls0token0");
+        std::fs::write(home.path().join("ca.pem"), authority.pem()).expect("a file");
+        let base_url = format!("https://localhost:{}/api/", gate.port);
+        let lines = format!("{PATIENT}\nca_file = \"./ca.pem\"");
+        let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
+        let daemon = home
+            .start(&time, &[account("main", &base_url, &lines, &queue)])
+            .await;
+        Self {
+            time,
+            wire,
+            gate,
+            daemon,
+            _home: home,
+        }
+    }
+}
+
+#[tokio::test]
+async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
+    let (ours, foreign, forged) = (authority("ours"), authority("foreign"), authority("ours"));
+    let good = || shows(&ours, "localhost", |_| {});
+    let scene = Scene::start(&ours, good()).await;
+    scene.daemon.decides("sales", known).await;
+    let expired = |params: &mut CertificateParams| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2020, 2, 1);
+    };
+    let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2999, 1, 1);
+    for (what, front, says) in [
+        ("expired", shows(&ours, "localhost", expired), "expired"),
+        (
+            "not yet valid",
+            shows(&ours, "localhost", early),
+            "not valid yet",
+        ),
+        (
+            "another host's",
+            shows(&ours, "elsewhere.test", |_| {}),
+            "not valid for name",
+        ),
+        (
+            "a stranger's",
+            shows(&foreign, "localhost", |_| {}),
+            "UnknownIssuer",
+        ),
+        (
+            "a stranger's under the name of ours",
+            shows(&forged, "localhost", |_| {}),
+            "BadSignature",
+        ),
+        // A fatal alert, protocol_version: a server that is too old for TLS 1.2.
+        (
+            "too old",
+            Front::Says(b"\x15\x03\x01\x00\x02\x02\x46"),
+            "ProtocolVersion",
+        ),
+        (
+            "no TLS",
+            Front::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            "",
+        ),
+    ] {
+        scene.gate.set(front);
+        let unknown = scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        let detail = unknown["detail"].as_str().expect("an unknown is explained");
+        assert!(
+            detail.contains("no secure connection to localhost"),
+            "{what}: {detail}"
+        );
+        assert!(detail.contains(says), "{what}: {detail}");
+        assert!(scene.daemon.outcomes("tls").await > 0.0, "{what}");
+        // Not a word of HTTP was said any more.
+        let heads = scene.wire.heads().len();
+        scene.time.pass(Duration::from_secs(20)).await;
+        assert_eq!(scene.wire.heads().len(), heads, "{what}");
+        scene.gate.set(good());
+        let healed = scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        assert_eq!(healed["count"], 1, "{what}");
+    }
+}

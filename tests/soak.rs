@@ -1,0 +1,325 @@
+//! A month in the life of an account: its task, budget, board, reservations, metrics and decisions against the simulator, in virtual
+//! time, with four bad hours a day and a crash every third day. Afterwards the memory is as large as in the first days, no hour had more
+//! requests than it may, and nothing has stopped.
+//!
+//! A test of its own, since it looks at the memory of its process. A month of a full budget is for a machine that has the time:
+//! `OPENSEAT_SOAK_REQUESTS=1000 cargo test --release --test soak -- --nocapture`.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use openseat::{
+    account::{self, Account, Polled},
+    board::{Board, QueueKey},
+    budget::{Budget, Ledger, Payer},
+    calltools::Client,
+    clock::{Clock, SystemClock, VirtualClock},
+    config::{QueueRef, Rule},
+    decision::{OnUnknown, Policy, decide},
+    metrics::{Format, Metrics, QueueGauges, Scrape},
+    names::Names,
+    quantity::Quantity,
+    reservations::Reservations,
+    schedule::Options,
+    simulator::{Mishap, Settings, Simulator, TOKEN, WorldSettings},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Thirty days.
+const MONTH_HOURS: u64 = 720;
+
+/// By then everything that is kept for an hour or a day has been full once.
+const SETTLED_HOURS: u64 = 72;
+
+/// What the allocator may keep beyond that: a leak of a hundred bytes a request would be four times as much.
+const MOST_GROWTH_KB: u64 = 1_024;
+
+/// Few, so that a month is short: what goes wrong after ten thousand requests goes wrong after as many of these.
+const REQUESTS_PER_HOUR: u32 = 12;
+
+/// Answers are known for so long. After an outage the longest back-off, and the silence after a 429, end within an hour.
+const MAX_AGE: Duration = HOUR;
+
+/// The account, and everybody who looks at it.
+struct Office {
+    clock: Arc<dyn Clock>,
+    simulator: Simulator,
+    ledger: Arc<Ledger>,
+    limit: NonZeroU32,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    reservations: Arc<Reservations>,
+    keys: Vec<QueueKey>,
+    running: Option<Run>,
+    calls: u64,
+}
+
+/// The part of it that crashes.
+struct Run {
+    task: JoinHandle<anyhow::Result<()>>,
+    budget: Arc<Budget>,
+    _asks: mpsc::Sender<account::Ask>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Office {
+    fn open(requests_per_hour: u32) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+        let world = WorldSettings {
+            queues: 2,
+            agents: 5,
+            ..WorldSettings::lively()
+        };
+        let settings = Settings {
+            world,
+            requests_per_hour,
+            ..Settings::lively()
+        };
+        let simulator = Simulator::new(settings, Arc::clone(&clock));
+        let names = simulator.world(|world| {
+            let names = world.queues().iter().map(|queue| queue.name.clone());
+            names.collect::<Vec<_>>()
+        });
+        let key = |name: &String| QueueKey::new("main", name.as_str());
+        let keys: Vec<_> = names.iter().map(key).collect();
+        Self {
+            simulator,
+            ledger: Arc::new(Ledger::in_memory(clock.as_ref())),
+            limit: NonZeroU32::new(requests_per_hour).expect("more than nothing"),
+            board: Arc::new(Board::new(keys.clone())),
+            metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
+            reservations: Arc::default(),
+            keys,
+            clock,
+            running: None,
+            calls: 0,
+        }
+    }
+
+    /// A twentieth, as by default.
+    fn reserve(&self) -> u32 {
+        self.limit.get() / 20
+    }
+
+    /// Starts polling; what was polling before has crashed.
+    fn start(&mut self) {
+        self.running = None;
+        let payer = Payer {
+            account: "main".to_owned(),
+            identity: "main".to_owned(),
+        };
+        let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
+        let budget = Budget::new(ledger, payer.clone(), self.limit, self.reserve(), clock);
+        let budget = Arc::new(budget.expect("a ledger that can be read"));
+        let client = Client::new(
+            self.simulator.transport(TOKEN),
+            Arc::clone(&budget),
+            Arc::clone(&self.clock),
+            Arc::new(()),
+        );
+        let polled = |key: &QueueKey| Polled {
+            key: key.clone(),
+            reference: QueueRef::Name(key.queue.to_string()),
+            rule: Rule::Seats {
+                forgotten_after: None,
+            },
+            threshold: Some(Quantity::ZERO),
+            max_age: Some(MAX_AGE),
+        };
+        let (asks, wishes) = mpsc::channel(1);
+        let account = Account::new(account::Parts {
+            payer,
+            queues: self.keys.iter().map(polled).collect(),
+            client,
+            budget: Arc::clone(&budget),
+            board: Arc::clone(&self.board),
+            metrics: Arc::clone(&self.metrics),
+            reservations: Arc::clone(&self.reservations),
+            store: None,
+            known: Default::default(),
+            clock: Arc::clone(&self.clock),
+            names: watch::channel(Arc::new(Names::default())).0,
+            asks: wishes,
+            options: Options {
+                sweep: true,
+                idle_pace: 1.0,
+            },
+            pulse: openseat::pulse::Pulses::default().begin("main"),
+            token: None,
+        });
+        self.running = Some(Run {
+            task: tokio::spawn(account.run(CancellationToken::new())),
+            budget,
+            _asks: asks,
+        });
+    }
+
+    /// A call for each queue: the decision, and a seat held for every other call that is accepted. Returns how many were known.
+    fn ring(&mut self) -> usize {
+        let (now, policy) = (self.clock.now(), self.policy());
+        let mut known = 0;
+        for key in &self.keys {
+            let state = self.board.get(key).expect("it is on the board");
+            let holds = self.reservations.queue(key);
+            let decision = decide(&state, &policy, holds.held(now), now);
+            let meters = self.metrics.queue(key).expect("it is metered");
+            self.metrics.decision(&meters, &decision, Duration::ZERO);
+            let young = decision.age.is_some_and(|age| age <= MAX_AGE);
+            assert!(young || !decision.reason.is_known(), "{decision:?}");
+            assert!(decision.count.is_some() || !decision.accept, "{decision:?}");
+            known += usize::from(decision.reason.is_known());
+            self.calls += 1;
+            if decision.accept && self.calls.is_multiple_of(2) {
+                let call = format!("call-{}", self.calls);
+                let decide = |held| decide(&state, &policy, held, now);
+                let _ = holds.reserve(&call, MINUTE, now, decide);
+            }
+        }
+        known
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: Some(MAX_AGE),
+            on_unknown: OnUnknown::Reject,
+        }
+    }
+
+    /// Lives for so long; with `well`, every answer is known all the time.
+    async fn live(&mut self, time: Duration, well: bool) {
+        let end = self.clock.now().boot + time;
+        while self.clock.now().boot < end {
+            sleep(MINUTE).await;
+            let known = self.ring();
+            let all = known == self.keys.len();
+            assert!(all || !well, "only {known} known at {:?}", end);
+            let run = self.running.as_ref().expect("it was started");
+            assert!(!run.task.is_finished(), "the account's task has ended");
+        }
+    }
+
+    /// Six hours, one of them bad.
+    async fn quarter_of_a_day(&mut self, mishap: Mishap, minutes: u64) {
+        self.simulator.mishap(usize::MAX, None, mishap);
+        self.live(MINUTE * minutes as u32, false).await;
+        self.simulator.clear_mishaps();
+        // The silence after a 429 is an hour at the most, and then comes the slower pace.
+        let bad = Duration::from_secs(2 * 3_600 + 1_800);
+        self.live(bad - MINUTE * minutes as u32, false).await;
+        self.live(6 * HOUR - bad, true).await;
+    }
+
+    /// What a scraper would get.
+    async fn scrape(&self) -> String {
+        let now = self.clock.now();
+        let run = self.running.as_ref().expect("it was started");
+        let usage = run.budget.usage().await.expect("it can be read");
+        let gauges = |key: &QueueKey| {
+            let state = self.board.get(key).expect("it is on the board");
+            let holds = self.reservations.queue(key);
+            QueueGauges::of(key, &state, &self.policy(), &holds, &Names::default(), now)
+        };
+        let scrape = Scrape {
+            queues: self.keys.iter().map(gauges).collect(),
+            budgets: vec![("main".into(), usage)],
+            open_connections: 0,
+            open_streams: 0,
+            state: Vec::new(),
+        };
+        self.metrics.render(scrape, Format::Text)
+    }
+}
+
+/// Resident memory of this process.
+fn resident_kb() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("a Linux kernel tells");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.expect("it is among it").split_whitespace().next();
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
+}
+
+/// What can befall all requests for a while.
+fn mishap(chance: &mut fastrand::Rng) -> Mishap {
+    match chance.u8(..11) {
+        0 => Mishap::WebPage(503),
+        1 => Mishap::WebPage(200),
+        2 => Mishap::InvalidToken,
+        3 => Mishap::Forbidden,
+        4 => Mishap::NotFound,
+        5 => Mishap::Hang,
+        6 => Mishap::Dropped,
+        7 => Mishap::BrokenJson,
+        8 => Mishap::Throttled(Some(Duration::from_secs(chance.u64(1..1_200)))),
+        9 => Mishap::Redirect("https://elsewhere.invalid/".to_owned()),
+        _ => Mishap::Slow(Duration::from_secs(8)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() {
+    let wanted = std::env::var("OPENSEAT_SOAK_REQUESTS").ok();
+    let limit = wanted.map_or(REQUESTS_PER_HOUR, |text| text.parse().expect("a number"));
+    let begun = SystemClock::new().now();
+    let mut office = Office::open(limit);
+    let mut chance = fastrand::Rng::with_seed(1);
+    office.start();
+    let mut settled = (0, 0);
+    for quarter in 0..MONTH_HOURS / 6 {
+        let (mishap, minutes) = (mishap(&mut chance), chance.u64(1..40));
+        office.quarter_of_a_day(mishap, minutes).await;
+        if quarter % 12 == 11 {
+            office.start();
+        }
+        let scrape = office.scrape().await;
+        if quarter == SETTLED_HOURS / 6 {
+            settled = (resident_kb(), scrape.lines().count());
+        }
+        if quarter > SETTLED_HOURS / 6 {
+            // A series for each outcome that was not met before, and no more.
+            assert!(scrape.lines().count() < settled.1 + 60, "{scrape}");
+        }
+    }
+    let after = resident_kb();
+    let worst = office.simulator.worst_sliding_hour();
+    let now = office.clock.now();
+    let mut made_in_all = 0;
+    for key in &office.keys {
+        let holds = office.reservations.queue(key);
+        let held = u64::from(holds.held(now));
+        let (made, ended) = holds.counts();
+        assert_eq!(made, ended.iter().sum::<u64>() + held, "a seat was lost");
+        made_in_all += made;
+    }
+    println!(
+        "{MONTH_HOURS} h: {} requests, {worst} of {} in the worst hour; {} calls, {made_in_all} seats held; \
+         {} kB after {SETTLED_HOURS} h, {after} kB in the end; took {:?}",
+        office.simulator.requests(),
+        limit - office.reserve(),
+        office.calls,
+        settled.0,
+        SystemClock::new().now().boot - begun.boot,
+    );
+    assert!(worst as u32 <= limit - office.reserve());
+    assert_eq!(office.simulator.throttled(), 0);
+    assert!(made_in_all > 1_000, "{made_in_all} seats held");
+    assert!(
+        after < settled.0 + MOST_GROWTH_KB,
+        "{} kB, then {after} kB",
+        settled.0
+    );
+}
