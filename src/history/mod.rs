@@ -38,6 +38,7 @@ const LINE: usize = 12;
 /// Writes history down. See the [module](self).
 #[derive(Debug)]
 pub struct Recorder {
+    history: History,
     writer: Writer<Vec<Note>>,
     condition: Arc<Condition>,
     clock: Arc<dyn Clock>,
@@ -65,10 +66,16 @@ impl Recorder {
             }
         })?;
         Ok(Self {
+            history: History::new(path),
             writer,
             condition,
             clock,
         })
+    }
+
+    /// What it has written so far, to look at.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// How many looks were not written, since the disk was too slow.

@@ -19,7 +19,7 @@ pub const MOST_BUCKETS: u64 = 2_000;
 const MOST_SAMPLES: u32 = 50_000;
 
 /// A sample is true until the next one, if that comes before two of its queue's looks have been missed; after that nobody knows.
-const HOLDS_MS: i64 = 600_000;
+pub const HOLDS_MS: i64 = 600_000;
 
 /// Why there is nothing to see.
 #[derive(Debug, thiserror::Error)]

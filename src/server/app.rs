@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Watch, WatchLimits};
+use super::{
+    dashboard::{Past, Sessions},
+    watch::{Watch, WatchLimits},
+};
 use crate::{
     account::Ask,
     board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
@@ -14,6 +17,7 @@ use crate::{
     clock::Clock,
     decision::{Decision, Patience, Policy, decide},
     digest::Digest,
+    history::History,
     metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
     pulse::Pulses,
@@ -150,9 +154,21 @@ pub struct App {
     pub(super) slots: Arc<Semaphore>,
     /// What streams of decisions read.
     pub(super) watch: Watch,
+    /// Browsers that have logged in.
+    pub(super) sessions: Arc<Sessions>,
+    /// What pages show of the history.
+    pub(super) past: Past,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
+}
+
+/// What one app hands on to the next.
+struct Kept {
+    slots: Arc<Semaphore>,
+    watch: Watch,
+    sessions: Arc<Sessions>,
+    number: u64,
 }
 
 impl App {
@@ -161,12 +177,17 @@ impl App {
     /// # Panics
     /// If a queue of the board has no policy or no counters: whoever wires the process made a mistake.
     pub fn new(parts: Parts) -> Self {
-        let slots = Arc::new(Semaphore::new(parts.limits.connections));
-        let watch = Watch::new(&parts.limits.watch);
-        Self::assemble(parts, slots, watch, 0)
+        let kept = Kept {
+            slots: Arc::new(Semaphore::new(parts.limits.connections)),
+            watch: Watch::new(&parts.limits.watch),
+            sessions: Arc::new(Sessions::new()),
+            number: 0,
+        };
+        Self::assemble(parts, kept)
     }
 
-    /// The same for an app that takes the place of `last` and has the same limits: connections and streams that are open still count.
+    /// The same for an app that takes the place of `last` and has the same limits: connections and streams that are open still count, and who is
+    /// logged in stays so while the token is the same.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -175,12 +196,19 @@ impl App {
             limits: last.limits,
             ..parts
         };
-        let slots = Arc::clone(&last.slots);
-        let watch = last.watch.successor(&last.limits.watch);
-        Self::assemble(parts, slots, watch, last.number + 1)
+        let kept = Kept {
+            slots: Arc::clone(&last.slots),
+            watch: last.watch.successor(&last.limits.watch),
+            sessions: match last.bearer == parts.bearer {
+                true => Arc::clone(&last.sessions),
+                false => Arc::new(Sessions::new()),
+            },
+            number: last.number + 1,
+        };
+        Self::assemble(parts, kept)
     }
 
-    fn assemble(parts: Parts, slots: Arc<Semaphore>, watch: Watch, number: u64) -> Self {
+    fn assemble(parts: Parts, kept: Kept) -> Self {
         let queue = |key: &QueueKey| {
             Arc::new(Queue {
                 key: key.clone(),
@@ -209,12 +237,14 @@ impl App {
             bearer: parts.bearer,
             limits: parts.limits,
             retired: parts.stopping.child_token(),
-            number,
+            number: kept.number,
             stopping: parts.stopping,
             pulses: parts.pulses,
             reloads: parts.reloads,
-            slots,
-            watch,
+            slots: kept.slots,
+            watch: kept.watch,
+            sessions: kept.sessions,
+            past: Past::default(),
             queues,
             by_key,
         }
@@ -253,6 +283,12 @@ impl App {
     pub(super) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
         let now = self.clock.now();
         decide(state, policy, queue.holds.held(now), now)
+    }
+
+    /// What was, for those who look back; `None` where nothing is recorded.
+    pub(super) fn history(&self) -> Option<&History> {
+        let recorder = self.state.as_ref()?.history.as_ref()?;
+        Some(recorder.history())
     }
 
     /// An account by its name in the config.

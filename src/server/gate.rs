@@ -22,10 +22,10 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::{app::App, hooks, listen::Via, problem::Problem, reservations};
+use super::{app::App, dashboard, hooks, listen::Via, problem::Problem, reservations};
 use crate::digest::Digest;
 
-/// Only two routes read a body, those of hooks and of reservations, each within its own bounds. Small ones, such as the `{}` that some clients always send, are ignored.
+/// Only three routes read a body, those of hooks, of reservations and of the log-in, each within its own bounds. Small ones, such as the `{}` that some clients always send, are ignored.
 const MAX_BODY: u64 = 8 * 1024;
 
 /// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
@@ -45,6 +45,20 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
+/// Why a request is not let in.
+enum Refusal {
+    /// Somebody looks for a page and has to log in first.
+    LogIn,
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
 /// Lets a request in or turns it away, and finishes the answer either way.
 pub(super) async fn answer(
     app: &App,
@@ -55,7 +69,8 @@ pub(super) async fn answer(
     let uri = request.uri().clone();
     let mut response = match admit(app, via, &request) {
         Ok(()) => route(router, request).await,
-        Err(problem) => problem.into_response(),
+        Err(Refusal::LogIn) => dashboard::way_in(uri.path()),
+        Err(Refusal::Problem(problem)) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.fill(&mut response, uri.path());
@@ -64,9 +79,11 @@ pub(super) async fn answer(
     response
 }
 
-/// Adds what every answer bears.
+/// Adds what every answer bears, unless it bears its own: pages may do a little more than nothing.
 pub(super) fn finish(headers: &mut HeaderMap) {
-    headers.extend(SECURITY);
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(value);
+    }
 }
 
 /// The `Host` with which a connection's last request was let in, and by which app: routers send the same one each time.
@@ -104,8 +121,10 @@ pub(super) fn admits(
 
 /// Hands a request over. A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
 async fn route(router: &Router, request: Request<Incoming>) -> Response {
-    let is_read =
-        is_hook(&request) || reservations::has_body(request.method(), request.uri().path());
+    let (method, path) = (request.method(), request.uri().path());
+    let is_read = is_hook(&request)
+        || reservations::has_body(method, path)
+        || dashboard::has_body(method, path);
     let (head, body) = request.into_parts();
     let body = if is_read {
         Body::new(body)
@@ -124,7 +143,7 @@ pub(super) async fn guarded(router: &Router, request: Request<Body>) -> Response
     }
 }
 
-fn internal_error() -> Problem {
+pub(super) fn internal_error() -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal-error",
@@ -133,7 +152,7 @@ fn internal_error() -> Problem {
     )
 }
 
-fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Problem> {
+fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Refusal> {
     check_method(request.method())?;
     let host = host(request)?;
     check_target(request, host.as_ref())?;
@@ -148,8 +167,17 @@ fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Problem
     }
     check_origin(request, host.as_ref())?;
     match &app.bearer {
-        Some(bearer) if needs_bearer(request) => check_bearer(request.headers(), bearer),
+        Some(bearer) if needs_bearer(request) => check_caller(app, request, bearer),
         _ => Ok(()),
+    }
+}
+
+/// A program shows the token, a person's browser that it has logged in.
+fn check_caller(app: &App, request: &Request<Incoming>, bearer: &Digest) -> Result<(), Refusal> {
+    match check_bearer(request.headers(), bearer) {
+        Err(_) if dashboard::lets_in(app, request) => Ok(()),
+        Err(_) if dashboard::is_visit(request) => Err(Refusal::LogIn),
+        shown => Ok(shown?),
     }
 }
 
@@ -253,11 +281,12 @@ fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
     host.is_some_and(|host| authority.is_some_and(|authority| host == authority))
 }
 
-/// Probes come from machines that have no token, and the drop-in has CallTools' own; `/readyz?verbose` names queues.
+/// Probes come from machines that have no token, and the drop-in has CallTools' own; `/readyz?verbose` names queues. A browser gets its
+/// session at the form, which tells nothing.
 fn needs_bearer(request: &Request<Incoming>) -> bool {
     let uri = request.uri();
     let probe = uri.query().is_none() && matches!(uri.path(), "/livez" | "/readyz");
-    !probe && !is_drop_in(uri.path())
+    !probe && !is_drop_in(uri.path()) && !dashboard::is_open(uri.path())
 }
 
 /// Whether this is a record that CallTools posts; the rest of what lives there is treated as any other request.

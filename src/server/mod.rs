@@ -6,9 +6,9 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `brief` is the whole in a line. `hooks` is the
-//! other direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an
-//! address of its own.
+//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `brief` is the whole in a line. `dashboard` is
+//! for people: pages of what the board knows. `hooks` is the other direction: CallTools tells us of calls that have ended. `agent_check`
+//! speaks HAProxy's line protocol instead of HTTP, on an address of its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -19,6 +19,7 @@ mod brief;
 mod closing;
 mod connection;
 mod current;
+mod dashboard;
 mod decisions;
 mod drop_in;
 mod express;

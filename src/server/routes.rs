@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    response::{Html, IntoResponse, Response},
+    extract::State,
+    response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Uri};
 
 use super::{
-    app::App, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem, queues,
-    reload, reservations, watch,
+    app::App, dashboard, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem,
+    queues, reload, reservations, watch,
 };
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
@@ -25,7 +26,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/watch", get(watch::open))
         .route("/v1/queues", get(queues::summary))
         .merge(queue_routes("/v1/queues/{queue}"))
-        // For accounts that share a queue's name. A queue that is itself called "decision", "refresh" or "reservations" is read as
+        // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "refresh" or "reservations" is read as
         // `{account}/%64ecision`.
         .merge(queue_routes("/v1/queues/{account}/{queue}"))
         .route("/v1/reservations", get(reservations::all))
@@ -33,6 +34,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/reservations/{id}/release", post(reservations::release))
         .route("/v1/reload", post(reload::wish))
         .route("/v1/hooks/{account}", post(hooks::take))
+        .merge(dashboard::routes())
         .merge(drop_in::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
@@ -43,6 +45,7 @@ fn queue_routes(path: &str) -> Router<Arc<App>> {
     Router::new()
         .route(path, get(queues::one))
         .route(&format!("{path}/decision"), get(decisions::one))
+        .route(&format!("{path}/chart.svg"), get(dashboard::chart))
         .route(&format!("{path}/refresh"), post(queues::refresh))
         .route(
             &format!("{path}/reservations"),
@@ -65,7 +68,7 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
 }
 
 /// Path, what it answers.
-const ENDPOINTS: [(&str, &str); 21] = [
+pub(super) const ENDPOINTS: [(&str, &str); 22] = [
     (
         "GET /v1/queues/{queue}/decision",
         "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
@@ -87,6 +90,10 @@ const ENDPOINTS: [(&str, &str); 21] = [
     (
         "POST /v1/queues/{queue}/reservations",
         "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}",
+    ),
+    (
+        "GET /v1/queues/{queue}/chart.svg",
+        "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d",
     ),
     (
         "GET /v1/queues/{queue}/reservations",
@@ -125,12 +132,10 @@ const ENDPOINTS: [(&str, &str); 21] = [
     ("GET /readyz?verbose", "the same, queue by queue"),
 ];
 
-async fn index(headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT);
-    let browser =
-        accept.is_some_and(|accept| accept.as_bytes().windows(9).any(|w| w == b"text/html"));
-    if browser {
-        Html(index_html()).into_response()
+/// `GET /`: the dashboard for people, this list for everybody else.
+async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
+    if dashboard::wants_page(&headers) {
+        dashboard::overview(state).await
     } else {
         index_text().into_response()
     }
@@ -142,18 +147,4 @@ fn index_text() -> String {
         text.push_str(&format!("{request:<38} {answer}\n"));
     }
     text
-}
-
-/// The endpoints need little escaping: they are our own words, without `<`.
-fn index_html() -> String {
-    let row = |(request, answer): (&str, &str)| {
-        let request = request.replace('&', "&amp;");
-        format!("<tr><td><code>{request}</code></td><td>{answer}</td></tr>\n")
-    };
-    let rows: String = ENDPOINTS.into_iter().map(row).collect();
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>openseat</title>\n\
-         <h1>openseat {}</h1>\n<table>\n{rows}</table>\n</html>\n",
-        env!("CARGO_PKG_VERSION")
-    )
 }

@@ -3,6 +3,7 @@
 mod agent_check;
 mod brief;
 mod connections;
+mod dashboard;
 mod decisions;
 mod drop_in;
 mod express;

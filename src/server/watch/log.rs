@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::super::{app::Queue, decisions::View};
 use crate::{
     board::{QueueKey, QueueState},
+    clock::Moment,
     decision::Decision,
 };
 
@@ -47,6 +48,9 @@ pub(super) struct Entry {
     /// Counts changes since the process started, from 1.
     pub(super) number: u64,
     key: QueueKey,
+    /// When it was noticed.
+    at: Moment,
+    decision: Decision,
     /// The decision as JSON, as it was when it changed.
     pub(super) json: Bytes,
 }
@@ -86,22 +90,33 @@ impl Log {
         self.known.get(key)
     }
 
+    /// The last decisions about a queue that differed from the ones before, the newest first.
+    pub(super) fn recent(&self, key: &QueueKey, most: usize) -> Vec<(Moment, Decision)> {
+        let entries = self.entries.iter().rev().filter(|entry| entry.key == *key);
+        entries
+            .map(|entry| (entry.at, entry.decision))
+            .take(most)
+            .collect()
+    }
+
     /// Notes a decision, and writes an entry if it is another one than before.
-    pub(super) fn note(&mut self, queue: &Queue, known: Known) {
+    pub(super) fn note(&mut self, queue: &Queue, known: Known, now: Moment) {
         let was = self.known.get(&queue.key);
         if was.is_none_or(|was| differ(&was.decision, &known.decision)) {
-            self.append(queue, &known);
+            self.append(queue, &known, now);
         }
         self.known.insert(queue.key.clone(), known);
     }
 
-    fn append(&mut self, queue: &Queue, known: &Known) {
+    fn append(&mut self, queue: &Queue, known: &Known, at: Moment) {
         let view = View::new(&queue.key, &queue.policy, &known.state, &known.decision);
         let json = serde_json::to_vec(&view).expect("texts and numbers can be written");
         self.newest += 1;
         self.entries.push_back(Entry {
             number: self.newest,
             key: queue.key.clone(),
+            at,
+            decision: known.decision,
             json: json.into(),
         });
         // Twice: who has read all must not fall behind by one look at all queues.

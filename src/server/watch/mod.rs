@@ -43,7 +43,7 @@ use super::{
     params::Params,
     problem::Problem,
 };
-use crate::{clock::Moment, decision::Decision};
+use crate::{board::QueueKey, clock::Moment, decision::Decision};
 
 /// Where a client says which event it has seen last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -136,7 +136,7 @@ impl Watch {
             let decision = app.decide(queue, &state, &queue.policy);
             let ends = [time_left(&decision, now), queue.holds.next_end(now)];
             next = ends.into_iter().flatten().fold(next, Duration::min);
-            log.note(queue, Known { state, decision });
+            log.note(queue, Known { state, decision }, now);
         }
         let has_grown = log.newest() > before;
         drop(log);
@@ -144,6 +144,11 @@ impl Watch {
             self.grown.send_replace(());
         }
         next
+    }
+
+    /// The last decisions about a queue that differed from the ones before, the newest first. As far back as the log reaches.
+    pub(super) fn recent(&self, key: &QueueKey, most: usize) -> Vec<(Moment, Decision)> {
+        self.log().recent(key, most)
     }
 
     /// Names this run of the process together with a set of queues.

@@ -1,0 +1,168 @@
+//! The door for browsers, where the API wants a token: a form, and a way out.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use maud::html;
+
+use super::{
+    super::{app::App, body, params::Params, problem::Problem},
+    layout::Page,
+    queue,
+    session::{Sessions, cookie, no_cookie},
+};
+use crate::digest::Digest;
+
+/// Where the form is.
+pub(super) const PATH: &str = "/login";
+
+/// Where the way out is.
+pub(super) const EXIT: &str = "/logout";
+
+/// What a proxy says of the way that a request came to it.
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// A form with a token and a path, percent-encoded.
+const MAX_BODY: usize = 8 * 1024;
+
+/// Whether a request has a body that is read here.
+pub(in crate::server) fn has_body(method: &Method, path: &str) -> bool {
+    method == Method::POST && path == PATH
+}
+
+/// The address of the form that leads on to a path.
+pub(super) fn address(path: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", path)
+        .finish();
+    format!("{PATH}?{query}")
+}
+
+/// Where a browser goes once it is let in. Only pages of ours: `next` may come from a stranger's link.
+fn way_on(next: Option<&str>) -> &str {
+    next.filter(|next| next.starts_with(queue::PATH))
+        .unwrap_or("/")
+}
+
+/// `GET /login`
+pub(super) async fn page(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let params = Params::parse(uri.query(), &["next"])?;
+    let next = way_on(params.one("next")?);
+    let is_in = app.bearer.is_none() || app.sessions.knows(&headers, app.clock.now());
+    Ok(match is_in {
+        true => Redirect::to(next).into_response(),
+        false => form(&app, next, None),
+    })
+}
+
+fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
+    let content = html! {
+        form.login method="post" action=(PATH) {
+            h1 { "Log in" }
+            p { "This openseat wants the token that its config names as " code { "bearer_token_file" } "." }
+            @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
+            label for="token" { "Token" }
+            input #token name="token" type="password" autocomplete="current-password" required autofocus
+                aria-describedby=[wrong.map(|_| "wrong")];
+            input type="hidden" name="next" value=(next);
+            button type="submit" { "Log in" }
+        }
+    };
+    Page {
+        title: "Log in – openseat".to_owned(),
+        watch: None,
+        content,
+    }
+    .answer(app)
+}
+
+/// `POST /login`
+pub(super) async fn enter(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(&app, body, MAX_BODY).await?;
+    let (token, next) = fields(&body);
+    let next = way_on(Some(&next));
+    let Some(bearer) = &app.bearer else {
+        return Ok(Redirect::to(next).into_response());
+    };
+    // Held to the end: of a wrong token, over the time that it costs.
+    let Ok(_place) = app.sessions.tries.try_acquire() else {
+        let wrong = "Too many people try to log in. Try again in a second.";
+        return Ok((StatusCode::TOO_MANY_REQUESTS, form(&app, next, Some(wrong))).into_response());
+    };
+    if !bool::from(Digest::of(token.trim()).same(bearer)) {
+        tracing::warn!("somebody tried to log in with a wrong token");
+        tokio::select! {
+            () = tokio::time::sleep(Sessions::PENALTY) => {}
+            () = app.stopping.cancelled() => return Err(Problem::stopping()),
+        }
+        let wrong = form(&app, next, Some("That is not the token."));
+        return Ok((StatusCode::UNAUTHORIZED, wrong).into_response());
+    }
+    let id = app.sessions.begin(app.clock.now()).map_err(|error| {
+        tracing::error!(%error, "nobody can log in");
+        super::super::gate::internal_error()
+    })?;
+    let cookie = cookie(&id, is_secure(&headers));
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
+}
+
+fn fields(body: &[u8]) -> (String, String) {
+    let mut fields = (String::new(), String::new());
+    for (name, value) in url::form_urlencoded::parse(body) {
+        match &*name {
+            "token" => fields.0 = value.into_owned(),
+            "next" => fields.1 = value.into_owned(),
+            _ => {}
+        }
+    }
+    fields
+}
+
+/// Whether the browser came over TLS, by its own word or its proxy's. A client that lies keeps its own cookie from being sent.
+fn is_secure(headers: &HeaderMap) -> bool {
+    let begins = |name, with: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value: &str| value.starts_with(with))
+    };
+    begins(header::ORIGIN, "https://") || begins(FORWARDED_PROTO, "https")
+}
+
+/// `POST /logout`
+pub(super) async fn leave(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    app.sessions.end(&headers, app.clock.now());
+    let cookie = no_cookie(is_secure(&headers));
+    ([(header::SET_COOKIE, cookie)], Redirect::to(PATH)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_link_leads_nowhere_else() {
+        for stranger in [
+            "https://evil.example/",
+            "//evil.example",
+            "/\\evil.example",
+            "/v1/queues",
+            "",
+        ] {
+            assert_eq!(way_on(Some(stranger)), "/", "{stranger}");
+        }
+        assert_eq!(way_on(Some("/queues/main/%3Cb%3E")), "/queues/main/%3Cb%3E");
+        assert_eq!(way_on(None), "/");
+    }
+}

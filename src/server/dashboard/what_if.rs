@@ -1,0 +1,502 @@
+//! What another rule would have answered, on what was recorded.
+//!
+//! Another threshold is tried on every count that was recorded, other criteria on the agents' rows, which are kept for a day, one reading in
+//! five minutes. Ages and reservations are left out: the question is what the rule says of the seats.
+
+use maud::{Markup, html};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    super::{params::Params, problem::Problem},
+    chart,
+    parts::Standing,
+    past::{Period, Window},
+    words,
+};
+use crate::{
+    criteria::{Comparison, Condition, Criteria, Definition, Literal, Verdict},
+    history::read::{HOLDS_MS, Rows, Sample},
+    quantity::Quantity,
+};
+
+/// Differences that are listed, the newest: who wants more chooses a shorter time.
+const LISTED: usize = 10;
+
+/// How seats become an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rule {
+    /// By comparing their number.
+    Compare(Comparison, Quantity),
+    /// By criteria that look at no number: 1 stands for yes.
+    Holds,
+}
+
+impl Rule {
+    /// A queue's own; `None` before it has been measured for the first time.
+    pub(super) fn of(standing: &Standing) -> Option<Self> {
+        let measured = standing.state.snapshot.as_ref()?.measured.as_ref().ok()?;
+        match measured.verdict {
+            Verdict::Compare(comparison) => {
+                Some(Self::Compare(comparison, standing.queue.policy.threshold?))
+            }
+            Verdict::Holds(_) => Some(Self::Holds),
+        }
+    }
+
+    /// What it answers to so many seats; `None` to what is no number.
+    pub(super) fn accepts(self, seats: f64) -> Option<bool> {
+        let seats = Quantity::new(seats)?;
+        Some(match self {
+            Self::Compare(comparison, threshold) => comparison.holds(seats, threshold),
+            Self::Holds => seats > Quantity::ZERO,
+        })
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Compare(comparison, threshold) => words::compared(comparison, threshold),
+            Self::Holds => "as its criteria say".to_owned(),
+        }
+    }
+}
+
+/// The names of the form's fields.
+pub(super) const FIELDS: [&str; 5] = ["threshold", "field", "measure", "condition", "value"];
+
+/// The form as somebody filled it in.
+#[derive(Debug, Default)]
+pub(super) struct Form([String; 5]);
+
+/// The rule that somebody asks about.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Rule(Rule),
+    Criteria(Criteria, Option<Quantity>),
+}
+
+impl Form {
+    pub(super) fn parse(params: &Params<'_>) -> Result<Self, Problem> {
+        let mut form = Self::default();
+        for (text, field) in form.0.iter_mut().zip(FIELDS) {
+            *text = params.one(field)?.unwrap_or_default().trim().to_owned();
+        }
+        Ok(form)
+    }
+
+    fn text(&self, field: &str) -> &str {
+        let place = FIELDS.iter().position(|known| *known == field);
+        place.map_or("", |place| &self.0[place])
+    }
+
+    /// What is asked; nothing by an empty form. What cannot be asked says why.
+    pub(super) fn wish(&self, rule: Option<Rule>) -> Result<Option<Wish>, String> {
+        let threshold = match self.text("threshold") {
+            "" => None,
+            text => Some(text.parse().map_err(|_| "The threshold is not a number.")?),
+        };
+        if !self.text("field").is_empty() {
+            let criteria = Criteria::compile(&self.definition()?)
+                .map_err(|error| format!("The {}: {error}.", error.key))?;
+            let threshold = threshold.or(criteria.threshold());
+            return Ok(Some(Wish::Criteria(criteria, threshold)));
+        }
+        match (threshold, rule) {
+            (None, _) => Ok(None),
+            (Some(threshold), Some(Rule::Compare(comparison, _))) => {
+                Ok(Some(Wish::Rule(Rule::Compare(comparison, threshold))))
+            }
+            (Some(_), Some(Rule::Holds)) => {
+                Err("This queue’s criteria compare with no number.".to_owned())
+            }
+            (Some(_), None) => {
+                Err("Nothing is known yet of what this queue’s rule compares.".to_owned())
+            }
+        }
+    }
+
+    fn definition(&self) -> Result<Definition, String> {
+        let condition = match self.text("condition") {
+            "" => Condition::GreaterThan,
+            text => word(text).ok_or("There is no such condition.")?,
+        };
+        let measure = match self.text("measure") {
+            "" => None,
+            text => Some(word(text).ok_or("There is no such measure.")?),
+        };
+        Ok(Definition {
+            field: self.text("field").to_owned(),
+            measure,
+            condition,
+            value: literal(self.text("value")),
+        })
+    }
+}
+
+/// A word of the config.
+fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(Value::String(text.to_owned())).ok()
+}
+
+/// A value as the config would have it, without the quotation marks.
+fn literal(text: &str) -> Option<Literal> {
+    Some(match text {
+        "" => return None,
+        "true" => Literal::Bool(true),
+        "false" => Literal::Bool(false),
+        text => match text.parse() {
+            Ok(number) => Literal::Number(number),
+            Err(_) => Literal::Text(text.to_owned()),
+        },
+    })
+}
+
+/// An answer, as long as it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) from_ms: i64,
+    pub(super) to_ms: i64,
+    pub(super) accept: bool,
+}
+
+/// Each answer holds until the next one, if that comes soon enough; after that nobody knows.
+pub(super) fn held(answers: &[(i64, Option<bool>)], window: Window) -> Vec<Held> {
+    let ends = answers.iter().skip(1).map(|(at_ms, _)| *at_ms);
+    let spans = answers.iter().zip(ends.chain([i64::MAX]));
+    let spans = spans.filter_map(|((at_ms, accept), next_ms)| {
+        let span = Held {
+            from_ms: (*at_ms).max(window.from_ms),
+            to_ms: next_ms.min(at_ms + HOLDS_MS).min(window.to_ms),
+            accept: (*accept)?,
+        };
+        (span.from_ms < span.to_ms).then_some(span)
+    });
+    spans.collect()
+}
+
+/// What a rule answers to recorded counts.
+pub(super) fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<Held> {
+    let answer = |sample: &Sample| {
+        let accept = sample.seats.and_then(|seats| rule.accepts(seats));
+        (sample.at.as_millisecond(), accept)
+    };
+    held(&samples.iter().map(answer).collect::<Vec<_>>(), window)
+}
+
+/// What criteria answer to the rows of a moment.
+pub(super) fn answer(
+    rows: &Rows,
+    criteria: &Criteria,
+    threshold: Option<Quantity>,
+) -> (i64, Option<bool>) {
+    let results = rows.rows.iter();
+    let results: Vec<Value> = results
+        .filter_map(|row| serde_json::from_str(row.get()).ok())
+        .collect();
+    let response = json!({ "count": results.len(), "results": results });
+    let measured = criteria.measure(&response).ok();
+    let accept = measured.and_then(|measured| match measured.verdict {
+        Verdict::Compare(comparison) => Some(comparison.holds(measured.count, threshold?)),
+        Verdict::Holds(holds) => Some(holds),
+    });
+    (rows.at.as_millisecond(), accept)
+}
+
+/// How two rules compare, where both are known.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    both_ms: i64,
+    present_ms: i64,
+    asked_ms: i64,
+    /// When they differ; what the asked one says.
+    differ: Vec<Held>,
+}
+
+fn compare(present: &[Held], asked: &[Held]) -> Outcome {
+    let mut outcome = Outcome::default();
+    let (mut n, mut m) = (0, 0);
+    while let (Some(one), Some(other)) = (present.get(n), asked.get(m)) {
+        let (from_ms, to_ms) = (one.from_ms.max(other.from_ms), one.to_ms.min(other.to_ms));
+        let ms = (to_ms - from_ms).max(0);
+        outcome.both_ms += ms;
+        outcome.present_ms += if one.accept { ms } else { 0 };
+        outcome.asked_ms += if other.accept { ms } else { 0 };
+        if ms > 0 && one.accept != other.accept {
+            note(&mut outcome.differ, from_ms, to_ms, other.accept);
+        }
+        if one.to_ms <= other.to_ms {
+            n += 1
+        } else {
+            m += 1
+        }
+    }
+    outcome
+}
+
+fn note(differ: &mut Vec<Held>, from_ms: i64, to_ms: i64, accept: bool) {
+    match differ.last_mut() {
+        Some(last) if last.to_ms == from_ms && last.accept == accept => last.to_ms = to_ms,
+        _ => differ.push(Held {
+            from_ms,
+            to_ms,
+            accept,
+        }),
+    }
+}
+
+/// The form.
+pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule>) -> Markup {
+    let option = |field: &str, word: &str, name: &str| {
+        let selected = form.text(field) == word;
+        html! { option value=(word) selected[selected] { (name) } }
+    };
+    html! {
+        form.what_if method="get" action={ (address) "#what-if" } {
+            input type="hidden" name="range" value=(period.word());
+            div.field {
+                label for="threshold" { "Threshold" }
+                input #threshold name="threshold" inputmode="decimal" autocomplete="off" value=(form.text("threshold"))
+                    placeholder=[rule.and_then(present)];
+            }
+            details open[!form.text("field").is_empty()] {
+                summary { "Other criteria" }
+                div.fields {
+                    div.field.long {
+                        label for="field" { "Field" }
+                        input #field name="field" autocomplete="off" spellcheck="false" value=(form.text("field"))
+                            placeholder="$.results[?@.status == 'Available']";
+                    }
+                    div.field {
+                        label for="measure" { "Measure" }
+                        select #measure name="measure" {
+                            (option("measure", "", "as usual"))
+                            @for word in ["count", "value", "sum", "exists"] { (option("measure", word, word)) }
+                        }
+                    }
+                    div.field {
+                        label for="condition" { "Condition" }
+                        select #condition name="condition" {
+                            @for word in CONDITIONS { (option("condition", word, &word.replace('_', " "))) }
+                        }
+                    }
+                    div.field {
+                        label for="value" { "Value" }
+                        input #value name="value" autocomplete="off" spellcheck="false" value=(form.text("value"));
+                    }
+                }
+            }
+            button type="submit" { "What if?" }
+        }
+    }
+}
+
+fn present(rule: Rule) -> Option<String> {
+    match rule {
+        Rule::Compare(_, threshold) => Some(format!("now {threshold}")),
+        Rule::Holds => None,
+    }
+}
+
+/// The words of conditions, in the order of the documentation.
+const CONDITIONS: [&str; 13] = [
+    "greater_than",
+    "greater_or_equal",
+    "less_than",
+    "less_or_equal",
+    "equals",
+    "not_equals",
+    "contains",
+    "not_contains",
+    "begins_with",
+    "is_true",
+    "is_false",
+    "exists",
+    "not_exists",
+];
+
+/// What came of it.
+pub(super) fn outcome(
+    wish: &Wish,
+    rule: Option<Rule>,
+    period: Period,
+    window: Window,
+    [present, asked]: [&[Held]; 2],
+) -> Markup {
+    let outcome = compare(present, asked);
+    if outcome.both_ms == 0 {
+        return html! { p.none { "Nothing was recorded in this time that both rules could answer from." } };
+    }
+    let share = |ms: i64| format!("{:.0} %", ms as f64 / outcome.both_ms as f64 * 100.0);
+    let differ_ms: i64 = outcome
+        .differ
+        .iter()
+        .map(|span| span.to_ms - span.from_ms)
+        .sum();
+    html! {
+        p.outcome role="status" {
+            "Of the " (span(outcome.both_ms)) " of the last " (period.name()) " that were recorded, the present rule"
+            @if let Some(rule) = rule { " (" (rule.words()) ")" }
+            " accepts in " b { (share(outcome.present_ms)) } ", the one asked about"
+            @if let Wish::Rule(rule) = wish { " (" (rule.words()) ")" }
+            " in " b { (share(outcome.asked_ms)) } ". "
+            @match differ_ms { 0 => "They never differ.", ms => { "They differ for " (span(ms)) "." } }
+        }
+        div.wide tabindex="0" role="group" aria-label="Drawing of both rules" { (chart::inline(&chart::strips(period, window, [present, asked]).set("class", "chart strips"))) }
+        @if !outcome.differ.is_empty() { (differences(&outcome.differ)) }
+    }
+}
+
+fn differences(differ: &[Held]) -> Markup {
+    html! {
+        div.wide tabindex="0" role="group" aria-label="Table of differences" {
+            table {
+                thead { tr { th scope="col" { "From" } th scope="col" { "For" } th scope="col" { "Present rule" } th scope="col" { "Asked about" } } }
+                tbody {
+                    @for one in differ.iter().rev().take(LISTED) {
+                        tr {
+                            td { (words::date(one.from_ms)) }
+                            td { (span(one.to_ms - one.from_ms)) }
+                            td { (words::answer(!one.accept)) }
+                            td { b { (words::answer(one.accept)) } }
+                        }
+                    }
+                }
+            }
+        }
+        @if differ.len() > LISTED { p.none { "The last " (LISTED) " of " (differ.len()) "." } }
+    }
+}
+
+fn span(ms: i64) -> String {
+    words::span(std::time::Duration::from_millis(ms.max(0).unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    const WINDOW: Window = Window {
+        from_ms: 0,
+        to_ms: 3_600_000,
+        part_ms: 60_000,
+    };
+
+    fn sample(at_ms: i64, seats: Option<f64>) -> Sample {
+        let at = Timestamp::from_millisecond(at_ms).expect("a moment");
+        Sample {
+            at,
+            as_of: at,
+            seats,
+            agents: BTreeMap::new(),
+        }
+    }
+
+    fn above(threshold: u32) -> Rule {
+        Rule::Compare(Comparison::GreaterThan, threshold.into())
+    }
+
+    #[test]
+    fn another_threshold_is_tried_on_every_count_and_on_no_unknown() {
+        let samples = [
+            sample(0, Some(3.0)),
+            sample(100_000, Some(1.0)),
+            sample(200_000, None),
+            sample(300_000, Some(5.0)),
+        ];
+        let present = by_rule(&samples, above(0), WINDOW);
+        let asked = by_rule(&samples, above(2), WINDOW);
+        let outcome = compare(&present, &asked);
+        // The last count holds for ten minutes, and nobody knows after that.
+        assert_eq!(outcome.both_ms, 800_000);
+        assert_eq!(outcome.present_ms, 800_000);
+        assert_eq!(outcome.asked_ms, 700_000);
+        let differs = Held {
+            from_ms: 100_000,
+            to_ms: 200_000,
+            accept: false,
+        };
+        assert_eq!(outcome.differ, [differs]);
+    }
+
+    #[test]
+    fn what_was_known_before_the_window_counts_from_its_beginning() {
+        let samples = [sample(-300_000, Some(1.0))];
+        let held = by_rule(&samples, above(0), WINDOW);
+        let rest = Held {
+            from_ms: 0,
+            to_ms: 300_000,
+            accept: true,
+        };
+        assert_eq!(held, [rest]);
+    }
+
+    #[test]
+    fn other_criteria_are_tried_on_the_rows() {
+        let row = |status: &str| serde_json::value::to_raw_value(&json!({ "status": status }));
+        let rows = |at_ms, statuses: &[&str]| Rows {
+            at: Timestamp::from_millisecond(at_ms).expect("a moment"),
+            rows: statuses.iter().map(|one| row(one).expect("JSON")).collect(),
+        };
+        let form = filled(&[("field", "$.results[?@.status == 'Lunch']"), ("value", "1")]);
+        let Ok(Some(Wish::Criteria(criteria, threshold))) = form.wish(None) else {
+            panic!("they compile");
+        };
+        let recorded = [rows(0, &["Lunch", "Lunch"]), rows(60_000, &["Lunch"])];
+        let answers = recorded.map(|rows| answer(&rows, &criteria, threshold));
+        let held = held(&answers, WINDOW);
+        let answers: Vec<_> = held
+            .iter()
+            .map(|held| (held.from_ms, held.accept))
+            .collect();
+        assert_eq!(answers, [(0, true), (60_000, false)]);
+    }
+
+    fn filled(fields: &[(&str, &str)]) -> Form {
+        let mut form = Form::default();
+        for (field, text) in fields {
+            let place = FIELDS.iter().position(|known| known == field);
+            form.0[place.expect("a field")] = (*text).to_owned();
+        }
+        form
+    }
+
+    #[test]
+    fn what_cannot_be_asked_says_why() {
+        let cases = [
+            (
+                filled(&[("threshold", "two")]),
+                Some(above(0)),
+                "not a number",
+            ),
+            (
+                filled(&[("threshold", "2")]),
+                Some(Rule::Holds),
+                "no number",
+            ),
+            (filled(&[("threshold", "2")]), None, "Nothing is known yet"),
+            (filled(&[("field", "$.results[?")]), None, "The field: "),
+            (
+                filled(&[("field", "count"), ("condition", "is_near")]),
+                None,
+                "no such condition",
+            ),
+        ];
+        for (form, rule, said) in cases {
+            let error = form.wish(rule).expect_err(said);
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(matches!(Form::default().wish(None), Ok(None)));
+    }
+
+    #[test]
+    fn the_forms_conditions_are_those_of_the_config() {
+        for text in CONDITIONS {
+            let condition: Condition = word(text).expect(text);
+            assert_eq!(condition.word(), text);
+        }
+    }
+}

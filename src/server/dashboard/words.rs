@@ -1,0 +1,137 @@
+//! Plain sentences for what programs get as words and numbers.
+
+use std::time::Duration;
+
+use crate::{
+    clock::Moment,
+    criteria::{Comparison, Verdict},
+    decision::{Policy, Reason},
+    quantity::Quantity,
+    snapshot::Snapshot,
+};
+
+/// `34 s`, `5 min 12 s`, `2 h 5 min`, `3 d 4 h`. The script has the same rule.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (large, unit, small, part) = match seconds {
+        0..60 => return format!("{seconds} s"),
+        60..3_600 => (seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => (seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => (seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    };
+    match small {
+        0 => format!("{large} {unit}"),
+        small => format!("{large} {unit} {small} {part}"),
+    }
+}
+
+/// As [`span`], with tenths where seconds are few: `3.8 s`.
+pub(super) fn period(time: Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        _ => span(time),
+    }
+}
+
+/// `10:00:00 UTC`
+pub(super) fn time(moment: Moment) -> String {
+    moment.timestamp().strftime("%H:%M:%S UTC").to_string()
+}
+
+/// `24 Nov, 10:00:00`, in UTC.
+pub(super) fn date(ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    at.strftime("%-d %b, %H:%M:%S").to_string()
+}
+
+/// `1 agent`, `7 agents`.
+pub(super) fn counted(count: impl Into<Quantity>, noun: &str) -> String {
+    let count = count.into();
+    let one = count == Quantity::from(1_u32);
+    format!("{count} {noun}{}", if one { "" } else { "s" })
+}
+
+/// When a queue accepts, as the end of "accepts …".
+pub(super) fn rule(policy: &Policy, snapshot: Option<&Snapshot>) -> String {
+    let measured = snapshot.and_then(|snapshot| snapshot.measured.as_ref().ok());
+    let Some(threshold) = policy.threshold else {
+        return "as its criteria say".to_owned();
+    };
+    match measured.map(|measured| measured.verdict) {
+        Some(Verdict::Compare(comparison)) => compared(comparison, threshold),
+        _ => format!("by a threshold of {threshold}"),
+    }
+}
+
+/// The numbers at which a comparison holds.
+pub(super) fn compared(comparison: Comparison, threshold: Quantity) -> String {
+    match comparison {
+        Comparison::GreaterThan => format!("above {threshold}"),
+        Comparison::GreaterOrEqual => format!("from {threshold} up"),
+        Comparison::LessThan => format!("below {threshold}"),
+        Comparison::LessOrEqual => format!("up to {threshold}"),
+        Comparison::Equals => format!("at exactly {threshold}"),
+        Comparison::NotEquals => format!("at anything but {threshold}"),
+    }
+}
+
+/// Why a decision is what it is.
+pub(super) fn why(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Seats => "the rule holds",
+        Reason::BelowThreshold => "the rule does not hold",
+        Reason::Reserved => "its seats are held for calls on their way",
+        Reason::TooOld => "what is known is too old",
+        Reason::NeverPolled => "its first poll has not ended yet",
+        Reason::BadToken => "CallTools does not accept the token",
+        Reason::NoPermission => "the token may not read this queue",
+        Reason::NoSuchQueue => "the account has no such queue",
+        Reason::BudgetSpent => "the hour’s requests are spent",
+        Reason::UpstreamDown => "CallTools gives no answer to work with",
+    }
+}
+
+/// The word for an answer.
+pub(super) fn answer(accept: bool) -> &'static str {
+    if accept { "accept" } else { "reject" }
+}
+
+/// A sentence of a fault begins with a small letter, since logs put something before it.
+pub(super) fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let cases = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (312, "5 min 12 s"),
+            (3_600, "1 h"),
+            (7_500, "2 h 5 min"),
+            (273_600, "3 d 4 h"),
+        ];
+        for (seconds, words) in cases {
+            assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn one_is_singular_and_nothing_else() {
+        let counts = [0_u32, 1, 2].map(|count| counted(count, "seat"));
+        assert_eq!(counts, ["0 seats", "1 seat", "2 seats"]);
+    }
+
+    #[test]
+    fn sentences_begin_with_a_capital() {
+        assert_eq!(capital("no answer in 10 s"), "No answer in 10 s");
+        assert_eq!(capital(""), "");
+    }
+}

@@ -1,0 +1,228 @@
+use axum::{Router, body::Body, response::Response};
+use http::{Request, header};
+use tokio::time::Instant;
+
+use super::{super::routes::router, *};
+use crate::fixtures::available;
+
+const BEARER: &str = "s3cret-s3cret-s3cret";
+const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
+
+fn behind_a_token() -> World {
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some(Digest::of(BEARER));
+    world.publish("main/sales", available(2));
+    world
+}
+
+impl Server {
+    /// Sends a form as a browser does.
+    async fn submit(&self, target: &str, headers: &str, form: &str) -> Answer {
+        let length = form.len();
+        self.raw(&format!(
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n{headers}\r\n{form}"
+        ))
+        .await
+    }
+
+    /// Logs in; gives the header with which a browser comes back.
+    async fn log_in(&self) -> String {
+        let answer = self.submit("/login", "", &format!("token={BEARER}")).await;
+        let cookie = answer.header("set-cookie").expect("a cookie");
+        let (pair, _) = cookie.split_once(';').expect("a pair and attributes");
+        format!("Cookie: {pair}\r\n")
+    }
+}
+
+#[tokio::test]
+async fn a_person_without_a_session_is_led_to_the_form_and_a_program_is_refused() {
+    let server = behind_a_token().serve().await;
+    for (page, form) in [
+        ("/", "/login?next=%2F"),
+        ("/queues/main/sales", "/login?next=%2Fqueues%2Fmain%2Fsales"),
+    ] {
+        let answer = server.ask("GET", page, PERSON).await;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (303, Some(form))
+        );
+        assert_eq!(server.get(page).await.status, 401, "{page}");
+    }
+    for target in ["/v1/queues", "/metrics", "/nowhere"] {
+        assert_eq!(
+            server.ask("GET", target, PERSON).await.status,
+            401,
+            "{target}"
+        );
+    }
+    for open in ["/login", "/assets/openseat.css", "/assets/openseat.js"] {
+        let answer = server.get(open).await;
+        assert_eq!(answer.status, 200, "{open}");
+        assert!(!answer.body.contains("sales"), "{open}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_opens_what_looks_and_nothing_that_acts() {
+    let server = behind_a_token().serve().await;
+    let cookie = server.log_in().await;
+    for target in [
+        "/v1/queues",
+        "/v1/queues/sales/decision",
+        "/metrics",
+        "/queues/main/sales",
+    ] {
+        let answer = server.ask("GET", target, &cookie).await;
+        assert_eq!(answer.status, 200, "{target}");
+        assert_eq!(
+            server.ask("HEAD", target, &cookie).await.status,
+            200,
+            "{target}"
+        );
+    }
+    for (method, target) in [
+        ("POST", "/v1/queues/sales/refresh"),
+        ("POST", "/v1/queues/sales/reservations"),
+        ("DELETE", "/v1/reservations/1"),
+    ] {
+        let answer = server.ask(method, target, &cookie).await;
+        assert_eq!(answer.status, 401, "{method} {target}");
+    }
+    let changed = cookie.replace("\r\n", "0\r\n");
+    assert_eq!(server.ask("GET", "/v1/queues", &changed).await.status, 401);
+    server.clock.pass(Duration::from_secs(12 * 3_600));
+    assert_eq!(server.ask("GET", "/v1/queues", &cookie).await.status, 401);
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_whoever_still_has_the_cookie() {
+    let server = behind_a_token().serve().await;
+    let cookie = server.log_in().await;
+    let answer = server.submit("/logout", &cookie, "").await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, Some("/login"))
+    );
+    let gone = answer.header("set-cookie").expect("a cookie");
+    assert!(
+        gone.starts_with("openseat_session=; Path=/; Max-Age=0"),
+        "{gone}"
+    );
+    assert_eq!(server.ask("GET", "/v1/queues", &cookie).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_cookie_is_for_this_server_alone_and_never_the_token() {
+    let server = behind_a_token().serve().await;
+    let form = format!("token=+{BEARER}%0A&next=%2Fqueues%2Fmain%2Fsales");
+    let cases = [
+        ("", false),
+        ("Origin: http://localhost\r\n", false),
+        ("Origin: https://localhost\r\n", true),
+        ("X-Forwarded-Proto: https\r\n", true),
+    ];
+    for (headers, secure) in cases {
+        let answer = server.submit("/login", headers, &form).await;
+        assert_eq!(answer.header("location"), Some("/queues/main/sales"));
+        let cookie = answer.header("set-cookie").expect("a cookie");
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+        assert!(cookie.contains("; Max-Age=43200;"), "{cookie}");
+        assert_eq!(cookie.ends_with("; Secure"), secure, "{headers}");
+        assert!(!cookie.contains(BEARER));
+    }
+    let foreign = "Origin: https://evil.example\r\n";
+    assert_eq!(server.submit("/login", foreign, &form).await.status, 403);
+}
+
+#[tokio::test]
+async fn the_form_leads_to_no_strangers_page() {
+    let server = behind_a_token().serve().await;
+    let form = format!("token={BEARER}&next=https%3A%2F%2Fevil.example");
+    let answer = server.submit("/login", "", &form).await;
+    assert_eq!(answer.header("location"), Some("/"));
+}
+
+/// Tries to log in, without a network between, so that time can be paused.
+async fn try_token(router: Router, token: &str) -> Response {
+    let body = Body::from(format!("token={token}"));
+    let request = Request::post("/login").body(body).expect("a request");
+    super::super::gate::guarded(&router, request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_is_slow_however_many_guess() {
+    let router = router(behind_a_token().app());
+    let begun = Instant::now();
+    let guesses = (0..20).map(|n| {
+        tokio::spawn(try_token(
+            router.clone(),
+            if n < 19 { "wrong" } else { BEARER },
+        ))
+    });
+    let mut statuses = Vec::new();
+    for guess in guesses.collect::<Vec<_>>() {
+        statuses.push(guess.await.expect("an answer").status().as_u16());
+    }
+    let looked_at = statuses.iter().filter(|status| **status == 401).count();
+    assert_eq!(looked_at, 4, "{statuses:?}");
+    // The right one is not looked at either while so many wrong ones are: else the wait would tell it from them.
+    assert!(
+        statuses.iter().skip(4).all(|status| *status == 429),
+        "{statuses:?}"
+    );
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    let answer = try_token(router, BEARER).await;
+    assert_eq!(answer.status(), 303);
+    assert!(answer.headers().contains_key(header::SET_COOKIE));
+}
+
+#[tokio::test]
+async fn where_no_token_is_wanted_there_is_nothing_to_log_in_to() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let answer = server.get("/login").await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
+    let page = server.ask("GET", "/", PERSON).await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("Log out"));
+}
+
+#[tokio::test]
+async fn pages_have_a_policy_of_their_own_and_programs_get_text() {
+    let server = World::with(&["main/sales"]).serve().await;
+    for target in ["/", "/queues/main/sales", "/queues/sales"] {
+        let page = server.ask("GET", target, PERSON).await;
+        let policy = page.header("content-security-policy").expect("a policy");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("referrer-policy"), Some("same-origin"));
+        assert!(page.body.starts_with("<!DOCTYPE html>"));
+    }
+    let list = server.get("/").await;
+    assert!(list.body.starts_with("openseat "), "{}", list.body);
+    let nowhere = server.ask("GET", "/queues/main/none", PERSON).await;
+    assert_eq!(nowhere.status, 404);
+    assert!(nowhere.body.contains("There is no such queue"));
+}
+
+#[tokio::test]
+async fn an_unknown_is_never_shown_as_a_number() {
+    let mut world = World::with(&["main/sales"]);
+    let _ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(7));
+    let server = world.serve().await;
+    let page = server.ask("GET", "/", PERSON).await.body;
+    assert!(page.contains(r#"<span class="number">7</span>"#), "{page}");
+    server.clock.pass(MAX_AGE * 2);
+    let page = server.ask("GET", "/", PERSON).await.body;
+    assert!(
+        page.contains(r#"<span class="number unknown">?</span>"#),
+        "{page}"
+    );
+    assert!(page.contains("too old to answer from"), "{page}");
+    assert!(page.contains("What is wrong"), "{page}");
+}
