@@ -128,6 +128,16 @@ want_cargo_deb() {
     timeout 900 cargo install --quiet --locked --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
 }
 
+# want_axe: makes sure that axe-core, which looks for what keeps people out of a page, is there. It is a script for browsers, so npm only
+# fetches it.
+axe=$target/axe/node_modules/axe-core/axe.min.js
+want_axe() {
+    [[ -e $axe ]] && return
+    say "fetching axe-core"
+    want npm npm && mkdir -p "$target/axe" &&
+        timeout 180 npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$target/axe" axe-core@4 >/dev/null && [[ -e $axe ]]
+}
+
 how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -348,6 +358,19 @@ else
     skip "benches/serve.sh" "$(how_to_get "nginx, wrk, h2load or curl" "nginx wrk nghttp2-client curl")"
 fi
 
+# The pages are tested in a real Chromium, and by axe-core; without them those tests are told so, and say it, rather than fail.
+export OPENSEAT_SCREENSHOTS=$target/screenshots OPENSEAT_BROWSER=chromium OPENSEAT_AXE=none
+if want chromium chromium && want chromedriver chromium-driver; then
+    if want_axe; then
+        OPENSEAT_AXE=$(realpath "$axe")
+    else
+        skip "tests/dashboard: axe-core" "npm cannot fetch it"
+    fi
+else
+    OPENSEAT_BROWSER=none
+    skip "tests/dashboard" "$(how_to_get "Chromium or its driver" "chromium chromium-driver")"
+fi
+
 tests "benchmarks, each once" --bench '*'
 tests "cargo test"
 if want g++ g++; then
@@ -357,7 +380,7 @@ else
 fi
 tests "cargo test: threads interleaved by shuttle" --features shuttle --lib interleaved
 
-printf '\n'
+printf '\nPictures of the pages: %s\n\n' "$OPENSEAT_SCREENSHOTS"
 if ((${#gaps[@]})); then
     printf '*** NOT RUN: %s\n' "${gaps[@]}"
 fi

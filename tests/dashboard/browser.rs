@@ -1,0 +1,315 @@
+//! A real Chromium, driven over WebDriver, which is JSON over HTTP: as much of it as these tests need.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+/// How long a test waits for what has to happen: enough for a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// Whether whoever started the tests has said that there is no browser. Without that word a missing one is a failure.
+pub fn there_is_none() -> bool {
+    let none = env::var_os("OPENSEAT_BROWSER").is_some_and(|word| word == "none");
+    if none {
+        say("NOT RUN: OPENSEAT_BROWSER=none says that there is no Chromium to test with\n");
+    }
+    none
+}
+
+/// Says something that a test which passes would keep to itself.
+pub fn say(words: &str) {
+    let _ = io::stderr().write_all(words.as_bytes());
+}
+
+/// A browser with one window. Dropping it ends it and its driver.
+pub struct Browser {
+    driver: Child,
+    client: reqwest::Client,
+    /// The session's address.
+    session: String,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The driver takes its browsers with it if it is asked to stop, and not if it is killed.
+        let pid = self.driver.id().to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    pub async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    pub async fn without_scripts() -> Self {
+        let off = json!({ "profile.managed_default_content_settings.javascript": 2 });
+        Self::with(off).await
+    }
+
+    async fn with(preferences: Value) -> Self {
+        let (driver, port) = driver().await;
+        let client = reqwest::Client::builder().no_proxy().build();
+        let client = client.expect("a client");
+        let mut browser = Self {
+            driver,
+            client,
+            session: format!("http://127.0.0.1:{port}/session"),
+        };
+        let mut args = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
+        if rustix::process::geteuid().is_root() {
+            // Chromium's sandbox refuses to work for root, as containers have it; the pages are our own.
+            args.push("--no-sandbox");
+        }
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": args, "prefs": preferences },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+        } } });
+        let session = browser.command("", wanted).await;
+        let id = session["sessionId"].as_str().expect("a session");
+        browser.session = format!("{}/{id}", browser.session);
+        browser
+    }
+
+    /// Sends a command of the session; gives the value of its answer.
+    async fn command(&self, command: &str, body: Value) -> Value {
+        let url = format!("{}{command}", self.session);
+        let sent = self.client.post(&url).body(body.to_string()).send().await;
+        let answer = sent.expect("the driver answers");
+        let is_good = answer.status().is_success();
+        let text = answer.text().await.expect("a text");
+        let mut answer: Value = serde_json::from_str(&text).expect("JSON");
+        assert!(is_good, "{command}: {text}");
+        answer["value"].take()
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.command("/goog/cdp/execute", body).await
+    }
+
+    /// Goes to a page, and waits until it is loaded.
+    pub async fn open(&self, url: &str) {
+        self.command("/url", json!({ "url": url })).await;
+    }
+
+    /// What a script returns that runs in the page.
+    pub async fn run(&self, script: &str) -> Value {
+        let body = json!({ "script": script, "args": [] });
+        self.command("/execute/sync", body).await
+    }
+
+    /// The same for a script that calls back, `arguments[0]`.
+    pub async fn run_async(&self, script: &str) -> Value {
+        let body = json!({ "script": script, "args": [] });
+        self.command("/execute/async", body).await
+    }
+
+    /// The text of the first element that a selector finds, as people see it; empty where there is none.
+    pub async fn text(&self, selector: &str) -> String {
+        let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
+        let text = self.run(&script).await;
+        text.as_str().expect("a text").to_owned()
+    }
+
+    /// Waits until the text of an element satisfies `wanted`.
+    pub async fn sees(&self, selector: &str, wanted: impl Fn(&str) -> bool) {
+        let mut last = String::new();
+        let wait = async {
+            loop {
+                last = self.text(selector).await;
+                if wanted(&last) {
+                    return;
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, wait).await.is_err() {
+            self.shoot("failed").await;
+            panic!("in vain: {selector}, at last {last:?}");
+        }
+    }
+
+    /// Waits until the page says that it follows the daemon.
+    pub async fn is_live(&self) {
+        self.sees(".live .words", |words| words == "Live").await;
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let body = json!({ "using": "css selector", "value": selector });
+        let found = self.command("/element", body).await;
+        let id = found.as_object().and_then(|found| found.values().next());
+        let id = id.and_then(Value::as_str).expect("an element");
+        format!("/element/{id}")
+    }
+
+    pub async fn click(&self, selector: &str) {
+        let element = self.element(selector).await;
+        self.command(&format!("{element}/click"), json!({})).await;
+    }
+
+    pub async fn type_into(&self, selector: &str, text: &str) {
+        let element = self.element(selector).await;
+        let body = json!({ "text": text });
+        self.command(&format!("{element}/value"), body).await;
+    }
+
+    /// Presses the key that goes on to what comes next, and says in a word what that is.
+    pub async fn tab(&self) -> String {
+        let key = |kind| json!({ "type": kind, "value": "\u{e004}" });
+        let keys =
+            json!({ "type": "key", "id": "keys", "actions": [key("keyDown"), key("keyUp")] });
+        self.command("/actions", json!({ "actions": [keys] })).await;
+        self.focus().await
+    }
+
+    /// What has the focus.
+    pub async fn focus(&self) -> String {
+        let script = "const e = document.activeElement; return e === document.body ? '' : e.innerText || e.name || e.tagName";
+        let focus = self.run(script).await;
+        focus.as_str().expect("a word").to_owned()
+    }
+
+    /// A cookie of the page.
+    pub async fn cookie(&self, name: &str) -> Value {
+        let url = format!("{}/cookie/{name}", self.session);
+        let answer = self.client.get(url).send().await.expect("an answer");
+        let text = answer.text().await.expect("a text");
+        let mut answer: Value = serde_json::from_str(&text).expect("JSON");
+        answer["value"].take()
+    }
+
+    /// Looks from now on as on this device, in light or dark.
+    pub async fn becomes(&self, device: Device, scheme: &str) {
+        let (width, height) = device.size();
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": device == Device::Phone });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Keeps a picture of the whole page.
+    pub async fn shoot(&self, name: &str) {
+        let parameters = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", parameters).await;
+        let picture = picture["data"].as_str().expect("a picture").to_owned();
+        let folder = pictures();
+        fs::create_dir_all(&folder).expect("a folder for pictures");
+        let path = folder.join(format!("{name}.png"));
+        fs::write(path, base64(&picture)).expect("room for a picture");
+    }
+
+    /// What the console has said that is worse than a remark.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.command("/se/log", json!({ "type": "browser" })).await;
+        let entries = log.as_array().expect("a log").iter();
+        let bad =
+            entries.filter(|entry| !matches!(entry["level"].as_str(), Some("INFO" | "DEBUG")));
+        bad.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// The addresses of everything that the pages have asked for since the last call.
+    pub async fn requests(&self) -> Vec<String> {
+        let log = self
+            .command("/se/log", json!({ "type": "performance" }))
+            .await;
+        let entries = log.as_array().expect("a log").iter();
+        let messages = entries.filter_map(|entry| {
+            let entry: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
+            let sent = entry["message"]["method"] == "Network.requestWillBeSent";
+            let url = entry["message"]["params"]["request"]["url"].as_str()?;
+            sent.then(|| url.to_owned())
+        });
+        messages.collect()
+    }
+}
+
+/// What a page is looked at on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Phone,
+    Desktop,
+}
+
+impl Device {
+    fn size(self) -> (u32, u32) {
+        match self {
+            // A small one of today's.
+            Device::Phone => (375, 812),
+            Device::Desktop => (1280, 900),
+        }
+    }
+}
+
+/// Where pictures are kept for people to look at.
+fn pictures() -> PathBuf {
+    let folder = env::var_os("OPENSEAT_SCREENSHOTS").map(PathBuf::from);
+    folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))
+}
+
+/// A driver, and the port that the system gave it.
+async fn driver() -> (Child, u16) {
+    let started = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut driver = started.unwrap_or_else(|error| {
+        panic!(
+            "chromedriver: {error}. As root: apt-get install --no-install-recommends chromium chromium-driver; \
+             where that cannot be, OPENSEAT_BROWSER=none says so"
+        )
+    });
+    let said = driver.stdout.take().expect("its output is piped");
+    let port = tokio::task::spawn_blocking(move || port(BufReader::new(said)));
+    let port = tokio::time::timeout(PATIENCE, port).await;
+    (
+        driver,
+        port.expect("it starts in time").expect("it says so"),
+    )
+}
+
+/// Reads the port from what the driver says once it listens, and whatever it says after that, lest it wait for a reader.
+fn port(mut said: impl BufRead + Send + 'static) -> u16 {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let read = said.read_line(&mut line).expect("text");
+        assert_ne!(read, 0, "chromedriver ended before it listened");
+        let port = line.trim_end().trim_end_matches('.').rsplit(' ').next();
+        if let Some(port) = line
+            .contains("successfully on port")
+            .then_some(port)
+            .flatten()
+        {
+            let port = port.parse().expect("a port");
+            std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+            return port;
+        }
+    }
+}
+
+/// The bytes behind base64.
+fn base64(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let value = |digit: u8| DIGITS.iter().position(|known| *known == digit);
+    let digits: Vec<_> = text.bytes().filter_map(value).collect();
+    let bytes = digits.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit);
+        let bits = (bits << (6 * (4 - four.len()))) as u32;
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    });
+    bytes.collect()
+}

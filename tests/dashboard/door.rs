@@ -1,0 +1,52 @@
+//! Browsers where the API wants a token.
+
+use crate::{
+    browser::{self, Browser},
+    centre::{BEARER, Centre},
+};
+
+const COOKIE: &str = "openseat_session";
+
+#[tokio::test]
+async fn a_person_logs_in_looks_and_logs_out() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::behind_a_token(&[("sales", &["Ann"])]).await;
+    let browser = Browser::start().await;
+    browser.open(&centre.url("/queues/main/sales")).await;
+    browser.sees("h1", |text| text == "Log in").await;
+    browser.shoot("login").await;
+
+    browser.type_into("#token", "not the token").await;
+    browser.click(".login button").await;
+    browser
+        .sees(".wrong", |text| text == "That is not the token.")
+        .await;
+    assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
+    // The wrong token is a 401, and browsers say so.
+    browser.complaints().await;
+
+    browser.type_into("#token", BEARER).await;
+    browser.click(".login button").await;
+    browser.sees("h1", |text| text.starts_with("sales")).await;
+    // The stream, too, is open to it.
+    browser.is_live().await;
+    let cookie = browser.cookie(COOKIE).await;
+    assert_eq!(
+        (&cookie["httpOnly"], &cookie["sameSite"]),
+        (&true.into(), &"Strict".into())
+    );
+    let id = cookie["value"].as_str().expect("an id");
+    assert!(id.len() == 64 && !id.contains(BEARER));
+    assert_eq!(browser.run("return document.cookie").await, "");
+    browser.open(&centre.url("/")).await;
+    browser.is_live().await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+
+    browser.click(".top button").await;
+    browser.sees("h1", |text| text == "Log in").await;
+    browser.open(&centre.url("/")).await;
+    browser.sees("h1", |text| text == "Log in").await;
+    assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
+}

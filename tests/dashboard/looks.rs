@@ -1,0 +1,256 @@
+//! What the pages show, live and without scripts, whatever things are called.
+
+use openseat::simulator::TOKEN;
+
+use crate::{
+    browser::{self, Browser, Device},
+    centre::Centre,
+};
+
+const HOSTILE: &str = "<script>alert(1)<\"'><img src=x onerror=alert(2)>&amp;";
+const BACKWARDS: &str = "\u{202e}seuqeuq \u{5d0}\u{5d1}\u{5d2}";
+
+/// The card of a queue.
+fn card(n: usize, part: &str) -> String {
+    format!(".queue:nth-child({n}) {part}")
+}
+
+#[tokio::test]
+async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
+    if browser::there_is_none() {
+        return;
+    }
+    let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
+    let centre = Centre::open(&queues).await;
+    let browser = Browser::start().await;
+    browser.becomes(Device::Desktop, "light").await;
+    browser.open(&centre.url("/")).await;
+    browser.is_live().await;
+    browser
+        .sees("h1", |text| text == "2 of 2 queues accept calls")
+        .await;
+    browser.sees(&card(1, ".number"), |text| text == "2").await;
+    browser.shoot("dashboard").await;
+
+    centre.everybody_is("On a Call");
+    browser.sees(&card(1, ".number"), |text| text == "0").await;
+    browser
+        .sees(&card(1, ".badge"), |text| text.ends_with("reject"))
+        .await;
+    browser
+        .sees(&card(1, ".statuses"), |text| text.contains("2 On a Call"))
+        .await;
+
+    assert_eq!(browser.text(".trouble").await, "");
+    centre.simulator.set_token("another");
+    browser
+        .sees(".trouble", |text| {
+            text.contains("CallTools does not accept the token") && text.contains("To do:")
+        })
+        .await;
+    // Unknown is not zero.
+    browser.sees(&card(1, ".number"), |text| text == "?").await;
+    browser
+        .sees(&card(1, ".age"), |text| text.contains("too old"))
+        .await;
+    browser.shoot("fault").await;
+
+    centre.simulator.set_token(TOKEN);
+    centre.everybody_is("Available");
+    browser.sees(".trouble", str::is_empty).await;
+    browser.sees(&card(1, ".number"), |text| text == "2").await;
+
+    assert_eq!(browser.complaints().await, [""; 0]);
+    let requests = browser.requests().await;
+    assert!(requests.iter().any(|url| url.ends_with("/v1/watch")));
+    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_queue_has_a_page_that_follows_its_agents() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let browser = Browser::start().await;
+    browser.open(&centre.url("/")).await;
+    browser.is_live().await;
+    browser.click(".queue h3 a").await;
+    browser.sees("h1", |text| text.starts_with("sales")).await;
+    browser.is_live().await;
+    browser
+        .sees(".people tbody", |text| {
+            text.contains("Ann") && text.contains("yes")
+        })
+        .await;
+    centre.everybody_is("On a Call");
+    browser
+        .sees(".people tbody", |text| !text.contains("✓"))
+        .await;
+    browser.sees(".now .number", |text| text == "0").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+    let requests = browser.requests().await;
+    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_gone_is_said_to_be() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::open(&[("sales", &["Ann"])]).await;
+    let browser = Browser::start().await;
+    browser.open(&centre.url("/")).await;
+    browser.is_live().await;
+    drop(centre);
+    browser
+        .sees(".live .words", |text| text.starts_with("Connection lost"))
+        .await;
+    browser.sees(".age", |text| text.contains("too old")).await;
+}
+
+#[tokio::test]
+async fn names_are_texts_and_nothing_else() {
+    if browser::there_is_none() {
+        return;
+    }
+    let queues: [(&str, &[&str]); 2] = [(HOSTILE, &[HOSTILE, BACKWARDS]), (BACKWARDS, &["Ann"])];
+    let centre = Centre::open(&queues).await;
+    centre.simulator.world(|world| {
+        let status = world.status_named("Available").expect("it is there");
+        assert!(world.rename_status(status, HOSTILE));
+    });
+    let browser = Browser::start().await;
+    browser.open(&centre.url("/")).await;
+    browser.is_live().await;
+    browser.sees(&card(1, "h3"), |text| text == HOSTILE).await;
+    browser
+        .sees(&card(1, ".statuses"), |text| text.contains(HOSTILE))
+        .await;
+    browser
+        .sees(&card(2, "h3 bdi"), |text| text == BACKWARDS)
+        .await;
+    browser.shoot("hostile").await;
+    for n in [2, 1] {
+        browser.open(&centre.url("/")).await;
+        browser.click(&card(n, "h3 a")).await;
+        browser.is_live().await;
+    }
+    browser.sees("h1 bdi", |text| text == HOSTILE).await;
+    browser
+        .sees(".people", |text| {
+            text.contains(HOSTILE) && text.contains(BACKWARDS)
+        })
+        .await;
+    let foreign = "return document.querySelectorAll('img, script:not([src=\"/assets/openseat.js\"]), [onerror]').length";
+    assert_eq!(browser.run(foreign).await, 0);
+    assert_eq!(browser.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn pages_say_the_same_without_scripts() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let browser = Browser::without_scripts().await;
+    // A plain reload shows the present.
+    while browser.text(".number").await != "2" {
+        browser.open(&centre.url("/")).await;
+    }
+    assert!(browser.text(".live").await.contains("reload"));
+    centre.everybody_is("On a Call");
+    while browser.text(".number").await != "0" {
+        browser.open(&centre.url("/")).await;
+    }
+    browser.click(".queue h3 a").await;
+    browser
+        .sees(".people", |text| text.contains("On a Call"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let browser = Browser::start().await;
+    browser.becomes(Device::Desktop, "light").await;
+    browser.open(&centre.url("/queues/main/sales")).await;
+    // History is written down every few seconds; the page shows it without being asked.
+    browser
+        .sees("figcaption", |text| {
+            text.starts_with("Seats between 2 and 2")
+        })
+        .await;
+    browser.click(".periods a:nth-child(2)").await;
+    browser
+        .sees("#course", |text| text.starts_with("The last day"))
+        .await;
+    browser.is_live().await;
+
+    browser.type_into("#threshold", "5").await;
+    browser.click(".what_if button").await;
+    browser
+        .sees(".outcome", |text| {
+            text.contains("(above 0) accepts in 100 %") && text.contains("(above 5) in 0 %")
+        })
+        .await;
+    browser
+        .sees("#course", |text| text.starts_with("The last day"))
+        .await;
+    browser.shoot("what-if").await;
+
+    browser
+        .open(&centre.url("/queues/main/sales?field=$.results[*&value=1"))
+        .await;
+    browser
+        .sees(".wrong", |text| text.starts_with("The field:"))
+        .await;
+    browser
+        .open(&centre.url("/queues/main/sales?field=$.results[*].status&value=1"))
+        .await;
+    browser
+        .sees(".outcome", |text| {
+            text.contains("the one asked about in 100 %")
+        })
+        .await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+
+    browser
+        .open(&centre.url("/v1/queues/sales/chart.svg?range=1h"))
+        .await;
+    let heading = "return document.querySelector('.heading').textContent.trim()";
+    assert_eq!(browser.run(heading).await, "sales: seats, last hour, UTC");
+    assert_eq!(
+        browser
+            .run("return getComputedStyle(document.querySelector('.line')).strokeWidth")
+            .await,
+        "2px"
+    );
+    assert_eq!(browser.complaints().await, [""; 0]);
+    let requests = browser.requests().await;
+    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+}
+
+#[tokio::test]
+async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
+    if browser::there_is_none() {
+        return;
+    }
+    let centre = Centre::forgetful(&[("sales", &["Ann"])]).await;
+    let browser = Browser::start().await;
+    browser.open(&centre.url("/queues/main/sales")).await;
+    browser
+        .sees("[aria-labelledby=course]", |text| {
+            text.contains("Nothing is recorded")
+        })
+        .await;
+    // What changed since the start is known all the same.
+    browser
+        .sees("[aria-labelledby=changes] tbody", |text| {
+            text.contains("accept")
+        })
+        .await;
+}
