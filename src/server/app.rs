@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::{Watch, WatchLimits};
+use super::{
+    tls::Tls,
+    watch::{Watch, WatchLimits},
+};
 use crate::{
     account::Ask,
     board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
@@ -118,6 +121,8 @@ pub struct Parts {
     pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
     pub bearer: Option<Digest>,
+    /// What TCP connections begin with; `None` where they are plain.
+    pub tls: Option<Tls>,
     /// What bounds them.
     pub limits: Limits,
     /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
@@ -138,6 +143,7 @@ pub struct App {
     pub(super) clock: Arc<dyn Clock>,
     state: Option<Arc<State>>,
     pub(super) bearer: Option<Digest>,
+    pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
     pub(super) pulses: Pulses,
@@ -207,6 +213,7 @@ impl App {
             clock: parts.clock,
             state: parts.state,
             bearer: parts.bearer,
+            tls: parts.tls,
             limits: parts.limits,
             retired: parts.stopping.child_token(),
             number,

@@ -13,5 +13,6 @@ mod restart;
 mod state;
 mod support;
 mod systemd;
+mod tls;
 mod watch;
 mod wire;

@@ -175,7 +175,8 @@ impl Drop for Running {
 }
 
 impl Running {
-    async fn start(config: &Path, time: &Time) -> Self {
+    /// Starts a daemon with a config file.
+    pub async fn start(config: &Path, time: &Time) -> Self {
         let file = config.to_owned();
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
         let daemon = Daemon::new(&config, time.clock()).await.expect("it starts");
