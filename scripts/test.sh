@@ -204,6 +204,8 @@ boot_test() {
 
 scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
 
+caddyfile() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
+
 rules() {
     promtool check rules deploy/prometheus/openseat.rules.yml &&
         promtool test rules deploy/prometheus/openseat.rules.test.yml
@@ -308,6 +310,13 @@ if want yamllint yamllint; then
     check "yamllint: container files" container_files
 else
     skip "yamllint" "$(how_to_get yamllint yamllint)"
+fi
+
+# Debian's package would start it, as it would a router.
+if want_router caddy caddy; then
+    check "caddy validate" caddyfile
+else
+    skip "caddy validate" "$(how_to_get caddy caddy)"
 fi
 
 if has kubectl; then

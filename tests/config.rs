@@ -138,6 +138,11 @@ fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
         if is_commented_out(line) {
             let mut lines = lines.clone();
             lines[index] = uncommented(line);
+            if line.starts_with("# tls_") {
+                // A certificate needs its key, and the key its certificate.
+                let pair = lines.iter_mut().filter(|line| line.starts_with("# tls_"));
+                pair.for_each(|line| *line = uncommented(line));
+            }
             parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{line}\n{error}"));
         }
     }

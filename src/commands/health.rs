@@ -12,8 +12,11 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::{EXIT_FAILURE, exit_with, load_or_explain, run::block_on};
-use crate::{cli, config::Listen};
+use super::{EXIT_FAILURE, any_certificate, exit_with, load_or_explain, run::block_on};
+use crate::{
+    cli,
+    config::{Listen, Server},
+};
 
 /// A daemon that is well answers within a millisecond; health checks commonly have 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,13 +30,14 @@ pub fn run(options: &cli::Health) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let listen = &config.server.listen[0];
+    let server = &config.server;
+    let listen = &server.listen[0];
     let target = if options.live {
         "/livez"
     } else {
         "/readyz?verbose"
     };
-    match block_on(in_time(listen, target)) {
+    match block_on(in_time(server, target)) {
         Ok((StatusCode::OK, answer)) => {
             super::print(&answer);
             ExitCode::SUCCESS
@@ -45,17 +49,23 @@ pub fn run(options: &cli::Health) -> ExitCode {
     }
 }
 
-async fn in_time(listen: &Listen, target: &str) -> anyhow::Result<(StatusCode, String)> {
-    let asked = tokio::time::timeout(PATIENCE, ask(listen, target)).await;
+async fn in_time(server: &Server, target: &str) -> anyhow::Result<(StatusCode, String)> {
+    let asked = tokio::time::timeout(PATIENCE, ask(server, target)).await;
     asked.unwrap_or_else(|_| bail!("no answer within {}", humantime::format_duration(PATIENCE)))
 }
 
-async fn ask(listen: &Listen, target: &str) -> anyhow::Result<(StatusCode, String)> {
+async fn ask(server: &Server, target: &str) -> anyhow::Result<(StatusCode, String)> {
     const NOBODY: &str = "nobody answers; is the daemon running?";
-    match listen {
+    match &server.listen[0] {
         Listen::Tcp(address) => {
-            let stream = TcpStream::connect(from_here(*address)).await;
-            exchange(stream.context(NOBODY)?, target).await
+            let address = from_here(*address);
+            let stream = TcpStream::connect(address).await.context(NOBODY)?;
+            if server.tls.is_none() {
+                return exchange(stream, target).await;
+            }
+            let connector = any_certificate::connector()?;
+            let secured = connector.connect(address.ip().into(), stream).await;
+            exchange(secured.context("no TLS handshake")?, target).await
         }
         Listen::Unix(path) => {
             exchange(UnixStream::connect(path).await.context(NOBODY)?, target).await

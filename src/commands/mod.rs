@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod any_certificate;
 mod check;
 mod completions;
 mod demo;

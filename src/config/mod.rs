@@ -148,6 +148,7 @@ impl Config {
         });
         tokens
             .chain(self.server.bearer_token_file.as_deref())
+            .chain(self.server.tls.as_ref().map(|tls| tls.key.as_path()))
             .chain(hooks)
     }
 }
@@ -195,6 +196,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// What callers must show; `None` only on loopback and Unix sockets, or where the operator said `insecure_no_auth`.
     pub bearer_token_file: Option<PathBuf>,
+    /// With what every TCP address of `listen` speaks TLS; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Open connections over all listeners; one more is closed at once.
     pub max_connections: usize,
     /// Where HAProxy's agent-checks are answered, if anywhere. They bear no token, so beyond loopback only where the operator said
@@ -202,6 +205,15 @@ pub struct Server {
     pub agent_check_listen: Option<SocketAddr>,
     /// That answer; the polls have one of their own.
     pub threads: usize,
+}
+
+/// What TLS is made of, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to an authority which callers know.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// One address to listen on.

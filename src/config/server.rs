@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Listen, Server,
+    Listen, Server, TlsFiles,
     section::Section,
     source::{Checked, all},
     value::{Value, refuse_repeats},
@@ -42,7 +42,8 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let threads = section.optional("threads", |value| value.integer(THREADS));
     let insecure = section.optional("insecure_no_auth", Value::flag);
     let agent_check = section.optional("agent_check_listen", tcp_address);
-    let (listen, bearer_token_file) = (listen?, bearer_token_file?);
+    let tls = tls(section);
+    let (listen, bearer_token_file, tls) = (listen?, bearer_token_file?, tls?);
     let (insecure, agent_check_listen) = (insecure?.unwrap_or(false), agent_check?);
     let guarded = refuse_open_doors(
         section,
@@ -57,6 +58,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let server = Server {
         listen,
         bearer_token_file,
+        tls,
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
         agent_check_listen,
         threads: threads?.unwrap_or(DEFAULT_THREADS) as usize,
@@ -68,6 +70,7 @@ fn defaults() -> Server {
     Server {
         listen: vec![Listen::Tcp(DEFAULT_LISTEN)],
         bearer_token_file: None,
+        tls: None,
         max_connections: DEFAULT_CONNECTIONS as usize,
         agent_check_listen: None,
         threads: DEFAULT_THREADS as usize,
@@ -136,6 +139,34 @@ fn refuse_taken_agent_check(
             "names an address of `listen`, where openseat speaks HTTP; give it a port of its own",
         )),
     }
+}
+
+/// A certificate is of no use without its key, nor the key without it.
+fn tls(section: &Section<'_>) -> Checked<Option<TlsFiles>> {
+    let cert = section.optional("tls_cert", pem_path);
+    let key = section.optional("tls_key", pem_path);
+    let wants = |name, other| {
+        let value = section.value(name);
+        Err(value.expect("it was read").wrong(format_args!(
+            "is of no use without {other}; set both, or neither to answer in plain HTTP"
+        )))
+    };
+    match (cert?, key?) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => wants("tls_cert", "tls_key"),
+        (None, Some(_)) => wants("tls_key", "tls_cert"),
+    }
+}
+
+/// The key itself, pasted here by mistake, would be shown as the path of a file that does not exist.
+fn pem_path(value: &Value<'_>) -> Checked<PathBuf> {
+    if value.text()?.contains("-----BEGIN") {
+        return Err(value.wrong(
+            "must be the path of a PEM file, such as \"/etc/openseat/tls/privkey.pem\"; what the file holds does not belong in here",
+        ));
+    }
+    value.path()
 }
 
 fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::wiring::{payer, transport};
 use self::{
     accounts::Employed,
-    wiring::{Wiring, bearer, keys, reservations},
+    wiring::{Callers, Wiring, keys, reservations},
 };
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE, open_ledger};
 use crate::{
@@ -83,7 +83,7 @@ impl Daemon {
     /// Wires everything that a config asks for, and binds its addresses.
     ///
     /// # Errors
-    /// A token that cannot be read, a state folder that cannot be used, an address that is taken.
+    /// A token or certificate that cannot be read, a state folder that cannot be used, an address that is taken.
     pub async fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         Self::with_sockets(config, clock, Vec::new()).await
     }
@@ -122,7 +122,8 @@ impl Daemon {
             accounts.push((employee, handle, account));
         }
         let handles = accounts.iter().map(|(_, handle, _)| handle.clone());
-        let app = App::new(wiring.app(config, bearer(config)?, handles.collect()));
+        let callers = Callers::read(config, wiring.clock.as_ref())?;
+        let app = App::new(wiring.app(config, callers, handles.collect()));
         Ok(Self {
             wiring,
             accounts,

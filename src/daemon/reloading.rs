@@ -9,7 +9,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use super::{
     Work,
     accounts::Employed,
-    wiring::{Prepared, bearer, hook_secret, key, keys},
+    wiring::{Callers, Prepared, hook_secret, key, keys},
 };
 use crate::{
     board::QueueKey,
@@ -62,10 +62,10 @@ impl Work {
         let config = read(file)?;
         refuse_what_needs_a_restart(&self.config, &config)?;
         let unusable = |error: anyhow::Error| ReloadError::Unusable(format!("{error:#}"));
-        let bearer = bearer(&config).map_err(unusable)?;
+        let callers = Callers::read(&config, self.wiring.clock.as_ref()).map_err(unusable)?;
         let prepared = self.prepare(&config).map_err(unusable)?;
         // Nothing fails from here on.
-        Ok(self.put_in_force(config, bearer, prepared).await)
+        Ok(self.put_in_force(config, callers, prepared).await)
     }
 
     /// What the accounts of a new config need beyond those at work; in its order.
@@ -84,7 +84,7 @@ impl Work {
     async fn put_in_force(
         &mut self,
         config: Config,
-        bearer: Option<Digest>,
+        callers: Callers,
         prepared: Vec<Result<Prepared, Option<Digest>>>,
     ) -> Reloaded {
         let was: HashSet<QueueKey> = keys(&self.config).into_iter().collect();
@@ -109,7 +109,7 @@ impl Work {
         }
         let gone = std::mem::replace(&mut self.accounts, accounts);
         let handles = self.accounts.iter().map(|one| one.handle.clone());
-        let parts = self.wiring.app(&config, bearer, handles.collect());
+        let parts = self.wiring.app(&config, callers, handles.collect());
         let app = App::after(&self.current.app(), parts);
         self.current.replace(Arc::new(app));
         for account in gone {

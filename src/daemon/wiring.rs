@@ -25,7 +25,7 @@ use crate::{
     pulse::Pulses,
     reload::Wish,
     reservations::{Reservations, journal::Journal},
-    server::{AccountHandle, Limits, Parts},
+    server::{AccountHandle, Limits, Parts, Tls},
     state::State,
 };
 
@@ -147,12 +147,7 @@ impl Wiring {
     }
 
     /// What the server needs for a config, whose accounts are reached so.
-    pub fn app(
-        &self,
-        config: &Config,
-        bearer: Option<Digest>,
-        accounts: Vec<AccountHandle>,
-    ) -> Parts {
+    pub fn app(&self, config: &Config, callers: Callers, accounts: Vec<AccountHandle>) -> Parts {
         Parts {
             board: Arc::clone(&self.board),
             policies: policies(config),
@@ -162,7 +157,8 @@ impl Wiring {
             reservations: Arc::clone(&self.reservations),
             clock: Arc::clone(&self.clock),
             state: Some(Arc::clone(&self.state)),
-            bearer,
+            bearer: callers.bearer,
+            tls: callers.tls,
             limits: Limits::with_connections(config.server.max_connections),
             stopping: self.stop.clone(),
             pulses: self.pulses.clone(),
@@ -272,11 +268,28 @@ pub(super) fn hook_secret(account: &config::Account) -> anyhow::Result<Option<Di
     Ok(secret.transpose()?.map(|secret| secret.digest()))
 }
 
-/// What callers must show, if anything.
-pub(super) fn bearer(config: &Config) -> anyhow::Result<Option<Digest>> {
-    let file = config.server.bearer_token_file.as_deref();
-    Ok(file
-        .map(BearerToken::read)
-        .transpose()?
-        .map(|token| token.digest()))
+/// How callers and we tell that the other is who we think.
+#[derive(Debug)]
+pub(super) struct Callers {
+    /// What they must show, if anything.
+    bearer: Option<Digest>,
+    /// What we show, if anything.
+    tls: Option<Tls>,
+}
+
+impl Callers {
+    /// Reads the files that the config names.
+    ///
+    /// # Errors
+    /// A token, a certificate or a key that cannot be read or used.
+    pub fn read(config: &Config, clock: &dyn Clock) -> anyhow::Result<Self> {
+        let bearer = config.server.bearer_token_file.as_deref();
+        let bearer = bearer.map(BearerToken::read).transpose()?;
+        let tls = config.server.tls.as_ref();
+        let tls = tls.map(|files| Tls::read(files, clock.now()));
+        Ok(Self {
+            bearer: bearer.map(|token| token.digest()),
+            tls: tls.transpose()?,
+        })
+    }
 }

@@ -73,10 +73,12 @@ impl Format {
 pub enum Dropped {
     /// As many connections were open as may be.
     OverLimit,
-    /// No complete request head in time.
+    /// No complete request head, or TLS handshake, in time.
     SlowRequest,
     /// The client did not take its answer in time, or fell too far behind on a stream.
     SlowReader,
+    /// The TLS handshake failed: plain HTTP, a client that does not trust our certificate, no version in common.
+    TlsFailed,
 }
 
 impl Dropped {
@@ -86,6 +88,7 @@ impl Dropped {
             Dropped::OverLimit => "over_limit",
             Dropped::SlowRequest => "slow_request",
             Dropped::SlowReader => "slow_reader",
+            Dropped::TlsFailed => "tls_failed",
         }
     }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dashboard::{Past, Sessions},
+    tls::Tls,
     watch::{Watch, WatchLimits},
 };
 use crate::{
@@ -122,6 +123,8 @@ pub struct Parts {
     pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
     pub bearer: Option<Digest>,
+    /// What TCP connections begin with; `None` where they are plain.
+    pub tls: Option<Tls>,
     /// What bounds them.
     pub limits: Limits,
     /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
@@ -142,6 +145,7 @@ pub struct App {
     pub(super) clock: Arc<dyn Clock>,
     state: Option<Arc<State>>,
     pub(super) bearer: Option<Digest>,
+    pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
     pub(super) pulses: Pulses,
@@ -235,6 +239,7 @@ impl App {
             clock: parts.clock,
             state: parts.state,
             bearer: parts.bearer,
+            tls: parts.tls,
             limits: parts.limits,
             retired: parts.stopping.child_token(),
             number: kept.number,

@@ -26,7 +26,12 @@ use hyper::{
     service::{HttpService, Service},
 };
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -36,6 +41,7 @@ use super::{
     express::{self, Lane},
     gate::{self, Greeted},
     listen::{Listener, Stream, Via},
+    tls::Tls,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
 use crate::{metrics::Dropped, pulse::TURN};
@@ -61,7 +67,13 @@ pub async fn serve(listener: Listener, current: Arc<Current>, stop: Cancellation
             current: Arc::clone(&current),
             lane: Arc::clone(&lane),
         };
-        client.attend(stream, closing)
+        match (stream, &current.site().app.tls) {
+            (Stream::Left(tcp), Some(tls)) => {
+                // Boxed, so that plain connections are no larger for it.
+                Either::Right(Box::pin(client.attend_by_tls(tls.clone(), tcp, closing)))
+            }
+            (stream, _) => Either::Left(client.attend(stream, closing)),
+        }
     };
     serve_with(listener, &current.app(), &stop, attend).await;
 }
@@ -184,7 +196,40 @@ struct Client {
 }
 
 impl Client {
-    async fn attend(self, stream: Stream, closing: Arc<Closing>) {
+    async fn attend_by_tls(self, tls: Tls, stream: TcpStream, closing: Arc<Closing>) {
+        if let Some(stream) = self.greet(&tls, stream, &closing).await {
+            self.attend(stream, closing).await;
+        }
+    }
+
+    /// The handshake, which has the time of a head; while stopping, that of a newcomer.
+    async fn greet(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+        closing: &Closing,
+    ) -> Option<TlsStream<TcpStream>> {
+        let app = self.current.app();
+        let stopped = async {
+            closing.told.cancelled().await;
+            tokio::time::sleep(NEWCOMERS).await;
+        };
+        let cause = tokio::select! {
+            greeted = tls.greet(stream) => match greeted {
+                Ok(stream) => return Some(stream),
+                Err(error) => refused(&error)?,
+            },
+            () = tokio::time::sleep(app.limits.head) => Dropped::SlowRequest,
+            () = stopped => return None,
+        };
+        app.metrics.connection_dropped(cause);
+        None
+    }
+
+    async fn attend<S>(self, stream: S, closing: Arc<Closing>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let app = self.current.app();
         let watchdog = Watchdog::new(app.limits);
         let io = TokioIo::new(Watched::new(stream, watchdog.clone()));
@@ -212,6 +257,12 @@ impl Client {
             }
         }
     }
+}
+
+/// What rustls does not take is one of its errors in this wrapping; whoever merely goes away is the client's business.
+fn refused(error: &io::Error) -> Option<Dropped> {
+    tracing::debug!(%error, "no TLS handshake");
+    (error.kind() == io::ErrorKind::InvalidData).then_some(Dropped::TlsFailed)
 }
 
 /// Answers the requests of one connection.
@@ -273,12 +324,13 @@ impl Answers {
 }
 
 /// Drives a connection to its end, and asks it to end well once the server stops.
-async fn until_end<S, B>(
-    connection: http1::Connection<TokioIo<Watched<Stream>>, S>,
+async fn until_end<I, S, B>(
+    connection: http1::Connection<TokioIo<Watched<I>>, S>,
     watchdog: &Watchdog,
     closing: Arc<Closing>,
 ) -> hyper::Result<()>
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,

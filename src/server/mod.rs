@@ -6,9 +6,10 @@
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. `watch` goes on answering: it tells of decisions as they change. `brief` is the whole in a line. `dashboard` is
-//! for people: pages of what the board knows. `hooks` is the other direction: CallTools tells us of calls that have ended. `agent_check`
-//! speaks HAProxy's line protocol instead of HTTP, on an address of its own.
+//! goes wrong is a `problem`. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
+//! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
+//! direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of
+//! its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -34,6 +35,7 @@ mod reload;
 mod reservations;
 mod routes;
 mod threads;
+mod tls;
 mod watch;
 mod watchdog;
 
@@ -51,4 +53,5 @@ pub use listen::{BindError, Bound, Detached, Listener, bind_all};
 pub(crate) use queues::{AgentView, FaultView};
 pub(crate) use threads::in_runtime;
 pub use threads::serve_on_threads;
+pub use tls::{Tls, TlsError};
 pub use watch::{WatchLimits, keep_watch};

@@ -330,6 +330,7 @@ async fn hour_with(records: u32) -> Hour {
         clock,
         state: None,
         bearer: None,
+        tls: None,
         limits: Limits::with_connections(1),
         stopping: CancellationToken::new(),
         pulses: Default::default(),

@@ -13,6 +13,7 @@ mod hooks;
 mod probes;
 mod queues;
 mod reservations;
+mod tls;
 mod watch_limits;
 mod watching;
 
@@ -28,7 +29,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountHandle, App, Current, Limits, Parts, keep_watch, listen::bind, serve, serve_on_threads,
+    AccountHandle, App, Current, Limits, Parts, Tls, keep_watch, listen::bind, serve,
+    serve_on_threads,
 };
 use crate::{
     account::{Ask, RefreshError},
@@ -58,6 +60,7 @@ struct World {
     patience: HashMap<QueueKey, Patience>,
     accounts: Vec<AccountHandle>,
     bearer: Option<Digest>,
+    tls: Option<Tls>,
     limits: Limits,
     stopping: CancellationToken,
     /// 0 serves in the test's own runtime.
@@ -88,6 +91,7 @@ impl World {
             patience: HashMap::new(),
             accounts: Vec::new(),
             bearer: None,
+            tls: None,
             limits: Limits::with_connections(1024),
             stopping: CancellationToken::new(),
             threads: 0,
@@ -179,6 +183,7 @@ impl World {
             clock: self.clock,
             state: None,
             bearer: self.bearer,
+            tls: self.tls,
             limits: self.limits,
             stopping: self.stopping,
             pulses: Default::default(),

@@ -1,0 +1,96 @@
+//! A daemon that speaks TLS, and whose certificate is renewed while calls ring.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use rcgen::generate_simple_self_signed;
+use reqwest::Certificate;
+
+use crate::support::{CallTools, Home, Running, Time};
+
+/// Writes a new certificate with its key where the config looks for them, and says how to trust it.
+fn renew(home: &Home) -> Certificate {
+    let names = ["localhost".to_owned()];
+    let issued = generate_simple_self_signed(names).expect("a certificate");
+    let write = |name, text| fs::write(home.path().join(name), text).expect("a file");
+    write("cert.pem", issued.cert.pem());
+    write("key.pem", issued.signing_key.serialize_pem());
+    Certificate::from_der(issued.cert.der()).expect("a certificate")
+}
+
+/// A config with TLS, which listens at this address.
+fn config(calltools: &CallTools, home: &Home, listen: &str) -> PathBuf {
+    let path = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&path).expect("it is there");
+    let tls = format!("\"{listen}\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"");
+    fs::write(&path, text.replace("\"127.0.0.1:0\"", &tls)).expect("a config");
+    path
+}
+
+/// A client that trusts this certificate alone, on a connection of its own.
+struct Trusting(reqwest::Client, String);
+
+impl Trusting {
+    fn new(daemon: &Running, trusted: &Certificate) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([trusted.clone()])
+            .resolve("localhost", daemon.address)
+            .pool_max_idle_per_host(0);
+        let port = daemon.address.port();
+        let client = client.build().expect("a client");
+        Self(client, format!("https://localhost:{port}"))
+    }
+
+    /// The answer's status and text.
+    async fn post(&self, target: &str) -> reqwest::Result<(u16, String)> {
+        let url = format!("{}{target}", self.1);
+        let answer = self.0.post(url).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+}
+
+#[tokio::test]
+async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    let first = renew(&home);
+    let path = config(&calltools, &home, "127.0.0.1:0");
+    let daemon = Running::start(&path, &time).await;
+    let by_first = Trusting::new(&daemon, &first);
+
+    let second = renew(&home);
+    let by_second = Trusting::new(&daemon, &second);
+    by_second.post("/v1/reload").await.expect_err("not yet");
+    // The config itself has not changed.
+    let (status, body) = by_first.post("/v1/reload").await.expect("an answer");
+    assert_eq!(status, 200, "{body}");
+    by_first.post("/v1/reload").await.expect_err("no more");
+
+    fs::write(home.path().join("key.pem"), "half a key").expect("a file");
+    let (status, body) = by_second.post("/v1/reload").await.expect("the old one");
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("unusable-config"), "{body}");
+    assert!(body.contains("key.pem has no whole private key"), "{body}");
+    let again = by_second.post("/v1/reload").await;
+    again.expect("it stays in force");
+}
+
+#[tokio::test]
+async fn health_asks_over_tls_whatever_the_certificate_says() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    renew(&home);
+    let path = config(&calltools, &home, "127.0.0.1:0");
+    let daemon = Running::start(&path, &time).await;
+    // Renewed, but not yet in force.
+    renew(&home);
+    let path = config(&calltools, &home, &daemon.address.to_string());
+    let mut health = Command::new(env!("CARGO_BIN_EXE_openseat"));
+    health.env_clear().args(["health", "--live", "--config"]);
+    health.arg(path);
+    let output = tokio::task::spawn_blocking(move || health.output()).await;
+    let output = output.expect("no panic").expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+}
