@@ -16,9 +16,10 @@ use super::{
         problem::Problem,
     },
     chart::{self, Column},
+    form::Wish,
     parts::Standing,
     past::{Look, Period, Window, look},
-    what_if::{self, Held, Rule, Wish},
+    what_if::{self, Held, Rule},
     words,
 };
 use crate::{

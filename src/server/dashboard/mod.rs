@@ -5,13 +5,16 @@
 //! names, which are the operator's and CallTools' words, pass through it alone: [`maud`] escapes them, and the pages' own policy lets
 //! nothing run or load that is not one of the three files here.
 //!
-//! `overview` is the page of all queues, `queue` that of one, with its `course` and with `what_if`, which tries another rule on it. `parts` are
-//! what pages share, `words` their plain sentences, `chart` their drawings, `past` what they read of the history. `login` lets browsers in where the API wants a token, `session` remembers them.
+//! `overview` is the page of all queues, `queue` that of one, with its `course` and with `what_if`, which tries another rule on it (`form`
+//! asks for it). `parts` are what pages share, `words` their plain sentences, `chart` their drawings (`frame` is what lies around them),
+//! `past` what they read of the history. `login` lets browsers in where the API wants a token, `session` remembers them.
 //!
 //! Left to others: who may ask ([`gate`](super::gate)), and what a decision is. Looking is no question: nothing here counts as demand.
 
 mod chart;
 mod course;
+mod form;
+mod frame;
 mod layout;
 mod login;
 mod overview;

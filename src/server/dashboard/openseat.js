@@ -96,10 +96,11 @@
       if (old.data !== fresh.data) old.data = fresh.data;
       return;
     }
-    const mine = (name) => name === 'open' || old.hasAttribute('data-mine');
-    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !mine(name)) old.removeAttribute(name);
+    // What somebody has opened or closed stays so.
+    const theirs = (name) => name === 'open';
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !theirs(name)) old.removeAttribute(name);
     for (const { name, value } of [...fresh.attributes]) {
-      if (old.getAttribute(name) !== value && !mine(name)) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !theirs(name)) old.setAttribute(name, value);
     }
     const [olds, freshes] = [[...old.childNodes], [...fresh.childNodes]];
     freshes.forEach((child, n) => (olds[n] ? become(olds[n], child) : old.append(child)));

@@ -23,8 +23,8 @@ use crate::{
     decision::{Decision, OnUnknown, Reason},
 };
 
-/// The share of its life at which knowledge is called old: a poll has been missed or two, and there is time to look why.
-const OLD: u32 = 4; // the last quarter
+/// Knowledge is called old in the last quarter of its life: a poll or two have been missed, and there is time to look why.
+const OLD: u32 = 4;
 
 /// A queue with what is decided about it at a moment.
 pub(super) struct Standing {

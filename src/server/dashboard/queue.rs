@@ -16,10 +16,11 @@ use super::{
         problem::Problem,
     },
     course,
+    form::{self, Form},
     layout::Page,
     parts::{self, Palette, Standing},
     past::{Look, Period},
-    what_if::{self, Form, Rule},
+    what_if::{self, Rule},
     words,
 };
 use crate::{calltools::Agent, clock::Moment};
@@ -36,7 +37,7 @@ pub(super) async fn page(
     let Ok(Asked(queue)) = asked else {
         return Ok((StatusCode::NOT_FOUND, no_such_queue(&app)).into_response());
     };
-    let known: Vec<_> = ["range"].into_iter().chain(what_if::FIELDS).collect();
+    let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
     let params = Params::parse(uri.query(), &known)?;
     let period = course::period(&params)?.unwrap_or(Period::Hour);
     let form = Form::parse(&params)?;
@@ -58,7 +59,7 @@ pub(super) async fn page(
                     "Tried on what was recorded of the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a day, one "
                     "reading in five minutes. Reservations and ages are left out."
                 }
-                (what_if::form(&form, &address, period, Rule::of(&standing)))
+                (form::form(&form, &address, period, Rule::of(&standing)))
                 @if let Some(why) = refused { p.wrong role="alert" { (why) } }
                 @if let (Some(wish), Some([present, asked])) = (&wish, &course.answers) {
                     (what_if::outcome(wish, Rule::of(&standing), period, period.window(standing.now, period.seats()), [present, asked]))

@@ -4,18 +4,17 @@
 //! five minutes. Ages and reservations are left out: the question is what the rule says of the seats.
 
 use maud::{Markup, html};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
-    super::{params::Params, problem::Problem},
     chart,
+    form::Wish,
     parts::Standing,
     past::{Period, Window},
     words,
 };
 use crate::{
-    criteria::{Comparison, Condition, Criteria, Definition, Literal, Verdict},
+    criteria::{Comparison, Criteria, Verdict},
     history::read::{HOLDS_MS, Rows, Sample},
     quantity::Quantity,
 };
@@ -59,96 +58,6 @@ impl Rule {
             Self::Holds => "as its criteria say".to_owned(),
         }
     }
-}
-
-/// The names of the form's fields.
-pub(super) const FIELDS: [&str; 5] = ["threshold", "field", "measure", "condition", "value"];
-
-/// The form as somebody filled it in.
-#[derive(Debug, Default)]
-pub(super) struct Form([String; 5]);
-
-/// The rule that somebody asks about.
-#[derive(Debug)]
-pub(super) enum Wish {
-    Rule(Rule),
-    Criteria(Criteria, Option<Quantity>),
-}
-
-impl Form {
-    pub(super) fn parse(params: &Params<'_>) -> Result<Self, Problem> {
-        let mut form = Self::default();
-        for (text, field) in form.0.iter_mut().zip(FIELDS) {
-            *text = params.one(field)?.unwrap_or_default().trim().to_owned();
-        }
-        Ok(form)
-    }
-
-    fn text(&self, field: &str) -> &str {
-        let place = FIELDS.iter().position(|known| *known == field);
-        place.map_or("", |place| &self.0[place])
-    }
-
-    /// What is asked; nothing by an empty form. What cannot be asked says why.
-    pub(super) fn wish(&self, rule: Option<Rule>) -> Result<Option<Wish>, String> {
-        let threshold = match self.text("threshold") {
-            "" => None,
-            text => Some(text.parse().map_err(|_| "The threshold is not a number.")?),
-        };
-        if !self.text("field").is_empty() {
-            let criteria = Criteria::compile(&self.definition()?)
-                .map_err(|error| format!("The {}: {error}.", error.key))?;
-            let threshold = threshold.or(criteria.threshold());
-            return Ok(Some(Wish::Criteria(criteria, threshold)));
-        }
-        match (threshold, rule) {
-            (None, _) => Ok(None),
-            (Some(threshold), Some(Rule::Compare(comparison, _))) => {
-                Ok(Some(Wish::Rule(Rule::Compare(comparison, threshold))))
-            }
-            (Some(_), Some(Rule::Holds)) => {
-                Err("This queue’s criteria compare with no number.".to_owned())
-            }
-            (Some(_), None) => {
-                Err("Nothing is known yet of what this queue’s rule compares.".to_owned())
-            }
-        }
-    }
-
-    fn definition(&self) -> Result<Definition, String> {
-        let condition = match self.text("condition") {
-            "" => Condition::GreaterThan,
-            text => word(text).ok_or("There is no such condition.")?,
-        };
-        let measure = match self.text("measure") {
-            "" => None,
-            text => Some(word(text).ok_or("There is no such measure.")?),
-        };
-        Ok(Definition {
-            field: self.text("field").to_owned(),
-            measure,
-            condition,
-            value: literal(self.text("value")),
-        })
-    }
-}
-
-/// A word of the config.
-fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_value(Value::String(text.to_owned())).ok()
-}
-
-/// A value as the config would have it, without the quotation marks.
-fn literal(text: &str) -> Option<Literal> {
-    Some(match text {
-        "" => return None,
-        "true" => Literal::Bool(true),
-        "false" => Literal::Bool(false),
-        text => match text.parse() {
-            Ok(number) => Literal::Number(number),
-            Err(_) => Literal::Text(text.to_owned()),
-        },
-    })
 }
 
 /// An answer, as long as it held.
@@ -244,76 +153,6 @@ fn note(differ: &mut Vec<Held>, from_ms: i64, to_ms: i64, accept: bool) {
     }
 }
 
-/// The form.
-pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule>) -> Markup {
-    let option = |field: &str, word: &str, name: &str| {
-        let selected = form.text(field) == word;
-        html! { option value=(word) selected[selected] { (name) } }
-    };
-    html! {
-        form.what_if method="get" action={ (address) "#what-if" } {
-            input type="hidden" name="range" value=(period.word());
-            div.field {
-                label for="threshold" { "Threshold" }
-                input #threshold name="threshold" inputmode="decimal" autocomplete="off" value=(form.text("threshold"))
-                    placeholder=[rule.and_then(present)];
-            }
-            details open[!form.text("field").is_empty()] {
-                summary { "Other criteria" }
-                div.fields {
-                    div.field.long {
-                        label for="field" { "Field" }
-                        input #field name="field" autocomplete="off" spellcheck="false" value=(form.text("field"))
-                            placeholder="$.results[?@.status == 'Available']";
-                    }
-                    div.field {
-                        label for="measure" { "Measure" }
-                        select #measure name="measure" {
-                            (option("measure", "", "as usual"))
-                            @for word in ["count", "value", "sum", "exists"] { (option("measure", word, word)) }
-                        }
-                    }
-                    div.field {
-                        label for="condition" { "Condition" }
-                        select #condition name="condition" {
-                            @for word in CONDITIONS { (option("condition", word, &word.replace('_', " "))) }
-                        }
-                    }
-                    div.field {
-                        label for="value" { "Value" }
-                        input #value name="value" autocomplete="off" spellcheck="false" value=(form.text("value"));
-                    }
-                }
-            }
-            button type="submit" { "What if?" }
-        }
-    }
-}
-
-fn present(rule: Rule) -> Option<String> {
-    match rule {
-        Rule::Compare(_, threshold) => Some(format!("now {threshold}")),
-        Rule::Holds => None,
-    }
-}
-
-/// The words of conditions, in the order of the documentation.
-const CONDITIONS: [&str; 13] = [
-    "greater_than",
-    "greater_or_equal",
-    "less_than",
-    "less_or_equal",
-    "equals",
-    "not_equals",
-    "contains",
-    "not_contains",
-    "begins_with",
-    "is_true",
-    "is_false",
-    "exists",
-    "not_exists",
-];
-
 /// What came of it.
 pub(super) fn outcome(
     wish: &Wish,
@@ -378,6 +217,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::criteria::{Condition, Definition, Literal};
 
     const WINDOW: Window = Window {
         from_ms: 0,
@@ -441,10 +281,14 @@ mod tests {
             at: Timestamp::from_millisecond(at_ms).expect("a moment"),
             rows: statuses.iter().map(|one| row(one).expect("JSON")).collect(),
         };
-        let form = filled(&[("field", "$.results[?@.status == 'Lunch']"), ("value", "1")]);
-        let Ok(Some(Wish::Criteria(criteria, threshold))) = form.wish(None) else {
-            panic!("they compile");
+        let definition = Definition {
+            field: "$.results[?@.status == 'Lunch']".to_owned(),
+            measure: None,
+            condition: Condition::GreaterThan,
+            value: Some(Literal::Number(1_u32.into())),
         };
+        let criteria = Criteria::compile(&definition).expect("they compile");
+        let threshold = criteria.threshold();
         let recorded = [rows(0, &["Lunch", "Lunch"]), rows(60_000, &["Lunch"])];
         let answers = recorded.map(|rows| answer(&rows, &criteria, threshold));
         let held = held(&answers, WINDOW);
@@ -453,50 +297,5 @@ mod tests {
             .map(|held| (held.from_ms, held.accept))
             .collect();
         assert_eq!(answers, [(0, true), (60_000, false)]);
-    }
-
-    fn filled(fields: &[(&str, &str)]) -> Form {
-        let mut form = Form::default();
-        for (field, text) in fields {
-            let place = FIELDS.iter().position(|known| known == field);
-            form.0[place.expect("a field")] = (*text).to_owned();
-        }
-        form
-    }
-
-    #[test]
-    fn what_cannot_be_asked_says_why() {
-        let cases = [
-            (
-                filled(&[("threshold", "two")]),
-                Some(above(0)),
-                "not a number",
-            ),
-            (
-                filled(&[("threshold", "2")]),
-                Some(Rule::Holds),
-                "no number",
-            ),
-            (filled(&[("threshold", "2")]), None, "Nothing is known yet"),
-            (filled(&[("field", "$.results[?")]), None, "The field: "),
-            (
-                filled(&[("field", "count"), ("condition", "is_near")]),
-                None,
-                "no such condition",
-            ),
-        ];
-        for (form, rule, said) in cases {
-            let error = form.wish(rule).expect_err(said);
-            assert!(error.contains(said), "{error}");
-        }
-        assert!(matches!(Form::default().wish(None), Ok(None)));
-    }
-
-    #[test]
-    fn the_forms_conditions_are_those_of_the_config() {
-        for text in CONDITIONS {
-            let condition: Condition = word(text).expect(text);
-            assert_eq!(condition.word(), text);
-        }
     }
 }
