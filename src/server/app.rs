@@ -36,7 +36,7 @@ pub struct Limits {
     /// what a head of one packet needs, times a thousand.
     pub head: Duration,
     /// Between requests. A router that asks now and then shall not race against our closing its connection, so this is
-    /// longer than the 60 s for which common HTTP clients and proxies keep theirs.
+    /// longer than the 60 s for which common HTTP clients and proxies keep theirs. It may begin a `head` late.
     pub idle: Duration,
     /// For the client to take an answer, whole: the longest list, about 1 MB, over a poor line.
     pub write: Duration,

@@ -192,39 +192,79 @@ impl Watchdog {
     /// Ends when a deadline has passed: with what the client is to blame for, or `None` if it was merely idle.
     pub(super) async fn bite(&self) -> Option<Dropped> {
         let timer = std::pin::pin!(sleep_until(Instant::now() + self.limits.head));
-        let mut timer = Seldom::new(timer);
-        let mut until = None;
-        std::future::poll_fn(|cx| self.poll_bite(cx, &mut timer, &mut until)).await
+        let mut leash = Leash {
+            timer: Seldom::new(timer),
+            until: Until::NoHurry,
+            is_short: true,
+        };
+        std::future::poll_fn(|cx| self.poll_bite(cx, &mut leash)).await
     }
 
-    fn poll_bite(
-        &self,
-        cx: &mut Context<'_>,
-        timer: &mut Seldom<Pin<&mut Sleep>>,
-        until: &mut Option<Instant>,
-    ) -> Poll<Option<Dropped>> {
+    fn poll_bite(&self, cx: &mut Context<'_>, leash: &mut Leash<'_>) -> Poll<Option<Dropped>> {
         let phase = self.watch.phase();
         if self.watch.take_anew() {
-            let lasts = phase.lasts(&self.limits);
-            *until = lasts.map(|lasts| Instant::now() + lasts);
+            leash.begin(phase, &self.limits);
         }
         loop {
-            // Most requests only push the deadline further away; the timer is not touched for them until it fires.
-            if let Some(until) = *until
-                && until < timer.get().deadline()
-            {
-                timer.change().as_mut().reset(until);
-            }
-            let due = timer.get().is_elapsed();
-            ready!(timer.poll(cx, due));
+            let due = leash.timer.get().is_elapsed();
+            ready!(leash.timer.poll(cx, due));
             let now = Instant::now();
-            match *until {
-                Some(until) if until <= now => return Poll::Ready(phase.blame()),
-                Some(until) => timer.change().as_mut().reset(until),
-                // No deadline: the shortest one that can come is a head's.
-                None => timer.change().as_mut().reset(now + self.limits.head),
+            match leash.until {
+                Until::Then(until) if until <= now => return Poll::Ready(phase.blame()),
+                Until::Then(until) => leash.reset(until, false),
+                Until::IdleFromNextLook => {
+                    let until = now + self.limits.idle;
+                    leash.until = Until::Then(until);
+                    leash.reset(until, false);
+                }
+                // The shortest deadline that can come is a head's.
+                Until::NoHurry => leash.reset(now + self.limits.head, true),
             }
         }
+    }
+}
+
+/// When a connection's time is up.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Then(Instant),
+    /// Of one that is asked all the time: its time to idle counts from when the timer fires next, a little later than it began, so that
+    /// the clock is not read for each of its requests.
+    IdleFromNextLook,
+    NoHurry,
+}
+
+/// The timer of one connection. Most requests only push the deadline further away; it is not touched for them until it fires.
+#[derive(Debug)]
+struct Leash<'t> {
+    timer: Seldom<Pin<&'t mut Sleep>>,
+    until: Until,
+    /// Whether it fires within the time of a head or of an answer.
+    is_short: bool,
+}
+
+impl Leash<'_> {
+    fn begin(&mut self, phase: Phase, limits: &Limits) {
+        self.until = match phase.lasts(limits) {
+            Some(_) if phase == Phase::Idle && self.is_short => Until::IdleFromNextLook,
+            Some(_) if phase == Phase::Idle => {
+                self.reset(Instant::now() + limits.head, true);
+                Until::IdleFromNextLook
+            }
+            Some(lasts) => {
+                let until = Instant::now() + lasts;
+                if until < self.timer.get().deadline() {
+                    self.reset(until, true);
+                }
+                Until::Then(until)
+            }
+            None => Until::NoHurry,
+        };
+    }
+
+    fn reset(&mut self, deadline: Instant, is_short: bool) {
+        self.timer.change().as_mut().reset(deadline);
+        self.is_short = is_short;
     }
 }
 
