@@ -171,6 +171,7 @@ fn five_lines_are_enough_and_the_rest_has_defaults() {
     );
     assert_eq!(config.server.bearer_token_file, None);
     assert_eq!(config.server.max_connections, 1024);
+    assert_eq!(config.server.threads, 1);
     assert_eq!(config.state_dir, Some("/var/lib/openseat".into()));
     let [account] = config.accounts.as_slice() else {
         panic!("one account")
@@ -215,6 +216,7 @@ fn what_the_file_says_is_what_there_is() {
     );
     assert_eq!(config.server.bearer_token_file, Some("bearer/token".into()));
     assert_eq!(config.server.max_connections, 64);
+    assert_eq!(config.server.threads, 2);
     assert_eq!(
         config.server.agent_check_listen,
         Some(([127, 0, 0, 1], 7719).into())
