@@ -138,6 +138,14 @@ want_axe() {
         timeout 180 npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$target/axe" axe-core@4 >/dev/null && [[ -e $axe ]]
 }
 
+# Python itself comes with every system that has apt; what makes virtual environments is a package of its own there.
+want_venv() {
+    has python3 && python3 -c 'import ensurepip' 2>/dev/null && return
+    say "installing python3-venv"
+    apt_ready && timeout 300 env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --yes --no-install-recommends python3-venv >/dev/null && python3 -c 'import ensurepip'
+}
+
 how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -211,13 +219,14 @@ rules() {
         promtool test rules deploy/prometheus/openseat.rules.test.yml
 }
 
-# start_demo: sets $url. The port is the system's choice, so nothing else can have it.
+# start_demo: sets $url, and $config to its config. The port is the system's choice, so nothing else can have it.
 start_demo() {
     "$target/debug/openseat" demo --listen 127.0.0.1:0 >"$scratch/demo.out" 2>"$scratch/demo.err" &
     demo_pid=$!
     url=
     for _ in {1..150}; do
         url=$(sed -n 's|^Open *\(.*\)/$|\1|p' "$scratch/demo.out")
+        config=$(sed -n 's|.*, the config \(.*\)\.$|\1|p' "$scratch/demo.out")
         # Ready: every queue has its first snapshot, so no metric is missing.
         if [[ -n $url ]] && curl --silent --fail --max-time 5 --output /dev/null "$url/readyz"; then
             return
@@ -255,6 +264,14 @@ check_router() {
     else
         skip "deploy/routers: $1" "$(how_to_get "$1, or a part of it," "${*:2}")"
     fi
+}
+
+# Whether the API is what its document says, or 77 where the judge cannot be had.
+openapi() {
+    local ended=0
+    start_demo || return 1
+    scripts/openapi.sh "$url" "$config" || ended=$?
+    stop_demo && return $ended
 }
 
 # tests NAME ARGUMENTS…: runs `cargo test` and adds up what it reports.
@@ -365,6 +382,20 @@ if want curl curl && want_router nginx nginx && want wrk wrk && want h2load nght
     check "benches/serve.sh" benches/serve.sh --smoke
 else
     skip "benches/serve.sh" "$(how_to_get "nginx, wrk, h2load or curl" "nginx wrk nghttp2-client curl")"
+fi
+
+name="schemathesis: the API against its document"
+if want curl curl && want jq jq && want_venv; then
+    say "$name"
+    ended=0
+    openapi || ended=$?
+    case $ended in
+        0) pass ;;
+        77) skip "$name" "schemathesis could not be installed with pip" ;;
+        *) fail "$name" ;;
+    esac
+else
+    skip "$name" "$(how_to_get "python3-venv, curl or jq" "python3-venv curl jq")"
 fi
 
 # The pages are tested in a real Chromium, and by axe-core; without them those tests are told so, and say it, rather than fail.

@@ -1,7 +1,8 @@
 //! A number of seats, or whatever else a criterion measures.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
 /// A finite number that prints as an integer where it is one: `7`, not `7.0`.
@@ -27,6 +28,20 @@ impl Quantity {
     /// This much less `count` seats, for instance those held by reservations.
     pub fn less(self, count: u32) -> Self {
         Self(self.0 - f64::from(count))
+    }
+}
+
+impl JsonSchema for Quantity {
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number" })
     }
 }
 

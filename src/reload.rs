@@ -1,6 +1,7 @@
 //! The wish that the config be read again, and what came of it. Whoever wishes ([`server`](crate::server), a signal) knows nothing of how
 //! it is done ([`daemon`](crate::daemon)).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -8,7 +9,7 @@ use tokio::sync::oneshot;
 pub type Wish = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// What a new config has changed. Queues are spelt `account/queue`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reloaded {
     /// Polled from now on.
     pub queues_added: Vec<String>,

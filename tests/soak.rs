@@ -151,6 +151,7 @@ impl Office {
             known: Default::default(),
             clock: Arc::clone(&self.clock),
             names: watch::channel(Arc::new(Names::default())).0,
+            sweeping: watch::channel(false).0,
             asks: wishes,
             options: Options {
                 sweep: true,

@@ -218,6 +218,7 @@ impl Account {
                     "sweeps of the whole account agree with its queues and are used"
                 );
                 self.schedule.trust();
+                self.parts.sweeping.send_replace(true);
             }
             Verdict::Taken => {}
         }
@@ -302,6 +303,7 @@ impl Account {
         }
         self.sweeps_failed_alone = 0;
         self.schedule.distrust(now);
+        self.parts.sweeping.send_replace(false);
         self.sweep.reset();
         self.roster.forget_sweeps();
         self.unkeep_statuses();

@@ -114,6 +114,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Shared with the server.
     pub names: watch::Sender<Arc<Names>>,
+    /// Tells whether sweeps are trusted.
+    pub sweeping: watch::Sender<bool>,
     /// What others ask.
     pub asks: mpsc::Receiver<Ask>,
     /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.

@@ -22,6 +22,9 @@ use crate::{
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
+/// What has to be shown to post a record to the demo. As little a secret as its token.
+const HOOK_SECRET: &str = "simulated0hook0secret";
+
 /// The demo, until stopped.
 pub async fn demo(options: cli::Demo) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
@@ -75,6 +78,7 @@ dir = \"state\"
 name = \"demo\"
 base_url = \"{base_url}\"
 token_file = \"./token\"
+hook_secret_file = \"./hook\"
 "
     );
     for name in queue_names(simulator) {
@@ -88,10 +92,11 @@ token_file = \"./token\"
 }
 
 fn write_config(folder: &Path, text: &str) -> anyhow::Result<std::path::PathBuf> {
-    let token = folder.join("token");
     let mut private = fs::OpenOptions::new();
     private.write(true).create_new(true).mode(0o600);
-    std::io::Write::write_all(&mut private.open(&token)?, TOKEN.as_bytes())?;
+    for (name, secret) in [("token", TOKEN), ("hook", HOOK_SECRET)] {
+        std::io::Write::write_all(&mut private.open(folder.join(name))?, secret.as_bytes())?;
+    }
     let path = folder.join("openseat.toml");
     fs::write(&path, text)?;
     Ok(path)

@@ -55,6 +55,7 @@ pub(super) struct Prepared {
     client: Client,
     token: TokenKeeper,
     names: watch::Sender<Arc<Names>>,
+    sweeping: watch::Sender<bool>,
     asks: mpsc::Receiver<account::Ask>,
 }
 
@@ -91,6 +92,7 @@ impl Wiring {
             Arc::new(observer),
         );
         let (names, named) = watch::channel(Arc::new(Names::default()));
+        let (sweeping, sweeps) = watch::channel(false);
         let (wishes, asks) = mpsc::channel(ASKS);
         Ok(Prepared {
             handle: AccountHandle {
@@ -99,6 +101,7 @@ impl Wiring {
                 hook_secret: hook_secret(config)?,
                 budget,
                 names: named,
+                sweeps,
                 asks: wishes,
             },
             config: Arc::clone(config),
@@ -106,6 +109,7 @@ impl Wiring {
             client,
             token: TokenKeeper::new(config.upstream.token.clone(), transport, digest),
             names,
+            sweeping,
             asks,
         })
     }
@@ -127,6 +131,7 @@ impl Wiring {
             known,
             clock: Arc::clone(&self.clock),
             names: prepared.names,
+            sweeping: prepared.sweeping,
             options: prepared.config.schedule,
             asks: prepared.asks,
             token: Some(prepared.token),

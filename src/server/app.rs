@@ -13,7 +13,7 @@ use super::{
 use crate::{
     account::Ask,
     board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
-    budget::Budget,
+    budget::{Budget, Usage},
     calltools::AgentId,
     clock::Clock,
     decision::{Decision, Patience, Policy, decide},
@@ -74,6 +74,8 @@ pub struct AccountHandle {
     pub budget: Arc<Budget>,
     /// The newest reading.
     pub names: watch::Receiver<Arc<Names>>,
+    /// Whether sweeps of the whole account are trusted, and statuses come from them.
+    pub sweeps: watch::Receiver<bool>,
     /// To the account's task. Bounded: a full channel refuses the next wish.
     pub asks: mpsc::Sender<Ask>,
 }
@@ -316,13 +318,9 @@ impl App {
     pub(super) async fn scrape(&self) -> Scrape {
         let mut budgets = Vec::with_capacity(self.accounts.len());
         for account in &self.accounts {
-            match account.budget.usage().await {
-                Ok(usage) => budgets.push((Arc::clone(&account.name), usage)),
-                // An unknown is an absent sample.
-                Err(error) => {
-                    tracing::warn!(account = &*account.name, %error, "the budget cannot be read")
-                }
-            }
+            // An unknown is an absent sample.
+            let usage = self.usage(account).await;
+            budgets.extend(usage.map(|usage| (Arc::clone(&account.name), usage)));
         }
         Scrape {
             queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
@@ -331,6 +329,15 @@ impl App {
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }
+    }
+
+    /// An account's window; `None` where its ledger cannot be read.
+    pub(super) async fn usage(&self, account: &AccountHandle) -> Option<Usage> {
+        let usage = account.budget.usage().await;
+        if let Err(error) = &usage {
+            tracing::warn!(account = &*account.name, %error, "the budget cannot be read");
+        }
+        usage.ok()
     }
 
     fn gauges(&self, queue: &Queue) -> QueueGauges {

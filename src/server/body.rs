@@ -2,10 +2,9 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::{app::App, problem::Problem};
+use super::{app::App, kinds, problem::Problem};
 
 /// The whole body. It has as much time as a request's head, since both fit one packet or two.
 pub(super) async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes, Problem> {
@@ -20,20 +19,12 @@ pub(super) async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes,
 
 fn too_large(longest: usize) -> Problem {
     Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body-too-large",
-        "The request has too large a body",
+        kinds::BODY_TOO_LARGE,
         format!("here it has {} KiB at most", longest / 1024),
     )
     .and_close()
 }
 
 fn too_slow() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "slow-request",
-        "The request's body does not come",
-        "the connection ends here; send the body at once",
-    )
-    .and_close()
+    Problem::usual(kinds::SLOW_REQUEST).and_close()
 }

@@ -8,12 +8,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::{
+    api::shape,
     app::{App, Queue},
-    params::{Asked, Params},
+    params::{Asked, Parameter, Params, Shape},
     problem::Problem,
 };
 use crate::{
@@ -27,23 +29,82 @@ use crate::{
 
 /// The most queues in one question. A router compares the few that serve one campaign; a hundred names of 100 bytes still
 /// fit the longest request head.
-const MOST_AT_ONCE: usize = 100;
+pub(super) const MOST_AT_ONCE: usize = 100;
+
+const THRESHOLD: Parameter = Parameter {
+    name: "threshold",
+    means: "Accept while there are more seats than this, instead of the configured threshold",
+    shape: Shape::Number,
+    example: "2",
+};
+
+const FORMAT: Parameter = Parameter {
+    name: "format",
+    means: "`text` answers `accept` or `reject`; `status` answers 204 or 403 without a body",
+    shape: Shape::OneOf(&["json", "text", "status"]),
+    example: "json",
+};
+
+const FRESH: Parameter = Parameter {
+    name: "fresh",
+    means: "If what is known is older than this and in doubt, and a request is to spare, wait for something newer; a duration such as `2s` or `1m`",
+    shape: Shape::Like("^(0|[0-9]{1,6}(ms|s|m|h))$"),
+    example: "2s",
+};
+
+const WAIT: Parameter = Parameter {
+    name: "wait",
+    means: "The longest time to wait for a fresh answer, 5 s at most; a duration such as `800ms`",
+    shape: Shape::Like("^(0|[0-9]{1,3}ms|[0-4]s)$"),
+    example: "800ms",
+};
+
+/// What a question about one queue may say.
+pub(super) const ONE: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT];
+
+/// The same for a call that is being sent, whose answer has one form only.
+pub(super) const OF_A_CALL: &[Parameter] = &[THRESHOLD, FRESH, WAIT];
+
+/// What a question about several queues says.
+pub(super) const MANY: &[Parameter] = &[Parameter {
+    name: "queue",
+    means: "A queue's name or id, or `{account}/{queue}`; several are asked at once",
+    shape: Shape::Repeated(MOST_AT_ONCE),
+    example: "sales-queue",
+}];
 
 /// A decision as JSON: the keys in the order of the documentation, `null` for what is unknown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(
+    rename = "Decision",
+    description = "Accept or reject, and on what that rests"
+)]
 pub(crate) struct View<'a> {
+    /// As configured: a name or an id.
     queue: &'a str,
+    /// At CallTools; null until it is known.
     queue_id: Option<u64>,
+    /// As configured.
     account: &'a str,
+    /// Whether the call may be sent.
     accept: bool,
+    /// Why.
     reason: Reason,
+    /// Seats, less those held for calls on their way; null where that is not known.
     count: Option<Quantity>,
+    /// There must be more seats than this; null for criteria that compare with no number.
     threshold: Option<Quantity>,
+    /// When CallTools said what this rests on.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
     as_of: Option<Moment>,
+    /// How old the oldest status is that the count rests on, in milliseconds.
     age_ms: Option<u64>,
+    /// How old the queue's list of members is, in milliseconds.
     membership_age_ms: Option<u64>,
+    /// Until when this may be used, if nothing newer comes.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
     valid_until: Option<Moment>,
     /// Only where nothing is known: what is wrong and what to do, or what is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,9 +135,15 @@ impl<'a> View<'a> {
     }
 }
 
+/// In whole milliseconds, as ages are written.
 pub(super) fn whole_ms(age: Duration) -> u64 {
     age.as_millis() as u64
 }
+
+shape!(
+    /// A moment as openseat writes all times.
+    Timestamp, { "type": "string", "format": "date-time" }
+);
 
 /// Writes a moment as openseat writes all times.
 pub(super) fn rfc3339<S: Serializer>(
@@ -150,13 +217,13 @@ pub(super) struct Question {
 impl Question {
     /// Reads `threshold`, `format`, `fresh` and `wait`; what is left out is as configured.
     pub(super) fn parse(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
-        let params = Params::parse(uri.query(), &["threshold", "format", "fresh", "wait"])?;
+        let params = Params::parse(uri.query(), ONE)?;
         Self::read(&params, queue)
     }
 
     /// The same for a call that is being sent, whose answer has one form only.
     pub(super) fn of_a_call(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
-        let params = Params::parse(uri.query(), &["threshold", "fresh", "wait"])?;
+        let params = Params::parse(uri.query(), OF_A_CALL)?;
         Self::read(&params, queue)
     }
 
@@ -213,7 +280,7 @@ impl Question {
                 Json(View::new(&queue.key, &self.policy, &state, &decision)).into_response()
             }
             Format::Text => text(&decision).into_response(),
-            Format::Status => status(&decision).into_response(),
+            Format::Status => status(&decision),
         }
     }
 }
@@ -274,11 +341,12 @@ fn text(decision: &Decision) -> &'static str {
     }
 }
 
-fn status(decision: &Decision) -> StatusCode {
+fn status(decision: &Decision) -> Response {
     if decision.accept {
-        StatusCode::NO_CONTENT
+        StatusCode::NO_CONTENT.into_response()
     } else {
-        StatusCode::FORBIDDEN
+        // An empty text: a 403 may also be a problem, and clients tell the two apart by the media type.
+        (StatusCode::FORBIDDEN, "").into_response()
     }
 }
 
@@ -293,15 +361,19 @@ pub(super) async fn one(
     Ok(question.answer(&app, &queue))
 }
 
-#[derive(Serialize)]
-struct Many<'a> {
+/// Several decisions.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Decisions")]
+pub(super) struct Many<'a> {
+    /// In the order asked.
     decisions: &'a [View<'a>],
+    /// The accepting one with the most seats; null where none accepts.
     best: Option<&'a View<'a>>,
 }
 
 /// `GET /v1/decisions?queue=a&queue=b`
 pub(super) async fn many(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), &["queue"])?;
+    let params = Params::parse(uri.query(), MANY)?;
     let queues = asked(&app, params.all("queue"))?;
     let views: Vec<_> = queues
         .iter()

@@ -15,14 +15,14 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Request, Version,
     header::{self, HeaderName},
     uri::Authority,
 };
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::{app::App, dashboard, hooks, listen::Via, problem::Problem, reservations};
+use super::{app::App, dashboard, hooks, kinds, listen::Via, problem::Problem, reservations};
 use crate::digest::Digest;
 
 /// Only three routes read a body, those of hooks, of reservations and of the log-in, each within its own bounds. Small ones, such as the `{}` that some clients always send, are ignored.
@@ -144,12 +144,7 @@ pub(super) async fn guarded(router: &Router, request: Request<Body>) -> Response
 }
 
 pub(super) fn internal_error() -> Problem {
-    Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal-error",
-        "openseat made a mistake",
-        "this is a bug in openseat; its log has the details",
-    )
+    Problem::usual(kinds::INTERNAL_ERROR)
 }
 
 fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -226,13 +221,7 @@ fn check_body(request: &Request<Incoming>) -> Result<(), Problem> {
     if request.body().size_hint().lower() <= MAX_BODY {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body-too-large",
-        "The request has too large a body",
-        "requests to openseat need no body, or a small one",
-    )
-    .and_close())
+    Err(Problem::usual(kinds::BODY_TOO_LARGE).and_close())
 }
 
 /// Without a token the only lock is the address, and a web page can pick that one: it resolves a name of its own to
@@ -243,13 +232,7 @@ fn check_name(host: Option<&Authority>) -> Result<(), Problem> {
     if host.is_none_or(|host| is_ours(host.host())) {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::MISDIRECTED_REQUEST,
-        "foreign-host",
-        "The Host header names another server",
-        "without a bearer token openseat answers to IP addresses, to localhost and to names without a dot: \
-         ask by the address, or set bearer_token_file",
-    ))
+    Err(Problem::usual(kinds::FOREIGN_HOST))
 }
 
 fn is_ours(host: &str) -> bool {
@@ -265,12 +248,7 @@ fn check_origin(request: &Request<Incoming>, host: Option<&Authority>) -> Result
     if request.method().is_safe() || !foreign {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        "foreign-origin",
-        "The request comes from another site's page",
-        "the Origin header does not name this server",
-    ))
+    Err(Problem::usual(kinds::FOREIGN_ORIGIN))
 }
 
 fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
@@ -306,13 +284,8 @@ fn check_bearer(headers: &HeaderMap, bearer: &Digest) -> Result<(), Problem> {
     if bool::from(fits) && !shown.is_empty() {
         return Ok(());
     }
-    Err(Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "The bearer token is missing or wrong",
-        "send \"Authorization: Bearer <token>\" with the token that openseat is configured with",
-    )
-    .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+    Err(Problem::usual(kinds::UNAUTHORIZED)
+        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
 }
 
 /// What follows the scheme in the only `Authorization` header.

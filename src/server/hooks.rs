@@ -14,8 +14,9 @@ use http::StatusCode;
 use subtle::Choice;
 
 use super::{
+    api::shape,
     app::{AccountHandle, App},
-    body,
+    body, kinds,
     problem::Problem,
 };
 use crate::{account::Ask, calltools::Call, digest::Digest, metrics::Hook};
@@ -25,6 +26,22 @@ pub(super) const PATH: &str = "/v1/hooks/";
 
 /// The longest record. CallTools' have some 2 kB; contacts with many fields of the account's own may make one longer.
 const MAX_RECORD: usize = 64 * 1024;
+
+shape!(
+    /// What CallTools posts. Only the agent is read: a number, a text, or an address that ends in one; null for a call that nobody took.
+    Record, {
+        "type": "object",
+        "required": ["app_user"],
+        "properties": {
+            "app_user": {
+                "type": ["integer", "string", "null"],
+                "minimum": 0,
+                "maximum": 9_007_199_254_740_991_u64,
+                "pattern": "^[^?#]*[^\\s/?#]"
+            }
+        }
+    }
+);
 
 /// `POST /v1/hooks/{account}?secret=…`
 pub(super) async fn take(
@@ -89,10 +106,5 @@ async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (H
 
 /// The same words whatever is wrong.
 fn rejected() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "wrong-secret",
-        "The secret is missing or wrong",
-        "the address has to end in the account's name and ?secret=…, as `openseat hooks install` sets it up",
-    )
+    Problem::usual(kinds::WRONG_SECRET)
 }

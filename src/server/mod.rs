@@ -5,15 +5,17 @@
 //! take an answer are all bounded ([`Limits`]).
 //!
 //! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
-//! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
+//! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `accounts`, `probes`, or the `drop_in` that speaks as CallTools does. What
+//! goes wrong is a `problem`, of one of the `kinds`; `api` describes all of it, from the very table that `routes` is. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
 //! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
 //! direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of
 //! its own.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
+mod accounts;
 mod agent_check;
+mod api;
 mod app;
 mod body;
 mod brief;
@@ -22,10 +24,12 @@ mod connection;
 mod current;
 mod dashboard;
 mod decisions;
+mod docs;
 mod drop_in;
 mod express;
 mod gate;
 mod hooks;
+mod kinds;
 mod listen;
 mod params;
 mod probes;

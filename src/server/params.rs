@@ -12,12 +12,42 @@ use super::{
     problem::Problem,
 };
 
+/// A parameter that a handler knows, with all that the reference says of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parameter {
+    pub name: &'static str,
+    pub means: &'static str,
+    pub shape: Shape,
+    /// One that works.
+    pub example: &'static str,
+}
+
+/// What a parameter may look like.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Text,
+    Number,
+    OneOf(&'static [&'static str]),
+    /// A regular expression. Handlers may be more lenient than what is documented, and never stricter.
+    Like(&'static str),
+    /// Given once to so many times.
+    Repeated(usize),
+    /// The same, or left out.
+    MayRepeat(usize),
+}
+
 /// The query of a request. Its length is bounded by the request's head.
 pub(super) struct Params<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 
 impl<'q> Params<'q> {
-    /// Parses a query whose parameters must be among `known`: a misspelt `treshold` must not pass for none.
-    pub(super) fn parse(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
+    /// Parses a query whose parameters must be among the `known`: a misspelt `treshold` must not pass for none.
+    pub(super) fn parse(query: Option<&'q str>, known: &[Parameter]) -> Result<Self, Problem> {
+        let known: Vec<_> = known.iter().map(|parameter| parameter.name).collect();
+        Self::named(query, &known)
+    }
+
+    /// The same for pages, which are no part of what the reference describes.
+    pub(super) fn named(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         let pairs: Vec<_> = pairs.collect();
         match pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
@@ -45,13 +75,11 @@ impl<'q> Params<'q> {
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    match known {
-        [] => format!("there is no parameter \"{name}\": this path takes none"),
-        known => format!(
-            "there is no parameter \"{name}\": this path takes {}",
-            known.join(", ")
-        ),
-    }
+    let known = match known {
+        [] => "none".to_owned(),
+        known => known.join(", "),
+    };
+    format!("there is no parameter \"{name}\": this path takes {known}")
 }
 
 /// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded.

@@ -10,10 +10,18 @@ use http::{HeaderMap, StatusCode, Uri, header};
 
 use super::{
     app::{App, Queue},
-    params::Params,
+    params::{Parameter, Params, Shape},
     problem::Problem,
 };
 use crate::{board::QueueState, metrics::Format};
+
+/// What a question for readiness may say.
+pub(super) const READY: &[Parameter] = &[Parameter {
+    name: "verbose",
+    means: "Tells queue by queue, whatever the value; wants the bearer token, where there is one",
+    shape: Shape::Text,
+    example: "1",
+}];
 
 /// `GET /livez`: whoever reads this answer knows that the process runs. CallTools' troubles are no reason to restart us.
 pub(super) async fn live() -> &'static str {
@@ -22,7 +30,7 @@ pub(super) async fn live() -> &'static str {
 
 /// `GET /readyz`: every queue has a snapshot or a known fault, and we are not about to stop.
 pub(super) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), &["verbose"])?;
+    let params = Params::parse(uri.query(), READY)?;
     let verbose = params.one("verbose")?.is_some();
     let states = app.queues().iter().map(|queue| (queue, app.state(queue)));
     let states: Vec<_> = states.collect();

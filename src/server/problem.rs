@@ -3,101 +3,80 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::kinds::{self, Kind};
 use crate::board::NotOnBoard;
 
 /// A refusal with its reason. A handler returns it; the [gate](super::gate) writes it down, with the path that was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
-    /// The last part of `type`: a stable word for programs.
-    kind: &'static str,
-    title: &'static str,
+    kind: Kind,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// What this kind of problem tells beyond the standard's members.
     more: Map<String, Value>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// What went wrong, as RFC 9457 has it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
+    /// A stable name for programs, `urn:openseat:problem:` and a word.
     r#type: String,
+    /// What this type of problem is.
     title: &'a str,
+    /// The answer's status.
     status: u16,
+    /// What is wrong this time, and what to do.
     detail: &'a str,
+    /// The path that was asked.
     instance: &'a str,
     #[serde(flatten)]
     more: &'a Map<String, Value>,
 }
 
 impl Problem {
-    pub(super) fn new(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            status,
             kind,
-            title,
             detail: detail.into(),
             headers: Vec::new(),
             more: Map::new(),
         }
     }
 
+    /// With what there is to say of every problem of this kind.
+    pub(super) fn usual(kind: Kind) -> Self {
+        Self::new(kind, kind.means)
+    }
+
     /// The request cannot be understood as it stands.
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-request",
-            "The request is not well-formed",
-            detail,
-        )
+        Self::new(kinds::BAD_REQUEST, detail)
     }
 
     /// A parameter is unknown, given twice, or has a value that does not fit.
     pub(super) fn bad_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-parameter",
-            "A parameter of the request is wrong",
-            detail,
-        )
+        Self::new(kinds::BAD_PARAMETER, detail)
     }
 
     /// Nothing lives at this path.
     pub(super) fn no_such_path() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "no-such-path",
-            "There is nothing at this path",
-            "GET / lists what there is",
-        )
+        Self::usual(kinds::NO_SUCH_PATH)
     }
 
     /// Something lives at this path, but cannot be asked so.
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "This path has no such method",
-            "the Allow header lists the methods of this path",
-        )
+        Self::usual(kinds::METHOD_NOT_ALLOWED)
     }
 
     /// The process is about to end.
     pub(super) fn stopping() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping",
-            "openseat is stopping",
-            "ask again in a moment",
-        )
+        Self::usual(kinds::STOPPING)
     }
 
     /// The same with one header more.
@@ -121,9 +100,9 @@ impl Problem {
     /// Writes the body, now that it is known which path was asked.
     pub(super) fn fill(&self, response: &mut Response, path: &str) {
         let document = Document {
-            r#type: format!("urn:openseat:problem:{}", self.kind),
-            title: self.title,
-            status: self.status.as_u16(),
+            r#type: self.kind.urn(),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
             detail: &self.detail,
             instance: path,
             more: &self.more,
@@ -141,27 +120,18 @@ impl Problem {
 
 impl From<NotOnBoard> for Problem {
     fn from(error: NotOnBoard) -> Self {
-        match &error {
-            NotOnBoard::Unknown { .. } => Self::new(
-                StatusCode::NOT_FOUND,
-                "unknown-queue",
-                "This queue is not configured",
-                error.to_string(),
-            ),
-            NotOnBoard::Ambiguous { .. } => Self::new(
-                StatusCode::CONFLICT,
-                "ambiguous-queue",
-                "More than one queue answers to this name",
-                error.to_string(),
-            ),
-        }
+        let kind = match &error {
+            NotOnBoard::Unknown { .. } => kinds::UNKNOWN_QUEUE,
+            NotOnBoard::Ambiguous { .. } => kinds::AMBIGUOUS_QUEUE,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 
 impl IntoResponse for Problem {
     /// Without a body yet: the problem rides along until the gate fills it in.
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.kind.status.into_response();
         response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response

@@ -7,13 +7,15 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderValue, Uri, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use super::{
     app::{App, Queue},
-    decisions::{Question, View, rfc3339},
+    decisions::{Question, Timestamp, View, rfc3339},
+    kinds,
     params::{Asked, Params},
     problem::Problem,
 };
@@ -29,10 +31,14 @@ use crate::{
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 
 /// What is wrong with a queue's polls, as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Fault")]
 pub(crate) struct FaultView {
+    /// A stable word for programs.
     kind: &'static str,
+    /// What is wrong.
     message: String,
+    /// What to do.
     advice: String,
 }
 
@@ -47,16 +53,24 @@ impl FaultView {
 }
 
 /// A queue without its agents.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Queue")]
 struct Summary<'a> {
     #[serde(flatten)]
     decision: View<'a>,
+    /// At CallTools; null until it is known.
     name: Option<&'a str>,
+    /// Members in the newest snapshot, even one that is too old to answer from; null before the first.
     agent_count: Option<usize>,
+    /// What is wrong with its polls; null where nothing is.
     fault: Option<FaultView>,
+    /// When a poll was last begun.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
     last_attempt: Option<Moment>,
+    /// When a poll last ended well.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
     last_success: Option<Moment>,
 }
 
@@ -79,25 +93,36 @@ impl<'a> Summary<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Whole<'a> {
+/// A queue with its agents.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "QueueWithAgents")]
+pub(super) struct Whole<'a> {
     #[serde(flatten)]
     summary: Summary<'a>,
     /// Whether the rows were as many as CallTools counted.
     complete: Option<bool>,
+    /// How long the last poll took, in milliseconds.
     took_ms: Option<u64>,
     /// `null` before the first snapshot: not the same as nobody.
     agents: Option<Vec<AgentView<'a>>>,
 }
 
 /// An agent as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Agent")]
 pub(crate) struct AgentView<'a> {
+    /// CallTools' `app_user`.
     id: &'a str,
+    /// As CallTools shows it.
     name: &'a str,
+    /// The name of the agent's status; null where CallTools tells none.
     status: Option<&'a str>,
+    /// Whether the status is one that CallTools sets ready; null where that is not known.
     available: Option<bool>,
+    /// Whether the agent is logged in to this queue.
     queue_logged_in: bool,
+    /// Since when the agent is in this status.
+    #[schemars(with = "Option<Timestamp>")]
     status_since: Option<String>,
 }
 
@@ -114,8 +139,11 @@ impl<'a> AgentView<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct All<'a> {
+/// All queues.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Queues")]
+pub(super) struct All<'a> {
+    /// In the order of the config.
     queues: Vec<Summary<'a>>,
 }
 
@@ -195,20 +223,12 @@ fn request_refresh(
 }
 
 fn busy() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "busy",
-        "Too many refreshes are waiting",
-        "ask again in a second; a decision needs no refresh",
-    )
-    .with(header::RETRY_AFTER, 1)
+    Problem::usual(kinds::BUSY).with(header::RETRY_AFTER, 1)
 }
 
 fn no_answer_in_time() -> Problem {
     Problem::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        "refresh-timeout",
-        "The refresh takes too long",
+        kinds::REFRESH_TIMEOUT,
         format!(
             "CallTools has not answered within {} s; the poll goes on, and the next decision will use it",
             REFRESH_WAIT.as_secs()
@@ -226,12 +246,7 @@ impl From<RefreshError> for Problem {
 }
 
 fn budget_spent(detail: String, wait: Option<Duration>) -> Problem {
-    let problem = Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "budget-spent",
-        "The account's requests are spent",
-        detail,
-    );
+    let problem = Problem::new(kinds::BUDGET_SPENT, detail);
     match wait {
         Some(wait) => problem.with(header::RETRY_AFTER, whole_seconds(wait)),
         None => problem,
@@ -246,17 +261,17 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
 
 fn failed(fault: &Fault) -> Problem {
     let detail = format!("{fault}: {}", fault.advice());
-    let (status, kind) = match fault {
+    let kind = match fault {
         Fault::Throttled { wait } => return budget_spent(detail, *wait),
         Fault::BudgetSpent { wait } => return budget_spent(detail, Some(*wait)),
         Fault::UpstreamDown {
             kind: Down::TimeOut,
             ..
-        } => (StatusCode::GATEWAY_TIMEOUT, "upstream-down"),
-        Fault::UpstreamDown { .. } => (StatusCode::BAD_GATEWAY, "upstream-down"),
-        Fault::BadToken => (StatusCode::BAD_GATEWAY, "bad-token"),
-        Fault::NoPermission => (StatusCode::BAD_GATEWAY, "no-permission"),
-        Fault::NoSuchQueue(_) => (StatusCode::BAD_GATEWAY, "no-such-queue"),
+        } => kinds::UPSTREAM_SLOW,
+        Fault::UpstreamDown { .. } => kinds::UPSTREAM_DOWN,
+        Fault::BadToken => kinds::BAD_TOKEN,
+        Fault::NoPermission => kinds::NO_PERMISSION,
+        Fault::NoSuchQueue(_) => kinds::NO_SUCH_QUEUE,
     };
-    Problem::new(status, kind, "CallTools gave no agents", detail)
+    Problem::new(kind, detail)
 }

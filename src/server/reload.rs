@@ -7,10 +7,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, Uri, header};
+use http::{Uri, header};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
-use super::{app::App, params::Params, problem::Problem};
+use super::{app::App, kinds, params::Params, problem::Problem};
 use crate::reload::ReloadError;
 
 /// A config is read within milliseconds; accounts that hand over what they know may take a second each.
@@ -32,42 +32,22 @@ pub(super) async fn wish(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         Ok(Ok(Ok(reloaded))) => Ok(Json(reloaded).into_response()),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_daemon_is_gone)) => Err(Problem::stopping()),
-        Err(_elapsed) => Err(slow()),
+        Err(_elapsed) => Err(Problem::usual(kinds::RELOAD_TIMEOUT)),
     }
 }
 
 impl From<ReloadError> for Problem {
     fn from(error: ReloadError) -> Self {
         let kind = match error {
-            ReloadError::Config(_) => "bad-config",
-            ReloadError::NeedsRestart(_) => "needs-restart",
-            ReloadError::Unusable(_) => "unusable-config",
-            ReloadError::NoFile => "no-config-file",
+            ReloadError::Config(_) => kinds::BAD_CONFIG,
+            ReloadError::NeedsRestart(_) => kinds::NEEDS_RESTART,
+            ReloadError::Unusable(_) => kinds::UNUSABLE_CONFIG,
+            ReloadError::NoFile => kinds::NO_CONFIG_FILE,
         };
-        Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            kind,
-            "The config is refused, and the old one stays in force",
-            error.to_string(),
-        )
+        Problem::new(kind, error.to_string())
     }
 }
 
 fn busy() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "busy",
-        "The config is being read again",
-        "several wishes are waiting already; ask again in a moment",
-    )
-    .with(header::RETRY_AFTER, 1)
-}
-
-fn slow() -> Problem {
-    Problem::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        "reload-timeout",
-        "The config takes long to be taken in",
-        "it goes on; the log and openseat_config_last_reload_successful tell how it ends",
-    )
+    Problem::usual(kinds::BUSY).with(header::RETRY_AFTER, 1)
 }

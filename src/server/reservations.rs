@@ -9,12 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     app::{App, Queue},
     body,
-    decisions::{Question, rfc3339, why_unknown},
+    decisions::{Question, Timestamp, rfc3339, why_unknown},
+    kinds,
     params::{Asked, Params},
     problem::Problem,
 };
@@ -37,10 +39,15 @@ pub(super) fn has_body(method: &Method, path: &str) -> bool {
 }
 
 /// What the router says of its call.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+#[schemars(rename = "ReservationWish")]
+pub(super) struct Wish {
+    /// Names the call; asked again with the same name, the answer is the same reservation.
+    #[schemars(length(min = 1, max = LONGEST_CALL_ID))]
     call_id: String,
+    /// For how long the seat is held, from `1s` to `10m`; 45 s if left out.
+    #[schemars(regex(pattern = r"^([1-9][0-9]{0,1}s|[1-5][0-9]{2}s|[1-9]m|10m)$"))]
     ttl: Option<String>,
 }
 
@@ -51,9 +58,9 @@ impl Wish {
                 "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
             ))
         })?;
-        if wish.call_id.is_empty() || wish.call_id.len() > LONGEST_CALL_ID {
+        if !(1..=LONGEST_CALL_ID).contains(&wish.call_id.chars().count()) {
             return Err(Problem::bad_request(format!(
-                "\"call_id\" names the call in 1 to {LONGEST_CALL_ID} bytes"
+                "\"call_id\" names the call in 1 to {LONGEST_CALL_ID} characters"
             )));
         }
         Ok((wish.call_id, ttl(wish.ttl.as_deref())?))
@@ -74,19 +81,29 @@ fn ttl(asked: Option<&str>) -> Result<Duration, Problem> {
     })
 }
 
-/// A reservation as JSON.
-#[derive(Serialize)]
-struct View<'a> {
+/// A seat held for a call.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reservation")]
+pub(super) struct View<'a> {
+    /// To give it back with.
     id: &'a str,
+    /// As the router named its call.
     call_id: &'a str,
+    /// As configured: a name or an id.
     queue: &'a str,
+    /// At CallTools; null until it is known.
     queue_id: Option<u64>,
+    /// As configured.
     account: &'a str,
+    /// When it was made.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Timestamp")]
     created_at: Option<Moment>,
+    /// When it ends, unless an agent takes the call or it is given back before.
     #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Timestamp")]
     expires_at: Option<Moment>,
-    /// Seats left for others; only where one was asked for.
+    /// Seats left for others, null where that is not known; only in the answer to who asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<Option<Quantity>>,
 }
@@ -145,14 +162,9 @@ pub(super) async fn make(
 fn refused(app: &App, queue: &Queue, decision: &Decision) -> Problem {
     let detail = why_unknown(&app.state(queue), &queue.policy, decision);
     let detail = detail.unwrap_or_else(|| known(decision.reason).to_owned());
-    Problem::new(
-        StatusCode::CONFLICT,
-        "no-seat",
-        "No seat can be held for this call",
-        detail,
-    )
-    .telling("reason", decision.reason)
-    .telling("count", decision.count)
+    Problem::new(kinds::NO_SEAT, detail)
+        .telling("reason", decision.reason)
+        .telling("count", decision.count)
 }
 
 fn known(reason: Reason) -> &'static str {
@@ -164,15 +176,16 @@ fn known(reason: Reason) -> &'static str {
 
 fn full() -> Problem {
     Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too-many-reservations",
-        "Too many calls are on their way",
+        kinds::TOO_MANY_RESERVATIONS,
         format!("{MOST_PER_QUEUE} seats of this queue are held; release those that are not needed"),
     )
 }
 
-#[derive(Serialize)]
-struct All<'a> {
+/// Seats held.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reservations")]
+pub(super) struct All<'a> {
+    /// The oldest first, queue by queue.
     reservations: Vec<View<'a>>,
 }
 
@@ -221,10 +234,5 @@ pub(super) async fn release(
 }
 
 fn no_such_reservation() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "no-such-reservation",
-        "There is no such reservation",
-        "it was released, its time is up, or its call has reached an agent; GET /v1/reservations lists those held",
-    )
+    Problem::usual(kinds::NO_SUCH_RESERVATION)
 }

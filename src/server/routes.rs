@@ -1,56 +1,311 @@
-//! Which path is answered by whom.
+//! Which path is answered by whom, and what there is to know of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use http::{HeaderMap, Uri};
 
 use super::{
-    app::App, dashboard, decisions, drop_in, gate::is_drop_in, hooks, probes, problem::Problem,
+    accounts,
+    api::{self, Content, Document, Guard, Operation, Tag},
+    app::App,
+    dashboard, decisions, docs, drop_in,
+    gate::is_drop_in,
+    hooks, kinds, probes,
+    problem::Problem,
     queues, reload, reservations, watch,
 };
+use crate::reload::Reloaded;
 
 /// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
 pub(super) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/livez", get(probes::live))
-        .route("/readyz", get(probes::ready))
-        .route("/metrics", get(probes::metrics))
-        .route("/v1/decisions", get(decisions::many))
-        .route("/v1/watch", get(watch::open))
-        .route("/v1/queues", get(queues::summary))
-        .merge(queue_routes("/v1/queues/{queue}"))
-        // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "refresh" or "reservations" is read as
-        // `{account}/%64ecision`.
-        .merge(queue_routes("/v1/queues/{account}/{queue}"))
-        .route("/v1/reservations", get(reservations::all))
-        .route("/v1/reservations/{id}", delete(reservations::release))
-        .route("/v1/reservations/{id}/release", post(reservations::release))
-        .route("/v1/reload", post(reload::wish))
-        .route("/v1/hooks/{account}", post(hooks::take))
+    let operations = operations();
+    let routes = operations.iter().map(Operation::route);
+    routes
+        .fold(Router::new(), |router, (path, handler)| {
+            router.route(path, handler)
+        })
         .merge(dashboard::routes())
-        .merge(drop_in::routes())
+        .merge(drop_in::redirects())
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(app)
 }
 
-fn queue_routes(path: &str) -> Router<Arc<App>> {
-    Router::new()
-        .route(path, get(queues::one))
-        .route(&format!("{path}/decision"), get(decisions::one))
-        .route(&format!("{path}/chart.svg"), get(dashboard::chart))
-        .route(&format!("{path}/refresh"), post(queues::refresh))
-        .route(
-            &format!("{path}/reservations"),
-            get(reservations::of_queue).post(reservations::make),
+/// The document of all that follows.
+pub(super) static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::of(&operations()));
+
+/// Everything that can be asked, in the order in which people read of it.
+pub(super) fn operations() -> Vec<Operation> {
+    let mut operations = of_queue("/v1/queues/{queue}", "");
+    operations.extend(beyond_one_queue());
+    // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "refresh" or "reservations" is read as
+    // `{account}/%64ecision`.
+    operations.extend(of_queue("/v1/queues/{account}/{queue}", "OfAccount"));
+    operations.extend(as_calltools());
+    operations.extend(around());
+    operations
+}
+
+fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
+    use kinds::*;
+    let path = |tail: &str| format!("{queue}{tail}");
+    let id = |name: &str| format!("{name}{suffix}");
+    let decided = |operation: Operation| {
+        operation
+            .query(decisions::ONE)
+            .answers(
+                200,
+                "The decision, whichever it is",
+                Content::json::<decisions::View>(api::DECISION),
+            )
+            .answers(
+                200,
+                "With `format=text`: `accept` or `reject`",
+                Content::text("text/plain", "accept\n"),
+            )
+            .answers_bare(204, "With `format=status`: accept")
+            .answers(
+                403,
+                "With `format=status`: reject, as an empty text",
+                Content::text("text/plain", ""),
+            )
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE])
+    };
+    vec![
+        decided(Operation::get(path("/decision"), decisions::one))
+            .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?format=status")
+            .more("Never waits for CallTools, unless it is asked to with `fresh`."),
+        Operation::get(path(""), queues::one)
+            .called(id("getQueue"), Tag::Queues, "one queue with its agents")
+            .answers(200, "The queue, as far as it is known", Content::json::<queues::Whole>(api::QUEUE))
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
+        decided(Operation::post(path("/refresh"), queues::refresh))
+            .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
+            .more("Spends one request of the account's hour, the reserve included, and answers as `decision` does once the new snapshot is there.")
+            .problems(&[
+                BUDGET_SPENT, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
+            ]),
+        Operation::get(path("/chart.svg"), dashboard::chart)
+            .called(id("draw"), Tag::Queues, "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d")
+            .query(dashboard::RANGE)
+            .answers(200, "The picture", Content::text("image/svg+xml", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>"))
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_HISTORY]),
+        Operation::post(path("/reservations"), reservations::make)
+            .called(id("reserve"), Tag::Reservations, "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
+            .more("The decision and the reservation in one step. It ends when an agent of the queue is seen leaving *available* after it, when it is \
+                   given back, or after its `ttl`, whichever is first.")
+            .query(decisions::OF_A_CALL)
+            .body(Content::json::<reservations::Wish>(api::WISH))
+            .answers(201, "A seat is held now", Content::json::<reservations::View>(api::RESERVATION))
+            .answers(200, "The call has a reservation already: this one", Content::json::<reservations::View>(api::RESERVATION))
+            .problems(&[
+                BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_SEAT, SLOW_REQUEST, TOO_MANY_RESERVATIONS,
+            ]),
+        Operation::get(path("/reservations"), reservations::of_queue)
+            .called(id("getReservationsOfQueue"), Tag::Reservations, "the seats held in a queue")
+            .answers(200, "The seats held", Content::json::<reservations::All>(api::RESERVATIONS))
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
+    ]
+}
+
+fn beyond_one_queue() -> Vec<Operation> {
+    use kinds::*;
+    vec![
+        Operation::get("/v1/decisions", decisions::many)
+            .called(
+                "decideMany",
+                Tag::Decisions,
+                "several decisions, and the best of them; ?queue=a&queue=b",
+            )
+            .query(decisions::MANY)
+            .answers(
+                200,
+                "The decisions, in the order asked",
+                Content::json::<decisions::Many>(api::DECISIONS),
+            )
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
+        Operation::get("/v1/watch", watch::open)
+            .called("watch", Tag::Decisions, "decisions as they change, as server-sent events; ?queue=a&queue=b")
+            .more("Begins with an event `snapshot` that has all `decisions`, or goes on after `Last-Event-ID`; then one event `decision` for each that has \
+                   changed, and a comment every 15 s. Before openseat ends a stream it says why in an event `end`.")
+            .query(watch::QUEUES)
+            .headers(watch::RESUME)
+            .answers(200, "A stream of events, without end", Content::events::<watch::Event>(api::EVENT))
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, TOO_MANY_STREAMS, STOPPING]),
+        Operation::get("/v1/queues", queues::summary)
+            .called("getQueues", Tag::Queues, "all queues")
+            .answers(
+                200,
+                "The queues, in the order of the config",
+                Content::json::<queues::All>(api::QUEUES),
+            )
+            .problems(&[BAD_PARAMETER]),
+        Operation::get("/v1/accounts", accounts::all)
+            .called(
+                "getAccounts",
+                Tag::Queues,
+                "all accounts: budget, pace, fault",
+            )
+            .answers(
+                200,
+                "The accounts, in the order of the config",
+                Content::json::<accounts::All>(api::ACCOUNTS),
+            )
+            .problems(&[BAD_PARAMETER]),
+        Operation::get("/v1/reservations", reservations::all)
+            .called(
+                "getReservations",
+                Tag::Reservations,
+                "the seats held in all queues",
+            )
+            .answers(
+                200,
+                "The seats held",
+                Content::json::<reservations::All>(api::RESERVATIONS),
+            )
+            .problems(&[BAD_PARAMETER]),
+        Operation::delete("/v1/reservations/{id}", reservations::release)
+            .called("release", Tag::Reservations, "gives a seat back")
+            .answers_bare(204, "The seat is open again")
+            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),
+        Operation::post("/v1/reservations/{id}/release", reservations::release)
+            .called(
+                "releaseByPost",
+                Tag::Reservations,
+                "the same, for those who cannot send DELETE",
+            )
+            .answers_bare(204, "The seat is open again")
+            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),
+    ]
+}
+
+fn as_calltools() -> Vec<Operation> {
+    let guarded = |operation: Operation| {
+        operation
+            .guarded(Guard::Token)
+            .answers(
+                401,
+                "The token is missing or no account's",
+                Content::json::<drop_in::Detail>(api::DETAIL),
+            )
+            .bearing(&[("WWW-Authenticate", "`Token`")])
+            .answers(
+                503,
+                "openseat does not know, and says why",
+                Content::json::<drop_in::Detail>(api::DETAIL),
+            )
+    };
+    let list = |operation: Operation| {
+        guarded(operation)
+            .answers(
+                200,
+                "A page of the rows, as CallTools sent them",
+                Content::json::<drop_in::Rows>(api::ROWS),
+            )
+            .bearing(&[(
+                "Age",
+                "How old the rows are, in seconds; where they are of agents",
+            )])
+            .answers(
+                404,
+                "There is no such page",
+                Content::json::<drop_in::Detail>(api::DETAIL),
+            )
+    };
+    vec![
+        list(Operation::get("/api/agentstatuses/", drop_in::agents))
+            .called(
+                "listAgentStatuses",
+                Tag::DropIn,
+                "agents as CallTools shows them, with the account's own token; ?queue={id}",
+            )
+            .query(drop_in::AGENTS)
+            .answers(
+                400,
+                "A filter makes no sense, or names what the account does not have",
+                Content::json::<drop_in::Filters>(api::FILTER),
+            ),
+        guarded(Operation::get(
+            "/api/agentstatuses/{agent}/",
+            drop_in::agent,
+        ))
+        .called("getAgentStatus", Tag::DropIn, "one agent")
+        .answers(
+            200,
+            "The agent's row, as CallTools sent it",
+            Content::json::<drop_in::Row>(api::ROW),
         )
+        .bearing(&[("Age", "How old the row is, in seconds")])
+        .answers(
+            404,
+            "There is no such agent",
+            Content::json::<drop_in::Detail>(api::DETAIL),
+        ),
+        list(Operation::get("/api/queues/", drop_in::queues))
+            .called("listQueues", Tag::DropIn, "the account's queues")
+            .query(drop_in::PAGES),
+        list(Operation::get("/api/statuses/", drop_in::statuses))
+            .called("listStatuses", Tag::DropIn, "the account's statuses")
+            .query(drop_in::PAGES),
+    ]
+}
+
+fn around() -> Vec<Operation> {
+    use kinds::*;
+    vec![
+        Operation::post("/v1/hooks/{account}", hooks::take)
+            .called("hear", Tag::Hooks, "for CallTools: a call that has ended; ?secret=…")
+            .more("A record is a hint: nothing in it is believed, and its agent is read a little sooner.")
+            .guarded(Guard::Secret)
+            .body(Content::json::<hooks::Record>(api::CALL))
+            .answers_bare(204, "Taken, whoever it was about")
+            .problems(&[WRONG_SECRET, SLOW_REQUEST, BODY_TOO_LARGE]),
+        Operation::post("/v1/reload", reload::wish)
+            .called("reload", Tag::Operations, "reads the config again; a bad one changes nothing")
+            .answers(200, "The new config is in force", Content::json::<Reloaded>(api::RELOADED))
+            .problems(&[
+                BAD_PARAMETER, BAD_CONFIG, NEEDS_RESTART, UNUSABLE_CONFIG, NO_CONFIG_FILE, BUSY, STOPPING, RELOAD_TIMEOUT,
+            ]),
+        Operation::get("/metrics", probes::metrics)
+            .called("getMetrics", Tag::Operations, "for Prometheus")
+            .answers(200, "In the text format 0.0.4", Content::text("text/plain", api::METRICS))
+            .answers(200, "In OpenMetrics, where `Accept` asks for that", Content::text("application/openmetrics-text", api::METRICS)),
+        Operation::get("/livez", probes::live)
+            .called("live", Tag::Operations, "200 while the process runs")
+            .guarded(Guard::Probe)
+            .answers(200, "The process runs", Content::text("text/plain", "alive\n")),
+        Operation::get("/readyz", probes::ready)
+            .called("ready", Tag::Operations, "200 once every queue has a snapshot or a known fault; ?verbose")
+            .guarded(Guard::Probe)
+            .query(probes::READY)
+            .answers(200, "Every queue has a snapshot or a known fault", Content::text("text/plain", "ready\n"))
+            .answers(503, "Not yet, or no more", Content::text("text/plain", "not ready\n"))
+            .problems(&[BAD_PARAMETER]),
+        Operation::get("/openapi.json", docs::openapi)
+            .called("getDocument", Tag::Operations, "this API for programs: OpenAPI 3.1")
+            .answers(200, "The document", Content::json::<docs::OpenApi>("{\"openapi\": \"3.1.0\"}")),
+        Operation::get("/docs", docs::page)
+            .called("getReference", Tag::Operations, "this API for people: a reference")
+            .answers(200, "A page", Content::text("text/html", "<!doctype html>\n")),
+        Operation::get("/", index)
+            .called("getIndex", Tag::Operations, "this list")
+            .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
+            .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n")),
+    ]
+}
+
+/// `GET /`: the dashboard for people, the list of all that can be asked for everybody else.
+async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
+    if dashboard::wants_page(&headers) {
+        dashboard::overview(state).await
+    } else {
+        api::index().into_response()
+    }
 }
 
 async fn no_such_path(uri: Uri) -> Response {
@@ -65,86 +320,4 @@ async fn wrong_method(method: http::Method, uri: Uri) -> Response {
         return drop_in::method_not_allowed(&method);
     }
     Problem::method_not_allowed().into_response()
-}
-
-/// Path, what it answers.
-pub(super) const ENDPOINTS: [(&str, &str); 22] = [
-    (
-        "GET /v1/queues/{queue}/decision",
-        "accept or reject, as JSON; ?threshold=2, ?format=text, ?format=status",
-    ),
-    (
-        "GET /v1/decisions?queue=a&queue=b",
-        "several decisions, and the best of them",
-    ),
-    (
-        "GET /v1/watch?queue=a&queue=b",
-        "decisions as they change, as server-sent events; resumes by Last-Event-ID",
-    ),
-    ("GET /v1/queues", "all queues"),
-    ("GET /v1/queues/{queue}", "one queue with its agents"),
-    (
-        "POST /v1/queues/{queue}/refresh",
-        "polls the queue now, at the cost of a request",
-    ),
-    (
-        "POST /v1/queues/{queue}/reservations",
-        "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}",
-    ),
-    (
-        "GET /v1/queues/{queue}/chart.svg",
-        "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d",
-    ),
-    (
-        "GET /v1/queues/{queue}/reservations",
-        "the seats held in a queue",
-    ),
-    ("GET /v1/reservations", "the seats held in all queues"),
-    (
-        "DELETE /v1/reservations/{id}",
-        "gives a seat back; or POST …/{id}/release",
-    ),
-    (
-        "     …/{account}/{queue}/…",
-        "the same, where accounts share a queue's name",
-    ),
-    (
-        "GET /api/agentstatuses/?queue={id}",
-        "as CallTools answers it, with the account's own token",
-    ),
-    ("GET /api/agentstatuses/{agent}/", "one agent"),
-    ("GET /api/queues/", "the account's queues"),
-    ("GET /api/statuses/", "the account's statuses"),
-    (
-        "POST /v1/reload",
-        "reads the config again; a bad one changes nothing",
-    ),
-    (
-        "POST /v1/hooks/{account}",
-        "for CallTools: a call that has ended; ?secret=…",
-    ),
-    ("GET /metrics", "for Prometheus"),
-    ("GET /livez", "200 while the process runs"),
-    (
-        "GET /readyz",
-        "200 once every queue has a snapshot or a known fault",
-    ),
-    ("GET /readyz?verbose", "the same, queue by queue"),
-];
-
-/// `GET /`: the dashboard for people, this list for everybody else.
-async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
-    if dashboard::wants_page(&headers) {
-        dashboard::overview(state).await
-    } else {
-        index_text().into_response()
-    }
-}
-
-fn index_text() -> String {
-    let mut text = format!("openseat {}\n\n", env!("CARGO_PKG_VERSION"));
-    for (request, answer) in ENDPOINTS {
-        text.push_str(&format!("{request:<38} {answer}\n"));
-    }
-    text
 }

@@ -12,7 +12,8 @@ use maud::{Markup, html};
 use super::{
     super::{
         app::{App, Queue},
-        params::{Asked, Params},
+        kinds,
+        params::{Asked, Parameter, Params, Shape},
         problem::Problem,
     },
     chart::{self, Column},
@@ -288,13 +289,21 @@ fn row(change: &Change) -> Markup {
     }
 }
 
+/// How far back a picture goes.
+pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
+    name: "range",
+    means: "How far back; a day, if left out",
+    shape: Shape::OneOf(&["1h", "24h", "7d"]),
+    example: "24h",
+}];
+
 /// `GET /v1/queues/{queue}/chart.svg?range=24h`
 pub(in crate::server) async fn picture(
     State(app): State<Arc<App>>,
     Asked(queue): Asked,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), &["range"])?;
+    let params = Params::parse(uri.query(), RANGE)?;
     let period = period(&params)?.unwrap_or(Period::Day);
     let buckets = {
         let (key, now) = (queue.key.clone(), app.clock.now());
@@ -303,12 +312,7 @@ pub(in crate::server) async fn picture(
         (window, seen)
     };
     let (window, Look::Seen(seen)) = buckets else {
-        return Err(Problem::new(
-            http::StatusCode::NOT_FOUND,
-            "no-history",
-            "There is nothing to draw",
-            "nothing has been recorded: that needs state.dir, history_days above 0, and a moment after the first start",
-        ));
+        return Err(Problem::usual(kinds::NO_HISTORY));
     };
     let picture = drawn(&app, &queue, period, window, &seen);
     let headers = [

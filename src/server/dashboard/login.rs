@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use maud::html;
 
 use super::{
-    super::{app::App, body, params::Params, problem::Problem},
+    super::{app::App, body, docs, params::Params, problem::Problem},
     layout::Page,
     queue,
     session::{Sessions, cookie, no_cookie},
@@ -45,7 +45,7 @@ pub(super) fn address(path: &str) -> String {
 
 /// Where a browser goes once it is let in. Only pages of ours: `next` may come from a stranger's link.
 fn way_on(next: Option<&str>) -> &str {
-    next.filter(|next| next.starts_with(queue::PATH))
+    next.filter(|next| next.starts_with(queue::PATH) || *next == docs::PATH)
         .unwrap_or("/")
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn page(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), &["next"])?;
+    let params = Params::named(uri.query(), &["next"])?;
     let next = way_on(params.one("next")?);
     let is_in = app.bearer.is_none() || app.sessions.knows(&headers, app.clock.now());
     Ok(match is_in {

@@ -35,10 +35,13 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 pub(super) use self::{
-    course::picture as chart, login::has_body, overview::page as overview, past::Past,
+    course::{RANGE, picture as chart},
+    login::has_body,
+    overview::page as overview,
+    past::Past,
     session::Sessions,
 };
-use super::app::App;
+use super::{app::App, docs};
 
 /// What a page may do: use the files that lie beside this one, ask this server, send its forms here, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -100,7 +103,7 @@ pub(super) fn lets_in<B>(app: &App, request: &Request<B>) -> bool {
 /// Whether a person asks for a page.
 pub(super) fn is_visit<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
-    let is_page = path == "/" || path.starts_with(queue::PATH);
+    let is_page = path == "/" || path == docs::PATH || path.starts_with(queue::PATH);
     is_page && *request.method() == Method::GET && wants_page(request.headers())
 }
 

@@ -7,8 +7,9 @@ use maud::{Markup, html};
 
 use super::{
     super::{
+        api,
         app::{AccountHandle, App},
-        routes,
+        docs,
     },
     chart,
     layout::Page,
@@ -221,11 +222,12 @@ fn endpoints() -> Markup {
     html! {
         details.endpoints {
             summary { "For programs" }
+            p { a href=(docs::PATH) { "The reference" } " says more, and " a href="/openapi.json" { "openapi.json" } " says it to programs." }
             div.wide tabindex="0" role="region" aria-label="Requests" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Answer" } } }
                     tbody {
-                        @for (request, answer) in routes::ENDPOINTS {
+                        @for (request, answer) in api::lines() {
                             tr { td { code { (request) } } td { (answer) } }
                         }
                     }

@@ -38,7 +38,7 @@ pub(super) async fn page(
         return Ok((StatusCode::NOT_FOUND, no_such_queue(&app)).into_response());
     };
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
-    let params = Params::parse(uri.query(), &known)?;
+    let params = Params::named(uri.query(), &known)?;
     let period = course::period(&params)?.unwrap_or(Period::Hour);
     let form = Form::parse(&params)?;
     let standing = Standing::of(&app, &queue);

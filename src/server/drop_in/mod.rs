@@ -8,7 +8,7 @@ mod page;
 mod rows;
 mod token;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -18,23 +18,82 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use serde_json::{json, value::RawValue};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
-use self::page::{Page, Request};
-use super::app::{AccountHandle, App};
+use self::page::{Envelope, Page, Request};
+use super::{
+    api::shape,
+    app::{AccountHandle, App},
+    params::{Parameter, Shape},
+};
 
 /// All paths end in a slash, as CallTools' do; without it they lead there, as Django does it.
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn redirects() -> Router<Arc<App>> {
     Router::new()
-        .route("/api/agentstatuses/", get(agents))
-        .route("/api/agentstatuses/{app_user}/", get(agent))
-        .route("/api/queues/", get(queues))
-        .route("/api/statuses/", get(statuses))
         .route("/api/agentstatuses", get(add_slash))
-        .route("/api/agentstatuses/{app_user}", get(add_slash))
+        .route("/api/agentstatuses/{agent}", get(add_slash))
         .route("/api/queues", get(add_slash))
         .route("/api/statuses", get(add_slash))
 }
+
+const PAGE: Parameter = Parameter {
+    name: "page",
+    means: "Which page, from 1, or `last`",
+    shape: Shape::Like("^([1-9][0-9]{0,8}|last)?$"),
+    example: "1",
+};
+
+const PAGE_SIZE: Parameter = Parameter {
+    name: "page_size",
+    means: "Rows a page, 250 at most, or `max`; 25 if it is no number",
+    shape: Shape::Text,
+    example: "250",
+};
+
+/// Parameters of every list. As at CallTools, those that are unknown are passed over.
+pub(super) const PAGES: &[Parameter] = &[PAGE, PAGE_SIZE];
+
+/// Parameters of the list of agents.
+pub(super) const AGENTS: &[Parameter] = &[
+    Parameter {
+        name: "queue",
+        means: "The id of a queue; without it, the agents of all configured queues",
+        shape: Shape::Like("^[0-9]{0,18}$"),
+        example: "5450",
+    },
+    Parameter {
+        name: "agent_status",
+        means: "The id of a status: only agents who are in it",
+        shape: Shape::Like("^[0-9]{0,18}$"),
+        example: "627",
+    },
+    PAGE,
+    PAGE_SIZE,
+];
+
+/// A refusal.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CallToolsRefusal")]
+pub(super) struct Detail<'a> {
+    /// In CallTools' words, or why openseat does not know.
+    detail: &'a str,
+}
+
+/// Refused filters, and what is wrong with each.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(rename = "CallToolsFilters")]
+pub(super) struct Filters<'a>(BTreeMap<&'a str, [&'a str; 1]>);
+
+shape!(
+    /// A row as CallTools sent it, whatever is in it.
+    Row, { "type": "object" }
+);
+
+/// A page of rows.
+pub(super) type Rows = Envelope<'static, Row>;
 
 /// A refusal in DRF's words.
 #[derive(Debug)]
@@ -76,7 +135,8 @@ impl IntoResponse for Refusal {
             Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
             Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
             Refusal::Filter(filter, words) => {
-                (StatusCode::BAD_REQUEST, Json(json!({ filter: [words] }))).into_response()
+                let filters = Filters(BTreeMap::from([(filter, [words])]));
+                (StatusCode::BAD_REQUEST, Json(filters)).into_response()
             }
             Refusal::Unknown(words) => detail(StatusCode::SERVICE_UNAVAILABLE, &words),
         }
@@ -84,7 +144,7 @@ impl IntoResponse for Refusal {
 }
 
 fn detail(status: StatusCode, words: &str) -> Response {
-    (status, Json(json!({ "detail": words }))).into_response()
+    (status, Json(Detail { detail: words })).into_response()
 }
 
 /// For paths under `/api/` where nothing lives.
@@ -113,7 +173,7 @@ async fn add_slash(uri: Uri) -> Response {
 }
 
 /// The account whose token was shown, by its place among the accounts.
-struct Caller(usize);
+pub(super) struct Caller(usize);
 
 impl Caller {
     fn account(self, app: &App) -> &AccountHandle {
@@ -130,7 +190,7 @@ impl FromRequestParts<Arc<App>> for Caller {
 }
 
 /// `GET /api/agentstatuses/`
-async fn agents(
+pub(super) async fn agents(
     caller: Caller,
     State(app): State<Arc<App>>,
     uri: Uri,
@@ -155,8 +215,8 @@ async fn agents(
     Ok((rows::age(&app, &sources), page.envelope(&request, &rows)).into_response())
 }
 
-/// `GET /api/agentstatuses/{app_user}/`
-async fn agent(
+/// `GET /api/agentstatuses/{agent}/`
+pub(super) async fn agent(
     caller: Caller,
     State(app): State<Arc<App>>,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
@@ -173,7 +233,7 @@ async fn agent(
 }
 
 /// `GET /api/queues/`
-async fn queues(
+pub(super) async fn queues(
     caller: Caller,
     State(app): State<Arc<App>>,
     uri: Uri,
@@ -187,7 +247,7 @@ async fn queues(
 }
 
 /// `GET /api/statuses/`
-async fn statuses(
+pub(super) async fn statuses(
     caller: Caller,
     State(app): State<Arc<App>>,
     uri: Uri,

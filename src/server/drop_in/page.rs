@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Uri, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -71,11 +72,17 @@ pub(super) struct Page {
     rows: usize,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a, R> {
+/// A page as it is written.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CallToolsPage")]
+pub(in crate::server) struct Envelope<'a, R> {
+    /// Rows on all pages.
     count: usize,
+    /// The address of the next page; null on the last.
     next: Option<String>,
+    /// The address of the page before; null on the first.
     previous: Option<String>,
+    /// The rows of this page.
     results: &'a [R],
 }
 

@@ -272,6 +272,7 @@ async fn hour_with(records: u32) -> Hour {
     let limit = NonZeroU32::new(1000).expect("it is not 0");
     let budget = Arc::new(Budget::in_memory(limit, 50, Arc::clone(&clock)));
     let (names, named) = watch::channel(Arc::default());
+    let (sweeping, sweeps) = watch::channel(false);
     let (asks, wishes) = mpsc::channel(64);
     let account = Account::new(account::Parts {
         payer: Payer {
@@ -309,6 +310,7 @@ async fn hour_with(records: u32) -> Hour {
         known: Default::default(),
         clock: Arc::clone(&clock),
         names,
+        sweeping,
         asks: wishes,
         token: None,
         pulse: crate::pulse::Pulses::default().begin("main"),
@@ -323,6 +325,7 @@ async fn hour_with(records: u32) -> Hour {
             hook_secret: Some(Digest::of(SECRET)),
             budget,
             names: named,
+            sweeps,
             asks,
         }],
         metrics,

@@ -3,6 +3,7 @@
 mod agent_check;
 mod brief;
 mod connections;
+mod contract;
 mod dashboard;
 mod decisions;
 mod drop_in;
@@ -117,6 +118,7 @@ impl World {
             hook_secret: None,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
+            sweeps: watch::channel(true).1,
             asks,
         });
         AccountEnds {
@@ -254,7 +256,9 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
     let _ = stream.write_all(request.as_bytes()).await;
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text).await;
-    Answer::parse(&String::from_utf8(text).expect("answers are UTF-8"))
+    let answer = Answer::parse(&String::from_utf8(text).expect("answers are UTF-8"));
+    contract::hold(request, &answer);
+    answer
 }
 
 #[derive(Debug, PartialEq)]

@@ -75,8 +75,5 @@ async fn the_front_page_lists_the_endpoints_for_people_and_for_curl() {
         html.header("content-type"),
         Some("text/html; charset=utf-8")
     );
-    assert!(
-        html.body
-            .contains("<td><code>GET /v1/decisions?queue=a&amp;queue=b</code></td>")
-    );
+    assert!(html.body.contains("?queue=a&amp;queue=b</td>"));
 }

@@ -165,8 +165,8 @@ async fn wrong_wishes_are_named() {
         ("{}", "missing field `call_id`"),
         (r#"{"call_id":7}"#, "invalid type: integer `7`"),
         (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
-        (r#"{"call_id":""}"#, "in 1 to 256 bytes"),
-        (&long, "in 1 to 256 bytes"),
+        (r#"{"call_id":""}"#, "in 1 to 256 characters"),
+        (&long, "in 1 to 256 characters"),
         (
             r#"{"call_id":"a","ttl":"45"}"#,
             "\"ttl\" is a duration such as \"45s\"",

@@ -25,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream::unfold;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use tokio::{
     sync::{Semaphore, watch},
     time::Instant,
@@ -37,10 +37,12 @@ use self::{
     stream::{EventId, Watcher},
 };
 use super::{
+    api::shape,
     app::{App, Queue},
     current::Current,
-    decisions::asked,
-    params::Params,
+    decisions::{MOST_AT_ONCE, asked},
+    kinds,
+    params::{Parameter, Params, Shape},
     problem::Problem,
 };
 use crate::{board::QueueKey, clock::Moment, decision::Decision};
@@ -194,13 +196,43 @@ async fn watch_for(app: Arc<App>, stop: &CancellationToken) {
     }
 }
 
+/// Whose decisions a stream tells.
+pub(super) const QUEUES: &[Parameter] = &[Parameter {
+    name: "queue",
+    means: "A queue's name or id, or `{account}/{queue}`; without it, all queues",
+    shape: Shape::MayRepeat(MOST_AT_ONCE),
+    example: "sales-queue",
+}];
+
+shape!(
+    /// One event of a stream, as clients take it apart.
+    Event, {
+        "type": "object",
+        "description": "An event",
+        "required": ["event", "data"],
+        "properties": {
+            "id": { "type": "string", "description": "To resume from" },
+            "event": { "enum": ["snapshot", "decision", "end"] },
+            "data": { "type": "string", "contentMediaType": "application/json" }
+        }
+    }
+);
+
+/// Where a stream goes on.
+pub(super) const RESUME: &[Parameter] = &[Parameter {
+    name: "Last-Event-ID",
+    means: "The `id` of the last event that was seen; what was never written begins anew",
+    shape: Shape::Text,
+    example: "6c1f0a9d5e3b2748-17",
+}];
+
 /// `GET /v1/watch?queue=a&queue=b`; without `queue`, all of them.
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), &["queue"])?;
+    let params = Params::parse(uri.query(), QUEUES)?;
     let (queues, selection) = selected(&app, &params)?;
     if app.stopping.is_cancelled() {
         return Err(Problem::stopping());
@@ -233,9 +265,7 @@ fn selected(app: &App, params: &Params<'_>) -> Result<(Vec<Arc<Queue>>, Selectio
 
 fn too_many_streams(most: usize) -> Problem {
     Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too-many-streams",
-        "Too many streams are open",
+        kinds::TOO_MANY_STREAMS,
         format!(
             "{most} may be open, half of max_connections, so that questions find room; close one, or raise max_connections"
         ),

@@ -1,0 +1,190 @@
+//! Bodies as they may look, for the reference. A test holds each against its schema.
+
+pub(in crate::server) const DECISION: &str = r#"{
+  "queue": "sales-queue",
+  "queue_id": 5450,
+  "account": "main",
+  "accept": true,
+  "reason": "seats",
+  "count": 7,
+  "threshold": 0,
+  "as_of": "2026-11-22T10:00:00.123Z",
+  "age_ms": 1834,
+  "membership_age_ms": 61834,
+  "valid_until": "2026-11-22T10:01:30.123Z"
+}"#;
+
+pub(in crate::server) const DECISIONS: &str = r#"{
+  "decisions": [
+    {
+      "queue": "support-queue",
+      "queue_id": null,
+      "account": "main",
+      "accept": false,
+      "reason": "never_polled",
+      "count": null,
+      "threshold": 0,
+      "as_of": null,
+      "age_ms": null,
+      "membership_age_ms": null,
+      "valid_until": null,
+      "detail": "no poll of this queue has ended yet: the first answer is still on its way"
+    }
+  ],
+  "best": null
+}"#;
+
+pub(in crate::server) const QUEUES: &str = r#"{
+  "queues": [
+    {
+      "queue": "sales-queue",
+      "queue_id": 5450,
+      "account": "main",
+      "accept": false,
+      "reason": "below_threshold",
+      "count": 0,
+      "threshold": 0,
+      "as_of": "2026-11-22T10:00:00.123Z",
+      "age_ms": 1834,
+      "membership_age_ms": 61834,
+      "valid_until": "2026-11-22T10:01:30.123Z",
+      "name": "sales-queue",
+      "agent_count": 3,
+      "fault": {
+        "kind": "upstream_down",
+        "message": "CallTools did not answer in time",
+        "advice": "nothing, if it passes; otherwise see whether CallTools is up"
+      },
+      "last_attempt": "2026-11-22T10:00:01.500Z",
+      "last_success": "2026-11-22T10:00:00.500Z"
+    }
+  ]
+}"#;
+
+pub(in crate::server) const QUEUE: &str = r#"{
+  "queue": "sales-queue",
+  "queue_id": 5450,
+  "account": "main",
+  "accept": true,
+  "reason": "seats",
+  "count": 1,
+  "threshold": 0,
+  "as_of": "2026-11-22T10:00:00.123Z",
+  "age_ms": 1834,
+  "membership_age_ms": 61834,
+  "valid_until": "2026-11-22T10:01:30.123Z",
+  "name": "sales-queue",
+  "agent_count": 1,
+  "fault": null,
+  "last_attempt": "2026-11-22T10:00:00.123Z",
+  "last_success": "2026-11-22T10:00:00.500Z",
+  "complete": true,
+  "took_ms": 377,
+  "agents": [
+    {
+      "id": "7133",
+      "name": "Ada Lovelace",
+      "status": "Available",
+      "available": true,
+      "queue_logged_in": true,
+      "status_since": "2026-11-22T09:58:11.000Z"
+    }
+  ]
+}"#;
+
+pub(in crate::server) const WISH: &str = r#"{
+  "call_id": "a84b4c76e66710",
+  "ttl": "45s"
+}"#;
+
+pub(in crate::server) const RESERVATION: &str = r#"{
+  "id": "5f0c2a9be41d8c3760b2d94c1a7e8f35",
+  "call_id": "a84b4c76e66710",
+  "queue": "sales-queue",
+  "queue_id": 5450,
+  "account": "main",
+  "created_at": "2026-11-22T10:00:00.123Z",
+  "expires_at": "2026-11-22T10:00:45.123Z",
+  "count": 6
+}"#;
+
+pub(in crate::server) const RESERVATIONS: &str = r#"{
+  "reservations": [
+    {
+      "id": "5f0c2a9be41d8c3760b2d94c1a7e8f35",
+      "call_id": "a84b4c76e66710",
+      "queue": "sales-queue",
+      "queue_id": 5450,
+      "account": "main",
+      "created_at": "2026-11-22T10:00:00.123Z",
+      "expires_at": "2026-11-22T10:00:45.123Z"
+    }
+  ]
+}"#;
+
+pub(in crate::server) const RELOADED: &str = r#"{
+  "queues_added": ["main/support-queue"],
+  "queues_removed": [],
+  "accounts_started": ["main"],
+  "accounts_removed": [],
+  "warnings": []
+}"#;
+
+pub(in crate::server) const ACCOUNTS: &str = r#"{
+  "accounts": [
+    {
+      "account": "main",
+      "requests_per_hour": 1000,
+      "reserve": 50,
+      "used": 948,
+      "share": 1,
+      "throttled_until": null,
+      "request_every_ms": 3790,
+      "sweeps": true,
+      "queues": 20,
+      "faulty_queues": 0,
+      "fault": null
+    }
+  ]
+}"#;
+
+pub(in crate::server) const ROWS: &str = r#"{
+  "count": 1,
+  "next": null,
+  "previous": null,
+  "results": [
+    {
+      "app_user": 7133,
+      "full_name": "Ada Lovelace",
+      "agent_status": "Available",
+      "queue_logged_in": true
+    }
+  ]
+}"#;
+
+pub(in crate::server) const ROW: &str = r#"{
+  "app_user": 7133,
+  "full_name": "Ada Lovelace",
+  "agent_status": "Available"
+}"#;
+
+pub(in crate::server) const DETAIL: &str = r#"{
+  "detail": "Not found."
+}"#;
+
+pub(in crate::server) const FILTER: &str = r#"{
+  "queue": ["Enter a number."]
+}"#;
+
+pub(in crate::server) const CALL: &str = r#"{
+  "id": 48151623,
+  "app_user": 7133
+}"#;
+
+pub(in crate::server) const METRICS: &str = "# TYPE openseat_queue_seats gauge\nopenseat_queue_seats{account=\"main\",queue=\"sales-queue\"} 7\n";
+
+pub(in crate::server) const EVENT: &str = r#"{
+  "id": "6c1f0a9d5e3b2748-17",
+  "event": "snapshot",
+  "data": "{\"decisions\":[]}"
+}"#;

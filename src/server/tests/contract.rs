@@ -1,0 +1,277 @@
+//! The document against the server: every answer that any test of the server gets is one that the document knows.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use boon::{Compiler, Schemas};
+use serde_json::json;
+
+use super::*;
+use crate::server::routes;
+
+const HERE: &str = "https://openseat.example/openapi.json";
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let json = routes::DOCUMENT.to_json();
+    serde_json::from_str(&json).expect("the document is JSON")
+});
+
+/// What the document says of the operation that a request means, if it means any.
+fn described(method: &str, path: &str) -> Option<(String, &'static Value)> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let paths = DOCUMENT["paths"].as_object().expect("paths");
+    let mut fitting: Vec<_> = paths
+        .iter()
+        .filter(|(known, _)| fits(known, path))
+        .collect();
+    // Of two that fit, the one that leaves less open.
+    fitting.sort_by_key(|(known, _)| known.matches('{').count());
+    let (known, operations) = fitting.first()?;
+    let method = method.to_lowercase();
+    let operation = operations.get(&method)?;
+    let pointer = format!(
+        "/paths/{}/{method}",
+        known.replace('~', "~0").replace('/', "~1")
+    );
+    Some((pointer, operation))
+}
+
+fn fits(known: &str, path: &str) -> bool {
+    let (known, path): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
+    let part = |(known, given): (&&str, &&str)| {
+        known == given || (known.starts_with('{') && !given.is_empty())
+    };
+    known.len() == path.len() && known.iter().zip(&path).all(part)
+}
+
+/// Panics where the server answers as the document does not say.
+#[track_caller]
+pub(super) fn hold(request: &str, answer: &Answer) {
+    let mut words = request.lines().next().unwrap_or_default().split(' ');
+    let (method, target) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    let path = target.split('?').next().unwrap_or_default();
+    let Some((pointer, operation)) = described(method, path) else {
+        return;
+    };
+    // No answer, or hyper's own to what it cannot read: there is no operation without a request.
+    if answer.status == 0
+        || (answer.status == 400 && answer.header("content-type").is_none())
+        || answer.status == 431
+    {
+        return;
+    }
+    let status = answer.status.to_string();
+    let response = &operation["responses"][&status];
+    assert!(
+        response.is_object(),
+        "{method} {path} answers {status}, which the document does not know: {answer:?}"
+    );
+    let media = answer
+        .header("content-type")
+        .map(|media| media.split(';').next().unwrap_or_default());
+    let contents = response["content"].as_object();
+    let Some(media) = media else {
+        assert!(answer.body.is_empty(), "{method} {path}: {answer:?}");
+        return;
+    };
+    let known = contents.is_some_and(|contents| contents.contains_key(media));
+    assert!(
+        known,
+        "{method} {path} answers {status} as {media}, which the document does not know"
+    );
+    if media.ends_with("json") && method != "HEAD" {
+        let media = media.replace('/', "~1");
+        let schema = format!("{pointer}/responses/{status}/content/{media}/schema");
+        validate(&schema, &answer.json());
+    }
+}
+
+/// Holds a value against a schema of the document, and against its being told whole: a reader has to put up with members that it does
+/// not know, but here there are none.
+#[track_caller]
+fn validate(pointer: &str, value: &Value) {
+    let mut compiler = Compiler::new();
+    compiler.enable_format_assertions();
+    compiler.add_resource(HERE, strict()).expect("a document");
+    let mut schemas = Schemas::new();
+    let escaped =
+        percent_encoding::utf8_percent_encode(pointer, percent_encoding::NON_ALPHANUMERIC);
+    let schema = compiler.compile(&format!("{HERE}#{escaped}"), &mut schemas);
+    let schema = schema.unwrap_or_else(|error| panic!("{pointer}: {error:#}"));
+    if let Err(error) = schemas.validate(value, schema) {
+        panic!("{pointer}\n{error:#}\n{value:#}");
+    }
+}
+
+/// The document with every object closed that names its members.
+fn strict() -> Value {
+    let mut document = DOCUMENT.clone();
+    let schemas = document["components"]["schemas"]
+        .as_object_mut()
+        .expect("schemas");
+    for (name, schema) in schemas {
+        let is_open = name == "Problem" || schema.get("additionalProperties").is_some();
+        if schema.get("properties").is_some() && !is_open {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+    document
+}
+
+#[test]
+fn every_operation_is_described_whole() {
+    let mut ids = BTreeSet::new();
+    let paths = DOCUMENT["paths"].as_object().expect("paths");
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let what = format!("{method} {path}");
+            let id = operation["operationId"].as_str().expect("a name");
+            assert!(!id.is_empty() && ids.insert(id), "{what}: {id}");
+            assert!(
+                !operation["summary"].as_str().expect("a line").is_empty(),
+                "{what}"
+            );
+            let responses = operation["responses"].as_object().expect("answers");
+            assert!(
+                responses.keys().any(|status| status.starts_with('2')),
+                "{what}"
+            );
+            for (status, response) in responses {
+                let means = response["description"].as_str().expect("words");
+                assert!(!means.is_empty(), "{what} {status}");
+            }
+        }
+    }
+    assert_eq!(ids.len(), routes::operations().len());
+}
+
+#[test]
+fn every_example_fits_its_schema() {
+    let mut seen = 0;
+    for (path, operations) in DOCUMENT["paths"].as_object().expect("paths") {
+        let path = path.replace('/', "~1");
+        for (method, operation) in operations.as_object().expect("operations") {
+            let base = format!("/paths/{path}/{method}");
+            let bodies = operation["responses"].as_object().expect("answers").iter();
+            let bodies =
+                bodies.map(|(status, response)| (format!("{base}/responses/{status}"), response));
+            let bodies = bodies.chain([(format!("{base}/requestBody"), &operation["requestBody"])]);
+            for (base, body) in bodies {
+                for (media, content) in body["content"].as_object().into_iter().flatten() {
+                    let named = content["examples"].as_object().into_iter().flatten();
+                    let examples = named
+                        .map(|(_, example)| &example["value"])
+                        .chain(content.get("example"));
+                    for example in examples {
+                        assert!(
+                            !media.ends_with("json") || !example.is_string(),
+                            "{base}: {example}"
+                        );
+                        validate(
+                            &format!("{base}/content/{}/schema", media.replace('/', "~1")),
+                            example,
+                        );
+                        seen += 1;
+                    }
+                }
+            }
+            for (place, parameter) in operation["parameters"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .enumerate()
+            {
+                validate(
+                    &format!("{base}/parameters/{place}/schema"),
+                    &parameter["example"],
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+#[should_panic(expected = "which the document does not know")]
+fn an_answer_that_is_not_in_the_document_is_found() {
+    let answer = Answer::parse("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\r\n{}");
+    hold("GET /v1/queues HTTP/1.1\r\n", &answer);
+}
+
+#[test]
+#[should_panic(expected = "additional")]
+fn a_member_that_is_not_in_the_document_is_found() {
+    let answer = Answer::parse(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"queues\":[],\"more\":1}",
+    );
+    hold("GET /v1/queues HTTP/1.1\r\n", &answer);
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_is_routed_and_no_other() {
+    let server = World::with(&["main/sales"]).serve().await;
+    for operation in routes::operations() {
+        let (path, _) = operation.route();
+        let path = path.replace(['{', '}'], "");
+        // The methods of a path, as a wrong one is told them.
+        let answer = server.ask("PATCH", &path, "").await;
+        assert_eq!(answer.status, 405, "{path}");
+        let allowed: BTreeSet<_> = answer
+            .header("allow")
+            .expect("methods")
+            .split(',')
+            .collect();
+        let operations = DOCUMENT["paths"][operation.route().0]
+            .as_object()
+            .expect("a path");
+        let mut said: BTreeSet<_> = operations
+            .keys()
+            .map(|method| method.to_uppercase())
+            .collect();
+        if said.contains("GET") {
+            said.insert("HEAD".to_owned());
+        }
+        assert_eq!(allowed, said.iter().map(String::as_str).collect(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn document_and_page_are_served_and_ask_nobody_for_anything() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let document = server.get("/openapi.json").await;
+    assert_eq!(document.json(), *DOCUMENT);
+    let page = server.get("/docs").await;
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    for operation in routes::operations() {
+        let path = operation.route().0;
+        assert!(
+            page.body.contains(path) || path.contains("{account}/{queue}"),
+            "{path}"
+        );
+    }
+    for word in [
+        "src=", "<script", "http://", "https://", "@import", "url(", "style=",
+    ] {
+        assert!(!page.body.contains(word), "{word}");
+    }
+    let targets: BTreeSet<_> = page.body.split(" id=\"").skip(1).map(first_word).collect();
+    let links = page.body.split("href=\"#").skip(1).map(first_word);
+    for link in links {
+        assert!(targets.contains(link), "#{link}");
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split('"').next().unwrap_or_default()
+}
