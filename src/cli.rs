@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::commands::Address;
+
 /// Answers, while a call rings, whether a CallTools queue has an agent with an open seat.
 ///
 /// openseat polls the queues of CallTools accounts in the background, inside each account's hourly budget, and answers
@@ -128,6 +130,20 @@ It asks at the first address of listen, and prints what it was told of each queu
 
 Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
     Health(Health),
+    /// Show what the running daemon knows: every queue, what it would answer and why, and what is left of the hour
+    #[command(after_help = "Examples:
+  openseat status
+  openseat status --watch                         stay, and show what changes
+  openseat status --url http://127.0.0.1:7717     a daemon of another config
+  openseat status --json | jq '.queues[] | select(.fault)'
+
+It asks at the first address of listen, with the token of bearer_token_file, and costs no request.
+
+Exit codes:
+  0  every queue is known, whatever is decided
+  1  something is unknown, or nobody answers
+  2  nothing was asked: the configuration is wrong, or the daemon takes another token")]
+    Status(Status),
     /// Say that nothing was sent that the budget's ledger does not have, after it was damaged and set aside
     #[command(after_help = "Examples:
   openseat trust-ledger
@@ -247,6 +263,23 @@ pub struct Man {
     /// Is made if there is none
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+}
+
+/// `openseat status`
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Ask there, and not where the configuration says; without --config no token is shown
+    #[arg(long, value_name = "URL", value_parser = Address::parse)]
+    pub url: Option<Address>,
+    /// Stay until Ctrl-C, and show what changes
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Print JSON; with --watch, one document a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `openseat demo`

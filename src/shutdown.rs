@@ -28,5 +28,20 @@ pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// The same for a command that looks on and may end at any moment: nothing is said of it.
+///
+/// # Errors
+/// The system's, if signals cannot be listened for.
+pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
 /// As shells report a process that SIGINT ended.
 const SECOND_SIGNAL: i32 = 130;

@@ -698,6 +698,7 @@ async fn every_command_helps_with_examples_and_completes() {
         "check",
         "plan",
         "health",
+        "status",
         "demo",
         "simulate",
         "completions",

@@ -1,8 +1,9 @@
 //! What each command does.
 
-mod any_certificate;
+mod certificate;
 mod check;
 mod completions;
+mod daemon;
 mod demo;
 mod health;
 mod hooks;
@@ -10,6 +11,7 @@ mod man;
 mod plan;
 mod run;
 mod simulate;
+mod status;
 mod terminal;
 mod trust;
 
@@ -19,6 +21,8 @@ use std::{
     process::ExitCode,
 };
 
+pub use self::daemon::Address;
+
 use anyhow::Context as _;
 use serde::Serialize;
 
@@ -27,7 +31,7 @@ use crate::{
     cli::{Cli, Command, ConfigFile},
     clock::Clock,
     config::{Config, ConfigError},
-    daemon, log,
+    daemon as process, log,
 };
 
 /// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
@@ -60,6 +64,7 @@ fn perform(command: Command) -> ExitCode {
         Command::Plan(plan) => plan::run(&plan),
         Command::Hooks(hooks) => hooks::run(&hooks),
         Command::Health(health) => health::run(&health),
+        Command::Status(status) => status::run(&status),
         Command::Man(man) => man::write(&man),
         Command::TrustLedger(config) => trust::run(&config),
     }
@@ -94,7 +99,7 @@ fn ledger(state_dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Ledger>
     let Some(dir) = state_dir else {
         return Ok(Ledger::in_memory(clock));
     };
-    daemon::open_ledger(dir, clock).context(
+    process::open_ledger(dir, clock).context(
         "nothing was asked, since what is spent is written down there; run it as the daemon's user",
     )
 }

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::calltools::token::{Flaw, LONGEST_TOKEN, Token, clean};
@@ -129,6 +130,26 @@ impl BearerToken {
             return Err(SecretFault::TooShort);
         }
         Ok(Self(Digest::of(secret.as_bytes())))
+    }
+
+    /// What a caller sends who has the same file; it is shown in no log.
+    ///
+    /// # Errors
+    /// [`SecretError`], as for [`read`](Self::read).
+    pub fn authorization(path: &Path) -> Result<HeaderValue, SecretError> {
+        let value = || {
+            let text = read(path)?;
+            Self::parse(text.expose_secret())?;
+            let secret = clean(text.expose_secret(), "bearer")?;
+            let mut value = HeaderValue::try_from(format!("Bearer {secret}"))
+                .map_err(|_| SecretFault::NotText)?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        value().map_err(|cause| SecretError {
+            place: format!("the bearer token file {}", path.display()),
+            cause,
+        })
     }
 
     /// What callers' tokens are compared with.

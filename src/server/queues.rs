@@ -1,6 +1,6 @@
 //! The queues themselves: what is known of them, and how to have one polled now.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -24,6 +24,7 @@ use crate::{
     board::QueueState,
     calltools::{Agent, Down, Fault},
     clock::Moment,
+    snapshot::Snapshot,
 };
 
 /// How long a refresh may take: one request with all its time (10 s) and some of another page's. Who waits longer has a
@@ -62,6 +63,8 @@ struct Summary<'a> {
     name: Option<&'a str>,
     /// Members in the newest snapshot, even one that is too old to answer from; null before the first.
     agent_count: Option<usize>,
+    /// How many of them are in each status, those without one left out; null before the first.
+    agents_by_status: Option<BTreeMap<&'a str, usize>>,
     /// What is wrong with its polls; null where nothing is.
     fault: Option<FaultView>,
     /// When a poll was last begun.
@@ -86,11 +89,22 @@ impl<'a> Summary<'a> {
             ),
             name: state.name.as_deref(),
             agent_count: snapshot.map(|snapshot| snapshot.agents.len()),
+            agents_by_status: snapshot.map(by_status),
             fault: state.fault.as_deref().map(FaultView::of),
             last_attempt: state.last_attempt,
             last_success: state.last_success,
         }
     }
+}
+
+fn by_status(snapshot: &Snapshot) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for agent in &snapshot.agents {
+        if let Some(status) = agent.status.as_deref() {
+            *counts.entry(status).or_default() += 1;
+        }
+    }
+    counts
 }
 
 /// A queue with its agents.

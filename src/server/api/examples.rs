@@ -50,6 +50,7 @@ pub(in crate::server) const QUEUES: &str = r#"{
       "valid_until": "2026-11-22T10:01:30.123Z",
       "name": "sales-queue",
       "agent_count": 3,
+      "agents_by_status": { "Lunch": 1, "On a Call": 2 },
       "fault": {
         "kind": "upstream_down",
         "message": "CallTools did not answer in time",
@@ -75,6 +76,7 @@ pub(in crate::server) const QUEUE: &str = r#"{
   "valid_until": "2026-11-22T10:01:30.123Z",
   "name": "sales-queue",
   "agent_count": 1,
+  "agents_by_status": { "Available": 1 },
   "fault": null,
   "last_attempt": "2026-11-22T10:00:00.123Z",
   "last_success": "2026-11-22T10:00:00.500Z",

@@ -1,5 +1,6 @@
 //! The server whole, over real sockets, in front of a board that the tests fill by hand.
 
+mod accounts;
 mod agent_check;
 mod brief;
 mod connections;

@@ -22,7 +22,12 @@ async fn the_summary_tells_what_is_known_of_every_queue() {
     assert_eq!(queues[0]["accept"], true);
     assert_eq!(queues[0]["fault"], Value::Null);
     assert_eq!(queues[0]["last_success"], "2026-11-22T10:00:00.123Z");
+    assert_eq!(
+        queues[0]["agents_by_status"],
+        serde_json::json!({ "Available": 3 })
+    );
     assert_eq!(queues[1]["agent_count"], Value::Null);
+    assert_eq!(queues[1]["agents_by_status"], Value::Null);
     assert_eq!(queues[1]["reason"], "bad_token");
     assert_eq!(queues[1]["fault"]["kind"], "bad_token");
     assert_eq!(queues[1]["last_success"], Value::Null);

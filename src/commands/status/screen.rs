@@ -1,0 +1,91 @@
+//! A terminal of which the newest report takes all.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Another screen, so that what stood there comes back; no cursor; and no line takes two, or a frame would be higher than it was counted.
+const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const CLOSE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// To the top left corner; the rest of a line, and of the screen, is cleared after what is written, so that nothing flickers.
+const HOME: &str = "\x1b[H";
+const END_OF_LINE: &str = "\x1b[K\r\n";
+const END_OF_SCREEN: &str = "\x1b[J";
+
+/// Gives the terminal back when dropped.
+#[derive(Debug)]
+pub(super) struct Screen {
+    coloured: bool,
+}
+
+impl Screen {
+    /// `None` where standard output is no terminal.
+    pub(super) fn open() -> Option<Self> {
+        if !io::stdout().is_terminal() {
+            return None;
+        }
+        write(OPEN);
+        let choice = anstream::AutoStream::choice(&io::stdout());
+        Some(Self {
+            coloured: choice != anstream::ColorChoice::Never,
+        })
+    }
+
+    /// Shows a text in the place of the last one; what does not fit is counted.
+    pub(super) fn draw(&mut self, text: &str) {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let rows = size.map_or(0, |size| usize::from(size.ws_row));
+        if self.coloured {
+            write(&frame(text, rows));
+        } else {
+            let bare = anstream::adapter::strip_str(text).to_string();
+            write(&frame(&bare, rows));
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        write(CLOSE);
+    }
+}
+
+/// A terminal that does not know its height says 0.
+fn frame(text: &str, rows: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let mut frame = String::from(HOME);
+    let fitting = if rows == 0 || lines.len() < rows {
+        lines.len()
+    } else {
+        rows.saturating_sub(2)
+    };
+    for line in &lines[..fitting] {
+        frame += line;
+        frame += END_OF_LINE;
+    }
+    if fitting < lines.len() {
+        frame += &format!("… {} lines more", lines.len() - fitting);
+        frame += END_OF_LINE;
+    }
+    frame + END_OF_SCREEN
+}
+
+/// Past `anstream`, which takes cursor movements for colours. A terminal that has gone is no reason to fail.
+fn write(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_as_high_as_the_terminal() {
+        assert_eq!(frame("a\nb\n", 3), "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n\x1b[J");
+        assert_eq!(
+            frame("a\nb\nc\nd\n", 4),
+            "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n… 2 lines more\x1b[K\r\n\x1b[J"
+        );
+        assert!(frame("a\nb\n", 0).contains('b'));
+    }
+}

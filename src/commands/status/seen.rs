@@ -1,0 +1,142 @@
+//! What the daemon said of its accounts and queues.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::decision::Reason;
+
+/// Both answers, taken apart and as they came.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub accounts: Vec<Account>,
+    pub queues: Vec<Queue>,
+    raw: Value,
+}
+
+/// An account, as `/v1/accounts` has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Account {
+    pub account: String,
+    pub requests_per_hour: Option<u32>,
+    pub reserve: Option<u32>,
+    pub used: Option<u32>,
+    pub share: Option<f64>,
+    pub throttled_until: Option<Timestamp>,
+    pub request_every_ms: Option<u64>,
+    pub sweeps: bool,
+    pub fault: Option<Fault>,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, Deserialize)]
+pub(super) struct Fault {
+    pub kind: String,
+    pub message: String,
+    pub advice: String,
+}
+
+/// A queue, as `/v1/queues` has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Queue {
+    pub queue: String,
+    pub account: String,
+    pub accept: bool,
+    pub reason: String,
+    pub count: Option<serde_json::Number>,
+    pub threshold: Option<serde_json::Number>,
+    pub as_of: Option<Timestamp>,
+    pub age_ms: Option<u64>,
+    pub valid_until: Option<Timestamp>,
+    pub detail: Option<String>,
+    pub agents_by_status: Option<BTreeMap<String, usize>>,
+    pub fault: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Accounts {
+    accounts: Vec<Account>,
+}
+
+#[derive(Deserialize)]
+struct Queues {
+    queues: Vec<Queue>,
+}
+
+impl Seen {
+    pub(super) fn read(accounts: &str, queues: &str) -> serde_json::Result<Self> {
+        let raw = |text| serde_json::from_str::<Value>(text);
+        Ok(Self {
+            accounts: serde_json::from_str::<Accounts>(accounts)?.accounts,
+            queues: serde_json::from_str::<Queues>(queues)?.queues,
+            raw: json!({
+                "accounts": raw(accounts)?["accounts"].take(),
+                "queues": raw(queues)?["queues"].take(),
+            }),
+        })
+    }
+
+    /// Both answers in one, as the daemon gave them.
+    pub(super) fn document(&self) -> &Value {
+        &self.raw
+    }
+
+    /// Whether every decision rests on knowledge.
+    pub(super) fn is_known(&self) -> bool {
+        self.queues.iter().all(Queue::is_known)
+    }
+
+    /// What tells one state from another, ages and spending left out.
+    pub(super) fn essence(&self) -> Vec<String> {
+        let of_queue = |queue: &Queue| {
+            let Queue {
+                account,
+                queue: name,
+                accept,
+                reason,
+                count,
+                threshold,
+                fault,
+                ..
+            } = queue;
+            let fault = fault.as_ref().map(|fault| &fault.kind);
+            format!("{account}/{name} {accept} {reason} {count:?} {threshold:?} {fault:?}")
+        };
+        self.queues.iter().map(of_queue).collect()
+    }
+}
+
+impl Queue {
+    /// Whether its decision rests on knowledge.
+    pub(super) fn is_known(&self) -> bool {
+        let known = Reason::ALL.iter().filter(|reason| reason.is_known());
+        known
+            .map(|reason| reason.word())
+            .any(|word| word == self.reason)
+    }
+
+    /// For how long what is known may be used if nothing newer comes; `None` where there is nothing.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        Some(self.lifetime()?.saturating_sub(self.age()?))
+    }
+
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.age_ms.map(Duration::from_millis)
+    }
+
+    /// Whether three quarters of its time are over: by then several polls should have come.
+    pub(super) fn is_ageing(&self) -> bool {
+        let (Some(lifetime), Some(age)) = (self.lifetime(), self.age()) else {
+            return false;
+        };
+        age > lifetime * 3 / 4
+    }
+
+    /// By the daemon's clock alone, which may differ from ours.
+    fn lifetime(&self) -> Option<Duration> {
+        let lifetime = self.valid_until?.duration_since(self.as_of?);
+        Duration::try_from(lifetime).ok()
+    }
+}

@@ -1,0 +1,83 @@
+//! The accounts, as a dashboard shows them.
+
+use super::*;
+use crate::{budget::Purpose, calltools::Down, fixtures::available};
+
+/// Two accounts, of which the second has two queues.
+fn world() -> (World, [AccountEnds; 2]) {
+    let mut world = World::with(&["main/sales", "other/day", "other/night"]);
+    let ends = [
+        world.account("main", TOKEN),
+        world.account("other", "d4e5f6"),
+    ];
+    world.publish("main/sales", available(1));
+    (world, ends)
+}
+
+#[tokio::test]
+async fn each_account_tells_what_is_spent_of_its_hour() {
+    let (world, _ends) = world();
+    let budget = Arc::clone(&world.accounts[1].budget);
+    let server = world.serve().await;
+    let permit = budget
+        .permit(Purpose::OnDemand)
+        .await
+        .expect("there is room");
+    permit.answered().await;
+    let accounts = server.get("/v1/accounts").await.json();
+    let accounts = &accounts["accounts"];
+    for (place, account, used, queues) in [(0, "main", 0, 1), (1, "other", 1, 2)] {
+        let one = &accounts[place];
+        assert_eq!(one["account"], account);
+        assert_eq!(
+            (&one["used"], &one["queues"]),
+            (&used.into(), &queues.into())
+        );
+        assert_eq!(
+            (&one["requests_per_hour"], &one["reserve"]),
+            (&1000.into(), &50.into())
+        );
+        assert_eq!((&one["share"], &one["sweeps"]), (&1.0.into(), &true.into()));
+        assert_eq!(one["throttled_until"], Value::Null);
+    }
+    let refused = server.get("/v1/accounts?queue=a").await;
+    assert_eq!(
+        (refused.status, &*refused.problem()),
+        (400, "bad-parameter")
+    );
+}
+
+#[tokio::test]
+async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
+    let (world, _ends) = world();
+    world.fail("other/day", Fault::BadToken);
+    let server = world.serve().await;
+    let faults = async || {
+        let accounts = server.get("/v1/accounts").await.json();
+        let other = &accounts["accounts"][1];
+        (
+            other["faulty_queues"].clone(),
+            other["fault"]["kind"].clone(),
+        )
+    };
+    let fail = |queue, fault| {
+        server
+            .board
+            .fail(&key(queue), Arc::new(fault), server.clock.now())
+    };
+    assert_eq!(faults().await, (1.into(), Value::Null));
+    fail(
+        "other/night",
+        Fault::UpstreamDown {
+            kind: Down::TimeOut,
+            detail: "slow".into(),
+        },
+    );
+    assert_eq!(
+        faults().await,
+        (2.into(), Value::Null),
+        "two of different kinds"
+    );
+    fail("other/night", Fault::BadToken);
+    assert_eq!(faults().await, (2.into(), "bad_token".into()));
+}

@@ -1,0 +1,296 @@
+//! `openseat status` as people and scripts meet it: the real program, asking a real daemon over its socket.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use openseat::{
+    clock::SystemClock,
+    config::Config,
+    daemon::Daemon,
+    simulator::{Serving, Settings, Simulator, WorldSettings},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
+
+/// No output may have one of these in it.
+const TOKEN: &str = "canary0that0must0not0be0seen0anywhere000";
+const BEARER: &str = "canary-bearer-not-to-be-seen";
+
+/// Far more than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A simulated account with one queue and one available agent, a config, and perhaps a daemon.
+struct Office {
+    simulator: Simulator,
+    serving: Serving,
+    folder: TempDir,
+    daemon: Option<JoinHandle<()>>,
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        if let Some(daemon) = &self.daemon {
+            daemon.abort();
+        }
+    }
+}
+
+impl Office {
+    /// With these queues in the config, beside `sales-queue`.
+    async fn open(queues: &[&str]) -> Self {
+        let settings = Settings {
+            token: TOKEN.to_owned(),
+            ..Settings::new(WorldSettings::still(0, 0))
+        };
+        let simulator = Simulator::new(settings, Arc::new(SystemClock::new()));
+        simulator.world(|world| {
+            let queue = world.add_queue("sales-queue");
+            let agent = world.add_agent("Ada Lovelace", &[queue]);
+            let available = world.status_named("Available").expect("a usual status");
+            assert!(world.set_status(&agent, available));
+            assert!(world.set_logged_in(queue, &agent, true));
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let serving = simulator.serve(listener).expect("it serves");
+        let office = Self {
+            simulator,
+            serving,
+            folder: tempfile::tempdir().expect("a folder"),
+            daemon: None,
+        };
+        office.write("token", TOKEN);
+        office.write("bearer", BEARER);
+        let queues: String = std::iter::once(&"sales-queue")
+            .chain(queues)
+            .map(|queue| format!("[[account.queue]]\nqueue = \"{queue}\"\n"))
+            .collect();
+        let config = format!(
+            "[server]\nlisten = \"{}\"\nbearer_token_file = \"./bearer\"\n[state]\ndir = \"state\"\n\
+             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n{queues}",
+            office.address(),
+            office.serving.base_url()
+        );
+        office.write("openseat.toml", &config);
+        office
+    }
+
+    /// The same with its daemon, once every queue has been polled.
+    async fn running(queues: &[&str]) -> Self {
+        let mut office = Self::open(queues).await;
+        let config = Config::load(&office.path("openseat.toml")).expect("a config");
+        let daemon = Daemon::new(&config, Arc::new(SystemClock::new())).await;
+        let daemon = daemon.expect("a daemon");
+        office.daemon = Some(tokio::spawn(async move {
+            let ended = daemon.run(std::future::pending()).await;
+            ended.expect("it runs until it is dropped");
+        }));
+        let settled = async {
+            loop {
+                let health = office.run(&["health"]).await;
+                if health.status.code() == Some(0) {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled)
+            .await
+            .expect("it settles");
+        office
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.path("socket").display())
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("it can be written");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(self.path(name), mode).expect("chmod");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env_clear().stdin(Stdio::null());
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        // The daemon lives in this runtime, and has to answer meanwhile.
+        let output = spawn_blocking(move || command.output()).await;
+        output.expect("no panic").expect("it runs")
+    }
+
+    /// What it printed, to both, once it has ended with `code`.
+    async fn status(&self, arguments: &[&str], code: i32) -> (String, String) {
+        let output = self.run(&[&["status"], arguments].concat()).await;
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+        assert!(
+            !out.contains("canary") && !err.contains("canary"),
+            "{out}{err}"
+        );
+        assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{out}{err}");
+        (out, err)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_hour() {
+    let office = Office::running(&[]).await;
+    let (out, err) = office.status(&[], 0).await;
+    assert!(
+        out.starts_with(
+            "main  3 of 1000 requests spent in the last hour, 997 left (50 kept back); one every "
+        ),
+        "{out}"
+    );
+    let row = out
+        .lines()
+        .find(|line| line.contains("sales-queue"))
+        .expect("a row");
+    let words: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        words[..6],
+        ["●", "sales-queue", "accept", "seats", "1", "0"],
+        "{out}"
+    );
+    assert!(row.ends_with("1 Available"), "{out}");
+    assert!(out.ends_with("\nknown  all 1 queues\n"), "{out}");
+    assert_eq!(err, "");
+    let (json, _) = office.status(&["--json"], 0).await;
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["accounts"][0]["used"], 3);
+    assert_eq!(json["queues"][0]["reason"], "seats");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unknown_is_said_with_what_to_do_and_exits_with_1() {
+    let office = Office::running(&["sales-quene"]).await;
+    let (out, _) = office.status(&[], 1).await;
+    assert!(out.contains("\nunknown  1 of 2 queues\n"), "{out}");
+    let row = out
+        .lines()
+        .find(|line| line.contains("sales-quene"))
+        .expect("a row");
+    let words: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        words,
+        ["sales-quene", "reject", "no_such_queue", "?", "0", "-", "?"],
+        "{out}"
+    );
+    let note = out
+        .lines()
+        .find(|line| line.starts_with("main/sales-quene  "))
+        .expect("a note");
+    assert!(
+        note.contains("sales-queue"),
+        "it has the nearest name: {note}"
+    );
+    let (json, _) = office.status(&["--json"], 1).await;
+    assert!(json.contains("no_such_queue"), "{json}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_does_not_answer_is_not_a_daemon_that_knows() {
+    let office = Office::open(&[]).await;
+    let (out, err) = office.status(&[], 1).await;
+    assert_eq!(out, "");
+    let said = format!(
+        "openseat: {}: nobody answers; is the daemon running?",
+        office.address()
+    );
+    assert!(err.starts_with(&said), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_exits_with_2() {
+    let office = Office::running(&[]).await;
+    let address = office.address();
+    // Another address is shown no token unless the config is named.
+    let (_, err) = office.status(&["--url", &address], 2).await;
+    assert!(
+        err.contains("The bearer token is missing or wrong"),
+        "{err}"
+    );
+    office
+        .status(&["--url", &address, "--config", "openseat.toml"], 0)
+        .await;
+    let (_, err) = office
+        .status(&["--url", "https://openseat.example"], 2)
+        .await;
+    assert!(
+        err.contains("write http://127.0.0.1:7717 or unix:"),
+        "{err}"
+    );
+    office.write("bearer", "another-canary-of-enough-letters");
+    office.status(&[], 2).await;
+    fs::remove_file(office.path("bearer")).expect("it is there");
+    let (_, err) = office.status(&[], 2).await;
+    assert!(err.contains("the bearer token file"), "{err}");
+    office.status(&["--config", "nowhere.toml"], 2).await;
+}
+
+/// Ends the program with the test.
+struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_what_changes_until_it_is_interrupted() {
+    let office = Office::running(&[]).await;
+    let child = office
+        .command(&["status", "--watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut watching = Watching(child.expect("it runs"));
+    let out = watching.0.stdout.take().expect("it is piped");
+    let (told, mut lines) = mpsc::channel(8);
+    let reader = spawn_blocking(move || {
+        for line in BufReader::new(out).lines() {
+            told.blocking_send(line.expect("text")).expect("it is read");
+        }
+    });
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.recv()).await;
+        let line = line.expect("in time").expect("it goes on");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    };
+    assert_eq!(next().await["queues"][0]["count"], 1);
+    office.simulator.world(|world| {
+        let agents = world.agents();
+        let busy = world.status_named("On a Call").expect("a usual status");
+        assert!(world.set_status(&agents[0], busy));
+    });
+    // What differs in ages alone is not told.
+    assert_eq!(next().await["queues"][0]["count"], 0);
+    let pid = Pid::from_child(&watching.0);
+    kill_process(pid, Signal::INT).expect("it is there");
+    let ended = spawn_blocking(move || watching.0.wait()).await;
+    assert_eq!(ended.expect("no panic").expect("it ends").code(), Some(0));
+    reader.await.expect("it ends with the program");
+}
