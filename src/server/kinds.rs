@@ -78,7 +78,7 @@ kinds! {
         "a setting has changed that only a start can take in; the detail says which";
     UNUSABLE_CONFIG: UNPROCESSABLE_ENTITY, "unusable-config", "The config is refused, and the old one stays in force",
         "what the config names cannot be used, such as a token that cannot be read";
-    NO_CONFIG_FILE: UNPROCESSABLE_ENTITY, "no-config-file", "The config is refused, and the old one stays in force",
+    NO_CONFIG_FILE: CONFLICT, "no-config-file", "There is no config to read again",
         "openseat was started without a config file, so there is none to read again";
     BUDGET_SPENT: TOO_MANY_REQUESTS, "budget-spent", "The account's requests are spent",
         "the hour's requests are spent, by openseat or by others; Retry-After says when there is one again";
