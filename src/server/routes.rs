@@ -93,7 +93,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
         Operation::get(path("/chart.svg"), dashboard::chart)
             .called(id("draw"), Tag::Queues, "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d")
             .query(dashboard::RANGE)
-            .answers(200, "The picture", Content::text("image/svg+xml", "<svg xmlns=\"http://www.w3.org/2000/svg\"/>"))
+            .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_HISTORY]),
         Operation::post(path("/reservations"), reservations::make)
             .called(id("reserve"), Tag::Reservations, "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
@@ -295,7 +295,8 @@ fn around() -> Vec<Operation> {
         Operation::get("/", index)
             .called("getIndex", Tag::Operations, "this list")
             .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
-            .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n")),
+            .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n"))
+            .answers_bare(303, "For a browser that has not logged in where a token is wanted: to the form"),
     ]
 }
 

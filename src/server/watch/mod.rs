@@ -171,8 +171,13 @@ fn time_left(decision: &Decision, now: Moment) -> Option<Duration> {
 
 /// Notes every change of a decision until the process stops. Without this task streams tell nothing new.
 pub async fn keep_watch(current: Arc<Current>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        watch_for(current.app(), &stop).await;
+    loop {
+        let app = current.app();
+        // An app that has stopped has no successor.
+        if stop.is_cancelled() || app.stopping.is_cancelled() {
+            return;
+        }
+        watch_for(app, &stop).await;
     }
 }
 
