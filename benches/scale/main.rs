@@ -143,7 +143,8 @@ async fn growth(scale: Scale) -> Row {
         what: "20 queues, 27 polls a second, asked all the while",
         measured: "growth in the second of two minutes",
         value: (daemon.resident() as f64 / before - 1.0) * 100.0,
-        bound: 3.0,
+        // The hour's requests are remembered, and this is far from an hour.
+        bound: 5.0,
         unit: "%",
     }
 }
