@@ -36,6 +36,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+const LOG_IN: &str = "For a browser that has not logged in where a token is wanted: to the form";
+
 /// The document of all that follows.
 pub(super) static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::of(&operations()));
 
@@ -291,12 +293,13 @@ fn around() -> Vec<Operation> {
             .answers(200, "The document", Content::json::<docs::OpenApi>("{\"openapi\": \"3.1.0\"}")),
         Operation::get("/docs", docs::page)
             .called("getReference", Tag::Operations, "this API for people: a reference")
-            .answers(200, "A page", Content::text("text/html", "<!doctype html>\n")),
+            .answers(200, "A page", Content::text("text/html", "<!doctype html>\n"))
+            .answers_bare(303, LOG_IN),
         Operation::get("/", index)
             .called("getIndex", Tag::Operations, "this list")
             .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
             .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n"))
-            .answers_bare(303, "For a browser that has not logged in where a token is wanted: to the form"),
+            .answers_bare(303, LOG_IN),
     ]
 }
 

@@ -94,3 +94,33 @@ async fn health_asks_over_tls_whatever_the_certificate_says() {
     let output = output.expect("no panic").expect("it starts");
     assert!(output.status.success(), "{output:?}");
 }
+
+#[tokio::test]
+async fn status_shows_its_token_to_no_other_certificate_than_the_configs() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    renew(&home);
+    let daemon = Running::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
+    // The daemon wants no token, and would not mind one.
+    fs::write(home.path().join("bearer"), "0123456789abcdef").expect("a token");
+    let path = config(&calltools, &home, &daemon.address.to_string());
+    let text = fs::read_to_string(&path).expect("it is there");
+    let with_token = "bearer_token_file = \"./bearer\"\ntls_cert";
+    fs::write(&path, text.replace("tls_cert", with_token)).expect("a config");
+    let status = async || {
+        let mut status = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        status.env_clear().args(["status", "--config"]).arg(&path);
+        let output = tokio::task::spawn_blocking(move || status.output()).await;
+        let output = output.expect("no panic").expect("it starts");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+    };
+    let words = status().await;
+    assert!(words.contains("requests spent in the last hour"), "{words}");
+    renew(&home);
+    let words = status().await;
+    assert!(
+        words.contains("no TLS handshake; a certificate that was renewed"),
+        "{words}"
+    );
+}

@@ -163,6 +163,7 @@ mod tests {
             assert_eq!(way_on(Some(stranger)), "/", "{stranger}");
         }
         assert_eq!(way_on(Some("/queues/main/%3Cb%3E")), "/queues/main/%3Cb%3E");
+        assert_eq!(way_on(Some("/docs")), "/docs");
         assert_eq!(way_on(None), "/");
     }
 }

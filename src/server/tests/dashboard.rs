@@ -40,6 +40,7 @@ async fn a_person_without_a_session_is_led_to_the_form_and_a_program_is_refused(
     let server = behind_a_token().serve().await;
     for (page, form) in [
         ("/", "/login?next=%2F"),
+        ("/docs", "/login?next=%2Fdocs"),
         ("/queues/main/sales", "/login?next=%2Fqueues%2Fmain%2Fsales"),
     ] {
         let answer = server.ask("GET", page, PERSON).await;
