@@ -288,7 +288,7 @@ impl Board {
     }
 
     /// Something has changed that decisions hang on. The board says so itself of what is written on it; this is for what is
-    /// kept elsewhere, such as reservations. Costs a writer less than a microsecond, and a reader of decisions nothing.
+    /// kept elsewhere, such as reservations. Costs a writer a short lock, and a reader of decisions nothing.
     pub fn touch(&self) {
         self.changes.send_replace(());
     }

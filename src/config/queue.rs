@@ -38,22 +38,6 @@ const ON_UNKNOWN: [&str; 3] = ["reject", "accept", "last"];
 
 const MEASURES: [&str; 4] = ["count", "value", "sum", "exists"];
 
-const CONDITIONS: [&str; 13] = [
-    "greater_than",
-    "greater_or_equal",
-    "less_than",
-    "less_or_equal",
-    "equals",
-    "not_equals",
-    "contains",
-    "not_contains",
-    "begins_with",
-    "is_true",
-    "is_false",
-    "exists",
-    "not_exists",
-];
-
 /// Reads one `[[account.queue]]`.
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let reference = section.required("queue", reference);
@@ -174,7 +158,9 @@ fn definition(
 ) -> Checked<Definition> {
     let field = accept.required("field", |value| value.text().map(str::to_owned));
     let measure = accept.optional("measure", |value| value.word::<Measure>(&MEASURES));
-    let condition = accept.required("condition", |value| value.word::<Condition>(&CONDITIONS));
+    let condition = accept.required("condition", |value| {
+        value.word::<Condition>(&Condition::WORDS)
+    });
     let value = accept.optional("value", literal);
     let clash = match (section.value("threshold"), accept.value("value")) {
         (Some(threshold), Some(_)) => Err(threshold
@@ -250,6 +236,6 @@ mod tests {
     fn the_lists_of_words_are_complete() {
         assert_words::<OnUnknown>(&ON_UNKNOWN);
         assert_words::<Measure>(&MEASURES);
-        assert_words::<Condition>(&CONDITIONS);
+        assert_words::<Condition>(&Condition::WORDS);
     }
 }

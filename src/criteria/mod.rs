@@ -94,6 +94,25 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// How the config and the dashboard spell them, in the order of the documentation.
+    pub const WORDS: [&str; 13] = [
+        "greater_than",
+        "greater_or_equal",
+        "less_than",
+        "less_or_equal",
+        "equals",
+        "not_equals",
+        "contains",
+        "not_contains",
+        "begins_with",
+        "is_true",
+        "is_false",
+        "exists",
+        "not_exists",
+    ];
+}
+
+impl Condition {
     /// The word for it in the config.
     pub fn word(self) -> &'static str {
         match self {

@@ -136,7 +136,7 @@ pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule
                     div.field {
                         label for="condition" { "Condition" }
                         select #condition name="condition" {
-                            @for word in CONDITIONS { (option("condition", word, &word.replace('_', " "))) }
+                            @for word in Condition::WORDS { (option("condition", word, &word.replace('_', " "))) }
                         }
                     }
                     div.field {
@@ -156,23 +156,6 @@ fn present(rule: Rule) -> Option<String> {
         Rule::Holds => None,
     }
 }
-
-/// The words of conditions, in the order of the documentation.
-const CONDITIONS: [&str; 13] = [
-    "greater_than",
-    "greater_or_equal",
-    "less_than",
-    "less_or_equal",
-    "equals",
-    "not_equals",
-    "contains",
-    "not_contains",
-    "begins_with",
-    "is_true",
-    "is_false",
-    "exists",
-    "not_exists",
-];
 
 #[cfg(test)]
 mod tests {
@@ -220,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_forms_conditions_are_those_of_the_config() {
-        for text in CONDITIONS {
+        for text in Condition::WORDS {
             let condition: Condition = word(text).expect(text);
             assert_eq!(condition.word(), text);
         }
