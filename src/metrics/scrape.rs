@@ -59,6 +59,8 @@ pub struct StateGauges {
 pub struct QueueGauges {
     /// Whose they are.
     pub key: QueueKey,
+    /// Whether a decision would rest on knowledge now. Never absent: alerts for queues that never resolved start from it.
+    pub known: bool,
     /// What a decision would count now.
     pub seats: Option<Quantity>,
     /// Agents by status name, at most [`STATUS_LABELS`] of them.
@@ -90,6 +92,7 @@ impl QueueGauges {
         let snapshot = state.snapshot.as_deref();
         Self {
             key: key.clone(),
+            known: decision.reason.is_known(),
             seats: decision.count,
             agents: snapshot
                 .filter(|_| decision.is_fresh)
@@ -173,7 +176,12 @@ impl Collector for Scrape {
 impl Scrape {
     fn encode_queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&QueueGauges) -> Option<f64>;
-        let families: [(&str, &str, Read); 5] = [
+        let families: [(&str, &str, Read); 6] = [
+            (
+                "openseat_queue_known",
+                "Whether a decision about the queue would rest on knowledge now: 1, or 0.",
+                |queue| Some(u8::from(queue.known).into()),
+            ),
             (
                 "openseat_queue_reservations",
                 "Seats held for calls on their way.",

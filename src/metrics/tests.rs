@@ -6,7 +6,9 @@ use super::*;
 use crate::{
     board::QueueState,
     budget::Usage,
+    calltools::{Down, Fault, NoSuchQueue},
     clock::Clock,
+    criteria::Mismatch,
     decision::{OnUnknown, Policy, decide},
     fixtures::{Still, agent, available, raw, snapshot},
     names::{Names, Status},
@@ -121,9 +123,13 @@ fn gauges_show_what_is_known_and_nothing_else() {
         .lines()
         .filter(|line| line.starts_with("openseat_queue_"))
         .collect();
-    // How many seats are held is known from the start.
-    let held = "openseat_queue_reservations{account=\"main\",queue=\"sales\"} 0.0";
-    assert_eq!(said, [held]);
+    // That nothing is known, and how many seats are held, can be told from the start.
+    let labels = "{account=\"main\",queue=\"sales\"}";
+    let from_the_start = ["openseat_queue_known", "openseat_queue_reservations"];
+    assert_eq!(
+        said,
+        from_the_start.map(|name| format!("{name}{labels} 0.0"))
+    );
 
     let mut agents = available(2);
     agents.push(agent("9", "Cy", "Lunch"));
@@ -156,6 +162,53 @@ fn gauges_show_what_is_known_and_nothing_else() {
     assert!(too_old.contains(&format!(
         "openseat_queue_snapshot_age_seconds{{{labels}}} 91.5"
     )));
+}
+
+/// What `openseat_queue_known` says of a state, now.
+fn known(state: &QueueState, now: Moment) -> Vec<String> {
+    let scrape = scrape_of(state, &Names::default(), now);
+    let text = metrics(&sales()).render(scrape, Format::Text);
+    let labels = "openseat_queue_known{account=\"main\",queue=\"sales\"} ";
+    let lines = samples(&text, "openseat_queue_known").into_iter();
+    lines.map(|line| line.replace(labels, "")).collect()
+}
+
+#[test]
+fn whether_a_queue_is_known_is_said_from_the_first_scrape_on() {
+    let clock = Still::new();
+    let failed = |fault: Fault| QueueState {
+        fault: Some(Arc::new(fault)),
+        failing_since: Some(clock.now()),
+        ..QueueState::default()
+    };
+    let misspelt = NoSuchQueue::Name {
+        asked: "slaes".to_owned(),
+        nearest: vec!["sales".to_owned()],
+    };
+    for unknown in [
+        QueueState::default(),
+        failed(Fault::NoSuchQueue(misspelt)),
+        failed(Fault::BadToken),
+        failed(Fault::down(Down::Dns, "no such host")),
+    ] {
+        assert_eq!(known(&unknown, clock.now()), ["0.0"], "{unknown:?}");
+    }
+    // Known, and nobody is there: that is knowledge, too.
+    let empty = QueueState {
+        snapshot: Some(Arc::new(snapshot(clock.now(), Vec::new()))),
+        ..failed(Fault::BadToken)
+    };
+    assert_eq!(known(&empty, clock.now()), ["1.0"]);
+    clock.pass(Duration::from_secs(91));
+    assert_eq!(known(&empty, clock.now()), ["0.0"]);
+
+    let mut misfit = snapshot(clock.now(), available(1));
+    misfit.measured = Err(Mismatch("`count` is text".to_owned()));
+    let misfit = QueueState {
+        snapshot: Some(Arc::new(misfit)),
+        ..QueueState::default()
+    };
+    assert_eq!(known(&misfit, clock.now()), ["0.0"]);
 }
 
 #[test]

@@ -27,9 +27,12 @@ async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_th
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = \"Sales\"").await;
+    let known = "openseat_queue_known{account=\"main\",queue=\"Sales\"}";
+    assert_eq!(daemon.metric(known).await, Some(0.0), "at the first scrape");
     let decision = daemon
         .decides("Sales", |decision| decision["reason"] == "no_such_queue")
         .await;
+    assert_eq!(daemon.metric(known).await, Some(0.0), "an alert needs it");
     let detail = decision["detail"]
         .as_str()
         .expect("an unknown is explained");
@@ -47,6 +50,7 @@ async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_th
         .simulator
         .world(|world| world.rename_queue(1, "Sales"));
     daemon.comes_to(&time, "Sales", "seats").await;
+    assert_eq!(daemon.metric(known).await, Some(1.0));
 }
 
 #[tokio::test]
