@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     app::App,
+    arrival::Arrival,
     closing::{Closing, Seldom},
     current::{Current, Site},
     express::{self, Lane},
@@ -62,15 +63,17 @@ const NEWCOMERS: Duration = Duration::from_millis(200);
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let lane = Arc::<Lane>::default();
     let attend = |stream, via, closing| {
+        let tls = current.site().app.tls.clone();
         let client = Client {
             via,
+            arrival: arrival(&stream, tls.is_some()),
             current: Arc::clone(&current),
             lane: Arc::clone(&lane),
         };
-        match (stream, &current.site().app.tls) {
+        match (stream, tls) {
             (Stream::Left(tcp), Some(tls)) => {
                 // Boxed, so that plain connections are no larger for it.
-                Either::Right(Box::pin(client.attend_by_tls(tls.clone(), tcp, closing)))
+                Either::Right(Box::pin(client.attend_by_tls(tls, tcp, closing)))
             }
             (stream, _) => Either::Left(client.attend(stream, closing)),
         }
@@ -188,9 +191,18 @@ fn is_of_the_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
+/// How a connection came; TLS is spoken over TCP alone.
+fn arrival(stream: &Stream, tls: bool) -> Arrival {
+    match stream {
+        Stream::Left(tcp) => Arrival::by_tcp(tcp.peer_addr().ok().map(|peer| peer.ip()), tls),
+        Stream::Right(_) => Arrival::UNIX,
+    }
+}
+
 /// One connection, from accept to close.
 struct Client {
     via: Via,
+    arrival: Arrival,
     current: Arc<Current>,
     lane: Arc<Lane>,
 }
@@ -312,10 +324,11 @@ impl Answers {
     fn routed(
         &self,
         site: &Site,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Answer> + Send + use<> {
         let (app, via, router) = (Arc::clone(&site.app), self.client.via, site.router.clone());
         let watchdog = self.watchdog.clone();
+        request.extensions_mut().insert(self.client.arrival);
         async move {
             let response = gate::answer(&app, &router, via, request).await;
             Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))

@@ -17,6 +17,7 @@ mod accounts;
 mod agent_check;
 mod api;
 mod app;
+mod arrival;
 mod body;
 mod brief;
 mod closing;

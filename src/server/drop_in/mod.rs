@@ -4,6 +4,7 @@
 //! One thing differs on purpose: where openseat does not know, because a snapshot is too old or was never taken, the answer is
 //! 503 and never an empty list. Unknown is not zero, and a client that counts rows cannot tell the two apart.
 
+mod base;
 mod page;
 mod rows;
 mod token;
@@ -22,10 +23,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use self::page::{Envelope, Page, Request};
+use self::{
+    base::Base,
+    page::{Envelope, Page, Request},
+};
 use super::{
     api::shape,
     app::{AccountHandle, App},
+    arrival::Arrival,
     params::{Parameter, Shape},
 };
 
@@ -193,10 +198,11 @@ impl FromRequestParts<Arc<App>> for Caller {
 pub(super) async fn agents(
     caller: Caller,
     State(app): State<Arc<App>>,
+    arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let request = Request::new(&uri, &headers);
+    let request = Request::new(&uri, Base::of(&headers, arrival));
     let account = caller.account(&app);
     let sources = match request.param("queue") {
         Some(queue) => vec![rows::of_queue(&app, account, queue)?],
@@ -236,6 +242,7 @@ pub(super) async fn agent(
 pub(super) async fn queues(
     caller: Caller,
     State(app): State<Arc<App>>,
+    arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -243,13 +250,17 @@ pub(super) async fn queues(
     let queues = names.queues.as_ref();
     let queues = queues.ok_or_else(|| not_read("queues"))?;
     let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
-    Ok(page_of_list(&uri, &headers, &rows))
+    Ok(page_of(
+        &Request::new(&uri, Base::of(&headers, arrival)),
+        &rows,
+    ))
 }
 
 /// `GET /api/statuses/`
 pub(super) async fn statuses(
     caller: Caller,
     State(app): State<Arc<App>>,
+    arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -257,7 +268,10 @@ pub(super) async fn statuses(
     let statuses = names.statuses.as_ref();
     let statuses = statuses.ok_or_else(|| not_read("statuses"))?;
     let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
-    Ok(page_of_list(&uri, &headers, &rows))
+    Ok(page_of(
+        &Request::new(&uri, Base::of(&headers, arrival)),
+        &rows,
+    ))
 }
 
 fn not_read(what: &str) -> Refusal {
@@ -266,11 +280,15 @@ fn not_read(what: &str) -> Refusal {
     ))
 }
 
-/// The page of these rows that a request asks for, as CallTools answers it, or its 404.
+/// The page of these rows that a request asks for over plain HTTP, as CallTools answers it, or its 404.
 pub fn page_of_list(uri: &Uri, headers: &HeaderMap, rows: &[&RawValue]) -> Response {
-    let request = Request::new(uri, headers);
-    match Page::of(&request, rows.len()) {
-        Ok(page) => page.envelope(&request, &rows[page.range()]),
+    let base = Base::of(headers, Arrival::default());
+    page_of(&Request::new(uri, base), rows)
+}
+
+fn page_of(request: &Request<'_>, rows: &[&RawValue]) -> Response {
+    match Page::of(request, rows.len()) {
+        Ok(page) => page.envelope(request, &rows[page.range()]),
         Err(refusal) => refusal.into_response(),
     }
 }

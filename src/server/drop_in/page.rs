@@ -6,12 +6,12 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Uri, header};
+use http::Uri;
 use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::Refusal;
+use super::{Refusal, base::Base};
 
 /// Rows per page unless the client says otherwise.
 const DEFAULT_SIZE: usize = 25;
@@ -22,20 +22,16 @@ const MAX_SIZE: usize = 250;
 pub(super) struct Request<'a> {
     params: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     path: &'a str,
-    host: &'a str,
+    base: Base<'a>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(uri: &'a Uri, headers: &'a HeaderMap) -> Self {
+    pub(super) fn new(uri: &'a Uri, base: Base<'a>) -> Self {
         let query = uri.query().unwrap_or_default();
-        let host = headers.get(header::HOST);
         Self {
             params: form_urlencoded::parse(query.as_bytes()).collect(),
             path: uri.path(),
-            // HTTP/1.0 need not say.
-            host: host
-                .and_then(|host| host.to_str().ok())
-                .unwrap_or("localhost"),
+            base,
         }
     }
 
@@ -59,8 +55,7 @@ impl<'a> Request<'a> {
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(params)
             .finish();
-        let question = if query.is_empty() { "" } else { "?" };
-        format!("http://{}{}{question}{query}", self.host, self.path)
+        self.base.link(self.path, &query)
     }
 }
 

@@ -412,3 +412,43 @@ async fn paths_and_methods_are_djangos() {
         .await;
     assert_eq!((head.status, &*head.body), (200, ""));
 }
+
+/// A queue whose list takes two pages.
+fn long_list() -> World {
+    let mut world = World::with(&["main/5450"]);
+    world.account("main", TOKEN);
+    world.publish("main/5450", available(30));
+    world
+}
+
+async fn links(server: &Server, headers: &str) -> (String, String) {
+    let link = async |page: u32, name: &str| {
+        let target = format!("/api/agentstatuses/?page={page}");
+        let headers = format!("Authorization: Token {TOKEN}\r\n{headers}");
+        let answer = server.ask("GET", &target, &headers).await;
+        let link = answer.json()[name].as_str().map(str::to_owned);
+        link.unwrap_or_else(|| panic!("{answer:?}"))
+    };
+    (link(1, "next").await, link(2, "previous").await)
+}
+
+#[tokio::test]
+async fn links_have_the_scheme_and_host_that_a_proxys_caller_used() {
+    let server = long_list().serve().await;
+    let by_proxy = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: seats.example:8443\r\n";
+    let base = "https://seats.example:8443/api/agentstatuses/";
+    assert_eq!(
+        links(&server, by_proxy).await,
+        (format!("{base}?page=2"), base.to_owned())
+    );
+    let base = "http://localhost/api/agentstatuses/";
+    for odd in [
+        "",
+        "X-Forwarded-Host: a.example, b.example\r\nX-Forwarded-Proto: ftp\r\n",
+        "X-Forwarded-Host: user@evil.example\r\nX-Forwarded-Proto: https, http\r\n",
+        "Forwarded: proto=https;host=evil.example\r\n",
+    ] {
+        let plain = (format!("{base}?page=2"), base.to_owned());
+        assert_eq!(links(&server, odd).await, plain, "{odd}");
+    }
+}

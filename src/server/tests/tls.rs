@@ -205,3 +205,29 @@ fn files_that_make_no_certificate_are_refused_without_showing_a_key() {
     let error = files.read().expect_err("it is gone").to_string();
     assert!(error.contains("cannot be read"), "{error}");
 }
+
+#[tokio::test]
+async fn the_drop_ins_second_page_is_over_tls_as_the_first() {
+    let files = Files::new();
+    let trusted = files.renew();
+    let mut world = world(&files);
+    world.account("main", TOKEN);
+    world.publish("main/sales", available(30));
+    let server = world.serve().await;
+    let port = server.address.expect("it listens on TCP").port();
+    let client = client(&server, &trusted);
+    let mut url = Some(format!(
+        "https://localhost:{port}/api/agentstatuses/?page_size=20"
+    ));
+    let mut rows = 0;
+    while let Some(page) = url {
+        let request = client
+            .get(page)
+            .header("authorization", format!("Token {TOKEN}"));
+        let answer = request.send().await.expect("an answer").text().await;
+        let page: Value = serde_json::from_str(&answer.expect("a text")).expect("JSON");
+        rows += page["results"].as_array().expect("rows").len();
+        url = page["next"].as_str().map(str::to_owned);
+    }
+    assert_eq!(rows, 30);
+}

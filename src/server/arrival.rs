@@ -1,0 +1,63 @@
+//! How a request came to us: over TLS or not, and from whom. A connection knows it, and each of its requests carries it.
+
+use std::{convert::Infallible, net::IpAddr};
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// Whether it came over our own TLS.
+    pub(super) tls: bool,
+    /// Whether the peer is on this machine. Only such a peer is believed to be the operator's own proxy.
+    pub(super) near: bool,
+}
+
+impl Arrival {
+    /// Over a Unix socket.
+    pub(super) const UNIX: Self = Self {
+        tls: false,
+        near: true,
+    };
+
+    /// Over TCP. `None` stands for a peer that was gone before we could ask for its address.
+    pub(super) fn by_tcp(peer: Option<IpAddr>, tls: bool) -> Self {
+        Self {
+            tls,
+            // A listener at `[::]` sees IPv4 peers as `::ffff:127.0.0.1`.
+            near: peer.is_some_and(|peer| peer.to_canonical().is_loopback()),
+        }
+    }
+}
+
+/// A request without one, as tests make them, came from nowhere that is trusted.
+impl<S: Sync> FromRequestParts<S> for Arrival {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_peers_on_this_machine_are_near() {
+        for (peer, near) in [
+            ("127.0.0.1", true),
+            ("127.8.9.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("::ffff:10.0.0.1", false),
+            ("2001:db8::1", false),
+        ] {
+            let peer = peer.parse().expect("an address");
+            assert_eq!(Arrival::by_tcp(Some(peer), false).near, near, "{peer}");
+        }
+        assert!(!Arrival::by_tcp(None, true).near);
+    }
+}
