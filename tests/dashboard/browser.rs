@@ -2,19 +2,20 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead, BufReader, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
+use crate::driver::{Driver, Family};
+
 /// How long a test waits for what has to happen: enough for a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks.
-const BREATH: Duration = Duration::from_millis(50);
+pub const BREATH: Duration = Duration::from_millis(50);
 
 /// Whether whoever started the tests has said that there is no browser. Without that word a missing one is a failure.
 pub fn there_is_none() -> bool {
@@ -32,19 +33,10 @@ pub fn say(words: &str) {
 
 /// A browser with one window. Dropping it ends it and its driver.
 pub struct Browser {
-    driver: Child,
+    driver: Driver,
     client: reqwest::Client,
     /// The session's address.
     session: String,
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver takes its browsers with it if it is asked to stop, and not if it is killed.
-        let pid = self.driver.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
-        let _ = self.driver.wait();
-    }
 }
 
 impl Browser {
@@ -58,13 +50,14 @@ impl Browser {
     }
 
     async fn with(preferences: Value) -> Self {
-        let (driver, port) = driver().await;
+        let driver = Driver::start().await;
         let client = reqwest::Client::builder().no_proxy().build();
         let client = client.expect("a client");
+        let origin = format!("http://127.0.0.1:{}", driver.port);
         let mut browser = Self {
             driver,
             client,
-            session: format!("http://127.0.0.1:{port}/session"),
+            session: format!("{origin}/session"),
         };
         let mut args = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
         if rustix::process::geteuid().is_root() {
@@ -79,7 +72,13 @@ impl Browser {
         let session = browser.command("", wanted).await;
         let id = session["sessionId"].as_str().expect("a session");
         browser.session = format!("{}/{id}", browser.session);
+        browser.driver.session = Some(format!("/session/{id}"));
         browser
+    }
+
+    /// Its processes and its driver's.
+    pub fn family(&self) -> Family {
+        self.driver.family()
     }
 
     /// Sends a command of the session; gives the value of its answer.
@@ -257,48 +256,6 @@ impl Device {
 fn pictures() -> PathBuf {
     let folder = env::var_os("OPENSEAT_SCREENSHOTS").map(PathBuf::from);
     folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))
-}
-
-/// A driver, and the port that the system gave it.
-async fn driver() -> (Child, u16) {
-    let started = Command::new("chromedriver")
-        .arg("--port=0")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut driver = started.unwrap_or_else(|error| {
-        panic!(
-            "chromedriver: {error}. As root: apt-get install --no-install-recommends chromium chromium-driver; \
-             where that cannot be, OPENSEAT_BROWSER=none says so"
-        )
-    });
-    let said = driver.stdout.take().expect("its output is piped");
-    let port = tokio::task::spawn_blocking(move || port(BufReader::new(said)));
-    let port = tokio::time::timeout(PATIENCE, port).await;
-    (
-        driver,
-        port.expect("it starts in time").expect("it says so"),
-    )
-}
-
-/// Reads the port from what the driver says once it listens, and whatever it says after that, lest it wait for a reader.
-fn port(mut said: impl BufRead + Send + 'static) -> u16 {
-    let mut line = String::new();
-    loop {
-        line.clear();
-        let read = said.read_line(&mut line).expect("text");
-        assert_ne!(read, 0, "chromedriver ended before it listened");
-        let port = line.trim_end().trim_end_matches('.').rsplit(' ').next();
-        if let Some(port) = line
-            .contains("successfully on port")
-            .then_some(port)
-            .flatten()
-        {
-            let port = port.parse().expect("a port");
-            std::thread::spawn(move || io::copy(&mut said, &mut io::sink()));
-            return port;
-        }
-    }
 }
 
 /// The bytes behind base64.

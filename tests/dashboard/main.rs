@@ -7,4 +7,6 @@ mod access;
 mod browser;
 mod centre;
 mod door;
+mod driver;
+mod ending;
 mod looks;

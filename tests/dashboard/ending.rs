@@ -1,0 +1,50 @@
+//! That tests leave no browser behind, however they end.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::browser::{self, Browser};
+
+#[tokio::test]
+async fn a_test_that_ends_well_leaves_no_process_behind() {
+    if browser::there_is_none() {
+        return;
+    }
+    let browser = Browser::start().await;
+    let family = browser.family();
+    assert!(family.living().len() > 2, "a driver, a browser, its parts");
+    drop(browser);
+    assert_eq!(family.living(), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_test_that_panics_leaves_no_process_behind() {
+    if browser::there_is_none() {
+        return;
+    }
+    let (told, family) = tokio::sync::oneshot::channel();
+    let test = tokio::spawn(async {
+        let browser = Browser::start().await;
+        assert!(told.send(browser.family()).is_ok());
+        browser.open("about:blank").await;
+        panic!("on purpose");
+    });
+    let family = family.await.expect("it starts");
+    assert!(test.await.expect_err("it panics").is_panic());
+    assert_eq!(family.living(), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_driver_that_was_killed_leaves_no_browser_behind() {
+    if browser::there_is_none() {
+        return;
+    }
+    let browser = Browser::start().await;
+    let family = browser.family();
+    let driver = Pid::from_raw(family.group() as i32).expect("a process");
+    kill_process(driver, Signal::KILL).expect("it lives");
+    assert!(!family.ends_within(Duration::ZERO), "its browser goes on");
+    drop(browser);
+    assert_eq!(family.living(), [0; 0]);
+}
