@@ -236,9 +236,7 @@ impl Office {
         let scrape = Scrape {
             queues: self.keys.iter().map(gauges).collect(),
             budgets: vec![("main".into(), usage)],
-            open_connections: 0,
-            open_streams: 0,
-            state: Vec::new(),
+            ..Scrape::default()
         };
         self.metrics.render(scrape, Format::Text)
     }

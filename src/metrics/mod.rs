@@ -7,6 +7,7 @@
 //!
 //! The registry writes OpenMetrics; [`Format::Text`] is what scrapers without it understand.
 
+mod agents;
 mod durations;
 mod process;
 mod scrape;
@@ -32,7 +33,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub use scrape::{QueueGauges, STATUS_LABELS, Scrape, StateGauges};
+pub use agents::{ByStatus, STATUS_LABELS, each_once};
+pub use scrape::{QueueGauges, Scrape, StateGauges};
 
 use self::durations::Durations;
 use crate::{

@@ -1,6 +1,6 @@
 //! The gauges: what is true at the moment of a scrape, worked out then and forgotten afterwards.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -8,6 +8,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
+use super::agents::{self, ByStatus};
 use crate::{
     board::{QueueKey, QueueState},
     budget::Usage,
@@ -16,17 +17,7 @@ use crate::{
     names::Names,
     quantity::Quantity,
     reservations::{End, Holds},
-    snapshot::Snapshot,
 };
-
-/// The most values of the label `status`, per queue. Accounts begin with four statuses and have some dozens at most; the
-/// rest is summed up as `other`, so that a surprise at CallTools cannot flood the scraper.
-pub const STATUS_LABELS: usize = 32;
-
-/// What the status of an agent without one is called.
-const NO_STATUS: &str = "none";
-/// What the statuses beyond [`STATUS_LABELS`] are called together.
-const OTHER: &str = "other";
 
 /// The state of everything, taken for one scrape.
 #[derive(Debug, Default)]
@@ -35,6 +26,8 @@ pub struct Scrape {
     pub queues: Vec<QueueGauges>,
     /// Each account's window.
     pub budgets: Vec<(Arc<str>, Usage)>,
+    /// Of each account of which anything is known, the agents of its known queues, each once.
+    pub agents: Vec<(Arc<str>, ByStatus)>,
     /// Connections open now, over all listeners.
     pub open_connections: usize,
     /// How many of them are streams of decisions.
@@ -63,8 +56,8 @@ pub struct QueueGauges {
     pub known: bool,
     /// What a decision would count now.
     pub seats: Option<Quantity>,
-    /// Agents by status name, at most [`STATUS_LABELS`] of them.
-    pub agents: Option<Vec<(Box<str>, usize)>>,
+    /// Agents by status name.
+    pub agents: Option<ByStatus>,
     /// How old the snapshot is, even where it is too old to answer from.
     pub snapshot_age: Option<Duration>,
     /// When a poll was last begun.
@@ -96,7 +89,7 @@ impl QueueGauges {
             seats: decision.count,
             agents: snapshot
                 .filter(|_| decision.is_fresh)
-                .map(|snapshot| agents_by_status(snapshot, names)),
+                .map(|snapshot| agents::of_queue(snapshot, names)),
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
             last_success: state.last_success,
@@ -108,41 +101,6 @@ impl QueueGauges {
     fn labels(&self) -> [(&str, &str); 2] {
         [("account", &*self.key.account), ("queue", &*self.key.queue)]
     }
-}
-
-/// Counts agents by the name of their status. A status that the account has and nobody is in counts 0: that is known.
-fn agents_by_status(snapshot: &Snapshot, names: &Names) -> Vec<(Box<str>, usize)> {
-    let statuses = names.statuses.iter().flatten();
-    let mut counts: BTreeMap<&str, usize> = statuses.map(|status| (&*status.name, 0)).collect();
-    for agent in &snapshot.agents {
-        let status = agent.status.as_deref().unwrap_or(NO_STATUS);
-        *counts.entry(status).or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts
-        .into_iter()
-        .map(|(status, count)| (Box::from(status), count))
-        .collect();
-    fold_rest(&mut counts);
-    counts
-}
-
-/// Keeps the most frequent statuses and sums up the rest, where there are too many.
-fn fold_rest(counts: &mut Vec<(Box<str>, usize)>) {
-    if counts.len() <= STATUS_LABELS {
-        return;
-    }
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let mut rest: usize = counts
-        .drain(STATUS_LABELS - 1..)
-        .map(|(_, count)| count)
-        .sum();
-    // An account may call a status "other" itself: one label value, one sample.
-    counts.retain(|(status, count)| {
-        let is_other = **status == *OTHER;
-        rest += if is_other { *count } else { 0 };
-        !is_other
-    });
-    counts.push((OTHER.into(), rest));
 }
 
 impl Collector for Scrape {
@@ -230,6 +188,18 @@ impl Scrape {
             encoder,
             "openseat_queue_agents",
             "Agents of the queue by status; absent when unknown.",
+            samples,
+        )?;
+        let samples = self.agents.iter().flat_map(|(account, agents)| {
+            let labels = |status| [("account", &**account), ("status", status)];
+            agents
+                .iter()
+                .map(move |(status, count)| (labels(&**status), *count as f64))
+        });
+        gauges(
+            encoder,
+            "openseat_account_agents",
+            "Agents of the account's known queues by status, each agent once.",
             samples,
         )
     }

@@ -272,6 +272,34 @@ fn a_status_that_nobody_is_in_counts_zero_and_no_status_is_called_none() {
     );
 }
 
+#[test]
+fn an_agent_of_several_queues_counts_once_for_the_account_with_the_newest_status() {
+    let now = Still::new().now();
+    let mut later = agent("2", "Bo", "Lunch");
+    later.status_since = Some(jiff::Timestamp::constant(1_795_341_009, 0));
+    let sales = vec![agent("1", "Ann", "Available"), later];
+    let support = vec![agent("2", "Bo", "Available"), agent("3", "Cy", "Lunch")];
+    let snapshots = [sales, support].map(|agents| Arc::new(snapshot(now, agents)));
+    let expected = [("Available".into(), 1), ("Lunch".into(), 2)];
+    let names = Names::default();
+    assert_eq!(each_once(&snapshots, &names), expected);
+    let [sales, support] = snapshots;
+    assert_eq!(each_once(&[support, sales], &names), expected);
+
+    let scrape = Scrape {
+        agents: vec![("main".into(), expected.to_vec())],
+        ..Scrape::default()
+    };
+    let text = metrics(&QueueKey::new("main", "sales")).render(scrape, Format::Text);
+    assert_eq!(
+        samples(&text, "openseat_account_agents"),
+        [
+            "openseat_account_agents{account=\"main\",status=\"Available\"} 1.0",
+            "openseat_account_agents{account=\"main\",status=\"Lunch\"} 2.0",
+        ]
+    );
+}
+
 proptest! {
     #[test]
     fn statuses_are_bounded_and_no_agent_is_lost(statuses in proptest::collection::vec("[a-f]{1,2}|other", 0..200)) {

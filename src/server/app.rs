@@ -19,11 +19,12 @@ use crate::{
     decision::{Decision, Patience, Policy, decide},
     digest::Digest,
     history::History,
-    metrics::{Metrics, QueueGauges, QueueMeters, Scrape},
+    metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
     pulse::Pulses,
     reload::Wish,
     reservations::{Holds, Reservations},
+    snapshot::Snapshot,
     state::State,
 };
 
@@ -325,6 +326,7 @@ impl App {
         Scrape {
             queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
             budgets,
+            agents: self.agents(),
             open_connections: self.limits.connections - self.slots.available_permits(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
@@ -338,6 +340,24 @@ impl App {
             tracing::warn!(account = &*account.name, %error, "the budget cannot be read");
         }
         usage.ok()
+    }
+
+    /// The agents of each account, as far as its queues are known now.
+    fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
+        let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
+        for queue in &self.queues {
+            let state = self.state(queue);
+            if self.decide(queue, &state, &queue.policy).is_fresh {
+                let snapshots = known.entry(&queue.key.account).or_default();
+                snapshots.extend(state.snapshot.clone());
+            }
+        }
+        let of_account = |account: &AccountHandle| {
+            let snapshots = known.get(&*account.name)?;
+            let agents = metrics::each_once(snapshots, &account.names());
+            Some((Arc::clone(&account.name), agents))
+        };
+        self.accounts.iter().filter_map(of_account).collect()
     }
 
     fn gauges(&self, queue: &Queue) -> QueueGauges {
