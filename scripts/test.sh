@@ -299,6 +299,7 @@ check "cargo fmt" cargo fmt --all --check
 check "cargo clippy" cargo clippy --locked --all-targets -- -D warnings
 check "cargo doc" documentation
 check "cargo build" cargo build --locked
+check "the image and the crate, from their own files" scripts/sources.sh image crate
 
 if want shellcheck shellcheck; then
     check "shellcheck" scripts
