@@ -193,6 +193,9 @@ tells_that_all_is_well() { show StatusText | grep -qx '1/1 queues fresh; main [0
 
 restarted() { (($(show NRestarts) > $1)) && is_ready; }
 
+# Between two tries it is "activating".
+has_given_up() { [[ $(guest systemctl is-active openseat.service) == failed ]]; }
+
 main_process() {
     local pid
     pid=$(show MainPID)
@@ -247,7 +250,24 @@ if guest systemctl start openseat.service 2>/dev/null; then
     echo "it has started" >&2
     exit 1
 fi
-guest systemctl stop openseat.service
+# Longer than RestartSec=.
+sleep 6
+is "its state" failed "$(guest systemctl is-active openseat.service || true)"
+is "its exit code, a missing credential" 243 "$(show ExecMainStatus)"
+is "its restarts" 0 "$(show NRestarts)"
+guest systemctl reset-failed openseat.service
+
+say "a loop of failures ends"
+guest mkdir -p /run/systemd/system/openseat.service.d
+guest sh -c 'printf "[Service]\nType=exec\nLoadCredential=\nExecStart=\nExecStart=/bin/false\nRestartSec=10ms\n" >/run/systemd/system/openseat.service.d/test.conf'
+guest systemctl daemon-reload
+guest systemctl start openseat.service 2>/dev/null || true
+soon "the end of the loop" has_given_up
+# StartLimitBurst=.
+(($(show NRestarts) <= 60)) || is "its restarts" "at most 60" "$(show NRestarts)"
+guest rm /run/systemd/system/openseat.service.d/test.conf
+guest systemctl daemon-reload
+guest systemctl reset-failed openseat.service
 
 say "it starts with its credential, as a user of its own, and answers over TCP and the Unix socket"
 guest systemd-run --quiet --unit=calltools openseat simulate --latency 20ms
@@ -316,7 +336,7 @@ stays_down() {
     guest systemctl restart openseat.service 2>/dev/null || true
     soon "an end" guest systemctl is-failed openseat.service
     # Longer than RestartSec=.
-    sleep 2
+    sleep 6
     is "its state" failed "$(guest systemctl is-active openseat.service || true)"
     is "its exit code" "$1" "$(show ExecMainStatus)"
     is "its restarts" 0 "$(show NRestarts)"
