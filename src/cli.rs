@@ -92,7 +92,9 @@ Exit codes:
   openseat check --curl           the equal curl commands, the token as $CALLTOOLS_API_TOKEN
 
 Each queue costs at least one request of the account's hour, and each account one or two more for
-names and statuses. The reserve pays for them; a daemon beside it is not disturbed.
+names and statuses. The reserve pays for them. Where a daemon runs with the same state folder, the
+daemon asks, with its token and out of its budget, and this command only shows the report; run it as
+root or as the daemon's user.
 
 Exit codes:
   0  all good, whatever was decided
@@ -137,7 +139,9 @@ Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
   openseat status --url http://127.0.0.1:7717     a daemon of another config
   openseat status --json | jq '.queues[] | select(.fault)'
 
-It asks at the first address of listen, with the token of bearer_token_file, and costs no request.
+It asks at the control socket in the state folder, which needs no token but the daemon's user or root;
+where none answers there, at the first address of listen with the token of bearer_token_file. It costs
+no request.
 
 Exit codes:
   0  every queue is known, whatever is decided

@@ -19,13 +19,15 @@
 //! [`sqlite`] files, and moments in them are [`stamp`]s.
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`aside`] (work that may hang), [`check`] (asking CallTools for a person), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
+pub mod aside;
 pub mod board;
 pub mod budget;
 pub mod calltools;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod commands;

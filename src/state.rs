@@ -103,7 +103,11 @@ impl State {
     }
 }
 
-async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
+/// Takes a state folder for this process and opens its ledger; waits a moment for a predecessor.
+///
+/// # Errors
+/// Another process uses the folder, or a newer openseat has.
+pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let path = dir.join(LEDGER_FILE);
     let mut waited = Duration::ZERO;
     loop {

@@ -119,7 +119,7 @@ pub struct Parts {
     /// What others ask.
     pub asks: mpsc::Receiver<Ask>,
     /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.
-    pub token: Option<TokenKeeper>,
+    pub token: Option<Arc<TokenKeeper>>,
     /// Shows that the task turns.
     pub pulse: Pulse,
 }

@@ -9,14 +9,11 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{
-        CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-    },
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
 /// The certificate that a daemon shows whose config names this file.
@@ -32,15 +29,14 @@ pub(super) fn first_of(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
 ///
 /// # Errors
 /// None that could be told in advance: rustls' own.
-pub(super) fn connector(only: Option<CertificateDer<'static>>) -> anyhow::Result<TlsConnector> {
+pub(super) fn tls(only: Option<CertificateDer<'static>>) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    Ok(ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .context("TLS cannot be spoken")?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Shown { only, provider }))
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+        .with_no_client_auth())
 }
 
 #[derive(Debug)]

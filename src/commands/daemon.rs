@@ -1,31 +1,30 @@
-//! The running daemon, as commands ask it: over its own HTTP, with its own token, and never for long.
+//! The running daemon, as commands ask it: at `control.sock` in its state folder, where no token is needed, or else at the address where it
+//! answers callers, with the token that callers show.
 
 use std::{
-    fmt,
+    error::Error,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use http::{HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
-use tokio_rustls::client::TlsStream;
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect};
+
+use tokio_rustls::rustls;
 
 use super::certificate;
-use crate::config::{BearerToken, Config, Listen, SecretError};
+use crate::{
+    config::{BearerToken, Config, Listen},
+    server::{CONTROL_SOCKET, ControlPath},
+};
 
 /// A daemon that is well answers within a millisecond; health checks commonly have 5 s.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// All that is known of ten thousand queues, without their agents.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// All that is known of ten thousand queues, without their agents; a check of a thousand queues with them.
+const LONGEST_ANSWER: usize = 256 * 1024 * 1024;
 
 const NOBODY: &str = "nobody answers; is the daemon running?";
 
@@ -97,31 +96,38 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
 /// A daemon to ask. `Debug` shows no token.
 #[derive(Debug)]
 pub struct Daemon {
+    /// Its state folder.
+    control: Option<PathBuf>,
     address: Address,
-    bearer: Option<HeaderValue>,
+    /// What callers show at its address.
+    bearer_file: Option<PathBuf>,
     /// Where it speaks TLS: the file of its certificate.
     certificate: Option<PathBuf>,
 }
 
+/// An answer: its status and its body.
+pub type Answer = (StatusCode, String);
+
 impl Daemon {
-    /// The one that runs with this config, or one that listens elsewhere and takes the same token.
-    ///
-    /// # Errors
-    /// The config's `bearer_token_file` cannot be read.
-    pub fn of(config: &Config, elsewhere: Option<&Address>) -> Result<Self, SecretError> {
-        let file = config.server.bearer_token_file.as_deref();
-        let usual = match elsewhere {
-            Some(address) => Self::at(address),
-            None => Self::without_token(config),
-        };
-        Ok(Self {
-            bearer: file.map(BearerToken::authorization).transpose()?,
-            ..usual
-        })
+    /// The one that runs with this config.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            control: config.state_dir.clone(),
+            bearer_file: config.server.bearer_token_file.clone(),
+            ..Self::at_its_address(config)
+        }
     }
 
-    /// The one that runs with this config, to be shown no token.
-    pub fn without_token(config: &Config) -> Self {
+    /// One that listens elsewhere and takes the token of this config.
+    pub fn elsewhere(address: &Address, config: &Config) -> Self {
+        Self {
+            bearer_file: config.server.bearer_token_file.clone(),
+            ..Self::at(address)
+        }
+    }
+
+    /// The one that runs with this config, where callers reach it, and to be shown no token.
+    pub fn at_its_address(config: &Config) -> Self {
         let listen = &config.server.listen[0];
         let files = config.server.tls.as_ref();
         let files = files.filter(|_| matches!(listen, Listen::Tcp(_)));
@@ -134,8 +140,9 @@ impl Daemon {
     /// One that speaks plain HTTP and wants no token.
     pub fn at(address: &Address) -> Self {
         Self {
+            control: None,
             address: address.clone(),
-            bearer: None,
+            bearer_file: None,
             certificate: None,
         }
     }
@@ -148,73 +155,154 @@ impl Daemon {
     /// What it answers to a GET.
     ///
     /// # Errors
-    /// Nobody answers, not in time, or without end.
-    pub async fn get(&self, target: &str) -> anyhow::Result<(StatusCode, String)> {
-        let asked = tokio::time::timeout(PATIENCE, self.ask(target)).await;
-        asked.unwrap_or_else(|_| bail!("no answer within {}", humantime::format_duration(PATIENCE)))
+    /// Nobody answers, not in time, or without end; or the token to show cannot be read.
+    pub async fn get(&self, target: &str) -> anyhow::Result<Answer> {
+        if let Some(folder) = &self.control {
+            match command(folder, Method::GET, target, PATIENCE).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unreached::Nobody(_)) => {}
+                Err(Unreached::Failed(error)) => return Err(error),
+            }
+        }
+        self.ask(target).await
     }
 
-    async fn ask(&self, target: &str) -> anyhow::Result<(StatusCode, String)> {
-        match &self.address {
+    async fn ask(&self, target: &str) -> anyhow::Result<Answer> {
+        let bearer = self.bearer_file.as_deref().map(BearerToken::authorization);
+        let bearer = bearer.transpose()?;
+        let only = self.certificate.as_deref().filter(|_| bearer.is_some());
+        let only = only.map(certificate::first_of).transpose()?;
+        let client = client().tls_backend_preconfigured(certificate::tls(only)?);
+        let request = match &self.address {
             Address::Tcp(authority) => {
-                let stream = TcpStream::connect(authority).await.context(NOBODY)?;
-                match &self.certificate {
-                    None => self.exchange(stream, authority, target).await,
-                    Some(file) => {
-                        let secured = self.secure(stream, file).await?;
-                        self.exchange(secured, authority, target).await
-                    }
-                }
+                let scheme = self.certificate.as_ref().map_or("http", |_| "https");
+                client
+                    .build()?
+                    .get(format!("{scheme}://{authority}{target}"))
             }
             Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await.context(NOBODY)?;
-                self.exchange(stream, "localhost", target).await
+                let client = client.unix_socket(path.as_path()).build()?;
+                client.get(format!("http://localhost{target}"))
             }
-        }
-    }
-
-    async fn secure(&self, stream: TcpStream, file: &Path) -> anyhow::Result<TlsStream<TcpStream>> {
-        let only = self.bearer.is_some().then(|| certificate::first_of(file));
-        let connector = certificate::connector(only.transpose()?)?;
-        let address = stream.peer_addr()?.ip();
-        let secured = connector.connect(address.into(), stream).await;
-        secured.context(
-            "no TLS handshake; a certificate that was renewed is in force once the daemon has reloaded",
-        )
-    }
-
-    async fn exchange(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        host: &str,
-        target: &str,
-    ) -> anyhow::Result<(StatusCode, String)> {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut request = Request::get(target).header(header::HOST, host);
-        if let Some(bearer) = &self.bearer {
-            request = request.header(header::AUTHORIZATION, bearer);
-        }
-        let request = request.body(Empty::<bytes::Bytes>::new())?;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), LONGEST_ANSWER)
-                .collect()
-                .await;
-            let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
         };
-        tokio::select! {
-            // First, lest an answer be missed that came with the end of the connection.
-            biased;
-            answer = exchange => answer,
-            // It ends before the answer only if it breaks.
-            ended = connection => {
-                ended?;
-                bail!("the connection was closed without an answer")
-            }
-        }
+        let request = match bearer {
+            Some(bearer) => request.header(header::AUTHORIZATION, bearer),
+            None => request,
+        };
+        send(request).await
     }
+}
+
+/// Why a command was not answered at the control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreached {
+    /// No daemon listens there.
+    #[error("no daemon answers at {}", .0.display())]
+    Nobody(PathBuf),
+    /// A daemon listens, and something went wrong.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Unreached {
+    fn from(error: anyhow::Error) -> Self {
+        Unreached::Failed(error)
+    }
+}
+
+/// Asks the daemon at the control socket of a state folder.
+///
+/// # Errors
+/// [`Unreached`]
+pub async fn command(
+    folder: &Path,
+    method: Method,
+    target: &str,
+    patience: Duration,
+) -> Result<Answer, Unreached> {
+    let path = || folder.join(CONTROL_SOCKET);
+    let socket = match ControlPath::of(folder) {
+        Ok(socket) => socket,
+        Err(error) => return Err(unreached(&error, path())),
+    };
+    let client = client().unix_socket(socket.get());
+    let client = client.tls_backend_preconfigured(certificate::tls(None)?);
+    let client = client.build().context("no HTTP client")?;
+    let request = client.request(method, format!("http://localhost{target}"));
+    match request.timeout(patience).send().await {
+        Ok(response) => Ok(read(response, patience).await?),
+        Err(error) => Err(match innermost(&error).downcast_ref::<io::Error>() {
+            Some(refusal) if error.is_connect() => unreached(refusal, path()),
+            _ => explained(&error, patience).into(),
+        }),
+    }
+}
+
+fn unreached(error: &io::Error, path: PathBuf) -> Unreached {
+    match error.kind() {
+        io::ErrorKind::NotFound
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::ConnectionRefused => Unreached::Nobody(path),
+        io::ErrorKind::PermissionDenied => Unreached::Failed(anyhow::anyhow!(
+            "{} belongs to another user; run this command as the daemon's user or as root",
+            path.display()
+        )),
+        _ => Unreached::Failed(anyhow::anyhow!("{}: {error}", path.display())),
+    }
+}
+
+/// A client that goes nowhere but to the daemon.
+fn client() -> ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+}
+
+async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {
+    match request.timeout(PATIENCE).send().await {
+        Ok(response) => read(response, PATIENCE).await,
+        Err(error) => Err(explained(&error, PATIENCE)),
+    }
+}
+
+async fn read(mut response: reqwest::Response, patience: Duration) -> anyhow::Result<Answer> {
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| explained(&error, patience))?
+    {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            bail!("the answer has more than {LONGEST_ANSWER} bytes");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// In words, with the cause at the bottom and none of the layers between.
+fn explained(error: &reqwest::Error, patience: Duration) -> anyhow::Error {
+    if error.is_timeout() {
+        return anyhow::anyhow!("no answer within {}", humantime::format_duration(patience));
+    }
+    let cause = innermost(error);
+    let what = match cause.is::<rustls::Error>() {
+        true => {
+            "no TLS handshake; a certificate that was renewed is in force once the daemon has reloaded"
+        }
+        false if error.is_connect() => NOBODY,
+        false => "the connection was closed without an answer",
+    };
+    anyhow::anyhow!("{what}: {cause}")
+}
+
+fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub fn run(options: &cli::Health) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let daemon = Daemon::without_token(&config);
+    let daemon = Daemon::at_its_address(&config);
     let target = match (options.live, &config.server.bearer_token_file) {
         (true, _) => "/livez",
         (false, Some(_)) => "/readyz",

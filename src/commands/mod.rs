@@ -78,13 +78,10 @@ fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
     }
 }
 
-fn load(file: &ConfigFile) -> Result<Config, ConfigError> {
-    Config::load(&file_of(file)?)
-}
-
 /// Loads the config and tells its warnings; where it is wrong, tells all mistakes and returns what to exit with.
 fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
-    let config = load(file).map_err(|error| {
+    let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
+    let config = loaded.map_err(|error| {
         complain(&error.to_string());
         ExitCode::from(EXIT_USAGE)
     })?;

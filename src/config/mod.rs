@@ -41,9 +41,23 @@ mod value;
 pub use problem::{ConfigError, Problem};
 pub use secret::{BearerToken, HookSecret, SecretError, SecretFault, TokenSource};
 
+pub(crate) use server::LONGEST_SOCKET_PATH;
+
 use section::Section;
 use source::{Checked, Source};
 use value::Value;
+
+/// Where systemd puts the credentials of our unit, for as long as it runs.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/openseat.service";
+
+/// The environment of this process, with what the service has beside it.
+fn service_env(name: &str) -> Option<String> {
+    let of_service = (name == CREDENTIALS_DIRECTORY).then(|| SERVICE_CREDENTIALS.to_owned());
+    process_env(name).or(of_service)
+}
+
+/// The variable in which systemd tells a unit where its credentials are.
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Where the file is looked for, in this order, when none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];
@@ -91,7 +105,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: the file cannot be read, or has mistakes, all of which are reported.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config = Self::parse(&read(path)?, path, &process_env)?;
+        Self::load_with(path, &process_env)
+    }
+
+    /// The same for a command beside the service: a token that only systemd's unit has counts as found, since the daemon has it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_beside_the_service(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, &service_env)
+    }
+
+    fn load_with(path: &Path, env: Environment<'_>) -> Result<Self, ConfigError> {
+        let mut config = Self::parse(&read(path)?, path, env)?;
         let exposed = config.secret_files().filter_map(secret::exposure);
         let exposed: Vec<_> = exposed.collect();
         config.warnings.extend(exposed);

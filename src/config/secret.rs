@@ -40,6 +40,11 @@ pub enum SecretFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
+    /// systemd hands it over to the service, and the service does not run.
+    #[error(
+        "is not there: it exists while the service runs; start the service, or set token_file or token_env"
+    )]
+    NoCredential,
     /// The file is something else.
     #[error("has more than {LARGEST_SECRET_FILE} bytes, so it holds no token")]
     TooLarge,
@@ -81,7 +86,13 @@ impl TokenSource {
     pub fn read_with(&self, env: super::Environment<'_>) -> Result<Token, SecretError> {
         let token = || {
             let text = match self {
-                TokenSource::File(path) | TokenSource::Credential(path) => read(path)?,
+                TokenSource::File(path) => read(path)?,
+                TokenSource::Credential(path) => match read(path) {
+                    Err(SecretFault::Unreadable(error)) if is_absent(&error) => {
+                        return Err(SecretFault::NoCredential);
+                    }
+                    text => text?,
+                },
                 TokenSource::Env(name) => env(name).ok_or(SecretFault::NotSet)?.into(),
             };
             Ok(Token::parse(text.expose_secret())?)
@@ -207,6 +218,10 @@ impl HookSecret {
     }
 }
 
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
 fn read(path: &Path) -> Result<SecretString, SecretFault> {
     let mut bytes = Vec::new();
     File::open(path)?
@@ -267,7 +282,7 @@ mod tests {
         );
         let missing = error(TokenSource::Credential("/nowhere/main.token".into()));
         assert!(
-            missing.starts_with("systemd's credential /nowhere/main.token cannot be read: "),
+            missing.starts_with("systemd's credential /nowhere/main.token is not there: "),
             "{missing}"
         );
     }

@@ -29,7 +29,7 @@ const DEFAULT_THREADS: u32 = 1;
 const THREADS: RangeInclusive<u32> = 1..=256;
 
 /// The system's limit for the path of a Unix socket, its final zero left out.
-const LONGEST_SOCKET_PATH: usize = 107;
+pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Reads `[server]`; every key has a default.
 pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{
-    TokenSource, Upstream,
+    CREDENTIALS_DIRECTORY, TokenSource, Upstream,
     keys::nearest,
     section::Section,
     source::Checked,
@@ -156,7 +156,7 @@ fn token(section: &Section<'_>, account: &Checked<&str>) -> Checked<TokenSource>
 
 /// Where systemd puts what `LoadCredential=` names.
 fn credentials(section: &Section<'_>) -> Option<PathBuf> {
-    let folder = section.env("CREDENTIALS_DIRECTORY")?;
+    let folder = section.env(CREDENTIALS_DIRECTORY)?;
     (!folder.is_empty()).then(|| PathBuf::from(folder))
 }
 

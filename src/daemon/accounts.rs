@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::End;
 use crate::{
     account::{Account, Ask},
+    check::Reach,
     config,
     known::Known,
     server::AccountHandle,
@@ -27,6 +28,8 @@ pub(super) struct Employed {
     pub config: Arc<config::Account>,
     /// How it is reached.
     pub handle: AccountHandle,
+    /// How its CallTools is asked beside the task.
+    pub reach: Reach,
     stop: CancellationToken,
     /// Cancelled once it has ended.
     gone: CancellationToken,
@@ -37,7 +40,7 @@ impl Employed {
     pub fn start(
         account: Account,
         handle: AccountHandle,
-        config: Arc<config::Account>,
+        reach: Reach,
         stop: &CancellationToken,
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
@@ -49,8 +52,9 @@ impl Employed {
             Ok(End::AsTold)
         });
         Self {
-            config,
+            config: Arc::clone(&reach.config),
             handle,
+            reach,
             stop,
             gone,
         }

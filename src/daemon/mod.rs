@@ -4,9 +4,11 @@
 //! error, so that systemd starts it again, rather than leave answers to grow old unnoticed. On the way out: unready first, polling stopped,
 //! answers finished, then gone, within [`GRACE`].
 //!
-//! `wiring` makes parts of a config, `accounts` are those at work, `reloading` exchanges one config for another.
+//! `wiring` makes parts of a config, `accounts` are those at work, `reloading` exchanges one config for another, `desk` does what commands ask
+//! for at the control socket.
 
 mod accounts;
+mod desk;
 mod reloading;
 mod wiring;
 
@@ -30,15 +32,16 @@ pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE, open_ledger};
 use crate::{
     account::Account,
     board::Board,
+    check::Reach,
     clock::Clock,
-    config::{self, Config},
+    config::Config,
     history::Watched,
     metrics::Metrics,
     pulse::Pulses,
     reload::Wish,
     server::{
         AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch, serve,
-        serve_agent_checks, serve_on_threads,
+        serve_agent_checks, serve_control, serve_on_threads,
     },
     state::State,
     systemd::Notifier,
@@ -65,7 +68,7 @@ type Tasks = JoinSet<anyhow::Result<End>>;
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
-    accounts: Vec<(Account, AccountHandle, Arc<config::Account>)>,
+    accounts: Vec<(Account, AccountHandle, Reach)>,
     config: Config,
     current: Arc<Current>,
     listeners: Vec<Listener>,
@@ -118,12 +121,15 @@ impl Daemon {
             let account = Arc::new(account.clone());
             let prepared = wiring.prepare(&account)?;
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
+            let reach = prepared.reach();
             let employee = wiring.account(prepared, known, None);
-            accounts.push((employee, handle, account));
+            accounts.push((employee, handle, reach));
         }
         let handles = accounts.iter().map(|(_, handle, _)| handle.clone());
         let callers = Callers::read(config, wiring.clock.as_ref())?;
-        let app = App::new(wiring.app(config, callers, handles.collect()));
+        let reaches = accounts.iter().map(|(_, _, reach)| reach.clone());
+        let desk = desk::routes(config, reaches.collect(), &wiring.clock);
+        let app = App::new(wiring.app(config, callers, handles.collect(), desk));
         Ok(Self {
             wiring,
             accounts,
@@ -177,6 +183,10 @@ impl Daemon {
             let serving = serve_agent_checks(listener, Arc::clone(&self.current), stop.clone());
             tasks.spawn(of_itself(serving));
         }
+        if let Some(folder) = self.config.state_dir.clone() {
+            let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());
+            tasks.spawn(of_itself(serving));
+        }
         tasks.spawn(of_itself(keep_watch(
             Arc::clone(&self.current),
             stop.clone(),
@@ -191,7 +201,7 @@ impl Daemon {
         let current = Arc::clone(&self.current);
         tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
         let start =
-            |(account, handle, config)| Employed::start(account, handle, config, &stop, &mut tasks);
+            |(account, handle, reach)| Employed::start(account, handle, reach, &stop, &mut tasks);
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {
             wiring: self.wiring,

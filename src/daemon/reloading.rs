@@ -9,6 +9,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 use super::{
     Work,
     accounts::Employed,
+    desk,
     wiring::{Callers, Prepared, hook_secret, key, keys},
 };
 use crate::{
@@ -109,7 +110,9 @@ impl Work {
         }
         let gone = std::mem::replace(&mut self.accounts, accounts);
         let handles = self.accounts.iter().map(|one| one.handle.clone());
-        let parts = self.wiring.app(&config, callers, handles.collect());
+        let reaches = self.accounts.iter().map(|one| one.reach.clone());
+        let desk = desk::routes(&config, reaches.collect(), &self.wiring.clock);
+        let parts = self.wiring.app(&config, callers, handles.collect(), desk);
         let app = App::after(&self.current.app(), parts);
         self.current.replace(Arc::new(app));
         for account in gone {
@@ -181,7 +184,7 @@ impl Work {
         let board = &self.wiring.board;
         let shown = |key: &QueueKey| board.get(key).and_then(|state| state.snapshot.clone());
         let before: Vec<_> = counted_anew.iter().map(shown).collect();
-        let handle = prepared.handle.clone();
+        let (handle, reach) = (prepared.handle.clone(), prepared.reach());
         let account = self.wiring.account(prepared, known, names);
         for (key, before) in counted_anew.iter().zip(before) {
             let is_same = match (before, shown(key)) {
@@ -192,7 +195,7 @@ impl Work {
                 board.forget(key); // What the old rule measured must not answer for the new one.
             }
         }
-        Employed::start(account, handle, config, &self.wiring.stop, &mut self.tasks)
+        Employed::start(account, handle, reach, &self.wiring.stop, &mut self.tasks)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use axum::Router;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::{
     board::{Board, QueueKey},
     budget::{Budget, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
+    check::Reach,
     clock::Clock,
     config::{self, BearerToken, Config, HookSecret},
     decision::{Patience, Policy},
@@ -53,10 +55,23 @@ pub(super) struct Prepared {
     pub config: Arc<config::Account>,
     payer: Payer,
     client: Client,
-    token: TokenKeeper,
+    transport: Arc<HttpTransport>,
+    token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
     sweeping: watch::Sender<bool>,
     asks: mpsc::Receiver<account::Ask>,
+}
+
+impl Prepared {
+    /// How its CallTools is asked beside its task.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            config: Arc::clone(&self.config),
+            budget: Arc::clone(&self.handle.budget),
+            transport: Arc::clone(&self.transport) as Arc<dyn Transport>,
+            token: Some(Arc::clone(&self.token)),
+        }
+    }
 }
 
 impl Wiring {
@@ -107,7 +122,12 @@ impl Wiring {
             config: Arc::clone(config),
             payer,
             client,
-            token: TokenKeeper::new(config.upstream.token.clone(), transport, digest),
+            token: Arc::new(TokenKeeper::new(
+                config.upstream.token.clone(),
+                Arc::clone(&transport),
+                digest,
+            )),
+            transport,
             names,
             sweeping,
             asks,
@@ -152,7 +172,13 @@ impl Wiring {
     }
 
     /// What the server needs for a config, whose accounts are reached so.
-    pub fn app(&self, config: &Config, callers: Callers, accounts: Vec<AccountHandle>) -> Parts {
+    pub fn app(
+        &self,
+        config: &Config,
+        callers: Callers,
+        accounts: Vec<AccountHandle>,
+        control: Router,
+    ) -> Parts {
         Parts {
             board: Arc::clone(&self.board),
             policies: policies(config),
@@ -168,6 +194,7 @@ impl Wiring {
             stopping: self.stop.clone(),
             pulses: self.pulses.clone(),
             reloads: Some(self.reloads.clone()),
+            control,
         }
     }
 }

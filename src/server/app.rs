@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -136,6 +137,8 @@ pub struct Parts {
     pub pulses: Pulses,
     /// To whom the wish is sent that the config be read again; `None` where nobody can.
     pub reloads: Option<mpsc::Sender<Wish>>,
+    /// Routes that only `control.sock` answers.
+    pub control: Router,
 }
 
 /// What all handlers share: the board, and what is needed to answer from it.
@@ -153,6 +156,7 @@ pub struct App {
     pub(super) stopping: CancellationToken,
     pub(super) pulses: Pulses,
     pub(super) reloads: Option<mpsc::Sender<Wish>>,
+    pub(super) control: Router,
     /// Cancelled when another app takes this one's place, and when the process stops.
     pub(super) retired: CancellationToken,
     /// Tells this app from those before it.
@@ -249,6 +253,7 @@ impl App {
             stopping: parts.stopping,
             pulses: parts.pulses,
             reloads: parts.reloads,
+            control: parts.control,
             slots: kept.slots,
             watch: kept.watch,
             sessions: kept.sessions,

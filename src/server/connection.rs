@@ -28,7 +28,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     task::JoinSet,
 };
 use tokio_rustls::server::TlsStream;
@@ -79,6 +79,22 @@ pub async fn serve(listener: Listener, current: Arc<Current>, stop: Cancellation
         }
     };
     serve_with(listener, &current.app(), &stop, attend).await;
+}
+
+/// Serves one client of `control.sock`.
+pub(super) async fn serve_control_client(
+    stream: UnixStream,
+    current: Arc<Current>,
+    lane: Arc<Lane>,
+    closing: Arc<Closing>,
+) {
+    let client = Client {
+        via: Via::Control,
+        arrival: Arrival::UNIX,
+        current,
+        lane,
+    };
+    client.attend(stream, closing).await;
 }
 
 /// Serves one listener until `stop`, each connection as `attend` does; then tells those that are open to end and gives them
@@ -326,7 +342,11 @@ impl Answers {
         site: &Site,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        let (app, via, router) = (Arc::clone(&site.app), self.client.via, site.router.clone());
+        let (app, via, router) = (
+            Arc::clone(&site.app),
+            self.client.via,
+            site.router(self.client.via).clone(),
+        );
         let watchdog = self.watchdog.clone();
         request.extensions_mut().insert(self.client.arrival);
         async move {

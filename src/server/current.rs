@@ -8,21 +8,33 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use axum::Router;
 
-use super::{app::App, routes};
+use super::{app::App, listen::Via, routes};
 
 /// An app, and who finds the handlers of its requests.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) app: Arc<App>,
-    pub(super) router: Router,
+    router: Router,
+    /// The same, and what only `control.sock` answers.
+    control: Router,
 }
 
 impl Site {
     fn of(app: Arc<App>) -> Arc<Self> {
+        let router = routes::router(Arc::clone(&app));
         Arc::new(Self {
-            router: routes::router(Arc::clone(&app)),
+            control: router.clone().merge(app.control.clone()),
+            router,
             app,
         })
+    }
+
+    /// Who finds the handlers of a client that came in so.
+    pub(super) fn router(&self, via: Via) -> &Router {
+        match via {
+            Via::Control => &self.control,
+            Via::Tcp | Via::Unix => &self.router,
+        }
     }
 }
 

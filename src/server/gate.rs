@@ -106,7 +106,7 @@ pub(super) fn admits(
 ) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) if greeted.is(app, host) => match &app.bearer {
+        (Some(host), None) if greeted.is(app, host) => match bearer(app, via) {
             // A path on which no other rule than these two looks.
             Some(bearer) => check_bearer(request.headers(), bearer).is_ok(),
             None => true,
@@ -157,13 +157,22 @@ fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Refusal
         return Ok(());
     }
     check_body(request)?;
-    if app.bearer.is_none() && via == Via::Tcp {
+    let bearer = bearer(app, via);
+    if bearer.is_none() && via == Via::Tcp {
         check_name(host.as_ref())?;
     }
     check_origin(request, host.as_ref())?;
-    match &app.bearer {
+    match bearer {
         Some(bearer) if needs_bearer(request) => check_caller(app, request, bearer),
         _ => Ok(()),
+    }
+}
+
+/// The token that a caller must show, if any.
+fn bearer(app: &App, via: Via) -> Option<&Digest> {
+    match via {
+        Via::Control => None,
+        Via::Tcp | Via::Unix => app.bearer.as_ref(),
     }
 }
 

@@ -94,6 +94,8 @@ impl Detached {
 pub(super) enum Via {
     Tcp,
     Unix,
+    /// `control.sock`, which only the daemon's own user and root can open: it needs no token.
+    Control,
 }
 
 /// One client.

@@ -9,7 +9,7 @@
 //! goes wrong is a `problem`, of one of the `kinds`; `api` describes all of it, from the very table that `routes` is. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
 //! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
 //! direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of
-//! its own.
+//! its own. `control` serves the commands of this machine.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -22,6 +22,7 @@ mod body;
 mod brief;
 mod closing;
 mod connection;
+mod control;
 mod current;
 mod dashboard;
 mod decisions;
@@ -51,6 +52,7 @@ pub use agent_check::serve as serve_agent_checks;
 pub use app::{AccountHandle, App, Limits, Parts, Queue};
 pub use brief::Brief;
 pub use connection::serve;
+pub use control::{CONTROL_SOCKET, ControlPath, serve as serve_control};
 pub use current::Current;
 pub(crate) use decisions::View as DecisionView;
 pub use drop_in::page_of_list;

@@ -6,6 +6,7 @@ mod budget;
 mod certificate;
 mod clients;
 mod clocks;
+mod control;
 mod faults;
 mod happy;
 mod hours;

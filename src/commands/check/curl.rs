@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::select::Target;
-use crate::config::{self, QueueRef, Upstream};
+use crate::{
+    check::Target,
+    config::{self, QueueRef, Upstream},
+};
 
 const PREFACE: &str = "\
 # The token goes into the environment first: read -rs CALLTOOLS_API_TOKEN. Ids are found with jq.

@@ -1,68 +1,123 @@
-//! What was found, for people.
+//! A finished check, for people: the text of its JSON.
 
 use std::{fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Number, Value};
 
-use super::ask::{Answers, Finding};
-use crate::{
-    budget::Usage,
-    calltools::{Agent, Notes},
-    clock::Moment,
-    commands::terminal::{
-        BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, counted, painted, plain, spoken, table,
-    },
-    config::{QueueRef, Rule},
-    criteria::{Criteria, Literal, Seat, seat},
-    decision::Reason,
-    quantity::Quantity,
-    snapshot::Snapshot,
+use crate::commands::terminal::{
+    BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, counted, painted, plain, spoken, table,
 };
 
-/// Fields of a row that are worth naming: all that CallTools has, and no page full where it sends something else.
-const MOST_FIELDS: usize = 60;
+/// A report, as [`check`](crate::check) writes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Report {
+    pub ok: bool,
+    asked_by: String,
+    queues: Vec<Queue>,
+    accounts: Vec<Account>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    queue: String,
+    account: String,
+    queue_id: Option<u64>,
+    name: Option<String>,
+    ok: bool,
+    accept: bool,
+    reason: String,
+    count: Option<Number>,
+    threshold: Option<Number>,
+    as_of: Option<Timestamp>,
+    agents: Option<Vec<Agent>>,
+    criteria: Option<Criteria>,
+    cause: Option<String>,
+    advice: Option<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Agent {
+    id: String,
+    name: String,
+    status: Option<String>,
+    available: Option<bool>,
+    queue_logged_in: bool,
+    status_since: Option<Timestamp>,
+    seat: Option<bool>,
+    forgotten: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Criteria {
+    field: String,
+    measure: String,
+    condition: String,
+    value: Option<Value>,
+    selected: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Account {
+    account: String,
+    requests: u32,
+    budget: Option<Budget>,
+    statuses_fault: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Budget {
+    requests_per_hour: u32,
+    used: u32,
+    left: u32,
+    shared: bool,
+    throttled_until: Option<String>,
+}
 
 /// Everything, queue after queue, and at the end what it cost.
-pub(super) fn text(answers: &[Answers<'_>]) -> String {
-    let queues = answers.iter().flat_map(|answers| &answers.findings);
-    let mut text: String = queues.map(|finding| queue(finding) + "\n").collect();
-    for answers in answers {
-        text += &costs(answers);
+pub(super) fn text(report: &Report) -> String {
+    let queues = report.queues.iter();
+    let mut text: String = queues.map(|one| queue(one) + "\n").collect();
+    for account in &report.accounts {
+        text += &costs(account, &report.asked_by);
     }
     text
 }
 
-fn queue(finding: &Finding<'_>) -> String {
-    let mut text = heading(finding);
-    if let Some(snapshot) = finding.snapshot() {
-        text += &agents(snapshot, &finding.queue.rule);
+fn queue(queue: &Queue) -> String {
+    let mut text = heading(queue);
+    if let Some(agents) = &queue.agents {
+        text += &table_of(agents, queue.as_of);
         text.push('\n');
     }
-    if let Rule::Custom(criteria) = &finding.queue.rule {
-        text += &rule(criteria, finding);
+    if let Some(criteria) = &queue.criteria {
+        text += &rule(criteria, queue);
     }
-    let _ = writeln!(text, "{}", verdict(finding));
-    if let Some(advice) = finding.advice() {
-        let _ = writeln!(text, "What to do: {}", plain(&advice));
+    let _ = writeln!(text, "{}", verdict(queue));
+    if let Some(advice) = &queue.advice {
+        let _ = writeln!(text, "What to do: {}", plain(advice));
     }
-    for note in notes(finding) {
-        let _ = writeln!(text, "{}: {note}", painted(ODD, "Note"));
+    for note in &queue.notes {
+        let _ = writeln!(text, "{}: {}", painted(ODD, "Note"), plain(note));
     }
     text
 }
 
 /// `main/sales-queue  id 5450`
-fn heading(finding: &Finding<'_>) -> String {
+fn heading(queue: &Queue) -> String {
     let mut known = String::new();
-    if let Some(id) = finding.state.id {
+    if let Some(id) = queue.queue_id {
         known += &format!("  id {id}");
     }
-    if let (QueueRef::Id(_), Some(name)) = (&finding.queue.reference, &finding.state.name) {
+    if let Some(name) = queue.name.as_ref().filter(|name| **name != queue.queue) {
         known += &format!(", {}", plain(name));
     }
+    let key = format!("{}/{}", queue.account, queue.queue);
     format!(
         "{}{}\n\n",
-        painted(STRONG, plain(&finding.key.to_string())),
+        painted(STRONG, plain(&key)),
         painted(FAINT, known)
     )
 }
@@ -76,228 +131,138 @@ const COLUMNS: [Column; 6] = [
     Column::numbers("since"),
 ];
 
-/// The agents, those first who matter most: seats, then who is logged in to the queue.
-fn agents(snapshot: &Snapshot, rule: &Rule) -> String {
-    if snapshot.agents.is_empty() {
+/// The agents: seats first, then those who are logged in to the queue.
+fn table_of(agents: &[Agent], as_of: Option<Timestamp>) -> String {
+    if agents.is_empty() {
         return "nobody is in this queue\n".to_owned();
     }
-    let mut rows: Vec<_> = snapshot
-        .agents
-        .iter()
-        .map(|agent| (standing(agent, rule, snapshot.as_of), agent))
-        .collect();
-    rows.sort_by_key(|(seat, agent)| (*seat != Some(Seat::Open), !agent.queue_logged_in));
-    let rows = rows.into_iter();
-    table(
-        &COLUMNS,
-        rows.map(|(seat, agent)| row(agent, seat, snapshot.as_of.timestamp())),
-    )
+    let mut rows: Vec<_> = agents.iter().collect();
+    rows.sort_by_key(|agent| (agent.seat != Some(true), !agent.queue_logged_in));
+    table(&COLUMNS, rows.into_iter().map(|agent| row(agent, as_of)))
 }
 
-/// What the agent is to the built-in rule. Under other rules there is no telling, row by row, who counts.
-fn standing(agent: &Agent, rule: &Rule, as_of: Moment) -> Option<Seat> {
-    match rule {
-        Rule::Seats { forgotten_after } => Some(seat(agent, *forgotten_after, as_of)),
-        Rule::Custom(_) => None,
-    }
-}
-
-fn row(agent: &Agent, seat: Option<Seat>, now: Timestamp) -> Vec<String> {
-    let mark = match seat {
-        Some(Seat::Open) => MARK.to_string(),
+fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {
+    let mark = match agent.seat {
+        Some(true) => MARK.to_string(),
         _ => String::new(),
     };
-    let available = match (agent.available, seat) {
-        (Some(true), Some(Seat::Forgotten)) => "forgotten",
-        (Some(true), _) => "yes",
-        (Some(false), _) => "no",
-        (None, _) => "?",
+    let available = match agent.available {
+        Some(true) if agent.forgotten == Some(true) => "forgotten",
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "?",
     };
-    let name = match &*agent.name {
-        "" => &agent.id.0,
+    let name = match agent.name.as_str() {
+        "" => &agent.id,
         name => name,
     };
+    let since = agent.status_since.zip(as_of).map(|(since, now)| {
+        // CallTools' clock may be ahead of ours.
+        spoken(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    });
     vec![
         mark,
         plain(name).into_owned(),
         plain(agent.status.as_deref().unwrap_or("-")).into_owned(),
         available.to_owned(),
         if agent.queue_logged_in { "yes" } else { "no" }.to_owned(),
-        agent.status_since.map_or("-".to_owned(), |since| {
-            // CallTools' clock may be ahead of ours.
-            let ago = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-            spoken(ago)
-        }),
+        since.unwrap_or("-".to_owned()),
     ]
 }
 
 /// The operator's own rule, what it looked at and what it found.
-fn rule(criteria: &Criteria, finding: &Finding<'_>) -> String {
-    let definition = criteria.definition();
-    let mut text = format!("field      {}\n", definition.field.trim());
-    let _ = writeln!(text, "measure    {}", criteria.measured_by().word());
-    let value = match &definition.value {
+fn rule(criteria: &Criteria, queue: &Queue) -> String {
+    let mut text = format!("field      {}\n", plain(criteria.field.trim()));
+    let _ = writeln!(text, "measure    {}", criteria.measure);
+    let value = match &criteria.value {
         None => String::new(),
-        Some(Literal::Number(number)) => format!(" {number}"),
-        Some(Literal::Text(text)) => format!(" {text:?}"),
-        Some(Literal::Bool(truth)) => format!(" {truth}"),
+        Some(value) => format!(" {value}"),
     };
-    let _ = writeln!(text, "condition  {}{value}", definition.condition.word());
-    if let Some(Ok(measured)) = finding.snapshot().map(|snapshot| &snapshot.measured) {
-        let _ = writeln!(text, "measured   {}", measured.count);
+    let _ = writeln!(text, "condition  {}{}", criteria.condition, plain(&value));
+    if let Some(count) = &queue.count {
+        let _ = writeln!(text, "measured   {count}");
     }
-    if let Some(selected) = finding.selected {
-        let _ = writeln!(text, "selected   {}", counted(selected as u64, "node"));
+    if let Some(selected) = criteria.selected {
+        let _ = writeln!(text, "selected   {}", counted(selected, "node"));
     }
     text + "\n"
 }
 
 /// Accept or reject, and why.
-fn verdict(finding: &Finding<'_>) -> String {
-    let (style, word) = match (finding.is_good(), finding.decision.accept) {
+fn verdict(queue: &Queue) -> String {
+    let (style, word) = match (queue.ok, queue.accept) {
         (true, true) => (GOOD, "accept"),
         (true, false) => (ODD, "reject"),
         (false, _) => (BAD, "unknown"),
     };
-    format!("{}  {}", painted(style, word), why(finding))
+    format!("{}  {}", painted(style, word), why(queue))
 }
 
-fn why(finding: &Finding<'_>) -> String {
-    let decision = &finding.decision;
-    match (decision.count, &finding.queue.rule) {
-        (Some(count), Rule::Seats { .. }) => {
-            let threshold = decision.threshold.unwrap_or(Quantity::ZERO);
-            let seats = if count == Quantity::from(1_u32) {
-                "seat is"
-            } else {
-                "seats are"
-            };
-            let not = if count > threshold { "" } else { " not" };
-            format!("{count} {seats}{not} more than the threshold of {threshold}")
-        }
-        (Some(_), Rule::Custom(_)) if decision.reason == Reason::Seats => {
-            "the condition holds".to_owned()
-        }
-        (Some(_), Rule::Custom(_)) => "the condition does not hold".to_owned(),
-        (None, _) => {
-            let answer = if decision.accept { "accept" } else { "reject" };
-            let so = format!("with nothing else to go by, the daemon would {answer}");
-            format!("{} ({}); {so}", cause(finding), decision.reason)
-        }
+fn why(queue: &Queue) -> String {
+    if let Some(cause) = &queue.cause {
+        let answer = if queue.accept { "accept" } else { "reject" };
+        return format!(
+            "{} ({}); with nothing else to go by, the daemon would {answer}",
+            plain(cause),
+            queue.reason
+        );
     }
-}
-
-fn cause(finding: &Finding<'_>) -> String {
-    let mismatch = finding
-        .snapshot()
-        .and_then(|snapshot| snapshot.measured.as_ref().err());
-    match (&finding.setback, mismatch) {
-        (Some(setback), _) => plain(&setback.to_string()).into_owned(),
-        (None, Some(mismatch)) => format!(
-            "the criteria do not fit what CallTools sent: {}",
-            plain(&mismatch.to_string())
-        ),
-        (None, None) => "the answer took longer than it may be used".to_owned(),
+    if queue.criteria.is_some() {
+        let holds = queue.reason == "seats";
+        return format!(
+            "the condition {}",
+            if holds { "holds" } else { "does not hold" }
+        );
     }
-}
-
-/// What else is worth knowing before one believes the verdict.
-fn notes(finding: &Finding<'_>) -> Vec<String> {
-    let Some(snapshot) = finding.snapshot() else {
-        return Vec::new();
-    };
-    let mut said = rows(&finding.notes);
-    if !snapshot.complete {
-        said.push("CallTools' count does not fit the rows it sent, in two readings".to_owned());
-    }
-    if snapshot.agents.is_empty() && matches!(finding.queue.reference, QueueRef::Id(_)) {
-        said.push("an id that is not the account's can look like an empty queue: compare it with the address of the queue's settings page".to_owned());
-    }
-    if finding.selected == Some(0) && !snapshot.agents.is_empty() {
-        said.push(nothing_selected(snapshot));
-    }
-    said
-}
-
-fn rows(notes: &Notes) -> Vec<String> {
-    let mut said = Vec::new();
-    if notes.skipped > 0 {
-        let rows = counted(notes.skipped as u64, "row");
-        said.push(format!("{rows} could not be read and are left out"));
-    }
-    if notes.queue_login_assumed {
-        said.push("rows have no queue_logged_in, so logged_in is taken for it".to_owned());
-    }
-    if !notes.unknown_statuses.is_empty() {
-        let statuses: Vec<_> = notes
-            .unknown_statuses
-            .iter()
-            .map(|status| plain(status))
-            .collect();
-        said.push(format!(
-            "statuses/ does not list these statuses: {}",
-            statuses.join(", ")
-        ));
-    }
-    said
-}
-
-/// Nobody may fit a filter, but a misspelt field selects nothing for ever: so here are the fields that there are.
-fn nothing_selected(snapshot: &Snapshot) -> String {
-    let rows = counted(snapshot.agents.len() as u64, "row");
-    let mut said =
-        format!("the path selects nothing in {rows}: nobody fits it, or a field is misspelt");
-    let first = snapshot.agents.first();
-    let row = first.and_then(|agent| serde_json::from_str(agent.raw.get()).ok());
-    if let Some(serde_json::Value::Object(row)) = row {
-        let fields: Vec<_> = row
-            .keys()
-            .take(MOST_FIELDS)
-            .map(|field| plain(field))
-            .collect();
-        let _ = write!(said, "; a row has {}", fields.join(", "));
-    }
-    said
+    let number = |number: &Option<Number>| number.as_ref().and_then(Number::as_f64);
+    let count = number(&queue.count).unwrap_or_default();
+    let threshold = number(&queue.threshold).unwrap_or_default();
+    let shown = |number: &Option<Number>| number.as_ref().map_or("0".to_owned(), Number::to_string);
+    let seats = if count == 1.0 { "seat is" } else { "seats are" };
+    let not = if count > threshold { "" } else { " not" };
+    format!(
+        "{} {seats}{not} more than the threshold of {}",
+        shown(&queue.count),
+        shown(&queue.threshold)
+    )
 }
 
 /// What the check cost, and what is left.
-fn costs(answers: &Answers<'_>) -> String {
+fn costs(account: &Account, asked_by: &str) -> String {
     let mut text = format!(
         "{}: {} for this check",
-        painted(STRONG, answers.account),
-        counted(answers.requests.into(), "request")
+        painted(STRONG, plain(&account.account)),
+        counted(account.requests.into(), "request")
     );
-    match answers.usage {
+    if asked_by == "daemon" {
+        text += ", sent by the running daemon";
+    }
+    match &account.budget {
         None => text += "; the ledger cannot be read, so what is left is not known",
-        Some(usage) => text += &hour(usage, answers.shared),
+        Some(budget) => text += &hour(budget),
     }
     text.push('\n');
-    if let Some(setback) = &answers.statuses {
+    if let Some(fault) = &account.statuses_fault {
         let _ = writeln!(
             text,
             "{}: statuses/ could not be read, so nothing but the name tells whether a status is available: {}",
             painted(ODD, "Note"),
-            plain(&setback.to_string())
+            plain(fault)
         );
     }
     text
 }
 
-fn hour(usage: Usage, shared: bool) -> String {
-    let left = usage.limit.saturating_sub(usage.used);
+fn hour(budget: &Budget) -> String {
     let mut text = format!(
-        "; {} of {} spent in the last hour, {left} left",
-        usage.used, usage.limit
+        "; {} of {} spent in the last hour, {} left",
+        budget.used, budget.requests_per_hour, budget.left
     );
-    if !shared {
+    if !budget.shared {
         text += " as far as is known here: without [state] dir a daemon's requests are not";
     }
-    if let Some(until) = usage.throttled_until {
-        let _ = write!(
-            text,
-            "; CallTools asked for a pause until {}",
-            until.rfc3339()
-        );
+    if let Some(until) = &budget.throttled_until {
+        let _ = write!(text, "; CallTools asked for a pause until {until}");
     }
     text
 }

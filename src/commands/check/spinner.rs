@@ -12,9 +12,18 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
-    pub fn start(queues: usize) -> Self {
-        let style = ProgressStyle::with_template("{spinner} asking CallTools, {pos} of {len} done")
-            .expect("the template is well-formed");
+    /// Counts the queues that are done.
+    pub fn counting(queues: usize) -> Self {
+        Self::start(queues, "{spinner} asking CallTools, {pos} of {len} done")
+    }
+
+    /// Waits for the daemon, which tells no progress.
+    pub fn waiting() -> Self {
+        Self::start(0, "{spinner} the daemon asks CallTools")
+    }
+
+    fn start(queues: usize, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template).expect("the template is well-formed");
         let bar = ProgressBar::new(queues as u64).with_style(style);
         if !bar.is_hidden() {
             bar.enable_steady_tick(TICK);

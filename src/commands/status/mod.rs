@@ -42,8 +42,10 @@ fn daemon(options: &cli::Status) -> Result<Daemon, ExitCode> {
         return Ok(Daemon::at(url));
     }
     let config = load_or_explain(&options.config)?;
-    Daemon::of(&config, options.url.as_ref())
-        .map_err(|error| exit_with(EXIT_USAGE, &error.to_string()))
+    Ok(match &options.url {
+        Some(url) => Daemon::elsewhere(url, &config),
+        None => Daemon::of(&config),
+    })
 }
 
 async fn once(daemon: &Daemon, json: bool) -> ExitCode {

@@ -338,6 +338,7 @@ async fn hour_with(records: u32) -> Hour {
         stopping: CancellationToken::new(),
         pulses: Default::default(),
         reloads: None,
+        control: axum::Router::new(),
     }));
     let router = router(app);
     let stop = CancellationToken::new();

@@ -191,6 +191,7 @@ impl World {
             stopping: self.stopping,
             pulses: Default::default(),
             reloads: None,
+            control: axum::Router::new(),
         }))
     }
 }

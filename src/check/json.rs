@@ -1,14 +1,21 @@
 //! What was found, as JSON for programs. The keys are part of the interface.
 //!
 //! - `ok`: whether every queue could be asked and measured;
+//! - `asked_by`: `daemon`, or `command` where none runs;
 //! - `queues`: the decision of each, with the keys of `GET /v1/queues/{queue}/decision`, and beside them `ok`, `name`, `complete`,
-//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat`, which is `null` under criteria of one's own), `criteria`,
-//!   `fault`, `requests` (for its agents) and `budget` (of its account);
-//! - `accounts`: the `requests` of this check, look-ups included, and the `budget` after it.
+//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat` and `forgotten`, which are `null` under criteria of one's own),
+//!   `criteria`, `fault`, `cause` (in one sentence why nothing is known, else `null`), `advice`, `notes`, `requests` (for its agents) and
+//!   `budget` (of its account);
+//! - `accounts`: the `requests` of this check, look-ups included, the `budget` after it, and `statuses_fault`, why statuses could not be
+//!   read where nothing else failed.
 
 use serde::Serialize;
 
-use super::ask::{Answers, Finding};
+use super::{
+    By,
+    ask::{Answers, Finding},
+    notes,
+};
 use crate::{
     budget::Usage,
     calltools::Agent,
@@ -22,15 +29,17 @@ use crate::{
 #[derive(Serialize)]
 struct Document<'a> {
     ok: bool,
+    asked_by: &'static str,
     queues: Vec<QueueView<'a>>,
-    accounts: Vec<AccountView<'a>>,
+    accounts: Vec<AccountView>,
 }
 
 #[derive(Serialize)]
-struct AccountView<'a> {
-    account: &'a str,
+struct AccountView {
+    account: String,
     requests: u32,
     budget: Option<BudgetView>,
+    statuses_fault: Option<String>,
 }
 
 /// An account's hour after the check.
@@ -42,14 +51,16 @@ struct BudgetView {
     left: u32,
     /// Whether a daemon's requests are among them.
     shared: bool,
+    throttled_until: Option<String>,
 }
 
 impl BudgetView {
-    fn of(answers: &Answers<'_>) -> Option<Self> {
+    fn of(answers: &Answers<'_>, by: By) -> Option<Self> {
         let Usage {
             limit,
             reserve,
             used,
+            throttled_until,
             ..
         } = answers.usage?;
         Some(Self {
@@ -57,7 +68,8 @@ impl BudgetView {
             reserve,
             used,
             left: limit.saturating_sub(used),
-            shared: answers.shared,
+            shared: by != By::CommandAlone,
+            throttled_until: throttled_until.map(|until| until.rfc3339()),
         })
     }
 }
@@ -73,6 +85,9 @@ struct QueueView<'a> {
     agents: Option<Vec<SeatView<'a>>>,
     criteria: Option<CriteriaView<'a>>,
     fault: Option<FaultView>,
+    cause: Option<String>,
+    advice: Option<String>,
+    notes: Vec<String>,
     requests: u32,
     budget: Option<BudgetView>,
 }
@@ -82,6 +97,7 @@ struct SeatView<'a> {
     #[serde(flatten)]
     agent: AgentView<'a>,
     seat: Option<bool>,
+    forgotten: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -119,14 +135,17 @@ impl<'a> CriteriaView<'a> {
 }
 
 fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatView<'a>> {
-    let view = |agent: &'a Agent| SeatView {
-        agent: AgentView::of(agent),
-        seat: match rule {
-            Rule::Seats { forgotten_after } => {
-                Some(seat(agent, *forgotten_after, snapshot.as_of) == Seat::Open)
-            }
-            Rule::Custom(_) => None,
-        },
+    let standing = |agent: &Agent| match rule {
+        Rule::Seats { forgotten_after } => Some(seat(agent, *forgotten_after, snapshot.as_of)),
+        Rule::Custom(_) => None,
+    };
+    let view = |agent: &'a Agent| {
+        let seat = standing(agent);
+        SeatView {
+            agent: AgentView::of(agent),
+            seat: seat.map(|seat| seat == Seat::Open),
+            forgotten: seat.map(|seat| seat == Seat::Forgotten),
+        }
     };
     snapshot.agents.iter().map(|agent| view(agent)).collect()
 }
@@ -151,6 +170,9 @@ impl<'a> QueueView<'a> {
                 Rule::Custom(criteria) => Some(CriteriaView::of(criteria, finding.selected)),
             },
             fault: finding.state.fault.as_deref().map(FaultView::of),
+            cause: notes::cause(finding),
+            advice: finding.advice(),
+            notes: notes::notes(finding),
             requests: finding.requests,
             budget,
         }
@@ -158,22 +180,27 @@ impl<'a> QueueView<'a> {
 }
 
 /// The whole document.
-pub(super) fn document(answers: &[Answers<'_>]) -> String {
+pub(super) fn document(answers: &[Answers<'_>], by: By) -> String {
     let queues = answers.iter().flat_map(|answers| {
-        let budget = BudgetView::of(answers);
+        let budget = BudgetView::of(answers, by);
         let findings = answers.findings.iter();
         findings.map(move |finding| QueueView::of(finding, budget.clone()))
     });
-    super::super::to_json(&Document {
+    let account = |answers: &Answers<'_>| AccountView {
+        account: answers.account.to_owned(),
+        requests: answers.requests,
+        budget: BudgetView::of(answers, by),
+        statuses_fault: answers.statuses.as_ref().map(ToString::to_string),
+    };
+    let document = Document {
         ok: answers.iter().all(Answers::are_good),
+        asked_by: match by {
+            By::Daemon => "daemon",
+            By::Command | By::CommandAlone => "command",
+        },
         queues: queues.collect(),
-        accounts: answers
-            .iter()
-            .map(|answers| AccountView {
-                account: answers.account,
-                requests: answers.requests,
-                budget: BudgetView::of(answers),
-            })
-            .collect(),
-    })
+        accounts: answers.iter().map(account).collect(),
+    };
+    let json = serde_json::to_string_pretty(&document);
+    json.expect("texts, numbers and truth values serialize") + "\n"
 }

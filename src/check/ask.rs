@@ -1,4 +1,4 @@
-//! Asks CallTools: names and statuses, then the agents of each queue.
+//! Asks CallTools for names and statuses, then for the agents of each queue.
 
 use std::{
     sync::{
@@ -8,20 +8,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::BoxFuture, stream};
 
-use super::{select::Target, spinner::Spinner};
+use super::{Reach, select::Target};
 use crate::{
     account::{fault_of, id_of, polled},
     board::{QueueKey, QueueState},
-    budget::{Budget, Cause, Ledger, Purpose, Refusal, Usage},
+    budget::{Cause, Purpose, Refusal, Usage},
     calltools::{
-        Client, Down, Endpoint, Fault, Harvest, Notes, Observer, Setback, Transport,
-        joined_response,
+        Client, Down, Endpoint, Fault, Harvest, Notes, Observer, Setback, joined_response,
     },
     clock::Clock,
     config::{self, Rule},
-    daemon,
     decision::{Decision, Policy, decide},
     names::Names,
     snapshot::Snapshot,
@@ -34,11 +32,8 @@ const AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub(super) struct Asker<'a> {
     target: &'a Target<'a>,
-    budget: Arc<Budget>,
-    transport: Arc<dyn Transport>,
+    reach: &'a Reach,
     clock: Arc<dyn Clock>,
-    /// Whether a daemon would see in the ledger what is spent here.
-    shared: bool,
 }
 
 /// What one account answered.
@@ -53,8 +48,6 @@ pub(super) struct Answers<'a> {
     pub requests: u32,
     /// The account's hour afterwards; `None` where the ledger cannot be read.
     pub usage: Option<Usage>,
-    /// Whether a daemon with the same config knows of this hour.
-    pub shared: bool,
 }
 
 impl Answers<'_> {
@@ -124,41 +117,29 @@ impl LookUps {
 }
 
 impl<'a> Asker<'a> {
-    /// Reads the account's token and certificates.
-    pub fn new(
-        target: &'a Target<'a>,
-        shared: bool,
-        ledger: Arc<Ledger>,
-        clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<Self> {
-        let account = target.account;
-        let token = account.upstream.token.read()?;
-        let transport = daemon::transport(&account.upstream, &token)?;
-        let budget = Budget::new(
-            ledger,
-            daemon::payer(account, &token),
-            account.requests_per_hour,
-            account.reserve,
-            Arc::clone(&clock),
-        )?;
-        Ok(Self {
+    pub fn new(target: &'a Target<'a>, reach: &'a Reach, clock: Arc<dyn Clock>) -> Self {
+        Self {
             target,
-            budget: Arc::new(budget),
-            transport: Arc::new(transport),
+            reach,
             clock,
-            shared,
-        })
+        }
     }
 
     /// Asks all there is to ask.
-    pub async fn ask(&self, spinner: &Spinner) -> Answers<'a> {
+    pub async fn ask(&self, progress: &(dyn Fn() + Sync)) -> Answers<'a> {
+        if let Some(token) = &self.reach.token {
+            token.read_again();
+        }
         let look_ups = self.look_up().await;
         let look_ups = &look_ups;
-        let findings = self.target.queues.iter().map(|(queue, policy)| async move {
-            let finding = self.find(queue, *policy, look_ups).await;
-            spinner.done();
-            finding
-        });
+        let mut findings: Vec<BoxFuture<'_, Finding<'a>>> = Vec::new();
+        for (queue, policy) in &self.target.queues {
+            findings.push(Box::pin(async move {
+                let finding = self.find(queue, *policy, look_ups).await;
+                progress();
+                finding
+            }));
+        }
         let findings: Vec<_> = stream::iter(findings).buffered(AT_ONCE).collect().await;
         let of_queues: u32 = findings.iter().map(|finding| finding.requests).sum();
         let told_already = look_ups.hopeless().is_some();
@@ -166,8 +147,7 @@ impl<'a> Asker<'a> {
             account: &self.target.account.name,
             requests: look_ups.requests + of_queues,
             statuses: look_ups.statuses.clone().filter(|_| !told_already),
-            usage: self.budget.usage().await.ok(),
-            shared: self.shared,
+            usage: self.reach.budget.usage().await.ok(),
             findings,
         }
     }
@@ -176,8 +156,8 @@ impl<'a> Asker<'a> {
     fn client(&self) -> (Client, Arc<Sent>) {
         let sent = Arc::new(Sent::default());
         let client = Client::new(
-            Arc::clone(&self.transport),
-            Arc::clone(&self.budget),
+            Arc::clone(&self.reach.transport),
+            Arc::clone(&self.reach.budget),
             Arc::clone(&self.clock),
             Arc::clone(&sent) as Arc<dyn Observer>,
         );

@@ -12,18 +12,21 @@ use crate::{
 
 /// The queues of one account that are to be checked, at least one, each with its policy.
 #[derive(Debug)]
-pub(super) struct Target<'a> {
+pub struct Target<'a> {
+    /// Whose queues.
     pub account: &'a config::Account,
+    /// In the order of the config.
     pub queues: Vec<(&'a config::Queue, Policy)>,
 }
 
 impl Target<'_> {
+    /// What metrics and JSON call a queue of this account.
     pub fn key(&self, queue: &config::Queue) -> QueueKey {
         key(self.account, queue)
     }
 
     /// Whether the ids of some have to be looked up.
-    pub fn has_names(&self) -> bool {
+    pub(super) fn has_names(&self) -> bool {
         let mut queues = self.queues.iter();
         queues.any(|(queue, _)| matches!(queue.reference, QueueRef::Name(_)))
     }
@@ -35,7 +38,7 @@ fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
 
 /// Words that no configured queue answers to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unknown {
+pub struct Unknown {
     /// Each with its nearest spellings.
     asked: Vec<(String, Vec<String>)>,
     configured: Vec<String>,
@@ -56,7 +59,10 @@ impl fmt::Display for Unknown {
 
 /// The queues that `asked` names, in the order of the config; all of them where nothing is asked for. A spelling that several
 /// accounts have means all of theirs; `account/queue` means one.
-pub(super) fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>>, Unknown> {
+///
+/// # Errors
+/// [`Unknown`], where a word names no configured queue.
+pub fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>>, Unknown> {
     let keys = || {
         let accounts = config.accounts.iter();
         accounts.flat_map(|account| account.queues.iter().map(|queue| key(account, queue)))

@@ -1,0 +1,249 @@
+//! The control socket: the commands of this machine reach the daemon there, whatever callers need or do.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use openseat::simulator::TOKEN;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::{net::TcpStream, task::spawn_blocking};
+
+use crate::support::{CallTools, Home, Program, Time, ask, get, soon};
+
+/// What a command printed, and its exit code.
+#[derive(Debug)]
+struct Said {
+    out: String,
+    err: String,
+    code: Option<i32>,
+}
+
+impl Said {
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+async fn say(home: &Home, arguments: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir(home.path())
+        .stdin(Stdio::null());
+    let output = spawn_blocking(move || command.output()).await;
+    let output = output.expect("no panic").expect("it runs");
+    Said {
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
+        code: output.status.code(),
+    }
+}
+
+fn socket(home: &Home) -> PathBuf {
+    home.state().join("control.sock")
+}
+
+fn edit(config: &std::path::Path, from: &str, to: &str) {
+    let text = fs::read_to_string(config).expect("a config");
+    assert!(text.contains(from), "{text}");
+    fs::write(config, text.replace(from, to)).expect("it can be written");
+}
+
+/// A CallTools, and a home with its config.
+async fn scene() -> (CallTools, Home, PathBuf) {
+    let home = Home::new();
+    home.set_token("main", TOKEN);
+    let calltools = CallTools::start(&Time::new()).await;
+    let config = home.config(&[calltools.account()]);
+    (calltools, home, config)
+}
+
+/// A daemon that runs and has polled.
+async fn running(home: &Home, config: &std::path::Path) -> Program {
+    let program = Program::run(home, config);
+    let address = program.address().await;
+    soon("ready", async || {
+        get(address, "/readyz").await.status == 200
+    })
+    .await;
+    soon("a control socket", async || socket(home).exists()).await;
+    program
+}
+
+#[tokio::test]
+async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget() {
+    let (calltools, home, config) = scene().await;
+    let program = running(&home, &config).await;
+    let address = program.address().await;
+    // The command itself has no token: neither a file nor a variable.
+    fs::remove_file(home.path().join("main.token")).expect("it was there");
+    let requests = || calltools.simulator.requests();
+    let before = requests();
+    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    assert_eq!(json["asked_by"], "daemon", "{json}");
+    assert_eq!(json["ok"], true, "{json}");
+    assert_eq!(json["queues"][0]["queue"], "sales", "{json}");
+    assert_eq!(json["accounts"][0]["budget"]["shared"], true, "{json}");
+    assert!(requests() > before);
+    // What it cost is in the daemon's own count, which the memory keeps.
+    let metrics = get(address, "/metrics").await.body;
+    let used = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("openseat_budget_used_requests{account=\"main\"} "));
+    let used: f64 = used.expect("a sample").parse().expect("a number");
+    assert!(
+        used >= json["accounts"][0]["budget"]["used"]
+            .as_f64()
+            .expect("a number")
+    );
+
+    let said = say(&home, &["check", "sales"]).await.exits(0);
+    assert!(
+        said.out
+            .contains(" for this check, sent by the running daemon; "),
+        "{said:?}"
+    );
+    assert!(said.err.is_empty(), "{said:?}");
+    let said = say(&home, &["check", "sale"]).await.exits(2);
+    assert!(said.err.contains("did you mean sales?"), "{said:?}");
+}
+
+#[tokio::test]
+async fn without_a_daemon_a_check_asks_by_itself_whatever_a_killed_one_left_behind() {
+    let (_calltools, home, config) = scene().await;
+    let mut program = running(&home, &config).await;
+    program.signal(Signal::KILL);
+    program.ended().await;
+    assert!(socket(&home).exists(), "nobody could remove it");
+    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    assert_eq!(json["asked_by"], "command", "{json}");
+    // The next daemon takes the place of the stale socket, and removes its own at the end.
+    let mut program = running(&home, &config).await;
+    soon("the daemon", async || {
+        say(&home, &["check"]).await.out.contains("running daemon")
+    })
+    .await;
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(!socket(&home).exists());
+}
+
+#[tokio::test]
+async fn commands_need_no_token_where_callers_do_and_no_place_among_their_connections() {
+    let (_calltools, home, config) = scene().await;
+    fs::write(home.path().join("bearer"), "0123456789abcdef0123").expect("a file");
+    edit(
+        &config,
+        "[server]\n",
+        "[server]\nmax_connections = 1\nbearer_token_file = \"./bearer\"\n",
+    );
+    let program = Program::run(&home, &config);
+    let address = program.address().await;
+    soon("a control socket", async || socket(&home).exists()).await;
+    let mode = fs::metadata(socket(&home))
+        .expect("a socket")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    fs::remove_file(home.path().join("bearer")).expect("it was there");
+    let _the_only_place = TcpStream::connect(address).await.expect("it listens");
+    soon("every queue known", async || {
+        say(&home, &["status"]).await.code == Some(0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_control_socket_checks() {
+    let (_calltools, home, config) = scene().await;
+    let program = running(&home, &config).await;
+    let address = program.address().await;
+    let answer = ask(address, "POST", "/v1/check", "").await;
+    assert_eq!(answer.status, 404, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_state_folder_with_a_long_path_has_a_control_socket() {
+    let (_calltools, home, config) = scene().await;
+    let long = ["a-long-name-for-a-folder"; 8].join("/");
+    edit(
+        &config,
+        "dir = \"state\"",
+        &format!("dir = \"{long}/state\""),
+    );
+    let program = Program::run(&home, &config);
+    program.address().await;
+    let path = home.path().join(&long).join("state/control.sock");
+    assert!(path.as_os_str().len() > 150);
+    soon("a control socket", async || path.exists()).await;
+    let json = say(&home, &["check", "--json"]).await.exits(0).json();
+    assert_eq!(json["asked_by"], "daemon", "{json}");
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_made_or_goes_is_made_again_and_stops_nothing_else() {
+    let (_calltools, home, config) = scene().await;
+    fs::create_dir_all(socket(&home)).expect("a folder in its place");
+    let program = Program::run(&home, &config);
+    let address = program.address().await;
+    let words = "the control socket cannot be made";
+    soon("a warning", async || program.log().contains(words)).await;
+    assert!(
+        program
+            .log()
+            .contains("a file that is not a socket has this name; remove it")
+    );
+    soon("ready", async || {
+        get(address, "/readyz").await.status == 200
+    })
+    .await;
+    fs::remove_dir(socket(&home)).expect("it was there");
+    soon("a control socket", async || socket(&home).exists()).await;
+    assert_eq!(program.log().matches(words).count(), 1, "{}", program.log());
+    fs::remove_file(socket(&home)).expect("it was there");
+    soon("another control socket", async || socket(&home).exists()).await;
+    say(&home, &["status"]).await.exits(0);
+    // Another process that answers there is left alone.
+    fs::remove_file(socket(&home)).expect("it was there");
+    let _other = UnixListener::bind(socket(&home)).expect("the name is free");
+    soon("a second warning", async || {
+        program.log().matches(words).count() == 2
+    })
+    .await;
+    assert!(program.log().contains("another process answers there"));
+}
+
+#[tokio::test]
+async fn a_config_for_systemds_credentials_needs_none_for_commands() {
+    let (_calltools, home, config) = scene().await;
+    edit(&config, "token_file = \"./main.token\"\n", "");
+    for arguments in [
+        &["plan"] as &[&str],
+        &["plan", "--json"],
+        &["check", "--curl"],
+    ] {
+        say(&home, arguments).await.exits(0);
+    }
+    let said = say(&home, &["status"]).await.exits(1);
+    assert!(said.err.contains("nobody answers"), "{said:?}");
+    let said = say(&home, &["check"]).await.exits(2);
+    assert!(
+        said.err
+            .contains("start the service, or set token_file or token_env"),
+        "{said:?}"
+    );
+    // The daemon itself does need one.
+    let said = say(&home, &["run"]).await.exits(78);
+    assert!(said.err.contains("there is no token"), "{said:?}");
+}
