@@ -52,10 +52,8 @@ pub struct QueueState {
     pub name: Option<Arc<str>>,
     /// The newest complete poll.
     pub snapshot: Option<Arc<Snapshot>>,
-    /// Why the newest attempt failed; `None` after a success.
+    /// Why there is nothing newer; `None` where nothing is wrong.
     pub fault: Option<Arc<Fault>>,
-    /// When the first of the attempts failed that have failed in a row; `None` after a success.
-    pub failing_since: Option<Moment>,
     /// The `max_age` of a queue whose config names none: it follows from how often the account can be asked.
     pub planned_max_age: Duration,
     /// How old its membership may get: it follows from how often its turn comes.
@@ -237,23 +235,19 @@ impl Board {
         });
     }
 
-    /// A poll ended well: its snapshot takes the place of the last one, and whatever was wrong is over.
+    /// A poll ended well: its snapshot takes the place of the last one, and what was wrong is over.
     pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
         let snapshot = Arc::new(snapshot);
         self.update(key, |state| {
             state.snapshot = Some(snapshot);
             state.fault = None;
-            state.failing_since = None;
             state.last_success = Some(now);
         });
     }
 
-    /// A poll failed: the last snapshot stays, and ages.
-    pub fn fail(&self, key: &QueueKey, fault: Arc<Fault>, now: Moment) {
-        self.update(key, |state| {
-            state.fault = Some(fault);
-            state.failing_since.get_or_insert(now);
-        });
+    /// Why there is nothing newer of this queue, or that nothing is wrong any more. The last snapshot stays, and ages.
+    pub fn fault(&self, key: &QueueKey, fault: Option<Arc<Fault>>) {
+        self.update(key, |state| state.fault = fault);
     }
 
     /// More is known of the queue's agents, from elsewhere than a poll of the queue.
@@ -268,14 +262,6 @@ impl Board {
         self.update(key, |state| {
             state.snapshot = Some(snapshot);
             state.last_success = Some(polled);
-        });
-    }
-
-    /// What was wrong is over, as something else than a poll of the queue has shown.
-    pub fn recover(&self, key: &QueueKey) {
-        self.update(key, |state| {
-            state.fault = None;
-            state.failing_since = None;
         });
     }
 

@@ -115,6 +115,15 @@ impl Policy {
     pub fn max_age(&self, state: &QueueState) -> Duration {
         self.max_age.unwrap_or(state.planned_max_age)
     }
+
+    /// A membership older than this is unknown.
+    fn members_max_age(&self, state: &QueueState) -> Duration {
+        let max_age = self.max_age(state);
+        (max_age * MEMBERS_LIVE_LONGER)
+            .max(MEMBERS_LIVE)
+            .max(state.planned_members_max_age)
+            .min(MEMBERS_LONGEST.max(max_age))
+    }
 }
 
 /// How long a question would wait for a fresher answer.
@@ -144,6 +153,10 @@ const MEMBERS_LIVE_LONGER: u32 = 20;
 /// … and in any case this old: flags of log-in last for hours. Where the queues are so many that their turns come more seldom, the
 /// [plan](QueueState::planned_members_max_age) allows for it.
 pub(crate) const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 60);
+
+/// A membership is never answered from when it is older than this, unless the operator allows even statuses to be as old: people log in and
+/// out over hours.
+pub(crate) const MEMBERS_LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 /// The answer to one question about one queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -194,8 +207,7 @@ pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> De
 pub struct Grounds {
     policy: Policy,
     max_age: Duration,
-    planned_members_max_age: Duration,
-    failing_since: Option<Moment>,
+    members_max_age: Duration,
     fault: Option<Reason>,
     known: Option<Known>,
 }
@@ -220,8 +232,7 @@ impl Grounds {
         Self {
             policy: *policy,
             max_age: policy.max_age(state),
-            planned_members_max_age: state.planned_members_max_age,
-            failing_since: state.failing_since,
+            members_max_age: policy.members_max_age(state),
             fault: state.fault.as_deref().map(Fault::reason),
             known: state.snapshot.as_deref().map(known),
         }
@@ -229,13 +240,17 @@ impl Grounds {
 
     /// As [`decide`] does.
     pub fn decide(&self, held: u32, now: Moment) -> Decision {
-        let members_max_age = self.members_max_age(now);
-        let age = self.known.map(|known| now.longest_since(known.as_of));
         let membership_age = self
             .known
             .map(|known| now.longest_since(known.members_as_of));
-        let is_fresh = age.is_some_and(|age| age <= self.max_age)
-            && membership_age.is_some_and(|age| age <= members_max_age);
+        let are_members_known = membership_age.is_some_and(|age| age <= self.members_max_age);
+        // Of people who may not belong to the queue any more, new statuses tell nothing: the answer is as old as the membership.
+        let as_of = self.known.map(|known| match are_members_known {
+            true => known.as_of,
+            false => known.members_as_of,
+        });
+        let age = as_of.map(|as_of| now.longest_since(as_of));
+        let is_fresh = are_members_known && age.is_some_and(|age| age <= self.max_age);
         let last = self
             .known
             .and_then(|known| answer(known.measured?, self.policy.threshold, held));
@@ -251,12 +266,12 @@ impl Grounds {
             reason,
             count,
             threshold: self.policy.threshold,
-            as_of: self.known.map(|known| known.as_of),
+            as_of,
             age,
             membership_age,
             valid_until: self.known.map(|known| {
                 let statuses = known.as_of.later(self.max_age);
-                let members = known.members_as_of.later(members_max_age);
+                let members = known.members_as_of.later(self.members_max_age);
                 if statuses.wall < members.wall {
                     statuses
                 } else {
@@ -264,21 +279,6 @@ impl Grounds {
                 }
             }),
             is_fresh,
-        }
-    }
-
-    /// How old a membership may be. Where the queue's own polls have failed for longer than `max_age`, newer statuses do not make up
-    /// for them: the queue may be gone.
-    fn members_max_age(&self, now: Moment) -> Duration {
-        let failing = self
-            .failing_since
-            .is_some_and(|since| now.longest_since(since) > self.max_age);
-        if failing {
-            self.max_age
-        } else {
-            (self.max_age * MEMBERS_LIVE_LONGER)
-                .max(MEMBERS_LIVE)
-                .max(self.planned_members_max_age)
         }
     }
 

@@ -64,3 +64,5 @@ pub mod writer;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod logged;

@@ -151,7 +151,7 @@ impl Office {
             known: Default::default(),
             clock: Arc::clone(&self.clock),
             names: watch::channel(Arc::new(Names::default())).0,
-            sweeping: watch::channel(false).0,
+            health: watch::Sender::default(),
             asks: wishes,
             options: Options {
                 sweep: true,
@@ -234,6 +234,7 @@ impl Office {
             QueueGauges::of(key, &state, &self.policy(), &holds, &Names::default(), now)
         };
         let scrape = Scrape {
+            faults: Vec::new(),
             queues: self.keys.iter().map(gauges).collect(),
             budgets: vec![("main".into(), usage)],
             ..Scrape::default()

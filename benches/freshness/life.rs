@@ -256,7 +256,7 @@ impl World {
             known: Default::default(),
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::new(Names::default())),
-            sweeping: watch::Sender::new(false),
+            health: watch::Sender::default(),
             asks: self
                 .wishes
                 .borrow_mut()

@@ -1,21 +1,18 @@
 //! Taking in what CallTools answered: names, polls and sweeps become what the board shows; faults are told to whom they concern.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Account, RefreshError,
-    job::{self, Done, Outcome},
+    faults::Asked,
+    job::{Done, Outcome},
 };
 use crate::{
-    calltools::{AgentId, Everybody, Fault, Harvest, Notes, Setback},
+    calltools::{AgentId, Down, Everybody, Fault, Harvest, NoSuchQueue, Notes, Setback},
     clock::Moment,
-    config::{QueueRef, Rule},
-    decision,
-    doubt::hangs_on_membership,
+    config::QueueRef,
     names::Names,
-    plan,
     schedule::{Ending, Job},
-    snapshot::Snapshot,
     sweep::{SweptPage, Verdict},
 };
 
@@ -25,8 +22,15 @@ const SWEEP_FAILURES: u32 = 3;
 
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
-        let Done { job, outcome } = done;
+        let Done {
+            job,
+            begun,
+            outcome,
+        } = done;
         let result = self.take_in(job, outcome);
+        if result.is_ok() {
+            self.answered(job, begun);
+        }
         self.end_reservations();
         let ending = match &result {
             Ok(requests) => Ending::Well {
@@ -43,6 +47,7 @@ impl Account {
         if let Err(Setback::Refused(refusal)) = &result {
             self.refused(*refusal);
         }
+        self.show_faults();
         let told = result.map(|_| ()).map_err(|setback| match setback {
             Setback::Fault(fault) => RefreshError::Failed(fault),
             Setback::Refused(refusal) => RefreshError::Refused(refusal),
@@ -109,7 +114,8 @@ impl Account {
                 None => {}
                 Some(Ok(id)) => self.identify(place, id, &names),
                 Some(Err(fault)) => {
-                    self.fail(place, &Arc::new(fault.clone()));
+                    let now = self.parts.clock.now();
+                    self.faults.not_found(place, &Arc::new(fault.clone()), now);
                     unresolved = Some(fault);
                 }
             }
@@ -157,7 +163,6 @@ impl Account {
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
         self.publish(place);
-        self.recover(None);
         self.renew_others(Some(place));
         requests
     }
@@ -218,13 +223,10 @@ impl Account {
                     "sweeps of the whole account agree with its queues and are used"
                 );
                 self.schedule.trust();
-                self.parts.sweeping.send_replace(true);
+                self.sweeps_are_trusted(true);
             }
             Verdict::Taken => {}
         }
-        let outage = self.last_sweep.filter(|_| self.sweep_failed);
-        self.recover(outage);
-        (self.last_sweep, self.sweep_failed) = (Some(as_of), false);
         self.sweeps_failed_alone = 0;
         for place in self.queues_of(self.sweep.missed()) {
             self.schedule.look_for_missing(place);
@@ -262,27 +264,21 @@ impl Account {
         members.map(|((place, _), _)| place).collect()
     }
 
-    /// CallTools has answered: faults of the whole account are over, even for queues whose own turn is yet to come. A sweep that ends an
-    /// `outage`, with the last good one before it, also ends what queues have suffered from it.
-    fn recover(&self, outage: Option<Moment>) {
-        for queue in &self.parts.queues {
-            let state = self.parts.board.get(&queue.key).unwrap_or_default();
-            let over = match state.fault.as_deref() {
-                Some(Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => true,
-                Some(Fault::UpstreamDown { .. }) => outage
-                    .zip(state.failing_since)
-                    .is_some_and(|(outage, since)| since.boot >= outage.boot),
-                _ => false,
-            };
-            if over {
-                self.parts.board.recover(&queue.key);
-            }
+    /// CallTools has answered. While the hour is nearly spent, an answer now and then does not end that.
+    fn answered(&mut self, job: Job, begun: Moment) {
+        if !self.is_slow() {
+            self.faults.succeeded(asked(job), begun);
         }
+    }
+
+    fn sweeps_are_trusted(&self, trusted: bool) {
+        self.parts
+            .health
+            .send_modify(|health| health.sweeps = trusted);
     }
 
     /// CallTools did not answer a sweep. If it answers polls all the same, again and again, it is of no use to wait for sweeps.
     fn sweep_failed(&mut self) {
-        self.sweep_failed = true;
         self.sweeps_failed_alone = if std::mem::take(&mut self.polled_since_failed_sweep) {
             self.sweeps_failed_alone + 1
         } else {
@@ -303,7 +299,8 @@ impl Account {
         }
         self.sweeps_failed_alone = 0;
         self.schedule.distrust(now);
-        self.parts.sweeping.send_replace(false);
+        self.sweeps_are_trusted(false);
+        self.faults.feed_is_gone();
         self.sweep.reset();
         self.roster.forget_sweeps();
         self.unkeep_statuses();
@@ -317,119 +314,61 @@ impl Account {
         self.renew_others(None);
     }
 
-    /// Publishes a queue that was polled.
-    fn publish(&mut self, place: usize) {
-        let Some(snapshot) = self.snapshot(place) else {
-            return;
-        };
-        let key = &self.parts.queues[place].key;
-        let was = self.parts.board.get(key).unwrap_or_default();
-        if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
-            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent: unknown");
-        }
-        self.parts
-            .board
-            .publish(key, snapshot, self.parts.clock.now());
-        if let Some(fault) = &was.fault {
-            tracing::info!(queue = %key, after = %fault, "polled again");
-        }
-    }
-
-    /// Newer statuses are known: they count in every queue that was polled before.
-    fn renew_others(&mut self, polled: Option<usize>) {
-        let others = (0..self.parts.queues.len()).filter(|place| Some(*place) != polled);
-        for place in others {
-            if let Some(snapshot) = self.snapshot(place) {
-                self.parts
-                    .board
-                    .renew(&self.parts.queues[place].key, snapshot);
-            }
-        }
-    }
-
-    pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
-        let rule = &self.parts.queues[place].rule;
-        let joined = match rule {
-            Rule::Custom(criteria) if !criteria.is_renewed_by_statuses() => {
-                self.roster.as_polled(place)
-            }
-            _ => self.roster.join(place),
-        };
-        let snapshot = job::snapshot(joined?, rule);
-        let threshold = self.parts.queues[place].threshold;
-        self.schedule
-            .at_edge(place, hangs_on_membership(&snapshot, threshold));
-        Some(snapshot)
-    }
-
-    /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.
-    pub(super) fn plan(&mut self) {
-        let period = self.parts.budget.usual_period();
-        let expected = self.schedule.expected_evenly(period);
-        let turns = expected.iter().map(|expected| expected.members).max();
-        let members_max_age = plan::members_max_age(turns.unwrap_or_default());
-        let mut tightest = Duration::MAX;
-        for (queue, expected) in self.parts.queues.iter().zip(expected) {
-            let planned = plan::default_max_age(expected.statuses);
-            self.parts.board.plan(&queue.key, planned, members_max_age);
-            tightest = tightest.min(queue.max_age.unwrap_or(planned));
-        }
-        let bound = members_max_age.max(decision::MEMBERS_LIVE);
-        self.schedule.bounded_by(tightest, bound);
-    }
-
-    /// Tells whom a fault concerns: one queue, or all that wait for the same thing.
+    /// Takes in why a job brought nothing.
     fn tell(&mut self, job: Job, fault: &Arc<Fault>) {
         if matches!(**fault, Fault::BadToken)
             && let Some(token) = &self.parts.token
         {
             token.read_again();
         }
+        if let (Job::Poll(place), Fault::NoSuchQueue(_)) = (job, &**fault)
+            && self.parts.queues[place].need().id
+        {
+            self.schedule.id_refused(place);
+        }
+        let fault = &self.fault_of(job, fault);
+        let now = self.parts.clock.now();
+        let concerns_sweeps_alone = matches!(job, Job::Sweep(_)) && is_refusal(fault);
+        if concerns_sweeps_alone {
+            return self.distrust(&fault.to_string());
+        }
+        self.faults.failed(asked(job), fault, now);
+        if matches!(job, Job::Sweep(_)) && !is_of_the_account(fault) {
+            self.sweep_failed();
+        }
+    }
+
+    /// While CallTools answers others, a refusal of one queue says that the queue is gone, and not that the address is wrong.
+    fn fault_of(&self, job: Job, fault: &Arc<Fault>) -> Arc<Fault> {
         match (job, &**fault) {
-            (_, Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
-                self.fail_all(fault)
+            (
+                Job::Poll(place),
+                Fault::UpstreamDown {
+                    kind: Down::UnexpectedStatus,
+                    ..
+                },
+            ) if self.faults.is_answered() => {
+                let id = self.ids[place].expect("it was polled by its id");
+                Arc::new(Fault::NoSuchQueue(NoSuchQueue::Id(id)))
             }
-            (Job::Poll(place), Fault::NoSuchQueue(_)) => {
-                if self.parts.queues[place].need().id {
-                    self.schedule.id_refused(place);
-                }
-                self.fail(place, fault);
-            }
-            (Job::Poll(place), _) => self.fail(place, fault),
-            (Job::Queues | Job::Statuses, _) => self.fail_waiting(fault),
-            (Job::Sweep(_), fault) if is_refusal(fault) => self.distrust(&fault.to_string()),
-            // Whether CallTools is down, the next poll of a queue tells.
-            (Job::Sweep(_), _) => self.sweep_failed(),
+            _ => Arc::clone(fault),
         }
     }
+}
 
-    /// A list could not be read: that is why the queues that need it have no snapshot.
-    fn fail_waiting(&self, fault: &Arc<Fault>) {
-        for place in 0..self.parts.queues.len() {
-            let state = self.parts.board.get(&self.parts.queues[place].key);
-            if state.is_some_and(|state| state.snapshot.is_none()) {
-                self.fail(place, fault);
-            }
-        }
-    }
+fn is_of_the_account(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }
+    )
+}
 
-    pub(super) fn fail_all(&self, fault: &Arc<Fault>) {
-        (0..self.parts.queues.len()).for_each(|place| self.fail(place, fault));
-    }
-
-    fn fail(&self, place: usize, fault: &Arc<Fault>) {
-        let key = &self.parts.queues[place].key;
-        let was = self
-            .parts
-            .board
-            .get(key)
-            .and_then(|state| state.fault.clone());
-        if was.is_none_or(|was| was.word() != fault.word()) {
-            tracing::warn!(queue = %key, fault = fault.word(), advice = fault.advice(), "{fault}");
-        }
-        self.parts
-            .board
-            .fail(key, Arc::clone(fault), self.parts.clock.now());
+fn asked(job: Job) -> Asked {
+    match job {
+        Job::Queues => Asked::Names,
+        Job::Statuses => Asked::Statuses,
+        Job::Poll(place) => Asked::Queue(place),
+        Job::Sweep(_) => Asked::Feed,
     }
 }
 
@@ -444,7 +383,6 @@ pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, F
 
 /// Whether CallTools said that it does not give the list of everybody, rather than failed to.
 fn is_refusal(fault: &Fault) -> bool {
-    use crate::calltools::Down;
     let refused = [
         Down::UnexpectedStatus,
         Down::UnexpectedShape,
@@ -455,10 +393,4 @@ fn is_refusal(fault: &Fault) -> bool {
         Fault::UpstreamDown { kind, .. } => refused.contains(kind),
         _ => false,
     }
-}
-
-fn measured_badly(snapshot: &Option<Arc<Snapshot>>) -> bool {
-    snapshot
-        .as_ref()
-        .is_some_and(|snapshot| snapshot.measured.is_err())
 }

@@ -3,6 +3,7 @@
 use crate::{
     budget::{Permit, Purpose},
     calltools::{Client, Everybody, Harvest, Setback, joined_response},
+    clock::Moment,
     config::Rule,
     criteria::{self, Measured, Mismatch},
     names::{NamedQueue, Names, Status},
@@ -38,6 +39,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Done {
     pub job: Job,
+    pub begun: Moment,
     pub outcome: Outcome,
 }
 

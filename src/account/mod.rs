@@ -4,13 +4,16 @@
 //! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
 //! fault of this account harms no other: each has its own client, budget and task.
 //!
-//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`job`] is the work itself, [`known`] hands on what
-//! came of it.
+//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`publish`] shows it, [`faults`] knows what is wrong,
+//! [`job`] is the work itself, [`known`] hands on what came of it.
 
 mod ask;
+mod faults;
+mod health;
 mod intake;
 mod job;
 mod known;
+mod publish;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -25,10 +28,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     ask::Waiter,
+    faults::Faults,
     job::{Done, Work},
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
+    faults::{FaultKind, PresentFault},
+    health::Health,
     token::TokenKeeper,
 };
 pub(crate) use self::{intake::id_of, job::polled};
@@ -114,8 +120,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Shared with the server.
     pub names: watch::Sender<Arc<Names>>,
-    /// Tells whether sweeps are trusted.
-    pub sweeping: watch::Sender<bool>,
+    /// Tells others how the account is.
+    pub health: watch::Sender<Health>,
     /// What others ask.
     pub asks: mpsc::Receiver<Ask>,
     /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.
@@ -142,9 +148,10 @@ pub struct Account {
     refused_since: Option<Moment>,
     /// Things said in the log once.
     login_assumed: bool,
-    /// When a sweep last ended well, and whether CallTools has failed to answer one since.
-    last_sweep: Option<Moment>,
-    sweep_failed: bool,
+    /// What is wrong now.
+    faults: Faults,
+    /// The fault that the board shows of each queue.
+    shown: Vec<Option<Arc<Fault>>>,
     /// Sweeps that failed in a row with a poll between any two that did not, and whether there was one since the last.
     sweeps_failed_alone: u32,
     polled_since_failed_sweep: bool,
@@ -166,8 +173,11 @@ impl Account {
                 .queue(&queue.key)
                 .expect("the metrics were made for these queues")
         };
+        let name: Arc<str> = parts.payer.account.as_str().into();
         let mut account = Self {
-            name: parts.payer.account.as_str().into(),
+            faults: Faults::new(Arc::clone(&name), parts.queues.len()),
+            shown: vec![None; parts.queues.len()],
+            name,
             schedule: Schedule::new(parts.queues.iter().map(Polled::need), parts.options),
             roster: Roster::new(parts.queues.len()),
             sweep: Sweep::default(),
@@ -181,8 +191,6 @@ impl Account {
             parts,
             refused_since: None,
             login_assumed: false,
-            last_sweep: None,
-            sweep_failed: false,
             sweeps_failed_alone: 0,
             polled_since_failed_sweep: false,
             kept: None,
@@ -192,6 +200,7 @@ impl Account {
         account.resolve();
         account.take_over(known);
         account.plan();
+        account.show_faults();
         account
     }
 
@@ -204,6 +213,7 @@ impl Account {
         let mut jobs = JoinSet::new();
         loop {
             self.parts.pulse.beat();
+            self.show_faults();
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
                 () = stop.cancelled() => {
@@ -245,11 +255,17 @@ impl Account {
     }
 
     /// Where the hour is nearly spent, the pace is so slow that answers grow old without any request having been refused.
-    fn tell_of_a_slow_pace(&self) {
-        let period = self.parts.budget.period();
-        if period > WORTH_TELLING.max(self.parts.budget.usual_period() * 3) {
-            self.fail_all(&Arc::new(Fault::BudgetSpent { wait: period }));
+    fn tell_of_a_slow_pace(&mut self) {
+        if self.is_slow() {
+            let wait = self.parts.budget.period();
+            let fault = Arc::new(Fault::BudgetSpent { wait });
+            self.faults.refused(&fault, self.parts.clock.now());
         }
+    }
+
+    fn is_slow(&self) -> bool {
+        let usual = self.parts.budget.usual_period() * 3;
+        self.parts.budget.period() > WORTH_TELLING.max(usual)
     }
 
     /// Questions are demand.
@@ -280,9 +296,14 @@ impl Account {
             self.parts.client.clone(),
             Arc::clone(&self.parts.names.borrow()),
         );
+        let begun = self.parts.clock.now();
         jobs.spawn(async move {
             let outcome = work.perform(&client, &names, purpose, permit).await;
-            Done { job, outcome }
+            Done {
+                job,
+                begun,
+                outcome,
+            }
         });
     }
 
@@ -303,7 +324,7 @@ impl Account {
             .refused(refusal.wait.min(LOOK_AGAIN), now.boot);
         let is_long = refusal.wait > WORTH_TELLING || refusal.cause == Cause::Ledger;
         if refusal.cause != Cause::Pace && is_long {
-            self.fail_all(&Arc::new(fault_of(refusal)));
+            self.faults.refused(&Arc::new(fault_of(refusal)), now);
         }
     }
 

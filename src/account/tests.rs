@@ -122,7 +122,7 @@ impl Setting {
             known: Default::default(),
             clock: clock.clone(),
             names: watch::Sender::new(Arc::default()),
-            sweeping: watch::Sender::new(false),
+            health: watch::Sender::default(),
             asks: wishes,
             token: None,
             pulse: crate::pulse::Pulses::default().begin("main"),
@@ -255,6 +255,18 @@ impl Stage {
             sleep(SECOND).await;
             look(self);
         }
+    }
+
+    /// What an answer says of its count, its age and its end must go together.
+    fn assert_coherent(&self, place: usize) {
+        let (decision, now) = (self.decide(place), self.clock.now());
+        let max_age = self.state(place).planned_max_age;
+        let is_valid = decision
+            .valid_until
+            .is_some_and(|until| until.wall >= now.wall);
+        assert_eq!(decision.count.is_some(), is_valid, "{place}: {decision:?}");
+        let is_young = decision.age.is_some_and(|age| age <= max_age);
+        assert_eq!(decision.count.is_some(), is_young, "{place}: {decision:?}");
     }
 
     fn assert_all_known(&self) {
@@ -543,21 +555,26 @@ async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_an
     stage
         .simulator
         .world(|world| world.remove_queue(stage.ids[7]));
-    let mut known_until = None;
+    let (mut known_until, mut failing_since) = (None, None);
     stage
         .watch(20 * MINUTE, |stage| {
             let (state, decision, now) = (stage.state(7), stage.decide(7), stage.clock.now());
-            let failing = state.failing_since.map(|since| now.longest_since(since));
+            if state.fault.is_some() {
+                failing_since.get_or_insert(now);
+            }
+            let failing = failing_since.map(|since| now.longest_since(since));
+            stage.assert_coherent(7);
             if decision.reason.is_known() {
                 assert!(known_until.is_none(), "it came back");
+                // What was known when it began to fail may be used for as long as any knowledge.
                 assert!(
-                    failing.is_none_or(|failing| failing <= MINUTE),
+                    failing.is_none_or(|failing| failing <= MINUTE + SECOND),
                     "{failing:?}"
                 );
             } else {
                 known_until.get_or_insert(now);
                 assert_eq!(decision.reason, Reason::NoSuchQueue);
-                assert!(failing.unwrap() > MINUTE);
+                assert!(failing.unwrap() > MINUTE - stage.between_sweeps() - SECOND);
             }
             for place in stage.places().filter(|place| *place != 7) {
                 assert!(stage.decide(place).reason.is_known(), "{place}");
@@ -895,7 +912,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         reservations: Arc::default(),
         clock: stage.clock.clone(),
         names: watch::Sender::new(Arc::default()),
-        sweeping: watch::Sender::new(false),
+        health: watch::Sender::default(),
         asks: mpsc::channel(1).1,
         token: None,
         pulse: crate::pulse::Pulses::default().begin("another"),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    account::{self, Account, Polled, TokenKeeper},
+    account::{self, Account, Health, Polled, TokenKeeper},
     board::{Board, QueueKey},
     budget::{Budget, Payer},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
@@ -58,7 +58,7 @@ pub(super) struct Prepared {
     transport: Arc<HttpTransport>,
     token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
-    sweeping: watch::Sender<bool>,
+    health: watch::Sender<Health>,
     asks: mpsc::Receiver<account::Ask>,
 }
 
@@ -107,7 +107,7 @@ impl Wiring {
             Arc::new(observer),
         );
         let (names, named) = watch::channel(Arc::new(Names::default()));
-        let (sweeping, sweeps) = watch::channel(false);
+        let (health, healths) = watch::channel(Health::default());
         let (wishes, asks) = mpsc::channel(ASKS);
         Ok(Prepared {
             handle: AccountHandle {
@@ -116,7 +116,7 @@ impl Wiring {
                 hook_secret: hook_secret(config)?,
                 budget,
                 names: named,
-                sweeps,
+                health: healths,
                 asks: wishes,
             },
             config: Arc::clone(config),
@@ -129,7 +129,7 @@ impl Wiring {
             )),
             transport,
             names,
-            sweeping,
+            health,
             asks,
         })
     }
@@ -151,7 +151,7 @@ impl Wiring {
             known,
             clock: Arc::clone(&self.clock),
             names: prepared.names,
-            sweeping: prepared.sweeping,
+            health: prepared.health,
             options: prepared.config.schedule,
             asks: prepared.asks,
             token: Some(prepared.token),

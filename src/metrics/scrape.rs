@@ -10,6 +10,7 @@ use prometheus_client::{
 
 use super::agents::{self, ByStatus};
 use crate::{
+    account::FaultKind,
     board::{QueueKey, QueueState},
     budget::Usage,
     clock::Moment,
@@ -28,6 +29,8 @@ pub struct Scrape {
     pub budgets: Vec<(Arc<str>, Usage)>,
     /// Of each account of which anything is known, the agents of its known queues, each once.
     pub agents: Vec<(Arc<str>, ByStatus)>,
+    /// What is wrong with each account.
+    pub faults: Vec<(Arc<str>, Option<FaultKind>)>,
     /// Connections open now, over all listeners.
     pub open_connections: usize,
     /// How many of them are streams of decisions.
@@ -109,6 +112,7 @@ impl Collector for Scrape {
         self.encode_agents(&mut encoder)?;
         self.encode_reservations(&mut encoder)?;
         self.encode_budgets(&mut encoder)?;
+        self.encode_faults(&mut encoder)?;
         self.encode_state(&mut encoder)?;
         let counts = [
             (
@@ -270,6 +274,25 @@ impl Scrape {
             gauges(encoder, name, help, samples)?;
         }
         Ok(())
+    }
+
+    /// Every kind of every account has a sample from the first scrape on, so that no alert waits for a series to appear.
+    fn encode_faults(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let samples = self.faults.iter().flat_map(|(account, present)| {
+            FaultKind::ALL.map(|kind| {
+                let lasts = u8::from(*present == Some(kind));
+                (
+                    [("account", &**account), ("kind", kind.word())],
+                    f64::from(lasts),
+                )
+            })
+        });
+        gauges(
+            encoder,
+            "openseat_account_fault",
+            "1 while the account as a whole has this fault.",
+            samples,
+        )
     }
 
     fn encode_state(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

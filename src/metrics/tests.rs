@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    account::FaultKind,
     board::QueueState,
     budget::Usage,
     calltools::{Down, Fault, NoSuchQueue},
@@ -178,7 +179,6 @@ fn whether_a_queue_is_known_is_said_from_the_first_scrape_on() {
     let clock = Still::new();
     let failed = |fault: Fault| QueueState {
         fault: Some(Arc::new(fault)),
-        failing_since: Some(clock.now()),
         ..QueueState::default()
     };
     let misspelt = NoSuchQueue::Name {
@@ -232,6 +232,28 @@ fn budgets_show_each_accounts_window() {
         "openseat_budget_share_ratio{account=\"main\"} 0.75",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn every_kind_of_fault_has_a_sample_for_every_account() {
+    let scrape = Scrape {
+        faults: vec![
+            ("main".into(), Some(FaultKind::BadToken)),
+            ("lab".into(), None),
+        ],
+        ..Scrape::default()
+    };
+    let text = metrics(&sales()).render(scrape, Format::Text);
+    for account in ["main", "lab"] {
+        for kind in FaultKind::ALL {
+            let lasts = u8::from(account == "main" && kind == FaultKind::BadToken);
+            let kind = kind.word();
+            let line = format!(
+                "openseat_account_fault{{account=\"{account}\",kind=\"{kind}\"}} {lasts}.0"
+            );
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
     }
 }
 

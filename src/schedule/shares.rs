@@ -18,7 +18,7 @@ impl Schedule {
     }
 
     /// Whether sweeps have proved true, and pay.
-    pub(super) fn is_swept(&self) -> bool {
+    pub(crate) fn is_swept(&self) -> bool {
         self.options.sweep && self.sweeping.trusted && self.sweep_pays()
     }
 

@@ -46,8 +46,12 @@ struct View<'a> {
     queues: usize,
     /// How many of them have a fault.
     faulty_queues: usize,
-    /// The fault, where all of them have the same.
+    /// What is wrong with the account as a whole; or with each of its queues, where that is the same.
     fault: Option<FaultView>,
+    /// Since when the account has its fault; null where it has none.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
+    fault_since: Option<Moment>,
 }
 
 impl<'a> View<'a> {
@@ -61,6 +65,8 @@ impl<'a> View<'a> {
         let common = (faulty_queues == states.len() && words.len() == 1)
             .then(|| faults.clone().next())
             .flatten();
+        let health = account.health();
+        let present = health.fault.as_ref().map(|present| &*present.fault);
         Self {
             account: &account.name,
             requests_per_hour: usage.map(|usage| usage.limit),
@@ -69,10 +75,11 @@ impl<'a> View<'a> {
             share: usage.map(|usage| usage.share),
             throttled_until: usage.and_then(|usage| usage.throttled_until),
             request_every_ms: usage.map(|usage| whole_ms(usage.period)),
-            sweeps: *account.sweeps.borrow(),
+            sweeps: health.sweeps,
             queues: states.len(),
             faulty_queues,
-            fault: common.map(FaultView::of),
+            fault: present.or(common).map(FaultView::of),
+            fault_since: health.fault.as_ref().map(|present| present.since),
         }
     }
 }

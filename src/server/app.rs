@@ -12,7 +12,7 @@ use super::{
     watch::{Watch, WatchLimits},
 };
 use crate::{
-    account::Ask,
+    account::{Ask, FaultKind, Health},
     board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
     budget::{Budget, Usage},
     calltools::AgentId,
@@ -76,13 +76,18 @@ pub struct AccountHandle {
     pub budget: Arc<Budget>,
     /// The newest reading.
     pub names: watch::Receiver<Arc<Names>>,
-    /// Whether sweeps of the whole account are trusted, and statuses come from them.
-    pub sweeps: watch::Receiver<bool>,
+    /// What is wrong with it, and whence its statuses come.
+    pub health: watch::Receiver<Health>,
     /// To the account's task. Bounded: a full channel refuses the next wish.
     pub asks: mpsc::Sender<Ask>,
 }
 
 impl AccountHandle {
+    /// How it is now.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
     /// The newest names, to keep without holding up who writes them.
     pub fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names.borrow())
@@ -332,6 +337,7 @@ impl App {
             queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
             budgets,
             agents: self.agents(),
+            faults: self.accounts.iter().map(fault).collect(),
             open_connections: self.limits.connections - self.slots.available_permits(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
@@ -371,4 +377,10 @@ impl App {
         let (state, now) = (self.state(queue), self.clock.now());
         QueueGauges::of(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
     }
+}
+
+/// An account's name, and the kind of its present fault.
+fn fault(account: &AccountHandle) -> (Arc<str>, Option<FaultKind>) {
+    let fault = account.health().fault;
+    (Arc::clone(&account.name), fault.map(|fault| fault.kind()))
 }

@@ -104,7 +104,7 @@ impl Office {
             known: Default::default(),
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,
-            sweeping: watch::channel(false).0,
+            health: watch::channel(Default::default()).0,
             asks: wishes,
             options: BUSY,
             token: None,

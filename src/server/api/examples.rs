@@ -145,7 +145,8 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "sweeps": true,
       "queues": 20,
       "faulty_queues": 0,
-      "fault": null
+      "fault": null,
+      "fault_since": null
     }
   ]
 }"#;

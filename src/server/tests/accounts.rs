@@ -1,6 +1,7 @@
 //! The accounts, as a dashboard shows them.
 
 use super::*;
+use crate::account::PresentFault;
 use crate::{budget::Purpose, calltools::Down, fixtures::available};
 
 /// Two accounts, of which the second has two queues.
@@ -60,11 +61,7 @@ async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
             other["fault"]["kind"].clone(),
         )
     };
-    let fail = |queue, fault| {
-        server
-            .board
-            .fail(&key(queue), Arc::new(fault), server.clock.now())
-    };
+    let fail = |queue, fault| server.board.fault(&key(queue), Some(Arc::new(fault)));
     assert_eq!(faults().await, (1.into(), Value::Null));
     fail(
         "other/night",
@@ -80,4 +77,26 @@ async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
     );
     fail("other/night", Fault::BadToken);
     assert_eq!(faults().await, (2.into(), "bad_token".into()));
+}
+
+#[tokio::test]
+async fn a_fault_of_the_account_is_told_with_its_beginning() {
+    let mut world = World::with(&["main/a", "main/b"]);
+    let ends = world.account("main", "t");
+    let server = world.serve().await;
+    let account = async || server.get("/v1/accounts").await.json()["accounts"][0].clone();
+    assert_eq!(account().await["fault_since"], Value::Null);
+    let present = PresentFault {
+        fault: Arc::new(Fault::BadToken),
+        since: server.clock.now(),
+    };
+    ends.health
+        .send_modify(|health| health.fault = Some(present));
+    let told = account().await;
+    assert_eq!(told["fault"]["kind"], "bad_token");
+    assert_eq!(told["fault_since"], server.clock.now().rfc3339());
+    assert_eq!(told["faulty_queues"], 0, "which is of the queues alone");
+    let metrics = server.get("/metrics").await.body;
+    let line = "openseat_account_fault{account=\"main\",kind=\"bad_token\"} 1.0";
+    assert!(metrics.contains(line), "{metrics}");
 }

@@ -20,7 +20,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
     publish("lab/c");
     server
         .board
-        .fail(&key("main/b"), Arc::new(Fault::BadToken), now);
+        .fault(&key("main/b"), Some(Arc::new(Fault::BadToken)));
     let permit = server.app.accounts[0]
         .budget
         .permit(crate::budget::Purpose::ColdStart);

@@ -112,8 +112,8 @@ fn happen(event: &Event, server: &Server, queue: &QueueKey) {
             snapshot.measured = Ok(measured(seats, true));
             board.renew(queue, snapshot);
         }
-        Event::Fail(which) => board.fail(queue, Arc::new(fault(which)), now),
-        Event::Recover => board.recover(queue),
+        Event::Fail(which) => board.fault(queue, Some(Arc::new(fault(which)))),
+        Event::Recover => board.fault(queue, None),
         Event::Plan(age, members) => board.plan(
             queue,
             Duration::from_secs(age),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::{
-    account::{self, Account, Polled},
+    account::{self, Account, Health, Polled},
     budget::Payer,
     calltools::{AgentId, Client},
     clock::VirtualClock,
@@ -272,7 +272,7 @@ async fn hour_with(records: u32) -> Hour {
     let limit = NonZeroU32::new(1000).expect("it is not 0");
     let budget = Arc::new(Budget::in_memory(limit, 50, Arc::clone(&clock)));
     let (names, named) = watch::channel(Arc::default());
-    let (sweeping, sweeps) = watch::channel(false);
+    let (health, healths) = watch::channel(Health::default());
     let (asks, wishes) = mpsc::channel(64);
     let account = Account::new(account::Parts {
         payer: Payer {
@@ -310,7 +310,7 @@ async fn hour_with(records: u32) -> Hour {
         known: Default::default(),
         clock: Arc::clone(&clock),
         names,
-        sweeping,
+        health,
         asks: wishes,
         token: None,
         pulse: crate::pulse::Pulses::default().begin("main"),
@@ -325,7 +325,7 @@ async fn hour_with(records: u32) -> Hour {
             hook_secret: Some(Digest::of(SECRET)),
             budget,
             names: named,
-            sweeps,
+            health: healths,
             asks,
         }],
         metrics,

@@ -35,7 +35,7 @@ use super::{
     serve_on_threads,
 };
 use crate::{
-    account::{Ask, RefreshError},
+    account::{Ask, Health, RefreshError},
     board::{Board, QueueKey},
     budget::Budget,
     calltools::{Agent, Fault},
@@ -73,6 +73,7 @@ struct World {
 struct AccountEnds {
     names: watch::Sender<Arc<Names>>,
     token: watch::Sender<Option<Digest>>,
+    health: watch::Sender<Health>,
     asks: mpsc::Receiver<Ask>,
 }
 
@@ -112,6 +113,10 @@ impl World {
         let (names, names_reader) = watch::channel(Arc::default());
         let (token, token_reader) = watch::channel(Some(Digest::of(token)));
         let (asks, requests) = mpsc::channel(1);
+        let (health, health_reader) = watch::channel(Health {
+            sweeps: true,
+            ..Health::default()
+        });
         let limit = std::num::NonZeroU32::new(1000).expect("it is not 0");
         self.accounts.push(AccountHandle {
             name: name.into(),
@@ -119,12 +124,13 @@ impl World {
             hook_secret: None,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
-            sweeps: watch::channel(true).1,
+            health: health_reader,
             asks,
         });
         AccountEnds {
             names,
             token,
+            health,
             asks: requests,
         }
     }
@@ -137,8 +143,7 @@ impl World {
 
     fn fail(&self, queue: &str, fault: Fault) {
         self.board.attempt(&key(queue), self.clock.now());
-        self.board
-            .fail(&key(queue), Arc::new(fault), self.clock.now());
+        self.board.fault(&key(queue), Some(Arc::new(fault)));
     }
 
     async fn serve(self) -> Server {

@@ -11,11 +11,9 @@ async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.body, "not ready\nmain/a: ok\nmain/b: never polled\n");
 
-    server.board.fail(
-        &key("main/b"),
-        Arc::new(Fault::BadToken),
-        server.clock.now(),
-    );
+    server
+        .board
+        .fault(&key("main/b"), Some(Arc::new(Fault::BadToken)));
     let answer = server.get("/readyz?verbose").await;
     assert_eq!(answer.status, 200);
     assert_eq!(

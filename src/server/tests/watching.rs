@@ -151,8 +151,7 @@ impl Server {
     }
 
     pub(super) fn fail(&self, queue: &str, fault: Fault) {
-        let now = self.clock.now();
-        self.board.fail(&key(queue), Arc::new(fault), now);
+        self.board.fault(&key(queue), Some(Arc::new(fault)));
     }
 }
 

@@ -1,0 +1,173 @@
+//! What the log was told of an account's faults, so that it is told once.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{FaultKind, PresentFault};
+use crate::{board::QueueKey, calltools::Fault, clock::Moment};
+
+/// A fault that comes back within this time of its last end is the same story.
+const SAME_STORY: Duration = Duration::from_secs(3600);
+
+/// A fault that came back is over when it has stayed away for so long. One that comes every few minutes is one line, not one for each time.
+const STAYS_AWAY: Duration = Duration::from_secs(600);
+
+/// The first wait between two lines about queues. It doubles with each line, up to [`SAME_STORY`], and begins anew after so long without one:
+/// the first queue that fails is named at once, and a hundred that follow share a handful of lines.
+const FIRST_GAP: Duration = Duration::from_secs(60);
+
+/// Queues that a line names; the others are counted.
+const NAMED: usize = 10;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Said {
+    account: Arc<str>,
+    /// In the order of [`FaultKind::ALL`].
+    of_account: [Story; FaultKind::ALL.len()],
+    of_queues: Vec<Option<FaultKind>>,
+    /// When the last line about queues was written, and how long the next one waits.
+    last: Option<Moment>,
+    gap: Duration,
+}
+
+/// What the log says of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Story {
+    /// When the fault began that the log speaks of.
+    began: Option<Moment>,
+    /// Since when it is over, while that is not said.
+    over: Option<Moment>,
+    /// When the last one ended of which the log said so.
+    ended: Option<Moment>,
+}
+
+impl Said {
+    pub fn new(account: Arc<str>, queues: usize) -> Self {
+        Self {
+            account,
+            of_account: Default::default(),
+            of_queues: vec![None; queues],
+            last: None,
+            gap: FIRST_GAP,
+        }
+    }
+
+    /// What is wrong with the account now.
+    pub fn account(&mut self, present: Option<&PresentFault>, now: Moment) {
+        for (kind, story) in FaultKind::ALL.into_iter().zip(&mut self.of_account) {
+            match present.filter(|present| present.kind() == kind) {
+                Some(present) => story.goes_on(present, &self.account),
+                None => story.is_over(kind, &self.account, now),
+            }
+        }
+    }
+
+    /// What is wrong with each queue alone.
+    pub fn queues<'a>(
+        &mut self,
+        faults: impl Iterator<Item = Option<&'a Arc<Fault>>>,
+        keys: impl Fn(usize) -> QueueKey,
+        now: Moment,
+    ) {
+        let waited = self.last.map(|last| now.longest_since(last));
+        if waited.is_some_and(|waited| waited < self.gap) {
+            return;
+        }
+        let (mut failing, mut answered) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
+        for (place, (fault, said)) in faults.zip(&mut self.of_queues).enumerate() {
+            let kind = fault.map(|fault| FaultKind::of(fault));
+            if kind == *said {
+                continue;
+            }
+            *said = kind;
+            match fault.zip(kind) {
+                Some((fault, kind)) => failing.entry(kind).or_default().push((place, fault)),
+                None => answered.push(place),
+            }
+        }
+        if failing.is_empty() && answered.is_empty() {
+            return;
+        }
+        let begins_anew = waited.is_none_or(|waited| waited >= SAME_STORY);
+        self.gap = if begins_anew {
+            FIRST_GAP
+        } else {
+            (self.gap * 2).min(SAME_STORY)
+        };
+        self.last = Some(now);
+        for (kind, queues) in failing {
+            let (first, fault) = queues[0];
+            let others = queues.len() - 1;
+            let names = named(queues.iter().map(|(place, _)| *place), &keys);
+            let (fault_word, advice) = (kind.word(), fault.advice());
+            match others {
+                0 => tracing::warn!(queue = %keys(first), fault = fault_word, advice, "{fault}"),
+                _ => {
+                    tracing::warn!(
+                        account = &*self.account,
+                        queues = names,
+                        fault = fault_word,
+                        advice,
+                        "{fault}; {others} more are alike"
+                    )
+                }
+            }
+        }
+        match *answered {
+            [] => {}
+            [one] => tracing::info!(queue = %keys(one), "polled again"),
+            _ => {
+                let queues = named(answered.into_iter(), &keys);
+                tracing::info!(account = &*self.account, queues, "polled again");
+            }
+        }
+    }
+}
+
+impl Story {
+    fn goes_on(&mut self, present: &PresentFault, account: &str) {
+        self.over = None;
+        if self.began.is_some() {
+            return;
+        }
+        self.began = Some(present.since);
+        let fault = &present.fault;
+        tracing::warn!(
+            account,
+            fault = fault.word(),
+            advice = fault.advice(),
+            "{fault}"
+        );
+    }
+
+    fn is_over(&mut self, kind: FaultKind, account: &str, now: Moment) {
+        let Some(began) = self.began else { return };
+        let over = *self.over.get_or_insert(now);
+        let came_back = self
+            .ended
+            .is_some_and(|ended| began.longest_since(ended) < SAME_STORY);
+        if came_back && now.longest_since(over) < STAYS_AWAY {
+            return;
+        }
+        let lasted = Duration::from_secs(over.longest_since(began).as_secs());
+        let lasted = humantime::format_duration(lasted).to_string();
+        tracing::info!(account, fault = kind.word(), lasted, "the fault is over");
+        *self = Self {
+            began: None,
+            over: None,
+            ended: Some(over),
+        };
+    }
+}
+
+fn named(places: impl ExactSizeIterator<Item = usize>, keys: impl Fn(usize) -> QueueKey) -> String {
+    let more = places.len().saturating_sub(NAMED);
+    let names: Vec<_> = places
+        .take(NAMED)
+        .map(|place| keys(place).queue.to_string())
+        .collect();
+    match more {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
