@@ -2,7 +2,7 @@
 # The recipes in deploy/routers/, proven: the real router, with the very file that is there (only addresses replaced), asks a real
 # openseat, which watches a simulated CallTools that stands still with three seats in each queue.
 #
-#   scripts/routers.sh curl|callgrid|dialplans|nginx|haproxy|kamailio…
+#   scripts/routers.sh curl|callgrid|dialplans|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…
 #
 # It needs the router itself and curl, for kamailio SIPp as well, and a built openseat ($OPENSEAT, or target/debug/openseat).
 # Everything happens on loopback and in a folder of its own. Ports are the system's choice, or free when it was looked. Nothing
@@ -19,9 +19,9 @@ if (($# > 1)); then
     exit
 fi
 case ${1:-} in
-curl | callgrid | dialplans | nginx | haproxy | kamailio) ;;
+curl | callgrid | dialplans | nginx | nginx-without-the-token | haproxy | kamailio | kamailio-while-openseat-hangs) ;;
 *)
-    echo "usage: scripts/routers.sh curl|callgrid|dialplans|nginx|haproxy|kamailio…" >&2
+    echo "usage: scripts/routers.sh curl|callgrid|dialplans|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…" >&2
     exit 2
     ;;
 esac
@@ -103,7 +103,7 @@ get() { curl --silent --max-time 5 "$@"; }
 
 # --- openseat and its CallTools -------------------------------------------------------------------------------------
 
-# Three seats in each queue: open for sales-queue, too few for support-queue.
+# start_openseat [LINE]: with this line under [server]. Three seats in each queue: open for sales-queue, too few for support-queue.
 start_openseat() {
     local base
     start calltools "$openseat" simulate --listen 127.0.0.1:0 --queues 2 --agents 10 --seats 3 --latency 1ms
@@ -113,6 +113,7 @@ start_openseat() {
 [server]
 listen = "127.0.0.1:0"
 agent_check_listen = "127.0.0.1:0"
+${1:-}
 [state]
 dir = "state"
 [[account]]
@@ -246,19 +247,38 @@ try_nginx() {
     expect "openseat is gone" "no answer from openseat  503" "$(called sales-queue)"
 }
 
+# Where openseat wants a token and the recipe has none, that is nginx' own trouble: callers must not be asked for it.
+try_nginx_without_the_token() {
+    (umask 077 && echo "a-token-that-nginx-does-not-know" >"$scratch/bearer.token")
+    start_openseat "bearer_token_file = \"$scratch/bearer.token\""
+    nginx_config >"$scratch/nginx.conf"
+    start nginx nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf"
+    eventually called sales-queue
+    expect "openseat wants a token" "no answer from openseat  503" "$(called sales-queue)"
+    expect "what callers are asked for" 0 "$(get --unix-socket "$scratch/front.sock" --head http://localhost/calls/sales-queue |
+        grep -ci www-authenticate || true)"
+    sed -i 's|# proxy_set_header Authorization "Bearer …"|proxy_set_header Authorization "Bearer a-token-that-nginx-does-not-know"|' \
+        "$scratch/recipe.conf"
+    kill -HUP "$started"
+    eventually answers_a_call
+    expect "nginx has the token" "centre 200" "$(called sales-queue)"
+}
+
+answers_a_call() { [[ $(called sales-queue) == "centre 200" ]]; }
+
 # --- HAProxy --------------------------------------------------------------------------------------------------------
 
 # The recipe, with one server more whose queue is misspelt, and its centres, which say who they are.
 haproxy_config() {
-    admin_port=$(free_port)
+    admin_port=$(free_port) front_port=$(free_port)
     sed -e "s|stats socket .*|stats socket ipv4@127.0.0.1:$admin_port level admin|" \
         -e 's|log /dev/log local0|log stdout format raw daemon|' \
-        -e "s|bind 127\.0\.0\.1:5060|bind unix@$scratch/front.sock|" \
+        -e "s|bind 127\.0\.0\.1:8080|bind unix@$scratch/front.sock\n    bind 127.0.0.1:$front_port|" \
         -e "s|127\.0\.0\.1 agent-port 7718|${agent_address%:*} agent-port ${agent_address##*:}|" \
         -e "s|127\.0\.0\.1 port 7717|${address%:*} port ${address##*:}|" \
-        -e "s|192\.0\.2\.10:5060|unix@$scratch/sales.sock|" \
-        -e "s|192\.0\.2\.11:5060|unix@$scratch/support.sock|" \
-        -e "s|192\.0\.2\.20:5060|unix@$scratch/overflow.sock|" \
+        -e "s|192\.0\.2\.10:8080|unix@$scratch/sales.sock|" \
+        -e "s|192\.0\.2\.11:8080|unix@$scratch/support.sock|" \
+        -e "s|192\.0\.2\.20:8080|unix@$scratch/overflow.sock|" \
         -e '/^ *server support/{p;s/support-queue/slaes/;s/server support/server misspelt/}' \
         "$recipes/haproxy.cfg"
     local centre
@@ -289,12 +309,51 @@ becomes() {
 
 called_through_haproxy() { get --unix-socket "$scratch/front.sock" http://localhost/; }
 
+# open_line: a connection that stays open, as file descriptor 4; ask_on_the_line: one request on it, and which centre answered.
+open_line() { exec 4<>"/dev/tcp/127.0.0.1/$front_port"; }
+
+ask_on_the_line() {
+    local line
+    printf 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n' >&4
+    while read -r -t 5 -u 4 line && [[ $line != $'\r' ]]; do
+        if [[ ${line,,} == content-length:* ]]; then
+            line=${line//[!0-9]/}
+            length=$line
+        fi
+    done
+    read -r -t 5 -N "$length" -u 4 line
+    echo "$line"
+}
+
+# hold_all: every seat of the sales queue is held by a call, so its weight becomes 0; release_all gives them back.
+hold_all() {
+    local n
+    for n in 1 2 3; do
+        get --output /dev/null --header "Content-Type: application/json" --data-raw "{\"call_id\":\"held-$n\"}" \
+            "http://$address/v1/queues/sales-queue/reservations"
+    done
+}
+
+start_haproxy() {
+    start haproxy haproxy -db -f "$scratch/haproxy.cfg"
+    haproxy_pid=$started
+    eventually admin "show stat"
+    becomes "a queue with three seats weighs three" sales "UP 3"
+}
+
 try_haproxy() {
     start_openseat
     haproxy_config >"$scratch/haproxy.cfg"
-    start haproxy haproxy -db -f "$scratch/haproxy.cfg"
-    eventually admin "show stat"
-    becomes "a queue with three seats weighs three" sales "UP 3"
+    start_haproxy
+    open_line
+    expect "a call on an open connection" sales "$(ask_on_the_line)"
+    hold_all
+    becomes "without a seat it weighs nothing" sales "UP 0"
+    expect "the next call on that connection" overflow "$(ask_on_the_line)"
+    exec 4>&-
+    release_all
+    try_haproxy_over_tcp
+    start_haproxy
     becomes "a queue with too few weighs nothing" support "UP 0"
     becomes "a queue that is not configured" misspelt "DOWN (agent) 1"
     grep -q "no such queue is configured in openseat" "$scratch/haproxy.out"
@@ -309,6 +368,25 @@ try_haproxy() {
     stop "$openseat_pid"
     becomes "openseat is gone" sales "DOWN 3"
     expect "a call then" overflow "$(called_through_haproxy)"
+}
+
+# What the recipe and README.md say of SIP trunks: in TCP mode a connection stays where it is, whatever its server weighs.
+try_haproxy_over_tcp() {
+    stop "$haproxy_pid"
+    sed -e '/^defaults/,/^frontend calls/s/mode http$/mode tcp/' "$scratch/haproxy.cfg" >"$scratch/tcp.cfg"
+    cp "$scratch/haproxy.cfg" "$scratch/http.cfg"
+    mv "$scratch/tcp.cfg" "$scratch/haproxy.cfg"
+    start_haproxy
+    open_line
+    expect "over TCP, a call on an open trunk" sales "$(ask_on_the_line)"
+    hold_all
+    becomes "without a seat it weighs nothing" sales "UP 0"
+    expect "over TCP, the next call on that trunk" sales "$(ask_on_the_line)"
+    expect "over TCP, a new connection" overflow "$(called_through_haproxy)"
+    exec 4>&-
+    release_all
+    stop "$haproxy_pid"
+    mv "$scratch/http.cfg" "$scratch/haproxy.cfg"
 }
 
 # --- Kamailio -------------------------------------------------------------------------------------------------------
@@ -409,7 +487,64 @@ try_kamailio() {
     expect "openseat is gone, and calls are routed without it" "1 talked" "$(calls 1 caller)"
 }
 
+# milliseconds COMMAND…: how long it takes.
+milliseconds() {
+    local begun
+    begun=$(date +%s%N)
+    "$@" >/dev/null
+    echo $((($(date +%s%N) - begun) / 1000000))
+}
+
+# asks_whether_alive: one OPTIONS, and what came of it.
+asks_whether_alive() {
+    rm -f "$scratch/neighbour.log"
+    (become_sipp neighbour options -p "$(free_port)" -m 1 -timeout 20s "127.0.0.1:$proxy") >"$scratch/neighbour.out" 2>&1 || true
+    grep -q alive "$scratch/neighbour.log"
+}
+
+# openseat is stopped while 200 calls come within five seconds, more than its workers could wait for one after the other.
+try_kamailio_while_openseat_hangs() {
+    start_openseat
+    start_kamailio kamailio
+    start_centre centre
+    expect "before" "1 talked" "$(calls 1 caller)"
+    expect "alive" yes "$(asks_whether_alive && echo yes)"
+    release_all
+    kill -STOP "$openseat_pid"
+    rm -f "$scratch/crowd.log"
+    (become_sipp crowd caller -p "$(free_port)" -m 200 -l 200 -r 40 -timeout 60s "127.0.0.1:$proxy") >"$scratch/crowd.out" 2>&1 &
+    local crowd=$! slowest=0 took
+    # Not in the first moments: until the first time-out nothing tells that openseat hangs.
+    sleep 1.5
+    for _ in 1 2 3 4; do
+        took=$(milliseconds asks_whether_alive)
+        echo "  OPTIONS, answer and SIPp's own start: $took ms"
+        ((took <= slowest)) || slowest=$took
+        sleep 0.5
+    done
+    wait "$crowd" || true
+    expect "the calls meanwhile" "200 rejected" "$(sort "$scratch/crowd.log" | uniq -c | sed 's/^ *//')"
+    # The eight workers once each, and then one in two seconds: a dozen in all, and more where the machine is slow.
+    expect "few calls waited for openseat" yes "$( (($(grep -c ': 28 ' "$scratch/kamailio.out") <= 60)) && echo yes || echo no)"
+    # A worker that tries once more waits for 1 s, and SIPp itself takes a moment.
+    expect "OPTIONS are answered within 3 s" yes "$( ((slowest <= 3000)) && echo yes || echo "$slowest ms")"
+
+    kill -CONT "$openseat_pid"
+    # What was asked before each time-out is answered now, and nobody is there to use it.
+    eventually get --fail "http://$address/livez"
+    release_all
+    eventually talks
+    expect "openseat goes on" "1 talked" "$last_call"
+}
+
+# talks: whether a call gets through. One that comes while openseat is not asked is rejected.
+talks() {
+    release_all
+    last_call=$(calls 1 caller)
+    [[ $last_call == "1 talked" ]]
+}
+
 # --- the run --------------------------------------------------------------------------------------------------------
 
 printf '%s\n' "$1"
-"try_$1"
+"try_${1//-/_}"
