@@ -214,11 +214,6 @@ scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
 
 caddyfile() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
 
-rules() {
-    promtool check rules deploy/prometheus/openseat.rules.yml &&
-        promtool test rules deploy/prometheus/openseat.rules.test.yml
-}
-
 # start_demo: sets $url, and $config to its config. The port is the system's choice, so nothing else can have it.
 start_demo() {
     "$target/debug/openseat" demo --listen 127.0.0.1:0 >"$scratch/demo.out" 2>"$scratch/demo.err" &
@@ -369,7 +364,7 @@ fi
 
 if want curl curl && want jq jq && want_prometheus; then
     check "prometheus: scrape config" scrape_config
-    check "prometheus: rules" rules
+    check "prometheus: rules" scripts/rules.sh
     check "prometheus: a scrape of the demo" scrape
 else
     skip "prometheus" "$(how_to_get "prometheus, curl or jq" "prometheus curl jq")"

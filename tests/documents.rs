@@ -262,6 +262,48 @@ fn rules_and_dashboard_name_metrics_that_there_are() {
     }
 }
 
+/// An expression or a rule's file without comments, line ends and indents.
+fn flat(text: &str) -> String {
+    let code = text.lines().filter_map(|line| line.split('#').next());
+    let words = code.flat_map(str::split_whitespace);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_expressions_that_are_shown_are_those_of_the_rules_which_are_tested() {
+    let rules = flat(RULES);
+    let blocks = blocks(METRICS, "promql");
+    let shown = blocks.iter().flat_map(|block| block.split("\n\n"));
+    let shown: Vec<_> = shown.map(flat).collect();
+    assert!(shown.len() > 4);
+    for expression in shown {
+        let rule = [
+            format!("expr: {expression} for:"),
+            format!("expr: | {expression} for:"),
+        ];
+        assert!(
+            rule.iter().any(|rule| rules.contains(rule)),
+            "docs/METRICS.md shows an expression of no rule: {expression}"
+        );
+    }
+}
+
+#[test]
+fn rules_and_dashboard_take_the_known_reasons_for_known() {
+    for (file, text) in [("the rules", RULES), ("the dashboard", DASHBOARD)] {
+        let text = text.replace("\\\"", "\"");
+        let listed: Vec<_> = text.split("reason!~\"").skip(1).collect();
+        assert!(!listed.is_empty(), "{file}");
+        for list in listed {
+            let list = list.split('"').next().expect("it is closed");
+            for reason in Reason::ALL {
+                let is_listed = list.split('|').any(|word| word == reason.word());
+                assert_eq!(is_listed, reason.is_known(), "{file} on {reason}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_endpoint_is_documented() {
     let work = async { Running::start().await.ask("/").await };
