@@ -1,13 +1,35 @@
 //! Bodies of requests, for the few routes that read one: within bounds of length and time.
 
-use axum::body::Body;
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 
-use super::{app::App, kinds, problem::Problem};
+use super::{app::App, kinds, problem::Problem, route::Rule};
 
-/// The whole body. It has as much time as a request's head, since both fit one packet or two.
-pub(super) async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes, Problem> {
+/// The whole body of a request, within the bound that the table of routes sets; or why there is none.
+pub(super) struct Whole(pub(super) Result<Bytes, Problem>);
+
+impl FromRequest<Arc<App>> for Whole {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Infallible> {
+        let rule = request.extensions().get().copied();
+        let Rule { body: longest, .. } = rule.unwrap_or(Rule::NOWHERE);
+        Ok(Self(read(app, request.into_body(), longest).await))
+    }
+}
+
+/// It has as much time as a request's head, since both fit one packet or two.
+async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > longest as u64 {
+        return Err(too_large(longest));
+    }
     let body = Limited::new(body, longest).collect();
     match tokio::time::timeout(app.limits.head, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -17,7 +39,7 @@ pub(super) async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes,
     }
 }
 
-fn too_large(longest: usize) -> Problem {
+pub(super) fn too_large(longest: usize) -> Problem {
     Problem::new(
         kinds::BODY_TOO_LARGE,
         format!("here it has {} KiB at most", longest / 1024),

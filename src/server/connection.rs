@@ -42,6 +42,7 @@ use super::{
     express::{self, Lane},
     gate::{self, Greeted},
     listen::{Listener, Stream, Via},
+    routes::DECISION,
     tls::Tls,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
@@ -330,7 +331,13 @@ impl Answers {
         let Client { via, lane, .. } = &self.client;
         let answer = || {
             let asked = express::asked(request)?;
-            let admitted = gate::admits(app, *via, request, &mut self.greeted.borrow_mut());
+            let admitted = gate::admits(
+                app,
+                *DECISION,
+                *via,
+                request,
+                &mut self.greeted.borrow_mut(),
+            );
             admitted.then(|| lane.answer(app, asked)).flatten()
         };
         // As in the gate: a panic is logged and costs its own client something. The router will make the answer of it.
@@ -342,15 +349,12 @@ impl Answers {
         site: &Site,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        let (app, via, router) = (
-            Arc::clone(&site.app),
-            self.client.via,
-            site.router(self.client.via).clone(),
-        );
+        let via = self.client.via;
+        let router = site.router(via).clone();
         let watchdog = self.watchdog.clone();
         request.extensions_mut().insert(self.client.arrival);
         async move {
-            let response = gate::answer(&app, &router, via, request).await;
+            let response = gate::answer(&router, via, request).await;
             Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))
         }
     }

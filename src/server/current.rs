@@ -23,7 +23,7 @@ impl Site {
     fn of(app: Arc<App>) -> Arc<Self> {
         let router = routes::router(Arc::clone(&app));
         Arc::new(Self {
-            control: router.clone().merge(app.control.clone()),
+            control: router.clone().merge(routes::control(&app)),
             router,
             app,
         })

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::{
     api::shape,
     app::{App, Queue},
+    gate::Rights,
+    kinds,
     params::{Asked, Parameter, Params, Shape},
     problem::Problem,
 };
@@ -241,6 +243,24 @@ impl Question {
         })
     }
 
+    /// The same for a caller who may only look: neither waits for CallTools nor has it asked.
+    ///
+    /// # Errors
+    /// The caller asks to wait.
+    pub(super) fn asked_with(self, rights: Rights, uri: &Uri) -> Result<Self, Problem> {
+        if rights == Rights::All {
+            return Ok(self);
+        }
+        let params = Params::parse(uri.query(), ONE)?;
+        if params.one("fresh")?.or(params.one("wait")?).is_some() {
+            return Err(Problem::usual(kinds::MAY_ONLY_LOOK));
+        }
+        Ok(Self {
+            patience: None,
+            ..self
+        })
+    }
+
     /// Waits a moment for something newer, if the caller would, the answer is in doubt and a permit is to spare.
     pub(super) async fn wait(&self, app: &App, queue: &Queue) {
         let Some(patience) = self.patience else {
@@ -273,8 +293,8 @@ impl Question {
     }
 
     /// Decides now, counts the decision and writes it down.
-    pub(super) fn answer(&self, app: &App, queue: &Queue) -> Response {
-        let (state, decision) = decide(app, queue, &self.policy);
+    pub(super) fn answer(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
+        let (state, decision) = decide_for(rights, app, queue, &self.policy);
         match self.format {
             Format::Json => {
                 Json(View::new(&queue.key, &self.policy, &state, &decision)).into_response()
@@ -333,6 +353,21 @@ pub(super) fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueSta
     (state, decision)
 }
 
+/// Decides now, and counts it unless the caller only looks: looking is no demand.
+fn decide_for(
+    rights: Rights,
+    app: &App,
+    queue: &Queue,
+    policy: &Policy,
+) -> (Arc<QueueState>, Decision) {
+    if rights == Rights::All {
+        return decide(app, queue, policy);
+    }
+    let state = app.state(queue);
+    let decision = app.decide(queue, &state, policy);
+    (state, decision)
+}
+
 fn text(decision: &Decision) -> &'static str {
     if decision.accept {
         "accept\n"
@@ -354,11 +389,12 @@ fn status(decision: &Decision) -> Response {
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     Asked(queue): Asked,
+    rights: Rights,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let question = Question::parse(&uri, &queue)?;
+    let question = Question::parse(&uri, &queue)?.asked_with(rights, &uri)?;
     question.wait(&app, &queue).await;
-    Ok(question.answer(&app, &queue))
+    Ok(question.answer(&app, &queue, rights))
 }
 
 /// Several decisions.
@@ -372,13 +408,17 @@ pub(super) struct Many<'a> {
 }
 
 /// `GET /v1/decisions?queue=a&queue=b`
-pub(super) async fn many(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn many(
+    State(app): State<Arc<App>>,
+    rights: Rights,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), MANY)?;
     let queues = asked(&app, params.all("queue"))?;
     let views: Vec<_> = queues
         .iter()
         .map(|queue| {
-            let (state, decision) = decide(&app, queue, &queue.policy);
+            let (state, decision) = decide_for(rights, &app, queue, &queue.policy);
             View::new(&queue.key, &queue.policy, &state, &decision)
         })
         .collect();

@@ -1,32 +1,49 @@
-//! The first layer: what a request must look like, who may ask, and what every answer bears.
+//! What a request must look like, who may ask, and what every answer bears.
 //!
-//! hyper has parsed the head and bounded its size. What it lets through and we do not: a missing or second `Host`, a target
-//! that belongs to another host, methods that ask for something other than an answer, and bodies that nobody reads.
+//! hyper has parsed the head and bounded its size. What it lets through and we do not ([`answer`], before a request is routed): a missing or
+//! second `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
 //!
-//! What CallTools posts is the exception: it has a body that is read, and the secret in its address stands for all that other
-//! callers are asked for. Nothing here may log an address, since that one bears a secret.
+//! Then the route is found, and its row of the [table](super::routes::table) says the rest ([`guard`], in front of every handler): by which
+//! names this server may be called, whether another site's page may lead here, what the caller must show, and how long a body may be. The
+//! express lane asks the same row ([`admits`]).
+//!
+//! Nothing here may log an address, since those of hooks bear a secret.
 
-use std::{net::IpAddr, panic::AssertUnwindSafe};
+use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
+    extract::{FromRequestParts, State},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Version,
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
     header::{self, HeaderName},
+    request::Parts,
     uri::Authority,
 };
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::{app::App, dashboard, hooks, kinds, listen::Via, problem::Problem, reservations};
+use super::{
+    app::App,
+    body, dashboard, drop_in, hooks, kinds,
+    listen::Via,
+    problem::Problem,
+    route::{Guard, Rule},
+};
 use crate::digest::Digest;
 
-/// Only three routes read a body, those of hooks, of reservations and of the log-in, each within its own bounds. Small ones, such as the `{}` that some clients always send, are ignored.
-const MAX_BODY: u64 = 8 * 1024;
+/// The longest body that nobody reads, such as the `{}` that some clients always send.
+const LONGEST_UNREAD: usize = 8 * 1024;
+
+/// What a browser says of the page that has it ask, and of what it will do with the answer. No page can change them.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
 const SECURITY: [(HeaderName, HeaderValue); 4] = [
@@ -49,6 +66,8 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
 enum Refusal {
     /// Somebody looks for a page and has to log in first.
     LogIn,
+    /// In CallTools' words.
+    DropIn(drop_in::Refusal),
     /// Anything else.
     Problem(Problem),
 }
@@ -59,24 +78,66 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// Lets a request in or turns it away, and finishes the answer either way.
-pub(super) async fn answer(
-    app: &App,
-    router: &Router,
-    via: Via,
-    request: Request<Incoming>,
-) -> Response {
+impl Refusal {
+    fn into_response(self, path: &str) -> Response {
+        match self {
+            Self::LogIn => dashboard::way_in(path),
+            Self::DropIn(refusal) => refusal.into_response(),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+/// What a caller who was let in may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Look at what is known, as a browser that has logged in. It neither spends requests nor counts as demand.
+    Look,
+    /// Whatever the route does.
+    All,
+}
+
+/// Behind the [`guard`] there always are some; without it there are none to speak of.
+impl<S: Sync> FromRequestParts<S> for Rights {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::Look))
+    }
+}
+
+/// Routes a request that is well-formed, and finishes the answer either way.
+pub(super) async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -> Response {
     let uri = request.uri().clone();
-    let mut response = match admit(app, via, &request) {
-        Ok(()) => route(router, request).await,
-        Err(Refusal::LogIn) => dashboard::way_in(uri.path()),
-        Err(Refusal::Problem(problem)) => problem.into_response(),
+    let mut response = match check_form(&request) {
+        Ok(()) => {
+            request.extensions_mut().insert(via);
+            guarded(router, request.map(Body::new)).await
+        }
+        Err(problem) => problem.into_response(),
     };
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.fill(&mut response, uri.path());
     }
     finish(response.headers_mut());
     response
+}
+
+/// In front of every route: lets a request in as the route's rule says, or turns it away.
+pub(super) async fn guard(
+    State((app, rule)): State<(Arc<App>, Rule)>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&app, rule, &mut parts, body.size_hint().lower()).await {
+        Ok(()) => {
+            // A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
+            let body = if rule.body > 0 { body } else { Body::empty() };
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refusal) => refusal.into_response(parts.uri.path()),
+    }
 }
 
 /// Adds what every answer bears, unless it bears its own: pages may do a little more than nothing.
@@ -97,41 +158,30 @@ impl Greeted {
     }
 }
 
-/// Whether a GET without a body, of a path of this server, is let in. The same as [`answer`] would find, sooner.
+/// Whether a GET without a body, to which `rule` applies, is let in with all rights. The same as [`answer`] and [`guard`] would find, sooner.
 pub(super) fn admits(
     app: &App,
+    rule: Rule,
     via: Via,
     request: &Request<Incoming>,
     greeted: &mut Greeted,
 ) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if greeted.is(app, host) => match bearer(app, via) {
-            // A path on which no other rule than these two looks.
-            Some(bearer) => check_bearer(request.headers(), bearer).is_ok(),
-            None => true,
-        },
-        (Some(host), None) if admit(app, via, request).is_ok() => {
-            greeted.0 = Some((app.number, host.as_bytes().into()));
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Hands a request over. A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
-async fn route(router: &Router, request: Request<Incoming>) -> Response {
-    let (method, path) = (request.method(), request.uri().path());
-    let is_read = is_hook(&request)
-        || reservations::has_body(method, path)
-        || dashboard::has_body(method, path);
-    let (head, body) = request.into_parts();
-    let body = if is_read {
-        Body::new(body)
-    } else {
-        Body::empty()
+    let headers = request.headers();
+    // What a browser says of other sites is left to the guard, with whatever this one does not know.
+    let is_plain = !headers.contains_key(header::ORIGIN) && !headers.contains_key(SEC_FETCH_SITE);
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (true, Some(host), None) = (is_plain, hosts.next(), hosts.next()) else {
+        return false;
     };
-    guarded(router, Request::from_parts(head, body)).await
+    if !greeted.is(app, host) {
+        let is_known = check_form(request).is_ok() && check_name(app, rule, via, headers).is_ok();
+        if !is_known {
+            return false;
+        }
+        greeted.0 = Some((app.number, host.as_bytes().into()));
+    }
+    let rights = check_caller(app, rule, via, request.method(), request.uri(), headers);
+    matches!(rights, Ok(Rights::All))
 }
 
 /// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
@@ -147,41 +197,73 @@ pub(super) fn internal_error() -> Problem {
     Problem::usual(kinds::INTERNAL_ERROR)
 }
 
-fn admit(app: &App, via: Via, request: &Request<Incoming>) -> Result<(), Refusal> {
+/// What holds whichever route is asked for.
+fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
     check_method(request.method())?;
-    let host = host(request)?;
-    check_target(request, host.as_ref())?;
-    if is_hook(request) {
-        // CallTools' server calls us by a name of the operator's choice, through whatever proxy, and can send no token. No web page
-        // can pass for it without the secret.
-        return Ok(());
+    let host = host(request.version(), request.headers())?;
+    check_target(request, host.as_ref())
+}
+
+/// Checks a request by the rule of its route. What the caller may do, and who it is, goes with the request.
+async fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
+    // A request that did not come over a socket came as a stranger's.
+    let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
+    check_name(app, rule, via, &parts.headers)?;
+    check_site(rule, parts)?;
+    match rule.guard {
+        Guard::Open | Guard::Probe | Guard::Bearer | Guard::Page => {}
+        Guard::Token => {
+            let caller = drop_in::caller(app, &parts.headers).map_err(Refusal::DropIn)?;
+            parts.extensions.insert(caller);
+        }
+        Guard::Secret => {
+            let poster = hooks::poster(app, parts).await?;
+            parts.extensions.insert(poster);
+        }
     }
-    check_body(request)?;
-    let bearer = bearer(app, via);
-    if bearer.is_none() && via == Via::Tcp {
-        check_name(host.as_ref())?;
-    }
-    check_origin(request, host.as_ref())?;
-    match bearer {
-        Some(bearer) if needs_bearer(request) => check_caller(app, request, bearer),
-        _ => Ok(()),
+    let rights = check_caller(app, rule, via, &parts.method, &parts.uri, &parts.headers)?;
+    check_length(rule, length)?;
+    parts.extensions.insert(rights);
+    parts.extensions.insert(rule);
+    Ok(())
+}
+
+/// A program shows the token, a person's browser that it has logged in. A browser that has may look: what changes something is for programs
+/// with the token.
+fn check_caller(
+    app: &App,
+    rule: Rule,
+    via: Via,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Rights, Refusal> {
+    let wants_bearer = match rule.guard {
+        Guard::Bearer | Guard::Page => true,
+        Guard::Probe => uri.query().is_some(),
+        Guard::Open | Guard::Token | Guard::Secret => false,
+    };
+    let Some(bearer) = bearer(app, via).filter(|_| wants_bearer) else {
+        return Ok(Rights::All);
+    };
+    match check_bearer(headers, bearer) {
+        Ok(()) => Ok(Rights::All),
+        Err(_) if method.is_safe() && dashboard::is_in(app, headers) => Ok(Rights::Look),
+        Err(_) if is_visit(rule, method, headers) => Err(Refusal::LogIn),
+        Err(problem) => Err(problem.into()),
     }
 }
 
-/// The token that a caller must show, if any.
+/// Whether a person asks for a page.
+fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
+    rule.guard == Guard::Page && method == Method::GET && dashboard::wants_page(headers)
+}
+
+/// The token that callers must show, if any.
 fn bearer(app: &App, via: Via) -> Option<&Digest> {
     match via {
         Via::Control => None,
         Via::Tcp | Via::Unix => app.bearer.as_ref(),
-    }
-}
-
-/// A program shows the token, a person's browser that it has logged in.
-fn check_caller(app: &App, request: &Request<Incoming>, bearer: &Digest) -> Result<(), Refusal> {
-    match check_bearer(request.headers(), bearer) {
-        Err(_) if dashboard::lets_in(app, request) => Ok(()),
-        Err(_) if dashboard::is_visit(request) => Err(Refusal::LogIn),
-        shown => Ok(shown?),
     }
 }
 
@@ -198,10 +280,10 @@ fn check_method(method: &Method) -> Result<(), Problem> {
 }
 
 /// The `Host`. Only HTTP/1.0 may leave it out; two of them are how request smuggling begins.
-fn host(request: &Request<Incoming>) -> Result<Option<Authority>, Problem> {
-    let mut given = request.headers().get_all(header::HOST).iter();
+fn host(version: Version, headers: &HeaderMap) -> Result<Option<Authority>, Problem> {
+    let mut given = headers.get_all(header::HOST).iter();
     match (given.next(), given.next()) {
-        (None, _) if request.version() < Version::HTTP_11 => Ok(None),
+        (None, _) if version < Version::HTTP_11 => Ok(None),
         (None, _) => Err(Problem::bad_request("HTTP/1.1 needs a Host header").and_close()),
         (Some(host), None) => Authority::try_from(host.as_bytes())
             .ok()
@@ -226,22 +308,35 @@ fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result
     Err(Problem::bad_request("the target is not a path of this server").and_close())
 }
 
-fn check_body(request: &Request<Incoming>) -> Result<(), Problem> {
-    if request.body().size_hint().lower() <= MAX_BODY {
+/// A body that nobody reads. One that is read is bounded by its [reader](body::Whole), which also counts what it refuses.
+fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
+    if rule.body > 0 || length <= LONGEST_UNREAD as u64 {
         return Ok(());
     }
-    Err(Problem::usual(kinds::BODY_TOO_LARGE).and_close())
+    Err(body::too_large(LONGEST_UNREAD))
 }
 
 /// Without a token the only lock is the address, and a web page can pick that one: it resolves a name of its own to
 /// 127.0.0.1 and has the browser of somebody on this machine ask in its name (DNS rebinding). The `Host` gives it away. An IP
 /// address cannot be rebound, `localhost` never leaves the machine, and a name without a dot is not one that a stranger
 /// can register; every other name is refused. A Unix socket is out of a browser's reach.
-fn check_name(host: Option<&Authority>) -> Result<(), Problem> {
+///
+/// Routes that a secret guards are called by a name of the operator's choice, and no page knows the secret.
+fn check_name(app: &App, rule: Rule, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
+    if app.bearer.is_some() || via != Via::Tcp || rule.guard == Guard::Secret {
+        return Ok(());
+    }
+    let host = own_host(headers);
     if host.is_none_or(|host| is_ours(host.host())) {
         return Ok(());
     }
     Err(Problem::usual(kinds::FOREIGN_HOST))
+}
+
+/// The `Host` of a request whose form was checked.
+fn own_host(headers: &HeaderMap) -> Option<Authority> {
+    let host = headers.get(header::HOST)?;
+    Authority::try_from(host.as_bytes()).ok()
 }
 
 fn is_ours(host: &str) -> bool {
@@ -250,14 +345,43 @@ fn is_ours(host: &str) -> bool {
     literal.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
 }
 
-/// A web page may send a POST or a DELETE anywhere; browsers then say whose page it is. No page but our own has a reason to.
-fn check_origin(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
-    let origin = request.headers().get(header::ORIGIN);
-    let foreign = origin.is_some_and(|origin| !is_page_of(origin, host));
-    if request.method().is_safe() || !foreign {
+/// A web page may have a browser ask anything anywhere, and even an answer that the page cannot read has been given: requests were spent,
+/// the question counted as demand. The browser says so in headers that no page can change. Only a person who follows a link may
+/// come from elsewhere, to where a link may lead.
+///
+/// Routes that a secret guards are not for browsers at all.
+fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
+    let is_from_elsewhere =
+        || has_foreign_origin(&parts.headers) || is_of_another_site(&parts.headers);
+    if rule.guard == Guard::Secret || !is_from_elsewhere() || is_followed_link(rule, parts) {
         return Ok(());
     }
     Err(Problem::usual(kinds::FOREIGN_ORIGIN))
+}
+
+/// `none` is a person who typed the address. `same-site` is another port or another name below the same domain, so somebody else's page.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site != "same-origin" && site != "none")
+}
+
+fn has_foreign_origin(headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter().peekable();
+    let host = origins.peek().and_then(|_| own_host(headers));
+    origins.any(|origin| !is_page_of(origin, host.as_ref()))
+}
+
+/// Browsers name no origin when a link is followed, and say that the answer will be shown as a page of its own.
+fn is_followed_link(rule: Rule, parts: &Parts) -> bool {
+    let says = |name, word| {
+        let mut values = parts.headers.get_all(name).iter();
+        values.next().is_some_and(|value| value == word) && values.next().is_none()
+    };
+    rule.linked
+        && parts.method == Method::GET
+        && !parts.headers.contains_key(header::ORIGIN)
+        && says(SEC_FETCH_MODE, "navigate")
+        && says(SEC_FETCH_DEST, "document")
 }
 
 fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
@@ -266,24 +390,6 @@ fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
         .strip_prefix("http://")
         .or_else(|| origin.strip_prefix("https://"));
     host.is_some_and(|host| authority.is_some_and(|authority| host == authority))
-}
-
-/// Probes come from machines that have no token, and the drop-in has CallTools' own; `/readyz?verbose` names queues. A browser gets its
-/// session at the form, which tells nothing.
-fn needs_bearer(request: &Request<Incoming>) -> bool {
-    let uri = request.uri();
-    let probe = uri.query().is_none() && matches!(uri.path(), "/livez" | "/readyz");
-    !probe && !is_drop_in(uri.path()) && !dashboard::is_open(uri.path())
-}
-
-/// Whether this is a record that CallTools posts; the rest of what lives there is treated as any other request.
-fn is_hook(request: &Request<Incoming>) -> bool {
-    request.method() == Method::POST && request.uri().path().starts_with(hooks::PATH)
-}
-
-/// Whether a path belongs to the API that speaks as CallTools does.
-pub(super) fn is_drop_in(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
 }
 
 fn check_bearer(headers: &HeaderMap, bearer: &Digest) -> Result<(), Problem> {

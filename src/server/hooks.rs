@@ -6,26 +6,22 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::{Path, RawQuery, State, rejection::PathRejection},
-};
-use http::StatusCode;
+use axum::extract::{Extension, FromRequestParts, Path, State};
+use bytes::Bytes;
+use http::{StatusCode, request::Parts};
 use subtle::Choice;
 
 use super::{
     api::shape,
     app::{AccountHandle, App},
-    body, kinds,
+    body::Whole,
+    kinds,
     problem::Problem,
 };
 use crate::{account::Ask, calltools::Call, digest::Digest, metrics::Hook};
 
-/// Where CallTools posts; the account's name follows.
-pub(super) const PATH: &str = "/v1/hooks/";
-
 /// The longest record. CallTools' have some 2 kB; contacts with many fields of the account's own may make one longer.
-const MAX_RECORD: usize = 64 * 1024;
+pub(super) const LONGEST_RECORD: usize = 64 * 1024;
 
 shape!(
     /// What CallTools posts. Only the agent is read: a number, a text, or an address that ends in one; null for a call that nobody took.
@@ -43,28 +39,41 @@ shape!(
     }
 );
 
+/// The account whose secret was shown, by its place among the accounts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Poster(usize);
+
+/// Whose secret stands in a request's address. For the gate, before a byte of the body is read: strangers shall have nothing kept for them.
+pub(super) async fn poster(app: &App, parts: &mut Parts) -> Result<Poster, Problem> {
+    let path = Path::<String>::from_request_parts(parts, &()).await;
+    let named = path.ok().and_then(|Path(name)| {
+        let mut accounts = app.accounts.iter();
+        accounts.position(|account| *account.name == *name)
+    });
+    let account = named.map(|place| &app.accounts[place]);
+    let shown = secret(parts.uri.query().unwrap_or_default());
+    let opened = opens(account, shown.as_deref());
+    if let Some(place) = named.filter(|_| opened) {
+        return Ok(Poster(place));
+    }
+    if let Some(account) = account {
+        app.metrics.hook(&account.name, Hook::Rejected);
+    }
+    Err(Problem::usual(kinds::WRONG_SECRET))
+}
+
 /// `POST /v1/hooks/{account}?secret=…`
 pub(super) async fn take(
     State(app): State<Arc<App>>,
-    path: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
-    body: Body,
+    Extension(Poster(place)): Extension<Poster>,
+    Whole(body): Whole,
 ) -> Result<StatusCode, Problem> {
-    let account = path.ok().and_then(|Path(name)| app.account(&name));
-    // Before a byte of the body is read: strangers shall have nothing kept for them.
-    let shown = secret(query.as_deref().unwrap_or_default());
-    let opened = opens(account, shown.as_deref());
-    let outcome = match account {
-        Some(account) if opened => hear(&app, account, body).await,
-        _ => Err((Hook::Rejected, rejected())),
+    let account = &app.accounts[place];
+    let (hook, answer) = match body.and_then(|record| read(&record)) {
+        Ok(call) => (hear(&app, account, call), Ok(StatusCode::NO_CONTENT)),
+        Err(problem) => (Hook::Unreadable, Err(problem)),
     };
-    let (hook, answer) = match outcome {
-        Ok(hook) => (hook, Ok(StatusCode::NO_CONTENT)),
-        Err((hook, problem)) => (hook, Err(problem)),
-    };
-    if let Some(account) = account {
-        app.metrics.hook(&account.name, hook);
-    }
+    app.metrics.hook(&account.name, hook);
     answer
 }
 
@@ -87,13 +96,13 @@ fn opens(account: Option<&AccountHandle>, shown: Option<&str>) -> bool {
     (fits & there).into()
 }
 
-/// Reads a record, and tells the account's task whom it is about.
-async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (Hook, Problem)> {
-    let record = body::read(app, body, MAX_RECORD).await.and_then(|record| {
-        Call::read(&record).map_err(|bad| Problem::bad_request(format!("this is no Call: {bad}")))
-    });
-    let call = record.map_err(|problem| (Hook::Unreadable, problem))?;
-    Ok(match call.agent {
+fn read(record: &Bytes) -> Result<Call, Problem> {
+    Call::read(record).map_err(|bad| Problem::bad_request(format!("this is no Call: {bad}")))
+}
+
+/// Tells the account's task whom a record is about.
+fn hear(app: &App, account: &AccountHandle, call: Call) -> Hook {
+    match call.agent {
         None => Hook::NoAgent,
         Some(agent) if !app.has_agent(account, &agent) => Hook::UnknownAgent,
         Some(agent) => match account.asks.try_send(Ask::Hint { agent }) {
@@ -101,10 +110,5 @@ async fn hear(app: &App, account: &AccountHandle, body: Body) -> Result<Hook, (H
             // The task is busy, or the process stops: either way there is nothing that CallTools should try again.
             Err(_) => Hook::Dropped,
         },
-    })
-}
-
-/// The same words whatever is wrong.
-fn rejected() -> Problem {
-    Problem::usual(kinds::WRONG_SECRET)
+    }
 }

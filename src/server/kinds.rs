@@ -48,7 +48,10 @@ kinds! {
     UNAUTHORIZED: UNAUTHORIZED, "unauthorized", "The bearer token is missing or wrong",
         "send \"Authorization: Bearer <token>\" with the token that openseat is configured with";
     FOREIGN_ORIGIN: FORBIDDEN, "foreign-origin", "The request comes from another site's page",
-        "the Origin header does not name this server";
+        "the browser's Origin or Sec-Fetch-Site header names another site; of those, only people who follow a link are let in, and only to \
+         pages: open the address by itself, or ask with a program";
+    MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
+        "to wait for a fresh answer may spend a request: leave out fresh and wait, or send the bearer token";
     WRONG_SECRET: FORBIDDEN, "wrong-secret", "The secret is missing or wrong",
         "the address has to end in the account's name and ?secret=…, as `openseat hooks install` sets it up";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",

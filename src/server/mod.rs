@@ -39,6 +39,7 @@ mod problem;
 mod queues;
 mod reload;
 mod reservations;
+mod route;
 mod routes;
 mod threads;
 mod tls;

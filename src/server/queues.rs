@@ -15,6 +15,7 @@ use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use super::{
     app::{App, Queue},
     decisions::{Question, Timestamp, View, rfc3339},
+    gate::Rights,
     kinds,
     params::{Asked, Params},
     problem::Problem,
@@ -202,6 +203,7 @@ pub(super) async fn one(
 pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Asked(queue): Asked,
+    rights: Rights,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let question = Question::parse(&uri, &queue)?;
@@ -209,7 +211,7 @@ pub(super) async fn refresh(
     tokio::select! {
         biased;
         reply = tokio::time::timeout(REFRESH_WAIT, reply) => match reply {
-            Ok(Ok(Ok(()))) => Ok(question.answer(&app, &queue)),
+            Ok(Ok(Ok(()))) => Ok(question.answer(&app, &queue, rights)),
             Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Err(_task_is_gone)) => Err(Problem::stopping()),
             Err(_elapsed) => Err(no_answer_in_time()),

@@ -4,17 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::Body,
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
-use http::{Method, StatusCode, Uri};
+use http::{StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     app::{App, Queue},
-    body,
+    body::Whole,
     decisions::{Question, Timestamp, rfc3339, why_unknown},
     kinds,
     params::{Asked, Params},
@@ -31,12 +30,7 @@ use crate::{
 };
 
 /// The longest body: a call's name, escaped, and a duration.
-const MAX_BODY: usize = 4 * 1024;
-
-/// Whether a request has a body that is read here.
-pub(super) fn has_body(method: &Method, path: &str) -> bool {
-    method == Method::POST && path.starts_with("/v1/queues/") && path.ends_with("/reservations")
-}
+pub(super) const LONGEST_WISH: usize = 4 * 1024;
 
 /// What the router says of its call.
 #[derive(Deserialize, JsonSchema)]
@@ -136,11 +130,10 @@ pub(super) async fn make(
     State(app): State<Arc<App>>,
     Asked(queue): Asked,
     uri: Uri,
-    body: Body,
+    Whole(body): Whole,
 ) -> Result<Response, Problem> {
     let question = Question::of_a_call(&uri, &queue)?;
-    let body = body::read(&app, body, MAX_BODY).await?;
-    let (call_id, ttl) = Wish::parse(&body)?;
+    let (call_id, ttl) = Wish::parse(&body?)?;
     question.wait(&app, &queue).await;
     let reserved = question.reserve(&app, &queue, &call_id, ttl);
     let (status, reservation) = match reserved {

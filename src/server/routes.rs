@@ -4,37 +4,84 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request, State},
+    handler::Handler,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Uri};
 
 use super::{
     accounts,
-    api::{self, Content, Document, Guard, Operation, Tag},
+    api::{self, Content, Document, Operation, Tag},
     app::App,
-    dashboard, decisions, docs, drop_in,
-    gate::is_drop_in,
-    hooks, kinds, probes,
+    dashboard, decisions, docs, drop_in, gate, hooks, kinds, probes,
     problem::Problem,
-    queues, reload, reservations, watch,
+    queues, reload, reservations,
+    route::{Guard, Route, Rule},
+    watch,
 };
 use crate::reload::Reloaded;
 
-/// All routes. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
+/// All routes, each behind what its row of the table says. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
 pub(super) fn router(app: Arc<App>) -> Router {
-    let operations = operations();
-    let routes = operations.iter().map(Operation::route);
-    routes
-        .fold(Router::new(), |router, (path, handler)| {
-            router.route(path, handler)
-        })
-        .merge(dashboard::routes())
-        .merge(drop_in::redirects())
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
+    let guard = |rule| from_fn_with_state((Arc::clone(&app), rule), gate::guard);
+    let elsewhere = from_fn_with_state(Arc::clone(&app), elsewhere);
+    let mut router = Router::new();
+    for route in table() {
+        let handler = route.handler.route_layer(guard(route.rule));
+        router = router.route(&route.path, handler);
+    }
+    router
+        .fallback(no_such_path.layer(elsewhere.clone()))
+        .method_not_allowed_fallback(wrong_method.layer(elsewhere))
         .with_state(app)
 }
+
+/// In front of what has no row. CallTools' words for that tell nothing, so everybody may hear them.
+async fn elsewhere(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let guard = match drop_in::is_at(request.uri().path()) {
+        true => Guard::Open,
+        false => Guard::Bearer,
+    };
+    let rule = Rule {
+        guard,
+        ..Rule::NOWHERE
+    };
+    gate::guard(State((app, rule)), request, next).await
+}
+
+/// What only `control.sock` answers, behind the same guard: no other site's page, and no body that nobody reads.
+pub(super) fn control(app: &Arc<App>) -> Router {
+    let routes = app.control.clone();
+    // axum takes a layer over no routes for a mistake.
+    if !routes.has_routes() {
+        return routes;
+    }
+    routes.route_layer(from_fn_with_state(
+        (Arc::clone(app), Rule::NOWHERE),
+        gate::guard,
+    ))
+}
+
+/// Everything that is answered: what the document describes, the pages, and CallTools' redirects.
+pub(super) fn table() -> Vec<Route> {
+    let operations = operations().into_iter().map(Operation::into_route);
+    operations
+        .chain(dashboard::routes())
+        .chain(drop_in::redirects())
+        .collect()
+}
+
+/// What holds for the plain decision, which the [express lane](super::express) answers in the router's place.
+pub(super) static DECISION: LazyLock<Rule> = LazyLock::new(|| {
+    let is_decision = |route: &Route| route.path.ends_with("/decision");
+    let mut rules = table().into_iter().filter(is_decision);
+    let rule = rules.next().expect("decisions are routed").rule;
+    // The lane answers both spellings of the path.
+    assert!(rules.all(|other| other.rule == rule));
+    rule
+});
 
 const LOG_IN: &str = "For a browser that has not logged in where a token is wanted: to the form";
 
@@ -80,6 +127,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
     };
     vec![
         decided(Operation::get(path("/decision"), decisions::one))
+            .problems(&[MAY_ONLY_LOOK])
             .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?format=status")
             .more("Never waits for CallTools, unless it is asked to with `fresh`."),
         Operation::get(path(""), queues::one)
@@ -102,7 +150,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .more("The decision and the reservation in one step. It ends when an agent of the queue is seen leaving *available* after it, when it is \
                    given back, or after its `ttl`, whichever is first.")
             .query(decisions::OF_A_CALL)
-            .body(Content::json::<reservations::Wish>(api::WISH))
+            .body(reservations::LONGEST_WISH, Content::json::<reservations::Wish>(api::WISH))
             .answers(201, "A seat is held now", Content::json::<reservations::View>(api::RESERVATION))
             .answers(200, "The call has a reservation already: this one", Content::json::<reservations::View>(api::RESERVATION))
             .problems(&[
@@ -264,7 +312,7 @@ fn around() -> Vec<Operation> {
             .called("hear", Tag::Hooks, "for CallTools: a call that has ended; ?secret=…")
             .more("A record is a hint: nothing in it is believed, and its agent is read a little sooner.")
             .guarded(Guard::Secret)
-            .body(Content::json::<hooks::Record>(api::CALL))
+            .body(hooks::LONGEST_RECORD, Content::json::<hooks::Record>(api::CALL))
             .answers_bare(204, "Taken, whoever it was about")
             .problems(&[WRONG_SECRET, SLOW_REQUEST, BODY_TOO_LARGE]),
         Operation::post("/v1/reload", reload::wish)
@@ -275,28 +323,36 @@ fn around() -> Vec<Operation> {
             ]),
         Operation::get("/metrics", probes::metrics)
             .called("getMetrics", Tag::Operations, "for Prometheus")
+            .linked()
             .answers(200, "In the text format 0.0.4", Content::text("text/plain", api::METRICS))
             .answers(200, "In OpenMetrics, where `Accept` asks for that", Content::text("application/openmetrics-text", api::METRICS)),
         Operation::get("/livez", probes::live)
             .called("live", Tag::Operations, "200 while the process runs")
             .guarded(Guard::Probe)
+            .linked()
             .answers(200, "The process runs", Content::text("text/plain", "alive\n")),
         Operation::get("/readyz", probes::ready)
             .called("ready", Tag::Operations, "200 once every queue has a snapshot or a known fault; ?verbose")
             .guarded(Guard::Probe)
+            .linked()
             .query(probes::READY)
             .answers(200, "Every queue has a snapshot or a known fault", Content::text("text/plain", "ready\n"))
             .answers(503, "Not yet, or no more", Content::text("text/plain", "not ready\n"))
             .problems(&[BAD_PARAMETER]),
         Operation::get("/openapi.json", docs::openapi)
             .called("getDocument", Tag::Operations, "this API for programs: OpenAPI 3.1")
+            .linked()
             .answers(200, "The document", Content::json::<docs::OpenApi>("{\"openapi\": \"3.1.0\"}")),
         Operation::get("/docs", docs::page)
             .called("getReference", Tag::Operations, "this API for people: a reference")
+            .guarded(Guard::Page)
+            .linked()
             .answers(200, "A page", Content::text("text/html", "<!doctype html>\n"))
             .answers_bare(303, LOG_IN),
         Operation::get("/", index)
             .called("getIndex", Tag::Operations, "this list")
+            .guarded(Guard::Page)
+            .linked()
             .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
             .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n"))
             .answers_bare(303, LOG_IN),
@@ -313,14 +369,14 @@ async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
 }
 
 async fn no_such_path(uri: Uri) -> Response {
-    if is_drop_in(uri.path()) {
+    if drop_in::is_at(uri.path()) {
         return drop_in::not_found();
     }
     Problem::no_such_path().into_response()
 }
 
 async fn wrong_method(method: http::Method, uri: Uri) -> Response {
-    if is_drop_in(uri.path()) {
+    if drop_in::is_at(uri.path()) {
         return drop_in::method_not_allowed(&method);
     }
     Problem::method_not_allowed().into_response()

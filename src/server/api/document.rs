@@ -30,9 +30,9 @@ impl Document {
         let mut schemas = Schemas::new();
         let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         for operation in operations {
-            let method = operation.method.as_str().to_lowercase();
+            let method = operation.method().as_str().to_lowercase();
             let described = describe(operation, &mut schemas);
-            let path = paths.entry(&operation.path).or_default();
+            let path = paths.entry(operation.path()).or_default();
             path.insert(method, described);
         }
         // Every problem refers to it.
@@ -95,7 +95,7 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
         "operationId": operation.id,
         "tags": [operation.tag.name()],
         "summary": operation.summary,
-        "security": security(operation.guard),
+        "security": security(operation.guard()),
         "parameters": parameters(operation),
         "responses": responses(operation, schemas),
     });
@@ -113,8 +113,8 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
 
 fn security(guard: Guard) -> Value {
     match guard {
-        Guard::Bearer => json!([{}, { "bearer": [] }]),
-        Guard::Probe => json!([]),
+        Guard::Bearer | Guard::Page => json!([{}, { "bearer": [] }]),
+        Guard::Probe | Guard::Open => json!([]),
         Guard::Token => json!([{ "token": [] }]),
         Guard::Secret => json!([{ "secret": [] }]),
     }

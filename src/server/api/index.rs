@@ -26,7 +26,7 @@ pub(in crate::server) fn index() -> &'static str {
 
 fn told(operations: &[Operation]) -> Vec<(String, &'static str)> {
     let listed = operations.iter().filter(|one| !one.is_by_account());
-    let lines = listed.map(|one| (format!("{} {}", one.method, one.path), one.summary));
+    let lines = listed.map(|one| (format!("{} {}", one.method(), one.path()), one.summary));
     lines
         .chain([(BY_ACCOUNT.0.to_owned(), BY_ACCOUNT.1)])
         .collect()

@@ -12,10 +12,7 @@ mod page;
 
 use std::{borrow::Cow, sync::Arc};
 
-use axum::{
-    handler::Handler,
-    routing::{MethodRouter, delete, get, post},
-};
+use axum::handler::Handler;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -28,6 +25,7 @@ use super::{
     app::App,
     kinds::{self, Kind},
     params::Parameter,
+    route::{Guard, Route},
 };
 
 /// Makes a type that is a shape and nothing else, for what is written or read without a type of its own.
@@ -53,19 +51,6 @@ macro_rules! shape {
 }
 
 pub(super) use shape;
-
-/// What callers show to be answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guard {
-    /// The bearer token, where one is configured.
-    Bearer,
-    /// Nothing, as long as the query is empty.
-    Probe,
-    /// The account's CallTools token, as CallTools wants it.
-    Token,
-    /// The secret in the address.
-    Secret,
-}
 
 /// Under which heading an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,21 +149,18 @@ pub(super) struct Answer {
 /// One thing that can be asked.
 #[derive(Clone)]
 pub(super) struct Operation {
-    method: Method,
-    path: Cow<'static, str>,
+    route: Route,
     /// For generated clients.
     id: Cow<'static, str>,
     tag: Tag,
     /// A line of the list at `/`.
     summary: &'static str,
     more: &'static str,
-    guard: Guard,
     query: &'static [Parameter],
     headers: &'static [Parameter],
     body: Option<Content>,
     answers: Vec<Answer>,
     problems: Vec<Kind>,
-    handler: MethodRouter<Arc<App>>,
 }
 
 impl Operation {
@@ -187,7 +169,7 @@ impl Operation {
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
     ) -> Self {
-        Self::new(Method::GET, path.into(), get(handler))
+        Self::new(Route::get(path, handler))
     }
 
     /// `POST`
@@ -195,7 +177,7 @@ impl Operation {
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
     ) -> Self {
-        Self::new(Method::POST, path.into(), post(handler))
+        Self::new(Route::post(path, handler))
     }
 
     /// `DELETE`
@@ -203,24 +185,21 @@ impl Operation {
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
     ) -> Self {
-        Self::new(Method::DELETE, path.into(), delete(handler))
+        Self::new(Route::delete(path, handler))
     }
 
-    fn new(method: Method, path: Cow<'static, str>, handler: MethodRouter<Arc<App>>) -> Self {
+    fn new(route: Route) -> Self {
         Self {
-            method,
-            path,
+            route,
             id: Cow::Borrowed(""),
             tag: Tag::Operations,
             summary: "",
             more: "",
-            guard: Guard::Bearer,
             query: &[],
             headers: &[],
             body: None,
             answers: Vec::new(),
             problems: Vec::new(),
-            handler,
         }
     }
 
@@ -245,7 +224,18 @@ impl Operation {
     }
 
     pub(super) fn guarded(self, guard: Guard) -> Self {
-        Self { guard, ..self }
+        Self {
+            route: self.route.guarded(guard),
+            ..self
+        }
+    }
+
+    /// A link on another site's page may lead here.
+    pub(super) fn linked(self) -> Self {
+        Self {
+            route: self.route.linked(),
+            ..self
+        }
     }
 
     /// The parameters that its handler takes.
@@ -258,9 +248,10 @@ impl Operation {
         Self { headers, ..self }
     }
 
-    /// The body that its handler reads.
-    pub(super) fn body(self, body: Content) -> Self {
+    /// The body that its handler reads, of up to so many bytes.
+    pub(super) fn body(self, longest: usize, body: Content) -> Self {
         Self {
+            route: self.route.reading(longest),
             body: Some(body),
             ..self
         }
@@ -302,24 +293,24 @@ impl Operation {
 
     /// Every problem it answers with, those of the gate included, by status.
     fn all_problems(&self) -> Vec<Kind> {
-        let gate: &[Kind] = match self.guard {
-            Guard::Bearer | Guard::Probe => &[
+        let gate: &[Kind] = match self.guard() {
+            Guard::Bearer | Guard::Page | Guard::Probe => &[
                 kinds::BAD_REQUEST,
                 kinds::UNAUTHORIZED,
+                kinds::FOREIGN_ORIGIN,
                 kinds::BODY_TOO_LARGE,
                 kinds::FOREIGN_HOST,
             ],
-            Guard::Token => &[
+            Guard::Token | Guard::Open => &[
                 kinds::BAD_REQUEST,
+                kinds::FOREIGN_ORIGIN,
                 kinds::BODY_TOO_LARGE,
                 kinds::FOREIGN_HOST,
             ],
             Guard::Secret => &[kinds::BAD_REQUEST],
         };
-        let changes = !self.method.is_safe() && self.guard != Guard::Secret;
         let mut problems = self.problems.clone();
         problems.extend_from_slice(gate);
-        problems.extend(changes.then_some(kinds::FOREIGN_ORIGIN));
         problems.push(kinds::INTERNAL_ERROR);
         problems.sort_by_key(|kind| kind.status.as_u16());
         problems.dedup();
@@ -328,13 +319,13 @@ impl Operation {
 
     /// The names between braces in its path.
     fn path_parameters(&self) -> impl Iterator<Item = &str> {
-        let parts = self.path.split('/');
+        let parts = self.path().split('/');
         parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
     /// Whether it is the second way to ask for something, by account and queue.
     fn is_by_account(&self) -> bool {
-        self.path.contains("{account}/{queue}")
+        self.path().contains("{account}/{queue}")
     }
 
     /// Its path with an example in each place.
@@ -346,13 +337,25 @@ impl Operation {
             Some(name) => path_parameter(name).1.to_owned(),
             None => part.to_owned(),
         };
-        let parts: Vec<_> = self.path.split('/').map(place).collect();
+        let parts: Vec<_> = self.path().split('/').map(place).collect();
         parts.join("/")
     }
 
-    /// Where it is routed, and who answers.
-    pub(super) fn route(&self) -> (&str, MethodRouter<Arc<App>>) {
-        (&self.path, self.handler.clone())
+    pub(super) fn method(&self) -> &Method {
+        &self.route.method
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.route.path
+    }
+
+    fn guard(&self) -> Guard {
+        self.route.rule.guard
+    }
+
+    /// Its row of the table.
+    pub(super) fn into_route(self) -> Route {
+        self.route
     }
 }
 

@@ -101,8 +101,8 @@ fn contents(operations: &[&Operation]) -> String {
         format!(
             "<li><a href=\"#{}\"><code>{} {}</code></a></li>\n",
             one.id,
-            one.method,
-            escaped(&one.path)
+            one.method(),
+            escaped(one.path())
         )
     };
     let items: String = operations.iter().map(item).collect();
@@ -113,12 +113,12 @@ fn contents(operations: &[&Operation]) -> String {
 }
 
 fn section(operation: &Operation, document: &Document) -> String {
-    let method = operation.method.as_str();
-    let described = &document.value["paths"][&*operation.path][method.to_lowercase()];
+    let method = operation.method().as_str();
+    let described = &document.value["paths"][operation.path()][method.to_lowercase()];
     let mut html = format!(
         "<section id=\"{}\">\n<h3><code><span class=\"method\">{method}</span> {}</code></h3>\n<p>{}</p>\n",
         operation.id,
-        escaped(&operation.path),
+        escaped(operation.path()),
         prose(&sentence(operation.summary)),
     );
     if !operation.more.is_empty() {

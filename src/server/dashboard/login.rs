@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use maud::html;
 
 use super::{
-    super::{app::App, body, docs, params::Params, problem::Problem},
+    super::{app::App, body::Whole, docs, params::Params, problem::Problem},
     layout::Page,
     queue,
     session::{Sessions, cookie, no_cookie},
@@ -28,12 +27,7 @@ pub(super) const EXIT: &str = "/logout";
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A form with a token and a path, percent-encoded.
-const MAX_BODY: usize = 8 * 1024;
-
-/// Whether a request has a body that is read here.
-pub(in crate::server) fn has_body(method: &Method, path: &str) -> bool {
-    method == Method::POST && path == PATH
-}
+pub(super) const LONGEST_FORM: usize = 8 * 1024;
 
 /// The address of the form that leads on to a path.
 pub(super) fn address(path: &str) -> String {
@@ -89,10 +83,9 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
 pub(super) async fn enter(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Body,
+    Whole(body): Whole,
 ) -> Result<Response, Problem> {
-    let body = body::read(&app, body, MAX_BODY).await?;
-    let (token, next) = fields(&body);
+    let (token, next) = fields(&body?);
     let next = way_on(Some(&next));
     let Some(bearer) = &app.bearer else {
         return Ok(Redirect::to(next).into_response());

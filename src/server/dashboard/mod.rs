@@ -25,23 +25,19 @@ mod session;
 mod what_if;
 mod words;
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    response::{IntoResponse, Redirect, Response},
-    routing::{get, post},
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub(super) use self::{
     course::{RANGE, picture as chart},
-    login::has_body,
     overview::page as overview,
     past::Past,
     session::Sessions,
 };
-use super::{app::App, docs};
+use super::{
+    app::App,
+    route::{Guard, Route},
+};
 
 /// What a page may do: use the files that lie beside this one, ask this server, send its forms here, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -71,40 +67,28 @@ const FILES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// All pages but `/`, which programs ask for, too.
-pub(super) fn routes() -> Router<Arc<App>> {
-    let pages = Router::new()
-        .route("/queues/{queue}", get(queue::page))
-        .route("/queues/{account}/{queue}", get(queue::page))
-        .route("/login", get(login::page).post(login::enter))
-        .route("/logout", post(login::leave));
-    FILES
-        .into_iter()
-        .fold(pages, |routes, (path, kind, content)| {
-            routes.route(
-                path,
-                get(async move || ([(header::CONTENT_TYPE, kind)], content)),
-            )
-        })
+/// All pages but `/`, which programs ask for, too; the form by which browsers get in; and the files that pages use. What is open tells
+/// of no queue: a browser must be able to show the form, and to forget what it knows.
+pub(super) fn routes() -> Vec<Route> {
+    let page = |route: Route| route.guarded(Guard::Page).linked();
+    let open = |route: Route| route.guarded(Guard::Open);
+    let mut routes = vec![
+        page(Route::get("/queues/{queue}", queue::page)),
+        page(Route::get("/queues/{account}/{queue}", queue::page)),
+        open(Route::get(login::PATH, login::page)).linked(),
+        open(Route::post(login::PATH, login::enter)).reading(login::LONGEST_FORM),
+        open(Route::post(login::EXIT, login::leave)),
+    ];
+    routes.extend(FILES.into_iter().map(|(path, kind, content)| {
+        let file = async move || ([(header::CONTENT_TYPE, kind)], content);
+        open(Route::get(path, file))
+    }));
+    routes
 }
 
-/// Whether a path is open to everybody: a browser must be able to show the form that lets it in, and to forget what it knows. Nothing
-/// here tells of queues.
-pub(super) fn is_open(path: &str) -> bool {
-    [login::PATH, login::EXIT].contains(&path) || FILES.iter().any(|(file, ..)| *file == path)
-}
-
-/// Whether a request, which shows no token, may pass because its browser has logged in. A browser that has may look: what changes
-/// something is for programs with the token.
-pub(super) fn lets_in<B>(app: &App, request: &Request<B>) -> bool {
-    request.method().is_safe() && app.sessions.knows(request.headers(), app.clock.now())
-}
-
-/// Whether a person asks for a page.
-pub(super) fn is_visit<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    let is_page = path == "/" || path == docs::PATH || path.starts_with(queue::PATH);
-    is_page && *request.method() == Method::GET && wants_page(request.headers())
+/// Whether the request comes from a browser that has logged in.
+pub(super) fn is_in(app: &App, headers: &HeaderMap) -> bool {
+    app.sessions.knows(headers, app.clock.now())
 }
 
 /// Where a person goes first who asked for this page and has not logged in.

@@ -12,11 +12,9 @@ mod token;
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json, Router,
-    extract::{FromRequestParts, Path, State},
-    http::request::Parts,
+    Json,
+    extract::{Extension, Path, State},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use schemars::JsonSchema;
@@ -32,15 +30,19 @@ use super::{
     app::{AccountHandle, App},
     arrival::Arrival,
     params::{Parameter, Shape},
+    route::{Guard, Route},
 };
 
 /// All paths end in a slash, as CallTools' do; without it they lead there, as Django does it.
-pub(super) fn redirects() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/agentstatuses", get(add_slash))
-        .route("/api/agentstatuses/{agent}", get(add_slash))
-        .route("/api/queues", get(add_slash))
-        .route("/api/statuses", get(add_slash))
+pub(super) fn redirects() -> impl Iterator<Item = Route> {
+    let paths = [
+        "/api/agentstatuses",
+        "/api/agentstatuses/{agent}",
+        "/api/queues",
+        "/api/statuses",
+    ];
+    let redirect = |path| Route::get(path, add_slash).guarded(Guard::Open);
+    paths.into_iter().map(redirect)
 }
 
 const PAGE: Parameter = Parameter {
@@ -152,6 +154,11 @@ fn detail(status: StatusCode, words: &str) -> Response {
     (status, Json(Detail { detail: words })).into_response()
 }
 
+/// Whether a path belongs here, also where nothing lives: then CallTools' words say so.
+pub(super) fn is_at(path: &str) -> bool {
+    path == "/api" || path.starts_with("/api/")
+}
+
 /// For paths under `/api/` where nothing lives.
 pub(super) fn not_found() -> Response {
     Refusal::NotFound.into_response()
@@ -178,7 +185,13 @@ async fn add_slash(uri: Uri) -> Response {
 }
 
 /// The account whose token was shown, by its place among the accounts.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(usize);
+
+/// Whose token a request shows. For the gate.
+pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    token::account(app, headers).map(Caller)
+}
 
 impl Caller {
     fn account(self, app: &App) -> &AccountHandle {
@@ -186,17 +199,9 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        token::account(app, &parts.headers).map(Self)
-    }
-}
-
 /// `GET /api/agentstatuses/`
 pub(super) async fn agents(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,
@@ -223,7 +228,7 @@ pub(super) async fn agents(
 
 /// `GET /api/agentstatuses/{agent}/`
 pub(super) async fn agent(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, Refusal> {
@@ -240,7 +245,7 @@ pub(super) async fn agent(
 
 /// `GET /api/queues/`
 pub(super) async fn queues(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,
@@ -258,7 +263,7 @@ pub(super) async fn queues(
 
 /// `GET /api/statuses/`
 pub(super) async fn statuses(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,

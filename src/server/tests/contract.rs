@@ -214,8 +214,7 @@ fn a_member_that_is_not_in_the_document_is_found() {
 async fn every_operation_of_the_document_is_routed_and_no_other() {
     let server = World::with(&["main/sales"]).serve().await;
     for operation in routes::operations() {
-        let (path, _) = operation.route();
-        let path = path.replace(['{', '}'], "");
+        let path = operation.path().replace(['{', '}'], "");
         // The methods of a path, as a wrong one is told them.
         let answer = server.ask("PATCH", &path, "").await;
         assert_eq!(answer.status, 405, "{path}");
@@ -224,7 +223,7 @@ async fn every_operation_of_the_document_is_routed_and_no_other() {
             .expect("methods")
             .split(',')
             .collect();
-        let operations = DOCUMENT["paths"][operation.route().0]
+        let operations = DOCUMENT["paths"][operation.path()]
             .as_object()
             .expect("a path");
         let mut said: BTreeSet<_> = operations
@@ -254,7 +253,7 @@ async fn document_and_page_are_served_and_ask_nobody_for_anything() {
         "{policy}"
     );
     for operation in routes::operations() {
-        let path = operation.route().0;
+        let path = operation.path();
         assert!(
             page.body.contains(path) || path.contains("{account}/{queue}"),
             "{path}"

@@ -27,7 +27,7 @@ impl Server {
     }
 
     /// Logs in; gives the header with which a browser comes back.
-    async fn log_in(&self) -> String {
+    pub(super) async fn log_in(&self) -> String {
         let answer = self.submit("/login", "", &format!("token={BEARER}")).await;
         let cookie = answer.header("set-cookie").expect("a cookie");
         let (pair, _) = cookie.split_once(';').expect("a pair and attributes");

@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// A client that keeps its connection.
-struct Caller(TcpStream);
+pub(super) struct Caller(pub(super) TcpStream);
 
 impl Caller {
-    async fn ask(&mut self, target: &str, headers: &str) -> Answer {
+    pub(super) async fn ask(&mut self, target: &str, headers: &str) -> Answer {
         let request = format!("GET {target} HTTP/1.1\r\n{headers}\r\n");
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut text = Vec::new();

@@ -11,6 +11,7 @@ mod drop_in;
 mod express;
 mod fresh;
 mod gate;
+mod guards;
 mod hooks;
 mod probes;
 mod queues;
