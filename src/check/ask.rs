@@ -261,7 +261,7 @@ fn nodes(harvest: &Harvest, rule: &Rule) -> Option<usize> {
         return None;
     };
     let response = joined_response(&harvest.rows).ok()?;
-    Some(criteria.selects(&response))
+    criteria.selects(&response).ok()
 }
 
 /// What a setback is to those who know only of faults.

@@ -4,10 +4,12 @@
 //! threshold.
 //!
 //! [`seats()`] is the built-in rule. An operator's rule is a [`Definition`] that [`Criteria::compile`] refuses or makes ready:
-//! `path` says which nodes of the response it looks at (`outline` and `slips` keep that safe and its errors kind), `check` what
-//! it makes of them. Where the two rules agree is the [`Measured`] that they return.
+//! `path` says which nodes of the response it looks at (`outline` and `slips` keep that safe and its errors kind, `cost` and `functions` keep it
+//! quick), `check` what it makes of them. Where the two rules agree is the [`Measured`] that they return.
 
 mod check;
+mod cost;
+mod functions;
 mod outline;
 mod path;
 mod seats;
@@ -208,8 +210,11 @@ impl Criteria {
     }
 
     /// How many nodes of a response the path selects: none where rows are may mean that a field is misspelt.
-    pub fn selects(&self, response: &Value) -> usize {
-        self.path.nodes(response).len()
+    ///
+    /// # Errors
+    /// As of [`measure`](Self::measure), for a path that would take too long.
+    pub fn selects(&self, response: &Value) -> Result<usize, Mismatch> {
+        Ok(self.path.nodes(response)?.len())
     }
 
     /// What the count is compared with by default; `None` for rules that compare with no number.
@@ -228,9 +233,10 @@ impl Criteria {
     /// Evaluates the rule over the whole response: `{"count": …, "results": […]}`, all pages joined.
     ///
     /// # Errors
-    /// [`Mismatch`], where the response does not have the types that the rule needs.
+    /// [`Mismatch`], where the response does not have the types that the rule needs, or is so long that evaluating the path over it could take
+    /// more than a moment.
     pub fn measure(&self, response: &Value) -> Result<Measured, Mismatch> {
-        let nodes = self.path.nodes(response);
+        let nodes = self.path.nodes(response)?;
         match &self.check {
             Check::Compare(comparison, _) => Ok(Measured {
                 count: self.number(&nodes)?,
@@ -840,6 +846,88 @@ mod tests {
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
+    }
+
+    #[test]
+    fn an_evaluation_that_could_take_minutes_is_an_unknown_and_says_so() {
+        let row = json!({"status": "Available", "queue_logged_in": true, "tags": ["a", "b"]});
+        let many = json!({"count": 1_000, "results": vec![row.clone(); 1_000]});
+        let few = json!({"count": 3, "results": vec![row; 3]});
+        for path in [
+            "$.results[?count($.results[?count($.results[?count($.results[?@.status]) > 0]) > 0]) > 0]",
+            "$.results[?$.results[?$.results[?@.status == 'x']]]",
+            "$..[?count($..[?@ == 'x']) > 1]",
+            "$.results[?@ == $.results[?@.status]]",
+        ] {
+            let Ok(criteria) = Criteria::compile(&rule(path, Condition::GreaterThan, None)) else {
+                continue;
+            };
+            let error = criteria.measure(&many).expect_err(path);
+            assert!(error.0.contains("steps over a response"), "{error}");
+            assert_eq!(criteria.selects(&many), Err(error));
+            criteria.measure(&few).expect(path);
+        }
+    }
+
+    #[test]
+    fn patterns_mean_what_the_standard_says_and_are_compiled_once() {
+        let rows: Vec<_> = (0..4_000)
+            .map(|n| json!({"a": format!("agent {n}"), "b": n}))
+            .collect();
+        let response = json!({ "results": rows });
+        for (path, expected) in [
+            ("results[?match(@.a, 'agent 1')]", 1.0),
+            ("results[?match(@.a, 'gent 1')]", 0.0),
+            ("results[?search(@.a, 'gent 1')]", 1_111.0),
+            ("results[?search(@.a, '^gent')]", 0.0),
+            // Milliseconds to compile.
+            (r"results[?match(@.a, '\\w+ \\d{4}')]", 3_000.0),
+            (r#"results[?search(@.a, "\u0074 1$")]"#, 1.0),
+            (r#"results[?!match(@.a, 'a|\'b\'|"')]"#, 4_000.0),
+            ("results[?match(@.b, '1')]", 0.0),
+            (
+                "results[?match(@.none, '1') || match('x', 'x') && @.b == 7]",
+                1.0,
+            ),
+        ] {
+            assert_eq!(
+                counted(path, Some(Measure::Count), &response),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_can_never_match_is_refused() {
+        for (path, said) in [
+            ("results[?match(@.a, '(')]", "unclosed group"),
+            (
+                "results[?search(@.a, 'a{2,1}')]",
+                "invalid repetition count range",
+            ),
+            (r"results[?match(@.a, '(\\w{50}){50}')]", "it is too large"),
+            ("results[?match(@.a, @.b)]", "must be a text in quotes"),
+            (
+                "results[?search(@.a, $.results[0].b)]",
+                "must be a text in quotes",
+            ),
+            (
+                "results[?@.c[?match(@.a, '[')]]",
+                "unclosed character class",
+            ),
+            (
+                "results[?openseat_match(@.a, 'a')]",
+                "there is no function `openseat_match`",
+            ),
+        ] {
+            let error = Criteria::compile(&rule(path, Condition::GreaterThan, None));
+            let error = error.expect_err(path);
+            assert!(
+                error.key == "field" && error.message.contains(said),
+                "{error}"
+            );
+        }
     }
 
     proptest! {

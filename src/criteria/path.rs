@@ -5,7 +5,12 @@ use std::fmt;
 use serde_json::Value;
 use serde_json_path::{JsonPath, ParseError};
 
-use super::{outline::Outline, slips};
+use super::{
+    Mismatch,
+    cost::{Cost, MOST_STEPS, Shape},
+    outline::Outline,
+    slips,
+};
 
 /// An RFC 9535 JSONPath, or the hosted integration's short spelling of one, parsed.
 #[derive(Debug)]
@@ -13,6 +18,7 @@ pub(super) struct Path {
     /// As the operator wrote it.
     written: String,
     query: JsonPath,
+    cost: Cost,
     names_one_node: bool,
 }
 
@@ -28,12 +34,19 @@ impl Path {
             return Err("the path is empty: write \"count\" for the number of rows".to_owned());
         }
         let path = format!("{}{written}", missing_root(written));
-        let query = JsonPath::parse(&path).map_err(|error| {
+        JsonPath::parse(&path).map_err(|error| {
             slips::first(&outline).unwrap_or_else(|| unreadable(field, &path, &error))
         })?;
+        let before = field.chars().take_while(|c| c.is_whitespace()).count();
+        let characters: Vec<char> = written.chars().collect();
+        let outline = &outline.chars()[before..before + characters.len()];
+        let cost = Cost::of(&characters, outline)?;
+        let query = format!("{}{}", missing_root(written), cost.rewritten);
+        let query = JsonPath::parse(&query).map_err(|error| unreadable(field, &query, &error))?;
         Ok(Self {
             names_one_node: is_singular(&path),
             query,
+            cost,
             written: written.to_owned(),
         })
     }
@@ -54,8 +67,18 @@ impl Path {
     }
 
     /// The nodes of a response that the path selects.
-    pub(super) fn nodes<'a>(&self, response: &'a Value) -> Vec<&'a Value> {
-        self.query.query(response).all()
+    ///
+    /// # Errors
+    /// Finding them could take so long that others would wait for it.
+    pub(super) fn nodes<'a>(&self, response: &'a Value) -> Result<Vec<&'a Value>, Mismatch> {
+        let steps = self.cost.steps(&Shape::of(response));
+        if steps > MOST_STEPS {
+            return Err(Mismatch(format!(
+                "{self} could take {steps} steps over a response of this length, and the most is {MOST_STEPS}: \
+                 nest fewer filters, and use `$` and `..` inside of a filter only where it has few rows to look at"
+            )));
+        }
+        Ok(self.query.query(response).all())
     }
 }
 
@@ -238,7 +261,7 @@ mod tests {
             ),
         ] {
             let parsed = Path::parse(path).expect(path);
-            assert_eq!(parsed.nodes(&response), [&expected], "{path}");
+            assert_eq!(parsed.nodes(&response), Ok(vec![&expected]), "{path}");
         }
     }
 
@@ -461,6 +484,7 @@ mod tests {
         fn parsing_survives_near_paths(path in scraps()) {
             if let Err(message) = Path::parse(&path) {
                 prop_assert!(message.len() < 400, "{}", message);
+                prop_assert!(!message.contains("cannot tell what"), "{path}: {message}");
             }
         }
 

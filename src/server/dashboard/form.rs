@@ -25,7 +25,7 @@ pub(super) struct Form([String; 5]);
 #[derive(Debug)]
 pub(super) enum Wish {
     Rule(Rule),
-    Criteria(Criteria, Option<Quantity>),
+    Criteria(Box<Criteria>, Option<Quantity>),
 }
 
 impl Form {
@@ -52,7 +52,7 @@ impl Form {
             let criteria = Criteria::compile(&self.definition()?)
                 .map_err(|error| format!("The {}: {error}.", error.key))?;
             let threshold = threshold.or(criteria.threshold());
-            return Ok(Some(Wish::Criteria(criteria, threshold)));
+            return Ok(Some(Wish::Criteria(Box::new(criteria), threshold)));
         }
         match (threshold, rule) {
             (None, _) => Ok(None),

@@ -1,0 +1,122 @@
+//! `match()` and `search()` that compile a pattern once.
+//!
+//! Those of the JSONPath library compile their pattern for each row: `\w+` takes milliseconds each time. Ours take the place of them when a
+//! path is read (`cost`), and mean the same.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+use serde_json_path::functions::{LogicalType, ValueType};
+
+/// How large a compiled pattern may be, in bytes: a hundred classes such as `\d`, or some dozens of milliseconds to compile.
+const LARGEST: usize = 1 << 20;
+
+/// Patterns that a thread keeps: those of a config are few, and one that comes after that is compiled again.
+const KEPT: usize = 32;
+
+/// The name under which one of the library's functions is called here; `None` for one that is called as it is.
+///
+/// # Errors
+/// Nobody shall call ours by their own names: their patterns would not be checked.
+pub(super) fn own(name: &str) -> Result<Option<&'static str>, String> {
+    match name {
+        "match" => Ok(Some("openseat_match")),
+        "search" => Ok(Some("openseat_search")),
+        "length" | "count" | "value" => Ok(None),
+        other => Err(format!(
+            "there is no function `{other}`: there are length, count, match, search, value"
+        )),
+    }
+}
+
+/// Whether the second argument of a function is a pattern that can be used.
+///
+/// # Errors
+/// What is wrong with it: a pattern that cannot be read would never match, and every count would be 0.
+pub(super) fn check_pattern(function: &str, argument: &[char]) -> Result<(), String> {
+    let argument: String = argument.iter().collect();
+    let pattern = text(argument.trim())
+        .ok_or_else(|| format!("the pattern of {function}() must be a text in quotes"))?;
+    let why = match compile(&pattern) {
+        Ok(_) => return Ok(()),
+        Err(regex::Error::CompiledTooBig(_)) => {
+            "it is too large: repeat less, and write [0-9A-Za-z] for \\w".to_owned()
+        }
+        // The last line says what is wrong; those before it show where.
+        Err(error) => {
+            let said = error.to_string();
+            let last = said.lines().last().unwrap_or_default();
+            last.trim_start_matches("error: ").to_owned()
+        }
+    };
+    Err(format!("the pattern of {function}() cannot be used: {why}"))
+}
+
+/// A quoted text of a path, without its quotes; `None` for anything else.
+fn text(argument: &str) -> Option<String> {
+    let mark = argument
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '\'' | '"'))?;
+    let inner = argument.strip_prefix(mark)?.strip_suffix(mark)?;
+    let mut json = String::from("\"");
+    let mut characters = inner.chars();
+    while let Some(character) = characters.next() {
+        match (character, mark) {
+            ('\\', _) => match characters.next()? {
+                '\'' => json.push('\''),
+                other => json.extend(['\\', other]),
+            },
+            ('"', '\'') => json += "\\\"",
+            (quote, mark) if quote == mark => return None,
+            (other, _) => json.push(other),
+        }
+    }
+    json.push('"');
+    serde_json::from_str(&json).ok()
+}
+
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    // As the library does: a dot is no line end, be it `\n` or `\r`.
+    RegexBuilder::new(&format!("(?R)({pattern})"))
+        .size_limit(LARGEST)
+        .build()
+}
+
+thread_local! {
+    static COMPILED: RefCell<HashMap<String, Option<Regex>>> = RefCell::default();
+}
+
+fn holds(node: &ValueType<'_>, pattern: &ValueType<'_>, whole: bool) -> LogicalType {
+    let (Some(Value::String(text)), Some(Value::String(pattern))) =
+        (node.as_value(), pattern.as_value())
+    else {
+        return LogicalType::False;
+    };
+    let pattern = match whole {
+        true => format!("^({pattern})$"),
+        false => pattern.clone(),
+    };
+    COMPILED.with_borrow_mut(|compiled| {
+        if compiled.len() >= KEPT && !compiled.contains_key(&pattern) {
+            compiled.clear();
+        }
+        let known = compiled.entry(pattern);
+        let regex = known.or_insert_with_key(|pattern| compile(pattern).ok());
+        regex
+            .as_ref()
+            .is_some_and(|regex| regex.is_match(text))
+            .into()
+    })
+}
+
+#[serde_json_path::function(name = "openseat_match")]
+fn match_whole(node: ValueType, pattern: ValueType) -> LogicalType {
+    holds(&node, &pattern, true)
+}
+
+#[serde_json_path::function(name = "openseat_search")]
+fn search(node: ValueType, pattern: ValueType) -> LogicalType {
+    holds(&node, &pattern, false)
+}
