@@ -338,13 +338,13 @@ impl Account {
         }
     }
 
-    /// While CallTools answers others, a refusal of one queue says that the queue is gone, and not that the address is wrong.
+    /// While CallTools answers others, a 404 for one queue says that the queue is gone, and not that the address is wrong.
     fn fault_of(&self, job: Job, fault: &Arc<Fault>) -> Arc<Fault> {
         match (job, &**fault) {
             (
                 Job::Poll(place),
                 Fault::UpstreamDown {
-                    kind: Down::UnexpectedStatus,
+                    kind: Down::NotFound,
                     ..
                 },
             ) if self.faults.is_answered() => {
@@ -384,6 +384,7 @@ pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, F
 /// Whether CallTools said that it does not give the list of everybody, rather than failed to.
 fn is_refusal(fault: &Fault) -> bool {
     let refused = [
+        Down::NotFound,
         Down::UnexpectedStatus,
         Down::UnexpectedShape,
         Down::TooLarge,

@@ -70,7 +70,9 @@ pub enum Down {
     ServerError,
     /// A redirect, which is never followed: it would carry the token elsewhere.
     Redirect,
-    /// An answer with a status that this endpoint never gives.
+    /// 404, and not in CallTools' own words: nothing is at this address.
+    NotFound,
+    /// An answer with another status that this endpoint never gives.
     UnexpectedStatus,
     /// A body that is not JSON, such as a maintenance page.
     NotJson,
@@ -91,7 +93,7 @@ impl Down {
             Down::ConnectionLost => "connection_lost",
             Down::ServerError => "server_error",
             Down::Redirect => "redirect",
-            Down::UnexpectedStatus => "unexpected_status",
+            Down::NotFound | Down::UnexpectedStatus => "unexpected_status",
             Down::NotJson => "not_json",
             Down::UnexpectedShape => "unexpected_shape",
             Down::TooLarge => "too_large",
@@ -115,7 +117,7 @@ impl Down {
             Down::Redirect => {
                 "use the silo from the address you log in at; redirects are not followed because they would carry the token elsewhere"
             }
-            Down::UnexpectedStatus => {
+            Down::NotFound | Down::UnexpectedStatus => {
                 "check the silo or base_url: this address does not answer like CallTools"
             }
             Down::NotJson => {

@@ -113,7 +113,8 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
             Down::ServerError,
             format!("CallTools answered {}", reply.status),
         ),
-        _ => unexpected_status(reply),
+        404 => unexpected(Down::NotFound, reply),
+        _ => unexpected(Down::UnexpectedStatus, reply),
     }
 }
 
@@ -225,11 +226,8 @@ fn redirect(reply: &Reply) -> Fault {
     )
 }
 
-fn unexpected_status(reply: &Reply) -> Fault {
-    Fault::down(
-        Down::UnexpectedStatus,
-        format!("CallTools answered {}", reply.status),
-    )
+fn unexpected(kind: Down, reply: &Reply) -> Fault {
+    Fault::down(kind, format!("CallTools answered {}", reply.status))
 }
 
 fn shape(detail: &str) -> Fault {
@@ -470,14 +468,9 @@ mod tests {
                 Down::UnexpectedStatus,
             ),
             (400, "<html>", FIRST, Down::UnexpectedStatus),
-            (
-                404,
-                r#"{"detail":"Not found."}"#,
-                FIRST,
-                Down::UnexpectedStatus,
-            ),
-            (404, "<html>", FIRST, Down::UnexpectedStatus),
-            (404, "<html>", THIRD, Down::UnexpectedStatus),
+            (404, r#"{"detail":"Not found."}"#, FIRST, Down::NotFound),
+            (404, "<html>", FIRST, Down::NotFound),
+            (404, "<html>", THIRD, Down::NotFound),
             (204, "", FIRST, Down::UnexpectedStatus),
             (206, r#"{"results":[]}"#, FIRST, Down::UnexpectedStatus),
             (418, "", FIRST, Down::UnexpectedStatus),

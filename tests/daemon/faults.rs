@@ -121,12 +121,18 @@ async fn a_maintenance_page_with_status_200() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_there() {
-    let scene = Scene::start().await;
-    let unknown = scene
-        .suffer(Mishap::WebPage(404), "unexpected_status", "upstream_down")
+async fn pages_that_are_not_there() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let simulator = calltools.simulator.clone();
+    simulator.mishap(usize::MAX, None, Mishap::WebPage(404));
+    let daemon = calltools.daemon(&home, &time).await;
+    let decision = daemon
+        .decides("sales", |decision| decision["reason"] == "upstream_down")
         .await;
-    says(&unknown, "silo or base_url");
+    says(&decision, "silo or base_url");
+    simulator.clear_mishaps();
+    daemon.comes_to(&time, "sales", "seats").await;
 }
 
 #[tokio::test]
@@ -142,9 +148,9 @@ async fn no_permission() {
 async fn not_found_as_the_api_says_it() {
     let scene = Scene::start().await;
     let unknown = scene
-        .suffer(Mishap::NotFound, "unexpected_status", "upstream_down")
+        .suffer(Mishap::NotFound, "unexpected_status", "no_such_queue")
         .await;
-    says(&unknown, "404");
+    says(&unknown, "compare the id");
 }
 
 #[tokio::test]

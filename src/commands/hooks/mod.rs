@@ -151,7 +151,7 @@ impl Failure {
                     .to_owned(),
             ),
             Setback::Fault(Fault::UpstreamDown {
-                kind: Down::UnexpectedStatus,
+                kind: Down::NotFound | Down::UnexpectedStatus,
                 ..
             }) => Some(
                 "check the silo or base_url, and that hook_url is an address that CallTools accepts"
