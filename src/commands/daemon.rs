@@ -287,7 +287,8 @@ fn explained(error: &reqwest::Error, patience: Duration) -> anyhow::Error {
         return anyhow::anyhow!("no answer within {}", humantime::format_duration(patience));
     }
     let cause = innermost(error);
-    let what = match cause.is::<rustls::Error>() {
+    let is_of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
+    let what = match is_of_tls {
         true => {
             "no TLS handshake; a certificate that was renewed is in force once the daemon has reloaded"
         }
@@ -297,12 +298,22 @@ fn explained(error: &reqwest::Error, patience: Duration) -> anyhow::Error {
     anyhow::anyhow!("{what}: {cause}")
 }
 
+/// An error and its causes. An I/O error that wraps another names that one's source, not the wrapped error itself, so the wrapping is undone.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| {
+        let wrapped = cause.downcast_ref().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => (*cause).source(),
+        }
+    })
+}
+
 fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    let mut cause: &(dyn Error + 'static) = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause
+    causes(error)
+        .last()
+        .expect("an error is its own first cause")
 }
 
 #[cfg(test)]

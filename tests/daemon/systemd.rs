@@ -157,7 +157,8 @@ async fn the_watchdog_is_left_to_bite_once_an_accounts_task_is_stuck() {
     .await;
     let log = program.log();
     assert!(log.contains(r#"the account \\\"main\\\""#), "{log}");
-    assert!(!log.contains("accepting at"), "the server turns: {log}");
+    // The server's threads turn. The control socket is served beside the accounts, so it may stand still with them.
+    assert!(!log.contains("accepting at 127"), "the server turns: {log}");
     while systemd.ear.try_recv(&mut [0; 4096]).is_ok() {}
     // As long as systemd would wait.
     let bite = tokio::time::timeout(Duration::from_secs(1), systemd.hears("WATCHDOG=1\n")).await;
