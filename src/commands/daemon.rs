@@ -167,6 +167,12 @@ impl Daemon {
         self.ask(target).await
     }
 
+    /// What it answers to a GET at its control socket; `None` where it cannot be asked there.
+    pub async fn get_at_control(&self, target: &str) -> Option<Answer> {
+        let folder = self.control.as_deref()?;
+        command(folder, Method::GET, target, PATIENCE).await.ok()
+    }
+
     async fn ask(&self, target: &str) -> anyhow::Result<Answer> {
         let bearer = self.bearer_file.as_deref().map(BearerToken::authorization);
         let bearer = bearer.transpose()?;

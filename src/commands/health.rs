@@ -4,22 +4,21 @@ use std::process::ExitCode;
 
 use http::StatusCode;
 
-use super::{EXIT_FAILURE, daemon::Daemon, exit_with, load_or_explain, run::block_on};
-use crate::cli;
+use super::{
+    EXIT_FAILURE,
+    daemon::{Answer, Daemon},
+    exit_with, load_or_explain,
+    run::block_on,
+};
+use crate::{cli, config::Config};
 
-/// Asks the daemon that runs with this config. It shows no secret, so where one is wanted it is told the word alone and not queue by queue.
+/// Asks the daemon that runs with this config.
 pub fn run(options: &cli::Health) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let daemon = Daemon::at_its_address(&config);
-    let target = match (options.live, &config.server.bearer_token_file) {
-        (true, _) => "/livez",
-        (false, Some(_)) => "/readyz",
-        (false, None) => "/readyz?verbose",
-    };
-    match block_on(daemon.get(target)) {
+    match block_on(ask(&config, options.live)) {
         Ok((StatusCode::OK, answer)) => {
             super::print(&answer);
             ExitCode::SUCCESS
@@ -27,6 +26,26 @@ pub fn run(options: &cli::Health) -> ExitCode {
         Ok((status, answer)) => {
             exit_with(EXIT_FAILURE, &format!("{status}\n{}", answer.trim_end()))
         }
-        Err(error) => exit_with(EXIT_FAILURE, &format!("{}: {error:#}", daemon.address())),
+        Err(error) => {
+            let address = Daemon::at_its_address(&config);
+            let address = address.address();
+            exit_with(EXIT_FAILURE, &format!("{address}: {error:#}"))
+        }
     }
+}
+
+/// Whether it is well is asked where callers ask. It shows no secret, so where one is wanted it is told a single word there; account by
+/// account and queue by queue it is told at the control socket, if it may use that.
+async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
+    const VERBOSE: &str = "/readyz?verbose";
+    let daemon = Daemon::at_its_address(config);
+    if live {
+        return daemon.get("/livez").await;
+    }
+    if config.server.bearer_token_file.is_none() {
+        return daemon.get(VERBOSE).await;
+    }
+    let (status, word) = daemon.get("/readyz").await?;
+    let told = Daemon::of(config).get_at_control(VERBOSE).await;
+    Ok((status, told.map_or(word, |(_, told)| told)))
 }

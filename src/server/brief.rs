@@ -68,15 +68,17 @@ impl Look<'_> {
         (all > 0).then(|| listed(faulty.into_iter().take(ROOM).collect(), all))
     }
 
-    /// What is wrong with an account's queues, each word once.
+    /// What is wrong with an account and its queues, each word once.
     fn words(&self, account: &AccountHandle) -> Vec<&'static str> {
+        let of_all = account.health().fault.map(|present| present.fault.word());
         let queues = self.0.queues().iter();
         let of_account = queues.filter(|queue| queue.key.account == account.name);
         let words = of_account.filter_map(|queue| {
             let state = self.0.state(queue);
             state.fault.as_deref().map(|fault| fault.word())
         });
-        words.collect::<BTreeSet<_>>().into_iter().collect()
+        let words: BTreeSet<_> = words.chain(of_all).collect();
+        words.into_iter().collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! For supervisors and scrapers: is it alive, is it ready, what does it count.
 
-use std::{fmt::Write, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -9,16 +9,16 @@ use axum::{
 use http::{HeaderMap, StatusCode, Uri, header};
 
 use super::{
-    app::{App, Queue},
+    app::{AccountHandle, App, Queue},
     params::{Parameter, Params, Shape},
     problem::Problem,
 };
-use crate::{board::QueueState, metrics::Format};
+use crate::{account::PresentFault, board::QueueState, metrics::Format};
 
 /// What a question for readiness may say.
 pub(super) const READY: &[Parameter] = &[Parameter {
     name: "verbose",
-    means: "Tells queue by queue, whatever the value; wants the bearer token, where there is one",
+    means: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
     shape: Shape::Text,
     example: "1",
 }];
@@ -41,29 +41,56 @@ pub(super) async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<Respo
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
-    let mut body = format!("{word}\n");
-    for (queue, state) in states.iter().filter(|_| verbose) {
-        body.push_str(&line(queue, state));
+    let mut lines = vec![word.to_owned()];
+    if verbose {
+        lines.extend(app.accounts.iter().map(|account| of_account(&app, account)));
+        let queues = states
+            .iter()
+            .map(|(queue, state)| of_queue(&app, queue, state));
+        lines.extend(queues);
     }
-    Ok((status, body).into_response())
+    for line in &mut lines {
+        // A name or a fault with a line break in it would look like two queues.
+        line.retain(|c| !c.is_control());
+        line.push('\n');
+    }
+    Ok((status, lines.concat()).into_response())
 }
 
 fn is_settled(state: &QueueState) -> bool {
     state.snapshot.is_some() || state.fault.is_some()
 }
 
-fn line(queue: &Queue, state: &QueueState) -> String {
-    let mut line = format!("{}: ", queue.key);
-    match (&state.fault, &state.snapshot) {
-        (Some(fault), _) => write!(line, "{fault}"),
-        (None, Some(_)) => write!(line, "ok"),
-        (None, None) => write!(line, "never polled"),
+/// Whether CallTools can be asked about the account; and if not, since when, and what to do.
+fn of_account(app: &App, account: &AccountHandle) -> String {
+    let name = &account.name;
+    match account.health().fault {
+        None => format!("account {name}: ok"),
+        Some(PresentFault { fault, since }) => {
+            let lasts = app.clock.now().longest_since(since).as_secs();
+            let lasts = humantime::format_duration(Duration::from_secs(lasts));
+            format!("account {name}: {fault} (for {lasts})")
+        }
     }
-    .expect("writing to a String cannot fail");
-    // A name or a fault with a line break in it would look like two queues.
-    line.retain(|c| !c.is_control());
-    line.push('\n');
-    line
+}
+
+/// Whether decisions about the queue rest on knowledge, and what is wrong with it. A fault of its account is told there, once.
+fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
+    let decision = app.decide(queue, state, &queue.policy);
+    let of_account = app.account(&queue.key.account);
+    let of_account = of_account.and_then(|account| account.health().fault);
+    let fault = state.fault.as_deref().map(|fault| match of_account {
+        Some(present) if *present.fault == *fault => "see its account".to_owned(),
+        _ => fault.to_string(),
+    });
+    let known = decision.reason.is_known();
+    let words = match (known, fault) {
+        (true, None) => "ok".to_owned(),
+        (true, Some(fault)) => format!("known from before: {fault}"),
+        (false, Some(fault)) => format!("unknown: {fault}"),
+        (false, None) => format!("unknown: {}", decision.reason),
+    };
+    format!("{}: {words}", queue.key)
 }
 
 /// `GET /metrics`, in the format that the scraper asks for.

@@ -165,6 +165,31 @@ async fn commands_need_no_token_where_callers_do_and_no_place_among_their_connec
 }
 
 #[tokio::test]
+async fn health_tells_of_accounts_and_queues_also_where_callers_show_a_token() {
+    let (_calltools, home, config) = scene().await;
+    let bearer = home.path().join("bearer");
+    fs::write(bearer, "0123456789abcdef0123").expect("a file");
+    let at = home.path().join("openseat.sock");
+    edit(
+        &config,
+        "listen = \"127.0.0.1:0\"",
+        &format!(
+            "listen = \"unix:{}\"\nbearer_token_file = \"./bearer\"",
+            at.display()
+        ),
+    );
+    let _program = Program::run(&home, &config);
+    soon("a word on each", async || {
+        let said = say(&home, &["health"]).await;
+        said.code == Some(0) && said.out.starts_with("ready\naccount main: ok\nmain/")
+    })
+    .await;
+    fs::remove_file(socket(&home)).expect("it was there");
+    let said = say(&home, &["health"]).await.exits(0);
+    assert!(said.out.starts_with("ready\n"), "{said:?}");
+}
+
+#[tokio::test]
 async fn only_the_control_socket_checks() {
     let (_calltools, home, config) = scene().await;
     let program = running(&home, &config).await;

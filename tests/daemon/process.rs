@@ -233,7 +233,10 @@ async fn health_asks_the_running_daemon_and_exits_with_what_it_heard() {
     let (code, words) = health(&[]).await;
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("503"), "{words}");
-    assert!(words.contains("main/sales: never polled"), "{words}");
+    assert!(
+        words.contains("main/sales: unknown: never_polled"),
+        "{words}"
+    );
 }
 
 #[tokio::test]

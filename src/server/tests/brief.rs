@@ -1,10 +1,10 @@
 use super::*;
-use crate::{fixtures::available, server::Brief};
+use crate::{account::PresentFault, fixtures::available, server::Brief};
 
 #[tokio::test]
 async fn a_line_tells_freshness_requests_and_faults() {
     let mut world = World::with(&["main/a", "main/b", "lab/c"]);
-    let _ends = (world.account("main", TOKEN), world.account("lab", "b2"));
+    let (_main, lab) = (world.account("main", TOKEN), world.account("lab", "b2"));
     let server = world.serve().await;
     let brief = Brief::new(server.current.clone());
     assert_eq!(
@@ -28,6 +28,17 @@ async fn a_line_tells_freshness_requests_and_faults() {
     assert_eq!(
         brief.line().await,
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
+    );
+    // Before any of its queues has grown too old.
+    lab.health.send_modify(|health| {
+        health.fault = Some(PresentFault {
+            fault: Arc::new(Fault::Throttled { wait: None }),
+            since: now,
+        });
+    });
+    assert_eq!(
+        brief.line().await,
+        "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main, throttled in lab"
     );
 }
 

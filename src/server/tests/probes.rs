@@ -1,5 +1,9 @@
 use super::*;
-use crate::fixtures::available;
+use crate::{
+    account::PresentFault,
+    calltools::{Down, NoSuchQueue},
+    fixtures::available,
+};
 
 #[tokio::test]
 async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
@@ -9,7 +13,10 @@ async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
     assert_eq!(server.get("/livez").await.status, 200);
     let answer = server.get("/readyz?verbose").await;
     assert_eq!(answer.status, 503);
-    assert_eq!(answer.body, "not ready\nmain/a: ok\nmain/b: never polled\n");
+    assert_eq!(
+        answer.body,
+        "not ready\nmain/a: ok\nmain/b: unknown: never_polled\n"
+    );
 
     server
         .board
@@ -18,13 +25,50 @@ async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.body,
-        "ready\nmain/a: ok\nmain/b: CallTools does not accept the token\n"
+        "ready\nmain/a: ok\nmain/b: unknown: CallTools does not accept the token\n"
     );
     assert_eq!(server.get("/readyz").await.body, "ready\n");
 
     server.stopping.cancel();
     assert_eq!(server.get("/readyz").await.status, 503);
     assert_eq!(server.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_fault_of_an_account_is_told_once_and_what_it_means_for_each_queue() {
+    let mut world = World::with(&["main/a", "main/b", "main/slaes", "lab/c"]);
+    let main = world.account("main", TOKEN);
+    let _lab = world.account("lab", "b2");
+    world.publish("main/a", available(1));
+    world.publish("lab/c", available(1));
+    let fault = Arc::new(Fault::down(Down::Dns, "no such host"));
+    main.health.send_modify(|health| {
+        health.fault = Some(PresentFault {
+            fault: Arc::clone(&fault),
+            since: world.clock.now(),
+        });
+    });
+    for queue in ["main/a", "main/b"] {
+        world.fail(queue, Fault::clone(&fault));
+    }
+    world.fail("main/slaes", Fault::NoSuchQueue(NoSuchQueue::Id(7)));
+    world.clock.pass(Duration::from_secs(61));
+    let server = world.serve().await;
+    let answer = server.get("/readyz?verbose").await;
+    assert_eq!(answer.status, 200);
+    let lines: Vec<_> = answer.body.lines().collect();
+    assert_eq!(lines[1], format!("account main: {fault} (for 1m 1s)"));
+    assert_eq!(lines[2], "account lab: ok");
+    assert_eq!(lines[3], "main/a: known from before: see its account");
+    assert_eq!(lines[4], "main/b: unknown: see its account");
+    assert!(
+        lines[5].starts_with("main/slaes: unknown: "),
+        "{}",
+        lines[5]
+    );
+    assert!(lines[5].contains('7'), "{}", lines[5]);
+    assert_eq!(lines[6], "lab/c: ok");
+    assert_eq!(server.get("/readyz").await.body, "ready\n");
 }
 
 #[tokio::test]
