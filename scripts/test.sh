@@ -183,10 +183,28 @@ container_files() {
         deploy/docker/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
 }
 
-# What `kubectl apply --kustomize` would send, with a token that is none.
+# What `kubectl apply --kustomize` would send, with tokens that are none; and that another config or token starts no new pod.
 kubernetes_files() {
-    cp -r deploy/kubernetes "$scratch/" && echo none >"$scratch/kubernetes/main.token" &&
-        kubectl kustomize "$scratch/kubernetes" | grep --count '^kind: '
+    cp -r deploy/kubernetes "$scratch/" && echo none | tee "$scratch/kubernetes/"{main,bearer}.token >/dev/null &&
+        kubectl kustomize "$scratch/kubernetes" >"$scratch/first.yaml" &&
+        echo other >"$scratch/kubernetes/main.token" && echo "# edited" >>"$scratch/kubernetes/openseat.toml" &&
+        kubectl kustomize "$scratch/kubernetes" >"$scratch/second.yaml" &&
+        sed -i 's/# - podmonitor.yaml/- podmonitor.yaml/' "$scratch/kubernetes/kustomization.yaml" &&
+        kubectl kustomize "$scratch/kubernetes" | grep --count '^kind: ' &&
+        ! cmp --silent "$scratch/first.yaml" "$scratch/second.yaml" &&
+        of_kind Deployment "$scratch/first.yaml" | grep --quiet openseat-config &&
+        diff <(of_kind Deployment "$scratch/first.yaml") <(of_kind Deployment "$scratch/second.yaml")
+}
+
+# of_kind KIND FILE: the documents of that kind.
+of_kind() { awk -v kind="$1" 'BEGIN { RS = "---\n" } $0 ~ "\nkind: " kind "\n"' "$2" | grep .; }
+
+# The configs that deploy/ brings: each is taken, wherever its tokens will be.
+configs() {
+    local config
+    for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml; do
+        "$target/debug/openseat" plan --config "$config" >/dev/null || return 1
+    done
 }
 
 package() { scripts/package.sh dev; }
@@ -210,7 +228,13 @@ boot_test() {
     esac
 }
 
-scrape_config() { promtool check config --syntax-only deploy/prometheus.yml; }
+# The second with the rules that its container finds beside it.
+scrape_config() {
+    promtool check config --syntax-only deploy/prometheus.yml &&
+        mkdir -p "$scratch/etc" && cp deploy/docker/prometheus.yml deploy/prometheus/openseat.rules.yml "$scratch/etc/" &&
+        promtool check config "$scratch/etc/prometheus.yml" | tee "$scratch/etc/said" && grep -q ' 1[0-9] rules found' "$scratch/etc/said" &&
+        grep -q '/etc/prometheus/openseat.rules.yml:ro$' deploy/docker/compose.yaml
+}
 
 caddyfile() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
 
@@ -324,6 +348,8 @@ else
     skip "systemd-analyze" "this machine has no systemd"
 fi
 
+check "the configs of deploy/" configs
+
 if want yamllint yamllint; then
     check "yamllint: container files" container_files
 else
@@ -363,7 +389,7 @@ else
 fi
 
 if want curl curl && want jq jq && want_prometheus; then
-    check "prometheus: scrape config" scrape_config
+    check "prometheus: scrape configs" scrape_config
     check "prometheus: rules" scripts/rules.sh
     check "prometheus: a scrape of the demo" scrape
 else
