@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the Debian package, and prints where it is: package.sh [release|dev]. `release`, the default, is built here with everything
+# Makes the Debian package, with a bill of materials in it (needs jq), and prints where it is: package.sh [release|dev]. `release`, the default, is built here with everything
 # that a package has; `dev` takes the debug build that is there, for tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,7 @@ rm -rf "$pages" "$completions"
 mkdir -p "$pages" "$completions"
 "$built" man "$pages"
 gzip --best --no-name "$pages"/*.1
+scripts/sbom.sh >target/package/openseat.cdx.json
 gzip --best --no-name <CHANGELOG.md >target/package/changelog.gz
 for shell in bash zsh fish; do
     "$built" completions "$shell" >"$completions/openseat.$shell"

@@ -8,6 +8,19 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A process whose parent has ended becomes a child of this one instead of init's, so that the end of the run sees what is left. That is
+# prctl(PR_SET_CHILD_SUBREAPER, 1), which bash cannot call; it stays set over exec.
+adopts=${OPENSEAT_TEST_ADOPTS:-}
+unset OPENSEAT_TEST_ADOPTS
+if [[ -z $adopts ]] && command -v perl >/dev/null; then
+    declare -A prctl=([x86_64]=157 [aarch64]=167)
+    # shellcheck disable=SC2016 # Perl's own variables
+    OPENSEAT_TEST_ADOPTS=tried exec perl -e '
+        my ($prctl, @command) = @ARGV;
+        $ENV{OPENSEAT_TEST_ADOPTS} = "yes" if $prctl && syscall($prctl + 0, 36, 1, 0, 0, 0) == 0;
+        exec @command' "${prctl[$(uname -m)]:-0}" "$BASH" scripts/test.sh "$@"
+fi
+
 # Where Debian has daemons, and where people's shells do not look.
 PATH=$PATH:/usr/sbin
 
@@ -68,13 +81,25 @@ apt_ready() {
     [[ $apt_updated == yes ]]
 }
 
-# want COMMAND PACKAGE: makes sure that a command is there.
-want() {
-    has "$1" && return
-    say "installing $2"
-    apt_ready && timeout 300 env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --yes --no-install-recommends "$2" >/dev/null && has "$1"
+# install PACKAGE…: without starting the daemons among them, as Debian does unless a file forbids it.
+install() {
+    local policy=/usr/sbin/policy-rc.d installed=0
+    say "installing $*"
+    apt_ready || return
+    if [[ ! -e $policy ]]; then
+        policy_made=$policy
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod +x "$policy"
+    fi
+    timeout 300 env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --yes --no-install-recommends "$@" >/dev/null || installed=1
+    if [[ -n $policy_made ]]; then rm -f "$policy_made"; fi
+    policy_made=
+    return $installed
 }
+
+# want COMMAND PACKAGE: makes sure that a command is there.
+want() { has "$1" || { install "$2" && has "$1"; }; }
 
 # Prometheus and promtool come in one of Debian's packages, whose service would be started if it were installed. Only the programs are
 # taken out of it.
@@ -100,24 +125,11 @@ has_kamailio_module() {
     compgen -G "/usr/lib*/kamailio/modules/$1.so" >/dev/null || compgen -G "/usr/lib*/*/kamailio/modules/$1.so" >/dev/null
 }
 
-# want_router NAME PACKAGE…: makes sure that a router is there, and that it is not started where it is not needed.
+# want_router NAME PACKAGE…: makes sure that a router is there.
 want_router() {
-    local router=$1 policy=/usr/sbin/policy-rc.d
+    local router=$1
     shift
-    has_router "$router" && return
-    say "installing $*"
-    apt_ready || return
-    # Debian starts a daemon as soon as it is installed, unless this file forbids it.
-    if [[ ! -e $policy ]]; then
-        policy_made=$policy
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-    fi
-    timeout 300 env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --yes --no-install-recommends "$@" >/dev/null || true
-    if [[ -n $policy_made ]]; then rm -f "$policy_made"; fi
-    policy_made=
-    has_router "$router"
+    has_router "$router" || { install "$@" && has_router "$router"; }
 }
 
 # cargo deb is built where it is missing, once: it stays in the target folder. This version, since the package was checked with it.
@@ -125,7 +137,16 @@ want_cargo_deb() {
     PATH=$PATH:$(realpath "$target")/tools/bin
     has cargo-deb && return
     say "building cargo deb"
-    timeout 900 cargo install --quiet --locked --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
+    timeout 900 nice cargo install --quiet --locked --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
+}
+
+# As cargo deb. Not optimized: that takes 160 s of a processor to build instead of some 400, and a check takes 5 s.
+want_cargo_deny() {
+    PATH=$PATH:$(realpath "$target")/tools/bin
+    cargo deny --version >/dev/null 2>&1 && return
+    say "building cargo deny"
+    CARGO_PROFILE_DEV_DEBUG=false timeout 900 nice cargo install --quiet --locked --debug --root "$target/tools" cargo-deny@0.20.2 &&
+        cargo deny --version >/dev/null
 }
 
 # want_axe: makes sure that axe-core, which looks for what keeps people out of a page, is there. It is a script for browsers, so npm only
@@ -141,9 +162,7 @@ want_axe() {
 # Python itself comes with every system that has apt; what makes virtual environments is a package of its own there.
 want_venv() {
     has python3 && python3 -c 'import ensurepip' 2>/dev/null && return
-    say "installing python3-venv"
-    apt_ready && timeout 300 env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --yes --no-install-recommends python3-venv >/dev/null && python3 -c 'import ensurepip'
+    install python3-venv && python3 -c 'import ensurepip'
 }
 
 how_to_get() { printf '%s is not installed; as root: apt-get install --no-install-recommends %s' "$1" "$2"; }
@@ -157,7 +176,6 @@ documentation() {
 
 scripts() { shellcheck scripts/*.sh fuzz/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run; }
 
-# cargo deny is not built here: that takes longer than the tests.
 supply_chain() {
     # It reads the manifests of all systems' crates, and a build fetches only those of its own.
     cargo fetch --quiet --locked && cargo deny --offline --locked check bans licenses sources
@@ -208,6 +226,13 @@ configs() {
 }
 
 package() { scripts/package.sh dev; }
+
+# Whether the package has the bill of materials, and this names each crate that is compiled into the program.
+materials() {
+    dpkg-deb --fsys-tarfile "$target/package/openseat.deb" | tar --extract --to-stdout ./usr/share/doc/openseat/openseat.cdx.json >"$scratch/sbom" &&
+        [[ $(jq --raw-output '.components[] | select(.hashes and .licenses) | .name + " v" + .version' "$scratch/sbom" | sort) == \
+            $(cargo tree --locked --edges normal,build --prefix none | awk '$1 && $1 != "openseat" { print $1 " " $2 }' | sort --unique) ]]
+}
 
 package_lint() { lintian --fail-on error,warning --allow-root "$target/package/openseat.deb"; }
 
@@ -298,13 +323,50 @@ openapi() {
     stop_demo && return $ended
 }
 
+# find_children: sets $children to this process's own. Not in a subshell, which would be one of them. The list ends without a newline.
+find_children() { read -r -a children <"/proc/$$/task/$$/children" || true; }
+
+# Whether all that the run started has ended. An orphan that is made here has to be found, or nothing else would be.
+nothing_is_left() {
+    local orphan children
+    # With no output of its own, or reading its number would wait for its end.
+    orphan=$(sleep 300 >/dev/null 2>&1 & echo $!)
+    # Browsers and routers need a moment to end.
+    for _ in {1..100}; do
+        find_children
+        [[ ${children[*]} != "$orphan" ]] || break
+        sleep 0.1
+    done
+    if [[ ${children[*]} == "$orphan" ]]; then
+        kill "$orphan"
+        return
+    fi
+    printf 'left behind (beside %s, a trial):\n' "$orphan" >&2
+    ps -o pid,etime,args -p "${children[*]}" >&2 || true
+    # What these have started in turn comes here once they are gone.
+    for _ in {1..20}; do
+        kill -KILL "${children[@]}" 2>/dev/null || true
+        sleep 0.1
+        find_children
+    done
+    return 1
+}
+
 # tests NAME ARGUMENTS…: runs `cargo test` and adds up what it reports.
 tests() {
-    local name=$1 log=$scratch/tests.log counts p f i
+    local name=$1 log=$scratch/tests.log running follower counts p f i
     shift
     say "$name"
     local well=yes
-    cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || well=no
+    # Not into a pipe: a process that a test leaves behind would keep it open, and this run would wait for it instead of failing.
+    : >"$log"
+    sleep infinity &
+    running=$!
+    tail --quiet --follow --lines=+1 --pid="$running" "$log" &
+    follower=$!
+    cargo test --locked --no-fail-fast "$@" >"$log" 2>&1 || well=no
+    kill "$running"
+    wait "$follower" || true
     counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log")
     local failed_before=$failed
     while read -r p f i; do
@@ -331,7 +393,7 @@ else
     skip "shellcheck" "$(how_to_get shellcheck shellcheck)"
 fi
 
-if cargo deny --version >/dev/null 2>&1; then
+if want_cargo_deny; then
     check "cargo deny" supply_chain
     if [[ -d ${CARGO_HOME:-$HOME/.cargo}/advisory-dbs ]]; then
         check "cargo deny: advisories" advisories
@@ -339,7 +401,7 @@ if cargo deny --version >/dev/null 2>&1; then
         skip "cargo deny: advisories" "there is no copy of them; \`cargo deny fetch\` makes one"
     fi
 else
-    skip "cargo deny" "it is not installed; \`cargo install --locked cargo-deny\` takes some minutes"
+    skip "cargo deny" "it cannot be built; \`cargo install --locked cargo-deny\` takes some minutes"
 fi
 
 if has systemd-analyze; then
@@ -356,7 +418,6 @@ else
     skip "yamllint" "$(how_to_get yamllint yamllint)"
 fi
 
-# Debian's package would start it, as it would a router.
 if want_router caddy caddy; then
     check "caddy validate" caddyfile
 else
@@ -369,8 +430,9 @@ else
     skip "kubectl kustomize" "kubectl is not installed"
 fi
 
-if want_cargo_deb; then
+if want_cargo_deb && want jq jq; then
     check "cargo deb" package
+    check "the bill of materials" materials
     if want lintian lintian; then
         check "lintian" package_lint
     else
@@ -385,7 +447,7 @@ if want_cargo_deb; then
     want debootstrap debootstrap || true
     boot_test
 else
-    skip "the Debian package" "cargo deb is missing; \`cargo install --locked cargo-deb\` takes some minutes"
+    skip "the Debian package" "cargo deb or jq is missing; \`cargo install --locked cargo-deb\` takes some minutes"
 fi
 
 if want curl curl && want jq jq && want_prometheus; then
@@ -446,6 +508,12 @@ else
     skip "fuzzing" "$(how_to_get g++ g++)"
 fi
 tests "cargo test: threads interleaved by shuttle" --features shuttle --lib interleaved
+
+if [[ $adopts == yes ]]; then
+    check "no process is left" nothing_is_left
+else
+    skip "no process is left" "it takes perl and Linux on x86_64 or aarch64 to see them"
+fi
 
 printf '\nPictures of the pages: %s\n\n' "$OPENSEAT_SCREENSHOTS"
 if ((${#gaps[@]})); then
