@@ -182,6 +182,10 @@ impl Account {
             self.login_assumed = true;
             tracing::warn!(queue = %key, "rows have no queue_logged_in; logged_in is taken for it");
         }
+        if notes.queue_login_unclear && !self.login_unclear {
+            self.login_unclear = true;
+            tracing::warn!(queue = %key, "some rows do not say whether their agent is logged in to the queue (queue_logged_in is null, or absent while other rows have it); such agents count as not logged in");
+        }
         if !notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();
         }

@@ -148,6 +148,7 @@ pub struct Account {
     refused_since: Option<Moment>,
     /// Things said in the log once.
     login_assumed: bool,
+    login_unclear: bool,
     /// What is wrong now.
     faults: Faults,
     /// The fault that the board shows of each queue.
@@ -191,6 +192,7 @@ impl Account {
             parts,
             refused_since: None,
             login_assumed: false,
+            login_unclear: false,
             sweeps_failed_alone: 0,
             polled_since_failed_sweep: false,
             kept: None,

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Agent, Ask, Down, Fault, NewSubscription, Outgoing, Page, Reply, Row, Subscription, Transport,
+    Agent, Ask, Down, Fault, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription,
+    Transport,
     list::{Entry, List},
     page::{self, MAX_ROWS},
 };
@@ -135,8 +136,10 @@ pub struct Everybody {
 /// Facts about an account that its rows bring to light; worth a line in the log, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Rows lack `queue_logged_in`; `logged_in` stands for it.
+    /// No row has `queue_logged_in`; `logged_in` stands for it.
     pub queue_login_assumed: bool,
+    /// Some rows do not say whether their agent is logged in to the queue, who counts as not logged in.
+    pub queue_login_unclear: bool,
     /// Statuses, by id or name, that `statuses/` did not list when it was read: ten of them at most.
     pub unknown_statuses: BTreeSet<Box<str>>,
     /// Rows that could not be read and are missing from the list.
@@ -363,8 +366,10 @@ impl Notes {
             .entries
             .iter()
             .filter_map(|row| row.unknown_status.clone());
+        let any = |login| list.entries.iter().any(|row| row.queue_login == login);
         Self {
-            queue_login_assumed: list.entries.iter().any(|row| row.queue_login_assumed),
+            queue_login_assumed: any(QueueLogin::Assumed),
+            queue_login_unclear: any(QueueLogin::Unclear),
             unknown_statuses: unknown.take(MOST_UNKNOWN_STATUSES).collect(),
             skipped: list.skipped,
         }

@@ -55,11 +55,16 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A truth value or nothing; `Err` with `problem` for anything else.
+    /// A truth value or nothing; `Err` with `problem` for anything else. `1`, `0` and the words in any case are what languages and
+    /// databases make of a truth value on the way; other numbers and words are none.
     pub(crate) fn truth(&self, problem: &'static str) -> Result<Option<bool>, BadRow> {
-        match self {
-            Field::Absent | Field::Null => Ok(None),
-            Field::Bool(truth) => Ok(Some(*truth)),
+        match (self, self.text()) {
+            _ if self.is_blank() => Ok(None),
+            (Field::Bool(truth), _) => Ok(Some(*truth)),
+            (Field::Number(1), _) | (_, Some("1")) => Ok(Some(true)),
+            (Field::Number(0), _) | (_, Some("0")) => Ok(Some(false)),
+            (_, Some(word)) if word.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            (_, Some(word)) if word.eq_ignore_ascii_case("false") => Ok(Some(false)),
             _ => Err(BadRow(problem)),
         }
     }

@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::{AgentId, Down, Fault, Subscription, field::BadRow, row::Row};
+use super::{
+    AgentId, Down, Fault, Subscription,
+    field::BadRow,
+    row::{Row, settle_queue_logins},
+};
 use crate::names::{NamedQueue, Names, Status};
 
 /// Of this many rows one may be unreadable. A single odd row should not take a whole queue down, but an API that has changed
@@ -24,6 +28,16 @@ pub(super) trait Entry: Sized {
 
     /// The key of this entry.
     fn key(&self) -> Self::Key;
+
+    /// Whether this is provably how things were before `other`.
+    fn is_older_than(&self, _other: &Self) -> bool {
+        false
+    }
+
+    /// Settles what no entry can say by itself, once all of them are there.
+    fn settle(_entries: &mut [Self]) -> Result<(), BadRow> {
+        Ok(())
+    }
 }
 
 impl Entry for Row {
@@ -35,6 +49,14 @@ impl Entry for Row {
 
     fn key(&self) -> AgentId {
         self.agent.id.clone()
+    }
+
+    fn is_older_than(&self, other: &Self) -> bool {
+        self.agent.is_older_than(&other.agent)
+    }
+
+    fn settle(rows: &mut [Self]) -> Result<(), BadRow> {
+        settle_queue_logins(rows)
     }
 }
 
@@ -87,7 +109,8 @@ pub(super) struct List<T> {
 
 impl<T: Entry> List<T> {
     /// Joins the rows of all pages. An entry that shows twice has moved between pages while they were read: it is kept once,
-    /// in its first place, as it was last seen.
+    /// in its first place, as it was last seen. Where the two have dates, the later date counts: pages can come from copies of
+    /// CallTools' data of which one lags.
     ///
     /// # Errors
     /// [`Down::UnexpectedShape`], where more rows are unreadable than can be an accident.
@@ -117,13 +140,21 @@ impl<T: Entry> List<T> {
             Some(problem) if list.skipped * ROWS_PER_BAD_ROW > total => {
                 Err(unreadable(list.skipped, total, problem))
             }
-            _ => Ok(list),
+            _ => match T::settle(&mut list.entries) {
+                Err(problem) => Err(unreadable(total, total, problem)),
+                Ok(()) => Ok(list),
+            },
         }
     }
 
     fn keep(&mut self, entry: T, places: &mut HashMap<T::Key, usize>) {
         match places.entry(entry.key()) {
-            hash_map::Entry::Occupied(place) => self.entries[*place.get()] = entry,
+            hash_map::Entry::Occupied(place) => {
+                let known = &mut self.entries[*place.get()];
+                if !entry.is_older_than(known) {
+                    *known = entry;
+                }
+            }
             hash_map::Entry::Vacant(place) => {
                 place.insert(self.entries.len());
                 self.entries.push(entry);
@@ -177,6 +208,44 @@ mod tests {
             .collect();
         assert_eq!(seen, [(1, "c"), (2, "b"), (3, "d")]);
         assert!(list.is_complete());
+    }
+
+    #[test]
+    fn of_two_rows_of_one_agent_the_later_date_counts_and_without_dates_the_later_row() {
+        let row = |status: &str, date: &str| {
+            let row = format!(
+                r#"{{"app_user":1,"status":"{status}","queue_logged_in":true,"agent_status_modified_on":{date}}}"#
+            );
+            RawValue::from_string(row).unwrap()
+        };
+        let (early, late) = (r#""2026-11-22T10:00:00Z""#, r#""2026-11-22 10:00:30""#);
+        for (first, second, status) in [
+            (early, late, "second"),
+            (late, early, "first"),
+            (late, late, "second"),
+            (late, "null", "second"),
+            ("null", early, "second"),
+        ] {
+            let rows = vec![row("first", first), row("second", second)];
+            let list: List<Row> = List::join(rows, Some(1), &Names::default()).unwrap();
+            let seen: Vec<_> = list
+                .entries
+                .iter()
+                .map(|row| row.agent.status.as_deref())
+                .collect();
+            assert_eq!(seen, [Some(status)], "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn a_list_in_which_no_row_tells_of_any_log_in_is_not_read_as_nobody() {
+        let row = |id: u64| {
+            RawValue::from_string(format!(r#"{{"app_user":{id},"status":"Available"}}"#)).unwrap()
+        };
+        let list: Result<List<Row>, Fault> =
+            List::join(vec![row(1), row(2)], None, &Names::default());
+        let fault = list.unwrap_err().to_string();
+        assert!(fault.starts_with("2 of 2 rows cannot be read"), "{fault}");
     }
 
     #[test]

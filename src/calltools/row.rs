@@ -39,7 +39,7 @@ pub struct Agent {
     pub status: Option<Arc<str>>,
     /// Whether that status makes the agent ready for calls; `None` where it cannot be told.
     pub available: Option<bool>,
-    /// Logged in to the queue that was asked for; where the row does not say, whether logged in to the dialer.
+    /// Logged in to the queue that was asked for. See [`QueueLogin`] for rows that do not say.
     pub queue_logged_in: bool,
     /// Logged in to the dialer; where the row does not say, as above.
     pub logged_in: bool,
@@ -49,15 +49,39 @@ pub struct Agent {
     pub raw: RawRow,
 }
 
+impl Agent {
+    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock
+    /// may have a say.
+    pub fn is_older_than(&self, other: &Agent) -> bool {
+        matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
+    }
+}
+
 /// An agent, and what reading the row brought to light about the account.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The agent.
     pub agent: Agent,
-    /// The row has no `queue_logged_in`, so `logged_in` stands for it.
-    pub queue_login_assumed: bool,
+    /// What it says of the log-in to the queue that was asked for.
+    pub queue_login: QueueLogin,
     /// A status, by id or by name, that `statuses/` did not list when it was read: time to read it again.
     pub unknown_status: Option<Box<str>>,
+}
+
+/// What a row says of the log-in to the queue that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueLogin {
+    /// Yes or no.
+    Told,
+    /// No rows of the list have the field, so `logged_in` stands for it.
+    Assumed,
+    /// `null`, or absent while other rows of the list have it. Unknown is not a seat: the agent counts as not logged in.
+    Unclear,
+    /// The row has no such field, and says whether the agent is logged in to the dialer. What follows from that is for the
+    /// [whole list](settle_queue_logins) to say.
+    Absent,
+    /// The row says nothing of any log-in.
+    Unsaid,
 }
 
 /// The fields that openseat itself understands; the criteria see all of them.
@@ -83,11 +107,12 @@ impl Row {
     /// Normalizes a row. `names` tells what the account's statuses do, as far as that is known.
     ///
     /// # Errors
-    /// [`BadRow`], where the row does not say who it is about, whether they are logged in, or has nothing about their status.
+    /// [`BadRow`], where the row does not say who it is about, has nothing about their status, or writes a log-in that is no truth
+    /// value.
     pub fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
         let fields: Fields<'_> = field::read(&raw)?;
         let id = agent_id(&fields.app_user)?;
-        let login = queue_login(&fields)?;
+        let login = Login::of(&fields)?;
         let standing = standing(&fields, names)?;
         let name = fields.full_name.text().unwrap_or_default().into();
         let status_since = fields.agent_status_modified_on.text().and_then(timestamp);
@@ -103,7 +128,7 @@ impl Row {
         };
         Ok(Self {
             agent,
-            queue_login_assumed: login.assumed,
+            queue_login: login.queue,
             unknown_status: standing.unknown,
         })
     }
@@ -134,26 +159,56 @@ fn last_segment(text: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-struct QueueLogin {
+struct Login {
     there: bool,
     dialer: bool,
-    assumed: bool,
+    queue: QueueLogin,
 }
 
-fn queue_login(fields: &Fields<'_>) -> Result<QueueLogin, BadRow> {
-    let dialer = fields.logged_in.truth("logged_in is not a truth value")?;
-    let queue = fields
-        .queue_logged_in
-        .truth("queue_logged_in is not a truth value")?;
-    let there = queue
-        .or(dialer)
-        .ok_or(BadRow("a row has neither queue_logged_in nor logged_in"))?;
-    let assumed = queue.is_none();
-    Ok(QueueLogin {
-        there,
-        dialer: dialer.unwrap_or(there),
-        assumed,
-    })
+impl Login {
+    fn of(fields: &Fields<'_>) -> Result<Self, BadRow> {
+        let dialer = fields.logged_in.truth("logged_in is not a truth value")?;
+        let there = fields
+            .queue_logged_in
+            .truth("queue_logged_in is not a truth value")?;
+        let queue = match (&fields.queue_logged_in, there, dialer) {
+            (_, Some(_), _) => QueueLogin::Told,
+            (Field::Absent, None, Some(_)) => QueueLogin::Absent,
+            (Field::Absent, None, None) => QueueLogin::Unsaid,
+            (_, None, _) => QueueLogin::Unclear,
+        };
+        let stands_in = queue == QueueLogin::Absent && dialer == Some(true);
+        let there = there.unwrap_or(stands_in);
+        Ok(Self {
+            there,
+            dialer: dialer.unwrap_or(there),
+            queue,
+        })
+    }
+}
+
+/// Settles what single rows of a list leave open: where none of them has `queue_logged_in`, this CallTools does not tell it, and
+/// `logged_in` stands for it. Where some have it, a row without it tells nothing.
+///
+/// # Errors
+/// [`BadRow`], where no row says anything of a log-in: the API has changed, and nobody may read that as "no agents".
+pub(crate) fn settle_queue_logins(rows: &mut [Row]) -> Result<(), BadRow> {
+    if !rows.is_empty() && rows.iter().all(|row| row.queue_login == QueueLogin::Unsaid) {
+        return Err(BadRow("a row has neither queue_logged_in nor logged_in"));
+    }
+    let is_told = |row: &Row| matches!(row.queue_login, QueueLogin::Told | QueueLogin::Unclear);
+    let some_tell = rows.iter().any(is_told);
+    for row in rows {
+        row.queue_login = match row.queue_login {
+            QueueLogin::Absent if !some_tell => QueueLogin::Assumed,
+            QueueLogin::Absent | QueueLogin::Unsaid => {
+                row.agent.queue_logged_in = false;
+                QueueLogin::Unclear
+            }
+            settled => settled,
+        };
+    }
+    Ok(())
 }
 
 /// What a row and `statuses/` together say of an agent's status.
@@ -435,36 +490,103 @@ mod tests {
         }
     }
 
-    #[test]
-    fn being_logged_in_to_the_dialer_stands_in_for_a_queue_that_is_not_told() {
-        let login = |fields: Value| {
-            let row = Row::read(raw(&fields), &unread()).ok()?;
-            Some((row.agent.queue_logged_in, row.queue_login_assumed))
+    /// A list of rows with these log-ins, settled: who has a seat, and what was made of each row.
+    fn settled(logins: &[Value]) -> Result<Vec<(bool, QueueLogin)>, BadRow> {
+        let row = |(n, login): (usize, &Value)| {
+            let mut fields = json!({"app_user": n, "status": "Available"});
+            let Value::Object(login) = login else {
+                panic!("a log-in is an object of fields")
+            };
+            fields.as_object_mut().unwrap().extend(login.clone());
+            Row::read(raw(&fields), &unread())
         };
+        let mut rows: Vec<Row> = logins
+            .iter()
+            .enumerate()
+            .map(row)
+            .collect::<Result<_, _>>()?;
+        settle_queue_logins(&mut rows)?;
+        let told = rows.iter();
+        Ok(told
+            .map(|row| (row.agent.queue_logged_in, row.queue_login))
+            .collect())
+    }
+
+    #[test]
+    fn the_log_in_to_the_queue_is_read_in_every_form_of_yes_and_no() {
+        for (form, told) in [
+            (json!(true), Some(true)),
+            (json!("true"), Some(true)),
+            (json!(" True "), Some(true)),
+            (json!(1), Some(true)),
+            (json!("1"), Some(true)),
+            (json!(false), Some(false)),
+            (json!("FALSE"), Some(false)),
+            (json!(0), Some(false)),
+            (json!("0"), Some(false)),
+            (json!("yes"), None),
+            (json!("t"), None),
+            (json!(2), None),
+            (json!(-1), None),
+            (json!(1.0), None),
+            (json!([true]), None),
+            (json!({"id": 1}), None),
+        ] {
+            for field in ["queue_logged_in", "logged_in"] {
+                let mut login = json!({"queue_logged_in": true});
+                login[field] = form.clone();
+                let row = settled(&[login]).ok();
+                assert_eq!(row.is_some(), told.is_some(), "{field}: {form}");
+                if field == "queue_logged_in" {
+                    let expected = told.map(|told| vec![(told, QueueLogin::Told)]);
+                    assert_eq!(row, expected, "{form}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_dialer_stands_in_for_the_queue_only_where_no_row_tells_of_the_queue() {
+        use QueueLogin::{Assumed, Told, Unclear};
+        let (there, gone) = (
+            json!({"queue_logged_in": true, "logged_in": true}),
+            json!({"queue_logged_in": false, "logged_in": true}),
+        );
+        let (absent, offline) = (json!({"logged_in": true}), json!({"logged_in": false}));
+        let null = json!({"queue_logged_in": null, "logged_in": true});
+        let blank = json!({"queue_logged_in": " ", "logged_in": true});
+        let nothing = json!({});
         let cases = [
+            (vec![&there, &gone], vec![(true, Told), (false, Told)]),
+            // Told by none.
             (
-                json!({"queue_logged_in": true, "logged_in": false}),
-                Some((true, false)),
+                vec![&absent, &offline],
+                vec![(true, Assumed), (false, Assumed)],
             ),
             (
-                json!({"queue_logged_in": false, "logged_in": true}),
-                Some((false, false)),
+                vec![&absent, &nothing],
+                vec![(true, Assumed), (false, Unclear)],
             ),
-            (json!({"logged_in": true}), Some((true, true))),
+            // Told by some: the others are unknown, and unknown is not a seat.
+            (vec![&there, &absent], vec![(true, Told), (false, Unclear)]),
+            (vec![&gone, &absent], vec![(false, Told), (false, Unclear)]),
+            (vec![&there, &nothing], vec![(true, Told), (false, Unclear)]),
+            (vec![&there, &null], vec![(true, Told), (false, Unclear)]),
+            (vec![&there, &blank], vec![(true, Told), (false, Unclear)]),
+            // The field is there, and says that nobody knows.
+            (vec![&null], vec![(false, Unclear)]),
             (
-                json!({"logged_in": false, "queue_logged_in": null}),
-                Some((false, true)),
+                vec![&null, &absent],
+                vec![(false, Unclear), (false, Unclear)],
             ),
-            (json!({}), None),
-            (json!({"logged_in": null}), None),
-            (json!({"queue_logged_in": "true"}), None),
-            (json!({"queue_logged_in": 1}), None),
-            (json!({"queue_logged_in": true, "logged_in": "yes"}), None),
         ];
-        for (mut fields, expected) in cases {
-            fields["app_user"] = json!(1);
-            fields["status"] = json!("Available");
-            assert_eq!(login(fields.clone()), expected, "{fields}");
+        for (rows, expected) in cases {
+            let rows: Vec<_> = rows.into_iter().cloned().collect();
+            assert_eq!(settled(&rows).unwrap(), expected, "{rows:?}");
+        }
+        assert_eq!(settled(&[]).unwrap(), []);
+        for unsaid in [json!({}), json!({"logged_in": null})] {
+            assert!(settled(&[unsaid.clone(), unsaid]).is_err());
         }
     }
 

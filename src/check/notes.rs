@@ -52,6 +52,11 @@ fn rows(notes: &Notes) -> Vec<String> {
     if notes.queue_login_assumed {
         said.push("rows have no queue_logged_in, so logged_in is taken for it".to_owned());
     }
+    if notes.queue_login_unclear {
+        said.push(
+            "some rows do not say whether their agent is logged in to the queue; they count as not logged in".to_owned(),
+        );
+    }
     if !notes.unknown_statuses.is_empty() {
         let statuses: Vec<_> = notes
             .unknown_statuses

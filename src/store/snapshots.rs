@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::Store;
 use crate::{
     budget::Payer,
-    calltools::{Agent, Row},
+    calltools::{Agent, Row, settle_queue_logins},
     clock::{Clock, Moment},
     known::{Known, Poll},
     names::Names,
@@ -170,9 +170,12 @@ fn polled(
 
 /// The agents of rows that were packed; `None` where one cannot be read, as a poll counts whole or not at all.
 fn agents(rows: &[u8], names: &Names) -> Option<Vec<Arc<Agent>>> {
-    let rows = packed::unpack(rows).ok()?;
-    let agents = rows.into_iter().map(|raw| agent(raw, names));
-    agents.collect()
+    let rows = packed::unpack(rows).ok()?.into_iter();
+    let mut rows: Vec<Row> = rows
+        .map(|raw| Row::read(raw, names).ok())
+        .collect::<Option<_>>()?;
+    settle_queue_logins(&mut rows).ok()?;
+    Some(rows.into_iter().map(|row| Arc::new(row.agent)).collect())
 }
 
 fn agent(raw: Box<RawValue>, names: &Names) -> Option<Arc<Agent>> {
