@@ -4,7 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{calltools::Agent, clock::Moment, roster::Sighting};
+use crate::{
+    calltools::{Agent, AgentId},
+    clock::Moment,
+    roster::{Presence, Sighting},
+};
 
 /// What one complete poll said of a queue.
 #[derive(Clone, Debug)]
@@ -26,4 +30,6 @@ pub struct Known {
     pub queues: Vec<(u64, Poll)>,
     /// The newest rows of agents, where something newer is known of them than their queues' polls.
     pub agents: Vec<Sighting>,
+    /// What was counted of agents who come and go: a departure that has ended a reservation must not end another one.
+    pub presences: Vec<(AgentId, Presence)>,
 }

@@ -6,10 +6,13 @@
 //! queues whom they do not show, and statuses that cannot both be true. Pure.
 
 use std::{
+    cmp::Ordering,
     collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     calltools::{Agent, AgentId},
@@ -106,7 +109,7 @@ impl Sweep {
             by_sweep: true,
         });
         if self.trusted {
-            sightings.for_each(|sighting| roster.see(sighting));
+            roster.see(sightings.collect());
         } else {
             self.kept.extend(sightings);
         }
@@ -168,9 +171,7 @@ impl Sweep {
             return Verdict::Doubted(doubt);
         }
         self.trusted = true;
-        self.kept
-            .drain(..)
-            .for_each(|sighting| roster.see(sighting));
+        roster.see(std::mem::take(&mut self.kept));
         roster.swept(begun);
         Verdict::Taken
     }
@@ -238,11 +239,18 @@ fn contradict(
     let same = first.status == second.status && first.available == second.available;
     match (first.status_since, second.status_since) {
         (Some(first_since), Some(second_since)) => {
-            // What is read later changed later; and what changed well before the first reading was there to be read.
-            let had_changed = second_since.as_duration()
-                + jiff::SignedDuration::try_from(CLOCKS_DIFFER).ok()?
-                < first_at.timestamp().as_duration();
-            Some(!same && (second_since <= first_since || had_changed))
+            let had_changed = |since: Timestamp, at: Moment| {
+                let differ = SignedDuration::try_from(CLOCKS_DIFFER).ok()?;
+                Some(since.as_duration() + differ < at.timestamp().as_duration())
+            };
+            match second_since.cmp(&first_since) {
+                Ordering::Equal => Some(!same),
+                // What changed well before the first reading was there to be read.
+                Ordering::Greater => Some(!same && had_changed(second_since, first_at)?),
+                // The second was read from a copy of CallTools' data that lags. Where it lags by seconds, both are true, each at its
+                // moment.
+                Ordering::Less => had_changed(first_since, second_at)?.then_some(!same),
+            }
         }
         _ if second_at.longest_since(first_at) <= SAME_MOMENT => Some(!same),
         _ => None,
@@ -429,9 +437,16 @@ mod tests {
                 10,
                 Some(true),
             ),
-            // The later look shows what was earlier.
+            // The later look shows what was earlier: it was at a copy that lags a little, …
             (
                 since("a", "Available", -5),
+                since("a", "On a Call", -600),
+                10,
+                None,
+            ),
+            // … or at one that is not kept up to date.
+            (
+                since("a", "Available", -55),
                 since("a", "On a Call", -600),
                 10,
                 Some(true),

@@ -67,6 +67,9 @@ impl Account {
             }
             Outcome::Statuses(Ok(statuses)) => {
                 self.take_in_names(|names| names.statuses = Some(statuses));
+                let names = Arc::clone(&self.parts.names.borrow());
+                self.roster.read_again(&names);
+                self.renew_others(None);
                 return Ok(1);
             }
             Outcome::Agents(place, Ok(harvest)) => return Ok(self.take_in_poll(place, harvest)),
@@ -83,14 +86,15 @@ impl Account {
         Err(failed)
     }
 
-    /// Whoever is no longer available has taken a call: the seat that was held for it is not needed any more. The board shows the agent
-    /// gone already, so that no seat looks open for a moment in between.
+    /// An agent who is no longer available has taken a call: the seat that was held for it is not needed any more. The board shows the
+    /// agent gone already, so that no seat looks open for a moment in between.
     fn end_reservations(&mut self) {
-        for (places, at) in self.roster.take_departures() {
-            let key = |place: usize| self.parts.queues[place].key.clone();
-            let queues: Vec<_> = places.into_iter().map(key).collect();
-            let now = self.parts.clock.now();
-            if self.parts.reservations.departed(&queues, at, now).is_some() {
+        for departure in self.roster.take_departures() {
+            let key = |place: &usize| self.parts.queues[*place].key.clone();
+            let queues: Vec<_> = departure.places.iter().map(key).collect();
+            let (made_by, now) = (departure.made_by, self.parts.clock.now());
+            let ended = self.parts.reservations.departed(&queues, made_by, now);
+            if ended.is_some() {
                 self.parts.board.touch();
             }
         }

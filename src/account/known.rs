@@ -14,14 +14,17 @@ impl Account {
         for (id, poll) in known.queues {
             for place in 0..self.ids.len() {
                 if self.ids[place] == Some(id) {
-                    self.roster.take(place, poll.clone());
+                    self.roster.recall_poll(place, poll.clone());
                 }
             }
         }
         known
             .agents
             .into_iter()
-            .for_each(|sighting| self.roster.see(sighting));
+            .for_each(|sighting| self.roster.recall(sighting));
+        for (agent, counted) in known.presences {
+            self.roster.recall_presence(agent, counted);
+        }
         for place in 0..self.parts.queues.len() {
             if let Some(snapshot) = self.snapshot(place) {
                 let polled = snapshot.members_as_of.later(snapshot.took);
@@ -37,7 +40,12 @@ impl Account {
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
         Known {
             queues: queues.collect(),
-            agents: self.roster.swept_since(None),
+            agents: self.roster.seen_beside_polls(None),
+            presences: self
+                .roster
+                .presences()
+                .map(|(agent, counted)| (agent.clone(), counted.clone()))
+                .collect(),
         }
     }
 
@@ -67,7 +75,7 @@ impl Account {
         let Some(store) = &self.parts.store else {
             return;
         };
-        let seen = self.roster.swept_since(self.kept_up_to);
+        let seen = self.roster.seen_beside_polls(self.kept_up_to);
         self.kept = Some(now);
         self.kept_up_to = seen
             .iter()

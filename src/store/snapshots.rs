@@ -45,6 +45,7 @@ impl Store {
             Ok(Known {
                 queues: polled(connection, payer, names, self.clock.as_ref())?,
                 agents: sightings(connection, payer, names, self.clock.as_ref())?,
+                presences: Vec::new(),
             })
         });
         read.unwrap_or_default()
