@@ -207,3 +207,47 @@ async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_
         "one agent fewer, and no seat held"
     );
 }
+
+#[tokio::test]
+async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_after_it() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    calltools.simulator.world(|world| {
+        for name in ["Cid", "Dan", "Eve"] {
+            world.add_agent(name, &[1]);
+        }
+    });
+    let held = async |daemon: &Running| {
+        let held = daemon.get("/v1/reservations").await.json();
+        held["reservations"].as_array().expect("a list").len()
+    };
+    let first = calltools.daemon(&home, &time).await;
+    first
+        .decides("sales", |decision| decision["count"] == 5)
+        .await;
+    for call in 0..4 {
+        let wish = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
+        let made = first
+            .post_json("/v1/queues/sales/reservations", &wish)
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
+    calltools.set_status(0, "On a Call");
+    calltools.set_status(1, "On a Call");
+    time.until("two calls to arrive", async || held(&first).await == 2)
+        .await;
+    first.stop().await;
+    let daemon = calltools.daemon(&home, &time).await;
+    assert_eq!(held(&daemon).await, 2);
+    time.pass(Duration::from_secs(60)).await;
+    assert_eq!(held(&daemon).await, 2, "nobody else has left");
+    // A reload hands on what was counted as well.
+    assert_eq!(daemon.post("/v1/reload").await.status, 200);
+    time.pass(Duration::from_secs(30)).await;
+    assert_eq!(held(&daemon).await, 2, "nor by a reload");
+    calltools.set_status(2, "On a Call");
+    time.until("the third call to arrive", async || {
+        held(&daemon).await == 1
+    })
+    .await;
+}
