@@ -101,6 +101,12 @@ impl Sweep {
         if page.page == 1 {
             self.begin(page.as_of);
         }
+        // A page that a cache had kept makes the whole sweep as old.
+        if let Some(begun) = &mut self.begun
+            && page.as_of.boot < begun.boot
+        {
+            *begun = page.as_of;
+        }
         self.seen
             .extend(page.agents.iter().map(|agent| agent.id.clone()));
         let sightings = page.agents.into_iter().map(|agent| Sighting {

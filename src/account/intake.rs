@@ -73,9 +73,14 @@ impl Account {
                 return Ok(1);
             }
             Outcome::Agents(place, Ok(harvest)) => return Ok(self.take_in_poll(place, harvest)),
-            Outcome::Everybody(page, Ok(everybody)) => {
-                self.take_in_sweep(page, everybody);
-                return Ok(1);
+            Outcome::Everybody(page, Ok(mut everybody)) => {
+                match self.swept.add(page, &mut everybody) {
+                    Ok(()) => {
+                        self.take_in_sweep(page, everybody);
+                        return Ok(1);
+                    }
+                    Err(fault) => fault.into(),
+                }
             }
             Outcome::Queues(Err(setback)) | Outcome::Statuses(Err(setback)) => setback,
             Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
@@ -156,10 +161,18 @@ impl Account {
             took,
             rows,
             complete,
+            changes,
             notes,
             requests,
         } = harvest;
-        self.note(place, complete, rows.len(), &notes);
+        for change in changes {
+            let (queue, agents) = (&self.parts.queues[place].key, rows.len());
+            match change.began {
+                true => tracing::warn!(%queue, agents, "{change}"),
+                false => tracing::info!(%queue, agents, "{change}"),
+            }
+        }
+        self.note(place, complete, &notes);
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
@@ -172,15 +185,13 @@ impl Account {
     }
 
     /// Says what should not stay unsaid about a poll.
-    fn note(&mut self, place: usize, complete: bool, agents: usize, notes: &Notes) {
+    fn note(&mut self, place: usize, complete: bool, notes: &Notes) {
         let key = &self.parts.queues[place].key;
         if !complete {
             self.parts.metrics.incomplete_snapshot(key);
-            tracing::warn!(queue = %key, agents, "CallTools' count does not fit the rows it sent; published as incomplete");
         }
         if notes.skipped > 0 {
             self.parts.metrics.skipped_rows(key, notes.skipped as u64);
-            tracing::warn!(queue = %key, rows = notes.skipped, "rows could not be read and are left out");
         }
         if notes.queue_login_assumed && !self.login_assumed {
             self.login_assumed = true;
@@ -204,6 +215,7 @@ impl Account {
             agents,
             next,
             notes,
+            ..
         } = everybody;
         if !notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();

@@ -41,7 +41,7 @@ pub(crate) use self::{intake::id_of, job::polled};
 use crate::{
     board::{Board, QueueKey},
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
-    calltools::{AgentId, Client, Down, Fault},
+    calltools::{AgentId, Client, Down, Fault, Tally},
     clock::{Clock, Moment},
     config::{QueueRef, Rule},
     doubt::Doubt,
@@ -138,6 +138,8 @@ pub struct Account {
     schedule: Schedule,
     roster: Roster,
     sweep: Sweep,
+    /// How much the sweep under way has brought.
+    swept: Tally,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
     /// Questions about each queue: the counters, and what they showed when last looked at.
@@ -182,6 +184,7 @@ impl Account {
             schedule: Schedule::new(parts.queues.iter().map(Polled::need), parts.options),
             roster: Roster::new(parts.queues.len()),
             sweep: Sweep::default(),
+            swept: Tally::default(),
             ids: vec![None; parts.queues.len()],
             questions: parts
                 .queues

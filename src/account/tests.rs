@@ -9,6 +9,8 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, join_all};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::*;
@@ -92,6 +94,7 @@ impl Setting {
         let wire = Arc::new(Wire {
             inner: simulator.transport(TOKEN),
             sweeps_fail: AtomicBool::new(false),
+            sweeps: Mutex::default(),
             sent: Mutex::default(),
         });
         let client = Client::new(wire.clone(), budget.clone(), clock.clone(), Arc::new(()));
@@ -143,11 +146,16 @@ impl Setting {
     }
 }
 
+/// The body of a page.
+type Body = fn(u32) -> Value;
+
 /// The way to the simulator, which remembers what went over it and can fail for sweeps alone.
 #[derive(Debug)]
 struct Wire {
     inner: Arc<dyn Transport>,
     sweeps_fail: AtomicBool,
+    /// Bodies that take the place of the simulator's for the pages of sweeps.
+    sweeps: Mutex<Option<Body>>,
     sent: Mutex<Vec<String>>,
 }
 
@@ -161,6 +169,17 @@ impl Transport for Wire {
         self.sent.lock().unwrap().push(path.to_owned());
         if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
             return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
+        }
+        if let (true, Some(body)) = (is_sweep(path), *self.sweeps.lock().unwrap()) {
+            let page = path.split_once("&page=").map_or("1", |(_, page)| page);
+            let body = body(page.parse().unwrap()).to_string();
+            return Box::pin(async move {
+                Ok(Reply {
+                    status: StatusCode::OK,
+                    headers: HeaderMap::new(),
+                    body: body.into(),
+                })
+            });
         }
         self.inner.send(request)
     }
@@ -499,6 +518,32 @@ async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
     sleep(4 * MINUTE).await;
     assert_eq!(stage.distrusted(), 1);
     stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+}
+
+/// A page of strangers, with a link to the next.
+fn strangers(page: u32) -> Value {
+    let row =
+        |n| json!({"app_user": format!("{page}-{n}"), "status": "Available", "logged_in": true});
+    let rows: Vec<_> = (0..20).map(row).collect();
+    json!({"count": i64::MAX, "next": format!("?page={}", page + 1), "results": rows})
+}
+
+/// As if nobody were there, though the count says otherwise.
+fn nobody(_: u32) -> Value {
+    json!({"count": 300, "next": null, "results": []})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_without_end_or_without_anybody_is_given_up() {
+    for (body, pages) in [(strangers as Body, 100), (nobody, 30)] {
+        let stage = still(40, 300).start();
+        *stage.wire.sweeps.lock().unwrap() = Some(body);
+        stage.watch(10 * MINUTE, |_| ()).await;
+        assert_eq!(stage.distrusted(), 1);
+        let sweeps = stage.sweeps_sent();
+        assert!(sweeps <= pages, "{sweeps}");
+        stage.assert_true();
+    }
 }
 
 fn custom(field: &str) -> Rule {

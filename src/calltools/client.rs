@@ -3,17 +3,21 @@
 //! A list is read page after page and handed over whole or not at all. The client knows nothing of schedules and retries:
 //! what to do about a [`Setback`] is for the account's task to decide.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
-use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Agent, Ask, Down, Fault, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription,
+    Agent, Ask, Fault, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription,
     Transport,
-    list::{Entry, List},
-    page::{self, MAX_ROWS},
+    list::{Entry, Extent, List},
+    page,
 };
 use crate::{
     budget::{Budget, Cause, Permit, Purpose, Refusal},
@@ -23,14 +27,6 @@ use crate::{
 
 /// The most that CallTools gives at once.
 const PAGE_SIZE: u32 = 250;
-
-/// As many pages of [`PAGE_SIZE`] as hold [`MAX_ROWS`], and a tenth of the usual account's hour: a list that asks for more is
-/// a loop, or nothing that can be polled.
-const MAX_PAGES: u32 = 100;
-
-/// All rows of a list together: [`MAX_ROWS`] of the size that CallTools' rows have, about 1.3 kB, where each page alone may be
-/// half of this.
-const MAX_LIST_BYTES: usize = 32 << 20;
 
 /// How long one reading may wait for permits once it has begun, all waits together. Half of the shortest default `max_age`: a
 /// list that took longer would be old before it is whole, and its pages would no longer fit each other.
@@ -106,14 +102,16 @@ pub enum Setback {
 /// All agents of a queue.
 #[derive(Debug)]
 pub struct Harvest {
-    /// The moment the first page was asked for.
+    /// The moment the oldest page was asked for, less the time for which a cache had kept it.
     pub as_of: Moment,
-    /// From then to the last page's last byte.
+    /// From asking for the first page to the last page's last byte.
     pub took: Duration,
     /// Each agent once, in CallTools' order.
     pub rows: Vec<Agent>,
-    /// Whether the rows are as many as CallTools counts; if not, a second reading did not fit either.
+    /// Whether the rows are as many as CallTools counts; if not, they have been so in two readings.
     pub complete: bool,
+    /// What has become odd about this list since its last reading, or is odd no more.
+    pub changes: Vec<Change>,
     /// What the rows brought to light beside the agents.
     pub notes: Notes,
     /// How many requests it took, a second reading included.
@@ -123,14 +121,75 @@ pub struct Harvest {
 /// A page of everybody in the account.
 #[derive(Debug)]
 pub struct Everybody {
-    /// The moment it was asked for.
+    /// The moment it was asked for, less the time for which a cache had kept it.
     pub as_of: Moment,
     /// Its agents, each once.
     pub agents: Vec<Agent>,
+    pub(super) extent: Extent,
     /// The number of the next page; `None` after the last.
     pub next: Option<u32>,
     /// What the rows brought to light beside the agents.
     pub notes: Notes,
+}
+
+/// What can be odd about a list that is used all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Oddity {
+    /// Its rows are not as many as CallTools counts, and were not in a second reading.
+    Miscounted,
+    /// It has rows that cannot be read.
+    RowsSkipped,
+    /// A cache between CallTools and us had kept it.
+    Cached,
+}
+
+/// An oddity of a list that began or ended: to be said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which one.
+    pub oddity: Oddity,
+    /// Whether it began.
+    pub began: bool,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.oddity, self.began) {
+            (Oddity::Miscounted, true) => {
+                "CallTools' count does not fit the agents that it lists; those that it lists are used"
+            }
+            (Oddity::Miscounted, false) => "CallTools' count fits the agents that it lists again",
+            (Oddity::RowsSkipped, true) => "some rows cannot be read and are left out",
+            (Oddity::RowsSkipped, false) => "all rows can be read again",
+            (Oddity::Cached, true) => {
+                "a cache between openseat and CallTools answers, so what it says is older than it looks; have it pass requests for this address on"
+            }
+            (Oddity::Cached, false) => "no cache answers for CallTools any more",
+        })
+    }
+}
+
+/// Which list: the endpoint and the queue that was asked for.
+type ListId = (Endpoint, Option<u64>);
+
+/// What is remembered of a list from one reading to the next.
+#[derive(Debug, Default)]
+struct Habits {
+    /// By how many rows its count was off.
+    gap: Option<i64>,
+    oddities: BTreeSet<Oddity>,
+}
+
+impl Habits {
+    /// Takes in what is odd now; returns what has changed.
+    fn change(&mut self, now: BTreeSet<Oddity>) -> Vec<Change> {
+        let change = |began| move |&oddity: &Oddity| Change { oddity, began };
+        let begun = now.difference(&self.oddities).map(change(true));
+        let ended = self.oddities.difference(&now).map(change(false));
+        let changes = begun.chain(ended).collect();
+        self.oddities = now;
+        changes
+    }
 }
 
 /// Facts about an account that its rows bring to light; worth a line in the log, once.
@@ -153,6 +212,8 @@ pub struct Client {
     budget: Arc<Budget>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    /// Of the lists that are read again and again; as many as the config names, and the account's own.
+    habits: Arc<Mutex<HashMap<ListId, Habits>>>,
 }
 
 impl Client {
@@ -168,6 +229,7 @@ impl Client {
             budget,
             clock,
             observer,
+            habits: Arc::default(),
         }
     }
 
@@ -185,7 +247,9 @@ impl Client {
     ) -> Result<Harvest, Setback> {
         let mut walk = Walk::new(self, Endpoint::AgentStatuses, Some(queue), purpose);
         let reading = walk.list(names, first).await?;
-        Ok(Harvest::new(reading, walk.requests))
+        let oddities = reading.oddities();
+        let changes = walk.habits(|habits| habits.change(oddities));
+        Ok(Harvest::new(reading, changes, walk.requests))
     }
 
     /// One page of the list of everybody in the account: the same rows as a queue's, without a queue's view.
@@ -202,11 +266,17 @@ impl Client {
         let as_of = self.clock.now();
         let path = path(Endpoint::AgentStatuses, ask);
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
-        let Page { rows, next, .. } = page.await?;
-        let list: List<Row> = List::join(rows, None, names)?;
+        let mut page = page.await?;
+        let (as_of, extent) = (as_of.earlier(page.age), Extent::of(&page));
+        // It is one page of many, so its count says nothing about it.
+        (page.count, page.leads_back) = (None, false);
+        let mut list: List<'_, Row> = List::new(names);
+        let next = list.add(page)?;
+        list.check()?;
         Ok(Everybody {
             as_of,
             next,
+            extent,
             notes: Notes::of(&list),
             agents: list.entries.into_iter().map(|row| row.agent).collect(),
         })
@@ -307,7 +377,8 @@ impl Client {
         first: Option<Permit>,
     ) -> Result<Vec<T>, Setback> {
         let mut walk = Walk::new(self, endpoint, None, purpose);
-        let reading = walk.list(&Names::default(), first).await?;
+        let names = Names::default();
+        let reading = walk.list(&names, first).await?;
         Ok(reading.list.entries)
     }
 
@@ -347,12 +418,15 @@ impl Client {
 }
 
 impl Harvest {
-    fn new(reading: Reading<Row>, requests: u32) -> Self {
-        let Reading { as_of, took, list } = reading;
+    fn new(reading: Reading<'_, Row>, changes: Vec<Change>, requests: u32) -> Self {
+        let Reading {
+            as_of, took, list, ..
+        } = reading;
         Self {
             as_of,
             took,
             complete: list.is_complete(),
+            changes,
             notes: Notes::of(&list),
             rows: list.entries.into_iter().map(|row| row.agent).collect(),
             requests,
@@ -361,7 +435,7 @@ impl Harvest {
 }
 
 impl Notes {
-    fn of(list: &List<Row>) -> Self {
+    fn of(list: &List<'_, Row>) -> Self {
         let unknown = list
             .entries
             .iter()
@@ -377,41 +451,37 @@ impl Notes {
 }
 
 /// One reading of a list, whole.
-#[derive(Debug)]
-struct Reading<T> {
+struct Reading<'a, T: Entry> {
+    /// The oldest page's.
     as_of: Moment,
+    is_cached: bool,
     took: Duration,
-    list: List<T>,
+    list: List<'a, T>,
 }
 
-/// The rows of all pages so far.
-#[derive(Default)]
-struct Rows {
-    rows: Vec<Box<RawValue>>,
-    bytes: usize,
-    count: Option<u64>,
-}
-
-impl Rows {
-    fn add(&mut self, page: Page) -> Result<(), Fault> {
-        self.bytes += page.rows.iter().map(|row| row.get().len()).sum::<usize>();
-        self.rows.extend(page.rows);
-        // The newest count there is; the end of a list that shrank has none.
-        self.count = page.count.or(self.count);
-        if self.rows.len() > MAX_ROWS || self.bytes > MAX_LIST_BYTES {
-            return Err(endless());
-        }
-        Ok(())
+impl<T: Entry> Reading<'_, T> {
+    fn gap(&self) -> Option<i64> {
+        self.list.gap()
     }
-}
 
-fn endless() -> Fault {
-    Fault::down(
-        Down::TooLarge,
-        format!(
-            "CallTools' list does not end within {MAX_PAGES} pages, {MAX_ROWS} rows and {MAX_LIST_BYTES} bytes"
-        ),
-    )
+    fn oddities(&self) -> BTreeSet<Oddity> {
+        let oddities = [
+            (self.gap().is_some(), Oddity::Miscounted),
+            (self.list.skipped > 0, Oddity::RowsSkipped),
+            (self.is_cached, Oddity::Cached),
+        ];
+        let present = oddities.into_iter().filter(|(is_odd, _)| *is_odd);
+        present.map(|(_, oddity)| oddity).collect()
+    }
+
+    /// A page that was asked for at this moment, and that a cache had kept for so long.
+    fn dates_from(&mut self, asked: Moment, age: Duration) {
+        let as_of = asked.earlier(age);
+        if as_of.boot < self.as_of.boot {
+            self.as_of = as_of;
+        }
+        self.is_cached |= !age.is_zero();
+    }
 }
 
 /// The way through one list's pages, and what it has cost.
@@ -438,62 +508,71 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads the list, and once more if its count does not fit. The second reading is taken as it is, since a list that
-    /// never stands still has no better one; where it fails, the first still has every page.
-    async fn list<T: Entry>(
+    /// Reads the list, and once more if its count is off in another way than the last time: rows can slip between pages while they are
+    /// read. A count that is off in the same way again does not get better by reading.
+    async fn list<'n, T: Entry>(
         &mut self,
-        names: &Names,
+        names: &'n Names,
         first: Option<Permit>,
-    ) -> Result<Reading<T>, Setback> {
+    ) -> Result<Reading<'n, T>, Setback> {
         let permit = match first {
             Some(permit) => permit,
             None => self.client.budget.permit(self.purpose).await?,
         };
-        let reading = self.read(names, permit).await?;
-        if reading.list.fits_its_count() {
-            return Ok(reading);
+        let mut reading = self.read(names, permit).await?;
+        let usual = self.habits(|habits| habits.gap);
+        if reading.gap().is_some_and(|gap| Some(gap) != usual) {
+            // Where this fails, the first reading still has every page.
+            if let Ok(again) = self.read_again(names).await {
+                reading = nearer(reading, again);
+            }
         }
-        Ok(self.read_again(names).await.unwrap_or(reading))
+        self.habits(|habits| habits.gap = reading.gap());
+        reading.list.check()?;
+        Ok(reading)
     }
 
-    async fn read_again<T: Entry>(&mut self, names: &Names) -> Result<Reading<T>, Setback> {
+    fn habits<R>(&self, look: impl FnOnce(&mut Habits) -> R) -> R {
+        let habits = self.client.habits.lock();
+        let mut habits = habits.unwrap_or_else(PoisonError::into_inner);
+        look(habits.entry((self.endpoint, self.queue)).or_default())
+    }
+
+    async fn read_again<'n, T: Entry>(
+        &mut self,
+        names: &'n Names,
+    ) -> Result<Reading<'n, T>, Setback> {
         let permit = self.next_permit().await?;
         self.read(names, permit).await
     }
 
-    async fn read<T: Entry>(
+    async fn read<'n, T: Entry>(
         &mut self,
-        names: &Names,
+        names: &'n Names,
         permit: Permit,
-    ) -> Result<Reading<T>, Setback> {
-        let as_of = self.client.clock.now();
+    ) -> Result<Reading<'n, T>, Setback> {
         let begun = Instant::now();
-        let rows = self.pages(permit).await?;
-        let list = List::join(rows.rows, rows.count, names)?;
-        let took = begun.elapsed();
-        Ok(Reading { as_of, took, list })
-    }
-
-    async fn pages(&mut self, permit: Permit) -> Result<Rows, Setback> {
-        let mut rows = Rows::default();
-        let mut next = self.page(1, permit, &mut rows).await?;
-        for _ in 1..MAX_PAGES {
-            let Some(number) = next else { return Ok(rows) };
+        let mut reading = Reading {
+            as_of: self.client.clock.now(),
+            is_cached: false,
+            took: Duration::ZERO,
+            list: List::new(names),
+        };
+        let mut next = self.page(1, permit, &mut reading).await?;
+        while let Some(number) = next {
             let permit = self.next_permit().await?;
-            next = self.page(number, permit, &mut rows).await?;
+            next = self.page(number, permit, &mut reading).await?;
         }
-        match next {
-            None => Ok(rows),
-            Some(_) => Err(endless().into()),
-        }
+        reading.took = begun.elapsed();
+        Ok(reading)
     }
 
-    /// Reads one page into `rows`, and tells the number of the next.
-    async fn page(
+    /// Reads one page, and tells the number of the next.
+    async fn page<T: Entry>(
         &mut self,
         page: u32,
         permit: Permit,
-        rows: &mut Rows,
+        reading: &mut Reading<'_, T>,
     ) -> Result<Option<u32>, Fault> {
         let ask = Ask {
             page,
@@ -501,10 +580,10 @@ impl<'a> Walk<'a> {
         };
         let path = path(self.endpoint, ask);
         self.requests += 1;
+        let asked = self.client.clock.now();
         let page = self.client.page(self.endpoint, &path, ask, permit).await?;
-        let next = page.next;
-        rows.add(page)?;
-        Ok(next)
+        reading.dates_from(asked, page.age);
+        reading.list.add(page)
     }
 
     /// A permit to go on with: a list that was begun is worth a wait, within [`PATIENCE`].
@@ -527,6 +606,16 @@ impl<'a> Walk<'a> {
                 None => return Err(refusal),
             }
         }
+    }
+}
+
+/// Of two readings the one whose count is less off; the second, where they are alike.
+fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Reading<'n, T> {
+    let off = |reading: &Reading<'_, T>| reading.gap().map_or(0, i64::unsigned_abs);
+    if off(&first) < off(&second) {
+        first
+    } else {
+        second
     }
 }
 

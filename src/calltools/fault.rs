@@ -29,6 +29,8 @@ pub enum Fault {
         kind: Down,
         /// What was seen, for people: never the token, never more than a line, never raw bytes of the body.
         detail: String,
+        /// What `Retry-After` asked for, at most an hour; `None` where it was absent or unreadable.
+        wait: Option<Duration>,
     },
 }
 
@@ -80,6 +82,8 @@ pub enum Down {
     UnexpectedShape,
     /// A body over the limit, or pages without end.
     TooLarge,
+    /// A list with far fewer rows than CallTools counts, which would pass for fewer agents.
+    Incomplete,
 }
 
 impl Down {
@@ -97,6 +101,7 @@ impl Down {
             Down::NotJson => "not_json",
             Down::UnexpectedShape => "unexpected_shape",
             Down::TooLarge => "too_large",
+            Down::Incomplete => "incomplete",
         }
     }
 
@@ -129,6 +134,9 @@ impl Down {
             Down::TooLarge => {
                 "the answer is larger than any list of agents should be; check the silo or base_url"
             }
+            Down::Incomplete => {
+                "a list without these agents would count too few seats, so it is not used; openseat goes on trying, and `openseat check` shows what comes back"
+            }
         }
     }
 }
@@ -139,6 +147,15 @@ impl Fault {
         Fault::UpstreamDown {
             kind,
             detail: detail.into(),
+            wait: None,
+        }
+    }
+
+    /// How long CallTools asked us to send nothing, where it did: on a 429, or while it is down.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Fault::Throttled { wait } | Fault::UpstreamDown { wait, .. } => *wait,
+            _ => None,
         }
     }
 

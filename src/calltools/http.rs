@@ -140,7 +140,8 @@ impl HttpTransport {
             .client
             .request(outgoing.method, url)
             .header(header::AUTHORIZATION, self.authorization())
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, "application/json")
+            .header(header::CACHE_CONTROL, "no-cache");
         if let Some(json) = outgoing.json {
             request = request
                 .header(header::CONTENT_TYPE, "application/json")

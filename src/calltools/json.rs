@@ -1,200 +1,197 @@
-//! JSON, read strictly: what passes here can be read again in any way without a surprise.
-//!
-//! `serde_json` lets a key appear twice (which of the two counts depends on who reads) and skims over what nobody asked for,
-//! however deeply nested. A reply is checked once, whole, so that rows can be kept as text and read later, by the criteria
-//! and by clients of the drop-in API, with the same result.
+//! A body as text: one scan before the parser, so that one odd character does not cost a whole list.
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::borrow::Cow;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
+/// Deeper than any list of rows, and shallower than the 128 levels at which `serde_json` gives up. So a row that passed can be
+/// wrapped into a response and still be read.
+const MAX_DEPTH: usize = 64;
 
-/// Deeper than any list of rows, and shallower than the 128 at which `serde_json` itself gives up: so a row that passed
-/// can be wrapped into a response of its own and still be read.
-const MAX_DEPTH: u8 = 64;
+/// Starts some bodies, though JSON allows none.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why a body is not used. Neither form quotes the body.
+/// `\ud83d`: an escape of one UTF-16 unit.
+const ESCAPE: usize = 6;
+
+/// The same, of the character that stands for one that cannot be read.
+const REPLACEMENT: &[u8; ESCAPE] = b"\\ufffd";
+
+/// The body nests deeper than any list of rows does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsound {
-    /// Not JSON from this place on; both count from one.
-    Syntax { line: usize, column: usize },
-    /// JSON, with a key twice in one object or nested beyond all reason.
-    Structure { line: usize, column: usize },
-    /// Not UTF-8.
-    Encoding,
+pub(super) struct TooDeep;
+
+/// The body as text. Bytes that are not UTF-8 and escapes of half a character become U+FFFD: JSON allows neither, but both turn up in
+/// names that a program has cut, and the rest of the list is still good.
+pub(super) fn text(body: &[u8]) -> Result<Cow<'_, str>, TooDeep> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let text = String::from_utf8_lossy(body);
+    let halves = half_characters(text.as_bytes())?;
+    if halves.is_empty() {
+        return Ok(text);
+    }
+    let mut bytes = text.into_owned().into_bytes();
+    for at in halves {
+        bytes[at..at + ESCAPE].copy_from_slice(REPLACEMENT);
+    }
+    let text = String::from_utf8(bytes).expect("one ASCII escape takes the place of another");
+    Ok(Cow::Owned(text))
 }
 
-/// The body as text, if it is JSON without double keys and deep nesting.
-pub(super) fn check(body: &[u8]) -> Result<&str, Unsound> {
-    let text = std::str::from_utf8(body).map_err(|_| Unsound::Encoding)?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    Strict { depth: 0 }
-        .deserialize(&mut reader)
-        .and_then(|()| reader.end())
-        .map_err(|error| Unsound::from(&error))?;
-    Ok(text)
-}
-
-impl From<&serde_json::Error> for Unsound {
-    fn from(error: &serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        match error.classify() {
-            Category::Data => Unsound::Structure { line, column },
-            _ => Unsound::Syntax { line, column },
-        }
-    }
-}
-
-/// Walks a value and keeps nothing of it.
-#[derive(Clone, Copy)]
-struct Strict {
-    depth: u8,
-}
-
-impl Strict {
-    fn inside<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth == MAX_DEPTH {
-            return Err(E::custom("nested too deeply"));
-        }
-        Ok(Self {
-            depth: self.depth + 1,
-        })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        let inside = self.inside()?;
-        while elements.next_element_seed(inside)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let inside = self.inside()?;
-        let mut keys = HashSet::new();
-        while let Some(Key(key)) = entries.next_key()? {
-            if !keys.insert(key) {
-                return Err(de::Error::custom("a key appears twice"));
+/// Where the escapes of half a character are.
+fn half_characters(text: &[u8]) -> Result<Vec<usize>, TooDeep> {
+    let mut halves = Vec::new();
+    let (mut at, mut depth, mut in_string) = (0, 0_usize, false);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' => {
+                let escape = Escape::at(&text[at..]);
+                if escape == Escape::Half {
+                    halves.push(at);
+                }
+                at += escape.len();
+                continue;
             }
-            entries.next_value_seed(inside)?;
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
         }
-        Ok(())
+        if depth > MAX_DEPTH {
+            return Err(TooDeep);
+        }
+        at += 1;
+    }
+    Ok(halves)
+}
+
+/// What begins with a backslash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escape {
+    /// `\n`, `\"` and the like, or nothing that JSON knows.
+    Short,
+    /// `\u00fc`
+    Unit,
+    /// `\ud83d\ude00`: a character in two halves.
+    Pair,
+    /// One half without the other.
+    Half,
+}
+
+impl Escape {
+    fn at(text: &[u8]) -> Self {
+        match utf16_unit(text) {
+            None => Escape::Short,
+            Some(0xd800..=0xdbff) => match text.get(ESCAPE..).and_then(utf16_unit) {
+                Some(0xdc00..=0xdfff) => Escape::Pair,
+                _ => Escape::Half,
+            },
+            Some(0xdc00..=0xdfff) => Escape::Half,
+            Some(_) => Escape::Unit,
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Escape::Short => 2,
+            Escape::Unit | Escape::Half => ESCAPE,
+            Escape::Pair => 2 * ESCAPE,
+        }
     }
 }
 
-/// A key, borrowed unless it bears escapes.
-struct Key<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_str(KeyVisitor)
+/// The UTF-16 unit of the `\uXXXX` that the text begins with.
+fn utf16_unit(text: &[u8]) -> Option<u16> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
     }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Borrowed(key)))
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-        Ok(Key(Cow::Owned(key.to_owned())))
-    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn passes_what_any_reader_reads_alike() {
-        let bodies: [&[u8]; 6] = [
-            b"{}",
-            br#" {"a":1,"b":{"a":[true,null,-1,2.5,"x"]}} "#,
-            b"[]",
-            b"null",
-            br#"{"a":1,"A":2}"#,
-            "{\"name\":\"Zo\u{eb}\"}".as_bytes(),
-        ];
-        for body in bodies {
-            assert!(check(body).is_ok(), "{}", String::from_utf8_lossy(body));
+    fn what_is_sound_stays_as_it_is() {
+        for body in [
+            "{}",
+            r#" {"a":1,"b":{"a":[true,null,-1,2.5,"x"]}} "#,
+            r#"{"name":"Zoë \ud83d\ude00 \u00fc \\ud83d \" \\"}"#,
+            r#"["\\\\\ud83d\ude00", "[[[[", "\"{{"]"#,
+            "<html>",
+            "",
+        ] {
+            let text = text(body.as_bytes()).unwrap();
+            assert!(matches!(text, Cow::Borrowed(_)), "{body}");
+            assert_eq!(text, body);
+        }
+        assert_eq!(text(b"\xef\xbb\xbf[1]").unwrap(), "[1]");
+    }
+
+    #[test]
+    fn half_a_character_is_replaced_wherever_it_stands() {
+        for (body, mended) in [
+            (r#"["\ud83d"]"#, r#"["\ufffd"]"#),
+            (r#"["\uDE00x"]"#, r#"["\ufffdx"]"#),
+            (r#"{"\ud83d":{"\udfff":1}}"#, r#"{"\ufffd":{"\ufffd":1}}"#),
+            (r#"["\ud83d\ud83d\ude00"]"#, r#"["\ufffd\ud83d\ude00"]"#),
+            (r#"["\ude00\ud83d"]"#, r#"["\ufffd\ufffd"]"#),
+            (r#"["\ud83d\n\ude00"]"#, r#"["\ufffd\n\ufffd"]"#),
+            (r#"["\ud83d\u0041"]"#, r#"["\ufffd\u0041"]"#),
+            (r#"["\\\ud83d"]"#, r#"["\\\ufffd"]"#),
+        ] {
+            assert_eq!(text(body.as_bytes()).unwrap(), mended);
+        }
+        for (body, mended) in [
+            (&b"[\"M\xfcller\"]"[..], "[\"M\u{fffd}ller\"]"),
+            // UTF-8 of half a character.
+            (b"[\"\xed\xa0\xbd!\"]", "[\"\u{fffd}\u{fffd}\u{fffd}!\"]"),
+            // A name that was cut in the middle of a character.
+            (b"[\"Zo\xc3\"]", "[\"Zo\u{fffd}\"]"),
+        ] {
+            assert_eq!(text(body).unwrap(), mended);
         }
     }
 
     #[test]
-    fn refuses_the_rest_and_says_where() {
-        let structure = |column| Unsound::Structure { line: 1, column };
-        let syntax = |column| Unsound::Syntax { line: 1, column };
-        let cases: [(&[u8], Unsound); 8] = [
-            (br#"{"a":1,"a":2}"#, structure(10)),
-            // The same key in another spelling.
-            (br#"[{"a":1,"\u0061":2}]"#, structure(16)),
-            (b"<html>", syntax(1)),
-            (b"", Unsound::Syntax { line: 1, column: 0 }),
-            (b"{} {}", syntax(4)),
-            (b"[NaN]", syntax(2)),
-            (br#"["\ud800"]"#, syntax(9)),
-            (b"\"\xff\"", Unsound::Encoding),
-        ];
-        for (body, unsound) in cases {
-            let shown = String::from_utf8_lossy(body);
-            assert_eq!(check(body), Err(unsound), "{shown}");
+    fn escapes_that_are_none_are_left_to_the_parser() {
+        for body in [
+            r#"["\u12"]"#,
+            r#"["\u+123"]"#,
+            r#"["\x"]"#,
+            r#"["\ud83"#,
+            "\\",
+            "\"\\u",
+        ] {
+            assert_eq!(text(body.as_bytes()).unwrap(), body);
         }
     }
 
     #[test]
     fn nests_so_deep_and_no_deeper() {
         let nested = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
-        assert!(check(nested(usize::from(MAX_DEPTH)).as_bytes()).is_ok());
-        for depth in [usize::from(MAX_DEPTH) + 1, 10_000] {
-            let body = nested(depth);
-            let refused = check(body.as_bytes());
-            assert!(matches!(refused, Err(Unsound::Structure { .. })), "{depth}");
+        assert!(text(nested(MAX_DEPTH).as_bytes()).is_ok());
+        for depth in [MAX_DEPTH + 1, 10_000] {
+            assert_eq!(text(nested(depth).as_bytes()), Err(TooDeep), "{depth}");
+        }
+        assert!(text(format!("\"{}\"", nested(100)).as_bytes()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn every_json_text_reads_the_same_after_the_scan(text in any::<String>()) {
+            let body = serde_json::to_string(&[&text]).unwrap();
+            prop_assert_eq!(super::text(body.as_bytes()).unwrap(), body.as_str());
+        }
+
+        #[test]
+        fn any_string_of_escapes_is_json_after_the_scan(units in prop::collection::vec(0xd7f0_u16..0xe010, 0..12)) {
+            let body: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let body = format!("[\"{body}\"]");
+            let read: Vec<String> = serde_json::from_str(&text(body.as_bytes()).unwrap()).unwrap();
+            prop_assert_eq!(&read[0], &String::from_utf16_lossy(&units));
         }
     }
 }

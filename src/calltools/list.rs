@@ -1,15 +1,16 @@
 //! Pages joined into a list: every entry once, the unreadable ones counted. Pure.
 
 use std::{
-    collections::{HashMap, hash_map},
+    collections::{HashMap, HashSet, hash_map},
     hash::Hash,
 };
 
 use serde_json::value::RawValue;
 
 use super::{
-    AgentId, Down, Fault, Subscription,
+    AgentId, Down, Everybody, Fault, Page, Subscription,
     field::BadRow,
+    page::MAX_ROWS,
     row::{Row, settle_queue_logins},
 };
 use crate::names::{NamedQueue, Names, Status};
@@ -18,10 +19,24 @@ use crate::names::{NamedQueue, Names, Status};
 /// must not read as "no agents"; so a list of up to nine rows has to be readable whole, and from there on nine rows in ten.
 const ROWS_PER_BAD_ROW: usize = 10;
 
+/// Of this many rows one may be missing, by CallTools' own count. A count can be a few off: people come and go while pages are read, and a
+/// join counts some twice. Beyond that the list would pass for a queue with fewer agents.
+const ROWS_PER_MISSING_ROW: u64 = 10;
+
+/// As many pages of 250 as hold [`MAX_ROWS`], and a tenth of the usual account's hour.
+pub(super) const MAX_PAGES: u32 = 100;
+
+/// All rows of a list together: [`MAX_ROWS`] of the size that CallTools' rows have, about 1.3 kB, where each page alone may be
+/// half of this.
+pub(super) const MAX_LIST_BYTES: usize = 32 << 20;
+
 /// What a list is a list of.
 pub(super) trait Entry: Sized {
     /// What tells one entry from another.
     type Key: Eq + Hash;
+
+    /// What people call them.
+    const NOUN: &'static str;
 
     /// Reads a row; `names` is what is known of the account so far.
     fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow>;
@@ -42,6 +57,7 @@ pub(super) trait Entry: Sized {
 
 impl Entry for Row {
     type Key = AgentId;
+    const NOUN: &'static str = "agents";
 
     fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
         Row::read(raw, names)
@@ -62,6 +78,7 @@ impl Entry for Row {
 
 impl Entry for NamedQueue {
     type Key = u64;
+    const NOUN: &'static str = "queues";
 
     fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
         NamedQueue::from_row(raw)
@@ -74,6 +91,7 @@ impl Entry for NamedQueue {
 
 impl Entry for Status {
     type Key = u64;
+    const NOUN: &'static str = "statuses";
 
     fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
         Status::from_row(raw)
@@ -86,6 +104,7 @@ impl Entry for Status {
 
 impl Entry for Subscription {
     type Key = Box<str>;
+    const NOUN: &'static str = "subscriptions";
 
     fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
         Subscription::from_row(&raw)
@@ -96,82 +115,224 @@ impl Entry for Subscription {
     }
 }
 
+/// How much of a list has been read. A list that asks for more than these bounds is a loop, or nothing that can be polled.
+#[derive(Debug, Default)]
+pub(super) struct Extent {
+    pages: u32,
+    rows: usize,
+    bytes: usize,
+    /// The newest count there is; the end of a list that shrank has none.
+    count: Option<u64>,
+    /// Where the pages go in a circle, only a count can tell whether it was closed after the last one.
+    is_a_circle: bool,
+}
+
+impl Extent {
+    pub(super) fn of(page: &Page) -> Self {
+        Self {
+            pages: 1,
+            rows: page.rows.len(),
+            bytes: page.rows.iter().map(|row| row.get().len()).sum(),
+            count: page.count,
+            is_a_circle: page.leads_back,
+        }
+    }
+
+    /// Adds a page, after which the list goes on or not.
+    fn add(&mut self, page: &Extent, goes_on: bool) -> Result<(), Fault> {
+        self.pages += page.pages;
+        self.rows += page.rows;
+        self.bytes += page.bytes;
+        self.count = page.count.or(self.count);
+        self.is_a_circle |= page.is_a_circle;
+        let is_too_long = goes_on && self.pages >= MAX_PAGES;
+        if is_too_long || self.rows > MAX_ROWS || self.bytes > MAX_LIST_BYTES {
+            return Err(endless());
+        }
+        Ok(())
+    }
+
+    /// By how many CallTools counts more rows than were `seen`; `None` where it counts none.
+    fn gap(&self, seen: usize) -> Option<i64> {
+        Some(self.count? as i64 - seen as i64)
+    }
+
+    /// Whether a list in which so many were `seen` is good enough to be used.
+    fn check(&self, seen: usize, noun: &str) -> Result<(), Fault> {
+        let Some(count) = self.count else {
+            return match self.is_a_circle {
+                true => Err(circle()),
+                false => Ok(()),
+            };
+        };
+        let missing = count.saturating_sub(seen as u64);
+        if (seen == 0 && count > 0) || missing * ROWS_PER_MISSING_ROW > count {
+            return Err(Fault::down(
+                Down::Incomplete,
+                format!("CallTools counts {count} {noun} and lists {seen} of them"),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// All pages of a list.
-#[derive(Debug)]
-pub(super) struct List<T> {
+pub(super) struct List<'a, T: Entry> {
     /// Each entry once, in the order of its first showing.
     pub entries: Vec<T>,
     /// Rows that could not be read.
     pub skipped: usize,
-    /// How many rows CallTools counts; `None` where it did not say.
-    pub count: Option<u64>,
+    names: &'a Names,
+    places: HashMap<T::Key, usize>,
+    extent: Extent,
+    problem: Option<BadRow>,
 }
 
-impl<T: Entry> List<T> {
-    /// Joins the rows of all pages. An entry that shows twice has moved between pages while they were read: it is kept once,
-    /// in its first place, as it was last seen. Where the two have dates, the later date counts: pages can come from copies of
-    /// CallTools' data of which one lags.
-    ///
-    /// # Errors
-    /// [`Down::UnexpectedShape`], where more rows are unreadable than can be an accident.
-    pub fn join(
-        rows: Vec<Box<RawValue>>,
-        count: Option<u64>,
-        names: &Names,
-    ) -> Result<Self, Fault> {
-        let total = rows.len();
-        let mut places = HashMap::with_capacity(total);
-        let mut list = Self {
-            entries: Vec::with_capacity(total),
+impl<'a, T: Entry> List<'a, T> {
+    /// A list without pages; `names` is what is known of the account so far.
+    pub fn new(names: &'a Names) -> Self {
+        Self {
+            entries: Vec::new(),
             skipped: 0,
-            count,
-        };
-        let mut problem = None;
-        for raw in rows {
-            match T::read(raw, names) {
-                Ok(entry) => list.keep(entry, &mut places),
-                Err(bad) => {
-                    list.skipped += 1;
-                    problem.get_or_insert(bad);
-                }
-            }
-        }
-        match problem {
-            Some(problem) if list.skipped * ROWS_PER_BAD_ROW > total => {
-                Err(unreadable(list.skipped, total, problem))
-            }
-            _ => match T::settle(&mut list.entries) {
-                Err(problem) => Err(unreadable(total, total, problem)),
-                Ok(()) => Ok(list),
-            },
+            names,
+            places: HashMap::new(),
+            extent: Extent::default(),
+            problem: None,
         }
     }
 
-    fn keep(&mut self, entry: T, places: &mut HashMap<T::Key, usize>) {
-        match places.entry(entry.key()) {
+    /// Adds a page; returns the number of the next. An entry that shows twice has moved between pages while they were read: it is kept
+    /// once, in its first place, as it was last seen. Where the two have dates, the later date counts: pages can come from copies of
+    /// CallTools' data of which one lags. A page that shows nobody new ends the list: past their end, some lists begin again.
+    ///
+    /// # Errors
+    /// [`Down::TooLarge`] for more pages, rows or bytes than a list can have.
+    pub fn add(&mut self, page: Page) -> Result<Option<u32>, Fault> {
+        self.extent.add(&Extent::of(&page), page.next.is_some())?;
+        let (known, skipped) = (self.entries.len(), self.skipped);
+        let mut again = 0;
+        for row in page.rows {
+            match T::read(row, self.names) {
+                Ok(entry) => again += usize::from(self.keep(entry)),
+                Err(bad) => {
+                    self.skipped += 1;
+                    self.problem.get_or_insert(bad);
+                }
+            }
+        }
+        if self.extent.pages == 1 || self.entries.len() > known {
+            return Ok(page.next);
+        }
+        if again > 0 {
+            // The pages begin again, and their unreadable rows with them.
+            self.skipped = skipped;
+            self.extent.is_a_circle |= page.next.is_some();
+        }
+        Ok(None)
+    }
+
+    /// Returns whether it was there before.
+    fn keep(&mut self, entry: T) -> bool {
+        match self.places.entry(entry.key()) {
             hash_map::Entry::Occupied(place) => {
                 let known = &mut self.entries[*place.get()];
                 if !entry.is_older_than(known) {
                     *known = entry;
                 }
+                true
             }
             hash_map::Entry::Vacant(place) => {
                 place.insert(self.entries.len());
                 self.entries.push(entry);
+                false
             }
         }
     }
 
-    /// Whether CallTools counts as many rows as there are. Unreadable ones were there too.
-    pub fn fits_its_count(&self) -> bool {
-        let seen = (self.entries.len() + self.skipped) as u64;
-        self.count.is_none_or(|count| count == seen)
+    /// Settles what only the whole list can tell, if it can be used. To be called once, after the last page.
+    ///
+    /// # Errors
+    /// [`Down::UnexpectedShape`], where more rows are unreadable than can be an accident, and [`Down::Incomplete`], where more are missing.
+    pub fn check(&mut self) -> Result<(), Fault> {
+        let rows = self.extent.rows;
+        match self.problem {
+            Some(problem) if self.skipped * ROWS_PER_BAD_ROW > rows => {
+                Err(unreadable(self.skipped, rows, problem))
+            }
+            _ => {
+                self.extent.check(self.seen(), T::NOUN)?;
+                T::settle(&mut self.entries).map_err(|problem| unreadable(rows, rows, problem))
+            }
+        }
     }
 
-    /// Whether every row is here that should be.
-    pub fn is_complete(&self) -> bool {
-        self.skipped == 0 && self.fits_its_count()
+    /// Unreadable rows were there, too.
+    fn seen(&self) -> usize {
+        self.entries.len() + self.skipped
     }
+
+    /// By how many CallTools counts more entries than it lists; `None` where the count fits or there is none.
+    pub fn gap(&self) -> Option<i64> {
+        self.extent.gap(self.seen()).filter(|gap| *gap != 0)
+    }
+
+    /// Whether every entry is here that should be.
+    pub fn is_complete(&self) -> bool {
+        self.skipped == 0 && self.gap().is_none()
+    }
+}
+
+/// Whom the pages of a list have shown so far, where it is read a page at a time, with other requests in between. It has the bounds of
+/// any other list.
+#[derive(Debug, Default)]
+pub struct Tally {
+    extent: Extent,
+    agents: HashSet<AgentId>,
+    skipped: usize,
+}
+
+impl Tally {
+    /// Counts a page in, from page 1 anew. A page that shows nobody new becomes the last.
+    ///
+    /// # Errors
+    /// [`Down::TooLarge`] for more than a list can have, [`Down::Incomplete`] where it ends and too many are missing.
+    pub fn add(&mut self, number: u32, page: &mut Everybody) -> Result<(), Fault> {
+        if number == 1 {
+            *self = Self::default();
+        }
+        self.extent.add(&page.extent, page.next.is_some())?;
+        let before = self.agents.len();
+        let ids = page.agents.iter().map(|agent| agent.id.clone());
+        self.agents.extend(ids);
+        if self.extent.pages > 1 && self.agents.len() == before {
+            self.extent.is_a_circle |= page.next.is_some();
+            page.next = None;
+        } else {
+            self.skipped += page.notes.skipped;
+        }
+        match page.next {
+            Some(_) => Ok(()),
+            None => self
+                .extent
+                .check(self.agents.len() + self.skipped, Row::NOUN),
+        }
+    }
+}
+
+fn endless() -> Fault {
+    Fault::down(
+        Down::TooLarge,
+        format!(
+            "CallTools' list does not end within {MAX_PAGES} pages, {MAX_ROWS} rows and {MAX_LIST_BYTES} bytes"
+        ),
+    )
+}
+
+fn circle() -> Fault {
+    Fault::down(
+        Down::TooLarge,
+        "CallTools' pages go in a circle, and no count tells how many there are",
+    )
 }
 
 fn unreadable(skipped: usize, total: usize, problem: BadRow) -> Fault {
@@ -193,8 +354,33 @@ mod tests {
         RawValue::from_string(r#"{"name":"nobody"}"#.to_owned()).unwrap()
     }
 
-    fn join(rows: Vec<Box<RawValue>>, count: Option<u64>) -> Result<List<NamedQueue>, Fault> {
-        List::join(rows, count, &Names::default())
+    fn page(rows: Vec<Box<RawValue>>, count: Option<u64>, next: Option<u32>) -> Page {
+        Page {
+            rows,
+            count,
+            next,
+            ..Page::default()
+        }
+    }
+
+    fn list(names: &Names, pages: Vec<Page>) -> Result<List<'_, NamedQueue>, Fault> {
+        let mut list = List::new(names);
+        for page in pages {
+            list.add(page)?;
+        }
+        list.check()?;
+        Ok(list)
+    }
+
+    fn join(
+        rows: Vec<Box<RawValue>>,
+        count: Option<u64>,
+    ) -> Result<List<'static, NamedQueue>, Fault> {
+        static NAMES: Names = Names {
+            queues: None,
+            statuses: None,
+        };
+        list(&NAMES, vec![page(rows, count, None)])
     }
 
     #[test]
@@ -227,7 +413,10 @@ mod tests {
             ("null", early, "second"),
         ] {
             let rows = vec![row("first", first), row("second", second)];
-            let list: List<Row> = List::join(rows, Some(1), &Names::default()).unwrap();
+            let names = Names::default();
+            let mut list: List<'_, Row> = List::new(&names);
+            list.add(page(rows, Some(1), None)).unwrap();
+            list.check().unwrap();
             let seen: Vec<_> = list
                 .entries
                 .iter()
@@ -242,29 +431,116 @@ mod tests {
         let row = |id: u64| {
             RawValue::from_string(format!(r#"{{"app_user":{id},"status":"Available"}}"#)).unwrap()
         };
-        let list: Result<List<Row>, Fault> =
-            List::join(vec![row(1), row(2)], None, &Names::default());
-        let fault = list.unwrap_err().to_string();
+        let names = Names::default();
+        let mut list: List<'_, Row> = List::new(&names);
+        list.add(page(vec![row(1), row(2)], None, None)).unwrap();
+        let fault = list.check().unwrap_err().to_string();
         assert!(fault.starts_with("2 of 2 rows cannot be read"), "{fault}");
     }
 
     #[test]
     fn a_count_fits_or_does_not() {
-        let rows = || vec![raw(1, "a"), raw(2, "b"), raw(1, "a")];
-        for (count, fits) in [
-            (None, true),
-            (Some(2), true),
-            (Some(3), false),
-            (Some(1), false),
+        let rows = || (1..=20).chain([1]).map(|id| raw(id, "a")).collect();
+        for (count, gap) in [
+            (None, None),
+            (Some(20), None),
+            (Some(21), Some(1)),
+            (Some(22), Some(2)),
+            (Some(19), Some(-1)),
+            (Some(0), Some(-20)),
         ] {
+            let list = join(rows(), count).unwrap();
             assert_eq!(
-                join(rows(), count).unwrap().is_complete(),
-                fits,
+                (list.gap(), list.is_complete()),
+                (gap, gap.is_none()),
                 "{count:?}"
             );
         }
         assert!(join(vec![], Some(0)).unwrap().is_complete());
-        assert!(!join(vec![], Some(1)).unwrap().is_complete());
+        assert!(join(vec![], None).unwrap().is_complete());
+    }
+
+    #[test]
+    fn a_list_that_lacks_more_than_a_tenth_is_not_used() {
+        let rows = |rows: u64| (1..=rows).map(|id| raw(id, "a")).collect::<Vec<_>>();
+        for (seen, count, is_used) in [
+            (0, 1, false),
+            (0, 8, false),
+            (3, 250, false),
+            (1, 2, false),
+            (9, 10, true),
+            (8, 9, false),
+            (18, 20, true),
+            (17, 20, false),
+            (587, 606, true),
+            (545, 606, false),
+            (2, 1, true),
+        ] {
+            let list = join(rows(seen), Some(count));
+            assert_eq!(list.is_ok(), is_used, "{seen} of {count}");
+            if let Err(fault) = list {
+                let words = format!("CallTools counts {count} queues and lists {seen} of them");
+                assert_eq!(fault, Fault::down(Down::Incomplete, words));
+            }
+        }
+        // People are counted, not rows.
+        let twice = rows(10).into_iter().chain(rows(10)).collect();
+        assert!(join(twice, Some(20)).is_err());
+    }
+
+    #[test]
+    fn pages_that_begin_again_end_the_list() {
+        let names = Names::default();
+        let first = || vec![raw(1, "a"), raw(2, "b")];
+        for (pages, next) in [
+            // Past its end the list is page 1 once more, the last page, or nothing at all.
+            (vec![first(), vec![raw(3, "c")], first()], None),
+            (vec![first(), vec![raw(3, "c")], vec![raw(3, "c")]], None),
+            (vec![first(), vec![raw(3, "c")], vec![]], None),
+            // A row that moved is no beginning.
+            (vec![first(), vec![raw(2, "b"), raw(3, "c")]], Some(9)),
+        ] {
+            let mut list = List::<NamedQueue>::new(&names);
+            let mut went_on = Some(9);
+            for rows in pages {
+                assert_eq!(went_on, Some(9));
+                went_on = list.add(page(rows, Some(3), Some(9))).unwrap();
+            }
+            assert_eq!((went_on, list.entries.len()), (next, 3));
+            assert!(list.check().is_ok() && list.is_complete());
+        }
+    }
+
+    #[test]
+    fn a_circle_is_believed_where_a_count_says_that_it_is_whole() {
+        let names = Names::default();
+        let pages = |count| {
+            let mut last = page(vec![raw(3, "c")], count, None);
+            last.leads_back = true;
+            vec![page(vec![raw(1, "a"), raw(2, "b")], count, Some(2)), last]
+        };
+        assert!(list(&names, pages(Some(3))).is_ok());
+        let fault = |count| match list(&names, pages(count)).map(|_| ()) {
+            Err(Fault::UpstreamDown { kind, .. }) => kind,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(fault(None), Down::TooLarge);
+        assert_eq!(fault(Some(9)), Down::Incomplete);
+    }
+
+    #[test]
+    fn unreadable_rows_of_pages_that_begin_again_are_not_counted_twice() {
+        let names = Names::default();
+        let rows = || (0..30).map(|id| raw(id, "a")).chain([bad()]).collect();
+        let pages = vec![
+            page(rows(), Some(31), Some(2)),
+            page(rows(), Some(31), Some(3)),
+        ];
+        let list = list(&names, pages).unwrap();
+        assert_eq!(
+            (list.entries.len(), list.skipped, list.gap()),
+            (30, 1, None)
+        );
     }
 
     #[test]
@@ -284,11 +560,11 @@ mod tests {
             let list = join(rows(good, bads), Some(good + bads as u64));
             assert_eq!(list.is_ok(), readable, "{good} good, {bads} bad");
             if let Ok(list) = list {
-                assert!(list.fits_its_count() && !list.is_complete());
+                assert!(list.gap().is_none() && !list.is_complete());
                 assert_eq!(list.skipped, bads);
             }
         }
-        let fault = join(rows(0, 2), None).unwrap_err().to_string();
+        let fault = join(rows(0, 2), None).map(|_| ()).unwrap_err().to_string();
         assert_eq!(fault, "2 of 2 rows cannot be read: an entry has no id");
     }
 }

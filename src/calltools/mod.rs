@@ -17,10 +17,11 @@ pub mod token;
 mod transport;
 
 pub use call::Call;
-pub use client::{Client, Endpoint, Everybody, Harvest, Notes, Observer, Setback};
+pub use client::{Change, Client, Endpoint, Everybody, Harvest, Notes, Observer, Oddity, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
 pub use field::BadRow;
 pub use http::{HttpSettings, HttpTransport, SetupError};
+pub use list::Tally;
 pub use page::{Ask, Page};
 pub use raw::RawRow;
 pub use response::joined_response;

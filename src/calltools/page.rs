@@ -6,20 +6,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, header};
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use http::{HeaderMap, HeaderName, header};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::{error::Category, value::RawValue};
 
 use super::{
     Down, Fault, NoSuchQueue, Reply,
-    json::{self, Unsound},
+    json::{self, TooDeep},
 };
 use crate::clock::Moment;
 
 /// Rows in one list, over all its pages: a hundred pages, far beyond any queue, and few enough to fit into memory.
 pub(super) const MAX_ROWS: usize = 25_000;
 
-/// The shortest and the longest wait that a 429 can ask for: a wait of nothing would be no wait, and after an hour
+/// The shortest and the longest wait that `Retry-After` can ask for: a wait of nothing would be no wait, and after an hour
 /// CallTools' window holds none of the requests before it.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
@@ -35,12 +35,17 @@ pub struct Ask {
 /// One page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The rows as they came. Each is JSON without double keys and deep nesting; whether it makes sense is for others to say.
+    /// The rows as they came, but for characters that cannot be read. Each is JSON without deep nesting; whether it makes sense is
+    /// for others to say.
     pub rows: Vec<Box<RawValue>>,
-    /// How many rows CallTools counts on all pages; `None` where the list came without an envelope, or past its end.
+    /// How many rows CallTools counts on all pages; `None` where it does not, and past the end of the list.
     pub count: Option<u64>,
     /// The number of the next page; `None` on the last. Always greater than this page's.
     pub next: Option<u32>,
+    /// The link to the next page leads to this one or one before: the pages go in a circle, and this is where it closes.
+    pub leads_back: bool,
+    /// How long a cache has kept this answer.
+    pub age: Duration,
 }
 
 impl Page {
@@ -49,90 +54,109 @@ impl Page {
     /// # Errors
     /// The [`Fault`] that the reply stands for, or one that says what kind of answer it is instead of a page.
     pub fn read(reply: &Reply, ask: Ask, now: Moment) -> Result<Self, Fault> {
-        let status = reply.status.as_u16();
-        match status {
-            200 => Self::from_body(reply, ask),
+        match reply.status.as_u16() {
+            200 => Ok(Self {
+                age: age(&reply.headers, now),
+                ..Self::from_body(reply, ask)?
+            }),
             400 => Err(refused_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
             404 if is_past_the_end(reply, ask) => Ok(Self::default()),
+            404 => Err(no_such_queue(reply, ask).unwrap_or_else(|| fault(reply, now))),
             _ => Err(fault(reply, now)),
         }
     }
 
     fn from_body(reply: &Reply, ask: Ask) -> Result<Self, Fault> {
-        let text = json::check(&reply.body).map_err(|unsound| not_usable(reply, unsound))?;
-        match text.trim_start().as_bytes().first() {
-            Some(b'[') => Self::bare(text),
-            Some(b'{') => Self::envelope(text, ask.page),
-            _ => Err(shape(
-                "CallTools answered with neither a list nor an object",
-            )),
+        let body = reply.body.trim_ascii();
+        if body.is_empty() {
+            return Err(not_json("CallTools answered with nothing"));
         }
-    }
-
-    /// Some deployments of CallTools' framework answer with the rows alone, all of them.
-    fn bare(text: &str) -> Result<Self, Fault> {
-        let Rows(rows) = serde_json::from_str(text).map_err(|_| too_many())?;
-        Ok(Self {
-            rows,
-            count: None,
-            next: None,
-        })
-    }
-
-    fn envelope(text: &str, page: u32) -> Result<Self, Fault> {
-        let envelope: Envelope<'_> = serde_json::from_str(text)
-            .map_err(|_| shape("\"results\", \"count\" or \"next\" is not what it should be"))?;
-        let results = envelope
-            .results
-            .ok_or_else(|| shape("CallTools answered without \"results\""))?;
-        let Rows(rows) = serde_json::from_str(results.get()).map_err(|_| {
-            if results.get().starts_with('[') {
-                too_many()
-            } else {
-                shape("\"results\" is not a list")
-            }
-        })?;
-        Ok(Self {
-            rows,
-            count: envelope.count,
-            next: envelope.next.map(|link| next(&link, page)).transpose()?,
-        })
+        if body[0] == b'<' {
+            let page = "CallTools answered with a web page instead of JSON";
+            return Err(not_json(page));
+        }
+        let text = json::text(body)
+            .map_err(|TooDeep| shape("CallTools answered with JSON that nests too deeply"))?;
+        match text.trim_start().as_bytes().first() {
+            Some(b'[') => Ok(Self {
+                rows: read::<Rows>(&text)?.whole()?,
+                ..Self::default()
+            }),
+            Some(b'{') => read::<Envelope<'_>>(&text)?.open(ask.page),
+            _ => Err(read::<IgnoredAny>(&text)
+                .err()
+                .unwrap_or_else(|| shape("CallTools answered with neither a list nor an object"))),
+        }
     }
 }
 
 /// What a reply that came at `now` stands for, whatever was asked, when its status is not the one that was hoped for.
 pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
+    let wait = retry_after(&reply.headers, now);
     match reply.status.as_u16() {
         401 => Fault::BadToken,
         403 => forbidden(reply),
-        429 => Fault::Throttled {
-            wait: retry_after(&reply.headers, now),
-        },
+        429 => Fault::Throttled { wait },
         300..=399 => redirect(reply),
-        500..=599 => Fault::down(
-            Down::ServerError,
-            format!("CallTools answered {}", reply.status),
-        ),
+        500..=599 => Fault::UpstreamDown {
+            kind: Down::ServerError,
+            detail: format!("CallTools answered {}", reply.status),
+            wait,
+        },
         404 => unexpected(Down::NotFound, reply),
         _ => unexpected(Down::UnexpectedStatus, reply),
     }
 }
 
+/// A list as CallTools' framework wraps it. A bare list, which some deployments answer with, is all of its rows.
 #[derive(serde::Deserialize)]
 struct Envelope<'a> {
+    results: Option<Rows>,
     #[serde(borrow)]
-    results: Option<&'a RawValue>,
-    count: Option<u64>,
+    count: Option<&'a RawValue>,
     #[serde(borrow)]
-    next: Option<Cow<'a, str>>,
+    next: Option<&'a RawValue>,
 }
 
-/// At most [`MAX_ROWS`] rows: an array of a million ones is a small body and a lot of memory.
-struct Rows(Vec<Box<RawValue>>);
+impl Envelope<'_> {
+    fn open(self, page: u32) -> Result<Page, Fault> {
+        let rows = self
+            .results
+            .ok_or_else(|| shape("CallTools answered without \"results\""))?;
+        let count = self.count.map(count).transpose()?.flatten();
+        let next = self.next.map(next).transpose()?.flatten();
+        Ok(Page {
+            rows: rows.whole()?,
+            count,
+            next: next.filter(|next| *next > page),
+            leads_back: next.is_some_and(|next| next <= page),
+            age: Duration::ZERO,
+        })
+    }
+}
+
+/// What stands where the rows should be.
+enum Rows {
+    These(Vec<Box<RawValue>>),
+    /// More than [`MAX_ROWS`]: an array of a million ones is a small body and a lot of memory.
+    TooMany,
+}
+
+impl Rows {
+    fn whole(self) -> Result<Vec<Box<RawValue>>, Fault> {
+        match self {
+            Rows::These(rows) => Ok(rows),
+            Rows::TooMany => Err(Fault::down(
+                Down::TooLarge,
+                format!("CallTools answered with more than {MAX_ROWS} rows"),
+            )),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_seq(RowsVisitor)
+        reader.deserialize_any(RowsVisitor)
     }
 }
 
@@ -147,28 +171,72 @@ impl<'de> Visitor<'de> for RowsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Rows, A::Error> {
         let mut rows = Vec::new();
-        while let Some(row) = elements.next_element()? {
-            if rows.len() == MAX_ROWS {
-                return Err(A::Error::custom("too many rows"));
+        while rows.len() < MAX_ROWS {
+            match elements.next_element()? {
+                Some(row) => rows.push(row),
+                None => return Ok(Rows::These(rows)),
             }
-            rows.push(row);
         }
-        Ok(Rows(rows))
+        match elements.next_element::<IgnoredAny>()? {
+            None => Ok(Rows::These(rows)),
+            Some(_) => {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Rows::TooMany)
+            }
+        }
     }
 }
 
-/// The page that a `next` link leads to. The link itself is never followed: behind a proxy it bears another scheme or host,
-/// and the token goes to the configured origin only.
-fn next(link: &str, page: u32) -> Result<u32, Fault> {
-    let number = page_number(link)
-        .ok_or_else(|| shape("CallTools' link to the next page bears no page number"))?;
-    if number <= page {
-        return Err(Fault::down(
-            Down::TooLarge,
-            format!("CallTools' pages go in a circle: {number} is to follow {page}"),
-        ));
+/// Parses a body, in one pass.
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => shape("\"results\" is not a list, or a key appears twice"),
+        _ => not_json(&format!(
+            "CallTools' answer stops being JSON at line {}, column {}",
+            error.line(),
+            error.column()
+        )),
+    })
+}
+
+/// A text's content; anything else as it is written.
+fn written(value: &RawValue) -> Cow<'_, str> {
+    match serde_json::from_str::<String>(value.get()) {
+        Ok(text) => Cow::Owned(text.trim().to_owned()),
+        Err(_) => Cow::Borrowed(value.get()),
     }
-    Ok(number)
+}
+
+/// How many rows there are on all pages. A count that is switched off is negative, `false`, or a constant that is more than any list may
+/// have rows.
+fn count(value: &RawValue) -> Result<Option<u64>, Fault> {
+    let written = written(value);
+    let number = match &*written {
+        "" | "false" => None,
+        text => Some(
+            text.parse::<f64>()
+                .ok()
+                .filter(|number| number.is_infinite() || number.fract() == 0.0)
+                .ok_or_else(|| shape("\"count\" is not a number of rows"))?,
+        ),
+    };
+    let is_a_count = |number: &f64| (0.0..=MAX_ROWS as f64).contains(number);
+    Ok(number.filter(is_a_count).map(|number| number as u64))
+}
+
+/// The page that a `next` link leads to, or its bare number. The link itself is never followed: behind a proxy it bears another scheme or
+/// host, and the token goes to the configured origin only.
+fn next(value: &RawValue) -> Result<Option<u32>, Fault> {
+    let written = written(value);
+    match &*written {
+        "" | "false" | "0" => Ok(None),
+        text if value.get().starts_with('"') || text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let number = text.parse().ok().or_else(|| page_number(text));
+            let none = || shape("CallTools' link to the next page bears no page number");
+            number.map(Some).ok_or_else(none)
+        }
+        _ => Err(shape("\"next\" is no link")),
+    }
 }
 
 fn page_number(link: &str) -> Option<u32> {
@@ -183,6 +251,12 @@ fn page_number(link: &str) -> Option<u32> {
 /// CallTools' own words can mean nothing else.
 fn is_past_the_end(reply: &Reply, ask: Ask) -> bool {
     ask.page > 1 && error_text(reply, "detail").is_some()
+}
+
+/// A 404 in CallTools' own words: its API is there, the queue is not. One in other words says that the API is not there either.
+fn no_such_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
+    error_text(reply, "detail")?;
+    Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
 /// `{"queue":["Select a valid choice…"]}`, `{"queue":["Enter a number."]}`: whatever it says, it says it of the queue.
@@ -205,8 +279,8 @@ fn forbidden(reply: &Reply) -> Fault {
 
 /// What an error body says under `key`: a text, or the first of a list of them. For comparing, not for showing.
 fn error_text(reply: &Reply, key: &str) -> Option<String> {
-    let text = json::check(&reply.body).ok()?;
-    let body: serde_json::Value = serde_json::from_str(text).ok()?;
+    let text = json::text(&reply.body).ok()?;
+    let body: serde_json::Value = serde_json::from_str(&text).ok()?;
     let said = body.get(key)?;
     let said = said.get(0).unwrap_or(said);
     said.as_str().map(str::to_owned)
@@ -234,55 +308,64 @@ fn shape(detail: &str) -> Fault {
     Fault::down(Down::UnexpectedShape, detail)
 }
 
-/// Also the fault of a row that is no JSON, but there is none: the whole body was checked before.
-fn too_many() -> Fault {
-    Fault::down(
-        Down::TooLarge,
-        format!("CallTools answered with more than {MAX_ROWS} rows"),
-    )
+fn not_json(detail: &str) -> Fault {
+    Fault::down(Down::NotJson, detail)
 }
 
-/// What came instead of JSON that can be trusted.
-fn not_usable(reply: &Reply, unsound: Unsound) -> Fault {
-    let body = reply.body.trim_ascii_start();
-    match unsound {
-        Unsound::Structure { line, column } => shape(&format!(
-            "CallTools answered with JSON that names a key twice or nests too deeply, at line {line}, column {column}"
-        )),
-        _ if body.is_empty() => Fault::down(Down::NotJson, "CallTools answered with nothing"),
-        _ if body[0] == b'<' => Fault::down(
-            Down::NotJson,
-            "CallTools answered with a web page instead of JSON",
-        ),
-        Unsound::Syntax { line, column } => Fault::down(
-            Down::NotJson,
-            format!("CallTools' answer stops being JSON at line {line}, column {column}"),
-        ),
-        Unsound::Encoding => Fault::down(Down::NotJson, "CallTools' answer is not UTF-8"),
-    }
-}
-
-/// How long a 429 asks us to wait: seconds, or an HTTP date.
+/// How long `Retry-After` asks us to wait: seconds, or an HTTP date; of several headers the longest, since less would be too little.
 ///
 /// A date is measured from the reply's own `Date`, since only those two come from one clock; where there is none, from ours.
 /// A date that has passed is the doing of some clock and says nothing, like any other text that cannot be read.
 fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let asked = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = seconds(asked).or_else(|| {
-        let date = headers.get(header::DATE);
-        let sent = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        let sent = sent.unwrap_or(SystemTime::UNIX_EPOCH + now.wall);
-        let until = httpdate::parse_http_date(asked).ok()?;
-        until.duration_since(sent).ok()
-    })?;
+    let sent = date(headers).unwrap_or(SystemTime::UNIX_EPOCH + now.wall);
+    let wait = |asked: &str| {
+        seconds(asked).or_else(|| {
+            let until = httpdate::parse_http_date(asked).ok()?;
+            until.duration_since(sent).ok()
+        })
+    };
     let (shortest, longest) = WAITS;
-    Some(wait.clamp(shortest, longest))
+    let asked = texts(headers, header::RETRY_AFTER).filter_map(wait).max()?;
+    Some(asked.clamp(shortest, longest))
 }
 
-/// Whole seconds; so many that they do not fit a number are simply many.
+/// How long a cache has kept an answer: what `Age` says, of several the most. With any `Age` but zero a cache has answered, so that the
+/// `Date` is when CallTools did: if that was longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
+///
+/// Without `Age` the `Date` tells nothing but how clocks differ.
+fn age(headers: &HeaderMap, now: Moment) -> Duration {
+    let ages = texts(headers, header::AGE).flat_map(|text| text.split(','));
+    let ages: Vec<_> = ages.map(|age| seconds(age.trim())).collect();
+    if ages.iter().all(|age| *age == Some(Duration::ZERO)) {
+        return Duration::ZERO;
+    }
+    let told = ages.into_iter().flatten().max().unwrap_or_default();
+    let now = SystemTime::UNIX_EPOCH + now.wall;
+    let since_date = date(headers).and_then(|date| now.duration_since(date).ok());
+    told.max(since_date.unwrap_or_default())
+}
+
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
+}
+
+/// All headers of a name. One that is no text is an empty one: it is there, and cannot be read.
+fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let headers = headers.get_all(name).into_iter();
+    headers.map(|header| header.to_str().unwrap_or_default().trim())
+}
+
+/// Seconds, a fraction rounded up; so many that they do not fit a number are simply many.
 fn seconds(text: &str) -> Option<Duration> {
-    let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if whole.is_empty() || fraction.is_empty() || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = whole.parse().unwrap_or(u64::MAX);
+    let rest = fraction.bytes().any(|digit| digit != b'0');
+    Some(Duration::from_secs(whole.saturating_add(rest.into())))
 }
 
 #[cfg(test)]
@@ -326,7 +409,7 @@ mod tests {
 
     fn kind(fault: Fault) -> Down {
         match fault {
-            Fault::UpstreamDown { kind, detail } => {
+            Fault::UpstreamDown { kind, detail, .. } => {
                 assert!(!detail.is_empty() && !detail.contains('\n'), "{detail:?}");
                 kind
             }
@@ -350,25 +433,30 @@ mod tests {
     fn other_bodies_are_not() {
         let nested = ["[".repeat(10_000), "]".repeat(10_000)].concat();
         let many = format!("[{}0]", "0,".repeat(MAX_ROWS));
-        let cases: [(&[u8], Down); 20] = [
+        let cases: [(&[u8], Down); 22] = [
             (b"<!DOCTYPE html><title>Maintenance</title>", Down::NotJson),
             (b"\n  <html>", Down::NotJson),
             (b"", Down::NotJson),
             (b"  ", Down::NotJson),
             (b"{\"results\":[{}", Down::NotJson),
             (b"{\"results\":[]} trailing", Down::NotJson),
-            (b"{\"results\":[{\"a\":\"\xff\"}]}", Down::NotJson),
-            (b"\xef\xbb\xbf{\"results\":[]}", Down::NotJson),
+            (b"{\"results\":[{\"a\":\"\n\"}]}", Down::NotJson),
+            (b"\xff\xfe{\0\"\0", Down::NotJson),
+            (b"nobody", Down::NotJson),
             (b"null", Down::UnexpectedShape),
             (b"\"results\"", Down::UnexpectedShape),
             (b"{}", Down::UnexpectedShape),
             (b"{\"detail\":\"Welcome\"}", Down::UnexpectedShape),
             (b"{\"results\":null}", Down::UnexpectedShape),
             (b"{\"results\":{}}", Down::UnexpectedShape),
-            (b"{\"results\":[],\"count\":\"3\"}", Down::UnexpectedShape),
-            (b"{\"results\":[],\"count\":-1}", Down::UnexpectedShape),
-            (b"{\"results\":[],\"next\":2}", Down::UnexpectedShape),
-            (b"{\"results\":[{\"a\":1,\"a\":2}]}", Down::UnexpectedShape),
+            (b"{\"results\":7}", Down::UnexpectedShape),
+            (b"{\"results\":[],\"results\":[]}", Down::UnexpectedShape),
+            (
+                b"{\"results\":[],\"count\":\"none\"}",
+                Down::UnexpectedShape,
+            ),
+            (b"{\"results\":[],\"count\":[3]}", Down::UnexpectedShape),
+            (b"{\"results\":[],\"next\":true}", Down::UnexpectedShape),
             (nested.as_bytes(), Down::UnexpectedShape),
             (many.as_bytes(), Down::TooLarge),
         ];
@@ -377,6 +465,118 @@ mod tests {
             let fault = read(200, body.to_vec(), FIRST).unwrap_err();
             assert_eq!(kind(fault), down, "{shown}");
         }
+    }
+
+    #[test]
+    fn a_body_with_an_odd_character_is_a_page_all_the_same() {
+        for (body, row) in [
+            (&b"\xef\xbb\xbf{\"results\":[{}]}"[..], "{}"),
+            (b"{\"results\":[{\"a\":\"\xff\"}]}", "{\"a\":\"\u{fffd}\"}"),
+            (br#"[{"a":"\ud83d"}]"#, r#"{"a":"\ufffd"}"#),
+            (
+                br#"{"results":[{"\udc00":["\ud83d"]}]}"#,
+                r#"{"\ufffd":["\ufffd"]}"#,
+            ),
+            // The reader of the row takes the last.
+            (br#"[{"a":1,"a":2}]"#, r#"{"a":1,"a":2}"#),
+        ] {
+            let page = read(200, body.to_vec(), FIRST).unwrap();
+            assert_eq!(page.rows[0].get(), row);
+        }
+    }
+
+    #[test]
+    fn counts_come_in_many_forms_and_some_count_nothing() {
+        let count = |count: &str| {
+            let body = format!(r#"{{"results":[],"count":{count}}}"#);
+            read(200, body, FIRST).map(|page| page.count).map_err(kind)
+        };
+        for (text, expected) in [
+            ("3", Some(3)),
+            ("\"3\"", Some(3)),
+            ("\" 3 \"", Some(3)),
+            ("3.0", Some(3)),
+            ("25000", Some(25_000)),
+            ("0", Some(0)),
+            ("null", None),
+            ("false", None),
+            ("\"\"", None),
+            ("-1", None),
+            ("\"-1\"", None),
+            ("25001", None),
+            ("9223372036854775807", None),
+            ("99999999999999999999999", None),
+            ("1e999", None),
+        ] {
+            assert_eq!(count(text), Ok(expected), "{text}");
+        }
+        for text in ["\"many\"", "3.5", "{}", "[1]", "true", "\"NaN\""] {
+            assert_eq!(count(text), Err(Down::UnexpectedShape), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_next_that_leads_nowhere_is_none() {
+        let next = |next: &str| {
+            let body = format!(r#"{{"results":[],"next":{next}}}"#);
+            read(200, body, THIRD).map(|page| page.next).map_err(kind)
+        };
+        for none in ["null", "\"\"", "\"  \"", "false", "0"] {
+            assert_eq!(next(none), Ok(None), "{none}");
+        }
+        assert_eq!((next("4"), next("\"4\"")), (Ok(Some(4)), Ok(Some(4))));
+        for odd in ["true", "-4", "4.5", "[4]", "{}", "99999999999"] {
+            assert_eq!(next(odd), Err(Down::UnexpectedShape), "{odd}");
+        }
+    }
+
+    fn age(headers: &[(HeaderName, &str)]) -> u64 {
+        let mut reply = reply(200, "[]");
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).unwrap();
+            reply.headers.append(name, value);
+        }
+        Page::read(&reply, FIRST, NOW).unwrap().age.as_secs()
+    }
+
+    #[test]
+    fn an_answer_of_a_cache_is_as_old_as_its_age() {
+        for (text, expected) in [
+            ("3000", 3000),
+            (" 3000 ", 3000),
+            ("0", 0),
+            ("0.5", 1),
+            ("10, 3000", 3000),
+            ("99999999999999999999999", u64::MAX),
+            ("", 0),
+            ("-5", 0),
+            ("soon", 0),
+            ("soon, 70", 70),
+        ] {
+            assert_eq!(age(&[(header::AGE, text)]), expected, "{text:?}");
+        }
+        let two = [(header::AGE, "20"), (header::AGE, "3000")];
+        assert_eq!(age(&two), 3000);
+        assert_eq!(age(&[]), 0);
+    }
+
+    #[test]
+    fn a_date_can_make_a_cached_answer_older_and_no_other() {
+        let an_hour_ago = (header::DATE, "Sun, 22 Nov 2026 09:00:00 GMT");
+        let in_an_hour = (header::DATE, "Sun, 22 Nov 2026 11:00:00 GMT");
+        for (value, expected) in [
+            ("20", 3600),
+            ("5000", 5000),
+            ("soon", 3600),
+            ("-1", 3600),
+            ("0", 0),
+        ] {
+            let headers = [(header::AGE, value), an_hour_ago.clone()];
+            assert_eq!(age(&headers), expected, "{value}");
+        }
+        assert_eq!(age(&[an_hour_ago]), 0, "clocks differ");
+        assert_eq!(age(&[(header::AGE, "20"), in_an_hour]), 20);
+        assert_eq!(age(&[(header::AGE, "20"), (header::DATE, "garbage")]), 20);
     }
 
     #[test]
@@ -396,7 +596,6 @@ mod tests {
         }
         assert_eq!(next("?page=9", THIRD), Ok(Some(9)));
         for link in [
-            "",
             "?",
             "?page=",
             "?page=last",
@@ -408,7 +607,9 @@ mod tests {
             assert_eq!(next(link, THIRD), Err(Down::UnexpectedShape), "{link}");
         }
         for link in ["?page=3", "?page=1", "?page=0"] {
-            assert_eq!(next(link, THIRD), Err(Down::TooLarge), "{link}");
+            let body = serde_json::json!({"results": [], "next": link}).to_string();
+            let page = read(200, body, THIRD).unwrap();
+            assert!(page.leads_back && page.next.is_none(), "{link}");
         }
     }
 
@@ -436,7 +637,8 @@ mod tests {
                 r#"{"queue":["Select a valid choice. That choice is not one of the available choices."]}"#,
                 no_queue.clone(),
             ),
-            (400, r#"{"queue":"Enter a number."}"#, no_queue),
+            (400, r#"{"queue":"Enter a number."}"#, no_queue.clone()),
+            (404, r#"{"detail":"Not found."}"#, no_queue),
             (
                 429,
                 r#"{"detail":"Request was throttled."}"#,
@@ -468,7 +670,7 @@ mod tests {
                 Down::UnexpectedStatus,
             ),
             (400, "<html>", FIRST, Down::UnexpectedStatus),
-            (404, r#"{"detail":"Not found."}"#, FIRST, Down::NotFound),
+            (404, r#"{"detail":"Not found."}"#, LOOK_UP, Down::NotFound),
             (404, "<html>", FIRST, Down::NotFound),
             (404, "<html>", THIRD, Down::NotFound),
             (204, "", FIRST, Down::UnexpectedStatus),
@@ -505,19 +707,52 @@ mod tests {
     }
 
     fn wait(retry_after: &str, date: Option<&str>) -> Option<u64> {
-        let mut throttled = reply(429, "");
-        let mut set = |name, value: &str| {
+        let date = date.map(|date| (header::DATE, date));
+        waits(
+            429,
+            [(header::RETRY_AFTER, retry_after)].into_iter().chain(date),
+        )
+    }
+
+    fn waits<'a>(
+        status: u16,
+        headers: impl IntoIterator<Item = (HeaderName, &'a str)>,
+    ) -> Option<u64> {
+        let mut refusal = reply(status, "");
+        for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
-            throttled.headers.insert(name, value);
+            refusal.headers.append(name, value);
+        }
+        let fault = Page::read(&refusal, FIRST, NOW).unwrap_err();
+        fault.retry_after().map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn a_server_that_is_down_may_say_for_how_long() {
+        for status in [500, 502, 503, 504] {
+            let header = (header::RETRY_AFTER, "600");
+            assert_eq!(waits(status, [header]), Some(600), "{status}");
+            assert_eq!(waits(status, []), None, "{status}");
+            let header = (header::RETRY_AFTER, "-1");
+            assert_eq!(waits(status, [header]), None, "{status}");
+        }
+        // There it would mean something else.
+        for status in [301, 401, 403, 404] {
+            let header = (header::RETRY_AFTER, "600");
+            assert_eq!(waits(status, [header]), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn of_several_waits_the_longest_counts() {
+        let waits = |values: &[&'static str]| {
+            let header = |value: &&'static str| (header::RETRY_AFTER, *value);
+            waits(429, values.iter().map(header))
         };
-        set(header::RETRY_AFTER, retry_after);
-        if let Some(date) = date {
-            set(header::DATE, date);
-        }
-        match Page::read(&throttled, FIRST, NOW) {
-            Err(Fault::Throttled { wait }) => wait.map(|wait| wait.as_secs()),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(waits(&["60", "600", "30"]), Some(600));
+        assert_eq!(waits(&["soon", "600"]), Some(600));
+        assert_eq!(waits(&["60", "Sun, 22 Nov 2026 10:02:00 GMT"]), Some(120));
+        assert_eq!(waits(&["-1", ""]), None);
     }
 
     #[test]
@@ -532,7 +767,12 @@ mod tests {
             ("", None),
             ("-5", None),
             ("+5", None),
-            ("1.5", None),
+            ("1.5", Some(2)),
+            ("600.0", Some(600)),
+            ("1.", None),
+            (".5", None),
+            ("1e3", None),
+            ("NaN", None),
             ("soon", None),
         ];
         for (text, expected) in cases {

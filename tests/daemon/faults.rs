@@ -148,7 +148,7 @@ async fn no_permission() {
 async fn not_found_as_the_api_says_it() {
     let scene = Scene::start().await;
     let unknown = scene
-        .suffer(Mishap::NotFound, "unexpected_status", "no_such_queue")
+        .suffer(Mishap::NotFound, "no_such_queue", "no_such_queue")
         .await;
     says(&unknown, "compare the id");
 }
@@ -469,7 +469,9 @@ async fn a_silo_that_does_not_exist() {
 async fn a_count_that_does_not_fit_is_read_again_then_served_and_counted() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
-    calltools.simulator.quirks(|quirks| quirks.count_off_by = 1);
+    calltools
+        .simulator
+        .quirks(|quirks| quirks.count_off_by = -1);
     let daemon = calltools.daemon(&home, &time).await;
     let decision = daemon.decides("sales", known).await;
     assert_eq!(decision["count"], 2);

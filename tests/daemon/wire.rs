@@ -248,6 +248,150 @@ async fn rows_that_move_between_pages_are_counted_once() {
     assert_eq!(whole["complete"], true);
 }
 
+/// A page whose fields a test chooses, of so many available agents.
+fn listing(agents: u32, fields: &Value) -> Behaviour {
+    let mut page = agents_page(1..=agents, agents, None);
+    let page_fields = page.as_object_mut().expect("an object");
+    page_fields.extend(fields.as_object().expect("an object").clone());
+    Behaviour::json(page.to_string())
+}
+
+#[tokio::test]
+async fn u23_a_list_that_lacks_many_of_those_it_counts_is_no_snapshot() {
+    let scene = Scene::start().await;
+    for (agents, count, said) in [
+        (0, json!(8), "counts 8 agents and lists 0"),
+        (3, json!(250), "counts 250 agents and lists 3"),
+        (17, json!("20"), "counts 20 agents and lists 17"),
+        (1, json!(2.0), "counts 2 agents and lists 1"),
+    ] {
+        scene.wire.behave(listing(agents, &json!({"count": count})));
+        let unknown = scene
+            .daemon
+            .comes_to(&scene.time, "sales", "upstream_down")
+            .await;
+        assert_eq!(unknown["count"], Value::Null);
+        let detail = unknown["detail"].as_str().expect("an unknown is explained");
+        assert!(detail.contains(said), "{detail}");
+        scene.wire.behave(Behaviour::good());
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    }
+}
+
+#[tokio::test]
+async fn u23_a_count_that_is_a_little_off_for_good_costs_no_second_reading_each_time() {
+    let scene = Scene::start().await;
+    scene.wire.behave(listing(20, &json!({"count": 21})));
+    let twenty = async || scene.daemon.decision("sales").await["count"] == 20;
+    scene.time.until("a short list", twenty).await;
+    let (asked, polls) = (scene.wire.heads().len(), scene.daemon.outcomes("ok").await);
+    let incomplete = "openseat_incomplete_snapshots_total{account=\"main\",queue=\"sales\"}";
+    let before = scene
+        .daemon
+        .metric(incomplete)
+        .await
+        .expect("it was counted");
+    let five_more = async || scene.daemon.metric(incomplete).await >= Some(before + 5.0);
+    scene.time.until("five more polls", five_more).await;
+    let requests = scene.wire.heads().len() - asked;
+    assert!(requests <= 7, "{requests} requests, {polls} before");
+    let whole = scene.daemon.get("/v1/queues/sales").await.json();
+    assert_eq!(whole["complete"], false);
+}
+
+#[tokio::test]
+async fn u23_counts_and_links_that_say_nothing_are_none() {
+    let scene = Scene::start().await;
+    for (agents, fields) in [
+        (2, json!({"count": i64::MAX})),
+        (3, json!({"count": -1})),
+        (4, json!({"count": null, "next": ""})),
+        (5, json!({"count": false, "next": false})),
+        (6, json!({"count": "6", "next": 0})),
+        (7, json!({"count": 1e300, "next": "  "})),
+        // The list begins again.
+        (8, json!({"next": "/api/agentstatuses/?page=2"})),
+        (9, json!({"next": "/api/agentstatuses/?page=1"})),
+    ] {
+        scene.wire.behave(listing(agents, &fields));
+        let all = async || scene.daemon.decision("sales").await["count"] == agents;
+        scene.time.until(&fields.to_string(), all).await;
+        let whole = scene.daemon.get("/v1/queues/sales").await.json();
+        assert_eq!(whole["complete"], true, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn u14_an_odd_character_costs_no_list() {
+    let scene = Scene::start().await;
+    let page = |agents| agents_page(1..=agents, agents, None).to_string();
+    let named = |agents, name: &[u8]| {
+        let page = page(agents).replacen("Agent 1", "NAME", 1);
+        let (before, after) = page.split_once("NAME").expect("a name");
+        Behaviour::json([before.as_bytes(), name, after.as_bytes()].concat())
+    };
+    let cases: [(u32, &[u8], &str); 5] = [
+        (2, br"Zo\ud83d", "Zo\u{fffd}"),
+        (3, br"\ude00\ud83d!", "\u{fffd}\u{fffd}!"),
+        (4, br"\ud83d\ude00", "\u{1f600}"),
+        (5, b"M\xfcller", "M\u{fffd}ller"),
+        (6, b"\xed\xa0\xbd", "\u{fffd}\u{fffd}\u{fffd}"),
+    ];
+    for (agents, sent, shown) in cases {
+        scene.wire.behave(named(agents, sent));
+        let all = async || scene.daemon.decision("sales").await["count"] == agents;
+        scene.time.until(shown, all).await;
+        let queue = scene.daemon.get("/v1/queues/sales").await.json();
+        let names = queue["agents"].as_array().expect("agents");
+        assert!(names.iter().any(|agent| agent["name"] == shown), "{queue}");
+    }
+    // In a key, and before everything.
+    let odd_key = page(7).replacen(
+        "\"full_name\"",
+        "\"\\udfff\":[\"\\ud800\"],\"full_name\"",
+        1,
+    );
+    let marked = ["\u{feff}", &page(8)].concat();
+    for (agents, body) in [(7, odd_key), (8, marked)] {
+        scene.wire.behave(Behaviour::json(body));
+        let all = async || scene.daemon.decision("sales").await["count"] == agents;
+        scene.time.until("all of them", all).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_cache_is_as_old_as_it_says() {
+    let list = agents_page(1..=3, 3, None).to_string();
+    for headers in [
+        "Age: 3000\r\n",
+        "Age: 5\r\nAge: 3000\r\n",
+        "Age: 10\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+        "Age: 99999999999999999999\r\n",
+    ] {
+        let scene = Scene::start().await;
+        scene
+            .wire
+            .behave(Behaviour::response("200 OK", headers, &list));
+        let unknown = scene.daemon.comes_to(&scene.time, "sales", "too_old").await;
+        assert_eq!(unknown["count"], Value::Null, "{headers}");
+        scene.wire.behave(Behaviour::good());
+        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    }
+    // The first answer there is, and one that is young enough.
+    let scene = Scene::start().await;
+    scene
+        .wire
+        .behave(Behaviour::response("200 OK", "Age: 10\r\n", &list));
+    let three = async || scene.daemon.decision("sales").await["count"] == 3;
+    scene.time.until("a cached list", three).await;
+    let age_ms = scene.daemon.decision("sales").await["age_ms"].as_u64();
+    assert!(age_ms >= Some(10_000), "{age_ms:?}");
+    for head in scene.wire.heads() {
+        let head = head.to_lowercase();
+        assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
+    }
+}
+
 #[tokio::test]
 async fn u07_a_success_without_a_list_is_no_snapshot() {
     let scene = Scene::with("timeout = \"2s\"").await;

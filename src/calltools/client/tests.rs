@@ -8,11 +8,14 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::*;
 use crate::{
-    calltools::{NoSuchQueue, Outgoing, Reply},
+    calltools::{
+        Down, NoSuchQueue, Outgoing, Reply, Tally,
+        list::{MAX_LIST_BYTES, MAX_PAGES},
+    },
     clock::VirtualClock,
 };
 
@@ -203,13 +206,201 @@ async fn an_agent_that_moves_between_pages_is_kept_once_and_one_that_was_missed_
     assert_eq!(harvest.took, 2 * LATENCY, "the first reading is not used");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_count_that_never_fits_is_read_twice_and_told() {
-    let list = agents(260);
-    let world = world(1000, move |page, _| Ok(page_of(&list, page, 261)));
+fn began(oddity: Oddity) -> Vec<Change> {
+    let began = true;
+    vec![Change { oddity, began }]
+}
+
+fn ended(oddity: Oddity) -> Vec<Change> {
+    let began = false;
+    vec![Change { oddity, began }]
+}
+
+/// Reads a queue's list and says: how many requests it took, what has changed, and how many agents there are.
+async fn reads(world: &World) -> (u32, Vec<Change>, usize) {
     let harvest = world.agents().await.unwrap();
-    assert_eq!((harvest.rows.len(), harvest.complete), (260, false));
-    assert_eq!(harvest.requests, 4);
+    (harvest.requests, harvest.changes, harvest.rows.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_never_fits_is_read_twice_once_and_told_once() {
+    for off in [-2_i64, -1, 1, 19] {
+        let count = Arc::new(Mutex::new(260 + off));
+        let told = Arc::clone(&count);
+        let list = agents(260);
+        let world = world(1000, move |page, _| {
+            Ok(page_of(&list, page, *told.lock().unwrap() as usize))
+        });
+        let miscounted = Oddity::Miscounted;
+        assert_eq!(reads(&world).await, (4, began(miscounted), 260), "{off}");
+        assert!(!world.agents().await.unwrap().complete);
+        assert_eq!(reads(&world).await, (2, vec![], 260), "{off}");
+        // Off in another way: rows may have slipped, so it is read again. It is still the same oddity.
+        *count.lock().unwrap() += 3;
+        assert_eq!(reads(&world).await, (4, vec![], 260), "{off}");
+        assert_eq!(reads(&world).await, (2, vec![], 260), "{off}");
+        *count.lock().unwrap() = 260;
+        assert_eq!(reads(&world).await, (2, ended(miscounted), 260), "{off}");
+        assert_eq!(reads(&world).await, (2, vec![], 260), "{off}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_switched_off_is_no_count() {
+    for count in [
+        json!(i64::MAX),
+        json!(-1),
+        json!(null),
+        json!(false),
+        json!(1e12),
+    ] {
+        let list = agents(3);
+        let told = count.clone();
+        let world = world(1000, move |_, _| {
+            let body = json!({"count": told, "next": "", "results": list});
+            Ok(reply(StatusCode::OK, &body))
+        });
+        assert_eq!(reads(&world).await, (1, vec![], 3), "{count}");
+        assert!(world.agents().await.unwrap().complete, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_lacks_many_is_a_fault_and_costs_one_request_once_that_is_known() {
+    for (rows, count) in [(0, 8), (3, 250), (1, 2), (200, 250)] {
+        let list = agents(rows);
+        let world = world(1000, move |page, _| Ok(page_of(&list, page, count)));
+        for requests in [2, 3, 4] {
+            let words = format!("CallTools counts {count} agents and lists {rows} of them");
+            assert_eq!(world.agents().await.unwrap_err().to_string(), words);
+            assert_eq!(world.used().await, requests);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_lacks_many_for_a_moment_is_read_once_more() {
+    let list = agents(20);
+    let world = world(1000, move |page, nth| match nth {
+        0 => Ok(page_of(&list[..3], page, 20)),
+        _ => Ok(page_of(&list, page, 20)),
+    });
+    assert_eq!(reads(&world).await, (2, vec![], 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_readings_the_fuller_one_is_used() {
+    let list = agents(20);
+    let world = world(1000, move |page, nth| match nth {
+        0 => Ok(page_of(&list[..19], page, 20)),
+        _ => Ok(page_of(&list[..2], page, 20)),
+    });
+    assert_eq!(reads(&world).await, (2, began(Oddity::Miscounted), 19));
+}
+
+/// A reply that a cache had kept for so many seconds.
+fn kept(mut reply: Reply, seconds: u64) -> Reply {
+    reply.headers.insert(header::AGE, seconds.into());
+    reply
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_as_old_as_its_oldest_page_and_a_cache_is_told_of_once() {
+    let cached = Arc::new(Mutex::new(true));
+    let is_cached = Arc::clone(&cached);
+    let list = agents(700);
+    let world = world(1000, move |page, _| {
+        let reply = page_of(&list, page, 700);
+        let age = [0, 10, 3000, 20][page as usize];
+        Ok(match *is_cached.lock().unwrap() {
+            true => kept(reply, age),
+            false => reply,
+        })
+    });
+    for changes in [began(Oddity::Cached), vec![]] {
+        let asked = world.clock.now();
+        let harvest = world.agents().await.unwrap();
+        let oldest = asked.later(LATENCY).earlier(Duration::from_secs(3000));
+        assert_eq!((harvest.as_of, harvest.changes), (oldest, changes));
+        assert_eq!(harvest.took, 3 * LATENCY);
+    }
+    *cached.lock().unwrap() = false;
+    let asked = world.clock.now();
+    let harvest = world.agents().await.unwrap();
+    assert_eq!(
+        (harvest.as_of, harvest.changes),
+        (asked, ended(Oddity::Cached))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_everybody_is_as_old_as_its_age_too() {
+    let list = agents(3);
+    let world = world(1000, move |page, _| Ok(kept(page_of(&list, page, 3), 3000)));
+    let asked = world.clock.now();
+    let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
+    let everybody = world.client.everybody(1, &Names::default(), permit).await;
+    assert_eq!(
+        everybody.unwrap().as_of,
+        asked.earlier(Duration::from_secs(3000))
+    );
+}
+
+/// Reads everybody, page after page; how many pages it took, and the fault that ended it.
+async fn sweep(world: &World) -> (u32, Option<Fault>) {
+    let (mut tally, mut number) = (Tally::default(), 1);
+    loop {
+        let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
+        let names = Names::default();
+        let page = world.client.everybody(number, &names, permit).await;
+        let mut page = page.unwrap();
+        match (tally.add(number, &mut page), page.next) {
+            (Ok(()), Some(next)) => number = next,
+            (Ok(()), None) => return (number, None),
+            (Err(fault), _) => return (number, Some(fault)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_has_the_bounds_of_any_list() {
+    let list = agents(700);
+    let whole = world(1000, move |page, _| Ok(page_of(&list, page, 700)));
+    assert_eq!(sweep(&whole).await, (3, None));
+    assert_eq!(sweep(&whole).await, (3, None), "each sweep is counted anew");
+
+    let next = |page: u32| format!("?page={}", page + 1);
+    let endless = world(1000, move |page, _| {
+        let body = json!({"next": next(page), "results": [agent(page as usize)]});
+        Ok(reply(StatusCode::OK, &body))
+    });
+    let (pages, fault) = sweep(&endless).await;
+    assert_eq!((pages, fault.unwrap().word()), (MAX_PAGES, "too_large"));
+
+    let ballast = "x".repeat(MAX_LIST_BYTES / 3);
+    let heavy = world(1000, move |page, _| {
+        let mut row = agent(page as usize);
+        row["ballast"] = json!(ballast);
+        let body = json!({"next": next(page), "results": [row]});
+        Ok(reply(StatusCode::OK, &body))
+    });
+    let (pages, fault) = sweep(&heavy).await;
+    assert_eq!((pages, fault.unwrap().word()), (3, "too_large"));
+
+    let list = agents(300);
+    let again = world(1000, move |page, _| {
+        let mut body = json!({"count": 300, "next": next(page), "results": list[..250]});
+        if page == 2 {
+            body["results"] = json!(list[250..]);
+        }
+        Ok(reply(StatusCode::OK, &body))
+    });
+    assert_eq!(sweep(&again).await, (3, None));
+
+    let list = agents(3);
+    let short = world(1000, move |page, _| Ok(page_of(&list, page, 250)));
+    let (pages, fault) = sweep(&short).await;
+    assert_eq!((pages, fault.unwrap().word()), (1, "incomplete"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,24 +430,27 @@ async fn a_list_that_shrinks_ends_at_the_404() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_in_a_circle_and_pages_without_end_are_faults() {
-    let body =
-        |next: u32| json!({"count": 1, "next": format!("?page={next}"), "results": [agent(1)]});
-    let circle = world(1000, move |page, _| {
-        Ok(reply(StatusCode::OK, &body(3 - page)))
+async fn pages_that_begin_again_end_the_list_and_pages_without_end_are_a_fault() {
+    let list = agents(300);
+    // Past its end it is page 1 once more, with its link to page 2.
+    let again = world(1000, move |page, _| {
+        let page = if page == 2 { 2 } else { 1 };
+        let mut body: Value = serde_json::from_slice(&page_of(&list, page, 300).body).unwrap();
+        body["next"] = json!(format!("?page={}", page + 1));
+        Ok(reply(StatusCode::OK, &body))
     });
+    assert_eq!(reads(&again).await, (3, vec![], 300));
+
     let endless = world(1000, move |page, _| {
-        Ok(reply(StatusCode::OK, &body(page + 1)))
+        let next = format!("?page={}", page + 1);
+        let body = json!({"count": 1, "next": next, "results": [agent(page as usize)]});
+        Ok(reply(StatusCode::OK, &body))
     });
-    for (world, requests) in [(circle, 2), (endless, MAX_PAGES)] {
-        match world.agents().await {
-            Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => {
-                assert_eq!(kind, Down::TooLarge)
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(world.used().await, requests);
+    match endless.agents().await {
+        Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => assert_eq!(kind, Down::TooLarge),
+        other => panic!("{other:?}"),
     }
+    assert_eq!(endless.used().await, MAX_PAGES);
 }
 
 #[tokio::test(start_paused = true)]

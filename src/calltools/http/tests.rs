@@ -124,7 +124,7 @@ fn gzip(write: impl FnOnce(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Vec<u8> {
 
 async fn fails_as(transport: &HttpTransport, expected: Down) -> String {
     let fault = transport.get("agentstatuses/?queue=1").await.unwrap_err();
-    let Fault::UpstreamDown { kind, detail } = fault else {
+    let Fault::UpstreamDown { kind, detail, .. } = fault else {
         panic!("{fault:?}")
     };
     assert_eq!(kind, expected, "{detail}");

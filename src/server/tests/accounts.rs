@@ -68,6 +68,7 @@ async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
         Fault::UpstreamDown {
             kind: Down::TimeOut,
             detail: "slow".into(),
+            wait: None,
         },
     );
     assert_eq!(
