@@ -62,6 +62,8 @@ pub enum Down {
     Dns,
     /// Nobody listens, or the network says no.
     Refused,
+    /// The proxy that the config names, or one on the way, refused or cannot be reached: CallTools never heard of the request.
+    Proxy,
     /// The TLS handshake failed: certificate, host name, protocol version.
     Tls,
     /// No complete answer within the time allowed.
@@ -92,6 +94,7 @@ impl Down {
         match self {
             Down::Dns => "dns",
             Down::Refused => "refused",
+            Down::Proxy => "proxy",
             Down::Tls => "tls",
             Down::TimeOut => "timeout",
             Down::ConnectionLost => "connection_lost",
@@ -110,6 +113,9 @@ impl Down {
             Down::Dns => "check the spelling of the silo, and that this machine can resolve names",
             Down::Refused => {
                 "check the network and firewall between this machine and CallTools, and base_url if one is set"
+            }
+            Down::Proxy => {
+                "check the proxy's address, user and password in the config, and that the proxy lets this machine connect to CallTools"
             }
             Down::Tls => {
                 "check this machine's clock and CA certificates (package ca-certificates), and that base_url names the right host"

@@ -4,19 +4,30 @@
 //! call is one request on the wire, since it was paid with one permit; it ends within its timeout, and its body is bounded,
 //! also after decompression. What a reply means is for [`Page`](super::Page) to say.
 
+mod coding;
+mod failure;
+mod proxy;
+mod resolver;
+
 use std::{
-    error::Error,
-    fmt, io,
+    fmt,
     sync::{PoisonError, RwLock},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
+use tokio::time::timeout;
 use url::Url;
 
+use self::{
+    coding::{Packed, unpack},
+    failure::{kind, words},
+    proxy::Via,
+    resolver::{Patient, Resolver},
+};
 use super::{Down, Fault, Outgoing, Reply, Transport};
 
 /// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
@@ -31,6 +42,12 @@ const POOL_MAX_IDLE: usize = 2;
 
 /// When a silent connection is probed: a firewall that forgets it should be found out before the pool would give it away.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// The part of the time for a connection that its host's name may take: less than all, so that a resolver that hangs is named as the cause.
+const NAMES_SHARE: f32 = 0.75;
+
+/// How long the body of a refusal may take. Its status has said what matters, and the connection can be used again where the body ends soon.
+const REFUSAL_BODY: Duration = Duration::from_secs(1);
 
 /// Longest detail of a fault: a line.
 const MAX_DETAIL_CHARS: usize = 200;
@@ -79,6 +96,7 @@ pub struct HttpTransport {
     base_url: Url,
     /// Who is connected to, for people: the host, or the proxy on the way there.
     peer: String,
+    via: Option<Via>,
     timeout: Duration,
     authorization: RwLock<HeaderValue>,
 }
@@ -102,6 +120,10 @@ impl HttpTransport {
         Ok(Self {
             client,
             peer: peer(&settings),
+            via: settings
+                .proxy
+                .as_ref()
+                .map(|url| Via::new(url, Resolver::shared())),
             timeout: settings.timeout,
             authorization: RwLock::new(sensitive(settings.authorization)),
             base_url: settings.base_url,
@@ -141,55 +163,128 @@ impl HttpTransport {
             .request(outgoing.method, url)
             .header(header::AUTHORIZATION, self.authorization())
             .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, coding::ACCEPTED)
             .header(header::CACHE_CONTROL, "no-cache");
         if let Some(json) = outgoing.json {
             request = request
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(json);
         }
-        let mut response = request.send().await.map_err(|error| self.fault(error))?;
-        let body = self.body(&mut response).await?;
-        Ok(Reply {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.fault(error).await),
+        };
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = match status {
+            StatusCode::OK => self.body(&headers, &mut response).await?,
+            _ => self.refusal_body(&headers, &mut response).await,
+        };
+        self.pass(Reply {
+            status,
+            headers,
             body,
         })
     }
 
-    /// Piece after piece, as it is decompressed, so that a small body cannot become a large one unseen.
-    async fn body(&self, response: &mut Response) -> Result<Bytes, Fault> {
-        let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.fault(error))? {
-            if body.len() + piece.len() > MAX_BODY_BYTES {
-                return Err(Fault::down(
-                    Down::TooLarge,
-                    format!(
-                        "{} answered with more than {} MiB",
-                        self.peer,
-                        MAX_BODY_BYTES >> 20
-                    ),
-                ));
-            }
-            body.extend_from_slice(&piece);
+    /// A proxy that passes requests on in the clear may have answered itself.
+    fn pass(&self, reply: Reply) -> Result<Reply, Fault> {
+        let own_answer = self
+            .plain_proxy()
+            .and_then(|proxy| proxy.own_answer(&reply));
+        match own_answer {
+            Some(fault) => Err(fault),
+            None => Ok(reply),
         }
-        Ok(body.freeze())
     }
 
-    fn fault(&self, error: reqwest::Error) -> Fault {
+    fn plain_proxy(&self) -> Option<&Via> {
+        let is_plain = self.base_url.scheme() == "http";
+        self.via.as_ref().filter(|_| is_plain)
+    }
+
+    /// The body beside a status that has said what matters already: empty, where it cannot be had soon and whole.
+    async fn refusal_body(&self, headers: &HeaderMap, response: &mut Response) -> Bytes {
+        let body = timeout(REFUSAL_BODY, self.body(headers, response)).await;
+        body.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Bounded as it comes and as it is unpacked, so that a small body cannot become a large one unseen.
+    async fn body(&self, headers: &HeaderMap, response: &mut Response) -> Result<Bytes, Fault> {
+        let mut body = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Err(error) => return Err(self.fault(error).await),
+                Ok(None) => break,
+                Ok(Some(piece)) if body.len() + piece.len() > MAX_BODY_BYTES => {
+                    return Err(self.unpacked(&Packed::TooLarge, headers));
+                }
+                Ok(Some(piece)) => body.extend_from_slice(&piece),
+            }
+        }
+        unpack(headers, body.freeze(), MAX_BODY_BYTES)
+            .map_err(|packed| self.unpacked(&packed, headers))
+    }
+
+    /// Why a body could not be unpacked.
+    fn unpacked(&self, why: &Packed, headers: &HeaderMap) -> Fault {
+        let peer = &self.peer;
+        let (kind, detail) = match why {
+            Packed::TooLarge => {
+                let most = MAX_BODY_BYTES >> 20;
+                let detail = format!("{peer} answered with more than {most} MiB");
+                (Down::TooLarge, detail)
+            }
+            Packed::CutShort => (
+                Down::ConnectionLost,
+                format!(
+                    "the connection to {peer} broke off: the end of the packed body is missing"
+                ),
+            ),
+            Packed::Damaged => (
+                Down::NotJson,
+                format!("{peer} answered with a body that cannot be decompressed"),
+            ),
+            Packed::Unknown => {
+                let coding = headers.get(header::CONTENT_ENCODING);
+                let coding = coding.and_then(|coding| coding.to_str().ok());
+                let coding = coding.unwrap_or_default();
+                let detail = format!(
+                    "{peer} answered in the content coding \"{coding}\", which openseat did not ask for"
+                );
+                (Down::NotJson, detail)
+            }
+        };
+        Fault::down(kind, one_line(&detail))
+    }
+
+    async fn fault(&self, error: reqwest::Error) -> Fault {
         // The address has a queue's id in it at most, but it is noise in every log line.
         let error = error.without_url();
         let kind = kind(&error);
+        if let Some(proxy) = &self.via {
+            if kind != Down::TimeOut
+                && let Some(fault) = proxy.failure(&error, &self.base_url).await
+            {
+                return fault;
+            }
+            let is_between_us = self.plain_proxy().is_some() || failure::is_before_tunnel(&error);
+            if error.is_connect() && is_between_us && matches!(kind, Down::Refused | Down::Tls) {
+                let host = proxy.host();
+                let detail = format!("no connection to the proxy {host}: {}", words(&error));
+                return Fault::down(Down::Proxy, one_line(&detail));
+            }
+        }
         let peer = &self.peer;
         let detail = match kind {
             Down::TimeOut if error.is_connect() => format!("no connection to {peer} in time"),
             Down::TimeOut => format!("{peer} did not answer whole within {:?}", self.timeout),
-            Down::Dns => format!("the name of {peer} cannot be resolved"),
-            Down::Refused => format!("no connection to {peer}: {}", root(&error)),
-            Down::Tls => format!("no secure connection to {peer}: {}", root(&error)),
+            Down::Dns => words(&error),
+            Down::Refused => format!("no connection to {peer}: {}", words(&error)),
+            Down::Tls => format!("no secure connection to {peer}: {}", words(&error)),
             Down::TooLarge => format!("{peer} answered with too many or too long headers"),
-            Down::NotJson => format!("{peer} answered with a body that cannot be decompressed"),
             Down::UnexpectedStatus => format!("{peer} does not answer in HTTP"),
-            _ => format!("the connection to {peer} broke off: {}", root(&error)),
+            _ => format!("the connection to {peer} broke off: {}", words(&error)),
         };
         Fault::down(kind, one_line(&detail))
     }
@@ -209,6 +304,8 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())
+        // Bodies are unpacked by `coding`.
+        .no_gzip()
         .http1_only()
         .https_only(!plain)
         .tls_version_min(tls::Version::TLS_1_2)
@@ -217,6 +314,10 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .tcp_keepalive(KEEPALIVE)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(POOL_MAX_IDLE)
+        .dns_resolver(Patient {
+            resolver: Resolver::shared(),
+            patience: settings.connect_timeout.mul_f32(NAMES_SHARE),
+        })
         // Also turns off the proxies of the environment.
         .no_proxy();
     let builder = with_proxy(builder, settings.proxy.as_ref())?;
@@ -259,7 +360,7 @@ fn check_base_url(url: &Url) -> Result<(), SetupError> {
 }
 
 fn not_built(error: &reqwest::Error) -> SetupError {
-    let said = root(error);
+    let said = words(error);
     if said.contains("No CA certificates") {
         SetupError::NoCaStore
     } else {
@@ -280,71 +381,6 @@ fn peer(settings: &HttpSettings) -> String {
 fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
-}
-
-/// What an error of the HTTP library means. A timeout is tested first, since it wears the clothes of whatever it interrupted.
-fn kind(error: &reqwest::Error) -> Down {
-    if error.is_timeout() {
-        Down::TimeOut
-    } else if error.is_dns() {
-        Down::Dns
-    } else if error.is_connect() {
-        connect_kind(error)
-    } else {
-        answer_kind(error)
-    }
-}
-
-/// The handshake fails with what TLS objects to, or with the end of the stream; the network with anything else.
-fn connect_kind(error: &reqwest::Error) -> Down {
-    match io_kind(error) {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Down::Tls,
-        _ => Down::Refused,
-    }
-}
-
-fn answer_kind(error: &reqwest::Error) -> Down {
-    let http = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
-    match http {
-        Some(error) if error.is_parse_too_large() => Down::TooLarge,
-        Some(error) if error.is_parse() => Down::UnexpectedStatus,
-        Some(_) => Down::ConnectionLost,
-        None => match io_kind(error) {
-            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Down::NotJson,
-            _ => Down::ConnectionLost,
-        },
-    }
-}
-
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
-        .last()
-}
-
-/// The errors that led to this one, this one first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| cause(*error))
-}
-
-/// An I/O error leaves the error that it wraps out of its sources, and TLS wraps its own in two of them.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
-/// What the innermost error says: the others mostly repeat that there was one.
-fn root(error: &reqwest::Error) -> String {
-    causes(error)
-        .last()
-        .map(ToString::to_string)
-        .unwrap_or_default()
 }
 
 /// Errors quote certificates and the like: one line of them, without control characters.

@@ -104,6 +104,10 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
             wait,
         },
         404 => unexpected(Down::NotFound, reply),
+        407 => Fault::down(
+            Down::Proxy,
+            format!("a proxy on the way to CallTools answered {}", reply.status),
+        ),
         _ => unexpected(Down::UnexpectedStatus, reply),
     }
 }

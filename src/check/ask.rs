@@ -281,7 +281,12 @@ fn befalls_all(setback: &Setback) -> bool {
             Fault::NoPermission | Fault::NoSuchQueue(_) => false,
             Fault::UpstreamDown { kind, .. } => matches!(
                 kind,
-                Down::Dns | Down::Refused | Down::Tls | Down::TimeOut | Down::Redirect
+                Down::Dns
+                    | Down::Refused
+                    | Down::Proxy
+                    | Down::Tls
+                    | Down::TimeOut
+                    | Down::Redirect
             ),
         },
     }

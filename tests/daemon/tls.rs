@@ -6,7 +6,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -146,37 +147,55 @@ async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
     };
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2999, 1, 1);
     for (what, front, says) in [
-        ("expired", shows(&ours, "localhost", expired), "expired"),
+        (
+            "expired",
+            shows(&ours, "localhost", expired),
+            "expired on 2020-02-01",
+        ),
         (
             "not yet valid",
             shows(&ours, "localhost", early),
-            "not valid yet",
+            "is not valid before 2999-01-01",
         ),
         (
             "another host's",
             shows(&ours, "elsewhere.test", |_| {}),
-            "not valid for name",
+            "is not valid for localhost, but for elsewhere.test",
         ),
         (
             "a stranger's",
             shows(&foreign, "localhost", |_| {}),
-            "UnknownIssuer",
+            "is from an authority that this machine does not trust",
         ),
         (
             "a stranger's under the name of ours",
             shows(&forged, "localhost", |_| {}),
-            "BadSignature",
+            "has a wrong signature",
         ),
         // A fatal alert, protocol_version: a server that is too old for TLS 1.2.
         (
             "too old",
             Front::Says(b"\x15\x03\x01\x00\x02\x02\x46"),
-            "ProtocolVersion",
+            "protocol version",
         ),
         (
             "no TLS",
             Front::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "",
+            "what the server sent is not TLS",
+        ),
+        (
+            "an authority's own",
+            shows(&ours, "localhost", |params| {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            }),
+            "is an authority's own, which a server may not use",
+        ),
+        (
+            "a client's",
+            shows(&ours, "localhost", |params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            "is not for use by a server",
         ),
     ] {
         scene.gate.set(front);

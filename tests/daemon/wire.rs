@@ -408,6 +408,26 @@ async fn u07_a_success_without_a_list_is_no_snapshot() {
 }
 
 #[tokio::test]
+async fn u04_a_refusal_counts_even_with_a_body_that_cannot_be_read() {
+    let head = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\n";
+    for rest in [
+        "Content-Encoding: gzip\r\nConnection: close\r\n\r\nno gzip",
+        "Content-Encoding: br\r\nConnection: close\r\n\r\n;",
+        "Content-Length: 1000\r\n\r\n{\"detail\":",
+        "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    ] {
+        let scene = Scene::start().await;
+        let refused = format!("{head}{rest}").into_bytes();
+        scene.wire.behave(Behaviour::Raw(refused));
+        let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
+        scene.time.until("a refusal", throttled).await;
+        let asked = scene.wire.heads().len();
+        scene.time.pass(Duration::from_secs(120)).await;
+        assert_eq!(scene.wire.heads().len(), asked, "{rest}");
+    }
+}
+
+#[tokio::test]
 async fn u08_a_server_that_goes_away_and_comes_back() {
     let scene = Scene::start().await;
     let Scene {
@@ -481,6 +501,24 @@ async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
     let mut cut = once.clone();
     cut.truncate(once.len() - 9);
     let cut = Behaviour::response("200 OK", "Content-Encoding: gzip\r\n", &cut);
+    // Members one after the other, under a name of another spelling, are one body.
+    let mut members = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let (begin, end) = list.as_bytes().split_at(list.len() / 2);
+    members.write_all(begin).expect("memory is enough");
+    let mut members = members.finish().expect("memory is enough");
+    let mut second = flate2::write::GzEncoder::new(&mut members, flate2::Compression::fast());
+    second.write_all(end).expect("memory is enough");
+    second.finish().expect("memory is enough");
+    for coding in ["GZIP", "x-gzip", "identity, Gzip"] {
+        let headers = format!("Content-Encoding: {coding}\r\n");
+        let behaviour = Behaviour::response("200 OK", &headers, &members);
+        scene.wire.behave(behaviour);
+        let three = async || scene.daemon.decision("sales").await["count"] == 3;
+        scene.time.until(coding, three).await;
+        scene.wire.behave(Behaviour::good());
+        let one = async || scene.daemon.decision("sales").await["count"] == 1;
+        scene.time.until("one again", one).await;
+    }
     for (behaviour, outcome) in [
         (twice, "not_json"),
         (brotli, "not_json"),

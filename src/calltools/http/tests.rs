@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    io::Write,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
@@ -275,7 +275,12 @@ async fn nobody_listens() {
 async fn a_name_that_does_not_exist() {
     let transport = HttpTransport::new(settings("https://openseat.invalid/api/")).unwrap();
     let detail = fails_as(&transport, Down::Dns).await;
-    assert_eq!(detail, "the name of openseat.invalid cannot be resolved");
+    let begin = "the name openseat.invalid cannot be resolved: ";
+    assert!(
+        detail.starts_with(begin) && detail.len() > begin.len(),
+        "{detail}"
+    );
+    assert!(!detail.contains("lookup"), "{detail}");
 }
 
 /// Says `greeting` to whoever connects, and closes once it has heard something.
@@ -391,6 +396,58 @@ async fn a_small_body_that_unpacks_to_a_huge_one() {
     assert_eq!(detail, "127.0.0.1 answered with more than 16 MiB");
 }
 
+#[tokio::test]
+async fn a_status_counts_even_with_a_body_that_cannot_be_read() {
+    let packed = gzip(|to| to.write_all(br#"{"detail":"x"}"#).unwrap());
+    let bodies: [(&str, &[u8]); 6] = [
+        (
+            "Content-Encoding: gzip\r\nConnection: close\r\n",
+            b"no gzip",
+        ),
+        (
+            "Content-Encoding: gzip\r\nConnection: close\r\n",
+            &packed[..packed.len() - 9],
+        ),
+        ("Content-Encoding: br\r\nConnection: close\r\n", b"\x3b"),
+        ("Content-Length: 100\r\n", b"{\"detail\":"),
+        ("Transfer-Encoding: chunked\r\n", b"5\r\n[1"),
+        ("Transfer-Encoding: chunked\r\n", b"nonsense\r\n"),
+    ];
+    for status in [401, 403, 404, 429, 503] {
+        for (headers, body) in bodies {
+            let head = format!("HTTP/1.1 {status} No\r\nRetry-After: 600\r\n{headers}\r\n");
+            let server = Server::saying([head.as_bytes(), body].concat()).await;
+            let reply = server.transport().get("queues/").await.expect(headers);
+            assert_eq!(reply.status.as_u16(), status, "{headers}");
+            assert_eq!(
+                (&reply.body[..], &reply.headers["retry-after"]),
+                (&b""[..], &HeaderValue::from_static("600"))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_whose_body_drips_is_told_at_once() {
+    let server = Server::start(|mut stream, _| async move {
+        let head =
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 1000\r\n\r\n";
+        stream.write_all(head).await?;
+        loop {
+            stream.write_all(b" ").await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Within the time for a whole answer there would be no end of it.
+    let patient = HttpTransport::new(HttpSettings {
+        timeout: Duration::from_secs(3600),
+        ..settings(&server.url())
+    });
+    let reply = patient.unwrap().get("queues/").await.unwrap();
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
 /// Sends that many spaces, chunked or to the end of the connection.
 async fn large(bytes: usize) -> Server {
     Server::start(move |mut stream, _| async move {
@@ -445,6 +502,97 @@ async fn a_proxy_is_used_when_the_config_names_one() {
         transport.peer,
         "calltools.invalid through the proxy 127.0.0.1"
     );
+}
+
+/// A transport to an encrypted CallTools through a proxy at this address.
+fn through(proxy: &str) -> HttpTransport {
+    let mut settings = settings("https://calltools.invalid/api/");
+    settings.proxy = Some(proxy.parse().unwrap());
+    HttpTransport::new(settings).unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_that_gives_no_tunnel_is_named_with_its_status() {
+    for (answer, said) in [
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", "answered 403 Forbidden"),
+        (
+            "HTTP/1.1 401 Unauthorized\r\n\r\n",
+            "answered 401 Unauthorized",
+        ),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\nX: y\r\n\r\n<html>",
+            "answered 502 Bad Gateway",
+        ),
+        (
+            "HTTP/1.0 503 Down\r\n\r\n",
+            "answered 503 Service Unavailable",
+        ),
+        (
+            "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n\r\n",
+            "answered 407 Proxy Authentication Required",
+        ),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "refuses a tunnel to CallTools"),
+        ("", "gave no tunnel to CallTools: unexpected end of file"),
+    ] {
+        let proxy = Server::saying(answer).await;
+        let transport = through(&format!("http://user:p%40ss@{}/", proxy.address));
+        let detail = fails_as(&transport, Down::Proxy).await;
+        assert_eq!(detail, format!("the proxy 127.0.0.1 {said}"));
+        for head in proxy.heads() {
+            let head = head.to_lowercase();
+            assert!(
+                head.starts_with("connect calltools.invalid:443 http/1.1\r\n"),
+                "{head}"
+            );
+            // user:p@ss
+            assert!(
+                head.contains("\r\nproxy-authorization: basic dxnlcjpwqhnz\r\n"),
+                "{head}"
+            );
+            assert!(!head.contains("s3cr3t"), "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_named() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let refused = "no connection to the proxy 127.0.0.1: Connection refused (os error 111)";
+    let detail = fails_as(&through(&format!("http://{address}/")), Down::Proxy).await;
+    assert_eq!(detail, refused);
+    let mut settings = settings("http://calltools.invalid/api/");
+    settings.proxy = Some(format!("http://{address}/").parse().unwrap());
+    let plain = HttpTransport::new(settings).unwrap();
+    assert_eq!(fails_as(&plain, Down::Proxy).await, refused);
+    let detail = fails_as(&through("http://proxy.invalid:3128/"), Down::Dns).await;
+    assert!(
+        detail.starts_with("the name proxy.invalid cannot be resolved: "),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_proxy_answers_in_the_clear_is_its_own() {
+    for (status, said) in [
+        (403, "the proxy 127.0.0.1 answered 403 Forbidden"),
+        (401, "the proxy 127.0.0.1 answered 401 Unauthorized"),
+        (
+            407,
+            "the proxy 127.0.0.1 answered 407 Proxy Authentication Required",
+        ),
+        (502, "the proxy 127.0.0.1 answered 502 Bad Gateway"),
+    ] {
+        let page = "<html>Denied</html>";
+        let length = page.len();
+        let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\n\r\n{page}");
+        let proxy = Server::saying(answer).await;
+        let mut settings = settings("http://calltools.invalid/api/");
+        settings.proxy = Some(format!("http://{}/", proxy.address).parse().unwrap());
+        let transport = HttpTransport::new(settings).unwrap();
+        assert_eq!(fails_as(&transport, Down::Proxy).await, said);
+    }
 }
 
 #[test]

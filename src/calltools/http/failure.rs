@@ -1,0 +1,291 @@
+//! What an error of the HTTP library means, and how to say it.
+
+use std::{error::Error, io};
+
+use tokio_rustls::rustls::{self, CertificateError};
+
+use super::Down;
+
+/// What an error of the HTTP library means. A timeout is tested first, since it looks like the step that it interrupted.
+pub(super) fn kind(error: &reqwest::Error) -> Down {
+    if error.is_timeout() {
+        Down::TimeOut
+    } else if error.is_dns() {
+        Down::Dns
+    } else if error.is_connect() {
+        connect_kind(error)
+    } else {
+        answer_kind(error)
+    }
+}
+
+/// The handshake fails with what TLS objects to, or with the end of the stream; the network with anything else.
+fn connect_kind(error: &reqwest::Error) -> Down {
+    match io_kind(error) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Down::Tls,
+        _ => Down::Refused,
+    }
+}
+
+fn answer_kind(error: &reqwest::Error) -> Down {
+    let http = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    match http {
+        Some(error) if error.is_parse_too_large() => Down::TooLarge,
+        Some(error) if error.is_parse() => Down::UnexpectedStatus,
+        _ => Down::ConnectionLost,
+    }
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+        .last()
+}
+
+/// The errors that led to this one, this one first.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+/// An I/O error leaves the error that it wraps out of its sources, and TLS wraps its own in two of them.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+/// Whether the connection to a proxy failed, before it could be asked for a tunnel.
+pub(super) fn is_before_tunnel(error: &reqwest::Error) -> bool {
+    causes(error)
+        .any(|cause| cause.to_string() == "tunnel error: failed to create underlying connection")
+}
+
+/// What went wrong, said once: what TLS objects to in words, otherwise what the innermost error says. The outer ones mostly repeat that
+/// there was one.
+pub(super) fn words(error: &reqwest::Error) -> String {
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(tls) => tls_words(tls),
+        None => causes(error)
+            .last()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    }
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(error) => certificate(error),
+        E::AlertReceived(alert) => {
+            let alert = apart(&format!("{alert:?}"));
+            format!("the server ended the handshake with the alert \"{alert}\"")
+        }
+        E::InvalidMessage(_) => "what the server sent is not TLS".to_owned(),
+        E::PeerIncompatible(why) => format!(
+            "the server offers no encryption that openseat accepts: {}",
+            apart(&format!("{why:?}"))
+        ),
+        E::PeerMisbehaved(why) => {
+            format!("the server breaks TLS: {}", apart(&format!("{why:?}")))
+        }
+        other => apart(&other.to_string()),
+    }
+}
+
+/// What is wrong with the server's certificate.
+pub(super) fn certificate(error: &CertificateError) -> String {
+    use CertificateError as C;
+    let words = match error {
+        C::ExpiredContext { not_after, .. } => {
+            return format!(
+                "the server's certificate expired on {}",
+                day(not_after.as_secs())
+            );
+        }
+        C::NotValidYetContext { not_before, .. } => {
+            return format!(
+                "the server's certificate is not valid before {}",
+                day(not_before.as_secs())
+            );
+        }
+        C::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            return format!(
+                "the server's certificate is not valid for {}, but for {}",
+                expected.to_str(),
+                names(presented)
+            );
+        }
+        C::Expired => "has expired",
+        C::NotValidYet => "is not valid yet",
+        C::NotValidForName => "is for another name",
+        C::UnknownIssuer => "is from an authority that this machine does not trust",
+        C::BadSignature => "has a wrong signature: it is forged or damaged",
+        C::Revoked => "was revoked",
+        C::BadEncoding => "cannot be read",
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "is not for use by a server",
+        C::UnsupportedSignatureAlgorithmContext { .. }
+        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "is signed in a way that openseat does not accept"
+        }
+        C::Other(other) => return other_words(&other.0.to_string()),
+        other => return other_words(&format!("{other:?}")),
+    };
+    format!("the server's certificate {words}")
+}
+
+/// What the library that reads certificates knows by a name alone.
+fn other_words(name: &str) -> String {
+    let words = match name {
+        "CaUsedAsEndEntity" => "is an authority's own, which a server may not use",
+        "EndEntityUsedAsCa" => "is signed by a certificate that may not sign others",
+        // The platform's verifier says this of a certificate that is for clients, or for anything but servers.
+        "certificate had invalid extensions" => "is not for use by a server",
+        "UnsupportedCertVersion" => "has a version that is out of use",
+        "PathLenConstraintViolated" => "has more authorities in its chain than they allow",
+        "NameConstraintViolation" => "is for a name that its authority may not sign",
+        _ => return format!("the server's certificate is refused: {}", apart(name)),
+    };
+    format!("the server's certificate {words}")
+}
+
+/// The names in a certificate: a few tell enough.
+fn names(presented: &[String]) -> String {
+    // As rustls writes them: `DnsName("a.example")`.
+    let bare = |name: &String| match name.split('"').nth(1) {
+        Some(bare) => bare.to_owned(),
+        None => name.clone(),
+    };
+    let shown: Vec<_> = presented.iter().take(3).map(bare).collect();
+    match (shown.is_empty(), presented.len() - shown.len()) {
+        (true, _) => "no name at all".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A day of seconds since 1970.
+fn day(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(moment) => moment.strftime("%Y-%m-%d").to_string(),
+        Err(_) => "a day beyond any calendar".to_owned(),
+    }
+}
+
+/// Words in place of the names of enum variants: `CaUsedAsEndEntity` becomes `ca used as end entity`.
+fn apart(text: &str) -> String {
+    let mut words = String::with_capacity(text.len() + 8);
+    for piece in text.split_inclusive(|char: char| !char.is_ascii_alphanumeric()) {
+        if !is_camel_case(piece) {
+            words += piece;
+            continue;
+        }
+        for (place, char) in piece.chars().enumerate() {
+            if place > 0 && char.is_ascii_uppercase() {
+                words.push(' ');
+            }
+            words.push(char.to_ascii_lowercase());
+        }
+    }
+    words
+}
+
+/// A capital in the middle that follows a small letter.
+fn is_camel_case(piece: &str) -> bool {
+    let mut pairs = piece.as_bytes().windows(2);
+    piece.starts_with(|char: char| char.is_ascii_uppercase())
+        && pairs.any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::{AlertDescription, OtherError, PeerIncompatible};
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Named(&'static str);
+
+    #[test]
+    fn what_tls_objects_to_is_said_in_words() {
+        use rustls::Error as E;
+        let other = |name| CertificateError::Other(OtherError(Arc::new(Named(name))));
+        for (error, words) in [
+            (
+                E::InvalidCertificate(other("CaUsedAsEndEntity")),
+                "the server's certificate is an authority's own, which a server may not use",
+            ),
+            (
+                E::InvalidCertificate(other("MaximumPathDepthExceeded")),
+                "the server's certificate is refused: maximum path depth exceeded",
+            ),
+            (
+                E::InvalidCertificate(CertificateError::UnknownIssuer),
+                "the server's certificate is from an authority that this machine does not trust",
+            ),
+            (
+                E::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+                "the server's certificate is refused: unhandled critical extension",
+            ),
+            (
+                E::AlertReceived(AlertDescription::ProtocolVersion),
+                "the server ended the handshake with the alert \"protocol version\"",
+            ),
+            (
+                E::AlertReceived(AlertDescription::HandshakeFailure),
+                "the server ended the handshake with the alert \"handshake failure\"",
+            ),
+            (
+                E::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+                "the server offers no encryption that openseat accepts: server does not support tls12 or13",
+            ),
+            (E::DecryptError, "cannot decrypt peer's message"),
+        ] {
+            assert_eq!(tls_words(&error), words);
+        }
+    }
+
+    #[test]
+    fn only_names_of_variants_are_taken_apart() {
+        for (text, words) in [
+            ("UnknownIssuer", "unknown issuer"),
+            ("Other(BadDer)", "Other(bad der)"),
+            (
+                "Connection refused (os error 111)",
+                "Connection refused (os error 111)",
+            ),
+            ("TLS 1.2 and HTTP", "TLS 1.2 and HTTP"),
+            ("", ""),
+        ] {
+            assert_eq!(apart(text), words);
+        }
+    }
+
+    #[test]
+    fn the_names_in_a_certificate_are_few() {
+        let named = |names: &[&str]| {
+            let names: Vec<_> = names
+                .iter()
+                .map(|name| format!("DnsName(\"{name}\")"))
+                .collect();
+            super::names(&names)
+        };
+        assert_eq!(named(&[]), "no name at all");
+        assert_eq!(named(&["a.example"]), "a.example");
+        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
+}

@@ -1,0 +1,216 @@
+//! The proxy on the way, where the config names one. What it refuses is its own doing, and is never blamed on CallTools.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{StatusCode, header};
+use percent_encoding::percent_decode_str;
+use serde::de::IgnoredAny;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use url::Url;
+
+use super::{Down, Fault, Reply, failure::causes, resolver::Resolver};
+
+/// How long the proxy may take to say once more why it refuses.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A status line is much shorter.
+const LONGEST_LINE: usize = 1024;
+
+/// A proxy on the way to CallTools.
+pub(super) struct Via {
+    url: Url,
+    host: String,
+    resolver: Arc<Resolver>,
+}
+
+impl Via {
+    pub(super) fn new(url: &Url, resolver: Arc<Resolver>) -> Self {
+        Self {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            url: url.clone(),
+            resolver,
+        }
+    }
+
+    /// What the proxy answered in place of CallTools, where it passes requests on in the clear and can do so.
+    pub(super) fn own_answer(&self, reply: &Reply) -> Option<Fault> {
+        is_the_proxys(reply).then(|| self.answered(reply.status))
+    }
+
+    /// What went wrong between us and the proxy, or when it was asked for a tunnel to `target`; `None` where it was something else.
+    pub(super) async fn failure(&self, error: &reqwest::Error, target: &Url) -> Option<Fault> {
+        let tunnel = causes(error).map(ToString::to_string);
+        let tunnel =
+            tunnel.filter_map(|said| said.strip_prefix("tunnel error: ").map(str::to_owned));
+        let said = tunnel.last()?;
+        Some(match &*said {
+            "proxy authorization required" => {
+                self.answered(StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+            }
+            "unsuccessful" => match self.refusal(target).await {
+                Some(status) => self.answered(status),
+                None => self.fault("refuses a tunnel to CallTools"),
+            },
+            "failed to create underlying connection" => {
+                return None;
+            }
+            other => self.fault(&format!("gave no tunnel to CallTools: {other}")),
+        })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn answered(&self, status: StatusCode) -> Fault {
+        self.fault(&format!("answered {status}"))
+    }
+
+    fn fault(&self, what: &str) -> Fault {
+        Fault::down(Down::Proxy, format!("the proxy {} {what}", self.host))
+    }
+
+    /// The status with which the proxy refuses a tunnel. The HTTP library does not tell it, so the proxy is asked once more; nothing is
+    /// sent through a tunnel that it gives this time.
+    async fn refusal(&self, target: &Url) -> Option<StatusCode> {
+        if self.url.scheme() != "http" {
+            return None;
+        }
+        let status = timeout(PATIENCE, self.connect(target)).await.ok()??;
+        (!status.is_success()).then_some(status)
+    }
+
+    async fn connect(&self, target: &Url) -> Option<StatusCode> {
+        let addresses = self.resolver.addresses(&self.host, PATIENCE).await.ok()?;
+        let port = self.url.port_or_known_default()?;
+        let mut stream = None;
+        for address in addresses.iter() {
+            stream = TcpStream::connect((*address, port)).await.ok();
+            if stream.is_some() {
+                break;
+            }
+        }
+        let mut stream = stream?;
+        let to = format!("{}:{}", target.host_str()?, target.port_or_known_default()?);
+        let password = self.password();
+        let head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{password}\r\n");
+        stream.write_all(head.as_bytes()).await.ok()?;
+        let mut line = Vec::new();
+        while line.len() < LONGEST_LINE && !line.contains(&b'\n') {
+            let mut piece = [0; 256];
+            match stream.read(&mut piece).await.ok()? {
+                0 => break,
+                read => line.extend_from_slice(&piece[..read]),
+            }
+        }
+        status(&line)
+    }
+
+    fn password(&self) -> String {
+        if self.url.username().is_empty() && self.url.password().is_none() {
+            return String::new();
+        }
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = plain(self.url.username());
+        let password = plain(self.url.password().unwrap_or_default());
+        let both = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        format!("{}: Basic {both}\r\n", header::PROXY_AUTHORIZATION)
+    }
+}
+
+/// The status in `HTTP/1.1 403 Forbidden`.
+fn status(line: &[u8]) -> Option<StatusCode> {
+    let line = std::str::from_utf8(line.split(|byte| *byte == b'\n').next()?).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.next().filter(|word| word.starts_with("HTTP/1."))?;
+    StatusCode::from_bytes(words.next()?.as_bytes()).ok()
+}
+
+/// Whether a proxy gave this answer itself: it says so, or CallTools' API would have answered in JSON.
+fn is_the_proxys(reply: &Reply) -> bool {
+    let has = |name: &str| reply.headers.contains_key(name);
+    let asks_for_a_token = || {
+        let challenge = reply.headers.get(header::WWW_AUTHENTICATE);
+        challenge.is_some_and(|challenge| challenge.as_bytes().starts_with(b"Token"))
+    };
+    let is_json = || serde_json::from_slice::<IgnoredAny>(&reply.body).is_ok();
+    match reply.status.as_u16() {
+        407 => true,
+        401 | 403 | 502..=504 if has("proxy-authenticate") || has("x-squid-error") => true,
+        401 => !asks_for_a_token() && !is_json(),
+        403 | 502 | 504 => !is_json(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn reply(
+        status: u16,
+        header: Option<(&'static str, &'static str)>,
+        body: &'static str,
+    ) -> Reply {
+        let mut headers = HeaderMap::new();
+        if let Some((name, value)) = header {
+            headers.insert(name, value.parse().unwrap());
+        }
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn an_answer_of_the_proxy_is_told_from_one_of_calltools() {
+        let detail = r#"{"detail":"Invalid token."}"#;
+        for (reply, is_its_own) in [
+            (reply(407, None, detail), true),
+            (reply(401, None, "<html>Log in</html>"), true),
+            (reply(403, None, "Access denied by policy"), true),
+            (reply(403, None, ""), true),
+            (reply(502, None, "<html>Bad gateway</html>"), true),
+            (
+                reply(503, Some(("x-squid-error", "ERR_CONNECT_FAIL 111")), ""),
+                true,
+            ),
+            (
+                reply(401, Some(("proxy-authenticate", "Basic")), detail),
+                true,
+            ),
+            (reply(401, None, detail), false),
+            (reply(401, Some(("www-authenticate", "Token")), ""), false),
+            (reply(403, None, r#"{"detail":"No permission."}"#), false),
+            (reply(503, None, "<html>Maintenance</html>"), false),
+            (reply(429, None, "<html>Slow down</html>"), false),
+            (reply(404, None, "<html>Nothing</html>"), false),
+            (reply(200, None, "[]"), false),
+        ] {
+            assert_eq!(is_the_proxys(&reply), is_its_own, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_status_line_is_read_or_is_none() {
+        for (line, code) in [
+            ("HTTP/1.1 403 Forbidden\r\nServer: x\r\n", Some(403)),
+            ("HTTP/1.0 502\r\n", Some(502)),
+            ("HTTP/1.1 999 Request denied\r\n", Some(999)),
+            ("HTTP/1.1 40 x\r\n", None),
+            ("SSH-2.0-OpenSSH\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(status(line.as_bytes()).map(|status| status.as_u16()), code);
+        }
+    }
+}
