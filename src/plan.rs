@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config,
-    decision::Policy,
+    decision::{MEMBERS_LONGEST, Policy},
     schedule::{self, Need, Schedule},
 };
 
@@ -16,6 +16,9 @@ const ROUNDS: u32 = 3;
 
 /// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
 const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// … and at most this, three times as long as a call lasts. Most agents do something else by then: rather unknown than that old.
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(900);
 
 /// A membership may be so many turns of an average queue old. A queue that nobody asks about has its turn after 2.6 of them, while permits
 /// are saved up after 4.6, and then it may fail once.
@@ -151,12 +154,12 @@ pub fn policies(account: &config::Account) -> Vec<Policy> {
 
 /// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
 pub fn members_max_age(interval: Duration) -> Duration {
-    interval * MEMBERS_ROUNDS
+    (interval * MEMBERS_ROUNDS).min(MEMBERS_LONGEST)
 }
 
 /// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
 pub fn default_max_age(interval: Duration) -> Duration {
-    (interval * ROUNDS).max(SHORTEST_MAX_AGE)
+    (interval * ROUNDS).clamp(SHORTEST_MAX_AGE, LONGEST_MAX_AGE)
 }
 
 #[cfg(test)]
@@ -224,8 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn the_default_max_age_is_three_rounds_and_at_least_a_minute() {
-        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360)] {
+    fn the_default_max_age_is_three_rounds_but_no_less_than_a_minute_and_no_more_than_a_quarter_of_an_hour()
+     {
+        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360), (100, 900)] {
             let account = account(1000, 100, "sweep = false", &vec![""; queues]);
             let planned = &plan(&account, |_| 1).queues[0];
             assert!(planned.max_age_is_default);
@@ -260,8 +264,9 @@ mod tests {
             let first = plan.queues[0].expected;
             let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
-            // What follows from the plan alone always fits it.
-            prop_assert!(plan.fits());
+            // What follows from the plan alone fits it, up to the age at which answers are of no use.
+            let oldest = plan.queues.iter().map(|queue| queue.expected.worst_age).max();
+            prop_assert!(plan.fits() == (oldest <= Some(LONGEST_MAX_AGE)));
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Account, RefreshError,
     faults::Asked,
     job::{Done, Outcome},
+    schedule_time,
 };
 use crate::{
     calltools::{AgentId, Down, Everybody, Fault, Harvest, NoSuchQueue, Notes, Setback},
@@ -150,7 +151,7 @@ impl Account {
             .and_then(|store| store.names(&self.parts.payer, now));
         let Some((names, age)) = stored else { return };
         if names.statuses.is_some() {
-            self.schedule.statuses_known(age, now.boot);
+            self.schedule.statuses_known(age, schedule_time(now));
         }
         self.parts.names.send_replace(Arc::new(names));
     }
@@ -236,7 +237,7 @@ impl Account {
         self.schedule.swept(page, next);
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
-            Verdict::Kept => return,
+            Verdict::Kept => return self.plan(), // It may be longer than was thought.
             Verdict::Taken if !was_trusted => {
                 tracing::info!(
                     account = &*self.name,
@@ -291,7 +292,7 @@ impl Account {
         }
     }
 
-    fn sweeps_are_trusted(&self, trusted: bool) {
+    pub(super) fn sweeps_are_trusted(&self, trusted: bool) {
         self.parts
             .health
             .send_modify(|health| health.sweeps = trusted);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::Account;
-use crate::{clock::Moment, known::Known, store::Note};
+use super::{Account, schedule_time};
+use crate::{calltools::PAGE_SIZE, clock::Moment, known::Known, roster::Sighting, store::Note};
 
 /// How often the newest statuses are kept: a third of the least default `max_age`, so that answers outlive a quick restart.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
+
+/// Sweeps that proved true so lately need not do so again before they are used.
+const TRUST_LASTS: Duration = Duration::from_secs(3600);
 
 impl Account {
     /// What an earlier task knew is on the board before anything is asked, as old as it is.
@@ -18,6 +21,7 @@ impl Account {
                 }
             }
         }
+        let swept = self.trust_again(&known.agents);
         known
             .agents
             .into_iter()
@@ -25,6 +29,10 @@ impl Account {
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
         }
+        if let Some(swept) = swept {
+            self.roster.swept(swept);
+        }
+        self.schedule_what_is_known();
         for place in 0..self.parts.queues.len() {
             if let Some(snapshot) = self.snapshot(place) {
                 let polled = snapshot.members_as_of.later(snapshot.took);
@@ -32,6 +40,41 @@ impl Account {
                 self.parts.board.restore(key, snapshot, polled);
             }
         }
+    }
+
+    /// Queues that were polled lately wait for their turn.
+    fn schedule_what_is_known(&mut self) {
+        let now = self.parts.clock.now();
+        let rounds = self
+            .schedule
+            .expected_evenly(self.parts.budget.usual_period());
+        for (place, round) in rounds.into_iter().enumerate() {
+            if let Some(polled) = self.roster.polled(place) {
+                let ago = now.longest_since(polled);
+                let now = schedule_time(now);
+                self.schedule
+                    .polled_before(place, now.saturating_sub(ago), round.members, now);
+            }
+        }
+    }
+
+    /// Only of sweeps that are trusted is anything kept, and distrust takes it away. So what is there was trusted, and nothing that polls
+    /// contradict since.
+    /// Returns when the last whole sweep was, at the earliest.
+    fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
+        let now = self.parts.clock.now();
+        let is_recent = |sighting: &Sighting| now.longest_since(sighting.at) <= TRUST_LASTS;
+        if !swept.iter().any(is_recent) {
+            return None;
+        }
+        let pages = (swept.len() as u32).div_ceil(PAGE_SIZE);
+        self.sweep.trust();
+        self.schedule.trusted_before(pages);
+        self.sweeps_are_trusted(true);
+        swept
+            .iter()
+            .map(|sighting| sighting.at)
+            .min_by_key(|at| at.boot)
     }
 
     /// What is known now, for another task to take over.

@@ -68,11 +68,14 @@ const LISTEN: Duration = TURN;
 /// However long the budget says no, it is asked again after this: an operator may have told the ledger otherwise.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
+/// Nothing that is kept is older than a day.
+const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
+
 /// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
 const PLENTY: f64 = 0.8;
 
 /// A queue, as the task that polls it needs it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Polled {
     /// Its place on the board.
     pub key: QueueKey,
@@ -181,7 +184,11 @@ impl Account {
             faults: Faults::new(Arc::clone(&name), parts.queues.len()),
             shown: vec![None; parts.queues.len()],
             name,
-            schedule: Schedule::new(parts.queues.iter().map(Polled::need), parts.options),
+            schedule: Schedule::new(
+                parts.queues.iter().map(Polled::need),
+                parts.options,
+                parts.budget.burst(),
+            ),
             roster: Roster::new(parts.queues.len()),
             sweep: Sweep::default(),
             swept: Tally::default(),
@@ -189,7 +196,8 @@ impl Account {
             questions: parts
                 .queues
                 .iter()
-                .map(|queue| (meters(queue), 0))
+                .map(|queue| meters(queue))
+                .map(|meters| (Arc::clone(&meters), meters.asked()))
                 .collect(),
             waiters: HashMap::new(),
             parts,
@@ -280,7 +288,8 @@ impl Account {
             asked - std::mem::replace(seen, asked)
         };
         let new: Vec<u64> = self.questions.iter_mut().map(new).collect();
-        self.schedule.asked(&new, self.parts.clock.now().boot);
+        let now = self.now();
+        self.schedule.asked(&new, now);
     }
 
     fn spawn(&self, jobs: &mut JoinSet<Done>, job: Job, purpose: Purpose, permit: Permit) {
@@ -325,8 +334,8 @@ impl Account {
     fn refused(&mut self, refusal: Refusal) {
         let now = self.parts.clock.now();
         self.refused_since.get_or_insert(now);
-        self.schedule
-            .refused(refusal.wait.min(LOOK_AGAIN), now.boot);
+        let wait = refusal.wait.min(LOOK_AGAIN);
+        self.schedule.refused(wait, schedule_time(now));
         let is_long = refusal.wait > WORTH_TELLING || refusal.cause == Cause::Ledger;
         if refusal.cause != Cause::Pace && is_long {
             self.faults.refused(&Arc::new(fault_of(refusal)), now);
@@ -448,8 +457,13 @@ impl Account {
     }
 
     fn now(&self) -> Duration {
-        self.parts.clock.now().boot
+        schedule_time(self.parts.clock.now())
     }
+}
+
+/// A moment as the schedule counts time: from well before the boot, since what is known may be older than that.
+fn schedule_time(moment: Moment) -> Duration {
+    moment.boot + BEFORE_BOOT
 }
 
 /// Why there is nothing new, when the budget is the reason.

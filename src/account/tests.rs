@@ -25,6 +25,9 @@ use crate::{
     simulator::{Mishap, Settings, Simulator, Sweep as SweepQuirk, TOKEN, WorldSettings},
 };
 
+mod floods;
+mod start;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const SEATS: Rule = Rule::Seats {
@@ -40,8 +43,11 @@ struct Stage {
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     reservations: Arc<Reservations>,
+    health: watch::Receiver<Health>,
     ids: Vec<u64>,
     keys: Vec<QueueKey>,
+    queues: Vec<Polled>,
+    options: Options,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -97,7 +103,6 @@ impl Setting {
             sweeps: Mutex::default(),
             sent: Mutex::default(),
         });
-        let client = Client::new(wire.clone(), budget.clone(), clock.clone(), Arc::new(()));
         let mut rules = vec![SEATS; ids.len() - self.rules.len()];
         rules.extend(self.rules);
         let queues = keys.iter().zip(&ids).zip(rules);
@@ -108,30 +113,10 @@ impl Setting {
             threshold: Some(Quantity::ZERO),
             max_age: self.max_age,
         });
-        let (asks, wishes) = mpsc::channel(64);
-        let account = Account::new(Parts {
-            payer: Payer {
-                account: "main".to_owned(),
-                identity: String::new(),
-            },
+        let mut stage = Stage {
+            task: tokio::spawn(async { Ok(()) }),
             queues: queues.collect(),
             options: self.options,
-            client,
-            budget: budget.clone(),
-            board: board.clone(),
-            metrics: metrics.clone(),
-            reservations: reservations.clone(),
-            store: None,
-            known: Default::default(),
-            clock: clock.clone(),
-            names: watch::Sender::new(Arc::default()),
-            health: watch::Sender::default(),
-            asks: wishes,
-            token: None,
-            pulse: crate::pulse::Pulses::default().begin("main"),
-        });
-        Stage {
-            task: tokio::spawn(account.run(CancellationToken::new())),
             clock,
             simulator,
             wire,
@@ -141,8 +126,57 @@ impl Setting {
             reservations,
             ids,
             keys,
-            asks,
-        }
+            health: watch::channel(Health::default()).1,
+            asks: mpsc::channel(1).0,
+        };
+        stage.employ(Known::default());
+        stage
+    }
+}
+
+impl Stage {
+    /// Puts a task to work that begins with this knowledge, in the place of the one before it.
+    fn employ(&mut self, known: Known) {
+        self.task.abort();
+        let (asks, wishes) = mpsc::channel(64);
+        let (health, healths) = watch::channel(Health::default());
+        let account = Account::new(Parts {
+            payer: Payer {
+                account: "main".to_owned(),
+                identity: String::new(),
+            },
+            queues: self.queues.clone(),
+            options: self.options,
+            client: Client::new(
+                self.wire.clone(),
+                self.budget.clone(),
+                self.clock.clone(),
+                Arc::new(()),
+            ),
+            budget: self.budget.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            reservations: self.reservations.clone(),
+            store: None,
+            known,
+            clock: self.clock.clone(),
+            names: watch::Sender::new(Arc::default()),
+            health,
+            asks: wishes,
+            token: None,
+            pulse: crate::pulse::Pulses::default().begin("main"),
+        });
+        (self.asks, self.health) = (asks, healths);
+        self.task = tokio::spawn(account.run(CancellationToken::new()));
+    }
+
+    /// Ends the task and starts another, with an empty board and what was kept.
+    async fn restart(&mut self) {
+        let (reply, known) = tokio::sync::oneshot::channel();
+        self.asks.send(Ask::Known { reply }).await.unwrap();
+        let known = known.await.unwrap();
+        self.board = Arc::new(Board::new(self.keys.clone()));
+        self.employ(known);
     }
 }
 

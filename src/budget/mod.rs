@@ -94,6 +94,9 @@ const LEDGER_RETRY: Duration = Duration::from_secs(5);
 /// The part of an hour's polling that may be saved up in the bucket. Simulations of waiting questions were best with 4 %.
 const BUCKET: f64 = 0.04;
 
+/// So many queues may be polled at once by an account of any size, for half of its hour at most.
+const FEW: u32 = 8;
+
 /// The right to send one request. It is written down as spent already; dropping it unused gives nothing back.
 #[derive(Debug)]
 #[must_use = "a permit is a spent request"]
@@ -269,6 +272,11 @@ impl Budget {
         }
     }
 
+    /// Requests that may be saved up, and that a start may send at once.
+    pub fn burst(&self) -> u32 {
+        burst(self.allowance.for_polling())
+    }
+
     /// How full the bucket of permits that polling has saved up is, 0 to 1.
     pub fn fill(&self) -> f64 {
         self.pace.fill()
@@ -317,6 +325,13 @@ impl Budget {
 fn even_rate(window: &Window, allowance: Allowance, share: f64, in_hand: u32) -> f64 {
     let ours = share * f64::from(allowance.for_polling()) / window::HOUR.as_secs_f64();
     window.even_rate(allowance, in_hand).min(ours)
+}
+
+/// Requests that an account may send at once, where polling has so many an hour: a part of them, so that no start spends the hour. Small budgets
+/// may a little more, since one queue at once would leave the second unknown for minutes.
+pub fn burst(for_polling: u32) -> u32 {
+    let part = (f64::from(for_polling) * BUCKET) as u32;
+    part.max(FEW.min(for_polling / 2)).max(1)
 }
 
 fn bucket_capacity(allowance: Allowance) -> NonZeroU32 {

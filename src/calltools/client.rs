@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The most that CallTools gives at once.
-const PAGE_SIZE: u32 = 250;
+pub(crate) const PAGE_SIZE: u32 = 250;
 
 /// How long one reading may wait for permits once it has begun, all waits together. Half of the shortest default `max_age`: a
 /// list that took longer would be old before it is whole, and its pages would no longer fit each other.

@@ -17,6 +17,7 @@ pub mod token;
 mod transport;
 
 pub use call::Call;
+pub(crate) use client::PAGE_SIZE;
 pub use client::{Change, Client, Endpoint, Everybody, Harvest, Notes, Observer, Oddity, Setback};
 pub use fault::{Down, Fault, NoSuchQueue};
 pub use field::BadRow;

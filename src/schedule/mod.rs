@@ -1,6 +1,8 @@
 //! What is the best next request? Pure: state and time in, the next job out.
 //!
-//! - **Cold start**: what names and statuses the queues need, then each queue once, at once.
+//! - **Cold start**: what names and statuses the queues need, then a ration of queues at once, the most that a burst may spend. The others
+//!   follow at the pace: a whole sweep first, which tells all statuses, then a queue in every other slot until each is known. Queues that are
+//!   known from before a restart wait for their turn.
 //! - **After that** slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue, so three slots of
 //!   four read the next page of a *sweep* of the whole account, and the fourth polls the queue whose membership is most overdue.
 //! - **Most overdue** is the greatest demand × (time since the last poll)². Served greedily this is the square-root rule: each queue is
@@ -49,6 +51,13 @@ const STATUSES_TRIES: u32 = 3;
 const TURN: u32 = 4;
 const SWEEPS_IN_TURN: u32 = 3;
 
+/// The same while there are queues of which nothing is known: their calls are lost, and statuses that are somewhat older lose fewer.
+const TURN_CATCHING_UP: u32 = 2;
+const SWEEPS_CATCHING_UP: u32 = 1;
+
+/// A queue that was never polled is as overdue as one whose membership is as old as any may be.
+const NEVER: Duration = crate::decision::MEMBERS_LONGEST;
+
 /// A queue whose poll failed is the most overdue of all for so many tries, and then takes its turn like the others: a single failure is soon
 /// made good, and queues that fail for good starve nobody.
 const RETRIES: u32 = 3;
@@ -84,6 +93,9 @@ const IDLE_MEMBERS_AGE: f64 = 0.75;
 /// seventh. Half of the budget is left for those who ask, who know best when it is worth something.
 const SAVING_SWEEP_PERIODS: u32 = 3;
 const SAVING_POLL_PERIODS: u32 = 7;
+
+/// Queues of which nothing is known are polled every third period even then.
+const SAVING_CATCH_UP_PERIODS: u32 = 3;
 
 /// An account that is not swept goes so much slower while permits are saved up: half of the budget is left too.
 const SAVING_STRETCH: f64 = 2.0;
@@ -185,6 +197,8 @@ pub struct Expected {
 struct Queue {
     need: Need,
     reading: Reading,
+    /// It is to be polled for the first time, at once if the ration allows.
+    is_new: bool,
     /// Requests that its last poll took.
     pages: u32,
     /// Questions, each halved every [`DEMAND_HALF_LIFE`].
@@ -198,6 +212,19 @@ struct Queue {
 }
 
 impl Queue {
+    fn new(need: Need) -> Self {
+        Self {
+            need,
+            reading: Reading::default(),
+            is_new: true,
+            pages: 1,
+            asked: 0.0,
+            urgent: false,
+            at_edge: false,
+            missing: false,
+        }
+    }
+
     /// Requests per poll, as a weight.
     fn cost(&self) -> f64 {
         f64::from(self.pages)
@@ -205,9 +232,7 @@ impl Queue {
 
     /// When it was last polled, as far as being overdue goes.
     fn last_poll(&self) -> Option<Duration> {
-        if self.missing {
-            None
-        } else if (1..=RETRIES).contains(&self.reading.failures) {
+        if (1..=RETRIES).contains(&self.reading.failures) {
             self.reading.last_success
         } else {
             self.reading.last_start
@@ -225,6 +250,10 @@ struct Sweeping {
     pages: u32,
     /// Sweeps have proved true.
     trusted: bool,
+    /// Sweeps were found wanting, and have not proved true since.
+    distrusted: bool,
+    /// One was read to its end, or given up.
+    was_whole: bool,
     not_before: Duration,
 }
 
@@ -250,9 +279,13 @@ pub struct Schedule {
     statuses_given_up: bool,
     /// A status was seen that the last reading did not have.
     unknown_status: bool,
-    /// Account-wide faults.
+    /// Times in a row that the token was refused, and when to try it again.
     token_failures: u32,
+    token_not_before: Duration,
+    /// When there may be a permit.
     not_before: Duration,
+    /// Requests that a cold start may still send at once.
+    ration: u32,
     /// The start of the next slot.
     slot: Duration,
     /// The time that one request takes to be earned.
@@ -284,20 +317,11 @@ enum Turn {
 }
 
 impl Schedule {
-    /// A schedule for queues with these needs, in the order of the config.
-    pub fn new(needs: impl IntoIterator<Item = Need>, options: Options) -> Self {
-        let queue = |need| Queue {
-            need,
-            reading: Reading::default(),
-            pages: 1,
-            asked: 0.0,
-            urgent: false,
-            at_edge: false,
-            missing: false,
-        };
+    /// A schedule for queues with these needs, in the order of the config. So many requests may poll queues at once when it begins.
+    pub fn new(needs: impl IntoIterator<Item = Need>, options: Options, ration: u32) -> Self {
         Self {
             options,
-            queues: needs.into_iter().map(queue).collect(),
+            queues: needs.into_iter().map(Queue::new).collect(),
             names: Reading::default(),
             statuses: Reading::default(),
             sweeping: Sweeping {
@@ -305,12 +329,16 @@ impl Schedule {
                 page: 1,
                 pages: 1,
                 trusted: false,
+                distrusted: false,
+                was_whole: false,
                 not_before: Duration::ZERO,
             },
             statuses_given_up: false,
             unknown_status: false,
             token_failures: 0,
+            token_not_before: Duration::ZERO,
             not_before: Duration::ZERO,
+            ration,
             slot: Duration::ZERO,
             period: Duration::ZERO,
             turn: 0,
@@ -329,7 +357,7 @@ impl Schedule {
     /// A schedule as it will be once sweeps have proved true, for queues of so many pages: to plan with.
     pub fn planned(queues: impl IntoIterator<Item = (Need, u32)>, options: Options) -> Self {
         let (needs, pages): (Vec<_>, Vec<_>) = queues.into_iter().unzip();
-        let mut schedule = Self::new(needs, options);
+        let mut schedule = Self::new(needs, options, 0);
         for (queue, pages) in schedule.queues.iter_mut().zip(pages) {
             queue.pages = pages;
             // Whoever is in a queue is in the account.
@@ -342,6 +370,57 @@ impl Schedule {
     /// The statuses are known from an earlier run, and were read this long ago.
     pub fn statuses_known(&mut self, age: Duration, now: Duration) {
         self.statuses.last_success = Some(now.saturating_sub(age));
+    }
+
+    /// A queue was polled at this time by an earlier run. Only what is older than a `round`, the time between two polls of it, is to be
+    /// polled again at once.
+    pub fn polled_before(
+        &mut self,
+        queue: usize,
+        polled: Duration,
+        round: Duration,
+        now: Duration,
+    ) {
+        let queue = &mut self.queues[queue];
+        queue.reading.last_start = Some(polled);
+        queue.reading.last_success = Some(polled);
+        queue.is_new = now.saturating_sub(polled) > round;
+    }
+
+    /// An earlier run has seen sweeps prove true. As far as is known they take so many pages.
+    pub fn trusted_before(&mut self, pages: u32) {
+        self.sweeping.pages = pages.max(1);
+        self.sweeping.was_whole = true;
+        self.trust();
+    }
+
+    /// The queues are these from now on. `places` tells where each was before, if anywhere. New ones may be polled at once, so far as `ration`
+    /// goes; nothing else changes.
+    pub fn rearrange(
+        &mut self,
+        needs: &[Need],
+        places: &[Option<usize>],
+        options: Options,
+        ration: u32,
+    ) {
+        let queue = |(need, was): (&Need, &Option<usize>)| match was {
+            Some(was) => Queue {
+                need: *need,
+                ..self.queues[*was]
+            },
+            None => Queue::new(*need),
+        };
+        let queues = needs.iter().zip(places).map(queue).collect();
+        let is_gone = |place: usize| !places.contains(&Some(place));
+        let gone = self
+            .queues
+            .iter()
+            .enumerate()
+            .filter(|(place, queue)| is_gone(*place) && queue.reading.in_flight);
+        self.in_flight -= gone.count();
+        self.ration = ration.min(places.iter().filter(|was| was.is_none()).count() as u32);
+        self.queues = queues;
+        self.options = options;
     }
 
     /// The id behind a queue's name is known.
@@ -377,7 +456,7 @@ impl Schedule {
     /// An agent may have changed: sweep in the next slot. A queue whose slot it was has the one after, so that no flood of hints keeps
     /// queues from being polled.
     pub fn hurry_sweep(&mut self) {
-        if self.is_queues_turn() && self.gives_way == GivesWay::No {
+        if self.is_queues_turn(self.slot) && self.gives_way == GivesWay::No {
             self.gives_way = GivesWay::Now;
         }
     }
@@ -417,13 +496,18 @@ impl Schedule {
             }
             Job::Sweep(_) => self.sweeping.reading.is_ready(now),
         };
-        ready && now >= self.not_before && self.has_room()
+        ready && now >= self.not_before.max(self.token_not_before) && self.has_room()
     }
 
     /// Whether one more job may be under way. With a token in doubt, one request at a time tries whether it works again.
     fn has_room(&self) -> bool {
         let at_once = if self.token_failures > 0 { 1 } else { AT_ONCE };
         self.in_flight < at_once
+    }
+
+    /// The token may be another one, or be accepted again: try it at once, with a single request.
+    pub fn try_token(&mut self) {
+        self.token_not_before = Duration::ZERO;
     }
 
     /// Whether sweeps were found wanting, and are not yet to be tried again.
@@ -434,19 +518,26 @@ impl Schedule {
     /// A page of a sweep was taken in; `next` is the page after it.
     pub fn swept(&mut self, page: u32, next: Option<u32>) {
         self.sweeping.page = next.unwrap_or(1);
-        if next.is_none() {
-            self.sweeping.pages = page;
+        match next {
+            None => {
+                self.sweeping.pages = page;
+                self.sweeping.was_whole = true;
+            }
+            Some(next) => self.sweeping.pages = self.sweeping.pages.max(next),
         }
     }
 
     /// A whole sweep proved true.
     pub fn trust(&mut self) {
         self.sweeping.trusted = true;
+        self.sweeping.distrusted = false;
     }
 
     /// Sweeps are not to be believed, or not to be had: queue polls alone for a good while.
     pub fn distrust(&mut self, now: Duration) {
         self.sweeping.trusted = false;
+        self.sweeping.distrusted = true;
+        self.sweeping.was_whole = true;
         self.sweeping.page = 1;
         self.sweeping.not_before = now + TRUST_AGAIN;
     }
@@ -482,8 +573,9 @@ impl Schedule {
 
     /// What to do at `now`. The same answer until something starts, ends or becomes due.
     pub fn next(&self, now: Duration) -> Next {
-        if now < self.not_before {
-            return Next::Wait(self.not_before - now);
+        let not_before = self.not_before.max(self.token_not_before);
+        if now < not_before {
+            return Next::Wait(not_before - now);
         }
         if !self.has_room() {
             return Next::Wait(Duration::MAX);
@@ -505,10 +597,14 @@ impl Schedule {
     pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
         self.period = period;
         self.last_question.get_or_insert(now);
+        let is_first =
+            matches!(job, Job::Poll(queue) if self.queues[queue].is_new && self.ration > 0);
         let gap = self.gap(job, now);
         self.begun(job, now);
         self.slot = now + gap;
-        if matches!(job, Job::Poll(_) | Job::Sweep(_)) {
+        if is_first {
+            self.ration -= 1;
+        } else if matches!(job, Job::Poll(_) | Job::Sweep(_)) {
             self.pass_turn(job, now);
         }
     }
@@ -520,8 +616,8 @@ impl Schedule {
         match job {
             Job::Statuses => self.unknown_status = false,
             Job::Poll(queue) => {
-                self.queues[queue].urgent = false;
-                self.queues[queue].missing = false;
+                let queue = &mut self.queues[queue];
+                (queue.urgent, queue.missing, queue.is_new) = (false, false, false);
             }
             Job::Queues | Job::Sweep(_) => {}
         }
@@ -533,9 +629,13 @@ impl Schedule {
         match ending {
             Ending::Well { requests } => {
                 self.token_failures = 0;
+                self.token_not_before = Duration::ZERO;
                 self.reading(job).succeed(now);
                 match job {
-                    Job::Poll(queue) => self.queues[queue].pages = requests.max(1),
+                    Job::Poll(queue) => {
+                        self.queues[queue].pages = requests.max(1);
+                        self.ration = self.ration.saturating_sub(requests.saturating_sub(1));
+                    }
                     Job::Statuses => self.statuses_given_up = false,
                     Job::Queues | Job::Sweep(_) => {}
                 }
@@ -544,7 +644,7 @@ impl Schedule {
             Ending::Badly(Fault::BadToken) => {
                 self.reading(job).in_flight = false;
                 self.token_failures += 1;
-                self.not_before =
+                self.token_not_before =
                     now + backoff(self.token_failures, LONGEST_ACCOUNT_BACKOFF, jitter);
             }
             // The budget keeps the silence, and asking it again tells how long.
@@ -584,7 +684,7 @@ impl Schedule {
         }
     }
 
-    /// What was never read and can be: names, statuses, then every queue.
+    /// What was never read and can be: names, statuses, then queues as far as the ration goes.
     fn first_reading(&self, now: Duration) -> Option<Job> {
         let ready = |reading: &Reading| reading.is_ready(now) && reading.last_start.is_none();
         if self.needs_names() && ready(&self.names) {
@@ -593,9 +693,13 @@ impl Schedule {
         if self.needs_statuses() && self.statuses.last_success.is_none() && ready(&self.statuses) {
             return Some(Job::Statuses);
         }
-        let mut queues = self.queues.iter();
-        let queue = queues.position(|queue| self.can_be_polled(queue) && ready(&queue.reading))?;
-        Some(Job::Poll(queue))
+        if self.ration == 0 {
+            return None;
+        }
+        let is_due = |queue: &Queue| {
+            queue.is_new && self.can_be_polled(queue) && queue.reading.is_ready(now)
+        };
+        self.most_overdue(now, is_due)
     }
 
     /// What to read again, or again after it failed.
@@ -611,6 +715,7 @@ impl Schedule {
         }
         let sweep = self.sweep(now);
         let first = match self.whose_turn(now) {
+            _ if sweep.is_some() && !self.sweeping.was_whole => None,
             Turn::Alone => self.most_overdue(now, |queue| queue.need.alone),
             Turn::Queue if self.sweeps(now) => self.most_overdue(now, |queue| !queue.need.alone),
             Turn::Sweep | Turn::Queue => None,
@@ -629,9 +734,11 @@ impl Schedule {
     fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
         let sweeps = self.sweeps(now);
         let score = |queue: &Queue| {
-            let since = queue
-                .last_poll()
-                .map_or(f64::INFINITY, |last| now.saturating_sub(last).as_secs_f64());
+            let since = match queue.last_poll() {
+                _ if queue.missing => f64::INFINITY,
+                Some(last) => now.saturating_sub(last).as_secs_f64(),
+                None => NEVER.as_secs_f64(),
+            };
             let urgent = if queue.urgent { URGENT } else { 1.0 };
             let at_edge = if sweeps && queue.at_edge {
                 AT_EDGE
@@ -673,8 +780,12 @@ impl Schedule {
             .then(|| self.sweep(now))
             .flatten()
         };
+        let every = match self.is_catching_up(now) {
+            true => SAVING_CATCH_UP_PERIODS,
+            false => SAVING_POLL_PERIODS,
+        };
         polls(true, 1.0 / of_alone.max(1e-6))
-            .or_else(|| polls(false, f64::from(SAVING_POLL_PERIODS) / left))
+            .or_else(|| polls(false, f64::from(every) / left))
             .or_else(sweeps)
     }
 
@@ -701,10 +812,11 @@ impl Schedule {
     /// Sweeps at even distances leave statuses youngest, so the queue's slot is squeezed in between two of them: within a turn of four
     /// periods the three sweeps are 4/3 periods apart.
     fn stride(&self, now: Duration) -> f64 {
-        let between_sweeps = f64::from(TURN) / f64::from(SWEEPS_IN_TURN);
+        let (turn, sweeps) = self.turn_at(now);
+        let between_sweeps = f64::from(turn) / f64::from(sweeps);
         match self.whose_turn(now) {
             Turn::Sweep if self.gives_way == GivesWay::Now => 1.0,
-            Turn::Sweep if self.turn % TURN + 1 < SWEEPS_IN_TURN => between_sweeps,
+            Turn::Sweep if self.turn % turn + 1 < sweeps => between_sweeps,
             Turn::Sweep => between_sweeps / 2.0,
             Turn::Queue if self.sweeps(now) => between_sweeps / 2.0,
             Turn::Queue | Turn::Alone => 1.0,
@@ -718,15 +830,36 @@ impl Schedule {
         if self.alone_credit + self.share_alone() >= 1.0 {
             return Turn::Alone;
         }
-        if self.is_queues_turn() && self.gives_way != GivesWay::Now {
+        if self.is_queues_turn(now) && self.gives_way != GivesWay::Now {
             Turn::Queue
         } else {
             Turn::Sweep
         }
     }
 
-    fn is_queues_turn(&self) -> bool {
-        self.turn % TURN >= SWEEPS_IN_TURN
+    fn is_queues_turn(&self, now: Duration) -> bool {
+        let (turn, sweeps) = self.turn_at(now);
+        self.turn % turn >= sweeps
+    }
+
+    /// Slots in a turn, and how many of them are the sweep's.
+    fn turn_at(&self, now: Duration) -> (u32, u32) {
+        match self.is_catching_up(now) {
+            true => (TURN_CATCHING_UP, SWEEPS_CATCHING_UP),
+            false => (TURN, SWEEPS_IN_TURN),
+        }
+    }
+
+    /// Whether there are queues of which nothing is known, or only what is too old to be used, and whose polls do not fail.
+    fn is_catching_up(&self, now: Duration) -> bool {
+        let is_unknown = |queue: &Queue| {
+            let last = queue.reading.last_success;
+            let is_old = last.is_none_or(|last| now.saturating_sub(last) > self.members_max_age);
+            is_old && !queue.need.alone && queue.reading.failures == 0 && self.can_be_polled(queue)
+        };
+        self.queues
+            .iter()
+            .any(|queue| is_unknown(queue) && !queue.reading.in_flight)
     }
 
     fn pass_turn(&mut self, job: Job, now: Duration) {
@@ -740,7 +873,7 @@ impl Schedule {
         } else if self.gives_way == GivesWay::Now {
             self.gives_way = GivesWay::Did;
         } else {
-            if self.is_queues_turn() {
+            if self.is_queues_turn(now) {
                 self.gives_way = GivesWay::No;
             }
             self.turn = self.turn.wrapping_add(1);
@@ -818,6 +951,9 @@ impl Schedule {
         times.into_iter().min().unwrap_or(Duration::MAX)
     }
 }
+
+#[cfg(test)]
+const RATION: u32 = 1_000;
 
 #[cfg(test)]
 mod slots;

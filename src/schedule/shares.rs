@@ -10,11 +10,13 @@ impl Schedule {
         self.expected_with(self.is_swept(), period)
     }
 
-    /// The same if all queues were asked alike, as a plan that shall last while demand comes and goes.
+    /// The same if all queues were asked alike and sweeps proved true, unless they were found wanting: a plan that lasts while demand comes and
+    /// goes, and over a restart.
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
         even.mean_asked = 0.0;
-        even.expected_with(self.is_swept(), period)
+        let sweeps = self.options.sweep && !self.sweeping.distrusted && even.sweep_pays();
+        even.expected_with(sweeps, period)
     }
 
     /// Whether sweeps have proved true, and pay.
@@ -69,19 +71,30 @@ impl Schedule {
 
     /// Whether sweeps are part of the schedule now.
     pub(super) fn sweeps(&self, now: Duration) -> bool {
-        self.options.sweep && now >= self.sweeping.not_before && self.sweep_pays()
+        self.options.sweep
+            && now >= self.sweeping.not_before
+            && (self.sweep_pays() || self.sweep_keeps_the_plan())
+    }
+
+    /// Whether a sweep that does not pay for those who ask now is needed for the others: their `max_age` was planned with it, and does not follow
+    /// demand.
+    fn sweep_keeps_the_plan(&self) -> bool {
+        let by_polls = || self.expected_with(false, self.period);
+        let is_too_seldom = |queue: &Expected| queue.statuses > self.tightest;
+        self.pays_with(|_| 1.0) && by_polls().iter().any(is_too_seldom)
     }
 
     /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while
     /// *P < Q/2*.
     pub(super) fn sweep_pays(&self) -> bool {
-        let shared: Vec<&Queue> = self
-            .queues
-            .iter()
-            .filter(|queue| !queue.need.alone)
-            .collect();
-        let demand: f64 = shared.iter().map(|queue| self.weight(queue)).sum();
-        let roots = self.roots(|queue| !queue.need.alone);
+        self.pays_with(|queue| self.weight(queue))
+    }
+
+    fn pays_with(&self, weight: impl Fn(&Queue) -> f64) -> bool {
+        let shared = || self.queues.iter().filter(|queue| !queue.need.alone);
+        let demand: f64 = shared().map(&weight).sum();
+        let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
+        let roots: f64 = shared().map(root).sum();
         // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
         f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }

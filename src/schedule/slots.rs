@@ -45,7 +45,7 @@ impl Play {
         let queues: Vec<_> = queues.into_iter().collect();
         Self {
             pages: queues.iter().map(|(_, pages)| *pages).collect(),
-            schedule: Schedule::new(queues.into_iter().map(|(need, _)| need), options),
+            schedule: Schedule::new(queues.into_iter().map(|(need, _)| need), options, RATION),
             now: START,
             sweep: 1,
             log: Vec::new(),
@@ -250,8 +250,8 @@ fn a_roster_that_turns_out_too_large_is_swept_once() {
     play.sweep = 8;
     play.go(HOUR);
     let swept = play.times(is_sweep);
-    assert_eq!(swept.len(), 8, "to know how large it is");
-    assert!(play.log.last().unwrap().1 != Job::Sweep(1));
+    assert_eq!(swept.len(), 4, "until it is known that it is too large");
+    assert!(!is_sweep(play.log.last().unwrap().1));
 }
 
 #[test]
@@ -527,7 +527,7 @@ fn a_flood_of_hints_brings_sweeps_forward_and_keeps_no_queue_waiting() {
 #[test]
 fn a_hint_gives_a_queues_slot_to_the_sweep_and_the_queue_the_next() {
     let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
-    while !play.schedule.is_queues_turn() {
+    while !play.schedule.is_queues_turn(play.now) {
         play.go(Duration::from_millis(100));
     }
     play.log.clear();
@@ -572,7 +572,7 @@ fn a_poll_that_failed_once_is_tried_again_soon() {
 
 #[test]
 fn queues_that_fail_for_good_starve_nobody() {
-    let mut schedule = Schedule::new([SHARED; 20], POLLS);
+    let mut schedule = Schedule::new([SHARED; 20], POLLS, RATION);
     let mut now = START;
     let mut polls = [0u32; 20];
     while now < START + HOUR {
@@ -637,7 +637,7 @@ fn a_queue_whose_id_is_not_known_cannot_be_asked_for() {
         statuses: true,
         ..SHARED
     };
-    let mut schedule = Schedule::new([by_name, seats], LIVELY);
+    let mut schedule = Schedule::new([by_name, seats], LIVELY, RATION);
     assert!(!schedule.may_ask(Job::Poll(0), START) && !schedule.may_ask(Job::Poll(1), START));
     schedule.id_known(0);
     schedule.statuses_known(Duration::ZERO, START);
@@ -697,7 +697,7 @@ proptest! {
         sweep in any::<bool>(),
     ) {
         let need = |alone| Need { id: by_name, statuses: by_name, alone };
-        let mut schedule = Schedule::new(alone.into_iter().map(need), idle(0.3));
+        let mut schedule = Schedule::new(alone.into_iter().map(need), idle(0.3), RATION);
         schedule.options.sweep = sweep;
         let (mut now, mut under_way) = (START, Vec::new());
         for event in events {
@@ -775,4 +775,181 @@ proptest! {
         let earned = (HOUR.as_secs() / PERIOD.as_secs()) as u32;
         prop_assert!(play.spent() <= earned + most, "{} of {earned}", play.spent());
     }
+}
+
+/// Starts with so many queues and a ration, and no request is answered before the next is sent.
+fn cold(queues: usize, ration: u32, options: Options) -> Play {
+    let mut play = Play::new(vec![(SHARED, 1); queues], options);
+    play.schedule.ration = ration;
+    play
+}
+
+#[test]
+fn a_cold_start_polls_its_ration_at_once_and_the_others_at_the_pace() {
+    for (queues, ration, options) in [(1_000, 38, LIVELY), (60, 38, LIVELY), (60, 38, POLLS)] {
+        let mut play = cold(queues, ration, options);
+        play.go(Duration::ZERO);
+        assert_eq!(play.log.len() as u32, ration, "at once");
+        play.log.clear();
+        play.go(PERIOD * 20);
+        assert!(play.log.len() <= 21, "then at the pace");
+        let polls = play.times(|job| !is_sweep(job)).len();
+        let share = if options.sweep { 9..=11 } else { 20..=21 };
+        assert!(share.contains(&polls), "{polls} of 20 slots");
+    }
+}
+
+#[test]
+fn a_few_queues_are_all_polled_at_once() {
+    for queues in [1, 5, 38] {
+        let mut play = cold(queues, 38, LIVELY);
+        play.go(Duration::ZERO);
+        assert_eq!(play.log.len(), queues);
+    }
+}
+
+#[test]
+fn lists_of_many_pages_use_the_ration_up_sooner() {
+    let mut play = Play::new(vec![(SHARED, 4); 60], LIVELY);
+    play.schedule.ration = 38;
+    play.go(Duration::ZERO);
+    assert!((38..=41).contains(&play.spent()), "{}", play.spent());
+}
+
+#[test]
+fn a_whole_sweep_comes_before_the_queues_that_are_left() {
+    let mut play = cold(200, 38, LIVELY);
+    play.sweep = 12;
+    play.go(PERIOD * 13);
+    let sweeps = play.log[38..50].iter().filter(|(_, job)| is_sweep(*job));
+    assert_eq!(sweeps.count(), 12);
+}
+
+#[test]
+fn queues_that_are_asked_about_are_known_first() {
+    let mut play = cold(300, 38, LIVELY);
+    play.go(PERIOD * 2);
+    let mut demand = vec![0; 300];
+    demand[250] = 20;
+    demand[299] = 40;
+    play.schedule.asked(&demand, play.now);
+    play.log.clear();
+    play.go(PERIOD * 6);
+    let polls: Vec<_> = play.log.iter().filter(|(_, job)| !is_sweep(*job)).collect();
+    assert_eq!((polls[0].1, polls[1].1), (Job::Poll(299), Job::Poll(250)));
+}
+
+#[test]
+fn every_queue_is_known_in_the_end_and_then_sweeps_have_their_slots_again() {
+    let mut play = cold(200, 38, LIVELY);
+    play.go(PERIOD * (2 * 162 + 10));
+    let mut polled: Vec<_> = play.log.iter().map(|(_, job)| *job).collect();
+    polled.retain(|job| !is_sweep(*job));
+    polled.sort_by_key(|job| match job {
+        Job::Poll(queue) => *queue,
+        _ => unreachable!("polls alone are left"),
+    });
+    polled.dedup();
+    assert_eq!(polled.len(), 200);
+    play.log.clear();
+    play.go(PERIOD * 40);
+    let sweeps = play.times(is_sweep).len();
+    assert!((29..=31).contains(&sweeps), "{sweeps} of 40");
+}
+
+#[test]
+fn what_was_polled_before_a_restart_waits_for_its_turn() {
+    let mut play = cold(60, 38, LIVELY);
+    let round = PERIOD * 4 * 60;
+    for queue in 0..60 {
+        let ago = Duration::from_secs(10 * queue as u64);
+        play.schedule
+            .polled_before(queue, START - ago, round, START);
+    }
+    play.schedule.trusted_before(3);
+    play.go(Duration::ZERO);
+    assert_eq!(play.log.len(), 1, "a sweep in its slot: {:?}", play.log);
+    assert!(play.schedule.is_swept());
+    let polls = |play: &Play| play.times(|job| !is_sweep(job)).len();
+    play.go(PERIOD * 8);
+    assert_eq!(polls(&play), 2);
+    // What is older than a round is polled at once.
+    play.schedule
+        .polled_before(7, play.now - round - PERIOD, round, play.now);
+    play.go(Duration::ZERO);
+    assert_eq!(play.log.last().unwrap().1, Job::Poll(7));
+}
+
+#[test]
+fn a_new_list_of_queues_keeps_what_is_known_and_polls_what_is_new() {
+    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
+    play.go(HOUR);
+    let before = play.schedule.clone();
+    // The third is gone, the last is new, and the order is another.
+    let places = [
+        Some(7),
+        Some(0),
+        Some(1),
+        Some(3),
+        Some(4),
+        Some(5),
+        Some(6),
+        None,
+    ];
+    play.schedule.rearrange(&[SHARED; 8], &places, LIVELY, 38);
+    for (place, was) in places.iter().enumerate().take(7) {
+        let (is, was) = (&play.schedule.queues[place], &before.queues[was.unwrap()]);
+        assert_eq!(is.reading.last_start, was.reading.last_start);
+    }
+    play.log.clear();
+    play.go(Duration::ZERO);
+    assert_eq!(play.log.first().map(|(_, job)| *job), Some(Job::Poll(7)));
+    let cost = play.log.len();
+    assert!(cost <= 2, "one poll, and what was due: {:?}", play.log);
+    assert!(play.schedule.is_swept());
+}
+
+#[test]
+fn what_is_under_way_for_a_queue_that_is_gone_holds_up_nothing() {
+    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
+    play.schedule.begun(Job::Poll(2), play.now);
+    play.schedule.begun(Job::Poll(3), play.now);
+    let places = [Some(0), Some(3)];
+    play.schedule.rearrange(&[SHARED; 2], &places, LIVELY, 38);
+    assert_eq!(play.schedule.in_flight, 1);
+    assert!(play.schedule.is_under_way(Job::Poll(1)));
+}
+
+#[test]
+fn max_age_follows_neither_demand_nor_whether_sweeps_have_proved_true_yet() {
+    for (queues, sweep) in [(3, 1), (60, 1), (60, 10)] {
+        let mut play = Play::new(vec![(SHARED, 1); queues], LIVELY);
+        play.schedule.sweeping.pages = sweep;
+        let planned = play.schedule.expected_evenly(PERIOD);
+        play.schedule.trust();
+        assert_eq!(play.schedule.expected_evenly(PERIOD), planned);
+        let mut demand = vec![0; queues];
+        demand[0] = 10_000;
+        play.schedule.asked(&demand, play.now);
+        assert_eq!(play.schedule.expected_evenly(PERIOD), planned);
+        play.schedule.distrust(play.now);
+        assert!(play.schedule.expected_evenly(PERIOD)[0].statuses > planned[0].statuses);
+    }
+}
+
+#[test]
+fn queues_that_nobody_asks_about_stay_within_the_max_age_that_was_planned_with_sweeps() {
+    let mut play = Play::warm(vec![(SHARED, 1); 60], LIVELY);
+    play.sweep = 10;
+    play.go(PERIOD * 20);
+    let planned = play.schedule.expected_evenly(PERIOD)[0].statuses * 3;
+    play.schedule.bounded_by(planned, HOUR);
+    let mut demand = vec![0; 60];
+    demand[0] = 100_000;
+    play.schedule.asked(&demand, play.now);
+    assert!(!play.schedule.sweep_pays());
+    play.log.clear();
+    play.go(HOUR);
+    let swept = gaps(&play.times(|job| job == Job::Sweep(1)));
+    assert!(longest(&swept) <= planned.as_secs_f64(), "{swept:?}");
 }

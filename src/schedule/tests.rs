@@ -51,7 +51,7 @@ fn start(schedule: &mut Schedule, now: Duration) -> Job {
 
 #[test]
 fn a_cold_start_reads_names_and_statuses_and_each_queue_once() {
-    let mut schedule = Schedule::new([BY_NAME, BY_ID, BY_NAME], POLLS);
+    let mut schedule = Schedule::new([BY_NAME, BY_ID, BY_NAME], POLLS, RATION);
     let cold = |job| (job, true);
     let expected = [
         Job::Queues,
@@ -74,13 +74,14 @@ fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
             alone: false,
         }],
         POLLS,
+        RATION,
     );
     assert_eq!(run(&mut schedule, s(0)), [(Job::Poll(0), true)]);
 }
 
 #[test]
 fn afterwards_the_queues_take_turns_a_slot_each() {
-    let mut schedule = Schedule::new([BY_ID; 3], POLLS);
+    let mut schedule = Schedule::new([BY_ID; 3], POLLS, RATION);
     run(&mut schedule, s(0));
     let turns: Vec<_> = (1..=6)
         .flat_map(|slot| run(&mut schedule, s(4 * slot)))
@@ -93,7 +94,7 @@ fn afterwards_the_queues_take_turns_a_slot_each() {
 
 #[test]
 fn a_queue_of_three_pages_takes_three_slots() {
-    let mut schedule = Schedule::new([BY_ID], POLLS);
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     let job = start(&mut schedule, s(4));
     schedule.ended(job, Ending::Well { requests: 3 }, s(5), 0.0);
@@ -110,6 +111,7 @@ fn no_more_than_a_few_polls_are_under_way_together() {
             alone: false,
         }; 20],
         POLLS,
+        RATION,
     );
     for _ in 0..AT_ONCE {
         start(&mut schedule, s(0));
@@ -119,7 +121,7 @@ fn no_more_than_a_few_polls_are_under_way_together() {
 
 #[test]
 fn a_hanging_poll_holds_up_no_other_queue() {
-    let mut schedule = Schedule::new([BY_ID; 2], POLLS);
+    let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
     run(&mut schedule, s(0));
     assert_eq!(start(&mut schedule, s(4)), Job::Poll(0));
     assert_eq!(start(&mut schedule, s(8)), Job::Poll(1));
@@ -129,7 +131,7 @@ fn a_hanging_poll_holds_up_no_other_queue() {
 
 #[test]
 fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
-    let mut schedule = Schedule::new([BY_ID; 2], POLLS);
+    let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
     run(&mut schedule, s(0));
     let down = Fault::down(Down::TimeOut, "no answer");
     let mut failed_at = Vec::new();
@@ -160,7 +162,7 @@ fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
 #[test]
 fn a_server_that_is_down_and_names_a_time_is_left_alone_until_then() {
     for seconds in [100, 600, 3600] {
-        let mut schedule = Schedule::new([BY_ID; 2], POLLS);
+        let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
         run(&mut schedule, s(0));
         let job = start(&mut schedule, s(4));
         let wait = Some(Duration::from_secs(seconds));
@@ -176,7 +178,7 @@ fn a_server_that_is_down_and_names_a_time_is_left_alone_until_then() {
 
 #[test]
 fn the_first_success_ends_a_backoff() {
-    let mut schedule = Schedule::new([BY_ID], POLLS);
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     for second in [4, 12, 24] {
         let job = start(&mut schedule, s(second));
@@ -196,6 +198,7 @@ fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
             alone: false,
         }; 5],
         POLLS,
+        RATION,
     );
     for (second, wait) in [
         (0, 5),
@@ -248,7 +251,7 @@ fn jitter_takes_up_to_half_of_a_wait_away() {
 
 #[test]
 fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
-    let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS);
+    let mut schedule = Schedule::new([BY_NAME, BY_NAME], POLLS, RATION);
     let fault = Fault::NoSuchQueue(NoSuchQueue::Name {
         asked: "x".to_owned(),
         nearest: Vec::new(),
@@ -267,7 +270,7 @@ fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
 fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
     let down = Fault::down(Down::ServerError, "503");
     for (fault, tries) in [(down, 3), (Fault::NoPermission, 1)] {
-        let mut schedule = Schedule::new([BY_ID], POLLS);
+        let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
         let mut now = 0;
         for _ in 0..tries {
             assert!(!schedule.statuses_given_up());
@@ -284,7 +287,7 @@ fn without_statuses_queues_wait_for_three_tries_or_a_clear_no() {
 
 #[test]
 fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
-    let mut schedule = Schedule::new([BY_ID], POLLS);
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     schedule.saw_unknown_status();
     assert_eq!(run(&mut schedule, s(4)), [(Job::Poll(0), false)]);
@@ -294,7 +297,7 @@ fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
 
 #[test]
 fn statuses_are_read_again_after_a_day() {
-    let mut schedule = Schedule::new([BY_ID], POLLS);
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     assert_eq!(run(&mut schedule, s(86_399)), [(Job::Poll(0), false)]);
     assert_eq!(run(&mut schedule, s(86_404)), [(Job::Statuses, false)]);
@@ -302,7 +305,7 @@ fn statuses_are_read_again_after_a_day() {
 
 #[test]
 fn an_hour_of_slots_is_evenly_spread() {
-    let mut schedule = Schedule::new([BY_ID; 7], POLLS);
+    let mut schedule = Schedule::new([BY_ID; 7], POLLS, RATION);
     run(&mut schedule, s(0));
     let polls: Vec<u64> = (1..=3_600)
         .filter(|second| !run(&mut schedule, s(*second)).is_empty())
@@ -313,4 +316,34 @@ fn an_hour_of_slots_is_evenly_spread() {
             .all(|pair| pair[1] - pair[0] == PERIOD.as_secs()),
         "a request each period"
     );
+}
+
+#[test]
+fn any_success_ends_the_wait_for_a_refused_token() {
+    let mut schedule = Schedule::new([BY_ID; 5], POLLS, RATION);
+    run(&mut schedule, s(0));
+    for second in [4, 9, 19] {
+        let job = start(&mut schedule, s(second));
+        schedule.ended(job, Ending::Badly(&Fault::BadToken), s(second), 0.0);
+    }
+    assert_eq!(schedule.next(s(20)), Next::Wait(s(39) - s(20)));
+    // Somebody asks for a poll, and it is answered.
+    schedule.begun(Job::Poll(2), s(20));
+    schedule.ended(Job::Poll(2), Ending::Well { requests: 1 }, s(20), 0.0);
+    assert!(matches!(schedule.next(s(23)), Next::Start { .. }));
+}
+
+#[test]
+fn a_token_that_may_be_another_is_tried_at_once_and_once() {
+    let mut schedule = Schedule::new([BY_ID; 5], POLLS, RATION);
+    run(&mut schedule, s(0));
+    for second in [4, 9, 19, 39] {
+        let job = start(&mut schedule, s(second));
+        schedule.ended(job, Ending::Badly(&Fault::BadToken), s(second), 0.0);
+    }
+    schedule.try_token();
+    let job = start(&mut schedule, s(50));
+    assert_eq!(schedule.next(s(50)), Next::Wait(Duration::MAX), "one");
+    schedule.ended(job, Ending::Badly(&Fault::BadToken), s(50), 0.0);
+    assert_eq!(schedule.next(s(50)), Next::Wait(Duration::from_secs(80)));
 }

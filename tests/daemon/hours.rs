@@ -173,13 +173,12 @@ async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
     let office = Office::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
 
     sleep(Duration::from_secs(5)).await;
-    assert!(
-        office.oldest().is_some(),
-        "every queue has a snapshot within seconds"
-    );
-    // The names, the statuses, each queue once; and the first of the even ones.
+    // The names, the statuses, half of the queues; and the first of the even ones.
     let cold = office.simulator.requests();
-    assert!((32..=33).contains(&cold), "{cold} requests at the start");
+    assert!((17..=18).contains(&cold), "{cold} requests at the start");
+    // The others in every other slot.
+    sleep(Duration::from_secs(16 * 2 * 10)).await;
+    assert!(office.oldest().is_some(), "every queue has a snapshot");
 
     let oldest = office.live(3 * HOUR).await;
     // The plan knows nothing of what the cold start has spent; where the first hour ends, that costs a request's time once.
