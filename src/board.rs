@@ -171,9 +171,30 @@ impl Board {
         self.touch();
     }
 
-    /// Forgets what was known of a queue, for one that is counted by another rule from now on.
+    /// Forgets what was known of a queue, whose account is another from now on.
     pub fn forget(&self, key: &QueueKey) {
         self.update(key, |state| *state = QueueState::default());
+    }
+
+    /// The queue counts by another rule from now on, which has nothing to measure yet.
+    pub fn unmeasure(&self, key: &QueueKey) {
+        self.update(key, |state| state.snapshot = None);
+    }
+
+    /// The config calls queues otherwise from now on: what is known of each goes with it. All are read before any is written, so that two may
+    /// exchange their names.
+    pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
+        let states: Vec<_> = moves.iter().map(|(was, _)| self.get(was)).collect();
+        for ((_, is), state) in moves.iter().zip(states) {
+            let Some(state) = state else { continue };
+            if let Some(id) = state.id {
+                self.spell(&id.to_string(), is);
+            }
+            if let Some(name) = &state.name {
+                self.spell(name, is);
+            }
+            self.update(is, |known| *known = QueueState::clone(&state));
+        }
     }
 
     /// What is known about a queue; `None` if it is not on this board.

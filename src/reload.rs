@@ -17,10 +17,21 @@ pub struct Reloaded {
     pub queues_removed: Vec<String>,
     /// Accounts whose settings changed, and those that are new. What is known of their queues and what they spent is kept.
     pub accounts_started: Vec<String>,
+    /// Accounts that have another name, and go on with all that is known of them.
+    pub accounts_renamed: Vec<Renamed>,
     /// Accounts that are gone.
     pub accounts_removed: Vec<String>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
+}
+
+/// An account that has another name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Renamed {
+    /// What it was called.
+    pub from: String,
+    /// What it is called.
+    pub to: String,
 }
 
 /// Why everything stays as it was.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::Terms;
 use crate::{
     board::QueueKey,
     budget::Refusal,
@@ -33,7 +34,9 @@ pub enum Ask {
     },
     /// The token may be another one by now: it is read again.
     LookAtToken,
-    /// Another task is to take over what this one knows.
+    /// The config has changed: go on by it.
+    Take(Box<Terms>),
+    /// What is known, as the store has it.
     Known {
         /// To be answered at once.
         reply: oneshot::Sender<Known>,

@@ -290,6 +290,18 @@ impl Faults {
             .or(queue.past.as_ref().map(|(fault, _)| fault))
     }
 
+    /// The queues are others now. `places` tells where each was before, if anywhere.
+    pub fn rearrange(&mut self, account: Arc<str>, places: &[Option<usize>]) {
+        let fresh = OfQueue {
+            is_unknown: true,
+            ..OfQueue::default()
+        };
+        let queue =
+            |was: &Option<usize>| was.map_or_else(|| fresh.clone(), |was| self.queues[was].clone());
+        self.queues = places.iter().map(queue).collect();
+        self.said.rearrange(account, places);
+    }
+
     /// Says in the log what has changed and was not said yet.
     pub fn say(&mut self, keys: impl Fn(usize) -> QueueKey, now: Moment) {
         self.said.account(self.present.as_ref(), now);

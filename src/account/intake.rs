@@ -23,11 +23,10 @@ const SWEEP_FAILURES: u32 = 3;
 
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
-        let Done {
-            job,
-            begun,
-            outcome,
-        } = done;
+        let Some(job) = self.job_now(&done) else {
+            return; // The queue is none of the account's any more.
+        };
+        let Done { begun, outcome, .. } = done;
         let result = self.take_in(job, outcome);
         if result.is_ok() {
             self.answered(job, begun);
@@ -58,6 +57,15 @@ impl Account {
         }
     }
 
+    /// What the job is called now: a new config may have moved its queue.
+    fn job_now(&self, done: &Done) -> Option<Job> {
+        let Some(seat) = done.seat else {
+            return Some(done.job);
+        };
+        let place = self.seats.iter().position(|one| *one == seat)?;
+        Some(Job::Poll(place))
+    }
+
     /// Takes in what a job brought; returns the number of requests it took.
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
         let failed = match outcome {
@@ -73,7 +81,12 @@ impl Account {
                 self.renew_others(None);
                 return Ok(1);
             }
-            Outcome::Agents(place, Ok(harvest)) => return Ok(self.take_in_poll(place, harvest)),
+            Outcome::Agents(Ok(harvest)) => {
+                let Job::Poll(place) = job else {
+                    unreachable!("agents are what polls bring")
+                };
+                return Ok(self.take_in_poll(place, harvest));
+            }
             Outcome::Everybody(page, Ok(mut everybody)) => {
                 match self.swept.add(page, &mut everybody) {
                     Ok(()) => {
@@ -84,7 +97,7 @@ impl Account {
                 }
             }
             Outcome::Queues(Err(setback)) | Outcome::Statuses(Err(setback)) => setback,
-            Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
+            Outcome::Agents(Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
         };
         if let Setback::Fault(fault) = &failed {
             self.tell(job, &Arc::new(fault.clone()));

@@ -20,8 +20,8 @@ use serde_json::Value;
 pub(super) enum Work {
     Queues,
     Statuses,
-    /// The agents of the queue at this place, by its id.
-    Agents(usize, u64),
+    /// The agents of the queue with this id.
+    Agents(u64),
     /// A page of everybody.
     Everybody(u32),
 }
@@ -31,7 +31,7 @@ pub(super) enum Work {
 pub(super) enum Outcome {
     Queues(Result<Vec<NamedQueue>, Setback>),
     Statuses(Result<Vec<Status>, Setback>),
-    Agents(usize, Result<Harvest, Setback>),
+    Agents(Result<Harvest, Setback>),
     Everybody(u32, Result<Everybody, Setback>),
 }
 
@@ -39,6 +39,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Done {
     pub job: Job,
+    /// Of the queue that was polled.
+    pub seat: Option<u64>,
     pub begun: Moment,
     pub outcome: Outcome,
 }
@@ -55,8 +57,8 @@ impl Work {
         match self {
             Work::Queues => Outcome::Queues(client.queues(purpose, Some(permit)).await),
             Work::Statuses => Outcome::Statuses(client.statuses(purpose, Some(permit)).await),
-            Work::Agents(place, id) => {
-                Outcome::Agents(place, client.agents(id, names, purpose, Some(permit)).await)
+            Work::Agents(id) => {
+                Outcome::Agents(client.agents(id, names, purpose, Some(permit)).await)
             }
             Work::Everybody(page) => {
                 let everybody = client.everybody(page, names, permit).await;

@@ -1,6 +1,6 @@
 //! What is known goes from task to task: it is taken over at the start, kept on disk meanwhile, and told to whoever asks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Account, schedule_time};
 use crate::{calltools::PAGE_SIZE, clock::Moment, known::Known, roster::Sighting, store::Note};
@@ -89,6 +89,19 @@ impl Account {
                 .presences()
                 .map(|(agent, counted)| (agent.clone(), counted.clone()))
                 .collect(),
+        }
+    }
+
+    /// The account has another name, or another token: all is kept under that.
+    pub(super) fn keep_everything(&mut self) {
+        if let Some(store) = &self.parts.store {
+            let names = Arc::clone(&self.parts.names.borrow());
+            store.keep_names(&self.parts.payer, &names, self.parts.clock.now());
+        }
+        (0..self.parts.queues.len()).for_each(|place| self.keep_poll(place));
+        self.kept_up_to = None;
+        if self.sweep.is_trusted() {
+            self.keep_statuses(self.parts.clock.now());
         }
     }
 

@@ -14,6 +14,7 @@ mod intake;
 mod job;
 mod known;
 mod publish;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -35,6 +36,7 @@ pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
     faults::{FaultKind, PresentFault},
     health::Health,
+    terms::{Terms, Way},
     token::TokenKeeper,
 };
 pub(crate) use self::{intake::id_of, job::polled};
@@ -145,6 +147,9 @@ pub struct Account {
     swept: Tally,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
+    /// Numbers of the queues that stay with them, wherever a new config puts them.
+    seats: Vec<u64>,
+    last_seat: u64,
     /// Questions about each queue: the counters, and what they showed when last looked at.
     questions: Vec<(Arc<QueueMeters>, u64)>,
     /// Who waits for what is under way.
@@ -173,12 +178,6 @@ impl Account {
     /// If the metrics were not made for these queues: whoever wires the process made a mistake.
     pub fn new(mut parts: Parts) -> Self {
         let known = std::mem::take(&mut parts.known);
-        let meters = |queue: &Polled| {
-            parts
-                .metrics
-                .queue(&queue.key)
-                .expect("the metrics were made for these queues")
-        };
         let name: Arc<str> = parts.payer.account.as_str().into();
         let mut account = Self {
             faults: Faults::new(Arc::clone(&name), parts.queues.len()),
@@ -193,11 +192,12 @@ impl Account {
             sweep: Sweep::default(),
             swept: Tally::default(),
             ids: vec![None; parts.queues.len()],
+            seats: (0..parts.queues.len() as u64).collect(),
+            last_seat: parts.queues.len() as u64,
             questions: parts
                 .queues
                 .iter()
-                .map(|queue| meters(queue))
-                .map(|meters| (Arc::clone(&meters), meters.asked()))
+                .map(|queue| questions(&parts.metrics, &queue.key))
                 .collect(),
             waiters: HashMap::new(),
             parts,
@@ -303,7 +303,7 @@ impl Account {
         let work = match job {
             Job::Queues => Work::Queues,
             Job::Statuses => Work::Statuses,
-            Job::Poll(queue) => Work::Agents(queue, id(queue)),
+            Job::Poll(queue) => Work::Agents(id(queue)),
             Job::Sweep(page) => Work::Everybody(page),
         };
         let (client, names) = (
@@ -311,10 +311,15 @@ impl Account {
             Arc::clone(&self.parts.names.borrow()),
         );
         let begun = self.parts.clock.now();
+        let seat = match job {
+            Job::Poll(queue) => Some(self.seats[queue]),
+            Job::Queues | Job::Statuses | Job::Sweep(_) => None,
+        };
         jobs.spawn(async move {
             let outcome = work.perform(&client, &names, purpose, permit).await;
             Done {
                 job,
+                seat,
                 begun,
                 outcome,
             }
@@ -361,8 +366,10 @@ impl Account {
                 if let Some(token) = &self.parts.token {
                     token.read_again();
                 }
+                self.schedule.try_token();
             }
             Ask::Known { reply } => drop(reply.send(self.known())),
+            Ask::Take(terms) => self.take_terms(*terms),
         }
     }
 
@@ -429,6 +436,11 @@ impl Account {
         }
     }
 
+    fn new_seat(&mut self) -> u64 {
+        self.last_seat += 1;
+        self.last_seat
+    }
+
     fn begin(
         &mut self,
         job: Job,
@@ -459,6 +471,14 @@ impl Account {
     fn now(&self) -> Duration {
         schedule_time(self.parts.clock.now())
     }
+}
+
+/// Counts the questions about a queue from now on.
+fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
+    let meters = metrics.queue(key);
+    let meters = meters.expect("the metrics were made for these queues");
+    let asked = meters.asked();
+    (meters, asked)
 }
 
 /// A moment as the schedule counts time: from well before the boot, since what is known may be older than that.

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod floods;
+mod reload;
 mod start;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -8,17 +8,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::End;
+use super::{
+    End,
+    wiring::{Prepared, polled},
+};
 use crate::{
-    account::{Account, Ask},
+    account::{Account, Ask, Terms, Way},
+    budget::Payer,
     check::Reach,
     config,
-    known::Known,
     server::AccountHandle,
 };
 
-/// A task that is in the middle of something answers after that; what a request to the disk takes, and more. One that does not is
-/// replaced all the same, and its queues are polled anew.
+/// A task that is in the middle of something answers after that; what a request to the disk takes, and more. A reload waits no longer: the
+/// task goes on by the new config once it gets to it.
 const HANDOVER: Duration = Duration::from_secs(1);
 
 /// An account's task, as its employer sees it.
@@ -26,6 +29,8 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub(super) struct Employed {
     /// What it was started with.
     pub config: Arc<config::Account>,
+    /// Whose requests its are.
+    payer: Payer,
     /// How it is reached.
     pub handle: AccountHandle,
     /// How its CallTools is asked beside the task.
@@ -41,6 +46,7 @@ impl Employed {
         account: Account,
         handle: AccountHandle,
         reach: Reach,
+        payer: Payer,
         stop: &CancellationToken,
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
@@ -53,6 +59,7 @@ impl Employed {
         });
         Self {
             config: Arc::clone(&reach.config),
+            payer,
             handle,
             reach,
             stop,
@@ -60,11 +67,66 @@ impl Employed {
         }
     }
 
-    /// What it knows, for the one that takes its place.
-    pub async fn known(&self) -> Option<Known> {
-        let (reply, known) = oneshot::channel();
-        send(&self.handle.asks, Ask::Known { reply });
-        tokio::time::timeout(HANDOVER, known).await.ok()?.ok()
+    /// Whether a config speaks of this very account: the same place with the same token, or the same name with the same settings of both.
+    pub fn is_the_same(&self, config: &config::Account, payer: &Payer) -> bool {
+        let is_named_so = self.config.name == config.name;
+        self.payer.identity == payer.identity
+            || is_named_so && self.config.upstream == config.upstream
+    }
+
+    /// Goes on by another config. What is known stays, and what is under way goes on.
+    pub async fn take(&mut self, prepared: Prepared) {
+        let reach = prepared.reach();
+        let Prepared {
+            handle,
+            config,
+            payer,
+            client,
+            token,
+            ..
+        } = prepared;
+        let needs_another_way = !self.is_reached_as(&config);
+        self.reach.config = Arc::clone(&config);
+        let way = needs_another_way.then(|| Way {
+            client,
+            budget: Arc::clone(&handle.budget),
+            token,
+        });
+        if way.is_some() {
+            self.handle.budget = handle.budget;
+            self.handle.token = handle.token;
+            self.reach = reach;
+        }
+        self.handle.name = handle.name;
+        self.handle.hook_secret = handle.hook_secret;
+        let (reply, taken) = oneshot::channel();
+        let terms = Terms {
+            payer: payer.clone(),
+            queues: polled(&config),
+            options: config.schedule,
+            way,
+            reply,
+        };
+        (self.config, self.payer) = (config, payer);
+        let taking = async {
+            let _ = self.handle.asks.send(Ask::Take(Box::new(terms))).await;
+            let _ = taken.await;
+        };
+        if tokio::time::timeout(HANDOVER, taking).await.is_err() {
+            tracing::warn!(
+                account = &*self.config.name,
+                "takes its time to go on by the new config"
+            );
+        }
+    }
+
+    /// Whether requests go the same way and are paid alike.
+    fn is_reached_as(&self, config: &config::Account) -> bool {
+        let was = &self.config;
+        was.name == config.name
+            && was.upstream == config.upstream
+            && was.requests_per_hour == config.requests_per_hour
+            && was.reserve == config.reserve
     }
 
     /// Ends it, and waits a moment for it to be gone.

@@ -32,6 +32,7 @@ pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE, open_ledger};
 use crate::{
     account::Account,
     board::Board,
+    budget::Payer,
     check::Reach,
     clock::Clock,
     config::Config,
@@ -68,7 +69,7 @@ type Tasks = JoinSet<anyhow::Result<End>>;
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
-    accounts: Vec<(Account, AccountHandle, Reach)>,
+    accounts: Vec<(Account, AccountHandle, Reach, Payer)>,
     config: Config,
     current: Arc<Current>,
     listeners: Vec<Listener>,
@@ -121,13 +122,13 @@ impl Daemon {
             let account = Arc::new(account.clone());
             let prepared = wiring.prepare(&account)?;
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
-            let reach = prepared.reach();
-            let employee = wiring.account(prepared, known, None);
-            accounts.push((employee, handle, reach));
+            let (reach, payer) = (prepared.reach(), prepared.payer.clone());
+            let employee = wiring.account(prepared, known);
+            accounts.push((employee, handle, reach, payer));
         }
-        let handles = accounts.iter().map(|(_, handle, _)| handle.clone());
+        let handles = accounts.iter().map(|(_, handle, ..)| handle.clone());
         let callers = Callers::read(config, wiring.clock.as_ref())?;
-        let reaches = accounts.iter().map(|(_, _, reach)| reach.clone());
+        let reaches = accounts.iter().map(|(_, _, reach, _)| reach.clone());
         let desk = desk::routes(config, reaches.collect(), &wiring.clock);
         let app = App::new(wiring.app(config, callers, handles.collect(), desk));
         Ok(Self {
@@ -201,7 +202,7 @@ impl Daemon {
         let current = Arc::clone(&self.current);
         tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
         let start =
-            |(account, handle, reach)| Employed::start(account, handle, reach, &stop, &mut tasks);
+            |(account, handle, reach, payer)| Employed::start(account, handle, reach, payer, &stop, &mut tasks);
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {
             wiring: self.wiring,

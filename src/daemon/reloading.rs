@@ -1,8 +1,8 @@
 //! One config for another, while calls ring: whole or not at all.
 //!
-//! An account whose settings are the same goes on as if nothing had happened. One whose settings have changed gets another task, which
-//! takes over what the last one knew, with its age; what was spent is in the ledger anyway. Queues that stay keep their counters
-//! and the seats that are held in them.
+//! An account whose settings are the same goes on as if nothing had happened. One whose settings have changed is told of them, and keeps its
+//! task with all that it knows; so does one that has only another name, since an account is its place and its token. Queues that stay keep their
+//! counters and the seats that are held in them.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -16,9 +16,7 @@ use crate::{
     board::QueueKey,
     config::{self, Config},
     digest::Digest,
-    known::Known,
-    names::Names,
-    reload::{ReloadError, Reloaded},
+    reload::{ReloadError, Reloaded, Renamed},
     server::App,
 };
 
@@ -26,6 +24,8 @@ use crate::{
 enum Step {
     /// As it is, but for the secret with which CallTools posts.
     Stays(Employed),
+    /// With the same task, by other settings.
+    GoesOn(Box<Prepared>, Employed),
     /// With a new task, in the place of another one or of none.
     Starts(Box<Prepared>, Option<Employed>),
 }
@@ -46,6 +46,7 @@ impl Work {
                     queues_added = ?reloaded.queues_added,
                     queues_removed = ?reloaded.queues_removed,
                     accounts_started = ?reloaded.accounts_started,
+                    accounts_renamed = ?reloaded.accounts_renamed,
                     accounts_removed = ?reloaded.accounts_removed,
                     "the config was read again and is in force"
                 );
@@ -92,6 +93,7 @@ impl Work {
         self.wiring.board.welcome(keys(&config));
         self.wiring.metrics.count_for(keys(&config));
         let steps = self.steps(&config, prepared);
+        self.carry(&steps);
         let mut reloaded = Reloaded {
             warnings: config.warnings.clone(),
             ..Reloaded::default()
@@ -100,6 +102,16 @@ impl Work {
         for step in steps {
             accounts.push(match step {
                 Step::Stays(account) => account,
+                Step::GoesOn(prepared, mut account) => {
+                    let (was, is) = (&account.config.name, &prepared.config.name);
+                    reloaded.accounts_started.push(is.to_string());
+                    if was != is {
+                        let (from, to) = (was.to_string(), is.to_string());
+                        reloaded.accounts_renamed.push(Renamed { from, to });
+                    }
+                    account.take(*prepared).await;
+                    account
+                }
                 Step::Starts(prepared, last) => {
                     reloaded
                         .accounts_started
@@ -137,86 +149,98 @@ impl Work {
         config: &Config,
         prepared: Vec<Result<Prepared, Option<Digest>>>,
     ) -> Vec<Step> {
-        let mut step = |(account, prepared): (&config::Account, _)| {
-            let mut take = |fits: &dyn Fn(&config::Account) -> bool| {
-                let place = self.accounts.iter().position(|one| fits(&one.config))?;
-                Some(self.accounts.remove(place))
-            };
-            match prepared {
-                Err(hook_secret) => {
-                    let mut stays = take(&|one| *one == *account).expect("it is at work");
-                    stays.handle.hook_secret = hook_secret;
-                    stays.look_at_token();
-                    Step::Stays(stays)
-                }
-                Ok(prepared) => {
-                    let last = take(&|one| one.name == account.name);
-                    Step::Starts(Box::new(prepared), last)
-                }
+        let mut employed: Vec<_> = self.accounts.drain(..).map(Some).collect();
+        // An account is its place and token, so that comes before its name.
+        let same = |one: &Employed, prepared: &Prepared| {
+            one.is_the_same(&prepared.config, &prepared.payer)
+        };
+        let same_of_that_name = |one: &Employed, prepared: &Prepared| {
+            one.config.name == prepared.config.name && same(one, prepared)
+        };
+        let name = |one: &Employed, prepared: &Prepared| one.config.name == prepared.config.name;
+        let mut places: Vec<Option<Employed>> = prepared.iter().map(|_| None).collect();
+        let mut take = |step: usize, fits: &dyn Fn(&Employed) -> bool| {
+            let is_it = |one: &Option<Employed>| one.as_ref().is_some_and(fits);
+            if places[step].is_none() {
+                places[step] = employed
+                    .iter()
+                    .position(is_it)
+                    .and_then(|place| employed[place].take());
             }
         };
-        config
-            .accounts
-            .iter()
-            .zip(prepared)
-            .map(&mut step)
-            .collect()
+        for (step, (account, prepared)) in config.accounts.iter().zip(&prepared).enumerate() {
+            if prepared.is_err() {
+                take(step, &|one| *one.config == *account);
+            }
+        }
+        for fits in [
+            &same_of_that_name as &dyn Fn(&Employed, &Prepared) -> bool,
+            &same,
+            &name,
+        ] {
+            for (step, prepared) in prepared.iter().enumerate() {
+                if let Ok(prepared) = prepared {
+                    take(step, &|one| fits(one, prepared));
+                }
+            }
+        }
+        self.accounts = employed.into_iter().flatten().collect();
+        let steps = prepared.into_iter().zip(places);
+        let step = |(prepared, last): (Result<Prepared, Option<Digest>>, Option<Employed>)| match (
+            prepared, last,
+        ) {
+            (Err(hook_secret), last) => {
+                let mut stays = last.expect("it is at work");
+                stays.handle.hook_secret = hook_secret;
+                stays.look_at_token();
+                Step::Stays(stays)
+            }
+            (Ok(prepared), Some(last)) if same(&last, &prepared) => {
+                Step::GoesOn(Box::new(prepared), last)
+            }
+            (Ok(prepared), last) => Step::Starts(Box::new(prepared), last),
+        };
+        steps.map(step).collect()
     }
 
-    /// Puts an account to work in the place of another one of its name, if there is one.
+    /// Puts an account to work that is new, or in the place of another one of its name.
     async fn start(&mut self, prepared: Prepared, last: Option<Employed>) -> Employed {
-        let config = Arc::clone(&prepared.config);
-        let heritage = match &last {
-            Some(last) => inherited(last, &config).await,
-            None => None,
-        };
-        let (known, names) = match heritage {
-            Some((known, names)) => (known, Some(names)),
-            None => (self.wiring.stored(&prepared), None),
-        };
-        let counted_anew = match &last {
-            Some(last) => counted_by_another_rule(&last.config, &config),
-            None => Vec::new(),
-        };
         if let Some(last) = last {
             last.retire().await;
-        }
-        let board = &self.wiring.board;
-        let shown = |key: &QueueKey| board.get(key).and_then(|state| state.snapshot.clone());
-        let before: Vec<_> = counted_anew.iter().map(shown).collect();
-        let (handle, reach) = (prepared.handle.clone(), prepared.reach());
-        let account = self.wiring.account(prepared, known, names);
-        for (key, before) in counted_anew.iter().zip(before) {
-            let is_same = match (before, shown(key)) {
-                (Some(before), Some(after)) => Arc::ptr_eq(&before, &after),
-                _ => false,
-            };
-            if is_same {
-                board.forget(key); // What the old rule measured must not answer for the new one.
+            // What it showed is of another account of CallTools.
+            for queue in &prepared.config.queues {
+                self.wiring.board.forget(&key(&prepared.config, queue));
             }
         }
-        Employed::start(account, handle, reach, &self.wiring.stop, &mut self.tasks)
+        let known = self.wiring.stored(&prepared);
+        let (handle, reach) = (prepared.handle.clone(), prepared.reach());
+        let payer = prepared.payer.clone();
+        let account = self.wiring.account(prepared, known);
+        let stop = &self.wiring.stop;
+        Employed::start(account, handle, reach, payer, stop, &mut self.tasks)
+    }
+
+    /// Accounts with another name take along what is kept under their old one.
+    fn carry(&self, steps: &[Step]) {
+        let mut moves = Vec::new();
+        for step in steps {
+            let Step::GoesOn(prepared, last) = step else {
+                continue;
+            };
+            let (was, is) = (&last.config, &prepared.config);
+            let stays = was.queues.iter().filter(|queue| {
+                let same = |one: &config::Queue| one.reference == queue.reference;
+                was.name != is.name && is.queues.iter().any(same)
+            });
+            moves.extend(stays.map(|queue| (key(was, queue), key(is, queue))));
+        }
+        self.wiring.board.carry(&moves);
+        self.wiring.reservations.carry(&moves);
     }
 }
 
 fn read(file: &Path) -> Result<Config, ReloadError> {
     Config::load(file).map_err(|error| ReloadError::Config(error.to_string()))
-}
-
-/// What an account knows that one of the same name is to go on with; nothing, where that one speaks to another account of CallTools.
-async fn inherited(last: &Employed, config: &config::Account) -> Option<(Known, Arc<Names>)> {
-    if last.config.upstream != config.upstream {
-        return None;
-    }
-    Some((last.known().await?, last.handle.names()))
-}
-
-fn counted_by_another_rule(was: &config::Account, is: &config::Account) -> Vec<QueueKey> {
-    let changed = is.queues.iter().filter(|queue| {
-        let last = was.queues.iter().find(|one| one.spelling == queue.spelling);
-        last.is_some_and(|last| last.rule != queue.rule || was.upstream != is.upstream)
-    });
-    changed.map(|queue| key(is, queue)).collect()
 }
 
 /// Sockets, threads and files are made at the start.

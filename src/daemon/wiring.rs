@@ -53,10 +53,10 @@ pub(super) struct Wiring {
 pub(super) struct Prepared {
     pub handle: AccountHandle,
     pub config: Arc<config::Account>,
-    payer: Payer,
-    client: Client,
+    pub payer: Payer,
+    pub client: Client,
     transport: Arc<HttpTransport>,
-    token: Arc<TokenKeeper>,
+    pub token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
     health: watch::Sender<Health>,
     asks: mpsc::Receiver<account::Ask>,
@@ -135,10 +135,7 @@ impl Wiring {
     }
 
     /// The account itself. What is `known` of its queues is on the board from now on.
-    pub fn account(&self, prepared: Prepared, known: Known, names: Option<Arc<Names>>) -> Account {
-        if let Some(names) = names {
-            prepared.names.send_replace(names);
-        }
+    pub fn account(&self, prepared: Prepared, known: Known) -> Account {
         Account::new(account::Parts {
             payer: prepared.payer,
             queues: polled(&prepared.config),
@@ -234,7 +231,7 @@ pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<H
     Ok(HttpTransport::new(settings)?)
 }
 
-fn polled(account: &config::Account) -> Vec<Polled> {
+pub(super) fn polled(account: &config::Account) -> Vec<Polled> {
     let queue = |queue: &config::Queue| Polled {
         key: key(account, queue),
         reference: queue.reference.clone(),

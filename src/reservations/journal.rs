@@ -80,6 +80,15 @@ impl Journal {
         let _ = tokio::time::timeout(PATIENCE, done).await;
     }
 
+    /// The queue of one has another name.
+    pub(super) fn carry(&self, queue: &QueueKey, reservation: &Reservation) {
+        self.send(Change::Keep {
+            queue: queue.clone(),
+            reservation: reservation.clone(),
+            written: oneshot::channel().0,
+        });
+    }
+
     /// One has ended. (Those whose time is up end by themselves, there as well.)
     pub(super) fn forget(&self, id: &ReservationId) {
         self.send(Change::Forget(id.clone()));

@@ -354,6 +354,19 @@ impl Reservations {
         all
     }
 
+    /// The config calls queues otherwise from now on: the seats held in each go with it, and are written down under its new name.
+    pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
+        let holds: Vec<_> = moves.iter().map(|(was, _)| self.queue(was)).collect();
+        for ((_, is), holds) in moves.iter().zip(holds) {
+            for reservation in &*holds.lock() {
+                if let Some(journal) = &self.journal {
+                    journal.carry(is, reservation);
+                }
+            }
+            self.queues.insert(is.clone(), holds);
+        }
+    }
+
     /// Forgets what is held in queues other than these.
     pub fn retain(&self, keys: &[QueueKey]) {
         self.queues.retain(|key, _| keys.contains(key));

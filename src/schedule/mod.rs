@@ -418,7 +418,9 @@ impl Schedule {
             .enumerate()
             .filter(|(place, queue)| is_gone(*place) && queue.reading.in_flight);
         self.in_flight -= gone.count();
-        self.ration = ration.min(places.iter().filter(|was| was.is_none()).count() as u32);
+        let new = places.iter().filter(|was| was.is_none()).count() as u32;
+        // What is left of a cold start's ration goes on.
+        self.ration = self.ration.saturating_add(new).min(ration);
         self.queues = queues;
         self.options = options;
     }
@@ -446,6 +448,12 @@ impl Schedule {
     /// A member of a queue may have logged in or out: poll it a little sooner.
     pub fn hurry(&mut self, queue: usize) {
         self.queues[queue].urgent = true;
+    }
+
+    /// What is known of a queue is of no use any more: poll it at once, as if it were new.
+    pub fn poll_anew(&mut self, queue: usize) {
+        self.queues[queue].is_new = true;
+        self.ration += 1;
     }
 
     /// A member of a queue is missing from a sweep: poll it in the next slot for queues, as nothing else will say whether they have left.

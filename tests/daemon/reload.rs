@@ -36,7 +36,8 @@ async fn the_same_config_again_changes_nothing_and_costs_nothing() {
     let (status, body) = daemon.reload().await;
     assert_eq!(status, 200, "{body}");
     let nothing = json!({
-        "queues_added": [], "queues_removed": [], "accounts_started": [], "accounts_removed": [], "warnings": [],
+        "queues_added": [], "queues_removed": [], "accounts_started": [], "accounts_renamed": [],
+        "accounts_removed": [], "warnings": [],
     });
     assert_eq!(body, nothing);
     assert!(known(&daemon.decision("sales").await));
@@ -182,6 +183,102 @@ async fn seats_stay_held_and_the_budget_stays_spent_over_any_number_of_configs()
     assert!(calltools.simulator.worst_sliding_hour() <= 18);
     let held = daemon.get("/v1/reservations").await.json();
     assert_eq!(held["reservations"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn edits_that_need_no_request_send_none() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.decides("support", known).await;
+    time.pass(Duration::from_secs(60)).await;
+    let before = calltools.simulator.requests();
+    let rule = "[account.queue.accept]\nfield = \"$.results[?@.full_name == 'Ann']\"\ncondition = \"greater_than\"\nvalue = 0";
+    for lines in [
+        "threshold = 2",
+        "threshold = 1\non_unknown = \"accept\"",
+        "max_age = \"25s\"",
+        rule,
+        "",
+    ] {
+        home.config(&[with_queues(&calltools, lines)]);
+        let (status, body) = daemon.reload().await;
+        assert_eq!(status, 200, "{body}");
+        assert!(known(&daemon.decision("sales").await));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let sent = calltools.simulator.requests() - before;
+    assert!(
+        sent <= 1,
+        "{sent} requests, where one may have been due anyway"
+    );
+}
+
+#[tokio::test]
+async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    daemon.decides("support", known).await;
+    let held = daemon
+        .post_json(
+            "/v1/queues/sales/reservations",
+            r#"{"call_id":"a","ttl":"10m"}"#,
+        )
+        .await;
+    assert_eq!(held.status, 201);
+    time.pass(Duration::from_secs(60)).await;
+    let (before, names) = (
+        calltools.simulator.requests(),
+        calltools.simulator.requests_to(Endpoint::Queues),
+    );
+    let acme = calltools
+        .account()
+        .replace("name = \"main\"", "name = \"acme\"");
+    home.config(&[acme]);
+    let (status, body) = daemon.reload().await;
+    assert_eq!(status, 200, "{body}");
+    let renamed = json!([{"from": "main", "to": "acme"}]);
+    assert_eq!(body["accounts_renamed"], renamed);
+    assert_eq!(body["accounts_removed"], json!([]));
+    for target in [
+        "/v1/queues/acme/sales/decision",
+        "/v1/queues/sales/decision",
+    ] {
+        let sales = daemon.get(target).await.json();
+        assert_eq!(
+            (&sales["account"], &sales["count"]),
+            (&json!("acme"), &json!(1)),
+            "{sales}"
+        );
+    }
+    let gone = daemon.get("/v1/queues/main/sales/decision").await;
+    assert_eq!(gone.status, 404);
+    let held = daemon.get("/v1/reservations").await.json();
+    assert_eq!(held["reservations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(held["reservations"][0]["account"], "acme");
+    time.pass(Duration::from_secs(10)).await;
+    let sent = calltools.simulator.requests() - before;
+    assert!(
+        sent <= 5,
+        "{sent} requests in 10 s, where the pace has three"
+    );
+    assert_eq!(calltools.simulator.requests_to(Endpoint::Queues), names);
+    let used = "openseat_budget_used_requests{account=\"acme\"}";
+    let used = daemon.metric(used).await.expect("a metric");
+    assert_eq!(used, calltools.simulator.requests() as f64);
+    // Back again, and polled on.
+    home.config(&[calltools.account()]);
+    let (_, body) = daemon.reload().await;
+    let back = json!([{"from": "acme", "to": "main"}]);
+    assert_eq!(body["accounts_renamed"], back);
+    assert!(known(&daemon.decision("sales").await));
+    calltools.set_status(0, "Not Available");
+    calltools.set_status(1, "Not Available");
+    let busy = async || daemon.decision("main/sales").await["count"] == 0;
+    time.until("a change is seen", busy).await;
 }
 
 #[tokio::test]

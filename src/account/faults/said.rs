@@ -52,6 +52,12 @@ impl Said {
         }
     }
 
+    pub fn rearrange(&mut self, account: Arc<str>, places: &[Option<usize>]) {
+        let kind = |was: &Option<usize>| was.and_then(|was| self.of_queues[was]);
+        self.of_queues = places.iter().map(kind).collect();
+        self.account = account;
+    }
+
     /// What is wrong with the account now.
     pub fn account(&mut self, present: Option<&PresentFault>, now: Moment) {
         for (kind, story) in FaultKind::ALL.into_iter().zip(&mut self.of_account) {

@@ -128,6 +128,7 @@ pub(in crate::server) const RELOADED: &str = r#"{
   "queues_added": ["main/support-queue"],
   "queues_removed": [],
   "accounts_started": ["main"],
+  "accounts_renamed": [{"from": "main", "to": "acme"}],
   "accounts_removed": [],
   "warnings": []
 }"#;

@@ -1,0 +1,187 @@
+//! A new config for an account that goes on: its queues change places, come and go, or are counted by other rules, and the task keeps all that
+//! it knows. Only what is new is asked for.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{Account, Polled, TokenKeeper, intake::id_of};
+use crate::{
+    budget::{Budget, Payer},
+    calltools::Client,
+    config::QueueRef,
+    schedule::{Job, Options},
+};
+
+/// What a new config says of an account.
+#[derive(Debug)]
+pub struct Terms {
+    /// Whose requests they are: the account's name may be another.
+    pub payer: Payer,
+    /// In the order of the config.
+    pub queues: Vec<Polled>,
+    /// What the operator says of the schedule.
+    pub options: Options,
+    /// How CallTools is reached; `None` where that is as it was.
+    pub way: Option<Way>,
+    /// To be answered once they are in force.
+    pub reply: oneshot::Sender<()>,
+}
+
+/// How CallTools is reached, and what that may cost.
+#[derive(Debug)]
+pub struct Way {
+    /// Sends what the budget permits.
+    pub client: Client,
+    /// The account's.
+    pub budget: Arc<Budget>,
+    /// Reads the token again when CallTools refuses it.
+    pub token: Arc<TokenKeeper>,
+}
+
+impl Account {
+    pub(super) fn take_terms(&mut self, terms: Terms) {
+        let Terms {
+            payer,
+            queues,
+            options,
+            way,
+            reply,
+        } = terms;
+        let places = self.places_of(&queues);
+        let was_called = std::mem::replace(&mut self.parts.payer, payer);
+        self.name = self.parts.payer.account.as_str().into();
+        if let Some(way) = way {
+            self.parts.client = way.client;
+            self.parts.budget = way.budget;
+            self.parts.token = Some(way.token);
+        }
+        let needs: Vec<_> = queues.iter().map(Polled::need).collect();
+        let ration = self.parts.budget.burst();
+        self.schedule.rearrange(&needs, &places, options, ration);
+        self.faults.rearrange(Arc::clone(&self.name), &places);
+        self.roster.rearrange(&places);
+        self.move_waiters(&places);
+        let seats = |was: &Option<usize>| was.map(|was| self.seats[was]);
+        let seats: Vec<_> = places.iter().map(seats).collect();
+        self.seats = seats
+            .into_iter()
+            .map(|seat| seat.unwrap_or_else(|| self.new_seat()))
+            .collect();
+        let ids = places.iter().map(|was| self.ids[(*was)?]);
+        self.ids = ids.collect();
+        self.shown = vec![None; places.len()];
+        let before = std::mem::replace(&mut self.parts.queues, queues);
+        self.parts.options = options;
+        self.carry(&before, &places);
+        self.count_from_now(&before, &places);
+        self.resolve();
+        self.show_queues(&before, &places);
+        self.plan();
+        self.poll_what_is_too_old(&before, &places);
+        if let Some(token) = &self.parts.token {
+            token.read_again();
+        }
+        self.schedule.try_token();
+        if was_called != self.parts.payer {
+            self.keep_everything();
+        }
+        self.show_faults();
+        // Who asked may have lost patience.
+        let _ = reply.send(());
+    }
+
+    /// Where each of these queues is now. A queue that the config names in another way is the same if its id is.
+    fn places_of(&self, queues: &[Polled]) -> Vec<Option<usize>> {
+        let names = Arc::clone(&self.parts.names.borrow());
+        let id = |reference: &QueueRef| id_of(reference, &names).and_then(Result::ok);
+        let mut taken = vec![false; self.parts.queues.len()];
+        let mut place = |is_it: &dyn Fn(usize, &Polled) -> bool| {
+            let mut now = self.parts.queues.iter().enumerate();
+            let found = now.position(|(place, queue)| !taken[place] && is_it(place, queue))?;
+            taken[found] = true;
+            Some(found)
+        };
+        let mut places: Vec<_> = queues
+            .iter()
+            .map(|queue| place(&|_, now| now.reference == queue.reference))
+            .collect();
+        for (queue, found) in queues.iter().zip(&mut places) {
+            if let (None, Some(id)) = (&found, id(&queue.reference)) {
+                *found = place(&|now, _| self.ids[now] == Some(id));
+            }
+        }
+        places
+    }
+
+    /// A queue that the config names by its id instead of its name, or the other way round, takes along what is kept under the other. (What another
+    /// name of the account moves was moved before, for all accounts together.)
+    fn carry(&self, before: &[Polled], places: &[Option<usize>]) {
+        let queues = self.parts.queues.iter().zip(places);
+        let moves = queues.filter_map(|(queue, was)| {
+            let was = &before[(*was)?];
+            let is_named_otherwise = was.reference != queue.reference;
+            is_named_otherwise.then(|| (was.key.clone(), queue.key.clone()))
+        });
+        let moves: Vec<_> = moves.collect();
+        self.parts.board.carry(&moves);
+        self.parts.reservations.carry(&moves);
+    }
+
+    /// What was asked about a queue before it came is no demand.
+    fn count_from_now(&mut self, before: &[Polled], places: &[Option<usize>]) {
+        let queues = self.parts.queues.iter().zip(places);
+        let questions = queues.map(|(queue, was)| {
+            let same = was.filter(|was| before[*was].key == queue.key);
+            match same {
+                Some(was) => self.questions[was].clone(),
+                None => super::questions(&self.parts.metrics, &queue.key),
+            }
+        });
+        self.questions = questions.collect();
+    }
+
+    /// What is known of a queue is measured by its new rule, and shown.
+    fn show_queues(&mut self, before: &[Polled], places: &[Option<usize>]) {
+        for (place, was) in places.iter().enumerate() {
+            let Some(was) = was else { continue };
+            let was_measured_so = before[*was].rule == self.parts.queues[place].rule;
+            let key = self.parts.queues[place].key.clone();
+            match self.snapshot(place) {
+                _ if was_measured_so => {} // It is on the board; what counts as its edge may be another.
+                Some(snapshot) => self.parts.board.renew(&key, snapshot),
+                None => self.parts.board.unmeasure(&key),
+            }
+        }
+    }
+
+    /// A new rule may read what only the queue's own polls tell. The last may be older than the rule can do with: then one is due.
+    fn poll_what_is_too_old(&mut self, before: &[Polled], places: &[Option<usize>]) {
+        let now = self.parts.clock.now();
+        for (place, was) in places.iter().enumerate() {
+            let Some(was) = was else { continue };
+            let queue = &self.parts.queues[place];
+            if before[*was].rule == queue.rule || !queue.need().alone {
+                continue;
+            }
+            let planned = self.parts.board.get(&queue.key).unwrap_or_default();
+            let max_age = queue.max_age.unwrap_or(planned.planned_max_age);
+            let polled = self.roster.polled(place);
+            if polled.is_none_or(|polled| now.longest_since(polled) > max_age) {
+                self.schedule.poll_anew(place);
+            }
+        }
+    }
+
+    fn move_waiters(&mut self, places: &[Option<usize>]) {
+        let waiters = std::mem::take(&mut self.waiters);
+        let moved = waiters.into_iter().filter_map(|(job, waiters)| match job {
+            Job::Poll(was) => {
+                let place = places.iter().position(|place| *place == Some(was))?;
+                Some((Job::Poll(place), waiters))
+            }
+            job => Some((job, waiters)),
+        });
+        self.waiters = moved.collect::<HashMap<_, _>>();
+    }
+}

@@ -1,0 +1,190 @@
+//! A new config for an account that is at work.
+
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::metrics::Metrics;
+
+/// Requests that an account makes beyond its pace may be this few: what was due at the moment of a reload.
+const SLACK: f64 = 3.0;
+
+impl Stage {
+    /// Has the task go on with these queues, as a reload does.
+    async fn take(&mut self, queues: Vec<Polled>) {
+        self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
+        self.ids = queues.iter().map(id_of_queue).collect();
+        self.board.welcome(self.keys.clone());
+        self.metrics.count_for(self.keys.clone());
+        let (reply, taken) = oneshot::channel();
+        let terms = Terms {
+            payer: Payer {
+                account: "main".to_owned(),
+                identity: String::new(),
+            },
+            queues: queues.clone(),
+            options: self.options,
+            way: None,
+            reply,
+        };
+        self.asks
+            .send(Ask::Take(Box::new(terms)))
+            .await
+            .expect("it is at work");
+        taken.await.expect("it answers");
+        self.board.retire();
+        self.queues = queues;
+    }
+
+    /// Requests that the pace allows for in this time.
+    fn earned(&self, time: Duration) -> f64 {
+        time.as_secs_f64() / self.budget.usual_period().as_secs_f64()
+    }
+
+    fn polls_of(&self, sent: &[String], id: u64) -> usize {
+        let query = format!("queue={id}&");
+        sent.iter().filter(|path| path.contains(&query)).count()
+    }
+}
+
+fn id_of_queue(queue: &Polled) -> u64 {
+    match queue.reference {
+        QueueRef::Id(id) => id,
+        QueueRef::Name(_) => unreachable!("the stage names its queues by their ids"),
+    }
+}
+
+fn added(id: u64) -> Polled {
+    Polled {
+        key: QueueKey::new("main", id.to_string()),
+        reference: QueueRef::Id(id),
+        rule: SEATS,
+        threshold: Some(Quantity::ZERO),
+        max_age: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_edits_in_three_minutes_cost_nothing() {
+    let mut stage = still(60, 120).start();
+    sleep(20 * MINUTE).await;
+    stage.assert_all_known();
+    stage.sent();
+    let planned: Vec<_> = stage
+        .places()
+        .map(|place| stage.state(place).planned_max_age)
+        .collect();
+    for edit in 0..10_u32 {
+        let mut queues = stage.queues.clone();
+        match edit % 5 {
+            0 => queues[7].threshold = Some(Quantity::from(edit)),
+            1 => queues[8].max_age = Some(90 * SECOND),
+            2 => queues[9].rule = custom("$.results[?@.status == 'Available']"),
+            3 => queues.reverse(),
+            _ => drop(queues.pop()),
+        }
+        stage.take(queues).await;
+        stage.assert_all_known();
+        for _ in 0..18 {
+            sleep(SECOND).await;
+            stage.assert_all_known();
+        }
+        for place in stage.places() {
+            let is = stage.state(place).planned_max_age;
+            assert!(is <= planned[0], "{place}: {is:?}");
+        }
+    }
+    let (sent, earned) = (stage.sent().len() as f64, stage.earned(3 * MINUTE));
+    assert!(
+        sent <= earned + SLACK,
+        "{sent} requests in a time that earns {earned}"
+    );
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_added_queue_costs_one_poll_and_a_removed_one_none() {
+    let mut stage = still(60, 120).start();
+    sleep(20 * MINUTE).await;
+    let new = stage
+        .simulator
+        .world(|world| world.add_queue("a new queue"));
+    let mut queues = stage.queues.clone();
+    queues.truncate(50);
+    queues.insert(0, added(new));
+    stage.sent();
+    stage.take(queues).await;
+    sleep(2 * SECOND).await;
+    let sent = stage.sent();
+    assert_eq!(stage.polls_of(&sent, new), 1, "{sent:?}");
+    assert!(sent.len() <= 3, "{sent:?}");
+    stage.assert_all_known();
+    stage.assert_true();
+    stage
+        .watch(10 * MINUTE, |stage| {
+            stage.assert_all_known();
+            stage.assert_true();
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_finds_its_queue_wherever_it_is_now() {
+    let mut stage = still(30, 60).start();
+    // Polls of the start are on their way while the queues change places, and some go.
+    for step in 0..20 {
+        sleep(SECOND / 10).await;
+        let mut queues = stage.queues.clone();
+        queues.rotate_left(step % 7);
+        if step % 5 == 4 {
+            queues.pop();
+        }
+        stage.take(queues).await;
+        stage.assert_true();
+    }
+    sleep(10 * SECOND).await;
+    stage.assert_all_known();
+    stage.assert_true();
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_too_old() {
+    let mut stage = still(10, 40).start();
+    sleep(5 * MINUTE).await;
+    stage.sent();
+    let mut queues = stage.queues.clone();
+    for (queue, field) in queues.iter_mut().zip([
+        "$.results[?@.status == 'Available']",
+        "$.results[?@.queue_logged_in == true]",
+        "$.results[?@.full_name]",
+    ]) {
+        queue.rule = custom(field);
+    }
+    stage.take(queues.clone()).await;
+    sleep(2 * SECOND).await;
+    stage.assert_all_known();
+    let sent = stage.sent().len();
+    assert!(sent <= 4, "{sent} requests for three new rules");
+    // What is young enough is not asked for again.
+    queues[2].rule = custom("$.results[?@.first_name]");
+    stage.take(queues).await;
+    stage.assert_all_known();
+    sleep(2 * SECOND).await;
+    let sent = stage.sent().len();
+    assert!(
+        sent <= 1,
+        "{sent} requests for a rule that reads young rows"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_before_a_task_began_are_no_new_demand() {
+    let stage = still(3, 6).start();
+    sleep(5 * SECOND).await;
+    for _ in 0..1_000 {
+        stage.question(1);
+    }
+    let metrics: &Metrics = &stage.metrics;
+    let (meters, seen) = questions(metrics, &stage.keys[1]);
+    assert_eq!((meters.asked(), seen), (1_000, 1_000));
+}
