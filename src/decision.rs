@@ -117,7 +117,7 @@ impl Policy {
     }
 
     /// A membership older than this is unknown.
-    fn members_max_age(&self, state: &QueueState) -> Duration {
+    pub(crate) fn members_max_age(&self, state: &QueueState) -> Duration {
         let max_age = self.max_age(state);
         (max_age * MEMBERS_LIVE_LONGER)
             .max(MEMBERS_LIVE)

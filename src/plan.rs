@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    config,
+    board::QueueState,
+    budget, config,
     decision::{MEMBERS_LONGEST, Policy},
-    schedule::{self, Need, Schedule},
+    schedule::{self, Ending, Job, Need, Next, Options, Schedule},
 };
 
 /// The hour that a budget is given for.
@@ -24,6 +25,9 @@ const LONGEST_MAX_AGE: Duration = Duration::from_secs(900);
 /// are saved up after 4.6, and then it may fail once.
 const MEMBERS_ROUNDS: u32 = 6;
 
+/// A schedule that waits for no time at all would wait for ever.
+const INSTANT: Duration = Duration::from_millis(1);
+
 /// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
 const USUAL_ANSWER: Duration = Duration::from_millis(500);
 
@@ -40,6 +44,19 @@ pub struct Plan {
     pub period: Duration,
     /// In the order of the config.
     pub queues: Vec<PlannedQueue>,
+    /// How it begins.
+    pub first_hour: FirstHour,
+}
+
+/// How an account begins when nothing is known from before, while its queues are asked about alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstHour {
+    /// Queues that are polled at once.
+    pub at_once: usize,
+    /// Queues that have been polled after an hour.
+    pub polled: usize,
+    /// When the last queue is polled for the first time; `None` if that takes more than an hour.
+    pub all_after: Option<Duration>,
 }
 
 impl Plan {
@@ -67,12 +84,19 @@ pub struct PlannedQueue {
     pub max_age: Duration,
     /// Whether `max_age` is the default rather than the operator's.
     pub max_age_is_default: bool,
+    /// A membership older than this is unknown.
+    pub members_max_age: Duration,
 }
 
 impl PlannedQueue {
     /// Whether an answer can hold from one look to the next.
     pub fn fits(&self) -> bool {
-        self.expected.worst_age <= self.max_age
+        self.expected.worst_age <= self.max_age && self.keeps_its_members()
+    }
+
+    /// Whether a membership can hold from one poll of the queue to the next.
+    pub fn keeps_its_members(&self) -> bool {
+        self.expected.membership_interval <= self.members_max_age
     }
 }
 
@@ -117,39 +141,107 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
         .queues
         .iter()
         .map(|queue| (Need::of(&queue.reference, &queue.rule), pages(queue)));
-    let schedule = Schedule::planned(needs, account.schedule);
-    let queues = account.queues.iter().zip(schedule.expected(period));
+    let needs: Vec<_> = needs.collect();
+    let schedule = Schedule::planned(needs.iter().copied(), account.schedule);
+    let expected = schedule.expected(period);
+    let turns = expected.iter().map(|expected| expected.members).max();
+    let members = members_max_age(turns.unwrap_or_default());
+    let queues = account.queues.iter().zip(expected);
     Plan {
         requests_per_hour,
         reserve: account.reserve,
         polls_per_hour,
         period,
         queues: queues
-            .map(|(queue, expected)| planned(queue, pages(queue), expected))
+            .map(|(queue, expected)| planned(queue, pages(queue), expected, members))
             .collect(),
+        first_hour: first_hour(&needs, account.schedule, polls_per_hour),
     }
 }
 
-fn planned(queue: &config::Queue, pages: u32, expected: schedule::Expected) -> PlannedQueue {
+/// Has a schedule go through its first hour, with queues of so many pages, and sweeps that prove true.
+pub fn first_hour(queues: &[(Need, u32)], options: Options, polls_per_hour: u32) -> FirstHour {
+    let period = HOUR / polls_per_hour;
+    let lively = Options {
+        idle_pace: 1.0,
+        ..options
+    };
+    let needs = queues.iter().map(|(need, _)| *need);
+    let mut schedule = Schedule::new(needs, lively, budget::burst(polls_per_hour));
+    // Everybody who is in a queue is in the account.
+    let pages = queues.iter().map(|(_, pages)| *pages).max().unwrap_or(1);
+    // A schedule tells what happened long ago from what never did.
+    let begin = HOUR;
+    let mut now = begin;
+    let mut first_polls = vec![None; queues.len()];
+    let (mut at_once, mut polled, mut last) = (0, 0, begin);
+    while now < begin + HOUR && polled < queues.len() {
+        let job = match schedule.next(now) {
+            Next::Start { job, .. } => job,
+            Next::Wait(wait) => {
+                now = now.saturating_add(wait.max(INSTANT));
+                continue;
+            }
+        };
+        schedule.started(job, now, period);
+        let mut requests = 1;
+        match job {
+            Job::Queues => (0..queues.len()).for_each(|queue| schedule.id_known(queue)),
+            Job::Statuses => {}
+            Job::Poll(queue) => {
+                requests = queues[queue].1;
+                if first_polls[queue].replace(now).is_none() {
+                    (polled, last) = (polled + 1, now);
+                    at_once += usize::from(now < begin + period);
+                }
+            }
+            Job::Sweep(page) => {
+                schedule.swept(page, (page < pages).then_some(page + 1));
+                schedule.trust();
+            }
+        }
+        schedule.ended(job, Ending::Well { requests }, now, 0.0);
+    }
+    FirstHour {
+        at_once,
+        polled,
+        all_after: (polled == queues.len()).then(|| last - begin),
+    }
+}
+
+fn planned(
+    queue: &config::Queue,
+    pages: u32,
+    expected: schedule::Expected,
+    members: Duration,
+) -> PlannedQueue {
+    let planned_max_age = default_max_age(expected.statuses);
+    let state = QueueState {
+        planned_max_age,
+        planned_members_max_age: members,
+        ..QueueState::default()
+    };
     PlannedQueue {
+        members_max_age: policy(queue).members_max_age(&state),
         queue: queue.spelling.to_string(),
         pages,
         expected: Expected::of(expected, pages),
-        max_age: queue
-            .max_age
-            .unwrap_or_else(|| default_max_age(expected.statuses)),
+        max_age: queue.max_age.unwrap_or(planned_max_age),
         max_age_is_default: queue.max_age.is_none(),
     }
 }
 
 /// Each queue's policy, in the order of the config.
 pub fn policies(account: &config::Account) -> Vec<Policy> {
-    let policy = |queue: &config::Queue| Policy {
+    account.queues.iter().map(policy).collect()
+}
+
+fn policy(queue: &config::Queue) -> Policy {
+    Policy {
         threshold: queue.threshold,
         max_age: queue.max_age,
         on_unknown: queue.on_unknown,
-    };
-    account.queues.iter().map(policy).collect()
+    }
 }
 
 /// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
@@ -227,6 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_queues_do_not_fit_and_the_first_hour_says_why() {
+        let plan = plan(&account(1000, 50, "", &vec![""; 1_000]), |_| 1);
+        assert!(!plan.fits());
+        let first = &plan.queues[0];
+        assert!(first.expected.worst_age <= first.max_age);
+        assert!(!first.keeps_its_members());
+        assert_eq!(plan.first_hour.at_once, 38);
+        assert_eq!(plan.first_hour.all_after, None);
+        let polled = plan.first_hour.polled;
+        assert!((450..=520).contains(&polled), "{polled} after an hour");
+    }
+
+    #[test]
+    fn a_small_account_is_polled_whole_at_once() {
+        for (requests, queues) in [(1000, 1), (1000, 38), (100, 8), (20_000, 700)] {
+            let first = plan(&account(requests, 0, "", &vec![""; queues]), |_| 1).first_hour;
+            assert_eq!(first.at_once, queues, "{requests}");
+            assert_eq!(first.all_after, Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
     fn the_default_max_age_is_three_rounds_but_no_less_than_a_minute_and_no_more_than_a_quarter_of_an_hour()
      {
         for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360), (100, 900)] {
@@ -265,8 +379,10 @@ mod tests {
             let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
             // What follows from the plan alone fits it, up to the age at which answers are of no use.
-            let oldest = plan.queues.iter().map(|queue| queue.expected.worst_age).max();
-            prop_assert!(plan.fits() == (oldest <= Some(LONGEST_MAX_AGE)));
+            let fits = |queue: &PlannedQueue| {
+                queue.expected.worst_age <= LONGEST_MAX_AGE && queue.expected.membership_interval <= MEMBERS_LONGEST
+            };
+            prop_assert_eq!(plan.fits(), plan.queues.iter().all(fits));
         }
     }
 }

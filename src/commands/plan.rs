@@ -22,6 +22,9 @@ const AGENTS_A_PAGE: u32 = 250;
 /// About as long as a call takes: older than this, an answer tells of people most of whom do something else by now.
 const STALE: Duration = Duration::from_secs(300);
 
+/// Queues that do not fit and are named.
+const NAMED: usize = 5;
+
 /// Shows the plan; exits with 0 if everything fits.
 pub fn run(options: &cli::Plan) -> ExitCode {
     let config = match load_or_explain(&options.config) {
@@ -80,12 +83,13 @@ impl<'a> Outlook<'a> {
 
     /// Whether everything fits, and what to do where it does not.
     fn verdict(&self) -> Vec<String> {
-        let misfits: Vec<_> = self.plan.misfits().map(misfit).collect();
-        if !misfits.is_empty() {
-            return misfits.iter().map(|said| painted(BAD, said)).collect();
+        let misfits = misfits(&self.plan);
+        let mut said: Vec<_> = misfits.iter().map(|said| painted(BAD, said)).collect();
+        if said.is_empty() {
+            said.push(painted(GOOD, "Everything fits."));
+            said.extend(staleness(&self.plan));
         }
-        let mut said = vec![painted(GOOD, "Everything fits.")];
-        said.extend(staleness(&self.plan));
+        said.extend(first_hour(&self.plan));
         said
     }
 
@@ -150,8 +154,49 @@ fn row(queue: &PlannedQueue) -> Vec<String> {
     ]
 }
 
+/// What is wrong, queue by queue; where it is many, the first are named.
+fn misfits(plan: &Plan) -> Vec<String> {
+    let mut said: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
+    let more = plan.misfits().count().saturating_sub(NAMED) as u64;
+    if more > 0 {
+        said.push(format!(
+            "{} more do not fit either.",
+            counted(more, "queue")
+        ));
+    }
+    said
+}
+
+/// How a start goes that cannot poll every queue at once.
+fn first_hour(plan: &Plan) -> Option<String> {
+    let (first, queues) = (plan.first_hour, plan.queues.len());
+    if first.at_once >= queues {
+        return None;
+    }
+    let begin = format!(
+        "After a first start {} are known at once and the others one after the other, those that are asked about first",
+        counted(first.at_once as u64, "queue"),
+    );
+    Some(match first.all_after {
+        Some(after) => format!("{begin}: all {queues} after {}.", spoken(after)),
+        None => format!(
+            "{begin}: {} of {queues} after an hour. Until then the others are unknown (never_polled).",
+            first.polled,
+        ),
+    })
+}
+
 /// What is wrong with a queue, and what to do.
 fn misfit(queue: &PlannedQueue) -> String {
+    if !queue.keeps_its_members() {
+        return format!(
+            "{} does not fit: who belongs to it is asked once in {} and is known for {}, so it would be unknown at times; \
+             poll fewer queues, or raise requests_per_hour if CallTools allows the account more.",
+            queue.queue,
+            spoken(queue.expected.membership_interval),
+            spoken(queue.members_max_age),
+        );
+    }
     let enough = queue.expected.worst_age.as_secs_f64().ceil();
     format!(
         "{} does not fit: its answers get {} old and max_age is {}, so it would be unknown at times; \
@@ -199,10 +244,20 @@ struct AccountView<'a> {
     period_ms: u64,
     fits: bool,
     queues: Vec<QueueView<'a>>,
+    /// How a start goes when nothing is known from before.
+    first_hour: FirstHourView,
     /// The same queues if each took two requests a poll.
     two_pages: LongerView<'a>,
     /// What to do, where something is to be done.
     advice: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FirstHourView {
+    queues_at_once: usize,
+    queues_polled: usize,
+    /// `null` if it takes more than an hour.
+    all_polled_after_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -235,11 +290,20 @@ impl<'a> AccountView<'a> {
             period_ms: ms(plan.period),
             fits: plan.fits(),
             queues: plan.queues.iter().map(QueueView::of).collect(),
+            first_hour: FirstHourView {
+                queues_at_once: plan.first_hour.at_once,
+                queues_polled: plan.first_hour.polled,
+                all_polled_after_ms: plan.first_hour.all_after.map(ms),
+            },
             two_pages: LongerView {
                 fits: outlook.longer.fits(),
                 queues: outlook.longer.queues.iter().map(QueueView::of).collect(),
             },
-            advice: plan.misfits().map(misfit).chain(staleness(plan)).collect(),
+            advice: misfits(plan)
+                .into_iter()
+                .chain(staleness(plan))
+                .chain(first_hour(plan))
+                .collect(),
         }
     }
 }

@@ -177,3 +177,28 @@ fn plan_of(queues: usize) -> Duration {
     let Expected { statuses, .. } = schedule.expected(period)[0];
     crate::plan::default_max_age(statuses)
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_hour_is_as_planned() {
+    for queues in [20, 300] {
+        let stage = still(queues, 120).start();
+        let need = stage.queues[0].need();
+        let planned = crate::plan::first_hour(&vec![(need, 1); queues], stage.options, 950);
+        let polled = |stage: &Stage| {
+            let polled = |place: &usize| stage.state(*place).last_success.is_some();
+            stage.places().filter(polled).count()
+        };
+        sleep(3 * SECOND).await;
+        assert_eq!(polled(&stage), planned.at_once);
+        let begin = stage.clock.now().boot;
+        let all_after = planned.all_after.expect("an hour is enough");
+        while polled(&stage) < queues {
+            sleep(SECOND).await;
+        }
+        let took = stage.clock.now().boot - begin;
+        assert!(
+            took.abs_diff(all_after) <= all_after / 10 + 5 * SECOND,
+            "{took:?}, planned {all_after:?}"
+        );
+    }
+}
