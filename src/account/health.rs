@@ -1,6 +1,6 @@
 //! How an account is, for those who look on: metrics, pages, `status`.
 
-use super::PresentFault;
+use super::{Emptied, PresentFault};
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,4 +9,6 @@ pub struct Health {
     pub sweeps: bool,
     /// What is wrong with the account as a whole.
     pub fault: Option<PresentFault>,
+    /// Every list of agents is empty, where there were some.
+    pub emptied: Option<Emptied>,
 }

@@ -3,8 +3,9 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Account, RefreshError,
+    Account, Emptied, RefreshError,
     faults::Asked,
+    headcount::News,
     job::{Done, Outcome},
     schedule_time,
 };
@@ -195,7 +196,34 @@ impl Account {
         self.keep_poll(place);
         self.publish(place);
         self.renew_others(Some(place));
+        self.count_heads();
         requests
+    }
+
+    /// Whether anybody is left on any list.
+    fn count_heads(&mut self) {
+        let Some(agents) = self.roster.headcount() else {
+            return;
+        };
+        let news = self.headcount.take(agents, self.parts.clock.now());
+        let emptied = self.headcount.emptied();
+        self.parts.health.send_if_modified(|health| {
+            let changed = health.emptied != emptied;
+            health.emptied = emptied;
+            changed
+        });
+        let account = &*self.name;
+        match news {
+            Some(News::Emptied(Emptied { agents_before, .. })) => tracing::warn!(
+                account,
+                agents_before,
+                "every queue's list of agents is empty: the day may be over, or CallTools leaves the agents out"
+            ),
+            Some(News::Filled(agents)) => {
+                tracing::info!(account, agents, "there are agents in the queues again");
+            }
+            None => {}
+        }
     }
 
     /// Says what should not stay unsaid about a poll.

@@ -63,7 +63,9 @@ impl Account {
     /// Returns when the last whole sweep was, at the earliest.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
         let now = self.parts.clock.now();
-        let is_recent = |sighting: &Sighting| now.longest_since(sighting.at) <= TRUST_LASTS;
+        let is_recent = |sighting: &Sighting| {
+            sighting.by_sweep && now.longest_since(sighting.at) <= TRUST_LASTS
+        };
         if !swept.iter().any(is_recent) {
             return None;
         }

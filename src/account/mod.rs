@@ -9,6 +9,7 @@
 
 mod ask;
 mod faults;
+mod headcount;
 mod health;
 mod intake;
 mod job;
@@ -30,11 +31,13 @@ use tokio_util::sync::CancellationToken;
 use self::{
     ask::Waiter,
     faults::Faults,
+    headcount::Headcount,
     job::{Done, Work},
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
     faults::{FaultKind, PresentFault},
+    headcount::Emptied,
     health::Health,
     terms::{Terms, Way},
     token::TokenKeeper,
@@ -145,6 +148,7 @@ pub struct Account {
     sweep: Sweep,
     /// How much the sweep under way has brought.
     swept: Tally,
+    headcount: Headcount,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers of the queues that stay with them, wherever a new config puts them.
@@ -191,6 +195,7 @@ impl Account {
             roster: Roster::new(parts.queues.len()),
             sweep: Sweep::default(),
             swept: Tally::default(),
+            headcount: Headcount::default(),
             ids: vec![None; parts.queues.len()],
             seats: (0..parts.queues.len() as u64).collect(),
             last_seat: parts.queues.len() as u64,

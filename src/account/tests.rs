@@ -1022,3 +1022,47 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
     assert!(none.snapshot.is_none());
     drop(account);
 }
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
+    let (logged, _guard) = crate::logged::listen();
+    let stage = still(10, 40).start();
+    sleep(5 * MINUTE).await;
+    assert_eq!(stage.health.borrow().emptied, None);
+    let members: Vec<_> = stage.simulator.world(|world| {
+        let queues = world.queues().iter().map(|queue| queue.id);
+        let queues: Vec<_> = queues.collect();
+        let members = queues
+            .into_iter()
+            .map(|queue| (queue, world.agents_of(queue)));
+        members.collect()
+    });
+    let people: std::collections::HashSet<_> =
+        members.iter().flat_map(|(_, agents)| agents).collect();
+    let begin = stage.clock.now();
+    stage.simulator.world(|world| {
+        for (queue, agents) in &members {
+            for agent in agents {
+                world.leave_queue(*queue, agent);
+            }
+        }
+    });
+    sleep(20 * MINUTE).await;
+    let emptied = stage.health.borrow().emptied.expect("all is empty");
+    assert_eq!(emptied.agents_before, people.len());
+    assert!(emptied.since.boot >= begin.boot);
+    let said = |words: &str| {
+        let lines = logged.lines();
+        lines.iter().filter(|line| line.contains(words)).count()
+    };
+    assert_eq!(said("list of agents is empty"), 1);
+    let (queue, agents) = &members[3];
+    let name = format!("{}", agents[0]);
+    stage
+        .simulator
+        .world(|world| world.add_agent(&name, &[*queue]));
+    sleep(10 * MINUTE).await;
+    assert_eq!(stage.health.borrow().emptied, None);
+    assert_eq!(said("there are agents in the queues again"), 1);
+    assert_eq!(said("list of agents is empty"), 1);
+}

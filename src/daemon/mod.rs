@@ -201,8 +201,9 @@ impl Daemon {
         ));
         let current = Arc::clone(&self.current);
         tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
-        let start =
-            |(account, handle, reach, payer)| Employed::start(account, handle, reach, payer, &stop, &mut tasks);
+        let start = |(account, handle, reach, payer)| {
+            Employed::start(account, handle, reach, payer, &stop, &mut tasks)
+        };
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {
             wiring: self.wiring,

@@ -204,6 +204,12 @@ impl Roster {
         }
     }
 
+    /// The account's queues are others now. `places` tells where each was before, if anywhere.
+    pub fn rearrange(&mut self, places: &[Option<usize>]) {
+        let queue = |was: &Option<usize>| was.and_then(|was| self.queues[was].take());
+        self.queues = places.iter().map(queue).collect();
+    }
+
     /// Rows of one list of CallTools were seen, all at one moment. Older ones than are known are forgotten.
     pub fn see(&mut self, sightings: Vec<Sighting>) {
         let agents = sightings
@@ -489,6 +495,13 @@ impl Roster {
             let agents = membership.members.iter().map(|member| &*member.polled);
             agents.map(move |agent| ((place, membership.as_of), agent))
         })
+    }
+
+    /// How many agents the queues list together, each counted once; `None` until every queue was polled.
+    pub fn headcount(&self) -> Option<usize> {
+        let are_all_polled = self.queues.iter().all(Option::is_some);
+        let agents = || self.members().map(|(_, agent)| &agent.id);
+        are_all_polled.then(|| agents().collect::<HashSet<_>>().len())
     }
 
     /// Who was seen no longer available since this was last asked.

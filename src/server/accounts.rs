@@ -52,6 +52,12 @@ struct View<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     fault_since: Option<Moment>,
+    /// Since when every queue's list of agents is empty; null where one is not, or nobody ever was on one.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
+    empty_since: Option<Moment>,
+    /// How many agents there were before that.
+    agents_before: Option<usize>,
 }
 
 impl<'a> View<'a> {
@@ -80,6 +86,8 @@ impl<'a> View<'a> {
             faulty_queues,
             fault: present.or(common).map(FaultView::of),
             fault_since: health.fault.as_ref().map(|present| present.since),
+            empty_since: health.emptied.map(|emptied| emptied.since),
+            agents_before: health.emptied.map(|emptied| emptied.agents_before),
         }
     }
 }

@@ -150,6 +150,20 @@ fn verdict(seen: &Seen) -> String {
     }
 }
 
+/// Nobody is on any list of an account that had agents.
+fn emptied(account: &Account) -> Option<String> {
+    let (since, before) = (account.empty_since?, account.agents_before?);
+    let told = format!(
+        "every queue's list of agents is empty since {since:.0}; before that {} there",
+        if before == 1 {
+            "was 1 agent".to_owned()
+        } else {
+            format!("were {before} agents")
+        },
+    );
+    Some(note(&account.account, &told))
+}
+
 /// What is wrong and what to do, once for an account where all of it has the same fault.
 fn notes(seen: &Seen) -> Vec<String> {
     let mut notes: Vec<_> = seen
@@ -157,6 +171,7 @@ fn notes(seen: &Seen) -> Vec<String> {
         .iter()
         .filter_map(|account| Some(note(&account.account, &told(account.fault.as_ref()?))))
         .collect();
+    notes.extend(seen.accounts.iter().filter_map(emptied));
     let common = |queue: &Queue| {
         let account = seen
             .accounts

@@ -28,6 +28,8 @@ pub(super) struct Account {
     pub request_every_ms: Option<u64>,
     pub sweeps: bool,
     pub fault: Option<Fault>,
+    pub empty_since: Option<Timestamp>,
+    pub agents_before: Option<u64>,
 }
 
 /// What is wrong, and what to do.

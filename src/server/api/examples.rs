@@ -147,7 +147,9 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "queues": 20,
       "faulty_queues": 0,
       "fault": null,
-      "fault_since": null
+      "fault_since": null,
+      "empty_since": null,
+      "agents_before": null
     }
   ]
 }"#;

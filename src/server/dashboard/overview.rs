@@ -170,9 +170,22 @@ fn section(
             header {
                 h2 { bdi { (account.name) } }
                 (budget(&account.name, usage))
+                (emptied(account))
             }
             ul.queues {
                 @for standing in queues { (card(standing, shown)) }
+            }
+        }
+    }
+}
+
+/// Nobody is on any list: the day may be over, or CallTools leaves the agents out.
+fn emptied(account: &AccountHandle) -> Markup {
+    html! {
+        @if let Some(emptied) = account.health().emptied {
+            p.note {
+                "Every queue's list of agents is empty since " (emptied.since.rfc3339())
+                "; there were " (emptied.agents_before) " before."
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The accounts, as a dashboard shows them.
 
 use super::*;
-use crate::account::PresentFault;
+use crate::account::{Emptied, PresentFault};
 use crate::{budget::Purpose, calltools::Down, fixtures::available};
 
 /// Two accounts, of which the second has two queues.
@@ -100,4 +100,25 @@ async fn a_fault_of_the_account_is_told_with_its_beginning() {
     let metrics = server.get("/metrics").await.body;
     let line = "openseat_account_fault{account=\"main\",kind=\"bad_token\"} 1.0";
     assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn lists_that_are_all_empty_are_told_with_since_when_and_how_many_there_were() {
+    let mut world = World::with(&["main/a"]);
+    let ends = world.account("main", "t");
+    let server = world.serve().await;
+    let account = async || server.get("/v1/accounts").await.json()["accounts"][0].clone();
+    assert_eq!(account().await["empty_since"], Value::Null);
+    let since = server.clock.now();
+    let emptied = Emptied {
+        since,
+        agents_before: 31,
+    };
+    ends.health
+        .send_modify(|health| health.emptied = Some(emptied));
+    let told = account().await;
+    assert_eq!(told["empty_since"], since.rfc3339());
+    assert_eq!(told["agents_before"], 31);
+    let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
+    assert!(page.contains("there were 31 before"), "{page}");
 }

@@ -1,0 +1,142 @@
+//! How many agents all queues of an account list together, and since when it is none where there were some.
+//!
+//! Every list may be empty because the day is over, or because CallTools leaves the agents out, as a token with fewer rights or a filter would
+//! have it. openseat cannot tell these apart, so the lists are believed, and people are told once.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::clock::Moment;
+
+/// Queues are polled one after the other, so lists that went empty together are found empty over a round. The most agents of this time is how many
+/// there were. A line in the log is not written again within it either.
+const RECENT: Duration = Duration::from_secs(3600);
+
+/// Counts of this time are kept as one, so that there are sixty at most.
+const STEP: Duration = Duration::from_secs(60);
+
+/// Every list of an account is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emptied {
+    /// When the last of them was found so.
+    pub since: Moment,
+    /// How many agents they listed before.
+    pub agents_before: usize,
+}
+
+/// What is to be said in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Emptied(Emptied),
+    /// There are so many again.
+    Filled(usize),
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Headcount {
+    /// The most agents of each step, the oldest first.
+    recent: VecDeque<(Moment, usize)>,
+    emptied: Option<Emptied>,
+    /// When the log was told last that all is empty, and whether it waits for the end of that.
+    told: Option<Moment>,
+    is_end_due: bool,
+}
+
+impl Headcount {
+    /// Every list that was empty at once, if they still are.
+    pub fn emptied(&self) -> Option<Emptied> {
+        self.emptied
+    }
+
+    /// All queues together list so many agents. Returns what the log has to say of that.
+    pub fn take(&mut self, agents: usize, now: Moment) -> Option<News> {
+        self.keep(agents, now);
+        match (agents, self.emptied) {
+            (0, None) => self.empties(now),
+            (0, Some(_)) | (_, None) => None,
+            (agents, Some(_)) => {
+                self.emptied = None;
+                std::mem::take(&mut self.is_end_due).then_some(News::Filled(agents))
+            }
+        }
+    }
+
+    fn empties(&mut self, now: Moment) -> Option<News> {
+        let most = self.recent.iter().map(|(_, agents)| *agents).max();
+        let agents_before = most.filter(|most| *most > 0)?;
+        let emptied = Emptied {
+            since: now,
+            agents_before,
+        };
+        self.emptied = Some(emptied);
+        if self
+            .told
+            .is_some_and(|told| now.longest_since(told) < RECENT)
+        {
+            return None;
+        }
+        (self.told, self.is_end_due) = (Some(now), true);
+        Some(News::Emptied(emptied))
+    }
+
+    fn keep(&mut self, agents: usize, now: Moment) {
+        let is_old = |at: &Moment| now.longest_since(*at) > RECENT;
+        while self.recent.front().is_some_and(|(at, _)| is_old(at)) {
+            self.recent.pop_front();
+        }
+        match self.recent.back_mut() {
+            Some((at, most)) if now.longest_since(*at) < STEP => *most = agents.max(*most),
+            _ => self.recent.push_back((now, agents)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, VirtualClock};
+
+    /// Moments in minutes from one beginning.
+    fn moments() -> impl Fn(u64) -> Moment {
+        let start = VirtualClock::default().now();
+        move |minutes| start.later(Duration::from_secs(60 * minutes))
+    }
+
+    #[test]
+    fn lists_that_go_empty_one_after_the_other_are_told_once_with_the_most_there_were() {
+        let (mut headcount, minutes) = (Headcount::default(), moments());
+        let mut news = Vec::new();
+        for (minute, agents) in [(0, 80), (1, 120), (2, 70), (3, 1), (4, 0), (5, 0), (90, 0)] {
+            news.extend(headcount.take(agents, minutes(minute)));
+        }
+        let emptied = Emptied {
+            since: minutes(4),
+            agents_before: 120,
+        };
+        assert_eq!(news, [News::Emptied(emptied)]);
+        assert_eq!(headcount.emptied(), Some(emptied));
+        assert_eq!(headcount.take(7, minutes(100)), Some(News::Filled(7)));
+        assert_eq!(headcount.emptied(), None);
+    }
+
+    #[test]
+    fn an_account_that_never_had_agents_has_lost_none() {
+        let (mut headcount, minutes) = (Headcount::default(), moments());
+        for minute in 0..200 {
+            assert_eq!(headcount.take(0, minutes(minute)), None);
+        }
+        assert_eq!(headcount.emptied(), None);
+    }
+
+    #[test]
+    fn lists_that_come_and_go_are_a_line_an_hour() {
+        let (mut headcount, minutes) = (Headcount::default(), moments());
+        let mut news = Vec::new();
+        for minute in 0..180 {
+            news.extend(headcount.take(if minute % 2 == 0 { 50 } else { 0 }, minutes(minute)));
+            assert_eq!(headcount.emptied().is_some(), minute % 2 == 1);
+        }
+        assert!(news.len() <= 6, "{news:?}");
+        assert!(headcount.recent.len() <= 61);
+    }
+}
