@@ -62,8 +62,11 @@ async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
     // An hour and more of polls went into the room that the ledger has in advance.
     assert!(!daemon.is_degraded("ledger").await);
     assert!(calltools.simulator.requests() > 200, "at the idle pace");
-    let decision = daemon.decision("sales").await;
-    assert_eq!(decision["reason"], "seats", "{decision}");
+    // A poll of a busy machine may be under way just now.
+    time.until("an answer from polls that go on", async || {
+        daemon.decision("sales").await["reason"] == "seats"
+    })
+    .await;
     // What was not that careful is done without, and comes back by itself.
     time.until("a part without room", async || {
         daemon.is_degraded("history").await || daemon.is_degraded("snapshots").await
