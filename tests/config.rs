@@ -215,6 +215,10 @@ fn what_the_file_says_is_what_there_is() {
         Listen::Unix("/run/openseat/openseat.sock".into())
     );
     assert_eq!(config.server.bearer_token_file, Some("bearer/token".into()));
+    assert_eq!(
+        config.server.allowed_hosts,
+        ["openseat.internal", "host.docker.internal"]
+    );
     assert_eq!(config.server.max_connections, 64);
     assert_eq!(config.server.threads, 2);
     assert_eq!(

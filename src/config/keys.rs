@@ -34,6 +34,7 @@ pub(super) const SERVER: Kind = Kind {
         key("listen", r#""127.0.0.1:7717""#),
         key("bearer_token_file", r#""/etc/openseat/bearer.token""#),
         key("insecure_no_auth", "true"),
+        key("allowed_hosts", r#"["openseat.internal"]"#),
         key("tls_cert", r#""/etc/openseat/tls/fullchain.pem""#),
         key("tls_key", r#""/etc/openseat/tls/privkey.pem""#),
         key("max_connections", "1024"),

@@ -222,6 +222,9 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// What callers must show; `None` only on loopback and Unix sockets, or where the operator said `insecure_no_auth`.
     pub bearer_token_file: Option<PathBuf>,
+    /// Names of this server beside `localhost`, addresses and names without a dot, in lower case and without a final dot. Looked at where callers
+    /// show no token.
+    pub allowed_hosts: Vec<String>,
     /// With what every TCP address of `listen` speaks TLS; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Open connections over all listeners; one more is closed at once.

@@ -1,7 +1,7 @@
 //! `[server]`: who may ask, and where.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
 };
@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Loopback: whoever wants to be asked from elsewhere says so, and how callers prove themselves.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
 
 /// A connection takes some 20 kB: by default all of them together stay below 32 MiB.
 const DEFAULT_CONNECTIONS: u32 = 1024;
@@ -31,6 +31,9 @@ const THREADS: RangeInclusive<u32> = 1..=256;
 /// The system's limit for the path of a Unix socket, its final zero left out.
 pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
 
+/// The longest name that the domain name system knows.
+const LONGEST_HOST: usize = 253;
+
 /// Reads `[server]`; every key has a default.
 pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let Some(section) = section else {
@@ -42,9 +45,11 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let threads = section.optional("threads", |value| value.integer(THREADS));
     let insecure = section.optional("insecure_no_auth", Value::flag);
     let agent_check = section.optional("agent_check_listen", tcp_address);
+    let allowed_hosts = section.optional("allowed_hosts", hosts);
     let tls = tls(section);
     let (listen, bearer_token_file, tls) = (listen?, bearer_token_file?, tls?);
     let (insecure, agent_check_listen) = (insecure?.unwrap_or(false), agent_check?);
+    let allowed_hosts = allowed_hosts?.unwrap_or_default();
     let guarded = refuse_open_doors(
         section,
         listen.as_deref().unwrap_or_default(),
@@ -58,6 +63,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let server = Server {
         listen,
         bearer_token_file,
+        allowed_hosts,
         tls,
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
         agent_check_listen,
@@ -70,6 +76,7 @@ fn defaults() -> Server {
     Server {
         listen: vec![Listen::Tcp(DEFAULT_LISTEN)],
         bearer_token_file: None,
+        allowed_hosts: Vec::new(),
         tls: None,
         max_connections: DEFAULT_CONNECTIONS as usize,
         agent_check_listen: None,
@@ -191,6 +198,43 @@ fn address(value: &Value<'_>) -> Checked<Listen> {
             )
         }),
     }
+}
+
+fn hosts(value: &Value<'_>) -> Checked<Vec<String>> {
+    let values = value.items();
+    let hosts = all(values.iter().map(host))?;
+    refuse_repeats(hosts.iter().zip(values), |line| {
+        format!("has a name that line {line} has already")
+    })?;
+    Ok(hosts)
+}
+
+/// A name as a `Host` header has it, but for its port.
+fn host(value: &Value<'_>) -> Checked<String> {
+    let text = value.text()?;
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_address = || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_sound = |label: &str| {
+        let mut letters = label.bytes();
+        (1..=63).contains(&label.len())
+            && letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let flaw = if is_address() {
+        "has an IP address, and addresses are answered to anyway; remove it"
+    } else if name.contains('*') {
+        "has a wildcard, which is not supported, since strangers may own names below it; list each name"
+    } else if name.contains('/') {
+        "must have names alone, without https:// and path, such as \"openseat.internal\""
+    } else if name.contains(':') {
+        "must have names without a port, such as \"openseat.internal\""
+    } else if !name.is_ascii() {
+        "must have names as browsers send them, in ASCII: a name with other letters begins with xn--"
+    } else if name.len() > LONGEST_HOST || !name.split('.').all(is_sound) {
+        "has something that is no host name; write names such as \"openseat.internal\""
+    } else {
+        return Ok(name.to_ascii_lowercase());
+    };
+    Err(value.wrong(flaw))
 }
 
 fn tcp_address(value: &Value<'_>) -> Checked<SocketAddr> {

@@ -186,6 +186,7 @@ impl Wiring {
             clock: Arc::clone(&self.clock),
             state: Some(Arc::clone(&self.state)),
             bearer: callers.bearer,
+            allowed_hosts: config.server.allowed_hosts.clone(),
             tls: callers.tls,
             limits: Limits::with_connections(config.server.max_connections),
             stopping: self.stop.clone(),

@@ -132,6 +132,8 @@ pub struct Parts {
     pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
     pub bearer: Option<Digest>,
+    /// Names of this server, as [the config](crate::config::Server::allowed_hosts) has them.
+    pub allowed_hosts: Vec<String>,
     /// What TCP connections begin with; `None` where they are plain.
     pub tls: Option<Tls>,
     /// What bounds them.
@@ -156,6 +158,7 @@ pub struct App {
     pub(super) clock: Arc<dyn Clock>,
     state: Option<Arc<State>>,
     pub(super) bearer: Option<Digest>,
+    pub(super) allowed_hosts: Vec<String>,
     pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
     pub(super) stopping: CancellationToken,
@@ -251,6 +254,7 @@ impl App {
             clock: parts.clock,
             state: parts.state,
             bearer: parts.bearer,
+            allowed_hosts: parts.allowed_hosts,
             tls: parts.tls,
             limits: parts.limits,
             retired: parts.stopping.child_token(),

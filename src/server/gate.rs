@@ -327,7 +327,7 @@ fn check_name(app: &App, rule: Rule, via: Via, headers: &HeaderMap) -> Result<()
         return Ok(());
     }
     let host = own_host(headers);
-    if host.is_none_or(|host| is_ours(host.host())) {
+    if host.is_none_or(|host| is_ours(&app.allowed_hosts, host.host())) {
         return Ok(());
     }
     Err(Problem::usual(kinds::FOREIGN_HOST))
@@ -339,10 +339,15 @@ fn own_host(headers: &HeaderMap) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok()
 }
 
-fn is_ours(host: &str) -> bool {
+fn is_ours(allowed: &[String], host: &str) -> bool {
+    // With a final dot it is the same name, told from the root.
+    let host = host.strip_suffix('.').unwrap_or(host);
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.to_ascii_lowercase();
-    literal.parse::<IpAddr>().is_ok() || !name.contains('.') || name.ends_with(".localhost")
+    literal.parse::<IpAddr>().is_ok()
+        || !name.contains('.')
+        || name.ends_with(".localhost")
+        || allowed.contains(&name)
 }
 
 /// A web page may have a browser ask anything anywhere, and even an answer that the page cannot read has been given: requests were spent,
@@ -419,24 +424,32 @@ mod tests {
 
     #[test]
     fn only_names_that_a_stranger_could_own_are_foreign() {
+        let allowed = ["openseat.default.svc.cluster.local".to_owned()];
         for ours in [
             "127.0.0.1",
+            "127.0.0.1.",
             "[::1]",
             "192.168.1.5",
             "localhost",
             "LOCALHOST",
+            "localhost.",
             "a.localhost",
             "openseat",
+            "openseat.default.svc.cluster.local",
+            "OpenSeat.Default.svc.cluster.LOCAL.",
         ] {
-            assert!(is_ours(ours), "{ours}");
+            assert!(is_ours(&allowed, ours), "{ours}");
         }
         for foreign in [
             "evil.example",
             "127.0.0.1.evil.example",
             "localhost.evil.example",
-            "localhost.",
+            "a.openseat.default.svc.cluster.local",
+            "default.svc.cluster.local",
+            "openseat.default.svc.cluster.local..",
+            "openseat.default.svc.cluster.local.evil.example",
         ] {
-            assert!(!is_ours(foreign), "{foreign}");
+            assert!(!is_ours(&allowed, foreign), "{foreign}");
         }
     }
 }

@@ -73,8 +73,8 @@ kinds! {
     BODY_TOO_LARGE: PAYLOAD_TOO_LARGE, "body-too-large", "The request has too large a body",
         "requests to openseat need no body, or a small one";
     FOREIGN_HOST: MISDIRECTED_REQUEST, "foreign-host", "The Host header names another server",
-        "without a bearer token openseat answers to IP addresses, to localhost and to names without a dot: \
-         ask by the address, or set bearer_token_file";
+        "without a bearer token openseat answers to IP addresses, to localhost, to names without a dot and to those in allowed_hosts: \
+         add this name to allowed_hosts under [server], ask by the address, or set bearer_token_file";
     BAD_CONFIG: UNPROCESSABLE_ENTITY, "bad-config", "The config is refused, and the old one stays in force",
         "the file has mistakes, or cannot be read; the detail has all of them";
     NEEDS_RESTART: UNPROCESSABLE_ENTITY, "needs-restart", "The config is refused, and the old one stays in force",

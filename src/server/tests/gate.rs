@@ -147,6 +147,44 @@ async fn with_a_bearer_token_only_probes_and_the_drop_in_are_open() {
 }
 
 #[tokio::test]
+async fn names_in_allowed_hosts_are_answered_to_and_the_refusal_of_others_names_the_key() {
+    let mut world = World::with(&["main/sales"]);
+    world.allowed_hosts = vec![
+        "openseat.default.svc.cluster.local".to_owned(),
+        "host.docker.internal".to_owned(),
+    ];
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let ask = async |host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        server.raw(&request).await
+    };
+    for path in ["/v1/queues/sales/decision", "/v1/queues", "/livez"] {
+        for host in [
+            "openseat.default.svc.cluster.local",
+            "openseat.default.svc.cluster.local:7717",
+            "OpenSeat.default.SVC.cluster.local.",
+            "host.docker.internal.:80",
+            "localhost.",
+            "[::1]:7717",
+            "10.0.0.7:7717",
+        ] {
+            assert_eq!(ask(host, path).await.status, 200, "{host} {path}");
+        }
+        for host in [
+            "evil.example",
+            "docker.internal",
+            "x.host.docker.internal",
+            "host.docker.internal.evil.example:7717",
+        ] {
+            let answer = ask(host, path).await;
+            assert_eq!((answer.status, &*answer.problem()), (421, "foreign-host"));
+            assert!(answer.body.contains("allowed_hosts under [server]"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_empty_token_opens_nothing() {
     let mut world = World::with(&["main/sales"]);
     world.bearer = Some(Digest::of(""));

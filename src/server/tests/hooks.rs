@@ -333,6 +333,7 @@ async fn hour_with(records: u32) -> Hour {
         clock,
         state: None,
         bearer: None,
+        allowed_hosts: Vec::new(),
         tls: None,
         limits: Limits::with_connections(1),
         stopping: CancellationToken::new(),
