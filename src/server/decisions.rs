@@ -17,7 +17,7 @@ use super::{
     app::{App, Queue},
     gate::Rights,
     kinds,
-    params::{Asked, Parameter, Params, Shape},
+    params::{self, Asked, Parameter, Params, Shape},
     problem::Problem,
 };
 use crate::{
@@ -50,14 +50,14 @@ const FORMAT: Parameter = Parameter {
 const FRESH: Parameter = Parameter {
     name: "fresh",
     means: "If what is known is older than this and in doubt, and a request is to spare, wait for something newer; a duration such as `2s` or `1m`",
-    shape: Shape::Like("^(0|[0-9]{1,6}(ms|s|m|h))$"),
+    shape: Shape::Like("^(0(ms|s|m|h)?|[1-9][0-9]{0,5}(ms|s|m|h))$"),
     example: "2s",
 };
 
 const WAIT: Parameter = Parameter {
     name: "wait",
     means: "The longest time to wait for a fresh answer, 5 s at most; a duration such as `800ms`",
-    shape: Shape::Like("^(0|[0-9]{1,3}ms|[0-4]s)$"),
+    shape: Shape::Like("^(0(ms|s|m|h)?|([1-9][0-9]{0,2}|[1-4][0-9]{3}|5000)ms|[1-5]s)$"),
     example: "800ms",
 };
 
@@ -314,14 +314,13 @@ fn patience(
         return Ok(usual);
     }
     let usual = usual.unwrap_or(Patience::USUAL);
-    let duration =
-        |name: &str, asked: Option<&str>, usual| match asked.map(humantime::parse_duration) {
-            None => Ok(usual),
-            Some(Ok(duration)) => Ok(duration),
-            Some(Err(_)) => Err(Problem::bad_parameter(format!(
-                "\"{name}\" is not a duration such as 2s or 400ms"
-            ))),
-        };
+    let duration = |name: &str, asked: Option<&str>, usual| match asked.map(params::duration) {
+        None => Ok(usual),
+        Some(Some(duration)) => Ok(duration),
+        Some(None) => Err(Problem::bad_parameter(format!(
+            "\"{name}\" is not a duration such as 2s or 400ms"
+        ))),
+    };
     let wait = duration("wait", wait, usual.wait)?;
     if wait > Patience::LONGEST_WAIT {
         return Err(Problem::bad_parameter(format!(

@@ -1,6 +1,6 @@
 //! Parameters of a request: every one known, none twice unless it may be.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Path},
@@ -20,6 +20,25 @@ pub(super) struct Parameter {
     pub shape: Shape,
     /// One that works.
     pub example: &'static str,
+}
+
+/// A duration as the reference describes it: `0`, or a whole number of up to six digits with its unit. The patterns of the parameters that
+/// are durations accept what this and their own bounds accept, and nothing else.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let is_plain = (1..=6).contains(&number.len()) && (number == "0" || !number.starts_with('0'));
+    let number: u64 = number.parse().ok().filter(|_| is_plain)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(60 * number)),
+        "h" => Some(Duration::from_secs(3_600 * number)),
+        _ => None,
+    }
 }
 
 /// What a parameter may look like.

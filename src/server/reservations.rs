@@ -16,7 +16,7 @@ use super::{
     body::Whole,
     decisions::{Question, Timestamp, rfc3339, why_unknown},
     kinds,
-    params::{Asked, Params},
+    params::{self, Asked, Params},
     problem::Problem,
 };
 use crate::{
@@ -41,7 +41,9 @@ pub(super) struct Wish {
     #[schemars(length(min = 1, max = LONGEST_CALL_ID))]
     call_id: String,
     /// For how long the seat is held, from `1s` to `10m`; 45 s if left out.
-    #[schemars(regex(pattern = r"^([1-9][0-9]{0,1}s|[1-5][0-9]{2}s|[1-9]m|10m)$"))]
+    #[schemars(regex(
+        pattern = r"^(([1-9][0-9]{3,4}|[1-5][0-9]{5}|600000)ms|([1-9][0-9]?|[1-5][0-9]{2}|600)s|([1-9]|10)m)$"
+    ))]
     ttl: Option<String>,
 }
 
@@ -65,7 +67,7 @@ fn ttl(asked: Option<&str>) -> Result<Duration, Problem> {
     let Some(asked) = asked else {
         return Ok(DEFAULT_TTL);
     };
-    let ttl = humantime::parse_duration(asked).ok();
+    let ttl = params::duration(asked);
     ttl.filter(|ttl| TTL.contains(ttl)).ok_or_else(|| {
         Problem::bad_request(format!(
             "\"ttl\" is a duration such as \"45s\", from {} to {}",

@@ -274,3 +274,80 @@ async fn document_and_page_are_served_and_ask_nobody_for_anything() {
 fn first_word(text: &str) -> &str {
     text.split('"').next().unwrap_or_default()
 }
+
+/// Whether a text fits the documented schema of a parameter, or of a member of a body.
+fn documented(schema: &Value) -> impl Fn(&str) -> bool + use<> {
+    let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
+    compiler
+        .add_resource(HERE, schema.clone())
+        .expect("a schema");
+    let place = compiler.compile(HERE, &mut schemas).expect("a schema");
+    move |text| schemas.validate(&json!(text), place).is_ok()
+}
+
+/// Durations around every bound, and what is none.
+fn durations() -> Vec<String> {
+    let numbers = [
+        0, 1, 2, 4, 5, 6, 9, 10, 11, 59, 60, 61, 99, 100, 599, 600, 601, 999, 1000, 1500, 4999,
+        5000, 5001, 9999, 10_000, 59_999, 99_999, 100_000, 599_999, 600_000, 600_001, 999_999,
+        1_000_000,
+    ];
+    let mut texts: Vec<String> = [
+        "", "0", "00", "s", "ms", "-1s", "+1s", "1.5s", " 1s", "1s ", "1 s", "1s\n", "1S", "1ms1s",
+        "1h 30m", "١s", "1e3ms",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for number in numbers {
+        for unit in ["ms", "s", "m", "h", "", "d", "us", "sec"] {
+            texts.push(format!("{number}{unit}"));
+            texts.push(format!("0{number}{unit}"));
+        }
+    }
+    texts
+}
+
+#[tokio::test]
+async fn the_documented_pattern_of_a_duration_is_what_is_taken() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let ask = async |query: String| {
+        let answer = server
+            .get(&format!("/v1/queues/sales/decision?{query}"))
+            .await;
+        answer.status == 200
+    };
+    let parameters = &DOCUMENT["paths"]["/v1/queues/{queue}/decision"]["get"]["parameters"];
+    let schema = |name: &str| {
+        let mut parameters = parameters.as_array().expect("a list").iter();
+        let found = parameters.find(|one| one["name"] == name);
+        found.expect("it is documented")["schema"].clone()
+    };
+    let wish = &DOCUMENT["components"]["schemas"]["ReservationWish"]["properties"]["ttl"];
+    let mut ttl = wish.clone();
+    ttl["type"] = json!("string");
+    let (fresh, wait, ttl) = (
+        documented(&schema("fresh")),
+        documented(&schema("wait")),
+        documented(&ttl),
+    );
+    assert!(wait("1500ms") && wait("5s") && !wait("5001ms") && !wait("6s"));
+    for text in durations() {
+        let in_query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        assert_eq!(
+            ask(format!("fresh={in_query}")).await,
+            fresh(&text),
+            "fresh {text:?}"
+        );
+        assert_eq!(
+            ask(format!("wait={in_query}")).await,
+            wait(&text),
+            "wait {text:?}"
+        );
+        let body = json!({ "call_id": "call", "ttl": text }).to_string();
+        let answer = server
+            .post_json("/v1/queues/sales/reservations", &body)
+            .await;
+        // 409: nothing is known of the queue, so no seat is held.
+        assert_eq!(answer.status == 409, ttl(&text), "ttl {text:?} {answer:?}");
+    }
+}
