@@ -12,6 +12,8 @@ pub(super) struct Arrival {
     pub(super) tls: bool,
     /// Whether the peer is on this machine. Only such a peer is believed to be the operator's own proxy.
     pub(super) near: bool,
+    /// Its address, where it came over TCP.
+    pub(super) peer: Option<IpAddr>,
 }
 
 impl Arrival {
@@ -19,14 +21,17 @@ impl Arrival {
     pub(super) const UNIX: Self = Self {
         tls: false,
         near: true,
+        peer: None,
     };
 
     /// Over TCP. `None` stands for a peer that was gone before we could ask for its address.
     pub(super) fn by_tcp(peer: Option<IpAddr>, tls: bool) -> Self {
+        // A listener at `[::]` sees IPv4 peers as `::ffff:127.0.0.1`.
+        let peer = peer.map(|peer| peer.to_canonical());
         Self {
             tls,
-            // A listener at `[::]` sees IPv4 peers as `::ffff:127.0.0.1`.
-            near: peer.is_some_and(|peer| peer.to_canonical().is_loopback()),
+            near: peer.is_some_and(|peer| peer.is_loopback()),
+            peer,
         }
     }
 }

@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use maud::html;
 
 use super::{
-    super::{app::App, body::Whole, docs, params::Params, problem::Problem},
+    super::{app::App, arrival::Arrival, body::Whole, docs, params::Params, problem::Problem},
+    guesses::Source,
     layout::Page,
     queue,
-    session::{Sessions, cookie, no_cookie},
+    session::{cookie, no_cookie},
 };
 use crate::digest::Digest;
 
@@ -82,6 +83,7 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
 /// `POST /login`
 pub(super) async fn enter(
     State(app): State<Arc<App>>,
+    arrival: Arrival,
     headers: HeaderMap,
     Whole(body): Whole,
 ) -> Result<Response, Problem> {
@@ -90,25 +92,28 @@ pub(super) async fn enter(
     let Some(bearer) = &app.bearer else {
         return Ok(Redirect::to(next).into_response());
     };
-    // Held to the end: of a wrong token, over the time that it costs.
-    let Ok(_place) = app.sessions.tries.try_acquire() else {
-        let wrong = "Too many people try to log in. Try again in a second.";
-        return Ok((StatusCode::TOO_MANY_REQUESTS, form(&app, next, Some(wrong))).into_response());
-    };
-    if !bool::from(Digest::of(token.trim()).same(bearer)) {
-        tracing::warn!("somebody tried to log in with a wrong token");
-        tokio::select! {
-            () = tokio::time::sleep(Sessions::PENALTY) => {}
-            () = app.stopping.cancelled() => return Err(Problem::stopping()),
+    let is_right = || Digest::of(token.trim()).same(bearer).into();
+    let source = Source::of(arrival, &headers);
+    let guesses = &app.sessions.guesses;
+    match guesses.look(source, app.clock.now(), is_right) {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!(client = %source, "somebody tried to log in with a wrong token");
+            let wrong = form(&app, next, Some("That is not the token."));
+            return Ok((StatusCode::UNAUTHORIZED, wrong).into_response());
         }
-        let wrong = form(&app, next, Some("That is not the token."));
-        return Ok((StatusCode::UNAUTHORIZED, wrong).into_response());
+        Err(wait) => {
+            let wrong = "Too many wrong tokens came from your address. Try again in a few seconds.";
+            let after = [(header::RETRY_AFTER, wait.as_secs().max(1).to_string())];
+            let form = form(&app, next, Some(wrong));
+            return Ok((StatusCode::TOO_MANY_REQUESTS, after, form).into_response());
+        }
     }
     let id = app.sessions.begin(app.clock.now()).map_err(|error| {
         tracing::error!(%error, "nobody can log in");
         super::super::gate::internal_error()
     })?;
-    let cookie = cookie(&id, is_secure(&headers));
+    let cookie = cookie(&id, is_secure(arrival, &headers));
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
 }
 
@@ -124,19 +129,23 @@ fn fields(body: &[u8]) -> (String, String) {
     fields
 }
 
-/// Whether the browser came over TLS, by its own word or its proxy's. A client that lies keeps its own cookie from being sent.
-fn is_secure(headers: &HeaderMap) -> bool {
+/// Whether the browser came over TLS: ours, or, by its own word or its proxy's, that of a proxy. A client that lies keeps its own cookie from being sent.
+fn is_secure(arrival: Arrival, headers: &HeaderMap) -> bool {
     let begins = |name, with: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.is_some_and(|value: &str| value.starts_with(with))
     };
-    begins(header::ORIGIN, "https://") || begins(FORWARDED_PROTO, "https")
+    arrival.tls || begins(header::ORIGIN, "https://") || begins(FORWARDED_PROTO, "https")
 }
 
 /// `POST /logout`
-pub(super) async fn leave(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub(super) async fn leave(
+    State(app): State<Arc<App>>,
+    arrival: Arrival,
+    headers: HeaderMap,
+) -> Response {
     app.sessions.end(&headers, app.clock.now());
-    let cookie = no_cookie(is_secure(&headers));
+    let cookie = no_cookie(is_secure(arrival, &headers));
     ([(header::SET_COOKIE, cookie)], Redirect::to(PATH)).into_response()
 }
 

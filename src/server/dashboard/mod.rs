@@ -7,7 +7,7 @@
 //!
 //! `overview` is the page of all queues, `queue` that of one, with its `course` and with `what_if`, which tries another rule on it (`form`
 //! asks for it). `parts` are what pages share, `words` their plain sentences, `chart` their drawings (`frame` is what lies around them),
-//! `past` what they read of the history. `login` lets browsers in where the API wants a token, `session` remembers them.
+//! `past` what they read of the history. `login` lets browsers in where the API wants a token, `session` remembers them, and `guesses` those who do not know it.
 //!
 //! Left to others: who may ask ([`gate`](super::gate)), and what a decision is. Looking is no question: nothing here counts as demand.
 
@@ -15,6 +15,7 @@ mod chart;
 mod course;
 mod form;
 mod frame;
+mod guesses;
 mod layout;
 mod login;
 mod overview;

@@ -14,11 +14,8 @@ use http::{HeaderMap, header};
 use rustix::rand::{GetRandomFlags, getrandom};
 use subtle::Choice;
 
+use super::guesses::Guesses;
 use crate::{clock::Moment, digest::Digest};
-
-/// Log-ins whose token is being looked at. A wrong one keeps its place for [`Sessions::PENALTY`], so all together have so many tries
-/// a second; whoever comes when none is free is told to try again. People need one.
-const TRIES: usize = 4;
 
 /// The cookie's name.
 const COOKIE: &str = "openseat_session";
@@ -31,8 +28,8 @@ const MOST: usize = 256;
 pub(in crate::server) struct Sessions {
     /// Oldest first.
     open: Mutex<VecDeque<Session>>,
-    /// A permit per log-in whose token is being looked at.
-    pub(super) tries: tokio::sync::Semaphore,
+    /// Wrong tokens that were shown of late.
+    pub(super) guesses: Guesses,
 }
 
 #[derive(Debug)]
@@ -45,13 +42,10 @@ impl Sessions {
     /// How long a session lasts: a shift with its overtime, so that nobody is asked twice a day, and no forgotten browser stays open.
     pub(super) const LIFE: Duration = Duration::from_secs(12 * 3_600);
 
-    /// How long a wrong token takes: a person hardly notices, a program that guesses does.
-    pub(super) const PENALTY: Duration = Duration::from_secs(1);
-
     pub(in crate::server) fn new() -> Self {
         Self {
             open: Mutex::default(),
-            tries: tokio::sync::Semaphore::new(TRIES),
+            guesses: Guesses::default(),
         }
     }
 

@@ -131,6 +131,7 @@ mod tests {
         let to_plain = Arrival {
             tls: true,
             near: true,
+            ..Arrival::default()
         };
         let link_of_plain = link(to_plain, &[("x-forwarded-proto", "http")]);
         assert!(link_of_plain.starts_with("http://seat"), "{link_of_plain}");

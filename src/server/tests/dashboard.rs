@@ -1,8 +1,10 @@
 use axum::{Router, body::Body, response::Response};
 use http::{Request, header};
-use tokio::time::Instant;
 
-use super::{super::routes::router, *};
+use super::{
+    super::{arrival::Arrival, routes::router},
+    *,
+};
 use crate::fixtures::available;
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
@@ -144,38 +146,69 @@ async fn the_form_leads_to_no_strangers_page() {
     assert_eq!(answer.header("location"), Some("/"));
 }
 
-/// Tries to log in, without a network between, so that time can be paused.
-async fn try_token(router: Router, token: &str) -> Response {
+/// Tries to log in from an address, without a network between.
+async fn try_token(router: &Router, from: &str, token: &str) -> Response {
     let body = Body::from(format!("token={token}"));
-    let request = Request::post("/login").body(body).expect("a request");
-    super::super::gate::guarded(&router, request).await
+    let peer = Some(from.parse().expect("an address"));
+    let request = Request::post("/login").extension(Arrival::by_tcp(peer, false));
+    let request = request.body(body).expect("a request");
+    super::super::gate::guarded(router, request).await
 }
 
-#[tokio::test(start_paused = true)]
-async fn guessing_is_slow_however_many_guess() {
-    let router = router(behind_a_token().app());
-    let begun = Instant::now();
-    let guesses = (0..20).map(|n| {
-        tokio::spawn(try_token(
-            router.clone(),
-            if n < 19 { "wrong" } else { BEARER },
-        ))
-    });
-    let mut statuses = Vec::new();
-    for guess in guesses.collect::<Vec<_>>() {
-        statuses.push(guess.await.expect("an answer").status().as_u16());
+#[tokio::test]
+async fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
+    let world = behind_a_token();
+    let clock = world.clock.clone();
+    let router = router(world.app());
+    for second in 0..5 {
+        let mut looked_at = 0;
+        for n in 0..50 {
+            let guess = try_token(&router, "203.0.113.7", &format!("wrong{n}")).await;
+            match guess.status().as_u16() {
+                401 => looked_at += 1,
+                429 => assert!(guess.headers().contains_key(header::RETRY_AFTER)),
+                status => panic!("{status}"),
+            }
+        }
+        assert_eq!(looked_at, if second == 0 { 4 } else { 1 });
+        // The right one is not looked at either while its address has no guess left: else the wait would tell it from the others.
+        let same = try_token(&router, "203.0.113.7", BEARER).await;
+        assert_eq!(same.status(), 429);
+        for other in ["203.0.113.8", "127.0.0.1", "2001:db8::7"] {
+            let answer = try_token(&router, other, BEARER).await;
+            assert_eq!(answer.status(), 303, "{other}");
+            assert!(answer.headers().contains_key(header::SET_COOKIE));
+        }
+        clock.pass(Duration::from_secs(1));
     }
-    let looked_at = statuses.iter().filter(|status| **status == 401).count();
-    assert_eq!(looked_at, 4, "{statuses:?}");
-    // The right one is not looked at either while so many wrong ones are: else the wait would tell it from them.
-    assert!(
-        statuses.iter().skip(4).all(|status| *status == 429),
-        "{statuses:?}"
+    assert_eq!(
+        try_token(&router, "203.0.113.7", BEARER).await.status(),
+        303
     );
-    assert_eq!(begun.elapsed().as_secs(), 1);
-    let answer = try_token(router, BEARER).await;
-    assert_eq!(answer.status(), 303);
-    assert!(answer.headers().contains_key(header::SET_COOKIE));
+}
+
+#[tokio::test]
+async fn a_guesser_behind_a_proxy_on_this_machine_locks_out_nobody_else_behind_it() {
+    let server = behind_a_token().serve().await;
+    let submit = |client: &str, token: &str| {
+        let headers = format!("X-Forwarded-For: 198.51.100.1, {client}\r\n");
+        let form = format!("token={token}");
+        let server = &server;
+        async move { server.submit("/login", &headers, &form).await.status }
+    };
+    for _ in 0..4 {
+        assert_eq!(submit("203.0.113.7", "wrong").await, 401);
+    }
+    assert_eq!(submit("203.0.113.7", "wrong").await, 429);
+    assert_eq!(submit("203.0.113.7", BEARER).await, 429);
+    assert_eq!(submit("203.0.113.8", BEARER).await, 303);
+    assert_eq!(
+        server
+            .submit("/login", "", &format!("token={BEARER}"))
+            .await
+            .status,
+        303
+    );
 }
 
 #[tokio::test]

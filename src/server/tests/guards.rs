@@ -54,6 +54,7 @@ fn rows() -> Vec<Row> {
 /// token, the hook's secret, `control.sock`; and, after the bar, what nobody gets where none is configured.
 ///
 /// 401, and 403 of a hook, are the guard's; everything else is the handler's, which found what it was asked for or did not.
+/// None of them fills in the log-in's form, and after four wrong tokens their address waits.
 const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 401 200 | 200
 GET    /v1/queues/{queue}                                 401 401 200 200 401 401 200 | 200
@@ -89,7 +90,7 @@ GET    /                                                  401 401 200 200 401 40
 GET    /queues/{queue}                                    401 401 200 200 401 401 200 | 200
 GET    /queues/{account}/{queue}                          401 401 200 200 401 401 200 | 200
 GET    /login                                             200 200 200 303 200 400 200 | 303
-POST   /login                                             503 503 503 503 503 503 503 | 303
+POST   /login                                             401 401 401 401 429 429 401 | 303
 POST   /logout                                            303 303 303 303 303 303 303 | 303
 GET    /assets/openseat.css                               200 200 200 200 200 200 200 | 200
 GET    /assets/openseat.js                                200 200 200 200 200 200 200 | 200

@@ -58,6 +58,7 @@ fn client(server: &Server, trusted: &Certificate) -> reqwest::Client {
         .tls_certs_only([trusted.clone()])
         .resolve("localhost", server.address.expect("it listens on TCP"))
         .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .expect("a client")
 }
@@ -88,6 +89,26 @@ async fn a_decision_comes_over_tls() {
         metrics
     };
     assert!(!metrics_text(&metrics).contains("openseat_connections_dropped_total{"));
+}
+
+#[tokio::test]
+async fn the_cookie_of_a_browser_that_came_over_our_tls_is_secure_whatever_it_says() {
+    let files = Files::new();
+    let trusted = files.renew();
+    let mut world = world(&files);
+    world.bearer = Some(Digest::of("s3cret"));
+    let server = world.serve().await;
+    let port = server.address.expect("it listens on TCP").port();
+    for path in ["login", "logout"] {
+        let request = client(&server, &trusted).post(format!("https://localhost:{port}/{path}"));
+        let request = request
+            .header("X-Forwarded-Proto", "http")
+            .body("token=s3cret");
+        let answer = request.send().await.expect("an answer");
+        let cookie = answer.headers().get("set-cookie").expect("a cookie");
+        let cookie = cookie.to_str().expect("text");
+        assert!(cookie.ends_with("; Secure"), "{path}: {cookie}");
+    }
 }
 
 #[tokio::test]
