@@ -14,18 +14,17 @@
 
 use std::{fmt, sync::Arc};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     app::App,
     connection::serve_with,
     current::Current,
+    deadline::within,
     decisions::{decide, find},
     listen::{Listener, Stream},
+    room::Purpose,
 };
 use crate::{board::NotOnBoard, decision::Decision, metrics::Dropped, quantity::Quantity};
 
@@ -35,19 +34,24 @@ const LONGEST_LINE: u64 = 402;
 /// HAProxy's heaviest server weighs 256.
 const MOST_SEATS: u32 = 256;
 
-/// Serves one listener until `stop`. Connections count among [`Limits::connections`](super::Limits::connections); one that does not
-/// send its line within [`Limits::head`](super::Limits::head) is cut.
+/// Serves one listener until `stop`. Connections count among [`Limits::connections`](super::Limits::connections), of which they get a part;
+/// one that does not send its line within [`Limits::head`](super::Limits::head) is cut.
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
-    serve_with(listener, &current.app(), &stop, |stream, _via, _closing| {
-        attend(current.app(), stream)
-    })
+    let attend = |stream, _via, _closing| attend(current.app(), stream);
+    serve_with(
+        listener,
+        Purpose::AgentChecks,
+        &current.app(),
+        &stop,
+        attend,
+    )
     .await;
 }
 
 /// One check.
 async fn attend(app: Arc<App>, stream: Stream) {
     let mut stream = BufReader::new(stream);
-    let Ok(line) = timeout(app.limits.head, read_line(&mut stream)).await else {
+    let Ok(line) = within(app.limits.head, read_line(&mut stream)).await else {
         return app.metrics.connection_dropped(Dropped::SlowRequest);
     };
     let Some(line) = line else {

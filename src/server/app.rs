@@ -3,11 +3,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     dashboard::{Past, Sessions},
+    room::Room,
     tls::Tls,
     watch::{Watch, WatchLimits},
 };
@@ -32,7 +33,7 @@ use crate::{
 /// How long and how many: what keeps one client from hurting another.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections over all listeners; one more is closed at once.
+    /// Open connections over all listeners; one more is closed at once. Some are kept for clients on this machine.
     pub connections: usize,
     /// From the first byte of a request (or from the connection, for the first one) to the end of its head. Five seconds is
     /// what a head of one packet needs, times a thousand.
@@ -169,8 +170,8 @@ pub struct App {
     pub(super) retired: CancellationToken,
     /// Tells this app from those before it.
     pub(super) number: u64,
-    /// A permit per connection that may be open.
-    pub(super) slots: Arc<Semaphore>,
+    /// For connections.
+    pub(super) room: Arc<Room>,
     /// What streams of decisions read.
     pub(super) watch: Watch,
     /// Browsers that have logged in.
@@ -184,7 +185,7 @@ pub struct App {
 
 /// What one app hands on to the next.
 struct Kept {
-    slots: Arc<Semaphore>,
+    room: Arc<Room>,
     watch: Watch,
     sessions: Arc<Sessions>,
     number: u64,
@@ -197,7 +198,7 @@ impl App {
     /// If a queue of the board has no policy or no counters: whoever wires the process made a mistake.
     pub fn new(parts: Parts) -> Self {
         let kept = Kept {
-            slots: Arc::new(Semaphore::new(parts.limits.connections)),
+            room: Arc::new(Room::new(parts.limits.connections)),
             watch: Watch::new(&parts.limits.watch),
             sessions: Arc::new(Sessions::new()),
             number: 0,
@@ -216,7 +217,7 @@ impl App {
             ..parts
         };
         let kept = Kept {
-            slots: Arc::clone(&last.slots),
+            room: Arc::clone(&last.room),
             watch: last.watch.successor(&last.limits.watch),
             sessions: match last.bearer == parts.bearer {
                 true => Arc::clone(&last.sessions),
@@ -263,7 +264,7 @@ impl App {
             pulses: parts.pulses,
             reloads: parts.reloads,
             control: parts.control,
-            slots: kept.slots,
+            room: kept.room,
             watch: kept.watch,
             sessions: kept.sessions,
             past: Past::default(),
@@ -342,7 +343,7 @@ impl App {
             budgets,
             agents: self.agents(),
             faults: self.accounts.iter().map(fault).collect(),
-            open_connections: self.limits.connections - self.slots.available_permits(),
+            open_connections: self.room.open(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }

@@ -1,6 +1,9 @@
 //! How a request came to us: over TLS or not, and from whom. A connection knows it, and each of its requests carries it.
 
-use std::{convert::Infallible, net::IpAddr};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -33,6 +36,14 @@ impl Arrival {
             near: peer.is_some_and(|peer| peer.is_loopback()),
             peer,
         }
+    }
+}
+
+/// Whom an address stands for: one customer of a provider has 2^64 IPv6 addresses at least, so they count as one.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 
-use super::{app::App, kinds, problem::Problem, route::Rule};
+use super::{app::App, deadline::within, kinds, problem::Problem, route::Rule};
 
 /// The whole body of a request, within the bound that the table of routes sets; or why there is none.
 pub(super) struct Whole(pub(super) Result<Bytes, Problem>);
@@ -31,7 +31,7 @@ async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes, Problem> {
         return Err(too_large(longest));
     }
     let body = Limited::new(body, longest).collect();
-    match tokio::time::timeout(app.limits.head, body).await {
+    match within(app.limits.head, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(longest)),
         Ok(Err(_)) => Err(Problem::bad_request("the body breaks off").and_close()),

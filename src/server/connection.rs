@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::{Either as EitherBody, Full};
 use hyper::{
     body::{Body, Incoming},
@@ -39,11 +39,14 @@ use super::{
     arrival::Arrival,
     closing::{Closing, Seldom},
     current::{Current, Site},
+    deadline::within,
     express::{self, Lane},
     gate::{self, Greeted},
-    listen::{Listener, Stream, Via},
+    listen::{Listener, Socket, Stream, Via},
+    room::{Door, Place, Purpose},
     routes::DECISION,
     tls::Tls,
+    watch::Endless,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
 use crate::{metrics::Dropped, pulse::TURN};
@@ -79,7 +82,7 @@ pub async fn serve(listener: Listener, current: Arc<Current>, stop: Cancellation
             (stream, _) => Either::Left(client.attend(stream, closing)),
         }
     };
-    serve_with(listener, &current.app(), &stop, attend).await;
+    serve_with(listener, Purpose::Requests, &current.app(), &stop, attend).await;
 }
 
 /// Serves one client of `control.sock`.
@@ -102,6 +105,7 @@ pub(super) async fn serve_control_client(
 /// [`Limits::drain`](super::Limits::drain) for it.
 pub(super) async fn serve_with<F>(
     listener: Listener,
+    purpose: Purpose,
     app: &App,
     stop: &CancellationToken,
     attend: impl Fn(Stream, Via, Arc<Closing>) -> F,
@@ -112,6 +116,7 @@ pub(super) async fn serve_with<F>(
     let closing = Arc::default();
     accept_all(
         &listener,
+        purpose,
         app,
         stop,
         |stream, via| attend(stream, via, Arc::clone(&closing)),
@@ -132,6 +137,7 @@ pub(super) async fn serve_with<F>(
 
 async fn accept_all<F>(
     listener: &Listener,
+    purpose: Purpose,
     app: &App,
     stop: &CancellationToken,
     attend: impl Fn(Stream, Via) -> F,
@@ -140,15 +146,21 @@ async fn accept_all<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let mut trouble = Trouble::default();
+    let door = Door::new(listener, purpose);
     let pulse = app.pulses.begin(format!("accepting at {listener}"));
     loop {
         pulse.beat();
+        app.room.look();
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, via)) => {
                     trouble.over(listener);
-                    admit(app, || attend(stream, via), connections);
+                    let arrival = arrival(&stream, false);
+                    match app.room.enter(&door, arrival) {
+                        Some(place) => admit(place, attend(stream, via), connections),
+                        None => app.metrics.connection_dropped(Dropped::OverLimit),
+                    }
                 }
                 Err(error) => trouble.pause(listener, &error).await,
             },
@@ -158,22 +170,17 @@ async fn accept_all<F>(
     }
 }
 
-/// Starts a connection, if one more may be open.
-fn admit<F>(app: &App, begin: impl FnOnce() -> F, connections: &mut JoinSet<()>)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    match Arc::clone(&app.slots).try_acquire_owned() {
-        Ok(slot) => {
-            let connection = begin();
-            connections.spawn(async move {
-                connection.await;
-                // Given back when the connection ends, however it ends.
-                drop(slot);
-            });
-        }
-        Err(_) => app.metrics.connection_dropped(Dropped::OverLimit),
-    }
+/// Starts a connection that has a place.
+fn admit(
+    place: Place,
+    connection: impl Future<Output = ()> + Send + 'static,
+    connections: &mut JoinSet<()>,
+) {
+    connections.spawn(async move {
+        connection.await;
+        // Given back when the connection ends, however it ends.
+        drop(place);
+    });
 }
 
 /// Whether accepting fails at the moment: said once when it begins and once when it ends.
@@ -244,11 +251,11 @@ impl Client {
             tokio::time::sleep(NEWCOMERS).await;
         };
         let cause = tokio::select! {
-            greeted = tls.greet(stream) => match greeted {
-                Ok(stream) => return Some(stream),
-                Err(error) => refused(&error)?,
+            greeted = within(app.limits.head, tls.greet(stream)) => match greeted {
+                Ok(Ok(stream)) => return Some(stream),
+                Ok(Err(error)) => refused(&error)?,
+                Err(_) => Dropped::SlowRequest,
             },
-            () = tokio::time::sleep(app.limits.head) => Dropped::SlowRequest,
             () = stopped => return None,
         };
         app.metrics.connection_dropped(cause);
@@ -257,7 +264,7 @@ impl Client {
 
     async fn attend<S>(self, stream: S, closing: Arc<Closing>)
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let app = self.current.app();
         let watchdog = Watchdog::new(app.limits);
@@ -318,6 +325,7 @@ impl Service<Request<Incoming>> for Answers {
         match self.express(&site.app, &request) {
             Some(body) => {
                 let response = express::response(request, body).map(EitherBody::Left);
+                self.watchdog.trust(true);
                 self.watchdog.answered_whole();
                 Either::Left(future::ready(Ok(response)))
             }
@@ -355,9 +363,21 @@ impl Answers {
         request.extensions_mut().insert(self.client.arrival);
         async move {
             let response = gate::answer(&router, via, request).await;
+            watchdog.trust(!is_of_a_stranger(response.status()));
+            if response.extensions().get::<Endless>().is_some() {
+                watchdog.keep_little();
+            }
             Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))
         }
     }
+}
+
+/// Whether who asks has shown no right to: such a connection is not kept for long.
+fn is_of_a_stranger(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST
+    )
 }
 
 /// Drives a connection to its end, and asks it to end well once the server stops.
@@ -367,7 +387,7 @@ async fn until_end<I, S, B>(
     closing: Arc<Closing>,
 ) -> hyper::Result<()>
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: Body + 'static,

@@ -100,7 +100,7 @@ kinds! {
     TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many calls are on their way",
         "as many seats of this queue are held as may be; release those that are not needed";
     TOO_MANY_STREAMS: SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open",
-        "half of max_connections may be streams, so that questions find room; close one, or raise max_connections";
+        "a quarter of max_connections may be streams, so that questions find room; close one, or raise max_connections";
     STOPPING: SERVICE_UNAVAILABLE, "stopping", "openseat is stopping",
         "ask again in a moment";
     UPSTREAM_SLOW: GATEWAY_TIMEOUT, "upstream-down", "CallTools gave no agents",

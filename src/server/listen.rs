@@ -4,17 +4,19 @@ use std::{
     fmt, fs, io,
     net::{self as std_net, SocketAddr},
     os::{
-        fd::AsFd,
+        fd::{AsFd, BorrowedFd},
         unix::{
             fs::{FileTypeExt, PermissionsExt},
             net as std_unix,
         },
     },
     path::Path,
+    time::Duration,
 };
 
-use rustix::net::sockopt::socket_acceptconn;
+use rustix::net::sockopt::{set_socket_linger, set_socket_send_buffer_size, socket_acceptconn};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use crate::config::{Listen, Server};
@@ -100,6 +102,52 @@ pub(super) enum Via {
 
 /// One client.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
+
+/// What a stream that nobody reads may hold in the kernel, which doubles it for its own needs: some pieces of a stream of decisions. Left
+/// alone the kernel lets it grow to 4 MB.
+const LITTLE: usize = 64 * 1024;
+
+/// The socket below a connection, whatever is spoken over it. What the system refuses here leaves a connection as it was.
+pub(super) trait Socket {
+    fn socket(&self) -> BorrowedFd<'_>;
+
+    /// Has the kernel keep little of what the client has not taken.
+    fn keep_little(&self) {
+        let _ = set_socket_send_buffer_size(self.socket(), LITTLE);
+    }
+
+    /// Has the kernel forget on close what the client has not taken, and tell it so (RST). It would else keep it for minutes.
+    fn forget_on_close(&self) {
+        let _ = set_socket_linger(self.socket(), Some(Duration::ZERO));
+    }
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Socket for UnixStream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Socket for Stream {
+    fn socket(&self) -> BorrowedFd<'_> {
+        match self {
+            Either::Left(stream) => stream.as_fd(),
+            Either::Right(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn socket(&self) -> BorrowedFd<'_> {
+        self.get_ref().0.as_fd()
+    }
+}
 
 /// Everything that is listened on.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! asked with `fresh`, which send a wish to the account's task and wait a bounded time. No client can make another wait: connections, heads, idle time and the time to
 //! take an answer are all bounded ([`Limits`]).
 //!
-//! The way of a request: [`serve`] accepts a connection (`connection`) under a `watchdog`; `gate` lets it in or turns it
+//! The way of a request: [`serve`] accepts a connection (`connection`) if there is `room` for it, under a `watchdog`, whose deadlines allow for pauses (`deadline`); `gate` lets it in or turns it
 //! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `accounts`, `probes`, or the `drop_in` that speaks as CallTools does. What
 //! goes wrong is a `problem`, of one of the `kinds`; `api` describes all of it, from the very table that `routes` is. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
 //! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
@@ -25,6 +25,7 @@ mod connection;
 mod control;
 mod current;
 mod dashboard;
+mod deadline;
 mod decisions;
 mod docs;
 mod drop_in;
@@ -39,6 +40,7 @@ mod problem;
 mod queues;
 mod reload;
 mod reservations;
+mod room;
 mod route;
 mod routes;
 mod threads;

@@ -14,7 +14,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -28,7 +28,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{app::Limits, closing::Seldom};
+use super::{app::Limits, closing::Seldom, deadline::last_look, listen::Socket};
 use crate::metrics::Dropped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,6 @@ impl Phase {
         Phase::Idle,
     ];
 
-    /// How long it may last; `None`: no hurry.
-    fn lasts(self, limits: &Limits) -> Option<Duration> {
-        match self {
-            Phase::New | Phase::Head => Some(limits.head),
-            Phase::Answering | Phase::Between => None,
-            Phase::Taking | Phase::Whole => Some(limits.write),
-            Phase::Idle => Some(limits.idle),
-        }
-    }
-
     fn blame(self) -> Option<Dropped> {
         match self {
             Phase::New | Phase::Head => Some(Dropped::SlowRequest),
@@ -85,31 +75,45 @@ impl Phase {
 /// What a connection does at the moment, and whether its time has begun anew since `bite` last looked. One task reads and writes it, so
 /// the atomic is there for the compiler: it orders nothing and costs nothing.
 #[derive(Debug)]
-struct Watch(AtomicU8);
+struct Watch {
+    phase: AtomicU8,
+    /// The client has shown no right to ask what it asked last.
+    is_stranger: AtomicBool,
+    /// The kernel shall keep little for the client from now on.
+    keep_little: AtomicBool,
+}
 
 /// Beside the phase's number.
 const ANEW: u8 = 0x80;
 
 impl Watch {
+    fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::New as u8 | ANEW),
+            is_stranger: AtomicBool::default(),
+            keep_little: AtomicBool::default(),
+        }
+    }
+
     fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed) & !ANEW)]
+        Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed) & !ANEW)]
     }
 
     /// The phase begins, and its time.
     fn begin(&self, phase: Phase) {
-        self.0.store(phase as u8 | ANEW, Ordering::Relaxed);
+        self.phase.store(phase as u8 | ANEW, Ordering::Relaxed);
     }
 
     /// The phase begins in the time of the last one.
     fn turn_into(&self, phase: Phase) {
-        let anew = self.0.load(Ordering::Relaxed) & ANEW;
-        self.0.store(phase as u8 | anew, Ordering::Relaxed);
+        let anew = self.phase.load(Ordering::Relaxed) & ANEW;
+        self.phase.store(phase as u8 | anew, Ordering::Relaxed);
     }
 
     /// Whether its time has begun anew; asked again, it has not.
     fn take_anew(&self) -> bool {
-        let now = self.0.load(Ordering::Relaxed);
-        self.0.store(now & !ANEW, Ordering::Relaxed);
+        let now = self.phase.load(Ordering::Relaxed);
+        self.phase.store(now & !ANEW, Ordering::Relaxed);
         now & ANEW != 0
     }
 }
@@ -124,10 +128,9 @@ pub(super) struct Watchdog {
 impl Watchdog {
     /// For a connection that was just accepted: its first head is due.
     pub(super) fn new(limits: Limits) -> Self {
-        let watch = Watch(AtomicU8::new(Phase::New as u8 | ANEW));
         Self {
             limits,
-            watch: Arc::new(watch),
+            watch: Arc::new(Watch::new()),
         }
     }
 
@@ -139,6 +142,28 @@ impl Watchdog {
     /// The answer is there whole.
     pub(super) fn answered_whole(&self) {
         self.watch.begin(Phase::Whole);
+    }
+
+    /// Whether the client may ask what it has asked. One that may not does not keep its connection for long.
+    pub(super) fn trust(&self, may_ask: bool) {
+        self.watch.is_stranger.store(!may_ask, Ordering::Relaxed);
+    }
+
+    /// What follows is a stream, of which the kernel shall not keep much for a client that does not read it.
+    pub(super) fn keep_little(&self) {
+        self.watch.keep_little.store(true, Ordering::Relaxed);
+    }
+
+    /// How long this phase may last; `None`: no hurry.
+    fn lasts(&self, phase: Phase) -> Option<Duration> {
+        let is_stranger = self.watch.is_stranger.load(Ordering::Relaxed);
+        match phase {
+            Phase::New | Phase::Head => Some(self.limits.head),
+            Phase::Answering | Phase::Between => None,
+            Phase::Taking | Phase::Whole => Some(self.limits.write),
+            Phase::Idle if is_stranger => Some(self.limits.head.min(self.limits.idle)),
+            Phase::Idle => Some(self.limits.idle),
+        }
     }
 
     /// Whether its first request has yet to come.
@@ -203,15 +228,21 @@ impl Watchdog {
     fn poll_bite(&self, cx: &mut Context<'_>, leash: &mut Leash<'_>) -> Poll<Option<Dropped>> {
         let phase = self.watch.phase();
         if self.watch.take_anew() {
-            leash.begin(phase, &self.limits);
+            leash.begin(phase, self.lasts(phase), &self.limits);
         }
         loop {
             let due = leash.timer.get().is_elapsed();
             ready!(leash.timer.poll(cx, due));
             let now = Instant::now();
             match leash.until {
-                Until::Then(until) if until <= now => return Poll::Ready(phase.blame()),
-                Until::Then(until) => leash.reset(until, false),
+                Until::LastLook(until) if until <= now => return Poll::Ready(phase.blame()),
+                Until::Then(until) if until <= now => {
+                    let limit = self.lasts(phase).unwrap_or_default();
+                    let until = now + last_look(now - until, limit);
+                    leash.until = Until::LastLook(until);
+                    leash.reset(until, true);
+                }
+                Until::Then(until) | Until::LastLook(until) => leash.reset(until, false),
                 Until::IdleFromNextLook => {
                     let until = now + self.limits.idle;
                     leash.until = Until::Then(until);
@@ -228,6 +259,8 @@ impl Watchdog {
 #[derive(Clone, Copy, Debug)]
 enum Until {
     Then(Instant),
+    /// It was up already, but the process may have stood still.
+    LastLook(Instant),
     /// Of one that is asked all the time: its time to idle counts from when the timer fires next, a little later than it began, so that
     /// the clock is not read for each of its requests.
     IdleFromNextLook,
@@ -244,10 +277,11 @@ struct Leash<'t> {
 }
 
 impl Leash<'_> {
-    fn begin(&mut self, phase: Phase, limits: &Limits) {
-        self.until = match phase.lasts(limits) {
-            Some(_) if phase == Phase::Idle && self.is_short => Until::IdleFromNextLook,
-            Some(_) if phase == Phase::Idle => {
+    fn begin(&mut self, phase: Phase, lasts: Option<Duration>, limits: &Limits) {
+        let is_idle = phase == Phase::Idle && lasts == Some(limits.idle);
+        self.until = match lasts {
+            Some(_) if is_idle && self.is_short => Until::IdleFromNextLook,
+            Some(_) if is_idle => {
                 self.reset(Instant::now() + limits.head, true);
                 Until::IdleFromNextLook
             }
@@ -270,18 +304,18 @@ impl Leash<'_> {
 
 /// A stream whose traffic the watchdog hears.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct Watched<S: Socket> {
     stream: S,
     watchdog: Watchdog,
 }
 
-impl<S> Watched<S> {
+impl<S: Socket> Watched<S> {
     pub(super) fn new(stream: S, watchdog: Watchdog) -> Self {
         Self { stream, watchdog }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Socket + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -296,13 +330,33 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: Socket> Watched<S> {
+    fn bytes_go(&self) {
+        self.watchdog.bytes_go();
+        let keep_little = &self.watchdog.watch.keep_little;
+        if keep_little.load(Ordering::Relaxed) {
+            keep_little.store(false, Ordering::Relaxed);
+            self.stream.keep_little();
+        }
+    }
+}
+
+/// hyper flushes before it ends a connection well, so one that ends without is cut, and what its client has not taken is of no use to it.
+impl<S: Socket> Drop for Watched<S> {
+    fn drop(&mut self) {
+        if matches!(self.watchdog.watch.phase(), Phase::Taking | Phase::Whole) {
+            self.stream.forget_on_close();
+        }
+    }
+}
+
+impl<S: AsyncWrite + Socket + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.watchdog.bytes_go();
+        self.bytes_go();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -311,7 +365,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.watchdog.bytes_go();
+        self.bytes_go();
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -391,5 +445,128 @@ impl HttpBody for WatchedBody {
 impl Drop for WatchedBody {
     fn drop(&mut self) {
         self.watchdog.handed_over();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        time::{advance, timeout},
+    };
+
+    use super::*;
+
+    /// Polls once.
+    async fn is_pending(work: &mut (impl Future + Unpin)) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *work).poll(cx).is_pending())).await
+    }
+
+    /// The process goes on after a pause, and `then` is what it reads.
+    async fn after_a_pause(begin: impl Fn(&Watchdog), then: impl Fn(&Watchdog)) -> bool {
+        let watchdog = Watchdog::new(Limits::with_connections(1));
+        begin(&watchdog);
+        let mut bite = Box::pin(watchdog.bite());
+        assert!(is_pending(&mut bite).await);
+        advance(Duration::from_secs(3_600)).await;
+        let bitten = !is_pending(&mut bite).await;
+        then(&watchdog);
+        !bitten && is_pending(&mut bite).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_during_a_pause_is_read_before_a_connection_is_cut() {
+        let idle = |watchdog: &Watchdog| {
+            watchdog.asked();
+            watchdog.answered_whole();
+            watchdog.flushed();
+        };
+        let asked = |watchdog: &Watchdog| {
+            watchdog.bytes_came();
+            watchdog.asked();
+        };
+        assert!(after_a_pause(|_| {}, asked).await, "a head");
+        assert!(after_a_pause(idle, asked).await, "an idle one");
+        let begun = |watchdog: &Watchdog| {
+            idle(watchdog);
+            watchdog.bytes_came();
+        };
+        assert!(after_a_pause(begun, asked).await, "a later head");
+        let taking = |watchdog: &Watchdog| {
+            watchdog.asked();
+            watchdog.answered_whole();
+        };
+        assert!(after_a_pause(taking, Watchdog::flushed).await, "a reader");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_nothing_is_cut_in_time_whether_there_was_a_pause_or_not() {
+        let limits = Limits::with_connections(1);
+        let soon = limits.head + Duration::from_secs(1);
+        let watchdog = Watchdog::new(limits);
+        let cut = timeout(soon, watchdog.bite()).await;
+        assert_eq!(cut, Ok(Some(Dropped::SlowRequest)));
+        let watchdog = Watchdog::new(limits);
+        let mut bite = Box::pin(watchdog.bite());
+        assert!(is_pending(&mut bite).await);
+        advance(Duration::from_secs(3_600)).await;
+        assert!(is_pending(&mut bite).await);
+        assert_eq!(timeout(soon, bite).await, Ok(Some(Dropped::SlowRequest)));
+    }
+
+    /// Both ends of a connection, ours watched.
+    async fn connection() -> (Watched<TcpStream>, TcpStream, Watchdog) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let theirs = TcpStream::connect(address).await.expect("it listens");
+        let (ours, _) = listener.accept().await.expect("somebody connects");
+        let watchdog = Watchdog::new(Limits::with_connections(1));
+        (Watched::new(ours, watchdog.clone()), theirs, watchdog)
+    }
+
+    /// How much is written to a client that reads nothing.
+    async fn written_unread(watched: &mut Watched<TcpStream>) -> usize {
+        let (piece, mut written) = ([0; PIECE], 0);
+        let long = Duration::from_millis(500);
+        while let Ok(Ok(length)) = timeout(long, watched.write(&piece)).await {
+            written += length;
+        }
+        written
+    }
+
+    #[tokio::test]
+    async fn the_kernel_keeps_little_for_a_stream_that_nobody_reads() {
+        let (mut watched, theirs, watchdog) = connection().await;
+        let theirs_holds = rustix::net::sockopt::socket_recv_buffer_size(&theirs);
+        let theirs_holds = theirs_holds.expect("the system knows");
+        watchdog.keep_little();
+        let written = written_unread(&mut watched).await;
+        let ours_holds = rustix::net::sockopt::socket_send_buffer_size(watched.stream.socket());
+        let ours_holds = ours_holds.expect("the system knows");
+        assert!(ours_holds <= 128 * 1024, "{ours_holds}");
+        assert!(written <= 2 * (theirs_holds + ours_holds), "{written}");
+    }
+
+    #[tokio::test]
+    async fn who_is_cut_with_something_unread_is_reset_and_who_has_taken_all_is_not() {
+        for is_cut in [true, false] {
+            let (mut watched, mut theirs, watchdog) = connection().await;
+            watchdog.asked();
+            watchdog.answered_whole();
+            watched.write_all(b"an answer").await.expect("it is open");
+            if !is_cut {
+                watched.flush().await.expect("it is open");
+            }
+            drop(watched);
+            let mut rest = Vec::new();
+            let end = theirs.read_to_end(&mut rest).await;
+            let end = end.map_err(|error| error.kind());
+            let expected = match is_cut {
+                true => Err(io::ErrorKind::ConnectionReset),
+                false => Ok(9),
+            };
+            assert_eq!(end, expected);
+        }
     }
 }

@@ -452,3 +452,57 @@ async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
         begun.elapsed()
     );
 }
+
+/// Reads until an answer's head is there.
+async fn status_line(stream: &mut TcpStream) -> String {
+    let mut buffer = [0; 4096];
+    let length = tokio::time::timeout(crate::support::PATIENCE, stream.read(&mut buffer)).await;
+    let length = length.expect("it does not hang").unwrap_or_default();
+    let text = String::from_utf8_lossy(&buffer[..length]);
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn requests_that_came_whole_while_the_process_stood_still_are_answered() {
+    // A head and a body have 5 s, which pass meanwhile.
+    const PAUSE: Duration = Duration::from_secs(7);
+    let (calltools, home) = scene().await;
+    let program = Program::run(&home, &home.config(&[calltools.account()]));
+    let address = program.address().await;
+    ready(address).await;
+    let wish = r#"{"call_id":"call"}"#;
+    let head = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let body = format!(
+        "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{wish}",
+        wish.len()
+    );
+    let mut halves = Vec::new();
+    for (request, at) in [(head, 20), (head, 1), (head, 0), (&*body, body.len() - 5)] {
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let (first, second) = request.split_at(at);
+            stream
+                .write_all(first.as_bytes())
+                .await
+                .expect("it is open");
+            halves.push((stream, second));
+        }
+    }
+    // It has read the first halves.
+    assert_eq!(get(address, "/livez").await.status, 200);
+    program.signal(Signal::STOP);
+    for (stream, second) in &mut halves {
+        stream
+            .write_all(second.as_bytes())
+            .await
+            .expect("it is open");
+    }
+    tokio::time::sleep(PAUSE).await;
+    program.signal(Signal::CONT);
+    for (n, (stream, _)) in halves.iter_mut().enumerate() {
+        let line = status_line(stream).await;
+        // Whether there is a seat for the call is not the point.
+        let is_answered = line.starts_with("HTTP/1.1 ") && !line.contains("408");
+        assert!(is_answered, "{n}: {line:?}");
+    }
+}

@@ -13,7 +13,10 @@ use std::{
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{clock::Moment, server::arrival::Arrival};
+use crate::{
+    clock::Moment,
+    server::arrival::{Arrival, network},
+};
 
 /// Wrong tokens at once: a person who pastes the wrong one a few times does not wait.
 const AT_ONCE: u32 = 4;
@@ -51,14 +54,6 @@ fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
     let last = value.to_str().ok()?.rsplit(',').next()?.trim();
     let with_port = || Some(last.parse::<std::net::SocketAddr>().ok()?.ip());
     last.parse().ok().or_else(with_port)
-}
-
-/// One customer of a provider has 2^64 IPv6 addresses at least, so they count as one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 /// See the [module](self).

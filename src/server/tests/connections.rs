@@ -159,6 +159,59 @@ async fn one_connection_too_many_is_closed_at_once_and_counted() {
 }
 
 #[tokio::test]
+async fn clients_at_tcp_leave_room_at_the_unix_socket() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits = Limits::with_connections(16);
+    let metrics = world.metrics.clone();
+    let server = world.serve().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("openseat.sock");
+    let unix = bind(&Listen::Unix(path.clone()))
+        .await
+        .expect("a free path");
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(serve(unix, server.current.clone(), stop.clone()));
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        silent.push(server.connect().await);
+    }
+    within(async {
+        while !dropped(&metrics, "over_limit", 16) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let request = "GET /livez HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n";
+    for _ in 0..50 {
+        let stream = UnixStream::connect(&path).await.expect("it listens");
+        assert_eq!(within(exchange(stream, request)).await.status, 200);
+    }
+    stop.cancel();
+    serving.await.expect("it ended well");
+}
+
+#[tokio::test]
+async fn who_shows_no_token_does_not_keep_its_connection_for_long() {
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some(Digest::of("s3cret"));
+    world.limits.head = Duration::from_millis(300);
+    let server = world.serve().await;
+    let mut known = server.connect().await;
+    assert_eq!(keep_alive(&mut known, "/livez").await.status, 200);
+    for target in [
+        "/metrics",
+        "/v1/queues",
+        "/v1/queues/sales/decision",
+        "/api/queues/",
+    ] {
+        let mut stranger = server.connect().await;
+        assert_eq!(keep_alive(&mut stranger, target).await.status, 401);
+        assert_eq!(closed(&mut stranger).await, b"");
+    }
+    assert_eq!(keep_alive(&mut known, "/livez").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_stop_lets_answers_finish_and_closes_the_rest() {
     let mut world = World::with(&["main/sales"]);
     let mut ends = world.account("main", TOKEN);
@@ -188,7 +241,7 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
 async fn who_had_connected_before_the_stop_is_answered_after_it() {
     let server = World::with(&["main/sales"]).serve().await;
     let newcomer = server.connect().await;
-    while server.app.slots.available_permits() == 1024 {
+    while server.app.room.open() == 0 {
         tokio::task::yield_now().await;
     }
     server.stop.cancel();
@@ -213,11 +266,7 @@ async fn a_stop_does_not_wait_longer_than_the_deadline() {
     server.stop.cancel();
     within(&mut server.task).await.expect("it ended well");
     assert_eq!(closed(&mut busy).await, b"");
-    assert_eq!(
-        server.app.slots.available_permits(),
-        1024,
-        "every slot came back"
-    );
+    assert_eq!(server.app.room.open(), 0, "every place came back");
 }
 
 #[tokio::test]
@@ -279,7 +328,8 @@ async fn only_a_dead_socket_is_removed() {
 async fn threads_share_the_address_and_the_limit_and_end_together() {
     let mut world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
-    world.limits = Limits::with_connections(8);
+    // One of them is kept for Unix sockets.
+    world.limits = Limits::with_connections(9);
     world.threads = 3;
     let mut server = world.serve().await;
     let mut streams = Vec::new();

@@ -20,6 +20,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
@@ -59,8 +60,8 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
 /// What bounds streams of decisions.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchLimits {
-    /// Open streams. Each has a connection to itself, so they get half of what may be open: a router that asks finds room,
-    /// however many watch.
+    /// Open streams. Each has a connection to itself, so they get a quarter of what may be open: a router that asks finds room,
+    /// however many watch. Each that is not read holds some 128 kB of the kernel's memory, so by default all together hold 32 MB.
     pub streams: usize,
     /// The longest silence on a stream; a comment ends it. Proxies commonly give up after 60 s.
     pub heartbeat: Duration,
@@ -78,7 +79,7 @@ impl WatchLimits {
     /// The usual ones, where so many connections may be open.
     pub fn with_connections(connections: usize) -> Self {
         Self {
-            streams: connections / 2,
+            streams: (connections / 4).max(1),
             heartbeat: Duration::from_secs(15),
             rest: Duration::from_millis(50),
             look: Duration::from_secs(1),
@@ -86,6 +87,10 @@ impl WatchLimits {
         }
     }
 }
+
+/// Marks an answer that goes on until somebody ends it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
 
 /// What all streams share.
 #[derive(Debug)]
@@ -256,7 +261,7 @@ pub(super) async fn open(
         (header::CONNECTION, HeaderValue::from_static("close")),
         UNBUFFERED,
     ];
-    Ok((headers, Body::from_stream(events)).into_response())
+    Ok((headers, Extension(Endless), Body::from_stream(events)).into_response())
 }
 
 fn selected(app: &App, params: &Params<'_>) -> Result<(Vec<Arc<Queue>>, Selection), Problem> {
@@ -272,7 +277,7 @@ fn too_many_streams(most: usize) -> Problem {
     Problem::new(
         kinds::TOO_MANY_STREAMS,
         format!(
-            "{most} may be open, half of max_connections, so that questions find room; close one, or raise max_connections"
+            "{most} may be open, a quarter of max_connections, so that questions find room; close one, or raise max_connections"
         ),
     )
     .with(header::RETRY_AFTER, 5)
