@@ -317,7 +317,8 @@ impl Client {
     /// Adds a REST hook subscription.
     ///
     /// # Errors
-    /// [`Setback`]. After [`Down::TimeOut`] and [`Down::ConnectionLost`] it may be there all the same.
+    /// [`Setback`]. After [`Down::TimeOut`](super::fault::Down::TimeOut) and [`Down::ConnectionLost`](super::fault::Down::ConnectionLost) it may
+    /// exist all the same.
     pub async fn subscribe(
         &self,
         wanted: &NewSubscription,
