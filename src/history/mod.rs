@@ -12,9 +12,12 @@
 //!
 //! What is older than `history_days` goes by itself, and so does the older half where the file holds more than [`LARGEST`].
 //!
-//! [`record`] looks, `write` writes, [`read`] reads.
+//! [`record`] looks, `write` writes, [`read`] reads, within a `limit`.
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod layout;
+mod limit;
 pub mod read;
 pub mod record;
 mod write;
@@ -22,7 +25,7 @@ mod write;
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use self::{layout::LAYOUT, write::Note};
-pub use self::{read::History, record::Watched};
+pub use self::{limit::Limit, read::History, record::Watched};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File},

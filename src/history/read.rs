@@ -7,9 +7,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
+use super::limit::Limit;
 use crate::{board::QueueKey, packed};
 
 /// As many buckets as a wide screen has columns.
@@ -32,6 +33,12 @@ pub enum HistoryError {
         "a range ends after it begins, and has 1 to {MOST_BUCKETS} buckets of a second or more"
     )]
     Range,
+    /// The [`Limit`] is reached.
+    #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
+    TooLong(Duration),
+    /// Whoever asked has gone.
+    #[error("nobody waits for it any more")]
+    Abandoned,
 }
 
 /// A time to look at, in equal parts.
@@ -126,6 +133,7 @@ pub struct Decided {
 #[derive(Clone, Debug)]
 pub struct History {
     path: PathBuf,
+    limit: Option<Limit>,
 }
 
 impl History {
@@ -133,7 +141,24 @@ impl History {
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            limit: None,
         }
+    }
+
+    /// The same, read no longer than the limit allows.
+    pub fn within(&self, limit: Limit) -> Self {
+        Self {
+            path: self.path.clone(),
+            limit: Some(limit),
+        }
+    }
+
+    /// Whether there is time to go on. Readers ask between two rows; so should whoever works on what was read.
+    ///
+    /// # Errors
+    /// The limit is reached.
+    pub fn go_on(&self) -> Result<(), HistoryError> {
+        self.limit.as_ref().map_or(Ok(()), Limit::check)
     }
 
     /// Seats and agents over time, a bucket for each part of the range.
@@ -191,13 +216,33 @@ impl History {
     /// # Errors
     /// The file is not there or cannot be read.
     pub fn changes(&self, key: &QueueKey, most: u32) -> Result<Vec<Sample>, HistoryError> {
-        self.select(
-            key,
-            "SELECT at_ms, as_of_ms, seats, agents FROM (
-                 SELECT *, lag(seats) OVER (ORDER BY at_ms) AS before, lag(at_ms) OVER (ORDER BY at_ms) AS before_ms FROM sample WHERE queue = ?1
-             ) WHERE at_ms BETWEEN ?2 AND ?3 AND (seats IS NOT before OR before_ms IS NULL) ORDER BY at_ms DESC LIMIT ?4",
-            [0, i64::MAX, i64::from(most.min(MOST_SAMPLES))],
-        )
+        let connection = self.open()?;
+        let Some(queue) = queue(&connection, key)? else {
+            return Ok(Vec::new());
+        };
+        let names = statuses(&connection)?;
+        // Backwards, so that the newest few are found without reading the rest.
+        let mut statement = connection.prepare(
+            "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 ORDER BY at_ms DESC",
+        )?;
+        let mut rows = statement.query(params![queue])?;
+        let (mut changes, mut later) = (Vec::new(), None::<Raw>);
+        while changes.len() < most as usize
+            && let Some(row) = rows.next()?
+        {
+            self.go_on()?;
+            let raw = Raw::of(row)?;
+            let seats = raw.seats;
+            if let Some(later) = later.replace(raw)
+                && later.seats != seats
+            {
+                changes.push(later.named(&names));
+            }
+        }
+        // Before the first one nothing was known.
+        let first = later.filter(|_| changes.len() < most as usize);
+        changes.extend(first.map(|first| first.named(&names)));
+        Ok(changes)
     }
 
     /// A queue's rows, in order of time: what other criteria would have answered follows from them.
@@ -226,12 +271,13 @@ impl History {
             ],
             |row| Ok((timestamp(row.get(0)?), row.get::<_, Vec<u8>>(1)?)),
         )?;
-        let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
-        let unpacked = rows.into_iter().filter_map(|(at, rows)| {
-            let rows = packed::unpack(&rows).ok()?;
-            Some(Rows { at, rows })
-        });
-        Ok(unpacked.collect())
+        let mut unpacked = Vec::new();
+        for row in rows {
+            self.go_on()?;
+            let (at, rows) = row?;
+            unpacked.extend(packed::unpack(&rows).ok().map(|rows| Rows { at, rows }));
+        }
+        Ok(unpacked)
     }
 
     fn between(
@@ -259,26 +305,52 @@ impl History {
         };
         let names = statuses(&connection)?;
         let mut statement = connection.prepare(sql)?;
-        let samples = statement.query_map(params![queue, first, second, most], |row| {
-            let agents: String = row.get(3)?;
-            let agents: BTreeMap<i64, u32> = serde_json::from_str(&agents).unwrap_or_default();
-            let named = agents
-                .into_iter()
-                .filter_map(|(id, count)| Some((names.get(&id)?.clone(), count)));
-            Ok(Sample {
-                at: timestamp(row.get(0)?),
-                as_of: timestamp(row.get(1)?),
-                seats: row.get(2)?,
-                agents: named.collect(),
-            })
-        })?;
-        Ok(samples.collect::<rusqlite::Result<_>>()?)
+        let mut rows = statement.query(params![queue, first, second, most])?;
+        let mut samples = Vec::new();
+        while let Some(row) = rows.next()? {
+            self.go_on()?;
+            samples.push(Raw::of(row)?.named(&names));
+        }
+        Ok(samples)
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(Duration::from_secs(1))?;
         Ok(connection)
+    }
+}
+
+/// A sample as it is stored.
+struct Raw {
+    at_ms: i64,
+    as_of_ms: i64,
+    seats: Option<f64>,
+    /// JSON: counts by the numbers of statuses.
+    agents: String,
+}
+
+impl Raw {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            at_ms: row.get(0)?,
+            as_of_ms: row.get(1)?,
+            seats: row.get(2)?,
+            agents: row.get(3)?,
+        })
+    }
+
+    fn named(self, names: &HashMap<i64, String>) -> Sample {
+        let agents: BTreeMap<i64, u32> = serde_json::from_str(&self.agents).unwrap_or_default();
+        let named = agents
+            .into_iter()
+            .filter_map(|(id, count)| Some((names.get(&id)?.clone(), count)));
+        Sample {
+            at: timestamp(self.at_ms),
+            as_of: timestamp(self.as_of_ms),
+            seats: self.seats,
+            agents: named.collect(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    dashboard::{Past, Sessions},
+    dashboard::{Past, Press, Sessions},
     room::Room,
     tls::Tls,
     watch::{Watch, WatchLimits},
@@ -178,6 +178,8 @@ pub struct App {
     pub(super) sessions: Arc<Sessions>,
     /// What pages show of the history.
     pub(super) past: Past,
+    /// Where pages are made.
+    pub(super) press: Press,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
@@ -188,6 +190,8 @@ struct Kept {
     room: Arc<Room>,
     watch: Watch,
     sessions: Arc<Sessions>,
+    past: Past,
+    press: Press,
     number: u64,
 }
 
@@ -201,6 +205,8 @@ impl App {
             room: Arc::new(Room::new(parts.limits.connections)),
             watch: Watch::new(&parts.limits.watch),
             sessions: Arc::new(Sessions::new()),
+            past: Past::new(),
+            press: Press::new(),
             number: 0,
         };
         Self::assemble(parts, kept)
@@ -223,6 +229,8 @@ impl App {
                 true => Arc::clone(&last.sessions),
                 false => Arc::new(Sessions::new()),
             },
+            past: last.past.successor(),
+            press: last.press.successor(),
             number: last.number + 1,
         };
         Self::assemble(parts, kept)
@@ -267,7 +275,8 @@ impl App {
             room: kept.room,
             watch: kept.watch,
             sessions: kept.sessions,
-            past: Past::default(),
+            past: kept.past,
+            press: kept.press,
             queues,
             by_key,
         }
@@ -312,6 +321,13 @@ impl App {
     pub(super) fn history(&self) -> Option<&History> {
         let recorder = self.state.as_ref()?.history.as_ref()?;
         Some(recorder.history())
+    }
+
+    /// The parts of the state folder that cannot be written now.
+    pub(super) fn degraded(&self) -> Vec<&'static str> {
+        let gauges = self.state.iter().flat_map(|state| state.gauges());
+        let degraded = gauges.filter(|gauges| gauges.degraded);
+        degraded.map(|gauges| gauges.part).collect()
     }
 
     /// An account by its name in the config.

@@ -60,8 +60,6 @@ kinds! {
         "no configured queue has this name or id; the detail has the nearest ones";
     NO_SUCH_RESERVATION: NOT_FOUND, "no-such-reservation", "There is no such reservation",
         "it was released, its time is up, or its call has reached an agent; GET /v1/reservations lists those held";
-    NO_HISTORY: NOT_FOUND, "no-history", "There is nothing to draw",
-        "nothing has been recorded: that needs state.dir, history_days above 0, and a moment after the first start";
     METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, "method-not-allowed", "This path has no such method",
         "the Allow header lists the methods of this path";
     SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body does not come",
@@ -96,7 +94,9 @@ kinds! {
     UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools gave no agents",
         "CallTools cannot be reached, or its answer makes no sense";
     BUSY: SERVICE_UNAVAILABLE, "busy", "Too many ask for the same",
-        "refreshes, or reloads, are waiting already; ask again in a second";
+        "refreshes, reloads, or pages and charts, are waiting already; ask again in a second";
+    HISTORY_UNREADABLE: SERVICE_UNAVAILABLE, "history-unreadable", "The history cannot be read",
+        "its file cannot be read now, or reading it took too long; the detail says why";
     TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many calls are on their way",
         "as many seats of this queue are held as may be; release those that are not needed";
     TOO_MANY_STREAMS: SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open",

@@ -9,7 +9,8 @@
 //! goes wrong is a `problem`, of one of the `kinds`; `api` describes all of it, from the very table that `routes` is. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
 //! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
 //! direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of
-//! its own. `control` serves the commands of this machine.
+//! its own. `control` serves the commands of this machine. `pool` has
+//! the threads for what handlers have to wait for.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
@@ -35,6 +36,7 @@ mod hooks;
 mod kinds;
 mod listen;
 mod params;
+mod pool;
 mod probes;
 mod problem;
 mod queues;

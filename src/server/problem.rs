@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -95,6 +95,21 @@ impl Problem {
     /// The same, and the connection ends with it.
     pub(super) fn and_close(self) -> Self {
         self.with(header::CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// Its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+
+    /// What is wrong this time, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What its answer bears beside the body.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.headers.iter().cloned().collect()
     }
 
     /// Writes the body, now that it is known which path was asked.

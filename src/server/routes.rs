@@ -144,7 +144,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .called(id("draw"), Tag::Queues, "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d")
             .query(dashboard::RANGE)
             .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
-            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_HISTORY]),
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::post(path("/reservations"), reservations::make)
             .called(id("reserve"), Tag::Reservations, "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
             .more("The decision and the reservation in one step. It ends when an agent of the queue is seen leaving *available* after it, when it is \
@@ -355,6 +355,8 @@ fn around() -> Vec<Operation> {
             .linked()
             .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
             .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n"))
+            .answers_bare(304, "For a browser that has the dashboard as it is, as `If-None-Match` says")
+            .answers(503, "For a browser, while too many pages are asked for", Content::text("text/html", "<!doctype html>\n"))
             .answers_bare(303, LOG_IN),
     ]
 }
@@ -362,7 +364,7 @@ fn around() -> Vec<Operation> {
 /// `GET /`: the dashboard for people, the list of all that can be asked for everybody else.
 async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
     if dashboard::wants_page(&headers) {
-        dashboard::overview(state).await
+        dashboard::overview(state, headers).await
     } else {
         api::index().into_response()
     }

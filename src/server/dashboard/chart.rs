@@ -51,13 +51,16 @@ pub(super) fn sparkline(values: &[Option<f64>]) -> Markup {
         .set("preserveAspectRatio", "none")
         .set("role", "img")
         .add(Title::new("Seats over the last hour"));
-    let unknown = values
-        .iter()
-        .enumerate()
-        .filter(|(_, value)| value.is_none());
-    let drawing = unknown.fold(drawing, |drawing, (n, _)| {
-        let gap = Rectangle::new().set("class", "gap").set("x", n);
-        drawing.add(gap.set("width", 1).set("height", 24))
+    let gaps = merged(values.iter().enumerate().filter_map(|(n, value)| {
+        value.is_none().then_some(Step {
+            from: n as f64,
+            to: (n + 1) as f64,
+            value: (),
+        })
+    }));
+    let drawing = gaps.iter().fold(drawing, |drawing, gap| {
+        let part = Rectangle::new().set("class", "gap").set("x", gap.from);
+        drawing.add(part.set("width", gap.to - gap.from).set("height", 24))
     });
     let steps = runs(values.iter().enumerate().map(|(n, value)| {
         value.map(|value| Step {
@@ -77,11 +80,23 @@ pub(super) fn sparkline(values: &[Option<f64>]) -> Markup {
 }
 
 /// What was true from here to there.
-#[derive(Clone, Copy, Debug)]
-struct Step {
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Step<T = f64> {
     from: f64,
     to: f64,
-    value: f64,
+    value: T,
+}
+
+/// Neighbours of the same value become one: most of a drawing's bytes would say the same again.
+fn merged<T: PartialEq>(steps: impl Iterator<Item = Step<T>>) -> Vec<Step<T>> {
+    let mut merged = Vec::<Step<T>>::new();
+    for step in steps {
+        match merged.last_mut() {
+            Some(last) if last.to == step.from && last.value == step.value => last.to = step.to,
+            _ => merged.push(step),
+        }
+    }
+    merged
 }
 
 /// Splits where something is unknown.
@@ -94,7 +109,8 @@ fn runs(steps: impl Iterator<Item = Option<Step>>) -> Vec<Vec<Step>> {
         }
     }
     runs.retain(|run| !run.is_empty());
-    runs
+    let runs = runs.into_iter().map(|run| merged(run.into_iter()));
+    runs.collect()
 }
 
 /// A line that stays level as long as a value holds: between two known numbers nothing is made up.
@@ -138,30 +154,20 @@ pub(super) fn seats(
     });
     let frame = Frame::new(window, low, high);
     let place = |ms: f64, value: f64| (frame.x(ms), frame.y(value));
-    let step = |bucket: &Bucket, which: usize| {
-        let from = bucket.from.as_millisecond();
-        bucket.seats.map(|seats| Step {
-            from: from as f64,
-            to: (from + window.part_ms) as f64,
-            value: seats[which],
-        })
-    };
+    let mean = |bucket: &Bucket| bucket.seats.map(|[_, mean, _]| span(window, bucket, mean));
     let mut drawing = chart(frame, period, title);
-    for bucket in buckets.iter().filter(|bucket| bucket.seats.is_none()) {
-        let from = bucket.from.as_millisecond() as f64;
-        let time = [from, from + window.part_ms as f64];
+    for gap in gaps(window, buckets) {
+        let time = [gap.from, gap.to];
         drawing = drawing.add(frame.rectangle("gap", time, [frame.low, frame.high]));
     }
-    for bucket in buckets {
-        if let Some([least, _, most]) = bucket.seats
-            && least < most
-        {
-            let from = bucket.from.as_millisecond() as f64;
-            let time = [from, from + window.part_ms as f64];
-            drawing = drawing.add(frame.rectangle("band", time, [least, most]));
-        }
+    let bands = buckets.iter().filter_map(|bucket| {
+        let [least, _, most] = bucket.seats?;
+        (least < most).then(|| span(window, bucket, [least, most]))
+    });
+    for band in merged(bands) {
+        drawing = drawing.add(frame.rectangle("band", [band.from, band.to], band.value));
     }
-    for run in runs(buckets.iter().map(|bucket| step(bucket, 1))) {
+    for run in runs(buckets.iter().map(mean)) {
         let path = Path::new()
             .set("class", "line")
             .set("d", staircase(&run, &place));
@@ -172,6 +178,29 @@ pub(super) fn seats(
         drawing = drawing.add(line("threshold", [LEFT, SIZE.0 - RIGHT], [y, y]));
     }
     drawing
+}
+
+/// A value over the time of a bucket.
+fn span<T>(window: Window, bucket: &Bucket, value: T) -> Step<T> {
+    let from_ms = bucket.from.as_millisecond();
+    Step {
+        from: from_ms as f64,
+        to: (from_ms + window.part_ms) as f64,
+        value,
+    }
+}
+
+/// When nothing was known: all the time, where nothing was recorded.
+fn gaps(window: Window, buckets: &[Bucket]) -> Vec<Step<()>> {
+    if buckets.is_empty() {
+        return vec![Step {
+            from: window.from_ms as f64,
+            to: window.to_ms as f64,
+            value: (),
+        }];
+    }
+    let unknown = buckets.iter().filter(|bucket| bucket.seats.is_none());
+    merged(unknown.map(|bucket| span(window, bucket, ())))
 }
 
 /// Decisions in a part of a time.
@@ -338,6 +367,31 @@ mod tests {
         let spark = sparkline(&[Some(1.0), None, None, Some(2.0), Some(2.0)]).into_string();
         assert_eq!(spark.matches("<path").count(), 2, "{spark}");
         assert!(!sparkline(&[None; 60]).into_string().contains("<path"));
+    }
+
+    #[test]
+    fn neighbours_that_are_equal_are_one() {
+        let spark = sparkline(&[None; 60]).into_string();
+        assert_eq!(spark.matches("<rect").count(), 1, "{spark}");
+        let level = sparkline(&[Some(3.0); 60]).into_string();
+        assert!(level.len() < 400, "{level}");
+        let chart = drawn(&[None; 120]);
+        assert_eq!(chart.matches(r#"class="gap""#).count(), 1, "{chart}");
+        let apart = drawn(&[None, Some(1.0), None, None, Some(1.0), None]);
+        assert_eq!(apart.matches(r#"class="gap""#).count(), 3, "{apart}");
+        let mut bands: Vec<_> = (0..6).map(|n| bucket(n, Some(1.0))).collect();
+        for (n, most) in [(0, 2.0), (1, 2.0), (2, 3.0), (4, 3.0)] {
+            bands[n].seats = Some([0.0, 1.0, most]);
+        }
+        let chart = super::seats(Period::Hour, window(6), &bands, None, "Seats").to_string();
+        assert_eq!(chart.matches(r#"class="band""#).count(), 3, "{chart}");
+    }
+
+    #[test]
+    fn where_nothing_was_recorded_all_is_a_gap() {
+        let chart = super::seats(Period::Hour, window(10), &[], None, "Seats").to_string();
+        assert_eq!(chart.matches(r#"class="gap""#).count(), 1, "{chart}");
+        assert!(!chart.contains("NaN") && !chart.contains("inf"), "{chart}");
     }
 
     #[test]

@@ -14,10 +14,11 @@ use super::{
         app::{App, Queue},
         kinds,
         params::{Asked, Parameter, Params, Shape},
+        pool::Undone,
         problem::Problem,
     },
     chart::{self, Column},
-    form::Wish,
+    form::{Form, Wish},
     parts::Standing,
     past::{Look, Period, Window, look},
     what_if::{self, Held, Rule},
@@ -49,34 +50,76 @@ pub(super) struct Course {
     seats: (Window, Vec<Bucket>),
     decisions: (Window, Vec<Column>),
     changes: Vec<Sample>,
-    /// The answers of the present rule and of one that was asked about.
-    pub(super) answers: Option<[Vec<Held>; 2]>,
+    /// What came of trying another rule, where one was asked about.
+    pub(super) tried: Option<Tried>,
 }
 
-/// Reads what was recorded of a queue.
+impl Course {
+    /// The time in which rules are compared.
+    pub(super) fn window(&self) -> Window {
+        self.seats.0
+    }
+}
+
+/// What came of trying another rule.
+pub(super) enum Tried {
+    /// The form makes no sense; why.
+    Refused(String),
+    /// The answers of the present rule and of the other one.
+    Answered(Wish, [Vec<Held>; 2]),
+    /// It took too long.
+    Stopped(HistoryError),
+}
+
+/// Reads what was recorded of a queue, and tries the rule that a form asks about.
+///
+/// # Errors
+/// Too many look back at once.
 pub(super) async fn course(
     app: &App,
     standing: &Standing,
     period: Period,
-    wish: Option<Arc<Wish>>,
-) -> Look<Course> {
+    form: Arc<Form>,
+) -> Result<Look<Course>, Undone> {
     let (key, now, rule) = (standing.queue.key.clone(), standing.now, Rule::of(standing));
     look(app, move |history| {
         let seats = period.window(now, period.seats());
         let decisions = period.window(now, period.decisions());
         let decided = history.decisions(&key, decisions.range()?)?;
-        let answers = match (&wish, rule) {
-            (Some(wish), Some(rule)) => Some(answers(history, &key, seats, wish, rule)?),
-            _ => None,
-        };
-        Ok(Course {
+        let course = Course {
             seats: (seats, history.series(&key, seats.range()?)?),
             decisions: (decisions, columns(&decided)),
             changes: history.changes(&key, CHANGES as u32)?,
-            answers,
-        })
+            tried: None,
+        };
+        // Last, with the time that is left. To make a rule ready takes a moment, too.
+        let tried = tried(history, &key, seats, &form, rule)?;
+        Ok(Course { tried, ..course })
     })
     .await
+}
+
+fn tried(
+    history: &History,
+    key: &QueueKey,
+    window: Window,
+    form: &Form,
+    rule: Option<Rule>,
+) -> Result<Option<Tried>, HistoryError> {
+    let wish = match form.wish(rule) {
+        Ok(Some(wish)) => wish,
+        Ok(None) => return Ok(None),
+        Err(why) => return Ok(Some(Tried::Refused(why))),
+    };
+    let Some(rule) = rule else {
+        let why = "Nothing is known yet of what this queue’s rule compares.";
+        return Ok(Some(Tried::Refused(why.to_owned())));
+    };
+    Ok(Some(match answers(history, key, window, &wish, rule) {
+        Ok(answers) => Tried::Answered(wish, answers),
+        Err(error @ HistoryError::TooLong(_)) => Tried::Stopped(error),
+        Err(error) => return Err(error),
+    }))
 }
 
 fn answers(
@@ -100,9 +143,10 @@ fn answers(
             let mut answers = Vec::new();
             for slice in early.slices(ROWS_AT_ONCE_MS) {
                 let (from, to) = slice.ends()?;
-                let rows = history.rows(key, from, to)?;
-                let new = rows.iter();
-                answers.extend(new.map(|rows| what_if::answer(rows, criteria, *threshold)));
+                for rows in history.rows(key, from, to)? {
+                    history.go_on()?;
+                    answers.push(what_if::answer(&rows, criteria, *threshold));
+                }
             }
             what_if::held(&answers, window)
         }
@@ -155,6 +199,7 @@ pub(super) fn charts(
             }
             @match look {
                 Look::NotKept => p.none { "Nothing is recorded: that needs " code { "dir" } " under " code { "[state]" } " in the config, and " code { "history_days" } " above 0." },
+                Look::NotYet => p.none { "Nothing has been recorded yet: the first counts are written down some seconds after the first poll." },
                 Look::Unreadable(why) => p.none { "There is nothing to show: " (why) "." },
                 Look::Seen(course) => div.charts {
                     (seats(course, standing, period))
@@ -305,14 +350,16 @@ pub(in crate::server) async fn picture(
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), RANGE)?;
     let period = period(&params)?.unwrap_or(Period::Day);
-    let buckets = {
-        let (key, now) = (queue.key.clone(), app.clock.now());
-        let window = period.window(now, period.seats());
-        let seen = look(&app, move |history| history.series(&key, window.range()?)).await;
-        (window, seen)
-    };
-    let (window, Look::Seen(seen)) = buckets else {
-        return Err(Problem::usual(kinds::NO_HISTORY));
+    let window = period.window(app.clock.now(), period.seats());
+    let (key, range) = (queue.key.clone(), window.range());
+    let seen = match look(&app, move |history| history.series(&key, range?)).await? {
+        Look::Seen(seen) => seen,
+        // An empty chart: a wiki that shows it before the first poll shows a picture all the same.
+        Look::NotKept | Look::NotYet => Vec::new(),
+        Look::Unreadable(why) => {
+            let detail = format!("there is nothing to draw: {why}");
+            return Err(Problem::new(kinds::HISTORY_UNREADABLE, detail));
+        }
     };
     let picture = drawn(&app, &queue, period, window, &seen);
     let headers = [
@@ -330,9 +377,13 @@ fn drawn(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucke
     let name = state.name.as_deref().unwrap_or(&queue.key.queue);
     let threshold = queue.policy.threshold.map(Quantity::get);
     let drawing = chart::seats(period, window, seen, threshold, "Seats");
+    let nothing = match seen.iter().any(|bucket| bucket.seats.is_some()) {
+        true => "",
+        false => " (nothing recorded)",
+    };
     chart::alone(
         drawing,
-        &format!("{name}: seats, last {}, UTC", period.name()),
+        &format!("{name}: seats, last {}, UTC{nothing}", period.name()),
     )
 }
 

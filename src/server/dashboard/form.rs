@@ -37,6 +37,11 @@ impl Form {
         Ok(form)
     }
 
+    /// Whether nothing is asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text("threshold").is_empty() && self.text("field").is_empty()
+    }
+
     fn text(&self, field: &str) -> &str {
         let place = FIELDS.iter().position(|known| *known == field);
         place.map_or("", |place| &self.0[place])

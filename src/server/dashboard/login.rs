@@ -75,6 +75,7 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
     Page {
         title: "Log in – openseat".to_owned(),
         watch: None,
+        address: None,
         content,
     }
     .answer(app)

@@ -7,7 +7,8 @@
 //!
 //! `overview` is the page of all queues, `queue` that of one, with its `course` and with `what_if`, which tries another rule on it (`form`
 //! asks for it). `parts` are what pages share, `words` their plain sentences, `chart` their drawings (`frame` is what lies around them),
-//! `past` what they read of the history. `login` lets browsers in where the API wants a token, `session` remembers them, and `guesses` those who do not know it.
+//! `past` what they read of the history. `press` makes pages on a thread of its own, once for everybody who looks, and `printed` is what is sent
+//! of one. `login` lets browsers in where the API wants a token, `session` remembers them, and `guesses` those who do not know it.
 //!
 //! Left to others: who may ask ([`gate`](super::gate)), and what a decision is. Looking is no question: nothing here counts as demand.
 
@@ -21,6 +22,8 @@ mod login;
 mod overview;
 mod parts;
 mod past;
+mod press;
+mod printed;
 mod queue;
 mod session;
 mod what_if;
@@ -33,6 +36,7 @@ pub(super) use self::{
     course::{RANGE, picture as chart},
     overview::page as overview,
     past::Past,
+    press::Press,
     session::Sessions,
 };
 use super::{

@@ -1,18 +1,20 @@
-// Keeps a page true that the server has written: asks for it again when something has changed, and counts ages on between.
+// Keeps a page true that the server has written: asks for it again when something has changed, and makes ages of its moments.
 'use strict';
 
 (() => {
   const page = document.querySelector('main[data-watch]');
   if (!page) return;
 
-  const PERIOD = 5000; // ms; a poll that changes no decision is not told, but what it saw of agents and ages is shown
+  const PERIOD = [5000, 7000]; // ms, by chance between these; a poll that changes no decision is not told, but what it saw is shown
+  const SPREAD = 250; // ms within which a change is asked for, so that all who are told of it do not come at once
   const REST = 300; // ms between two requests, whatever happens
   const state = document.querySelector('.live');
   const words = state.querySelector('.words');
 
   // --- ages --------------------------------------------------------------------------------------------------------
 
-  let readAt = now();
+  // The server's clock as it answered, and when it was asked: no age comes out too young. Until then the page has moments.
+  let clock = null;
 
   // Two clocks, as in the daemon: one stands still while the machine sleeps, people move the other. The longer time counts.
   function now() {
@@ -35,12 +37,18 @@
   }
 
   function count() {
-    const passed = since(readAt);
-    for (const time of page.querySelectorAll('time[data-age]')) {
-      const age = Number(time.dataset.age) + passed;
-      const left = Math.max(Number(time.dataset.left) - passed, 0);
+    if (!clock) return;
+    const present = clock.server + since(clock.asked);
+    const past = (ms) => Math.max(present - Number(ms), 0);
+    for (const time of page.querySelectorAll('time[data-since]')) {
+      const { since: ms, before = '', after = '' } = time.dataset;
+      put(time, before + span(past(ms)) + after);
+    }
+    for (const time of page.querySelectorAll('time[data-at]')) {
+      const age = past(time.dataset.at);
+      const left = Math.max(Number(time.dataset.until ?? 0) - present, 0);
       const near = left < (age + left) / 4;
-      put(time.querySelector('.span'), span(age));
+      put(time.querySelector('.span'), `${span(age)} old`);
       put(time.querySelector('.note'), !left ? 'too old to answer from' : near ? `growing old: good for ${span(left)}` : '');
       time.className = !left ? 'age old' : near ? 'age near' : 'age';
     }
@@ -54,6 +62,18 @@
 
   let asking = false;
   let wanted = false;
+  let soon = null;
+  let tag = null; // of the page as it was last sent
+
+  const between = (least, most) => least + Math.random() * (most - least);
+
+  // What is told in the same moment is asked for once.
+  function told() {
+    soon ??= setTimeout(() => {
+      soon = null;
+      renew();
+    }, between(0, SPREAD));
+  }
 
   async function renew() {
     wanted = true;
@@ -75,22 +95,32 @@
 
   async function read() {
     const asked = now();
-    const answer = await fetch(location.href, { headers: { Accept: 'text/html' }, cache: 'no-store' });
+    const headers = { Accept: 'text/html' };
+    if (tag) headers['If-None-Match'] = tag;
+    // Without what somebody asked about another rule: that is answered once.
+    const answer = await fetch(page.dataset.page ?? location.href, { headers, cache: 'no-store' });
     if (answer.redirected) return location.reload(); // to the form: the session has ended
+    if (answer.status === 503) return say('slow', 'openseat is busy with other pages: what is shown grows old');
+    if (answer.status !== 304) await take(answer);
+    clock = { server: Number(answer.headers.get('openseat-now')), asked };
+    count();
+    if (source?.readyState === EventSource.OPEN) say('on', 'Live');
+    else if (source?.readyState === EventSource.CLOSED) say('slow', 'Renewed every few seconds');
+  }
+
+  async function take(answer) {
     if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
     const main = fresh.querySelector('main[data-watch]');
     if (!main) throw new Error('not the page');
     document.title = fresh.title;
     become(page, main);
-    readAt = asked;
-    count();
-    if (source?.readyState === EventSource.OPEN) say('on', 'Live');
-    else if (source?.readyState === EventSource.CLOSED) say('slow', `Renewed every ${PERIOD / 1000} s`);
+    tag = answer.headers.get('etag');
   }
 
   // Makes one tree like another and leaves alone what is the same already, so that focus and selection stay where they are.
   function become(old, fresh) {
+    if (old.hasAttribute?.('data-keep')) return; // asked for once
     if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
     if (old.nodeType === Node.TEXT_NODE) {
       if (old.data !== fresh.data) old.data = fresh.data;
@@ -114,8 +144,8 @@
   function listen() {
     source?.close();
     source = new EventSource(page.dataset.watch);
-    source.addEventListener('snapshot', renew);
-    source.addEventListener('decision', renew);
+    source.addEventListener('snapshot', told);
+    source.addEventListener('decision', told);
     source.onopen = renew;
     source.onerror = broken;
   }
@@ -146,11 +176,14 @@
   }
 
   setInterval(count, 1000);
-  setInterval(() => {
-    if (document.hidden) return;
-    if (source?.readyState === EventSource.CLOSED) listen();
-    renew();
-  }, PERIOD);
+  (function again() {
+    setTimeout(() => {
+      again();
+      if (document.hidden) return;
+      if (source?.readyState === EventSource.CLOSED) listen();
+      renew();
+    }, between(...PERIOD));
+  })();
   document.addEventListener('visibilitychange', look);
   look();
 })();

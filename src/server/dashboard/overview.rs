@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use maud::{Markup, html};
 
 use super::{
@@ -10,65 +11,133 @@ use super::{
         api,
         app::{AccountHandle, App},
         docs,
+        pool::Undone,
     },
     chart,
-    layout::Page,
-    parts::{self, Palette, Standing},
+    layout::{self, Page},
+    parts::{self, Standing},
     past::{self, Sparks},
+    press::{self, Which, Write},
     words,
 };
-use crate::budget::Usage;
+use crate::{
+    account::{Emptied, FaultKind, PresentFault},
+    budget::Usage,
+    decision::Reason,
+};
 
 /// `GET /`, for a person.
-pub(in crate::server) async fn page(State(app): State<Arc<App>>) -> Response {
-    let queues = app.queues().iter();
-    let standings: Vec<_> = queues.map(|queue| Standing::of(&app, queue)).collect();
-    let mut accounts = Vec::with_capacity(app.accounts.len());
-    for account in &app.accounts {
-        let usage = account.budget.usage().await;
-        accounts.push((account, usage.ok()));
+pub(in crate::server) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    match press::shared(&app, Which::Overview, written(&app)).await {
+        Ok(printed) => printed.answer(&headers, app.clock.now()),
+        Err(undone) => layout::sorry(&app, undone),
     }
-    let shown = Shown {
-        palette: Palette::of(&standings),
-        sparks: past::sparks(&app).await,
-    };
+}
+
+/// Reads what the page has to wait for.
+async fn written(app: &Arc<App>) -> Result<Write, Undone> {
+    let mut usages = Vec::with_capacity(app.accounts.len());
+    for account in &app.accounts {
+        usages.push(account.budget.usage().await.ok());
+    }
+    let sparks = past::sparks(app).await;
+    let app = Arc::clone(app);
+    Ok(Box::new(move || write(&app, &usages, &sparks)))
+}
+
+fn write(app: &App, usages: &[Option<Usage>], sparks: &Sparks) -> Page {
+    let queues = app.queues().iter();
+    let standings: Vec<_> = queues.map(|queue| Standing::of(app, queue)).collect();
+    let accounts = app.accounts.iter().zip(usages);
+    let accounts: Vec<_> = accounts
+        .map(|(handle, usage)| Account::of(handle, usage.as_ref(), &standings))
+        .collect();
+    let is_well = accounts.iter().all(|account| account.fault.is_none());
+    let troubles = gathered(&accounts, &standings);
     let content = html! {
-        (headline(&standings))
-        (troubles(&standings, &accounts))
-        @for (account, usage) in &accounts {
-            (section(account, usage.as_ref(), &standings, &shown))
-        }
+        (headline(&standings, is_well && troubles.is_empty()))
+        div.place { (wrong(&troubles, &accounts, &app.degraded())) }
+        @for account in &accounts { (section(account, sparks)) }
         (endpoints())
     };
     let accepting = count(&standings, |standing| standing.decision.accept);
     Page {
         title: format!("{accepting} of {} accept – openseat", standings.len()),
         watch: Some("/v1/watch".to_owned()),
+        address: None,
         content,
     }
-    .answer(&app)
+}
+
+/// An account, with what is shown of it.
+struct Account<'a> {
+    name: &'a str,
+    usage: Option<&'a Usage>,
+    fault: Option<PresentFault>,
+    emptied: Option<Emptied>,
+    standings: Vec<&'a Standing>,
+}
+
+impl<'a> Account<'a> {
+    fn of(handle: &'a AccountHandle, usage: Option<&'a Usage>, all: &'a [Standing]) -> Self {
+        let own = |standing: &&Standing| standing.queue.key.account == handle.name;
+        let health = handle.health();
+        Self {
+            name: &handle.name,
+            usage,
+            fault: health.fault,
+            emptied: health.emptied,
+            standings: all.iter().filter(own).collect(),
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        let kind = self.fault.as_ref().map(PresentFault::kind);
+        let is_full = |usage: &Usage| usage.used >= usage.limit;
+        kind == Some(FaultKind::BudgetSpent) || self.usage.is_some_and(is_full)
+    }
+
+    /// Every list of agents is known and empty: the end of the day, or a token that sees nobody.
+    fn is_deserted(&self) -> bool {
+        let is_empty = |standing: &&Standing| {
+            let snapshot = standing.state.snapshot.as_deref();
+            snapshot.is_some_and(|snapshot| snapshot.agents.is_empty())
+        };
+        self.emptied.is_some() || !self.standings.is_empty() && self.standings.iter().all(is_empty)
+    }
 }
 
 fn count(standings: &[Standing], is: impl Fn(&&Standing) -> bool) -> usize {
     standings.iter().filter(is).count()
 }
 
-/// What all cards share.
-struct Shown {
-    palette: Palette,
-    sparks: Arc<Sparks>,
+/// The whole in two sentences.
+fn headline(standings: &[Standing], is_well: bool) -> Markup {
+    let accepting = count(standings, |standing| standing.decision.accept);
+    let verb = if accepting == 1 { "accepts" } else { "accept" };
+    html! {
+        section.headline {
+            h1 aria-live="polite" { (accepting) " of " (words::counted(standings.len(), "queue")) " " (verb) " calls" }
+            p { (foundation(standings)) @if !is_well { " What is wrong stands below." } }
+        }
+    }
 }
 
-/// The whole in one sentence.
-fn headline(standings: &[Standing]) -> Markup {
-    let accepting = count(standings, |standing| standing.decision.accept);
-    let unknown = count(standings, |standing| !standing.decision.reason.is_known());
+/// What the answers rest on.
+fn foundation(standings: &[Standing]) -> Markup {
+    let is_known = |standing: &&Standing| standing.decision.reason.is_known();
+    let unknown = standings.len() - count(standings, is_known);
+    let first = |standing: &&Standing| standing.decision.reason == Reason::NeverPolled;
+    let waiting = count(standings, first);
+    let oldest = parts::oldest(standings.iter().filter(is_known));
     html! {
-        section.headline aria-live="polite" {
-            h1 { (accepting) " of " (words::counted(standings.len(), "queue")) " accept calls" }
-            @match unknown {
-                0 => { p { "All answers rest on what was seen just now." } }
-                some => { p { "Of " (words::counted(some, "queue")) " nothing is known that an answer could rest on." } }
+        @match (oldest, unknown) {
+            _ if standings.is_empty() => "No queue is configured.",
+            (None, unknown) if waiting == unknown => "No poll has ended yet: the first answers are on their way.",
+            (None, _) => "Nothing is known that an answer could rest on.",
+            (Some(oldest), 0) => { "All answers rest on what was seen " (oldest) "." }
+            (Some(oldest), some) => {
+                "Of " (words::counted(some, "queue")) " nothing is known that an answer could rest on. The other answers rest on what was seen " (oldest) "."
             }
         }
     }
@@ -79,11 +148,25 @@ struct Trouble<'a> {
     account: &'a str,
     what: String,
     advice: String,
+    /// Of a fault of the account: since when.
+    since: Option<jiff::Timestamp>,
+    /// Those that suffer from it; none where only the account's own requests do.
     queues: Vec<&'a Standing>,
 }
 
-fn gathered(standings: &[Standing]) -> Vec<Trouble<'_>> {
-    let mut troubles = Vec::<Trouble<'_>>::new();
+/// Faults of accounts come first: they explain what their queues suffer.
+fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trouble<'a>> {
+    let of_accounts = accounts.iter().filter_map(|account| {
+        let present = account.fault.as_ref()?;
+        Some(Trouble {
+            account: account.name,
+            what: words::fault(&present.fault),
+            advice: words::sentence(&present.fault.advice()),
+            since: Some(present.since.timestamp()),
+            queues: Vec::new(),
+        })
+    });
+    let mut troubles: Vec<_> = of_accounts.collect();
     for standing in standings {
         let Some((what, advice)) = standing.trouble() else {
             continue;
@@ -98,6 +181,7 @@ fn gathered(standings: &[Standing]) -> Vec<Trouble<'_>> {
                 account,
                 what,
                 advice,
+                since: None,
                 queues: vec![standing],
             }),
         }
@@ -105,25 +189,38 @@ fn gathered(standings: &[Standing]) -> Vec<Trouble<'_>> {
     troubles
 }
 
-fn troubles(standings: &[Standing], accounts: &[(&AccountHandle, Option<Usage>)]) -> Markup {
-    let troubles = gathered(standings);
-    let unread: Vec<_> = accounts
-        .iter()
-        .filter(|(_, usage)| usage.is_none())
-        .collect();
+fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) -> Markup {
+    let unread = accounts.iter().filter(|account| account.usage.is_none());
+    let deserted = accounts.iter().filter(|account| account.is_deserted());
+    let items = html! {
+        @for trouble in troubles { (one(trouble, accounts)) }
+        @for account in unread {
+            li.trouble {
+                h3 { "The budget of " bdi { (account.name) } " cannot be read" }
+                p { b { "To do: " } "See that the disk of " code { "state.dir" } " is there, has room and may be written to." }
+            }
+        }
+        @for part in degraded {
+            li.trouble {
+                h3 { "The state folder’s part “" (part) "” cannot be written" }
+                p { b { "To do: " } "See that the disk of " code { "state.dir" } " is there, has room and may be written to. Answers do not suffer; a restart may forget what was not written." }
+            }
+        }
+        @for account in deserted {
+            li.trouble.mild {
+                h3 { "No agent belongs to any queue of " bdi { (account.name) } }
+                p { b { "To do: " } "Nothing at the end of the day. While people are at work, see in CallTools that they are assigned to these queues, and that the token’s user may see them." }
+                @if let Some(emptied) = account.emptied {
+                    p.where_ { "Since " (words::date(emptied.since.timestamp().as_millisecond())) " UTC; there were " (emptied.agents_before) " before." }
+                }
+            }
+        }
+    };
     html! {
-        @if !troubles.is_empty() || !unread.is_empty() {
+        @if !items.0.is_empty() {
             section.troubles aria-labelledby="troubles" {
                 h2 #troubles { "What is wrong" }
-                ul {
-                    @for trouble in &troubles { (one(trouble)) }
-                    @for (account, _) in &unread {
-                        li.trouble {
-                            h3 { "The budget of " bdi { (account.name) } " cannot be read" }
-                            p { "What cannot be written down is not sent. To do: see that the disk of " code { "state.dir" } " is there, has room and may be written to." }
-                        }
-                    }
-                }
+                ul { (items) }
             }
         }
     }
@@ -132,82 +229,77 @@ fn troubles(standings: &[Standing], accounts: &[(&AccountHandle, Option<Usage>)]
 /// Queues that a trouble names one by one; more would hide the others.
 const NAMED: usize = 12;
 
-fn one(trouble: &Trouble<'_>) -> Markup {
+fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
     let queues = &trouble.queues;
-    let still = queues.iter().filter(|one| one.decision.reason.is_known());
+    let account = accounts
+        .iter()
+        .find(|account| account.name == trouble.account);
+    let concerned = match (queues.is_empty(), account) {
+        (true, Some(account)) => &account.standings,
+        _ => queues,
+    };
+    let still = concerned
+        .iter()
+        .filter(|one| one.decision.reason.is_known());
     let still = still.count();
     html! {
         li.trouble {
             h3 { (trouble.what) }
-            p { b { "To do: " } (trouble.advice) "." }
+            p { b { "To do: " } (trouble.advice) }
             p.where_ {
-                bdi { (trouble.account) } ": "
+                bdi { (trouble.account) }
+                @if let Some(since) = trouble.since { ", since " (words::date(since.as_millisecond())) " UTC" }
+                @if !queues.is_empty() { ": " }
                 @for (n, standing) in queues.iter().take(NAMED).enumerate() {
                     @if n > 0 { ", " }
                     a href=(parts::address(&standing.queue.key)) { (parts::name(standing)) }
                 }
                 @if queues.len() > NAMED { " and " (queues.len() - NAMED) " more" }
                 ". "
-                @if still == queues.len() { "Answers still rest on what was known before." }
-                @else if still > 0 { (still) " of " (queues.len()) " still answer from what was known before." }
+                @if still == 0 {}
+                @else if still == concerned.len() { "Answers still rest on what was known before." }
+                @else { (still) " of " (concerned.len()) " still answer from what was known before." }
             }
         }
     }
 }
 
 /// An account: its budget and its queues.
-fn section(
-    account: &AccountHandle,
-    usage: Option<&Usage>,
-    all: &[Standing],
-    shown: &Shown,
-) -> Markup {
-    let queues = all
-        .iter()
-        .filter(|standing| standing.queue.key.account == account.name);
+fn section(account: &Account<'_>, sparks: &Sparks) -> Markup {
     html! {
         section.account {
             header {
                 h2 { bdi { (account.name) } }
-                (budget(&account.name, usage))
-                (emptied(account))
+                (budget(account))
             }
             ul.queues {
-                @for standing in queues { (card(standing, shown)) }
+                @for standing in &account.standings { (card(standing, sparks)) }
             }
         }
     }
 }
 
-/// Nobody is on any list: the day may be over, or CallTools leaves the agents out.
-fn emptied(account: &AccountHandle) -> Markup {
-    html! {
-        @if let Some(emptied) = account.health().emptied {
-            p.note {
-                "Every queue's list of agents is empty since " (emptied.since.rfc3339())
-                "; there were " (emptied.agents_before) " before."
-            }
-        }
-    }
-}
-
-fn budget(account: &str, usage: Option<&Usage>) -> Markup {
-    let Some(usage) = usage else {
+fn budget(account: &Account<'_>) -> Markup {
+    let Some(usage) = account.usage else {
         return html! { p.budget { "Requests of the last hour: unknown" } };
     };
-    let rate = words::period(usage.period);
     let polling = usage.limit.saturating_sub(usage.reserve);
+    let kind = match (account.is_spent(), usage.used > polling) {
+        (true, _) => "spent",
+        (false, true) => "near",
+        (false, false) => "well",
+    };
     html! {
         div.budget {
-            meter min="0" max=(usage.limit) high=(polling) value=(usage.used) aria-label={ "Requests of " (account) " in the last hour" } {}
+            meter class=(kind) min="0" max=(usage.limit) value=(usage.used) aria-label={ "Requests of " (account.name) " in the last hour" } {}
             p {
                 b { (usage.used) } " of " (usage.limit) " requests used in the last hour"
                 @if usage.reserve > 0 { ", " (usage.reserve) " in reserve" }
-                @match usage.throttled_until {
-                    Some(until) => { ". " b { "CallTools wants silence until " (words::time(until)) "." } }
-                    None => { "; one every " (rate) }
-                }
-                @if usage.share < 1.0 { ". Others spend from this account: our share is " (percent(usage.share)) }
+                ". "
+                @if let Some(until) = usage.throttled_until { b { "CallTools asked for silence until " (words::time(until)) "." } }
+                @else if kind == "spent" { b { "The hour is spent: polls wait until requests leave it." } }
+                @else { "One is sent every " (words::period(usage.period)) "." }
+                @if usage.share < 1.0 { " Others spend from this account, so openseat takes " (percent(usage.share)) " of the pace." }
             }
         }
     }
@@ -217,14 +309,14 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-fn card(standing: &Standing, shown: &Shown) -> Markup {
+fn card(standing: &Standing, sparks: &Sparks) -> Markup {
     html! {
         li.queue {
             h3 { a href=(parts::address(&standing.queue.key)) { (parts::name(standing)) } }
             p.seats { (parts::seats(standing)) }
             p.decision { (parts::decision(standing)) }
-            div.agents { (parts::agents(standing, &shown.palette)) }
-            @if let Some(seats) = shown.sparks.get(&standing.queue.key) { (chart::sparkline(seats)) }
+            div.agents { (parts::agents(standing)) }
+            @if let Some(seats) = sparks.get(&standing.queue.key) { (chart::sparkline(seats)) }
             p.aging { (parts::age(standing)) }
         }
     }

@@ -1,19 +1,12 @@
 //! What pages show of a queue: each part a piece of markup, the same on every page.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
-    super::{
-        app::{App, Queue},
-        decisions::why_unknown,
-    },
+    super::app::{App, Queue},
     chart, words,
 };
 use crate::{
@@ -45,17 +38,24 @@ impl Standing {
         }
     }
 
-    /// Why nothing is known, or what is wrong with the polls all the same: what, and what to do.
+    /// What is wrong with the queue, and what to do: two sentences, the first without its end.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
         if let Some(fault) = self.state.fault.as_deref() {
-            return Some((words::capital(&fault.to_string()), fault.advice()));
+            return Some((words::fault(fault), words::sentence(&fault.advice())));
         }
-        let known = self.state.snapshot.is_some();
-        let unknown = why_unknown(&self.state, &self.queue.policy, &self.decision)?;
         // Before the first poll has ended nothing is wrong.
-        known.then(|| {
+        let snapshot = self.state.snapshot.as_deref()?;
+        if let Err(mismatch) = &snapshot.measured {
+            let what = format!("What CallTools sent does not fit the queue’s criteria: {mismatch}");
+            return Some((
+                what,
+                "Try other criteria on the queue’s page, and set those that fit in the config."
+                    .to_owned(),
+            ));
+        }
+        (!self.decision.reason.is_known()).then(|| {
             let what = words::capital(words::why(self.decision.reason));
-            (what, unknown)
+            (what, "Wait a moment: the next poll may be under way. If it comes back, raise max_age or poll fewer queues: `openseat plan` shows how old answers get.".to_owned())
         })
     }
 
@@ -120,11 +120,12 @@ fn on_unknown(standing: &Standing) -> &'static str {
     match standing.queue.policy.on_unknown {
         OnUnknown::Reject => ", so calls go elsewhere",
         OnUnknown::Accept => ", and calls are sent all the same",
+        OnUnknown::Last if standing.state.snapshot.is_none() => ", so calls go elsewhere",
         OnUnknown::Last => ", so the last known answer stands",
     }
 }
 
-/// How old what is known is. The script counts it on and changes the note, by the same rule.
+/// How old what is known is. A page bears moments; the script makes ages of them and counts on, and changes the note by the same rule.
 pub(super) fn age(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     let (Some(age), Some(as_of)) = (decision.age, decision.as_of) else {
@@ -134,18 +135,42 @@ pub(super) fn age(standing: &Standing) -> Markup {
     let (kind, note) = if left.is_zero() {
         ("age old", "too old to answer from".to_owned())
     } else if left < (age + left) / OLD {
-        (
-            "age near",
-            format!("growing old: good for {}", words::span(left)),
-        )
+        let until = words::time(standing.now.later(left));
+        ("age near", format!("growing old: good until {until}"))
     } else {
         ("age", String::new())
     };
+    let until_ms = (!left.is_zero()).then(|| wall_ms(standing.now.later(left)));
     html! {
-        time class=(kind) datetime=(as_of.rfc3339()) data-age=(age.as_millis()) data-left=(left.as_millis()) {
-            span.span { (words::span(age)) } " old" span.note { (note) }
+        time class=(kind) datetime=(as_of.rfc3339()) data-at=(seen_ms(standing, age)) data-until=[until_ms] {
+            span.span { "as of " (words::time(as_of)) } span.note { (note) }
         }
     }
+}
+
+/// When what is known was seen, by today's wall clock and to the second: where a clock was set, an age is right and the moment is not.
+fn seen_ms(standing: &Standing, age: Duration) -> i64 {
+    wall_ms(standing.now.earlier(age)).div_euclid(1_000) * 1_000
+}
+
+fn wall_ms(moment: Moment) -> i64 {
+    moment.timestamp().as_millisecond()
+}
+
+/// The moment of the oldest statuses that answers rest on; the script makes "at most … ago" of it.
+pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Markup> {
+    let ages = known.filter_map(|standing| Some((standing.decision.age?, standing)));
+    let (age, standing) = ages.max_by_key(|(age, _)| *age)?;
+    let at = standing.now.earlier(age);
+    Some(html! {
+        time datetime=(at.rfc3339()) data-since=(seen_ms(standing, age)) data-before="at most " data-after=" ago" { "at " (words::time(at)) " or later" }
+    })
+}
+
+/// Since when something is so; the script makes a span of it.
+pub(super) fn since(at: jiff::Timestamp) -> Markup {
+    let ms = at.as_millisecond();
+    html! { time datetime=(format!("{at:.0}")) data-since=(ms) { (words::date(ms)) " UTC" } }
 }
 
 /// How many agents are in each status: those in which they take calls first, then the most.
@@ -179,41 +204,38 @@ pub(super) struct Status<'a> {
 /// What the status of an agent is called who has none.
 const NO_STATUS: &str = "no status";
 
-/// Colours beside the green one; the stylesheet has them.
-const COLOURS: usize = 6;
+/// Colours beside the green one and the one for what is gathered; the stylesheet has them.
+const COLOURS: u64 = 8;
+
+/// The colours of the statuses that every account begins with. They are seen most, so no two of them share one.
+const USUAL: [(&str, u64); 4] = [
+    ("On a Call", 1),
+    ("Post Call", 2),
+    ("Not Available", 5),
+    (NO_STATUS, 6),
+];
+
+/// The class of a status: green where agents take calls, else by its name alone, so that it keeps its colour whatever else is there.
+fn class(status: &Status<'_>) -> String {
+    if status.is_available {
+        return "ready".to_owned();
+    }
+    let usual = USUAL.iter().find(|(name, _)| *name == status.name);
+    let colour = usual.map_or_else(|| hashed(status.name), |(_, colour)| *colour);
+    format!("s{colour}")
+}
+
+fn hashed(name: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(name, &mut hasher);
+    std::hash::Hasher::finish(&hasher) % COLOURS + 1
+}
 
 /// Statuses of a queue that get a line of their own: more would hide the others. The rest share one.
 const SHOWN: usize = 6;
 
-/// The colours of a page's statuses: the same one for a status in every queue, whatever counts do.
-pub(super) struct Palette(BTreeSet<Box<str>>);
-
-impl Palette {
-    pub(super) fn of(standings: &[Standing]) -> Self {
-        let snapshots = standings
-            .iter()
-            .filter_map(|standing| standing.state.snapshot.as_deref());
-        let agents = snapshots.flat_map(|snapshot| &snapshot.agents);
-        let others = agents.filter(|agent| agent.available != Some(true));
-        let names = others.map(|agent| agent.status.as_deref().unwrap_or(NO_STATUS).into());
-        Self(names.collect())
-    }
-
-    /// Green ones take calls, the others differ, as far as colours go.
-    fn class(&self, status: &Status<'_>) -> String {
-        if status.is_available {
-            return "ready".to_owned();
-        }
-        let place = self.0.iter().position(|name| **name == *status.name);
-        format!(
-            "s{}",
-            place.map_or(COLOURS, |place| (place + 1).min(COLOURS))
-        )
-    }
-}
-
 /// The agents of a queue by status: a bar for the eye, and the same in words.
-pub(super) fn agents(standing: &Standing, palette: &Palette) -> Markup {
+pub(super) fn agents(standing: &Standing) -> Markup {
     let Some(snapshot) = standing.state.snapshot.as_deref() else {
         return html! { p.none { "agents unknown" } };
     };
@@ -221,18 +243,19 @@ pub(super) fn agents(standing: &Standing, palette: &Palette) -> Markup {
     if statuses.is_empty() {
         return html! { p.none { "no agents belong to it" } };
     }
-    if statuses.len() > SHOWN {
-        let rest = statuses.split_off(SHOWN - 1);
+    let rest = match statuses.len() > SHOWN {
+        true => statuses.split_off(SHOWN - 1),
+        false => Vec::new(),
+    };
+    let mut kinds: Vec<_> = statuses.iter().map(class).collect();
+    if !rest.is_empty() {
+        kinds.push("rest".to_owned());
         statuses.push(Status {
-            name: "other statuses",
+            name: "in other statuses",
             is_available: false,
             agents: rest.iter().map(|status| status.agents).sum(),
         });
     }
-    let kinds: Vec<_> = statuses
-        .iter()
-        .map(|status| palette.class(status))
-        .collect();
     let parts = statuses.iter().zip(&kinds);
     let parts: Vec<_> = parts
         .map(|(status, kind)| (status.agents, &**kind))
@@ -244,5 +267,41 @@ pub(super) fn agents(standing: &Standing, palette: &Palette) -> Markup {
                 li { span class={ "swatch " (kind) } aria-hidden="true" {} b { (status.agents) } " " bdi { (status.name) } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::agent;
+
+    fn classes(names: &[&str]) -> BTreeMap<String, String> {
+        let agents: Vec<_> = names
+            .iter()
+            .map(|name| Arc::new(agent("id", "Ann", name)))
+            .collect();
+        let of = |status: &Status<'_>| (status.name.to_owned(), class(status));
+        statuses(&agents).iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_status_keeps_its_colour_whoever_else_is_there() {
+        let all = [
+            "Available",
+            "Lunch",
+            "On a Call",
+            "Post Call",
+            "Training",
+            "Break",
+        ];
+        let together = classes(&all);
+        assert_eq!(together["Available"], "ready");
+        for name in all {
+            assert_eq!(classes(&[name])[name], together[name], "{name}");
+            assert_eq!(classes(&[name, "Aaa", "Zzz"])[name], together[name]);
+        }
+        let usual = USUAL.map(|(name, _)| classes(&[name])[name].clone());
+        let different: std::collections::BTreeSet<_> = usual.iter().collect();
+        assert_eq!(different.len(), USUAL.len());
     }
 }

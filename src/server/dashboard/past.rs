@@ -1,23 +1,38 @@
-//! What was, for pages: read where waiting for a disk harms nobody, and little at a time.
+//! What was, for pages: read on threads that may wait for a disk, within a time, and little at once.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::ErrorCode;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::super::app::App;
+use super::super::{
+    app::App,
+    pool::{Pool, Undone},
+};
 use crate::{
     board::QueueKey,
     clock::Moment,
     history::{
-        History,
+        History, Limit,
         read::{HistoryError, Range},
     },
 };
 
-/// Readings of the history at a time, so that many who look back do not take all the threads that may wait.
+/// Readings of the history at a time. One of them may try other rules, which takes long; the other is for everybody else.
 const READERS: usize = 2;
+
+/// Readings that wait for those: each takes a second at most, so the last one waits about as long as [`LONGEST_WAIT`].
+const LINE: usize = 8;
+
+/// Rules that are tried at a time, so that they leave a reader for others.
+const TRIES: usize = 1;
+
+/// For one reading. A week of a busy queue takes some tenths of a second; whoever asks for more than a second's work is told so.
+const LONGEST_READ: Duration = Duration::from_secs(1);
+
+/// For a reading with its wait. Longer than four that are before it take.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// For how long sparklines are good, whoever looks: a pixel of them is a minute.
 const SPARKS_LIVE: Duration = Duration::from_secs(30);
@@ -28,20 +43,61 @@ const SPARK: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_
 /// Seats of the last hour by queue, minute by minute; `None` where they are unknown.
 pub(super) type Sparks = HashMap<QueueKey, Vec<Option<f64>>>;
 
+/// Who reads. Apps that follow each other share them.
+#[derive(Debug)]
+struct Readers {
+    pool: Pool,
+    tries: Arc<Semaphore>,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(in crate::server) struct Past {
-    readers: Semaphore,
-    /// Since when they are good. Who comes while they are read waits for them.
+    readers: Arc<Readers>,
+    /// Since when they are good. Whoever comes while they are read waits for them.
     sparks: Mutex<Option<(Moment, Arc<Sparks>)>>,
 }
 
-impl Default for Past {
-    fn default() -> Self {
+impl Past {
+    pub(in crate::server) fn new() -> Self {
         Self {
-            readers: Semaphore::new(READERS),
+            readers: Arc::new(Readers {
+                pool: Pool::new("history", READERS, LINE),
+                tries: Arc::new(Semaphore::new(TRIES)),
+            }),
             sparks: Mutex::default(),
         }
+    }
+
+    /// For an app that takes another's place: the same threads, and nothing that was read for other queues.
+    pub(in crate::server) fn successor(&self) -> Self {
+        Self {
+            readers: Arc::clone(&self.readers),
+            sparks: Mutex::default(),
+        }
+    }
+
+    /// How many read.
+    #[cfg(test)]
+    pub(in crate::server) fn at_work(&self) -> usize {
+        self.readers.pool.at_work()
+    }
+
+    /// The system gives it no thread.
+    #[cfg(test)]
+    pub(in crate::server) fn starve(&self) {
+        let starves = &self.readers.pool.starves;
+        starves.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Waits for the turn to try another rule.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Undone> {
+        let turn = Arc::clone(&self.readers.tries).acquire_owned();
+        let turn = tokio::time::timeout(LONGEST_WAIT, turn).await;
+        // Nobody closes the semaphore.
+        turn.ok()
+            .and_then(Result::ok)
+            .ok_or(Undone::Late(LONGEST_WAIT))
     }
 }
 
@@ -51,35 +107,34 @@ pub(super) enum Look<T> {
     Seen(T),
     /// Nothing is recorded here.
     NotKept,
-    /// It cannot be read, or nothing was written yet; which.
+    /// Nothing was written yet: the file is made with the first words in it.
+    NotYet,
+    /// It cannot be read, and why.
     Unreadable(String),
 }
 
-/// Looks back.
+/// Looks back, for as long as somebody waits and no longer than a second.
+///
+/// # Errors
+/// Too many look back at once.
 pub(super) async fn look<T: Send + 'static>(
     app: &App,
     read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
-) -> Look<T> {
+) -> Result<Look<T>, Undone> {
     let Some(history) = app.history().cloned() else {
-        return Look::NotKept;
+        return Ok(Look::NotKept);
     };
-    let turn = app.past.readers.acquire().await;
-    let read = tokio::task::spawn_blocking(move || read(&history)).await;
-    drop(turn);
-    match read {
-        Ok(Ok(seen)) => Look::Seen(seen),
-        // The file is made when the first thing is written.
-        Ok(Err(HistoryError::Sqlite(error)))
+    let clock = Arc::clone(&app.clock);
+    let work = move |gone| read(&history.within(Limit::new(clock, LONGEST_READ, gone)));
+    Ok(match app.past.readers.pool.run(LONGEST_WAIT, work).await? {
+        Ok(seen) => Look::Seen(seen),
+        Err(HistoryError::Sqlite(error))
             if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) =>
         {
-            Look::Unreadable("nothing has been recorded yet".to_owned())
+            Look::NotYet
         }
-        Ok(Err(error)) => Look::Unreadable(error.to_string()),
-        Err(ended) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Look::Unreadable("openseat is stopping".to_owned()),
-        },
-    }
+        Err(error) => Look::Unreadable(error.to_string()),
+    })
 }
 
 /// The seats of all queues in the last hour; none where nothing can be read.
@@ -93,8 +148,9 @@ pub(super) async fn sparks(app: &App) -> Arc<Sparks> {
     }
     let keys = app.board.keys().to_vec();
     let sparks = match look(app, move |history| read_sparks(history, keys, now)).await {
-        Look::Seen(sparks) => Arc::new(sparks),
-        Look::NotKept | Look::Unreadable(_) => Arc::default(),
+        Ok(Look::Seen(sparks)) => Arc::new(sparks),
+        // Cards do without them.
+        _ => Arc::default(),
     };
     *known = Some((now, Arc::clone(&sparks)));
     sparks
@@ -126,7 +182,7 @@ fn earlier(than: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// How far back a page looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Period {
     Hour,
     Day,
@@ -260,6 +316,16 @@ mod tests {
             }
         }
         assert_eq!(Period::parse("1d"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rules_are_tried_one_after_the_other_and_no_wait_is_without_end() {
+        let past = Past::new();
+        let turn = past.turn().await.expect("nobody tries one");
+        let late = past.turn().await;
+        assert!(matches!(late, Err(Undone::Late(LONGEST_WAIT))), "{late:?}");
+        drop(turn);
+        assert!(past.turn().await.is_ok());
     }
 
     #[test]

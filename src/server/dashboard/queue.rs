@@ -6,24 +6,26 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use maud::{Markup, html};
 
 use super::{
     super::{
-        app::App,
+        app::{App, Queue},
         params::{Asked, Params},
+        pool::Undone,
         problem::Problem,
     },
-    course,
+    course::{self, Course, Tried},
     form::{self, Form},
-    layout::Page,
-    parts::{self, Palette, Standing},
+    layout::{self, Page},
+    parts::{self, Standing},
     past::{Look, Period},
+    press::{self, Which, Write},
+    printed::Printed,
     what_if::{self, Rule},
-    words,
 };
-use crate::{calltools::Agent, clock::Moment};
+use crate::calltools::Agent;
 
 /// Where the pages of queues are.
 pub(super) const PATH: &str = "/queues/";
@@ -33,6 +35,7 @@ pub(super) async fn page(
     State(app): State<Arc<App>>,
     asked: Result<Asked, Problem>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Ok(Asked(queue)) = asked else {
         return Ok((StatusCode::NOT_FOUND, no_such_queue(&app)).into_response());
@@ -40,51 +43,108 @@ pub(super) async fn page(
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
     let params = Params::named(uri.query(), &known)?;
     let period = course::period(&params)?.unwrap_or(Period::Hour);
-    let form = Form::parse(&params)?;
-    let standing = Standing::of(&app, &queue);
-    let (wish, refused) = match form.wish(Rule::of(&standing)) {
-        Ok(wish) => (wish.map(Arc::new), None),
-        Err(why) => (None, Some(why)),
+    let form = Arc::new(Form::parse(&params)?);
+    let printed = if form.is_empty() {
+        let which = Which::Queue(queue.key.clone(), period);
+        press::shared(&app, which, written(&app, &queue, period, form)).await
+    } else {
+        tried(&app, &queue, period, form).await
     };
-    let past = course::course(&app, &standing, period, wish.clone()).await;
-    let address = parts::address(&queue.key);
-    let content = html! {
-        (present(&standing))
-        (course::charts(&past, &standing, period, &address))
-        (course::changes(&app, &past, &standing))
-        @if let Look::Seen(course) = &past {
-            section aria-labelledby="what-if" {
-                h2 #what-if { "What another rule would have answered" }
+    Ok(match printed {
+        Ok(printed) => printed.answer(&headers, app.clock.now()),
+        Err(undone) => layout::sorry(&app, undone),
+    })
+}
+
+/// The page with what another rule would have answered. It is made for one person and stays as it is.
+async fn tried(
+    app: &Arc<App>,
+    queue: &Arc<Queue>,
+    period: Period,
+    form: Arc<Form>,
+) -> Result<Arc<Printed>, Undone> {
+    let turn = app.past.turn().await?;
+    let write = written(app, queue, period, form).await?;
+    drop(turn);
+    press::single(app, write).await
+}
+
+/// Reads what the page needs of the history.
+async fn written(
+    app: &Arc<App>,
+    queue: &Arc<Queue>,
+    period: Period,
+    form: Arc<Form>,
+) -> Result<Write, Undone> {
+    let before = Standing::of(app, queue);
+    let past = course::course(app, &before, period, Arc::clone(&form)).await?;
+    let (app, queue) = (Arc::clone(app), Arc::clone(queue));
+    // What is shown of the present is no older than the reading of the past.
+    Ok(Box::new(move || {
+        let standing = Standing::of(&app, &queue);
+        write(&app, &standing, period, &form, &past)
+    }))
+}
+
+fn write(app: &App, standing: &Standing, period: Period, form: &Form, past: &Look<Course>) -> Page {
+    let key = &standing.queue.key;
+    let address = parts::address(key);
+    let watch = url::form_urlencoded::Serializer::new("/v1/watch?".to_owned())
+        .append_pair("queue", &key.to_string())
+        .finish();
+    let name = standing.state.name.as_deref().unwrap_or(&key.queue);
+    Page {
+        title: format!("{name} – openseat"),
+        watch: Some(watch),
+        content: html! {
+            (present(standing))
+            (course::charts(past, standing, period, &address))
+            (course::changes(app, past, standing))
+            (try_others(standing, period, form, past, &address))
+            (people(standing))
+        },
+        address: Some(format!("{address}?range={}", period.word())),
+    }
+}
+
+/// The form for another rule, and what came of it. The script leaves alone what somebody asked for.
+fn try_others(
+    standing: &Standing,
+    period: Period,
+    form: &Form,
+    past: &Look<Course>,
+    address: &str,
+) -> Markup {
+    let rule = Rule::of(standing);
+    html! {
+        section aria-labelledby="what-if" data-keep[!form.is_empty()] {
+            h2 #what-if { "What another rule would have answered" }
+            @if let Look::Seen(course) = past {
                 p.none {
                     "Tried on what was recorded of the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a day, one "
                     "reading in five minutes. Reservations and ages are left out."
                 }
-                (form::form(&form, &address, period, Rule::of(&standing)))
-                @if let Some(why) = refused { p.wrong role="alert" { (why) } }
-                @if let (Some(wish), Some([present, asked])) = (&wish, &course.answers) {
-                    (what_if::outcome(wish, Rule::of(&standing), period, period.window(standing.now, period.seats()), [present, asked]))
+                (form::form(form, address, period, rule))
+                @match &course.tried {
+                    None => {}
+                    Some(Tried::Refused(why)) => p.wrong role="alert" { (why) },
+                    Some(Tried::Stopped(why)) => p.wrong role="alert" {
+                        "There is no result: " (why.to_string()) ". Choose a shorter time above, or a simpler field."
+                    },
+                    Some(Tried::Answered(wish, answers)) => {
+                        (what_if::outcome(wish, rule, period, course.window(), answers))
+                    }
                 }
-            }
+            } @else { p.none { "There is nothing to try it on." } }
         }
-        (people(&standing))
-    };
-    let spelling = queue.key.to_string();
-    let watch = url::form_urlencoded::Serializer::new("/v1/watch?".to_owned())
-        .append_pair("queue", &spelling)
-        .finish();
-    let name = standing.state.name.as_deref().unwrap_or(&queue.key.queue);
-    Ok(Page {
-        title: format!("{name} – openseat"),
-        watch: Some(watch),
-        content,
     }
-    .answer(&app))
 }
 
 fn no_such_queue(app: &App) -> Response {
     Page {
         title: "No such queue – openseat".to_owned(),
         watch: None,
+        address: None,
         content: html! {
             section.headline {
                 h1 { "There is no such queue" }
@@ -105,12 +165,15 @@ fn present(standing: &Standing) -> Markup {
             p.seats { (parts::seats(standing)) }
             p.decision { (parts::decision(standing)) }
             p.aging { (parts::age(standing)) }
-            div.agents { (parts::agents(standing, &Palette::of(std::slice::from_ref(standing)))) }
+            div.agents { (parts::agents(standing)) }
         }
-        @if let Some((what, advice)) = standing.trouble() {
-            section.troubles aria-labelledby="troubles" {
-                h2 #troubles { "What is wrong" }
-                ul { li.trouble { h3 { (what) } p { b { "To do: " } (advice) "." } } }
+        // Always there, so that what comes after it keeps its place while the script renews the page.
+        div.place {
+            @if let Some((what, advice)) = standing.trouble() {
+                section.troubles aria-labelledby="troubles" {
+                    h2 #troubles { "What is wrong" }
+                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (advice) } } }
+                }
             }
         }
     }
@@ -135,7 +198,7 @@ fn people(standing: &Standing) -> Markup {
                             th scope="col" { "Agent" } th scope="col" { "Status" } th scope="col" { "Since" }
                             th scope="col" { "Logged in here" } th scope="col" { "Would take a call" }
                         } }
-                        tbody { @for agent in agents { (row(agent, standing.now)) } }
+                        tbody { @for agent in agents { (row(agent)) } }
                     }
                 }
             }
@@ -148,18 +211,14 @@ fn takes_calls(agent: &Agent) -> bool {
     agent.available == Some(true) && agent.queue_logged_in
 }
 
-fn row(agent: &Agent, now: Moment) -> Markup {
-    let since = agent.status_since.map(|since| {
-        let ms = now.timestamp().as_millisecond() - since.as_millisecond();
-        std::time::Duration::from_millis(ms.max(0) as u64)
-    });
+fn row(agent: &Agent) -> Markup {
     html! {
         tr {
             th scope="row" {
                 @if agent.name.is_empty() { span.none { "agent " bdi { (agent.id) } } } @else { bdi { (agent.name) } }
             }
             td { @match agent.status.as_deref() { Some(status) => bdi { (status) }, None => span.none { "none" } } }
-            td.span { @match since { Some(since) => (words::span(since)), None => span.none { "unknown" } } }
+            td.span { @match agent.status_since { Some(since) => (parts::since(since)), None => span.none { "unknown" } } }
             td { (if agent.queue_logged_in { "yes" } else { "no" }) }
             td { @match takes_calls(agent) {
                 true => span.badge.accept { span aria-hidden="true" { "✓" } " yes" },

@@ -159,7 +159,7 @@ pub(super) fn outcome(
     rule: Option<Rule>,
     period: Period,
     window: Window,
-    [present, asked]: [&[Held]; 2],
+    [present, asked]: &[Vec<Held>; 2],
 ) -> Markup {
     let outcome = compare(present, asked);
     if outcome.both_ms == 0 {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    calltools::Fault,
     clock::Moment,
     criteria::{Comparison, Verdict},
     decision::{Policy, Reason},
@@ -36,6 +37,26 @@ pub(super) fn period(time: Duration) -> String {
 /// `10:00:00 UTC`
 pub(super) fn time(moment: Moment) -> String {
     moment.timestamp().strftime("%H:%M:%S UTC").to_string()
+}
+
+/// What is wrong, without the seconds that were left when it was noticed: the page stays, and they pass.
+pub(super) fn fault(fault: &Fault) -> String {
+    match fault {
+        Fault::Throttled { .. } => {
+            "CallTools asked for silence: it refuses more requests for now".to_owned()
+        }
+        Fault::BudgetSpent { .. } => "The account’s requests for this hour are spent".to_owned(),
+        fault => capital(&fault.to_string()),
+    }
+}
+
+/// A sentence that ends as one.
+pub(super) fn sentence(words: &str) -> String {
+    let words = capital(words.trim());
+    match words.ends_with(['.', '?', '!']) {
+        true => words,
+        false => format!("{words}."),
+    }
 }
 
 /// `24 Nov, 10:00:00`, in UTC.
@@ -127,6 +148,34 @@ mod tests {
     fn one_is_singular_and_nothing_else() {
         let counts = [0_u32, 1, 2].map(|count| counted(count, "seat"));
         assert_eq!(counts, ["0 seats", "1 seat", "2 seats"]);
+    }
+
+    #[test]
+    fn no_fault_tells_seconds_that_have_passed_since() {
+        let wait = Duration::from_secs(2_573);
+        for fault in [
+            Fault::BudgetSpent { wait },
+            Fault::Throttled { wait: Some(wait) },
+            Fault::Throttled { wait: None },
+        ] {
+            let words = super::fault(&fault);
+            assert!(!words.contains(char::is_numeric), "{words}");
+        }
+    }
+
+    #[test]
+    fn sentences_end_once() {
+        for (words, told) in [
+            ("check the token", "Check the token."),
+            ("did you mean \"a\"?", "Did you mean \"a\"?"),
+            (
+                "it passes. openseat goes on",
+                "It passes. openseat goes on.",
+            ),
+            ("Wait.", "Wait."),
+        ] {
+            assert_eq!(sentence(words), told);
+        }
     }
 
     #[test]

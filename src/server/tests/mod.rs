@@ -13,6 +13,7 @@ mod fresh;
 mod gate;
 mod guards;
 mod hooks;
+mod pages;
 mod probes;
 mod queues;
 mod reservations;
@@ -48,6 +49,7 @@ use crate::{
     metrics::Metrics,
     names::Names,
     quantity::Quantity,
+    state::State,
 };
 
 /// The account's CallTools token.
@@ -69,6 +71,7 @@ struct World {
     stopping: CancellationToken,
     /// 0 serves in the test's own runtime.
     threads: usize,
+    state: Option<Arc<State>>,
 }
 
 /// The account task's ends of an account handle.
@@ -101,6 +104,7 @@ impl World {
             limits: Limits::with_connections(1024),
             stopping: CancellationToken::new(),
             threads: 0,
+            state: None,
             clock,
         }
     }
@@ -192,7 +196,7 @@ impl World {
             metrics: self.metrics,
             reservations: Arc::default(),
             clock: self.clock,
-            state: None,
+            state: self.state,
             bearer: self.bearer,
             allowed_hosts: self.allowed_hosts,
             tls: self.tls,

@@ -153,6 +153,11 @@ impl Watch {
         next
     }
 
+    /// Grows with each change of a decision.
+    pub(super) fn newest(&self) -> u64 {
+        self.log().newest()
+    }
+
     /// The last decisions about a queue that differed from the ones before, the newest first. As far back as the log reaches.
     pub(super) fn recent(&self, key: &QueueKey, most: usize) -> Vec<(Moment, Decision)> {
         self.log().recent(key, most)

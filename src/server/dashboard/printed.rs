@@ -1,0 +1,194 @@
+//! A page as it goes over the wire: made once, for everybody who asks for it.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::Write as _,
+};
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::clock::Moment;
+
+/// When the server answers, in milliseconds since 1970. Pages bear moments and no ages, so that one page serves everybody: its script counts from here.
+const NOW: HeaderName = HeaderName::from_static("openseat-now");
+
+/// A third of the time of the usual level, for a few per cent more bytes.
+const LEVEL: Compression = Compression::fast();
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Printed {
+    plain: Bytes,
+    gzip: Bytes,
+    tag: HeaderValue,
+}
+
+impl Printed {
+    /// Packs a page. Two pages with the same `essence` say the same, whatever else differs.
+    pub(super) fn of(page: String, essence: &[&str]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        essence.hash(&mut hasher);
+        // Weak: the bytes may differ.
+        let tag = format!("W/\"{:016x}\"", hasher.finish());
+        let mut gzip = GzEncoder::new(Vec::new(), LEVEL);
+        let gzip = gzip
+            .write_all(page.as_bytes())
+            .and_then(|()| gzip.finish())
+            .expect("writing to memory cannot fail");
+        Self {
+            plain: page.into(),
+            gzip: gzip.into(),
+            tag: HeaderValue::from_str(&tag).expect("it is ASCII"),
+        }
+    }
+
+    /// Answers somebody who may have the page already, and may take it packed.
+    pub(super) fn answer(&self, asked: &HeaderMap, now: Moment) -> Response {
+        let mut response = if has(asked, &self.tag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            self.whole(takes_gzip(asked))
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::ETAG, self.tag.clone());
+        let vary = HeaderValue::from_static("accept-encoding");
+        headers.insert(header::VARY, vary);
+        headers.insert(NOW, HeaderValue::from(now.wall.as_millis() as u64));
+        headers.extend(super::headers());
+        response
+    }
+
+    fn whole(&self, packed: bool) -> Response {
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        let html = [(header::CONTENT_TYPE, html)];
+        match packed {
+            false => (html, self.plain.clone()).into_response(),
+            true => {
+                let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+                (html, gzip, self.gzip.clone()).into_response()
+            }
+        }
+    }
+
+    /// How many bytes it has, and how many of them are sent to a browser.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> [usize; 2] {
+        [self.plain.len(), self.gzip.len()]
+    }
+}
+
+/// Whether a client has what bears this tag. Weak tags are compared by what they quote.
+fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
+    let known = asked.get_all(header::IF_NONE_MATCH).iter();
+    let mut known = known
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|known| known.trim().trim_start_matches("W/"));
+    let tag = tag.to_str().unwrap_or_default().trim_start_matches("W/");
+    known.any(|known| known == tag || known == "*")
+}
+
+/// Whether a client takes gzip: it is named, and not with a weight of zero.
+fn takes_gzip(asked: &HeaderMap) -> bool {
+    let codings = asked.get_all(header::ACCEPT_ENCODING).iter();
+    let mut codings = codings
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().trim_start_matches("q=").trim();
+        let is_none = weight.parse() == Ok(0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !is_none
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+    use crate::{clock::Clock as _, fixtures::Still};
+
+    fn asking(headers: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut asked = HeaderMap::new();
+        for (name, value) in headers {
+            asked.append(name, value.parse().expect("a value"));
+        }
+        asked
+    }
+
+    #[test]
+    fn gzip_is_sent_to_whoever_takes_it_and_to_nobody_else() {
+        for takes in [
+            "gzip",
+            "br, gzip",
+            "GZIP;q=0.5",
+            "gzip;q=1.0, identity",
+            "gzip ; q=1",
+        ] {
+            let asked = asking(&[(header::ACCEPT_ENCODING, takes)]);
+            assert!(takes_gzip(&asked), "{takes}");
+        }
+        for does_not in [
+            "",
+            "br",
+            "gzip;q=0",
+            "gzip;q=0.000",
+            "xgzip",
+            "identity, gzip; q=0",
+        ] {
+            let asked = asking(&[(header::ACCEPT_ENCODING, does_not)]);
+            assert!(!takes_gzip(&asked), "{does_not}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_page_that_says_the_same_is_not_sent_again() {
+        let now = Still::new().now();
+        let page = Printed::of("<p>10:00".to_owned(), &["p"]);
+        let later = Printed::of("<p>10:01".to_owned(), &["p"]);
+        let other = Printed::of("<q>10:01".to_owned(), &["q"]);
+        let tag = page.answer(&HeaderMap::new(), now).headers()[header::ETAG].clone();
+        let tag = tag.to_str().expect("a text");
+        let strong = tag.trim_start_matches("W/");
+        for known in [tag, strong, "*", &format!("\"a\", {tag}")] {
+            let asked = asking(&[(header::IF_NONE_MATCH, known)]);
+            let status = |page: &Printed| page.answer(&asked, now).status().as_u16();
+            assert_eq!(status(&page), 304, "{known}");
+            assert_eq!(status(&later), 304, "{known}");
+            assert_eq!(status(&other), if known == "*" { 304 } else { 200 });
+        }
+        let asked = asking(&[(header::IF_NONE_MATCH, "\"another\"")]);
+        assert_eq!(page.answer(&asked, now).status(), 200);
+    }
+
+    #[test]
+    fn the_packed_page_is_the_page() {
+        let text = "<p>seats</p>".repeat(1_000);
+        let page = Printed::of(text.clone(), &[]);
+        let mut unpacked = String::new();
+        GzDecoder::new(&*page.gzip)
+            .read_to_string(&mut unpacked)
+            .expect("it was packed");
+        assert_eq!(unpacked, text);
+        let now = Still::new().now();
+        let asked = asking(&[(header::ACCEPT_ENCODING, "gzip")]);
+        let packed = page.answer(&asked, now);
+        assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+        let plain = page.answer(&HeaderMap::new(), now);
+        assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+        for answer in [packed, plain] {
+            assert_eq!(answer.headers()[header::VARY], "accept-encoding");
+            let kind = &answer.headers()[header::CONTENT_TYPE];
+            assert_eq!(kind, "text/html; charset=utf-8");
+        }
+        let [plain, gzip] = page.sizes();
+        assert!(gzip < plain / 20, "{plain} {gzip}");
+    }
+}

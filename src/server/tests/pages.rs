@@ -1,0 +1,483 @@
+//! What pages cost those who decide, what they say, and that they end.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    account::PresentFault,
+    calltools::Down,
+    fixtures::{agent, available},
+    history::fixtures::recorded,
+    state::State,
+};
+
+const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
+const OVERVIEW: &str = "/";
+const QUEUE: &str = "/queues/main/sales";
+
+/// Long enough for any machine, and much shorter than what is waited for would take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Server {
+    async fn page(&self, target: &str) -> Answer {
+        self.ask("GET", target, PERSON).await
+    }
+
+    async fn words(&self, target: &str) -> String {
+        let page = self.page(target).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        text(&page.body)
+    }
+}
+
+/// A page as it is read: without its markup.
+fn text(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some((before, after)) = rest.split_once('<') {
+        text += before;
+        rest = after.split_once('>').map_or("", |(_, rest)| rest);
+    }
+    text + rest
+}
+
+fn tag(answer: &Answer) -> String {
+    answer.header("etag").expect("a tag").to_owned()
+}
+
+// --- made once -----------------------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_page_is_made_once_while_nothing_changes_and_anew_with_each_change() {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let _ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    for target in [OVERVIEW, QUEUE] {
+        let first = server.page(target).await;
+        // The very page, however much later it is asked for.
+        for _ in 0..3 {
+            server.clock.pass(Duration::from_millis(300));
+            let again = server.page(target).await;
+            assert_eq!(again.body, first.body);
+            assert_ne!(again.header("openseat-now"), first.header("openseat-now"));
+        }
+        server.clock.pass(Duration::from_secs(1));
+        let later = server.page(target).await;
+        assert_ne!(later.body, first.body, "its time of day has changed");
+        if target == OVERVIEW {
+            assert_eq!(tag(&later), tag(&first), "it says nothing else");
+        }
+    }
+    // A change is on the page that is asked for after it, whatever the clock says.
+    for count in [5, 3, 0, 7] {
+        let now = server.clock.now();
+        server
+            .board
+            .publish(&key("main/sales"), snapshot(now, available(count)), now);
+        for target in [OVERVIEW, QUEUE] {
+            let page = server.page(target).await.body;
+            let number = format!(r#"<span class="number">{count}</span>"#);
+            assert!(page.contains(&number), "{target} {count}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_a_browser_has_is_not_sent_again() {
+    let mut world = World::with(&["main/sales"]);
+    let _ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    let page = server.page(OVERVIEW).await;
+    let known = format!("{PERSON}If-None-Match: {}\r\n", tag(&page));
+    server.clock.pass(Duration::from_secs(5));
+    let again = server.ask("GET", OVERVIEW, &known).await;
+    assert_eq!((again.status, &*again.body), (304, ""));
+    // The ages go on: the script counts them from here.
+    let now = |answer: &Answer| -> u64 {
+        let now = answer.header("openseat-now").expect("the time");
+        now.parse().expect("a number")
+    };
+    assert_eq!(now(&again), now(&page) + 5_000);
+    server.clock.pass(MAX_AGE);
+    let old = server.ask("GET", OVERVIEW, &known).await;
+    assert_eq!(old.status, 200);
+    assert!(old.body.contains("too old to answer from"));
+}
+
+#[tokio::test]
+async fn a_page_bears_moments_and_no_ages() {
+    let mut world = World::with(&["main/sales"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(2));
+    let wait = Duration::from_secs(2_573);
+    world.board.fault(
+        &key("main/sales"),
+        Some(Arc::new(Fault::BudgetSpent { wait })),
+    );
+    let since = world.clock.now();
+    ends.health.send_replace(Health {
+        fault: Some(PresentFault {
+            fault: Arc::new(Fault::BudgetSpent { wait }),
+            since,
+        }),
+        ..Health::default()
+    });
+    let server = world.serve().await;
+    for target in [OVERVIEW, QUEUE] {
+        let first = server.words(target).await;
+        server.clock.pass(Duration::from_secs(30));
+        let later = server.words(target).await;
+        for page in [first, later] {
+            assert!(page.contains("as of 10:00:00 UTC"), "{page}");
+            assert!(!page.contains("2573"), "{page}");
+            assert!(!page.contains(" ago") && !page.contains(" s old"), "{page}");
+        }
+    }
+}
+
+// --- what it says --------------------------------------------------------------------------------------------------------------
+
+fn refused() -> Fault {
+    Fault::down(Down::Refused, "connection refused")
+}
+
+/// A world of one account with two queues.
+fn two_queues() -> (World, AccountEnds) {
+    let mut world = World::with(&["main/sales", "main/support"]);
+    let ends = world.account("main", TOKEN);
+    (world, ends)
+}
+
+#[tokio::test]
+async fn the_headline_promises_no_more_than_there_is() {
+    let never = "No poll has ended yet: the first answers are on their way.";
+    let nothing = "Nothing is known that an answer could rest on.";
+    let all = "All answers rest on what was seen at 10:00:00 UTC or later.";
+
+    let (world, _ends) = two_queues();
+    let words = world.serve().await.words(OVERVIEW).await;
+    assert!(
+        words.contains(never) && !words.contains("What is wrong"),
+        "{words}"
+    );
+
+    let (world, _ends) = two_queues();
+    for queue in ["main/sales", "main/support"] {
+        world.publish(queue, available(2));
+    }
+    let server = world.serve().await;
+    let words = server.words(OVERVIEW).await;
+    assert!(
+        words.contains(all) && !words.contains("What is wrong"),
+        "{words}"
+    );
+    assert!(words.contains("2 of 2 queues accept calls"), "{words}");
+
+    // Still known, and no more to come: that is said in the same breath.
+    server.clock.pass(Duration::from_secs(48));
+    for queue in ["main/sales", "main/support"] {
+        server.board.fault(&key(queue), Some(Arc::new(refused())));
+    }
+    let words = server.words(OVERVIEW).await;
+    assert!(
+        words.contains(all) && words.contains("What is wrong stands below."),
+        "{words}"
+    );
+    assert!(
+        words.contains("Connection refused") && words.contains("To do: Check the network"),
+        "{words}"
+    );
+    assert!(
+        words.contains("Answers still rest on what was known before."),
+        "{words}"
+    );
+    assert!(!words.contains("just now"), "{words}");
+
+    server.clock.pass(MAX_AGE);
+    let words = server.words(OVERVIEW).await;
+    assert!(
+        words.contains(nothing) && !words.contains("All answers"),
+        "{words}"
+    );
+    assert!(words.contains("0 of 2 queues accept calls"), "{words}");
+
+    let (world, _ends) = two_queues();
+    world.publish("main/sales", available(1));
+    world.fail("main/support", Fault::NoPermission);
+    let words = world.serve().await.words(OVERVIEW).await;
+    assert!(words.contains("1 of 2 queues accepts calls"), "{words}");
+    assert!(words.contains("Of 1 queue nothing is known"), "{words}");
+    assert!(
+        words.contains("The other answers rest on what was seen at"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
+async fn a_fault_of_the_account_is_told_once_with_what_to_do() {
+    for (fault, told) in [
+        (Fault::BadToken, "CallTools does not accept the token"),
+        (
+            Fault::Throttled { wait: None },
+            "CallTools asked for silence",
+        ),
+        (
+            Fault::BudgetSpent { wait: MAX_AGE },
+            "requests for this hour are spent",
+        ),
+        (refused(), "Connection refused"),
+    ] {
+        let (world, ends) = two_queues();
+        let fault = Arc::new(fault);
+        for queue in ["main/sales", "main/support"] {
+            world.board.fault(&key(queue), Some(Arc::clone(&fault)));
+        }
+        let present = PresentFault {
+            fault: Arc::clone(&fault),
+            since: world.clock.now(),
+        };
+        ends.health.send_replace(Health {
+            fault: Some(present),
+            ..Health::default()
+        });
+        let server = world.serve().await;
+        let page = server.page(OVERVIEW).await.body;
+        assert_eq!(page.matches(r#"<li class="trouble">"#).count(), 1, "{page}");
+        let words = text(&page);
+        assert!(words.contains(told), "{words}");
+        assert!(
+            words.contains("To do: ")
+                && words.contains("main, since 22 Nov, 10:00:00 UTC: sales, support. "),
+            "{words}"
+        );
+        assert!(!words.contains(".."), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
+    let (world, ends) = two_queues();
+    let now = world.clock.now();
+    let present = PresentFault {
+        fault: Arc::new(Fault::BudgetSpent { wait: MAX_AGE }),
+        since: now,
+    };
+    let server = world.serve().await;
+    let page = server.page(OVERVIEW).await.body;
+    assert!(page.contains(r#"<meter class="well""#), "{page}");
+    assert!(
+        text(&page).contains("50 in reserve. One is sent every "),
+        "{page}"
+    );
+    ends.health.send_replace(Health {
+        fault: Some(present),
+        ..Health::default()
+    });
+    server.clock.pass(Duration::from_secs(2));
+    let page = server.page(OVERVIEW).await.body;
+    assert!(page.contains(r#"<meter class="spent""#), "{page}");
+    assert!(
+        text(&page).contains("The hour is spent: polls wait"),
+        "{page}"
+    );
+
+    let account = &server.app.accounts[0];
+    account
+        .budget
+        .throttled(Some(Duration::from_secs(600)))
+        .await;
+    server.clock.pass(Duration::from_secs(2));
+    let words = server.words(OVERVIEW).await;
+    let silence = "CallTools asked for silence until 10:10:";
+    assert!(words.contains(silence), "{words}");
+    let others = " UTC. Others spend from this account, so openseat takes ";
+    assert!(words.contains(others), "{words}");
+    // No answer rests on anything here.
+    assert!(!words.contains("Answers still rest"), "{words}");
+    assert!(!words.contains(".."), "{words}");
+}
+
+#[tokio::test]
+async fn nobody_anywhere_is_said_and_a_status_keeps_its_colour() {
+    let (world, _ends) = two_queues();
+    for queue in ["main/sales", "main/support"] {
+        world.publish(queue, Vec::new());
+    }
+    let server = world.serve().await;
+    let words = server.words(OVERVIEW).await;
+    assert!(
+        words.contains("No agent belongs to any queue of main"),
+        "{words}"
+    );
+    let publish = |agents: Vec<Agent>| {
+        let now = server.clock.now();
+        server
+            .board
+            .publish(&key("main/sales"), snapshot(now, agents), now);
+    };
+    let colour = async || {
+        let page = server.page(QUEUE).await.body;
+        let (before, _) = page
+            .split_once("<bdi>Lunch</bdi>")
+            .expect("somebody is at lunch");
+        let (_, class) = before.rsplit_once("swatch ").expect("a colour");
+        class.split('"').next().map(str::to_owned)
+    };
+    publish(vec![agent("1", "Ann", "Lunch")]);
+    let alone = colour().await;
+    for others in [
+        &["Break"][..],
+        &["Aaa", "Zzz", "Meeting"],
+        &["Available", "On a Call"],
+    ] {
+        let mut agents: Vec<_> = others.iter().map(|one| agent(one, "Bob", one)).collect();
+        agents.push(agent("1", "Ann", "Lunch"));
+        publish(agents);
+        assert_eq!(colour().await, alone, "{others:?}");
+    }
+    let words = server.words(OVERVIEW).await;
+    assert!(!words.contains("No agent belongs"), "{words}");
+}
+
+// --- looking back --------------------------------------------------------------------------------------------------------------
+
+/// A queue with a past, and a server whose clock stands still: no deadline passes unless the test lets it.
+async fn with_a_past(polls: usize) -> (Server, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::with(&["main/sales"]);
+    let path = folder.path().join("history.sqlite3");
+    let recorder = recorded(&path, &world.clock, &key("main/sales"), polls, 40);
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let none = State::open(None, 0, &clock);
+    let state = State {
+        history: Some(Arc::new(recorder)),
+        ..none.await.expect("no folder is needed")
+    };
+    world.state = Some(Arc::new(state));
+    world.publish("main/sales", available(40));
+    (world.serve().await, folder)
+}
+
+/// Some tenths of a second for each reading.
+const SLOW: &str = "/queues/main/sales?range=24h&value=1&field=%24.results%5B%3Fcount(%24.results%5B%3Fcount(%24.results%5B%3F%40.status%3D%3D%27x%27%5D)%3E0%5D)%3E0%5D";
+
+async fn until(what: impl Fn() -> bool) {
+    let wait = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("it happens");
+}
+
+#[tokio::test]
+async fn another_rule_that_takes_long_ends_with_words() {
+    let (server, _folder) = with_a_past(200).await;
+    let asked = server.page(SLOW);
+    let time_passes = async {
+        until(|| server.app.past.at_work() > 0).await;
+        loop {
+            server.clock.pass(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let page = tokio::select! {
+        page = asked => page,
+        () = time_passes => unreachable!("it never ends"),
+    };
+    let words = text(&page.body);
+    assert_eq!(page.status, 200, "{words}");
+    assert!(words.contains("There is no result: reading it took longer than 1 s and was stopped. Choose a shorter time above, or a simpler field."), "{words}");
+    // The rest of the page is there.
+    assert!(words.contains("Seats between 40 and 41"), "{words}");
+}
+
+#[tokio::test]
+async fn nothing_is_read_for_a_client_that_has_gone() {
+    let (server, _folder) = with_a_past(200).await;
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        let request = format!("GET {SLOW} HTTP/1.1\r\nHost: localhost\r\n{PERSON}\r\n");
+        client
+            .write_all(request.as_bytes())
+            .await
+            .expect("it is sent");
+        until(|| server.app.past.at_work() > 0).await;
+        let gone = tokio::time::Instant::now();
+        drop(client);
+        // The clock stands still, so no deadline ends it.
+        until(|| server.app.past.at_work() == 0).await;
+        // Nor does the longest wait of somebody who is still there, which is 5 s.
+        assert!(
+            gone.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            gone.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn those_who_try_rules_hold_up_nobody_who_looks_back() {
+    let (server, _folder) = with_a_past(200).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = server.connect().await;
+        let request = format!("GET {SLOW} HTTP/1.1\r\nHost: localhost\r\n{PERSON}\r\n");
+        client
+            .write_all(request.as_bytes())
+            .await
+            .expect("it is sent");
+        clients.push(client);
+    }
+    until(|| server.app.past.at_work() > 0).await;
+    for target in [QUEUE, "/v1/queues/sales/chart.svg", OVERVIEW] {
+        let page = server.page(target).await;
+        assert_eq!(page.status, 200, "{page:?}");
+    }
+    // The first one is still at it.
+    until(|| server.app.past.at_work() == 1).await;
+}
+
+#[tokio::test]
+async fn a_machine_without_threads_gets_503_and_no_panic() {
+    let (server, _folder) = with_a_past(1).await;
+    server.app.past.starve();
+    let page = server.page(QUEUE).await;
+    assert_eq!(page.status, 503, "{page:?}");
+    let words = text(&page.body);
+    assert!(
+        words.contains("this machine has no thread to spare"),
+        "{words}"
+    );
+    assert_eq!(page.header("retry-after"), Some("2"));
+    let chart = server.get("/v1/queues/sales/chart.svg").await;
+    assert_eq!((chart.status, &*chart.problem()), (503, "busy"));
+    // Cards do without their small charts.
+    assert_eq!(server.page(OVERVIEW).await.status, 200);
+}
+
+#[tokio::test]
+async fn where_nothing_is_recorded_the_chart_is_empty() {
+    let (kept, _folder) = with_a_past(0).await;
+    let forgetful = World::with(&["main/sales"]).serve().await;
+    for server in [kept, forgetful] {
+        for range in ["", "?range=1h", "?range=24h", "?range=7d"] {
+            let chart = server
+                .get(&format!("/v1/queues/sales/chart.svg{range}"))
+                .await;
+            assert_eq!(
+                (chart.status, chart.header("content-type")),
+                (200, Some("image/svg+xml"))
+            );
+            assert!(chart.body.contains("(nothing recorded)"), "{chart:?}");
+            assert!(chart.body.contains(r#"class="gap""#), "{chart:?}");
+            assert!(!chart.body.contains(r#"class="line""#), "{chart:?}");
+        }
+    }
+}
