@@ -59,7 +59,7 @@ const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 401 200 | 200
 GET    /v1/queues/{queue}                                 401 401 200 200 401 401 200 | 200
 POST   /v1/queues/{queue}/refresh                         401 401 503 401 401 401 503 | 503
-GET    /v1/queues/{queue}/chart.svg                       401 401 404 404 401 401 404 | 404
+GET    /v1/queues/{queue}/chart.svg                       401 401 200 200 401 401 200 | 200
 POST   /v1/queues/{queue}/reservations                    401 401 400 401 401 401 400 | 400
 GET    /v1/queues/{queue}/reservations                    401 401 200 200 401 401 200 | 200
 GET    /v1/decisions                                      401 401 400 400 401 401 400 | 400
@@ -72,7 +72,7 @@ POST   /v1/reservations/{id}/release                      401 401 404 401 401 40
 GET    /v1/queues/{account}/{queue}/decision              401 401 200 200 401 401 200 | 200
 GET    /v1/queues/{account}/{queue}                       401 401 200 200 401 401 200 | 200
 POST   /v1/queues/{account}/{queue}/refresh               401 401 503 401 401 401 503 | 503
-GET    /v1/queues/{account}/{queue}/chart.svg             401 401 404 404 401 401 404 | 404
+GET    /v1/queues/{account}/{queue}/chart.svg             401 401 200 200 401 401 200 | 200
 POST   /v1/queues/{account}/{queue}/reservations          401 401 400 401 401 401 400 | 400
 GET    /v1/queues/{account}/{queue}/reservations          401 401 200 200 401 401 200 | 200
 GET    /api/agentstatuses/                                401 401 401 401 200 401 401 | 401
