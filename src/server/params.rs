@@ -47,7 +47,7 @@ pub(super) enum Shape {
     Text,
     Number,
     OneOf(&'static [&'static str]),
-    /// A regular expression. Handlers may be more lenient than what is documented, and never stricter.
+    /// A regular expression. Handlers take exactly what fits it.
     Like(&'static str),
     /// Given once to so many times.
     Repeated(usize),

@@ -48,7 +48,7 @@ pub(super) fn redirects() -> impl Iterator<Item = Route> {
 const PAGE: Parameter = Parameter {
     name: "page",
     means: "Which page, from 1, or `last`",
-    shape: Shape::Like("^([1-9][0-9]{0,8}|last)?$"),
+    shape: Shape::Like("^( *[0-9]+ *|last)?$"),
     example: "1",
 };
 
@@ -59,6 +59,13 @@ const PAGE_SIZE: Parameter = Parameter {
     example: "250",
 };
 
+/// A whole number as a query may have it: CallTools ignores spaces around it. One that is too large for anything stays too large.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.trim_matches(' ');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
 /// Parameters of every list. As at CallTools, those that are unknown are passed over.
 pub(super) const PAGES: &[Parameter] = &[PAGE, PAGE_SIZE];
 
@@ -67,13 +74,13 @@ pub(super) const AGENTS: &[Parameter] = &[
     Parameter {
         name: "queue",
         means: "The id of a queue; without it, the agents of all configured queues",
-        shape: Shape::Like("^[0-9]{0,18}$"),
+        shape: Shape::Like("^( *[0-9]+ *)?$"),
         example: "5450",
     },
     Parameter {
         name: "agent_status",
         means: "The id of a status: only agents who are in it",
-        shape: Shape::Like("^[0-9]{0,18}$"),
+        shape: Shape::Like("^( *[0-9]+ *)?$"),
         example: "627",
     },
     PAGE,

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{Refusal, base::Base};
+use super::{Refusal, base::Base, number};
 
 /// Rows per page unless the client says otherwise.
 const DEFAULT_SIZE: usize = 25;
@@ -88,7 +88,7 @@ impl Page {
         let number = match request.param("page") {
             None => Some(1),
             Some("last") => Some(last),
-            Some(number) => number.trim().parse().ok(),
+            Some(page) => number(page).and_then(|page| usize::try_from(page).ok()),
         };
         match number {
             Some(number) if (1..=last).contains(&number) => Ok(Self { number, size, rows }),
@@ -119,9 +119,9 @@ impl Page {
 fn size(asked: Option<&str>) -> usize {
     match asked {
         Some("max") => MAX_SIZE,
-        asked => asked
-            .and_then(|size| size.trim().parse().ok())
-            .filter(|size| *size > 0)
-            .map_or(DEFAULT_SIZE, |size: usize| size.min(MAX_SIZE)),
+        asked => match asked.and_then(number) {
+            None | Some(0) => DEFAULT_SIZE,
+            Some(size) => usize::try_from(size).map_or(MAX_SIZE, |size| size.min(MAX_SIZE)),
+        },
     }
 }

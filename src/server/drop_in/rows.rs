@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{App, Refusal, not_read};
+use super::{App, Refusal, not_read, number};
 use crate::{
     calltools::Agent,
     names::Names,
@@ -28,10 +28,7 @@ pub(super) fn of_queue(
     account: &AccountHandle,
     id: &str,
 ) -> Result<Arc<Snapshot>, Refusal> {
-    let id: u64 = id
-        .trim()
-        .parse()
-        .map_err(|_| Refusal::not_a_number("queue"))?;
+    let id = number(id).ok_or_else(|| Refusal::not_a_number("queue"))?;
     match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
         Some(queue) => known(app, queue),
         // It may be one whose id is still to be looked up.
@@ -132,10 +129,7 @@ impl<'s> Listing<'s> {
 
     /// Only the agents in a status, given by its id.
     pub(super) fn with_status(self, id: &str, names: &Names) -> Result<Self, Refusal> {
-        let id: u64 = id
-            .trim()
-            .parse()
-            .map_err(|_| Refusal::not_a_number("agent_status"))?;
+        let id = number(id).ok_or_else(|| Refusal::not_a_number("agent_status"))?;
         let statuses = names.statuses.as_deref();
         let named = statuses.and_then(|all| all.iter().find(|status| status.id == id));
         if statuses.is_some() && named.is_none() {

@@ -276,13 +276,21 @@ fn first_word(text: &str) -> &str {
 }
 
 /// Whether a text fits the documented schema of a parameter, or of a member of a body.
-fn documented(schema: &Value) -> impl Fn(&str) -> bool + use<> {
+pub(super) fn documented(schema: &Value) -> impl Fn(&str) -> bool + use<> {
     let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
     compiler
         .add_resource(HERE, schema.clone())
         .expect("a schema");
     let place = compiler.compile(HERE, &mut schemas).expect("a schema");
     move |text| schemas.validate(&json!(text), place).is_ok()
+}
+
+/// The documented schema of a parameter of a GET.
+pub(super) fn parameter(path: &str, name: &str) -> &'static Value {
+    let parameters = DOCUMENT["paths"][path]["get"]["parameters"].as_array();
+    let mut parameters = parameters.expect("a list").iter();
+    let found = parameters.find(|one| one["name"] == name);
+    &found.expect("it is documented")["schema"]
 }
 
 /// Durations around every bound, and what is none.
@@ -316,18 +324,13 @@ async fn the_documented_pattern_of_a_duration_is_what_is_taken() {
             .await;
         answer.status == 200
     };
-    let parameters = &DOCUMENT["paths"]["/v1/queues/{queue}/decision"]["get"]["parameters"];
-    let schema = |name: &str| {
-        let mut parameters = parameters.as_array().expect("a list").iter();
-        let found = parameters.find(|one| one["name"] == name);
-        found.expect("it is documented")["schema"].clone()
-    };
+    let schema = |name| parameter("/v1/queues/{queue}/decision", name);
     let wish = &DOCUMENT["components"]["schemas"]["ReservationWish"]["properties"]["ttl"];
     let mut ttl = wish.clone();
     ttl["type"] = json!("string");
     let (fresh, wait, ttl) = (
-        documented(&schema("fresh")),
-        documented(&schema("wait")),
+        documented(schema("fresh")),
+        documented(schema("wait")),
         documented(&ttl),
     );
     assert!(wait("1500ms") && wait("5s") && !wait("5001ms") && !wait("6s"));

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    contract::{documented, parameter},
+    *,
+};
 use crate::{
     fixtures::{agent, available, raw},
     names::{NamedQueue, Status},
@@ -180,12 +183,17 @@ async fn a_status_is_found_by_its_id_or_by_the_name_that_goes_with_it() {
     assert_eq!(ids(&get(&server, target).await), ["7", "9"]);
 }
 
+/// One queue with so many agents.
+async fn of_rows(rows: usize) -> (Server, AccountEnds) {
+    let mut world = World::with(&["main/5450"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/5450", available(rows));
+    (world.serve().await, ends)
+}
+
 #[tokio::test]
 async fn pages_are_drfs() {
-    let mut world = World::with(&["main/5450"]);
-    let _ends = world.account("main", TOKEN);
-    world.publish("main/5450", available(700));
-    let server = world.serve().await;
+    let (server, _ends) = of_rows(700).await;
     let page = async |query: &str| {
         let answer = get(&server, &format!("/api/agentstatuses/?{query}")).await;
         let (rows, json) = (ids(&answer), answer.json());
@@ -450,5 +458,85 @@ async fn links_have_the_scheme_and_host_that_a_proxys_caller_used() {
     ] {
         let plain = (format!("{base}?page=2"), base.to_owned());
         assert_eq!(links(&server, odd).await, plain, "{odd}");
+    }
+}
+
+/// Numbers as people and programs write them, and what is none.
+const NUMBERS: [&str; 30] = [
+    "",
+    "0",
+    "1",
+    "01",
+    "001",
+    "2",
+    "3",
+    "1000",
+    "5450",
+    "05450",
+    " 5450",
+    "5450 ",
+    "  1  ",
+    " ",
+    "+1",
+    "-1",
+    "1.0",
+    "1e0",
+    "0x1",
+    "1_0",
+    "1 0",
+    "1\n",
+    "\t1",
+    "١",
+    "last",
+    " last",
+    "Last",
+    "max",
+    "one",
+    "99999999999999999999999999",
+];
+
+#[tokio::test]
+async fn the_documented_patterns_are_what_is_taken() {
+    let (server, _ends) = office().await;
+    let path = "/api/agentstatuses/";
+    for name in ["page", "queue", "agent_status"] {
+        let fits = documented(parameter(path, name));
+        for text in NUMBERS {
+            let value: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let answer = get(&server, &format!("{path}?page_size=1&{name}={value}")).await;
+            let is_taken = match name {
+                // There are three pages. A page beyond them is no page, whatever its spelling.
+                "page" => match text.trim_matches(' ').parse() {
+                    Ok(0_u128 | 4..) => {
+                        assert_eq!(answer.status, 404, "{text:?}");
+                        continue;
+                    }
+                    _ => answer.status == 200,
+                },
+                // A number that is no queue's is taken, and refused in other words.
+                _ => !answer.body.contains("Enter a number."),
+            };
+            assert_eq!(is_taken, fits(text), "{name} {text:?} {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_size_beyond_all_bounds_is_clipped_and_one_that_is_no_number_is_not_said() {
+    let (server, _ends) = of_rows(300).await;
+    for (size, rows) in [
+        ("250", 250),
+        ("251", 250),
+        ("99999999999999999999999999", 250),
+        ("max", 250),
+        ("%20100%20", 100),
+        ("+100", 100),
+        ("%2B100", 25),
+        ("1e2", 25),
+        ("0", 25),
+        ("", 25),
+    ] {
+        let target = format!("/api/agentstatuses/?page_size={size}");
+        assert_eq!(ids(&get(&server, &target).await).len(), rows, "{size}");
     }
 }
