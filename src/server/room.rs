@@ -8,22 +8,19 @@
 //! - The listener for agent-checks gives a quarter at most, to clients on this machine as well: a check ends within seconds, and
 //!   anybody who reaches that port may send one.
 //!
-//! One log line says that connections are refused, and one that this has ended; the metric counts each.
+//! When a bound is met, one log line says so, and another one when it no longer is; the metric counts each refusal.
+
+mod refusals;
 
 use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use tokio::time::Instant;
-
+use self::refusals::Refusals;
 use super::arrival::{Arrival, network};
-
-/// The refusals are over once there was none for so long: longer than common clients wait before they try again.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +95,37 @@ enum Full {
     Address(usize),
 }
 
+impl Full {
+    fn bound(&self, door: &Door, client: Client) -> Bound {
+        match (self, client) {
+            (Full::All(_), _) => Bound::All,
+            (Full::Listener(_), _) => Bound::Listener(Arc::clone(&door.listener)),
+            (Full::Address(_), Client::Far(address)) => Bound::Address(address),
+            (Full::Kept(_) | Full::Address(_), _) => Bound::Kept,
+        }
+    }
+}
+
+/// Whose bound was met: what the log tells apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Bound {
+    All,
+    Kept,
+    Listener(Arc<str>),
+    Address(IpAddr),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::All => f.write_str("max_connections"),
+            Bound::Kept => f.write_str("what is kept for this machine"),
+            Bound::Listener(listener) => write!(f, "listener {listener}"),
+            Bound::Address(address) => write!(f, "address {address}"),
+        }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Room {
@@ -111,13 +139,7 @@ struct Taken {
     by_listener: HashMap<Arc<str>, usize>,
     /// Of addresses with an open connection, so there are no more than connections.
     by_address: HashMap<IpAddr, usize>,
-    refusals: Option<Refusals>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Refusals {
-    last: Instant,
-    count: u64,
+    refusals: Refusals,
 }
 
 impl Room {
@@ -139,7 +161,13 @@ impl Room {
         let client = Client::of(arrival);
         let mut taken = self.taken();
         if let Some(full) = self.full(&taken, door, client) {
-            taken.refuse(door, client, full);
+            let bound = full.bound(door, client);
+            if taken.refusals.note(&bound) {
+                tracing::warn!(
+                    %bound, listener = &*door.listener, %client, cause = %full,
+                    "a connection is refused; further ones are counted in openseat_connections_dropped_total"
+                );
+            }
             return None;
         }
         taken.all += 1;
@@ -160,15 +188,11 @@ impl Room {
         })
     }
 
-    /// Says so once connections are no longer refused.
+    /// Says so once a bound is no longer met.
     pub(super) fn look(&self) {
-        let mut taken = self.taken();
-        let ended = taken
-            .refusals
-            .take_if(|refusals| refusals.last.elapsed() >= QUIET);
-        drop(taken);
-        if let Some(Refusals { count, .. }) = ended {
-            tracing::info!(refused = count, "connections are no longer refused");
+        let ended = self.taken().refusals.ended();
+        for (bound, refused) in ended {
+            tracing::info!(%bound, refused, "connections are no longer refused");
         }
     }
 
@@ -212,22 +236,6 @@ impl Room {
     }
 }
 
-impl Taken {
-    fn refuse(&mut self, door: &Door, client: Client, full: Full) {
-        let last = Instant::now();
-        if let Some(refusals) = &mut self.refusals {
-            refusals.count += 1;
-            refusals.last = last;
-            return;
-        }
-        self.refusals = Some(Refusals { last, count: 1 });
-        tracing::warn!(
-            listener = &*door.listener, %client, cause = %full,
-            "a connection is refused; further ones are counted in openseat_connections_dropped_total"
-        );
-    }
-}
-
 /// One of the connections that may be open; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -259,6 +267,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logged::listen;
 
     fn by_tcp(address: &str) -> Arrival {
         Arrival::by_tcp(Some(address.parse().expect("an address")), false)
@@ -327,21 +336,71 @@ mod tests {
         }
     }
 
+    /// Lines of the log with these words.
+    fn with<'l>(lines: &'l [String], words: &str) -> Vec<&'l String> {
+        lines.iter().filter(|line| line.contains(words)).collect()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn refusals_are_told_when_they_begin_and_end_once_nobody_was_refused_for_a_while() {
-        let room = Arc::new(Room::new(1));
-        let door = door("0.0.0.0:7717", Purpose::Requests);
-        let _place = room.enter(&door, by_tcp("10.0.0.7"));
-        let count = || room.taken().refusals.map(|refusals| refusals.count);
-        assert_eq!(count(), None);
-        for n in 1..=3 {
-            assert!(room.enter(&door, by_tcp("10.0.0.7")).is_none());
-            tokio::time::advance(QUIET / 2).await;
+    async fn each_bound_that_is_met_is_one_line_and_one_when_that_ends() {
+        let (logged, _guard) = listen();
+        let room = Arc::new(Room::new(64));
+        let lan = door("10.0.0.1:7717", Purpose::Requests);
+        let checks = door("127.0.0.1:7719", Purpose::AgentChecks);
+        let places: Vec<_> = ["10.0.0.7", "10.0.0.8"]
+            .iter()
+            .flat_map(|address| fill(&room, &lan, |_| by_tcp(address)))
+            .collect();
+        assert_eq!(places.len(), 32);
+        drop(places);
+        for _ in 0..100 {
+            let _ = fill(&room, &lan, |_| by_tcp("10.0.0.7"));
+            let _ = fill(&room, &checks, |_| by_tcp("127.0.0.1"));
             room.look();
-            assert_eq!(count(), Some(n));
         }
-        tokio::time::advance(QUIET / 2).await;
+        let lines = logged.lines();
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        for (line, words) in lines.iter().zip([
+            "address 10.0.0.7",
+            "listener 10.0.0.1:7717",
+            "listener 127.0.0.1:7719",
+        ]) {
+            let is_told = line.starts_with("WARN") && line.contains(&format!("bound={words} "));
+            assert!(is_told, "{line}");
+        }
+        tokio::time::advance(refusals::QUIET).await;
         room.look();
-        assert_eq!(count(), None);
+        room.look();
+        let lines = logged.lines().split_off(3);
+        assert_eq!(with(&lines, "no longer refused").len(), 3, "{lines:#?}");
+        for (bound, refused) in [("address", 101), ("listener 10", 1), ("listener 127", 100)] {
+            let told = with(&lines, &format!("bound={bound}"));
+            assert!(
+                told[0].ends_with(&format!("refused={refused}")),
+                "{lines:#?}"
+            );
+        }
+        // It meets its bound again.
+        let _ = fill(&room, &lan, |_| by_tcp("10.0.0.7"));
+        assert_eq!(logged.lines().len(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bounds_of_everybody_are_told_as_well() {
+        let (logged, _guard) = listen();
+        let room = Arc::new(Room::new(8));
+        let (tcp, unix) = (
+            door("0.0.0.0:7717", Purpose::Requests),
+            door("unix:/run/a", Purpose::Requests),
+        );
+        let _near = fill(&room, &tcp, |_| by_tcp("127.0.0.1"));
+        let _unix = fill(&room, &unix, |_| Arrival::UNIX);
+        let _ = fill(&room, &tcp, |_| by_tcp("::1"));
+        let lines = logged.lines();
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(
+            lines[0].contains("bound=what is kept for this machine")
+                && lines[1].contains("bound=max_connections")
+        );
     }
 }

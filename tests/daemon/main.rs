@@ -7,6 +7,7 @@ mod certificate;
 mod clients;
 mod clocks;
 mod control;
+mod crowds;
 mod faults;
 mod happy;
 mod hours;

@@ -1,0 +1,209 @@
+//! Crowds of clients that take connections and ask nothing, and routers that ask meanwhile.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rcgen::generate_simple_self_signed;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, UnixStream},
+    task::JoinSet,
+};
+
+use crate::support::{CallTools, Home, PATIENCE, Program, Time, get, soon};
+
+/// Half again as many as may be connected.
+const CROWD: usize = 1_500;
+
+/// What each router asks, one connection for each question.
+const QUESTIONS: usize = 60;
+
+/// How long a client waits before it comes back: often enough that none of its places stays free.
+const AWAY: Duration = Duration::from_secs(1);
+
+const DECISION: &str = "/v1/queues/sales/decision";
+
+const BEARER: &str = "bearer-of-the-crowd-test";
+
+/// Clients that connect, say what cannot be answered, and connect again once they are cut.
+struct Crowd {
+    /// How often one of them was cut or refused.
+    cut: Arc<AtomicUsize>,
+    _clients: JoinSet<()>,
+}
+
+impl Crowd {
+    fn at(address: SocketAddr, from: IpAddr) -> Self {
+        let cut = Arc::<AtomicUsize>::default();
+        let mut clients = JoinSet::new();
+        for n in 0..CROWD {
+            // Nothing at all, and the beginning of a TLS handshake.
+            let words: &[u8] = [b"".as_slice(), b"\x16\x03\x01"][n % 2];
+            let cut = Arc::clone(&cut);
+            clients.spawn(async move {
+                loop {
+                    let _ = be_silent(address, from, words).await;
+                    cut.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(AWAY).await;
+                }
+            });
+        }
+        Self {
+            cut,
+            _clients: clients,
+        }
+    }
+
+    /// Waits until some of it were turned away, so that what it may have is taken.
+    async fn is_there(&self) {
+        soon("a crowd", async || {
+            self.cut.load(Ordering::Relaxed) > CROWD / 8
+        })
+        .await;
+    }
+}
+
+/// Until it is cut.
+async fn be_silent(address: SocketAddr, from: IpAddr, words: &[u8]) -> std::io::Result<()> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind((from, 0).into())?;
+    let mut stream = socket.connect(address).await?;
+    stream.write_all(words).await?;
+    stream.read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+/// An address of this machine that others can reach, if it has one. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+/// This process and the daemon have a descriptor for each client.
+fn make_room() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, most).expect("the hard limit is allowed");
+}
+
+/// A daemon that also listens at a Unix socket, with these lines for what it listens at.
+async fn start(home: &Home, calltools: &CallTools, server: &str) -> (Program, PathBuf) {
+    make_room();
+    home.set_token("main", openseat::simulator::TOKEN);
+    let path = home.config(&[calltools.account()]);
+    let text = fs::read_to_string(&path).expect("it is there");
+    let socket = home.path().join("openseat.sock");
+    let server = server.replace("SOCKET", &format!("unix:{}", socket.display()));
+    fs::write(&path, text.replace("listen = \"127.0.0.1:0\"", &server)).expect("a config");
+    let program = Program::run(home, &path);
+    soon("a decision", async || {
+        let answer = ask_at(&socket).await;
+        answer.is_some_and(|answer| answer.contains("\"reason\":\"seats\""))
+    })
+    .await;
+    (program, socket)
+}
+
+/// A router's question at a Unix socket.
+async fn ask_at(socket: &Path) -> Option<String> {
+    let request = format!(
+        "GET {DECISION} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {BEARER}\r\nConnection: close\r\n\r\n"
+    );
+    let exchange = async {
+        let mut stream = UnixStream::connect(socket).await.ok()?;
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.ok()?
+}
+
+async fn every_question_is_answered_at(socket: &Path) {
+    for n in 0..QUESTIONS {
+        let answer = ask_at(socket).await.unwrap_or_default();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{n}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn silent_agent_checks_take_no_routers_connection() {
+    let (home, calltools) = (Home::new(), CallTools::start(&Time::new()).await);
+    let server = "listen = [\"127.0.0.1:0\", \"SOCKET\"]\nagent_check_listen = \"127.0.0.1:0\"";
+    let (program, socket) = start(&home, &calltools, server).await;
+    let address = program.address().await;
+    let checks = program.address_of("openseat answers agent-checks").await;
+    let crowd = Crowd::at(checks, Ipv4Addr::LOCALHOST.into());
+    crowd.is_there().await;
+    for _ in 0..QUESTIONS {
+        assert_eq!(get(address, DECISION).await.status, 200);
+    }
+    every_question_is_answered_at(&socket).await;
+    said_once(&program, &format!("listener {checks}"));
+}
+
+#[tokio::test]
+async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
+    let (home, calltools) = (Home::new(), CallTools::start(&Time::new()).await);
+    let issued = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    for (name, text) in [
+        ("cert.pem", issued.cert.pem()),
+        ("key.pem", issued.signing_key.serialize_pem()),
+        ("bearer", BEARER.to_owned()),
+    ] {
+        fs::write(home.path().join(name), text).expect("a file");
+    }
+    let server = "listen = [\"0.0.0.0:0\", \"SOCKET\"]\nbearer_token_file = \"./bearer\"\n\
+                  tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"";
+    let (program, socket) = start(&home, &calltools, server).await;
+    let port = program.address().await.port();
+    // Where the network ends at this machine, the crowd is on it as well: then only the Unix socket is out of its reach.
+    let far = own_address();
+    let from = far.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let crowd = Crowd::at((from, port).into(), from);
+    crowd.is_there().await;
+    every_question_is_answered_at(&socket).await;
+    let Some(far) = far else { return };
+    let trusted = reqwest::Certificate::from_der(issued.cert.der()).expect("a certificate");
+    let router = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([trusted])
+        .resolve("localhost", (Ipv4Addr::LOCALHOST, port).into())
+        .pool_max_idle_per_host(0)
+        .timeout(PATIENCE)
+        .build()
+        .expect("a client");
+    for n in 0..QUESTIONS {
+        let url = format!("https://localhost:{port}{DECISION}");
+        let answer = router.get(url).bearer_auth(BEARER).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{n}: {error:?}"));
+        assert_eq!(answer.status(), 200, "{n}");
+    }
+    said_once(&program, &format!("address {far}"));
+}
+
+/// The log says once that a bound was met, however often it was.
+#[track_caller]
+fn said_once(program: &Program, bound: &str) {
+    let log = program.log();
+    let told = log.lines().filter(|line| line.contains("is refused"));
+    let told: Vec<_> = told.filter(|line| line.contains(bound)).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
