@@ -212,7 +212,7 @@ async fn a_next_page_at_another_host_is_asked_for_at_ours() {
 
 #[tokio::test]
 async fn pages_without_end_are_no_snapshot() {
-    let scene = Scene::with(&format!("{PATIENT}\nrequests_per_hour = 100000")).await;
+    let scene = Scene::with(&format!("{PATIENT}\nrequests_per_hour = 20000")).await;
     scene.wire.behave(Behaviour::Pages(Arc::new(|page| {
         agents_page(
             [page],
