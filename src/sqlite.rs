@@ -5,7 +5,10 @@
 //! is good, and this program would make it bad.
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -87,9 +90,15 @@ impl Layout {
     /// # Errors
     /// [`OpenError`]; the file is then as it was.
     pub fn open(&self, path: &Path) -> Result<Connection, OpenError> {
+        // Where it cannot be made, SQLite says why.
+        let _ = make_private(path);
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         self.prepare(&mut connection).map_err(|error| match error {
+            // The SQL of a step is sound, so the tables are not those of the layout that the file claims to have.
+            OpenError::Sqlite(error) if does_not_fit(&error) => {
+                OpenError::Damaged(error.to_string())
+            }
             OpenError::Sqlite(error) => OpenError::of(error),
             error => error,
         })?;
@@ -164,6 +173,19 @@ impl Layout {
     }
 }
 
+/// Whether SQLite says that our SQL does not fit the file's tables.
+pub fn does_not_fit(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqlInputError { .. })
+        || error.sqlite_error_code() == Some(ErrorCode::Unknown)
+}
+
+/// Makes an empty file that only its owner may read, if there is none. SQLite gives what it keeps beside it the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(drop)
+}
+
 /// Reads the file through for damage, where that is cheap.
 fn check(connection: &Connection) -> Result<(), OpenError> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -213,7 +235,7 @@ pub fn clear_the_way(path: &Path, now: Moment) -> io::Result<()> {
     if path.exists() || !left_over.iter().any(|companion| companion.exists()) {
         return Ok(());
     }
-    fs::File::create_new(path)?;
+    make_private(path)?;
     set_aside(path, now).map(drop)
 }
 
@@ -424,6 +446,11 @@ mod tests {
             ("CREATE TABLE theirs (a)", false),
             ("CREATE TABLE theirs (a); PRAGMA user_version = 1", false),
             ("CREATE TABLE one (a); PRAGMA user_version = 2", false),
+            // It claims an older layout than it has.
+            (
+                "CREATE TABLE one (a); CREATE TABLE two (b); PRAGMA user_version = 1; PRAGMA application_id = 77",
+                false,
+            ),
             (
                 "CREATE TABLE one (a); PRAGMA user_version = 9; PRAGMA application_id = 78",
                 false,
@@ -455,6 +482,21 @@ mod tests {
         fs::write(folder.path(), bytes).unwrap();
         let error = LAYOUT.open(&folder.path()).expect_err("a page is torn");
         assert!(matches!(error, OpenError::Damaged(_)), "{error}");
+    }
+
+    #[test]
+    fn a_new_file_and_its_companions_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        let connection = LAYOUT.open(&folder.path()).unwrap();
+        connection
+            .execute_batch("INSERT INTO one VALUES (1)")
+            .unwrap();
+        for name in folder.names() {
+            let mode = fs::metadata(folder.0.path().join(&name)).unwrap();
+            assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+        assert_eq!(folder.names().len(), 3);
     }
 
     #[test]
