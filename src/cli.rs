@@ -148,20 +148,6 @@ Exit codes:
   1  something is unknown, or nobody answers
   2  nothing was asked: the configuration is wrong, or the daemon takes another token")]
     Status(Status),
-    /// Say that nothing was sent that the budget's ledger does not have, after it was damaged and set aside
-    #[command(after_help = "Examples:
-  openseat trust-ledger
-  openseat trust-ledger --config /etc/openseat/openseat.toml
-
-Where the ledger was damaged, nobody knows what was sent in the hour before, so openseat sends nothing for
-an hour. Only you can know that it was less than CallTools allows: openseat had been stopped for an hour,
-or the account was idle. The running daemon hears of it within a minute.
-
-Exit codes:
-  0  the ledger is trusted, now or already
-  1  it cannot be used
-  2  the configuration is wrong, or has no [state] dir")]
-    TrustLedger(ConfigFile),
     /// Run a simulated CallTools and the daemon in one process, to see and to try
     #[command(after_help = "Examples:
   openseat demo

@@ -148,6 +148,12 @@ fn boottime() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Time since the machine booted that it did not sleep, for how long something took: nothing sets it, and no test's clock moves it.
+pub fn steady() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 fn realtime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     // A wall clock before 1970 reads as 1970: nothing we compare is older.

@@ -34,15 +34,17 @@ pub enum Reason {
     NoPermission,
     /// Unknown: the account has no such queue.
     NoSuchQueue,
-    /// Unknown: the hour's requests are spent, by us or by others.
+    /// Unknown: the hour's requests are spent.
     BudgetSpent,
+    /// Unknown: others spend from the account, so CallTools refuses our requests.
+    Throttled,
     /// Unknown: CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Seats,
         Reason::BelowThreshold,
         Reason::Reserved,
@@ -52,6 +54,7 @@ impl Reason {
         Reason::NoPermission,
         Reason::NoSuchQueue,
         Reason::BudgetSpent,
+        Reason::Throttled,
         Reason::UpstreamDown,
     ];
 
@@ -67,6 +70,7 @@ impl Reason {
             Reason::NoPermission => "no_permission",
             Reason::NoSuchQueue => "no_such_queue",
             Reason::BudgetSpent => "budget_spent",
+            Reason::Throttled => "throttled",
             Reason::UpstreamDown => "upstream_down",
         }
     }
@@ -435,7 +439,7 @@ mod tests {
         }
     }
 
-    fn faults() -> [(Fault, Reason); 5] {
+    fn faults() -> [(Fault, Reason); 6] {
         [
             (Fault::BadToken, Reason::BadToken),
             (Fault::NoPermission, Reason::NoPermission),
@@ -443,7 +447,8 @@ mod tests {
                 Fault::NoSuchQueue(NoSuchQueue::Id(5450)),
                 Reason::NoSuchQueue,
             ),
-            (Fault::Throttled { wait: None }, Reason::BudgetSpent),
+            (Fault::Throttled { until: None }, Reason::Throttled),
+            (Fault::BudgetSpent { until: NOW }, Reason::BudgetSpent),
             (
                 Fault::down(Down::TimeOut, "no answer in 10 s"),
                 Reason::UpstreamDown,

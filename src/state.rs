@@ -2,8 +2,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
-
 use crate::{
     budget::{Ledger, LedgerError},
     clock::Clock,
@@ -94,6 +92,7 @@ impl State {
 
     /// Writes what waits. Takes a moment, so not in a task.
     pub fn finish(&self) {
+        self.ledger.finish(LAST_WORDS);
         if let Some(store) = &self.store {
             store.finish(LAST_WORDS);
         }
@@ -103,31 +102,32 @@ impl State {
     }
 }
 
-/// Takes a state folder for this process and opens its ledger; waits a moment for a predecessor.
+/// Opens the ledger of a state folder, and takes the folder for this process: from one that is just ending after a moment.
 ///
 /// # Errors
-/// Another process uses the folder, or a newer openseat has.
+/// Another process uses the folder, a newer openseat has, or it may not be made or entered.
 pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let path = dir.join(LEDGER_FILE);
     let mut waited = Duration::ZERO;
     loop {
-        match Ledger::keep(&path, clock.as_ref()) {
-            Err(LedgerError::InUse(_)) if waited < HANDOVER => {
+        match Ledger::keep(&path, Arc::clone(clock)) {
+            Err(LedgerError::InUse(holder)) if waited < HANDOVER => {
+                if waited.is_zero() {
+                    tracing::warn!(
+                        "{holder}; waiting up to {} s for it to end",
+                        HANDOVER.as_secs()
+                    );
+                }
                 tokio::time::sleep(LOOK).await;
                 waited += LOOK;
             }
-            kept => return kept.with_context(|| path.display().to_string()),
+            Err(error) => return Err(anyhow::Error::new(error).context(path.display().to_string())),
+            Ok(ledger) => {
+                if !waited.is_zero() {
+                    tracing::info!(folder = %dir.display(), "the state folder is free");
+                }
+                return Ok(ledger);
+            }
         }
     }
-}
-
-/// Opens the ledger of a state folder beside the daemon, making the folder if there is none.
-///
-/// # Errors
-/// The folder cannot be made or written to, or the file is no ledger.
-pub fn open_ledger(dir: &Path, clock: &dyn Clock) -> anyhow::Result<Ledger> {
-    std::fs::create_dir_all(dir)
-        .with_context(|| format!("the state folder {} cannot be made", dir.display()))?;
-    let path = dir.join(LEDGER_FILE);
-    Ledger::open(&path, clock).with_context(|| path.display().to_string())
 }

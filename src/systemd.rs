@@ -144,7 +144,7 @@ impl Notifier {
         }
         let mut told = String::new();
         while lasts(STATUS_EVERY, stop).await {
-            let status = brief.line().await;
+            let status = brief.line();
             if status != told {
                 self.status(&status).await;
                 told = status;

@@ -122,7 +122,7 @@ impl Office {
         };
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
         let budget = Budget::new(ledger, payer.clone(), self.limit, self.reserve(), clock);
-        let budget = Arc::new(budget.expect("a ledger that can be read"));
+        let budget = Arc::new(budget);
         let client = Client::new(
             self.simulator.transport(TOKEN),
             Arc::clone(&budget),
@@ -227,7 +227,7 @@ impl Office {
     async fn scrape(&self) -> String {
         let now = self.clock.now();
         let run = self.running.as_ref().expect("it was started");
-        let usage = run.budget.usage().await.expect("it can be read");
+        let usage = run.budget.usage();
         let gauges = |key: &QueueKey| {
             let state = self.board.get(key).expect("it is on the board");
             let holds = self.reservations.queue(key);

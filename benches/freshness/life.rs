@@ -417,7 +417,14 @@ async fn round_robin(world: Rc<World>) {
         let permit = loop {
             match world.budget.permit(Purpose::Poll).await {
                 Ok(permit) => break permit,
-                Err(refusal) => sleep(refusal.wait.max(Duration::from_millis(1))).await,
+                Err(refusal) => {
+                    sleep(
+                        refusal
+                            .wait(world.clock.now())
+                            .max(Duration::from_millis(1)),
+                    )
+                    .await
+                }
             }
         };
         world.poll(queue, Purpose::Poll, permit).await;

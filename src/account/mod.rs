@@ -70,7 +70,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(30);
 /// a person would call it slow. Its pulse beats as often.
 const LISTEN: Duration = TURN;
 
-/// However long the budget says no, it is asked again after this: an operator may have told the ledger otherwise.
+/// However long the budget says no, it is asked again after this: its clock may have been slower than its wait.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Nothing that is kept is older than a day.
@@ -266,7 +266,7 @@ impl Account {
                 }
                 Err(refusal) => {
                     self.refused(refusal);
-                    return refusal.wait;
+                    return refusal.wait(self.parts.clock.now());
                 }
             }
         }
@@ -275,9 +275,12 @@ impl Account {
     /// Where the hour is nearly spent, the pace is so slow that answers grow old without any request having been refused.
     fn tell_of_a_slow_pace(&mut self) {
         if self.is_slow() {
-            let wait = self.parts.budget.period();
-            let fault = Arc::new(Fault::BudgetSpent { wait });
-            self.faults.refused(&fault, self.parts.clock.now());
+            let now = self.parts.clock.now();
+            let refusal = Refusal {
+                until: now.later(self.parts.budget.period()),
+                cause: self.parts.budget.slowed_by(),
+            };
+            self.faults.refused(&Arc::new(fault_of(refusal)), now);
         }
     }
 
@@ -344,10 +347,11 @@ impl Account {
     fn refused(&mut self, refusal: Refusal) {
         let now = self.parts.clock.now();
         self.refused_since.get_or_insert(now);
-        let wait = refusal.wait.min(LOOK_AGAIN);
-        self.schedule.refused(wait, schedule_time(now));
-        let is_long = refusal.wait > WORTH_TELLING || refusal.cause == Cause::Ledger;
-        if refusal.cause != Cause::Pace && is_long {
+        let wait = refusal.wait(now);
+        self.schedule
+            .refused(wait.min(LOOK_AGAIN), schedule_time(now));
+        let is_news = matches!(refusal.cause, Cause::Spent | Cause::Throttled);
+        if is_news && wait > WORTH_TELLING {
             self.faults.refused(&Arc::new(fault_of(refusal)), now);
         }
     }
@@ -493,10 +497,10 @@ fn schedule_time(moment: Moment) -> Duration {
 
 /// Why there is nothing new, when the budget is the reason.
 pub(crate) fn fault_of(refusal: Refusal) -> Fault {
-    match refusal.cause {
-        Cause::Throttled => Fault::Throttled {
-            wait: Some(refusal.wait),
-        },
-        Cause::Pace | Cause::Spent | Cause::Ledger => Fault::BudgetSpent { wait: refusal.wait },
+    let Refusal { until, cause } = refusal;
+    match cause {
+        Cause::Throttled => Fault::Throttled { until: Some(until) },
+        Cause::Pace | Cause::Spent => Fault::BudgetSpent { until },
+        Cause::Paused => Fault::down(Down::ServerError, refusal.to_string()),
     }
 }

@@ -703,7 +703,7 @@ async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
         .simulator
         .mishap(1, None, Mishap::Throttled(Some(90 * SECOND)));
     sleep(85 * SECOND).await;
-    assert_eq!(stage.decide(0).reason, Reason::BudgetSpent);
+    assert_eq!(stage.decide(0).reason, Reason::Throttled);
     sleep(30 * SECOND).await;
     stage.watch(5 * MINUTE, Stage::assert_all_known).await;
 }

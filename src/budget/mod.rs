@@ -1,32 +1,37 @@
 //! The account's hourly allowance, and the only door to the wire: a request is sent with a [`Permit`] or not at all.
 //!
-//! The promise: at no moment do more than `requests_per_hour` requests lie in the 3600 s before it, over restarts, crashes, other
-//! processes with the same state folder, clock steps and sleep. CallTools' throttle is a sliding log, so ours is one too. An
-//! entry is written before its request is sent, and leaves the window 3600 s after its *answer* came: the far side counts
-//! from the arrival, which lies somewhere between the two.
+//! The promise: at no moment do more than `requests_per_hour` requests lie in the 3600 s before it, over restarts, crashes, clock steps,
+//! sleep, and whatever happens to the disk of a process that runs. CallTools' throttle is a sliding log, so ours is one too. A
+//! request counts before it is sent, and leaves the window 3600 s after its *answer* came: the far side counts from the
+//! arrival, which lies somewhere between the two.
 //!
-//! - [`window`]: the arithmetic of the sliding hour, pure;
-//! - [`ledger`]: the log on the disk, shared by processes;
+//! Memory is the law, the disk remembers:
+//!
+//! - [`window`]: one sliding hour, pure;
+//! - [`book`]: all of them in memory, with whose they are ([`owner`]) and the time by which they are kept; it decides;
+//! - [`ledger`]: the file that remembers them for the next process;
 //! - [`pace`]: how polling is spread evenly;
 //! - [`share`]: what a 429 teaches.
 
+mod book;
 mod ledger;
 #[cfg(test)]
 mod model;
+mod owner;
 mod pace;
 mod share;
 mod window;
 
-use std::{
-    fmt,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+pub use ledger::{Holder, Ledger, LedgerError};
+pub use owner::{BudgetOwner, BudgetOwner as Payer, origin};
+
+use self::{
+    book::{Book, OwnerId},
+    pace::Pace,
+    window::{Allowance, HOUR, Time},
 };
-
-pub use ledger::{Ledger, LedgerError, Payer};
-
-use self::{ledger::Admission, pace::Pace, share::Share, window::Allowance, window::Window};
 use crate::clock::{Clock, Moment};
 
 /// What a request is for.
@@ -54,68 +59,83 @@ pub enum Cause {
     Pace,
     /// The window is full.
     Spent,
-    /// CallTools asked for silence with a 429.
+    /// Others spend from the account: CallTools asked for silence with a 429, or little is left for us.
     Throttled,
-    /// The ledger could not be written, and what is not written down is not sent.
-    Ledger,
+    /// CallTools has trouble of its own, and asked for silence with a 503.
+    Paused,
 }
 
-/// There is no permit now, and how long until there may be one.
+/// There is no permit now, and when there may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
-    /// The earliest time at which asking again makes sense.
-    pub wait: Duration,
+    /// The earliest moment at which asking again makes sense.
+    pub until: Moment,
     /// Why.
     pub cause: Cause,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.cause {
-            Cause::Pace => "it is not yet time for the next request",
-            Cause::Spent => "the account's requests for this hour are spent",
-            Cause::Throttled => "CallTools asked for a pause (429)",
-            Cause::Ledger => {
-                "the budget ledger cannot be written, and what is not written down is not sent"
-            }
-        };
-        let next = match self.cause {
-            Cause::Ledger => "it is tried again",
-            _ => "the next one may be sent",
-        };
-        // Rounded up: "in 0 s" helps nobody.
-        write!(f, "{why}; {next} in {} s", self.wait.as_secs_f64().ceil())
+impl Refusal {
+    /// How long that is from now.
+    pub fn wait(&self, now: Moment) -> Duration {
+        self.until.boot.saturating_sub(now.boot)
+    }
+
+    /// What people are told of it now.
+    pub fn told(&self, now: Moment) -> String {
+        format!("{self}{}", next_one(self.until, now))
     }
 }
 
-/// How long to wait before a ledger that failed is tried again: long enough not to fill a log, short against `max_age`.
-const LEDGER_RETRY: Duration = Duration::from_secs(5);
+/// The end of a sentence on requests that are refused: how long that goes on, seen from now.
+pub fn next_one(until: Moment, now: Moment) -> String {
+    let left = until.boot.saturating_sub(now.boot);
+    match left.is_zero() {
+        true => String::new(),
+        // Rounded up: "in 0 s" helps nobody.
+        false => format!(
+            "; the next one may be sent in {} s",
+            left.as_secs_f64().ceil()
+        ),
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.cause {
+            Cause::Pace => "it is not yet time for the next request",
+            Cause::Spent => "the account's requests for this hour are spent",
+            Cause::Throttled => {
+                "others spend from this account, so CallTools asked for a pause (429)"
+            }
+            Cause::Paused => "CallTools has trouble of its own and asked for a pause (503)",
+        })
+    }
+}
 
 /// The part of an hour's polling that may be saved up in the bucket. Simulations of waiting questions were best with 4 %.
 const BUCKET: f64 = 0.04;
 
-/// So many queues may be polled at once by an account of any size, for half of its hour at most.
+/// An account of any size may poll this many queues at once, for half of its hour at most.
 const FEW: u32 = 8;
 
-/// The right to send one request. It is written down as spent already; dropping it unused gives nothing back.
+/// The part of the even pace that is kept for an hour after a loss: what was sent before may not have been spread as evenly as it counts.
+const CAUTION: f64 = 0.75;
+
+/// The right to send one request. It counts as spent already; dropping it unused gives nothing back.
 #[derive(Debug)]
 #[must_use = "a permit is a spent request"]
 pub struct Permit {
-    /// `None` for one that could not be written down.
-    id: Option<i64>,
-    ledger: Arc<Ledger>,
-    clock: Arc<dyn Clock>,
+    member: Arc<Member>,
+    number: u64,
+    polling: bool,
 }
 
 impl Permit {
     /// The answer has come, or never will: from now the request takes an hour to leave the window.
-    pub async fn answered(self) {
-        let Some(id) = self.id else { return };
-        let outcome = blocking(move || self.ledger.answered(id, self.clock.as_ref())).await;
-        if let Err(error) = outcome {
-            // The entry stays as it was written before sending, and then leaves later than it must.
-            tracing::warn!(%error, "an answer could not be written to the budget ledger");
-        }
+    pub fn answered(self) {
+        let Member { owner, .. } = *self.member;
+        self.member
+            .with(|book| book.answered(owner, self.number, self.polling));
     }
 }
 
@@ -136,145 +156,184 @@ pub struct Usage {
     pub period: Duration,
 }
 
+/// An owner's place in the book, for as long as anything holds it.
+#[derive(Debug)]
+struct Member {
+    owner: OwnerId,
+    ledger: Arc<Ledger>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Member {
+    fn with<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
+        self.ledger.with(self.clock.as_ref(), work)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.with(|book| book.leave(self.owner));
+    }
+}
+
 /// One account's budget. Shared by everything that may send a request.
 #[derive(Debug)]
 pub struct Budget {
-    payer: Payer,
+    account: String,
+    member: Arc<Member>,
     allowance: Allowance,
-    ledger: Arc<Ledger>,
-    clock: Arc<dyn Clock>,
     pace: Pace,
-    share: Mutex<Share>,
 }
 
 impl Budget {
-    /// An account's budget in a ledger that other accounts and processes may share.
+    /// An account's budget, in a ledger that serves other accounts as well. Accounts that are one in the [owner](BudgetOwner)'s eyes spend
+    /// from one hour.
     ///
-    /// `reserve` must be less than `limit`, as the config makes sure.
-    ///
-    /// # Errors
-    /// [`LedgerError`], where the ledger cannot be read.
+    /// # Panics
+    /// If `reserve` is not less than `limit`, as the config makes sure.
     pub fn new(
         ledger: Arc<Ledger>,
-        payer: Payer,
+        owner: BudgetOwner,
         limit: NonZeroU32,
         reserve: u32,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, LedgerError> {
-        let allowance = Allowance {
-            limit: limit.get(),
-            reserve,
-        };
-        assert!(reserve < limit.get(), "the config makes sure of it");
-        let now = clock.now();
-        let throttle = ledger.unless_degraded(ledger.throttle(&payer, clock.as_ref()))?;
-        let share = match throttle.flatten() {
-            None => Share::full(now),
-            Some(last) => Share::restored(last.share, now.earlier(last.age), last.wait),
-        };
-        let window = ledger.unless_degraded(ledger.window(&payer, clock.as_ref()))?;
-        let window = window.unwrap_or_default();
-        let rate = even_rate(&window, allowance, share.level(now), 0);
-        Ok(Self {
+    ) -> Self {
+        let limit = limit.get();
+        assert!(reserve < limit, "the config makes sure of it");
+        let allowance = Allowance { limit, reserve };
+        let (id, rate) = ledger.with(clock.as_ref(), |book| {
+            let id = book.enter(&owner, allowance);
+            (id, even_rate(book, id, allowance, 0))
+        });
+        Self {
+            account: owner.account,
             pace: Pace::new(Arc::clone(&clock), bucket_capacity(allowance), rate),
-            payer,
+            member: Arc::new(Member {
+                owner: id,
+                ledger,
+                clock,
+            }),
             allowance,
-            ledger,
-            clock,
-            share: Mutex::new(share),
-        })
+        }
     }
 
     /// A budget that forgets at exit: where no state folder is configured, and for tests.
     pub fn in_memory(limit: NonZeroU32, reserve: u32, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
-        let payer = Payer {
+        let owner = BudgetOwner {
             account: "main".to_owned(),
             identity: String::new(),
         };
-        Self::new(ledger, payer, limit, reserve, clock).expect("a ledger in memory can be read")
+        Self::new(ledger, owner, limit, reserve, clock)
     }
 
-    /// A permit now, or the time to wait for one. The request is written down as spent before this returns.
+    /// A permit now, or the moment at which there may be one. The request is on the disk as spent before this returns, unless the disk does
+    /// not take it.
     ///
     /// # Errors
     /// [`Refusal`], where it is not yet time, the window is full or CallTools asked for silence.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
-        let silence = self.share().silence(self.clock.now());
-        if !silence.is_zero() {
-            return Err(Refusal {
-                wait: silence,
-                cause: Cause::Throttled,
-            });
-        }
-        if purpose == Purpose::Poll {
-            let paced = |wait| Refusal {
-                wait,
-                cause: Cause::Pace,
-            };
-            self.pace.take().map_err(paced)?;
-        }
-        let written = self.admit(purpose).await?;
-        if let Some((_, window)) = &written {
-            let level = self.share().level(self.clock.now());
-            self.pace
-                .fit(|in_hand| even_rate(window, self.allowance, level, in_hand));
+        let permit = self.admit(purpose)?;
+        self.member.ledger.written(permit.number).await;
+        // Somebody else's 429 may have come meanwhile: silence is silence.
+        self.member.with(|book| self.refuse_in_silence(book))?;
+        Ok(permit)
+    }
+
+    /// A permit, before the disk has it.
+    fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
+        let owner = self.member.owner;
+        let (number, others_have_stopped) = self.member.with(|book| {
+            self.refuse_in_silence(book)?;
+            let paced =
+                purpose == Purpose::Poll || purpose == Purpose::ColdStart && book.is_cautious();
+            if paced && let Err(wait) = self.pace.take() {
+                return Err(Refusal {
+                    until: self.member.clock.now().later(wait),
+                    cause: Cause::Pace,
+                });
+            }
+            let number = book
+                .admit(owner, self.allowance, purpose)
+                .map_err(|room_at| Refusal {
+                    until: book.moment(room_at),
+                    cause: Cause::Spent,
+                })?;
+            self.fit_pace(book);
+            Ok((number, others_have_stopped(book, owner)))
+        })?;
+        if others_have_stopped {
+            tracing::info!(
+                account = self.account,
+                "others no longer spend from this account as far as can be told; polling is at its full pace again"
+            );
         }
         Ok(Permit {
-            id: written.map(|(id, _)| id),
-            ledger: Arc::clone(&self.ledger),
-            clock: Arc::clone(&self.clock),
+            member: Arc::clone(&self.member),
+            number,
+            polling: purpose.is_polling(),
         })
     }
 
-    /// The request's number in the ledger, and the window with it; `None` for one that may be sent unwritten.
-    async fn admit(&self, purpose: Purpose) -> Result<Option<(i64, Window)>, Refusal> {
-        let (ledger, payer) = (Arc::clone(&self.ledger), self.payer.clone());
-        let (allowance, clock) = (self.allowance, Arc::clone(&self.clock));
-        match blocking(move || ledger.admit(&payer, allowance, purpose, clock.as_ref())).await {
-            Ok(Admission::Granted { id, window }) => Ok(Some((id, window))),
-            Ok(Admission::Unwritten) => Ok(None),
-            Ok(Admission::Full { wait }) => Err(Refusal {
-                wait,
-                cause: Cause::Spent,
+    fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
+        let now = book.now();
+        let share = book.hour(self.member.owner).share;
+        let throttled = share.silence(now).map(|until| (until, Cause::Throttled));
+        let paused = share.break_off(now).map(|until| (until, Cause::Paused));
+        match throttled.or(paused) {
+            None => Ok(()),
+            Some((until, cause)) => Err(Refusal {
+                until: book.moment(until),
+                cause,
             }),
-            Err(error) => {
-                // The ledger has told of it, once.
-                tracing::debug!(account = self.payer.account, %error, "no permit");
-                Err(Refusal {
-                    wait: LEDGER_RETRY,
-                    cause: Cause::Ledger,
-                })
-            }
         }
     }
 
-    /// CallTools answered 429: silence for as long as it asks, and a smaller share afterwards.
-    pub async fn throttled(&self, wait: Option<Duration>) {
-        let now = self.clock.now();
-        let share = {
-            let mut share = self.share();
-            share.refused(wait, now, fastrand::f64());
-            *share
-        };
-        let (ledger, payer, clock) = (
-            Arc::clone(&self.ledger),
-            self.payer.clone(),
-            Arc::clone(&self.clock),
-        );
-        let level = share.level(now);
-        let kept = blocking(move || {
-            ledger.set_throttle(&payer, share.whole_silence(), level, clock.as_ref())
-        })
-        .await;
-        if let Err(error) = kept {
-            tracing::warn!(%error, "a restart would forget that CallTools asked for a pause");
+    fn fit_pace(&self, book: &mut Book) {
+        let (now, owner) = (book.now(), self.member.owner);
+        let used = book.hour(owner).window.used();
+        if self.pace.is_to_be_fitted(now, used) {
+            self.pace
+                .fit(|in_hand| even_rate(book, owner, self.allowance, in_hand));
         }
     }
 
     /// Requests that may be saved up, and that a start may send at once.
     pub fn burst(&self) -> u32 {
         burst(self.allowance.for_polling())
+    }
+
+    /// CallTools answered 429: silence for as long as it asks, and a smaller share afterwards. Returns when the silence ends.
+    pub fn throttled(&self, wait: Option<Duration>) -> Moment {
+        let owner = self.member.owner;
+        let (is_news, level, until) = self.member.with(|book| {
+            let now = book.now();
+            let hour = book.hour(owner);
+            hour.share.refused(wait, now, fastrand::f64());
+            let is_news = !std::mem::replace(&mut hour.told_of_others, true);
+            let (level, until) = (hour.share.level(now), hour.share.silent_until);
+            book.share_changed(owner);
+            (is_news, level, book.moment(until))
+        });
+        if is_news {
+            tracing::warn!(
+                account = self.account,
+                share = level,
+                "CallTools refused a request (429) that this budget had room for: others spend from this account, or requests_per_hour is \
+                 too high; polling is slower until that ends"
+            );
+        }
+        until
+    }
+
+    /// CallTools asked for silence without saying that the account's requests are spent, as a 503 does.
+    pub fn pause(&self, wait: Duration) {
+        let owner = self.member.owner;
+        self.member.with(|book| {
+            let now = book.now();
+            book.hour(owner).share.pause(wait, now, fastrand::f64());
+            book.share_changed(owner);
+        });
     }
 
     /// How full the bucket of permits that polling has saved up is, 0 to 1.
@@ -284,7 +343,7 @@ impl Budget {
 
     /// The time between two requests of background polling on a day without 429s, bursts and people who ask.
     pub fn usual_period(&self) -> Duration {
-        window::HOUR / self.allowance.for_polling()
+        HOUR / self.allowance.for_polling()
     }
 
     /// The time between two requests of background polling at the present rate.
@@ -292,39 +351,60 @@ impl Budget {
         self.pace.period()
     }
 
-    /// The state of the window now.
-    ///
-    /// # Errors
-    /// [`LedgerError`], where the ledger cannot be read.
-    pub async fn usage(&self) -> Result<Usage, LedgerError> {
-        let (ledger, payer, clock) = (
-            Arc::clone(&self.ledger),
-            self.payer.clone(),
-            Arc::clone(&self.clock),
-        );
-        let window = blocking(move || ledger.window(&payer, clock.as_ref())).await?;
-        let (share, now) = (*self.share(), self.clock.now());
-        let silence = share.silence(now);
-        Ok(Usage {
-            limit: self.allowance.limit,
-            reserve: self.allowance.reserve,
-            used: window.used(self.allowance),
-            share: share.level(now),
-            throttled_until: (!silence.is_zero()).then(|| now.later(silence)),
-            period: self.period(),
+    /// What makes polling slow, where it is: that others spend, or that the hour is nearly spent.
+    pub fn slowed_by(&self) -> Cause {
+        let owner = self.member.owner;
+        self.member.with(|book| {
+            let (now, cautious) = (book.now(), book.is_cautious());
+            let hour = book.hour(owner);
+            let by_window = hour.window.even_rate(now, self.allowance, 0);
+            match !cautious && our_rate(self.allowance, hour.share.level(now)) < by_window {
+                true => Cause::Throttled,
+                false => Cause::Spent,
+            }
         })
     }
 
-    fn share(&self) -> MutexGuard<'_, Share> {
-        // Each change is one assignment.
-        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The state of the window now. It comes from memory, and waits for nothing.
+    pub fn usage(&self) -> Usage {
+        let (used, share, throttled_until) = self.member.with(|book| {
+            let now = book.now();
+            let hour = book.hour(self.member.owner);
+            let (used, share) = (hour.window.used(), hour.share);
+            let until = share.silence(now).map(|until| book.moment(until));
+            (used, share.level(now), until)
+        });
+        Usage {
+            limit: self.allowance.limit,
+            reserve: self.allowance.reserve,
+            used: used as u32,
+            share,
+            throttled_until,
+            period: self.period(),
+        }
     }
 }
 
-/// What the window bears and what our share of the account allows, whichever is less.
-fn even_rate(window: &Window, allowance: Allowance, share: f64, in_hand: u32) -> f64 {
-    let ours = share * f64::from(allowance.for_polling()) / window::HOUR.as_secs_f64();
-    window.even_rate(allowance, in_hand).min(ours)
+/// What the window bears and what our share of the account allows, whichever is less; more careful after a loss.
+fn even_rate(book: &mut Book, owner: OwnerId, allowance: Allowance, in_hand: u32) -> f64 {
+    let (now, cautious) = (book.now(), book.is_cautious());
+    let hour = book.hour(owner);
+    let ours = our_rate(allowance, hour.share.level(now));
+    let rate = hour.window.even_rate(now, allowance, in_hand).min(ours);
+    if cautious { rate * CAUTION } else { rate }
+}
+
+fn our_rate(allowance: Allowance, share: f64) -> f64 {
+    share * f64::from(allowance.for_polling()) / HOUR.as_secs_f64()
+}
+
+/// Whether the full share is there again, and the log has not been told.
+fn others_have_stopped(book: &mut Book, owner: OwnerId) -> bool {
+    let now: Time = book.now();
+    let hour = book.hour(owner);
+    let is_over = hour.told_of_others && hour.share.level(now) >= 1.0;
+    hour.told_of_others &= !is_over;
+    is_over
 }
 
 /// Requests that an account may send at once, where polling has so many an hour: a part of them, so that no start spends the hour. Small budgets
@@ -337,16 +417,4 @@ pub fn burst(for_polling: u32) -> u32 {
 fn bucket_capacity(allowance: Allowance) -> NonZeroU32 {
     let capacity = (f64::from(allowance.for_polling()) * BUCKET) as u32;
     NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN)
-}
-
-/// SQLite waits for the disk, so it runs where waiting harms nobody.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(ended) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and takes us with it.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }

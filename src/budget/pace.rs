@@ -18,10 +18,17 @@ use governor::{
     state::{InMemoryState, NotKeyed},
 };
 
+use super::window::Time;
 use crate::clock::Clock;
 
 /// A smaller change of the rate is not worth a new bucket; the ledger catches what it amounts to.
 const WORTH_FITTING: f64 = 0.02;
+
+/// A window of so many requests is read in some microseconds, for each request that is admitted.
+const READ_IN_NO_TIME: usize = 1024;
+
+/// How often a larger one is read: at 20,000 an hour, every fifth request or so.
+const FIT_LARGE_ONES_EVERY: Duration = Duration::from_secs(1);
 
 /// Boot time, as governor wants it: it must not step.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ struct Bucket {
     in_hand: u32,
     /// When that was, as boot time.
     taken: Duration,
+    /// When the bucket was last fitted, on the budget's clock.
+    fitted: Option<Time>,
 }
 
 impl Pace {
@@ -86,13 +95,27 @@ impl Pace {
         }
     }
 
+    /// Whether it is time to fit the bucket to a window of this size. Large ones change little within a second, and take a while to read.
+    pub fn is_to_be_fitted(&self, now: Time, used: usize) -> bool {
+        let mut bucket = self.lock();
+        let is_time = bucket
+            .fitted
+            .is_none_or(|last| now >= last + FIT_LARGE_ONES_EVERY);
+        if is_time {
+            bucket.fitted = Some(now);
+        }
+        is_time || used <= READ_IN_NO_TIME
+    }
+
     /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand; and the pace at which these would be
     /// used up as well.
-    pub fn fit(&self, even_rate: impl Fn(u32) -> f64) {
+    pub fn fit(&self, mut even_rate: impl FnMut(u32) -> f64) {
         let mut bucket = self.lock();
         let rate = even_rate(bucket.in_hand);
         if (rate / bucket.rate - 1.0).abs() > WORTH_FITTING {
+            let fitted = bucket.fitted;
             *bucket = Bucket::new(&self.clock, self.capacity, rate, bucket.in_hand);
+            bucket.fitted = fitted;
         }
         bucket.pace = even_rate(0);
     }
@@ -136,6 +159,7 @@ impl Bucket {
             pace: rate,
             in_hand,
             taken: clock.now(),
+            fitted: None,
         }
     }
 }
@@ -169,6 +193,22 @@ mod tests {
         let capacity = NonZeroU32::new(40).unwrap();
         let pace = Pace::new(clock, capacity, 1000.0 / 3600.0);
         assert_eq!(greedy_hour(|| pace.take().is_ok()).await, 999);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_window_is_read_once_a_second_and_a_small_one_for_each_request() {
+        let pace = Pace::new(
+            Arc::new(VirtualClock::default()),
+            NonZeroU32::new(800).unwrap(),
+            5.5,
+        );
+        // Ten minutes at 20,000 an hour.
+        let times = (0..3_333).map(|n| Duration::from_millis(180 * n));
+        let fits = times.filter(|now| pace.is_to_be_fitted(*now, 20_000));
+        assert!((500..=600).contains(&fits.count()));
+        let times = (0..100).map(Duration::from_millis);
+        let fits = times.filter(|now| pace.is_to_be_fitted(*now, 1_000));
+        assert_eq!(fits.count(), 100);
     }
 
     #[tokio::test(start_paused = true)]

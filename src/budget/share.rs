@@ -1,12 +1,11 @@
-//! What a 429 teaches: somebody else spends from the account too.
+//! What a refusal teaches: a 429 that the window did not expect means that somebody else spends from the account too.
 //!
-//! The ledger knows all that we sent, so a 429 that came all the same means that others send as well. openseat then keeps the
-//! silence that CallTools asked for, goes on at a lower rate, and climbs back slowly: additive increase, multiplicative
-//! decrease, the rule by which strangers come to share a line.
+//! openseat then keeps the silence that CallTools asked for, goes on at a lower rate, and climbs back slowly: additive increase,
+//! multiplicative decrease, the rule by which strangers come to share a line.
 
 use std::time::Duration;
 
-use crate::clock::Moment;
+use super::window::Time;
 
 /// What is left of the rate after a 429. Gentler than TCP's half: a router would rather have older answers from the
 /// others' share than much older ones from ours.
@@ -30,96 +29,119 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Share {
     /// The part of the rate that we allowed ourselves at `since`.
-    level: f64,
-    since: Moment,
-    /// From `since` on.
-    silence: Duration,
+    pub level: f64,
+    /// When the last 429 came.
+    pub since: Time,
+    /// CallTools wants to hear nothing until then, as it said with a 429.
+    pub silent_until: Time,
+    /// Likewise, as it said with a 503.
+    pub paused_until: Time,
     /// How many 429s without a time to wait came in a row.
-    in_row: u32,
+    pub in_row: u32,
 }
 
-impl Share {
+impl Default for Share {
     /// Nothing was ever refused.
-    pub fn full(now: Moment) -> Self {
+    fn default() -> Self {
         Self {
             level: 1.0,
-            since: now,
-            silence: Duration::ZERO,
+            since: Time::ZERO,
+            silent_until: Time::ZERO,
+            paused_until: Time::ZERO,
             in_row: 0,
         }
     }
+}
 
-    /// As it was before a restart.
-    pub fn restored(level: f64, since: Moment, silence: Duration) -> Self {
+impl Share {
+    /// As it was stored, brought back into its bounds.
+    pub fn restored(self, now: Time) -> Self {
         Self {
-            level: level.clamp(FLOOR, 1.0),
-            since,
-            silence: silence.min(LONGEST_SILENCE),
-            in_row: 0,
+            level: self.level.clamp(FLOOR, 1.0),
+            since: self.since.min(now),
+            silent_until: self.silent_until.min(now + LONGEST_SILENCE),
+            paused_until: self.paused_until.min(now + LONGEST_SILENCE),
+            in_row: self.in_row,
         }
     }
 
     /// The part of the rate that we allow ourselves now.
-    pub fn level(&self, now: Moment) -> f64 {
-        let hours = now.shortest_since(self.since).as_secs_f64() / 3600.0;
+    pub fn level(&self, now: Time) -> f64 {
+        let hours = now.saturating_sub(self.since).as_secs_f64() / 3600.0;
         (self.level + hours * INCREASE_PER_HOUR).min(1.0)
     }
 
-    /// How long CallTools still wants to hear nothing.
-    pub fn silence(&self, now: Moment) -> Duration {
-        self.silence.saturating_sub(now.shortest_since(self.since))
+    /// The end of the silence that CallTools asked for with a 429, if it lasts.
+    pub fn silence(&self, now: Time) -> Option<Time> {
+        (self.silent_until > now).then_some(self.silent_until)
     }
 
-    /// What the silence was at its start.
-    pub fn whole_silence(&self) -> Duration {
-        self.silence
+    /// The end of the pause that CallTools asked for with a 503, if it lasts.
+    pub fn break_off(&self, now: Time) -> Option<Time> {
+        (self.paused_until > now).then_some(self.paused_until)
     }
 
     /// A 429 came, asking for `wait`. `jitter` in 0..1 spreads those who were refused together.
-    pub fn refused(&mut self, wait: Option<Duration>, now: Moment, jitter: f64) {
-        let left = self.silence(now);
+    pub fn refused(&mut self, wait: Option<Duration>, now: Time, jitter: f64) {
         // Requests under way together are refused together: one event, one step down.
-        let same_event = !left.is_zero();
+        let same_event = self.silence(now).is_some();
         let in_row = match wait {
             Some(_) => 0,
             None if same_event => self.in_row,
-            None if now.shortest_since(self.since) > self.silence + FORGIVEN_AFTER => 1,
+            None if now > self.silent_until + FORGIVEN_AFTER => 1,
             None => self.in_row + 1,
         };
         let asked =
             wait.unwrap_or_else(|| FIRST_SILENCE * 2u32.pow(in_row.saturating_sub(1).min(6)));
-        let spread = asked.mul_f64(0.05 * jitter).min(Duration::from_secs(10));
-        *self = Self {
-            level: if same_event {
-                self.level(now)
-            } else {
-                (self.level(now) * DECREASE).max(FLOOR)
-            },
-            since: now,
-            silence: (asked.min(LONGEST_SILENCE) + spread).max(left),
-            in_row,
+        self.level = match same_event {
+            true => self.level(now),
+            false => (self.level(now) * DECREASE).max(FLOOR),
         };
+        (self.since, self.in_row) = (now, in_row);
+        self.silent_until = self.silent_until.max(end(asked, now, jitter));
     }
+
+    /// A 503 came, asking for `wait`: silence as well, but nobody else spends, so the share stays as it is.
+    pub fn pause(&mut self, wait: Duration, now: Time, jitter: f64) {
+        self.paused_until = self.paused_until.max(end(wait, now, jitter));
+    }
+
+    /// What holds where two accounts turn out to be one: the longer silence and the lower share.
+    pub fn join(&mut self, other: Share, now: Time) {
+        let silent_until = self.silent_until.max(other.silent_until);
+        let paused_until = self.paused_until.max(other.paused_until);
+        if other.level(now) < self.level(now) {
+            *self = other;
+        }
+        (self.silent_until, self.paused_until) = (silent_until, paused_until);
+    }
+}
+
+/// When a silence ends that was asked for now.
+fn end(wait: Duration, now: Time, jitter: f64) -> Time {
+    let wait = wait.min(LONGEST_SILENCE);
+    now + wait + wait.mul_f64(0.05 * jitter).min(Duration::from_secs(10))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Moment {
-        let start = Moment {
-            boot: Duration::from_secs(1_000),
-            wall: Duration::from_secs(1_795_341_600),
-        };
-        start.later(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Time {
+        Duration::from_secs(seconds)
+    }
+
+    /// How many seconds of silence are left.
+    fn silence(share: &Share, now: u64) -> u64 {
+        let until = share.silence(at(now));
+        until.map_or(0, |until| (until - at(now)).as_secs())
     }
 
     #[test]
     fn a_refusal_is_followed_by_silence_and_a_lower_share_that_recovers() {
-        let mut share = Share::full(at(0));
-        share.refused(Some(Duration::from_secs(30)), at(100), 0.0);
-        assert_eq!(share.silence(at(100)), Duration::from_secs(30));
-        assert_eq!(share.silence(at(131)), Duration::ZERO);
+        let mut share = Share::default();
+        share.refused(Some(at(30)), at(100), 0.0);
+        assert_eq!((silence(&share, 100), silence(&share, 131)), (30, 0));
         assert!((share.level(at(100)) - 0.7).abs() < 1e-9);
         assert!((share.level(at(100 + 1_080)) - 0.85).abs() < 1e-9);
         assert_eq!(share.level(at(100 + 2_160)), 1.0);
@@ -127,34 +149,71 @@ mod tests {
 
     #[test]
     fn requests_refused_together_lower_the_share_once() {
-        let mut share = Share::full(at(0));
-        share.refused(Some(Duration::from_secs(30)), at(100), 0.0);
-        share.refused(Some(Duration::from_secs(90)), at(100), 0.0);
+        let mut share = Share::default();
+        share.refused(Some(at(30)), at(100), 0.0);
+        share.refused(Some(at(90)), at(100), 0.0);
         assert!((share.level(at(100)) - 0.7).abs() < 1e-9);
-        assert_eq!(share.silence(at(100)), Duration::from_secs(90));
+        assert_eq!(silence(&share, 100), 90);
     }
 
     #[test]
     fn without_a_time_to_wait_the_silence_doubles_to_an_hour() {
-        let mut share = Share::full(at(0));
+        let mut share = Share::default();
         let mut now = 100;
         let mut silences = Vec::new();
         for _ in 0..8 {
             share.refused(None, at(now), 0.0);
-            silences.push(share.silence(at(now)).as_secs());
-            now += share.silence(at(now)).as_secs() + 1;
+            silences.push(silence(&share, now));
+            now += silence(&share, now) + 1;
         }
         assert_eq!(silences, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
         share.refused(None, at(now + 3600), 0.0);
-        assert_eq!(share.silence(at(now + 3600)).as_secs(), 60, "a new story");
+        assert_eq!(silence(&share, now + 3600), 60, "a new story");
     }
 
     #[test]
     fn the_share_never_falls_to_nothing() {
-        let mut share = Share::full(at(0));
+        let mut share = Share::default();
         for i in 1..100 {
-            share.refused(Some(Duration::from_secs(1)), at(i * 2), 0.0);
+            share.refused(Some(at(1)), at(i * 2), 0.0);
         }
         assert!(share.level(at(200)) >= FLOOR);
+    }
+
+    #[test]
+    fn a_pause_is_silence_at_the_same_share() {
+        let mut share = Share::default();
+        share.pause(at(120), at(100), 0.0);
+        assert_eq!(
+            (share.break_off(at(100)), share.level(at(100))),
+            (Some(at(220)), 1.0)
+        );
+        assert_eq!(share.silence(at(100)), None, "others are not to blame");
+        share.pause(at(5), at(110), 0.0);
+        assert_eq!(
+            share.break_off(at(110)),
+            Some(at(220)),
+            "a shorter one ends no longer one"
+        );
+        share.pause(at(999_999), at(300), 0.0);
+        assert_eq!(
+            share.break_off(at(300)),
+            Some(at(3_900)),
+            "nor is any longer than an hour"
+        );
+    }
+
+    #[test]
+    fn of_two_shares_the_lower_holds_and_the_longer_silence() {
+        let (mut lowered, mut silent) = (Share::default(), Share::default());
+        lowered.refused(Some(at(1)), at(100), 0.0);
+        silent.pause(at(500), at(100), 0.0);
+        let now = at(200);
+        for (mut one, other) in [(lowered, silent), (silent, lowered)] {
+            one.join(other, now);
+            assert_eq!(one.level(now), lowered.level(now));
+            assert_eq!(one.silent_until, lowered.silent_until);
+            assert_eq!(one.paused_until, silent.paused_until);
+        }
     }
 }

@@ -1,11 +1,34 @@
-//! The arithmetic of a sliding hour, without clocks and without a disk.
+//! One sliding hour: the requests that are in it, in memory.
+//!
+//! Times here are [`Time`]s of the budget's own clock. Admission, answers and leaving are O(1) amortized: requests are kept in the order
+//! in which they leave.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    iter,
+    time::Duration,
+};
 
-use super::Purpose;
+use super::{Purpose, book::OwnerId};
 
 /// The length of CallTools' window: Django REST Framework's throttle for `1000/hour` looks back 3600 s.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Our hour and CallTools' may run at different speeds: NTP slews a clock by at most 500 ppm, 1.8 s in an hour.
+const DRIFT: Duration = Duration::from_secs(2);
+
+/// A request whose answer was never noted, since its process was killed, arrived at CallTools at the latest this long after it was
+/// sent: the longest time-out that a config may set is 60 s, and the connection ends with the process.
+const UNANSWERED: Duration = Duration::from_secs(60);
+
+/// How long an answered request stays in the window after its answer.
+pub(super) const STAYS: Duration = HOUR.saturating_add(DRIFT);
+
+/// How long a request stays in the window after it was sent, if no answer is noted. Nothing that was sent longer ago matters.
+pub(super) const STAYS_UNANSWERED: Duration = STAYS.saturating_add(UNANSWERED);
+
+/// A moment on the budget's own clock, which never goes back: see [`Book`](super::book::Book).
+pub(super) type Time = Duration;
 
 /// How many requests an account may have in its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,123 +44,186 @@ impl Allowance {
     pub fn for_polling(self) -> u32 {
         self.limit - self.reserve
     }
-
-    /// The part of the reserve that nobody uses while the ledger can be written, so that it may be used while it cannot.
-    ///
-    /// A quarter: enough to look once in five minutes with the default reserve, and it leaves three quarters to those for whom the reserve is.
-    pub fn unwritten(self) -> u32 {
-        self.reserve / 4
-    }
-
-    /// What all may have in the window that is written down.
-    pub fn written(self) -> u32 {
-        self.limit - self.unwritten()
-    }
 }
 
 /// A request in the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Spent {
-    /// Time until it leaves the window.
-    pub leaves_in: Duration,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Counts up, in the order of sending.
+    pub id: u64,
+    /// Who sent it.
+    pub owner: OwnerId,
     /// Whether background polling sent it, rather than a person or a program that asked.
-    pub by_polling: bool,
+    pub polling: bool,
+    /// Whether its answer has come.
+    pub answered: bool,
+    /// When it leaves the window.
+    pub leaves: Time,
 }
 
-/// The requests that are in the window now.
+/// The requests that are in the window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window {
-    /// Ascending.
-    all: Vec<Duration>,
-    /// The part that polling sent; ascending.
-    polling: Vec<Duration>,
-    /// How long nothing may be sent at all, since nobody knows what was.
-    closed_for: Duration,
+    polling: Log,
+    on_demand: Log,
 }
 
 impl Window {
-    pub fn new(spent: impl IntoIterator<Item = Spent>) -> Self {
-        let mut window = Window::default();
-        for request in spent
+    fn log(&mut self, polling: bool) -> &mut Log {
+        match polling {
+            true => &mut self.polling,
+            false => &mut self.on_demand,
+        }
+    }
+
+    pub fn add(&mut self, request: Request) {
+        self.log(request.polling).add(request);
+    }
+
+    /// The answer to a request has come; returns the request as it is from now on. `None` if it has left the window.
+    pub fn answered(&mut self, id: u64, polling: bool, leaves: Time) -> Option<Request> {
+        self.log(polling).answered(id, leaves)
+    }
+
+    /// Lets go what has left.
+    pub fn expire(&mut self, now: Time) {
+        self.polling.expire(now);
+        self.on_demand.expire(now);
+    }
+
+    /// Every request, in no particular order.
+    pub fn requests(&self) -> impl Iterator<Item = &Request> {
+        [&self.polling, &self.on_demand]
             .into_iter()
-            .filter(|request| !request.leaves_in.is_zero())
-        {
-            window.all.push(request.leaves_in);
-            if request.by_polling {
-                window.polling.push(request.leaves_in);
-            }
-        }
-        window.all.sort_unstable();
-        window.polling.sort_unstable();
-        window
+            .flat_map(|log| log.answered.iter().chain(log.under_way.values()))
     }
 
-    /// The same, with nothing to be sent for so long.
-    pub fn closed_for(mut self, wait: Duration) -> Self {
-        self.closed_for = wait;
-        self
+    /// How many requests are in the window.
+    pub fn used(&self) -> usize {
+        self.polling.len() + self.on_demand.len()
     }
 
-    /// Whether it holds all that was sent.
-    pub fn is_known(&self) -> bool {
-        self.closed_for.is_zero()
+    /// How many of them polling sent.
+    pub fn used_by_polling(&self) -> usize {
+        self.polling.len()
     }
 
-    /// One more request, sent now.
-    pub fn add(&mut self, request: Spent) {
-        let insert = |leaves: &mut Vec<Duration>| {
-            let at = leaves.partition_point(|leave| *leave <= request.leaves_in);
-            leaves.insert(at, request.leaves_in);
-        };
-        insert(&mut self.all);
-        if request.by_polling {
-            insert(&mut self.polling);
-        }
-    }
-
-    /// Requests in the window; all that there may be, where nobody knows.
-    pub fn used(&self, allowance: Allowance) -> u32 {
-        match self.is_known() {
-            true => self.all.len() as u32,
-            false => allowance.limit,
-        }
-    }
-
-    /// The time until there is room for one more request; zero if there is room now.
-    pub fn wait(&self, allowance: Allowance, purpose: Purpose) -> Duration {
-        let for_all = wait(&self.all, allowance.written()).max(self.closed_for);
+    /// The time at which there is room for one more request; `None` if there is room now.
+    pub fn room_at(&self, allowance: Allowance, purpose: Purpose) -> Option<Time> {
+        let for_all = room_at(self.used(), allowance.limit, || self.leaves());
         if !purpose.is_polling() {
             return for_all;
         }
-        for_all.max(wait(&self.polling, allowance.for_polling()))
+        let part = allowance.for_polling();
+        for_all.max(room_at(self.polling.len(), part, || self.polling.leaves()))
     }
 
     /// The highest steady rate of polling, in requests a second, that the window would admit without ever saying no in the
-    /// coming hour, if `in_hand` permits may be used at any time besides.
+    /// coming hour, if `in_hand` permits may be used at any time besides. Reads the whole window.
     ///
     /// The *m*-th request from now finds room once all but *limit − m* of the present ones have left, at *T(m)*. Sent at an even
     /// rate *r* it comes at *(m − in_hand) / r*. So *r* is the least of *(m − in_hand) / T(m)*, over all *m*.
-    pub fn even_rate(&self, allowance: Allowance, in_hand: u32) -> f64 {
-        let for_all = even_rate(&self.all, allowance.written(), in_hand);
-        for_all.min(even_rate(&self.polling, allowance.for_polling(), in_hand))
+    pub fn even_rate(&self, now: Time, allowance: Allowance, in_hand: u32) -> f64 {
+        let for_all = even_rate(self.leaves(), self.used(), now, allowance.limit, in_hand);
+        let (polls, part) = (self.polling.len(), allowance.for_polling());
+        for_all.min(even_rate(self.polling.leaves(), polls, now, part, in_hand))
+    }
+
+    fn leaves(&self) -> impl Iterator<Item = Time> {
+        merged(self.polling.leaves(), self.on_demand.leaves())
     }
 }
 
-fn wait(leaves: &[Duration], limit: u32) -> Duration {
-    match leaves.len().checked_sub(limit as usize) {
-        None => Duration::ZERO,
-        // One more has to leave than there are too many.
-        Some(too_many) => leaves.get(too_many).copied().unwrap_or(HOUR),
+/// Requests of one kind.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    /// Ascending by the time at which they leave: the order of their answers.
+    answered: VecDeque<Request>,
+    /// Those without an answer. Ascending, too: they leave in the order of sending, which is that of their ids.
+    under_way: BTreeMap<u64, Request>,
+}
+
+impl Log {
+    fn len(&self) -> usize {
+        self.answered.len() + self.under_way.len()
+    }
+
+    fn add(&mut self, request: Request) {
+        if request.answered {
+            // At the end, but where windows are joined.
+            let after = |other: &Request| other.leaves <= request.leaves;
+            let place = self.answered.partition_point(after);
+            self.answered.insert(place, request);
+        } else {
+            self.under_way.insert(request.id, request);
+        }
+    }
+
+    fn answered(&mut self, id: u64, leaves: Time) -> Option<Request> {
+        let request = Request {
+            answered: true,
+            leaves,
+            ..self.under_way.remove(&id)?
+        };
+        self.add(request);
+        Some(request)
+    }
+
+    fn expire(&mut self, now: Time) {
+        while self.answered.front().is_some_and(|one| one.leaves <= now) {
+            self.answered.pop_front();
+        }
+        while let Some(first) = self.under_way.first_entry()
+            && first.get().leaves <= now
+        {
+            first.remove();
+        }
+    }
+
+    /// Ascending.
+    fn leaves(&self) -> impl Iterator<Item = Time> {
+        let answered = self.answered.iter().map(|request| request.leaves);
+        let under_way = self.under_way.values().map(|request| request.leaves);
+        merged(answered, under_way)
     }
 }
 
-fn even_rate(leaves: &[Duration], limit: u32, in_hand: u32) -> f64 {
-    let (used, limit, in_hand) = (leaves.len() as f64, f64::from(limit), f64::from(in_hand));
+/// Two ascending sequences as one.
+fn merged(
+    a: impl Iterator<Item = Time>,
+    b: impl Iterator<Item = Time>,
+) -> impl Iterator<Item = Time> {
+    let (mut a, mut b) = (a.peekable(), b.peekable());
+    iter::from_fn(move || match (a.peek(), b.peek()) {
+        (Some(first), Some(second)) if second < first => b.next(),
+        (None, _) => b.next(),
+        _ => a.next(),
+    })
+}
+
+fn room_at<I: Iterator<Item = Time>>(
+    used: usize,
+    limit: u32,
+    leaves: impl FnOnce() -> I,
+) -> Option<Time> {
+    // One more has to leave than there are too many.
+    let too_many = used.checked_sub(limit as usize)?;
+    leaves().nth(too_many)
+}
+
+fn even_rate(
+    leaves: impl Iterator<Item = Time>,
+    used: usize,
+    now: Time,
+    limit: u32,
+    in_hand: u32,
+) -> f64 {
+    let (used, limit, in_hand) = (used as f64, f64::from(limit), f64::from(in_hand));
     // When everything of now has left, a whole limit may be sent in each hour.
     let after_all = (limit - in_hand).max(1.0) / HOUR.as_secs_f64();
-    let by_then = leaves.iter().zip(1..).map(|(leave, left)| {
+    let by_then = leaves.zip(1..).map(|(leaves, left)| {
         let room = limit - used + f64::from(left);
-        (room - in_hand, leave.as_secs_f64())
+        (room - in_hand, leaves.saturating_sub(now).as_secs_f64())
     });
     by_then
         .filter(|(room, _)| *room >= 1.0)
@@ -154,69 +240,80 @@ mod tests {
         reserve: 2,
     };
 
-    fn window(polls: usize, on_demand: usize) -> Window {
-        // They leave after 60 s, 120 s, …: the polls first.
-        let spent = (0..polls + on_demand).map(|i| Spent {
-            leaves_in: Duration::from_secs(60 * (i as u64 + 1)),
-            by_polling: i < polls,
-        });
-        Window::new(spent)
+    const NOW: Time = Duration::from_secs(1_000_000);
+
+    fn request(id: u64, polling: bool, answered: bool, leaves_in: Duration) -> Request {
+        Request {
+            id,
+            owner: OwnerId(1),
+            polling,
+            answered,
+            leaves: NOW + leaves_in,
+        }
+    }
+
+    /// They leave after 60 s, 120 s, …: the polls first.
+    fn window(polls: u64, on_demand: u64) -> Window {
+        let mut window = Window::default();
+        for i in 0..polls + on_demand {
+            let leaves_in = Duration::from_secs(60 * (i + 1));
+            window.add(request(i, i < polls, i % 2 == 0, leaves_in));
+        }
+        window
+    }
+
+    fn wait(window: &Window, purpose: Purpose) -> u64 {
+        let room_at = window.room_at(TEN_KEEP_TWO, purpose);
+        room_at.map_or(0, |at| (at - NOW).as_secs())
     }
 
     #[test]
     fn polling_stops_short_of_the_reserve_and_people_may_use_it() {
-        assert_eq!(
-            window(7, 0).wait(TEN_KEEP_TWO, Purpose::Poll),
-            Duration::ZERO
-        );
-        assert_eq!(
-            window(8, 0).wait(TEN_KEEP_TWO, Purpose::Poll),
-            Duration::from_secs(60)
-        );
-        assert_eq!(
-            window(8, 0).wait(TEN_KEEP_TWO, Purpose::OnDemand),
-            Duration::ZERO
-        );
-        assert_eq!(
-            window(8, 2).wait(TEN_KEEP_TWO, Purpose::OnDemand),
-            Duration::from_secs(60)
-        );
+        for (polls, on_demand, purpose, expected) in [
+            (7, 0, Purpose::Poll, 0),
+            (8, 0, Purpose::Poll, 60),
+            (8, 0, Purpose::ColdStart, 60),
+            (8, 0, Purpose::OnDemand, 0),
+            (8, 2, Purpose::OnDemand, 60),
+            // Requests on demand take from polling only beyond the reserve.
+            (7, 2, Purpose::Poll, 0),
+            (7, 3, Purpose::Poll, 60),
+            // More than the limit, after it was lowered: 12 are in, room comes when 3 have left.
+            (0, 12, Purpose::OnDemand, 180),
+            (12, 0, Purpose::Poll, 300),
+        ] {
+            let found = wait(&window(polls, on_demand), purpose);
+            assert_eq!(found, expected, "{polls} {on_demand} {purpose:?}");
+        }
     }
 
     #[test]
-    fn requests_on_demand_take_from_polling_only_beyond_the_reserve() {
-        assert_eq!(
-            window(7, 2).wait(TEN_KEEP_TWO, Purpose::Poll),
-            Duration::ZERO
-        );
-        assert_eq!(
-            window(6, 4).wait(TEN_KEEP_TWO, Purpose::Poll),
-            Duration::from_secs(60)
-        );
-    }
-
-    #[test]
-    fn a_window_over_its_limit_waits_for_as_many_as_are_too_many() {
-        // As after the limit was lowered: 12 are in, room comes when 3 have left.
-        assert_eq!(
-            window(0, 12).wait(TEN_KEEP_TWO, Purpose::OnDemand),
-            Duration::from_secs(180)
-        );
+    fn what_has_left_is_let_go_and_an_answer_moves_its_request() {
+        let mut window = window(4, 2);
+        window.expire(NOW + Duration::from_secs(120));
+        assert_eq!((window.used(), window.used_by_polling()), (4, 2));
+        // The fourth was sent, and is answered only now.
+        let leaves = NOW + Duration::from_secs(900);
+        let answered = window.answered(3, true, leaves).expect("it is in");
+        assert!(answered.answered && answered.leaves == leaves);
+        assert_eq!(window.answered(3, true, leaves), None, "only once");
+        window.expire(NOW + Duration::from_secs(899));
+        assert_eq!((window.used(), window.used_by_polling()), (1, 1));
+        window.expire(leaves);
+        assert_eq!(window.used(), 0);
     }
 
     #[test]
     fn an_empty_window_is_spread_over_the_hour() {
-        let rate = Window::default().even_rate(TEN_KEEP_TWO, 0);
+        let rate = Window::default().even_rate(NOW, TEN_KEEP_TWO, 0);
         assert!((rate * 3600.0 - 8.0).abs() < 1e-9, "{rate}");
     }
 
     #[test]
     fn a_burst_is_paid_back_over_the_hour() {
-        let burst = (0..4).map(|_| Spent {
-            leaves_in: HOUR,
-            by_polling: true,
-        });
-        let rate = Window::new(burst).even_rate(TEN_KEEP_TWO, 0);
+        let mut window = Window::default();
+        (0..4).for_each(|i| window.add(request(i, true, true, HOUR)));
+        let rate = window.even_rate(NOW, TEN_KEEP_TWO, 0);
         // 4 are left of 8, and the next hour is as full again only when the burst leaves.
         assert!((rate * 3600.0 - 5.0).abs() < 1.01, "{rate}");
     }
@@ -230,19 +327,41 @@ mod tests {
         ) {
             const ROUNDING: f64 = 1e-3;
             let allowance = Allowance { limit, reserve: 0 };
-            let spent = leaves.iter().map(|ms| Spent { leaves_in: Duration::from_millis(*ms), by_polling: true });
-            let window = Window::new(spent);
-            let rate = window.even_rate(allowance, 0);
+            let mut window = Window::default();
+            for (id, ms) in (0..).zip(&leaves) {
+                window.add(request(id, true, true, Duration::from_millis(*ms)));
+            }
+            let rate = window.even_rate(NOW, allowance, 0);
             proptest::prop_assert!(rate > 0.0);
             let mut sent: Vec<f64> = Vec::new();
             for m in 1..200u32 {
                 let at = f64::from(m) / rate;
-                let old = window.all.iter().filter(|leave| leave.as_secs_f64() > at + ROUNDING).count();
+                let old = leaves.iter().filter(|ms| **ms as f64 / 1e3 > at + ROUNDING).count();
                 let new = sent.iter().filter(|s| **s + 3600.0 > at + ROUNDING).count();
-                proptest::prop_assert!(old + new < limit as usize || window.all.len() > limit as usize,
+                proptest::prop_assert!(old + new < limit as usize || leaves.len() > limit as usize,
                     "request {m} at {at} s meets {old} + {new} of {limit}");
                 sent.push(at);
             }
+        }
+
+        /// Two kinds of request, answered or not, in any order: always as a plain sort would have it.
+        #[test]
+        fn room_comes_as_a_plain_sort_has_it(
+            sent in proptest::collection::vec((1u64..3_000, proptest::bool::ANY, proptest::bool::ANY), 0..60),
+            limit in 1u32..50,
+        ) {
+            let mut window = Window::default();
+            let mut sent = sent;
+            // What is under way leaves in the order of sending.
+            sent.sort_unstable();
+            for (id, (seconds, polling, answered)) in (0..).zip(&sent) {
+                window.add(request(id, *polling, *answered, Duration::from_secs(*seconds)));
+            }
+            let all: Vec<u64> = sent.iter().map(|(seconds, ..)| *seconds).collect();
+            let expected = all.len().checked_sub(limit as usize).map(|n| all[n]);
+            let allowance = Allowance { limit, reserve: 0 };
+            let found = window.room_at(allowance, Purpose::OnDemand);
+            proptest::prop_assert_eq!(found.map(|at| (at - NOW).as_secs()), expected);
         }
     }
 }

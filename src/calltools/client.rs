@@ -99,6 +99,16 @@ pub enum Setback {
     Refused(#[from] Refusal),
 }
 
+impl Setback {
+    /// What people are told of it now.
+    pub fn told(&self, now: Moment) -> String {
+        match self {
+            Setback::Fault(fault) => fault.told(now),
+            Setback::Refused(refusal) => refusal.told(now),
+        }
+    }
+}
+
 /// All agents of a queue.
 #[derive(Debug)]
 pub struct Harvest {
@@ -407,14 +417,32 @@ impl Client {
     ) -> Result<T, Fault> {
         let sent = Instant::now();
         let reply = self.transport.send(request).await;
-        permit.answered().await;
+        permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
         let outcome = answer.as_ref().map_or_else(Fault::word, |_| "ok");
         self.observer.request(endpoint, outcome, sent.elapsed());
-        if let Err(Fault::Throttled { wait }) = answer {
-            self.budget.throttled(wait).await;
+        match answer {
+            Err(Fault::Throttled { until }) => Err(Fault::Throttled {
+                until: Some(self.fall_silent(until)),
+            }),
+            Err(fault) => {
+                if let Fault::UpstreamDown {
+                    wait: Some(wait), ..
+                } = fault
+                {
+                    self.budget.pause(wait);
+                }
+                Err(fault)
+            }
+            answer => answer,
         }
-        answer
+    }
+
+    /// CallTools answered 429, and wants to hear nothing until then, if it said so; returns when the budget lets us ask again.
+    fn fall_silent(&self, until: Option<Moment>) -> Moment {
+        let now = self.clock.now();
+        let wait = until.map(|until| until.boot.saturating_sub(now.boot));
+        self.budget.throttled(wait)
     }
 }
 
@@ -597,7 +625,7 @@ impl<'a> Walk<'a> {
                 Ok(permit) => return Ok(permit),
                 Err(refusal) => refusal,
             };
-            let wait = refusal.wait.max(SHORTEST_WAIT);
+            let wait = refusal.wait(self.client.clock.now()).max(SHORTEST_WAIT);
             match self.patience.checked_sub(wait) {
                 Some(left) => {
                     self.patience = left;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::decision::Reason;
+use crate::{budget::next_one, clock::Moment, decision::Reason};
 
 /// Why a request to CallTools brought no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,15 +13,15 @@ pub enum Fault {
     NoPermission,
     /// The queue is not one of the account's.
     NoSuchQueue(NoSuchQueue),
-    /// 429: the account's hour is spent, by us or by other software of the same account.
+    /// 429, though our own window had room: other software spends from the account.
     Throttled {
-        /// What `Retry-After` asked for, at most an hour; `None` where the header was absent or unreadable.
-        wait: Option<Duration>,
+        /// When CallTools wants to hear from us again; `None` if it did not say, in a way that can be read.
+        until: Option<Moment>,
     },
-    /// Our own ledger says that the hour is spent: nothing was sent.
+    /// Our own window is full: nothing was sent.
     BudgetSpent {
         /// When there will be a permit again.
-        wait: Duration,
+        until: Moment,
     },
     /// CallTools could not be reached, or what came back was no answer.
     UpstreamDown {
@@ -157,12 +157,19 @@ impl Fault {
         }
     }
 
-    /// How long CallTools asked us to send nothing, where it did: on a 429, or while it is down.
-    pub fn retry_after(&self) -> Option<Duration> {
+    /// When it will be over, where that is known.
+    pub fn until(&self) -> Option<Moment> {
         match self {
-            Fault::Throttled { wait } | Fault::UpstreamDown { wait, .. } => *wait,
+            Fault::Throttled { until } => *until,
+            Fault::BudgetSpent { until } => Some(*until),
             _ => None,
         }
+    }
+
+    /// What people are told of it now: with how long it goes on, where that is known.
+    pub fn told(&self, now: Moment) -> String {
+        let rest = self.until().map(|until| next_one(until, now));
+        format!("{self}{}", rest.unwrap_or_default())
     }
 
     /// The reason that a decision gives once its snapshot is too old and this is why.
@@ -171,7 +178,8 @@ impl Fault {
             Fault::BadToken => Reason::BadToken,
             Fault::NoPermission => Reason::NoPermission,
             Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
-            Fault::Throttled { .. } | Fault::BudgetSpent { .. } => Reason::BudgetSpent,
+            Fault::Throttled { .. } => Reason::Throttled,
+            Fault::BudgetSpent { .. } => Reason::BudgetSpent,
             Fault::UpstreamDown { .. } => Reason::UpstreamDown,
         }
     }
@@ -194,7 +202,7 @@ impl Fault {
             Fault::BadToken => "check that the token was copied whole, without spaces inside, that it was not revoked, and that the silo is the one in the address you log in at".to_owned(),
             Fault::NoPermission => "ask a CallTools administrator to give the token's user access to the API and to agent statuses".to_owned(),
             Fault::NoSuchQueue(queue) => queue.advice(),
-            Fault::Throttled { .. } => "other software spends from the same account, or requests_per_hour is set too high; openseat has lowered its own share and recovers by itself".to_owned(),
+            Fault::Throttled { .. } => "find out what else uses this account's API, or lower requests_per_hour if nothing does; openseat has lowered its own share and recovers by itself".to_owned(),
             Fault::BudgetSpent { .. } => "wait, or poll fewer queues, or raise requests_per_hour if CallTools allows the account more; `openseat plan` shows how the budget divides".to_owned(),
             Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
         }
@@ -234,19 +242,13 @@ impl fmt::Display for Fault {
             Fault::NoSuchQueue(NoSuchQueue::Id(id)) => {
                 write!(f, "the account has no queue with the id {id}")
             }
-            Fault::Throttled { wait: Some(wait) } => {
-                write!(
-                    f,
-                    "CallTools refuses more requests for {} s",
-                    wait.as_secs()
-                )
-            }
-            Fault::Throttled { wait: None } => write!(f, "CallTools refuses more requests for now"),
-            Fault::BudgetSpent { wait } => write!(
+            Fault::Throttled { .. } => write!(
                 f,
-                "the account's requests for this hour are spent; the next one may be sent in {} s",
-                wait.as_secs_f64().ceil()
+                "others spend from this account, so CallTools refuses requests (429)"
             ),
+            Fault::BudgetSpent { .. } => {
+                write!(f, "the account's requests for this hour are spent")
+            }
             Fault::UpstreamDown { detail, .. } => f.write_str(detail),
         }
     }

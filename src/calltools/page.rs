@@ -96,7 +96,9 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
     match reply.status.as_u16() {
         401 => Fault::BadToken,
         403 => forbidden(reply),
-        429 => Fault::Throttled { wait },
+        429 => Fault::Throttled {
+            until: wait.map(|wait| now.later(wait)),
+        },
         300..=399 => redirect(reply),
         500..=599 => Fault::UpstreamDown {
             kind: Down::ServerError,
@@ -646,7 +648,7 @@ mod tests {
             (
                 429,
                 r#"{"detail":"Request was throttled."}"#,
-                Fault::Throttled { wait: None },
+                Fault::Throttled { until: None },
             ),
         ];
         for (status, body, fault) in cases {
@@ -728,7 +730,12 @@ mod tests {
             refusal.headers.append(name, value);
         }
         let fault = Page::read(&refusal, FIRST, NOW).unwrap_err();
-        fault.retry_after().map(|wait| wait.as_secs())
+        let wait = match fault {
+            Fault::Throttled { until } => until.map(|until| until.shortest_since(NOW)),
+            Fault::UpstreamDown { wait, .. } => wait,
+            _ => None,
+        };
+        wait.map(|wait| wait.as_secs())
     }
 
     #[test]

@@ -14,11 +14,11 @@ use super::{Reach, select::Target};
 use crate::{
     account::{fault_of, id_of, polled},
     board::{QueueKey, QueueState},
-    budget::{Cause, Purpose, Refusal, Usage},
+    budget::{Purpose, Usage},
     calltools::{
         Client, Down, Endpoint, Fault, Harvest, Notes, Observer, Setback, joined_response,
     },
-    clock::Clock,
+    clock::{Clock, Moment},
     config::{self, Rule},
     decision::{Decision, Policy, decide},
     names::Names,
@@ -74,6 +74,8 @@ pub(super) struct Finding<'a> {
     pub selected: Option<usize>,
     /// Requests for this queue's agents.
     pub requests: u32,
+    /// When that was.
+    pub now: Moment,
 }
 
 impl Finding<'_> {
@@ -88,14 +90,7 @@ impl Finding<'_> {
 
     /// One sentence on what to do about a setback.
     pub fn advice(&self) -> Option<String> {
-        Some(match self.setback.as_ref()? {
-            Setback::Refused(Refusal {
-                cause: Cause::Ledger,
-                ..
-            }) => "check that the state folder can be written to and that its disk is not full"
-                .to_owned(),
-            setback => fault(setback).advice(),
-        })
+        self.setback.as_ref().map(|setback| fault(setback).advice())
     }
 }
 
@@ -147,7 +142,7 @@ impl<'a> Asker<'a> {
             account: &self.target.account.name,
             requests: look_ups.requests + of_queues,
             statuses: look_ups.statuses.clone().filter(|_| !told_already),
-            usage: self.reach.budget.usage().await.ok(),
+            usage: Some(self.reach.budget.usage()),
             findings,
         }
     }
@@ -216,6 +211,7 @@ impl<'a> Asker<'a> {
         harvest: Result<Harvest, Setback>,
         requests: u32,
     ) -> Finding<'a> {
+        let now = self.clock.now();
         let (mut notes, mut selected, mut setback) = (Notes::default(), None, None);
         match harvest {
             Ok(harvest) => {
@@ -230,7 +226,8 @@ impl<'a> Asker<'a> {
         }
         Finding {
             key: self.target.key(queue),
-            decision: decide(&state, &policy, 0, self.clock.now()),
+            decision: decide(&state, &policy, 0, now),
+            now,
             queue,
             policy,
             state,

@@ -159,6 +159,7 @@ impl<'a> QueueView<'a> {
                 &finding.policy,
                 &finding.state,
                 &finding.decision,
+                finding.now,
             ),
             ok: finding.is_good(),
             name: finding.state.name.as_deref(),
@@ -169,7 +170,11 @@ impl<'a> QueueView<'a> {
                 Rule::Seats { .. } => None,
                 Rule::Custom(criteria) => Some(CriteriaView::of(criteria, finding.selected)),
             },
-            fault: finding.state.fault.as_deref().map(FaultView::of),
+            fault: finding
+                .state
+                .fault
+                .as_deref()
+                .map(|fault| FaultView::of(fault, finding.now)),
             cause: notes::cause(finding),
             advice: finding.advice(),
             notes: notes::notes(finding),

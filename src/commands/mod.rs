@@ -13,12 +13,12 @@ mod run;
 mod simulate;
 mod status;
 mod terminal;
-mod trust;
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 pub use self::daemon::Address;
@@ -66,7 +66,6 @@ fn perform(command: Command) -> ExitCode {
         Command::Health(health) => health::run(&health),
         Command::Status(status) => status::run(&status),
         Command::Man(man) => man::write(&man),
-        Command::TrustLedger(config) => trust::run(&config),
     }
 }
 
@@ -91,12 +90,12 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
     Ok(config)
 }
 
-/// The daemon's, so that what it spent is known here and the other way round.
-fn ledger(state_dir: Option<&Path>, clock: &dyn Clock) -> anyhow::Result<Ledger> {
+/// The state folder's, which is then this process' own.
+fn ledger(state_dir: Option<&Path>, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let Some(dir) = state_dir else {
-        return Ok(Ledger::in_memory(clock));
+        return Ok(Ledger::in_memory(clock.as_ref()));
     };
-    process::open_ledger(dir, clock).context(
+    Ledger::keep(&dir.join(process::LEDGER_FILE), Arc::clone(clock)).context(
         "nothing was asked, since what is spent is written down there; run it as the daemon's user",
     )
 }

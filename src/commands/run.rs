@@ -14,6 +14,7 @@ use crate::{
     daemon::Daemon,
     server::{BindError, Detached},
     shutdown,
+    sqlite::OpenError,
     systemd::{self, Notifier, SocketError},
 };
 
@@ -71,9 +72,15 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The unit's sockets are part of the configuration.
+/// The unit's sockets are part of the configuration, and so is the choice of a program that is older than its state.
 fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
-    cause.is::<SocketError>() || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
+    let is_newer = matches!(
+        cause.downcast_ref(),
+        Some(LedgerError::Open(OpenError::Newer { .. }))
+    );
+    is_newer
+        || cause.is::<SocketError>()
+        || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
 }
 
 fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
@@ -156,18 +163,18 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_that_cannot_be_opened_is_forbidden_and_a_broken_one_is_not() {
+    fn a_ledger_of_a_newer_openseat_is_for_people_to_mend() {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = SystemClock::new();
-        let open = || crate::daemon::open_ledger(folder.path(), &clock);
-        std::fs::write(
-            folder.path().join("budget.sqlite3"),
-            "no ledger at all".repeat(100),
-        )
-        .expect("a file");
-        assert_eq!(exit_code(&open().expect_err("it is none")), 1);
-        std::fs::remove_file(folder.path().join("budget.sqlite3")).expect("it is there");
-        std::fs::create_dir(folder.path().join("budget.sqlite3")).expect("a folder");
-        assert_eq!(exit_code(&open().expect_err("it is a folder")), 77);
+        let path = folder.path().join("budget.sqlite3");
+        let clock: Arc<dyn crate::clock::Clock> = Arc::new(SystemClock::new());
+        let keep = || crate::budget::Ledger::keep(&path, Arc::clone(&clock));
+        keep().expect("a new one").finish(Duration::from_secs(20));
+        let newer = rusqlite::Connection::open(&path).expect("a ledger");
+        newer
+            .pragma_update(None, "user_version", 99)
+            .expect("it can be written");
+        drop(newer);
+        let error = anyhow::Error::new(keep().map(drop).expect_err("it is newer"));
+        assert_eq!(exit_code(&error), EXIT_CONFIG);
     }
 }

@@ -12,6 +12,7 @@ use http::{StatusCode, Uri, header};
 use url::form_urlencoded;
 
 use crate::{
+    budget::{Purpose, Refusal},
     check::{By, Reach, check, select},
     clock::Clock,
     config::Config,
@@ -34,7 +35,47 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
     };
     Router::new()
         .route("/v1/check", post(answer_check))
+        .route("/v1/spend", post(answer_spend))
         .with_state(Arc::new(desk))
+}
+
+/// `POST /v1/spend?account=main&requests=12`: counts requests that a command will send by itself within a minute; 204, or 429 with when there is
+/// room.
+async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    let value = |wanted| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(name, value)| (name == wanted).then_some(value))
+    };
+    let account = value("account").unwrap_or_default();
+    let mut reaches = desk.accounts.iter();
+    let Some(reach) = reaches.find(|reach| *reach.config.name == *account) else {
+        let why = "the running daemon has no such account; reload it";
+        return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
+    };
+    let requests = value("requests").and_then(|number| number.parse::<u16>().ok());
+    let Some(requests) = requests.filter(|number| *number <= MOST_AT_ONCE) else {
+        let why = format!("requests must be a number up to {MOST_AT_ONCE}");
+        return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
+    };
+    match spend(reach, requests).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => {
+            let why = refusal.told(desk.clock.now());
+            (StatusCode::TOO_MANY_REQUESTS, why).into_response()
+        }
+    }
+}
+
+/// No command sends more by itself.
+const MOST_AT_ONCE: u16 = 100;
+
+/// Their answers are not heard of here, so each counts for the longest time that a request without an answer may take.
+async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
+    for _ in 0..requests {
+        drop(reach.budget.permit(Purpose::OnDemand).await?);
+    }
+    Ok(())
 }
 
 /// `POST /v1/check?queue=a&queue=b`: the report, or 422 with the reason why nothing was asked.

@@ -28,7 +28,7 @@ use self::{
     accounts::Employed,
     wiring::{Callers, Wiring, keys, reservations},
 };
-pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE, open_ledger};
+pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
     account::Account,
     board::Board,
@@ -285,7 +285,7 @@ impl Work {
 
     async fn tell_ready(&self) {
         let brief = Brief::new(Arc::clone(&self.current));
-        self.notifier.ready(&brief.line().await).await;
+        self.notifier.ready(&brief.line()).await;
     }
 
     /// Everybody gets to finish, within [`GRACE`].

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     account::{self, Account, Health, Polled, TokenKeeper},
     board::{Board, QueueKey},
-    budget::{Budget, Payer},
+    budget::{Budget, Payer, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     check::Reach,
     clock::Clock,
@@ -93,7 +93,7 @@ impl Wiring {
             config.requests_per_hour,
             config.reserve,
             Arc::clone(&self.clock),
-        )?);
+        ));
         let transport = Arc::new(transport(&config.upstream, &token)?);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
@@ -209,7 +209,7 @@ pub(super) fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<R
 pub fn payer(account: &config::Account, token: &Token) -> Payer {
     Payer {
         account: account.name.to_string(),
-        identity: token.identity(account.upstream.base_url.as_str()),
+        identity: token.identity(&origin(&account.upstream.base_url)),
     }
 }
 

@@ -682,8 +682,13 @@ fn faults() -> [Fault; 5] {
     [
         Fault::BadToken,
         Fault::NoPermission,
-        Fault::Throttled { wait: None },
-        Fault::BudgetSpent { wait: PERIOD },
+        Fault::Throttled { until: None },
+        Fault::BudgetSpent {
+            until: crate::clock::Moment {
+                boot: PERIOD,
+                wall: PERIOD,
+            },
+        },
         Fault::down(Down::TimeOut, "no answer"),
     ]
 }

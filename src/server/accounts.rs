@@ -20,26 +20,26 @@ use super::{
 };
 use crate::{board::QueueState, budget::Usage, clock::Moment};
 
-/// An account. What its ledger would tell is null where that cannot be read.
+/// An account.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Account")]
 struct View<'a> {
     /// As configured.
     account: &'a str,
     /// The most requests in any hour.
-    requests_per_hour: Option<u32>,
+    requests_per_hour: u32,
     /// So many of them are kept back from polling.
-    reserve: Option<u32>,
+    reserve: u32,
     /// Requests of the last hour, those under way included.
-    used: Option<u32>,
+    used: u32,
     /// The part of the rate that openseat allows itself: 1 unless others spend from the account, too.
-    share: Option<f64>,
+    share: f64,
     /// Until when CallTools wants to hear nothing; null where it did not say so.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     throttled_until: Option<Moment>,
     /// The time between two requests at the present pace, in milliseconds.
-    request_every_ms: Option<u64>,
+    request_every_ms: u64,
     /// Whether statuses come from sweeps of the whole account; otherwise the queues are polled one by one.
     sweeps: bool,
     /// How many queues are configured.
@@ -61,7 +61,15 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(app: &App, account: &'a AccountHandle, usage: Option<Usage>) -> Self {
+    fn of(app: &App, account: &'a AccountHandle) -> Self {
+        let Usage {
+            limit,
+            reserve,
+            used,
+            share,
+            throttled_until,
+            period,
+        } = account.budget.usage();
         let queues = app.queues().iter();
         let own = queues.filter(|queue| queue.key.account == account.name);
         let states: Vec<Arc<QueueState>> = own.map(|queue| app.state(queue)).collect();
@@ -75,16 +83,18 @@ impl<'a> View<'a> {
         let present = health.fault.as_ref().map(|present| &*present.fault);
         Self {
             account: &account.name,
-            requests_per_hour: usage.map(|usage| usage.limit),
-            reserve: usage.map(|usage| usage.reserve),
-            used: usage.map(|usage| usage.used),
-            share: usage.map(|usage| usage.share),
-            throttled_until: usage.and_then(|usage| usage.throttled_until),
-            request_every_ms: usage.map(|usage| whole_ms(usage.period)),
+            requests_per_hour: limit,
+            reserve,
+            used,
+            share,
+            throttled_until,
+            request_every_ms: whole_ms(period),
             sweeps: health.sweeps,
             queues: states.len(),
             faulty_queues,
-            fault: present.or(common).map(FaultView::of),
+            fault: present
+                .or(common)
+                .map(|fault| FaultView::of(fault, app.clock.now())),
             fault_since: health.fault.as_ref().map(|present| present.since),
             empty_since: health.emptied.map(|emptied| emptied.since),
             agents_before: health.emptied.map(|emptied| emptied.agents_before),
@@ -103,10 +113,7 @@ pub(super) struct All<'a> {
 /// `GET /v1/accounts`
 pub(super) async fn all(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     Params::parse(uri.query(), &[])?;
-    let mut accounts = Vec::with_capacity(app.accounts.len());
-    for account in &app.accounts {
-        let usage = app.usage(account).await;
-        accounts.push(View::of(&app, account, usage));
-    }
+    let accounts = app.accounts.iter();
+    let accounts = accounts.map(|account| View::of(&app, account)).collect();
     Ok(Json(All { accounts }).into_response())
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     account::{Ask, FaultKind, Health},
     board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
-    budget::{Budget, Usage},
+    budget::Budget,
     calltools::AgentId,
     clock::Clock,
     decision::{Decision, Patience, Policy, decide},
@@ -347,31 +347,18 @@ impl App {
     }
 
     /// Everything that metrics show, as it is now.
-    pub(super) async fn scrape(&self) -> Scrape {
-        let mut budgets = Vec::with_capacity(self.accounts.len());
-        for account in &self.accounts {
-            // An unknown is an absent sample.
-            let usage = self.usage(account).await;
-            budgets.extend(usage.map(|usage| (Arc::clone(&account.name), usage)));
-        }
+    pub(super) fn scrape(&self) -> Scrape {
+        let budgets = self.accounts.iter();
+        let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
         Scrape {
             queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
-            budgets,
+            budgets: budgets.collect(),
             agents: self.agents(),
             faults: self.accounts.iter().map(fault).collect(),
             open_connections: self.room.open(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }
-    }
-
-    /// An account's window; `None` where its ledger cannot be read.
-    pub(super) async fn usage(&self, account: &AccountHandle) -> Option<Usage> {
-        let usage = account.budget.usage().await;
-        if let Err(error) = &usage {
-            tracing::warn!(account = &*account.name, %error, "the budget cannot be read");
-        }
-        usage.ok()
     }
 
     /// The agents of each account, as far as its queues are known now.

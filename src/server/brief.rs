@@ -21,10 +21,10 @@ impl Brief {
     }
 
     /// For instance `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
-    pub async fn line(&self) -> String {
+    pub fn line(&self) -> String {
         let app = self.0.app();
         let look = Look(&app);
-        let mut parts = vec![look.queues(), look.requests().await];
+        let mut parts = vec![look.queues(), look.requests()];
         parts.extend(look.faults());
         let mut line = parts.join("; ");
         // A name with a line break in it would look like another message.
@@ -47,13 +47,11 @@ impl Look<'_> {
         format!("{}/{} queues fresh", fresh.count(), queues.len())
     }
 
-    async fn requests(&self) -> String {
+    fn requests(&self) -> String {
         let mut parts = Vec::with_capacity(ROOM);
         for account in self.0.accounts.iter().take(ROOM) {
-            parts.push(match account.budget.usage().await {
-                Ok(usage) => format!("{} {}/{}", account.name, usage.used, usage.limit),
-                Err(_) => format!("{} unknown", account.name),
-            });
+            let usage = account.budget.usage();
+            parts.push(format!("{} {}/{}", account.name, usage.used, usage.limit));
         }
         format!("{} requests", listed(parts, self.0.accounts.len()))
     }

@@ -119,6 +119,7 @@ impl<'a> View<'a> {
         policy: &Policy,
         state: &QueueState,
         decision: &Decision,
+        now: Moment,
     ) -> Self {
         Self {
             queue: &key.queue,
@@ -132,7 +133,7 @@ impl<'a> View<'a> {
             age_ms: decision.age.map(whole_ms),
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.valid_until,
-            detail: why_unknown(state, policy, decision),
+            detail: why_unknown(state, policy, decision, now),
         }
     }
 }
@@ -163,6 +164,7 @@ pub(super) fn why_unknown(
     state: &QueueState,
     policy: &Policy,
     decision: &Decision,
+    now: Moment,
 ) -> Option<String> {
     if decision.reason.is_known() {
         return None;
@@ -171,7 +173,9 @@ pub(super) fn why_unknown(
     let measured = state.snapshot.as_deref().map(|snapshot| &snapshot.measured);
     let too_old = !decision.is_fresh;
     Some(match (fault, measured) {
-        (Some(fault), _) if too_old || measured.is_none() => format!("{fault}: {}", fault.advice()),
+        (Some(fault), _) if too_old || measured.is_none() => {
+            format!("{}: {}", fault.told(now), fault.advice())
+        }
         (_, Some(Err(mismatch))) => {
             format!("what CallTools sent does not fit the queue's criteria: {mismatch}")
         }
@@ -296,9 +300,14 @@ impl Question {
     pub(super) fn answer(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
         let (state, decision) = decide_for(rights, app, queue, &self.policy);
         match self.format {
-            Format::Json => {
-                Json(View::new(&queue.key, &self.policy, &state, &decision)).into_response()
-            }
+            Format::Json => Json(View::new(
+                &queue.key,
+                &self.policy,
+                &state,
+                &decision,
+                app.clock.now(),
+            ))
+            .into_response(),
             Format::Text => text(&decision).into_response(),
             Format::Status => status(&decision),
         }
@@ -418,7 +427,13 @@ pub(super) async fn many(
         .iter()
         .map(|queue| {
             let (state, decision) = decide_for(rights, &app, queue, &queue.policy);
-            View::new(&queue.key, &queue.policy, &state, &decision)
+            View::new(
+                &queue.key,
+                &queue.policy,
+                &state,
+                &decision,
+                app.clock.now(),
+            )
         })
         .collect();
     let best = best(&views);

@@ -55,6 +55,8 @@ struct Ready {
     edition: u64,
     grounds: Grounds,
     text: Text,
+    /// Whether the text says how long something goes on, so that it is another one a second later.
+    says_how_long: bool,
 }
 
 impl Lane {
@@ -129,9 +131,14 @@ impl Ready {
         let state = app.state(&queue);
         let grounds = Grounds::of(&state, &queue.policy);
         let decision = grounds.decide(queue.holds.held(now), now);
-        let view = View::new(&queue.key, &queue.policy, &state, &decision);
+        let view = View::new(&queue.key, &queue.policy, &state, &decision, now);
         let text = Text::of(&view, &decision);
+        let fault = state
+            .fault
+            .as_deref()
+            .filter(|_| !decision.reason.is_known());
         Self {
+            says_how_long: fault.is_some_and(|fault| fault.until().is_some()),
             queue,
             edition,
             grounds,
@@ -150,7 +157,7 @@ impl Ready {
     fn decide(&mut self, app: &App, now: Moment) -> Decision {
         if self.queue.edition.number() == self.edition {
             let decision = self.grounds.decide(self.queue.holds.held(now), now);
-            if self.text.says(&decision) {
+            if self.text.says(&decision) && !self.says_how_long {
                 return decision;
             }
         }

@@ -82,7 +82,10 @@ kinds! {
     NO_CONFIG_FILE: CONFLICT, "no-config-file", "There is no config to read again",
         "openseat was started without a config file, so there is none to read again";
     BUDGET_SPENT: TOO_MANY_REQUESTS, "budget-spent", "The account's requests are spent",
-        "the hour's requests are spent, by openseat or by others; Retry-After says when there is one again";
+        "openseat has spent the hour's requests; Retry-After says when there is one again";
+    THROTTLED: TOO_MANY_REQUESTS, "throttled", "Others spend from the account",
+        "CallTools refuses requests that openseat's own budget has room for, since others spend from the account; Retry-After says when \
+         openseat may ask again";
     INTERNAL_ERROR: INTERNAL_SERVER_ERROR, "internal-error", "openseat made a mistake",
         "this is a bug in openseat; its log has the details";
     BAD_TOKEN: BAD_GATEWAY, "bad-token", "CallTools gave no agents",

@@ -67,9 +67,10 @@ fn of_account(app: &App, account: &AccountHandle) -> String {
     match account.health().fault {
         None => format!("account {name}: ok"),
         Some(PresentFault { fault, since }) => {
-            let lasts = app.clock.now().longest_since(since).as_secs();
+            let now = app.clock.now();
+            let lasts = now.longest_since(since).as_secs();
             let lasts = humantime::format_duration(Duration::from_secs(lasts));
-            format!("account {name}: {fault} (for {lasts})")
+            format!("account {name}: {} (for {lasts})", fault.told(now))
         }
     }
 }
@@ -81,7 +82,7 @@ fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
     let of_account = of_account.and_then(|account| account.health().fault);
     let fault = state.fault.as_deref().map(|fault| match of_account {
         Some(present) if *present.fault == *fault => "see its account".to_owned(),
-        _ => fault.to_string(),
+        _ => fault.told(app.clock.now()),
     });
     let known = decision.reason.is_known();
     let words = match (known, fault) {
@@ -97,6 +98,6 @@ fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));
-    let text = app.metrics.render(app.scrape().await, format);
+    let text = app.metrics.render(app.scrape(), format);
     ([(header::CONTENT_TYPE, format.content_type())], text).into_response()
 }

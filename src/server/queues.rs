@@ -23,6 +23,7 @@ use super::{
 use crate::{
     account::{Ask, RefreshError},
     board::QueueState,
+    budget::Cause,
     calltools::{Agent, Down, Fault},
     clock::Moment,
     snapshot::Snapshot,
@@ -45,10 +46,10 @@ pub(crate) struct FaultView {
 }
 
 impl FaultView {
-    pub(crate) fn of(fault: &Fault) -> Self {
+    pub(crate) fn of(fault: &Fault, now: Moment) -> Self {
         Self {
             kind: fault.word(),
-            message: fault.to_string(),
+            message: fault.told(now),
             advice: fault.advice(),
         }
     }
@@ -87,11 +88,15 @@ impl<'a> Summary<'a> {
                 &queue.policy,
                 state,
                 &app.decide(queue, state, &queue.policy),
+                app.clock.now(),
             ),
             name: state.name.as_deref(),
             agent_count: snapshot.map(|snapshot| snapshot.agents.len()),
             agents_by_status: snapshot.map(by_status),
-            fault: state.fault.as_deref().map(FaultView::of),
+            fault: state
+                .fault
+                .as_deref()
+                .map(|fault| FaultView::of(fault, app.clock.now())),
             last_attempt: state.last_attempt,
             last_success: state.last_success,
         }
@@ -212,7 +217,7 @@ pub(super) async fn refresh(
         biased;
         reply = tokio::time::timeout(REFRESH_WAIT, reply) => match reply {
             Ok(Ok(Ok(()))) => Ok(question.answer(&app, &queue, rights)),
-            Ok(Ok(Err(error))) => Err(error.into()),
+            Ok(Ok(Err(error))) => Err(not_refreshed(error, app.clock.now())),
             Ok(Err(_task_is_gone)) => Err(Problem::stopping()),
             Err(_elapsed) => Err(no_answer_in_time()),
         },
@@ -252,21 +257,25 @@ fn no_answer_in_time() -> Problem {
     )
 }
 
-impl From<RefreshError> for Problem {
-    fn from(error: RefreshError) -> Self {
-        match error {
-            RefreshError::Refused(refusal) => budget_spent(refusal.to_string(), Some(refusal.wait)),
-            RefreshError::Failed(fault) => failed(&fault),
+/// Why a refresh brought nothing, as it is now.
+pub(super) fn not_refreshed(error: RefreshError, now: Moment) -> Problem {
+    match error {
+        RefreshError::Refused(refusal) => {
+            let kind = match refusal.cause {
+                Cause::Pace | Cause::Spent => kinds::BUDGET_SPENT,
+                Cause::Throttled => kinds::THROTTLED,
+                Cause::Paused => kinds::UPSTREAM_DOWN,
+            };
+            until(Problem::new(kind, refusal.told(now)), refusal.until, now)
         }
+        RefreshError::Failed(fault) => failed(&fault, now),
     }
 }
 
-fn budget_spent(detail: String, wait: Option<Duration>) -> Problem {
-    let problem = Problem::new(kinds::BUDGET_SPENT, detail);
-    match wait {
-        Some(wait) => problem.with(header::RETRY_AFTER, whole_seconds(wait)),
-        None => problem,
-    }
+/// A problem that is over then.
+fn until(problem: Problem, until: Moment, now: Moment) -> Problem {
+    let wait = until.boot.saturating_sub(now.boot);
+    problem.with(header::RETRY_AFTER, whole_seconds(wait))
 }
 
 /// Rounded up, and at least 1: a client that waits for so long shall not come too early.
@@ -275,11 +284,16 @@ fn whole_seconds(wait: Duration) -> HeaderValue {
     whole.max(1).into()
 }
 
-fn failed(fault: &Fault) -> Problem {
-    let detail = format!("{fault}: {}", fault.advice());
+fn failed(fault: &Fault, now: Moment) -> Problem {
+    let detail = format!("{}: {}", fault.told(now), fault.advice());
     let kind = match fault {
-        Fault::Throttled { wait } => return budget_spent(detail, *wait),
-        Fault::BudgetSpent { wait } => return budget_spent(detail, Some(*wait)),
+        Fault::Throttled { until: Some(end) } => {
+            return until(Problem::new(kinds::THROTTLED, detail), *end, now);
+        }
+        Fault::Throttled { until: None } => kinds::THROTTLED,
+        Fault::BudgetSpent { until: end } => {
+            return until(Problem::new(kinds::BUDGET_SPENT, detail), *end, now);
+        }
         Fault::UpstreamDown {
             kind: Down::TimeOut,
             ..

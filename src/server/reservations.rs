@@ -155,7 +155,7 @@ pub(super) async fn make(
 
 /// The decision is to reject; its reason and count are members of the problem.
 fn refused(app: &App, queue: &Queue, decision: &Decision) -> Problem {
-    let detail = why_unknown(&app.state(queue), &queue.policy, decision);
+    let detail = why_unknown(&app.state(queue), &queue.policy, decision, app.clock.now());
     let detail = detail.unwrap_or_else(|| known(decision.reason).to_owned());
     Problem::new(kinds::NO_SEAT, detail)
         .telling("reason", decision.reason)

@@ -138,7 +138,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
             .more("Spends one request of the account's hour, the reserve included, and answers as `decision` does once the new snapshot is there.")
             .problems(&[
-                BUDGET_SPENT, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
+                BUDGET_SPENT, THROTTLED, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
             ]),
         Operation::get(path("/chart.svg"), dashboard::chart)
             .called(id("draw"), Tag::Queues, "its seats over time, as a picture; ?range=1h, ?range=24h, ?range=7d")

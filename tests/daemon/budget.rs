@@ -1,15 +1,10 @@
 //! The hour's requests: who may spend them, and what happens when there are none left.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use openseat::{
-    budget::{Budget, Cause, Purpose},
-    config::Config,
-    daemon::{open_ledger, payer},
-    simulator::TOKEN,
-};
+use openseat::{daemon::LEDGER_FILE, simulator::TOKEN};
 
-use crate::support::{CallTools, Home, Running, Time, known, post, soon};
+use crate::support::{CallTools, Home, Program, Running, Time, get, known, post, soon};
 
 /// A daemon with so few requests that they can be counted: four for the cold start, and one kept back.
 async fn frugal(calltools: &CallTools, home: &Home, time: &Time) -> Running {
@@ -68,46 +63,215 @@ async fn polling_leaves_the_reserve_alone() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
+/// So many may be sent in an hour, and so many are, before something happens to the state folder.
+const LIMIT: u64 = 40;
+const SPENT: u64 = 35;
+
+/// An account with a small hour, and no poll of its own while the test lasts but for the first ones.
+fn small_hour(calltools: &CallTools) -> String {
+    calltools.account_with("requests_per_hour = 40\nreserve = 34", "max_age = \"25m\"")
+}
+
+/// Refreshes until so many were sent in all.
+async fn spend(address: SocketAddr, calltools: &CallTools, up_to: u64) {
+    while calltools.simulator.requests() < up_to {
+        let answer = post(address, "/v1/queues/sales/refresh").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+/// Asks for far more than the hour has.
+async fn try_sixty(address: SocketAddr, calltools: &CallTools, what: &str) {
+    for _ in 0..60 {
+        let answer = post(address, "/v1/queues/sales/refresh").await;
+        // 504: the store with the queues' ids was lost as well, and there is no request left to ask for them.
+        assert!(
+            [200, 429, 504].contains(&answer.status),
+            "{what}: {answer:?}"
+        );
+    }
+    let sent = calltools.simulator.requests();
+    assert!(sent <= LIMIT, "{what}: {sent} of {LIMIT}");
+}
+
+fn empty(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        fs::remove_file(entry.expect("an entry").path()).expect("a file");
+    }
+}
+
+/// Something that people or other programs do to a state folder, with an older copy of its ledger at hand.
+type Accident = (&'static str, fn(&Path, &Path));
+
+fn accidents() -> [Accident; 5] {
+    [
+        ("every file deleted", |folder, _| empty(folder)),
+        ("the folder removed", |folder, _| {
+            fs::remove_dir_all(folder).expect("a folder");
+        }),
+        ("an older copy renamed over the ledger", |folder, copy| {
+            fs::rename(copy, folder.join(LEDGER_FILE)).expect("one file system");
+        }),
+        ("an older copy written into the ledger", |folder, copy| {
+            let old = fs::read(copy).expect("a copy");
+            fs::write(folder.join(LEDGER_FILE), old).expect("it can be written");
+        }),
+        ("its log deleted", |folder, _| {
+            fs::remove_file(folder.join("budget.sqlite3-wal")).expect("a file");
+        }),
+    ]
+}
+
 #[tokio::test]
-async fn a_process_beside_the_daemon_spends_from_the_same_hour() {
+async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
+    for (what, happen) in accidents() {
+        let (time, home) = (Time::new(), Home::new());
+        let calltools = CallTools::start(&time).await;
+        home.set_token("main", TOKEN);
+        let daemon = home.start(&time, &[small_hour(&calltools)]).await;
+        daemon.ready().await;
+        let copy = home.path().join("copy");
+        fs::copy(home.state().join(LEDGER_FILE), &copy).expect("a copy");
+        spend(daemon.address, &calltools, SPENT).await;
+        happen(&home.state(), &copy);
+        try_sixty(daemon.address, &calltools, what).await;
+        assert_eq!(
+            calltools.simulator.requests(),
+            LIMIT,
+            "{what}: what is left may be spent"
+        );
+        // Nor does the next process: what is known was written again.
+        soon("a ledger", async || {
+            let is_well = !daemon.is_degraded("ledger").await;
+            is_well && home.state().join(LEDGER_FILE).exists()
+        })
+        .await;
+        daemon.stop().await;
+        let daemon = home.start(&time, &[small_hour(&calltools)]).await;
+        try_sixty(daemon.address, &calltools, what).await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_in_a_folder_that_was_emptied_is_no_second_spender() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
-    let daemon = frugal(&calltools, &home, &time).await;
+    home.set_token("main", TOKEN);
+    let daemon = home.start(&time, &[small_hour(&calltools)]).await;
+    daemon.ready().await;
+    spend(daemon.address, &calltools, SPENT).await;
+    empty(&home.state());
+    // The folder is still held, so the command has the daemon ask, whose socket is soon there again, or asks nothing.
+    let mut check = Program::start(&home, &["check"]);
+    let code = check.ended().await.code();
+    assert!([Some(0), Some(1)].contains(&code), "{}", check.log());
+    let (sent, used) = (calltools.simulator.requests(), daemon.used().await);
+    assert!(used >= sent as f64, "{used} counted, {sent} sent");
+    try_sixty(daemon.address, &calltools, "beside a check").await;
+}
 
-    // As `check` does it: the same config, a ledger of its own at the same file.
-    let config = Config::load(&home.path().join("openseat.toml")).expect("it is good");
-    let account = &config.accounts[0];
-    let token = account.upstream.token.read().expect("there is one");
-    let clock = time.clock();
-    let ledger = open_ledger(&home.state(), clock.as_ref()).expect("it can be shared");
-    let limit = NonZeroU32::new(8).expect("more than nothing");
-    let beside = Budget::new(Arc::new(ledger), payer(account, &token), limit, 2, clock);
-    let beside = beside.expect("it can be read");
-    assert_eq!(beside.usage().await.expect("it can be read").used, 4);
-    for _ in 0..3 {
-        let permit = beside
-            .permit(Purpose::OnDemand)
-            .await
-            .expect("there are some left");
-        permit.answered().await;
+#[tokio::test]
+async fn a_shell_that_holds_the_ledgers_lock_stops_neither_polls_nor_answers() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.ready().await;
+    let shell = rusqlite::Connection::open(home.state().join(LEDGER_FILE)).expect("a ledger");
+    shell.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let before = calltools.simulator.requests();
+    time.pass(Duration::from_secs(60)).await;
+    let polled = calltools.simulator.requests() - before;
+    assert!(polled >= 4, "{polled} in a minute");
+    let begun = openseat::clock::steady();
+    for target in ["/metrics", "/v1/accounts", "/metrics", "/v1/queues"] {
+        assert_eq!(daemon.get(target).await.status, 200, "{target}");
     }
-    soon("the daemon sees it", async || daemon.used().await == 7.0).await;
-    assert_eq!(
-        post(daemon.address, "/v1/queues/sales/refresh")
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        post(daemon.address, "/v1/queues/sales/refresh")
-            .await
-            .status,
-        429
-    );
-    let refusal = beside
-        .permit(Purpose::OnDemand)
-        .await
-        .expect_err("all are spent");
-    assert_eq!(refusal.cause, Cause::Spent);
-    assert_eq!(calltools.simulator.requests() + 3, 8);
+    let took = openseat::clock::steady() - begun;
+    // SQLite alone would have waited that long for the lock, once for each.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(daemon.is_degraded("ledger").await);
+    assert_eq!(daemon.used().await, calltools.simulator.requests() as f64);
+    shell.execute_batch("ROLLBACK").expect("a lock");
+    drop(shell);
+    time.until("a ledger", async || !daemon.is_degraded("ledger").await)
+        .await;
+    let used = daemon.used().await;
+    drop(daemon);
+    let daemon = calltools.daemon(&home, &time).await;
+    assert!(daemon.used().await >= used, "all of it was written again");
+}
+
+#[tokio::test]
+async fn a_ledger_that_lost_its_end_when_it_was_killed_gives_no_second_hour() {
+    let accidents = [
+        ("the log is gone", None),
+        ("a bit near the log's beginning", Some(100)),
+        ("a bit in the log's first page", Some(3_000)),
+    ];
+    for (what, flipped) in accidents {
+        let home = Home::new();
+        home.set_token("main", TOKEN);
+        let calltools = CallTools::start(&Time::new()).await;
+        let config = home.config(&[small_hour(&calltools)]);
+        let program = Program::run(&home, &config);
+        let address = program.address().await;
+        soon("ready", async || {
+            get(address, "/readyz").await.status == 200
+        })
+        .await;
+        spend(address, &calltools, SPENT).await;
+        drop(program); // kill -9
+        let log = home.state().join("budget.sqlite3-wal");
+        match flipped {
+            None => fs::remove_file(log).expect("it was there"),
+            Some(place) => flip(&log, place),
+        }
+        let program = Program::run(&home, &config);
+        let address = program.address().await;
+        try_sixty(address, &calltools, what).await;
+        drop(program);
+    }
+}
+
+fn flip(file: &Path, place: usize) {
+    let mut bytes = fs::read(file).expect("a file");
+    bytes[place] ^= 1;
+    fs::write(file, bytes).expect("it can be written");
+}
+
+#[tokio::test]
+async fn another_name_and_another_spelling_of_the_address_are_one_hour() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    for name in ["main", "other", "third"] {
+        home.set_token(name, TOKEN);
+    }
+    let daemon = home.start(&time, &[small_hour(&calltools)]).await;
+    daemon.ready().await;
+    spend(daemon.address, &calltools, SPENT).await;
+    let base = calltools.serving.base_url();
+    let port = base
+        .split(':')
+        .next_back()
+        .and_then(|rest| rest.split('/').next());
+    let port = port.expect("a port");
+    let spellings = [
+        ("other", format!("http://localhost:{port}/api/")),
+        ("third", format!("http://LOCALHOST:{port}//api/")),
+    ];
+    for (name, spelling) in spellings {
+        let renamed = small_hour(&calltools)
+            .replace("name = \"main\"", &format!("name = \"{name}\""))
+            .replace("main.token", &format!("{name}.token"))
+            .replace(&base, &spelling);
+        assert!(renamed.contains(&spelling), "{renamed}");
+        home.config(&[renamed]);
+        let answer = daemon.post("/v1/reload").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for _ in 0..60 {
+            post(daemon.address, "/v1/queues/sales/refresh").await;
+        }
+        let sent = calltools.simulator.requests();
+        assert!(sent <= LIMIT, "{name}: {sent} of {LIMIT}");
+    }
 }

@@ -336,9 +336,10 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
             "{form:?}"
         );
         let unknown = scene.daemon.decision("sales").await;
-        assert_eq!(unknown["reason"], "budget_spent", "{unknown}");
-        says(&unknown, "refuses more requests for");
-        says(&unknown, "other software spends from the same account");
+        assert_eq!(unknown["reason"], "throttled", "{unknown}");
+        says(&unknown, "others spend from this account");
+        says(&unknown, "the next one may be sent in");
+        says(&unknown, "find out what else uses this account's API");
         scene.daemon.comes_to(&scene.time, "sales", "seats").await;
         let after = requests_in(&scene, Duration::from_secs(60)).await;
         assert!(
@@ -366,10 +367,7 @@ async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
     let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
     scene.time.until("a 429", throttled).await;
     assert!(requests_in(&scene, Duration::from_secs(58)).await <= 1);
-    assert_eq!(
-        scene.daemon.decision("sales").await["reason"],
-        "budget_spent"
-    );
+    assert_eq!(scene.daemon.decision("sales").await["reason"], "throttled");
     scene.daemon.comes_to(&scene.time, "sales", "seats").await;
 }
 

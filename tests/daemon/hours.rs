@@ -82,7 +82,7 @@ impl Office {
         };
         let limit = NonZeroU32::new(limit).expect("more than nothing");
         let budget = Budget::new(ledger, payer.clone(), limit, reserve, Arc::clone(&clock));
-        let budget = Arc::new(budget.expect("a ledger that can be read"));
+        let budget = Arc::new(budget);
         let board = Arc::new(Board::new(keys.clone()));
         let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
         let client = Client::new(
@@ -253,7 +253,7 @@ async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
     simulator.set_limit(200);
     simulator.set_foreign(120);
     office.live(3 * HOUR).await;
-    let usage = office.budget.usage().await.expect("it can be read");
+    let usage = office.budget.usage();
     assert!(usage.share < 1.0, "{usage:?}");
     // Each 429 is answered with silence: they are a few in hours, not one for each request.
     let refused = simulator.throttled();
@@ -261,7 +261,7 @@ async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
 
     simulator.set_foreign(0);
     office.live(2 * HOUR).await;
-    let usage = office.budget.usage().await.expect("it can be read");
+    let usage = office.budget.usage();
     assert_eq!(usage.share, 1.0, "{usage:?}");
     assert!(office.oldest().expect("all were polled") < Duration::from_secs(240));
 }

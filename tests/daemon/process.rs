@@ -288,9 +288,11 @@ fn forget_what_is_known(home: &Home) {
 /// How many requests the ledger knows of, read as any tool would.
 fn written_down(home: &Home) -> u64 {
     let path = home.state().join(openseat::daemon::LEDGER_FILE);
-    let ledger = rusqlite::Connection::open(path).expect("a ledger");
+    // Killed before there was a file or a table, it had not sent anything.
+    let Ok(ledger) = rusqlite::Connection::open(path) else {
+        return 0;
+    };
     let count = ledger.query_row("SELECT count(*) FROM request", [], |row| row.get(0));
-    // Killed before there was a table, it had not sent anything.
     count.unwrap_or(0_i64) as u64
 }
 

@@ -85,7 +85,7 @@ async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
     let before = calltools.simulator.requests();
     let daemon = calltools.daemon(&home, &time).await;
     daemon
-        .decides("sales", |decision| decision["reason"] == "budget_spent")
+        .decides("sales", |decision| decision["reason"] == "throttled")
         .await;
     time.pass_by(Duration::from_secs(500), Duration::from_secs(5))
         .await;

@@ -116,7 +116,7 @@ fn an_answer_that_was_asked_for_before_the_fault_does_not_end_it() {
     let mut stage = Stage::new(QUEUES);
     let before = stage.now;
     stage.pass(5);
-    stage.badly(Asked::Feed, Fault::Throttled { wait: None });
+    stage.badly(Asked::Feed, Fault::Throttled { until: None });
     stage.faults.succeeded(Asked::Queue(1), before);
     assert_eq!(stage.kind(), Some(FaultKind::Throttled));
 }
@@ -195,7 +195,7 @@ fn a_fault_that_comes_and_goes_is_one_story() {
         let (logged, _guard) = listen();
         let mut stage = Stage::new(QUEUES);
         for _ in 0..3600 / (away + back) {
-            stage.badly(Asked::Feed, Fault::Throttled { wait: None });
+            stage.badly(Asked::Feed, Fault::Throttled { until: None });
             stage.pass(back);
             stage.well(Asked::Feed);
             stage.pass(away);

@@ -1,125 +1,340 @@
-//! The ledger's file: from each layout that was released, and what becomes of one that is lost.
+//! What the next process learns, and what happens to a file does to the one that runs.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
 use super::*;
-use crate::{clock::Moment, fixtures::Still};
-
-const TEN: Allowance = Allowance {
-    limit: 10,
-    reserve: 0,
+use crate::{
+    budget::{Budget, BudgetOwner, Purpose},
+    fixtures::Still,
 };
 
-struct Folder(tempfile::TempDir, Arc<Still>);
+const LIMIT: u32 = 40;
 
-impl Folder {
+/// Generous, for a machine that is busy.
+const LONG: Duration = Duration::from_secs(30);
+
+struct Home(tempfile::TempDir, Arc<Still>);
+
+impl Home {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap(), Arc::new(Still::new()))
+        // In memory where there is such a place: power is not cut here, so no disk has to be waited for.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self(folder.unwrap(), Arc::new(Still::new()))
     }
 
     fn path(&self) -> PathBuf {
         self.0.path().join("budget.sqlite3")
     }
 
-    fn keep(&self) -> Ledger {
-        Ledger::keep(&self.path(), self.1.as_ref()).unwrap()
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.1) as Arc<dyn Clock>
     }
 
-    fn used(&self, ledger: &Ledger) -> u32 {
-        ledger.window(&payer(), self.1.as_ref()).unwrap().used(TEN)
+    /// A ledger whose thread this test turns itself, and a budget that spends from it.
+    fn start(&self) -> (Budget, Keeper) {
+        self.start_as("main", "token")
     }
 
-    fn admit(&self, ledger: &Ledger) -> bool {
-        let admission = ledger.admit(&payer(), TEN, Purpose::Poll, self.1.as_ref());
-        matches!(admission, Ok(Admission::Granted { .. }))
+    fn start_as(&self, account: &str, identity: &str) -> (Budget, Keeper) {
+        let (ledger, keeper, _) = Ledger::by_hand(&self.path(), self.clock()).unwrap();
+        (self.budget(ledger, account, identity), keeper)
+    }
+
+    fn budget(&self, ledger: Arc<Ledger>, account: &str, identity: &str) -> Budget {
+        let owner = BudgetOwner {
+            account: account.to_owned(),
+            identity: identity.to_owned(),
+        };
+        let limit = NonZeroU32::new(LIMIT).unwrap();
+        Budget::new(ledger, owner, limit, 0, self.clock())
     }
 }
 
-fn payer() -> Payer {
-    Payer {
-        account: "main".to_owned(),
-        identity: "token".to_owned(),
+/// Spends up to so many, each written before the next.
+fn spend(budget: &Budget, keeper: &mut Keeper, wanted: u32) -> u32 {
+    let admitted = (0..wanted).map_while(|_| {
+        let permit = budget.admit(Purpose::OnDemand).ok()?;
+        keeper.write();
+        permit.answered();
+        Some(())
+    });
+    admitted.count() as u32
+}
+
+fn is_lost(budget: &Budget) -> bool {
+    budget.member.with(|book| book.is_cautious())
+}
+
+#[test]
+fn the_next_process_knows_what_was_spent() {
+    let home = Home::new();
+    let (budget, mut keeper) = home.start();
+    assert_eq!(spend(&budget, &mut keeper, 35), 35);
+    drop((budget, keeper));
+    let (budget, mut keeper) = home.start();
+    assert!(!is_lost(&budget));
+    assert_eq!(budget.usage().used, 35);
+    assert_eq!(spend(&budget, &mut keeper, 60), 5);
+}
+
+#[test]
+fn nothing_that_happens_to_the_files_makes_a_process_forget() {
+    for accident in 0..5 {
+        let home = Home::new();
+        let (budget, mut keeper) = home.start();
+        let old = home.0.path().join("old");
+        spend(&budget, &mut keeper, 5);
+        fs::copy(home.path(), &old).unwrap();
+        spend(&budget, &mut keeper, 30);
+        let beside = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
+        match accident {
+            0 => fs::remove_file(home.path()).unwrap(),
+            1 => fs::rename(&old, home.path()).unwrap(),
+            2 => fs::remove_file(beside("-wal")).unwrap(),
+            3 => fs::remove_file(beside("-witness")).unwrap(),
+            _ => fs::remove_dir_all(home.0.path()).unwrap(),
+        }
+        assert_eq!(spend(&budget, &mut keeper, 60), 5, "accident {accident}");
+        assert!(
+            !keeper.shared.condition.is_degraded(),
+            "accident {accident}"
+        );
+        // And the next process knows all of it.
+        drop((budget, keeper));
+        let (budget, _keeper) = home.start();
+        assert_eq!(budget.usage().used, LIMIT, "accident {accident}");
+        assert!(!is_lost(&budget), "accident {accident}");
     }
 }
 
-/// What SQLite says of a file's tables and indexes.
-fn schema(connection: &Connection) -> Vec<String> {
+/// What is in the folder, by name.
+fn copies(home: &Home) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(home.0.path()).unwrap().map(Result::unwrap);
+    let ours = entries.filter(|entry| !entry.file_name().as_encoded_bytes().ends_with(b"-shm"));
+    ours.map(|entry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap())
+    })
+    .collect()
+}
+
+/// Writes files in place where they are there: a kill changes no inode.
+fn put_back(home: &Home, files: &BTreeMap<String, Vec<u8>>) {
+    for (name, content) in files {
+        fs::write(home.0.path().join(name), content).unwrap();
+    }
+}
+
+/// Killed: the log is not written back, since nothing closes it. The files are copied aside and put back, as they were.
+fn kill(home: &Home, budget: Budget, keeper: Keeper) {
+    let files = copies(home);
+    drop((budget, keeper));
+    put_back(home, &files);
+}
+
+#[test]
+fn a_ledger_that_is_shorter_than_it_was_counts_as_spent_evenly() {
+    for accident in 0..5 {
+        let home = Home::new();
+        let (budget, mut keeper) = home.start();
+        spend(&budget, &mut keeper, 5);
+        let old = fs::read(home.path()).unwrap();
+        spend(&budget, &mut keeper, 30);
+        kill(&home, budget, keeper);
+        let beside = |suffix: &str| home.0.path().join(format!("budget.sqlite3{suffix}"));
+        match accident {
+            0 => fs::remove_file(beside("-wal")).unwrap(),
+            1 => {
+                fs::remove_file(beside("-wal")).unwrap();
+                fs::write(home.path(), &old).unwrap();
+            }
+            2 => fs::remove_file(home.path()).unwrap(),
+            3 => fs::write(home.path(), "no ledger at all ".repeat(1_000)).unwrap(),
+            _ => fs::remove_file(beside("-witness")).unwrap(),
+        }
+        let (budget, mut keeper) = home.start();
+        assert!(is_lost(&budget), "accident {accident}");
+        assert_eq!(budget.usage().used, LIMIT, "accident {accident}");
+        assert_eq!(spend(&budget, &mut keeper, 60), 0, "accident {accident}");
+        // A tenth of the hour gives no more than a tenth of the limit back.
+        home.1.pass(Duration::from_secs(362));
+        assert!(
+            spend(&budget, &mut keeper, 60) <= LIMIT / 10 + 1,
+            "accident {accident}"
+        );
+    }
+}
+
+/// A bit may lie in a part of a file that says nothing any more, such as the end of a log that was begun anew. Then nothing is lost. It is
+/// never believed that less was spent.
+#[test]
+fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
+    const PLACES: usize = 40;
+    let (mut lost, mut kept) = (0, 0);
+    for suffix in ["-wal", "", "-witness"] {
+        for n in 0..PLACES {
+            let home = Home::new();
+            let (budget, mut keeper) = home.start();
+            spend(&budget, &mut keeper, 35);
+            let mut files = copies(&home);
+            drop((budget, keeper));
+            let file = files.get_mut(&format!("budget.sqlite3{suffix}")).unwrap();
+            // Half of them near the beginning, where the heads of the file and of its log are.
+            let place = match n < PLACES / 2 {
+                true => n * 53 % file.len(),
+                false => file.len() / PLACES * n,
+            };
+            file[place] ^= 1 << (n % 8);
+            put_back(&home, &files);
+            let (budget, _keeper) = home.start();
+            match is_lost(&budget) {
+                true => lost += 1,
+                false => kept += 1,
+            }
+            let expected = if is_lost(&budget) { LIMIT } else { 35 };
+            assert_eq!(
+                budget.usage().used,
+                expected,
+                "budget.sqlite3{suffix} at {place}"
+            );
+        }
+    }
+    assert!(lost > 0 && kept > 0, "{lost} lost, {kept} kept");
+}
+
+#[test]
+fn a_shell_that_holds_the_lock_stops_nothing_and_is_made_up_for() {
+    let home = Home::new();
+    let (budget, mut keeper) = home.start();
+    spend(&budget, &mut keeper, 5);
+    let shell = Connection::open(home.path()).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(spend(&budget, &mut keeper, 3), 3);
+    assert!(keeper.shared.condition.is_degraded());
+    assert_eq!(budget.usage().used, 8);
+    shell.execute_batch("ROLLBACK").unwrap();
+    keeper.write();
+    assert!(!keeper.shared.condition.is_degraded());
+    drop((budget, keeper));
+    assert_eq!(home.start().0.usage().used, 8);
+}
+
+/// 2 requests of the hour, one of an hour ago, and a 429 that halved the share.
+const OF_OLD: &str = "
+    INSERT INTO request (account, identity, polling, answered, boot_id, boot_ms, wall_ms) VALUES
+        ('main', 'token', 1, 1, 'still', BOOT - 60000, WALL - 60000),
+        ('other name', 'token', 0, 0, 'still', BOOT - 1000, WALL - 1000),
+        ('main', 'token', 1, 1, 'still', BOOT - 3700000, WALL - 3700000);
+    INSERT INTO throttle VALUES ('main', 5000, 0.5, 'still', BOOT, WALL);";
+
+#[test]
+fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
+    for (layout, sql) in [
+        (1, include_str!("../../../tests/layouts/budget-1.sql")),
+        (2, include_str!("../../../tests/layouts/budget-2.sql")),
+    ] {
+        let home = Home::new();
+        let moment = home.1.now();
+        let old = Connection::open(home.path()).unwrap();
+        let rows = OF_OLD
+            .replace("BOOT", &moment.boot.as_millis().to_string())
+            .replace("WALL", &moment.wall.as_millis().to_string());
+        old.execute_batch(&format!("{sql}{rows}")).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let (budget, _keeper) = home.start();
+            let usage = budget.usage();
+            assert_eq!((usage.used, usage.share), (2, 0.5), "layout {layout}");
+            let silence = usage.throttled_until.expect("it was asked for");
+            assert_eq!(silence.shortest_since(moment), Duration::from_secs(5));
+            assert!(!is_lost(&budget), "layout {layout}");
+        }
+        let fresh = Home::new();
+        drop(fresh.start());
+        assert_eq!(schema(&home), schema(&fresh), "layout {layout}");
+    }
+}
+
+/// What an hour of layout 2 did not know, the present one does not know either.
+#[test]
+fn a_loss_of_an_old_layout_is_still_a_loss() {
+    for (trusted, hours, expected) in [(0, 0, LIMIT), (1, 0, 0), (0, 2, 0)] {
+        let home = Home::new();
+        let moment = home.1.now();
+        let old = Connection::open(home.path()).unwrap();
+        old.execute_batch(include_str!("../../../tests/layouts/budget-2.sql"))
+            .unwrap();
+        let (boot_ms, wall_ms) = (moment.boot.as_millis(), moment.wall.as_millis());
+        let lost = format!("INSERT INTO lost VALUES ({trusted}, 'still', {boot_ms}, {wall_ms})");
+        old.execute_batch(&lost).unwrap();
+        drop(old);
+        home.1.pass(Duration::from_secs(3_600) * hours);
+        let (budget, _keeper) = home.start();
+        assert_eq!(budget.usage().used, expected, "{trusted} {hours}");
+    }
+}
+
+/// What SQLite says of a ledger's tables and indexes.
+fn schema(home: &Home) -> Vec<String> {
+    let file = Connection::open(home.path()).unwrap();
     let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
-    let mut statement = connection.prepare(sql).unwrap();
+    let mut statement = file.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| row.get(0)).unwrap();
     rows.map(Result::unwrap).collect()
 }
 
 #[test]
-fn a_ledger_of_layout_1_is_read_with_all_that_was_spent() {
-    let folder = Folder::new();
-    let Moment { boot, wall } = folder.1.now();
-    let (boot_ms, wall_ms) = (boot.as_millis(), wall.as_millis());
-    let old = Connection::open(folder.path()).unwrap();
-    old.execute_batch(include_str!("../../../tests/layouts/budget-1.sql"))
-        .unwrap();
-    old.execute_batch(&format!(
-        "INSERT INTO request (account, identity, polling, answered, boot_id, boot_ms, wall_ms) VALUES
-             ('main', 'token', 1, 1, 'still', {boot_ms} - 3500000, {wall_ms} - 3500000),
-             ('main', 'token', 0, 0, 'still', {boot_ms}, {wall_ms}),
-             ('main', 'token', 1, 1, 'still', {boot_ms} - 3700000, {wall_ms} - 3700000);
-         INSERT INTO throttle VALUES ('main', 60000, 0.5, 'still', {boot_ms}, {wall_ms});"
-    ))
-    .unwrap();
-    drop(old);
-    let ledger = folder.keep();
-    assert_eq!(folder.used(&ledger), 2);
-    let throttle = ledger.throttle(&payer(), folder.1.as_ref()).unwrap();
-    assert_eq!(throttle.unwrap().share, 0.5);
-    let migrated = schema(&Connection::open(folder.path()).unwrap());
-    let fresh = Folder::new();
-    drop(fresh.keep());
-    assert_eq!(migrated, schema(&Connection::open(fresh.path()).unwrap()));
-}
-
-#[test]
-fn a_first_start_may_spend_and_a_start_after_a_loss_may_not() {
-    let folder = Folder::new();
-    assert!(folder.admit(&folder.keep()));
-    fs::write(folder.path(), "torn ".repeat(10_000)).unwrap();
-    let ledger = folder.keep();
-    assert!(!folder.admit(&ledger));
-    assert_eq!(folder.used(&ledger), TEN.limit);
-    drop(ledger);
-    // Killed between setting it aside and beginning anew: the next start knows it by what was set aside.
-    fs::remove_file(folder.path()).unwrap();
-    let ledger = folder.keep();
-    assert!(!folder.admit(&ledger));
-    folder.1.pass(HOUR + DRIFT + UNANSWERED);
-    assert!(folder.admit(&ledger));
-    drop(ledger);
-    assert!(
-        folder.admit(&folder.keep()),
-        "what was lost has left the hour"
+fn a_chain_of_new_names_and_new_tokens_spends_from_one_hour() {
+    let home = Home::new();
+    for (n, (account, identity)) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "2")]
+        .into_iter()
+        .enumerate()
+    {
+        let (budget, mut keeper) = home.start_as(account, identity);
+        // The thread is woken when an owner enters; here there is none.
+        keeper.write();
+        let expected = if n == 0 { LIMIT } else { 0 };
+        assert_eq!(
+            spend(&budget, &mut keeper, 60),
+            expected,
+            "{account} {identity}"
+        );
+        home.1.pass(Duration::from_secs(600));
+    }
+    let (budget, mut keeper) = home.start_as("d", "4");
+    assert_eq!(
+        spend(&budget, &mut keeper, 60),
+        LIMIT,
+        "a stranger has its own"
     );
 }
 
-#[test]
-fn beside_the_daemon_nothing_is_set_aside() {
-    let folder = Folder::new();
-    fs::write(folder.path(), "torn ".repeat(10_000)).unwrap();
-    let error = Ledger::open(&folder.path(), folder.1.as_ref()).map(drop);
-    let error = error.expect_err("it is torn").to_string();
-    assert!(error.contains("damaged or not openseat's"), "{error}");
-    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn only_one_daemon_keeps_a_ledger_and_others_may_use_it() {
-    let folder = Folder::new();
-    let ledger = folder.keep();
-    let second = Ledger::keep(&folder.path(), folder.1.as_ref()).map(drop);
-    assert!(matches!(second, Err(LedgerError::InUse(_))), "{second:?}");
-    let beside = Ledger::open(&folder.path(), folder.1.as_ref()).unwrap();
-    assert!(folder.admit(&beside) && folder.admit(&ledger));
-    assert_eq!(folder.used(&beside), 2);
-    drop(ledger);
-    folder.keep();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_accounts_share_their_transactions() {
+    let home = Home::new();
+    let ledger = Arc::new(Ledger::keep(&home.path(), home.clock()).unwrap());
+    let budgets: Vec<_> = (0..1_000)
+        .map(|n| {
+            self::Home::budget(
+                &home,
+                Arc::clone(&ledger),
+                &format!("account {n}"),
+                &format!("token {n}"),
+            )
+        })
+        .collect();
+    let before = ledger.transactions();
+    let permits = budgets
+        .iter()
+        .map(|budget| budget.permit(Purpose::OnDemand));
+    let permits = futures_util::future::join_all(permits).await;
+    assert!(permits.iter().all(Result::is_ok));
+    let transactions = ledger.transactions() - before;
+    assert!(
+        transactions <= 20,
+        "{transactions} transactions for a thousand requests"
+    );
+    ledger.finish(LONG);
 }

@@ -113,7 +113,7 @@ impl World {
     }
 
     async fn used(&self) -> u32 {
-        self.budget.usage().await.unwrap().used
+        self.budget.usage().used
     }
 }
 
@@ -579,16 +579,37 @@ async fn a_429_silences_the_budget() {
         throttled.headers.insert(header::RETRY_AFTER, wait);
         Ok(throttled)
     });
-    let wait = Some(Duration::from_secs(120));
-    assert_eq!(
-        world.agents().await.unwrap_err(),
-        Setback::Fault(Fault::Throttled { wait })
-    );
+    let now = world.clock.now();
+    let Err(Setback::Fault(Fault::Throttled { until: Some(until) })) = world.agents().await else {
+        panic!("it was refused");
+    };
+    // Up to a twentieth more, so that those who were refused together come back apart.
+    let silence = until.shortest_since(now).as_secs();
+    assert!((120..=126).contains(&silence), "{silence}");
     match world.agents().await {
         Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Throttled),
         other => panic!("{other:?}"),
     }
     assert_eq!(world.fake.paths().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_503_that_names_a_time_silences_the_budget_at_the_same_share() {
+    let world = world(1000, |_, _| {
+        let mut down = reply(StatusCode::SERVICE_UNAVAILABLE, &json!({}));
+        let wait = HeaderValue::from_static("120");
+        down.headers.insert(header::RETRY_AFTER, wait);
+        Ok(down)
+    });
+    assert!(matches!(world.agents().await, Err(Setback::Fault(_))));
+    match world.agents().await {
+        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Paused),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.budget.usage().share, 1.0, "others are not to blame");
+    tokio::time::advance(Duration::from_secs(127)).await;
+    assert!(matches!(world.agents().await, Err(Setback::Fault(_))));
+    assert_eq!(world.fake.paths().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -182,7 +182,7 @@ fn reach(
         account.requests_per_hour,
         account.reserve,
         Arc::clone(clock),
-    )?;
+    );
     Ok(Reach {
         config: Arc::new(account.clone()),
         budget: Arc::new(budget),

@@ -1,23 +1,34 @@
 //! `openseat hooks`: has CallTools post each call that has ended to this openseat, or ends that.
 //!
-//! The same client, budget and ledger as in the daemon; the reserve pays. Whatever is asked for twice is done once: `install` and `remove`
+//! The same client, budget and ledger as in the daemon; the reserve pays. Where a daemon runs, it counts a handful of requests for each account
+//! in advance, and no more are sent. Whatever is asked for twice is done once: `install` and `remove`
 //! look at what there is, and change only what openseat itself made for the same address. `ours` has these rules; here they
 //! are carried out. No secret is printed: an address is shown through [`veiled`].
 
 mod ours;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::bail;
+use reqwest::{Method, StatusCode};
+use url::form_urlencoded;
 
 use self::ours::{Wish, veiled};
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, complain, exit_with, ledger, load_or_explain,
+    EXIT_FAILURE, EXIT_USAGE, complain,
+    daemon::{Unreached, command as daemon_command},
+    exit_with, ledger, load_or_explain,
     run::block_on,
     terminal::{Column, FAINT, MARK, STRONG, painted, plain, show, table},
 };
 use crate::{
-    budget::{Budget, Ledger, Purpose},
+    budget::{Budget, Ledger, LedgerError, Purpose},
     calltools::{Client, Down, Fault, Setback, Subscription},
     cli,
     clock::{Clock, SystemClock},
@@ -39,15 +50,41 @@ pub fn run(command: &cli::Hooks) -> ExitCode {
         Err(why) => return exit_with(EXIT_USAGE, &why),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let ledger = match ledger(config.state_dir.as_deref(), clock.as_ref()) {
-        Ok(ledger) => Arc::new(ledger),
+    let purse = match purse(config.state_dir.as_deref(), &clock) {
+        Ok(purse) => purse,
         Err(error) => return exit_with(EXIT_FAILURE, &format!("{error:#}")),
     };
-    match visitors(&accounts, &ledger, &clock) {
+    match visitors(&accounts, &purse, &clock) {
         Ok(visitors) => visit(visitors, command),
         Err(exit) => exit,
     }
 }
+
+/// What the requests are paid from.
+enum Purse {
+    /// The state folder's ledger, which this process holds.
+    Ledger(Arc<Ledger>),
+    /// The budget of the daemon that holds this folder.
+    Daemon(PathBuf),
+}
+
+fn purse(folder: Option<&Path>, clock: &Arc<dyn Clock>) -> anyhow::Result<Purse> {
+    match (ledger(folder, clock), folder) {
+        (Ok(ledger), _) => Ok(Purse::Ledger(Arc::new(ledger))),
+        (Err(error), Some(folder)) if is_in_use(&error) => Ok(Purse::Daemon(folder.to_owned())),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LedgerError::InUse(_)))
+}
+
+/// So many requests are counted in advance for an account: pages of subscriptions, a new one, and old ones to end.
+const IN_ADVANCE: NonZeroU32 = NonZeroU32::new(12).expect("more than nothing");
+
+/// The daemon answers at once, or its disk hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The accounts that are meant. Without an address there is nothing to subscribe, and nothing that is surely ours to remove.
 fn select<'a>(
@@ -89,13 +126,13 @@ fn unknown(config: &Config, asked: &str) -> String {
 /// All that is wrong with secrets and certificates is told at once, and then nobody is asked.
 fn visitors<'a>(
     accounts: &[&'a Account],
-    ledger: &Arc<Ledger>,
+    purse: &Purse,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Visitor<'a>>, ExitCode> {
     let mut visitors = Vec::with_capacity(accounts.len());
     let mut exit = None;
     for account in accounts {
-        match Visitor::new(account, Arc::clone(ledger), Arc::clone(clock)) {
+        match Visitor::new(account, purse, Arc::clone(clock)) {
             Ok(visitor) => visitors.push(visitor),
             Err(error) => {
                 let why = format!("account \"{}\": {error:#}", account.name);
@@ -111,6 +148,11 @@ fn visit(visitors: Vec<Visitor<'_>>, command: &cli::Hooks) -> ExitCode {
     let visits = async {
         let mut exit = ExitCode::SUCCESS;
         for visitor in &visitors {
+            if let Err(error) = visitor.pay().await {
+                let why = format!("account \"{}\": {error:#}", visitor.account.name);
+                exit = exit_with(EXIT_FAILURE, &why);
+                continue;
+            }
             if let Err(failure) = visitor.visit(command).await {
                 failure.tell(&visitor.account.name);
                 exit = ExitCode::from(EXIT_FAILURE);
@@ -136,7 +178,7 @@ impl Failure {
         let Self { what, why } = self;
         complain(&format!(
             "openseat: account \"{account}\": {what}: {}",
-            plain(&why.to_string())
+            plain(&why.told(SystemClock::new().now()))
         ));
         if let Some(advice) = self.advice() {
             complain(&format!("What to do: {}", plain(&advice)));
@@ -166,32 +208,60 @@ impl Failure {
 struct Visitor<'a> {
     account: &'a Account,
     client: Client,
+    /// The folder of the daemon that pays.
+    daemon: Option<PathBuf>,
     /// `None` where the config says no address: such an account can only be looked at.
     wish: Option<Wish>,
 }
 
 impl<'a> Visitor<'a> {
-    fn new(
-        account: &'a Account,
-        ledger: Arc<Ledger>,
-        clock: Arc<dyn Clock>,
-    ) -> anyhow::Result<Self> {
+    fn new(account: &'a Account, purse: &Purse, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let token = account.upstream.token.read()?;
         let transport = daemon::transport(&account.upstream, &token)?;
-        let budget = Budget::new(
-            ledger,
-            daemon::payer(account, &token),
-            account.requests_per_hour,
-            account.reserve,
-            Arc::clone(&clock),
-        )
-        .context("the budget cannot be read")?;
+        let (budget, daemon) = match purse {
+            Purse::Ledger(ledger) => {
+                let budget = Budget::new(
+                    Arc::clone(ledger),
+                    daemon::payer(account, &token),
+                    account.requests_per_hour,
+                    account.reserve,
+                    Arc::clone(&clock),
+                );
+                (budget, None)
+            }
+            Purse::Daemon(folder) => {
+                let budget = Budget::in_memory(IN_ADVANCE, 0, Arc::clone(&clock));
+                (budget, Some(folder.clone()))
+            }
+        };
         let client = Client::new(Arc::new(transport), Arc::new(budget), clock, Arc::new(()));
         Ok(Self {
             account,
             client,
+            daemon,
             wish: wish(account)?,
         })
+    }
+
+    /// Has the daemon count what will be sent; nothing where none runs.
+    async fn pay(&self) -> anyhow::Result<()> {
+        let Some(folder) = &self.daemon else {
+            return Ok(());
+        };
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("account", &self.account.name)
+            .append_pair("requests", &IN_ADVANCE.to_string())
+            .finish();
+        let target = format!("/v1/spend?{query}");
+        match daemon_command(folder, Method::POST, &target, PATIENCE).await {
+            Ok((StatusCode::NO_CONTENT, _)) => Ok(()),
+            Ok((_, why)) => bail!("nothing was asked: {why}"),
+            Err(Unreached::Nobody(path)) => bail!(
+                "nothing was asked: a process holds the state folder, and nobody answers at {}",
+                path.display()
+            ),
+            Err(Unreached::Failed(error)) => Err(error.context("nothing was asked")),
+        }
     }
 
     async fn visit(&self, command: &cli::Hooks) -> Result<(), Failure> {

@@ -36,21 +36,17 @@ pub(in crate::server) async fn page(State(app): State<Arc<App>>, headers: Header
 
 /// Reads what the page has to wait for.
 async fn written(app: &Arc<App>) -> Result<Write, Undone> {
-    let mut usages = Vec::with_capacity(app.accounts.len());
-    for account in &app.accounts {
-        usages.push(account.budget.usage().await.ok());
-    }
     let sparks = past::sparks(app).await;
     let app = Arc::clone(app);
-    Ok(Box::new(move || write(&app, &usages, &sparks)))
+    Ok(Box::new(move || write(&app, &sparks)))
 }
 
-fn write(app: &App, usages: &[Option<Usage>], sparks: &Sparks) -> Page {
+fn write(app: &App, sparks: &Sparks) -> Page {
     let queues = app.queues().iter();
     let standings: Vec<_> = queues.map(|queue| Standing::of(app, queue)).collect();
-    let accounts = app.accounts.iter().zip(usages);
+    let accounts = app.accounts.iter();
     let accounts: Vec<_> = accounts
-        .map(|(handle, usage)| Account::of(handle, usage.as_ref(), &standings))
+        .map(|handle| Account::of(handle, &standings))
         .collect();
     let is_well = accounts.iter().all(|account| account.fault.is_none());
     let troubles = gathered(&accounts, &standings);
@@ -72,19 +68,19 @@ fn write(app: &App, usages: &[Option<Usage>], sparks: &Sparks) -> Page {
 /// An account, with what is shown of it.
 struct Account<'a> {
     name: &'a str,
-    usage: Option<&'a Usage>,
+    usage: Usage,
     fault: Option<PresentFault>,
     emptied: Option<Emptied>,
     standings: Vec<&'a Standing>,
 }
 
 impl<'a> Account<'a> {
-    fn of(handle: &'a AccountHandle, usage: Option<&'a Usage>, all: &'a [Standing]) -> Self {
+    fn of(handle: &'a AccountHandle, all: &'a [Standing]) -> Self {
         let own = |standing: &&Standing| standing.queue.key.account == handle.name;
         let health = handle.health();
         Self {
             name: &handle.name,
-            usage,
+            usage: handle.budget.usage(),
             fault: health.fault,
             emptied: health.emptied,
             standings: all.iter().filter(own).collect(),
@@ -93,8 +89,7 @@ impl<'a> Account<'a> {
 
     fn is_spent(&self) -> bool {
         let kind = self.fault.as_ref().map(PresentFault::kind);
-        let is_full = |usage: &Usage| usage.used >= usage.limit;
-        kind == Some(FaultKind::BudgetSpent) || self.usage.is_some_and(is_full)
+        kind == Some(FaultKind::BudgetSpent) || self.usage.used >= self.usage.limit
     }
 
     /// Every list of agents is known and empty: the end of the day, or a token that sees nobody.
@@ -190,16 +185,9 @@ fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trou
 }
 
 fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) -> Markup {
-    let unread = accounts.iter().filter(|account| account.usage.is_none());
     let deserted = accounts.iter().filter(|account| account.is_deserted());
     let items = html! {
         @for trouble in troubles { (one(trouble, accounts)) }
-        @for account in unread {
-            li.trouble {
-                h3 { "The budget of " bdi { (account.name) } " cannot be read" }
-                p { b { "To do: " } "See that the disk of " code { "state.dir" } " is there, has room and may be written to." }
-            }
-        }
         @for part in degraded {
             li.trouble {
                 h3 { "The state folder’s part “" (part) "” cannot be written" }
@@ -280,9 +268,7 @@ fn section(account: &Account<'_>, sparks: &Sparks) -> Markup {
 }
 
 fn budget(account: &Account<'_>) -> Markup {
-    let Some(usage) = account.usage else {
-        return html! { p.budget { "Requests of the last hour: unknown" } };
-    };
+    let usage = account.usage;
     let polling = usage.limit.saturating_sub(usage.reserve);
     let kind = match (account.is_spent(), usage.used > polling) {
         (true, _) => "spent",

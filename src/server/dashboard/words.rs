@@ -41,13 +41,7 @@ pub(super) fn time(moment: Moment) -> String {
 
 /// What is wrong, without the seconds that were left when it was noticed: the page stays, and they pass.
 pub(super) fn fault(fault: &Fault) -> String {
-    match fault {
-        Fault::Throttled { .. } => {
-            "CallTools asked for silence: it refuses more requests for now".to_owned()
-        }
-        Fault::BudgetSpent { .. } => "The account’s requests for this hour are spent".to_owned(),
-        fault => capital(&fault.to_string()),
-    }
+    capital(&fault.to_string())
 }
 
 /// A sentence that ends as one.
@@ -108,6 +102,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::NoPermission => "the token may not read this queue",
         Reason::NoSuchQueue => "the account has no such queue",
         Reason::BudgetSpent => "the hour’s requests are spent",
+        Reason::Throttled => "others spend from this account",
         Reason::UpstreamDown => "CallTools gives no answer to work with",
     }
 }
@@ -152,14 +147,19 @@ mod tests {
 
     #[test]
     fn no_fault_tells_seconds_that_have_passed_since() {
-        let wait = Duration::from_secs(2_573);
-        for fault in [
-            Fault::BudgetSpent { wait },
-            Fault::Throttled { wait: Some(wait) },
-            Fault::Throttled { wait: None },
-        ] {
-            let words = super::fault(&fault);
-            assert!(!words.contains(char::is_numeric), "{words}");
+        let kinds: [fn(Moment) -> Fault; 2] = [
+            |until| Fault::BudgetSpent { until },
+            |until| Fault::Throttled { until: Some(until) },
+        ];
+        for kind in kinds {
+            let [soon, later] = [3, 2_573].map(|seconds| {
+                let until = Duration::from_secs(seconds);
+                super::fault(&kind(Moment {
+                    boot: until,
+                    wall: until,
+                }))
+            });
+            assert_eq!(soon, later);
         }
     }
 

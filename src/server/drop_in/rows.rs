@@ -77,7 +77,8 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
     match &state.snapshot {
         Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
         _ => {
-            let why = why_unknown(&state, &queue.policy, &decision).unwrap_or_default();
+            let why =
+                why_unknown(&state, &queue.policy, &decision, app.clock.now()).unwrap_or_default();
             let name = &queue.key.queue;
             Err(Refusal::Unknown(format!(
                 "openseat does not know the agents of queue \"{name}\" now: {why}."

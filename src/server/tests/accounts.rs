@@ -24,7 +24,7 @@ async fn each_account_tells_what_is_spent_of_its_hour() {
         .permit(Purpose::OnDemand)
         .await
         .expect("there is room");
-    permit.answered().await;
+    permit.answered();
     let accounts = server.get("/v1/accounts").await.json();
     let accounts = &accounts["accounts"];
     for (place, account, used, queues) in [(0, "main", 0, 1), (1, "other", 1, 2)] {

@@ -8,7 +8,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
     let server = world.serve().await;
     let brief = Brief::new(server.current.clone());
     assert_eq!(
-        brief.line().await,
+        brief.line(),
         "0/3 queues fresh; main 0/1000, lab 0/1000 requests"
     );
     let now = server.clock.now();
@@ -26,18 +26,18 @@ async fn a_line_tells_freshness_requests_and_faults() {
         .permit(crate::budget::Purpose::ColdStart);
     let _permit = permit.await.expect("nothing is spent");
     assert_eq!(
-        brief.line().await,
+        brief.line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
     );
     // Before any of its queues has grown too old.
     lab.health.send_modify(|health| {
         health.fault = Some(PresentFault {
-            fault: Arc::new(Fault::Throttled { wait: None }),
+            fault: Arc::new(Fault::Throttled { until: None }),
             since: now,
         });
     });
     assert_eq!(
-        brief.line().await,
+        brief.line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main, throttled in lab"
     );
 }
@@ -55,7 +55,7 @@ async fn a_line_stays_a_line_whatever_accounts_there_are() {
     for queue in queues {
         world.fail(queue, Fault::NoPermission);
     }
-    let line = Brief::new(world.serve().await.current.clone()).line().await;
+    let line = Brief::new(world.serve().await.current.clone()).line();
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(line.matches(" and 22 more").count(), 2, "{line}");
     // systemd takes no message longer than 4096 bytes.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     calltools::{Down, NoSuchQueue},
+    clock::Moment,
     criteria::{Comparison, Measured, Mismatch, Verdict},
     fixtures::available,
 };
@@ -64,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
         ]
         .prop_map(Event::Publish),
         (0..4_u32, 0..4_000_u64).prop_map(|(seats, ago)| Event::Renew(seats, ago)),
-        (0..5_u8).prop_map(Event::Fail),
+        (0..6_u8).prop_map(Event::Fail),
         Just(Event::Recover),
         (0..200_u64, 0..8_000_u64).prop_map(|(age, members)| Event::Plan(age, members)),
         any::<bool>().prop_map(Event::Identify),
@@ -85,12 +86,15 @@ fn measured(seats: u32, more: bool) -> Measured {
     }
 }
 
-fn fault(which: u8) -> Fault {
+fn fault(which: u8, now: Moment) -> Fault {
     match which {
         0 => Fault::BadToken,
         1 => Fault::NoPermission,
         2 => Fault::NoSuchQueue(NoSuchQueue::Id(5450)),
-        3 => Fault::Throttled { wait: None },
+        3 => Fault::Throttled { until: None },
+        4 => Fault::BudgetSpent {
+            until: now.later(Duration::from_secs(2_573)),
+        },
         _ => Fault::down(Down::TimeOut, "no \"answer\" in 10 s"),
     }
 }
@@ -112,7 +116,7 @@ fn happen(event: &Event, server: &Server, queue: &QueueKey) {
             snapshot.measured = Ok(measured(seats, true));
             board.renew(queue, snapshot);
         }
-        Event::Fail(which) => board.fault(queue, Some(Arc::new(fault(which)))),
+        Event::Fail(which) => board.fault(queue, Some(Arc::new(fault(which, now)))),
         Event::Recover => board.fault(queue, None),
         Event::Plan(age, members) => board.plan(
             queue,

@@ -127,15 +127,15 @@ async fn a_page_bears_moments_and_no_ages() {
     let mut world = World::with(&["main/sales"]);
     let ends = world.account("main", TOKEN);
     world.publish("main/sales", available(2));
-    let wait = Duration::from_secs(2_573);
+    let until = world.clock.now().later(Duration::from_secs(2_573));
     world.board.fault(
         &key("main/sales"),
-        Some(Arc::new(Fault::BudgetSpent { wait })),
+        Some(Arc::new(Fault::BudgetSpent { until })),
     );
     let since = world.clock.now();
     ends.health.send_replace(Health {
         fault: Some(PresentFault {
-            fault: Arc::new(Fault::BudgetSpent { wait }),
+            fault: Arc::new(Fault::BudgetSpent { until }),
             since,
         }),
         ..Health::default()
@@ -236,11 +236,13 @@ async fn a_fault_of_the_account_is_told_once_with_what_to_do() {
     for (fault, told) in [
         (Fault::BadToken, "CallTools does not accept the token"),
         (
-            Fault::Throttled { wait: None },
-            "CallTools asked for silence",
+            Fault::Throttled { until: None },
+            "Others spend from this account",
         ),
         (
-            Fault::BudgetSpent { wait: MAX_AGE },
+            Fault::BudgetSpent {
+                until: Still::new().now(),
+            },
             "requests for this hour are spent",
         ),
         (refused(), "Connection refused"),
@@ -277,7 +279,9 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     let (world, ends) = two_queues();
     let now = world.clock.now();
     let present = PresentFault {
-        fault: Arc::new(Fault::BudgetSpent { wait: MAX_AGE }),
+        fault: Arc::new(Fault::BudgetSpent {
+            until: now.later(MAX_AGE),
+        }),
         since: now,
     };
     let server = world.serve().await;
@@ -300,10 +304,7 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     );
 
     let account = &server.app.accounts[0];
-    account
-        .budget
-        .throttled(Some(Duration::from_secs(600)))
-        .await;
+    account.budget.throttled(Some(Duration::from_secs(600)));
     server.clock.pass(Duration::from_secs(2));
     let words = server.words(OVERVIEW).await;
     let silence = "CallTools asked for silence until 10:10:";

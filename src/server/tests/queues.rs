@@ -88,9 +88,10 @@ async fn a_refresh_that_fails_says_why() {
     let mut world = World::with(&["main/sales"]);
     let mut ends = world.account("main", TOKEN);
     let server = world.serve().await;
+    let now = server.clock.now();
     let refused = |wait| {
         RefreshError::Refused(Refusal {
-            wait,
+            until: now.later(wait),
             cause: Cause::Spent,
         })
     };
@@ -104,17 +105,17 @@ async fn a_refresh_that_fails_says_why() {
         (refused(Duration::ZERO), 429, "budget-spent", Some("1")),
         (
             Fault::Throttled {
-                wait: Some(Duration::from_secs(60)),
+                until: Some(now.later(Duration::from_secs(60))),
             }
             .into(),
             429,
-            "budget-spent",
+            "throttled",
             Some("60"),
         ),
         (
-            Fault::Throttled { wait: None }.into(),
+            Fault::Throttled { until: None }.into(),
             429,
-            "budget-spent",
+            "throttled",
             None,
         ),
         (Fault::BadToken.into(), 502, "bad-token", None),

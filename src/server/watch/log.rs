@@ -109,7 +109,7 @@ impl Log {
     }
 
     fn append(&mut self, queue: &Queue, known: &Known, at: Moment) {
-        let view = View::new(&queue.key, &queue.policy, &known.state, &known.decision);
+        let view = View::new(&queue.key, &queue.policy, &known.state, &known.decision, at);
         let json = serde_json::to_vec(&view).expect("texts and numbers can be written");
         self.newest += 1;
         self.entries.push_back(Entry {

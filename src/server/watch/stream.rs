@@ -204,9 +204,13 @@ fn opening(app: &App, queues: &[Arc<Queue>], stream: u64, seen: Option<EventId>)
         .filter_map(|queue| Some((&**queue, log.known(&queue.key)?.clone())))
         .collect();
     drop(log);
+    let now = app.clock.now();
     let decisions = known
         .iter()
-        .map(|(queue, known)| View::new(&queue.key, &queue.policy, &known.state, &known.decision))
+        .map(|(queue, known)| {
+            let Known { state, decision } = known;
+            View::new(&queue.key, &queue.policy, state, decision, now)
+        })
         .collect();
     let snapshot = serde_json::to_vec(&Snapshot { decisions });
     let snapshot = snapshot.expect("texts and numbers can be written");

@@ -1,0 +1,217 @@
+//! The state folder: private, and one process' alone.
+
+use std::{
+    fs::{self, DirBuilder, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::LedgerError;
+
+/// What the folder and its files may be to others: nothing. They hold names of people and ids of calls.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// What the names of openseat's files in the folder begin with.
+const OURS: [&str; 4] = ["budget.", "state.", "history.", "control."];
+
+/// A folder that this process holds. No other one can until this is dropped, or the process ends.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    lock: fs::File,
+}
+
+impl Folder {
+    /// Takes the folder for this process, makes it if there is none, and closes it to others.
+    pub fn take(path: &Path) -> Result<Self, LedgerError> {
+        let failed = |error| LedgerError::Folder(path.to_owned(), error);
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(path);
+        let lock = made.and_then(|()| fs::File::open(path)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse(Holder::of(path))),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        if let Err(error) = close_to_others(path) {
+            tracing::warn!(folder = %path.display(), %error, "the state folder cannot be made private");
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            lock,
+        })
+    }
+
+    /// Whether the folder of this name is still the one that is held.
+    pub fn is_still_there(&self) -> bool {
+        let held = self.lock.metadata().ok();
+        let named = fs::metadata(&self.path).ok();
+        held.zip(named)
+            .is_some_and(|(held, named)| same(&held, &named))
+    }
+
+    /// Has the disk remember what was made or renamed in it.
+    pub fn sync(&self) -> io::Result<()> {
+        self.lock.sync_all()
+    }
+}
+
+/// Whether both are one file.
+pub(super) fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Who holds a folder.
+#[derive(Debug, thiserror::Error)]
+#[error("another openseat{} runs with the state folder {}; each needs a folder of its own", spoken(*.pid), .folder.display())]
+pub struct Holder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The process, where the kernel tells.
+    pub pid: Option<u32>,
+}
+
+fn spoken(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+impl Holder {
+    fn of(folder: &Path) -> Self {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let inode = fs::metadata(folder).map(|folder| folder.ino());
+        Self {
+            folder: folder.to_owned(),
+            pid: inode.ok().and_then(|inode| holder(&locks, inode)),
+        }
+    }
+}
+
+/// The process that holds a lock on this inode, in a text like `1: FLOCK  ADVISORY  WRITE 4321 fd:01:131 0 EOF`.
+fn holder(locks: &str, inode: u64) -> Option<u32> {
+    let mut lines = locks.lines().map(|line| line.split_ascii_whitespace());
+    lines.find_map(|mut words| {
+        let (kind, pid, file) = (words.nth(1)?, words.nth(2)?, words.next()?);
+        let is_it = kind == "FLOCK" && file.rsplit(':').next()? == inode.to_string();
+        // 0: a process that cannot be seen from here.
+        pid.parse().ok().filter(|pid| is_it && *pid != 0)
+    })
+}
+
+/// Mends the modes of the folder and of our files in it. A folder that others use as well stays as it is.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    let mut shared = false;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_ours = OURS
+            .iter()
+            .any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()));
+        shared |= !is_ours;
+        if is_ours && entry.file_type()?.is_file() {
+            restrict(&entry.path(), FILE_MODE)?;
+        }
+    }
+    match shared {
+        false => restrict(path, FOLDER_MODE),
+        true if mode(path)? & !FOLDER_MODE == 0 => Ok(()),
+        true => {
+            tracing::warn!(
+                folder = %path.display(),
+                "the state folder is open to other users and holds files that are not openseat's, so its mode is left alone; give openseat a folder of its own"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn restrict(path: &Path, mode_for_us: u32) -> io::Result<()> {
+    if mode(path)? & !mode_for_us == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode_for_us))
+}
+
+fn mode(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_read_off_the_kernels_list() {
+        let locks = "1: POSIX  ADVISORY  WRITE 77 fd:01:131 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 0 fd:01:132 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 99 fd:01:131 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 4321 fd:01:131 0 EOF\n";
+        assert_eq!(holder(locks, 131), Some(4321));
+        assert_eq!(holder(locks, 132), None, "in another namespace");
+        assert_eq!(holder(locks, 13), None);
+        assert_eq!(holder("nonsense", 131), None);
+    }
+
+    #[test]
+    fn a_folder_is_one_processs_and_the_other_is_told_whose() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("deep/state");
+        let folder = Folder::take(&path).unwrap();
+        let Err(LedgerError::InUse(holder)) = Folder::take(&path) else {
+            panic!("it is held");
+        };
+        assert_eq!(holder.pid, Some(std::process::id()));
+        assert!(
+            holder
+                .to_string()
+                .contains(&format!("(process {})", std::process::id()))
+        );
+        assert!(folder.is_still_there());
+        fs::remove_dir_all(&path).unwrap();
+        assert!(!folder.is_still_there());
+        fs::create_dir(&path).unwrap();
+        assert!(!folder.is_still_there());
+    }
+
+    #[test]
+    fn a_folder_and_its_files_are_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("state");
+        fs::create_dir(&path).unwrap();
+        let names = [
+            "budget.sqlite3",
+            "state.sqlite3-wal",
+            "history.sqlite3.corrupt-20261122T100000Z-shm",
+        ];
+        for name in names {
+            fs::write(path.join(name), "").unwrap();
+            fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        drop(Folder::take(&path).unwrap());
+        assert_eq!(mode(&path).unwrap(), 0o700);
+        for name in names {
+            assert_eq!(mode(&path.join(name)).unwrap(), 0o600, "{name}");
+        }
+        drop(Folder::take(&home.path().join("new")).unwrap());
+        assert_eq!(mode(&home.path().join("new")).unwrap(), 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_others_use_stays_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let theirs = home.path().join("theirs.txt");
+        fs::write(&theirs, "").unwrap();
+        fs::write(home.path().join("state.sqlite3"), "").unwrap();
+        for (path, open) in [(home.path(), 0o755), (&theirs, 0o644)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();
+        }
+        drop(Folder::take(home.path()).unwrap());
+        assert_eq!(mode(home.path()).unwrap(), 0o755);
+        assert_eq!(mode(&theirs).unwrap(), 0o644);
+        assert_eq!(mode(&home.path().join("state.sqlite3")).unwrap(), 0o600);
+    }
+}

@@ -1,0 +1,129 @@
+//! The witness: a small file beside the ledger that says how much the ledger must have.
+//!
+//! It is written in the same breath as each transaction, and where a transaction fails as well. So a ledger that lost its end, an
+//! older copy and a copy of another file give themselves away at the next start: they fall short of what the witness says.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::folder::same;
+
+/// What the witness says of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Testimony {
+    /// The number of its last transaction.
+    pub change: u64,
+    /// The inode of its file.
+    pub inode: u64,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Witness {
+    path: PathBuf,
+    file: Option<fs::File>,
+}
+
+impl Witness {
+    pub fn beside(ledger: &Path) -> Self {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push("-witness");
+        Self {
+            path: name.into(),
+            file: None,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it said last; `None` if it cannot be understood.
+    pub fn testimony(&self) -> Option<Testimony> {
+        parse(&fs::read_to_string(&self.path).ok()?)
+    }
+
+    /// Writes down what the ledger has, and waits for the disk. Returns whether the file is new.
+    pub fn write(&mut self, testimony: Testimony) -> io::Result<bool> {
+        let is_new = !self.is_still_there();
+        if is_new {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600);
+            let file = options.open(&self.path)?;
+            let length = text(testimony).len() as u64;
+            if file.metadata()?.len() > length {
+                file.set_len(length)?;
+            }
+            self.file = Some(file);
+        }
+        let file = self.file.as_ref().expect("it was opened");
+        // Always of one length, in place: on a full disk, too.
+        file.write_all_at(text(testimony).as_bytes(), 0)?;
+        file.sync_data()?;
+        Ok(is_new)
+    }
+
+    /// Whether somebody has removed or replaced it since it was written.
+    pub fn is_gone(&self) -> bool {
+        self.file.is_some() && !self.is_still_there()
+    }
+
+    fn is_still_there(&self) -> bool {
+        let held = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let named = fs::metadata(&self.path).ok();
+        held.zip(named)
+            .is_some_and(|(held, named)| same(&held, &named))
+    }
+}
+
+fn text(Testimony { change, inode }: Testimony) -> String {
+    let words = format!("openseat ledger: {change:020} transactions, inode {inode:020}");
+    format!("{words}, check {:08x}\n", crc32fast::hash(words.as_bytes()))
+}
+
+fn parse(said: &str) -> Option<Testimony> {
+    let rest = said.strip_prefix("openseat ledger: ")?;
+    let (change, rest) = rest.split_once(" transactions, inode ")?;
+    let (inode, _) = rest.split_once(", check ")?;
+    let testimony = Testimony {
+        change: change.parse().ok()?,
+        inode: inode.parse().ok()?,
+    };
+    // Any other spelling, and any flipped bit, is none of ours.
+    (text(testimony) == said).then_some(testimony)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_no_flipped_bit_is_believed() {
+        let home = tempfile::tempdir().unwrap();
+        let mut witness = Witness::beside(&home.path().join("budget.sqlite3"));
+        assert_eq!(witness.testimony(), None);
+        let says = |change, inode| Testimony { change, inode };
+        assert!(witness.write(says(7, 4_711)).unwrap(), "it is new");
+        assert!(!witness.write(says(8, u64::MAX)).unwrap());
+        assert_eq!(witness.testimony(), Some(says(8, u64::MAX)));
+        let good = fs::read(witness.path()).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            fs::write(witness.path(), bad).unwrap();
+            assert_eq!(witness.testimony(), None, "bit {bit}");
+        }
+        fs::write(witness.path(), &good[..good.len() - 1]).unwrap();
+        assert_eq!(witness.testimony(), None, "cut short");
+        // The next writing mends it, and makes it anew if it was removed.
+        assert!(!witness.write(says(9, 1)).unwrap());
+        assert_eq!(witness.testimony(), Some(says(9, 1)));
+        fs::remove_file(witness.path()).unwrap();
+        assert!(witness.write(says(10, 1)).unwrap());
+        assert_eq!(witness.testimony(), Some(says(10, 1)));
+    }
+}

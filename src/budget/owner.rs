@@ -1,0 +1,179 @@
+//! Whose hour a request is spent from.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use url::{Host, Url};
+
+/// Whose budget it is: an account, known by its name and by its address and token. Requests count if either is the same, so neither a
+/// new name nor a new token begins a new hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetOwner {
+    /// The account's name in the config.
+    pub account: String,
+    /// A digest of its [origin] and token.
+    pub identity: String,
+}
+
+impl BudgetOwner {
+    /// Whether both spend from one hour.
+    pub fn shares_with(&self, other: &BudgetOwner) -> bool {
+        self.account == other.account || self.identity == other.identity
+    }
+}
+
+/// The host and port behind a base URL, so that two spellings of one address are one.
+///
+/// Case, a default port, a dot at the end, the scheme and the path make no difference; nor does the name of the loopback. Where two
+/// accounts of CallTools sat behind one host with one token, they would share an hour: the careful reading.
+pub fn origin(base_url: &Url) -> String {
+    let host = match base_url.host() {
+        Some(Host::Domain(name)) => domain(name),
+        Some(Host::Ipv4(address)) => ip(address.into()),
+        Some(Host::Ipv6(address)) => ip(address.into()),
+        None => String::new(),
+    };
+    match base_url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host,
+    }
+}
+
+const LOOPBACK: &str = "localhost";
+
+fn domain(name: &str) -> String {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    // RFC 6761: names below it are the loopback as well.
+    if name == LOOPBACK || name.ends_with(".localhost") {
+        return LOOPBACK.to_owned();
+    }
+    // Schemes that browsers do not know leave an address as a name.
+    name.parse().map_or(name, ip)
+}
+
+fn ip(address: IpAddr) -> String {
+    let address = address.to_canonical();
+    // Linux connects to the loopback where the address is 0.0.0.0 or ::.
+    if address.is_loopback() || address.is_unspecified() {
+        return LOOPBACK.to_owned();
+    }
+    address.to_string()
+}
+
+/// Puts owners that share an hour into groups, also through a chain of others: returns the number of each one's group.
+pub(super) fn groups<'a>(owners: impl Iterator<Item = &'a BudgetOwner>) -> Vec<usize> {
+    let mut parents: Vec<usize> = Vec::new();
+    let (mut accounts, mut identities) = (HashMap::new(), HashMap::new());
+    for (this, owner) in owners.enumerate() {
+        parents.push(this);
+        let namesake = *accounts.entry(&*owner.account).or_insert(this);
+        let twin = *identities.entry(&*owner.identity).or_insert(this);
+        for other in [namesake, twin] {
+            let (this, other) = (root(&mut parents, this), root(&mut parents, other));
+            parents[this.max(other)] = this.min(other);
+        }
+    }
+    (0..parents.len())
+        .map(|this| root(&mut parents, this))
+        .collect()
+}
+
+fn root(parents: &mut [usize], mut this: usize) -> usize {
+    while parents[this] != this {
+        parents[this] = parents[parents[this]];
+        this = parents[this];
+    }
+    this
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_address_are_one() {
+        for (same, spellings) in [
+            (
+                "east-1.calltools.io",
+                &[
+                    "https://east-1.calltools.io/api/",
+                    "https://EAST-1.CallTools.io:443//api/",
+                    "https://east-1.calltools.io./api/v2/",
+                    "http://east-1.calltools.io/api",
+                ][..],
+            ),
+            (
+                "localhost:8080",
+                &[
+                    "http://localhost:8080/",
+                    "http://LOCALHOST.:8080//api/",
+                    "http://127.0.0.1:8080/",
+                    "http://127.8.9.10:8080/",
+                    "http://[::1]:8080/",
+                    "http://[::ffff:127.0.0.1]:8080/",
+                    "http://0.0.0.0:8080/",
+                    "http://127.1:8080/",
+                    "http://calltools.localhost:8080/",
+                ],
+            ),
+            (
+                "localhost",
+                &["http://localhost:80/", "https://127.0.0.1:443/"],
+            ),
+            (
+                "192.0.2.1",
+                &["http://192.0.2.1/", "http://[::ffff:192.0.2.1]/"],
+            ),
+        ] {
+            for spelling in spellings {
+                let url = Url::parse(spelling).expect(spelling);
+                assert_eq!(origin(&url), same, "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_ports_and_hosts_are_others() {
+        let origins = [
+            "http://a/",
+            "http://a:8080/",
+            "http://a:8081/",
+            "http://b/",
+            "http://192.0.2.1/",
+        ]
+        .map(|text| origin(&Url::parse(text).expect(text)));
+        for (n, one) in origins.iter().enumerate() {
+            assert!(!origins[n + 1..].contains(one), "{one}");
+        }
+    }
+
+    fn owner((account, identity): (&str, &str)) -> BudgetOwner {
+        BudgetOwner {
+            account: account.to_owned(),
+            identity: identity.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_chain_of_names_and_tokens_is_one_group() {
+        for (owners, expected) in [
+            (&[("a", "1"), ("b", "2")][..], &[0, 1][..]),
+            (&[("a", "1"), ("b", "1")], &[0, 0]),
+            (&[("a", "1"), ("b", "2"), ("b", "1")], &[0, 0, 0]),
+            (
+                &[("a", "1"), ("b", "2"), ("c", "3"), ("b", "3"), ("c", "1")],
+                &[0; 5],
+            ),
+            (
+                &[("a", "1"), ("x", "9"), ("b", "1"), ("b", "2"), ("x", "8")],
+                &[0, 1, 0, 0, 1],
+            ),
+            (
+                &[("c", "3"), ("b", "2"), ("a", "1"), ("b", "3"), ("a", "2")],
+                &[0; 5],
+            ),
+        ] {
+            let owners: Vec<_> = owners.iter().copied().map(owner).collect();
+            assert_eq!(groups(owners.iter()), expected, "{owners:?}");
+        }
+    }
+}
