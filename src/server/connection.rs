@@ -42,7 +42,7 @@ use super::{
     deadline::within,
     express::{self, Lane},
     gate::{self, Greeted},
-    listen::{Listener, Socket, Stream, Via},
+    listen::{LITTLE, Listener, Socket, Stream, Via},
     room::{Door, Place, Purpose},
     routes::DECISION,
     tls::Tls,
@@ -364,12 +364,16 @@ impl Answers {
         async move {
             let response = gate::answer(&router, via, request).await;
             watchdog.trust(!is_of_a_stranger(response.status()));
-            if response.extensions().get::<Endless>().is_some() {
+            if is_stream(&response) || response.body().size_hint().lower() > LITTLE as u64 {
                 watchdog.keep_little();
             }
             Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))
         }
     }
+}
+
+fn is_stream<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<Endless>().is_some()
 }
 
 /// Whether who asks has shown no right to: such a connection is not kept for long.

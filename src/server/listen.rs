@@ -103,9 +103,9 @@ pub(super) enum Via {
 /// One client.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-/// What a stream that nobody reads may hold in the kernel, which doubles it for its own needs: some pieces of a stream of decisions. Left
-/// alone the kernel lets it grow to 4 MB.
-const LITTLE: usize = 64 * 1024;
+/// What a stream or a long answer that nobody reads may hold in the kernel, which doubles it for its own needs: some pieces of a stream of
+/// decisions. Left alone the kernel lets it grow to 4 MB.
+pub(super) const LITTLE: usize = 64 * 1024;
 
 /// The socket below a connection, whatever is spoken over it. What the system refuses here leaves a connection as it was.
 pub(super) trait Socket {

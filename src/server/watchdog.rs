@@ -149,7 +149,7 @@ impl Watchdog {
         self.watch.is_stranger.store(!may_ask, Ordering::Relaxed);
     }
 
-    /// What follows is a stream, of which the kernel shall not keep much for a client that does not read it.
+    /// What follows is a stream or long, and the kernel shall not keep much of it for a client that does not read it.
     pub(super) fn keep_little(&self) {
         self.watch.keep_little.store(true, Ordering::Relaxed);
     }

@@ -18,6 +18,7 @@ mod probes;
 mod queues;
 mod reservations;
 mod tls;
+mod unread;
 mod watch_limits;
 mod watching;
 
