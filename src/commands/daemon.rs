@@ -33,6 +33,8 @@ const NOBODY: &str = "nobody answers; is the daemon running?";
 pub enum Address {
     /// A host and a port.
     Tcp(String),
+    /// The same, behind TLS.
+    Tls(String),
     /// The path of a socket.
     Unix(PathBuf),
 }
@@ -77,6 +79,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(authority) => write!(f, "http://{authority}"),
+            Address::Tls(authority) => write!(f, "https://{authority}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -129,11 +132,12 @@ impl Daemon {
     /// The one that runs with this config, where callers reach it, and to be shown no token.
     pub fn at_its_address(config: &Config) -> Self {
         let listen = &config.server.listen[0];
-        let files = config.server.tls.as_ref();
-        let files = files.filter(|_| matches!(listen, Listen::Tcp(_)));
-        Self {
-            certificate: files.map(|files| files.cert.clone()),
-            ..Self::at(&Address::from(listen))
+        match (Address::from(listen), &config.server.tls) {
+            (Address::Tcp(authority), Some(files)) => Self {
+                certificate: Some(files.cert.clone()),
+                ..Self::at(&Address::Tls(authority))
+            },
+            (address, _) => Self::at(&address),
         }
     }
 
@@ -180,11 +184,8 @@ impl Daemon {
         let only = only.map(certificate::first_of).transpose()?;
         let client = client().tls_backend_preconfigured(certificate::tls(only)?);
         let request = match &self.address {
-            Address::Tcp(authority) => {
-                let scheme = self.certificate.as_ref().map_or("http", |_| "https");
-                client
-                    .build()?
-                    .get(format!("{scheme}://{authority}{target}"))
+            address @ (Address::Tcp(_) | Address::Tls(_)) => {
+                client.build()?.get(format!("{address}{target}"))
             }
             Address::Unix(path) => {
                 let client = client.unix_socket(path.as_path()).build()?;

@@ -96,6 +96,44 @@ async fn health_asks_over_tls_whatever_the_certificate_says() {
 }
 
 #[tokio::test]
+async fn commands_name_the_daemons_address_with_the_scheme_that_it_speaks() {
+    let home = Home::new();
+    let calltools = CallTools::start(&Time::new()).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    renew(&home);
+    // Nobody listens at port 1.
+    let with_tls = config(&calltools, &home, "127.0.0.1:1");
+    let with_tls = fs::read_to_string(with_tls).expect("it is there");
+    let plain = with_tls
+        .replace("tls_cert", "# tls_cert")
+        .replace("tls_key", "# tls_key");
+    let socket = format!("unix:{}", home.path().join("openseat.sock").display());
+    for (text, address) in [
+        (with_tls.clone(), "https://127.0.0.1:1"),
+        (
+            with_tls.replace("127.0.0.1:1", "[::1]:1"),
+            "https://[::1]:1",
+        ),
+        (plain.clone(), "http://127.0.0.1:1"),
+        (plain.replace("127.0.0.1:1", &socket), &socket),
+    ] {
+        let path = home.path().join("of-the-command.toml");
+        fs::write(&path, text).expect("a config");
+        for command in ["health", "status"] {
+            let mut asking = Command::new(env!("CARGO_BIN_EXE_openseat"));
+            asking.env_clear().args([command, "--config"]).arg(&path);
+            let output = tokio::task::spawn_blocking(move || asking.output()).await;
+            let output = output.expect("no panic").expect("it starts");
+            let words = String::from_utf8(output.stderr).expect("UTF-8");
+            assert!(
+                words.contains(&format!("{address}: ")),
+                "{command}: {words}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn status_shows_its_token_to_no_other_certificate_than_the_configs() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
