@@ -173,12 +173,14 @@ impl Board {
 
     /// Forgets what was known of a queue, whose account is another from now on.
     pub fn forget(&self, key: &QueueKey) {
-        self.update(key, |state| *state = QueueState::default());
+        self.update(key, "it is forgotten", |state| {
+            *state = QueueState::default();
+        });
     }
 
     /// The queue counts by another rule from now on, which has nothing to measure yet.
     pub fn unmeasure(&self, key: &QueueKey) {
-        self.update(key, |state| state.snapshot = None);
+        self.update(key, "its rule", |state| state.snapshot = None);
     }
 
     /// The config calls queues otherwise from now on: what is known of each goes with it. All are read before any is written, so that two may
@@ -193,7 +195,9 @@ impl Board {
             if let Some(name) = &state.name {
                 self.spell(name, is);
             }
-            self.update(is, |known| *known = QueueState::clone(&state));
+            self.update(is, "its name in the config", |known| {
+                *known = QueueState::clone(&state);
+            });
         }
     }
 
@@ -241,7 +245,9 @@ impl Board {
 
     /// A poll of this queue begins.
     pub fn attempt(&self, key: &QueueKey, now: Moment) {
-        self.update(key, |state| state.last_attempt = Some(now));
+        self.update(key, "a poll begins", |state| {
+            state.last_attempt = Some(now);
+        });
     }
 
     /// CallTools' id and name of this queue are known now; requests may use either.
@@ -250,7 +256,7 @@ impl Board {
         if let Some(name) = &name {
             self.spell(name, key);
         }
-        self.update(key, |state| {
+        self.update(key, "its id is known", |state| {
             state.id = Some(id);
             state.name = name;
         });
@@ -259,7 +265,7 @@ impl Board {
     /// A poll ended well: its snapshot takes the place of the last one, and what was wrong is over.
     pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
         let snapshot = Arc::new(snapshot);
-        self.update(key, |state| {
+        self.update(key, "a poll has ended", |state| {
             state.snapshot = Some(snapshot);
             state.fault = None;
             state.last_success = Some(now);
@@ -268,19 +274,19 @@ impl Board {
 
     /// Why there is nothing newer of this queue, or that nothing is wrong any more. The last snapshot stays, and ages.
     pub fn fault(&self, key: &QueueKey, fault: Option<Arc<Fault>>) {
-        self.update(key, |state| state.fault = fault);
+        self.update(key, "its fault", |state| state.fault = fault);
     }
 
     /// More is known of the queue's agents, from elsewhere than a poll of the queue.
     pub fn renew(&self, key: &QueueKey, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
-        self.update(key, |state| state.snapshot = Some(snapshot));
+        self.update(key, "newer rows", |state| state.snapshot = Some(snapshot));
     }
 
     /// An earlier task knew this of the queue, whose last poll ended at `polled`.
     pub fn restore(&self, key: &QueueKey, snapshot: Snapshot, polled: Moment) {
         let snapshot = Arc::new(snapshot);
-        self.update(key, |state| {
+        self.update(key, "what was stored", |state| {
             state.snapshot = Some(snapshot);
             state.last_success = Some(polled);
         });
@@ -288,7 +294,14 @@ impl Board {
 
     /// How old knowledge of this queue may get, where the config does not say, and how old its membership.
     pub fn plan(&self, key: &QueueKey, max_age: Duration, members_max_age: Duration) {
-        self.update(key, |state| {
+        let is_planned = |state: &QueueState| {
+            (state.planned_max_age, state.planned_members_max_age) == (max_age, members_max_age)
+        };
+        // It is planned anew after each poll, and nearly always comes out the same.
+        if self.get(key).is_some_and(|state| is_planned(&state)) {
+            return;
+        }
+        self.update(key, "its planned ages", |state| {
             state.planned_max_age = max_age;
             state.planned_members_max_age = members_max_age;
         });
@@ -306,12 +319,22 @@ impl Board {
         self.changes.subscribe()
     }
 
-    fn update(&self, key: &QueueKey, change: impl FnOnce(&mut QueueState)) {
+    /// `what` has changed, for the log.
+    fn update(&self, key: &QueueKey, what: &str, change: impl FnOnce(&mut QueueState)) {
         if let Some(mut slot) = self.slots.get_mut(key) {
             let mut next = QueueState::clone(&slot.state);
             change(&mut next);
-            slot.state = Arc::new(next);
+            let next = Arc::new(next);
+            slot.state = Arc::clone(&next);
             slot.edition.renew();
+            drop(slot);
+            tracing::trace!(
+                queue = %key,
+                what,
+                agents = next.snapshot.as_deref().map(|snapshot| snapshot.agents.len()),
+                fault = next.fault.as_deref().map(tracing::field::display),
+                "the board has changed"
+            );
         }
         self.touch();
     }

@@ -8,19 +8,30 @@ use std::{
 use tracing::{Event, Level, Subscriber, field::Field, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-/// The lines that people see by default, in order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Logged(Arc<Mutex<Vec<String>>>);
+/// The lines down to a level, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    level: Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
 impl Logged {
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.lines.lock().unwrap().clone()
     }
 }
 
-/// Hears what this thread says in the log, for as long as the guard lives.
+/// Hears what this thread says in the log and people see by default, for as long as the guard lives.
 pub(crate) fn listen() -> (Logged, DefaultGuard) {
-    let logged = Logged::default();
+    listen_to(Level::INFO)
+}
+
+/// The same down to a level of one's own.
+pub(crate) fn listen_to(level: Level) -> (Logged, DefaultGuard) {
+    let logged = Logged {
+        level,
+        lines: Arc::default(),
+    };
     let guard = tracing_subscriber::registry()
         .with(logged.clone())
         .set_default();
@@ -29,13 +40,14 @@ pub(crate) fn listen() -> (Logged, DefaultGuard) {
 
 impl<S: Subscriber> Layer<S> for Logged {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if *event.metadata().level() > Level::INFO {
+        let metadata = event.metadata();
+        if *metadata.level() > self.level || !metadata.target().starts_with("openseat") {
             return;
         }
         let mut line = event.metadata().level().to_string();
         event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
             line += &format!(" {field}={value:?}");
         });
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 }

@@ -29,6 +29,7 @@ impl Account {
         };
         let Done { begun, outcome, .. } = done;
         let result = self.take_in(job, outcome);
+        self.tell_of_its_end(job, begun, &result);
         if result.is_ok() {
             self.answered(job, begun);
         }
@@ -56,6 +57,17 @@ impl Account {
         for waiter in self.waiters.remove(&job).unwrap_or_default() {
             waiter.tell(told.clone());
         }
+    }
+
+    fn tell_of_its_end(&self, job: Job, begun: Moment, result: &Result<u32, Setback>) {
+        tracing::debug!(
+            account = &*self.name,
+            list = self.list_of(job),
+            took = ?self.parts.clock.now().longest_since(begun),
+            requests = result.as_ref().ok(),
+            error = result.as_ref().err().map(tracing::field::display),
+            "a list has been read"
+        );
     }
 
     /// What the job is called now: a new config may have moved its queue.

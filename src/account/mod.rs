@@ -249,7 +249,9 @@ impl Account {
     async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
         self.count_questions();
         loop {
-            let (job, purpose) = match self.schedule.next(self.now()) {
+            let next = self.schedule.next(self.now());
+            tracing::trace!(account = &*self.name, ?next, "the schedule's choice");
+            let (job, purpose) = match next {
                 Next::Wait(wait) => {
                     self.tell_of_a_slow_pace();
                     return wait;
@@ -319,6 +321,12 @@ impl Account {
             Arc::clone(&self.parts.names.borrow()),
         );
         let begun = self.parts.clock.now();
+        tracing::debug!(
+            account = &*self.name,
+            list = self.list_of(job),
+            ?purpose,
+            "a list is read"
+        );
         let seat = match job {
             Job::Poll(queue) => Some(self.seats[queue]),
             Job::Queues | Job::Statuses | Job::Sweep(_) => None,
@@ -442,6 +450,16 @@ impl Account {
         }
         if self.roster.newest(agent).is_some() {
             self.schedule.hurry_sweep();
+        }
+    }
+
+    /// What a job reads, for the log.
+    fn list_of(&self, job: Job) -> String {
+        match job {
+            Job::Queues => "queues".to_owned(),
+            Job::Statuses => "statuses".to_owned(),
+            Job::Poll(place) => format!("agents of {}", self.parts.queues[place].key),
+            Job::Sweep(page) => format!("all agents, page {page}"),
         }
     }
 

@@ -28,6 +28,7 @@ use crate::{
 mod floods;
 mod reload;
 mod start;
+mod steps;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -24,6 +24,7 @@ use crate::{
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     names::Names,
     pulse::Pulses,
+    quantity::Quantity,
     reload::Wish,
     reservations::{Holds, Reservations},
     snapshot::Snapshot,
@@ -315,6 +316,19 @@ impl App {
     pub(super) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
         let now = self.clock.now();
         decide(state, policy, queue.holds.held(now), now)
+    }
+
+    /// Counts a decision that was given, and tells the log of it.
+    pub(super) fn decided(&self, queue: &Queue, decision: &Decision, took: Duration) {
+        self.metrics.decision(&queue.meters, decision, took);
+        tracing::trace!(
+            queue = %queue.key,
+            accept = decision.accept,
+            reason = decision.reason.word(),
+            count = decision.count.map(Quantity::get),
+            age = ?decision.age,
+            "a decision"
+        );
     }
 
     /// What was, for those who look back; `None` where nothing is recorded.

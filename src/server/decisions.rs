@@ -290,8 +290,7 @@ impl Question {
         let decide = |held| decision::decide(&app.state(queue), &self.policy, held, now);
         let reserved = queue.holds.reserve(call_id, ttl, now, decide);
         if let Reserved::Made(_, decision) | Reserved::Refused(decision) = &reserved {
-            app.metrics
-                .decision(&queue.meters, decision, begun.elapsed());
+            app.decided(queue, decision, begun.elapsed());
         }
         reserved
     }
@@ -356,8 +355,7 @@ pub(super) fn decide(app: &App, queue: &Queue, policy: &Policy) -> (Arc<QueueSta
     let begun = Instant::now();
     let state = app.state(queue);
     let decision = app.decide(queue, &state, policy);
-    app.metrics
-        .decision(&queue.meters, &decision, begun.elapsed());
+    app.decided(queue, &decision, begun.elapsed());
     (state, decision)
 }
 

@@ -150,7 +150,7 @@ impl Ready {
     fn answer(&mut self, app: &App, now: Moment) -> Bytes {
         let decision = self.decide(app, now);
         let took = app.clock.boot().saturating_sub(now.boot);
-        app.metrics.decision(&self.queue.meters, &decision, took);
+        app.decided(&self.queue, &decision, took);
         self.text.at(&decision)
     }
 

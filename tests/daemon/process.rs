@@ -400,6 +400,15 @@ async fn the_token_is_nowhere_to_be_seen() {
     assert_eq!(program.ended().await.code(), Some(0));
     let log = program.log();
     assert!(log.contains("\"TRACE\""), "it logs all that it can");
+    for step in [
+        "the schedule's choice",
+        "a list is read",
+        "a list has been read",
+        "the board has changed",
+        "a decision",
+    ] {
+        assert!(log.contains(&format!("\"message\":\"{step}\"")), "{step}");
+    }
     assert!(!log.contains(CANARY), "in the log");
     assert!(!seen.contains(CANARY), "in an answer");
     for file in files(home.path()) {

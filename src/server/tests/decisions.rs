@@ -5,6 +5,7 @@ use crate::{
     calltools::Down,
     criteria::{Measured, Mismatch, Verdict},
     fixtures::available,
+    logged::listen_to,
 };
 
 #[tokio::test]
@@ -317,5 +318,47 @@ async fn many_refuses_what_it_cannot_answer_whole() {
             .await
             .status,
         200
+    );
+}
+
+#[tokio::test]
+async fn each_decision_is_told_at_trace_however_it_was_asked_for() {
+    let (logged, _guard) = listen_to(tracing::Level::TRACE);
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    for target in [
+        "/v1/queues/sales/decision",
+        "/v1/queues/sales/decision?format=text",
+        "/v1/queues/main/sales/decision?threshold=2",
+        "/v1/decisions?queue=sales",
+    ] {
+        assert_eq!(server.get(target).await.status, 200, "{target}");
+    }
+    let body = r#"{"call_id":"secret-of-the-caller"}"#;
+    let made = server
+        .post_json("/v1/queues/sales/reservations", body)
+        .await;
+    assert_eq!(made.status, 201);
+    let lines = logged.lines();
+    let told: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("message=a decision"))
+        .collect();
+    assert_eq!(told.len(), 5, "{lines:#?}");
+    for line in &told {
+        assert!(
+            line.starts_with("TRACE") && line.contains("queue=main/sales"),
+            "{line}"
+        );
+    }
+    assert!(
+        told[0].contains("reason=\"seats\"") && told[0].contains("count=2"),
+        "{told:#?}"
+    );
+    assert!(told[2].contains("reason=\"below_threshold\""), "{told:#?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("secret-of")),
+        "{lines:#?}"
     );
 }

@@ -1,0 +1,57 @@
+//! What the log tells of an account's work, to those who ask for it.
+
+use tracing::{Level, subscriber::DefaultGuard};
+
+use super::*;
+use crate::logged::{Logged, listen, listen_to};
+
+/// Lines of the log with these words.
+fn with<'l>(lines: &'l [String], words: &str) -> Vec<&'l String> {
+    lines.iter().filter(|line| line.contains(words)).collect()
+}
+
+/// The lines of some minutes, in which some polls fail.
+async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Vec<String> {
+    let (logged, _guard) = listen();
+    let stage = still(3, 6).start();
+    sleep(2 * MINUTE).await;
+    stage.simulator.mishap(2, None, Mishap::WebPage(502));
+    sleep(2 * MINUTE).await;
+    logged.lines()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_step_of_a_poll_is_told_to_those_who_ask_for_it() {
+    let lines = lines_of_minutes(|| listen_to(Level::TRACE)).await;
+    let (begun, ended) = (
+        with(&lines, "a list is read"),
+        with(&lines, "a list has been read"),
+    );
+    assert!(begun.len() > 10, "{lines:#?}");
+    assert!(begun.len() - ended.len() <= 1, "{begun:#?} {ended:#?}");
+    assert!(
+        begun
+            .iter()
+            .chain(&ended)
+            .all(|line| line.starts_with("DEBUG"))
+    );
+    for list in ["statuses", "agents of main/", "all agents, page 1"] {
+        let of_list = format!("list=\"{list}");
+        assert!(!with(&lines, &of_list).is_empty(), "{list}: {lines:#?}");
+    }
+    assert_eq!(with(&lines, "error=").len(), 2, "{ended:#?}");
+    for step in ["the schedule's choice", "the board has changed"] {
+        let told = with(&lines, step);
+        assert!(!told.is_empty(), "{step}");
+        assert!(told.iter().all(|line| line.starts_with("TRACE")), "{step}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_is_told() {
+    let lines = lines_of_minutes(listen).await;
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("TRACE") || line.contains("DEBUG"));
+    assert_eq!(told.count(), 0, "{lines:#?}");
+}
