@@ -250,8 +250,29 @@ impl Board {
         });
     }
 
+    /// The key means another of CallTools' queues from now on: nothing is known of it, and the id and name of the one before are no
+    /// spellings of the key any more.
+    pub fn is_another(&self, key: &QueueKey) {
+        let was = self.get(key).unwrap_or_default();
+        if let Some(id) = was.id {
+            self.unspell(&id.to_string(), key);
+        }
+        if let Some(name) = &was.name {
+            self.unspell(name, key);
+        }
+        self.forget(key);
+    }
+
     /// CallTools' id and name of this queue are known now; requests may use either.
     pub fn identify(&self, key: &QueueKey, id: u64, name: Option<Arc<str>>) {
+        let was = self.get(key).unwrap_or_default();
+        if let Some(before) = was
+            .name
+            .as_ref()
+            .filter(|before| Some(*before) != name.as_ref())
+        {
+            self.unspell(before, key);
+        }
         self.spell(&id.to_string(), key);
         if let Some(name) = &name {
             self.spell(name, key);
@@ -337,6 +358,19 @@ impl Board {
             );
         }
         self.touch();
+    }
+
+    /// A spelling means this queue no more, unless it is the config's own.
+    fn unspell(&self, spelling: &str, key: &QueueKey) {
+        if *key.queue == *spelling {
+            return;
+        }
+        if let Some(mut keys) = self.spellings.get_mut(spelling) {
+            keys.retain(|one| one != key);
+        }
+        self.spellings
+            .remove_if(spelling, |_, keys| keys.is_empty());
+        self.spelled.renew();
     }
 
     fn spell(&self, spelling: &str, key: &QueueKey) {

@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -270,14 +270,42 @@ fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A file that may be lost: where it is damaged a new one takes its place, and while it cannot be used it is done without.
+/// A file that may be lost: where it is damaged a new one takes its place, and while it cannot be used it is done without. One that
+/// was deleted or replaced while it was open is opened, or made, again: what is written to a file without a name is lost.
 #[derive(Debug)]
 pub struct File {
     layout: &'static Layout,
     path: PathBuf,
     clock: Arc<dyn Clock>,
     condition: Arc<Condition>,
-    connection: Option<Connection>,
+    opened: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    connection: Connection,
+    /// What the path named when it was opened.
+    file: Option<FileId>,
+    /// The same of the log beside it, which may come into being later.
+    log: Option<FileId>,
+}
+
+/// Tells a file from another that has its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// `None` where there is no file of this name, or it cannot be told.
+    fn at(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        Some(Self {
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
 }
 
 impl File {
@@ -293,7 +321,7 @@ impl File {
             path: path.to_owned(),
             clock,
             condition,
-            connection: None,
+            opened: None,
         }
     }
 
@@ -302,8 +330,18 @@ impl File {
         &mut self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Option<T> {
+        self.with_begun(|_| Ok(()), work)
+    }
+
+    /// The same; a file that has just been opened gets `begin` first. After a failure the file is opened anew, so whatever `begin`
+    /// writes is in the file whenever `work` has been done.
+    pub fn with_begun<T>(
+        &mut self,
+        begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Option<T> {
         let done = self
-            .opened()
+            .opened(begin)
             .and_then(|connection| work(connection).map_err(OpenError::of));
         match done {
             Ok(value) => {
@@ -312,7 +350,7 @@ impl File {
             }
             Err(error) => {
                 // What is wrong with it is seen, and put right where it can be, when it is opened the next time.
-                self.connection = None;
+                self.close();
                 self.condition
                     .fails(&format_args!("{}: {error}", self.path.display()));
                 None
@@ -320,12 +358,51 @@ impl File {
         }
     }
 
-    fn opened(&mut self) -> Result<&mut Connection, OpenError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.open()?,
+    /// The next use opens it anew.
+    pub fn close(&mut self) {
+        self.opened = None;
+    }
+
+    fn opened(
+        &mut self,
+        begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+    ) -> Result<&mut Connection, OpenError> {
+        self.close_if_replaced();
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => {
+                let mut connection = self.open()?;
+                begin(&mut connection).map_err(OpenError::of)?;
+                Opened {
+                    connection,
+                    file: FileId::at(&self.path),
+                    log: FileId::at(&self.log_path()),
+                }
+            }
         };
-        Ok(self.connection.insert(connection))
+        Ok(&mut self.opened.insert(opened).connection)
+    }
+
+    /// Looks whether the names still mean the files that are open.
+    fn close_if_replaced(&mut self) {
+        let log_path = self.log_path();
+        let Some(opened) = &mut self.opened else {
+            return;
+        };
+        let log = FileId::at(&log_path);
+        opened.log = opened.log.or(log);
+        if opened.file == FileId::at(&self.path) && opened.log == log {
+            return;
+        }
+        self.close();
+        self.condition.fails(&format_args!(
+            "{}: the file, or the log beside it, was deleted or replaced",
+            self.path.display()
+        ));
+    }
+
+    fn log_path(&self) -> PathBuf {
+        with_suffix(&self.path, COMPANIONS[0])
     }
 
     fn open(&self) -> Result<Connection, OpenError> {

@@ -27,7 +27,7 @@ const HANDOVER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What is written last may take so long.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What survives a restart, or at least this run.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! What comes while it is busy waits in a bounded line; what finds the line full is let go, and counted. Everything that waits is written together.
 
 use std::{
+    iter,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -31,16 +32,47 @@ impl<T: Send + 'static> Writer<T> {
         line: usize,
         mut write: impl FnMut(Vec<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
+        Self::spawn(name, line, move |receiver| {
+            while let Ok(first) = receiver.recv() {
+                write(gather(first, receiver, line));
+            }
+        })
+    }
+
+    /// The same for a thread that also looks after what it has written: where nothing comes for so long, and once more at the end, it
+    /// is called with nothing.
+    ///
+    /// # Errors
+    /// The system has no thread to spare.
+    pub fn start_with_rounds(
+        name: &str,
+        line: usize,
+        round: Duration,
+        mut write: impl FnMut(Vec<T>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        Self::spawn(name, line, move |receiver| {
+            loop {
+                match receiver.recv_timeout(round) {
+                    Ok(first) => write(gather(first, receiver, line)),
+                    Err(RecvTimeoutError::Timeout) => write(Vec::new()),
+                    Err(RecvTimeoutError::Disconnected) => return write(Vec::new()),
+                }
+            }
+        })
+    }
+
+    fn spawn(
+        name: &str,
+        line: usize,
+        work: impl FnOnce(&Receiver<T>) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(line);
         let (alive, end) = mpsc::channel::<()>();
         thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 let _alive = alive;
-                while let Ok(first) = receiver.recv() {
-                    let rest = receiver.try_iter().take(line);
-                    write(std::iter::once(first).chain(rest).collect());
-                }
+                work(&receiver);
             })?;
         Ok(Self {
             line: Mutex::new(Some(sender)),
@@ -49,8 +81,8 @@ impl<T: Send + 'static> Writer<T> {
         })
     }
 
-    /// Hands something over to be written, if there is room for it.
-    pub fn send(&self, thing: T) {
+    /// Hands something over to be written, if there is room for it; tells whether there was.
+    pub fn send(&self, thing: T) -> bool {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = line
             .as_ref()
@@ -58,6 +90,7 @@ impl<T: Send + 'static> Writer<T> {
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        taken
     }
 
     /// How many things were let go so far.
@@ -74,6 +107,12 @@ impl<T: Send + 'static> Writer<T> {
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         end.recv_timeout(longest) == Err(RecvTimeoutError::Disconnected)
     }
+}
+
+/// Everything that waits, in its order.
+fn gather<T>(first: T, receiver: &Receiver<T>, line: usize) -> Vec<T> {
+    let rest = receiver.try_iter().take(line);
+    iter::once(first).chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -93,7 +132,8 @@ mod tests {
         })
         .unwrap();
         // The thread takes up to three, two wait, and the rest is let go.
-        (0..20).for_each(|n| writer.send(n));
+        let taken = (0..20).filter(|n| writer.send(*n)).count() as u64;
+        assert_eq!(taken, 20 - writer.dropped());
         assert!(
             (15..=18).contains(&writer.dropped()),
             "{}",

@@ -7,13 +7,10 @@ use super::{
     faults::Asked,
     headcount::News,
     job::{Done, Outcome},
-    schedule_time,
 };
 use crate::{
     calltools::{AgentId, Down, Everybody, Fault, Harvest, NoSuchQueue, Notes, Setback},
     clock::Moment,
-    config::QueueRef,
-    names::Names,
     schedule::{Ending, Job},
     sweep::{SweptPage, Verdict},
 };
@@ -28,6 +25,11 @@ impl Account {
             return; // The queue is none of the account's any more.
         };
         let Done { begun, outcome, .. } = done;
+        if let (Job::Poll(place), Outcome::Agents(id, _)) = (job, &outcome)
+            && self.ids[place] != Some(*id)
+        {
+            return self.ended_for_another_queue(place);
+        }
         let result = self.take_in(job, outcome);
         self.tell_of_its_end(job, begun, &result);
         if result.is_ok() {
@@ -83,18 +85,16 @@ impl Account {
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
-                self.take_in_names(|names| names.queues = Some(queues));
                 // One request is what these lists take: they have a page of 250 entries.
-                return self.resolve().map_or(Ok(1), |fault| Err(fault.into()));
+                return self
+                    .take_in_queues(queues)
+                    .map_or(Ok(1), |fault| Err(fault.into()));
             }
             Outcome::Statuses(Ok(statuses)) => {
-                self.take_in_names(|names| names.statuses = Some(statuses));
-                let names = Arc::clone(&self.parts.names.borrow());
-                self.roster.read_again(&names);
-                self.renew_others(None);
+                self.take_in_statuses(statuses);
                 return Ok(1);
             }
-            Outcome::Agents(Ok(harvest)) => {
+            Outcome::Agents(_, Ok(harvest)) => {
                 let Job::Poll(place) = job else {
                     unreachable!("agents are what polls bring")
                 };
@@ -109,8 +109,12 @@ impl Account {
                     Err(fault) => fault.into(),
                 }
             }
-            Outcome::Queues(Err(setback)) | Outcome::Statuses(Err(setback)) => setback,
-            Outcome::Agents(Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
+            Outcome::Queues(Err(setback)) => {
+                self.make_do_with_stored_names();
+                setback
+            }
+            Outcome::Statuses(Err(setback)) => setback,
+            Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
         };
         if let Setback::Fault(fault) = &failed {
             self.tell(job, &Arc::new(fault.clone()));
@@ -132,56 +136,6 @@ impl Account {
         }
     }
 
-    fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) {
-        let mut names = Names::clone(&self.parts.names.borrow());
-        change(&mut names);
-        if let Some(store) = &self.parts.store {
-            store.keep_names(&self.parts.payer, &names, self.parts.clock.now());
-        }
-        self.parts.names.send_replace(Arc::new(names));
-    }
-
-    /// Looks up the ids of the queues that are configured by name; returns why one of them has none.
-    pub(super) fn resolve(&mut self) -> Option<Fault> {
-        let names = Arc::clone(&self.parts.names.borrow());
-        let mut unresolved = None;
-        for place in 0..self.parts.queues.len() {
-            match id_of(&self.parts.queues[place].reference, &names) {
-                None => {}
-                Some(Ok(id)) => self.identify(place, id, &names),
-                Some(Err(fault)) => {
-                    let now = self.parts.clock.now();
-                    self.faults.not_found(place, &Arc::new(fault.clone()), now);
-                    unresolved = Some(fault);
-                }
-            }
-        }
-        unresolved
-    }
-
-    fn identify(&mut self, place: usize, id: u64, names: &Names) {
-        let name = names.queue_name(id).map(Arc::from);
-        self.parts
-            .board
-            .identify(&self.parts.queues[place].key, id, name);
-        self.ids[place] = Some(id);
-        self.schedule.id_known(place);
-    }
-
-    pub(super) fn restore_names(&mut self) {
-        let now = self.parts.clock.now();
-        let stored = self
-            .parts
-            .store
-            .as_ref()
-            .and_then(|store| store.names(&self.parts.payer, now));
-        let Some((names, age)) = stored else { return };
-        if names.statuses.is_some() {
-            self.schedule.statuses_known(age, schedule_time(now));
-        }
-        self.parts.names.send_replace(Arc::new(names));
-    }
-
     fn take_in_poll(&mut self, place: usize, harvest: Harvest) -> u32 {
         let Harvest {
             as_of,
@@ -200,6 +154,9 @@ impl Account {
             }
         }
         self.note(place, complete, &notes);
+        if rows.is_empty() && self.roster.has_members(place) {
+            self.schedule.doubt_name(place);
+        }
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
@@ -288,6 +245,7 @@ impl Account {
             agents,
         };
         self.schedule.swept(page, next);
+        self.naming.swept_before = None; // This one tells more.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
             Verdict::Kept => return self.plan(), // It may be longer than was thought.
@@ -395,10 +353,10 @@ impl Account {
         {
             token.read_again();
         }
-        if let (Job::Poll(place), Fault::NoSuchQueue(_)) = (job, &**fault)
-            && self.parts.queues[place].need().id
+        if let Job::Poll(place) = job
+            && is_refused_id(fault)
         {
-            self.schedule.id_refused(place);
+            self.schedule.doubt_name(place);
         }
         let fault = &self.fault_of(job, fault);
         let now = self.parts.clock.now();
@@ -446,13 +404,16 @@ fn asked(job: Job) -> Asked {
     }
 }
 
-/// The id behind a reference, if it can be told yet; an error if it can be told that there is none.
-pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
-    match reference {
-        QueueRef::Id(id) => Some(Ok(*id)),
-        QueueRef::Name(_) if names.queues.is_none() => None,
-        QueueRef::Name(name) => Some(names.resolve(name).map_err(Fault::NoSuchQueue)),
-    }
+/// Whether CallTools may know no queue of the id that it was asked for.
+fn is_refused_id(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::NoSuchQueue(_)
+            | Fault::UpstreamDown {
+                kind: Down::NotFound | Down::UnexpectedStatus,
+                ..
+            }
+    )
 }
 
 /// Whether CallTools said that it does not give the list of everybody, rather than failed to.

@@ -31,7 +31,8 @@ pub(super) enum Work {
 pub(super) enum Outcome {
     Queues(Result<Vec<NamedQueue>, Setback>),
     Statuses(Result<Vec<Status>, Setback>),
-    Agents(Result<Harvest, Setback>),
+    /// Of the queue that had this id then.
+    Agents(u64, Result<Harvest, Setback>),
     Everybody(u32, Result<Everybody, Setback>),
 }
 
@@ -58,7 +59,8 @@ impl Work {
             Work::Queues => Outcome::Queues(client.queues(purpose, Some(permit)).await),
             Work::Statuses => Outcome::Statuses(client.statuses(purpose, Some(permit)).await),
             Work::Agents(id) => {
-                Outcome::Agents(client.agents(id, names, purpose, Some(permit)).await)
+                let harvest = client.agents(id, names, purpose, Some(permit)).await;
+                Outcome::Agents(id, harvest)
             }
             Work::Everybody(page) => {
                 let everybody = client.everybody(page, names, permit).await;

@@ -1,6 +1,6 @@
 //! What is known goes from task to task: it is taken over at the start, kept on disk meanwhile, and told to whoever asks.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{Account, schedule_time};
 use crate::{calltools::PAGE_SIZE, clock::Moment, known::Known, roster::Sighting, store::Note};
@@ -12,16 +12,11 @@ const KEEP_EVERY: Duration = Duration::from_secs(20);
 const TRUST_LASTS: Duration = Duration::from_secs(3600);
 
 impl Account {
-    /// What an earlier task knew is on the board before anything is asked, as old as it is.
+    /// What an earlier task knew is on the board before anything is asked, as old as it is. A queue's poll waits until it is certain
+    /// which queue its name means.
     pub(super) fn take_over(&mut self, known: Known) {
-        for (id, poll) in known.queues {
-            for place in 0..self.ids.len() {
-                if self.ids[place] == Some(id) {
-                    self.roster.recall_poll(place, poll.clone());
-                }
-            }
-        }
-        let swept = self.trust_again(&known.agents);
+        self.naming.handed = known.queues.into_iter().collect();
+        self.naming.swept_before = self.trust_again(&known.agents);
         known
             .agents
             .into_iter()
@@ -29,31 +24,25 @@ impl Account {
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
         }
-        if let Some(swept) = swept {
-            self.roster.swept(swept);
-        }
-        self.schedule_what_is_known();
-        for place in 0..self.parts.queues.len() {
+    }
+
+    /// The last polls of these queues were recalled: they are on the board, and those that are recent wait for their turn.
+    pub(super) fn show_recalled(&mut self, places: &[usize]) {
+        let now = self.parts.clock.now();
+        let period = self.parts.budget.usual_period();
+        let rounds = self.schedule.expected_evenly(period);
+        for &place in places {
+            let Some(polled) = self.roster.polled(place) else {
+                continue;
+            };
+            let (polled, now) = (now.longest_since(polled), schedule_time(now));
+            let round = rounds[place].members;
+            self.schedule
+                .polled_before(place, now.saturating_sub(polled), round, now);
             if let Some(snapshot) = self.snapshot(place) {
                 let polled = snapshot.members_as_of.later(snapshot.took);
                 let key = &self.parts.queues[place].key;
                 self.parts.board.restore(key, snapshot, polled);
-            }
-        }
-    }
-
-    /// Queues that were polled lately wait for their turn.
-    fn schedule_what_is_known(&mut self) {
-        let now = self.parts.clock.now();
-        let rounds = self
-            .schedule
-            .expected_evenly(self.parts.budget.usual_period());
-        for (place, round) in rounds.into_iter().enumerate() {
-            if let Some(polled) = self.roster.polled(place) {
-                let ago = now.longest_since(polled);
-                let now = schedule_time(now);
-                self.schedule
-                    .polled_before(place, now.saturating_sub(ago), round.members, now);
             }
         }
     }
@@ -96,10 +85,7 @@ impl Account {
 
     /// The account has another name, or another token: all is kept under that.
     pub(super) fn keep_everything(&mut self) {
-        if let Some(store) = &self.parts.store {
-            let names = Arc::clone(&self.parts.names.borrow());
-            store.keep_names(&self.parts.payer, &names, self.parts.clock.now());
-        }
+        self.keep_names();
         (0..self.parts.queues.len()).for_each(|place| self.keep_poll(place));
         self.kept_up_to = None;
         if self.sweep.is_trusted() {

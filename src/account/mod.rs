@@ -4,7 +4,7 @@
 //! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
 //! fault of this account harms no other: each has its own client, budget and task.
 //!
-//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`publish`] shows it, [`faults`] knows what is wrong,
+//! This file is the loop and what others ask of it; [`intake`] takes in what came back, [`naming`] knows which queue a name means, [`publish`] shows it, [`faults`] knows what is wrong,
 //! [`job`] is the work itself, [`known`] hands on what came of it.
 
 mod ask;
@@ -14,6 +14,7 @@ mod health;
 mod intake;
 mod job;
 mod known;
+mod naming;
 mod publish;
 mod terms;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use self::{
     faults::Faults,
     headcount::Headcount,
     job::{Done, Work},
+    naming::Naming,
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
@@ -42,7 +44,7 @@ pub use self::{
     terms::{Terms, Way},
     token::TokenKeeper,
 };
-pub(crate) use self::{intake::id_of, job::polled};
+pub(crate) use self::{job::polled, naming::id_of};
 use crate::{
     board::{Board, QueueKey},
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
@@ -154,6 +156,7 @@ pub struct Account {
     /// Numbers of the queues that stay with them, wherever a new config puts them.
     seats: Vec<u64>,
     last_seat: u64,
+    naming: Naming,
     /// Questions about each queue: the counters, and what they showed when last looked at.
     questions: Vec<(Arc<QueueMeters>, u64)>,
     /// Who waits for what is under way.
@@ -199,6 +202,7 @@ impl Account {
             ids: vec![None; parts.queues.len()],
             seats: (0..parts.queues.len() as u64).collect(),
             last_seat: parts.queues.len() as u64,
+            naming: Naming::default(),
             questions: parts
                 .queues
                 .iter()
@@ -215,8 +219,8 @@ impl Account {
             kept_up_to: None,
         };
         account.restore_names();
-        account.resolve();
         account.take_over(known);
+        account.resolve();
         account.plan();
         account.show_faults();
         account
@@ -361,6 +365,7 @@ impl Account {
         let is_news = matches!(refusal.cause, Cause::Spent | Cause::Throttled);
         if is_news && wait > WORTH_TELLING {
             self.faults.refused(&Arc::new(fault_of(refusal)), now);
+            self.make_do_with_stored_names();
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{Account, Polled, TokenKeeper, intake::id_of};
+use super::{Account, Polled, TokenKeeper, naming::id_of};
 use crate::{
     budget::{Budget, Payer},
     calltools::Client,

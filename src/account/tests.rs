@@ -1,5 +1,7 @@
 //! An account's task against a simulated CallTools, in virtual time.
 
+mod naming;
+
 use std::{
     num::NonZeroU32,
     sync::{
@@ -63,6 +65,8 @@ struct Setting {
     rules: Vec<Rule>,
     max_age: Option<Duration>,
     sweep: SweepQuirk,
+    /// The config has the queues' names rather than their ids.
+    by_name: bool,
 }
 
 impl Setting {
@@ -77,6 +81,7 @@ impl Setting {
             rules: Vec::new(),
             max_age: None,
             sweep: SweepQuirk::Whole,
+            by_name: false,
         }
     }
 
@@ -92,9 +97,25 @@ impl Setting {
         let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
         let ids: Vec<u64> =
             simulator.world(|world| world.queues().iter().map(|queue| queue.id).collect());
+        let names: Vec<String> = simulator.world(|world| {
+            let names = world.queues().iter().map(|queue| queue.name.clone());
+            names.collect()
+        });
+        let references: Vec<_> = ids
+            .iter()
+            .zip(&names)
+            .map(|(id, name)| match self.by_name {
+                true => QueueRef::Name(name.clone()),
+                false => QueueRef::Id(*id),
+            })
+            .collect();
         let keys: Vec<_> = ids
             .iter()
-            .map(|id| QueueKey::new("main", id.to_string()))
+            .zip(&names)
+            .map(|(id, name)| match self.by_name {
+                true => QueueKey::new("main", name.as_str()),
+                false => QueueKey::new("main", id.to_string()),
+            })
             .collect();
         let board = Arc::new(Board::new(keys.clone()));
         let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
@@ -107,10 +128,10 @@ impl Setting {
         });
         let mut rules = vec![SEATS; ids.len() - self.rules.len()];
         rules.extend(self.rules);
-        let queues = keys.iter().zip(&ids).zip(rules);
-        let queues = queues.map(|((key, id), rule)| Polled {
+        let queues = keys.iter().zip(references).zip(rules);
+        let queues = queues.map(|((key, reference), rule)| Polled {
             key: key.clone(),
-            reference: QueueRef::Id(*id),
+            reference,
             rule,
             threshold: Some(Quantity::ZERO),
             max_age: self.max_age,

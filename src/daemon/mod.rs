@@ -44,7 +44,7 @@ use crate::{
         AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch, serve,
         serve_agent_checks, serve_control, serve_on_threads,
     },
-    state::State,
+    state::{LAST_WORDS, State},
     systemd::Notifier,
 };
 
@@ -110,7 +110,7 @@ impl Daemon {
         let wiring = Wiring {
             board: Arc::new(Board::new(keys(config))),
             metrics: Arc::new(Metrics::new(keys(config), clock.now())),
-            reservations: Arc::new(reservations(&state, clock.as_ref())?),
+            reservations: Arc::new(reservations(&state)?),
             clock,
             state: Arc::new(state),
             pulses: Pulses::default(),
@@ -297,7 +297,12 @@ impl Work {
                 ended??;
             }
             let state = Arc::clone(&self.wiring.state);
-            tokio::task::spawn_blocking(move || state.finish()).await?;
+            let reservations = Arc::clone(&self.wiring.reservations);
+            let write = move || {
+                reservations.finish(LAST_WORDS);
+                state.finish();
+            };
+            tokio::task::spawn_blocking(write).await?;
             anyhow::Ok(())
         };
         match tokio::time::timeout(GRACE, rest).await {

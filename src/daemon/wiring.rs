@@ -26,7 +26,7 @@ use crate::{
     plan,
     pulse::Pulses,
     reload::Wish,
-    reservations::{Reservations, journal::Journal},
+    reservations::Reservations,
     server::{AccountHandle, Limits, Parts, Tls},
     state::State,
 };
@@ -198,9 +198,9 @@ impl Wiring {
 }
 
 /// The seats that are held, with those that a restart has interrupted.
-pub(super) fn reservations(state: &State, clock: &dyn Clock) -> anyhow::Result<Reservations> {
+pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     Ok(match &state.store {
-        Some(store) => Reservations::restored(Journal::new(Arc::clone(store))?, clock.now()),
+        Some(store) => Reservations::kept_in(Arc::clone(store))?,
         None => Reservations::new(),
     })
 }

@@ -8,11 +8,13 @@
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all. Neither knows of HTTP, and nobody else knows how they
 //! are kept. What outlives a restart is the [`journal`]'s.
 
-pub mod journal;
+mod journal;
 mod sync;
 
 #[cfg(all(test, feature = "shuttle"))]
 mod interleaved;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod on_disk;
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests;
 
@@ -24,7 +26,12 @@ use self::{
     journal::Journal,
     sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
 };
-use crate::{board::QueueKey, clock::Moment, decision::Decision};
+use crate::{
+    board::QueueKey,
+    clock::Moment,
+    decision::Decision,
+    store::{KeptReservation, SeatsInMemory, Store},
+};
 
 /// How long a seat is held where the request does not say: longer than a call rings before an agent has it.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(45);
@@ -226,7 +233,10 @@ impl Holds {
     fn restore(&self, reservation: Reservation) {
         let mut held = self.lock();
         if held.len() < MOST_PER_QUEUE {
-            self.push(&mut held, reservation);
+            let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
+            let place = held.partition_point(made_by);
+            held.insert(place, reservation);
+            self.number.store(held.len() as u32, Ordering::Release);
         }
     }
 
@@ -277,8 +287,63 @@ impl Holds {
 /// The seats held in all queues.
 #[derive(Debug, Default)]
 pub struct Reservations {
-    queues: DashMap<QueueKey, Arc<Holds>>,
+    held: Arc<Held>,
     journal: Option<Journal>,
+}
+
+/// What is held, queue by queue. Apart from [`Reservations`], since the store reads it too.
+#[derive(Debug, Default)]
+struct Held {
+    queues: DashMap<QueueKey, Arc<Holds>>,
+}
+
+impl Held {
+    fn queue(&self, key: &QueueKey) -> Arc<Holds> {
+        if let Some(holds) = self.queues.get(key) {
+            return Arc::clone(&holds);
+        }
+        Arc::clone(&self.queues.entry(key.clone()).or_default())
+    }
+
+    fn all(&self) -> Vec<(QueueKey, Arc<Holds>)> {
+        let queues = self.queues.iter();
+        queues
+            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .collect()
+    }
+
+    fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
+        let of_queue = |(key, holds): (QueueKey, Arc<Holds>)| {
+            let held = holds.list(now).into_iter();
+            held.map(move |reservation| (key.clone(), reservation))
+        };
+        self.all().into_iter().flat_map(of_queue).collect()
+    }
+}
+
+impl SeatsInMemory for Held {
+    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
+        self.list(now)
+    }
+
+    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation> {
+        let holds = Arc::clone(&*self.queues.get(queue)?);
+        holds.list(now).into_iter().find(|one| one.id == *id)
+    }
+
+    /// Boot time may have begun anew, so the wall clock says how much of a reservation's time is left; never more than the whole.
+    fn restore(&self, kept: Vec<KeptReservation>, now: Moment) {
+        for kept in kept {
+            let ttl = kept.expires.saturating_sub(kept.made);
+            let gone = now.wall.saturating_sub(kept.made).min(ttl);
+            self.queue(&kept.queue).restore(Reservation {
+                id: kept.id,
+                call_id: kept.call_id,
+                made: now.earlier(gone),
+                ttl,
+            });
+        }
+    }
 }
 
 impl Reservations {
@@ -287,43 +352,45 @@ impl Reservations {
         Self::default()
     }
 
-    /// What an earlier process left in the journal, and whatever is held from now on goes there.
-    pub fn restored(journal: Journal, now: Moment) -> Self {
-        let reservations = Self {
-            queues: DashMap::new(),
-            journal: None,
-        };
-        for (queue, reservation) in journal.read(now) {
-            reservations.queue(&queue).restore(reservation);
-        }
-        Self {
-            journal: Some(journal),
-            ..reservations
-        }
+    /// What an earlier process left in the store, and whatever is held from now on is kept there.
+    ///
+    /// # Errors
+    /// The system has no thread to spare.
+    pub fn kept_in(store: Arc<Store>) -> std::io::Result<Self> {
+        let held = Arc::<Held>::default();
+        let journal = Some(Journal::start(store, Arc::clone(&held))?);
+        Ok(Self { held, journal })
     }
 
     /// The seats held in a queue, to look up once and keep.
     pub fn queue(&self, key: &QueueKey) -> Arc<Holds> {
-        if let Some(holds) = self.queues.get(key) {
-            return Arc::clone(&holds);
-        }
-        Arc::clone(&self.queues.entry(key.clone()).or_default())
+        self.held.queue(key)
     }
 
-    /// Waits until a reservation is written down, where anything is: from then on a restart does not lose it.
+    /// Waits a moment until a reservation is written down, where anything is: from then on a restart does not lose it.
     pub async fn keep(&self, queue: &QueueKey, reservation: &Reservation) {
         if let Some(journal) = &self.journal {
-            journal.keep(queue, reservation).await;
+            journal.keep(queue, &reservation.id).await;
+        }
+    }
+
+    /// Writes down what waits for that, within so long.
+    pub fn finish(&self, longest: Duration) {
+        if let Some(journal) = &self.journal
+            && !journal.finish(longest)
+        {
+            tracing::warn!("the seats that are held could not be stored in time");
         }
     }
 
     /// Ends a reservation; `None` if none of this name is held.
     pub fn release(&self, id: &ReservationId, now: Moment) -> Option<(QueueKey, Reservation)> {
         let released = self
+            .held
             .all()
             .into_iter()
             .find_map(|(key, holds)| Some((key, holds.release(id, now)?)))?;
-        self.forget(&released.1.id);
+        self.forget(&released.0, id);
         Some(released)
     }
 
@@ -339,17 +406,13 @@ impl Reservations {
         self.queue(key).end(End::Answered, now, |held| {
             held.iter().position(|one| one.id == reservation.id)
         })?;
-        self.forget(&reservation.id);
+        self.forget(key, &reservation.id);
         Some(key.clone())
     }
 
     /// Everything held now, queue by queue.
     pub fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
-        let of_queue = |(key, holds): (QueueKey, Arc<Holds>)| {
-            let held = holds.list(now).into_iter();
-            held.map(move |reservation| (key.clone(), reservation))
-        };
-        let mut all: Vec<_> = self.all().into_iter().flat_map(of_queue).collect();
+        let mut all = self.held.list(now);
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
@@ -358,30 +421,27 @@ impl Reservations {
     pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
         let holds: Vec<_> = moves.iter().map(|(was, _)| self.queue(was)).collect();
         for ((_, is), holds) in moves.iter().zip(holds) {
-            for reservation in &*holds.lock() {
-                if let Some(journal) = &self.journal {
-                    journal.carry(is, reservation);
-                }
-            }
-            self.queues.insert(is.clone(), holds);
+            self.held.queues.insert(is.clone(), holds);
         }
+        self.write_anew();
     }
 
     /// Forgets what is held in queues other than these.
     pub fn retain(&self, keys: &[QueueKey]) {
-        self.queues.retain(|key, _| keys.contains(key));
+        self.held.queues.retain(|key, _| keys.contains(key));
+        // Queues that were carried had both names until now.
+        self.write_anew();
     }
 
-    fn all(&self) -> Vec<(QueueKey, Arc<Holds>)> {
-        let queues = self.queues.iter();
-        queues
-            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
-            .collect()
-    }
-
-    fn forget(&self, id: &ReservationId) {
+    fn write_anew(&self) {
         if let Some(journal) = &self.journal {
-            journal.forget(id);
+            journal.write_anew();
+        }
+    }
+
+    fn forget(&self, queue: &QueueKey, id: &ReservationId) {
+        if let Some(journal) = &self.journal {
+            journal.forget(queue, id);
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     decision::{OnUnknown, Policy, decide},
     fixtures::{Still, available, snapshot},
     quantity::Quantity,
-    store::Store,
 };
 
 const POLICY: Policy = Policy {
@@ -178,54 +177,6 @@ fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
         });
         assert_eq!((succeeded, holds.held(now)), (3, 3));
     }
-}
-
-#[tokio::test]
-async fn a_restart_knows_what_was_held_and_for_how_long_still() {
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Still::new());
-    let open = || {
-        let path = folder.path().join("state.sqlite3");
-        let store = Arc::new(Store::open(&path, clock.clone()).unwrap());
-        Reservations::restored(Journal::new(store).unwrap(), clock.now())
-    };
-    let (first, state) = (open(), seats(9, clock.now()));
-    let mut ids = Vec::new();
-    for (call, ttl) in [("short", 10), ("released", 60), ("long", 60)] {
-        let (queue, now) = (key("sales"), clock.now());
-        let decision = |held| decide(&state, &POLICY, held, now);
-        let holds = first.queue(&queue);
-        let reservation = made(holds.reserve(call, Duration::from_secs(ttl), now, decision));
-        first.keep(&queue, &reservation).await;
-        ids.push(reservation.id);
-    }
-    first.release(&ids[1], clock.now());
-    // What was said last is written last: once this is there, so is the release.
-    let last = made(reserve(
-        &first.queue(&key("other")),
-        &state,
-        "last",
-        clock.now(),
-    ));
-    first.keep(&key("other"), &last).await;
-    drop(first);
-    clock.pass(Duration::from_secs(20));
-    let second = open();
-    let now = clock.now();
-    let held: Vec<_> = second
-        .list(now)
-        .into_iter()
-        .map(|(key, one)| (key.queue.to_string(), one.call_id.into_string()))
-        .collect();
-    let expected = [("other", "last"), ("sales", "long")];
-    assert_eq!(
-        held,
-        expected.map(|(queue, call)| (queue.to_owned(), call.to_owned()))
-    );
-    let holds = second.queue(&key("sales"));
-    assert_eq!(holds.list(now)[0].id, ids[2], "by the name it had");
-    let later = |seconds| now.later(Duration::from_secs(seconds));
-    assert_eq!((holds.held(later(39)), holds.held(later(40))), (1, 0));
 }
 
 /// What may happen to one queue.

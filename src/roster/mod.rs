@@ -334,6 +334,12 @@ impl Roster {
         self.queues[place] = None;
     }
 
+    /// Whether a queue's last poll showed anybody.
+    pub fn has_members(&self, place: usize) -> bool {
+        let membership = self.queues[place].as_ref();
+        membership.is_some_and(|membership| !membership.members.is_empty())
+    }
+
     /// A queue's last poll, to hand on.
     pub fn last_poll(&self, place: usize) -> Option<Poll> {
         let membership = self.queues[place].as_ref()?;

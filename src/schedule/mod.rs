@@ -37,8 +37,12 @@ const LONGEST_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest wait with a bad token: somebody has to do something first, and hammering gets accounts locked.
 const LONGEST_ACCOUNT_BACKOFF: Duration = Duration::from_secs(300);
 
-/// Names and statuses are read again after this long: people rename things, and two requests a day are nothing.
-const NAMES_LIVE: Duration = Duration::from_secs(24 * 3600);
+/// Names and statuses are read again after this long: people rename queues, and change what a status does. That is four requests an hour.
+pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
+
+/// Where a queue's id is in doubt, or the names could not be read, they are read again this long after the last time. Doubled while that
+/// goes on, up to [`NAMES_LIVE`]: a queue that is gone for good costs seven requests in the first half hour, and two an hour after it.
+const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
 /// An unknown status asks for a new reading of `statuses/`, but not more often than this: some may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
@@ -196,6 +200,8 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug)]
 struct Queue {
     need: Need,
+    /// The config has its name, and CallTools says which id that is.
+    by_name: bool,
     reading: Reading,
     /// It is to be polled for the first time, at once if the ration allows.
     is_new: bool,
@@ -215,6 +221,7 @@ impl Queue {
     fn new(need: Need) -> Self {
         Self {
             need,
+            by_name: need.id,
             reading: Reading::default(),
             is_new: true,
             pages: 1,
@@ -273,6 +280,10 @@ pub struct Schedule {
     options: Options,
     queues: Vec<Queue>,
     names: Reading,
+    /// What a queue's id answers says that its name may mean another queue, or none.
+    names_doubted: bool,
+    /// Readings in a row that such a doubt was the cause of.
+    names_doubts: u32,
     statuses: Reading,
     sweeping: Sweeping,
     /// `statuses/` cannot be read: queues are polled without it.
@@ -295,6 +306,8 @@ pub struct Schedule {
     gives_way: GivesWay,
     /// What queues that are polled by themselves have saved up of a slot.
     alone_credit: f64,
+    /// What was begun last is a list of names or statuses.
+    last_was_list: bool,
     in_flight: usize,
     demand_at: Duration,
     /// Questions per queue, faded as each queue's are.
@@ -323,6 +336,8 @@ impl Schedule {
             options,
             queues: needs.into_iter().map(Queue::new).collect(),
             names: Reading::default(),
+            names_doubted: false,
+            names_doubts: 0,
             statuses: Reading::default(),
             sweeping: Sweeping {
                 reading: Reading::default(),
@@ -344,6 +359,7 @@ impl Schedule {
             turn: 0,
             gives_way: GivesWay::No,
             alone_credit: 0.0,
+            last_was_list: false,
             in_flight: 0,
             demand_at: Duration::ZERO,
             mean_asked: 0.0,
@@ -367,9 +383,18 @@ impl Schedule {
         schedule
     }
 
-    /// The statuses are known from an earlier run, and were read this long ago.
+    /// The statuses are known from an earlier run, and were read this long ago. Those that are too old are read before any queue.
     pub fn statuses_known(&mut self, age: Duration, now: Duration) {
-        self.statuses.last_success = Some(now.saturating_sub(age));
+        if age < NAMES_LIVE {
+            self.statuses.last_success = Some(now.saturating_sub(age));
+        }
+    }
+
+    /// The same of the names of queues.
+    pub fn names_known(&mut self, age: Duration, now: Duration) {
+        if age < NAMES_LIVE {
+            self.names.last_success = Some(now.saturating_sub(age));
+        }
     }
 
     /// A queue was polled at this time by an earlier run. Only what is older than a `round`, the time between two polls of it, is to be
@@ -406,6 +431,7 @@ impl Schedule {
         let queue = |(need, was): (&Need, &Option<usize>)| match was {
             Some(was) => Queue {
                 need: *need,
+                by_name: need.id,
                 ..self.queues[*was]
             },
             None => Queue::new(*need),
@@ -430,9 +456,31 @@ impl Schedule {
         self.queues[queue].need.id = false;
     }
 
-    /// CallTools refused the id behind a queue's name: the name may have got another.
-    pub fn id_refused(&mut self, queue: usize) {
+    /// A queue's name means another queue now, of which nothing is known.
+    pub fn id_changed(&mut self, place: usize) {
+        let queue = &mut self.queues[place];
+        queue.reading = Reading {
+            in_flight: queue.reading.in_flight,
+            ..Reading::default()
+        };
+        queue.pages = 1;
+        (queue.urgent, queue.missing) = (false, false);
+        self.poll_anew(place);
+    }
+
+    /// No queue has this queue's name any more.
+    pub fn id_lost(&mut self, queue: usize) {
         self.queues[queue].need.id = true;
+    }
+
+    /// A queue's id is refused, or suddenly means a queue without anybody: its name may mean another one.
+    pub fn doubt_name(&mut self, queue: usize) {
+        self.names_doubted |= self.queues[queue].by_name;
+    }
+
+    /// The names in use are old, and could not be read yet.
+    pub fn doubt_names(&mut self) {
+        self.names_doubted = true;
     }
 
     /// A poll saw a status that is not in the list.
@@ -607,12 +655,13 @@ impl Schedule {
         self.last_question.get_or_insert(now);
         let is_first =
             matches!(job, Job::Poll(queue) if self.queues[queue].is_new && self.ration > 0);
-        let gap = self.gap(job, now);
+        let (gap, takes_turn) = (self.gap(job, now), self.takes_turn(job, now));
         self.begun(job, now);
         self.slot = now + gap;
+        self.last_was_list = matches!(job, Job::Queues | Job::Statuses);
         if is_first {
             self.ration -= 1;
-        } else if matches!(job, Job::Poll(_) | Job::Sweep(_)) {
+        } else if takes_turn {
             self.pass_turn(job, now);
         }
     }
@@ -623,11 +672,18 @@ impl Schedule {
         self.reading(job).start(now);
         match job {
             Job::Statuses => self.unknown_status = false,
+            Job::Queues => {
+                self.names_doubts = if std::mem::take(&mut self.names_doubted) {
+                    self.names_doubts.saturating_add(1)
+                } else {
+                    0
+                };
+            }
             Job::Poll(queue) => {
                 let queue = &mut self.queues[queue];
                 (queue.urgent, queue.missing, queue.is_new) = (false, false, false);
             }
-            Job::Queues | Job::Sweep(_) => {}
+            Job::Sweep(_) => {}
         }
     }
 
@@ -715,14 +771,12 @@ impl Schedule {
 
     /// What to read again, or again after it failed.
     fn again(&self, now: Duration) -> Option<Job> {
-        if self.needs_names() && self.names.is_ready(now) {
-            return Some(Job::Queues);
-        }
-        if self.needs_statuses() && self.statuses_due() <= now && self.statuses.is_ready(now) {
-            return Some(Job::Statuses);
+        let list = self.list_due(now);
+        if list.is_some_and(|list| self.is_urgent(list) || self.is_slot_for_lists(now)) {
+            return list;
         }
         if self.saves_sweeping(now) {
-            return self.while_saving(now);
+            return self.while_saving(now).or(list);
         }
         let sweep = self.sweep(now);
         let first = match self.whose_turn(now) {
@@ -732,7 +786,53 @@ impl Schedule {
             Turn::Sweep | Turn::Queue => None,
         };
         // A slot is never left empty while there is anything to do.
-        first.or(sweep).or_else(|| self.most_overdue(now, |_| true))
+        first
+            .or(sweep)
+            .or_else(|| self.most_overdue(now, |_| true))
+            .or(list)
+    }
+
+    /// The names or the statuses, if they should be read again now.
+    fn list_due(&self, now: Duration) -> Option<Job> {
+        if self.names_due().is_some_and(|due| due <= now) && self.names.is_ready(now) {
+            return Some(Job::Queues);
+        }
+        let is_due = self.needs_statuses() && self.statuses_due() <= now;
+        (is_due && self.statuses.is_ready(now)).then_some(Job::Statuses)
+    }
+
+    /// Whether a list is read at once: queues wait for it, or may answer for others.
+    fn is_urgent(&self, list: Job) -> bool {
+        match list {
+            Job::Queues => self.needs_names() || self.names_doubted,
+            Job::Statuses => self.statuses.last_success.is_none(),
+            Job::Poll(_) | Job::Sweep(_) => false,
+        }
+    }
+
+    /// A list that is read again as a matter of routine makes no statuses older than planned: it takes a queue's slot between two sweeps. Where
+    /// there are no such slots, no list comes right after another.
+    fn is_slot_for_lists(&self, now: Duration) -> bool {
+        if self.has_turns(now) {
+            self.whose_turn(now) == Turn::Queue
+        } else {
+            !self.last_was_list
+        }
+    }
+
+    /// Whether sweeps and queues take turns now.
+    fn has_turns(&self, now: Duration) -> bool {
+        self.sweeps(now) && !self.saves_sweeping(now)
+    }
+
+    /// Whether a job takes its turn, rather than a slot outside of the turns.
+    fn takes_turn(&self, job: Job, now: Duration) -> bool {
+        match job {
+            Job::Poll(_) | Job::Sweep(_) => true,
+            Job::Queues | Job::Statuses => {
+                self.has_turns(now) && self.whose_turn(now) == Turn::Queue
+            }
+        }
     }
 
     /// The sweep's next page, if it may be read now.
@@ -810,12 +910,10 @@ impl Schedule {
     /// The time from the start of a job to the next slot.
     fn gap(&self, job: Job, now: Duration) -> Duration {
         let gap = match job {
-            Job::Queues | Job::Statuses => self.period,
-            Job::Poll(_) | Job::Sweep(_) if self.saves_sweeping(now) => self.period / 4, // How often it looks what is due.
+            Job::Queues | Job::Statuses if !self.takes_turn(job, now) => self.period,
+            _ if self.saves_sweeping(now) => self.period / 4, // How often it looks what is due.
             // Whatever a job takes beyond one request is earned in full, lest a turn cost more than it lasts.
-            Job::Poll(_) | Job::Sweep(_) => {
-                self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now))
-            }
+            _ => self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now)),
         };
         gap.mul_f64(self.stretch(now))
     }
@@ -927,6 +1025,27 @@ impl Schedule {
         !queue.need.id && (statuses_known || !queue.need.statuses)
     }
 
+    /// When `queues/` should be read again; `None` where nothing asks for that.
+    fn names_due(&self) -> Option<Duration> {
+        if self.needs_names() {
+            return Some(Duration::ZERO);
+        }
+        let read = self.names.last_start.max(self.names.last_success);
+        let again = |times: u32| {
+            let wait = NAMES_AGAIN.saturating_mul(2u32.saturating_pow(times));
+            read.map_or(Duration::ZERO, |read| read + wait.min(NAMES_LIVE))
+        };
+        if !self.queues.iter().any(|queue| queue.by_name) {
+            None
+        } else if self.names.failures > 0 {
+            Some(again(self.names.failures))
+        } else if self.names_doubted {
+            Some(again(self.names_doubts))
+        } else {
+            read.map(|read| read + NAMES_LIVE)
+        }
+    }
+
     /// When `statuses/` should be read again.
     fn statuses_due(&self) -> Duration {
         match (self.statuses.last_success, self.statuses.last_start) {
@@ -948,8 +1067,8 @@ impl Schedule {
         let waiting = |reading: &Reading| (!reading.in_flight).then_some(reading.not_before);
         let queues = self.queues.iter().filter(|queue| self.can_be_polled(queue));
         let mut times: Vec<Duration> = queues.filter_map(|queue| waiting(&queue.reading)).collect();
-        if self.needs_names() {
-            times.extend(waiting(&self.names));
+        if let Some(due) = self.names_due() {
+            times.extend(waiting(&self.names).map(|not_before| not_before.max(due)));
         }
         if self.needs_statuses() {
             times.extend(

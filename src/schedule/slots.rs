@@ -153,6 +153,36 @@ fn a_cold_start_is_followed_by_three_sweeps_and_a_queue_in_turn() {
 }
 
 #[test]
+fn lists_that_are_read_again_take_slots_of_queues_and_put_no_sweep_off() {
+    let by_name = Need {
+        id: true,
+        statuses: true,
+        alone: false,
+    };
+    for (queues, of_sweep) in [(3, 1), (30, 1), (30, 4)] {
+        let mut play = Play::new(vec![(by_name, 1); queues], LIVELY);
+        play.sweep = of_sweep;
+        play.go(Duration::ZERO);
+        assert_eq!(play.log[0].1, Job::Queues);
+        (0..queues).for_each(|queue| play.schedule.id_known(queue));
+        play.go(3 * HOUR);
+        let turn = PERIOD.as_secs_f64() * f64::from(TURN);
+        let sweeps = gaps(&play.times(is_sweep));
+        let between = turn / f64::from(SWEEPS_IN_TURN);
+        assert!(longest(&sweeps) < between + 1e-6, "{}", longest(&sweeps));
+        for list in [Job::Queues, Job::Statuses] {
+            let read = gaps(&play.times(|job| job == list));
+            assert!((5..=6).contains(&read.len()), "{list:?}: {read:?}");
+            let half_an_hour = NAMES_LIVE.as_secs_f64();
+            assert!(longest(&read) < half_an_hour + 2.0 * turn, "{read:?}");
+        }
+        let lists = play.times(|job| matches!(job, Job::Queues | Job::Statuses));
+        let apart = gaps(&lists[2..]).into_iter().fold(f64::MAX, f64::min);
+        assert!(apart >= turn - 1e-6, "{apart}");
+    }
+}
+
+#[test]
 fn queues_are_polled_by_the_root_of_their_demand() {
     let demand = [1, 1, 1, 9, 9, 9];
     let mut play = Play::warm([(SHARED, 1); 6], POLLS).demand(&demand);

@@ -296,11 +296,69 @@ fn an_unknown_status_asks_for_the_list_again_but_not_all_the_time() {
 }
 
 #[test]
-fn statuses_are_read_again_after_a_day() {
-    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
+fn names_and_statuses_are_read_again_every_half_hour() {
+    let mut schedule = Schedule::new([BY_ID, BY_NAME], POLLS, RATION);
     run(&mut schedule, s(0));
-    assert_eq!(run(&mut schedule, s(86_399)), [(Job::Poll(0), false)]);
-    assert_eq!(run(&mut schedule, s(86_404)), [(Job::Statuses, false)]);
+    for begun in [0, 1_900, 3_800] {
+        let quiet = run(&mut schedule, s(begun + 1_796));
+        assert!(matches!(quiet[..], [(Job::Poll(_), false)]), "{quiet:?}");
+        let slots = [1_900, 1_904, 1_908];
+        let [names, between, statuses] =
+            slots.map(|after| run(&mut schedule, s(begun + after))[0].0);
+        assert_eq!((names, statuses), (Job::Queues, Job::Statuses));
+        assert!(matches!(between, Job::Poll(_)), "{between:?}");
+    }
+}
+
+#[test]
+fn where_all_queues_are_known_by_their_ids_names_are_not_read() {
+    let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
+    let jobs = (0..8_000)
+        .step_by(4)
+        .flat_map(|at| run(&mut schedule, s(at)));
+    assert!(jobs.into_iter().all(|(job, _)| job != Job::Queues));
+}
+
+#[test]
+fn lists_of_an_earlier_run_are_read_first_where_they_are_old() {
+    for (age, expected) in [
+        (1_799, [(Job::Poll(0), true), (Job::Poll(1), true)]),
+        (1_800, [(Job::Queues, true), (Job::Statuses, true)]),
+        (86_400, [(Job::Queues, true), (Job::Statuses, true)]),
+    ] {
+        let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
+        let age = Duration::from_secs(age);
+        schedule.names_known(age, s(0));
+        schedule.statuses_known(age, s(0));
+        if age < NAMES_LIVE {
+            schedule.id_known(0);
+        }
+        assert_eq!(run(&mut schedule, s(0))[..2], expected, "{age:?}");
+    }
+}
+
+#[test]
+fn a_doubted_name_is_looked_up_soon_and_then_ever_more_seldom() {
+    let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
+    run(&mut schedule, s(0));
+    let mut look_ups = Vec::new();
+    for at in (400..7_600).step_by(4) {
+        schedule.doubt_name(0);
+        let jobs = run(&mut schedule, s(at));
+        if jobs.iter().any(|(job, _)| *job == Job::Queues) {
+            look_ups.push(at);
+        }
+    }
+    assert_eq!(look_ups[0], 400, "at once");
+    let before = |end| look_ups.iter().filter(|at| **at < end).count();
+    assert!((5..=8).contains(&before(400 + 1_800)), "{look_ups:?}");
+    assert!(look_ups.len() <= 12, "{look_ups:?}");
+    // A queue that is known by its id has no name to look up.
+    let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
+    run(&mut schedule, s(0));
+    schedule.doubt_name(1);
+    let jobs = run(&mut schedule, s(400));
+    assert!(jobs.iter().all(|(job, _)| *job != Job::Queues), "{jobs:?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What survives a restart beside the budget's ledger: the names of queues and statuses, the last poll of every queue, the newest
 //! statuses, and the seats that are held.
 //!
-//! Losing this file costs a few requests, the first seconds' answers and a minute's reservations, nothing else, so every failure here is a line in the log and the
-//! daemon goes on. The ledger, which must not be lost, has a file of its own.
+//! Losing this file costs a few requests and the first seconds' answers, so every failure here is a line in the log and the daemon goes
+//! on. The ledger, which must not be lost, has a file of its own. Seats that are held are written whole, from memory, each time the file
+//! is opened: one that was locked, full, deleted or replaced for a while has them all as soon as it works, and none that ended meanwhile.
 //!
-//! Names are read and written in place, a few times a day; reservations have a thread of their own, for whom answers wait a moment. The rest changes every few seconds, so it goes through a [`Writer`], in
-//! batches: nothing that polls or decides waits for it.
+//! Names are read in place, once for each task. What changes while the daemon runs goes through [`Writer`]s, in batches: nothing that
+//! polls or decides waits for them, and a call that reserves waits a moment at most.
 
 mod layout;
 mod names;
@@ -16,12 +17,17 @@ mod tests;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
-use self::layout::LAYOUT;
-pub use self::{reservations::KeptReservation, snapshots::Note};
+use rusqlite::Connection;
+
+use self::{layout::LAYOUT, reservations::Seats};
+pub use self::{
+    reservations::{KeptReservation, SeatsInMemory},
+    snapshots::Note,
+};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File},
@@ -35,7 +41,7 @@ const LINE: usize = 64;
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Store {
-    file: Arc<Mutex<File>>,
+    shelf: Arc<Shelf>,
     writer: Writer<Note>,
     condition: Arc<Condition>,
     clock: Arc<dyn Clock>,
@@ -48,17 +54,20 @@ impl Store {
     /// The system has no thread to spare.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
         let condition = Arc::new(Condition::new(
-            "snapshots",
-            "a restart would begin with older answers, or with none",
+            "store",
+            "a restart would begin with older answers or with none, and without the seats that are held",
         ));
         let file = File::new(&LAYOUT, path, Arc::clone(&condition), Arc::clone(&clock));
-        let file = Arc::new(Mutex::new(file));
-        let (written, now) = (Arc::clone(&file), Arc::clone(&clock));
+        let shelf = Arc::new(Shelf {
+            file: Mutex::new(file),
+            seats: OnceLock::new(),
+        });
+        let (written, now) = (Arc::clone(&shelf), Arc::clone(&clock));
         let writer = Writer::start("openseat-store", LINE, move |notes: Vec<Note>| {
-            lock(&written).with(|connection| snapshots::write(connection, &notes, now.as_ref()));
+            written.with(|connection| snapshots::write(connection, &notes, now.as_ref()));
         })?;
         Ok(Self {
-            file,
+            shelf,
             writer,
             condition,
             clock,
@@ -87,12 +96,29 @@ impl Store {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, File> {
-        lock(&self.file)
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        self.shelf.with(work)
     }
 }
 
-/// A panic drops its transaction, and SQLite rolls that back: what is behind the lock is whole.
-fn lock(file: &Mutex<File>) -> MutexGuard<'_, File> {
-    file.lock().unwrap_or_else(PoisonError::into_inner)
+/// The file, and what must be in it whenever it is used.
+#[derive(Debug)]
+struct Shelf {
+    file: Mutex<File>,
+    seats: OnceLock<Seats>,
+}
+
+impl Shelf {
+    fn with<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let begin = |connection: &mut Connection| match self.seats.get() {
+            Some(seats) => seats.write_whole(connection),
+            None => Ok(()),
+        };
+        self.file().with_begun(begin, work)
+    }
+
+    /// A panic drops its transaction, and SQLite rolls that back: what is behind the lock is whole.
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

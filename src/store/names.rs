@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Store;
 use crate::{budget::Payer, clock::Moment, names::Names};
@@ -10,7 +10,7 @@ use crate::{budget::Payer, clock::Moment, names::Names};
 impl Store {
     /// The names that an earlier run of the same account read, and how old they are.
     pub fn names(&self, payer: &Payer, now: Moment) -> Option<(Names, Duration)> {
-        let row = self.lock().with(|connection| {
+        let row = self.with(|connection| {
             let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";
             connection
                 .query_row(sql, params![payer.account, payer.identity], |row| {
@@ -30,14 +30,22 @@ impl Store {
             }
         }
     }
+}
 
-    /// Keeps the names for the next start.
-    pub fn keep_names(&self, payer: &Payer, names: &Names, now: Moment) {
-        self.lock().with(|connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO names (account, identity, json, read_ms) VALUES (?1, ?2, ?3, ?4)",
-                params![payer.account, payer.identity, names.to_json(), now.wall.as_millis() as i64],
-            )
-        });
-    }
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    payer: &Payer,
+    names: &Names,
+    read: Moment,
+) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT OR REPLACE INTO names (account, identity, json, read_ms) VALUES (?1, ?2, ?3, ?4)";
+    let names = names.to_json();
+    transaction.prepare_cached(sql)?.execute(params![
+        payer.account,
+        payer.identity,
+        names,
+        read.wall.as_millis() as i64
+    ])?;
+    Ok(())
 }

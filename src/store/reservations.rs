@@ -1,48 +1,138 @@
 //! The seats that are held for calls on their way.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use rusqlite::params;
+use rusqlite::{Connection, Transaction, params};
 
 use super::Store;
 use crate::{
     board::QueueKey,
-    clock::Moment,
+    clock::{Clock, Moment},
     reservations::{Reservation, ReservationId},
 };
 
+/// The seats that are held, as memory knows them: what the file must say.
+pub trait SeatsInMemory: std::fmt::Debug + Send + Sync {
+    /// All that are held now.
+    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)>;
+
+    /// The one of this name, if it is held.
+    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
+
+    /// An earlier process held these.
+    fn restore(&self, kept: Vec<KeptReservation>, now: Moment);
+}
+
+/// Brings the file in line with what memory knows.
+#[derive(Debug)]
+pub(super) struct Seats {
+    memory: Arc<dyn SeatsInMemory>,
+    clock: Arc<dyn Clock>,
+    /// What an earlier process left was taken over. Until then it must not be overwritten.
+    taken_over: AtomicBool,
+}
+
+impl Seats {
+    /// Takes over what an earlier process left, if that was not done yet, and writes everything that is held.
+    pub fn write_whole(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let now = self.clock.now();
+        let transaction = connection.transaction()?;
+        if !self.taken_over.load(Ordering::Relaxed) {
+            self.memory.restore(read(&transaction, now)?, now);
+            self.taken_over.store(true, Ordering::Relaxed);
+        }
+        transaction.execute("DELETE FROM reservations", [])?;
+        for (queue, reservation) in self.memory.held(now) {
+            insert(&transaction, &queue, &reservation)?;
+        }
+        transaction.commit()
+    }
+
+    fn write(
+        &self,
+        connection: &mut Connection,
+        changed: &[(QueueKey, ReservationId)],
+    ) -> rusqlite::Result<()> {
+        let now = self.clock.now();
+        let transaction = connection.transaction()?;
+        let over = "DELETE FROM reservations WHERE expires_ms <= ?1";
+        transaction.execute(over, [millis(now.wall)])?;
+        for (queue, id) in changed {
+            match self.memory.find(queue, id, now) {
+                Some(reservation) => insert(&transaction, queue, &reservation)?,
+                None => {
+                    let ended = "DELETE FROM reservations WHERE id = ?1";
+                    transaction.prepare_cached(ended)?.execute([id.as_str()])?;
+                }
+            }
+        }
+        transaction.commit()
+    }
+}
+
 impl Store {
-    /// The reservations whose time is not up; none where they cannot be read: the seats they hold are open again.
-    pub fn reservations(&self, now: Moment) -> Vec<KeptReservation> {
-        let read = self.lock().with(|connection| {
-            let mut rows = connection.prepare(
-                "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
-            )?;
-            let kept = rows.query_map([millis(now.wall)], KeptReservation::from_row)?;
-            kept.collect()
-        });
-        read.unwrap_or_default()
+    /// From now on the file says what `memory` holds, which gets first what an earlier process left. Where the file cannot be used now,
+    /// both happen as soon as it can.
+    pub fn keep_seats_of(&self, memory: Arc<dyn SeatsInMemory>) {
+        let seats = Seats {
+            memory,
+            clock: Arc::clone(&self.clock),
+            taken_over: AtomicBool::new(false),
+        };
+        if self.shelf.seats.set(seats).is_ok() {
+            self.keep_all_seats();
+        }
     }
 
-    /// Keeps a reservation for the next start. Those whose time is up go at the same time.
-    pub fn keep_reservation(&self, queue: &QueueKey, reservation: &Reservation) {
-        let (made, expires) = (reservation.made.wall, reservation.expires().wall);
-        self.lock().with(|connection| {
-            let over = "DELETE FROM reservations WHERE expires_ms <= ?1";
-            connection.execute(over, [millis(made)])?;
-            connection.execute(
-                "INSERT OR REPLACE INTO reservations (id, account, queue, call_id, made_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![reservation.id.as_str(), queue.account, queue.queue, reservation.call_id, millis(made), millis(expires)],
-            )
+    /// Reservations of these names were made or have ended. With none it only looks after the file.
+    pub fn keep_seats(&self, changed: &[(QueueKey, ReservationId)]) {
+        let Some(seats) = self.shelf.seats.get() else {
+            return;
+        };
+        self.with(|connection| match changed {
+            [] => Ok(()),
+            _ => seats.write(connection, changed),
         });
     }
 
-    /// A reservation has ended.
-    pub fn forget_reservation(&self, id: &ReservationId) {
-        self.lock().with(|connection| {
-            connection.execute("DELETE FROM reservations WHERE id = ?1", [id.as_str()])
-        });
+    /// Writes everything that is held: it is not known what has changed.
+    pub fn keep_all_seats(&self) {
+        self.shelf.file().close();
+        self.keep_seats(&[]);
     }
+}
+
+/// The reservations whose time is not up.
+fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<KeptReservation>> {
+    let mut rows = transaction.prepare(
+        "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
+    )?;
+    rows.query_map([millis(now.wall)], KeptReservation::from_row)?
+        .collect()
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    queue: &QueueKey,
+    reservation: &Reservation,
+) -> rusqlite::Result<()> {
+    let (made, expires) = (reservation.made.wall, reservation.expires().wall);
+    let sql = "INSERT OR REPLACE INTO reservations (id, account, queue, call_id, made_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    transaction.prepare_cached(sql)?.execute(params![
+        reservation.id.as_str(),
+        queue.account,
+        queue.queue,
+        reservation.call_id,
+        millis(made),
+        millis(expires)
+    ])?;
+    Ok(())
 }
 
 /// A reservation as the file has it.

@@ -35,13 +35,15 @@ pub enum Note {
     Seen(Payer, Vec<Sighting>),
     /// What sweeps saw is not to be believed.
     Doubted(Payer),
+    /// The account's names were read, at this moment.
+    Named(Payer, Arc<Names>, Moment),
 }
 
 impl Store {
     /// What an earlier run of the same account knew, with the moments at which it was so. What is too old, or of an age that nobody can
     /// tell, is left out. `names` say what the rows mean.
     pub fn known(&self, payer: &Payer, names: &Names) -> Known {
-        let read = self.lock().with(|connection| {
+        let read = self.with(|connection| {
             Ok(Known {
                 queues: polled(connection, payer, names, self.clock.as_ref())?,
                 agents: sightings(connection, payer, names, self.clock.as_ref())?,
@@ -73,6 +75,9 @@ pub(super) fn write(
             Note::Doubted(payer) => {
                 let sql = "DELETE FROM sighting WHERE account = ?1";
                 transaction.execute(sql, [&payer.account])?;
+            }
+            Note::Named(payer, names, read) => {
+                super::names::write(&transaction, payer, names, *read)?;
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     fixtures::{Still, available},
     known::{Known, Poll},
     names::Names,
+    reservations::Reservations,
     roster::Sighting,
 };
 
@@ -149,7 +150,8 @@ fn a_store_of_an_old_layout_still_knows_its_names_and_reservations() {
             old.execute_batch(&sql).unwrap();
         }
         knows_its_names(&folder, &clock, &old);
-        assert_eq!(folder.open(&clock).reservations(clock.now()).len(), held);
+        let reservations = Reservations::kept_in(Arc::new(folder.open(&clock))).unwrap();
+        assert_eq!(reservations.list(clock.now()).len(), held);
     }
 }
 

@@ -13,7 +13,7 @@ async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
     let first = calltools.daemon(&home, &time).await;
     first.ready().await;
     assert_eq!(first.used().await, 4.0);
-    drop(first);
+    first.stop().await;
     for run in 2..=4 {
         let daemon = calltools.daemon(&home, &time).await;
         // Each later start asks for its two queues and for nothing else.
@@ -256,4 +256,42 @@ async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_afte
         held(&daemon).await == 1
     })
     .await;
+}
+
+#[tokio::test]
+async fn names_that_are_a_day_old_are_read_before_they_answer() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let first = calltools.daemon(&home, &time).await;
+    first.ready().await;
+    let id = async |daemon: &Running, queue: &str| daemon.decision(queue).await["queue_id"].clone();
+    let before = [id(&first, "sales").await, id(&first, "support").await];
+    first.stop().await;
+    let [sales, support] = ["sales", "support"].map(|name| {
+        let id = calltools.simulator.queue_id(name);
+        id.expect("it is there")
+    });
+    calltools.simulator.world(|world| {
+        world.rename_queue(sales, "support");
+        world.rename_queue(support, "sales");
+    });
+    time.0.suspend(Duration::from_secs(86_400));
+    let daemon = calltools.daemon(&home, &time).await;
+    let early = id(&daemon, "sales").await;
+    assert!(early.is_null() || early == before[1], "{early}");
+    daemon.decides("sales", known).await;
+    daemon.decides("support", known).await;
+    assert_eq!(id(&daemon, "sales").await, before[1]);
+    assert_eq!(id(&daemon, "support").await, before[0]);
+    daemon.stop().await;
+    // Where the list cannot be read, names from before are better than none.
+    time.0.suspend(Duration::from_secs(86_400));
+    calltools.simulator.mishap(
+        usize::MAX,
+        Some(Endpoint::Queues),
+        openseat::simulator::Mishap::WebPage(503),
+    );
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    assert_eq!(id(&daemon, "sales").await, before[1]);
 }

@@ -78,12 +78,12 @@ async fn a_disk_that_fills_up_stops_neither_the_ledger_nor_the_polls() {
     .await;
     // What was not that careful is done without, and comes back by itself.
     time.until("a part without room", async || {
-        daemon.is_degraded("history").await || daemon.is_degraded("snapshots").await
+        daemon.is_degraded("history").await || daemon.is_degraded("store").await
     })
     .await;
     disk.free();
     time.until("all parts back", async || {
-        !daemon.is_degraded("history").await && !daemon.is_degraded("snapshots").await
+        !daemon.is_degraded("history").await && !daemon.is_degraded("store").await
     })
     .await;
     daemon.stop().await;
@@ -222,9 +222,39 @@ async fn a_damaged_store_or_history_is_set_aside_and_harms_nothing_else() {
         set_aside(&home) == [HISTORY_FILE, STORE_FILE]
     })
     .await;
-    for part in ["ledger", "snapshots", "history"] {
+    for part in ["ledger", "store", "history"] {
         assert!(!daemon.is_degraded(part).await, "{part}");
     }
+}
+
+#[tokio::test]
+async fn seats_are_held_over_a_restart_though_the_file_was_deleted_meanwhile() {
+    let (time, home, calltools) = scene().await;
+    let daemon = calltools.daemon(&home, &time).await;
+    daemon.decides("sales", known).await;
+    let reserve = async |call: &str| {
+        let wish = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
+        let made = daemon
+            .post_json("/v1/queues/sales/reservations", &wish)
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+    };
+    reserve("before").await;
+    for companion in ["", "-wal", "-shm"] {
+        let path = home.state().join(format!("{STORE_FILE}{companion}"));
+        fs::remove_file(path).expect("it is there");
+    }
+    soon("a new file", async || {
+        home.state().join(STORE_FILE).exists()
+    })
+    .await;
+    soon("that it works", async || !daemon.is_degraded("store").await).await;
+    daemon.stop().await;
+    let daemon = calltools.daemon(&home, &time).await;
+    let held = daemon.get("/v1/reservations").await.json();
+    let held = held["reservations"].as_array().expect("a list");
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0]["call_id"], "before");
 }
 
 #[tokio::test]

@@ -500,6 +500,14 @@ impl World {
         id
     }
 
+    /// Lets a status do something else; its name stays.
+    pub fn set_queue_action(&mut self, status: u64, queue_action: QueueAction) -> bool {
+        let known = self.statuses.iter_mut().find(|known| known.id == status);
+        known
+            .map(|known| known.queue_action = queue_action)
+            .is_some()
+    }
+
     /// Gives a status another name, as accounts do; what it does stays.
     pub fn rename_status(&mut self, status: u64, name: &str) -> bool {
         let known = self.statuses.iter_mut().find(|known| known.id == status);

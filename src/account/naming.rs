@@ -1,0 +1,228 @@
+//! Which queue a name means now, and what a status does: both lists are read every half hour, and sooner where they are in doubt.
+//!
+//! A name that means another queue is followed, and nothing that was known of the queue before answers for it. A name that no queue has
+//! is looked up again and again; what was known of its queue ages. Stored names that are too old say nothing before they were read again,
+//! or cannot be.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Account, RefreshError, schedule_time};
+use crate::{
+    calltools::{Down, Fault},
+    clock::Moment,
+    config::QueueRef,
+    known::Poll,
+    names::{NamedQueue, Names, Status},
+    schedule::{Ending, Job, NAMES_LIVE},
+    store::Note,
+};
+
+/// What an account's task knows of its lists.
+#[derive(Debug, Default)]
+pub(super) struct Naming {
+    /// When each list was read.
+    queues_read: Option<Moment>,
+    statuses_read: Option<Moment>,
+    /// The names of queues are an earlier run's, and too old to be believed at once.
+    is_stale: bool,
+    /// What an earlier task knew of queues, by id, until it is certain what their names mean.
+    pub handed: HashMap<u64, Poll>,
+    /// When an earlier task's last whole sweep was, until the queues are known that it tells of.
+    pub swept_before: Option<Moment>,
+}
+
+impl Naming {
+    /// When the older of the lists was read.
+    fn read(&self) -> Option<Moment> {
+        let read = self.queues_read.into_iter().chain(self.statuses_read);
+        read.min_by_key(|read| read.wall)
+    }
+}
+
+impl Account {
+    pub(super) fn restore_names(&mut self) {
+        let now = self.parts.clock.now();
+        let store = self.parts.store.as_ref();
+        let stored = store.and_then(|store| store.names(&self.parts.payer, now));
+        let Some((names, age)) = stored else {
+            // Another task may have handed its names on; nothing says when they were read.
+            self.schedule.doubt_names();
+            return;
+        };
+        let read = now.earlier(age);
+        if names.statuses.is_some() {
+            self.naming.statuses_read = Some(read);
+            self.schedule.statuses_known(age, schedule_time(now));
+        }
+        if names.queues.is_some() {
+            self.naming.is_stale = age >= NAMES_LIVE;
+            // Where nothing is configured by name the list is not read again, and its age says nothing.
+            if self.has_names() {
+                self.naming.queues_read = Some(read);
+            }
+            self.schedule.names_known(age, schedule_time(now));
+        }
+        self.parts.names.send_replace(Arc::new(names));
+    }
+
+    /// The list of queues was read; returns why one of the configured names has no queue.
+    pub(super) fn take_in_queues(&mut self, queues: Vec<NamedQueue>) -> Option<Fault> {
+        self.naming.queues_read = Some(self.parts.clock.now());
+        self.take_in_names(|names| names.queues = Some(queues));
+        self.naming.is_stale = false;
+        let unresolved = self.resolve();
+        self.plan();
+        unresolved
+    }
+
+    /// The list of statuses was read: every row is understood by it.
+    pub(super) fn take_in_statuses(&mut self, statuses: Vec<Status>) {
+        self.naming.statuses_read = Some(self.parts.clock.now());
+        let before = Arc::clone(&self.parts.names.borrow());
+        for status in &statuses {
+            self.say_what_changed(before.status_by_id(status.id), status);
+        }
+        self.take_in_names(|names| names.statuses = Some(statuses));
+        let names = Arc::clone(&self.parts.names.borrow());
+        self.roster.read_again(&names);
+        self.renew_others(None);
+    }
+
+    fn say_what_changed(&self, before: Option<&Status>, status: &Status) {
+        let Some(before) = before.filter(|before| before.is_ready() != status.is_ready()) else {
+            return;
+        };
+        tracing::warn!(
+            account = &*self.name,
+            status = status.name,
+            was = before.queue_action,
+            now = status.queue_action,
+            "what a status does was changed in CallTools; its agents count by that from now on"
+        );
+    }
+
+    fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) {
+        let mut names = Names::clone(&self.parts.names.borrow());
+        change(&mut names);
+        self.parts.names.send_replace(Arc::new(names));
+        self.keep_names();
+    }
+
+    pub(super) fn keep_names(&self) {
+        if let (Some(store), Some(read)) = (&self.parts.store, self.naming.read()) {
+            let names = Arc::clone(&self.parts.names.borrow());
+            store.keep(Note::Named(self.parts.payer.clone(), names, read));
+        }
+    }
+
+    /// The list of queues cannot be read now. Names from before are better than none, as they are while the daemon runs.
+    pub(super) fn make_do_with_stored_names(&mut self) {
+        if std::mem::take(&mut self.naming.is_stale) {
+            self.schedule.doubt_names();
+            self.resolve();
+            self.plan();
+        }
+    }
+
+    /// Finds the ids of the queues, as far as they can be told now; returns why one of them has none. What an earlier task knew of those that
+    /// are found is on the board before they are polled.
+    pub(super) fn resolve(&mut self) -> Option<Fault> {
+        let names = Arc::clone(&self.parts.names.borrow());
+        let (mut unresolved, mut recalled) = (None, Vec::new());
+        for place in 0..self.parts.queues.len() {
+            if self.naming.is_stale && self.is_by_name(place) {
+                continue;
+            }
+            match id_of(&self.parts.queues[place].reference, &names) {
+                None => {}
+                Some(Ok(id)) => {
+                    let is_new = self.identify(place, id, &names);
+                    if let (true, Some(poll)) = (is_new, self.naming.handed.get(&id)) {
+                        self.roster.recall_poll(place, poll.clone());
+                        recalled.push(place);
+                    }
+                }
+                Some(Err(fault)) => {
+                    self.has_no_queue(place, &fault);
+                    unresolved = Some(fault);
+                }
+            }
+        }
+        if self.is_certain(&names) {
+            self.naming.handed.clear();
+            if let Some(swept) = self.naming.swept_before.take() {
+                self.roster.swept(swept);
+            }
+        }
+        if !recalled.is_empty() {
+            self.show_recalled(&recalled);
+        }
+        unresolved
+    }
+
+    /// Whether it can be told of every queue which one it is.
+    fn is_certain(&self, names: &Names) -> bool {
+        !self.has_names() || (!self.naming.is_stale && names.queues.is_some())
+    }
+
+    fn has_no_queue(&mut self, place: usize, fault: &Fault) {
+        if self.ids[place].take().is_some() {
+            self.schedule.id_lost(place);
+        }
+        let now = self.parts.clock.now();
+        self.faults.not_found(place, &Arc::new(fault.clone()), now);
+    }
+
+    /// Returns whether the queue had another id before, or none.
+    fn identify(&mut self, place: usize, id: u64, names: &Names) -> bool {
+        let key = &self.parts.queues[place].key;
+        let shown = self.parts.board.get(key).unwrap_or_default();
+        let is_another = shown.id.is_some_and(|was| was != id);
+        if is_another {
+            tracing::warn!(queue = %key, was = shown.id, now = id, "the name means another queue in CallTools now, which is followed");
+            self.parts.board.is_another(key);
+            self.roster.forget_queue(place);
+            self.schedule.id_changed(place);
+            self.shown[place] = None;
+        }
+        let name: Option<Arc<str>> = names.queue_name(id).map(Arc::from);
+        if is_another || shown.id.is_none() || shown.name != name {
+            self.parts.board.identify(key, id, name);
+        }
+        self.schedule.id_known(place);
+        self.ids[place].replace(id) != Some(id)
+    }
+
+    /// A poll ended, and meanwhile the name means another queue, or none: what it brought says nothing. Those who wait for it get the poll
+    /// of the other queue, which is due at once.
+    pub(super) fn ended_for_another_queue(&mut self, place: usize) {
+        let (job, now) = (Job::Poll(place), self.now());
+        self.schedule.ended(job, Ending::Unpaid, now, 0.0);
+        if self.ids[place].is_some() {
+            return;
+        }
+        let none = || Fault::down(Down::TimeOut, "the queue's id is not known yet");
+        let fault = self.faults.of_queue(place);
+        let fault = fault.map_or_else(none, |fault| Fault::clone(fault));
+        for waiter in self.waiters.remove(&job).unwrap_or_default() {
+            waiter.tell(Err(RefreshError::Failed(fault.clone())));
+        }
+    }
+
+    fn is_by_name(&self, place: usize) -> bool {
+        matches!(self.parts.queues[place].reference, QueueRef::Name(_))
+    }
+
+    fn has_names(&self) -> bool {
+        (0..self.parts.queues.len()).any(|place| self.is_by_name(place))
+    }
+}
+
+/// The id behind a reference, if it can be told yet; an error if it can be told that there is none.
+pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
+    match reference {
+        QueueRef::Id(id) => Some(Ok(*id)),
+        QueueRef::Name(_) if names.queues.is_none() => None,
+        QueueRef::Name(name) => Some(names.resolve(name).map_err(Fault::NoSuchQueue)),
+    }
+}
