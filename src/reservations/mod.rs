@@ -295,6 +295,15 @@ pub struct Reservations {
 #[derive(Debug, Default)]
 struct Held {
     queues: DashMap<QueueKey, Arc<Holds>>,
+    answered: Mutex<Answered>,
+}
+
+/// When a departure last ended a reservation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answered {
+    here: Option<Moment>,
+    /// In an earlier process.
+    before: Option<Moment>,
 }
 
 impl Held {
@@ -310,6 +319,10 @@ impl Held {
         queues
             .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
             .collect()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Answered> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
@@ -331,8 +344,14 @@ impl SeatsInMemory for Held {
         holds.list(now).into_iter().find(|one| one.id == *id)
     }
 
+    fn answered(&self) -> Option<Moment> {
+        let answered = *self.counted();
+        answered.here.or(answered.before)
+    }
+
     /// Boot time may have begun anew, so the wall clock says how much of a reservation's time is left; never more than the whole.
-    fn restore(&self, kept: Vec<KeptReservation>, now: Moment) {
+    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment) {
+        self.counted().before = answered;
         for kept in kept {
             let ttl = kept.expires.saturating_sub(kept.made);
             let gone = now.wall.saturating_sub(kept.made).min(ttl);
@@ -396,12 +415,22 @@ impl Reservations {
 
     /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
     /// Returns whose it was.
+    ///
+    /// An agent whom a file shows as available may have left before the process that wrote it ended: that process may have counted the
+    /// departure, and written down the seat that it opened, but not the agent's new status. So a departure that may be older than the last
+    /// one which an earlier process has counted ends nothing. Its seat is held until its time is up, and is never given twice.
     pub fn departed(&self, queues: &[QueueKey], at: Moment, now: Moment) -> Option<QueueKey> {
+        let before = self.held.counted().before;
+        if before.is_some_and(|before| at.boot <= before.boot) {
+            return None;
+        }
         let holds = || queues.iter().map(|key| (key, self.queue(key)));
         let oldest = |(key, holds): (_, Arc<Holds>)| Some((key, holds.oldest(at, now)?));
         let (key, reservation) = holds()
             .filter_map(oldest)
             .min_by_key(|(_, one)| one.made.boot)?;
+        // Before the seat opens: what is written down meanwhile must not know of the one without the other.
+        self.held.counted().here = Some(now);
         // Where it was released meanwhile, the departure was that call's all the same.
         self.queue(key).end(End::Answered, now, |held| {
             held.iter().position(|one| one.id == reservation.id)

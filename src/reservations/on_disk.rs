@@ -59,6 +59,26 @@ impl Disk {
         shell
     }
 
+    /// What a process that is killed now leaves behind.
+    fn killed(&self) -> Disk {
+        let left = Disk {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Arc::clone(&self.clock),
+        };
+        let copy = "VACUUM INTO ?1";
+        let path = left.path("");
+        self.shell()
+            .execute(copy, [path.to_str().expect("plain")])
+            .expect("a copy");
+        left
+    }
+
+    fn calls_in_file(&self) -> usize {
+        let sql = "SELECT count(*) FROM reservations";
+        let number = self.shell().query_row(sql, [], |row| row.get::<_, i64>(0));
+        number.expect("a table") as usize
+    }
+
     fn remove(&self, companions: &[&str]) {
         for companion in companions {
             fs::remove_file(self.path(companion)).expect("it is there");
@@ -106,6 +126,13 @@ impl Process {
     fn release(&self, reservation: &Reservation) {
         let released = self.reservations.release(&reservation.id, self.clock.now());
         assert!(released.is_some());
+    }
+
+    /// An agent was seen no longer available; they may have taken any call that was made by this moment. Tells whether one has ended.
+    fn departed(&self, made_by: Moment) -> bool {
+        let now = self.clock.now();
+        let ended = self.reservations.departed(&[key("sales")], made_by, now);
+        ended.is_some()
     }
 
     fn calls(&self) -> Vec<String> {
@@ -318,4 +345,107 @@ async fn a_call_that_was_answered_before_it_was_written_down_is_not_written_down
     assert!(departed.is_some());
     process.reservations.keep(&key("sales"), &reservation).await;
     assert!(disk.after_a_restart(process).is_empty());
+}
+
+/// Four calls, and the moment at which a look at the agents was last written down.
+async fn four_calls(process: &Process) -> Moment {
+    for call in ["0", "1", "2", "3"] {
+        process.reserve(call).await;
+    }
+    process.clock.pass(Duration::from_secs(2));
+    let looked = process.clock.now();
+    process.clock.pass(Duration::from_secs(2));
+    looked
+}
+
+#[tokio::test]
+async fn whatever_a_crash_loses_of_two_departures_no_seat_opens_that_is_held() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let looked = four_calls(&process).await;
+    let mut left = vec![disk.killed()];
+    for written in [3, 2] {
+        assert!(process.departed(disk.clock.now()));
+        soon("that it is written", || disk.calls_in_file() == written);
+        left.push(disk.killed());
+        disk.clock.pass(Duration::from_secs(1));
+    }
+    process.stop();
+    for (ends, left) in left.iter().enumerate() {
+        // Of so many agents the new status was not written: they are seen to leave once more.
+        for lost in 0..=2 {
+            let next = left.killed();
+            let next = next.process();
+            assert_eq!(next.calls().len(), 4 - ends);
+            for _ in 0..lost {
+                next.departed(looked);
+            }
+            let held = next.calls().len();
+            assert!(held >= 2, "{ends} ends, {lost} lost: {held}");
+            assert!(ends > 0 || held == 4 - lost, "nothing was counted");
+            // What the process sees itself counts.
+            disk.clock.pass(Duration::from_millis(1));
+            assert!(next.departed(disk.clock.now()));
+            assert_eq!(next.calls().len(), held - 1);
+            next.stop();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_is_newer_than_what_was_counted_shows_who_left_meanwhile() {
+    let disk = Disk::new();
+    let process = disk.process();
+    four_calls(&process).await;
+    assert!(process.departed(disk.clock.now()));
+    disk.clock.pass(Duration::from_secs(1));
+    let looked = disk.clock.now();
+    process.stop();
+    disk.clock.pass(Duration::from_secs(1));
+    let next = disk.process();
+    assert!(next.departed(looked));
+    assert_eq!(next.calls().len(), 2);
+    next.stop();
+}
+
+#[tokio::test]
+async fn what_was_counted_survives_what_happens_to_the_file() {
+    let (full, deleted, replaced) = (0, 1, 2);
+    for accident in [full, deleted, replaced] {
+        for happens_to_a_later_process in [false, true] {
+            let disk = Disk::new();
+            let mut process = disk.process();
+            let looked = four_calls(&process).await;
+            let copy = disk.killed();
+            if happens_to_a_later_process {
+                assert!(process.departed(disk.clock.now()));
+                process.stop();
+                process = disk.process();
+            }
+            let shell = disk.shell();
+            if accident == full {
+                let full = "CREATE TRIGGER full BEFORE DELETE ON reservations BEGIN SELECT RAISE(FAIL, 'disk full'); END";
+                shell.execute_batch(full).unwrap();
+            } else if accident == deleted {
+                fs::remove_file(disk.path("")).unwrap();
+            } else {
+                fs::rename(copy.path(""), disk.path("")).unwrap();
+            }
+            if !happens_to_a_later_process {
+                assert!(process.departed(disk.clock.now()));
+            } else {
+                process.reserve("more").await;
+            }
+            if accident == full {
+                std::thread::sleep(Duration::from_millis(50));
+                shell.execute_batch("DROP TRIGGER full").unwrap();
+            }
+            drop(shell);
+            process.stop();
+            let next = disk.process();
+            let held = next.calls();
+            assert!(!next.departed(looked), "{accident}: {held:?}");
+            next.stop();
+        }
+    }
 }

@@ -6,7 +6,9 @@
 //!
 //! What comes from a file can be older than what the process that wrote it has counted. Such a [`Presence`] is *stored*: a departure
 //! that is measured against it ends only reservations that were made before its look, of which the agent was seen available
-//! afterwards. A seat may stay held until its time is up then, and is never given twice.
+//! afterwards. Where that process may have counted the departure itself, it ends nothing: see
+//! [`Reservations::departed`](crate::reservations::Reservations::departed). A seat may stay held until its time is up then, and is never
+//! given twice.
 
 use std::sync::Arc;
 

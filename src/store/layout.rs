@@ -5,7 +5,7 @@ use crate::sqlite::Layout;
 pub(super) const LAYOUT: Layout = Layout {
     application_id: 0x6f73_7374, // "osst"
     unmarked: (2, "names"),
-    steps: &[NAMES, RESERVATIONS, SNAPSHOTS],
+    steps: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
 };
@@ -57,5 +57,14 @@ CREATE TABLE sighted_row ( -- apart, since it is long and changes less often
     agent    TEXT    NOT NULL,
     json     TEXT    NOT NULL,
     PRIMARY KEY (account, agent)
+) STRICT;
+";
+
+const ANSWERED: &str = "
+CREATE TABLE answered ( -- when a departure last ended a reservation; one row
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL
 ) STRICT;
 ";

@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::Store;
 use crate::{
     board::QueueKey,
     clock::{Clock, Moment},
     reservations::{Reservation, ReservationId},
+    stamp::Stamp,
 };
 
 /// The seats that are held, as memory knows them: what the file must say.
@@ -25,8 +26,12 @@ pub trait SeatsInMemory: std::fmt::Debug + Send + Sync {
     /// The one of this name, if it is held.
     fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
 
-    /// An earlier process held these.
-    fn restore(&self, kept: Vec<KeptReservation>, now: Moment);
+    /// When a departure last ended one, in this process or an earlier one. Whoever sees a seat gone that a departure opened sees that
+    /// departure here afterwards.
+    fn answered(&self) -> Option<Moment>;
+
+    /// An earlier process held these, and a departure last ended one of its reservations at `answered`.
+    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment);
 }
 
 /// Brings the file in line with what memory knows.
@@ -44,13 +49,15 @@ impl Seats {
         let now = self.clock.now();
         let transaction = connection.transaction()?;
         if !self.taken_over.load(Ordering::Relaxed) {
-            self.memory.restore(read(&transaction, now)?, now);
+            let answered = read_answered(&transaction, self.clock.as_ref())?;
+            self.memory.restore(read(&transaction, now)?, answered, now);
             self.taken_over.store(true, Ordering::Relaxed);
         }
         transaction.execute("DELETE FROM reservations", [])?;
         for (queue, reservation) in self.memory.held(now) {
             insert(&transaction, &queue, &reservation)?;
         }
+        self.write_answered(&transaction)?;
         transaction.commit()
     }
 
@@ -72,7 +79,21 @@ impl Seats {
                 }
             }
         }
+        self.write_answered(&transaction)?;
         transaction.commit()
+    }
+
+    /// In the transaction that removes a seat, and after memory was asked for that seat: no file lacks a seat without saying that a
+    /// departure was counted.
+    fn write_answered(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let Some(answered) = self.memory.answered() else {
+            return Ok(());
+        };
+        let at = Stamp::of(answered, self.clock.as_ref());
+        let sql = "INSERT OR REPLACE INTO answered (one, boot_id, boot_ms, wall_ms) VALUES (1, ?1, ?2, ?3)";
+        let mut statement = transaction.prepare_cached(sql)?;
+        let written = statement.execute(params![at.boot_id, at.boot_ms, at.wall_ms]);
+        written.map(drop)
     }
 }
 
@@ -115,6 +136,23 @@ fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<Kept
     )?;
     rows.query_map([millis(now.wall)], KeptReservation::from_row)?
         .collect()
+}
+
+/// When a departure last ended a reservation. Where nobody can tell how long ago that was, it may have been just now.
+fn read_answered(
+    transaction: &Transaction<'_>,
+    clock: &dyn Clock,
+) -> rusqlite::Result<Option<Moment>> {
+    let sql = "SELECT boot_id, boot_ms, wall_ms FROM answered";
+    let stamp = transaction.query_row(sql, [], |row| {
+        Ok(Stamp {
+            boot_id: row.get(0)?,
+            boot_ms: row.get(1)?,
+            wall_ms: row.get(2)?,
+        })
+    });
+    let moment = |stamp: Stamp| stamp.recall(clock).unwrap_or_else(|| clock.now());
+    Ok(stamp.optional()?.map(moment))
 }
 
 fn insert(

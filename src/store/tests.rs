@@ -134,11 +134,12 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
 
 #[test]
 fn a_store_of_an_old_layout_still_knows_its_names_and_reservations() {
-    let (first, second) = (
+    let (first, second, third) = (
         include_str!("../../tests/layouts/state-1.sql"),
         include_str!("../../tests/layouts/state-2.sql"),
+        include_str!("../../tests/layouts/state-3.sql"),
     );
-    for (layout, held) in [(first, 0), (second, 1)] {
+    for (layout, held) in [(first, 0), (second, 1), (third, 1)] {
         let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
         let old = Connection::open(folder.path()).unwrap();
         old.execute_batch(layout).unwrap();
