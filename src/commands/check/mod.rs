@@ -50,7 +50,7 @@ pub fn run(options: &cli::Check) -> ExitCode {
     if options.curl {
         return match select(&config, &options.queues) {
             Ok(targets) => {
-                print(&curl::commands(&targets));
+                print(&curl::commands(&config, &targets));
                 ExitCode::SUCCESS
             }
             Err(unknown) => exit_with(EXIT_USAGE, &unknown.to_string()),
