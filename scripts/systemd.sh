@@ -296,7 +296,7 @@ guest sh -c "sed -i 's/^queue = .*/&\nthreshold = 3/' /etc/openseat/openseat.tom
 guest systemctl reload openseat.service
 soon "the new threshold" is_threshold 3
 guest sh -c 'echo rubbish >>/etc/openseat/openseat.toml'
-guest systemctl reload openseat.service
+if guest systemctl reload openseat.service; then is "a reload of a broken config" "a failure" "a success"; fi
 soon "a word in the journal" guest journalctl --unit=openseat.service --quiet --no-pager --grep='old one stays in force'
 is "the threshold" 3 "$(threshold)"
 is "the process" "$before" "$(main_process)"

@@ -52,7 +52,7 @@ pub fn wait<T: Send + 'static>(
 ) -> Result<T, Unfinished> {
     let place = Place::take()?;
     let (done, result) = sync_channel(1);
-    spawn(move || {
+    start(move || {
         let _place = place;
         // After the deadline nobody waits for it.
         let _ = done.send(work());
@@ -83,11 +83,15 @@ pub async fn bounded<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
     let (done, result) = oneshot::channel();
-    spawn(move || drop(done.send(work())))?;
+    start(move || drop(done.send(work())))?;
     result.await.map_err(|_| Unfinished::Panicked)
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Unfinished> {
+/// Starts work that bounds its own time, and waits for nothing.
+///
+/// # Errors
+/// [`Unfinished::NoThread`]
+pub fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Unfinished> {
     let thread = thread::Builder::new().name("aside".to_owned());
     // A panic is logged by the hook; the caller hears of it as the end of the channel.
     let spawned = thread.spawn(move || drop(catch_unwind(AssertUnwindSafe(work))));

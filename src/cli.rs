@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::Address;
+use crate::{commands::Address, log::Levels};
 
 /// Answers, while a call rings, whether a CallTools queue has an agent with an open seat.
 ///
@@ -29,15 +29,9 @@ pub struct Cli {
 /// How much is logged, and how.
 #[derive(Clone, Debug, Args)]
 pub struct Log {
-    /// What to log: a level (error, warn, info, debug, trace), or levels by module
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        default_value = "info",
-        env = "OPENSEAT_LOG"
-    )]
-    pub log_level: String,
+    /// What to log: off, error, warn, info, debug or trace; or levels by module, such as warn,openseat::budget=debug [default: info]
+    #[arg(long, global = true, value_name = "LEVELS", env = "OPENSEAT_LOG")]
+    pub log_level: Option<Levels>,
     /// How to log to standard error
     #[arg(
         long,
@@ -148,6 +142,20 @@ Exit codes:
   1  something is unknown, or nobody answers
   2  nothing was asked: the configuration is wrong, or the daemon takes another token")]
     Status(Status),
+    /// Have the running daemon read its configuration and secret files again, and say what came of it
+    #[command(after_help = "Examples:
+  openseat reload
+  openseat reload --log-level debug     and log more from now on
+  systemctl reload openseat             the same, where the service runs
+
+It asks at the control socket in the state folder, as root or as the daemon's user, and waits until the
+new configuration is in force or refused. It is taken whole or not at all. Where --log-level or
+$OPENSEAT_LOG is set, the daemon logs at these levels from now on, whatever comes of the configuration.
+
+Exit codes:
+  0  the new configuration is in force
+  1  it is refused and the old one stays in force, or no daemon answers")]
+    Reload(ConfigFile),
     /// Run a simulated CallTools and the daemon in one process, to see and to try
     #[command(after_help = "Examples:
   openseat demo

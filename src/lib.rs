@@ -19,7 +19,7 @@
 //! [`sqlite`] files, and moments in them are [`stamp`]s.
 //!
 //! Beside that way: [`clock`] (how time is read so that no clock can fool us), [`names`] (queue names and status names of an
-//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`aside`] (work that may hang), [`check`] (asking CallTools for a person), [`simulator`] (a CallTools to develop and test against), and
+//! account), [`plan`] (how old answers will be), [`metrics`], [`log`], [`descriptors`], [`daemon`] (who owns which task), [`reload`] (the wish for another config), [`systemd`] (what the daemon's supervisor is told), [`pulse`] (whether every loop still turns), [`aside`] and [`mod@file`] (work and files that may hang), [`causes`] (errors in words), [`check`] (asking CallTools for a person), [`simulator`] (a CallTools to develop and test against), and
 //! [`commands`] (what `main` dispatches to).
 
 pub mod account;
@@ -27,6 +27,7 @@ pub mod aside;
 pub mod board;
 pub mod budget;
 pub mod calltools;
+pub mod causes;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -35,8 +36,10 @@ pub mod config;
 pub mod criteria;
 pub mod daemon;
 pub mod decision;
+pub mod descriptors;
 pub mod digest;
 pub mod doubt;
+pub mod file;
 pub mod history;
 pub mod known;
 pub mod log;

@@ -1,10 +1,7 @@
-//! The program: reads the command line and hands over to [`openseat::commands`].
+//! The program: everything is in [`openseat::commands`].
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use openseat::{cli::Cli, commands};
-
 fn main() -> ExitCode {
-    commands::dispatch(Cli::parse())
+    openseat::commands::dispatch()
 }

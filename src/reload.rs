@@ -2,14 +2,14 @@
 //! it is done ([`daemon`](crate::daemon)).
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 /// To be answered once the new config is in force, or refused whole.
 pub type Wish = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// What a new config has changed. Queues are spelt `account/queue`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// Polled from now on.
     pub queues_added: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Reloaded {
 }
 
 /// An account that has another name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renamed {
     /// What it was called.
     pub from: String,

@@ -621,10 +621,8 @@ async fn typed(office: &Office, shell: &str, script: &str) -> Option<String> {
     let output = spawn_blocking(move || command.output())
         .await
         .expect("no panic");
-    if output.is_err() {
-        eprintln!("{shell} is not installed, and is left out");
-        return None;
-    }
+    // A shell that is not installed is left out.
+    output.ok()?;
     Some(fs::read_to_string(office.path("called")).unwrap_or_default())
 }
 
@@ -656,6 +654,72 @@ async fn curl_commands_can_be_pasted_into_any_shell_and_send_each_token_to_its_o
         if let Some(called) = typed(&office, shell, &said.out).await {
             assert_eq!(called, expected.concat(), "{shell}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_printed_is_told_and_is_a_failure() {
+    let office = Office::open().await;
+    for arguments in [
+        &["check"] as &[&str],
+        &["check", "--json"],
+        &["check", "--curl"],
+        &["plan"],
+        &["plan", "--json"],
+        &["completions", "bash"],
+        &["hooks", "list"],
+        &["--help"],
+        &["check", "--help"],
+        &["--version"],
+        &["demo", "--listen", "127.0.0.1:0"],
+        &["simulate", "--listen", "127.0.0.1:0"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        let full = fs::File::create("/dev/full").expect("Linux has it");
+        let folder = office.folder.path().to_owned();
+        command.args(arguments).env_clear().current_dir(folder);
+        command
+            .stdout(full)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let child = command.spawn().expect("it runs");
+        let output = spawn_blocking(move || child.wait_with_output()).await;
+        let output = output.expect("no panic").expect("it runs");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {err}");
+        assert!(
+            err.contains("standard output cannot be written: No space left on device"),
+            "{arguments:?}: {err}"
+        );
+        assert_eq!(
+            err.matches("No space left").count(),
+            1,
+            "{arguments:?}: {err}"
+        );
+    }
+    // Who has read enough has been told enough.
+    let said = office.shell("openseat completions bash | true").await;
+    assert!(said.err.is_empty(), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_levels_are_checked_with_a_suggestion() {
+    let office = Office::open().await;
+    let said = office.run(&["--log-level", "debgu", "plan"]).await.exits(2);
+    said.complains(&["there is no log level \"debgu\"; did you mean debug?"]);
+    for (level, code) in [
+        ("WARNING", 0),
+        ("Openseat=debug", 0),
+        ("warnning", 2),
+        ("", 0),
+    ] {
+        let said = run(office.folder.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
+        let said = said.exits(code);
+        assert_eq!(
+            said.err.contains("did you mean warn"),
+            code == 2,
+            "{said:?}"
+        );
     }
 }
 

@@ -434,9 +434,28 @@ fn the_loader_says_what_is_wrong_with_a_file_that_it_cannot_read() {
         Config::load(&path).expect_err(name).to_string()
     };
     assert!(said("missing", None).contains("No such file"));
-    assert!(said("binary", Some(b"[server]\n\xff")).ends_with("the first wrong byte is number 10"));
+    assert!(said("binary", Some(b"[server]\n\xff")).ends_with("is not UTF-8 at byte 9"));
+    let utf_16 = b"\xff\xfe[\0s\0e\0r\0v\0e\0r\0]\0";
+    assert!(
+        said("utf-16", Some(utf_16)).ends_with("is in UTF-16; save it as UTF-8, or plain text")
+    );
+    assert!(
+        Config::load(folder.path())
+            .expect_err("a folder")
+            .to_string()
+            .contains("it is a folder")
+    );
     let huge = vec![b'#'; 1024 * 1024 + 1];
-    assert!(said("huge", Some(&huge)).contains("larger than 1048576 bytes"));
+    assert!(said("huge", Some(&huge)).contains("it has more than 1048576 bytes"));
+}
+
+#[test]
+fn a_byte_order_mark_in_front_of_the_config_is_no_mistake() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("openseat.toml");
+    let text = "\u{feff}[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n[[account.queue]]\nqueue = 1\n";
+    fs::write(&path, text).expect("it can be written");
+    Config::load(&path).expect("a good file");
 }
 
 #[test]

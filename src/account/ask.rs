@@ -32,8 +32,8 @@ pub enum Ask {
         /// To be answered once there is something newer, and dropped when there will be nothing.
         reply: oneshot::Sender<()>,
     },
-    /// The token may be another one by now: it is read again.
-    LookAtToken,
+    /// The token may be another one by now: if the last was refused, it is tried at once.
+    TryToken,
     /// The config has changed: go on by it.
     Take(Box<Terms>),
     /// What is known, as the store has it.

@@ -351,7 +351,7 @@ impl Account {
         if matches!(**fault, Fault::BadToken)
             && let Some(token) = &self.parts.token
         {
-            token.read_again();
+            token.look();
         }
         if let Job::Poll(place) = job
             && is_refused_id(fault)

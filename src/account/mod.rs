@@ -383,13 +383,7 @@ impl Account {
                     .await
             }
             Ask::Hint { agent } => self.hint(&agent),
-            // Who asked may have lost patience: then nobody needs it.
-            Ask::LookAtToken => {
-                if let Some(token) = &self.parts.token {
-                    token.read_again();
-                }
-                self.schedule.try_token();
-            }
+            Ask::TryToken => self.schedule.try_token(),
             Ask::Known { reply } => drop(reply.send(self.known())),
             Ask::Take(terms) => self.take_terms(*terms),
         }

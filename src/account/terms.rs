@@ -79,9 +79,7 @@ impl Account {
         self.show_queues(&before, &places);
         self.plan();
         self.poll_what_is_too_old(&before, &places);
-        if let Some(token) = &self.parts.token {
-            token.read_again();
-        }
+        // It was read with the config, and may be another one.
         self.schedule.try_token();
         if was_called != self.parts.payer {
             self.keep_everything();

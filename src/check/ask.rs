@@ -123,7 +123,7 @@ impl<'a> Asker<'a> {
     /// Asks all there is to ask.
     pub async fn ask(&self, progress: &(dyn Fn() + Sync)) -> Answers<'a> {
         if let Some(token) = &self.reach.token {
-            token.read_again();
+            token.read_again().await;
         }
         let look_ups = self.look_up().await;
         let look_ups = &look_ups;

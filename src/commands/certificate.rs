@@ -7,7 +7,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -16,13 +16,19 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 
+use crate::file;
+
+/// A chain of a dozen large certificates.
+const LARGEST_FILE: u64 = 128 * 1024;
+
 /// The certificate that a daemon shows whose config names this file.
 ///
 /// # Errors
 /// It cannot be read, or holds none.
 pub(super) fn first_of(path: &Path) -> anyhow::Result<CertificateDer<'static>> {
-    CertificateDer::from_pem_file(path)
-        .map_err(|error| anyhow!("tls_cert {}: {error}", path.display()))
+    let pem = file::read(path, LARGEST_FILE).map_err(anyhow::Error::from);
+    pem.and_then(|pem| Ok(CertificateDer::from_pem_slice(&pem)?))
+        .with_context(|| format!("tls_cert {}", path.display()))
 }
 
 /// Connects to whoever holds the key of the certificate that it shows, and shows `only` this one, if any is named.

@@ -11,6 +11,6 @@ use crate::cli::Cli;
 pub fn print(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "openseat", &mut script);
-    super::print(&String::from_utf8_lossy(&script));
-    ExitCode::SUCCESS
+    let printed = super::print(&String::from_utf8_lossy(&script));
+    super::exit_after(printed, ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls;
 
 use super::certificate;
 use crate::{
-    config::{BearerToken, Config, Listen},
+    config::{BearerTokens, Config, Listen},
     server::{CONTROL_SOCKET, ControlPath},
 };
 
@@ -178,7 +178,7 @@ impl Daemon {
     }
 
     async fn ask(&self, target: &str) -> anyhow::Result<Answer> {
-        let bearer = self.bearer_file.as_deref().map(BearerToken::authorization);
+        let bearer = self.bearer_file.as_deref().map(BearerTokens::authorization);
         let bearer = bearer.transpose()?;
         let only = self.certificate.as_deref().filter(|_| bearer.is_some());
         let only = only.map(certificate::first_of).transpose()?;

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
+use super::{print, unless_gone};
 use crate::{
     cli,
     clock::{Clock, SystemClock},
@@ -57,12 +58,12 @@ pub async fn demo(options: cli::Demo) -> anyhow::Result<()> {
     let Some(Listener::Tcp(answers)) = daemon.listeners().first() else {
         unreachable!("the demo's config has one TCP address")
     };
-    super::print(&welcome(
+    unless_gone(print(&welcome(
         &simulator,
         answers.local_addr()?,
         &calltools.base_url(),
         &path,
-    ));
+    )))?;
     daemon.run(shutdown).await
 }
 

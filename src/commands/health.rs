@@ -7,7 +7,7 @@ use http::StatusCode;
 use super::{
     EXIT_FAILURE,
     daemon::{Answer, Daemon},
-    exit_with, load_or_explain,
+    exit_after, exit_with, failed, load_or_explain, print,
     run::block_on,
 };
 use crate::{cli, config::Config};
@@ -19,17 +19,13 @@ pub fn run(options: &cli::Health) -> ExitCode {
         Err(code) => return code,
     };
     match block_on(ask(&config, options.live)) {
-        Ok((StatusCode::OK, answer)) => {
-            super::print(&answer);
-            ExitCode::SUCCESS
-        }
+        Ok((StatusCode::OK, answer)) => exit_after(print(&answer), ExitCode::SUCCESS),
         Ok((status, answer)) => {
             exit_with(EXIT_FAILURE, &format!("{status}\n{}", answer.trim_end()))
         }
         Err(error) => {
             let address = Daemon::at_its_address(&config);
-            let address = address.address();
-            exit_with(EXIT_FAILURE, &format!("{address}: {error:#}"))
+            failed(&error.context(address.address().to_string()))
         }
     }
 }

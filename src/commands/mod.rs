@@ -9,6 +9,7 @@ mod health;
 mod hooks;
 mod man;
 mod plan;
+mod reload;
 mod run;
 mod simulate;
 mod status;
@@ -24,10 +25,12 @@ use std::{
 pub use self::daemon::Address;
 
 use anyhow::Context as _;
+use clap::Parser;
 use serde::Serialize;
 
 use crate::{
     budget::Ledger,
+    causes::causes,
     cli::{Cli, Command, ConfigFile},
     clock::Clock,
     config::{Config, ConfigError},
@@ -47,15 +50,21 @@ pub const EXIT_FAILURE: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 
 /// Does what the command line says; returns what to exit with.
-pub fn dispatch(cli: Cli) -> ExitCode {
+pub fn dispatch() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are such errors, too, and go to standard output.
+        Err(told) => return exit_after(told.print(), ExitCode::from(told.exit_code() as u8)),
+    };
     log::start(&cli.log);
-    let code = perform(cli.command);
+    let code = perform(cli);
     log::flush();
     code
 }
 
-fn perform(command: Command) -> ExitCode {
+fn perform(Cli { command, log }: Cli) -> ExitCode {
     match command {
+        Command::Reload(config) => reload::run(&config, log.log_level.as_ref()),
         Command::Run(config) => run::run(&config),
         Command::Demo(demo) => run::in_runtime(demo::demo(demo)),
         Command::Simulate(simulate) => run::in_runtime(simulate::simulate(simulate)),
@@ -106,27 +115,57 @@ fn exit_with(code: u8, why: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The same for a failure with causes.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    exit_with(EXIT_FAILURE, &causes(error.as_ref()))
+}
+
 /// JSON for people and programs alike.
 fn to_json(document: &impl Serialize) -> String {
     let json = serde_json::to_string_pretty(document);
     json.expect("texts, numbers and truth values serialize") + "\n"
 }
 
-/// Prints to standard output. A reader that has gone (`| head`) is no reason to fail, let alone to panic.
-fn print(text: &str) {
+/// Prints to standard output.
+///
+/// # Errors
+/// The system's; see [`unless_gone`].
+fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
-/// Prints to standard error, whoever reads it.
+/// What came of printing. A reader that has gone (`| head`) has read what it wanted.
+///
+/// # Errors
+/// Everything else, such as a full disk: what was asked for is not there.
+fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What to exit with after printing.
+fn exit_after(printed: io::Result<()>, code: ExitCode) -> ExitCode {
+    match unless_gone(printed) {
+        Ok(()) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints to standard error, if it can be written.
 fn complain(text: &str) {
+    let text = log::with_priority(tracing::Level::ERROR, text);
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Warns on standard error.
 fn warn(text: &str) {
-    complain(&format!(
-        "{}: {text}",
-        terminal::painted(terminal::ODD, "warning")
-    ));
+    let text = format!("{}: {text}", terminal::painted(terminal::ODD, "warning"));
+    let text = log::with_priority(tracing::Level::WARN, &text);
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 use serde::Serialize;
 
 use super::{
-    EXIT_FAILURE, load_or_explain,
+    EXIT_FAILURE, exit_after, load_or_explain, print,
     terminal::{BAD, Column, FAINT, GOOD, STRONG, counted, painted, show, spoken, table},
 };
 use crate::{
@@ -32,16 +32,17 @@ pub fn run(options: &cli::Plan) -> ExitCode {
         Err(exit) => return exit,
     };
     let outlooks: Vec<_> = config.accounts.iter().map(Outlook::of).collect();
-    if options.json {
-        super::print(&json(&outlooks));
+    let printed = if options.json {
+        print(&json(&outlooks))
     } else {
         let texts: Vec<_> = outlooks.iter().map(Outlook::text).collect();
-        show(&texts.join("\n"));
-    }
-    match outlooks.iter().all(|outlook| outlook.plan.fits()) {
+        show(&texts.join("\n"))
+    };
+    let code = match outlooks.iter().all(|outlook| outlook.plan.fits()) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_FAILURE),
-    }
+    };
+    exit_after(printed, code)
 }
 
 /// An account's plan, and what it would be if the queues were longer.

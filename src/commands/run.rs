@@ -1,17 +1,29 @@
 //! `openseat run`
 
-use std::{error::Error, io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use rusqlite::ErrorCode;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, file_of};
+use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, failed, file_of};
 use crate::{
+    aside,
     budget::LedgerError,
+    causes::causes,
     cli::ConfigFile,
     clock::SystemClock,
-    config::{Config, SecretError, SecretFault},
+    config::{Config, ConfigError},
     daemon::Daemon,
+    descriptors,
+    file::FileError,
     server::{BindError, Detached},
     shutdown,
     sqlite::OpenError,
@@ -23,28 +35,55 @@ const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The daemon.
 pub fn run(file: &ConfigFile) -> ExitCode {
-    let loaded = file_of(file).and_then(|path| Ok((Config::load(&path)?, path)));
-    let (config, path) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(EXIT_CONFIG);
-        }
+    let path = match file_of(file) {
+        Ok(path) => path,
+        Err(error) => return wrong_config(&error),
     };
     // Here, where there is one thread.
     let passed = systemd::take_sockets().map_err(anyhow::Error::from);
-    match passed.and_then(|passed| block_on(daemon(config, path, passed))) {
+    match passed.and_then(|passed| block_on(daemon(path, passed))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit_with(exit_code(&error), &format!("{error:#}")),
+        Err(error) => match error.downcast_ref() {
+            Some(error) => wrong_config(error),
+            None => exit_with(exit_code(&error), &causes(error.as_ref())),
+        },
     }
 }
 
-async fn daemon(config: Config, path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
+fn wrong_config(error: &ConfigError) -> ExitCode {
+    complain(&error.to_string());
+    ExitCode::from(EXIT_CONFIG)
+}
+
+async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
+    // Before anything else, so that no signal during the start is lost or ends the process.
+    let shutdown = shutdown::signaled()?;
+    let hangups = signal(SignalKind::hangup())?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let started = tokio::select! {
+        started = start(&path, passed) => started?,
+        // A config that hangs, or a predecessor that does not let go of the state folder, holds up no stop.
+        () = &mut shutdown => return Ok(()),
+    };
+    started
+        .reloading_from(path)
+        .reloading_on(hangups)
+        .run(shutdown)
+        .await
+}
+
+async fn start(path: &Path, passed: Vec<Detached>) -> anyhow::Result<Daemon> {
+    let file = path.to_owned();
+    let config = aside::bounded(move || Config::load(&file)).await??;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    // Before anything else, so that a signal during the start is heard.
-    let shutdown = shutdown::signaled()?;
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    if let Some(shortage) = descriptors::shortage(&config) {
+        tracing::warn!("{shortage}");
+    }
     let notifier = Notifier::from_env();
     let daemon = Daemon::with_sockets(&config, Arc::new(SystemClock::new()), passed).await?;
     for listener in daemon.listeners() {
@@ -53,12 +92,9 @@ async fn daemon(config: Config, path: PathBuf, passed: Vec<Detached>) -> anyhow:
     if let Some(listener) = daemon.agent_checks() {
         tracing::info!(%listener, "openseat answers agent-checks");
     }
-    daemon
+    Ok(daemon
         .serving_on(config.server.threads)
-        .reporting_to(notifier)
-        .reloading_from(path)
-        .run(shutdown)
-        .await
+        .reporting_to(notifier))
 }
 
 /// Tells what a supervisor may try again from what it should leave to people.
@@ -72,13 +108,15 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The unit's sockets are part of the configuration, and so is the choice of a program that is older than its state.
+/// The unit's sockets are part of the configuration, and so are a name that belongs to no regular file and the choice of a program that is
+/// older than its state.
 fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
     let is_newer = matches!(
         cause.downcast_ref(),
         Some(LedgerError::Open(OpenError::Newer { .. }))
     );
     is_newer
+        || matches!(cause.downcast_ref(), Some(FileError::Kind(_)))
         || cause.is::<SocketError>()
         || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
 }
@@ -86,11 +124,7 @@ fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
 fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     let forbids = |error: &io::Error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
-    if let Some(SecretError {
-        cause: SecretFault::Unreadable(error),
-        ..
-    }) = cause.downcast_ref()
-    {
+    if let Some(FileError::System(error)) = cause.downcast_ref() {
         return forbids(error);
     }
     if let Some(LedgerError::Folder(_, error)) = cause.downcast_ref() {
@@ -110,10 +144,7 @@ fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
 pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("openseat: {error:#}"));
-            ExitCode::from(EXIT_FAILURE)
-        }
+        Err(error) => failed(&error),
     }
 }
 
@@ -134,7 +165,7 @@ pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TokenSource;
+    use crate::config::{SecretFault, TokenSource};
 
     fn secret(cause: SecretFault) -> anyhow::Error {
         // Nobody can be forbidden to read while tests run as root, so the error is made by hand.
@@ -151,8 +182,12 @@ mod tests {
         let absent = io::Error::from(io::ErrorKind::NotFound);
         let full = io::Error::from(io::ErrorKind::StorageFull);
         for (error, code) in [
-            (secret(SecretFault::Unreadable(denied())), 77),
-            (secret(SecretFault::Unreadable(absent)), 1),
+            (secret(SecretFault::Unreadable(denied().into())), 77),
+            (secret(SecretFault::Unreadable(absent.into())), 1),
+            (
+                secret(SecretFault::Unreadable(FileError::Kind("a folder"))),
+                78,
+            ),
             (secret(SecretFault::NotSet), 1),
             (anyhow::Error::from(denied()).context("state"), 77),
             (anyhow::Error::from(full), 1),

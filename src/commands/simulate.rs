@@ -5,6 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use anyhow::{Context as _, ensure};
 use tokio::net::TcpListener;
 
+use super::{print, unless_gone};
 use crate::{
     cli,
     clock::SystemClock,
@@ -23,7 +24,7 @@ pub async fn simulate(options: cli::Simulate) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let serving = simulator.serve(listener)?;
-    super::print(&welcome(&simulator, &serving.base_url()));
+    unless_gone(print(&welcome(&simulator, &serving.base_url())))?;
     shutdown.await;
     Ok(())
 }

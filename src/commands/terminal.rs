@@ -3,7 +3,12 @@
 //! Texts are written with colours in them, and [`show`] leaves them out where nobody would see them: in a pipe, a file, or
 //! where `NO_COLOR` asks for that. What others sent goes through [`plain`], since a name could otherwise command the terminal.
 
-use std::{borrow::Cow, fmt::Display, io::Write, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, Write},
+    time::Duration,
+};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{
@@ -19,10 +24,14 @@ pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
 /// In front of a row that counts.
 pub(super) const MARK: char = '●';
 
-/// Prints to standard output. A reader that has gone (`| head`) is no reason to fail, let alone to panic.
-pub(super) fn show(text: &str) {
+/// Prints to standard output.
+///
+/// # Errors
+/// The system's; see [`unless_gone`](super::unless_gone).
+pub(super) fn show(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// A text in a colour.

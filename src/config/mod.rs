@@ -1,7 +1,7 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
 //! All mistakes are reported at once, each with its place and with what to write instead; what is allowed but probably not
-//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerToken`], [`HookSecret`]), and
+//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerTokens`], [`HookSecret`]), and
 //! whoever needs one reads it there. `config.example.toml` has every key.
 //!
 //! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
@@ -9,8 +9,6 @@
 
 use std::{
     fmt,
-    fs::File,
-    io::Read,
     net::SocketAddr,
     num::NonZeroU32,
     ops::RangeInclusive,
@@ -22,6 +20,7 @@ use std::{
 use crate::{
     criteria::Criteria,
     decision::{OnUnknown, Patience},
+    file,
     quantity::Quantity,
     schedule::Options,
 };
@@ -39,7 +38,7 @@ mod upstream;
 mod value;
 
 pub use problem::{ConfigError, Problem};
-pub use secret::{BearerToken, HookSecret, SecretError, SecretFault, TokenSource};
+pub use secret::{BearerTokens, HookSecret, SecretError, SecretFault, TokenSource};
 
 pub(crate) use server::LONGEST_SOCKET_PATH;
 
@@ -199,20 +198,15 @@ const NO_STATE: &str = "no [state] dir is set: what was spent of the hour's requ
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let path = || path.to_owned();
-    let mut bytes = Vec::new();
-    File::open(path())
-        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|source| ConfigError::Unreadable {
-            path: path(),
-            source,
-        })?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(ConfigError::TooLarge { path: path() });
-    }
-    String::from_utf8(bytes).map_err(|error| ConfigError::NotText {
+    let bytes = file::read(&path(), LARGEST_FILE).map_err(|source| ConfigError::Unreadable {
         path: path(),
-        offset: error.utf8_error().valid_up_to(),
-    })
+        source,
+    })?;
+    let text = file::text(&bytes).map_err(|source| ConfigError::NotText {
+        path: path(),
+        source,
+    })?;
+    Ok(text.to_owned())
 }
 
 /// Who may ask, and where.

@@ -1,6 +1,8 @@
 //! What is wrong with a file, said so that it can be put right.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, path::PathBuf};
+
+use crate::file::{FileError, NotText};
 
 /// One mistake in the file.
 ///
@@ -45,25 +47,15 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
-    },
-    /// The file is larger than any configuration.
-    #[error(
-        "{} is larger than {} bytes, so it is no configuration",
-        .path.display(),
-        super::LARGEST_FILE
-    )]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
+        source: FileError,
     },
     /// The file is no text.
-    #[error("{} is not UTF-8 text: the first wrong byte is number {}", .path.display(), .offset + 1)]
+    #[error("the configuration {} {source}", .path.display())]
     NotText {
         /// The file.
         path: PathBuf,
-        /// How many bytes before it are right.
-        offset: usize,
+        /// Why not.
+        source: NotText,
     },
     /// There are mistakes in it: all of them, in the order of the file, one a line.
     #[error("{}", Lines(.problems, *.more))]

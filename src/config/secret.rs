@@ -1,18 +1,24 @@
 //! Reading the secrets that the config names: CallTools' tokens, the one that our own callers show, and those of hooks.
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
+    fmt, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::calltools::token::{Flaw, LONGEST_TOKEN, Token, clean};
-use crate::digest::Digest;
+use subtle::Choice;
+
+use crate::{
+    aside,
+    calltools::token::{Flaw, LONGEST_TOKEN, Token, clean},
+    digest::Digest,
+    file::{self, FileError, NotText},
+};
 
 /// Where an account's token is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +37,7 @@ pub enum TokenSource {
 pub struct SecretError {
     place: String,
     /// What is wrong there.
+    #[source]
     pub cause: SecretFault,
 }
 
@@ -39,24 +46,34 @@ pub struct SecretError {
 pub enum SecretFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(#[from] FileError),
     /// systemd hands it over to the service, and the service does not run.
     #[error(
         "is not there: it exists while the service runs; start the service, or set token_file or token_env"
     )]
     NoCredential,
-    /// The file is something else.
-    #[error("has more than {LARGEST_SECRET_FILE} bytes, so it holds no token")]
-    TooLarge,
-    /// The file or variable is not UTF-8.
-    #[error("is not text")]
-    NotText,
+    /// The file is not UTF-8.
+    #[error("{0}")]
+    NotText(#[from] NotText),
     /// The environment has no such variable.
     #[error("is not set")]
     NotSet,
     /// The text is no token.
     #[error("{0}")]
     Flaw(#[from] Flaw),
+    /// One of several tokens is none.
+    #[error("has a mistake in line {line}: that line {cause}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        cause: Box<SecretFault>,
+    },
+    /// More tokens than a hand-over needs.
+    #[error(
+        "has more than {MOST_TOKENS} tokens, one a line; remove those that no caller uses any more"
+    )]
+    TooMany,
     /// A token of our own that could be guessed.
     #[error(
         "has fewer than {SHORTEST_BEARER} characters and could be guessed; make a new one with `openssl rand -hex 32`"
@@ -64,8 +81,11 @@ pub enum SecretFault {
     TooShort,
 }
 
-/// Room for the longest token with white space around it.
-const LARGEST_SECRET_FILE: u64 = 4 * LONGEST_TOKEN as u64;
+/// Room for the longest tokens with white space around them.
+const LARGEST_SECRET_FILE: u64 = 2 * (MOST_TOKENS * LONGEST_TOKEN) as u64;
+
+/// Tokens that callers may show at the same time: the old one and the new one are two, and each is compared at every request.
+const MOST_TOKENS: usize = 16;
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
 const SHORTEST_BEARER: usize = 16;
@@ -88,7 +108,9 @@ impl TokenSource {
             let text = match self {
                 TokenSource::File(path) => read(path)?,
                 TokenSource::Credential(path) => match read(path) {
-                    Err(SecretFault::Unreadable(error)) if is_absent(&error) => {
+                    Err(SecretFault::Unreadable(FileError::System(error)))
+                        if error.kind() == io::ErrorKind::NotFound =>
+                    {
                         return Err(SecretFault::NoCredential);
                     }
                     text => text?,
@@ -114,18 +136,19 @@ impl fmt::Display for TokenSource {
     }
 }
 
-/// The token that callers of our own server show. Only its digest is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BearerToken(Digest);
+/// The tokens that callers of our own server show, any of them. Only their digests are kept.
+#[derive(Clone, Debug)]
+pub struct BearerTokens(Arc<[Digest]>);
 
-impl BearerToken {
-    /// Reads it from a file: white space around it and the word `Bearer` in front are dropped.
+impl BearerTokens {
+    /// Reads them from a file, one a line, so that callers can be moved from one to the next: white space around each and the word `Bearer` in
+    /// front are dropped.
     ///
     /// # Errors
     /// [`SecretError`], where the file holds none, or one that could be guessed.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
-        let token = || Self::parse(read(path)?.expose_secret());
-        token().map_err(|cause| SecretError {
+        let tokens = || Self::parse(read(path)?.expose_secret());
+        tokens().map_err(|cause| SecretError {
             place: format!("the bearer token file {}", path.display()),
             cause,
         })
@@ -134,26 +157,28 @@ impl BearerToken {
     /// The same, from a text.
     ///
     /// # Errors
-    /// [`SecretFault`], where it is none, or could be guessed.
+    /// [`SecretFault`], where there is none, or one could be guessed.
     pub fn parse(text: &str) -> Result<Self, SecretFault> {
-        let secret = clean(text, "bearer")?;
-        if secret.len() < SHORTEST_BEARER {
-            return Err(SecretFault::TooShort);
+        let tokens = lines(text).map(|line| Ok(Digest::of(line?.as_bytes())));
+        let tokens: Arc<[_]> = tokens.collect::<Result<_, SecretFault>>()?;
+        match tokens.len() {
+            0 => Err(Flaw::Empty.into()),
+            count if count > MOST_TOKENS => Err(SecretFault::TooMany),
+            _ => Ok(Self(tokens)),
         }
-        Ok(Self(Digest::of(secret.as_bytes())))
     }
 
-    /// What a caller sends who has the same file; it is shown in no log.
+    /// What a caller sends who has the same file, the first of its tokens; it is shown in no log.
     ///
     /// # Errors
     /// [`SecretError`], as for [`read`](Self::read).
     pub fn authorization(path: &Path) -> Result<HeaderValue, SecretError> {
         let value = || {
             let text = read(path)?;
-            Self::parse(text.expose_secret())?;
-            let secret = clean(text.expose_secret(), "bearer")?;
-            let mut value = HeaderValue::try_from(format!("Bearer {secret}"))
-                .map_err(|_| SecretFault::NotText)?;
+            let token = lines(text.expose_secret()).next();
+            let token = token.ok_or(Flaw::Empty)??;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| SecretFault::Flaw(Flaw::NotAscii))?;
             value.set_sensitive(true);
             Ok(value)
         };
@@ -163,14 +188,58 @@ impl BearerToken {
         })
     }
 
-    /// What callers' tokens are compared with.
-    pub fn digest(&self) -> Digest {
-        self.0
+    /// Whether a caller has shown one of them. Takes the same time whichever it is, and wherever they differ; an empty one opens nothing.
+    pub fn open_for(&self, shown: &str) -> bool {
+        bool::from(self.same(&Digest::of(shown))) && !shown.is_empty()
     }
 
-    /// Whether a caller has shown it. Takes the same time wherever the two differ.
-    pub fn matches(&self, shown: &[u8]) -> bool {
-        self.0 == Digest::of(shown)
+    /// The same for a digest, as a [`Choice`] that can be combined in constant time.
+    pub fn same(&self, shown: &Digest) -> Choice {
+        let none = Choice::from(0);
+        self.0
+            .iter()
+            .fold(none, |opens, one| opens | one.same(shown))
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for BearerTokens {
+    /// One of any length.
+    fn from(token: &str) -> Self {
+        Self([Digest::of(token)].into())
+    }
+}
+
+impl PartialEq for BearerTokens {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// The tokens of a text. With several, a mistake is told with its line.
+fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
+    let filled = || {
+        text.lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+    };
+    let one = filled().nth(1).is_none();
+    filled().map(move |(number, line)| {
+        bearer(line).map_err(|cause| match one {
+            true => cause,
+            false => SecretFault::Line {
+                line: number + 1,
+                cause: Box::new(cause),
+            },
+        })
+    })
+}
+
+fn bearer(text: &str) -> Result<&str, SecretFault> {
+    let secret = clean(text, "bearer")?;
+    match secret.len() < SHORTEST_BEARER {
+        true => Err(SecretFault::TooShort),
+        false => Ok(secret),
     }
 }
 
@@ -218,26 +287,23 @@ impl HookSecret {
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
+fn read(path: &Path) -> Result<SecretString, SecretFault> {
+    let bytes = file::read(path, LARGEST_SECRET_FILE)?;
+    Ok(file::text(&bytes)?.into())
 }
 
-fn read(path: &Path) -> Result<SecretString, SecretFault> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(LARGEST_SECRET_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_SECRET_FILE {
-        return Err(SecretFault::TooLarge);
-    }
-    let text = String::from_utf8(bytes).map_err(|_| SecretFault::NotText)?;
-    Ok(text.into())
-}
+/// Looking at a file's mode is a courtesy: one that hangs will be told of when it is read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A sentence of warning where other users of this machine can read a secret's file. A file that is not there is no reason
 /// to warn: reading it will say so.
 pub(super) fn exposure(path: &Path) -> Option<String> {
-    let mode = path.metadata().ok()?.mode() & 0o777;
+    let path = path.to_owned();
+    let mode = aside::wait(LOOK, {
+        let path = path.clone();
+        move || Some(path.metadata().ok()?.mode() & 0o777)
+    });
+    let mode = mode.ok()??;
     (mode & 0o077 != 0).then(|| {
         let path = path.display();
         format!("{path} holds a secret and other users may read or change it (mode {mode:04o}); run: chmod 600 {path}")
@@ -292,8 +358,11 @@ mod tests {
         for (content, expected) in [
             (b"".to_vec(), "is empty"),
             (b"0123 4567".to_vec(), "white space"),
-            (b"01234567\xff".to_vec(), "not text"),
-            (vec![b'4'; 3000], "more than 2048 bytes"),
+            (b"01234567\xff".to_vec(), "is not UTF-8 at byte 8"),
+            (b"\xff\xfe4\x005\x006\x007\x00".to_vec(), "is in UTF-16"),
+            (b"0123\x004567".to_vec(), "a control character"),
+            (vec![b'4'; 3000], "more than 512 characters"),
+            (vec![b'4'; 30_000], "more than 16384 bytes"),
         ] {
             let file = file(&content);
             let source = TokenSource::File(file.path().to_owned());
@@ -304,22 +373,66 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_read_behind_a_byte_order_mark() {
+        let file = file(format!("\u{feff}{KEY}\r\n").as_bytes());
+        let token = TokenSource::File(file.path().to_owned()).read();
+        assert_eq!(token.expect("a token").digest(), Digest::of(KEY.as_bytes()));
+        let file = file_of_bearers("\u{feff}0123456789abcdef\n");
+        let tokens = BearerTokens::read(file.path()).expect("a token");
+        assert!(tokens.open_for("0123456789abcdef"));
+    }
+
+    fn file_of_bearers(text: &str) -> tempfile::NamedTempFile {
+        file(text.as_bytes())
+    }
+
+    #[test]
     fn a_bearer_token_is_long_and_matches_itself_alone() {
         let file = file(b"bearer 0123456789abcdef\n");
-        let token = BearerToken::read(file.path()).expect("a token");
-        assert!(token.matches(b"0123456789abcdef"));
+        let token = BearerTokens::read(file.path()).expect("a token");
+        assert!(token.open_for("0123456789abcdef"));
         for wrong in [
             "",
             "0123456789abcde",
             "0123456789abcdeF",
             "0123456789abcdef ",
         ] {
-            assert!(!token.matches(wrong.as_bytes()), "{wrong:?}");
+            assert!(!token.open_for(wrong), "{wrong:?}");
         }
         assert!(matches!(
-            BearerToken::parse("0123456789abcde"),
+            BearerTokens::parse("0123456789abcde"),
             Err(SecretFault::TooShort)
         ));
+    }
+
+    #[test]
+    fn each_line_of_a_bearer_file_is_valid_and_the_first_is_sent() {
+        let text = "\n old0old0old0old0 \r\n\nBearer new0new0new0new0\n";
+        let tokens = BearerTokens::parse(text).expect("two tokens");
+        assert!(tokens.open_for("old0old0old0old0") && tokens.open_for("new0new0new0new0"));
+        for wrong in [
+            "",
+            "old0old0old0old0\nnew0new0new0new0",
+            "third0third0third",
+        ] {
+            assert!(!tokens.open_for(wrong), "{wrong:?}");
+        }
+        let file = file_of_bearers(text);
+        let sent = BearerTokens::authorization(file.path()).expect("a token");
+        assert_eq!(sent, "Bearer old0old0old0old0");
+        let said = |text: &str| BearerTokens::parse(text).expect_err("no token").to_string();
+        assert!(said(" \n\t\n").contains("is empty"));
+        let short = said("old0old0old0old0\nshort\n");
+        assert!(
+            short.contains("line 2: that line has fewer than 16"),
+            "{short}"
+        );
+        let inner = said("old0old0old0old0 x\nnew0new0new0new0");
+        assert!(
+            inner.contains("line 1: that line has white space"),
+            "{inner}"
+        );
+        assert!(said(&"0123456789abcdef\n".repeat(17)).contains("more than 16 tokens"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     account::{Account, Ask, Terms, Way},
     budget::Payer,
+    calltools::Token,
     check::Reach,
     config,
     server::AccountHandle,
@@ -82,6 +83,7 @@ impl Employed {
             config,
             payer,
             client,
+            secret,
             token,
             ..
         } = prepared;
@@ -96,6 +98,8 @@ impl Employed {
             self.handle.budget = handle.budget;
             self.handle.token = handle.token;
             self.reach = reach;
+        } else {
+            self.keep(&secret);
         }
         self.handle.name = handle.name;
         self.handle.hook_secret = handle.hook_secret;
@@ -140,9 +144,16 @@ impl Employed {
         }
     }
 
-    /// Its token may be another one by now.
-    pub fn look_at_token(&self) {
-        send(&self.handle.asks, Ask::LookAtToken);
+    /// Goes on with this token, which may be another one. One that was refused is tried at once.
+    pub fn show(&self, token: &Token) {
+        self.keep(token);
+        send(&self.handle.asks, Ask::TryToken);
+    }
+
+    fn keep(&self, token: &Token) {
+        if let Some(keeper) = &self.reach.token {
+            keeper.take(token);
+        }
     }
 }
 

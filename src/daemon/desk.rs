@@ -16,6 +16,7 @@ use crate::{
     check::{By, Reach, check, select},
     clock::Clock,
     config::Config,
+    log,
 };
 
 /// One config, and how its accounts are reached.
@@ -36,27 +37,22 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
     Router::new()
         .route("/v1/check", post(answer_check))
         .route("/v1/spend", post(answer_spend))
+        .route("/v1/log", post(change_levels))
         .with_state(Arc::new(desk))
 }
 
 /// `POST /v1/spend?account=main&requests=12`: counts requests that a command will send by itself within a minute; 204, or 429 with when there is
 /// room.
 async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
-    let query = uri.query().unwrap_or_default();
-    let value = |wanted| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find_map(|(name, value)| (name == wanted).then_some(value))
-    };
-    let account = value("account").unwrap_or_default();
+    let account = values(&uri, "account").pop().unwrap_or_default();
     let mut reaches = desk.accounts.iter();
     let Some(reach) = reaches.find(|reach| *reach.config.name == *account) else {
-        let why = "the running daemon has no such account; reload it";
-        return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
+        return refusal("the running daemon has no such account; reload it".to_owned());
     };
-    let requests = value("requests").and_then(|number| number.parse::<u16>().ok());
+    let requests = values(&uri, "requests").pop();
+    let requests = requests.and_then(|number| number.parse::<u16>().ok());
     let Some(requests) = requests.filter(|number| *number <= MOST_AT_ONCE) else {
-        let why = format!("requests must be a number up to {MOST_AT_ONCE}");
-        return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
+        return refusal(format!("requests must be a number up to {MOST_AT_ONCE}"));
     };
     match spend(reach, requests).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -78,19 +74,38 @@ async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `POST /v1/check?queue=a&queue=b`: the report, or 422 with the reason why nothing was asked.
-async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+/// The values of a parameter.
+fn values(uri: &Uri, wanted: &str) -> Vec<String> {
     let query = uri.query().unwrap_or_default();
-    let asked: Vec<_> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(name, _)| name == "queue")
-        .map(|(_, queue)| queue.into_owned())
-        .collect();
-    let targets = match select(&desk.config, &asked) {
+    form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == wanted)
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
+
+/// The command is told, and exits with a usage error.
+fn refusal(why: String) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
+}
+
+/// `POST /v1/check?queue=a&queue=b`: the report.
+async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    let targets = match select(&desk.config, &values(&uri, "queue")) {
         Ok(targets) => targets,
-        Err(unknown) => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, unknown.to_string()).into_response();
-        }
+        Err(unknown) => return refusal(unknown.to_string()),
     };
     let report = check(&targets, &desk.accounts, By::Daemon, &desk.clock, &|| ()).await;
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
+}
+
+/// `POST /v1/log?levels=debug`: logs at these levels from now on.
+async fn change_levels(uri: Uri) -> Response {
+    let levels = values(&uri, "levels").pop().unwrap_or_default();
+    match levels.parse() {
+        Ok(levels) => {
+            log::change(&levels);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) => refusal(format!("{error}")),
+    }
 }

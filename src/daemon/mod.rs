@@ -9,6 +9,7 @@
 
 mod accounts;
 mod desk;
+mod files;
 mod reloading;
 mod wiring;
 
@@ -17,7 +18,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use anyhow::bail;
 use futures_util::future::join_all;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::Signal,
     sync::mpsc,
     task::{JoinError, JoinSet},
 };
@@ -26,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::wiring::{payer, transport};
 use self::{
     accounts::Employed,
-    wiring::{Callers, Wiring, keys, reservations},
+    files::Files,
+    wiring::{Wiring, keys, reservations},
 };
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
@@ -80,6 +82,7 @@ pub struct Daemon {
     notifier: Notifier,
     /// The config's file, to be read again.
     file: Option<PathBuf>,
+    hangups: Option<Signal>,
     wishes: mpsc::Receiver<Wish>,
 }
 
@@ -101,6 +104,7 @@ impl Daemon {
         clock: Arc<dyn Clock>,
         passed: Vec<Detached>,
     ) -> anyhow::Result<Self> {
+        let files = Files::read(config, clock.now()).await?;
         let Bound {
             listeners,
             agent_checks,
@@ -118,19 +122,17 @@ impl Daemon {
             reloads,
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
-        for account in &config.accounts {
-            let account = Arc::new(account.clone());
-            let prepared = wiring.prepare(&account)?;
+        for (account, files) in config.accounts.iter().zip(files.accounts) {
+            let prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
             let (reach, payer) = (prepared.reach(), prepared.payer.clone());
             let employee = wiring.account(prepared, known);
             accounts.push((employee, handle, reach, payer));
         }
         let handles = accounts.iter().map(|(_, handle, ..)| handle.clone());
-        let callers = Callers::read(config, wiring.clock.as_ref())?;
         let reaches = accounts.iter().map(|(_, _, reach, _)| reach.clone());
         let desk = desk::routes(config, reaches.collect(), &wiring.clock);
-        let app = App::new(wiring.app(config, callers, handles.collect(), desk));
+        let app = App::new(wiring.app(config, files.callers, handles.collect(), desk));
         Ok(Self {
             wiring,
             accounts,
@@ -141,6 +143,7 @@ impl Daemon {
             threads: 0,
             notifier: Notifier::default(),
             file: None,
+            hangups: None,
             wishes,
         })
     }
@@ -155,10 +158,18 @@ impl Daemon {
         Self { notifier, ..self }
     }
 
-    /// Reads its config again from this file, on SIGHUP and when the server is asked to.
+    /// Reads its config again from this file when the server is asked to.
     pub fn reloading_from(self, file: PathBuf) -> Self {
         Self {
             file: Some(file),
+            ..self
+        }
+    }
+
+    /// Reads it again on SIGHUP, too.
+    pub fn reloading_on(self, hangups: Signal) -> Self {
+        Self {
+            hangups: Some(hangups),
             ..self
         }
     }
@@ -217,7 +228,7 @@ impl Daemon {
         };
         work.record();
         work.tell_ready().await;
-        let early = work.go_on(shutdown, self.wishes).await?;
+        let early = work.go_on(shutdown, self.wishes, self.hangups).await;
         work.stop(early).await
     }
 }
@@ -247,23 +258,27 @@ impl Work {
         &mut self,
         shutdown: impl Future<Output = ()>,
         mut wishes: mpsc::Receiver<Wish>,
-    ) -> anyhow::Result<Option<Ended>> {
+        mut hangups: Option<Signal>,
+    ) -> Option<Ended> {
         let mut shutdown = std::pin::pin!(shutdown);
-        let mut hangups = self.file.as_ref().map(|_| signal(SignalKind::hangup()));
-        let mut hangups = hangups.take().transpose()?;
         loop {
-            tokio::select! {
-                () = &mut shutdown => return Ok(None),
+            let wish = tokio::select! {
+                () = &mut shutdown => return None,
                 Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(Ok(End::AsTold)) => {}
-                    ended => return Ok(Some(ended)),
+                    Ok(Ok(End::AsTold)) => continue,
+                    ended => return Some(ended),
                 },
-                Some(wish) = wishes.recv() => {
-                    let outcome = self.reload().await;
-                    // Whoever wished may have gone.
-                    let _ = wish.send(outcome);
-                }
-                () = hangup(&mut hangups) => drop(self.reload().await),
+                Some(wish) = wishes.recv() => Some(wish),
+                () = hangup(&mut hangups) => None,
+            };
+            let outcome = tokio::select! {
+                outcome = self.reload() => outcome,
+                // A file that hangs holds up no stop.
+                () = &mut shutdown => return None,
+            };
+            if let Some(wish) = wish {
+                // The caller may have gone.
+                let _ = wish.send(outcome);
             }
         }
     }
@@ -325,7 +340,7 @@ async fn of_itself(work: impl Future<Output = ()>) -> anyhow::Result<End> {
     Ok(End::OfItself)
 }
 
-/// The next SIGHUP; never, where none is listened for.
+/// The next SIGHUP; never, where nothing listens for it.
 async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),

@@ -10,19 +10,21 @@ use super::{
     Work,
     accounts::Employed,
     desk,
-    wiring::{Callers, Prepared, hook_secret, key, keys},
+    files::{AccountFiles, Callers, Files},
+    wiring::{Prepared, key, keys},
 };
 use crate::{
+    aside,
     board::QueueKey,
+    causes::causes,
     config::{self, Config},
-    digest::Digest,
     reload::{ReloadError, Reloaded, Renamed},
     server::App,
 };
 
 /// How an account comes through.
 enum Step {
-    /// As it is, but for the secret with which CallTools posts.
+    /// As it is, but for its secrets.
     Stays(Employed),
     /// With the same task, by other settings.
     GoesOn(Box<Prepared>, Employed),
@@ -61,22 +63,32 @@ impl Work {
 
     async fn exchange(&mut self) -> Result<Reloaded, ReloadError> {
         let file = self.file.as_deref().ok_or(ReloadError::NoFile)?;
-        let config = read(file)?;
+        let config = read(file).await?;
         refuse_what_needs_a_restart(&self.config, &config)?;
-        let unusable = |error: anyhow::Error| ReloadError::Unusable(format!("{error:#}"));
-        let callers = Callers::read(&config, self.wiring.clock.as_ref()).map_err(unusable)?;
-        let prepared = self.prepare(&config).map_err(unusable)?;
+        let unusable = |error: anyhow::Error| ReloadError::Unusable(causes(error.as_ref()));
+        let (tls, now) = (self.current.app().tls().cloned(), self.wiring.clock.now());
+        let files = Files::read_again(&config, tls, now)
+            .await
+            .map_err(unusable)?;
+        let prepared = self.prepare(&config, files.accounts).map_err(unusable)?;
         // Nothing fails from here on.
-        Ok(self.put_in_force(config, callers, prepared).await)
+        Ok(self.put_in_force(config, files.callers, prepared).await)
     }
 
     /// What the accounts of a new config need beyond those at work; in its order.
-    fn prepare(&self, config: &Config) -> anyhow::Result<Vec<Result<Prepared, Option<Digest>>>> {
-        let prepare = |account: &config::Account| match self.at_work(account) {
-            Some(_) => Ok(Err(hook_secret(account)?)),
-            None => self.wiring.prepare(&Arc::new(account.clone())).map(Ok),
+    fn prepare(
+        &self,
+        config: &Config,
+        files: Vec<AccountFiles>,
+    ) -> anyhow::Result<Vec<Result<Prepared, AccountFiles>>> {
+        let prepare = |(account, files): (&config::Account, _)| match self.at_work(account) {
+            Some(_) => Ok(Err(files)),
+            None => {
+                let account = Arc::new(account.clone());
+                self.wiring.prepare(&account, files).map(Ok)
+            }
         };
-        config.accounts.iter().map(prepare).collect()
+        config.accounts.iter().zip(files).map(prepare).collect()
     }
 
     fn at_work(&self, config: &config::Account) -> Option<&Employed> {
@@ -87,7 +99,7 @@ impl Work {
         &mut self,
         config: Config,
         callers: Callers,
-        prepared: Vec<Result<Prepared, Option<Digest>>>,
+        prepared: Vec<Result<Prepared, AccountFiles>>,
     ) -> Reloaded {
         let was: HashSet<QueueKey> = keys(&self.config).into_iter().collect();
         self.wiring.board.welcome(keys(&config));
@@ -147,7 +159,7 @@ impl Work {
     fn steps(
         &mut self,
         config: &Config,
-        prepared: Vec<Result<Prepared, Option<Digest>>>,
+        prepared: Vec<Result<Prepared, AccountFiles>>,
     ) -> Vec<Step> {
         let mut employed: Vec<_> = self.accounts.drain(..).map(Some).collect();
         // An account is its place and token, so that comes before its name.
@@ -186,13 +198,13 @@ impl Work {
         }
         self.accounts = employed.into_iter().flatten().collect();
         let steps = prepared.into_iter().zip(places);
-        let step = |(prepared, last): (Result<Prepared, Option<Digest>>, Option<Employed>)| match (
+        let step = |(prepared, last): (Result<Prepared, AccountFiles>, Option<Employed>)| match (
             prepared, last,
         ) {
-            (Err(hook_secret), last) => {
+            (Err(files), last) => {
                 let mut stays = last.expect("it is at work");
-                stays.handle.hook_secret = hook_secret;
-                stays.look_at_token();
+                stays.handle.hook_secret = files.hook_secret;
+                stays.show(&files.token);
                 Step::Stays(stays)
             }
             (Ok(prepared), Some(last)) if same(&last, &prepared) => {
@@ -239,8 +251,11 @@ impl Work {
     }
 }
 
-fn read(file: &Path) -> Result<Config, ReloadError> {
-    Config::load(file).map_err(|error| ReloadError::Config(error.to_string()))
+async fn read(file: &Path) -> Result<Config, ReloadError> {
+    let file = file.to_owned();
+    let loaded = aside::bounded(move || Config::load(&file)).await;
+    let loaded = loaded.map_err(|error| ReloadError::Unusable(error.to_string()))?;
+    loaded.map_err(|error| ReloadError::Config(error.to_string()))
 }
 
 /// Sockets, threads and files are made at the start.

@@ -3,13 +3,14 @@
 //! What can fail comes first ([`Wiring::prepare`]) and touches nothing that is at work, so that a new config is taken whole or not at
 //! all.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::files::{AccountFiles, Callers, ca_pem};
 use crate::{
     account::{self, Account, Health, Polled, TokenKeeper},
     board::{Board, QueueKey},
@@ -17,9 +18,9 @@ use crate::{
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     check::Reach,
     clock::Clock,
-    config::{self, BearerToken, Config, HookSecret},
+    config::{self, Config},
     decision::{Patience, Policy},
-    digest::Digest,
+    descriptors,
     known::Known,
     metrics::Metrics,
     names::Names,
@@ -27,7 +28,7 @@ use crate::{
     pulse::Pulses,
     reload::Wish,
     reservations::Reservations,
-    server::{AccountHandle, Limits, Parts, Tls},
+    server::{AccountHandle, Limits, Parts},
     state::State,
 };
 
@@ -56,6 +57,9 @@ pub(super) struct Prepared {
     pub payer: Payer,
     pub client: Client,
     transport: Arc<HttpTransport>,
+    /// The token as it was read.
+    pub secret: Token,
+    /// Keeps it.
     pub token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
     health: watch::Sender<Health>,
@@ -78,14 +82,22 @@ impl Wiring {
     /// Makes ready what an account needs, without polling or publishing anything.
     ///
     /// # Errors
-    /// A secret or a certificate that cannot be read, a ledger that cannot be used.
-    pub fn prepare(&self, config: &Arc<config::Account>) -> anyhow::Result<Prepared> {
-        self.try_prepare(config)
+    /// A certificate or a ledger that cannot be used.
+    pub fn prepare(
+        &self,
+        config: &Arc<config::Account>,
+        files: AccountFiles,
+    ) -> anyhow::Result<Prepared> {
+        self.try_prepare(config, files)
             .with_context(|| format!("account \"{}\"", config.name))
     }
 
-    fn try_prepare(&self, config: &Arc<config::Account>) -> anyhow::Result<Prepared> {
-        let token = config.upstream.token.read()?;
+    fn try_prepare(
+        &self,
+        config: &Arc<config::Account>,
+        files: AccountFiles,
+    ) -> anyhow::Result<Prepared> {
+        let token = files.token;
         let payer = payer(config, &token);
         let budget = Arc::new(Budget::new(
             Arc::clone(&self.state.ledger),
@@ -94,7 +106,7 @@ impl Wiring {
             config.reserve,
             Arc::clone(&self.clock),
         ));
-        let transport = Arc::new(transport(&config.upstream, &token)?);
+        let transport = Arc::new(transport_with(&config.upstream, &token, files.ca_pem)?);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
             account: Arc::clone(&config.name),
@@ -113,7 +125,7 @@ impl Wiring {
             handle: AccountHandle {
                 name: Arc::clone(&config.name),
                 token: digests,
-                hook_secret: hook_secret(config)?,
+                hook_secret: files.hook_secret,
                 budget,
                 names: named,
                 health: healths,
@@ -122,6 +134,7 @@ impl Wiring {
             config: Arc::clone(config),
             payer,
             client,
+            secret: token,
             token: Arc::new(TokenKeeper::new(
                 config.upstream.token.clone(),
                 Arc::clone(&transport),
@@ -188,7 +201,7 @@ impl Wiring {
             bearer: callers.bearer,
             allowed_hosts: config.server.allowed_hosts.clone(),
             tls: callers.tls,
-            limits: Limits::with_connections(config.server.max_connections),
+            limits: Limits::with_connections(descriptors::connections(config)),
             stopping: self.stop.clone(),
             pulses: self.pulses.clone(),
             reloads: Some(self.reloads.clone()),
@@ -218,9 +231,15 @@ pub fn payer(account: &config::Account, token: &Token) -> Payer {
 /// # Errors
 /// Certificates that cannot be read or used.
 pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
-    let read =
-        |path: &PathBuf| std::fs::read(path).with_context(|| format!("ca_file {}", path.display()));
-    let ca_pem = upstream.ca_file.as_ref().map(read).transpose()?;
+    let ca_pem = upstream.ca_file.as_deref().map(ca_pem).transpose()?;
+    transport_with(upstream, token, ca_pem)
+}
+
+fn transport_with(
+    upstream: &config::Upstream,
+    token: &Token,
+    ca_pem: Option<Vec<u8>>,
+) -> anyhow::Result<HttpTransport> {
     let settings = HttpSettings {
         base_url: upstream.base_url.clone(),
         authorization: token.authorization(),
@@ -286,40 +305,14 @@ struct UpstreamMeters {
 
 impl calltools::Observer for UpstreamMeters {
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
+        tracing::trace!(
+            account = &*self.account,
+            endpoint = endpoint.word(),
+            outcome,
+            ?took,
+            "a request to CallTools has ended"
+        );
         self.metrics
             .upstream_request(&self.account, endpoint.word(), outcome, took);
-    }
-}
-
-/// What CallTools must show that posts to us; without it nothing is taken.
-pub(super) fn hook_secret(account: &config::Account) -> anyhow::Result<Option<Digest>> {
-    let hooks = account.hooks.as_ref();
-    let secret = hooks.map(|hooks| HookSecret::read(&hooks.secret_file));
-    Ok(secret.transpose()?.map(|secret| secret.digest()))
-}
-
-/// How callers and we tell that the other is who we think.
-#[derive(Debug)]
-pub(super) struct Callers {
-    /// What they must show, if anything.
-    bearer: Option<Digest>,
-    /// What we show, if anything.
-    tls: Option<Tls>,
-}
-
-impl Callers {
-    /// Reads the files that the config names.
-    ///
-    /// # Errors
-    /// A token, a certificate or a key that cannot be read or used.
-    pub fn read(config: &Config, clock: &dyn Clock) -> anyhow::Result<Self> {
-        let bearer = config.server.bearer_token_file.as_deref();
-        let bearer = bearer.map(BearerToken::read).transpose()?;
-        let tls = config.server.tls.as_ref();
-        let tls = tls.map(|files| Tls::read(files, clock.now()));
-        Ok(Self {
-            bearer: bearer.map(|token| token.digest()),
-            tls: tls.transpose()?,
-        })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     budget::Budget,
     calltools::AgentId,
     clock::Clock,
+    config::BearerTokens,
     decision::{Decision, Patience, Policy, decide},
     digest::Digest,
     history::History,
@@ -133,7 +134,7 @@ pub struct Parts {
     /// For metrics only; `None` where nothing outlives the process.
     pub state: Option<Arc<State>>,
     /// What callers must show, if anything.
-    pub bearer: Option<Digest>,
+    pub bearer: Option<BearerTokens>,
     /// Names of this server, as [the config](crate::config::Server::allowed_hosts) has them.
     pub allowed_hosts: Vec<String>,
     /// What TCP connections begin with; `None` where they are plain.
@@ -159,7 +160,7 @@ pub struct App {
     pub(super) reservations: Arc<Reservations>,
     pub(super) clock: Arc<dyn Clock>,
     state: Option<Arc<State>>,
-    pub(super) bearer: Option<Digest>,
+    pub(super) bearer: Option<BearerTokens>,
     pub(super) allowed_hosts: Vec<String>,
     pub(super) tls: Option<Tls>,
     pub(super) limits: Limits,
@@ -281,6 +282,11 @@ impl App {
             queues,
             by_key,
         }
+    }
+
+    /// What TCP connections begin with.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// All queues, in the order of the config.

@@ -4,15 +4,12 @@
 //! HTTP/1.1 is all that is offered. Left to others: how long a handshake may take (`connection`), and who may ask without TLS (config).
 
 use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretSlice};
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsAcceptor,
@@ -25,7 +22,13 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{clock::Moment, config::TlsFiles};
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::Moment,
+    config::TlsFiles,
+    file::{self, FileError},
+};
 
 /// A chain of a dozen large certificates; a larger file is another one, named by mistake.
 const LARGEST_FILE: u64 = 128 * 1024;
@@ -44,15 +47,15 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        source: FileError,
     },
-    /// A file is something else.
-    #[error("{key} {} has more than {LARGEST_FILE} bytes, so it is another file", path.display())]
-    TooLarge {
-        /// The key of the config.
-        key: &'static str,
+    /// A certificate that callers refuse, in the place of one that they take.
+    #[error("tls_cert {}: {fault}, so callers would refuse it; renew it, or put the one in force back", path.display())]
+    OutOfDate {
         /// The file.
         path: PathBuf,
+        /// What its dates say.
+        fault: String,
     },
     /// No certificate, or a broken one.
     #[error("tls_cert {} has no whole certificate in PEM form", path.display())]
@@ -85,7 +88,10 @@ pub enum TlsError {
 
 /// What a connection begins with. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    chain: Arc<[CertificateDer<'static>]>,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,22 +100,51 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files, and warns of a certificate that callers will refuse for its dates.
+    /// Reads the files, and warns of a certificate that callers will refuse for its dates: there is no other.
     ///
     /// # Errors
     /// [`TlsError`]: a file that cannot be read, or files that do not make a certificate with its key.
     pub fn read(files: &TlsFiles, now: Moment) -> Result<Self, TlsError> {
-        let chain = certificates(&files.cert)?;
-        let key = private_key(&files.key)?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        if let Some(fault) = fault_of_dates(&chain, &provider, now) {
+        let tls = Self::load(files)?;
+        if let Some(fault) = tls.fault(now) {
             tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that look will refuse it");
         }
+        Ok(tls)
+    }
+
+    /// The same in the place of what is in force, which stays in force where it is better: a certificate whose dates callers refuse
+    /// replaces none that they take, and no plain HTTP.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and [`TlsError::OutOfDate`].
+    pub fn read_in_place_of(
+        files: &TlsFiles,
+        last: Option<&Tls>,
+        now: Moment,
+    ) -> Result<Self, TlsError> {
+        let tls = Self::load(files)?;
+        let Some(fault) = tls.fault(now) else {
+            return Ok(tls);
+        };
+        // Where the one in force has expired, no reload for another reason is held up by it.
+        let is_no_worse = last.is_some_and(|last| last.fault(now).is_some());
+        if is_no_worse {
+            tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that look will refuse it");
+            return Ok(tls);
+        }
+        let path = files.cert.clone();
+        Err(TlsError::OutOfDate { path, fault })
+    }
+
+    fn load(files: &TlsFiles) -> Result<Self, TlsError> {
+        let chain = certificates(&files.cert)?;
+        let key = private_key(&files.key)?;
         let config = || {
+            let provider = Arc::new(aws_lc_rs::default_provider());
             let mut config = ServerConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()?
                 .with_no_client_auth()
-                .with_single_cert(chain, key)?;
+                .with_single_cert(chain.clone(), key)?;
             config.alpn_protocols = vec![PROTOCOL.to_vec()];
             Ok(config)
         };
@@ -117,18 +152,25 @@ impl Tls {
             files: files.clone(),
             source,
         })?;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            chain: chain.into(),
+        })
+    }
+
+    fn fault(&self, now: Moment) -> Option<String> {
+        fault_of_dates(&self.chain, &Arc::new(aws_lc_rs::default_provider()), now)
     }
 
     /// The handshake, which takes as long as the client likes.
     pub(super) async fn greet(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.0.accept(stream).await
+        self.acceptor.accept(stream).await
     }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read("tls_cert", path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose_secret()).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let path = || path.to_owned();
     chain.ok_or_else(|| TlsError::NoCertificate { path: path() })
@@ -137,25 +179,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let pem = read("tls_key", path)?;
     // The parser's error is left out: it can quote a line of the file.
-    PrivateKeyDer::from_pem_slice(pem.expose_secret()).map_err(|_| TlsError::NoKey {
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey {
         path: path.to_owned(),
     })
 }
 
-/// Either file may hold a key: many tools write both into one.
-fn read(key: &'static str, path: &Path) -> Result<SecretSlice<u8>, TlsError> {
-    let (mut bytes, path) = (Vec::new(), || path.to_owned());
-    File::open(path())
-        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|source| TlsError::Unreadable {
-            key,
-            path: path(),
-            source,
-        })?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(TlsError::TooLarge { key, path: path() });
-    }
-    Ok(bytes.into())
+fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    file::read(path, LARGEST_FILE).map_err(|source| TlsError::Unreadable {
+        key,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// What a caller's clock would say against the certificate. A client's verifier looks at the dates before it asks who has signed; all else

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use rcgen::generate_simple_self_signed;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd, generate_simple_self_signed};
 use reqwest::Certificate;
 
 use crate::support::{CallTools, Home, Running, Time};
@@ -74,6 +74,42 @@ async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
     assert!(body.contains("key.pem has no whole private key"), "{body}");
     let again = by_second.post("/v1/reload").await;
     again.expect("it stays in force");
+}
+
+#[tokio::test]
+async fn a_reload_keeps_a_good_certificate_where_the_new_one_is_out_of_date_or_not_the_keys() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    let good = renew(&home);
+    let keep = |name: &str| fs::read(home.path().join(name)).expect("it is there");
+    let (cert, key) = (keep("cert.pem"), keep("key.pem"));
+    let daemon = Running::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
+    let client = Trusting::new(&daemon, &good);
+
+    for (from, to, said) in [
+        (2000, 2001, "the certificate expired at 2001-01-01"),
+        (2990, 2991, "the certificate is not valid before 2990-01-01"),
+    ] {
+        let pair = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let issued = params.self_signed(&pair).expect("a certificate");
+        fs::write(home.path().join("cert.pem"), issued.pem()).expect("a file");
+        fs::write(home.path().join("key.pem"), pair.serialize_pem()).expect("a file");
+        let (status, body) = client.post("/v1/reload").await.expect("the good one");
+        assert_eq!(status, 422, "{body}");
+        assert!(body.contains(said) && body.contains("cert.pem"), "{body}");
+    }
+    // The good certificate with another key.
+    fs::write(home.path().join("cert.pem"), cert).expect("a file");
+    let (status, body) = client.post("/v1/reload").await.expect("the good one");
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("cannot be used together"), "{body}");
+    fs::write(home.path().join("key.pem"), key).expect("a file");
+    let (status, body) = client.post("/v1/reload").await.expect("the good one");
+    assert_eq!(status, 200, "{body}");
 }
 
 #[tokio::test]

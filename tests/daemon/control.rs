@@ -312,3 +312,154 @@ async fn a_config_for_systemds_credentials_needs_none_for_commands() {
     let said = say(&home, &["run"]).await.exits(78);
     assert!(said.err.contains("there is no token"), "{said:?}");
 }
+
+#[tokio::test]
+async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
+    let (_calltools, home, config) = scene().await;
+    let program = running(&home, &config).await;
+    let address = program.address().await;
+    edit(&config, "queue = \"support\"", "queue = \"billing\"");
+    let said = say(&home, &["reload"]).await.exits(0);
+    assert!(said.out.contains("is in force"), "{said:?}");
+    assert!(
+        said.out
+            .contains("Queues added: main/billing\nQueues removed: main/support\n"),
+        "{said:?}"
+    );
+
+    // A file with mistakes, one that needs a restart, a secret that cannot be used.
+    let good = fs::read_to_string(&config).expect("a config");
+    for (from, to, words) in [
+        ("[server]", "[sever]", "did you mean"),
+        (
+            "[server]",
+            "[server]\nthreads = 3",
+            "threads cannot change while openseat runs",
+        ),
+        ("[server]", "[server", "this is not TOML"),
+        (
+            "./main.token",
+            "./nowhere.token",
+            "nowhere.token cannot be read",
+        ),
+    ] {
+        fs::write(&config, good.replace(from, to)).expect("it can be written");
+        let state = home.state();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        // As systemd has it: where the file is broken, its word is where the state folder is.
+        command
+            .arg("reload")
+            .env_clear()
+            .env("STATE_DIRECTORY", &state);
+        command.current_dir(home.path());
+        let output = spawn_blocking(move || command.output()).await;
+        let output = output.expect("no panic").expect("it runs");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {err}");
+        assert!(
+            err.contains(words) && err.contains("the old one stays in force"),
+            "{err}"
+        );
+        assert!(program.log().contains(words), "{}", program.log());
+    }
+    // Without systemd's word a broken file is what is told.
+    fs::write(&config, good.replace("[server]", "[sever]")).expect("it can be written");
+    let said = say(&home, &["reload"]).await.exits(1);
+    assert!(said.err.contains("did you mean"), "{said:?}");
+    fs::write(&config, &good).expect("it can be written");
+    fs::write(home.path().join("main.token"), "no token at all\n").expect("a file");
+    let said = say(&home, &["reload"]).await.exits(1);
+    assert!(
+        said.err.contains("main.token has white space inside"),
+        "{said:?}"
+    );
+    assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
+    home.set_token("main", TOKEN);
+    say(&home, &["reload"]).await.exits(0);
+
+    drop(program);
+    let said = say(&home, &["reload"]).await.exits(1);
+    assert!(
+        said.err.contains("nobody answers at") && said.err.contains("control.sock"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_log_levels_where_it_is_told_to() {
+    let (_calltools, home, config) = scene().await;
+    let program = running(&home, &config).await;
+    assert!(!program.log().contains("\"TRACE\""));
+    say(&home, &["reload", "--log-level", "openseat=TRACE"])
+        .await
+        .exits(0);
+    soon("a trace of its own steps", async || {
+        let log = program.log();
+        let mut traces = log.lines().filter(|line| line.contains("\"TRACE\""));
+        traces.any(|line| line.contains("\"target\":\"openseat::"))
+    })
+    .await;
+    say(&home, &["reload", "--log-level", "OFF"]).await.exits(0);
+    let length = program.log().len();
+    say(&home, &["reload"]).await.exits(0);
+    assert_eq!(program.log().len(), length, "{}", program.log());
+}
+
+#[tokio::test]
+async fn the_journal_gets_a_priority_with_each_line() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (_calltools, home, config) = scene().await;
+    // A secret that everybody may read is a warning.
+    let open = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(home.path().join("main.token"), open).expect("it is ours");
+    let log = home.path().join("stderr.txt");
+    fs::write(&log, "").expect("a file");
+    let found = fs::metadata(&log).expect("it is there");
+    let stream = format!("{}:{}", found.dev(), found.ino());
+    for (stream, journal) in [(stream.as_str(), true), ("1:2", false), ("", false)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command.args(["run", "--config"]).arg(&config).env_clear();
+        command.env("JOURNAL_STREAM", stream).stdin(Stdio::null());
+        let file = fs::OpenOptions::new().write(true).truncate(true).open(&log);
+        let mut child = command
+            .stderr(file.expect("it is there"))
+            .spawn()
+            .expect("it runs");
+        let read = || fs::read_to_string(&log).expect("a log");
+        soon("a start", async || read().contains("openseat answers")).await;
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        let log = read();
+        for line in log.lines() {
+            let priority = match () {
+                () if line.contains("\"WARN\"") => "<4>{",
+                () if line.contains("\"ERROR\"") => "<3>{",
+                () => "<6>{",
+            };
+            assert!(
+                line.starts_with(if journal { priority } else { "{" }),
+                "{line}"
+            );
+        }
+        assert!(
+            log.contains("\"INFO\"") && log.contains("\"WARN\""),
+            "{log}"
+        );
+    }
+    // What a failed start says is an error in each of its lines.
+    fs::write(&config, "[sever]\nport = 7\n").expect("it can be written");
+    let file = fs::OpenOptions::new().write(true).truncate(true).open(&log);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+    command.args(["run", "--config"]).arg(&config).env_clear();
+    command
+        .env("JOURNAL_STREAM", &stream)
+        .stderr(file.expect("it is there"));
+    let status = spawn_blocking(move || command.status()).await;
+    assert_eq!(status.expect("no panic").expect("it runs").code(), Some(78));
+    let log = fs::read_to_string(&log).expect("a log");
+    assert!(
+        log.lines().count() > 1 && log.lines().all(|line| line.starts_with("<3>")),
+        "{log}"
+    );
+}

@@ -184,6 +184,7 @@ async fn a_port_in_use_is_told_with_its_address() {
         log.contains(&format!("cannot listen on {address}")),
         "{log}"
     );
+    assert_eq!(log.matches("Address already in use").count(), 1, "{log}");
     assert_eq!(
         calltools.simulator.requests(),
         0,
@@ -435,6 +436,201 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
             }
         })
         .collect()
+}
+
+/// A named pipe in the place of a file: whoever opens it to read waits for a writer.
+fn pipe_at(path: &Path) {
+    let _ = fs::remove_file(path);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).expect("a pipe");
+}
+
+#[tokio::test]
+async fn a_token_file_that_hangs_stops_neither_another_account_nor_a_reload_nor_the_stop() {
+    let (calltools, home) = scene().await;
+    let other = CallTools::start(&Time::new()).await;
+    home.set_token("lab", TOKEN);
+    let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
+    let lab = account("lab", &other.serving.base_url(), "", &queue);
+    let config = home.config(&[calltools.account(), lab]);
+    let mut program = Program::run(&home, &config);
+    let address = program.address().await;
+    ready(address).await;
+    pipe_at(&home.path().join("main.token"));
+    calltools.simulator.mishap(1, None, Mishap::InvalidToken);
+    let target = "/v1/queues/main/sales/refresh";
+    let refused = post(address, target).await;
+    assert_ne!(refused.status, 200, "{refused:?}");
+    soon("words", async || program.log().contains("is a named pipe")).await;
+    // The account goes on with the token that it has, and the other one does not notice.
+    let before = other.simulator.requests();
+    assert_eq!(
+        post(address, "/v1/queues/lab/sales/refresh").await.status,
+        200
+    );
+    assert!(other.simulator.requests() > before);
+    let answer = post(address, "/v1/reload").await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    assert!(
+        answer
+            .body
+            .contains("is a named pipe, and only regular files are read"),
+        "{answer:?}"
+    );
+    let begun = Instant::now();
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(begun.elapsed() < STOPPED, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn no_file_that_the_config_names_can_hang_the_start() {
+    for (file, words) in [
+        ("openseat.toml", "cannot read the configuration"),
+        ("main.token", "the token file"),
+        ("bearer", "the bearer token file"),
+        ("hook", "the hook secret file"),
+        ("cert.pem", "tls_cert"),
+        ("key.pem", "tls_key"),
+        ("ca.pem", "ca_file"),
+    ] {
+        let (calltools, home) = scene().await;
+        let lines = "hook_secret_file = \"./hook\"\nca_file = \"./ca.pem\"";
+        let config = home.config(&[calltools.account_with(lines, "")]);
+        let server = "[server]\nbearer_token_file = \"./bearer\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"";
+        let text = fs::read_to_string(&config).expect("a config");
+        fs::write(&config, text.replace("[server]", server)).expect("it can be written");
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let issued = issued.expect("a certificate");
+        for (name, text) in [
+            ("bearer", "0123456789abcdef".to_owned()),
+            ("hook", "0123456789abcdef".to_owned()),
+            ("cert.pem", issued.cert.pem()),
+            ("ca.pem", issued.cert.pem()),
+            ("key.pem", issued.signing_key.serialize_pem()),
+        ] {
+            fs::write(home.path().join(name), text).expect("a file");
+        }
+        pipe_at(&home.path().join(file));
+        let mut program = Program::run(&home, &config);
+        let code = program.ended().await.code();
+        let log = program.log();
+        assert_eq!(code, Some(78), "{file}: {log}");
+        assert!(
+            log.contains(words) && log.contains("is a named pipe"),
+            "{file}: {log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_hangup_at_any_moment_of_the_start_is_heard_and_ends_nothing() {
+    let (calltools, home) = scene().await;
+    let config = home.config(&[calltools.account()]);
+    // A predecessor that holds the folder.
+    let first = Program::run(&home, &config);
+    first.address().await;
+    let text = fs::read_to_string(&config).expect("a config");
+    let second_config = home.path().join("second.toml");
+    fs::write(&second_config, &text).expect("it can be written");
+    let mut second = Program::run(&home, &second_config);
+    soon("signals that are caught", async || {
+        catches(&second, Signal::HUP)
+    })
+    .await;
+    second.signal(Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(second.has_ended().is_none(), "{}", second.log());
+    // While it waits for the folder, a wish to stop is heard at once.
+    let begun = Instant::now();
+    second.signal(Signal::TERM);
+    assert_eq!(second.ended().await.code(), Some(0), "{}", second.log());
+    assert!(begun.elapsed() < STOPPED, "{:?}", begun.elapsed());
+    drop(first);
+
+    let third = Program::run(&home, &config);
+    soon("signals that are caught", async || {
+        catches(&third, Signal::HUP)
+    })
+    .await;
+    third.signal(Signal::HUP);
+    third.address().await;
+    soon("a reload", async || {
+        third
+            .log()
+            .contains("the config was read again and is in force")
+    })
+    .await;
+}
+
+/// Whether a process has a handler for a signal by now: bit n - 1 of a mask that the system shows.
+fn catches(program: &Program, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", program.pid().as_raw_nonzero()));
+    let status = status.unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+/// Starts the daemon through a shell that changes its limits first.
+fn limited(home: &Home, config: &Path, limits: &str) -> Program {
+    let mut command = std::process::Command::new("sh");
+    let script = format!("{limits} && exec \"$0\" run --config \"$1\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_openseat")])
+        .arg(config)
+        .env_clear()
+        .stdin(std::process::Stdio::null());
+    Program::launch(home, command)
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_descriptors_is_raised_to_the_hard_one() {
+    let (calltools, home) = scene().await;
+    let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -Sn 64");
+    let address = program.address().await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(address).await.expect("it listens"));
+    }
+    ready(address).await;
+    assert_eq!(post(address, "/v1/queues/sales/refresh").await.status, 200);
+    assert!(
+        !program.log().contains("max_connections"),
+        "{}",
+        program.log()
+    );
+}
+
+#[tokio::test]
+async fn where_even_the_hard_limit_is_low_callers_get_fewer_connections_and_polls_go_on() {
+    let (calltools, home) = scene().await;
+    let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -n 128");
+    let address = program.address().await;
+    let log = program.log();
+    assert!(
+        log.contains("this process may open 128 files, and max_connections = 1024 needs"),
+        "{log}"
+    );
+    ready(address).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(TcpStream::connect(address).await.expect("it listens"));
+    }
+    let requests = || calltools.simulator.requests();
+    let before = requests();
+    // Nobody can ask it, and it asks on: at the control socket there is room.
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_openseat"));
+    check.arg("check").env_clear().current_dir(home.path());
+    let output = tokio::task::spawn_blocking(move || check.output()).await;
+    let output = output.expect("no panic").expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    assert!(requests() > before);
+    assert!(
+        !program.log().contains("network and firewall"),
+        "{}",
+        program.log()
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpStream, UnixDatagram, UnixStream},
 };
 
-use crate::support::{CallTools, Home, PATIENCE, Program, Time, get, soon};
+use crate::support::{CallTools, Home, PATIENCE, Program, Time, get};
 
 /// What systemd would have for us: an ear, and variables.
 struct Systemd {
@@ -122,47 +122,6 @@ async fn the_watchdog_is_fed_while_everything_turns() {
     let status = systemd.hears("2/2 queues fresh").await;
     assert!(!status.contains("WATCHDOG"), "it is for another process");
     drop(program);
-}
-
-/// A file that blocks whoever opens it until somebody writes: as a disk does that hangs.
-fn pipe(path: &Path) {
-    fs::remove_file(path).expect("it was there");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        path,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .expect("a pipe");
-}
-
-#[tokio::test]
-async fn the_watchdog_is_left_to_bite_once_an_accounts_task_is_stuck() {
-    let (calltools, home) = scene().await;
-    let token = home.path().join("main.token");
-    pipe(&token);
-    let systemd = Systemd::listening(&home).with_watchdog(Duration::from_secs(1));
-    let program = systemd.run(&home, &home.config(&[calltools.account()]));
-    // The first reading gets its token; the second, after CallTools has refused that, waits for ever.
-    let written = tokio::task::spawn_blocking(move || fs::write(token, TOKEN));
-    systemd.hears("WATCHDOG=1\n").await;
-    written.await.expect("no panic").expect("it was read");
-    calltools
-        .simulator
-        .mishap(usize::MAX, None, Mishap::InvalidToken);
-    soon("a stuck task", async || {
-        program.log().contains("no longer turning")
-    })
-    .await;
-    let log = program.log();
-    assert!(log.contains(r#"the account \\\"main\\\""#), "{log}");
-    // The server's threads turn. The control socket is served beside the accounts, so it may stand still with them.
-    assert!(!log.contains("accepting at 127"), "the server turns: {log}");
-    while systemd.ear.try_recv(&mut [0; 4096]).is_ok() {}
-    // As long as systemd would wait.
-    let bite = tokio::time::timeout(Duration::from_secs(1), systemd.hears("WATCHDOG=1\n")).await;
-    assert!(bite.is_err(), "it was fed");
 }
 
 /// Starts the program with this socket as systemd passes it: number 3, and variables that name its own process.

@@ -143,8 +143,7 @@ mod tests {
     fn config(accounts: &[&str]) -> Config {
         let account = |name: &&str| {
             format!(
-                "[[account]]\nname = {name:?}\nsilo = \"east-1\"\ntoken_file = \"./{}\"\n[[account.queue]]\nqueue = \"it's\"\n",
-                name.len()
+                "[[account]]\nname = {name:?}\nsilo = \"east-1\"\ntoken_file = \"./{name}\"\n[[account.queue]]\nqueue = \"it's\"\n"
             )
         };
         let text: String = accounts.iter().map(account).collect();

@@ -18,12 +18,13 @@ use self::spinner::Spinner;
 use super::{
     EXIT_FAILURE, EXIT_USAGE,
     daemon::{Unreached, command},
-    exit_with, load_or_explain, print,
+    exit_after, exit_with, failed, load_or_explain, print,
     run::block_on,
     terminal::show,
 };
 use crate::{
     budget::{Budget, Ledger, LedgerError},
+    causes::causes,
     check::{self, By, Reach, Target, select},
     cli,
     clock::{Clock, SystemClock},
@@ -50,8 +51,8 @@ pub fn run(options: &cli::Check) -> ExitCode {
     if options.curl {
         return match select(&config, &options.queues) {
             Ok(targets) => {
-                print(&curl::commands(&config, &targets));
-                ExitCode::SUCCESS
+                let script = curl::commands(&config, &targets);
+                exit_after(print(&script), ExitCode::SUCCESS)
             }
             Err(unknown) => exit_with(EXIT_USAGE, &unknown.to_string()),
         };
@@ -59,12 +60,8 @@ pub fn run(options: &cli::Check) -> ExitCode {
     match block_on(async { Ok(report(&config, &options.queues).await) }) {
         Ok(Ok(json)) => tell(&json, options.json),
         Ok(Err(exit)) => exit,
-        Err(error) => failed(error),
+        Err(error) => failed(&error),
     }
-}
-
-fn failed(error: anyhow::Error) -> ExitCode {
-    exit_with(EXIT_FAILURE, &format!("{error:#}"))
 }
 
 /// The daemon's report, or one of our own where no daemon runs.
@@ -89,11 +86,11 @@ async fn report(config: &Config, asked: &[String]) -> Result<String, ExitCode> {
         Ok(ledger) => ask(config, asked, ledger, By::Command).await,
         Err(error) if is_in_use(&error) => match from_daemon(folder, asked).await? {
             Some(report) => Ok(report),
-            None => Err(failed(error.context(
+            None => Err(failed(&error.context(
                 "nothing was asked: the daemon does not answer at its control socket",
             ))),
         },
-        Err(error) => Err(failed(error.context(UNRECORDED))),
+        Err(error) => Err(failed(&error.context(UNRECORDED))),
     }
 }
 
@@ -126,7 +123,7 @@ async fn from_daemon(folder: &Path, asked: &[String]) -> Result<Option<String>, 
         Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),
         Ok((status, why)) => Err(exit_with(EXIT_FAILURE, &format!("{status}: {why}"))),
         Err(Unreached::Nobody(_)) => Ok(None),
-        Err(Unreached::Failed(error)) => Err(failed(error)),
+        Err(Unreached::Failed(error)) => Err(failed(&error)),
     }
 }
 
@@ -161,8 +158,8 @@ fn reaches(
         match reach(target, ledger, clock) {
             Ok(reach) => reaches.push(reach),
             Err(error) => {
-                let why = format!("account \"{}\": {error:#}", target.account.name);
-                exit = Some(exit_with(EXIT_USAGE, &why));
+                let error = error.context(format!("account \"{}\"", target.account.name));
+                exit = Some(exit_with(EXIT_USAGE, &causes(error.as_ref())));
             }
         }
     }
@@ -199,12 +196,13 @@ fn tell(json: &str, as_it_is: bool) -> ExitCode {
             return exit_with(EXIT_FAILURE, &why);
         }
     };
-    match as_it_is {
+    let printed = match as_it_is {
         true => print(json),
         false => show(&report::text(&report)),
-    }
-    match report.ok {
+    };
+    let code = match report.ok {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_FAILURE),
-    }
+    };
+    exit_after(printed, code)
 }

@@ -23,13 +23,14 @@ use self::ours::{Wish, veiled};
 use super::{
     EXIT_FAILURE, EXIT_USAGE, complain,
     daemon::{Unreached, command as daemon_command},
-    exit_with, ledger, load_or_explain,
+    exit_after, exit_with, failed, ledger, load_or_explain,
     run::block_on,
     terminal::{Column, FAINT, MARK, STRONG, painted, plain, show, table},
 };
 use crate::{
     budget::{Budget, Ledger, LedgerError, Purpose},
     calltools::{Client, Down, Fault, Setback, Subscription},
+    causes::causes,
     cli,
     clock::{Clock, SystemClock},
     config::{Account, Config, HookSecret},
@@ -52,7 +53,7 @@ pub fn run(command: &cli::Hooks) -> ExitCode {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let purse = match purse(config.state_dir.as_deref(), &clock) {
         Ok(purse) => purse,
-        Err(error) => return exit_with(EXIT_FAILURE, &format!("{error:#}")),
+        Err(error) => return failed(&error),
     };
     match visitors(&accounts, &purse, &clock) {
         Ok(visitors) => visit(visitors, command),
@@ -135,8 +136,8 @@ fn visitors<'a>(
         match Visitor::new(account, purse, Arc::clone(clock)) {
             Ok(visitor) => visitors.push(visitor),
             Err(error) => {
-                let why = format!("account \"{}\": {error:#}", account.name);
-                exit = Some(exit_with(EXIT_USAGE, &why));
+                let error = error.context(format!("account \"{}\"", account.name));
+                exit = Some(exit_with(EXIT_USAGE, &causes(error.as_ref())));
             }
         }
     }
@@ -147,20 +148,25 @@ fn visitors<'a>(
 fn visit(visitors: Vec<Visitor<'_>>, command: &cli::Hooks) -> ExitCode {
     let visits = async {
         let mut exit = ExitCode::SUCCESS;
+        let mut printed = Ok(());
         for visitor in &visitors {
             if let Err(error) = visitor.pay().await {
-                let why = format!("account \"{}\": {error:#}", visitor.account.name);
-                exit = exit_with(EXIT_FAILURE, &why);
+                let error = error.context(format!("account \"{}\"", visitor.account.name));
+                exit = failed(&error);
                 continue;
             }
-            if let Err(failure) = visitor.visit(command).await {
-                failure.tell(&visitor.account.name);
-                exit = ExitCode::from(EXIT_FAILURE);
+            match visitor.visit(command).await {
+                // The next account is asked all the same: it was told to be.
+                Ok(told) => printed = printed.and(show(&told)),
+                Err(failure) => {
+                    failure.tell(&visitor.account.name);
+                    exit = ExitCode::from(EXIT_FAILURE);
+                }
             }
         }
-        Ok(exit)
+        Ok(exit_after(printed, exit))
     };
-    block_on(visits).unwrap_or_else(|error| exit_with(EXIT_FAILURE, &format!("{error:#}")))
+    block_on(visits).unwrap_or_else(|error| failed(&error))
 }
 
 /// What could not be done, and why.
@@ -264,21 +270,19 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    async fn visit(&self, command: &cli::Hooks) -> Result<(), Failure> {
+    /// What came of it, in words.
+    async fn visit(&self, command: &cli::Hooks) -> Result<String, Failure> {
         let list = self.client.subscriptions(Purpose::OnDemand).await;
         let there = list.map_err(Failure::of("the subscriptions could not be read"))?;
         match (command, &self.wish) {
             (cli::Hooks::Install(_), Some(wish)) => self.install(wish, &there).await,
             (cli::Hooks::Remove(_), Some(wish)) => self.remove(wish, &there).await,
-            _ => {
-                self.list(&there);
-                Ok(())
-            }
+            _ => Ok(self.list(&there)),
         }
     }
 
     /// The new one first: between the two CallTools posts twice rather than not at all.
-    async fn install(&self, wish: &Wish, there: &[Subscription]) -> Result<(), Failure> {
+    async fn install(&self, wish: &Wish, there: &[Subscription]) -> Result<String, Failure> {
         let kept = there.iter().find(|one| wish.is_met_by(one));
         if kept.is_none() {
             let wanted = wish.wanted();
@@ -290,22 +294,20 @@ impl<'a> Visitor<'a> {
             .iter()
             .filter(|one| wish.is_ours(one) && Some(&one.id) != kept);
         let replaced = self.unsubscribe(old).await?;
-        self.say(match (kept, replaced) {
+        Ok(self.told(match (kept, replaced) {
             (Some(_), 0) => format!("CallTools posts calls to {wish} already"),
             (Some(_), _) => format!("CallTools posts calls to {wish}, and no longer twice"),
             (None, 0) => format!("CallTools now posts calls to {wish}"),
             (None, _) => format!("CallTools now posts calls to {wish}, with the new secret"),
-        });
-        Ok(())
+        }))
     }
 
-    async fn remove(&self, wish: &Wish, there: &[Subscription]) -> Result<(), Failure> {
+    async fn remove(&self, wish: &Wish, there: &[Subscription]) -> Result<String, Failure> {
         let ours = there.iter().filter(|one| wish.is_ours(one));
-        self.say(match self.unsubscribe(ours).await? {
+        Ok(self.told(match self.unsubscribe(ours).await? {
             0 => format!("no subscription of openseat's posts to {wish}"),
             _ => format!("CallTools no longer posts calls to {wish}"),
-        });
-        Ok(())
+        }))
     }
 
     async fn unsubscribe(
@@ -323,11 +325,11 @@ impl<'a> Visitor<'a> {
         Ok(gone)
     }
 
-    fn say(&self, what: String) {
-        show(&format!("{}: {what}\n", plain(&self.account.name)));
+    fn told(&self, what: String) -> String {
+        format!("{}: {what}\n", plain(&self.account.name))
     }
 
-    fn list(&self, there: &[Subscription]) {
+    fn list(&self, there: &[Subscription]) -> String {
         let count = match there.len() {
             0 => "no subscriptions".to_owned(),
             1 => "1 subscription".to_owned(),
@@ -344,7 +346,7 @@ impl<'a> Visitor<'a> {
                 table(&COLUMNS, there.iter().map(|one| self.row(one)))
             );
         }
-        show(&(text + "\n"));
+        text + "\n"
     }
 
     fn row(&self, one: &Subscription) -> Vec<String> {

@@ -14,10 +14,10 @@ use http::StatusCode;
 
 use self::{screen::Screen, seen::Seen};
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, daemon::Daemon, exit_with, load_or_explain, print, run::block_on,
-    terminal::show, to_json,
+    EXIT_FAILURE, EXIT_USAGE, complain, daemon::Daemon, exit_after, exit_with, failed,
+    load_or_explain, print, run::block_on, terminal::show, to_json,
 };
-use crate::{cli, shutdown};
+use crate::{causes::causes, cli, shutdown};
 
 /// Between two looks: ages are shown in seconds.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub fn run(options: &cli::Status) -> ExitCode {
     } else {
         block_on(async { Ok(once(&daemon, options.json).await) })
     };
-    ended.unwrap_or_else(|error| exit_with(EXIT_FAILURE, &format!("{error:#}")))
+    ended.unwrap_or_else(|error| failed(&error))
 }
 
 /// Another address wants no config: one that happens to lie about is of another daemon.
@@ -51,19 +51,19 @@ fn daemon(options: &cli::Status) -> Result<Daemon, ExitCode> {
 async fn once(daemon: &Daemon, json: bool) -> ExitCode {
     match ask(daemon).await {
         Ok(seen) => {
-            if json {
-                print(&to_json(&seen.document()));
-            } else {
-                show(&report::text(&seen));
-            }
-            match seen.is_known() {
+            let printed = match json {
+                true => print(&to_json(&seen.document())),
+                false => show(&report::text(&seen)),
+            };
+            let code = match seen.is_known() {
                 true => ExitCode::SUCCESS,
                 false => ExitCode::from(EXIT_FAILURE),
-            }
+            };
+            exit_after(printed, code)
         }
         Err(unheard) => exit_with(
             unheard.exit,
-            &format!("{}: {:#}", daemon.address(), unheard.why),
+            &format!("{}: {}", daemon.address(), causes(unheard.why.as_ref())),
         ),
     }
 }
@@ -130,15 +130,22 @@ async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
             let essence = heard.as_ref().ok().map(Seen::essence);
             if last.as_ref() != Some(&essence) {
                 last = Some(essence);
-                match &heard {
-                    Err(_) if json => super::complain(&text),
+                let printed = match &heard {
+                    Err(_) if json => {
+                        complain(&text);
+                        Ok(())
+                    }
                     _ => show(&text),
+                };
+                if printed.is_err() {
+                    return exit_after(printed, ExitCode::SUCCESS);
                 }
             }
         }
     };
     tokio::select! {
-        () = looking => unreachable!("it looks for ever"),
+        // Standard output takes no more.
+        exit = looking => Ok(exit),
         () = interrupted => Ok(ExitCode::SUCCESS),
     }
 }

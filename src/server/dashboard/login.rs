@@ -16,7 +16,6 @@ use super::{
     queue,
     session::{cookie, no_cookie},
 };
-use crate::digest::Digest;
 
 /// Where the form is.
 pub(super) const PATH: &str = "/login";
@@ -93,7 +92,7 @@ pub(super) async fn enter(
     let Some(bearer) = &app.bearer else {
         return Ok(Redirect::to(next).into_response());
     };
-    let is_right = || Digest::of(token.trim()).same(bearer).into();
+    let is_right = || bearer.open_for(token.trim());
     let source = Source::of(arrival, &headers);
     let guesses = &app.sessions.guesses;
     match guesses.look(source, app.clock.now(), is_right) {

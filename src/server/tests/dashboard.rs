@@ -12,7 +12,7 @@ const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
 
 fn behind_a_token() -> World {
     let mut world = World::with(&["main/sales"]);
-    world.bearer = Some(Digest::of(BEARER));
+    world.bearer = Some(BEARER.into());
     world.publish("main/sales", available(2));
     world
 }

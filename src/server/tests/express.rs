@@ -254,7 +254,7 @@ async fn a_connection_that_was_let_in_is_looked_at_again_with_every_request() {
 async fn a_token_is_asked_for_with_every_request_of_a_connection() {
     const PATH: &str = "/v1/queues/sales/decision";
     let mut world = World::with(&["main/sales"]);
-    world.bearer = Some(Digest::of("sesame"));
+    world.bearer = Some("sesame".into());
     world.publish("main/sales", available(1));
     let server = world.serve().await;
     let mut caller = Caller(server.connect().await);

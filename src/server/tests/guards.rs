@@ -17,7 +17,7 @@ const BEARER: &str = "s3cret-s3cret-s3cret";
 /// A world in which every handler answers at once.
 fn world(bearer: bool) -> (World, AccountEnds) {
     let mut world = World::with(&["main/sales-queue"]);
-    world.bearer = bearer.then(|| Digest::of(BEARER));
+    world.bearer = bearer.then(|| BEARER.into());
     let ends = world.account("main", TOKEN);
     world.accounts[0].hook_secret = Some(Digest::of("hook-secret"));
     world.publish("main/sales-queue", available(1));

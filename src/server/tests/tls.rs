@@ -96,7 +96,7 @@ async fn the_cookie_of_a_browser_that_came_over_our_tls_is_secure_whatever_it_sa
     let files = Files::new();
     let trusted = files.renew();
     let mut world = world(&files);
-    world.bearer = Some(Digest::of("s3cret"));
+    world.bearer = Some("s3cret".into());
     let server = world.serve().await;
     let port = server.address.expect("it listens on TCP").port();
     for path in ["login", "logout"] {
@@ -207,7 +207,7 @@ fn files_that_make_no_certificate_are_refused_without_showing_a_key() {
         (cut, "has no whole private key"),
         (key.replace("PRIVATE", "ENCRYPTED PRIVATE"), "passphrase"),
         (format!("-----BEGIN {secret}\n"), "has no whole private key"),
-        ("k".repeat(200_000), "so it is another file"),
+        ("k".repeat(200_000), "it has more than 131072 bytes"),
     ] {
         write(&files.files.key, &text);
         let error = files.read().expect_err(words).to_string();

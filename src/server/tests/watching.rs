@@ -471,7 +471,7 @@ async fn wrong_watches_are_refused() {
 #[tokio::test]
 async fn a_watch_needs_the_bearer_token() {
     let mut world = World::with(&["main/a"]);
-    world.bearer = Some(Digest::of("0123456789abcdef"));
+    world.bearer = Some("0123456789abcdef".into());
     let server = world.serve().await;
     let answer = server.get("/v1/watch").await;
     assert_eq!((answer.status, &*answer.problem()), (401, "unauthorized"));

@@ -3,9 +3,15 @@
 //! Promises that nobody waits for it. A journal that is stuck, or a pipe that nobody reads, would otherwise stop every thread that has
 //! something to say, and with them the answers. So lines are handed to a thread of the log's own, which may wait; what does not fit
 //! into its queue is lost and counted, and the log says so once it can be written again.
+//!
+//! In systemd's journal every line has its priority, so that `journalctl -p warning` finds warnings.
+
+mod levels;
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     io::{self, IsTerminal, Write},
+    panic::PanicHookInfo,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -14,8 +20,13 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    Registry, filter::Targets, fmt, fmt::MakeWriter, layer::SubscriberExt, reload,
+    util::SubscriberInitExt,
+};
 
+pub use self::levels::{Levels, NoLevel};
 use crate::cli::{Log, LogFormat};
 
 /// Lines that may wait to be written: the log of hours of trouble, or of a second at the level `trace`; at some 200 bytes each,
@@ -28,22 +39,153 @@ const LAST_WAIT: Duration = Duration::from_millis(200);
 /// The log of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
+/// What is logged, to be changed.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Starts logging for the whole process. What is logged later than the last [`flush`] may be lost.
 pub fn start(log: &Log) {
     let terminal = io::stderr().is_terminal();
-    let filter = EnvFilter::builder().parse_lossy(&log.log_level);
+    let levels = log.log_level.clone().unwrap_or_default();
+    let (filter, handle) = reload::Layer::new(levels.filter());
     let lines = LINES.get_or_init(|| Lines::written_to(io::stderr()));
+    let out = Out {
+        lines,
+        journal: is_journal(),
+    };
     // Errors of the log itself would be printed to standard error, which is what has failed then.
-    let builder = fmt()
-        .with_env_filter(filter)
-        .with_writer(move || lines)
+    let layer = fmt::layer()
+        .with_writer(out)
         .with_ansi(terminal)
         .log_internal_errors(false);
-    match log.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
-        LogFormat::Auto if !terminal => builder.json().flatten_event(true).init(),
-        LogFormat::Auto | LogFormat::Text => builder.init(),
+    let registry = tracing_subscriber::registry().with(filter);
+    let json = match log.log_format {
+        LogFormat::Json => true,
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+    };
+    match json {
+        true => registry.with(layer.json().flatten_event(true)).init(),
+        false => registry.with(layer).init(),
     }
+    FILTER.get_or_init(|| handle);
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs at other levels from now on.
+pub fn change(levels: &Levels) {
+    let Some(filter) = FILTER.get() else { return };
+    match filter.reload(levels.filter()) {
+        Ok(()) => tracing::info!(%levels, "what is logged has changed"),
+        Err(error) => tracing::error!(%error, "what is logged cannot be changed"),
+    }
+}
+
+/// A panic is a line like any other, so that collectors find it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        location = panic.location().map(tracing::field::display),
+        thread = thread.name(),
+        backtrace = backtrace(),
+        "openseat made a mistake: {}",
+        words(panic)
+    );
+}
+
+/// What a panic says.
+fn words<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = panic.payload();
+    let constant = payload.downcast_ref::<&str>().copied();
+    let built = || payload.downcast_ref::<String>().map(String::as_str);
+    constant
+        .or_else(built)
+        .unwrap_or("a panic without a message")
+}
+
+/// Where `RUST_BACKTRACE` asks for it.
+fn backtrace() -> Option<String> {
+    let backtrace = Backtrace::capture();
+    (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string())
+}
+
+/// Whether standard error is systemd's journal: systemd says in the environment which file that is.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let found = rustix::fs::fstat(io::stderr());
+    found.is_ok_and(|found| stream == format!("{}:{}", found.st_dev, found.st_ino))
+}
+
+/// A text for standard error; where that is the journal, each line with its priority in front, as the journal wants it.
+pub fn with_priority(level: Level, text: &str) -> String {
+    if !is_journal() {
+        return text.to_owned();
+    }
+    let priority = levels::priority(level);
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| format!("<{priority}>{line}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// Where events are written.
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    lines: &'static Lines,
+    journal: bool,
+}
+
+impl<'a> MakeWriter<'a> for Out {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line {
+            lines: self.lines,
+            priority: None,
+        }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
+        Line {
+            lines: self.lines,
+            priority: self.journal.then(|| levels::priority(*meta.level())),
+        }
+    }
+}
+
+/// One event's way into the log.
+#[derive(Debug)]
+struct Line {
+    lines: &'static Lines,
+    /// The journal's.
+    priority: Option<u8>,
+}
+
+/// An event comes whole, in one piece, from `tracing-subscriber`.
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.lines.hand_over(match self.priority {
+            Some(priority) => prefixed(priority, line),
+            None => line.to_vec(),
+        });
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Each line of an event is one of the journal's.
+fn prefixed(priority: u8, event: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(event.len() + 3);
+    for line in event.split_inclusive(|byte| *byte == b'\n') {
+        text.extend_from_slice(format!("<{priority}>").as_bytes());
+        text.extend_from_slice(line);
+    }
+    text
 }
 
 /// Waits until everything logged so far is written, but not for long. For the end of the process.
@@ -77,26 +219,18 @@ impl Lines {
         Self { queue, lost }
     }
 
+    fn hand_over(&self, line: Vec<u8>) {
+        if self.queue.try_send(Message::Line(line)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn flush(&self) {
         let (done, written) = sync_channel(0);
         // A full queue is one that is stuck.
         if self.queue.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(LAST_WAIT);
         }
-    }
-}
-
-/// An event comes whole, in one piece, from `tracing-subscriber`.
-impl Write for &Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -171,7 +305,7 @@ mod tests {
         let out = Stuck::default();
         let lines = Lines::written_to(out.clone());
         for n in 0..WAITING_LINES + 100 {
-            (&lines).write_all(format!("{n}\n").as_bytes()).unwrap();
+            lines.hand_over(format!("{n}\n").into_bytes());
         }
         // One line is in the thread's hands at the most.
         let lost = lines.lost.load(Ordering::Relaxed);
@@ -190,5 +324,11 @@ mod tests {
             "{}",
             written.len()
         );
+    }
+
+    #[test]
+    fn each_line_of_an_event_has_its_priority() {
+        assert_eq!(prefixed(4, b"a\nb\n"), b"<4>a\n<4>b\n");
+        assert_eq!(prefixed(levels::priority(Level::ERROR), b"a"), b"<3>a");
     }
 }

@@ -1,0 +1,67 @@
+//! An error with its causes, in one line.
+
+use std::error::Error;
+
+/// The error and its causes, the outermost first: `cannot read a.toml: permission denied`. A cause that the one before it already tells is left
+/// out: many errors, the system's among them, stand in their parent's words and below it.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !words.is_empty() && !said.iter().any(|before| tells(before, &words)) {
+            said.push(words);
+        }
+        next = cause.source();
+    }
+    said.join(": ")
+}
+
+/// Whether a text has these words in it, as whole words.
+fn tells(text: &str, words: &str) -> bool {
+    let is_letter = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    text.match_indices(words).any(|(start, _)| {
+        let before = text[..start].chars().next_back();
+        let after = text[start + words.len()..].chars().next();
+        !is_letter(before) && !is_letter(after)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot listen on {place}: {source}")]
+    struct Refused {
+        place: &'static str,
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let refused = || Refused {
+            place: "127.0.0.1:7717",
+            source: io::Error::from_raw_os_error(98),
+        };
+        let once = "cannot listen on 127.0.0.1:7717: Address already in use (os error 98)";
+        assert_eq!(causes(&refused()), once);
+        let deeper = anyhow::Error::from(refused()).context("no start");
+        assert_eq!(causes(deeper.as_ref()), format!("no start: {once}"));
+        let twice = anyhow!("full").context("full").context("disk full");
+        assert_eq!(causes(twice.as_ref()), "disk full");
+    }
+
+    #[test]
+    fn what_only_looks_alike_is_kept() {
+        let error = anyhow!("no").context("nobody answers");
+        assert_eq!(causes(error.as_ref()), "nobody answers: no");
+        let error = anyhow!("refused").context("a");
+        assert_eq!(causes(error.as_ref()), "a: refused");
+        assert_eq!(causes(anyhow!("").context("a").as_ref()), "a");
+    }
+}

@@ -1,0 +1,86 @@
+//! File descriptors: every connection takes one, and so does every request to CallTools.
+//!
+//! The usual soft limit of 1,024 is for programs of the last century; the hard one is what the administrator means. Where even that is too low
+//! for `max_connections`, callers get fewer connections, so that polls, files and listeners keep theirs.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+
+/// The state folder's files and their logs (9), the runtimes, signals and standard streams (some 15 for each thread that serves is plenty),
+/// commands at the control socket (16), and files that are read again.
+const ROOM: u64 = 64;
+
+/// Runtime and listeners of a thread that serves.
+const PER_THREAD: u64 = 8;
+
+/// Connections that an account has open at the same time: eight lists on a cold start, a check and a refresh beside them.
+const PER_ACCOUNT: u64 = 16;
+
+/// Raises the soft limit to the hard one.
+///
+/// # Errors
+/// The system's.
+pub fn raise() -> std::io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
+
+/// How many connections callers may have: `max_connections`, or fewer where there are no descriptors for them.
+pub fn connections(config: &Config) -> usize {
+    let wanted = config.server.max_connections;
+    match getrlimit(Resource::Nofile).current {
+        None => wanted,
+        Some(limit) => fitting(wanted, limit, room(config)),
+    }
+}
+
+/// A sentence of warning, where callers get fewer connections than the config says.
+pub fn shortage(config: &Config) -> Option<String> {
+    let (wanted, given) = (config.server.max_connections, connections(config));
+    let limit = getrlimit(Resource::Nofile).current?;
+    (given < wanted).then(|| {
+        let needed = wanted as u64 + room(config);
+        format!(
+            "this process may open {limit} files, and max_connections = {wanted} needs {needed}: callers get {given} connections; \
+             raise the limit (LimitNOFILE= of the unit, ulimit -Hn) or lower max_connections"
+        )
+    })
+}
+
+fn room(config: &Config) -> u64 {
+    let accounts = config.accounts.len() as u64;
+    ROOM + PER_THREAD * config.server.threads as u64 + PER_ACCOUNT * accounts
+}
+
+/// At least one: a daemon that polls and answers nobody is of no use.
+fn fitting(wanted: usize, limit: u64, room: u64) -> usize {
+    let left = usize::try_from(limit.saturating_sub(room)).unwrap_or(usize::MAX);
+    wanted.min(left).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_get_what_polls_and_files_leave() {
+        for (wanted, limit, room, given) in [
+            (1024, 16_384, 88, 1024),
+            (1024, 1024, 88, 936),
+            (1024, 1112, 88, 1024),
+            (1024, 100, 88, 12),
+            (1024, 50, 88, 1),
+            (1, 1024, 88, 1),
+        ] {
+            assert_eq!(fitting(wanted, limit, room), given, "{wanted} of {limit}");
+        }
+    }
+}
