@@ -718,12 +718,6 @@ impl Schedule {
             Ending::Badly(fault) => {
                 self.token_failures = 0;
                 self.reading(job).fail(now, LONGEST_QUEUE_BACKOFF, jitter);
-                if let Fault::UpstreamDown {
-                    wait: Some(wait), ..
-                } = fault
-                {
-                    self.not_before = self.not_before.max(now + *wait);
-                }
                 if job == Job::Statuses {
                     self.statuses_failed(fault);
                 }

@@ -160,23 +160,6 @@ fn a_queue_that_fails_waits_ever_longer_up_to_a_minute_and_the_others_go_on() {
 }
 
 #[test]
-fn a_server_that_is_down_and_names_a_time_is_left_alone_until_then() {
-    for seconds in [100, 600, 3600] {
-        let mut schedule = Schedule::new([BY_ID; 2], POLLS, RATION);
-        run(&mut schedule, s(0));
-        let job = start(&mut schedule, s(4));
-        let wait = Some(Duration::from_secs(seconds));
-        let detail = "CallTools answered 503".to_owned();
-        let kind = Down::ServerError;
-        let down = Fault::UpstreamDown { kind, detail, wait };
-        schedule.ended(job, Ending::Badly(&down), s(4), 0.0);
-        // The queue that did not fail waits as well.
-        assert_eq!(run(&mut schedule, s(3 + seconds)), []);
-        assert_eq!(run(&mut schedule, s(4 + seconds)).len(), 1, "{seconds}");
-    }
-}
-
-#[test]
 fn the_first_success_ends_a_backoff() {
     let mut schedule = Schedule::new([BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));

@@ -427,6 +427,33 @@ async fn u04_a_refusal_counts_even_with_a_body_that_cannot_be_read() {
     }
 }
 
+/// Neither polls nor people who ask send anything until the time that CallTools named.
+#[tokio::test]
+async fn u06_a_server_that_names_a_time_is_left_alone_until_then() {
+    let rest = "Content-Length: 4\r\nConnection: close\r\n\r\nsoon";
+    for head in [
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 600\r\n",
+        "HTTP/1.1 502 Bad Gateway\r\nretry-after:  600\r\n",
+        "HTTP/1.1 500 Internal Server Error\r\nRETRY-AFTER: 600\r\nContent-Encoding: gzip\r\n",
+    ] {
+        let scene = Scene::start().await;
+        let refused = format!("{head}{rest}").into_bytes();
+        scene.wire.behave(Behaviour::Raw(refused));
+        let failed = async || scene.daemon.outcomes("server_error").await > 0.0;
+        scene.time.until("a refusal", failed).await;
+        let asked = scene.wire.heads().len();
+        let refresh = scene.daemon.post("/v1/queues/sales/refresh").await;
+        assert_eq!(refresh.status, 502, "{head}: {refresh:?}");
+        assert!(refresh.header("retry-after").is_some(), "{refresh:?}");
+        assert!(
+            refresh.json()["detail"].to_string().contains("503"),
+            "{refresh:?}"
+        );
+        scene.time.pass(Duration::from_secs(120)).await;
+        assert_eq!(scene.wire.heads().len(), asked, "{head}");
+    }
+}
+
 #[tokio::test]
 async fn u08_a_server_that_goes_away_and_comes_back() {
     let scene = Scene::start().await;

@@ -88,3 +88,32 @@ async fn a_fault_that_comes_and_goes_for_an_hour_is_a_handful_of_lines() {
         assert!(lines.len() <= HANDFUL, "{woe:?}: {lines:#?}");
     }
 }
+
+/// Seven 429s at a time when the own window is nearly empty: others spend. That is no queue's fault, and the hour is not spent.
+#[tokio::test(start_paused = true)]
+async fn others_who_spend_are_told_once_when_it_begins_and_once_when_it_ends() {
+    let (logged, _guard) = listen();
+    let stage = still(30, 40).start();
+    sleep(5 * MINUTE).await;
+    stage
+        .simulator
+        .mishap(7, None, Mishap::Throttled(Some(SECOND)));
+    let mut is_told = false;
+    // From the lowest share to the full one it takes two hours.
+    for _ in 0..18 * 60 {
+        sleep(10 * SECOND).await;
+        for place in stage.places() {
+            let reason = stage.decide(place).reason;
+            assert_ne!(reason, Reason::BudgetSpent);
+            is_told |= reason == Reason::Throttled;
+        }
+    }
+    let lines = logged.lines();
+    let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    let begun = count("others spend from this account, or requests_per_hour is too high");
+    let ended = count("others no longer spend from this account");
+    assert_eq!((begun, ended), (1, 1), "{lines:#?}");
+    assert_eq!(count("this hour are spent"), 0, "{lines:#?}");
+    assert!(lines.len() <= HANDFUL, "{lines:#?}");
+    assert!(is_told, "{lines:#?}");
+}
