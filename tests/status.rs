@@ -242,11 +242,14 @@ async fn what_cannot_be_asked_exits_with_2() {
         err.contains("write http://127.0.0.1:7717 or unix:"),
         "{err}"
     );
+    let named = ["--url", &address, "--config", "openseat.toml"];
     office.write("bearer", "another-canary-of-enough-letters");
-    office.status(&[], 2).await;
+    office.status(&named, 2).await;
     fs::remove_file(office.path("bearer")).expect("it is there");
-    let (_, err) = office.status(&[], 2).await;
+    let (_, err) = office.status(&named, 1).await;
     assert!(err.contains("the bearer token file"), "{err}");
+    // At the control socket no token is needed.
+    office.status(&[], 0).await;
     office.status(&["--config", "nowhere.toml"], 2).await;
 }
 

@@ -244,11 +244,22 @@ impl Account {
             last: next.is_none(),
             agents,
         };
+        let did_pay = self.schedule.sweeps(self.now());
         self.schedule.swept(page, next);
         self.naming.swept_before = None; // This one tells more.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
-            Verdict::Kept => return self.plan(), // It may be longer than was thought.
+            Verdict::Kept => {
+                self.plan(); // It may be longer than was thought.
+                if did_pay && !self.schedule.sweeps(self.now()) {
+                    tracing::info!(
+                        account = &*self.name,
+                        pages = page,
+                        "the list of everybody in the account is so long that polling the queues one by one costs less; it is not read on"
+                    );
+                }
+                return;
+            }
             Verdict::Taken if !was_trusted => {
                 tracing::info!(
                     account = &*self.name,

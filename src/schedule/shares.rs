@@ -70,7 +70,7 @@ impl Schedule {
     }
 
     /// Whether sweeps are part of the schedule now.
-    pub(super) fn sweeps(&self, now: Duration) -> bool {
+    pub fn sweeps(&self, now: Duration) -> bool {
         self.options.sweep
             && now >= self.sweeping.not_before
             && (self.sweep_pays() || self.sweep_keeps_the_plan())
