@@ -1,18 +1,33 @@
-//! An error with its causes, in one line.
+//! An error and its causes: one by one, and in one line.
 
-use std::error::Error;
+use std::{error::Error, io};
+
+/// The error and its causes, the outermost first.
+pub fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+/// An I/O error names its inner error's cause as its own and leaves the inner error out; TLS wraps its errors in two of them.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
 
 /// The error and its causes, the outermost first: `cannot read a.toml: permission denied`. A cause that the one before it already tells is left
 /// out: many errors, the system's among them, stand in their parent's words and below it.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let words = cause.to_string();
+    for words in chain(error).map(ToString::to_string) {
         if !words.is_empty() && !said.iter().any(|before| tells(before, &words)) {
             said.push(words);
         }
-        next = cause.source();
     }
     said.join(": ")
 }
@@ -29,8 +44,6 @@ fn tells(text: &str, words: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use anyhow::anyhow;
 
     use super::*;

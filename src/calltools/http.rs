@@ -304,8 +304,6 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())
-        // Bodies are unpacked by `coding`.
-        .no_gzip()
         .http1_only()
         .https_only(!plain)
         .tls_version_min(tls::Version::TLS_1_2)

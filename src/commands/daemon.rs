@@ -16,6 +16,7 @@ use tokio_rustls::rustls;
 
 use super::certificate;
 use crate::{
+    causes::chain,
     config::{BearerTokens, Config, Listen},
     server::{CONTROL_SOCKET, ControlPath},
 };
@@ -294,7 +295,7 @@ fn explained(error: &reqwest::Error, patience: Duration) -> anyhow::Error {
         return anyhow::anyhow!("no answer within {}", humantime::format_duration(patience));
     }
     let cause = innermost(error);
-    let is_of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
+    let is_of_tls = chain(error).any(|cause| cause.is::<rustls::Error>());
     let what = match is_of_tls {
         true => {
             "no TLS handshake; a certificate that was renewed is in force once the daemon has reloaded"
@@ -305,20 +306,8 @@ fn explained(error: &reqwest::Error, patience: Duration) -> anyhow::Error {
     anyhow::anyhow!("{what}: {cause}")
 }
 
-/// An error and its causes. An I/O error that wraps another names that one's source, not the wrapped error itself, so the wrapping is undone.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let first: &(dyn Error + 'static) = error;
-    std::iter::successors(Some(first), |cause| {
-        let wrapped = cause.downcast_ref().and_then(io::Error::get_ref);
-        match wrapped {
-            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
-            None => (*cause).source(),
-        }
-    })
-}
-
 fn innermost(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    causes(error)
+    chain(error)
         .last()
         .expect("an error is its own first cause")
 }

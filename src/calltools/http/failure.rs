@@ -1,10 +1,11 @@
 //! What an error of the HTTP library means, and how to say it.
 
-use std::{error::Error, io};
+use std::io;
 
 use tokio_rustls::rustls::{self, CertificateError};
 
 use super::Down;
+use crate::causes::chain;
 
 /// What an error of the HTTP library means. A timeout is tested first, since it looks like the step that it interrupted.
 pub(super) fn kind(error: &reqwest::Error) -> Down {
@@ -28,7 +29,7 @@ fn connect_kind(error: &reqwest::Error) -> Down {
 }
 
 fn answer_kind(error: &reqwest::Error) -> Down {
-    let http = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    let http = chain(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
     match http {
         Some(error) if error.is_parse_too_large() => Down::TooLarge,
         Some(error) if error.is_parse() => Down::UnexpectedStatus,
@@ -37,43 +38,25 @@ fn answer_kind(error: &reqwest::Error) -> Down {
 }
 
 fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    causes(error)
+    chain(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .map(io::Error::kind)
         .last()
 }
 
-/// The errors that led to this one, this one first.
-pub(super) fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| cause(*error))
-}
-
-/// An I/O error leaves the error that it wraps out of its sources, and TLS wraps its own in two of them.
-fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
 /// Whether the connection to a proxy failed, before it could be asked for a tunnel.
 pub(super) fn is_before_tunnel(error: &reqwest::Error) -> bool {
-    causes(error)
+    chain(error)
         .any(|cause| cause.to_string() == "tunnel error: failed to create underlying connection")
 }
 
 /// What went wrong, said once: what TLS objects to in words, otherwise what the innermost error says. The outer ones mostly repeat that
 /// there was one.
 pub(super) fn words(error: &reqwest::Error) -> String {
-    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    let tls = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {
         Some(tls) => tls_words(tls),
-        None => causes(error)
+        None => chain(error)
             .last()
             .map(ToString::to_string)
             .unwrap_or_default(),

@@ -13,7 +13,8 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Down, Fault, Reply, failure::causes, resolver::Resolver};
+use super::{Down, Fault, Reply, resolver::Resolver};
+use crate::causes::chain;
 
 /// How long the proxy may take to say once more why it refuses.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ impl Via {
 
     /// What went wrong between us and the proxy, or when it was asked for a tunnel to `target`; `None` where it was something else.
     pub(super) async fn failure(&self, error: &reqwest::Error, target: &Url) -> Option<Fault> {
-        let tunnel = causes(error).map(ToString::to_string);
+        let tunnel = chain(error).map(ToString::to_string);
         let tunnel =
             tunnel.filter_map(|said| said.strip_prefix("tunnel error: ").map(str::to_owned));
         let said = tunnel.last()?;
