@@ -1,6 +1,6 @@
 //! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
 //!
-//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`) does the
+//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`, `viewers`) does the
 //! rows that have this word. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
 //! that it works.
 
@@ -8,12 +8,14 @@
 
 mod process;
 mod setting;
+mod viewers;
 
 use std::time::Duration;
 
 use process::Daemon;
 use setting::{Account, Setting};
 use tokio::time::sleep;
+use viewers::Viewers;
 
 /// A run and what came of it.
 struct Row {
@@ -80,6 +82,9 @@ async fn main() {
     }
     if wanted("accounts") {
         rows.extend(accounts(scale).await);
+    }
+    if wanted("viewers") {
+        rows.extend(viewers(scale).await);
     }
     print(&rows);
     let missed = rows.iter().any(|row| !row.holds());
@@ -195,6 +200,53 @@ async fn accounts(scale: Scale) -> [Row; 3] {
             value: daemon.resident() as f64 / MIB,
             bound: 192.0,
             unit: "MiB",
+        },
+    ]
+}
+
+/// 120 queues, polled 27 times a second, so that the dashboard changes all the time; eight people look at it, or nobody does.
+async fn viewers(scale: Scale) -> [Row; 3] {
+    const WHAT: &str = "120 queues, 27 polls a second";
+    /// Turns of each, so that whatever else the machine does meets both alike.
+    const TURNS: usize = 4;
+    let setting = Setting::begin(vec![Account::hasty(0, scale.number(120), 600)]).await;
+    let daemon = Daemon::start(&setting).await;
+    let queues = setting.accounts[0].queues();
+    let (mut alone, mut watched, mut seen) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..if scale.trial { 1 } else { TURNS } {
+        alone.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
+        let mut viewers = Viewers::open(&daemon, 8).await;
+        watched.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
+        seen += viewers.seen();
+    }
+    let [plain, packed] = viewers::sizes(&daemon).await;
+    println!(
+        "{} decisions without viewers, {} with 8, who read {seen} pages of {plain} bytes, {packed} of them sent",
+        alone.len(),
+        watched.len()
+    );
+    [
+        Row {
+            what: WHAT,
+            measured: "99th percentile of a decision, nobody looks at the dashboard",
+            value: viewers::slowest(alone),
+            bound: 10.0,
+            unit: "ms",
+        },
+        Row {
+            what: WHAT,
+            measured: "99th percentile of a decision, eight look at it",
+            value: viewers::slowest(watched),
+            bound: 10.0,
+            unit: "ms",
+        },
+        Row {
+            what: WHAT,
+            measured: "the dashboard's page, as it is sent",
+            value: packed as f64 / 1024.0,
+            // A look of each viewer each second takes a small part of a slow line.
+            bound: 64.0,
+            unit: "KiB",
         },
     ]
 }

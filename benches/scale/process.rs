@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// `openseat run`; dropping it kills it.
 pub struct Daemon {
     child: Child,
-    url: String,
+    pub url: String,
     client: reqwest::Client,
 }
 
