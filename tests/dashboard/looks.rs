@@ -181,7 +181,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     // History is written down every few seconds; the page shows it without being asked.
     browser
         .sees("figcaption", |text| {
-            text.starts_with("Seats between 2 and 2")
+            text.starts_with("Seats always 2, known for")
         })
         .await;
     browser.click(".periods a:nth-child(2)").await;

@@ -228,7 +228,7 @@ fn seats(course: &Course, standing: &Standing, period: Period) -> Markup {
     }
 }
 
-/// The same for who does not see it.
+/// The chart in words, for people who cannot see it.
 fn in_words(window: Window, buckets: &[Bucket]) -> String {
     let known = buckets.iter().filter_map(|bucket| bucket.seats);
     let ends = known.fold(None, |ends: Option<(f64, f64)>, [least, _, most]| {
@@ -239,8 +239,11 @@ fn in_words(window: Window, buckets: &[Bucket]) -> String {
         return "never known".to_owned();
     };
     let known: std::time::Duration = buckets.iter().map(|bucket| bucket.known).sum();
-    let share = known.as_millis() as f64 / window.length_ms() as f64 * 100.0;
-    format!("between {low} and {high}, known for {share:.0} % of the time")
+    let share = words::share(known.as_millis() as f64 / window.length_ms() as f64);
+    match low == high {
+        true => format!("always {low}, known for {share} of the time"),
+        false => format!("between {low} and {high}, known for {share} of the time"),
+    }
 }
 
 fn decisions(course: &Course, period: Period) -> Markup {
@@ -257,7 +260,7 @@ fn decisions(course: &Course, period: Period) -> Markup {
                     0 => "none recorded",
                     all => {
                         (all) " given, " (accepted) " to accept"
-                        @if unknown > 0 { ", " (unknown) " without knowledge" }
+                        @if unknown > 0 { ", " (unknown) " without usable data" }
                     }
                 }
             }
@@ -265,7 +268,7 @@ fn decisions(course: &Course, period: Period) -> Markup {
             p.legend {
                 span.swatch.ready aria-hidden="true" {} "accept, "
                 span.swatch.rejected-swatch aria-hidden="true" {} "reject, "
-                span.swatch.unknown-swatch aria-hidden="true" {} "without knowledge, whatever was answered"
+                span.swatch.unknown-swatch aria-hidden="true" {} "without usable data, whatever was answered"
             }
         }
     }

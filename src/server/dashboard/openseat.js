@@ -49,7 +49,7 @@
       const left = Math.max(Number(time.dataset.until ?? 0) - present, 0);
       const near = left < (age + left) / 4;
       put(time.querySelector('.span'), `${span(age)} old`);
-      put(time.querySelector('.note'), !left ? 'too old to answer from' : near ? `growing old: good for ${span(left)}` : '');
+      put(time.querySelector('.note'), !left ? 'too old to answer from' : near ? `usable for ${span(left)}` : '');
       time.className = !left ? 'age old' : near ? 'age near' : 'age';
     }
   }
@@ -100,7 +100,7 @@
     // Without what somebody asked about another rule: that is answered once.
     const answer = await fetch(page.dataset.page ?? location.href, { headers, cache: 'no-store' });
     if (answer.redirected) return location.reload(); // to the form: the session has ended
-    if (answer.status === 503) return say('slow', 'openseat is busy with other pages: what is shown grows old');
+    if (answer.status === 503) return say('slow', 'openseat is busy: this page is out of date');
     if (answer.status !== 304) await take(answer);
     clock = { server: Number(answer.headers.get('openseat-now')), asked };
     count();
@@ -157,7 +157,7 @@
   }
 
   function lost() {
-    say('lost', 'Connection lost: what is shown grows old');
+    say('lost', 'Connection lost: this page is out of date');
   }
 
   function say(kind, text) {

@@ -34,7 +34,7 @@ pub(in crate::server) async fn page(State(app): State<Arc<App>>, headers: Header
     }
 }
 
-/// Reads what the page has to wait for.
+/// Reads everything the page has to wait for.
 async fn written(app: &Arc<App>) -> Result<Write, Undone> {
     let sparks = past::sparks(app).await;
     let app = Arc::clone(app);
@@ -48,11 +48,12 @@ fn write(app: &App, sparks: &Sparks) -> Page {
     let accounts: Vec<_> = accounts
         .map(|handle| Account::of(handle, &standings))
         .collect();
-    let is_well = accounts.iter().all(|account| account.fault.is_none());
     let troubles = gathered(&accounts, &standings);
+    let degraded = app.degraded();
+    let is_well = troubles.is_empty() && degraded.is_empty();
     let content = html! {
-        (headline(&standings, is_well && troubles.is_empty()))
-        div.place { (wrong(&troubles, &accounts, &app.degraded())) }
+        (headline(&standings, is_well))
+        div.place { (wrong(&troubles, &accounts, &degraded)) }
         @for account in &accounts { (section(account, sparks)) }
         (endpoints())
     };
@@ -92,7 +93,7 @@ impl<'a> Account<'a> {
         kind == Some(FaultKind::BudgetSpent) || self.usage.used >= self.usage.limit
     }
 
-    /// Every list of agents is known and empty: the end of the day, or a token that sees nobody.
+    /// Every list of agents is known and empty: the working day is over, or the token sees nobody.
     fn is_deserted(&self) -> bool {
         let is_empty = |standing: &&Standing| {
             let snapshot = standing.state.snapshot.as_deref();
@@ -106,14 +107,14 @@ fn count(standings: &[Standing], is: impl Fn(&&Standing) -> bool) -> usize {
     standings.iter().filter(is).count()
 }
 
-/// The whole in two sentences.
+/// The state of all queues in two sentences.
 fn headline(standings: &[Standing], is_well: bool) -> Markup {
     let accepting = count(standings, |standing| standing.decision.accept);
     let verb = if accepting == 1 { "accepts" } else { "accept" };
     html! {
         section.headline {
             h1 aria-live="polite" { (accepting) " of " (words::counted(standings.len(), "queue")) " " (verb) " calls" }
-            p { (foundation(standings)) @if !is_well { " What is wrong stands below." } }
+            p { (foundation(standings)) @if !is_well { " Problems are listed below." } }
         }
     }
 }
@@ -128,28 +129,28 @@ fn foundation(standings: &[Standing]) -> Markup {
     html! {
         @match (oldest, unknown) {
             _ if standings.is_empty() => "No queue is configured.",
-            (None, unknown) if waiting == unknown => "No poll has ended yet: the first answers are on their way.",
-            (None, _) => "Nothing is known that an answer could rest on.",
-            (Some(oldest), 0) => { "All answers rest on what was seen " (oldest) "." }
+            (None, unknown) if waiting == unknown => "No poll has finished yet. The first answers are on their way.",
+            (None, _) => "No queue has usable data.",
+            (Some(oldest), 0) => { "All answers rest on data " (oldest) "." }
             (Some(oldest), some) => {
-                "Of " (words::counted(some, "queue")) " nothing is known that an answer could rest on. The other answers rest on what was seen " (oldest) "."
+                (words::counted(some, "queue")) (if some == 1 { " has" } else { " have" }) " no usable data. All other answers rest on data " (oldest) "."
             }
         }
     }
 }
 
-/// The same trouble in many queues of an account is told once.
+/// A problem. Queues of an account that share it are listed together.
 struct Trouble<'a> {
     account: &'a str,
     what: String,
     advice: String,
-    /// Of a fault of the account: since when.
+    /// When a fault of the account began.
     since: Option<jiff::Timestamp>,
-    /// Those that suffer from it; none where only the account's own requests do.
+    /// The queues that have it; none if only requests of the account itself fail.
     queues: Vec<&'a Standing>,
 }
 
-/// Faults of accounts come first: they explain what their queues suffer.
+/// Faults of accounts come first: they explain those of their queues.
 fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trouble<'a>> {
     let of_accounts = accounts.iter().filter_map(|account| {
         let present = account.fault.as_ref()?;
@@ -191,15 +192,18 @@ fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) 
         @for part in degraded {
             li.trouble {
                 h3 { "The state folder’s part “" (part) "” cannot be written" }
-                p { b { "To do: " } "See that the disk of " code { "state.dir" } " is there, has room and may be written to. Answers do not suffer; a restart may forget what was not written." }
+                p { b { "To do: " } "Check that " code { "state.dir" } " exists, has space and is writable. Answers are not affected, but a restart may forget what was not written." }
             }
         }
         @for account in deserted {
             li.trouble.mild {
-                h3 { "No agent belongs to any queue of " bdi { (account.name) } }
-                p { b { "To do: " } "Nothing at the end of the day. While people are at work, see in CallTools that they are assigned to these queues, and that the token’s user may see them." }
+                h3 { "No queue of " bdi { (account.name) } " has any agents" }
+                p { b { "To do: " } "Nothing, if the working day is over. Otherwise check in CallTools that agents are assigned to these queues, and that the token’s user may see them." }
                 @if let Some(emptied) = account.emptied {
-                    p.where_ { "Since " (words::date(emptied.since.timestamp().as_millisecond())) " UTC; there were " (emptied.agents_before) " before." }
+                    p.where_ {
+                        "All lists became empty at once: " (words::date(emptied.since.timestamp().as_millisecond())) " UTC. There were "
+                        (words::counted(emptied.agents_before, "agent")) " before."
+                    }
                 }
             }
         }
@@ -207,14 +211,14 @@ fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) 
     html! {
         @if !items.0.is_empty() {
             section.troubles aria-labelledby="troubles" {
-                h2 #troubles { "What is wrong" }
+                h2 #troubles { "Problems" }
                 ul { (items) }
             }
         }
     }
 }
 
-/// Queues that a trouble names one by one; more would hide the others.
+/// How many queues a problem names. More would push the other problems off the screen.
 const NAMED: usize = 12;
 
 fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
@@ -233,7 +237,7 @@ fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
     html! {
         li.trouble {
             h3 { (trouble.what) }
-            p { b { "To do: " } (trouble.advice) }
+            p { b { "To do: " } (parts::marked(&trouble.advice)) }
             p.where_ {
                 bdi { (trouble.account) }
                 @if let Some(since) = trouble.since { ", since " (words::date(since.as_millisecond())) " UTC" }
@@ -245,8 +249,8 @@ fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
                 @if queues.len() > NAMED { " and " (queues.len() - NAMED) " more" }
                 ". "
                 @if still == 0 {}
-                @else if still == concerned.len() { "Answers still rest on what was known before." }
-                @else { (still) " of " (concerned.len()) " still answer from what was known before." }
+                @else if still == concerned.len() { "All of them still answer from earlier data." }
+                @else { (still) " of " (concerned.len()) " queues still answer from earlier data." }
             }
         }
     }
@@ -283,9 +287,9 @@ fn budget(account: &Account<'_>) -> Markup {
                 @if usage.reserve > 0 { ", " (usage.reserve) " in reserve" }
                 ". "
                 @if let Some(until) = usage.throttled_until { b { "CallTools asked for silence until " (words::time(until)) "." } }
-                @else if kind == "spent" { b { "The hour is spent: polls wait until requests leave it." } }
+                @else if kind == "spent" { b { "The hour is spent: polls resume as earlier requests turn an hour old." } }
                 @else { "One is sent every " (words::period(usage.period)) "." }
-                @if usage.share < 1.0 { " Others spend from this account, so openseat takes " (percent(usage.share)) " of the pace." }
+                @if usage.share < 1.0 { " Others spend from this account, so openseat polls at " (percent(usage.share)) " of its pace." }
             }
         }
     }
@@ -301,19 +305,19 @@ fn card(standing: &Standing, sparks: &Sparks) -> Markup {
             h3 { a href=(parts::address(&standing.queue.key)) { (parts::name(standing)) } }
             p.seats { (parts::seats(standing)) }
             p.decision { (parts::decision(standing)) }
-            div.agents { (parts::agents(standing)) }
+            div.agents.old[!standing.decision.is_fresh] { (parts::agents(standing)) }
             @if let Some(seats) = sparks.get(&standing.queue.key) { (chart::sparkline(seats)) }
             p.aging { (parts::age(standing)) }
         }
     }
 }
 
-/// For who came to write a program.
+/// The API, for people who write programs.
 fn endpoints() -> Markup {
     html! {
         details.endpoints {
             summary { "For programs" }
-            p { a href=(docs::PATH) { "The reference" } " says more, and " a href="/openapi.json" { "openapi.json" } " says it to programs." }
+            p { "Details are in " a href=(docs::PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
             div.wide tabindex="0" role="region" aria-label="Requests" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Answer" } } }

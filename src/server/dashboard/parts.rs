@@ -129,14 +129,14 @@ fn on_unknown(standing: &Standing) -> &'static str {
 pub(super) fn age(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     let (Some(age), Some(as_of)) = (decision.age, decision.as_of) else {
-        return html! { span.age.old { "nothing known yet" } };
+        return html! { span.age.old { "no data yet" } };
     };
     let left = standing.left();
     let (kind, note) = if left.is_zero() {
         ("age old", "too old to answer from".to_owned())
     } else if left < (age + left) / OLD {
         let until = words::time(standing.now.later(left));
-        ("age near", format!("growing old: good until {until}"))
+        ("age near", format!("usable until {until}"))
     } else {
         ("age", String::new())
     };
@@ -157,20 +157,34 @@ fn wall_ms(moment: Moment) -> i64 {
     moment.timestamp().as_millisecond()
 }
 
-/// The moment of the oldest statuses that answers rest on; the script makes "at most … ago" of it.
+/// The moment of the oldest statuses that answers rest on; the script turns it into "at most … old".
 pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Markup> {
     let ages = known.filter_map(|standing| Some((standing.decision.age?, standing)));
     let (age, standing) = ages.max_by_key(|(age, _)| *age)?;
     let at = standing.now.earlier(age);
     Some(html! {
-        time datetime=(at.rfc3339()) data-since=(seen_ms(standing, age)) data-before="at most " data-after=" ago" { "at " (words::time(at)) " or later" }
+        time datetime=(at.rfc3339()) data-since=(seen_ms(standing, age)) data-before="at most " data-after=" old" { "from " (words::time(at)) " or later" }
     })
 }
 
-/// Since when something is so; the script makes a span of it.
+/// Plain text in which backquotes enclose what is typed.
+pub(super) fn marked(text: &str) -> Markup {
+    let parts: Vec<_> = text.split('`').collect();
+    // A quote that is never closed is a character like any other.
+    if parts.len() % 2 == 0 {
+        return html! { (text) };
+    }
+    html! {
+        @for (n, part) in parts.iter().enumerate() {
+            @if n % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+/// When something began; the script turns it into "… ago".
 pub(super) fn since(at: jiff::Timestamp) -> Markup {
     let ms = at.as_millisecond();
-    html! { time datetime=(format!("{at:.0}")) data-since=(ms) { (words::date(ms)) " UTC" } }
+    html! { time datetime=(format!("{at:.0}")) data-since=(ms) data-after=" ago" { (words::date(ms)) " UTC" } }
 }
 
 /// How many agents are in each status: those in which they take calls first, then the most.
@@ -241,7 +255,7 @@ pub(super) fn agents(standing: &Standing) -> Markup {
     };
     let mut statuses = statuses(&snapshot.agents);
     if statuses.is_empty() {
-        return html! { p.none { "no agents belong to it" } };
+        return html! { p.none { "no agents are assigned" } };
     }
     let rest = match statuses.len() > SHOWN {
         true => statuses.split_off(SHOWN - 1),
@@ -282,6 +296,19 @@ mod tests {
             .collect();
         let of = |status: &Status<'_>| (status.name.to_owned(), class(status));
         statuses(&agents).iter().map(of).collect()
+    }
+
+    #[test]
+    fn what_is_quoted_is_code_and_nothing_is_lost() {
+        for (text, shown) in [
+            ("see `openseat plan`.", "see <code>openseat plan</code>."),
+            ("`a` and `b`", "<code>a</code> and <code>b</code>"),
+            ("no ` end", "no ` end"),
+            ("`<b>` & more", "<code>&lt;b&gt;</code> &amp; more"),
+            ("", ""),
+        ] {
+            assert_eq!(marked(text).into_string(), shown);
+        }
     }
 
     #[test]

@@ -121,8 +121,8 @@ fn try_others(
             h2 #what-if { "What another rule would have answered" }
             @if let Look::Seen(course) = past {
                 p.none {
-                    "Tried on what was recorded of the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a day, one "
-                    "reading in five minutes. Reservations and ages are left out."
+                    "A threshold is tried on the seats recorded in the last " (period.name()) ". Other criteria are tried on the agents’ rows, of which one "
+                    "reading in five minutes is kept for a day. Reservations and ages are ignored."
                 }
                 (form::form(form, address, period, rule))
                 @match &course.tried {
@@ -135,7 +135,7 @@ fn try_others(
                         (what_if::outcome(wish, rule, period, course.window(), answers))
                     }
                 }
-            } @else { p.none { "There is nothing to try it on." } }
+            } @else { p.none { "There is no recorded data to try it on." } }
         }
     }
 }
@@ -165,14 +165,14 @@ fn present(standing: &Standing) -> Markup {
             p.seats { (parts::seats(standing)) }
             p.decision { (parts::decision(standing)) }
             p.aging { (parts::age(standing)) }
-            div.agents { (parts::agents(standing)) }
+            div.agents.old[!standing.decision.is_fresh] { (parts::agents(standing)) }
         }
         // Always there, so that what comes after it keeps its place while the script renews the page.
         div.place {
             @if let Some((what, advice)) = standing.trouble() {
                 section.troubles aria-labelledby="troubles" {
-                    h2 #troubles { "What is wrong" }
-                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (advice) } } }
+                    h2 #troubles { "Problems" }
+                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (parts::marked(&advice)) } } }
                 }
             }
         }
@@ -189,8 +189,8 @@ fn people(standing: &Standing) -> Markup {
     html! {
         section aria-labelledby="agents" {
             h2 #agents { "Agents" }
-            @if snapshot.is_none() { p.none { "Unknown: no poll of this queue has ended well yet." } }
-            @else if agents.is_empty() { p.none { "No agents belong to this queue." } }
+            @if snapshot.is_none() { p.none { "Unknown: no poll of this queue has succeeded yet." } }
+            @else if agents.is_empty() { p.none { "No agents are assigned to this queue." } }
             @else {
                 div.wide tabindex="0" role="group" aria-label="Table of agents" {
                     table.people {

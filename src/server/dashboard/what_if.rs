@@ -165,7 +165,7 @@ pub(super) fn outcome(
     if outcome.both_ms == 0 {
         return html! { p.none { "Nothing was recorded in this time that both rules could answer from." } };
     }
-    let share = |ms: i64| format!("{:.0} %", ms as f64 / outcome.both_ms as f64 * 100.0);
+    let share = |ms: i64| words::share(ms as f64 / outcome.both_ms as f64);
     let differ_ms: i64 = outcome
         .differ
         .iter()

@@ -66,6 +66,15 @@ pub(super) fn counted(count: impl Into<Quantity>, noun: &str) -> String {
     format!("{count} {noun}{}", if one { "" } else { "s" })
 }
 
+/// A share in per cent. Only nothing is 0 %, and only all of it is 100 %.
+pub(super) fn share(part: f64) -> String {
+    match part * 100.0 {
+        few if few > 0.0 && few < 1.0 => "less than 1 %".to_owned(),
+        most if most > 99.0 && most < 100.0 => "more than 99 %".to_owned(),
+        percent => format!("{percent:.0} %"),
+    }
+}
+
 /// When a queue accepts, as the end of "accepts …".
 pub(super) fn rule(policy: &Policy, snapshot: Option<&Snapshot>) -> String {
     let measured = snapshot.and_then(|snapshot| snapshot.measured.as_ref().ok());
@@ -160,6 +169,21 @@ mod tests {
                 }))
             });
             assert_eq!(soon, later);
+        }
+    }
+
+    #[test]
+    fn no_share_is_rounded_to_nothing_or_to_all() {
+        for (part, words) in [
+            (0.0, "0 %"),
+            (0.000_1, "less than 1 %"),
+            (0.01, "1 %"),
+            (0.426, "43 %"),
+            (0.99, "99 %"),
+            (0.999_9, "more than 99 %"),
+            (1.0, "100 %"),
+        ] {
+            assert_eq!(share(part), words);
         }
     }
 

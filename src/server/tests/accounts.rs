@@ -120,5 +120,5 @@ async fn lists_that_are_all_empty_are_told_with_since_when_and_how_many_there_we
     assert_eq!(told["empty_since"], since.rfc3339());
     assert_eq!(told["agents_before"], 31);
     let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
-    assert!(page.contains("there were 31 before"), "{page}");
+    assert!(page.contains("There were 31 agents before"), "{page}");
 }

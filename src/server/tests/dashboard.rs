@@ -258,5 +258,5 @@ async fn an_unknown_is_never_shown_as_a_number() {
         "{page}"
     );
     assert!(page.contains("too old to answer from"), "{page}");
-    assert!(page.contains("What is wrong"), "{page}");
+    assert!(page.contains("Problems"), "{page}");
 }

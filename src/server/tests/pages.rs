@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    account::PresentFault,
+    account::{Emptied, PresentFault},
     calltools::Down,
     fixtures::{agent, available},
     history::fixtures::recorded,
@@ -168,14 +168,14 @@ fn two_queues() -> (World, AccountEnds) {
 
 #[tokio::test]
 async fn the_headline_promises_no_more_than_there_is() {
-    let never = "No poll has ended yet: the first answers are on their way.";
-    let nothing = "Nothing is known that an answer could rest on.";
-    let all = "All answers rest on what was seen at 10:00:00 UTC or later.";
+    let never = "No poll has finished yet. The first answers are on their way.";
+    let nothing = "No queue has usable data.";
+    let all = "All answers rest on data from 10:00:00 UTC or later.";
 
     let (world, _ends) = two_queues();
     let words = world.serve().await.words(OVERVIEW).await;
     assert!(
-        words.contains(never) && !words.contains("What is wrong"),
+        words.contains(never) && !words.contains("Problems"),
         "{words}"
     );
 
@@ -186,7 +186,7 @@ async fn the_headline_promises_no_more_than_there_is() {
     let server = world.serve().await;
     let words = server.words(OVERVIEW).await;
     assert!(
-        words.contains(all) && !words.contains("What is wrong"),
+        words.contains(all) && !words.contains("Problems"),
         "{words}"
     );
     assert!(words.contains("2 of 2 queues accept calls"), "{words}");
@@ -198,7 +198,7 @@ async fn the_headline_promises_no_more_than_there_is() {
     }
     let words = server.words(OVERVIEW).await;
     assert!(
-        words.contains(all) && words.contains("What is wrong stands below."),
+        words.contains(all) && words.contains("Problems are listed below."),
         "{words}"
     );
     assert!(
@@ -206,7 +206,7 @@ async fn the_headline_promises_no_more_than_there_is() {
         "{words}"
     );
     assert!(
-        words.contains("Answers still rest on what was known before."),
+        words.contains("All of them still answer from earlier data."),
         "{words}"
     );
     assert!(!words.contains("just now"), "{words}");
@@ -224,9 +224,9 @@ async fn the_headline_promises_no_more_than_there_is() {
     world.fail("main/support", Fault::NoPermission);
     let words = world.serve().await.words(OVERVIEW).await;
     assert!(words.contains("1 of 2 queues accepts calls"), "{words}");
-    assert!(words.contains("Of 1 queue nothing is known"), "{words}");
+    assert!(words.contains("1 queue has no usable data."), "{words}");
     assert!(
-        words.contains("The other answers rest on what was seen at"),
+        words.contains("All other answers rest on data from"),
         "{words}"
     );
 }
@@ -299,7 +299,7 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     let page = server.page(OVERVIEW).await.body;
     assert!(page.contains(r#"<meter class="spent""#), "{page}");
     assert!(
-        text(&page).contains("The hour is spent: polls wait"),
+        text(&page).contains("The hour is spent: polls resume"),
         "{page}"
     );
 
@@ -309,11 +309,41 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     let words = server.words(OVERVIEW).await;
     let silence = "CallTools asked for silence until 10:10:";
     assert!(words.contains(silence), "{words}");
-    let others = " UTC. Others spend from this account, so openseat takes ";
+    let others = " UTC. Others spend from this account, so openseat polls at ";
     assert!(words.contains(others), "{words}");
     // No answer rests on anything here.
-    assert!(!words.contains("Answers still rest"), "{words}");
+    assert!(!words.contains("still answer"), "{words}");
     assert!(!words.contains(".."), "{words}");
+}
+
+#[tokio::test]
+async fn lists_that_became_empty_at_once_are_a_problem_with_a_time_and_a_number() {
+    let (world, ends) = two_queues();
+    world.publish("main/sales", Vec::new());
+    world.publish("main/support", available(1));
+    let emptied = Emptied {
+        since: world.clock.now(),
+        agents_before: 120,
+    };
+    let server = world.serve().await;
+    let words = server.words(OVERVIEW).await;
+    assert!(!words.contains("has any agents"), "{words}");
+    ends.health.send_replace(Health {
+        emptied: Some(emptied),
+        ..Health::default()
+    });
+    server.clock.pass(Duration::from_secs(2));
+    let words = server.words(OVERVIEW).await;
+    let told =
+        "All lists became empty at once: 22 Nov, 10:00:00 UTC. There were 120 agents before.";
+    assert!(
+        words.contains("No queue of main has any agents") && words.contains(told),
+        "{words}"
+    );
+    ends.health.send_replace(Health::default());
+    server.clock.pass(Duration::from_secs(2));
+    let words = server.words(OVERVIEW).await;
+    assert!(!words.contains("has any agents"), "{words}");
 }
 
 #[tokio::test]
@@ -324,10 +354,7 @@ async fn nobody_anywhere_is_said_and_a_status_keeps_its_colour() {
     }
     let server = world.serve().await;
     let words = server.words(OVERVIEW).await;
-    assert!(
-        words.contains("No agent belongs to any queue of main"),
-        "{words}"
-    );
+    assert!(words.contains("No queue of main has any agents"), "{words}");
     let publish = |agents: Vec<Agent>| {
         let now = server.clock.now();
         server
@@ -355,7 +382,7 @@ async fn nobody_anywhere_is_said_and_a_status_keeps_its_colour() {
         assert_eq!(colour().await, alone, "{others:?}");
     }
     let words = server.words(OVERVIEW).await;
-    assert!(!words.contains("No agent belongs"), "{words}");
+    assert!(!words.contains("has any agents"), "{words}");
 }
 
 // --- looking back --------------------------------------------------------------------------------------------------------------
