@@ -1,4 +1,4 @@
-//! A history for tests of those who read it.
+//! A history for tests that read one.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Records so many polls of a queue, five minutes apart, each of so many agents. Time passes.
+/// Records `polls` polls of a queue with `agents` agents, five minutes apart. The clock moves on meanwhile.
 pub(crate) fn recorded(
     path: &Path,
     clock: &Arc<Still>,

@@ -1,4 +1,4 @@
-//! How long somebody looks back: whoever asks for much gets an end, and whoever has gone is not read for.
+//! Bounds a reading of the history: it ends at a deadline, and when its client has gone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// So long from now on, and not after the reader is `gone`.
+    /// Ends after `longest`, or as soon as `gone` is cancelled.
     pub fn new(clock: Arc<dyn Clock>, longest: Duration, gone: CancellationToken) -> Self {
         Self {
             ends: clock.boot() + longest,
@@ -28,10 +28,10 @@ impl Limit {
         }
     }
 
-    /// To be asked between two pieces of work.
+    /// Readers call this between two pieces of work.
     ///
     /// # Errors
-    /// The time is over, or nobody waits any more.
+    /// The deadline has passed, or the client has gone.
     pub fn check(&self) -> Result<(), HistoryError> {
         if self.gone.is_cancelled() {
             return Err(HistoryError::Abandoned);

@@ -36,7 +36,7 @@ pub enum HistoryError {
     /// The [`Limit`] is reached.
     #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
     TooLong(Duration),
-    /// Whoever asked has gone.
+    /// The client has gone.
     #[error("nobody waits for it any more")]
     Abandoned,
 }
@@ -145,7 +145,7 @@ impl History {
         }
     }
 
-    /// The same, read no longer than the limit allows.
+    /// The same history, whose readings stop at the limit.
     pub fn within(&self, limit: Limit) -> Self {
         Self {
             path: self.path.clone(),
@@ -153,7 +153,7 @@ impl History {
         }
     }
 
-    /// Whether there is time to go on. Readers ask between two rows; so should whoever works on what was read.
+    /// Whether there is time to go on. Readings check it between two rows; work on what was read should check it, too.
     ///
     /// # Errors
     /// The limit is reached.

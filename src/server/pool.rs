@@ -1,7 +1,7 @@
-//! A few threads for work that a handler waits for: a disk, or more than a moment of computing.
+//! A few threads for work that handlers wait for: reading a disk, or computing for more than a moment.
 //!
-//! The threads start when they are first needed, and stay. The line before them is bounded, and so is the time that a handler waits. Where the
-//! system gives no thread, the handler hears of it and answers 503; nothing panics. Work whose handler has gone is skipped, or told to stop.
+//! The threads start when they are first needed, and stay. The queue in front of them is bounded, and so is the time a handler waits. If the
+//! system cannot start a thread, the handler answers 503; nothing panics. Work is skipped or told to stop once its handler has gone.
 
 use std::{
     io,
@@ -28,13 +28,13 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Why the work was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Undone {
-    /// As much work waits already as may.
+    /// The queue is full.
     #[error("too many ask at once")]
     Full,
-    /// It was not done in time, or not begun.
+    /// It was not finished in time, or not even begun.
     #[error("it was not done within {} s", .0.as_secs_f64())]
     Late(Duration),
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     #[error("this machine has no thread to spare: {0}")]
     NoThread(io::Error),
     /// It panicked; the log says more.
@@ -42,7 +42,7 @@ pub(super) enum Undone {
     Panicked,
 }
 
-/// For a client that may come again in this many seconds.
+/// After how many seconds a client may try again: most of what it waited for is done by then.
 const COME_AGAIN: u16 = 2;
 
 impl From<Undone> for Problem {
@@ -58,7 +58,7 @@ impl From<Undone> for Problem {
     }
 }
 
-/// See the [module](self). Dropping it ends its threads, once the work that waits is done.
+/// See the [module](self). Dropping it ends its threads after the work that is queued.
 #[derive(Debug)]
 pub(super) struct Pool {
     name: &'static str,
@@ -74,7 +74,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// At most so many threads, and so much work that waits for them.
+    /// At most `threads` threads, and `line` pieces of work that wait for them.
     pub(super) fn new(name: &'static str, threads: usize, line: usize) -> Self {
         Self {
             name,
@@ -94,7 +94,7 @@ impl Pool {
         self.at_work.load(Ordering::SeqCst)
     }
 
-    /// Does the work and waits for it, so long at most. The work gets a token that is cancelled once nobody waits any more.
+    /// Runs the work on a thread and waits for it, for `longest` at most. The work gets a token, which is cancelled when nobody waits any more.
     ///
     /// # Errors
     /// [`Undone`]
@@ -112,7 +112,7 @@ impl Pool {
             #[cfg(test)]
             at_work.fetch_add(1, Ordering::SeqCst);
             if !gone.is_cancelled() {
-                // Whoever asked may have gone meanwhile.
+                // The handler may have gone meanwhile.
                 let _ = done.send(work(gone));
             }
             #[cfg(test)]
@@ -137,7 +137,7 @@ impl Pool {
         })
     }
 
-    /// One thread is enough to begin with.
+    /// Starts the threads. One is enough; the others only save time.
     fn start(&self) -> io::Result<SyncSender<Job>> {
         #[cfg(test)]
         if self.starves.load(Ordering::SeqCst) {
@@ -161,7 +161,7 @@ fn work_off(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // The panic hook logs it, and the end of its channel tells whoever waits.
+        // The panic hook logs a panic. The handler notices it by the end of its channel.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }

@@ -1,4 +1,4 @@
-//! What was, for pages: read on threads that may wait for a disk, within a time, and little at once.
+//! Reads the history for pages, on threads that may wait for a disk. Each reading has a deadline, and few run at once.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,22 +19,22 @@ use crate::{
     },
 };
 
-/// Readings of the history at a time. One of them may try other rules, which takes long; the other is for everybody else.
+/// How many readings of the history run at once. One of them may try another rule, which takes long; the other stays free for other pages.
 const READERS: usize = 2;
 
-/// Readings that wait for those: each takes a second at most, so the last one waits about as long as [`LONGEST_WAIT`].
+/// How many readings may wait. Each takes a second at most, so the last one waits about as long as [`LONGEST_WAIT`].
 const LINE: usize = 8;
 
-/// Rules that are tried at a time, so that they leave a reader for others.
+/// How many rules are tried at once, so that a reader stays free.
 const TRIES: usize = 1;
 
-/// For one reading. A week of a busy queue takes some tenths of a second; whoever asks for more than a second's work is told so.
+/// The deadline of one reading. A week of a busy queue takes some tenths of a second.
 const LONGEST_READ: Duration = Duration::from_secs(1);
 
-/// For a reading with its wait. Longer than four that are before it take.
+/// The longest wait for a reading: more than four readings before it take.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// For how long sparklines are good, whoever looks: a pixel of them is a minute.
+/// How long sparklines are reused, for all viewers: one pixel is a minute.
 const SPARKS_LIVE: Duration = Duration::from_secs(30);
 
 /// A sparkline shows an hour, minute by minute.
@@ -43,7 +43,7 @@ const SPARK: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_
 /// Seats of the last hour by queue, minute by minute; `None` where they are unknown.
 pub(super) type Sparks = HashMap<QueueKey, Vec<Option<f64>>>;
 
-/// Who reads. Apps that follow each other share them.
+/// The threads that read. An app passes them on to the next one.
 #[derive(Debug)]
 struct Readers {
     pool: Pool,
@@ -54,7 +54,7 @@ struct Readers {
 #[derive(Debug)]
 pub(in crate::server) struct Past {
     readers: Arc<Readers>,
-    /// Since when they are good. Whoever comes while they are read waits for them.
+    /// The last sparklines and when they were read. Pages wait while they are being read.
     sparks: Mutex<Option<(Moment, Arc<Sparks>)>>,
 }
 
@@ -69,7 +69,7 @@ impl Past {
         }
     }
 
-    /// For an app that takes another's place: the same threads, and nothing that was read for other queues.
+    /// For the app that replaces this one: the same threads, and nothing that was read for other queues.
     pub(in crate::server) fn successor(&self) -> Self {
         Self {
             readers: Arc::clone(&self.readers),
@@ -77,7 +77,7 @@ impl Past {
         }
     }
 
-    /// How many read.
+    /// How many readings run.
     #[cfg(test)]
     pub(in crate::server) fn at_work(&self) -> usize {
         self.readers.pool.at_work()
@@ -101,22 +101,22 @@ impl Past {
     }
 }
 
-/// What came of looking back.
+/// The result of a reading.
 pub(super) enum Look<T> {
-    /// This.
+    /// What was read.
     Seen(T),
-    /// Nothing is recorded here.
+    /// No history is kept.
     NotKept,
-    /// Nothing was written yet: the file is made with the first words in it.
+    /// Nothing is recorded yet; there is no file.
     NotYet,
     /// It cannot be read, and why.
     Unreadable(String),
 }
 
-/// Looks back, for as long as somebody waits and no longer than a second.
+/// Reads the history for as long as the client waits, and for [`LONGEST_READ`] at most.
 ///
 /// # Errors
-/// Too many look back at once.
+/// Too many readings are requested at once.
 pub(super) async fn look<T: Send + 'static>(
     app: &App,
     read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
@@ -149,7 +149,7 @@ pub(super) async fn sparks(app: &App) -> Arc<Sparks> {
     let keys = app.board.keys().to_vec();
     let sparks = match look(app, move |history| read_sparks(history, keys, now)).await {
         Ok(Look::Seen(sparks)) => Arc::new(sparks),
-        // Cards do without them.
+        // Cards are shown without them.
         _ => Arc::default(),
     };
     *known = Some((now, Arc::clone(&sparks)));

@@ -1,9 +1,9 @@
-//! Makes pages on a thread of its own, once for each change and for everybody who looks.
+//! Renders pages on a thread of its own, once for each change and for all viewers.
 //!
-//! A page of three hundred queues takes as long to write as thousands of decisions, so it is not written where decisions are answered. Whoever asks
-//! for a page gets the one that is there if nothing has changed since it was begun; else one is made, and all who wait get it. What time alone changes, such
-//! as the use of the budget, is at most a second old. After a page the thread rests, so that a page that changes all the time takes a part of a core and not
-//! all of it.
+//! Rendering a page of three hundred queues takes as long as thousands of decisions, so the threads that answer decisions do not do it. A viewer gets
+//! the last rendered page if nothing has changed since its rendering began. Otherwise the page is rendered again, and everybody who waits gets it. What
+//! changes with time alone, such as the use of the budget, is at most a second old. The thread rests after each page, so that pages that change all the
+//! time take only part of a core.
 
 use std::{
     collections::HashMap,
@@ -24,28 +24,28 @@ use super::{
 };
 use crate::{board::QueueKey, clock::Moment};
 
-/// One: a second one would take the last core from those who decide.
+/// One: on a machine with two cores, a second one would compete with the thread that answers decisions.
 const THREADS: usize = 1;
 
-/// Pages that wait to be made. Only different ones do; everybody else waits for one of those.
+/// How many pages may wait to be rendered. They all differ: viewers of the same page share one.
 const LINE: usize = 16;
 
-/// The longest wait for a page: far more than it takes to make some dozens.
+/// The longest wait for a page: enough to render dozens.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What changes with time alone is shown as late as this.
+/// How late a page may show what changes with time alone.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// So many times as long as a page took, the next one waits: then pages take a quarter of a core at most.
+/// The rest after a page, in multiples of the time that it took: pages take a quarter of a core at most.
 const REST: u32 = 3;
 
-/// The longest rest: nobody waits much longer for what has changed.
+/// The longest rest. A change is never shown much later than this.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// Pages that are kept. More people than that look at different pages seldom, and a page that is gone is made again.
+/// How many pages are kept. Few sites have more viewers of different pages; a dropped page is rendered again.
 const KEPT: usize = 64;
 
-/// A page that is the same for everybody.
+/// A page that is the same for all viewers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Which {
     Overview,
@@ -63,17 +63,17 @@ pub(in crate::server) struct Press {
     sheets: Mutex<HashMap<Which, Arc<Sheet>>>,
 }
 
-/// A page, or the turn to make it.
+/// A page. Who holds the lock renders it.
 type Sheet = Turn<Option<Made>>;
 
 #[derive(Debug)]
 struct Made {
     printed: Arc<Printed>,
-    /// What it shows: read before it was begun.
+    /// The edition it shows, read before rendering began.
     edition: u64,
     at: Moment,
     begun: Instant,
-    /// When the next one may be begun.
+    /// When the next rendering may begin.
     rested: Instant,
 }
 
@@ -85,7 +85,7 @@ impl Press {
         }
     }
 
-    /// For an app that takes another's place: the same thread, and none of its pages.
+    /// For the app that replaces this one: the same thread, and none of the pages.
     pub(in crate::server) fn successor(&self) -> Self {
         Self {
             pool: Arc::clone(&self.pool),
@@ -103,10 +103,10 @@ impl Press {
     }
 }
 
-/// A page for everybody. `prepare` reads what has to be waited for; it is asked only where the page has to be made.
+/// A page for all viewers. `prepare` reads what rendering has to wait for; it runs only if the page has to be rendered.
 ///
 /// # Errors
-/// Too many pages are asked for, or there is no thread to make them on.
+/// Too many pages are requested, or there is no thread to render them.
 pub(super) async fn shared(
     app: &Arc<App>,
     which: Which,
@@ -120,7 +120,7 @@ pub(super) async fn shared(
     if let Some(last) = &*made {
         let is_same = last.edition == edition(app, &which)
             && app.clock.now().longest_since(last.at) < GOOD_FOR;
-        // One that was begun after it was asked for shows all that had happened by then.
+        // Its rendering began after this request came, so it shows everything that had happened by then.
         if is_same || last.begun > asked {
             return Ok(Arc::clone(&last.printed));
         }
@@ -147,7 +147,7 @@ pub(super) async fn single(app: &Arc<App>, write: Write) -> Result<Arc<Printed>,
     Ok(print(app, write).await?.0)
 }
 
-/// Makes a page on the press; says how long that took there.
+/// Renders a page on the press's thread, and says how long that took.
 async fn print(app: &Arc<App>, write: Write) -> Result<(Arc<Printed>, Duration), Undone> {
     let to_print = Arc::clone(app);
     let work = move |_gone| {
@@ -158,13 +158,13 @@ async fn print(app: &Arc<App>, write: Write) -> Result<(Arc<Printed>, Duration),
     app.press.pool.run(LONGEST_WAIT, work).await
 }
 
-/// Counts what a page shows: a page of the same edition differs at most by what time alone changes. Each part only ever grows, so the sum does.
+/// A number that grows with each change of what a page shows. Pages of the same edition differ at most in what time alone changes.
 fn edition(app: &App, which: &Which) -> u64 {
     let states = app.queues().iter().filter(|queue| match which {
         Which::Overview => true,
         Which::Queue(key, _) => queue.key == *key,
     });
     let states: u64 = states.map(|queue| queue.edition.number()).sum();
-    // What the script was told of: time and reservations change decisions, too.
+    // Time and reservations change decisions, too; the log of changes counts those.
     states + app.watch.newest()
 }

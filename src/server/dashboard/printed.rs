@@ -1,4 +1,4 @@
-//! A page as it goes over the wire: made once, for everybody who asks for it.
+//! A page as it is sent: plain and compressed, with its tag, for all viewers.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -12,10 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::clock::Moment;
 
-/// When the server answers, in milliseconds since 1970. Pages bear moments and no ages, so that one page serves everybody: its script counts from here.
+/// The server's time when it answers, in milliseconds since 1970. Pages contain times and no ages, so that one page serves everybody; the script
+/// computes ages from this.
 const NOW: HeaderName = HeaderName::from_static("openseat-now");
 
-/// A third of the time of the usual level, for a few per cent more bytes.
+/// Takes a third of the default level's time, for a few per cent more bytes.
 const LEVEL: Compression = Compression::fast();
 
 /// See the [module](self).
@@ -27,7 +28,7 @@ pub(super) struct Printed {
 }
 
 impl Printed {
-    /// Packs a page. Two pages with the same `essence` say the same, whatever else differs.
+    /// Compresses a page. Two pages with the same `essence` get the same tag.
     pub(super) fn of(page: String, essence: &[&str]) -> Self {
         let mut hasher = DefaultHasher::new();
         essence.hash(&mut hasher);
@@ -45,7 +46,7 @@ impl Printed {
         }
     }
 
-    /// Answers somebody who may have the page already, and may take it packed.
+    /// Answers a request: with 304 if the client has this page, compressed if it accepts gzip.
     pub(super) fn answer(&self, asked: &HeaderMap, now: Moment) -> Response {
         let mut response = if has(asked, &self.tag) {
             StatusCode::NOT_MODIFIED.into_response()
@@ -73,14 +74,14 @@ impl Printed {
         }
     }
 
-    /// How many bytes it has, and how many of them are sent to a browser.
+    /// Its bytes, plain and compressed.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> [usize; 2] {
         [self.plain.len(), self.gzip.len()]
     }
 }
 
-/// Whether a client has what bears this tag. Weak tags are compared by what they quote.
+/// Whether a client has the page with this tag. Weak tags are compared by what they quote.
 fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     let known = asked.get_all(header::IF_NONE_MATCH).iter();
     let mut known = known
@@ -91,7 +92,7 @@ fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     known.any(|known| known == tag || known == "*")
 }
 
-/// Whether a client takes gzip: it is named, and not with a weight of zero.
+/// Whether a client accepts gzip: it names it, with a weight above zero.
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let codings = asked.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = codings
