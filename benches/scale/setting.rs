@@ -38,13 +38,13 @@ impl Account {
             agents,
             ..WorldSettings::lively()
         };
-        Self::of(number, world, 100_000, Duration::from_millis(20))
+        Self::of(number, world, 20_000, Duration::from_millis(20))
     }
 
     /// One where nothing happens by itself, with people who belong to one queue each.
     pub fn crowded(queues: usize, agents_each: usize) -> Self {
         let world = WorldSettings::still(queues, 0);
-        let account = Self::of(0, world, 100_000, Duration::from_millis(20));
+        let account = Self::of(0, world, 20_000, Duration::from_millis(20));
         account.simulator.world(|world| {
             let queues: Vec<_> = world.queues().iter().map(|queue| queue.id).collect();
             for (number, queue) in queues.into_iter().enumerate() {

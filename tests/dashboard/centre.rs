@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 pub const BEARER: &str = "0123456789abcdef-bearer";
 
 /// So many requests an hour that nothing a test does waits long for a poll.
-const PLENTY: u32 = 36_000;
+const PLENTY: u32 = 20_000;
 
 const STATE: &str = "[state]\ndir = \"state\"\n";
 
