@@ -246,7 +246,7 @@ async fn what_cannot_be_asked_exits_with_2() {
     office.write("bearer", "another-canary-of-enough-letters");
     office.status(&named, 2).await;
     fs::remove_file(office.path("bearer")).expect("it is there");
-    let (_, err) = office.status(&named, 1).await;
+    let (_, err) = office.status(&named, 2).await;
     assert!(err.contains("the bearer token file"), "{err}");
     // At the control socket no token is needed.
     office.status(&[], 0).await;

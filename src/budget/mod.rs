@@ -61,7 +61,7 @@ pub enum Cause {
     Spent,
     /// Others spend from the account: CallTools asked for silence with a 429, or little is left for us.
     Throttled,
-    /// CallTools has trouble of its own, and asked for silence with a 503.
+    /// CallTools has trouble of its own, and asked for silence with a 5xx and Retry-After.
     Paused,
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Refusal {
             Cause::Throttled => {
                 "others spend from this account, so CallTools asked for a pause (429)"
             }
-            Cause::Paused => "CallTools has trouble of its own and asked for a pause (503)",
+            Cause::Paused => "CallTools has trouble of its own and asked for a pause",
         })
     }
 }

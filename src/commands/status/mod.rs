@@ -17,7 +17,7 @@ use super::{
     EXIT_FAILURE, EXIT_USAGE, complain, daemon::Daemon, exit_after, exit_with, failed,
     load_or_explain, print, run::block_on, terminal::show, to_json,
 };
-use crate::{causes::causes, cli, shutdown};
+use crate::{causes::causes, cli, config::SecretError, shutdown};
 
 /// Between two looks: ages are shown in seconds.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,10 +76,11 @@ struct Unheard {
 
 impl From<anyhow::Error> for Unheard {
     fn from(why: anyhow::Error) -> Self {
-        Self {
-            exit: EXIT_FAILURE,
-            why,
-        }
+        let exit = match why.is::<SecretError>() {
+            true => EXIT_USAGE,
+            false => EXIT_FAILURE,
+        };
+        Self { exit, why }
     }
 }
 
