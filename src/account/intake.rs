@@ -359,11 +359,6 @@ impl Account {
 
     /// Takes in why a job brought nothing.
     fn tell(&mut self, job: Job, fault: &Arc<Fault>) {
-        if matches!(**fault, Fault::BadToken)
-            && let Some(token) = &self.parts.token
-        {
-            token.look();
-        }
         if let Job::Poll(place) = job
             && is_refused_id(fault)
         {

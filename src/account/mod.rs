@@ -35,6 +35,7 @@ use self::{
     headcount::Headcount,
     job::{Done, Work},
     naming::Naming,
+    token::LOOK_EVERY,
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
@@ -51,6 +52,7 @@ use crate::{
     calltools::{AgentId, Client, Down, Fault, Tally},
     clock::{Clock, Moment},
     config::{QueueRef, Rule},
+    digest::Digest,
     doubt::Doubt,
     known::Known,
     metrics::{Metrics, QueueMeters},
@@ -163,6 +165,9 @@ pub struct Account {
     waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget says no.
     refused_since: Option<Moment>,
+    /// The token of the newest request, and when a refused one is next looked for in its file.
+    token_sent: Option<Digest>,
+    token_look_at: Duration,
     /// Things said in the log once.
     login_assumed: bool,
     login_unclear: bool,
@@ -211,6 +216,8 @@ impl Account {
             waiters: HashMap::new(),
             parts,
             refused_since: None,
+            token_sent: None,
+            token_look_at: Duration::ZERO,
             login_assumed: false,
             login_unclear: false,
             sweeps_failed_alone: 0,
@@ -236,6 +243,7 @@ impl Account {
         loop {
             self.parts.pulse.beat();
             self.show_faults();
+            self.look_for_another_token();
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
                 () = stop.cancelled() => {
@@ -246,6 +254,23 @@ impl Account {
                 Some(ask) = self.parts.asks.recv() => self.asked(ask, &mut jobs).await,
                 () = tokio::time::sleep(wait.min(LISTEN)) => {}
             }
+        }
+    }
+
+    /// While CallTools refuses the token, its file is looked at, and another token is tried at once, once.
+    fn look_for_another_token(&mut self) {
+        let Some(token) = &self.parts.token else {
+            return;
+        };
+        if !self.schedule.is_token_refused() {
+            return;
+        }
+        let now = self.now();
+        if token.digest() != self.token_sent {
+            self.schedule.try_token();
+        } else if now >= self.token_look_at {
+            self.token_look_at = now + LOOK_EVERY;
+            token.look();
         }
     }
 
@@ -306,7 +331,8 @@ impl Account {
         self.schedule.asked(&new, now);
     }
 
-    fn spawn(&self, jobs: &mut JoinSet<Done>, job: Job, purpose: Purpose, permit: Permit) {
+    fn spawn(&mut self, jobs: &mut JoinSet<Done>, job: Job, purpose: Purpose, permit: Permit) {
+        self.token_sent = self.parts.token.as_ref().and_then(|token| token.digest());
         if let Job::Poll(queue) = job {
             self.parts
                 .board

@@ -1,8 +1,11 @@
 //! Keeps an account's token: reads it again when CallTools refuses it, so that a rotated token needs no restart.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -14,6 +17,9 @@ use crate::{
     digest::Digest,
 };
 
+/// A token that CallTools refuses is read again this often: the next try may be minutes away, and whoever mends the file watches.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct TokenKeeper {
@@ -23,6 +29,8 @@ pub struct TokenKeeper {
     digest: watch::Sender<Option<Digest>>,
     /// Whether it is being read: a file that hangs is waited for once.
     reading: AtomicBool,
+    /// Why it could last not be read, so that this is told once; empty if it could.
+    trouble: Mutex<String>,
 }
 
 impl TokenKeeper {
@@ -37,7 +45,13 @@ impl TokenKeeper {
             transport,
             digest,
             reading: AtomicBool::new(false),
+            trouble: Mutex::default(),
         }
+    }
+
+    /// The token in use, to be compared.
+    pub fn digest(&self) -> Option<Digest> {
+        *self.digest.borrow()
     }
 
     /// Reads the token again, and returns at once: from the moment it is read the new one is used, if there is one. Its file may hang, and the
@@ -67,11 +81,25 @@ impl TokenKeeper {
 
     fn read_now(&self) {
         match self.source.read() {
-            Ok(token) => self.take(&token),
+            Ok(token) => {
+                self.trouble().clear();
+                self.take(&token);
+            }
             Err(error) => {
-                tracing::warn!(%error, "the token cannot be read again; the old one is kept");
+                let words = error.to_string();
+                if std::mem::replace(&mut *self.trouble(), words.clone()) != words {
+                    tracing::warn!(
+                        error = words,
+                        "the token cannot be read again; the old one is kept"
+                    );
+                }
             }
         }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, String> {
+        // A text is whole, whatever panicked.
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Uses this token from now on.

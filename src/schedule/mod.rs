@@ -557,8 +557,13 @@ impl Schedule {
 
     /// Whether one more job may be under way. With a token in doubt, one request at a time tries whether it works again.
     fn has_room(&self) -> bool {
-        let at_once = if self.token_failures > 0 { 1 } else { AT_ONCE };
+        let at_once = if self.is_token_refused() { 1 } else { AT_ONCE };
         self.in_flight < at_once
+    }
+
+    /// Whether CallTools refused the token when it was last asked.
+    pub fn is_token_refused(&self) -> bool {
+        self.token_failures > 0
     }
 
     /// The token may be another one, or be accepted again: try it at once, with a single request.

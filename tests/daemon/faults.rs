@@ -296,6 +296,50 @@ async fn a_bad_token_is_tried_ever_more_seldom() {
     );
 }
 
+#[tokio::test]
+async fn a_mended_token_ends_the_wait_of_the_whole_account() {
+    enum Way {
+        Reload,
+        Refresh,
+        File,
+    }
+    for way in [Way::Reload, Way::Refresh, Way::File] {
+        let scene = Scene::start().await;
+        let (simulator, time) = (&scene.calltools.simulator, &scene.time);
+        simulator.set_token("rotated0token0of0the0same0account0000000");
+        scene.daemon.comes_to(time, "sales", "bad_token").await;
+        // By now the next try is minutes away.
+        time.pass_by(Duration::from_secs(1_800), Duration::from_secs(1))
+            .await;
+        const NEW: &str = "rotated0token0of0the0same0account0000000";
+        let post = match way {
+            Way::Reload => {
+                scene.home.set_token("main", NEW);
+                Some("/v1/reload")
+            }
+            // CallTools accepts the old one again.
+            Way::Refresh => {
+                simulator.set_token(openseat::simulator::TOKEN);
+                Some("/v1/queues/support/refresh")
+            }
+            Way::File => {
+                scene.home.set_token("main", NEW);
+                None
+            }
+        };
+        if let Some(target) = post {
+            assert_eq!(scene.daemon.post(target).await.status, 200, "{target}");
+        }
+        let mended = tokio::time::Instant::now();
+        for queue in ["sales", "support"] {
+            scene.daemon.comes_to(time, queue, "seats").await;
+        }
+        let waited = mended.elapsed();
+        // Two polls and the pace between them; a try in the back-off comes after 150 s and more.
+        assert!(waited <= Duration::from_secs(30), "{post:?}: {waited:?}");
+    }
+}
+
 /// The times between the newest requests.
 fn gaps(calltools: &CallTools, newest: usize) -> Vec<Duration> {
     let received = calltools.simulator.received();
