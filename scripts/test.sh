@@ -189,7 +189,7 @@ unit_files() {
     local binary
     binary=$(realpath "$target/debug/openseat")
     cp deploy/openseat.socket "$scratch/"
-    sed "s|^ExecStart=openseat|ExecStart=$binary|" deploy/openseat.service >"$scratch/openseat.service"
+    sed -E "s|^(Exec[A-Za-z]+)=openseat|\1=$binary|" deploy/openseat.service >"$scratch/openseat.service"
     systemd-analyze verify --man=no "$scratch/openseat.service" "$scratch/openseat.socket" &&
         # In tenths: systemd's own scale of exposure, 10 being a service that may do anything.
         systemd-analyze security --offline=true --threshold=15 "$scratch/openseat.service" | tail -n 1
