@@ -30,7 +30,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     daemon,
-    state::keep_ledger,
+    state::{LAST_WORDS, keep_ledger},
 };
 
 /// A thousand queues, four at a time, at half a second each, twice over.
@@ -138,10 +138,13 @@ async fn ask(
         Err(unknown) => return Err(exit_with(EXIT_USAGE, &unknown.to_string())),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let reaches = reaches(&targets, &Arc::new(ledger), &clock)?;
+    let ledger = Arc::new(ledger);
+    let reaches = reaches(&targets, &ledger, &clock)?;
     let spinner = Spinner::counting(targets.iter().map(|target| target.queues.len()).sum());
     let progress = || spinner.done();
     let report = check::check(&targets, &reaches, by, &clock, &progress).await;
+    // A pause that CallTools asked for, and when the last answers came, are for the next process, too.
+    ledger.finish(LAST_WORDS);
     Ok(report.json)
 }
 

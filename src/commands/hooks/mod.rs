@@ -36,6 +36,7 @@ use crate::{
     config::{Account, Config, HookSecret},
     daemon,
     names::nearest,
+    state::LAST_WORDS,
 };
 
 /// Does it; exits with 0 if everything is as it was asked for.
@@ -55,10 +56,14 @@ pub fn run(command: &cli::Hooks) -> ExitCode {
         Ok(purse) => purse,
         Err(error) => return failed(&error),
     };
-    match visitors(&accounts, &purse, &clock) {
+    let exit = match visitors(&accounts, &purse, &clock) {
         Ok(visitors) => visit(visitors, command),
         Err(exit) => exit,
+    };
+    if let Purse::Ledger(ledger) = &purse {
+        ledger.finish(LAST_WORDS);
     }
+    exit
 }
 
 /// What the requests are paid from.
