@@ -1,0 +1,77 @@
+//! What it costs to admit one request: with the hour of a usual account full, and with the hour of the largest account full. Both are
+//! looked at in one run. An admission does not read the hour, so the second costs hardly more than the first.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use openseat::{
+    budget::{Budget, Purpose},
+    clock::{self, VirtualClock},
+};
+use tokio::runtime::{Builder, Runtime};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The usual limit, and the most that a config may ask for.
+const LIMITS: [u32; 2] = [1_000, 20_000];
+
+/// What the config keeps back by default.
+const RESERVE: u32 = 50;
+
+/// An account at its pace, and time that passes only when it is told to.
+struct Account {
+    time: Runtime,
+    budget: Budget,
+    apart: Duration,
+}
+
+impl Account {
+    fn with_a_full_hour(limit: u32) -> Self {
+        let time = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let budget = time.block_on(async {
+            let limit = NonZeroU32::new(limit).expect("more than nothing");
+            Budget::in_memory(limit, RESERVE, Arc::new(VirtualClock::default()))
+        });
+        let account = Self {
+            time,
+            budget,
+            apart: HOUR / (limit - RESERVE),
+        };
+        for _ in 0..limit {
+            account.admit();
+        }
+        let used = account.budget.usage().used;
+        assert!(used + RESERVE + 2 >= limit, "{used} of {limit}");
+        account
+    }
+
+    /// Admits the next request, and returns what that took.
+    fn admit(&self) -> Duration {
+        self.time.block_on(async {
+            tokio::time::advance(self.apart).await;
+            let begun = clock::steady();
+            // One that comes a moment too early is refused, which costs less.
+            if let Ok(permit) = self.budget.permit(Purpose::Poll).await {
+                permit.answered();
+            }
+            clock::steady() - begun
+        })
+    }
+}
+
+fn admission(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("admission with a full hour");
+    for limit in LIMITS {
+        let account = Account::with_a_full_hour(limit);
+        group.bench_function(BenchmarkId::from_parameter(limit), |bench| {
+            bench.iter_custom(|times| (0..times).map(|_| account.admit()).sum());
+        });
+    }
+}
+
+criterion_group!(benches, admission);
+criterion_main!(benches);
