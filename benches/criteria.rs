@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
     calltools::{Agent, AgentId},
     clock::Moment,
-    criteria::{Condition, Criteria, Definition, seats},
+    decision::criteria::{Condition, Criteria, Definition, seats},
 };
 use serde_json::{Value, json, value::to_raw_value};
 

@@ -4,12 +4,15 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
-    board::{Board, QueueKey},
     clock::Moment,
-    criteria::{Comparison, Measured, Verdict},
-    decision::{OnUnknown, Policy, decide},
-    quantity::Quantity,
-    snapshot::Snapshot,
+    decision::{
+        OnUnknown, Policy,
+        board::{Board, QueueKey},
+        criteria::{Comparison, Measured, Verdict},
+        decide,
+        snapshot::Snapshot,
+    },
+    model::quantity::Quantity,
 };
 
 const QUEUES: u32 = 1_000;

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use openseat::{
     calltools::{Agent, Ask, Page, Reply, Row, joined_response},
     clock::Moment,
-    names::{Names, Status},
+    model::names::{Names, Status},
 };
 use serde_json::{Value, json, value::RawValue};
 

@@ -10,9 +10,11 @@ use serde_json::value::RawValue;
 use crate::{
     calltools::{Agent, AgentId},
     clock::{Clock, Moment},
-    criteria::{Comparison, Measured, Verdict},
-    quantity::Quantity,
-    snapshot::Snapshot,
+    decision::{
+        criteria::{Comparison, Measured, Verdict},
+        snapshot::Snapshot,
+    },
+    model::quantity::Quantity,
 };
 
 /// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.

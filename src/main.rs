@@ -1,7 +1,7 @@
-//! The program: everything is in [`openseat::commands`].
+//! The program: everything is in [`openseat::cli`].
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    openseat::commands::dispatch()
+    openseat::cli::dispatch()
 }

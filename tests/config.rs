@@ -12,7 +12,7 @@ use std::{
 use openseat::{
     config::{Config, ConfigError, Listen, QueueRef, Rule, TokenSource},
     decision::OnUnknown,
-    quantity::Quantity,
+    model::quantity::Quantity,
 };
 use proptest::prelude::*;
 

@@ -11,7 +11,7 @@ use std::{
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use openseat::{
-    cli::Cli,
+    cli::args::Cli,
     clock::{Clock, SystemClock},
     config::Config,
     daemon::Daemon,

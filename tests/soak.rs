@@ -8,18 +8,19 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled},
-    board::{Board, QueueKey},
+    account::{self, Account, Polled, schedule::Options},
     budget::{Budget, Ledger, Payer},
     calltools::Client,
     clock::{Clock, SystemClock, VirtualClock},
     config::{QueueRef, Rule},
-    decision::{OnUnknown, Policy, decide},
+    decision::{
+        OnUnknown, Policy,
+        board::{Board, QueueKey},
+        decide,
+        reservations::Reservations,
+    },
     metrics::{Format, Metrics, QueueGauges, Scrape},
-    names::Names,
-    quantity::Quantity,
-    reservations::Reservations,
-    schedule::Options,
+    model::{names::Names, quantity::Quantity},
     simulator::{Mishap, Settings, Simulator, TOKEN, WorldSettings},
 };
 use tokio::{
@@ -157,7 +158,7 @@ impl Office {
                 sweep: true,
                 idle_pace: 1.0,
             },
-            pulse: openseat::pulse::Pulses::default().begin("main"),
+            pulse: openseat::process::pulse::Pulses::default().begin("main"),
             token: None,
         });
         self.running = Some(Run {

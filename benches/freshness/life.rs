@@ -3,17 +3,18 @@
 use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{Account, Ask, Parts, Polled, wait_for_newer},
-    board::{Board, QueueKey},
+    account::{Account, Ask, Parts, Polled, schedule::Options, wait_for_newer},
     budget::{Budget, Payer, Permit, Purpose},
     calltools::{Agent, Client},
     clock::{Clock, Moment, VirtualClock},
     config::{QueueRef, Rule},
-    decision::{Decision, OnUnknown, Patience, Policy as Terms, decide},
+    decision::{
+        Decision, OnUnknown, Patience, Policy as Terms,
+        board::{Board, QueueKey},
+        decide,
+    },
     metrics::{Metrics, QueueMeters},
-    names::Names,
-    quantity::Quantity,
-    schedule::Options,
+    model::{names::Names, quantity::Quantity},
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 use tokio::{
@@ -263,7 +264,7 @@ impl World {
                 .take()
                 .expect("there is one account"),
             token: None,
-            pulse: openseat::pulse::Pulses::default().begin("main"),
+            pulse: openseat::process::pulse::Pulses::default().begin("main"),
         })
     }
 
@@ -342,7 +343,7 @@ impl World {
         }
     }
 
-    fn decision(&self, queue: &Queue) -> (Arc<openseat::board::QueueState>, Decision) {
+    fn decision(&self, queue: &Queue) -> (Arc<openseat::decision::board::QueueState>, Decision) {
         let state = self
             .board
             .get(&queue.key)

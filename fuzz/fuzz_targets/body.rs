@@ -8,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use openseat::{
     calltools::{Ask, Page, Reply, Row, joined_response},
     clock::Moment,
-    criteria::seats,
-    names::Names,
+    decision::criteria::seats,
+    model::names::Names,
 };
 
 const NOW: Moment = Moment {

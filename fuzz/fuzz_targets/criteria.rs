@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use openseat::criteria::{Condition, Criteria, Definition, Literal};
+use openseat::decision::criteria::{Condition, Criteria, Definition, Literal};
 
 fuzz_target!(|text: &str| {
     let (field, response) = text.split_once('\n').unwrap_or((text, ""));

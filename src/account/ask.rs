@@ -6,11 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Terms;
 use crate::{
-    board::QueueKey,
     budget::Refusal,
     calltools::{AgentId, Fault},
-    doubt::Doubt,
-    known::Known,
+    decision::{board::QueueKey, doubt::Doubt},
+    model::known::Known,
 };
 
 /// A wish, sent to the account's task over a bounded channel.

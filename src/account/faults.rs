@@ -12,7 +12,7 @@ mod said;
 use std::sync::Arc;
 
 use self::said::Said;
-use crate::{board::QueueKey, calltools::Fault, clock::Moment};
+use crate::{calltools::Fault, clock::Moment, decision::board::QueueKey};
 
 /// So many requests fail in a row, none of them answered well in between, before CallTools counts as down for the whole account. A single
 /// request fails now and then, and a list may be broken alone.

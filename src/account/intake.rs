@@ -9,10 +9,12 @@ use super::{
     job::{Done, Outcome},
 };
 use crate::{
+    account::{
+        schedule::{Ending, Job},
+        sweep::{SweptPage, Verdict},
+    },
     calltools::{AgentId, Down, Everybody, Fault, Harvest, NoSuchQueue, Notes, Setback},
     clock::Moment,
-    schedule::{Ending, Job},
-    sweep::{SweptPage, Verdict},
 };
 
 /// So many sweeps may fail in a row while queues can be polled, with the waits in between for about half a minute: longer, and the answers

@@ -1,15 +1,16 @@
 //! What an account's task has done for it, in tasks of their own: reading one list.
 
 use crate::{
+    account::{roster::Joined, schedule::Job},
     budget::{Permit, Purpose},
     calltools::{Client, Everybody, Harvest, Setback, joined_response},
     clock::Moment,
     config::Rule,
-    criteria::{self, Measured, Mismatch},
-    names::{NamedQueue, Names, Status},
-    roster::Joined,
-    schedule::Job,
-    snapshot::Snapshot,
+    decision::{
+        criteria::{self, Measured, Mismatch},
+        snapshot::Snapshot,
+    },
+    model::names::{NamedQueue, Names, Status},
 };
 use std::sync::Arc;
 

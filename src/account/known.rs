@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Account, schedule_time};
-use crate::{calltools::PAGE_SIZE, clock::Moment, known::Known, roster::Sighting, store::Note};
+use crate::{
+    account::roster::Sighting, calltools::PAGE_SIZE, clock::Moment, model::known::Known,
+    state::store::Note,
+};
 
 /// How often the newest statuses are kept: a third of the least default `max_age`, so that answers outlive a quick restart.
 const KEEP_EVERY: Duration = Duration::from_secs(20);

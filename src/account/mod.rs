@@ -1,5 +1,5 @@
-//! One task per CallTools account: it asks the [schedule](crate::schedule) what to do next, gets a permit from the
-//! [budget](crate::budget), has it done, and publishes on the [board](crate::board) what came of it.
+//! One task per CallTools account: it asks the [`schedule`] what to do next, gets a permit from the
+//! [budget](crate::budget), has it done, and publishes on the [board](crate::decision::board) what came of it.
 //!
 //! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
 //! fault of this account harms no other: each has its own client, budget and task.
@@ -8,6 +8,7 @@
 //! [`job`] is the work itself, [`known`] hands on what came of it.
 
 mod ask;
+pub mod check;
 mod faults;
 mod headcount;
 mod health;
@@ -15,7 +16,11 @@ mod intake;
 mod job;
 mod known;
 mod naming;
+pub mod plan;
 mod publish;
+pub mod roster;
+pub mod schedule;
+pub mod sweep;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -47,23 +52,24 @@ pub use self::{
 };
 pub(crate) use self::{job::polled, naming::id_of};
 use crate::{
-    board::{Board, QueueKey},
+    account::{
+        roster::Roster,
+        schedule::{Job, Need, Next, Options, Schedule},
+        sweep::Sweep,
+    },
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
     calltools::{AgentId, Client, Down, Fault, Tally},
     clock::{Clock, Moment},
     config::{QueueRef, Rule},
-    digest::Digest,
-    doubt::Doubt,
-    known::Known,
+    decision::{
+        board::{Board, QueueKey},
+        doubt::Doubt,
+        reservations::Reservations,
+    },
     metrics::{Metrics, QueueMeters},
-    names::Names,
-    pulse::{Pulse, TURN},
-    quantity::Quantity,
-    reservations::Reservations,
-    roster::Roster,
-    schedule::{Job, Need, Next, Options, Schedule},
-    store::Store,
-    sweep::Sweep,
+    model::{digest::Digest, known::Known, names::Names, quantity::Quantity},
+    process::pulse::{Pulse, TURN},
+    state::store::Store,
 };
 
 /// A budget that says no for longer than this explains why answers grow old; a shorter wait is the ordinary pace. Half of the

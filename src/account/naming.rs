@@ -8,13 +8,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Account, RefreshError, schedule_time};
 use crate::{
+    account::schedule::{Ending, Job, NAMES_LIVE},
     calltools::{Down, Fault},
     clock::Moment,
     config::QueueRef,
-    known::Poll,
-    names::{NamedQueue, Names, Status},
-    schedule::{Ending, Job, NAMES_LIVE},
-    store::Note,
+    model::{
+        known::Poll,
+        names::{NamedQueue, Names, Status},
+    },
+    state::store::Note,
 };
 
 /// What an account's task knows of its lists.

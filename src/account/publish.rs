@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Account, job};
-use crate::{config::Rule, decision, doubt::hangs_on_membership, plan, snapshot::Snapshot};
+use crate::{
+    account::plan,
+    config::Rule,
+    decision::{self, doubt::hangs_on_membership, snapshot::Snapshot},
+};
 
 impl Account {
     /// Publishes a queue that was polled.

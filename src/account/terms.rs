@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::{Account, Polled, TokenKeeper, naming::id_of};
 use crate::{
+    account::schedule::{Job, Options},
     budget::{Budget, Payer},
     calltools::Client,
     config::QueueRef,
-    schedule::{Job, Options},
 };
 
 /// What a new config says of an account.

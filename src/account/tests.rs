@@ -17,13 +17,16 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use super::*;
 use crate::{
-    board::QueueState,
     calltools::{Outgoing, Reply, Transport},
     clock::VirtualClock,
-    criteria::{Condition, Criteria, Definition, Literal, Measure},
-    decision::{Decision, OnUnknown, Policy, Reason, decide},
+    decision::{
+        Decision, OnUnknown, Policy, Reason,
+        board::QueueState,
+        criteria::{Condition, Criteria, Definition, Literal, Measure},
+        decide,
+    },
     metrics::{Format, Scrape},
-    quantity::Quantity,
+    model::quantity::Quantity,
     simulator::{Mishap, Settings, Simulator, Sweep as SweepQuirk, TOKEN, WorldSettings},
 };
 
@@ -187,7 +190,7 @@ impl Stage {
             health,
             asks: wishes,
             token: None,
-            pulse: crate::pulse::Pulses::default().begin("main"),
+            pulse: crate::process::pulse::Pulses::default().begin("main"),
         });
         (self.asks, self.health) = (asks, healths);
         self.task = tokio::spawn(account.run(CancellationToken::new()));
@@ -1026,7 +1029,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         health: watch::Sender::default(),
         asks: mpsc::channel(1).1,
         token: None,
-        pulse: crate::pulse::Pulses::default().begin("another"),
+        pulse: crate::process::pulse::Pulses::default().begin("another"),
     });
     for (key, was) in stage.keys.iter().zip(before).skip(1) {
         let state = board.get(key).unwrap();

@@ -11,10 +11,10 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    aside,
     calltools::{HttpTransport, Token},
     config::TokenSource,
-    digest::Digest,
+    model::digest::Digest,
+    process::aside,
 };
 
 /// A token that CallTools refuses is read again this often: the next try may be minutes away, and whoever mends the file watches.

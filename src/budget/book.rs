@@ -18,10 +18,7 @@ use super::{
     share::Share,
     window::{Allowance, HOUR, Request, STAYS, STAYS_UNANSWERED, Time, Window},
 };
-use crate::{
-    clock::{Clock, Moment},
-    stamp::Stamp,
-};
+use crate::clock::{Clock, Moment, stamp::Stamp};
 
 /// The number of an owner in the book and in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     budget::{Budget, Cause, Permit, Purpose, Refusal},
     clock::{Clock, Moment},
-    names::{NamedQueue, Names, Status},
+    model::names::{NamedQueue, Names, Status},
 };
 
 /// The most that CallTools gives at once.

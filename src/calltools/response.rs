@@ -25,7 +25,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::{calltools::Row, names::Names};
+    use crate::{calltools::Row, model::names::Names};
 
     fn agent(text: &str) -> Agent {
         let raw = RawValue::from_string(text.to_owned()).unwrap();

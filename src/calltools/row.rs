@@ -14,7 +14,7 @@ use super::{
     field::{self, BadRow, Field},
     raw::RawRow,
 };
-use crate::names::{Names, Status};
+use crate::model::names::{Names, Status};
 
 /// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
 /// either, or an object; all of them come down to this text.

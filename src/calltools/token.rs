@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::digest::Digest;
+use crate::model::digest::Digest;
 
 /// Far above any token (CallTools' have 40 characters), far below what a header may hold.
 pub const LONGEST_TOKEN: usize = 512;

@@ -9,7 +9,7 @@ use super::{
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
 };
-use crate::schedule::Options;
+use crate::account::schedule::Options;
 
 /// What CallTools allows an account in an hour.
 const CALLTOOLS_LIMIT: u32 = 1000;

@@ -18,11 +18,10 @@ use std::{
 };
 
 use crate::{
-    criteria::Criteria,
-    decision::{OnUnknown, Patience},
-    file,
-    quantity::Quantity,
-    schedule::Options,
+    account::schedule::Options,
+    decision::{OnUnknown, Patience, criteria::Criteria},
+    model::quantity::Quantity,
+    process::file,
 };
 
 mod account;

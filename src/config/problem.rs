@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::file::{FileError, NotText};
+use crate::process::file::{FileError, NotText};
 
 /// One mistake in the file.
 ///

@@ -11,9 +11,11 @@ use super::{
     value::{Value, integer_value},
 };
 use crate::{
-    criteria::{Condition, Criteria, Definition, Literal, Measure},
-    decision::{OnUnknown, Patience},
-    quantity::Quantity,
+    decision::{
+        OnUnknown, Patience,
+        criteria::{Condition, Criteria, Definition, Literal, Measure},
+    },
+    model::quantity::Quantity,
 };
 
 const MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);

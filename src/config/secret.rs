@@ -14,10 +14,12 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::Choice;
 
 use crate::{
-    aside,
     calltools::token::{Flaw, LONGEST_TOKEN, Token, clean},
-    digest::Digest,
-    file::{self, FileError, NotText},
+    model::digest::Digest,
+    process::{
+        aside,
+        file::{self, FileError, NotText},
+    },
 };
 
 /// Where an account's token is read from.

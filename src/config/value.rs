@@ -16,7 +16,7 @@ use super::{
     section::Section,
     source::{Checked, Reported},
 };
-use crate::quantity::Quantity;
+use crate::model::quantity::Quantity;
 
 /// Far above any name that people use, far below what would make metrics unreadable.
 const LONGEST_NAME: usize = 200;

@@ -13,10 +13,9 @@ use super::{
     wiring::{Prepared, polled},
 };
 use crate::{
-    account::{Account, Ask, Terms, Way},
+    account::{Account, Ask, Terms, Way, check::Reach},
     budget::Payer,
     calltools::Token,
-    check::Reach,
     config,
     server::AccountHandle,
 };

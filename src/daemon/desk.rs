@@ -12,11 +12,11 @@ use http::{StatusCode, Uri, header};
 use url::form_urlencoded;
 
 use crate::{
+    account::check::{By, Reach, check, select},
     budget::{Purpose, Refusal},
-    check::{By, Reach, check, select},
     clock::Clock,
     config::Config,
-    log,
+    process::log,
 };
 
 /// One config, and how its accounts are reached.

@@ -5,12 +5,11 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::{
-    aside,
     calltools::Token,
     clock::Moment,
     config::{self, BearerTokens, Config, HookSecret},
-    digest::Digest,
-    file,
+    model::digest::Digest,
+    process::{aside, file},
     server::Tls,
 };
 

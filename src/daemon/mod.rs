@@ -1,6 +1,6 @@
 //! The daemon whole: what a config becomes, who owns which task, and how it stops.
 //!
-//! Every task is in one set, and those that must go on turning have a [pulse](crate::pulse). One that ends early ends the process with an
+//! Every task is in one set, and those that must go on turning have a [pulse](crate::process::pulse). One that ends early ends the process with an
 //! error, so that systemd starts it again, rather than leave answers to grow old unnoticed. On the way out: unready first, polling stopped,
 //! answers finished, then gone, within [`GRACE`].
 //!
@@ -8,9 +8,11 @@
 //! for at the control socket.
 
 mod accounts;
+pub mod descriptors;
 mod desk;
 mod files;
 mod reloading;
+pub mod systemd;
 mod wiring;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -32,22 +34,19 @@ use self::{
 };
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
-    account::Account,
-    board::Board,
+    account::{Account, check::Reach},
     budget::Payer,
-    check::Reach,
     clock::Clock,
     config::Config,
-    history::Watched,
+    daemon::systemd::Notifier,
+    decision::board::Board,
     metrics::Metrics,
-    pulse::Pulses,
-    reload::Wish,
+    process::pulse::Pulses,
     server::{
-        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch, serve,
-        serve_agent_checks, serve_control, serve_on_threads,
+        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch,
+        reload_request::Wish, serve, serve_agent_checks, serve_control, serve_on_threads,
     },
-    state::{LAST_WORDS, State},
-    systemd::Notifier,
+    state::{LAST_WORDS, State, history::Watched},
 };
 
 /// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.

@@ -14,12 +14,13 @@ use super::{
     wiring::{Prepared, key, keys},
 };
 use crate::{
-    aside,
-    board::QueueKey,
-    causes::causes,
     config::{self, Config},
-    reload::{ReloadError, Reloaded, Renamed},
-    server::App,
+    decision::board::QueueKey,
+    process::{aside, causes::causes},
+    server::{
+        App,
+        reload_request::{ReloadError, Reloaded, Renamed},
+    },
 };
 
 /// How an account comes through.

@@ -12,23 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{AccountFiles, Callers, ca_pem};
 use crate::{
-    account::{self, Account, Health, Polled, TokenKeeper},
-    board::{Board, QueueKey},
+    account::{self, Account, Health, Polled, TokenKeeper, check::Reach, plan},
     budget::{Budget, Payer, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
-    check::Reach,
     clock::Clock,
     config::{self, Config},
-    decision::{Patience, Policy},
-    descriptors,
-    known::Known,
+    daemon::descriptors,
+    decision::{
+        Patience, Policy,
+        board::{Board, QueueKey},
+        reservations::Reservations,
+    },
     metrics::Metrics,
-    names::Names,
-    plan,
-    pulse::Pulses,
-    reload::Wish,
-    reservations::Reservations,
-    server::{AccountHandle, Limits, Parts},
+    model::{known::Known, names::Names},
+    process::pulse::Pulses,
+    server::{AccountHandle, Limits, Parts, reload_request::Wish},
     state::State,
 };
 

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     calltools::{Agent, AgentId},
-    names::Names,
-    snapshot::Snapshot,
+    decision::snapshot::Snapshot,
+    model::names::Names,
 };
 
 /// The most values of the label `status`, per queue and per account. Accounts begin with four statuses and have some dozens at most; the

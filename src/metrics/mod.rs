@@ -38,9 +38,8 @@ pub use scrape::{QueueGauges, Scrape, StateGauges};
 
 use self::durations::Durations;
 use crate::{
-    board::QueueKey,
     clock::Moment,
-    decision::{Decision, Reason},
+    decision::{Decision, Reason, board::QueueKey},
 };
 
 /// How a scraper wants its answer.

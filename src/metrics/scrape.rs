@@ -11,13 +11,15 @@ use prometheus_client::{
 use super::agents::{self, ByStatus};
 use crate::{
     account::FaultKind,
-    board::{QueueKey, QueueState},
     budget::Usage,
     clock::Moment,
-    decision::{Policy, decide},
-    names::Names,
-    quantity::Quantity,
-    reservations::{End, Holds},
+    decision::{
+        Policy,
+        board::{QueueKey, QueueState},
+        decide,
+        reservations::{End, Holds},
+    },
+    model::{names::Names, quantity::Quantity},
 };
 
 /// The state of everything, taken for one scrape.

@@ -5,16 +5,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     account::FaultKind,
-    board::QueueState,
     budget::Usage,
     calltools::{Down, Fault, NoSuchQueue},
     clock::Clock,
-    criteria::Mismatch,
-    decision::{OnUnknown, Policy, decide},
+    decision::{
+        OnUnknown, Policy, board::QueueState, criteria::Mismatch, decide, reservations::Holds,
+    },
     fixtures::{Still, agent, available, raw, snapshot},
-    names::{Names, Status},
-    quantity::Quantity,
-    reservations::Holds,
+    model::{
+        names::{Names, Status},
+        quantity::Quantity,
+    },
 };
 
 const POLICY: Policy = Policy {

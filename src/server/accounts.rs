@@ -18,7 +18,7 @@ use super::{
     problem::Problem,
     queues::FaultView,
 };
-use crate::{board::QueueState, budget::Usage, clock::Moment};
+use crate::{budget::Usage, clock::Moment, decision::board::QueueState};
 
 /// An account.
 #[derive(Serialize, JsonSchema)]

@@ -26,7 +26,11 @@ use super::{
     listen::{Listener, Stream},
     room::Purpose,
 };
-use crate::{board::NotOnBoard, decision::Decision, metrics::Dropped, quantity::Quantity};
+use crate::{
+    decision::{Decision, board::NotOnBoard},
+    metrics::Dropped,
+    model::quantity::Quantity,
+};
 
 /// An account's and a queue's name of 200 bytes each, the most that the config takes, a slash and a line end.
 const LONGEST_LINE: u64 = 402;

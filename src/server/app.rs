@@ -14,22 +14,22 @@ use super::{
 };
 use crate::{
     account::{Ask, FaultKind, Health},
-    board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
     budget::Budget,
     calltools::AgentId,
     clock::Clock,
     config::BearerTokens,
-    decision::{Decision, Patience, Policy, decide},
-    digest::Digest,
-    history::History,
+    decision::{
+        Decision, Patience, Policy,
+        board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
+        decide,
+        reservations::{Holds, Reservations},
+        snapshot::Snapshot,
+    },
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
-    names::Names,
-    pulse::Pulses,
-    quantity::Quantity,
-    reload::Wish,
-    reservations::{Holds, Reservations},
-    snapshot::Snapshot,
-    state::State,
+    model::{digest::Digest, names::Names, quantity::Quantity},
+    process::pulse::Pulses,
+    server::reload_request::Wish,
+    state::{State, history::History},
 };
 
 /// How long and how many: what keeps one client from hurting another.

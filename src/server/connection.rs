@@ -49,7 +49,7 @@ use super::{
     watch::Endless,
     watchdog::{Watchdog, Watched, WatchedBody},
 };
-use crate::{metrics::Dropped, pulse::TURN};
+use crate::{metrics::Dropped, process::pulse::TURN};
 
 /// The longest request head, and the buffer of a connection: twice what browsers and proxies send, and with 1,024
 /// connections 16 MiB at the very most. A longer head gets 431, as do more than hyper's 100 headers.

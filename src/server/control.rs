@@ -29,7 +29,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{closing::Closing, connection::serve_control_client, current::Current, express::Lane};
-use crate::{aside, config::LONGEST_SOCKET_PATH, pulse::TURN};
+use crate::{
+    config::LONGEST_SOCKET_PATH,
+    process::{aside, pulse::TURN},
+};
 
 /// The socket's name in the state folder.
 pub const CONTROL_SOCKET: &str = "control.sock";

@@ -22,11 +22,13 @@ use super::{
 };
 use crate::{
     account,
-    board::{NotOnBoard, QueueKey, QueueState},
     clock::Moment,
-    decision::{self, Decision, Patience, Policy, Reason},
-    quantity::Quantity,
-    reservations::Reserved,
+    decision::{
+        self, Decision, Patience, Policy, Reason,
+        board::{NotOnBoard, QueueKey, QueueState},
+        reservations::Reserved,
+    },
+    model::quantity::Quantity,
 };
 
 /// The most queues in one question. A router compares the few that serve one campaign; a hundred names of 100 bytes still

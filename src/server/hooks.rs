@@ -18,7 +18,7 @@ use super::{
     kinds,
     problem::Problem,
 };
-use crate::{account::Ask, calltools::Call, digest::Digest, metrics::Hook};
+use crate::{account::Ask, calltools::Call, metrics::Hook, model::digest::Digest};
 
 /// The longest record. CallTools' have some 2 kB; contacts with many fields of the account's own may make one longer.
 pub(super) const LONGEST_RECORD: usize = 64 * 1024;

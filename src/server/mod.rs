@@ -1,6 +1,6 @@
 //! Answers routers, scrapers and people.
 //!
-//! A request is answered from the [board](crate::board) and never waits for CallTools, except for `refresh` and for decisions
+//! A request is answered from the [board](crate::decision::board) and never waits for CallTools, except for `refresh` and for decisions
 //! asked with `fresh`, which send a wish to the account's task and wait a bounded time. No client can make another wait: connections, heads, idle time and the time to
 //! take an answer are all bounded ([`Limits`]).
 //!
@@ -41,6 +41,7 @@ mod probes;
 mod problem;
 mod queues;
 mod reload;
+pub mod reload_request;
 mod reservations;
 mod room;
 mod route;

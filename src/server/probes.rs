@@ -13,7 +13,7 @@ use super::{
     params::{Parameter, Params, Shape},
     problem::Problem,
 };
-use crate::{account::PresentFault, board::QueueState, metrics::Format};
+use crate::{account::PresentFault, decision::board::QueueState, metrics::Format};
 
 /// What a question for readiness may say.
 pub(super) const READY: &[Parameter] = &[Parameter {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::kinds::{self, Kind};
-use crate::board::NotOnBoard;
+use crate::decision::board::NotOnBoard;
 
 /// A refusal with its reason. A handler returns it; the [gate](super::gate) writes it down, with the path that was asked.
 #[derive(Clone, Debug)]

@@ -22,11 +22,10 @@ use super::{
 };
 use crate::{
     account::{Ask, RefreshError},
-    board::QueueState,
     budget::Cause,
     calltools::{Agent, Down, Fault},
     clock::Moment,
-    snapshot::Snapshot,
+    decision::{board::QueueState, snapshot::Snapshot},
 };
 
 /// How long a refresh may take: one request with all its time (10 s) and some of another page's. Who waits longer has a

@@ -11,7 +11,7 @@ use http::{Uri, header};
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
 
 use super::{app::App, kinds, params::Params, problem::Problem};
-use crate::reload::ReloadError;
+use crate::server::reload_request::ReloadError;
 
 /// A config is read within milliseconds; accounts that hand over what they know may take a second each.
 const LONGEST: Duration = Duration::from_secs(15);

@@ -20,13 +20,15 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    board::QueueKey,
     clock::Moment,
-    decision::{Decision, Reason},
-    quantity::Quantity,
-    reservations::{
-        DEFAULT_TTL, LONGEST_CALL_ID, MOST_PER_QUEUE, Reservation, ReservationId, Reserved, TTL,
+    decision::{
+        Decision, Reason,
+        board::QueueKey,
+        reservations::{
+            DEFAULT_TTL, LONGEST_CALL_ID, MOST_PER_QUEUE, Reservation, ReservationId, Reserved, TTL,
+        },
     },
+    model::quantity::Quantity,
 };
 
 /// The longest body: a call's name, escaped, and a duration.

@@ -21,7 +21,7 @@ use super::{
     route::{Guard, Route, Rule},
     watch,
 };
-use crate::reload::Reloaded;
+use crate::server::reload_request::Reloaded;
 
 /// All routes, each behind what its row of the table says. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
 pub(super) fn router(app: Arc<App>) -> Router {

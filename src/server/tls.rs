@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::{
     clock::Moment,
     config::TlsFiles,
-    file::{self, FileError},
+    process::file::{self, FileError},
 };
 
 /// A chain of a dozen large certificates; a larger file is another one, named by mistake.

@@ -3,16 +3,14 @@
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled},
-    board::{Board, QueueKey},
+    account::{self, Account, Polled, plan::plan, schedule::Options},
     budget::{Budget, Ledger, Payer},
     calltools::Client,
     clock::{Clock, VirtualClock},
     config::{Config, QueueRef, Rule},
+    decision::board::{Board, QueueKey},
     metrics::Metrics,
-    names::Names,
-    plan::plan,
-    schedule::Options,
+    model::names::Names,
     simulator::{Mishap, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
 };
 use tokio::{
@@ -73,7 +71,7 @@ impl Office {
             rule: Rule::Seats {
                 forgotten_after: None,
             },
-            threshold: Some(openseat::quantity::Quantity::ZERO),
+            threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
         };
         let payer = Payer {
@@ -108,7 +106,7 @@ impl Office {
             asks: wishes,
             options: BUSY,
             token: None,
-            pulse: openseat::pulse::Pulses::default().begin("main"),
+            pulse: openseat::process::pulse::Pulses::default().begin("main"),
         });
         let task = tokio::spawn(account.run(CancellationToken::new()));
         Self {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{FaultKind, PresentFault};
-use crate::{board::QueueKey, calltools::Fault, clock::Moment};
+use crate::{calltools::Fault, clock::Moment, decision::board::QueueKey};
 
 /// A fault that comes back within this time of its last end is the same story.
 const SAME_STORY: Duration = Duration::from_secs(3600);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    board::NotOnBoard,
     calltools::NoSuchQueue,
+    decision::board::NotOnBoard,
     simulator::{Endpoint, ForeignQueue, QueueAction},
 };
 

@@ -1,7 +1,7 @@
 //! How an account begins: from nothing, and after a restart.
 
 use super::*;
-use crate::{logged::listen, schedule::Expected};
+use crate::{account::schedule::Expected, logged::listen};
 
 impl Stage {
     fn known(&self) -> usize {
@@ -175,7 +175,7 @@ fn plan_of(queues: usize) -> Duration {
     let schedule = Schedule::planned(vec![(need, 1); queues], Options::default());
     let period = Duration::from_secs(3600) / 950;
     let Expected { statuses, .. } = schedule.expected(period)[0];
-    crate::plan::default_max_age(statuses)
+    crate::account::plan::default_max_age(statuses)
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +183,8 @@ async fn the_first_hour_is_as_planned() {
     for queues in [20, 300] {
         let stage = still(queues, 120).start();
         let need = stage.queues[0].need();
-        let planned = crate::plan::first_hour(&vec![(need, 1); queues], stage.options, 950);
+        let planned =
+            crate::account::plan::first_hour(&vec![(need, 1); queues], stage.options, 950);
         let polled = |stage: &Stage| {
             let polled = |place: &usize| stage.state(*place).last_success.is_some();
             stage.places().filter(polled).count()

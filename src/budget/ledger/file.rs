@@ -21,9 +21,8 @@ use crate::{
         share::Share,
         window::{Request, Time},
     },
-    clock::Clock,
+    clock::{Clock, stamp::Stamp},
     sqlite::{self, Layout, OpenError},
-    stamp::Stamp,
 };
 
 /// Each number of the file's layout, in turn. What was released is never changed: a new step is added.

@@ -5,7 +5,7 @@ use std::io;
 use tokio_rustls::rustls::{self, CertificateError};
 
 use super::Down;
-use crate::causes::chain;
+use crate::process::causes::chain;
 
 /// What an error of the HTTP library means. A timeout is tested first, since it looks like the step that it interrupted.
 pub(super) fn kind(error: &reqwest::Error) -> Down {

@@ -14,7 +14,7 @@ use tokio::{
 use url::Url;
 
 use super::{Down, Fault, Reply, resolver::Resolver};
-use crate::causes::chain;
+use crate::process::causes::chain;
 
 /// How long the proxy may take to say once more why it refuses.
 const PATIENCE: Duration = Duration::from_secs(2);

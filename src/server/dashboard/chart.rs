@@ -14,7 +14,7 @@ use super::{
     past::{Period, Window},
     what_if::Held,
 };
-use crate::history::read::Bucket;
+use crate::state::history::read::Bucket;
 
 /// The looks of a chart that stands alone, where no stylesheet is.
 const LOOKS: &str = include_str!("chart.css");

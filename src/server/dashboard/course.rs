@@ -25,13 +25,12 @@ use super::{
     words,
 };
 use crate::{
-    board::QueueKey,
-    decision::Reason,
-    history::{
+    decision::{Reason, board::QueueKey},
+    model::quantity::Quantity,
+    state::history::{
         History,
         read::{Bucket, Decided, HOLDS_MS, HistoryError, Sample},
     },
-    quantity::Quantity,
 };
 
 /// Changes that a page lists: what a person reads at a glance.

@@ -10,8 +10,8 @@ use super::{
     what_if::Rule,
 };
 use crate::{
-    criteria::{Condition, Criteria, Definition, Literal},
-    quantity::Quantity,
+    decision::criteria::{Condition, Criteria, Definition, Literal},
+    model::quantity::Quantity,
 };
 
 /// The names of the form's fields.
@@ -165,7 +165,7 @@ fn present(rule: Rule) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::criteria::Comparison;
+    use crate::decision::criteria::Comparison;
 
     const ABOVE_0: Rule = Rule::Compare(Comparison::GreaterThan, Quantity::ZERO);
 

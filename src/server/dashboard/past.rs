@@ -11,9 +11,9 @@ use super::super::{
     pool::{Pool, Undone},
 };
 use crate::{
-    board::QueueKey,
     clock::Moment,
-    history::{
+    decision::board::QueueKey,
+    state::history::{
         History, Limit,
         read::{HistoryError, Range},
     },

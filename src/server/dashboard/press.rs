@@ -22,7 +22,7 @@ use super::{
     past::Period,
     printed::Printed,
 };
-use crate::{board::QueueKey, clock::Moment};
+use crate::{clock::Moment, decision::board::QueueKey};
 
 /// One: on a machine with two cores, a second one would compete with the thread that answers decisions.
 const THREADS: usize = 1;

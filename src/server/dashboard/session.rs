@@ -15,7 +15,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use subtle::Choice;
 
 use super::guesses::Guesses;
-use crate::{clock::Moment, digest::Digest};
+use crate::{clock::Moment, model::digest::Digest};
 
 /// The cookie's name.
 const COOKIE: &str = "openseat_session";

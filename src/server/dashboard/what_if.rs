@@ -14,9 +14,9 @@ use super::{
     words,
 };
 use crate::{
-    criteria::{Comparison, Criteria, Verdict},
-    history::read::{HOLDS_MS, Rows, Sample},
-    quantity::Quantity,
+    decision::criteria::{Comparison, Criteria, Verdict},
+    model::quantity::Quantity,
+    state::history::read::{HOLDS_MS, Rows, Sample},
 };
 
 /// Differences that are listed, the newest: who wants more chooses a shorter time.
@@ -217,7 +217,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::criteria::{Condition, Definition, Literal};
+    use crate::decision::criteria::{Condition, Definition, Literal};
 
     const WINDOW: Window = Window {
         from_ms: 0,

@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 use super::{App, Refusal, not_read, number};
 use crate::{
     calltools::Agent,
-    names::Names,
+    decision::snapshot::Snapshot,
+    model::names::Names,
     server::{
         app::{AccountHandle, Queue},
         decisions::why_unknown,
     },
-    snapshot::Snapshot,
 };
 
 /// The snapshot of one queue, for a request that names its id.

@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 use subtle::{Choice, ConditionallySelectable};
 
 use super::{App, Refusal};
-use crate::digest::Digest;
+use crate::model::digest::Digest;
 
 /// The account that a request speaks for, by its place among the accounts.
 pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, Refusal> {

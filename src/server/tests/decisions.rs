@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     calltools::Down,
-    criteria::{Measured, Mismatch, Verdict},
+    decision::criteria::{Measured, Mismatch, Verdict},
     fixtures::available,
     logged::listen_to,
 };

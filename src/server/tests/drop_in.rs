@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     fixtures::{agent, available, raw},
-    names::{NamedQueue, Status},
+    model::names::{NamedQueue, Status},
 };
 
 fn names() -> Arc<Names> {

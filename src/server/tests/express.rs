@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     calltools::{Down, NoSuchQueue},
     clock::Moment,
-    criteria::{Comparison, Measured, Mismatch, Verdict},
+    decision::criteria::{Comparison, Measured, Mismatch, Verdict},
     fixtures::available,
 };
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::{doubt::Doubt, fixtures::available};
+use crate::{decision::doubt::Doubt, fixtures::available};
 
 /// A queue with one seat, seen so long ago: the next change may turn its answer.
 fn at_the_edge(age: Duration) -> (World, AccountEnds) {

@@ -4,13 +4,12 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::{
-    account::{self, Account, Health, Polled},
+    account::{self, Account, Health, Polled, schedule::Options},
     budget::Payer,
     calltools::{AgentId, Client},
     clock::VirtualClock,
     config::{QueueRef, Rule},
     fixtures::available,
-    schedule::Options,
     server::{gate::guarded, routes::router},
     simulator::{Settings, Simulator, TOKEN as SIMULATED, WorldSettings},
 };
@@ -313,7 +312,7 @@ async fn hour_with(records: u32) -> Hour {
         health,
         asks: wishes,
         token: None,
-        pulse: crate::pulse::Pulses::default().begin("main"),
+        pulse: crate::process::pulse::Pulses::default().begin("main"),
     });
     let app = Arc::new(App::new(Parts {
         board,

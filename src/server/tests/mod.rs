@@ -39,17 +39,17 @@ use super::{
 };
 use crate::{
     account::{Ask, Health, RefreshError},
-    board::{Board, QueueKey},
     budget::Budget,
     calltools::{Agent, Fault},
     clock::Clock,
     config::{BearerTokens, Listen},
-    decision::{OnUnknown, Patience, Policy},
-    digest::Digest,
+    decision::{
+        OnUnknown, Patience, Policy,
+        board::{Board, QueueKey},
+    },
     fixtures::{Still, snapshot},
     metrics::Metrics,
-    names::Names,
-    quantity::Quantity,
+    model::{digest::Digest, names::Names, quantity::Quantity},
     state::State,
 };
 

@@ -9,8 +9,7 @@ use crate::{
     account::{Emptied, PresentFault},
     calltools::Down,
     fixtures::{agent, available},
-    history::fixtures::recorded,
-    state::State,
+    state::{State, history::fixtures::recorded},
 };
 
 const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";

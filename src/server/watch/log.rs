@@ -12,9 +12,11 @@ use bytes::Bytes;
 
 use super::super::{app::Queue, decisions::View};
 use crate::{
-    board::{QueueKey, QueueState},
     clock::Moment,
-    decision::Decision,
+    decision::{
+        Decision,
+        board::{QueueKey, QueueState},
+    },
 };
 
 /// Which queues a stream tells of.

@@ -46,7 +46,10 @@ use super::{
     params::{Parameter, Params, Shape},
     problem::Problem,
 };
-use crate::{board::QueueKey, clock::Moment, decision::Decision};
+use crate::{
+    clock::Moment,
+    decision::{Decision, board::QueueKey},
+};
 
 /// Where a client says which event it has seen last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -1,0 +1,309 @@
+//! Asks CallTools for names and statuses, then for the agents of each queue.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream};
+
+use super::{Reach, select::Target};
+use crate::{
+    account::{fault_of, id_of, polled},
+    budget::{Purpose, Usage},
+    calltools::{
+        Client, Down, Endpoint, Fault, Harvest, Notes, Observer, Setback, joined_response,
+    },
+    clock::{Clock, Moment},
+    config::{self, Rule},
+    decision::{
+        Decision, Policy,
+        board::{QueueKey, QueueState},
+        decide,
+        snapshot::Snapshot,
+    },
+    model::names::Names,
+};
+
+/// Queues that are asked for together: many take seconds instead of a minute, and CallTools has the daemon's polls beside.
+const AT_ONCE: usize = 4;
+
+/// What is needed to ask one account.
+#[derive(Debug)]
+pub(super) struct Asker<'a> {
+    target: &'a Target<'a>,
+    reach: &'a Reach,
+    clock: Arc<dyn Clock>,
+}
+
+/// What one account answered.
+#[derive(Debug)]
+pub(super) struct Answers<'a> {
+    pub account: &'a str,
+    /// In the order of the config.
+    pub findings: Vec<Finding<'a>>,
+    /// Why what statuses do could not be read, where that keeps nothing else from being read.
+    pub statuses: Option<Setback>,
+    /// All of this check, look-ups included.
+    pub requests: u32,
+    /// The account's hour afterwards; `None` where the ledger cannot be read.
+    pub usage: Option<Usage>,
+}
+
+impl Answers<'_> {
+    /// Whether every queue could be asked and measured.
+    pub fn are_good(&self) -> bool {
+        self.findings.iter().all(Finding::is_good)
+    }
+}
+
+/// What is known of a queue now.
+#[derive(Debug)]
+pub(super) struct Finding<'a> {
+    pub key: QueueKey,
+    pub queue: &'a config::Queue,
+    pub policy: Policy,
+    /// As the board of a daemon would have it after this poll.
+    pub state: QueueState,
+    pub decision: Decision,
+    /// Why there is no snapshot.
+    pub setback: Option<Setback>,
+    /// What the rows brought to light beside the agents.
+    pub notes: Notes,
+    /// How many nodes of the response the queue's own criteria look at; `None` for the built-in rule.
+    pub selected: Option<usize>,
+    /// Requests for this queue's agents.
+    pub requests: u32,
+    /// When that was.
+    pub now: Moment,
+}
+
+impl Finding<'_> {
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.state.snapshot.as_deref()
+    }
+
+    /// Whether the decision rests on knowledge.
+    pub fn is_good(&self) -> bool {
+        self.decision.reason.is_known()
+    }
+
+    /// One sentence on what to do about a setback.
+    pub fn advice(&self) -> Option<String> {
+        self.setback.as_ref().map(|setback| fault(setback).advice())
+    }
+}
+
+/// Names and statuses, as far as they could be read.
+#[derive(Debug, Default)]
+struct LookUps {
+    names: Names,
+    queues: Option<Setback>,
+    statuses: Option<Setback>,
+    requests: u32,
+}
+
+impl LookUps {
+    /// What will befall every other request as well, so that asking on would only take time and spend.
+    fn hopeless(&self) -> Option<&Setback> {
+        let mut setbacks = self.queues.iter().chain(&self.statuses);
+        setbacks.find(|setback| befalls_all(setback))
+    }
+}
+
+impl<'a> Asker<'a> {
+    pub fn new(target: &'a Target<'a>, reach: &'a Reach, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            target,
+            reach,
+            clock,
+        }
+    }
+
+    /// Asks all there is to ask.
+    pub async fn ask(&self, progress: &(dyn Fn() + Sync)) -> Answers<'a> {
+        if let Some(token) = &self.reach.token {
+            token.read_again().await;
+        }
+        let look_ups = self.look_up().await;
+        let look_ups = &look_ups;
+        let mut findings: Vec<BoxFuture<'_, Finding<'a>>> = Vec::new();
+        for (queue, policy) in &self.target.queues {
+            findings.push(Box::pin(async move {
+                let finding = self.find(queue, *policy, look_ups).await;
+                progress();
+                finding
+            }));
+        }
+        let findings: Vec<_> = stream::iter(findings).buffered(AT_ONCE).collect().await;
+        let of_queues: u32 = findings.iter().map(|finding| finding.requests).sum();
+        let told_already = look_ups.hopeless().is_some();
+        Answers {
+            account: &self.target.account.name,
+            requests: look_ups.requests + of_queues,
+            statuses: look_ups.statuses.clone().filter(|_| !told_already),
+            usage: Some(self.reach.budget.usage()),
+            findings,
+        }
+    }
+
+    /// A client, and the number of requests that it has sent.
+    fn client(&self) -> (Client, Arc<Sent>) {
+        let sent = Arc::new(Sent::default());
+        let client = Client::new(
+            Arc::clone(&self.reach.transport),
+            Arc::clone(&self.reach.budget),
+            Arc::clone(&self.clock),
+            Arc::clone(&sent) as Arc<dyn Observer>,
+        );
+        (client, sent)
+    }
+
+    async fn look_up(&self) -> LookUps {
+        let (client, sent) = self.client();
+        let mut found = LookUps::default();
+        if self.target.has_names() {
+            let queues = client.queues(Purpose::OnDemand, None).await;
+            found.queues = queues.map(|queues| found.names.queues = Some(queues)).err();
+        }
+        // Read even where criteria need no status: the table shows what each one does.
+        if found.hopeless().is_none() {
+            let statuses = client.statuses(Purpose::OnDemand, None).await;
+            found.statuses = statuses
+                .map(|statuses| found.names.statuses = Some(statuses))
+                .err();
+        }
+        found.requests = sent.count();
+        found
+    }
+
+    async fn find(
+        &self,
+        queue: &'a config::Queue,
+        policy: Policy,
+        look_ups: &LookUps,
+    ) -> Finding<'a> {
+        let (client, sent) = self.client();
+        let id = id(queue, look_ups);
+        let harvest = match &id {
+            Ok(id) => {
+                let names = &look_ups.names;
+                client.agents(*id, names, Purpose::OnDemand, None).await
+            }
+            Err(setback) => Err(setback.clone()),
+        };
+        let state = QueueState {
+            name: id.as_ref().ok().and_then(|id| {
+                let name = look_ups.names.queue_name(*id)?;
+                Some(name.into())
+            }),
+            id: id.ok(),
+            ..QueueState::default()
+        };
+        self.finding(queue, policy, state, harvest, sent.count())
+    }
+
+    fn finding(
+        &self,
+        queue: &'a config::Queue,
+        policy: Policy,
+        mut state: QueueState,
+        harvest: Result<Harvest, Setback>,
+        requests: u32,
+    ) -> Finding<'a> {
+        let now = self.clock.now();
+        let (mut notes, mut selected, mut setback) = (Notes::default(), None, None);
+        match harvest {
+            Ok(harvest) => {
+                notes = harvest.notes.clone();
+                selected = nodes(&harvest, &queue.rule);
+                state.snapshot = Some(Arc::new(polled(harvest, &queue.rule)));
+            }
+            Err(why) => {
+                state.fault = Some(Arc::new(fault(&why)));
+                setback = Some(why);
+            }
+        }
+        Finding {
+            key: self.target.key(queue),
+            decision: decide(&state, &policy, 0, now),
+            now,
+            queue,
+            policy,
+            state,
+            setback,
+            notes,
+            selected,
+            requests,
+        }
+    }
+}
+
+/// The id of a queue, or why it is not known.
+fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, Setback> {
+    if let Some(hopeless) = look_ups.hopeless() {
+        return Err(hopeless.clone());
+    }
+    match id_of(&queue.reference, &look_ups.names) {
+        Some(id) => Ok(id?),
+        None => Err(look_ups
+            .queues
+            .clone()
+            .expect("names that were needed and are not there could not be read")),
+    }
+}
+
+fn nodes(harvest: &Harvest, rule: &Rule) -> Option<usize> {
+    let Rule::Custom(criteria) = rule else {
+        return None;
+    };
+    let response = joined_response(&harvest.rows).ok()?;
+    criteria.selects(&response).ok()
+}
+
+/// What a setback is to those who know only of faults.
+pub(super) fn fault(setback: &Setback) -> Fault {
+    match setback {
+        Setback::Fault(fault) => fault.clone(),
+        Setback::Refused(refusal) => fault_of(*refusal),
+    }
+}
+
+/// Whether the account's other requests would fare no better.
+fn befalls_all(setback: &Setback) -> bool {
+    match setback {
+        Setback::Refused(_) => true,
+        Setback::Fault(fault) => match fault {
+            Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. } => true,
+            Fault::NoPermission | Fault::NoSuchQueue(_) => false,
+            Fault::UpstreamDown { kind, .. } => matches!(
+                kind,
+                Down::Dns
+                    | Down::Refused
+                    | Down::Proxy
+                    | Down::Tls
+                    | Down::TimeOut
+                    | Down::Redirect
+            ),
+        },
+    }
+}
+
+/// Counts the requests of a client.
+#[derive(Debug, Default)]
+struct Sent(AtomicU32);
+
+impl Sent {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Sent {
+    fn request(&self, _: Endpoint, _: &'static str, _: Duration) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}

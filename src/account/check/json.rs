@@ -1,0 +1,213 @@
+//! What was found, as JSON for programs. The keys are part of the interface.
+//!
+//! - `ok`: whether every queue could be asked and measured;
+//! - `asked_by`: `daemon`, or `command` where none runs;
+//! - `queues`: the decision of each, with the keys of `GET /v1/queues/{queue}/decision`, and beside them `ok`, `name`, `complete`,
+//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat` and `forgotten`, which are `null` under criteria of one's own),
+//!   `criteria`, `fault`, `cause` (in one sentence why nothing is known, else `null`), `advice`, `notes`, `requests` (for its agents) and
+//!   `budget` (of its account);
+//! - `accounts`: the `requests` of this check, look-ups included, the `budget` after it, and `statuses_fault`, why statuses could not be
+//!   read where nothing else failed.
+
+use serde::Serialize;
+
+use super::{
+    By,
+    ask::{Answers, Finding},
+    notes,
+};
+use crate::{
+    budget::Usage,
+    calltools::Agent,
+    config::Rule,
+    decision::{
+        criteria::{Condition, Criteria, Literal, Measure, Seat, seat},
+        snapshot::Snapshot,
+    },
+    model::quantity::Quantity,
+    server::{AgentView, DecisionView, FaultView},
+};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    ok: bool,
+    asked_by: &'static str,
+    queues: Vec<QueueView<'a>>,
+    accounts: Vec<AccountView>,
+}
+
+#[derive(Serialize)]
+struct AccountView {
+    account: String,
+    requests: u32,
+    budget: Option<BudgetView>,
+    statuses_fault: Option<String>,
+}
+
+/// An account's hour after the check.
+#[derive(Clone, Serialize)]
+struct BudgetView {
+    requests_per_hour: u32,
+    reserve: u32,
+    used: u32,
+    left: u32,
+    /// Whether a daemon's requests are among them.
+    shared: bool,
+    throttled_until: Option<String>,
+}
+
+impl BudgetView {
+    fn of(answers: &Answers<'_>, by: By) -> Option<Self> {
+        let Usage {
+            limit,
+            reserve,
+            used,
+            throttled_until,
+            ..
+        } = answers.usage?;
+        Some(Self {
+            requests_per_hour: limit,
+            reserve,
+            used,
+            left: limit.saturating_sub(used),
+            shared: by != By::CommandAlone,
+            throttled_until: throttled_until.map(|until| until.rfc3339()),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct QueueView<'a> {
+    #[serde(flatten)]
+    decision: DecisionView<'a>,
+    ok: bool,
+    name: Option<&'a str>,
+    complete: Option<bool>,
+    took_ms: Option<u64>,
+    agents: Option<Vec<SeatView<'a>>>,
+    criteria: Option<CriteriaView<'a>>,
+    fault: Option<FaultView>,
+    cause: Option<String>,
+    advice: Option<String>,
+    notes: Vec<String>,
+    requests: u32,
+    budget: Option<BudgetView>,
+}
+
+#[derive(Serialize)]
+struct SeatView<'a> {
+    #[serde(flatten)]
+    agent: AgentView<'a>,
+    seat: Option<bool>,
+    forgotten: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct CriteriaView<'a> {
+    field: &'a str,
+    measure: Measure,
+    condition: Condition,
+    value: Option<LiteralView<'a>>,
+    selected: Option<usize>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LiteralView<'a> {
+    Number(Quantity),
+    Text(&'a str),
+    Bool(bool),
+}
+
+impl<'a> CriteriaView<'a> {
+    fn of(criteria: &'a Criteria, selected: Option<usize>) -> Self {
+        let definition = criteria.definition();
+        Self {
+            field: &definition.field,
+            measure: criteria.measured_by(),
+            condition: definition.condition,
+            value: definition.value.as_ref().map(|value| match value {
+                Literal::Number(number) => LiteralView::Number(*number),
+                Literal::Text(text) => LiteralView::Text(text),
+                Literal::Bool(truth) => LiteralView::Bool(*truth),
+            }),
+            selected,
+        }
+    }
+}
+
+fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatView<'a>> {
+    let standing = |agent: &Agent| match rule {
+        Rule::Seats { forgotten_after } => Some(seat(agent, *forgotten_after, snapshot.as_of)),
+        Rule::Custom(_) => None,
+    };
+    let view = |agent: &'a Agent| {
+        let seat = standing(agent);
+        SeatView {
+            agent: AgentView::of(agent),
+            seat: seat.map(|seat| seat == Seat::Open),
+            forgotten: seat.map(|seat| seat == Seat::Forgotten),
+        }
+    };
+    snapshot.agents.iter().map(|agent| view(agent)).collect()
+}
+
+impl<'a> QueueView<'a> {
+    fn of(finding: &'a Finding<'_>, budget: Option<BudgetView>) -> Self {
+        let snapshot = finding.snapshot();
+        Self {
+            decision: DecisionView::new(
+                &finding.key,
+                &finding.policy,
+                &finding.state,
+                &finding.decision,
+                finding.now,
+            ),
+            ok: finding.is_good(),
+            name: finding.state.name.as_deref(),
+            complete: snapshot.map(|snapshot| snapshot.complete),
+            took_ms: snapshot.map(|snapshot| snapshot.took.as_millis() as u64),
+            agents: snapshot.map(|snapshot| agents(snapshot, &finding.queue.rule)),
+            criteria: match &finding.queue.rule {
+                Rule::Seats { .. } => None,
+                Rule::Custom(criteria) => Some(CriteriaView::of(criteria, finding.selected)),
+            },
+            fault: finding
+                .state
+                .fault
+                .as_deref()
+                .map(|fault| FaultView::of(fault, finding.now)),
+            cause: notes::cause(finding),
+            advice: finding.advice(),
+            notes: notes::notes(finding),
+            requests: finding.requests,
+            budget,
+        }
+    }
+}
+
+/// The whole document.
+pub(super) fn document(answers: &[Answers<'_>], by: By) -> String {
+    let queues = answers.iter().flat_map(|answers| {
+        let budget = BudgetView::of(answers, by);
+        let findings = answers.findings.iter();
+        findings.map(move |finding| QueueView::of(finding, budget.clone()))
+    });
+    let account = |answers: &Answers<'_>| AccountView {
+        account: answers.account.to_owned(),
+        requests: answers.requests,
+        budget: BudgetView::of(answers, by),
+        statuses_fault: answers.statuses.as_ref().map(ToString::to_string),
+    };
+    let document = Document {
+        ok: answers.iter().all(Answers::are_good),
+        asked_by: match by {
+            By::Daemon => "daemon",
+            By::Command | By::CommandAlone => "command",
+        },
+        queues: queues.collect(),
+        accounts: answers.iter().map(account).collect(),
+    };
+    let json = serde_json::to_string_pretty(&document);
+    json.expect("texts, numbers and truth values serialize") + "\n"
+}

@@ -1,0 +1,93 @@
+//! Why nothing is known of a queue, and what else a person should know before they believe a verdict.
+
+use std::fmt::Write as _;
+
+use super::ask::Finding;
+use crate::{calltools::Notes, config::QueueRef, decision::snapshot::Snapshot};
+
+/// Fields of a row that are worth naming: all that CallTools has, and no page full where it sends something else.
+const MOST_FIELDS: usize = 60;
+
+/// Why a decision rests on no knowledge; `None` where it does.
+pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
+    if finding.is_good() {
+        return None;
+    }
+    let mismatch = finding
+        .snapshot()
+        .and_then(|snapshot| snapshot.measured.as_ref().err());
+    Some(match (&finding.setback, mismatch) {
+        (Some(setback), _) => setback.told(finding.now),
+        (None, Some(mismatch)) => {
+            format!("the criteria do not fit what CallTools sent: {mismatch}")
+        }
+        (None, None) => "the answer took longer than it may be used".to_owned(),
+    })
+}
+
+/// What else is worth knowing before the verdict is believed.
+pub(super) fn notes(finding: &Finding<'_>) -> Vec<String> {
+    let Some(snapshot) = finding.snapshot() else {
+        return Vec::new();
+    };
+    let mut said = rows(&finding.notes);
+    if !snapshot.complete {
+        said.push("CallTools' count does not fit the rows it sent, in two readings".to_owned());
+    }
+    if snapshot.agents.is_empty() && matches!(finding.queue.reference, QueueRef::Id(_)) {
+        said.push("an id that is not the account's can look like an empty queue: compare it with the address of the queue's settings page".to_owned());
+    }
+    if finding.selected == Some(0) && !snapshot.agents.is_empty() {
+        said.push(nothing_selected(snapshot));
+    }
+    said
+}
+
+fn rows(notes: &Notes) -> Vec<String> {
+    let mut said = Vec::new();
+    if notes.skipped > 0 {
+        let rows = counted(notes.skipped);
+        said.push(format!("{rows} could not be read and are left out"));
+    }
+    if notes.queue_login_assumed {
+        said.push("rows have no queue_logged_in, so logged_in is taken for it".to_owned());
+    }
+    if notes.queue_login_unclear {
+        said.push(
+            "some rows do not say whether their agent is logged in to the queue; they count as not logged in".to_owned(),
+        );
+    }
+    if !notes.unknown_statuses.is_empty() {
+        let statuses: Vec<_> = notes
+            .unknown_statuses
+            .iter()
+            .map(|status| &**status)
+            .collect();
+        said.push(format!(
+            "statuses/ does not list these statuses: {}",
+            statuses.join(", ")
+        ));
+    }
+    said
+}
+
+/// A filter may fit nobody, but a misspelt field never selects anything: so the fields are listed.
+fn nothing_selected(snapshot: &Snapshot) -> String {
+    let rows = counted(snapshot.agents.len());
+    let mut said =
+        format!("the path selects nothing in {rows}: nobody fits it, or a field is misspelt");
+    let first = snapshot.agents.first();
+    let row = first.and_then(|agent| serde_json::from_str(agent.raw.get()).ok());
+    if let Some(serde_json::Value::Object(row)) = row {
+        let fields: Vec<_> = row.keys().take(MOST_FIELDS).map(String::as_str).collect();
+        let _ = write!(said, "; a row has {}", fields.join(", "));
+    }
+    said
+}
+
+fn counted(rows: usize) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{rows} rows"),
+    }
+}

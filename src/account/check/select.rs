@@ -1,0 +1,214 @@
+//! Which queues a command line means.
+
+use std::fmt;
+
+use crate::{
+    account::plan,
+    config::{self, Config, QueueRef},
+    decision::{Policy, board::QueueKey},
+    model::names::nearest,
+};
+
+/// The queues of one account that are to be checked, at least one, each with its policy.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// Whose queues.
+    pub account: &'a config::Account,
+    /// In the order of the config.
+    pub queues: Vec<(&'a config::Queue, Policy)>,
+}
+
+impl Target<'_> {
+    /// What metrics and JSON call a queue of this account.
+    pub fn key(&self, queue: &config::Queue) -> QueueKey {
+        key(self.account, queue)
+    }
+
+    /// Whether the ids of some have to be looked up.
+    pub(super) fn has_names(&self) -> bool {
+        let mut queues = self.queues.iter();
+        queues.any(|(queue, _)| matches!(queue.reference, QueueRef::Name(_)))
+    }
+}
+
+fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
+    QueueKey::new(account.name.clone(), queue.spelling.clone())
+}
+
+/// Words that no configured queue answers to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Each with its nearest spellings.
+    asked: Vec<(String, Vec<String>)>,
+    configured: Vec<String>,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (asked, nearest) in &self.asked {
+            write!(f, "no queue {asked:?} is configured")?;
+            match nearest.as_slice() {
+                [] => writeln!(f)?,
+                nearest => writeln!(f, "; did you mean {}?", nearest.join(" or "))?,
+            }
+        }
+        write!(f, "configured are {}", self.configured.join(", "))
+    }
+}
+
+/// The queues that `asked` names, in the order of the config; all of them where nothing is asked for. A spelling that several
+/// accounts have means all of theirs; `account/queue` means one.
+///
+/// # Errors
+/// [`Unknown`], where a word names no configured queue.
+pub fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>>, Unknown> {
+    let keys = || {
+        let accounts = config.accounts.iter();
+        accounts.flat_map(|account| account.queues.iter().map(|queue| key(account, queue)))
+    };
+    let unknown: Vec<_> = asked
+        .iter()
+        .filter(|asked| !keys().any(|key| answers_to(&key, asked)))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(targets(config, asked));
+    }
+    let configured: Vec<String> = keys().map(|key| key.to_string()).collect();
+    Err(Unknown {
+        asked: unknown
+            .into_iter()
+            .map(|asked| (asked.clone(), near(asked, &configured)))
+            .collect(),
+        configured,
+    })
+}
+
+fn answers_to(key: &QueueKey, asked: &str) -> bool {
+    // Neither name may have a slash in it, so this cannot read one for the other.
+    *asked == *key.queue || asked == key.to_string()
+}
+
+fn targets<'a>(config: &'a Config, asked: &[String]) -> Vec<Target<'a>> {
+    let is_meant = |account: &config::Account, queue: &config::Queue| {
+        let key = key(account, queue);
+        asked.is_empty() || asked.iter().any(|asked| answers_to(&key, asked))
+    };
+    let target = |account: &'a config::Account| {
+        let queues = account.queues.iter().zip(planned(account));
+        Target {
+            account,
+            queues: queues
+                .filter(|(queue, _)| is_meant(account, queue))
+                .collect(),
+        }
+    };
+    let targets = config.accounts.iter().map(target);
+    targets.filter(|target| !target.queues.is_empty()).collect()
+}
+
+/// Policies as the daemon has them on a good day: where the config names no `max_age`, the plan's.
+fn planned(account: &config::Account) -> impl Iterator<Item = Policy> {
+    let planned = plan::plan(account, |_| 1).queues.into_iter();
+    let policies = plan::policies(account).into_iter().zip(planned);
+    policies.map(|(policy, planned)| Policy {
+        max_age: Some(planned.max_age),
+        ..policy
+    })
+}
+
+/// The nearest spellings, with their accounts if the asked one has a slash and so seems to have meant one.
+fn near(asked: &str, configured: &[String]) -> Vec<String> {
+    let spelling = |key: &'_ String| -> String {
+        match key.split_once('/') {
+            Some((_, queue)) if !asked.contains('/') => queue.to_owned(),
+            _ => key.clone(),
+        }
+    };
+    let spellings: Vec<String> = configured.iter().map(spelling).collect();
+    nearest(asked, spellings.iter().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config() -> Config {
+        let account = |name: &str, queues: &[&str]| {
+            let queues: String = queues
+                .iter()
+                .map(|queue| format!("[[account.queue]]\nqueue = {queue:?}\n"))
+                .collect();
+            format!(
+                "[[account]]\nname = {name:?}\nsilo = \"east-1\"\ntoken_env = \"T_{}\"\n{queues}",
+                name.to_uppercase()
+            )
+        };
+        let text = account("main", &["sales-queue", "support", "5450"])
+            + &account("lab", &["support", "Zoë's"]);
+        Config::parse(&text, Path::new("openseat.toml"), &|_| None).expect("a good config")
+    }
+
+    fn selected(asked: &[&str]) -> Result<Vec<String>, String> {
+        let asked: Vec<String> = asked.iter().map(|&asked| asked.to_owned()).collect();
+        let config = config();
+        let targets = select(&config, &asked).map_err(|unknown| unknown.to_string())?;
+        let keys = targets.iter().flat_map(|target| {
+            let queues = target.queues.iter();
+            queues.map(|(queue, _)| target.key(queue).to_string())
+        });
+        Ok(keys.collect())
+    }
+
+    #[test]
+    fn queues_are_meant_by_their_spelling() {
+        let all = [
+            "main/sales-queue",
+            "main/support",
+            "main/5450",
+            "lab/support",
+            "lab/Zoë's",
+        ];
+        for (asked, expected) in [
+            (&[] as &[&str], &all as &[&str]),
+            (&["5450"], &["main/5450"]),
+            (&["support"], &["main/support", "lab/support"]),
+            (&["lab/support"], &["lab/support"]),
+            // In the order of the config, each once.
+            (
+                &["support", "sales-queue", "main/support"],
+                &["main/sales-queue", "main/support", "lab/support"],
+            ),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|&key| key.to_owned()).collect();
+            assert_eq!(selected(asked), Ok(expected), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_queue_gets_its_nearest_spellings_and_the_list() {
+        let list =
+            "configured are main/sales-queue, main/support, main/5450, lab/support, lab/Zoë's";
+        for (asked, said) in [
+            (
+                "Sales-Queue",
+                "no queue \"Sales-Queue\" is configured; did you mean sales-queue?",
+            ),
+            (
+                "main/suport",
+                "no queue \"main/suport\" is configured; did you mean main/support",
+            ),
+            (
+                "sales-queue ",
+                "no queue \"sales-queue \" is configured; did you mean sales-queue?",
+            ),
+            ("xyz", "no queue \"xyz\" is configured\n"),
+            ("\x1b[2J", "no queue \"\\u{1b}[2J\" is configured\n"),
+        ] {
+            let error = selected(&[asked, "support"]).expect_err(asked);
+            assert!(error.starts_with(said), "{error}");
+            assert!(error.ends_with(list), "{error}");
+        }
+    }
+}

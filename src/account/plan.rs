@@ -1,0 +1,387 @@
+//! How a budget divides over queues: the arithmetic behind `openseat plan` and behind the default of `max_age`.
+
+use std::time::Duration;
+
+use crate::{
+    account::schedule::{self, Ending, Job, Need, Next, Options, Schedule},
+    budget, config,
+    decision::{MEMBERS_LONGEST, Policy, board::QueueState},
+};
+
+/// The hour that a budget is given for.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A default `max_age` leaves room for two looks in a row to fail or come late.
+const ROUNDS: u32 = 3;
+
+/// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
+const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// … and at most this, three times as long as a call lasts. Most agents do something else by then: rather unknown than that old.
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(900);
+
+/// A membership may be so many turns of an average queue old. A queue that nobody asks about has its turn after 2.6 of them, while permits
+/// are saved up after 4.6, and then it may fail once.
+const MEMBERS_ROUNDS: u32 = 6;
+
+/// A schedule that waits for no time at all would wait for ever.
+const INSTANT: Duration = Duration::from_millis(1);
+
+/// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
+const USUAL_ANSWER: Duration = Duration::from_millis(500);
+
+/// What to expect of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Requests in any hour, all told.
+    pub requests_per_hour: u32,
+    /// How many of them polling leaves alone.
+    pub reserve: u32,
+    /// Requests an hour that polling may send.
+    pub polls_per_hour: u32,
+    /// The time between two requests.
+    pub period: Duration,
+    /// In the order of the config.
+    pub queues: Vec<PlannedQueue>,
+    /// How it begins.
+    pub first_hour: FirstHour,
+}
+
+/// How an account begins when nothing is known from before, while its queues are asked about alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstHour {
+    /// Queues that are polled at once.
+    pub at_once: usize,
+    /// Queues that have been polled after an hour.
+    pub polled: usize,
+    /// When the last queue is polled for the first time; `None` if that takes more than an hour.
+    pub all_after: Option<Duration>,
+}
+
+impl Plan {
+    /// The queues whose answers would be unknown at times, on a day when nothing fails.
+    pub fn misfits(&self) -> impl Iterator<Item = &PlannedQueue> {
+        self.queues.iter().filter(|queue| !queue.fits())
+    }
+
+    /// Whether every answer can hold from one look to the next.
+    pub fn fits(&self) -> bool {
+        self.misfits().next().is_none()
+    }
+}
+
+/// What to expect of one queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedQueue {
+    /// As in the config.
+    pub queue: String,
+    /// Requests that one poll takes: a page for each 250 agents.
+    pub pages: u32,
+    /// How old its answers will be.
+    pub expected: Expected,
+    /// Older than this is unknown.
+    pub max_age: Duration,
+    /// Whether `max_age` is the default rather than the operator's.
+    pub max_age_is_default: bool,
+    /// A membership older than this is unknown.
+    pub members_max_age: Duration,
+}
+
+impl PlannedQueue {
+    /// Whether an answer can hold from one look to the next.
+    pub fn fits(&self) -> bool {
+        self.expected.worst_age <= self.max_age && self.keeps_its_members()
+    }
+
+    /// Whether a membership can hold from one poll of the queue to the next.
+    pub fn keeps_its_members(&self) -> bool {
+        self.expected.membership_interval <= self.members_max_age
+    }
+}
+
+/// How old the answers about a queue will be, on a day when nothing fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The time from one look at its agents' statuses to the next.
+    pub interval: Duration,
+    /// The time from one poll of the queue, which tells who belongs to it, to the next.
+    pub membership_interval: Duration,
+    /// The age of an answer at a random time, on average.
+    pub mean_age: Duration,
+    /// The greatest age, just before the next look's answer is there.
+    pub worst_age: Duration,
+}
+
+impl Expected {
+    fn of(expected: schedule::Expected, pages: u32) -> Self {
+        let schedule::Expected { statuses, members } = expected;
+        // A sweep is read page by page; a poll of a queue is there when its last page is.
+        let took = if statuses == members {
+            USUAL_ANSWER * pages
+        } else {
+            USUAL_ANSWER
+        };
+        Self {
+            interval: statuses,
+            membership_interval: members,
+            mean_age: statuses / 2 + took,
+            worst_age: statuses + took,
+        }
+    }
+}
+
+/// The plan for an account whose queues take `pages` requests a poll and whose sweeps, where they pay, prove true: what the
+/// [`schedule`] itself expects, before anybody has asked a question.
+pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
+    let requests_per_hour = account.requests_per_hour.get();
+    let polls_per_hour = requests_per_hour - account.reserve;
+    let period = HOUR / polls_per_hour;
+    let needs = account
+        .queues
+        .iter()
+        .map(|queue| (Need::of(&queue.reference, &queue.rule), pages(queue)));
+    let needs: Vec<_> = needs.collect();
+    let schedule = Schedule::planned(needs.iter().copied(), account.schedule);
+    let expected = schedule.expected(period);
+    let turns = expected.iter().map(|expected| expected.members).max();
+    let members = members_max_age(turns.unwrap_or_default());
+    let queues = account.queues.iter().zip(expected);
+    Plan {
+        requests_per_hour,
+        reserve: account.reserve,
+        polls_per_hour,
+        period,
+        queues: queues
+            .map(|(queue, expected)| planned(queue, pages(queue), expected, members))
+            .collect(),
+        first_hour: first_hour(&needs, account.schedule, polls_per_hour),
+    }
+}
+
+/// Has a schedule go through its first hour, with queues of so many pages, and sweeps that prove true.
+pub fn first_hour(queues: &[(Need, u32)], options: Options, polls_per_hour: u32) -> FirstHour {
+    let period = HOUR / polls_per_hour;
+    let lively = Options {
+        idle_pace: 1.0,
+        ..options
+    };
+    let needs = queues.iter().map(|(need, _)| *need);
+    let mut schedule = Schedule::new(needs, lively, budget::burst(polls_per_hour));
+    // Everybody who is in a queue is in the account.
+    let pages = queues.iter().map(|(_, pages)| *pages).max().unwrap_or(1);
+    // A schedule tells what happened long ago from what never did.
+    let begin = HOUR;
+    let mut now = begin;
+    let mut first_polls = vec![None; queues.len()];
+    let (mut at_once, mut polled, mut last) = (0, 0, begin);
+    while now < begin + HOUR && polled < queues.len() {
+        let job = match schedule.next(now) {
+            Next::Start { job, .. } => job,
+            Next::Wait(wait) => {
+                now = now.saturating_add(wait.max(INSTANT));
+                continue;
+            }
+        };
+        schedule.started(job, now, period);
+        let mut requests = 1;
+        match job {
+            Job::Queues => (0..queues.len()).for_each(|queue| schedule.id_known(queue)),
+            Job::Statuses => {}
+            Job::Poll(queue) => {
+                requests = queues[queue].1;
+                if first_polls[queue].replace(now).is_none() {
+                    (polled, last) = (polled + 1, now);
+                    at_once += usize::from(now < begin + period);
+                }
+            }
+            Job::Sweep(page) => {
+                schedule.swept(page, (page < pages).then_some(page + 1));
+                schedule.trust();
+            }
+        }
+        schedule.ended(job, Ending::Well { requests }, now, 0.0);
+    }
+    FirstHour {
+        at_once,
+        polled,
+        all_after: (polled == queues.len()).then(|| last - begin),
+    }
+}
+
+fn planned(
+    queue: &config::Queue,
+    pages: u32,
+    expected: schedule::Expected,
+    members: Duration,
+) -> PlannedQueue {
+    let planned_max_age = default_max_age(expected.statuses);
+    let state = QueueState {
+        planned_max_age,
+        planned_members_max_age: members,
+        ..QueueState::default()
+    };
+    PlannedQueue {
+        members_max_age: policy(queue).members_max_age(&state),
+        queue: queue.spelling.to_string(),
+        pages,
+        expected: Expected::of(expected, pages),
+        max_age: queue.max_age.unwrap_or(planned_max_age),
+        max_age_is_default: queue.max_age.is_none(),
+    }
+}
+
+/// Each queue's policy, in the order of the config.
+pub fn policies(account: &config::Account) -> Vec<Policy> {
+    account.queues.iter().map(policy).collect()
+}
+
+fn policy(queue: &config::Queue) -> Policy {
+    Policy {
+        threshold: queue.threshold,
+        max_age: queue.max_age,
+        on_unknown: queue.on_unknown,
+    }
+}
+
+/// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
+pub fn members_max_age(interval: Duration) -> Duration {
+    (interval * MEMBERS_ROUNDS).min(MEMBERS_LONGEST)
+}
+
+/// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
+pub fn default_max_age(interval: Duration) -> Duration {
+    (interval * ROUNDS).clamp(SHORTEST_MAX_AGE, LONGEST_MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn account(requests: u32, reserve: u32, keys: &str, queues: &[&str]) -> config::Account {
+        let mut text = format!(
+            "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"T\"\n\
+             requests_per_hour = {requests}\nreserve = {reserve}\n{keys}\n"
+        );
+        for (id, queue) in queues.iter().enumerate() {
+            text += &format!("[[account.queue]]\nqueue = {}\n{queue}\n", id + 1);
+        }
+        let config = Config::parse(&text, Path::new("openseat.toml"), &|_| None);
+        config.expect("a good config").accounts.remove(0)
+    }
+
+    #[test]
+    fn without_sweeps_queues_are_polled_in_turn() {
+        let plan = plan(&account(1000, 100, "sweep = false", &["", "", ""]), |_| 1);
+        assert_eq!((plan.polls_per_hour, plan.period), (900, secs(4)));
+        for queue in &plan.queues {
+            let expected = Expected {
+                interval: secs(12),
+                membership_interval: secs(12),
+                mean_age: Duration::from_millis(6_500),
+                worst_age: Duration::from_millis(12_500),
+            };
+            assert_eq!(queue.expected, expected);
+            assert!(queue.fits());
+        }
+    }
+
+    #[test]
+    fn sweeps_renew_statuses_at_a_price_that_does_not_grow_with_the_queues() {
+        for queues in [10, 100] {
+            let plan = plan(&account(1000, 100, "", &vec![""; queues]), |_| 1);
+            let expected = plan.queues[0].expected;
+            assert_eq!(
+                expected.interval.as_millis(),
+                5_333,
+                "three of four slots, evenly spread"
+            );
+            assert_eq!(
+                expected.membership_interval,
+                secs(16 * queues as u64),
+                "the fourth slot"
+            );
+        }
+    }
+
+    #[test]
+    fn one_queue_alone_is_polled_alone() {
+        let expected = plan(&account(1000, 100, "", &[""]), |_| 1).queues[0].expected;
+        assert_eq!(
+            (expected.interval, expected.membership_interval),
+            (secs(4), secs(4))
+        );
+    }
+
+    #[test]
+    fn a_thousand_queues_do_not_fit_and_the_first_hour_says_why() {
+        let plan = plan(&account(1000, 50, "", &vec![""; 1_000]), |_| 1);
+        assert!(!plan.fits());
+        let first = &plan.queues[0];
+        assert!(first.expected.worst_age <= first.max_age);
+        assert!(!first.keeps_its_members());
+        assert_eq!(plan.first_hour.at_once, 38);
+        assert_eq!(plan.first_hour.all_after, None);
+        let polled = plan.first_hour.polled;
+        assert!((450..=520).contains(&polled), "{polled} after an hour");
+    }
+
+    #[test]
+    fn a_small_account_is_polled_whole_at_once() {
+        for (requests, queues) in [(1000, 1), (1000, 38), (100, 8), (20_000, 700)] {
+            let first = plan(&account(requests, 0, "", &vec![""; queues]), |_| 1).first_hour;
+            assert_eq!(first.at_once, queues, "{requests}");
+            assert_eq!(first.all_after, Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn the_default_max_age_is_three_rounds_but_no_less_than_a_minute_and_no_more_than_a_quarter_of_an_hour()
+     {
+        for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360), (100, 900)] {
+            let account = account(1000, 100, "sweep = false", &vec![""; queues]);
+            let planned = &plan(&account, |_| 1).queues[0];
+            assert!(planned.max_age_is_default);
+            assert_eq!(planned.max_age, secs(max_age));
+        }
+    }
+
+    #[test]
+    fn a_max_age_that_an_answer_outlives_does_not_fit() {
+        for (max_age, fits) in [("4s", false), ("4500ms", true), ("5s", true)] {
+            let account = account(1000, 100, "", &[&format!("max_age = \"{max_age}\"")]);
+            assert_eq!(plan(&account, |_| 1).fits(), fits, "{max_age}");
+            assert!(!plan(&account, |_| 2).fits(), "{max_age}");
+        }
+    }
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_spends_the_hour_and_no_more(
+            requests in 1_u32..5_000, sweep in any::<bool>(), pages in prop::collection::vec(1_u32..5, 1..60),
+        ) {
+            let account = account(requests, requests / 20, &format!("sweep = {sweep}"), &vec![""; pages.len()]);
+            let of = |queue: &config::Queue| pages[queue.spelling.parse::<usize>().expect("an id") - 1];
+            let plan = plan(&account, of);
+            let polls: f64 = plan.queues.iter()
+                .map(|queue| f64::from(queue.pages) * 3600.0 / queue.expected.membership_interval.as_secs_f64())
+                .sum();
+            let first = plan.queues[0].expected;
+            let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
+            prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
+            // What follows from the plan alone fits it, up to the age at which answers are of no use.
+            let fits = |queue: &PlannedQueue| {
+                queue.expected.worst_age <= LONGEST_MAX_AGE && queue.expected.membership_interval <= MEMBERS_LONGEST
+            };
+            prop_assert_eq!(plan.fits(), plan.queues.iter().all(fits));
+        }
+    }
+}

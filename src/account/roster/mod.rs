@@ -1,0 +1,656 @@
+//! The people of one account: the newest row of every agent, and who belongs to which queue.
+//!
+//! An agent's *status* is one fact, the same in every queue, and goes stale within seconds; a row of an agent seen anywhere tells
+//! it. *Membership* and log-in differ from queue to queue, change over hours, and only a poll of the queue tells them. So both are
+//! kept apart, each with the moment at which CallTools looked, and [joined](Roster::join) when one of them is renewed. Pure: its
+//! owner decides when to ask, and whom to believe.
+//!
+//! **Which row is newer.** CallTools can read from copies of its data that lag. So of two rows of one agent the one with the later
+//! date (`agent_status_modified_on`) is the newer, whichever came last. Where a row has no date, or both have the same, the later
+//! look counts. A row that loses renews nothing: the status that stays is as old as the look that showed it.
+//!
+//! **A list that lags.** A list with a row that is older, by date, than what is known was read from a copy that lags, and so were its
+//! other rows. It counts as no younger than the look that it contradicts. A poll that contradicts the last poll of its own queue was
+//! overtaken by that one, and says nothing: membership and log-in stay as they are, and as old as they are.
+//!
+//! **Departures** ([`presence`]) end reservations, each at most one. They are told by what was seen last, and not by the rows, which
+//! are taken back where sweeps are distrusted.
+
+mod presence;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+pub use self::presence::{Departure, Presence};
+use crate::{
+    calltools::{Agent, AgentId, Row},
+    clock::Moment,
+    model::{known::Poll, names::Names},
+};
+
+/// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
+/// set the date back, and what it says now counts again. (By then every usual `max_age` has turned the answer into an unknown.)
+const LONGEST_LAG: Duration = Duration::from_secs(600);
+
+/// People who belong to no queue are forgotten when they were not seen for so long: after any lag, and after any reservation that
+/// their departure could end has run out.
+const STRANGERS_LIVE: Duration = Duration::from_secs(1_800);
+
+/// How often it is looked who has left; it takes a walk through everybody.
+const LOOK_FOR_STRANGERS: Duration = Duration::from_secs(60);
+
+/// People outside all queues who are remembered: as many as one list can have. A list that shows others each time would grow the
+/// roster without bound otherwise.
+const MOST_STRANGERS: usize = 25_000;
+
+/// A row of an agent, and when CallTools looked.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The agent, as the row says.
+    pub agent: Arc<Agent>,
+    /// When CallTools looked, at the earliest.
+    pub at: Moment,
+    /// Seen by a sweep of the whole account rather than by a poll of a queue.
+    pub by_sweep: bool,
+}
+
+/// What a poll of a queue said about who belongs to it.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// When CallTools looked, at the earliest.
+    pub as_of: Moment,
+    /// How long the poll took.
+    pub took: Duration,
+    /// Whether the rows were as many as CallTools counted.
+    pub complete: bool,
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    /// As the poll of the queue saw them.
+    polled: Arc<Agent>,
+    /// The newest row when the two were last joined, and what came of it: most rows are the same from sweep to sweep.
+    joined: Option<(Arc<Agent>, Arc<Agent>)>,
+}
+
+/// A queue's agents with the newest that is known of each.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The oldest status of those who are logged in to the queue: what a count of seats rests on.
+    pub as_of: Moment,
+    /// The oldest status of all: what criteria rest on that may read any row.
+    pub everybody_as_of: Moment,
+    /// When the queue itself was polled.
+    pub members_as_of: Moment,
+    /// How long that poll took.
+    pub took: Duration,
+    /// Whether that poll's rows were as many as CallTools counted.
+    pub complete: bool,
+    /// Each agent once, in CallTools' order.
+    pub agents: Vec<Arc<Agent>>,
+}
+
+/// A moment in the life of a status: by CallTools' clock where the row has a date, and by the look that showed it.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    since: Option<Timestamp>,
+    at: Moment,
+}
+
+impl Mark {
+    fn of(agent: &Agent, at: Moment) -> Self {
+        Self {
+            since: agent.status_since,
+            at,
+        }
+    }
+
+    /// Whether this replaces `known`. `latest` is the latest date that was ever shown: a row without a date must not make way for
+    /// dates before it.
+    fn replaces(self, known: Mark, latest: Option<Timestamp>) -> bool {
+        if self.at.boot > known.at.boot + LONGEST_LAG {
+            return true;
+        }
+        match (self.since, known.since) {
+            (Some(since), _) if latest.is_some_and(|latest| since < latest) => false,
+            (Some(since), Some(known)) if since > known => true,
+            _ => self.at.boot >= known.at.boot,
+        }
+    }
+}
+
+/// An agent, as the roster knows them.
+#[derive(Debug, Default)]
+struct Person {
+    /// The newest row; `None` where sweeps alone have shown the agent, and they are not believed any more.
+    newest: Option<Sighting>,
+    /// The latest date of a status that a row has borne.
+    latest: Option<Timestamp>,
+    /// Whether the agent was available when last looked at; not taken back with the rows.
+    presence: Option<Presence>,
+}
+
+/// Whether rows come from CallTools now, or from what an earlier task or process knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Look,
+    Memory,
+}
+
+impl Person {
+    /// Takes a row in, unless a newer one is known; tells whether it counts.
+    fn show(&mut self, sighting: Sighting) -> bool {
+        let mark = Mark::of(&sighting.agent, sighting.at);
+        if let Some(known) = &mut self.newest {
+            if !mark.replaces(Mark::of(&known.agent, known.at), self.latest) {
+                return false;
+            }
+            let is_set_back = mark.since.is_some() && mark.since < self.latest;
+            if is_set_back {
+                self.latest = None;
+            }
+            // The same row again: keep the old one's memory, and with it what it was joined to.
+            if same_row(&known.agent, &sighting.agent) {
+                (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
+            } else {
+                *known = sighting;
+            }
+        } else {
+            self.newest = Some(sighting);
+        }
+        self.latest = self.latest.max(mark.since);
+        true
+    }
+
+    fn last_seen(&self) -> Option<Moment> {
+        let presence = self.presence.as_ref().map(|presence| presence.at);
+        let newest = self.newest.as_ref().map(|newest| newest.at);
+        presence.into_iter().chain(newest).max_by_key(|at| at.boot)
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Roster {
+    people: HashMap<AgentId, Person>,
+    /// By the queue's place in the account.
+    queues: Vec<Option<Membership>>,
+    /// When the last sweep that covered the whole account began.
+    swept: Option<Moment>,
+    /// Who was seen no longer available since last asked.
+    departed: Vec<(AgentId, presence::Gone)>,
+    /// When it was last looked who has left.
+    tidied: Option<Moment>,
+}
+
+impl Roster {
+    /// Nobody is known yet; `queues` is their number.
+    pub fn new(queues: usize) -> Self {
+        Self {
+            people: HashMap::new(),
+            queues: vec![None; queues],
+            swept: None,
+            departed: Vec::new(),
+            tidied: None,
+        }
+    }
+
+    /// The account's queues are others now. `places` tells where each was before, if anywhere.
+    pub fn rearrange(&mut self, places: &[Option<usize>]) {
+        let queue = |was: &Option<usize>| was.and_then(|was| self.queues[was].take());
+        self.queues = places.iter().map(queue).collect();
+    }
+
+    /// Rows of one list of CallTools were seen, all at one moment. Older ones than are known are forgotten.
+    pub fn see(&mut self, sightings: Vec<Sighting>) {
+        let agents = sightings
+            .iter()
+            .map(|sighting| (&*sighting.agent, sighting.at));
+        let lag = self.contradicted(agents);
+        for sighting in sightings {
+            let at = earlier(sighting.at, lag);
+            self.take_row(Sighting { at, ..sighting }, Source::Look);
+        }
+    }
+
+    /// A row of an agent is known from an earlier task or process.
+    pub fn recall(&mut self, sighting: Sighting) {
+        self.take_row(sighting, Source::Memory);
+    }
+
+    fn take_row(&mut self, sighting: Sighting, source: Source) {
+        let (id, agent, at) = (
+            sighting.agent.id.clone(),
+            Arc::clone(&sighting.agent),
+            sighting.at,
+        );
+        let person = self.people.entry(id.clone()).or_default();
+        person.show(sighting);
+        let Some(seen) = Presence::of(&agent, at, source == Source::Memory) else {
+            return;
+        };
+        if let Some(gone) = presence::follow(&mut person.presence, seen) {
+            self.departed.push((id, gone));
+        }
+    }
+
+    /// An earlier task or process has counted this of an agent.
+    pub fn recall_presence(&mut self, id: AgentId, counted: Presence) {
+        let person = self.people.entry(id).or_default();
+        presence::recall(&mut person.presence, counted);
+    }
+
+    /// When each agent was seen coming or going, to hand on.
+    pub fn presences(&self) -> impl Iterator<Item = (&AgentId, &Presence)> {
+        let people = self.people.iter();
+        people.filter_map(|(id, person)| Some((id, person.presence.as_ref()?)))
+    }
+
+    /// The earliest look that rows of one list contradict by showing an older date: the list is no younger than that.
+    fn contradicted<'a>(
+        &self,
+        agents: impl Iterator<Item = (&'a Agent, Moment)>,
+    ) -> Option<Moment> {
+        let looks = agents.filter_map(|(agent, at)| {
+            let person = self.people.get(&agent.id)?;
+            let known = person.newest.as_ref()?;
+            let is_older = agent.status_since.is_some() && agent.status_since < person.latest;
+            let is_lag = at.boot <= known.at.boot + LONGEST_LAG;
+            (is_older && is_lag).then_some(known.at)
+        });
+        looks.min_by_key(|at| at.boot)
+    }
+
+    /// A queue was polled: these are its agents, and their rows count everywhere.
+    pub fn poll(
+        &mut self,
+        place: usize,
+        as_of: Moment,
+        took: Duration,
+        complete: bool,
+        agents: Vec<Agent>,
+    ) {
+        let agents = agents.into_iter().map(Arc::new).collect();
+        let poll = Poll {
+            as_of,
+            took,
+            complete,
+            agents,
+        };
+        let rows = poll.agents.iter().map(|agent| (&**agent, as_of));
+        let lag = self.contradicted(rows);
+        let as_of = earlier(as_of, lag);
+        self.take(place, Poll { as_of, ..poll }, Source::Look);
+        self.forget_strangers(as_of);
+    }
+
+    /// A queue's poll is known from an earlier task or process.
+    pub fn recall_poll(&mut self, place: usize, poll: Poll) {
+        self.take(place, poll, Source::Memory);
+    }
+
+    fn take(&mut self, place: usize, poll: Poll, source: Source) {
+        let Poll {
+            as_of,
+            took,
+            complete,
+            agents,
+        } = poll;
+        let known = self.queues[place].as_ref();
+        if known.is_some_and(|known| known.overtakes(as_of, &agents)) {
+            return;
+        }
+        for agent in &agents {
+            let sighting = Sighting {
+                agent: Arc::clone(agent),
+                at: as_of,
+                by_sweep: false,
+            };
+            self.take_row(sighting, source);
+        }
+        let member = |polled| Member {
+            polled,
+            joined: None,
+        };
+        self.queues[place] = Some(Membership {
+            as_of,
+            took,
+            complete,
+            members: agents.into_iter().map(member).collect(),
+        });
+    }
+
+    /// Another queue is at this place from now on: nothing is known of it.
+    pub fn forget_queue(&mut self, place: usize) {
+        self.queues[place] = None;
+    }
+
+    /// Whether a queue's last poll showed anybody.
+    pub fn has_members(&self, place: usize) -> bool {
+        let membership = self.queues[place].as_ref();
+        membership.is_some_and(|membership| !membership.members.is_empty())
+    }
+
+    /// A queue's last poll, to hand on.
+    pub fn last_poll(&self, place: usize) -> Option<Poll> {
+        let membership = self.queues[place].as_ref()?;
+        let members = membership.members.iter();
+        Some(Poll {
+            as_of: membership.as_of,
+            took: membership.took,
+            complete: membership.complete,
+            agents: members.map(|member| Arc::clone(&member.polled)).collect(),
+        })
+    }
+
+    /// What was seen of the queues' members after this moment and their queues' last polls do not tell, to hand on.
+    pub fn seen_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
+        let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
+        for member in self
+            .queues
+            .iter()
+            .flatten()
+            .flat_map(|queue| &queue.members)
+        {
+            polled
+                .entry(&member.polled.id)
+                .or_default()
+                .push(&member.polled);
+        }
+        let newest = polled.into_iter().filter_map(|(id, polled)| {
+            let newest = self.newest(id)?;
+            let is_polled = polled
+                .iter()
+                .any(|polled| Arc::ptr_eq(polled, &newest.agent));
+            (newest.by_sweep || !is_polled).then_some(newest)
+        });
+        let is_new =
+            |sighting: &&Sighting| moment.is_none_or(|moment| sighting.at.boot > moment.boot);
+        newest.filter(is_new).cloned().collect()
+    }
+
+    /// A sweep that began at `begun` has covered the whole account. An agent who was not seen since then and belongs to no queue has
+    /// left.
+    pub fn swept(&mut self, begun: Moment) {
+        self.swept = Some(begun);
+        let members = self.member_ids();
+        self.people.retain(|id, person| {
+            let seen = person.last_seen();
+            seen.is_some_and(|at| at.boot >= begun.boot) || members.contains(id)
+        });
+    }
+
+    /// Lets go of people who belong to no queue and were not seen for a while, as nothing else does without sweeps.
+    fn forget_strangers(&mut self, now: Moment) {
+        let is_time = |tidied: Moment| now.boot >= tidied.boot + LOOK_FOR_STRANGERS;
+        if !self.tidied.is_none_or(is_time) {
+            return;
+        }
+        self.tidied = Some(now);
+        let members = self.member_ids();
+        let seen_since = |person: &Person, oldest: Duration| {
+            person.last_seen().is_some_and(|at| at.boot >= oldest)
+        };
+        let oldest = now.boot.saturating_sub(STRANGERS_LIVE);
+        self.people
+            .retain(|id, person| members.contains(id) || seen_since(person, oldest));
+        let strangers = self.people.iter().filter(|(id, _)| !members.contains(id));
+        let mut looks: Vec<Duration> = strangers
+            .filter_map(|(_, person)| person.last_seen())
+            .map(|at| at.boot)
+            .collect();
+        if looks.len() > MOST_STRANGERS {
+            let place = looks.len() - MOST_STRANGERS;
+            let (_, oldest, _) = looks.select_nth_unstable(place);
+            let oldest = *oldest;
+            self.people
+                .retain(|id, person| members.contains(id) || seen_since(person, oldest));
+        }
+    }
+
+    fn member_ids(&self) -> HashSet<AgentId> {
+        self.members().map(|(_, agent)| agent.id.clone()).collect()
+    }
+
+    /// Sweeps are not to be believed: back to what polls of the queues said. Departures that were counted stay counted.
+    pub fn forget_sweeps(&mut self) {
+        self.swept = None;
+        for person in self.people.values_mut() {
+            person.newest.take_if(|newest| newest.by_sweep);
+            person.latest = person
+                .newest
+                .as_ref()
+                .and_then(|newest| newest.agent.status_since);
+        }
+        let memberships = self.queues.iter().flatten();
+        for membership in memberships {
+            for member in &membership.members {
+                let person = self.people.entry(member.polled.id.clone()).or_default();
+                person.show(Sighting {
+                    agent: Arc::clone(&member.polled),
+                    at: membership.as_of,
+                    by_sweep: false,
+                });
+            }
+        }
+    }
+
+    /// The account's statuses have other meanings now: every row is read again. Nobody departs by that.
+    pub fn read_again(&mut self, names: &Names) {
+        let again = |agent: &mut Arc<Agent>| {
+            let read = Row::read((*agent.raw).to_owned(), names);
+            let Ok(Row { agent: read, .. }) = read else {
+                return; // It was read before, so it can be read now.
+            };
+            if read.available != agent.available || read.status != agent.status {
+                *agent = Arc::new(Agent {
+                    status: read.status,
+                    available: read.available,
+                    ..Agent::clone(agent)
+                });
+            }
+        };
+        for person in self.people.values_mut() {
+            if let Some(newest) = &mut person.newest {
+                again(&mut newest.agent);
+            }
+        }
+        for membership in self.queues.iter_mut().flatten() {
+            for member in &mut membership.members {
+                again(&mut member.polled);
+                member.joined = None;
+            }
+        }
+        for person in self.people.values_mut() {
+            let Some(newest) = &person.newest else {
+                continue;
+            };
+            let read = Presence::of(&newest.agent, newest.at, false);
+            if let (Some(presence), Some(read)) = (&mut person.presence, read)
+                && presence.at == read.at
+            {
+                (presence.available, presence.status) = (read.available, read.status);
+            }
+        }
+    }
+
+    /// The newest row of an agent.
+    pub fn newest(&self, id: &AgentId) -> Option<&Sighting> {
+        self.people.get(id)?.newest.as_ref()
+    }
+
+    /// When a queue was last polled.
+    pub fn polled(&self, place: usize) -> Option<Moment> {
+        self.queues[place]
+            .as_ref()
+            .map(|membership| membership.as_of)
+    }
+
+    /// Everybody who belongs to a queue, with the queue's place and the poll's moment; once for each of their queues.
+    pub fn members(&self) -> impl Iterator<Item = ((usize, Moment), &Agent)> {
+        self.memberships().flat_map(|(place, membership)| {
+            let agents = membership.members.iter().map(|member| &*member.polled);
+            agents.map(move |agent| ((place, membership.as_of), agent))
+        })
+    }
+
+    /// How many agents the queues list together, each counted once; `None` until every queue was polled.
+    pub fn headcount(&self) -> Option<usize> {
+        let are_all_polled = self.queues.iter().all(Option::is_some);
+        let agents = || self.members().map(|(_, agent)| &agent.id);
+        are_all_polled.then(|| agents().collect::<HashSet<_>>().len())
+    }
+
+    /// Who was seen no longer available since this was last asked.
+    pub fn take_departures(&mut self) -> Vec<Departure> {
+        let departed = std::mem::take(&mut self.departed);
+        let of_agent = |(agent, gone): (AgentId, presence::Gone)| {
+            let mine = self
+                .members()
+                .filter(|(_, member)| member.id == agent && member.queue_logged_in);
+            let places = mine.map(|((place, _), _)| place).collect();
+            Departure {
+                places,
+                agent,
+                made_by: gone.made_by,
+                seen: gone.seen,
+            }
+        };
+        departed.into_iter().map(of_agent).collect()
+    }
+
+    /// The places of an agent's queues.
+    pub fn queues_of(&self, id: &AgentId) -> Vec<usize> {
+        let mine = self.members().filter(|(_, agent)| agent.id == *id);
+        mine.map(|((place, _), _)| place).collect()
+    }
+
+    fn memberships(&self) -> impl Iterator<Item = (usize, &Membership)> {
+        let queues = self.queues.iter().enumerate();
+        queues.filter_map(|(place, queue)| queue.as_ref().map(|queue| (place, queue)))
+    }
+
+    /// A queue's agents with the newest that is known of each; `None` until the queue was polled.
+    pub fn join(&mut self, place: usize) -> Option<Joined> {
+        let membership = self.queues[place].as_mut()?;
+        let mut agents = Vec::with_capacity(membership.members.len());
+        let (mut oldest_logged_in, mut oldest) = (None, None);
+        for member in &mut membership.members {
+            let person = self.people.get(&member.polled.id);
+            let newest = person.and_then(|person| person.newest.as_ref());
+            let at = newest.map_or(membership.as_of, |newest| newest.at);
+            oldest = Some(earlier(at, oldest));
+            if member.polled.queue_logged_in {
+                oldest_logged_in = Some(earlier(at, oldest_logged_in));
+            }
+            agents.push(match newest {
+                Some(newest) => member.join(newest),
+                None => Arc::clone(&member.polled),
+            });
+        }
+        // A count rests on the statuses of those who are logged in to the queue. Of a queue without any it rests on nobody's, and
+        // is as old as the last look at everybody.
+        let polled_or_swept = self
+            .swept
+            .map_or(membership.as_of, |swept| later(swept, membership.as_of));
+        Some(Joined {
+            as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
+            everybody_as_of: oldest.unwrap_or(polled_or_swept),
+            members_as_of: membership.as_of,
+            took: membership.took,
+            complete: membership.complete,
+            agents,
+        })
+    }
+
+    /// A queue's agents as its own last poll saw them.
+    pub fn as_polled(&self, place: usize) -> Option<Joined> {
+        let membership = self.queues[place].as_ref()?;
+        Some(Joined {
+            as_of: membership.as_of,
+            everybody_as_of: membership.as_of,
+            members_as_of: membership.as_of,
+            took: membership.took,
+            complete: membership.complete,
+            agents: membership
+                .members
+                .iter()
+                .map(|member| Arc::clone(&member.polled))
+                .collect(),
+        })
+    }
+}
+
+impl Membership {
+    /// Whether a poll says how things were before this one: its look was earlier, or it shows somebody with an older date. Who
+    /// belongs to the queue is then known better from here.
+    fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
+        if self.as_of.boot > as_of.boot {
+            return true;
+        }
+        if as_of.boot > self.as_of.boot + LONGEST_LAG {
+            return false;
+        }
+        let polled = self.members.iter().map(|member| &member.polled);
+        let polled: HashMap<_, _> = polled.map(|agent| (&agent.id, agent)).collect();
+        let mut agents = agents.iter();
+        agents.any(|agent| {
+            let known = polled.get(&agent.id);
+            known.is_some_and(|known| agent.is_older_than(known))
+        })
+    }
+}
+
+impl Member {
+    /// The newest row, with the log-in to this queue.
+    fn join(&mut self, newest: &Sighting) -> Arc<Agent> {
+        if Arc::ptr_eq(&newest.agent, &self.polled) {
+            return Arc::clone(&self.polled);
+        }
+        match &self.joined {
+            Some((from, joined)) if Arc::ptr_eq(from, &newest.agent) => Arc::clone(joined),
+            _ => {
+                let joined = Arc::new(joined(&newest.agent, &self.polled));
+                self.joined = Some((Arc::clone(&newest.agent), Arc::clone(&joined)));
+                joined
+            }
+        }
+    }
+}
+
+/// The row of `newest`, which came from elsewhere, with the log-in that the queue's own poll saw.
+fn joined(newest: &Agent, polled: &Agent) -> Agent {
+    Agent {
+        queue_logged_in: polled.queue_logged_in,
+        raw: newest.raw.with_queue_login_of(&polled.raw),
+        ..newest.clone()
+    }
+}
+
+fn same_row(one: &Agent, other: &Agent) -> bool {
+    // The status' meaning comes from another list, and can change while the row stays.
+    one.available == other.available
+        && one.status == other.status
+        && one.status_since == other.status_since
+        && one.raw.get() == other.raw.get()
+}
+
+/// The earlier of a moment and another, if there is one.
+fn earlier(at: Moment, other: Option<Moment>) -> Moment {
+    match other {
+        Some(other) if other.boot < at.boot => other,
+        _ => at,
+    }
+}
+
+fn later(one: Moment, other: Moment) -> Moment {
+    if one.boot > other.boot { one } else { other }
+}

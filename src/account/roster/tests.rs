@@ -1,0 +1,601 @@
+//! Who is where, which row counts, who has left.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::fixtures::agent;
+
+fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+fn poll(roster: &mut Roster, place: usize, seconds: u64, agents: Vec<Agent>) {
+    roster.poll(place, at(seconds), Duration::from_millis(300), true, agents);
+}
+
+fn sweep(roster: &mut Roster, seconds: u64, agents: Vec<Agent>) {
+    see(roster, seconds, agents);
+    roster.swept(at(seconds));
+}
+
+/// A page of a sweep that is not whole.
+fn see(roster: &mut Roster, seconds: u64, agents: Vec<Agent>) {
+    let sighting = |agent| Sighting {
+        agent: Arc::new(agent),
+        at: at(seconds),
+        by_sweep: true,
+    };
+    roster.see(agents.into_iter().map(sighting).collect());
+}
+
+/// An agent whose row says that the status holds since so many seconds after the start.
+fn since(id: &str, status: &str, seconds: i64) -> Agent {
+    let since = Timestamp::from_second(1_795_341_600 + seconds).unwrap();
+    Agent {
+        status_since: Some(since),
+        ..agent(id, id, status)
+    }
+}
+
+fn undated(id: &str, status: &str) -> Agent {
+    Agent {
+        status_since: None,
+        ..agent(id, id, status)
+    }
+}
+
+fn status<'a>(roster: &'a Roster, id: &str) -> Option<&'a str> {
+    let newest = roster.newest(&AgentId(id.into()))?;
+    newest.agent.status.as_deref()
+}
+
+/// Who has departed: from which queues, and by when the call was made.
+fn departures(roster: &mut Roster) -> Vec<(String, Vec<usize>, Moment)> {
+    let departures = roster.take_departures().into_iter();
+    departures
+        .map(|gone| (gone.agent.to_string(), gone.places, gone.made_by))
+        .collect()
+}
+
+/// What another task, or another process, makes of what this one knows.
+fn handed_on(roster: &Roster, queues: usize, stored: bool) -> Roster {
+    let mut next = Roster::new(queues);
+    for place in 0..queues {
+        if let Some(poll) = roster.last_poll(place) {
+            next.recall_poll(place, poll);
+        }
+    }
+    for sighting in roster.seen_beside_polls(None) {
+        next.recall(sighting);
+    }
+    if !stored {
+        for (id, presence) in roster.presences() {
+            next.recall_presence(id.clone(), presence.clone());
+        }
+    }
+    next
+}
+
+fn logged_out(mut agent: Agent) -> Agent {
+    agent.queue_logged_in = false;
+    agent
+}
+
+fn available(joined: &Joined) -> Vec<(&str, Option<bool>, bool)> {
+    let agents = joined.agents.iter();
+    agents
+        .map(|agent| (&*agent.id.0, agent.available, agent.queue_logged_in))
+        .collect()
+}
+
+#[test]
+fn a_row_seen_in_one_queue_counts_in_all_queues_of_its_agent() {
+    let mut roster = Roster::new(2);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    poll(
+        &mut roster,
+        1,
+        10,
+        vec![logged_out(agent("a", "A", "On a Call"))],
+    );
+    let joined = roster.join(0).unwrap();
+    assert_eq!(
+        available(&joined),
+        [("a", Some(false), true)],
+        "the status of now, the log-in of this queue"
+    );
+    assert_eq!((joined.as_of, joined.members_as_of), (at(10), at(0)));
+}
+
+#[test]
+fn who_was_available_and_is_not_has_departed_from_the_queues_they_are_logged_in_to() {
+    let mut roster = Roster::new(3);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    poll(
+        &mut roster,
+        1,
+        1,
+        vec![logged_out(agent("a", "A", "Available"))],
+    );
+    poll(&mut roster, 2, 2, vec![agent("b", "B", "On a Call")]);
+    assert_eq!(departures(&mut roster), [], "nobody was seen before");
+    let mut unclear = agent("a", "A", "?");
+    unclear.available = None;
+    sweep(&mut roster, 3, vec![agent("b", "B", "Available")]);
+    assert_eq!(departures(&mut roster), [], "b has come");
+    sweep(&mut roster, 10, vec![agent("a", "A", "On a Call")]);
+    sweep(&mut roster, 9, vec![agent("b", "B", "Post Call")]);
+    assert_eq!(
+        departures(&mut roster),
+        [
+            ("a".to_owned(), vec![0], at(10)),
+            ("b".to_owned(), vec![2], at(9))
+        ]
+    );
+    sweep(&mut roster, 20, vec![agent("a", "A", "Post Call")]);
+    assert_eq!(departures(&mut roster), [], "gone already");
+    sweep(&mut roster, 30, vec![agent("a", "A", "Available")]);
+    sweep(&mut roster, 40, vec![unclear]);
+    assert_eq!(departures(&mut roster), [], "nobody knows");
+}
+
+#[test]
+fn an_older_row_never_replaces_a_newer_one() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 10, vec![agent("a", "A", "On a Call")]);
+    sweep(&mut roster, 5, vec![agent("a", "A", "Available")]);
+    assert_eq!(
+        available(&roster.join(0).unwrap()),
+        [("a", Some(false), true)]
+    );
+}
+
+#[test]
+fn an_answer_is_as_old_as_the_oldest_status_it_rests_on() {
+    let mut roster = Roster::new(1);
+    poll(
+        &mut roster,
+        0,
+        0,
+        vec![
+            agent("a", "A", "Available"),
+            agent("b", "B", "Available"),
+            logged_out(agent("c", "C", "Available")),
+        ],
+    );
+    sweep(&mut roster, 20, vec![agent("a", "A", "Available")]);
+    assert_eq!(roster.join(0).unwrap().as_of, at(0), "b was not seen again");
+    sweep(&mut roster, 30, vec![agent("b", "B", "Available")]);
+    assert_eq!(
+        roster.join(0).unwrap().as_of,
+        at(20),
+        "and c does not matter"
+    );
+}
+
+#[test]
+fn a_queue_with_nobody_in_it_is_as_old_as_the_last_look_at_everybody() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![]);
+    sweep(&mut roster, 20, vec![agent("a", "A", "Available")]);
+    let joined = roster.join(0).unwrap();
+    assert_eq!((joined.as_of, joined.agents.len()), (at(20), 0));
+}
+
+#[test]
+fn the_joined_row_has_the_log_in_of_its_own_queue() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    let mut swept = agent("a", "A", "On a Call");
+    let mut row: Map<String, Value> = serde_json::from_str(swept.raw.get()).unwrap();
+    row.remove("queue_logged_in");
+    row.insert("extra".to_owned(), 7.into());
+    swept.raw = serde_json::value::to_raw_value(&row).unwrap().into();
+    sweep(&mut roster, 20, vec![swept]);
+    let joined = roster.join(0).unwrap();
+    let row: Value = serde_json::from_str(joined.agents[0].raw.get()).unwrap();
+    assert_eq!(
+        (&row["queue_logged_in"], &row["extra"], &row["status"]),
+        (&true.into(), &7.into(), &"On a Call".into())
+    );
+}
+
+#[test]
+fn forgetting_sweeps_goes_back_to_what_the_polls_said() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    sweep(
+        &mut roster,
+        20,
+        vec![agent("a", "A", "On a Call"), agent("z", "Z", "Available")],
+    );
+    roster.forget_sweeps();
+    let joined = roster.join(0).unwrap();
+    assert_eq!(
+        (available(&joined), joined.as_of),
+        (vec![("a", Some(true), true)], at(0))
+    );
+}
+
+#[test]
+fn an_unchanged_row_is_joined_once() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    sweep(&mut roster, 20, vec![agent("a", "A", "On a Call")]);
+    let first = roster.join(0).unwrap();
+    sweep(&mut roster, 30, vec![agent("a", "A", "On a Call")]);
+    let second = roster.join(0).unwrap();
+    assert!(Arc::ptr_eq(&first.agents[0], &second.agents[0]));
+    assert_eq!(second.as_of, at(30));
+}
+
+#[test]
+fn whoever_left_the_account_is_forgotten() {
+    let mut roster = Roster::new(1);
+    sweep(&mut roster, 0, vec![agent("a", "A", "Available")]);
+    sweep(&mut roster, 5, vec![agent("b", "B", "Available")]);
+    assert!(roster.newest(&AgentId("a".into())).is_none());
+    assert!(roster.newest(&AgentId("b".into())).is_some());
+}
+
+#[test]
+fn of_two_rows_the_later_date_counts_whichever_came_last_and_without_one_the_later_look() {
+    let dated = |seconds| move |status: &str| since("a", status, seconds);
+    let none = |status: &str| undated("a", status);
+    type Row<'a> = &'a dyn Fn(&str) -> Agent;
+    let (early, late) = (dated(100), dated(130));
+    let cases: [(Row<'_>, Row<'_>, &str); 6] = [
+        (&early, &late, "second"),
+        (&late, &early, "first"),
+        (&late, &late, "second"),
+        (&late, &none, "second"),
+        (&none, &early, "second"),
+        (&none, &none, "second"),
+    ];
+    for (number, (first, second, newest)) in cases.into_iter().enumerate() {
+        let mut roster = Roster::new(1);
+        see(&mut roster, 200, vec![first("first")]);
+        see(&mut roster, 204, vec![second("second")]);
+        assert_eq!(status(&roster, "a"), Some(newest), "case {number}");
+        // The same from a look that began later and was answered first.
+        let mut roster = Roster::new(1);
+        see(&mut roster, 204, vec![second("second")]);
+        see(&mut roster, 200, vec![first("first")]);
+        assert_eq!(
+            status(&roster, "a"),
+            Some(newest),
+            "case {number}, overtaken"
+        );
+    }
+}
+
+#[test]
+fn a_row_without_a_date_makes_no_way_for_dates_before_it() {
+    let mut roster = Roster::new(1);
+    see(&mut roster, 200, vec![since("a", "On a Call", 130)]);
+    see(&mut roster, 204, vec![undated("a", "Post Call")]);
+    see(&mut roster, 208, vec![since("a", "Available", 100)]);
+    assert_eq!(status(&roster, "a"), Some("Post Call"));
+    see(&mut roster, 212, vec![since("a", "Available", 131)]);
+    assert_eq!(status(&roster, "a"), Some("Available"));
+}
+
+#[test]
+fn a_copy_that_lags_makes_no_status_younger() {
+    let mut roster = Roster::new(2);
+    let before = || vec![since("a", "Available", 100), since("b", "Available", 100)];
+    let after = || vec![since("a", "On a Call", 190), since("b", "Available", 100)];
+    poll(&mut roster, 0, 200, after());
+    poll(&mut roster, 0, 230, before());
+    let joined = roster.join(0).unwrap();
+    assert_eq!(status(&roster, "a"), Some("On a Call"));
+    assert_eq!((joined.as_of, joined.members_as_of), (at(200), at(200)));
+    // Neither in a sweep, nor for somebody who was not known before, nor for another queue.
+    let mut page = before();
+    page.push(since("new", "Available", 50));
+    see(&mut roster, 234, page.clone());
+    assert_eq!(roster.newest(&AgentId("new".into())).unwrap().at, at(200));
+    poll(&mut roster, 1, 238, page);
+    let joined = roster.join(1).unwrap();
+    assert_eq!((joined.as_of, joined.members_as_of), (at(200), at(200)));
+    assert_eq!(joined.agents.len(), 3, "it is the only poll of this queue");
+    // The copy that does not lag makes all of it young.
+    poll(&mut roster, 0, 242, after());
+    assert_eq!(roster.join(0).unwrap().as_of, at(242));
+}
+
+#[test]
+fn a_poll_that_lags_behind_the_last_one_changes_no_membership() {
+    let mut roster = Roster::new(1);
+    let now = vec![
+        since("a", "On a Call", 190),
+        logged_out(since("b", "Available", 100)),
+    ];
+    let before = vec![
+        since("a", "Available", 100),
+        since("b", "Available", 100),
+        since("c", "Available", 100),
+    ];
+    poll(&mut roster, 0, 200, now.clone());
+    for seconds in [204, 212, 220] {
+        poll(&mut roster, 0, seconds, before.clone());
+        let joined = roster.join(0).unwrap();
+        assert_eq!(
+            available(&joined),
+            [("a", Some(false), true), ("b", Some(true), false)]
+        );
+        assert_eq!(joined.members_as_of, at(200));
+        poll(&mut roster, 0, seconds + 4, now.clone());
+        assert_eq!(roster.join(0).unwrap().members_as_of, at(seconds + 4));
+        assert_eq!(departures(&mut roster), []);
+        roster.queues[0].as_mut().unwrap().as_of = at(200);
+    }
+}
+
+#[test]
+fn a_date_that_calltools_sets_back_counts_again_once_it_can_be_no_lag() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![since("a", "On a Call", 9_999_999)]);
+    for seconds in [5, 300, 600] {
+        poll(&mut roster, 0, seconds, vec![since("a", "Available", 1)]);
+        assert_eq!(status(&roster, "a"), Some("On a Call"));
+        assert_eq!(roster.join(0).unwrap().as_of, at(0), "and it grows old");
+    }
+    poll(&mut roster, 0, 601, vec![since("a", "Available", 1)]);
+    assert_eq!(status(&roster, "a"), Some("Available"));
+    assert_eq!(roster.join(0).unwrap().members_as_of, at(601));
+    poll(&mut roster, 0, 605, vec![since("a", "Post Call", 0)]);
+    assert_eq!(
+        status(&roster, "a"),
+        Some("Available"),
+        "from here on as ever"
+    );
+}
+
+#[test]
+fn a_departure_is_counted_once_over_feeds_and_distrust() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    sweep(&mut roster, 20, vec![agent("a", "A", "On a Call")]);
+    assert_eq!(departures(&mut roster).len(), 1);
+    roster.forget_sweeps();
+    assert_eq!(status(&roster, "a"), Some("Available"), "back to the poll");
+    poll(&mut roster, 0, 24, vec![agent("a", "A", "On a Call")]);
+    sweep(&mut roster, 28, vec![agent("a", "A", "Post Call")]);
+    assert_eq!(departures(&mut roster), [], "it is still gone");
+    poll(&mut roster, 0, 40, vec![agent("a", "A", "Available")]);
+    poll(&mut roster, 0, 44, vec![agent("a", "A", "On a Call")]);
+    assert_eq!(departures(&mut roster).len(), 1, "the next one");
+}
+
+#[test]
+fn what_is_handed_on_is_no_departure_and_what_comes_after_is() {
+    for stored in [false, true] {
+        let mut first = Roster::new(1);
+        poll(
+            &mut first,
+            0,
+            0,
+            vec![agent("a", "A", "Available"), agent("b", "B", "Available")],
+        );
+        sweep(
+            &mut first,
+            20,
+            vec![agent("a", "A", "On a Call"), agent("b", "B", "Available")],
+        );
+        assert_eq!(departures(&mut first).len(), 1);
+        let mut next = handed_on(&first, 1, stored);
+        assert_eq!(departures(&mut next), []);
+        poll(
+            &mut next,
+            0,
+            40,
+            vec![agent("a", "A", "Post Call"), agent("b", "B", "Post Call")],
+        );
+        // What the process before saw after its last note is not known: only what b was seen available after can be b's call.
+        let made_by = if stored { at(20) } else { at(40) };
+        assert_eq!(
+            departures(&mut next),
+            [("b".to_owned(), vec![0], made_by)],
+            "stored: {stored}"
+        );
+    }
+}
+
+#[test]
+fn a_departure_that_an_earlier_process_has_counted_is_not_counted_again() {
+    let mut first = Roster::new(1);
+    poll(&mut first, 0, 0, vec![agent("a", "A", "Available")]);
+    sweep(&mut first, 20, vec![agent("a", "A", "On a Call")]);
+    let counted = first.take_departures().remove(0);
+    // The file has the poll and what was counted, and not yet the sweep.
+    let mut next = Roster::new(1);
+    next.recall_poll(0, first.last_poll(0).unwrap());
+    next.recall_presence(counted.agent, counted.seen);
+    poll(&mut next, 0, 40, vec![agent("a", "A", "On a Call")]);
+    assert_eq!(departures(&mut next), []);
+}
+
+#[test]
+fn a_status_whose_meaning_changes_makes_nobody_leave() {
+    let statuses = |action: &str| {
+        let row = crate::fixtures::raw(
+            &serde_json::json!({"id": 1, "name": "Available", "queue_action": action}),
+        );
+        Names {
+            queues: None,
+            statuses: Some(vec![crate::model::names::Status::from_row(row).unwrap()]),
+        }
+    };
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    roster.read_again(&statuses("Set Not Ready"));
+    let joined = roster.join(0).unwrap();
+    assert_eq!(available(&joined), [("a", Some(false), true)]);
+    assert_eq!(joined.as_of, at(0), "nobody has looked again");
+    // A poll that was under way meanwhile still has the old meaning, and the next one the new.
+    let mut unready = agent("a", "A", "Available");
+    unready.available = Some(false);
+    poll(&mut roster, 0, 4, vec![agent("a", "A", "Available")]);
+    poll(&mut roster, 0, 8, vec![unready]);
+    assert_eq!(departures(&mut roster), []);
+    roster.read_again(&statuses("Set Ready"));
+    assert_eq!(
+        available(&roster.join(0).unwrap()),
+        [("a", Some(true), true)]
+    );
+    poll(&mut roster, 0, 12, vec![agent("a", "A", "On a Call")]);
+    assert_eq!(departures(&mut roster).len(), 1);
+}
+
+#[test]
+fn people_who_belong_to_no_queue_are_forgotten_after_half_an_hour_without_sweeps_too() {
+    let mut roster = Roster::new(1);
+    let knows = |roster: &Roster, id: &str| roster.people.contains_key(&AgentId(id.into()));
+    poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
+    for seconds in (4..=1_800).step_by(4) {
+        poll(&mut roster, 0, seconds, vec![agent("b", "B", "Available")]);
+        assert!(knows(&roster, "a"), "{seconds}");
+    }
+    for seconds in (1_804..=1_864).step_by(4) {
+        poll(&mut roster, 0, seconds, vec![agent("b", "B", "Available")]);
+    }
+    assert!(!knows(&roster, "a") && knows(&roster, "b"));
+}
+
+#[test]
+fn lists_that_show_others_each_time_fill_nothing() {
+    let mut roster = Roster::new(1);
+    let strangers =
+        |from: usize| (from..from + 10_000).map(|n| undated(&n.to_string(), "Available"));
+    for round in 0..6 {
+        see(
+            &mut roster,
+            round * 61,
+            strangers(round as usize * 10_000).collect(),
+        );
+        poll(
+            &mut roster,
+            0,
+            round * 61 + 1,
+            vec![agent("a", "A", "Available")],
+        );
+        let most = MOST_STRANGERS + 10_000;
+        assert!(roster.people.len() <= most, "{}", roster.people.len());
+    }
+    assert!(status(&roster, "a").is_some() && status(&roster, "59999").is_some());
+    assert!(
+        status(&roster, "20000").is_none(),
+        "the first to be forgotten"
+    );
+}
+
+/// An agent's life: the status changes at each of these seconds, and begins as available.
+type Life = Vec<i64>;
+
+/// The row that a copy of CallTools' data shows which is as of this second.
+fn row_of(id: &str, life: &Life, as_of: i64) -> Agent {
+    let changes = life.iter().take_while(|change| **change <= as_of).count();
+    let began = changes.checked_sub(1).map_or(0, |last| life[last]);
+    let status = ["Available", "On a Call"][changes % 2];
+    since(id, status, began)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A list of these agents, from a copy with this lag; a poll of the queue or a page of a sweep. It was asked for so long ago.
+    List {
+        swept: bool,
+        lag: i64,
+        ago: u64,
+        agents: [bool; 3],
+    },
+    Pass(u64),
+    Distrust,
+    /// Another task takes over.
+    HandOn,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let list = (any::<bool>(), 0..60_i64, 0..8_u64, any::<[bool; 3]>());
+    prop_oneof![
+        8 => list.prop_map(|(swept, lag, ago, agents)| Step::List { swept, lag, ago, agents }),
+        3 => (1..9_u64).prop_map(Step::Pass),
+        1 => Just(Step::Distrust),
+        1 => Just(Step::HandOn),
+    ]
+}
+
+fn any_life() -> impl Strategy<Value = Life> {
+    let changes = prop::collection::vec(1..600_i64, 0..12);
+    changes.prop_map(|mut changes| {
+        changes.sort_unstable();
+        changes.dedup();
+        changes
+    })
+}
+
+proptest! {
+    /// However lists of copies that lag arrive: no row makes way for one with an older date, nothing becomes younger than the look
+    /// that showed it, and no departure is counted twice or invented.
+    #[test]
+    fn no_order_of_lists_turns_a_status_back_or_counts_a_departure_twice(
+        lives in [any_life(), any_life(), any_life()],
+        steps in prop::collection::vec(any_step(), 1..60),
+    ) {
+        let ids = ["a", "b", "c"];
+        let mut roster = Roster::new(1);
+        let mut now = 100;
+        let mut shown: HashMap<(usize, Option<Timestamp>), u64> = HashMap::new();
+        let mut counted: HashSet<(String, Option<Timestamp>)> = HashSet::new();
+        for step in steps {
+            let before = ids.map(|id| {
+                let newest = roster.newest(&AgentId(id.into()));
+                newest.and_then(|newest| newest.agent.status_since)
+            });
+            let is_distrust = matches!(step, Step::Distrust);
+            match step {
+                Step::Pass(seconds) => now += seconds,
+                Step::Distrust => roster.forget_sweeps(),
+                Step::HandOn => roster = handed_on(&roster, 1, false),
+                Step::List { swept, lag, ago, agents } => {
+                    let look = now - ago;
+                    let there = (0..3).filter(|n| agents[*n]);
+                    let rows: Vec<_> = there
+                        .map(|n| (n, row_of(ids[n], &lives[n], look as i64 - lag)))
+                        .collect();
+                    for (n, row) in &rows {
+                        let latest = shown.entry((*n, row.status_since)).or_default();
+                        *latest = look.max(*latest);
+                    }
+                    let rows = rows.into_iter().map(|(_, row)| row).collect();
+                    if swept {
+                        see(&mut roster, look, rows);
+                    } else {
+                        poll(&mut roster, 0, look, rows);
+                    }
+                }
+            }
+            for (n, id) in ids.iter().enumerate() {
+                let Some(newest) = roster.newest(&AgentId((*id).into())) else { continue };
+                let since = newest.agent.status_since;
+                prop_assert!(is_distrust || since >= before[n], "{id} was turned back");
+                let latest = at(shown[&(n, since)]);
+                prop_assert!(newest.at.boot <= latest.boot, "{id} looks younger than it is");
+            }
+            for departure in roster.take_departures() {
+                let n = ids.iter().position(|id| *id == &*departure.agent.0).unwrap();
+                let since = departure.seen.since;
+                let changes = lives[n].iter().step_by(2);
+                let real = changes.map(|change| Timestamp::from_second(1_795_341_600 + change).unwrap());
+                prop_assert!(real.into_iter().any(|change| Some(change) == since), "it never happened");
+                prop_assert!(counted.insert((departure.agent.to_string(), since)), "counted twice");
+            }
+        }
+    }
+}

@@ -1,0 +1,601 @@
+//! Whether a sweep, a list of everybody in the account, may be believed. It is checked, not assumed.
+//!
+//! A sweep refreshes every agent at the price of a few requests, but nobody has promised that CallTools' list without a queue is
+//! complete and current for every token. So the first sweep is compared with what polls of the queues said before any of it is
+//! used, and from then on each poll of a queue is compared with the sweep before it. Two things speak against sweeps: members of
+//! queues whom they do not show, and statuses that cannot both be true. Pure.
+
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    account::roster::{Roster, Sighting},
+    calltools::{Agent, AgentId},
+    clock::Moment,
+};
+
+/// CallTools' clock and ours may differ by so much before we take one of its dates for proof.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// Rows without dates can be compared when they are of one moment: people change their status every minute or so.
+///
+/// A queue is polled two thirds of a period after the last sweep: 2.5 s with CallTools' limit.
+const SAME_MOMENT: Duration = Duration::from_secs(3);
+
+/// One disagreement can be an accident of rows that are written while they are read.
+const MOST_ACCIDENTS: u32 = 1;
+
+/// So many in a hundred comparisons disagree before sweeps are given up.
+const MOST_PERCENT: u32 = 20;
+
+/// Comparisons older than this many are half forgotten.
+const MEMORY: u32 = 200;
+
+/// Why sweeps are not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Members of a queue are missing from them.
+    Missing,
+    /// Their statuses contradict those of queue polls.
+    Contradicted,
+}
+
+impl Doubt {
+    /// What was seen, for the log.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Doubt::Missing => "agents of queues are missing from the account's list of agents",
+            Doubt::Contradicted => {
+                "statuses in the account's list of agents contradict those in the queues"
+            }
+        }
+    }
+}
+
+/// What is made of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Believed, and taken into the roster.
+    Taken,
+    /// Kept back until the first sweep is whole and can be compared.
+    Kept,
+    /// Not believed.
+    Doubted(Doubt),
+}
+
+/// One page of a sweep.
+#[derive(Debug)]
+pub struct SweptPage {
+    /// When CallTools looked, at the earliest.
+    pub as_of: Moment,
+    /// The page's number, from 1.
+    pub page: u32,
+    /// Whether it is the last.
+    pub last: bool,
+    /// Its agents.
+    pub agents: Vec<Agent>,
+}
+
+/// The judge of an account's sweeps.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    trusted: bool,
+    begun: Option<Moment>,
+    seen: HashSet<AgentId>,
+    kept: Vec<Sighting>,
+    /// Members whom a whole sweep did not show, and when it began.
+    missed: HashMap<AgentId, Moment>,
+    compared: u32,
+    contradicted: u32,
+}
+
+impl Sweep {
+    /// A page came. If it is believed, `roster` has its rows now.
+    pub fn take(&mut self, page: SweptPage, roster: &mut Roster) -> Verdict {
+        if page.page == 1 {
+            self.begin(page.as_of);
+        }
+        // A page that a cache had kept makes the whole sweep as old.
+        if let Some(begun) = &mut self.begun
+            && page.as_of.boot < begun.boot
+        {
+            *begun = page.as_of;
+        }
+        self.seen
+            .extend(page.agents.iter().map(|agent| agent.id.clone()));
+        let sightings = page.agents.into_iter().map(|agent| Sighting {
+            agent: Arc::new(agent),
+            at: page.as_of,
+            by_sweep: true,
+        });
+        if self.trusted {
+            roster.see(sightings.collect());
+        } else {
+            self.kept.extend(sightings);
+        }
+        if page.last {
+            self.end(roster)
+        } else if self.trusted {
+            Verdict::Taken
+        } else {
+            Verdict::Kept
+        }
+    }
+
+    /// A poll of a queue came: does it agree with what sweeps said? To be asked before the roster takes it.
+    pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
+        let swept = |agent: &Agent| {
+            roster
+                .newest(&agent.id)
+                .filter(|sighting| sighting.by_sweep)
+                .cloned()
+        };
+        let pairs: Vec<_> = agents
+            .iter()
+            .filter_map(|agent| swept(agent).map(|sighting| (sighting, agent)))
+            .collect();
+        self.weigh(
+            pairs.iter().map(|(sighting, agent)| {
+                contradict((&sighting.agent, sighting.at), (agent, as_of))
+            }),
+        )
+    }
+
+    /// Whether a whole sweep has proved true.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// A whole sweep has proved true lately, to somebody else.
+    pub fn trust(&mut self) {
+        self.trusted = true;
+    }
+
+    /// Begins anew, trusting nothing.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    fn begin(&mut self, now: Moment) {
+        self.begun = Some(now);
+        self.seen.clear();
+        self.kept.clear();
+    }
+
+    fn end(&mut self, roster: &mut Roster) -> Verdict {
+        let Some(begun) = self.begun.take() else {
+            return Verdict::Kept; // The rest of a sweep whose beginning was lost.
+        };
+        let doubt = if self.trusted {
+            None
+        } else {
+            self.first_comparison(roster)
+        };
+        if let Some(doubt) = doubt.or_else(|| self.look_for_missing(begun, roster)) {
+            self.reset();
+            return Verdict::Doubted(doubt);
+        }
+        self.trusted = true;
+        roster.see(std::mem::take(&mut self.kept));
+        roster.swept(begun);
+        Verdict::Taken
+    }
+
+    /// The first sweep against the polls before it.
+    fn first_comparison(&mut self, roster: &Roster) -> Option<Doubt> {
+        let polled = |swept: &Sighting| roster.newest(&swept.agent.id).cloned();
+        let pairs: Vec<_> = self
+            .kept
+            .iter()
+            .filter_map(|swept| polled(swept).map(|polled| (polled, swept.clone())))
+            .collect();
+        self.weigh(pairs.iter().map(|(polled, swept)| {
+            contradict((&polled.agent, polled.at), (&swept.agent, swept.at))
+        }))
+    }
+
+    fn weigh(&mut self, comparisons: impl Iterator<Item = Option<bool>>) -> Option<Doubt> {
+        for contradicted in comparisons.flatten() {
+            self.compared += 1;
+            self.contradicted += u32::from(contradicted);
+        }
+        let doubt = self.contradicted > MOST_ACCIDENTS
+            && self.contradicted * 100 >= self.compared * MOST_PERCENT;
+        if self.compared > MEMORY {
+            self.compared /= 2;
+            self.contradicted /= 2;
+        }
+        doubt.then_some(Doubt::Contradicted)
+    }
+
+    /// A member who is missing may have left the account, or moved between pages while they were read. Whom a later poll of the queue
+    /// still shows, and a later sweep still does not, is missing.
+    fn look_for_missing(&mut self, begun: Moment, roster: &Roster) -> Option<Doubt> {
+        let mut missed = HashMap::new();
+        let mut doubt = None;
+        for ((_, polled), agent) in roster.members() {
+            if self.seen.contains(&agent.id) || polled.boot >= begun.boot {
+                continue;
+            }
+            let first = *self.missed.get(&agent.id).unwrap_or(&begun);
+            if polled.boot > first.boot {
+                doubt = Some(Doubt::Missing);
+            }
+            missed.insert(agent.id.clone(), first);
+        }
+        self.missed = missed;
+        doubt
+    }
+
+    /// Members whom the last whole sweep did not show: their queues should be polled soon.
+    pub fn missed(&self) -> impl Iterator<Item = &AgentId> {
+        self.missed.keys()
+    }
+}
+
+/// Whether two rows of one agent cannot both be true, the first read before the second; `None` where it cannot be told.
+fn contradict(
+    (first, first_at): (&Agent, Moment),
+    (second, second_at): (&Agent, Moment),
+) -> Option<bool> {
+    if first_at.boot > second_at.boot {
+        return None; // They overtook each other on the way.
+    }
+    let same = first.status == second.status && first.available == second.available;
+    match (first.status_since, second.status_since) {
+        (Some(first_since), Some(second_since)) => {
+            let had_changed = |since: Timestamp, at: Moment| {
+                let differ = SignedDuration::try_from(CLOCKS_DIFFER).ok()?;
+                Some(since.as_duration() + differ < at.timestamp().as_duration())
+            };
+            match second_since.cmp(&first_since) {
+                Ordering::Equal => Some(!same),
+                // What changed well before the first reading was there to be read.
+                Ordering::Greater => Some(!same && had_changed(second_since, first_at)?),
+                // The second was read from a copy of CallTools' data that lags. Where it lags by seconds, both are true, each at its
+                // moment.
+                Ordering::Less => had_changed(first_since, second_at)?.then_some(!same),
+            }
+        }
+        _ if second_at.longest_since(first_at) <= SAME_MOMENT => Some(!same),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::agent;
+
+    fn at(seconds: u64) -> Moment {
+        let start = Moment {
+            boot: Duration::from_secs(1_000),
+            wall: Duration::from_secs(1_795_341_600),
+        };
+        start.later(Duration::from_secs(seconds))
+    }
+
+    /// Somebody who has had this status since so many seconds after the start.
+    fn since(id: &str, status: &str, since: i64) -> Agent {
+        Agent {
+            status_since: Some(jiff::Timestamp::from_second(1_795_341_600 + since).unwrap()),
+            ..agent(id, id, status)
+        }
+    }
+
+    fn undated(id: &str, status: &str) -> Agent {
+        Agent {
+            status_since: None,
+            ..agent(id, id, status)
+        }
+    }
+
+    /// So many agents with one status, who have had it for long.
+    fn people(count: usize, status: &str) -> Vec<Agent> {
+        (0..count)
+            .map(|n| since(&format!("p{n}"), status, -600))
+            .collect()
+    }
+
+    struct Judge {
+        sweep: Sweep,
+        roster: Roster,
+    }
+
+    impl Judge {
+        fn new(queues: usize) -> Self {
+            Self {
+                sweep: Sweep::default(),
+                roster: Roster::new(queues),
+            }
+        }
+
+        fn poll(&mut self, place: usize, seconds: u64, agents: Vec<Agent>) -> Option<Doubt> {
+            let doubt = self.sweep.compare(&agents, at(seconds), &self.roster);
+            self.roster
+                .poll(place, at(seconds), Duration::ZERO, true, agents);
+            doubt
+        }
+
+        fn page(&mut self, seconds: u64, page: u32, last: bool, agents: Vec<Agent>) -> Verdict {
+            let as_of = at(seconds);
+            let page = SweptPage {
+                as_of,
+                page,
+                last,
+                agents,
+            };
+            self.sweep.take(page, &mut self.roster)
+        }
+
+        fn sweep(&mut self, seconds: u64, agents: Vec<Agent>) -> Verdict {
+            self.page(seconds, 1, true, agents)
+        }
+
+        fn status(&self, id: &str) -> Option<&str> {
+            let sighting = self.roster.newest(&AgentId(id.into()))?;
+            sighting.agent.status.as_deref()
+        }
+    }
+
+    #[test]
+    fn a_first_sweep_that_agrees_is_taken() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        let mut changed = people(5, "Available");
+        changed[2] = since("p2", "On a Call", 8);
+        assert_eq!(judge.sweep(10, changed), Verdict::Taken);
+        assert!(judge.sweep.is_trusted());
+        assert_eq!(
+            judge.status("p2"),
+            Some("On a Call"),
+            "a change is no contradiction"
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_first_sweep_is_believed_before_it_is_whole() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(2, "Available"));
+        let page = judge.page(10, 1, false, vec![since("p0", "On a Call", 8)]);
+        assert_eq!(page, Verdict::Kept);
+        assert_eq!(judge.status("p0"), Some("Available"));
+        let page = judge.page(14, 2, true, vec![since("p1", "Available", -600)]);
+        assert_eq!(page, Verdict::Taken);
+        assert_eq!(judge.status("p0"), Some("On a Call"));
+        // From now on each page counts at once.
+        let page = judge.page(20, 1, false, vec![since("p0", "Available", 19)]);
+        assert_eq!(page, Verdict::Taken);
+        assert_eq!(judge.status("p0"), Some("Available"));
+    }
+
+    #[test]
+    fn a_first_sweep_that_contradicts_the_polls_is_dropped() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        let verdict = judge.sweep(10, people(5, "Not Available"));
+        assert_eq!(verdict, Verdict::Doubted(Doubt::Contradicted));
+        assert!(!judge.sweep.is_trusted());
+        assert_eq!(judge.status("p0"), Some("Available"));
+    }
+
+    #[test]
+    fn a_poll_that_contradicts_a_trusted_sweep_is_told() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        assert_eq!(judge.sweep(10, people(5, "Available")), Verdict::Taken);
+        judge.sweep(1_000, people(5, "Available"));
+        // They were on a call long before the sweep looked, and the sweep did not know.
+        let busy = (0..5)
+            .map(|n| since(&format!("p{n}"), "On a Call", 500))
+            .collect();
+        assert_eq!(judge.poll(0, 1_002, busy), Some(Doubt::Contradicted));
+    }
+
+    #[test]
+    fn a_single_contradiction_is_an_accident_and_few_among_many_are() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        let mut one_off = people(5, "Available");
+        one_off[0] = since("p0", "On a Call", -600);
+        assert_eq!(judge.sweep(10, one_off), Verdict::Taken);
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(100, "Available"));
+        let off = |count: usize| {
+            let mut people = people(100, "Available");
+            people[..count]
+                .iter_mut()
+                .for_each(|agent| agent.status = Some("On a Call".into()));
+            people
+        };
+        assert_eq!(judge.sweep(10, off(19)), Verdict::Taken);
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(100, "Available"));
+        assert_eq!(
+            judge.sweep(10, off(20)),
+            Verdict::Doubted(Doubt::Contradicted)
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_contradiction() {
+        let earlier = at(0);
+        let cases = [
+            // It changed between the two looks.
+            (
+                since("a", "Available", -600),
+                since("a", "On a Call", 5),
+                10,
+                Some(false),
+            ),
+            // It changed just before, and clocks may differ.
+            (
+                since("a", "Available", -600),
+                since("a", "On a Call", -30),
+                10,
+                Some(false),
+            ),
+            // It had changed long before the first look.
+            (
+                since("a", "Available", -600),
+                since("a", "On a Call", -61),
+                10,
+                Some(true),
+            ),
+            // The later look shows what was earlier: it was at a copy that lags a little, …
+            (
+                since("a", "Available", -5),
+                since("a", "On a Call", -600),
+                10,
+                None,
+            ),
+            // … or at one that is not kept up to date.
+            (
+                since("a", "Available", -55),
+                since("a", "On a Call", -600),
+                10,
+                Some(true),
+            ),
+            // Nobody has two statuses since one moment.
+            (
+                since("a", "Available", -5),
+                since("a", "On a Call", -5),
+                10,
+                Some(true),
+            ),
+            (
+                since("a", "Available", -5),
+                since("a", "Available", -5),
+                10,
+                Some(false),
+            ),
+            // Without dates, only looks at one moment can be compared.
+            (
+                undated("a", "Available"),
+                undated("a", "On a Call"),
+                1,
+                Some(true),
+            ),
+            (
+                undated("a", "Available"),
+                undated("a", "Available"),
+                1,
+                Some(false),
+            ),
+            (
+                undated("a", "Available"),
+                undated("a", "On a Call"),
+                4,
+                None,
+            ),
+            (
+                undated("a", "Available"),
+                since("a", "On a Call", -5),
+                4,
+                None,
+            ),
+        ];
+        for (first, second, seconds, expected) in cases {
+            let told = contradict((&first, earlier), (&second, at(seconds)));
+            assert_eq!(
+                told, expected,
+                "{first:?} then {second:?} {seconds} s later"
+            );
+        }
+        let (newer, older) = (since("a", "On a Call", 5), since("a", "Available", -600));
+        assert_eq!(
+            contradict((&newer, at(10)), (&older, at(9))),
+            None,
+            "overtaken on the way"
+        );
+    }
+
+    #[test]
+    fn whoever_is_missing_is_missed_once_a_later_poll_and_a_later_sweep_agree_on_it() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        let without_one = || people(4, "Available");
+        assert_eq!(judge.sweep(10, without_one()), Verdict::Taken);
+        assert_eq!(judge.sweep.missed().count(), 1);
+        assert_eq!(
+            judge.sweep(20, without_one()),
+            Verdict::Taken,
+            "nobody has looked since"
+        );
+        judge.poll(0, 30, people(5, "Available"));
+        assert_eq!(
+            judge.sweep(40, without_one()),
+            Verdict::Doubted(Doubt::Missing)
+        );
+        assert!(!judge.sweep.is_trusted());
+    }
+
+    #[test]
+    fn whoever_left_is_not_missing() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        judge.sweep(10, people(5, "Available"));
+        assert_eq!(judge.sweep(20, people(4, "Available")), Verdict::Taken);
+        judge.poll(0, 30, people(4, "Available"));
+        assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
+        assert_eq!(judge.sweep.missed().count(), 0);
+    }
+
+    #[test]
+    fn whoever_slipped_between_two_pages_is_seen_the_next_time() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        judge.sweep(10, people(4, "Available"));
+        judge.poll(0, 20, people(5, "Available"));
+        assert_eq!(judge.sweep(30, people(5, "Available")), Verdict::Taken);
+        assert_eq!(judge.sweep.missed().count(), 0);
+        // And is not held against later sweeps.
+        assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
+    }
+
+    #[test]
+    fn whoever_was_first_polled_while_the_sweep_was_read_is_not_missing() {
+        let mut judge = Judge::new(2);
+        judge.poll(0, 0, people(2, "Available"));
+        judge.page(10, 1, false, people(1, "Available"));
+        judge.poll(1, 12, vec![since("new", "Available", 11)]);
+        assert_eq!(
+            judge.page(14, 2, true, people(2, "Available")),
+            Verdict::Taken
+        );
+        assert_eq!(judge.sweep.missed().count(), 0);
+    }
+
+    #[test]
+    fn the_rest_of_a_sweep_whose_beginning_was_lost_says_nothing() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        judge.page(10, 1, false, people(2, "Available"));
+        judge.sweep.reset();
+        assert_eq!(
+            judge.page(14, 2, true, people(5, "Not Available")),
+            Verdict::Kept
+        );
+        assert!(!judge.sweep.is_trusted());
+        assert_eq!(judge.status("p0"), Some("Available"));
+    }
+
+    #[test]
+    fn a_reset_forgets_what_was_compared() {
+        let mut judge = Judge::new(1);
+        judge.poll(0, 0, people(5, "Available"));
+        judge.sweep(10, people(5, "Not Available"));
+        judge.poll(0, 20, people(5, "Available"));
+        assert_eq!(
+            judge.sweep(30, people(5, "Available")),
+            Verdict::Taken,
+            "a new beginning"
+        );
+    }
+}

@@ -1,0 +1,321 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{cli::Address, process::log::Levels};
+
+/// Answers, while a call rings, whether a CallTools queue has an agent with an open seat.
+///
+/// openseat polls the queues of CallTools accounts in the background, inside each account's hourly budget, and answers
+/// accept or reject from memory.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  openseat demo                             see it work, nothing else needed
+  openseat check --config openseat.toml     ask CallTools once and show what it says
+  openseat run --config openseat.toml       the daemon")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options for all commands.
+    #[command(flatten)]
+    pub log: Log,
+}
+
+/// How much is logged, and how.
+#[derive(Clone, Debug, Args)]
+pub struct Log {
+    /// What to log: off, error, warn, info, debug or trace; or levels by module, such as warn,openseat::budget=debug [default: info]
+    #[arg(long, global = true, value_name = "LEVELS", env = "OPENSEAT_LOG")]
+    pub log_level: Option<Levels>,
+    /// How to log to standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "OPENSEAT_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line, for journals and collectors.
+    Json,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration [default: openseat.toml, then /etc/openseat/openseat.toml]
+    #[arg(short, long, value_name = "FILE", env = "OPENSEAT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Poll and answer until stopped: the daemon
+    #[command(after_help = "Examples:
+  openseat run
+  openseat run --config /etc/openseat/openseat.toml --log-format json
+  curl http://127.0.0.1:7717/v1/queues/sales-queue/decision
+
+Exit codes:
+  0   stopped as asked
+  1   failed; trying again may help
+  77  a secret, the state folder or an address may not be used by this user
+  78  the configuration is wrong")]
+    Run(ConfigFile),
+    /// Ask CallTools now and show the agents, the count, the decision and why
+    #[command(after_help = "Examples:
+  openseat check                  every configured queue
+  openseat check sales-queue      one of them
+  openseat check --json | jq .    for programs
+  openseat check --curl           the equal curl commands, the token as $CALLTOOLS_API_TOKEN
+
+Each queue costs at least one request of the account's hour, and each account one or two more for
+names and statuses. The reserve pays for them. Where a daemon runs with the same state folder, the
+daemon asks, with its token and out of its budget, and this command only shows the report; run it as
+root or as the daemon's user.
+
+Exit codes:
+  0  all good, whatever was decided
+  1  a queue could not be asked, or its criteria do not fit what CallTools sent
+  2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
+     configured")]
+    Check(Check),
+    /// Show how the budget divides over the queues, without any network
+    #[command(after_help = "Examples:
+  openseat plan
+  openseat plan --config openseat.toml --json
+
+Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wrong.")]
+    Plan(Plan),
+    /// Have CallTools tell openseat of each call that has ended, so that it looks at the agent sooner
+    #[command(subcommand)]
+    #[command(after_help = "Examples:
+  openseat hooks install        subscribe, for every account with hook_secret_file and hook_url
+  openseat hooks list           what CallTools posts, and where
+  openseat hooks remove main    end it, for one account
+
+Each costs one request of the account's hour, and one more for each change; the reserve pays.
+
+Exit codes:
+  0  all is as it was asked for
+  1  CallTools could not be asked, or did not do it
+  2  nothing was asked: the configuration is wrong or lacks something, or a secret cannot be read")]
+    Hooks(Hooks),
+    /// Ask the running daemon whether it is ready: for the health checks of containers
+    #[command(after_help = "Examples:
+  openseat health
+  openseat health --live --config /etc/openseat/openseat.toml
+
+It asks at the first address of listen, and prints what it was told of each queue.
+
+Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
+    Health(Health),
+    /// Show what the running daemon knows: every queue, what it would answer and why, and what is left of the hour
+    #[command(after_help = "Examples:
+  openseat status
+  openseat status --watch                         stay, and show what changes
+  openseat status --url http://127.0.0.1:7717     a daemon of another config
+  openseat status --json | jq '.queues[] | select(.fault)'
+
+It asks at the control socket in the state folder, which needs no token but the daemon's user or root;
+where none answers there, at the first address of listen with the token of bearer_token_file. It costs
+no request.
+
+Exit codes:
+  0  every queue is known, whatever is decided
+  1  something is unknown, or nobody answers
+  2  nothing was asked: the configuration is wrong, or the daemon takes another token")]
+    Status(Status),
+    /// Have the running daemon read its configuration and secret files again, and say what came of it
+    #[command(after_help = "Examples:
+  openseat reload
+  openseat reload --log-level debug     and log more from now on
+  systemctl reload openseat             the same, where the service runs
+
+It asks at the control socket in the state folder, as root or as the daemon's user, and waits until the
+new configuration is in force or refused. It is taken whole or not at all. Where --log-level or
+$OPENSEAT_LOG is set, the daemon logs at these levels from now on, whatever comes of the configuration.
+
+Exit codes:
+  0  the new configuration is in force
+  1  it is refused and the old one stays in force, or no daemon answers")]
+    Reload(ConfigFile),
+    /// Run a simulated CallTools and the daemon in one process, to see and to try
+    #[command(after_help = "Examples:
+  openseat demo
+  openseat demo --listen 127.0.0.1:0 --seed 7")]
+    Demo(Demo),
+    /// Run the simulated CallTools alone, to integrate against
+    #[command(after_help = "Examples:
+  openseat simulate
+  openseat simulate --queues 50 --agents 200 --speed 60 --seed 7
+  openseat simulate --queues 1 --agents 10 --seats 3    always three seats, to test a router
+  curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
+    Simulate(Simulate),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  openseat completions bash > /etc/bash_completion.d/openseat
+  openseat completions fish > ~/.config/fish/completions/openseat.fish")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write manual pages into a folder
+    #[command(after_help = "Example:
+  openseat man /usr/local/share/man/man1")]
+    Man(Man),
+}
+
+/// `openseat check`
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Queues as the configuration names them; account/queue where several accounts have one [default: all]
+    #[arg(value_name = "QUEUE")]
+    pub queues: Vec<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON: `ok`, `queues` (decisions with agents, criteria, fault, requests, budget), `accounts`
+    #[arg(long, conflicts_with = "curl")]
+    pub json: bool,
+    /// Print the equal curl commands and send nothing
+    #[arg(long)]
+    pub curl: bool,
+}
+
+/// `openseat hooks`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Hooks {
+    /// Subscribe to the calls of an account; what is there already stays, and a changed secret is replaced
+    #[command(after_help = "Examples:
+  openseat hooks install
+  openseat hooks install main --config /etc/openseat/openseat.toml
+
+CallTools posts to hook_url, with the secret from hook_secret_file. Run it again whenever one of the two
+has changed; an old hook_url has to be removed before.")]
+    Install(HooksOf),
+    /// Show the account's subscriptions, openseat's and others, with the secrets left out
+    #[command(after_help = "Examples:
+  openseat hooks list
+  openseat hooks list main")]
+    List(HooksOf),
+    /// Remove the subscriptions that openseat made for hook_url, and no others
+    #[command(after_help = "Examples:
+  openseat hooks remove
+  openseat hooks remove main")]
+    Remove(HooksOf),
+}
+
+/// Whose hooks.
+#[derive(Clone, Debug, Args)]
+pub struct HooksOf {
+    /// An account as the configuration names it [default: all; to change something, all with hook_url]
+    #[arg(value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// `openseat plan`
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `openseat health`
+#[derive(Clone, Debug, Args)]
+pub struct Health {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Ask only whether it is alive, that is, answers at all
+    #[arg(long)]
+    pub live: bool,
+}
+
+/// `openseat man`
+#[derive(Clone, Debug, Args)]
+pub struct Man {
+    /// Is made if there is none
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
+
+/// `openseat status`
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Ask there, and not where the configuration says; without --config no token is shown
+    #[arg(long, value_name = "URL", value_parser = Address::parse)]
+    pub url: Option<Address>,
+    /// Stay until Ctrl-C, and show what changes
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Print JSON; with --watch, one document a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `openseat demo`
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Where the daemon answers
+    #[arg(long, default_value = "127.0.0.1:7717")]
+    pub listen: SocketAddr,
+    /// Equal seeds live equal days
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `openseat simulate`
+#[derive(Clone, Debug, Args)]
+pub struct Simulate {
+    /// Where the simulated CallTools answers
+    #[arg(long, default_value = "127.0.0.1:8500")]
+    pub listen: SocketAddr,
+    /// Equal seeds live equal days
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many queues the account has
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub queues: u32,
+    /// How many people it has
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub agents: u32,
+    /// Nobody comes, goes or takes a call, and every queue has exactly this many seats
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
+    pub seats: Option<u32>,
+    /// How many seconds pass there in one of ours
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// The limit of the account
+    #[arg(long, default_value_t = 1000)]
+    pub requests_per_hour: u32,
+    /// The mean time from a request to its answer
+    #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration)]
+    pub latency: std::time::Duration,
+}

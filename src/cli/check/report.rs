@@ -1,0 +1,268 @@
+//! A finished check, for people: the text of its JSON.
+
+use std::{fmt::Write as _, time::Duration};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Number, Value};
+
+use crate::cli::terminal::{
+    BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, counted, painted, plain, spoken, table,
+};
+
+/// A report, as [`check`](crate::account::check) writes it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Report {
+    pub ok: bool,
+    asked_by: String,
+    queues: Vec<Queue>,
+    accounts: Vec<Account>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    queue: String,
+    account: String,
+    queue_id: Option<u64>,
+    name: Option<String>,
+    ok: bool,
+    accept: bool,
+    reason: String,
+    count: Option<Number>,
+    threshold: Option<Number>,
+    as_of: Option<Timestamp>,
+    agents: Option<Vec<Agent>>,
+    criteria: Option<Criteria>,
+    cause: Option<String>,
+    advice: Option<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Agent {
+    id: String,
+    name: String,
+    status: Option<String>,
+    available: Option<bool>,
+    queue_logged_in: bool,
+    status_since: Option<Timestamp>,
+    seat: Option<bool>,
+    forgotten: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Criteria {
+    field: String,
+    measure: String,
+    condition: String,
+    value: Option<Value>,
+    selected: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Account {
+    account: String,
+    requests: u32,
+    budget: Option<Budget>,
+    statuses_fault: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Budget {
+    requests_per_hour: u32,
+    used: u32,
+    left: u32,
+    shared: bool,
+    throttled_until: Option<String>,
+}
+
+/// Everything, queue after queue, and at the end what it cost.
+pub(super) fn text(report: &Report) -> String {
+    let queues = report.queues.iter();
+    let mut text: String = queues.map(|one| queue(one) + "\n").collect();
+    for account in &report.accounts {
+        text += &costs(account, &report.asked_by);
+    }
+    text
+}
+
+fn queue(queue: &Queue) -> String {
+    let mut text = heading(queue);
+    if let Some(agents) = &queue.agents {
+        text += &table_of(agents, queue.as_of);
+        text.push('\n');
+    }
+    if let Some(criteria) = &queue.criteria {
+        text += &rule(criteria, queue);
+    }
+    let _ = writeln!(text, "{}", verdict(queue));
+    if let Some(advice) = &queue.advice {
+        let _ = writeln!(text, "What to do: {}", plain(advice));
+    }
+    for note in &queue.notes {
+        let _ = writeln!(text, "{}: {}", painted(ODD, "Note"), plain(note));
+    }
+    text
+}
+
+/// `main/sales-queue  id 5450`
+fn heading(queue: &Queue) -> String {
+    let mut known = String::new();
+    if let Some(id) = queue.queue_id {
+        known += &format!("  id {id}");
+    }
+    if let Some(name) = queue.name.as_ref().filter(|name| **name != queue.queue) {
+        known += &format!(", {}", plain(name));
+    }
+    let key = format!("{}/{}", queue.account, queue.queue);
+    format!(
+        "{}{}\n\n",
+        painted(STRONG, plain(&key)),
+        painted(FAINT, known)
+    )
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::words(""),
+    Column::names("agent"),
+    Column::names("status"),
+    Column::words("available"),
+    Column::words("logged in"),
+    Column::numbers("since"),
+];
+
+/// The agents: seats first, then those who are logged in to the queue.
+fn table_of(agents: &[Agent], as_of: Option<Timestamp>) -> String {
+    if agents.is_empty() {
+        return "nobody is in this queue\n".to_owned();
+    }
+    let mut rows: Vec<_> = agents.iter().collect();
+    rows.sort_by_key(|agent| (agent.seat != Some(true), !agent.queue_logged_in));
+    table(&COLUMNS, rows.into_iter().map(|agent| row(agent, as_of)))
+}
+
+fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {
+    let mark = match agent.seat {
+        Some(true) => MARK.to_string(),
+        _ => String::new(),
+    };
+    let available = match agent.available {
+        Some(true) if agent.forgotten == Some(true) => "forgotten",
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "?",
+    };
+    let name = match agent.name.as_str() {
+        "" => &agent.id,
+        name => name,
+    };
+    let since = agent.status_since.zip(as_of).map(|(since, now)| {
+        // CallTools' clock may be ahead of ours.
+        spoken(Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    });
+    vec![
+        mark,
+        plain(name).into_owned(),
+        plain(agent.status.as_deref().unwrap_or("-")).into_owned(),
+        available.to_owned(),
+        if agent.queue_logged_in { "yes" } else { "no" }.to_owned(),
+        since.unwrap_or("-".to_owned()),
+    ]
+}
+
+/// The operator's own rule, what it looked at and what it found.
+fn rule(criteria: &Criteria, queue: &Queue) -> String {
+    let mut text = format!("field      {}\n", plain(criteria.field.trim()));
+    let _ = writeln!(text, "measure    {}", criteria.measure);
+    let value = match &criteria.value {
+        None => String::new(),
+        Some(value) => format!(" {value}"),
+    };
+    let _ = writeln!(text, "condition  {}{}", criteria.condition, plain(&value));
+    if let Some(count) = &queue.count {
+        let _ = writeln!(text, "measured   {count}");
+    }
+    if let Some(selected) = criteria.selected {
+        let _ = writeln!(text, "selected   {}", counted(selected, "node"));
+    }
+    text + "\n"
+}
+
+/// Accept or reject, and why.
+fn verdict(queue: &Queue) -> String {
+    let (style, word) = match (queue.ok, queue.accept) {
+        (true, true) => (GOOD, "accept"),
+        (true, false) => (ODD, "reject"),
+        (false, _) => (BAD, "unknown"),
+    };
+    format!("{}  {}", painted(style, word), why(queue))
+}
+
+fn why(queue: &Queue) -> String {
+    if let Some(cause) = &queue.cause {
+        let answer = if queue.accept { "accept" } else { "reject" };
+        return format!(
+            "{} ({}); with nothing else to go by, the daemon would {answer}",
+            plain(cause),
+            queue.reason
+        );
+    }
+    if queue.criteria.is_some() {
+        let holds = queue.reason == "seats";
+        return format!(
+            "the condition {}",
+            if holds { "holds" } else { "does not hold" }
+        );
+    }
+    let number = |number: &Option<Number>| number.as_ref().and_then(Number::as_f64);
+    let count = number(&queue.count).unwrap_or_default();
+    let threshold = number(&queue.threshold).unwrap_or_default();
+    let shown = |number: &Option<Number>| number.as_ref().map_or("0".to_owned(), Number::to_string);
+    let seats = if count == 1.0 { "seat is" } else { "seats are" };
+    let not = if count > threshold { "" } else { " not" };
+    format!(
+        "{} {seats}{not} more than the threshold of {}",
+        shown(&queue.count),
+        shown(&queue.threshold)
+    )
+}
+
+/// What the check cost, and what is left.
+fn costs(account: &Account, asked_by: &str) -> String {
+    let mut text = format!(
+        "{}: {} for this check",
+        painted(STRONG, plain(&account.account)),
+        counted(account.requests.into(), "request")
+    );
+    if asked_by == "daemon" {
+        text += ", sent by the running daemon";
+    }
+    match &account.budget {
+        None => text += "; the ledger cannot be read, so what is left is not known",
+        Some(budget) => text += &hour(budget),
+    }
+    text.push('\n');
+    if let Some(fault) = &account.statuses_fault {
+        let _ = writeln!(
+            text,
+            "{}: statuses/ could not be read, so nothing but the name tells whether a status is available: {}",
+            painted(ODD, "Note"),
+            plain(fault)
+        );
+    }
+    text
+}
+
+fn hour(budget: &Budget) -> String {
+    let mut text = format!(
+        "; {} of {} spent in the last hour, {} left",
+        budget.used, budget.requests_per_hour, budget.left
+    );
+    if !budget.shared {
+        text += " as far as is known here: without [state] dir a daemon's requests are not";
+    }
+    if let Some(until) = &budget.throttled_until {
+        let _ = write!(text, "; CallTools asked for a pause until {until}");
+    }
+    text
+}

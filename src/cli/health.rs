@@ -1,0 +1,47 @@
+//! `openseat health`
+
+use std::process::ExitCode;
+
+use http::StatusCode;
+
+use super::{
+    EXIT_FAILURE,
+    daemon::{Answer, Daemon},
+    exit_after, exit_with, failed, load_or_explain, print,
+    run::block_on,
+};
+use crate::{cli::args, config::Config};
+
+/// Asks the daemon that runs with this config.
+pub fn run(options: &args::Health) -> ExitCode {
+    let config = match load_or_explain(&options.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    match block_on(ask(&config, options.live)) {
+        Ok((StatusCode::OK, answer)) => exit_after(print(&answer), ExitCode::SUCCESS),
+        Ok((status, answer)) => {
+            exit_with(EXIT_FAILURE, &format!("{status}\n{}", answer.trim_end()))
+        }
+        Err(error) => {
+            let address = Daemon::at_its_address(&config);
+            failed(&error.context(address.address().to_string()))
+        }
+    }
+}
+
+/// Whether it is well is asked where callers ask. It shows no secret, so where one is wanted it is told a single word there; account by
+/// account and queue by queue it is told at the control socket, if it may use that.
+async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
+    const VERBOSE: &str = "/readyz?verbose";
+    let daemon = Daemon::at_its_address(config);
+    if live {
+        return daemon.get("/livez").await;
+    }
+    if config.server.bearer_token_file.is_none() {
+        return daemon.get(VERBOSE).await;
+    }
+    let (status, word) = daemon.get("/readyz").await?;
+    let told = Daemon::of(config).get_at_control(VERBOSE).await;
+    Ok((status, told.map_or(word, |(_, told)| told)))
+}

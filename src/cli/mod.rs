@@ -1,0 +1,172 @@
+//! What each command does.
+
+pub mod args;
+mod certificate;
+mod check;
+mod completions;
+mod daemon;
+mod demo;
+mod health;
+mod hooks;
+mod man;
+mod plan;
+mod reload;
+mod run;
+mod simulate;
+mod status;
+mod terminal;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+pub use self::daemon::Address;
+
+use anyhow::Context as _;
+use clap::Parser;
+use serde::Serialize;
+
+use crate::{
+    budget::Ledger,
+    cli::args::{Cli, Command, ConfigFile},
+    clock::Clock,
+    config::{Config, ConfigError},
+    daemon as process,
+    process::{causes::causes, log},
+};
+
+/// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// A secret, the state folder or an address that openseat's user may not use: sysexits' EX_NOPERM, as hopeless.
+pub const EXIT_NO_PERMISSION: u8 = 77;
+
+/// A failure that trying again may mend.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// The same for `check`, `plan`, `hooks` and `health`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Does what the command line says; returns what to exit with.
+pub fn dispatch() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and the version are such errors, too, and go to standard output.
+        Err(told) => return exit_after(told.print(), ExitCode::from(told.exit_code() as u8)),
+    };
+    log::start(&cli.log);
+    let code = perform(cli);
+    log::flush();
+    code
+}
+
+fn perform(Cli { command, log }: Cli) -> ExitCode {
+    match command {
+        Command::Reload(config) => reload::run(&config, log.log_level.as_ref()),
+        Command::Run(config) => run::run(&config),
+        Command::Demo(demo) => run::in_runtime(demo::demo(demo)),
+        Command::Simulate(simulate) => run::in_runtime(simulate::simulate(simulate)),
+        Command::Completions { shell } => completions::print(shell),
+        Command::Check(check) => check::run(&check),
+        Command::Plan(plan) => plan::run(&plan),
+        Command::Hooks(hooks) => hooks::run(&hooks),
+        Command::Health(health) => health::run(&health),
+        Command::Status(status) => status::run(&status),
+        Command::Man(man) => man::write(&man),
+    }
+}
+
+/// The file that was named, or the one that is there.
+fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
+    match &file.config {
+        Some(path) => Ok(path.clone()),
+        None => Config::find(),
+    }
+}
+
+/// Loads the config and tells its warnings; where it is wrong, tells all mistakes and returns what to exit with.
+fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
+    let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
+    let config = loaded.map_err(|error| {
+        complain(&error.to_string());
+        ExitCode::from(EXIT_USAGE)
+    })?;
+    for warning in &config.warnings {
+        warn(warning);
+    }
+    Ok(config)
+}
+
+/// The state folder's, which is then this process' own.
+fn ledger(state_dir: Option<&Path>, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
+    let Some(dir) = state_dir else {
+        return Ok(Ledger::in_memory(clock.as_ref()));
+    };
+    Ledger::keep(&dir.join(process::LEDGER_FILE), Arc::clone(clock)).context(
+        "nothing was asked, since what is spent is written down there; run it as the daemon's user",
+    )
+}
+
+/// Says why, and what to exit with.
+fn exit_with(code: u8, why: &str) -> ExitCode {
+    complain(&format!("openseat: {why}"));
+    ExitCode::from(code)
+}
+
+/// The same for a failure with causes.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    exit_with(EXIT_FAILURE, &causes(error.as_ref()))
+}
+
+/// JSON for people and programs alike.
+fn to_json(document: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(document);
+    json.expect("texts, numbers and truth values serialize") + "\n"
+}
+
+/// Prints to standard output.
+///
+/// # Errors
+/// The system's; see [`unless_gone`].
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// What came of printing. A reader that has gone (`| head`) has read what it wanted.
+///
+/// # Errors
+/// Everything else, such as a full disk: what was asked for is not there.
+fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What to exit with after printing.
+fn exit_after(printed: io::Result<()>, code: ExitCode) -> ExitCode {
+    match unless_gone(printed) {
+        Ok(()) => code,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints to standard error, if it can be written.
+fn complain(text: &str) {
+    let text = log::with_priority(tracing::Level::ERROR, text);
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Warns on standard error.
+fn warn(text: &str) {
+    let text = format!("{}: {text}", terminal::painted(terminal::ODD, "warning"));
+    let text = log::with_priority(tracing::Level::WARN, &text);
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}

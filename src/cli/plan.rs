@@ -1,0 +1,338 @@
+//! `openseat plan`: how the budget divides over the queues. No network, no token, no state.
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    EXIT_FAILURE, exit_after, load_or_explain, print,
+    terminal::{BAD, Column, FAINT, GOOD, STRONG, counted, painted, show, spoken, table},
+};
+use crate::{
+    account::plan::{Plan, PlannedQueue, plan},
+    cli::args,
+    config,
+};
+
+/// What is assumed of every queue: how many agents each has is known only after a poll.
+const PAGES: u32 = 1;
+
+/// What CallTools gives in one request.
+const AGENTS_A_PAGE: u32 = 250;
+
+/// About as long as a call takes: older than this, an answer tells of people most of whom do something else by now.
+const STALE: Duration = Duration::from_secs(300);
+
+/// Queues that do not fit and are named.
+const NAMED: usize = 5;
+
+/// Shows the plan; exits with 0 if everything fits.
+pub fn run(options: &args::Plan) -> ExitCode {
+    let config = match load_or_explain(&options.config) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let outlooks: Vec<_> = config.accounts.iter().map(Outlook::of).collect();
+    let printed = if options.json {
+        print(&json(&outlooks))
+    } else {
+        let texts: Vec<_> = outlooks.iter().map(Outlook::text).collect();
+        show(&texts.join("\n"))
+    };
+    let code = match outlooks.iter().all(|outlook| outlook.plan.fits()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_FAILURE),
+    };
+    exit_after(printed, code)
+}
+
+/// An account's plan, and what it would be if the queues were longer.
+struct Outlook<'a> {
+    account: &'a str,
+    plan: Plan,
+    longer: Plan,
+}
+
+impl<'a> Outlook<'a> {
+    fn of(account: &'a config::Account) -> Self {
+        Self {
+            account: &account.name,
+            plan: plan(account, |_| PAGES),
+            longer: plan(account, |_| PAGES + 1),
+        }
+    }
+
+    fn text(&self) -> String {
+        let plan = &self.plan;
+        let mut text = format!(
+            "{}: {} requests an hour, {} of them kept back; polling has {}, one every {}\n\n",
+            painted(STRONG, self.account),
+            plan.requests_per_hour,
+            plan.reserve,
+            plan.polls_per_hour,
+            spoken(plan.period),
+        );
+        text += &table(&COLUMNS, plan.queues.iter().map(row));
+        text.push('\n');
+        for sentence in self.verdict() {
+            let _ = writeln!(text, "{sentence}");
+        }
+        for sentence in self.assumptions() {
+            let _ = writeln!(text, "{}", painted(FAINT, sentence));
+        }
+        text
+    }
+
+    /// Whether everything fits, and what to do where it does not.
+    fn verdict(&self) -> Vec<String> {
+        let misfits = misfits(&self.plan);
+        let mut said: Vec<_> = misfits.iter().map(|said| painted(BAD, said)).collect();
+        if said.is_empty() {
+            said.push(painted(GOOD, "Everything fits."));
+            said.extend(staleness(&self.plan));
+        }
+        said.extend(first_hour(&self.plan));
+        said
+    }
+
+    fn assumptions(&self) -> [String; 2] {
+        let slowest = slowest(&self.longer);
+        let misfits: Vec<_> = self.longer.misfits().map(|queue| &*queue.queue).collect();
+        let fits = match misfits.as_slice() {
+            [] => "everything would still fit".to_owned(),
+            misfits => format!("{} would not fit", misfits.join(", ")),
+        };
+        [
+            format!(
+                "Assumed is one page ({AGENTS_A_PAGE} agents) for each queue{}.",
+                if sweeps(&self.plan) {
+                    ", and that sweeps of the whole account prove true; statuses come from them"
+                } else {
+                    ""
+                }
+            ),
+            format!(
+                "With two pages each, polls would come every {}, and answers be {} old on average and {} at worst: {fits}.",
+                spoken(slowest.expected.interval),
+                spoken(slowest.expected.mean_age),
+                spoken(slowest.expected.worst_age),
+            ),
+        ]
+    }
+}
+
+/// Whether statuses come from elsewhere than the queues' own polls.
+fn sweeps(plan: &Plan) -> bool {
+    let mut queues = plan.queues.iter();
+    queues.any(|queue| queue.expected.interval < queue.expected.membership_interval)
+}
+
+const COLUMNS: [Column; 8] = [
+    Column::names("queue"),
+    Column::numbers("pages"),
+    Column::numbers("statuses every"),
+    Column::numbers("members every"),
+    Column::numbers("mean age"),
+    Column::numbers("worst age"),
+    Column::words("max_age"),
+    Column::words("fits"),
+];
+
+fn row(queue: &PlannedQueue) -> Vec<String> {
+    let default = if queue.max_age_is_default {
+        " (default)"
+    } else {
+        ""
+    };
+    vec![
+        queue.queue.clone(),
+        queue.pages.to_string(),
+        spoken(queue.expected.interval),
+        spoken(queue.expected.membership_interval),
+        spoken(queue.expected.mean_age),
+        spoken(queue.expected.worst_age),
+        format!("{}{default}", spoken(queue.max_age)),
+        if queue.fits() { "yes" } else { "NO" }.to_owned(),
+    ]
+}
+
+/// What is wrong, queue by queue; where it is many, the first are named.
+fn misfits(plan: &Plan) -> Vec<String> {
+    let mut said: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
+    let more = plan.misfits().count().saturating_sub(NAMED) as u64;
+    if more > 0 {
+        said.push(format!(
+            "{} more do not fit either.",
+            counted(more, "queue")
+        ));
+    }
+    said
+}
+
+/// How a start goes that cannot poll every queue at once.
+fn first_hour(plan: &Plan) -> Option<String> {
+    let (first, queues) = (plan.first_hour, plan.queues.len());
+    if first.at_once >= queues {
+        return None;
+    }
+    let begin = format!(
+        "After a first start {} are known at once and the others one after the other, those that are asked about first",
+        counted(first.at_once as u64, "queue"),
+    );
+    Some(match first.all_after {
+        Some(after) => format!("{begin}: all {queues} after {}.", spoken(after)),
+        None => format!(
+            "{begin}: {} of {queues} after an hour. Until then the others are unknown (never_polled).",
+            first.polled,
+        ),
+    })
+}
+
+/// What is wrong with a queue, and what to do.
+fn misfit(queue: &PlannedQueue) -> String {
+    if !queue.keeps_its_members() {
+        return format!(
+            "{} does not fit: who belongs to it is asked once in {} and is known for {}, so it would be unknown at times; \
+             poll fewer queues, or raise requests_per_hour if CallTools allows the account more.",
+            queue.queue,
+            spoken(queue.expected.membership_interval),
+            spoken(queue.members_max_age),
+        );
+    }
+    let enough = queue.expected.worst_age.as_secs_f64().ceil();
+    format!(
+        "{} does not fit: its answers get {} old and max_age is {}, so it would be unknown at times; \
+         set max_age to \"{enough}s\" or more, poll fewer queues, or raise requests_per_hour if CallTools allows the account more.",
+        queue.queue,
+        spoken(queue.expected.worst_age),
+        spoken(queue.max_age),
+    )
+}
+
+/// What fits can still be of little use.
+fn staleness(plan: &Plan) -> Option<String> {
+    let slowest = slowest(plan);
+    (slowest.expected.worst_age > STALE).then(|| {
+        format!(
+            "But answers get {} old, and most agents do something else by then: with {} for {} an hour, poll fewer queues, \
+             or ask CallTools for a higher limit.",
+            spoken(slowest.expected.worst_age),
+            counted(plan.polls_per_hour.into(), "request"),
+            counted(plan.queues.len() as u64, "queue"),
+        )
+    })
+}
+
+fn slowest(plan: &Plan) -> &PlannedQueue {
+    let slowest = plan
+        .queues
+        .iter()
+        .max_by_key(|queue| queue.expected.worst_age);
+    slowest.expect("every account has a queue")
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    fits: bool,
+    accounts: Vec<AccountView<'a>>,
+}
+
+#[derive(Serialize)]
+struct AccountView<'a> {
+    account: &'a str,
+    requests_per_hour: u32,
+    reserve: u32,
+    polls_per_hour: u32,
+    period_ms: u64,
+    fits: bool,
+    queues: Vec<QueueView<'a>>,
+    /// How a start goes when nothing is known from before.
+    first_hour: FirstHourView,
+    /// The same queues if each took two requests a poll.
+    two_pages: LongerView<'a>,
+    /// What to do, where something is to be done.
+    advice: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct FirstHourView {
+    queues_at_once: usize,
+    queues_polled: usize,
+    /// `null` if it takes more than an hour.
+    all_polled_after_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct LongerView<'a> {
+    fits: bool,
+    queues: Vec<QueueView<'a>>,
+}
+
+#[derive(Serialize)]
+struct QueueView<'a> {
+    queue: &'a str,
+    pages: u32,
+    interval_ms: u64,
+    membership_interval_ms: u64,
+    mean_age_ms: u64,
+    worst_age_ms: u64,
+    max_age_ms: u64,
+    max_age_is_default: bool,
+    fits: bool,
+}
+
+impl<'a> AccountView<'a> {
+    fn of(outlook: &'a Outlook<'_>) -> Self {
+        let plan = &outlook.plan;
+        Self {
+            account: outlook.account,
+            requests_per_hour: plan.requests_per_hour,
+            reserve: plan.reserve,
+            polls_per_hour: plan.polls_per_hour,
+            period_ms: ms(plan.period),
+            fits: plan.fits(),
+            queues: plan.queues.iter().map(QueueView::of).collect(),
+            first_hour: FirstHourView {
+                queues_at_once: plan.first_hour.at_once,
+                queues_polled: plan.first_hour.polled,
+                all_polled_after_ms: plan.first_hour.all_after.map(ms),
+            },
+            two_pages: LongerView {
+                fits: outlook.longer.fits(),
+                queues: outlook.longer.queues.iter().map(QueueView::of).collect(),
+            },
+            advice: misfits(plan)
+                .into_iter()
+                .chain(staleness(plan))
+                .chain(first_hour(plan))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> QueueView<'a> {
+    fn of(queue: &'a PlannedQueue) -> Self {
+        Self {
+            queue: &queue.queue,
+            pages: queue.pages,
+            interval_ms: ms(queue.expected.interval),
+            membership_interval_ms: ms(queue.expected.membership_interval),
+            mean_age_ms: ms(queue.expected.mean_age),
+            worst_age_ms: ms(queue.expected.worst_age),
+            max_age_ms: ms(queue.max_age),
+            max_age_is_default: queue.max_age_is_default,
+            fits: queue.fits(),
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+fn json(outlooks: &[Outlook<'_>]) -> String {
+    super::to_json(&Document {
+        fits: outlooks.iter().all(|outlook| outlook.plan.fits()),
+        accounts: outlooks.iter().map(AccountView::of).collect(),
+    })
+}

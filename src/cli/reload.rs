@@ -1,0 +1,124 @@
+//! `openseat reload`: has the running daemon read its config and secret files again.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{anyhow, bail};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::{
+    complain,
+    daemon::{Unreached, command},
+    exit_after, failed, file_of, print,
+    run::block_on,
+    warn,
+};
+use crate::{
+    cli::args::ConfigFile, config::Config, process::log::Levels, server::reload_request::Reloaded,
+};
+
+/// Longer than the daemon's own bound for a reload.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Reloads; exits with 0 once the new config is in force.
+pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
+    let reloaded = folders(file).and_then(|folders| block_on(reload(&folders, levels)));
+    match reloaded {
+        Ok(reloaded) => {
+            for warning in &reloaded.warnings {
+                warn(warning);
+            }
+            exit_after(print(&text(&reloaded)), ExitCode::SUCCESS)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// What has changed, as people read it.
+fn text(reloaded: &Reloaded) -> String {
+    let renamed = reloaded.accounts_renamed.iter();
+    let renamed: Vec<_> = renamed
+        .map(|one| format!("{} to {}", one.from, one.to))
+        .collect();
+    let mut text = "The configuration was read again and is in force.\n".to_owned();
+    for (what, names) in [
+        ("Queues added", &reloaded.queues_added),
+        ("Queues removed", &reloaded.queues_removed),
+        ("Accounts added or changed", &reloaded.accounts_started),
+        ("Accounts renamed", &renamed),
+        ("Accounts removed", &reloaded.accounts_removed),
+    ] {
+        if !names.is_empty() {
+            text += &format!("{what}: {}\n", names.join(", "));
+        }
+    }
+    text
+}
+
+/// Where the daemon's state folder may be. The file may be broken or name a new one, so the one that systemd gave the service is a second
+/// guess; where there is none, the file's mistakes are what is wrong.
+fn folders(file: &ConfigFile) -> anyhow::Result<Vec<PathBuf>> {
+    let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
+    let configured = loaded
+        .as_ref()
+        .ok()
+        .and_then(|config| config.state_dir.clone());
+    let given = std::env::var_os("STATE_DIRECTORY").filter(|given| !given.is_empty());
+    let mut folders: Vec<_> = configured.into_iter().collect();
+    folders.extend(given.map(PathBuf::from));
+    match (folders.is_empty(), loaded) {
+        (false, _) => Ok(folders),
+        (true, Err(error)) => Err(anyhow!("{error}")),
+        (true, Ok(_)) => bail!(
+            "without [state] dir there is no control socket; send SIGHUP to the daemon, or POST /v1/reload to its address"
+        ),
+    }
+}
+
+async fn reload(folders: &[PathBuf], levels: Option<&Levels>) -> anyhow::Result<Reloaded> {
+    let mut nobody = None;
+    for folder in folders {
+        match reload_at(folder, levels).await {
+            Err(Unreached::Nobody(path)) => nobody = nobody.or(Some(path)),
+            Err(Unreached::Failed(error)) => return Err(error),
+            Ok(reloaded) => return Ok(reloaded),
+        }
+    }
+    let path = nobody.expect("there is at least one folder");
+    bail!(
+        "nobody answers at {}; is the daemon running?",
+        path.display()
+    )
+}
+
+async fn reload_at(folder: &Path, levels: Option<&Levels>) -> Result<Reloaded, Unreached> {
+    if let Some(levels) = levels {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("levels", &levels.to_string());
+        let target = format!("/v1/log?{}", query.finish());
+        let (status, why) = command(folder, Method::POST, &target, PATIENCE).await?;
+        if !status.is_success() {
+            complain(&format!("openseat: the log levels stay as they are: {why}"));
+        }
+    }
+    let (status, body) = command(folder, Method::POST, "/v1/reload", PATIENCE).await?;
+    if status == StatusCode::OK {
+        let read = serde_json::from_str(&body);
+        return Ok(read.map_err(|error| {
+            anyhow!("the daemon's answer cannot be read; is it another version? {error}")
+        })?);
+    }
+    let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+    Err(
+        match (problem["title"].as_str(), problem["detail"].as_str()) {
+            (Some(title), Some(detail)) => anyhow!("{title}: {detail}"),
+            _ => anyhow!("the daemon answers {status}"),
+        }
+        .into(),
+    )
+}

@@ -1,0 +1,213 @@
+//! `openseat run`
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rusqlite::ErrorCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, failed, file_of};
+use crate::{
+    budget::LedgerError,
+    cli::args::ConfigFile,
+    clock::SystemClock,
+    config::{Config, ConfigError},
+    daemon::{
+        Daemon, descriptors,
+        systemd::{self, Notifier, SocketError},
+    },
+    process::{aside, causes::causes, file::FileError, shutdown},
+    server::{BindError, Detached},
+    sqlite::OpenError,
+};
+
+/// How long the runtime waits at the end for what cannot be cancelled, such as a name look-up that hangs.
+const LAST_WAIT: Duration = Duration::from_millis(100);
+
+/// The daemon.
+pub fn run(file: &ConfigFile) -> ExitCode {
+    let path = match file_of(file) {
+        Ok(path) => path,
+        Err(error) => return wrong_config(&error),
+    };
+    // Here, where there is one thread.
+    let passed = systemd::take_sockets().map_err(anyhow::Error::from);
+    match passed.and_then(|passed| block_on(daemon(path, passed))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref() {
+            Some(error) => wrong_config(error),
+            None => exit_with(exit_code(&error), &causes(error.as_ref())),
+        },
+    }
+}
+
+fn wrong_config(error: &ConfigError) -> ExitCode {
+    complain(&error.to_string());
+    ExitCode::from(EXIT_CONFIG)
+}
+
+async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
+    // Before anything else, so that no signal during the start is lost or ends the process.
+    let shutdown = shutdown::signaled()?;
+    let hangups = signal(SignalKind::hangup())?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let started = tokio::select! {
+        started = start(&path, passed) => started?,
+        // A config that hangs, or a predecessor that does not let go of the state folder, holds up no stop.
+        () = &mut shutdown => return Ok(()),
+    };
+    started
+        .reloading_from(path)
+        .reloading_on(hangups)
+        .run(shutdown)
+        .await
+}
+
+async fn start(path: &Path, passed: Vec<Detached>) -> anyhow::Result<Daemon> {
+    let file = path.to_owned();
+    let config = aside::bounded(move || Config::load(&file)).await??;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = descriptors::raise() {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    if let Some(shortage) = descriptors::shortage(&config) {
+        tracing::warn!("{shortage}");
+    }
+    let notifier = Notifier::from_env();
+    let daemon = Daemon::with_sockets(&config, Arc::new(SystemClock::new()), passed).await?;
+    for listener in daemon.listeners() {
+        tracing::info!(%listener, version = env!("CARGO_PKG_VERSION"), "openseat answers");
+    }
+    if let Some(listener) = daemon.agent_checks() {
+        tracing::info!(%listener, "openseat answers agent-checks");
+    }
+    Ok(daemon
+        .serving_on(config.server.threads)
+        .reporting_to(notifier))
+}
+
+/// Tells what a supervisor may try again from what it should leave to people.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(is_of_the_config) {
+        EXIT_CONFIG
+    } else if error.chain().any(is_forbidden) {
+        EXIT_NO_PERMISSION
+    } else {
+        EXIT_FAILURE
+    }
+}
+
+/// The unit's sockets are part of the configuration, and so are a name that belongs to no regular file and the choice of a program that is
+/// older than its state.
+fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
+    let is_newer = matches!(
+        cause.downcast_ref(),
+        Some(LedgerError::Open(OpenError::Newer { .. }))
+    );
+    is_newer
+        || matches!(cause.downcast_ref(), Some(FileError::Kind(_)))
+        || cause.is::<SocketError>()
+        || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
+}
+
+fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let forbids = |error: &io::Error| matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
+    if let Some(FileError::System(error)) = cause.downcast_ref() {
+        return forbids(error);
+    }
+    if let Some(LedgerError::Folder(_, error)) = cause.downcast_ref() {
+        return forbids(error);
+    }
+    // SQLite does not pass the system's word on. The folder is there when it cannot open its file.
+    let sqlite = cause
+        .downcast_ref()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    matches!(
+        sqlite,
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly)
+    ) || cause.downcast_ref().is_some_and(forbids)
+}
+
+/// Runs a command to its end, and says why it failed if it did.
+pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    match block_on(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// Runs a future to its end in a runtime of its own, on this thread: commands mostly wait for CallTools, and the daemon answers on
+/// other threads.
+pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime");
+    runtime.and_then(|runtime| {
+        let ended = runtime.block_on(command);
+        runtime.shutdown_timeout(LAST_WAIT);
+        ended
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{SecretFault, TokenSource};
+
+    fn secret(cause: SecretFault) -> anyhow::Error {
+        // Nobody can be forbidden to read while tests run as root, so the error is made by hand.
+        let mut error = TokenSource::File("/nowhere".into())
+            .read()
+            .expect_err("nothing is there");
+        error.cause = cause;
+        anyhow::Error::from(error).context("account \"main\"")
+    }
+
+    #[test]
+    fn what_only_people_can_mend_is_told_from_what_may_mend_itself() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let absent = io::Error::from(io::ErrorKind::NotFound);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (secret(SecretFault::Unreadable(denied().into())), 77),
+            (secret(SecretFault::Unreadable(absent.into())), 1),
+            (
+                secret(SecretFault::Unreadable(FileError::Kind("a folder"))),
+                78,
+            ),
+            (secret(SecretFault::NotSet), 1),
+            (anyhow::Error::from(denied()).context("state"), 77),
+            (anyhow::Error::from(full), 1),
+            (anyhow::anyhow!("a task ended early"), 1),
+        ] {
+            assert_eq!(exit_code(&error), code, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_a_newer_openseat_is_for_people_to_mend() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("budget.sqlite3");
+        let clock: Arc<dyn crate::clock::Clock> = Arc::new(SystemClock::new());
+        let keep = || crate::budget::Ledger::keep(&path, Arc::clone(&clock));
+        keep().expect("a new one").finish(Duration::from_secs(20));
+        let newer = rusqlite::Connection::open(&path).expect("a ledger");
+        newer
+            .pragma_update(None, "user_version", 99)
+            .expect("it can be written");
+        drop(newer);
+        let error = anyhow::Error::new(keep().map(drop).expect_err("it is newer"));
+        assert_eq!(exit_code(&error), EXIT_CONFIG);
+    }
+}

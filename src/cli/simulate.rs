@@ -1,0 +1,86 @@
+//! `openseat simulate`
+
+use std::{fmt::Write as _, sync::Arc};
+
+use anyhow::{Context as _, ensure};
+use tokio::net::TcpListener;
+
+use super::{print, unless_gone};
+use crate::{
+    cli::args,
+    clock::SystemClock,
+    process::shutdown,
+    simulator::{Settings, Simulator, WorldSettings},
+};
+
+/// The simulated CallTools, until stopped.
+pub async fn simulate(options: args::Simulate) -> anyhow::Result<()> {
+    let shutdown = shutdown::signaled()?;
+    let simulator = Simulator::new(settings(&options)?, Arc::new(SystemClock::new()));
+    if let Some(seats) = options.seats {
+        simulator.world(|world| world.set_seats(seats as usize));
+    }
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let serving = simulator.serve(listener)?;
+    unless_gone(print(&welcome(&simulator, &serving.base_url())))?;
+    shutdown.await;
+    Ok(())
+}
+
+fn settings(options: &args::Simulate) -> anyhow::Result<Settings> {
+    // Beyond a million, a second is more than a week, and no poll sees two states of one shift.
+    ensure!(
+        options.speed > 0.0 && options.speed <= 1e6,
+        "--speed must be more than 0 and at most 1000000"
+    );
+    let (queues, agents) = (options.queues as usize, options.agents as usize);
+    let world = WorldSettings {
+        seed: options.seed,
+        ..match options.seats {
+            Some(_) => WorldSettings::still(queues, agents),
+            None => WorldSettings {
+                queues,
+                agents,
+                ..WorldSettings::lively()
+            },
+        }
+    };
+    Ok(Settings {
+        requests_per_hour: options.requests_per_hour,
+        latency: options.latency,
+        speed: options.speed,
+        ..Settings::new(world)
+    })
+}
+
+fn welcome(simulator: &Simulator, base_url: &str) -> String {
+    let token = crate::simulator::TOKEN;
+    let queues = simulator.world(|world| {
+        world
+            .queues()
+            .iter()
+            .fold(String::new(), |mut list, queue| {
+                let _ = writeln!(list, "  {:>6}  {}", queue.id, queue.name);
+                list
+            })
+    });
+    format!(
+        "A simulated CallTools answers at {base_url}
+
+Its queues:
+{queues}
+Ask it:
+  curl -H 'Authorization: Token {token}' '{base_url}queues/'
+
+Point openseat at it:
+  [[account]]
+  name = \"simulated\"
+  base_url = \"{base_url}\"
+  token_env = \"CALLTOOLS_API_TOKEN\"    # export CALLTOOLS_API_TOKEN={token}
+
+Ctrl-C stops it.
+"
+    )
+}

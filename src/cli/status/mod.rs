@@ -1,0 +1,156 @@
+//! `openseat status`: what the running daemon knows, in a terminal.
+//!
+//! It asks the daemon alone, over its API, so it costs no request, counts as no question, and shows what routers are told. `seen` is what was
+//! heard, `report` tells it, `screen` keeps it on a terminal.
+
+mod report;
+mod screen;
+mod seen;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use http::StatusCode;
+
+use self::{screen::Screen, seen::Seen};
+use super::{
+    EXIT_FAILURE, EXIT_USAGE, complain, daemon::Daemon, exit_after, exit_with, failed,
+    load_or_explain, print, run::block_on, terminal::show, to_json,
+};
+use crate::{
+    cli::args,
+    config::SecretError,
+    process::{causes::causes, shutdown},
+};
+
+/// Between two looks: ages are shown in seconds.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Shows it once, or until it is told to stop.
+pub fn run(options: &args::Status) -> ExitCode {
+    let daemon = match daemon(options) {
+        Ok(daemon) => daemon,
+        Err(exit) => return exit,
+    };
+    let ended = if options.watch {
+        block_on(watch(&daemon, options.json))
+    } else {
+        block_on(async { Ok(once(&daemon, options.json).await) })
+    };
+    ended.unwrap_or_else(|error| failed(&error))
+}
+
+/// Another address wants no config: one that happens to lie about is of another daemon.
+fn daemon(options: &args::Status) -> Result<Daemon, ExitCode> {
+    if let (Some(url), None) = (&options.url, &options.config.config) {
+        return Ok(Daemon::at(url));
+    }
+    let config = load_or_explain(&options.config)?;
+    Ok(match &options.url {
+        Some(url) => Daemon::elsewhere(url, &config),
+        None => Daemon::of(&config),
+    })
+}
+
+async fn once(daemon: &Daemon, json: bool) -> ExitCode {
+    match ask(daemon).await {
+        Ok(seen) => {
+            let printed = match json {
+                true => print(&to_json(&seen.document())),
+                false => show(&report::text(&seen)),
+            };
+            let code = match seen.is_known() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(EXIT_FAILURE),
+            };
+            exit_after(printed, code)
+        }
+        Err(unheard) => exit_with(
+            unheard.exit,
+            &format!("{}: {}", daemon.address(), causes(unheard.why.as_ref())),
+        ),
+    }
+}
+
+/// Nothing was heard, and what to exit with.
+struct Unheard {
+    exit: u8,
+    why: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Unheard {
+    fn from(why: anyhow::Error) -> Self {
+        let exit = match why.is::<SecretError>() {
+            true => EXIT_USAGE,
+            false => EXIT_FAILURE,
+        };
+        Self { exit, why }
+    }
+}
+
+async fn ask(daemon: &Daemon) -> Result<Seen, Unheard> {
+    let accounts = get(daemon, "/v1/accounts").await?;
+    let queues = get(daemon, "/v1/queues").await?;
+    let seen =
+        Seen::read(&accounts, &queues).context("this is no openseat, or one of another version");
+    Ok(seen?)
+}
+
+async fn get(daemon: &Daemon, target: &str) -> Result<String, Unheard> {
+    let (status, body) = daemon.get(target).await?;
+    let exit = match status {
+        StatusCode::OK => return Ok(body),
+        StatusCode::UNAUTHORIZED => EXIT_USAGE,
+        _ => EXIT_FAILURE,
+    };
+    let problem = serde_json::from_str::<serde_json::Value>(&body).unwrap_or_default();
+    let why = match (problem["title"].as_str(), problem["detail"].as_str()) {
+        (Some(title), Some(detail)) => anyhow::anyhow!("{title}: {detail}"),
+        _ => anyhow::anyhow!("{target} is answered with {status}"),
+    };
+    Err(Unheard { exit, why })
+}
+
+/// Looks every second until it is told to stop. On a terminal the newest stands there; elsewhere it is written down whenever more than
+/// ages has changed.
+async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
+    let interrupted = shutdown::interrupted()?;
+    let looking = async {
+        let mut screen = (!json).then(Screen::open).flatten();
+        let mut last = None;
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let heard = ask(daemon).await;
+            let text = match &heard {
+                Ok(seen) if json => seen.document().to_string() + "\n",
+                Ok(seen) => report::text(seen),
+                Err(unheard) => report::unheard(daemon.address(), &unheard.why),
+            };
+            if let Some(screen) = &mut screen {
+                screen.draw(&text);
+                continue;
+            }
+            let essence = heard.as_ref().ok().map(Seen::essence);
+            if last.as_ref() != Some(&essence) {
+                last = Some(essence);
+                let printed = match &heard {
+                    Err(_) if json => {
+                        complain(&text);
+                        Ok(())
+                    }
+                    _ => show(&text),
+                };
+                if printed.is_err() {
+                    return exit_after(printed, ExitCode::SUCCESS);
+                }
+            }
+        }
+    };
+    tokio::select! {
+        // Standard output takes no more.
+        exit = looking => Ok(exit),
+        () = interrupted => Ok(ExitCode::SUCCESS),
+    }
+}

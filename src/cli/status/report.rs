@@ -1,0 +1,209 @@
+//! What was heard, for people.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::seen::{Account, Fault, Queue, Seen};
+use crate::cli::{
+    daemon::Address,
+    terminal::{BAD, Column, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
+};
+
+const COLUMNS: [Column; 8] = [
+    Column::words(""),
+    Column::names("queue"),
+    Column::words("decision"),
+    Column::words("reason"),
+    Column::numbers("seats"),
+    Column::numbers("threshold"),
+    Column::numbers("age"),
+    Column::names("agents"),
+];
+
+/// Behind an age that comes near the end of its time.
+const AGEING: &str = "!";
+
+/// Accounts, queues, and what to do.
+pub(super) fn text(seen: &Seen) -> String {
+    let mut text: String = seen.accounts.iter().map(account).collect();
+    text.push('\n');
+    let several = seen.accounts.len() > 1;
+    text += &table(
+        &COLUMNS,
+        seen.queues.iter().map(|queue| row(queue, several)),
+    );
+    text.push('\n');
+    text += &verdict(seen);
+    for note in notes(seen) {
+        let _ = writeln!(text, "{note}");
+    }
+    text
+}
+
+/// Nobody answered.
+pub(super) fn unheard(address: &Address, why: &anyhow::Error) -> String {
+    format!(
+        "{}  {address}: {}\n",
+        painted(BAD, "unknown"),
+        plain(&format!("{why:#}"))
+    )
+}
+
+fn account(account: &Account) -> String {
+    let mut text = painted(STRONG, plain(&account.account));
+    match (account.used, account.requests_per_hour) {
+        (Some(used), Some(limit)) => {
+            let left = limit.saturating_sub(used);
+            let _ = write!(
+                text,
+                "  {used} of {limit} requests spent in the last hour, {left} left"
+            );
+        }
+        _ => text += "  its ledger cannot be read, so what is spent is not known",
+    }
+    if let Some(reserve) = account.reserve {
+        let _ = write!(text, " ({reserve} kept back)");
+    }
+    if let Some(every) = account.request_every_ms {
+        let _ = write!(text, "; one every {}", spoken(Duration::from_millis(every)));
+    }
+    text += if account.sweeps {
+        "; statuses by sweeps of the account"
+    } else {
+        "; queue by queue"
+    };
+    if let Some(share) = account.share.filter(|share| *share < 1.0) {
+        let percent = (share * 100.0).round();
+        let _ = write!(text, "; others spend too, so at {percent} % of the pace");
+    }
+    if let Some(until) = account.throttled_until {
+        let _ = write!(text, "; CallTools asked for a pause until {until:.0}");
+    }
+    text.push('\n');
+    text
+}
+
+fn row(queue: &Queue, several: bool) -> Vec<String> {
+    let number = |number: &Option<serde_json::Number>| {
+        number.as_ref().map_or("?".to_owned(), ToString::to_string)
+    };
+    vec![
+        if queue.accept {
+            MARK.to_string()
+        } else {
+            String::new()
+        },
+        plain(&name(queue, several)).into_owned(),
+        if queue.accept { "accept" } else { "reject" }.to_owned(),
+        plain(&queue.reason).into_owned(),
+        number(&queue.count),
+        queue
+            .threshold
+            .as_ref()
+            .map_or("-".to_owned(), ToString::to_string),
+        age(queue),
+        agents(queue),
+    ]
+}
+
+fn name(queue: &Queue, several: bool) -> String {
+    match several {
+        true => format!("{}/{}", queue.account, queue.queue),
+        false => queue.queue.clone(),
+    }
+}
+
+fn age(queue: &Queue) -> String {
+    let Some(age) = queue.age() else {
+        return "-".to_owned();
+    };
+    let mark = if queue.is_ageing() {
+        format!(" {AGEING}")
+    } else {
+        String::new()
+    };
+    spoken(age) + &mark
+}
+
+/// The statuses, the most frequent first.
+fn agents(queue: &Queue) -> String {
+    let Some(statuses) = &queue.agents_by_status else {
+        return "?".to_owned();
+    };
+    let mut statuses: Vec<_> = statuses.iter().collect();
+    statuses.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let words = statuses
+        .iter()
+        .map(|(status, count)| format!("{count} {}", plain(status)));
+    let words: Vec<_> = words.collect();
+    match words.as_slice() {
+        [] => "nobody".to_owned(),
+        words => words.join(", "),
+    }
+}
+
+fn verdict(seen: &Seen) -> String {
+    let unknown = seen.queues.iter().filter(|queue| !queue.is_known()).count();
+    let all = seen.queues.len();
+    match unknown {
+        0 => format!("{}  all {all} queues\n", painted(GOOD, "known")),
+        _ => format!("{}  {unknown} of {all} queues\n", painted(BAD, "unknown")),
+    }
+}
+
+/// Nobody is on any list of an account that had agents.
+fn emptied(account: &Account) -> Option<String> {
+    let (since, before) = (account.empty_since?, account.agents_before?);
+    let told = format!(
+        "every queue's list of agents is empty since {since:.0}; before that {} there",
+        if before == 1 {
+            "was 1 agent".to_owned()
+        } else {
+            format!("were {before} agents")
+        },
+    );
+    Some(note(&account.account, &told))
+}
+
+/// What is wrong and what to do, once for an account where all of it has the same fault.
+fn notes(seen: &Seen) -> Vec<String> {
+    let mut notes: Vec<_> = seen
+        .accounts
+        .iter()
+        .filter_map(|account| Some(note(&account.account, &told(account.fault.as_ref()?))))
+        .collect();
+    notes.extend(seen.accounts.iter().filter_map(emptied));
+    let common = |queue: &Queue| {
+        let account = seen
+            .accounts
+            .iter()
+            .find(|one| one.account == queue.account);
+        account.is_some_and(|account| account.fault.is_some())
+    };
+    for queue in seen.queues.iter().filter(|queue| !common(queue)) {
+        let told = match (&queue.fault, &queue.detail) {
+            (Some(fault), _) => Some(told(fault)),
+            (None, detail) => detail.clone(),
+        };
+        notes.extend(told.map(|told| note(&name(queue, true), &told)));
+    }
+    let ageing = seen
+        .queues
+        .iter()
+        .filter(|queue| queue.is_known() && queue.is_ageing());
+    notes.extend(ageing.map(|queue| {
+        let left = spoken(queue.time_left().unwrap_or_default());
+        let told = format!(
+            "nothing newer has come for a while; what is known may be used for {left} more"
+        );
+        note(&name(queue, true), &told)
+    }));
+    notes
+}
+
+fn told(fault: &Fault) -> String {
+    format!("{}: {}", fault.message, fault.advice)
+}
+
+fn note(whose: &str, told: &str) -> String {
+    format!("{}  {}", painted(ODD, plain(whose)), plain(told))
+}

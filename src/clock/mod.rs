@@ -1,0 +1,275 @@
+//! Time, read so that no clock can fool us.
+//!
+//! Linux has two clocks that matter here. *Boot time* (`CLOCK_BOOTTIME`) never steps and goes on while the machine sleeps,
+//! but starts again at every boot. *Wall time* (`CLOCK_REALTIME`) survives a reboot, but people and NTP move it. A
+//! [`Moment`] is both, read together; whoever compares two moments says which error would hurt:
+//!
+//! - too *young* an age would let old data pass for fresh, so ages take the [longer](Moment::longest_since) reading;
+//! - too *long* a wait would free a request too early, so the budget takes the [shorter](Moment::shortest_since) one.
+//!
+//! `std::time::Instant` is of no use for either: it stands still while a machine sleeps. Timers (`tokio::time`) only decide
+//! when we look again, never what we believe.
+
+pub mod stamp;
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+/// Boot time begins with this instead of zero, so that what was known before a reboot has its place and its order on this clock,
+/// too. What is older is of no use: no answer rests on anything older than a day.
+pub const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
+
+/// One point in time on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Time since [`BEFORE_BOOT`] before the machine booted, sleep included.
+    pub boot: Duration,
+    /// Time since 1970-01-01 00:00:00 UTC.
+    pub wall: Duration,
+}
+
+impl Moment {
+    /// The most time that can have passed since `earlier`: for the age of data.
+    pub fn longest_since(self, earlier: Moment) -> Duration {
+        let boot = self.boot.saturating_sub(earlier.boot);
+        let wall = self.wall.saturating_sub(earlier.wall);
+        boot.max(wall)
+    }
+
+    /// The least time that can have passed since `earlier`: for requests that leave the budget's window.
+    pub fn shortest_since(self, earlier: Moment) -> Duration {
+        let boot = self.boot.saturating_sub(earlier.boot);
+        let wall = self.wall.saturating_sub(earlier.wall);
+        boot.min(wall)
+    }
+
+    /// This moment, `by` later on both clocks.
+    pub fn later(self, by: Duration) -> Moment {
+        Moment {
+            boot: self.boot + by,
+            wall: self.wall + by,
+        }
+    }
+
+    /// This moment, `by` earlier on both clocks; neither goes below its own zero.
+    pub fn earlier(self, by: Duration) -> Moment {
+        Moment {
+            boot: self.boot.saturating_sub(by),
+            wall: self.wall.saturating_sub(by),
+        }
+    }
+
+    /// How long the machine has been up.
+    pub fn since_boot(self) -> Duration {
+        self.boot.saturating_sub(BEFORE_BOOT)
+    }
+
+    /// Wall time for people and for JSON.
+    pub fn timestamp(self) -> Timestamp {
+        // The wall clock would have to stand beyond the year 9999 for this to be out of range.
+        Timestamp::from_millisecond(self.wall.as_millis() as i64).unwrap_or(Timestamp::MAX)
+    }
+
+    /// `2026-11-22T10:00:00.123Z`: RFC 3339 in UTC with milliseconds, the one form in which openseat writes a time.
+    pub fn rfc3339(self) -> String {
+        format!("{:.3}", self.timestamp())
+    }
+}
+
+/// Where moments come from. The daemon has one; tests and simulations bring their own.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// Both clocks, read together.
+    fn now(&self) -> Moment;
+
+    /// Boot time alone, for the length of something short.
+    fn boot(&self) -> Duration {
+        self.now().boot
+    }
+
+    /// Names this boot of the machine: boot times of different boots cannot be compared.
+    fn boot_id(&self) -> &str;
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    boot_id: String,
+}
+
+impl SystemClock {
+    /// Reads the kernel's boot id, or `OPENSEAT_BOOT_ID` where a hardened service cannot see `/proc/sys` (systemd's `%b`).
+    ///
+    /// Where neither can be read, every start counts as a boot of its own: the careful reading, as it makes the budget
+    /// trust only the wall clock over a restart.
+    pub fn new() -> Self {
+        let from_kernel = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let from_unit = || std::env::var("OPENSEAT_BOOT_ID").ok();
+        let unknown = || format!("unknown-{}-{}", std::process::id(), realtime().as_nanos());
+        let boot_id = from_kernel()
+            .or_else(from_unit)
+            .map_or_else(unknown, |id| normal_boot_id(&id));
+        Self { boot_id }
+    }
+}
+
+/// systemd writes the boot id without dashes, the kernel with them; they name the same boot.
+fn normal_boot_id(id: &str) -> String {
+    id.trim().replace('-', "")
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        Moment {
+            boot: BEFORE_BOOT + boottime(),
+            wall: realtime(),
+        }
+    }
+
+    fn boot(&self) -> Duration {
+        boottime()
+    }
+
+    fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+}
+
+fn boottime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Time since the machine booted that it did not sleep, for how long something took: nothing sets it, and no test's clock moves it.
+pub fn steady() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn realtime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    // A wall clock before 1970 reads as 1970: nothing we compare is older.
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec as u32)
+}
+
+/// A clock that follows Tokio's, so that a paused runtime moves it, and whose wall can be set and whose machine can sleep.
+///
+/// Used by tests and by benchmarks that live through simulated hours.
+#[derive(Debug)]
+pub struct VirtualClock {
+    start: tokio::time::Instant,
+    boot_id: String,
+    boot_offset_ms: AtomicI64,
+    wall_offset_ms: AtomicI64,
+}
+
+impl VirtualClock {
+    /// A clock that shows `wall` now and whose machine booted a day ago.
+    pub fn starting_at(wall: Timestamp) -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            start: tokio::time::Instant::now(),
+            boot_id: "virtual".to_owned(),
+            boot_offset_ms: AtomicI64::new((BEFORE_BOOT + DAY).as_millis() as i64),
+            wall_offset_ms: AtomicI64::new(wall.as_millisecond()),
+        }
+    }
+
+    /// Sets the wall clock forward (or back, when negative), as NTP or a person would.
+    pub fn step_wall(&self, by_ms: i64) {
+        self.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// The machine sleeps: both clocks go on, timers do not.
+    pub fn suspend(&self, time: Duration) {
+        self.boot_offset_ms
+            .fetch_add(time.as_millis() as i64, Ordering::Relaxed);
+        self.wall_offset_ms
+            .fetch_add(time.as_millis() as i64, Ordering::Relaxed);
+    }
+}
+
+impl Default for VirtualClock {
+    /// Starts at a Sunday morning in November 2026.
+    fn default() -> Self {
+        Self::starting_at(Timestamp::constant(1_795_341_600, 0))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Moment {
+        let run = self.start.elapsed();
+        let offset =
+            |ms: &AtomicI64| Duration::from_millis(ms.load(Ordering::Relaxed).max(0) as u64);
+        Moment {
+            boot: run + offset(&self.boot_offset_ms),
+            wall: run + offset(&self.wall_offset_ms),
+        }
+    }
+
+    fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn moment(boot_s: u64, wall_s: u64) -> Moment {
+        Moment {
+            boot: Duration::from_secs(boot_s),
+            wall: Duration::from_secs(wall_s),
+        }
+    }
+
+    #[test]
+    fn ages_take_the_longer_reading_and_waits_the_shorter() {
+        let (before, after) = (moment(100, 5_000), moment(160, 5_010));
+        assert_eq!(after.longest_since(before), Duration::from_secs(60));
+        assert_eq!(after.shortest_since(before), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_makes_data_no_younger_and_frees_nothing() {
+        let (before, after) = (moment(100, 5_000), moment(160, 1_000));
+        assert_eq!(after.longest_since(before), Duration::from_secs(60));
+        assert_eq!(after.shortest_since(before), Duration::ZERO);
+    }
+
+    #[test]
+    fn moments_print_as_rfc_3339_with_milliseconds() {
+        let moment = Moment {
+            boot: Duration::ZERO,
+            wall: Duration::from_millis(1_795_341_600_120),
+        };
+        assert_eq!(moment.rfc3339(), "2026-11-22T10:00:00.120Z");
+    }
+
+    #[test]
+    fn the_kernel_and_systemd_spell_one_boot_id() {
+        assert_eq!(normal_boot_id("1f0b-22\n"), normal_boot_id("1f0b22"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_virtual_clock_follows_paused_time() {
+        let clock = VirtualClock::default();
+        let before = clock.now();
+        tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(clock.now().shortest_since(before), Duration::from_secs(7));
+        clock.step_wall(-3_600_000);
+        assert_eq!(clock.now().longest_since(before), Duration::from_secs(7));
+        clock.suspend(Duration::from_secs(60));
+        assert_eq!(clock.now().longest_since(before), Duration::from_secs(67));
+    }
+}

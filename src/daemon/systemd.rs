@@ -1,0 +1,333 @@
+//! Living under systemd: what it is told ([`Notifier`]), what it hands over ([`take_sockets`]), and the watchdog.
+//!
+//! Nothing here is needed elsewhere: without systemd's variables in the environment nobody is told, no sockets come and nothing is
+//! watched. Telling never makes anybody wait for systemd longer than [`PATIENCE`].
+
+use std::{
+    env, io,
+    os::{
+        fd::AsFd,
+        linux::net::SocketAddrExt,
+        unix::{ffi::OsStrExt, net},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use tokio::{net::UnixDatagram, sync::oneshot, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    process::pulse::Pulses,
+    server::{Brief, Detached, in_runtime},
+};
+
+/// The longest wait for systemd to take a message. It takes them at once unless it hangs, and then a message is not worth more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the status line is renewed: about as often as a request is sent, which changes it.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
+
+/// A loop may rightly stand still for so long: another process may hold the ledger's lock for five seconds.
+const SLOWEST_TURN: Duration = Duration::from_secs(6);
+
+/// A socket that was passed and that we cannot use: the unit that passes it is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("systemd passed a socket (number {number}) that {flaw}")]
+pub struct SocketError {
+    number: usize,
+    flaw: String,
+}
+
+/// Takes the sockets that systemd has opened for us (`LISTEN_FDS`), if it has. Later calls find none.
+///
+/// To be called before there are other threads, since it changes the environment.
+///
+/// # Errors
+/// One of them is no listening stream socket.
+pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
+    let mut given = ListenFd::from_env();
+    (0..given.len())
+        .map(|at| {
+            let unfit = |flaw: String| SocketError {
+                number: at + 1,
+                flaw,
+            };
+            let passed = passed(&mut given, at).map_err(|error| unfit(error.to_string()))?;
+            let listens = passed.is_listening().unwrap_or(false);
+            listens.then_some(passed).ok_or_else(|| {
+                unfit("is a connection; its unit must have Accept=no and ListenStream=".to_owned())
+            })
+        })
+        .collect()
+}
+
+fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
+    // A socket that is not of the one kind is left where it was.
+    let passed = match given.take_tcp_listener(at) {
+        Ok(socket) => socket.map(Detached::Tcp),
+        Err(_) => given.take_unix_listener(at)?.map(Detached::Unix),
+    };
+    Ok(passed.expect("each number is taken once"))
+}
+
+/// Tells systemd how it goes, or nobody.
+#[derive(Debug, Default)]
+pub struct Notifier {
+    /// `None`: nobody listens.
+    socket: Option<UnixDatagram>,
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// Tells whoever the environment names: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
+    pub fn from_env() -> Self {
+        let Some(address) = env::var_os("NOTIFY_SOCKET") else {
+            return Self::default();
+        };
+        match connect(address.as_bytes()) {
+            Ok(socket) => Self {
+                socket: Some(socket),
+                watchdog: sd_notify::watchdog_enabled(),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "systemd cannot be told anything");
+                Self::default()
+            }
+        }
+    }
+
+    /// The listeners are bound and the state is loaded; CallTools need not have answered.
+    pub async fn ready(&self, status: &str) {
+        self.tell(&[NotifyState::Ready, NotifyState::Status(status)])
+            .await;
+    }
+
+    /// What `systemctl status` shows.
+    pub async fn status(&self, status: &str) {
+        self.tell(&[NotifyState::Status(status)]).await;
+    }
+
+    /// The config is being read again; [`ready`](Self::ready) has to follow, whatever came of it.
+    pub async fn reloading(&self) {
+        let mut states = vec![NotifyState::Reloading];
+        // systemd of version 253 wants to know which reload this is.
+        states.extend(NotifyState::monotonic_usec_now());
+        self.tell(&states).await;
+    }
+
+    /// We are on our way out.
+    pub async fn stopping(&self) {
+        self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")])
+            .await;
+    }
+
+    async fn tell(&self, states: &[NotifyState<'_>]) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        let lines = states.iter().map(|state| format!("{state}\n"));
+        let message: String = lines.collect();
+        let sent = tokio::time::timeout(PATIENCE, socket.send(message.as_bytes())).await;
+        if !matches!(sent, Ok(Ok(_))) {
+            tracing::debug!(message, "systemd did not take a message");
+        }
+    }
+
+    /// Keeps the status line true until `stop`.
+    pub async fn keep_status(&self, brief: Brief, stop: &CancellationToken) {
+        if self.socket.is_none() {
+            return stop.cancelled().await;
+        }
+        let mut told = String::new();
+        while lasts(STATUS_EVERY, stop).await {
+            let status = brief.line();
+            if status != told {
+                self.status(&status).await;
+                told = status;
+            }
+        }
+    }
+
+    /// Feeds the watchdog until `stop`, as long as every loop turns; see [`feed`]. That is done on a thread of its own, since a task that
+    /// hangs takes its thread with it, and somebody has to be left to say so.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub async fn keep_watchdog(
+        &self,
+        pulses: &Pulses,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (Some(socket), Some(period)) = (&self.socket, self.watchdog) else {
+            stop.cancelled().await;
+            return Ok(());
+        };
+        let socket = net::UnixDatagram::from(socket.as_fd().try_clone_to_owned()?);
+        let (pulses, stop) = (pulses.clone(), stop.clone());
+        let (end, ended) = oneshot::channel();
+        let work = move || {
+            let fed = in_runtime(async {
+                let notifier = Notifier {
+                    socket: Some(UnixDatagram::from_std(socket)?),
+                    watchdog: Some(period),
+                };
+                feed(&notifier, period, &pulses, &stop).await;
+                Ok(())
+            });
+            // Nobody waits for it any more if the process is ending.
+            let _ = end.send(fed);
+        };
+        thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(work)
+            .context("no thread for the watchdog")?;
+        ended.await.context("the watchdog's thread has panicked")?
+    }
+}
+
+/// Feeds the watchdog four times in its period while every loop turns. Where one is stuck, the watchdog is left to bite: nothing short of
+/// a restart helps, and systemd restarts well.
+async fn feed(notifier: &Notifier, period: Duration, pulses: &Pulses, stop: &CancellationToken) {
+    let bound = (period / 2).max(SLOWEST_TURN);
+    let mut ticks = tokio::time::interval(period / 4);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = Vec::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let stuck = pulses.stuck(bound);
+        if stuck.is_empty() {
+            notifier.tell(&[NotifyState::Watchdog]).await;
+        } else if stuck != before {
+            tracing::error!(
+                ?stuck,
+                "no longer turning; the watchdog is not fed until it does"
+            );
+        }
+        before = stuck;
+    }
+}
+
+/// Whether it lasts for another while.
+async fn lasts(time: Duration, stop: &CancellationToken) -> bool {
+    tokio::time::timeout(time, stop.cancelled()).await.is_err()
+}
+
+/// A path, or, behind an `@`, a name in Linux' abstract space.
+fn connect(address: &[u8]) -> io::Result<UnixDatagram> {
+    let socket = net::UnixDatagram::unbound()?;
+    match address.strip_prefix(b"@") {
+        Some(name) => socket.connect_addr(&net::SocketAddr::from_abstract_name(name)?)?,
+        None => socket.connect(std::ffi::OsStr::from_bytes(address))?,
+    }
+    socket.set_nonblocking(true)?;
+    UnixDatagram::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A notifier, and what hears it.
+    fn heard(watchdog: Option<Duration>) -> (Notifier, UnixDatagram) {
+        let (socket, ear) = UnixDatagram::pair().expect("a pair");
+        let socket = Some(socket);
+        (Notifier { socket, watchdog }, ear)
+    }
+
+    async fn next(ear: &UnixDatagram) -> String {
+        let mut message = [0; 1024];
+        let length = ear.recv(&mut message).await.expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+
+    fn nothing(ear: &UnixDatagram) -> bool {
+        ear.try_recv(&mut [0; 1024]).is_err()
+    }
+
+    #[tokio::test]
+    async fn a_reload_is_told_with_its_moment_and_ends_with_ready() {
+        let (notifier, ear) = heard(None);
+        notifier.reloading().await;
+        let message = next(&ear).await;
+        let moment = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+        let moment = moment.and_then(|moment| moment.trim_end().parse::<u64>().ok());
+        assert!(moment.is_some_and(|moment| moment > 0), "{message:?}");
+        notifier.ready("2/2 queues fresh").await;
+        assert_eq!(next(&ear).await, "READY=1\nSTATUS=2/2 queues fresh\n");
+        notifier.stopping().await;
+        assert_eq!(next(&ear).await, "STOPPING=1\nSTATUS=stopping\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_is_fed_four_times_in_its_period_and_only_while_every_loop_turns() {
+        let period = Duration::from_secs(40);
+        let (notifier, ear) = heard(Some(period));
+        let (pulses, stop) = (Pulses::default(), CancellationToken::new());
+        let (well, ill) = (pulses.begin("well"), pulses.begin("ill"));
+        let (theirs, until) = (pulses.clone(), stop.clone());
+        let watch = tokio::spawn(async move { feed(&notifier, period, &theirs, &until).await });
+        let mut fed = Vec::new();
+        for second in 0..=80 {
+            well.beat();
+            // It stands still from second 40 on, and is missed when it has done so for more than 20 s.
+            if second <= 40 || second > 70 {
+                ill.beat();
+            }
+            // Let the watcher see this second before the next.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if !nothing(&ear) {
+                fed.push(second);
+            }
+            tokio::time::sleep(Duration::from_millis(999)).await;
+        }
+        assert_eq!(fed, [0, 10, 20, 30, 40, 50, 60, 80]);
+        stop.cancel();
+        watch.await.expect("it does not panic");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_where_nobody_listens() {
+        let notifier = Notifier::default();
+        notifier.ready("").await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let kept = notifier.keep_watchdog(&Pulses::default(), &stop).await;
+        kept.expect("nothing can go wrong");
+    }
+
+    /// A supervisor that hangs must not hang us: the socket's buffer is full at some point, and then messages are dropped.
+    #[tokio::test(start_paused = true)]
+    async fn a_systemd_that_reads_nothing_makes_nobody_wait_for_long() {
+        let (notifier, _ear) = heard(None);
+        let begun = tokio::time::Instant::now();
+        for _ in 0..2_000 {
+            notifier.tell(&[NotifyState::Watchdog]).await;
+        }
+        let waited = begun.elapsed();
+        assert!(waited >= PATIENCE, "the buffer was never full: {waited:?}");
+        assert!(waited <= PATIENCE * 2_000, "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn names_in_the_abstract_space_are_understood() {
+        let name = format!("openseat-test-{}", std::process::id());
+        let address = net::SocketAddr::from_abstract_name(&name).expect("a name");
+        let ear = net::UnixDatagram::bind_addr(&address).expect("nobody has it");
+        ear.set_nonblocking(true).expect("a socket");
+        let ear = UnixDatagram::from_std(ear).expect("a socket");
+        let socket = connect(format!("@{name}").as_bytes()).expect("it is there");
+        let notifier = Notifier {
+            socket: Some(socket),
+            watchdog: None,
+        };
+        notifier.status("well").await;
+        assert_eq!(next(&ear).await, "STATUS=well\n");
+    }
+}

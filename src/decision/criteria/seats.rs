@@ -1,0 +1,167 @@
+//! The built-in rule: who would take a call now.
+
+use std::{borrow::Borrow, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{calltools::Agent, clock::Moment, model::quantity::Quantity};
+
+use super::{Comparison, Measured, Mismatch, Verdict};
+
+/// Counts the seats of a queue: agents who are available and logged in to it.
+///
+/// People forget to log off. An agent whose status has not changed for longer than `forgotten_after` is not counted; one
+/// without a date of the last change is, since nothing speaks against them. Agents who are not logged in to the queue do not
+/// matter, whatever their status.
+///
+/// # Errors
+/// [`Mismatch`], where the availability of a logged-in agent cannot be told: without it the count would be a guess.
+pub fn seats<A: Borrow<Agent>>(
+    agents: &[A],
+    forgotten_after: Option<Duration>,
+    as_of: Moment,
+) -> Result<Measured, Mismatch> {
+    let agents = agents.iter().map(Borrow::borrow);
+    let (mut count, mut untold) = (0_u32, 0_u32);
+    for agent in agents {
+        match seat(agent, forgotten_after, as_of) {
+            Seat::Open => count += 1,
+            Seat::None | Seat::Forgotten => {}
+            Seat::Untold => untold += 1,
+        }
+    }
+    if untold > 0 {
+        return Err(unknown_statuses(untold));
+    }
+    Ok(Measured {
+        count: Quantity::from(count),
+        verdict: Verdict::Compare(Comparison::GreaterThan),
+    })
+}
+
+/// What an agent is to the built-in rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// Would take a call now.
+    Open,
+    /// Not logged in to the queue, or busy.
+    None,
+    /// Available for so long that they have forgotten to log off.
+    Forgotten,
+    /// Logged in, with a status whose meaning is not known.
+    Untold,
+}
+
+/// Whether one agent is a seat; [`seats`] counts by this.
+pub fn seat(agent: &Agent, forgotten_after: Option<Duration>, as_of: Moment) -> Seat {
+    match agent.available {
+        _ if !agent.queue_logged_in => Seat::None,
+        Some(true) if is_forgotten(agent.status_since, forgotten_after, as_of.timestamp()) => {
+            Seat::Forgotten
+        }
+        Some(true) => Seat::Open,
+        Some(false) => Seat::None,
+        None => Seat::Untold,
+    }
+}
+
+fn is_forgotten(
+    since: Option<Timestamp>,
+    forgotten_after: Option<Duration>,
+    now: Timestamp,
+) -> bool {
+    let (Some(since), Some(limit)) = (since, forgotten_after) else {
+        return false;
+    };
+    // A limit too long for the type is longer than any status lasts.
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    now.duration_since(since) > limit
+}
+
+fn unknown_statuses(agents: u32) -> Mismatch {
+    Mismatch(format!(
+        "the statuses of {agents} logged-in agents are numbers whose meaning is not known, because statuses/ cannot be read; \
+         let the token's user read it, or write criteria that need no status"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::calltools::AgentId;
+
+    const NOW: Moment = Moment {
+        boot: Duration::from_secs(5_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+
+    fn agent(available: Option<bool>, queue_logged_in: bool, since_s: Option<i64>) -> Agent {
+        Agent {
+            id: AgentId("a".into()),
+            name: "".into(),
+            status: None,
+            available,
+            logged_in: true,
+            queue_logged_in,
+            status_since: since_s.map(|ago| NOW.timestamp() - SignedDuration::from_secs(ago)),
+            raw: RawValue::from_string("{}".to_owned()).expect("JSON").into(),
+        }
+    }
+
+    fn count(agents: &[Agent], forgotten_after_s: Option<u64>) -> Quantity {
+        let measured = seats(agents, forgotten_after_s.map(Duration::from_secs), NOW);
+        measured.expect("every status is known").count
+    }
+
+    #[test]
+    fn a_seat_is_available_and_logged_in() {
+        let agents = [
+            agent(Some(true), true, None),
+            agent(Some(true), false, None),
+            agent(Some(false), true, None),
+            agent(Some(false), false, None),
+            agent(Some(true), true, Some(10)),
+        ];
+        assert_eq!(count(&agents, None), Quantity::from(2_u32));
+        assert_eq!(count(&[], None), Quantity::ZERO);
+    }
+
+    #[test]
+    fn the_built_in_rule_wants_more_than_the_threshold() {
+        let measured = seats::<Agent>(&[], None, NOW).expect("nobody's status is unknown");
+        assert_eq!(measured.verdict, Verdict::Compare(Comparison::GreaterThan));
+    }
+
+    #[test]
+    fn the_forgetful_are_not_counted() {
+        for (since_s, counts) in [
+            (Some(3_599), 1_u32),
+            (Some(3_600), 1),
+            (Some(3_601), 0),
+            // CallTools' clock is ahead of ours.
+            (Some(-60), 1),
+            (None, 1),
+        ] {
+            let agents = [agent(Some(true), true, since_s)];
+            assert_eq!(
+                count(&agents, Some(3_600)),
+                Quantity::from(counts),
+                "{since_s:?}"
+            );
+            assert_eq!(count(&agents, None), Quantity::from(1_u32));
+            assert_eq!(count(&agents, Some(u64::MAX)), Quantity::from(1_u32));
+        }
+    }
+
+    #[test]
+    fn an_unknown_status_of_somebody_logged_in_is_an_unknown_count() {
+        let known = agent(Some(true), true, None);
+        let untold = agent(None, true, None);
+        let absent = agent(None, false, None);
+        let error = seats(&[known.clone(), untold], None, NOW).expect_err("a guess");
+        assert!(error.0.contains("statuses/ cannot be read"), "{error}");
+        assert_eq!(count(&[known, absent], None), Quantity::from(1_u32));
+    }
+}

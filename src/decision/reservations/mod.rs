@@ -1,0 +1,475 @@
+//! Seats held for calls that are on their way: two calls that ring in the same second must not both be sent to the one free agent.
+//!
+//! A reservation is made for a call that the router really sends, together with the decision to send it, in one step: with three
+//! seats and a hundred requests at once, exactly three succeed. It ends when an agent of the queue is seen leaving *available*
+//! after it was made, when it is released, or when its time is up, whichever is first; the last always comes, so no seat can stay
+//! held for ever.
+//!
+//! [`Holds`] are the seats held in one queue, [`Reservations`] those of all. Neither knows of HTTP, and nobody else knows how they
+//! are kept. What outlives a restart is the [`journal`]'s.
+
+mod journal;
+mod sync;
+
+#[cfg(all(test, feature = "shuttle"))]
+mod interleaved;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod on_disk;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests;
+
+use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+
+use self::{
+    journal::Journal,
+    sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
+};
+use crate::{
+    clock::Moment,
+    decision::{Decision, board::QueueKey},
+    state::store::{KeptReservation, SeatsInMemory, Store},
+};
+
+/// How long a seat is held where the request does not say: longer than a call rings before an agent has it.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(45);
+
+/// How long a seat may be held. Below a second no call reaches anybody; who waits for ten minutes is in a queue and holds no seat.
+pub const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
+/// Calls on their way to one queue at once: far more than agents who could answer within a minute. It bounds memory where an
+/// `on_unknown = "accept"` sets no other bound.
+pub const MOST_PER_QUEUE: usize = 1_000;
+
+/// The longest name of a call: SIP's `Call-ID`s have some 80 characters.
+pub const LONGEST_CALL_ID: usize = 256;
+
+/// Names one reservation among all there ever were. Random, so that none has to be remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReservationId(Box<str>);
+
+impl ReservationId {
+    fn new() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)).into())
+    }
+
+    /// As a request or a file spells it.
+    pub fn of(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReservationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A seat held for one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its name.
+    pub id: ReservationId,
+    /// The router's name for the call.
+    pub call_id: Box<str>,
+    /// When it was made.
+    pub made: Moment,
+    /// How long after that it ends at the latest.
+    pub ttl: Duration,
+}
+
+impl Reservation {
+    /// When its time is up, for people.
+    pub fn expires(&self) -> Moment {
+        self.made.later(self.ttl)
+    }
+
+    /// Whether its time is up, by whichever clock says so first: a seat that is held too long is the worse error.
+    fn is_over(&self, now: Moment) -> bool {
+        now.longest_since(self.made) >= self.ttl
+    }
+}
+
+/// What came of a wish to reserve.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reserved {
+    /// A seat is held; the decision is the one that allowed it.
+    Made(Reservation, Decision),
+    /// This call holds a seat already.
+    Known(Reservation),
+    /// The decision is to reject.
+    Refused(Decision),
+    /// [`MOST_PER_QUEUE`] are held.
+    Full,
+}
+
+/// Why a reservation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// An agent was seen leaving *available* after it was made: the call has arrived.
+    Answered,
+    /// Whoever made it said so.
+    Released,
+    /// Its time was up.
+    Expired,
+}
+
+impl End {
+    /// Every end, in the order of declaration.
+    pub const ALL: [End; 3] = [End::Answered, End::Released, End::Expired];
+
+    /// The value of the label `cause`.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Answered => "answered",
+            End::Released => "released",
+            End::Expired => "expired",
+        }
+    }
+}
+
+/// The seats held in one queue.
+///
+/// Decisions read [`held`](Self::held), which takes no lock while nothing is held. Whatever changes goes through one short lock, and
+/// so does the decision that a reservation rests on.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// In the order in which they were made.
+    held: Mutex<Vec<Reservation>>,
+    /// Their number, those whose time is up included; written under the lock.
+    number: AtomicU32,
+    made: AtomicU64,
+    /// In the order of [`End::ALL`].
+    ended: [AtomicU64; End::ALL.len()],
+}
+
+impl Holds {
+    /// Seats held now.
+    pub fn held(&self, now: Moment) -> u32 {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        self.current(now).len() as u32
+    }
+
+    /// Holds a seat for a call, if `decide` accepts with the number of seats held now. Nobody else can take it in between.
+    pub fn reserve(
+        &self,
+        call_id: &str,
+        ttl: Duration,
+        now: Moment,
+        decide: impl FnOnce(u32) -> Decision,
+    ) -> Reserved {
+        let mut held = self.current(now);
+        if let Some(known) = held.iter().find(|known| *known.call_id == *call_id) {
+            return Reserved::Known(known.clone());
+        }
+        let decision = decide(held.len() as u32);
+        if !decision.accept {
+            return Reserved::Refused(decision);
+        }
+        if held.len() >= MOST_PER_QUEUE {
+            return Reserved::Full;
+        }
+        let reservation = Reservation {
+            id: ReservationId::new(),
+            call_id: call_id.into(),
+            made: now,
+            ttl,
+        };
+        self.push(&mut held, reservation.clone());
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Reserved::Made(reservation, decision)
+    }
+
+    /// Ends a reservation; `None` if none of this name is held.
+    fn release(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
+        self.end(End::Released, now, |held| {
+            held.iter().position(|one| one.id == *id)
+        })
+    }
+
+    /// The oldest reservation that was made by `at`.
+    fn oldest(&self, at: Moment, now: Moment) -> Option<Reservation> {
+        let held = self.current(now);
+        held.iter().find(|one| one.made.boot <= at.boot).cloned()
+    }
+
+    /// Everything held now, oldest first.
+    pub fn list(&self, now: Moment) -> Vec<Reservation> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        self.current(now).clone()
+    }
+
+    /// How long until the time of the next of them is up; `None` while nothing is held.
+    pub fn next_end(&self, now: Moment) -> Option<Duration> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let held = self.current(now);
+        let left = |one: &Reservation| one.ttl.saturating_sub(now.longest_since(one.made));
+        held.iter().map(left).min()
+    }
+
+    /// Reservations made, and ended by each of [`End::ALL`].
+    pub fn counts(&self) -> (u64, [u64; End::ALL.len()]) {
+        let ended = |end: usize| self.ended[end].load(Ordering::Relaxed);
+        (
+            self.made.load(Ordering::Relaxed),
+            std::array::from_fn(ended),
+        )
+    }
+
+    /// One that an earlier process made.
+    fn restore(&self, reservation: Reservation) {
+        let mut held = self.lock();
+        if held.len() < MOST_PER_QUEUE {
+            let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
+            let place = held.partition_point(made_by);
+            held.insert(place, reservation);
+            self.number.store(held.len() as u32, Ordering::Release);
+        }
+    }
+
+    fn end(
+        &self,
+        end: End,
+        now: Moment,
+        which: impl FnOnce(&[Reservation]) -> Option<usize>,
+    ) -> Option<Reservation> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut held = self.current(now);
+        let place = which(&held)?;
+        let ended = held.remove(place);
+        self.number.store(held.len() as u32, Ordering::Release);
+        self.count(end, 1);
+        Some(ended)
+    }
+
+    /// Those whose time is not up; the others end here.
+    fn current(&self, now: Moment) -> MutexGuard<'_, Vec<Reservation>> {
+        let mut held = self.lock();
+        let before = held.len();
+        held.retain(|one| !one.is_over(now));
+        if held.len() < before {
+            self.number.store(held.len() as u32, Ordering::Release);
+            self.count(End::Expired, (before - held.len()) as u64);
+        }
+        held
+    }
+
+    fn push(&self, held: &mut Vec<Reservation>, reservation: Reservation) {
+        held.push(reservation);
+        self.number.store(held.len() as u32, Ordering::Release);
+    }
+
+    fn count(&self, end: End, number: u64) {
+        self.ended[end as usize].fetch_add(number, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Reservation>> {
+        // Only a decision runs under the lock, and it comes before any change: whoever panicked has left nothing half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The seats held in all queues.
+#[derive(Debug, Default)]
+pub struct Reservations {
+    held: Arc<Held>,
+    journal: Option<Journal>,
+}
+
+/// What is held, queue by queue. Apart from [`Reservations`], since the store reads it too.
+#[derive(Debug, Default)]
+struct Held {
+    queues: DashMap<QueueKey, Arc<Holds>>,
+    answered: Mutex<Answered>,
+}
+
+/// When a departure last ended a reservation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answered {
+    here: Option<Moment>,
+    /// In an earlier process.
+    before: Option<Moment>,
+}
+
+impl Held {
+    fn queue(&self, key: &QueueKey) -> Arc<Holds> {
+        if let Some(holds) = self.queues.get(key) {
+            return Arc::clone(&holds);
+        }
+        Arc::clone(&self.queues.entry(key.clone()).or_default())
+    }
+
+    fn all(&self) -> Vec<(QueueKey, Arc<Holds>)> {
+        let queues = self.queues.iter();
+        queues
+            .map(|entry| (entry.key().clone(), Arc::clone(entry.value())))
+            .collect()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Answered> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
+        let of_queue = |(key, holds): (QueueKey, Arc<Holds>)| {
+            let held = holds.list(now).into_iter();
+            held.map(move |reservation| (key.clone(), reservation))
+        };
+        self.all().into_iter().flat_map(of_queue).collect()
+    }
+}
+
+impl SeatsInMemory for Held {
+    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
+        self.list(now)
+    }
+
+    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation> {
+        let holds = Arc::clone(&*self.queues.get(queue)?);
+        holds.list(now).into_iter().find(|one| one.id == *id)
+    }
+
+    fn answered(&self) -> Option<Moment> {
+        let answered = *self.counted();
+        answered.here.or(answered.before)
+    }
+
+    /// Boot time may have begun anew, so the wall clock says how much of a reservation's time is left; never more than the whole.
+    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment) {
+        self.counted().before = answered;
+        for kept in kept {
+            let ttl = kept.expires.saturating_sub(kept.made);
+            let gone = now.wall.saturating_sub(kept.made).min(ttl);
+            self.queue(&kept.queue).restore(Reservation {
+                id: kept.id,
+                call_id: kept.call_id,
+                made: now.earlier(gone),
+                ttl,
+            });
+        }
+    }
+}
+
+impl Reservations {
+    /// Nothing held, and nothing kept over a restart.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What an earlier process left in the store, and whatever is held from now on is kept there.
+    ///
+    /// # Errors
+    /// The system has no thread to spare.
+    pub fn kept_in(store: Arc<Store>) -> std::io::Result<Self> {
+        let held = Arc::<Held>::default();
+        let journal = Some(Journal::start(store, Arc::clone(&held))?);
+        Ok(Self { held, journal })
+    }
+
+    /// The seats held in a queue, to look up once and keep.
+    pub fn queue(&self, key: &QueueKey) -> Arc<Holds> {
+        self.held.queue(key)
+    }
+
+    /// Waits a moment until a reservation is written down, where anything is: from then on a restart does not lose it.
+    pub async fn keep(&self, queue: &QueueKey, reservation: &Reservation) {
+        if let Some(journal) = &self.journal {
+            journal.keep(queue, &reservation.id).await;
+        }
+    }
+
+    /// Writes down what waits for that, within so long.
+    pub fn finish(&self, longest: Duration) {
+        if let Some(journal) = &self.journal
+            && !journal.finish(longest)
+        {
+            tracing::warn!("the seats that are held could not be stored in time");
+        }
+    }
+
+    /// Ends a reservation; `None` if none of this name is held.
+    pub fn release(&self, id: &ReservationId, now: Moment) -> Option<(QueueKey, Reservation)> {
+        let released = self
+            .held
+            .all()
+            .into_iter()
+            .find_map(|(key, holds)| Some((key, holds.release(id, now)?)))?;
+        self.forget(&released.0, id);
+        Some(released)
+    }
+
+    /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
+    /// Returns whose it was.
+    ///
+    /// An agent whom a file shows as available may have left before the process that wrote it ended: that process may have counted the
+    /// departure, and written down the seat that it opened, but not the agent's new status. So a departure that may be older than the last
+    /// one which an earlier process has counted ends nothing. Its seat is held until its time is up, and is never given twice.
+    pub fn departed(&self, queues: &[QueueKey], at: Moment, now: Moment) -> Option<QueueKey> {
+        let before = self.held.counted().before;
+        if before.is_some_and(|before| at.boot <= before.boot) {
+            return None;
+        }
+        let holds = || queues.iter().map(|key| (key, self.queue(key)));
+        let oldest = |(key, holds): (_, Arc<Holds>)| Some((key, holds.oldest(at, now)?));
+        let (key, reservation) = holds()
+            .filter_map(oldest)
+            .min_by_key(|(_, one)| one.made.boot)?;
+        // Before the seat opens: what is written down meanwhile must not know of the one without the other.
+        self.held.counted().here = Some(now);
+        // Where it was released meanwhile, the departure was that call's all the same.
+        self.queue(key).end(End::Answered, now, |held| {
+            held.iter().position(|one| one.id == reservation.id)
+        })?;
+        self.forget(key, &reservation.id);
+        Some(key.clone())
+    }
+
+    /// Everything held now, queue by queue.
+    pub fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
+        let mut all = self.held.list(now);
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// The config calls queues otherwise from now on: the seats held in each go with it, and are written down under its new name.
+    pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
+        let holds: Vec<_> = moves.iter().map(|(was, _)| self.queue(was)).collect();
+        for ((_, is), holds) in moves.iter().zip(holds) {
+            self.held.queues.insert(is.clone(), holds);
+        }
+        self.write_anew();
+    }
+
+    /// Forgets what is held in queues other than these.
+    pub fn retain(&self, keys: &[QueueKey]) {
+        self.held.queues.retain(|key, _| keys.contains(key));
+        // Queues that were carried had both names until now.
+        self.write_anew();
+    }
+
+    fn write_anew(&self) {
+        if let Some(journal) = &self.journal {
+            journal.write_anew();
+        }
+    }
+
+    fn forget(&self, queue: &QueueKey, id: &ReservationId) {
+        if let Some(journal) = &self.journal {
+            journal.forget(queue, id);
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! What the disk knows of reservations, after whatever happened to the file meanwhile.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    decision::{OnUnknown, Policy, board::QueueState, decide},
+    fixtures::{Still, available, snapshot},
+    model::quantity::Quantity,
+};
+
+/// Far more than a busy machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const TTL: Duration = Duration::from_secs(60);
+
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: Some(Duration::from_secs(3_600)),
+    on_unknown: OnUnknown::Reject,
+};
+
+/// A state folder that one process after the other uses.
+struct Disk {
+    folder: tempfile::TempDir,
+    clock: Arc<Still>,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Arc::new(Still::new()),
+        }
+    }
+
+    fn path(&self, companion: &str) -> PathBuf {
+        self.folder.path().join(format!("state.sqlite3{companion}"))
+    }
+
+    fn process(&self) -> Process {
+        let store = Store::open(&self.path(""), self.clock.clone() as Arc<dyn Clock>);
+        let store = Arc::new(store.expect("a thread"));
+        Process {
+            reservations: Reservations::kept_in(Arc::clone(&store)).expect("a thread"),
+            store,
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Another program at the same file.
+    fn shell(&self) -> rusqlite::Connection {
+        let shell = rusqlite::Connection::open(self.path("")).expect("a file");
+        shell.busy_timeout(PATIENCE).expect("any time will do");
+        shell
+    }
+
+    /// What a process that is killed now leaves behind.
+    fn killed(&self) -> Disk {
+        let left = Disk {
+            folder: tempfile::tempdir().expect("a folder"),
+            clock: Arc::clone(&self.clock),
+        };
+        let copy = "VACUUM INTO ?1";
+        let path = left.path("");
+        self.shell()
+            .execute(copy, [path.to_str().expect("plain")])
+            .expect("a copy");
+        left
+    }
+
+    fn calls_in_file(&self) -> usize {
+        let sql = "SELECT count(*) FROM reservations";
+        let number = self.shell().query_row(sql, [], |row| row.get::<_, i64>(0));
+        number.expect("a table") as usize
+    }
+
+    fn remove(&self, companions: &[&str]) {
+        for companion in companions {
+            fs::remove_file(self.path(companion)).expect("it is there");
+        }
+    }
+
+    /// The calls that hold a seat after a clean stop and a start.
+    fn after_a_restart(&self, process: Process) -> Vec<String> {
+        process.stop();
+        let next = self.process();
+        let held = next.calls();
+        next.stop();
+        held
+    }
+}
+
+struct Process {
+    reservations: Reservations,
+    store: Arc<Store>,
+    clock: Arc<Still>,
+}
+
+impl Process {
+    fn hold(&self, call: &str) -> Reservation {
+        let (queue, now) = (key("sales"), self.clock.now());
+        let state = QueueState {
+            snapshot: Some(Arc::new(snapshot(now, available(900)))),
+            ..QueueState::default()
+        };
+        let decision = |held| decide(&state, &POLICY, held, now);
+        let holds = self.reservations.queue(&queue);
+        match holds.reserve(call, TTL, now, decision) {
+            Reserved::Made(reservation, _) => reservation,
+            other => panic!("not made: {other:?}"),
+        }
+    }
+
+    /// As a call that gets its 201.
+    async fn reserve(&self, call: &str) -> Reservation {
+        let reservation = self.hold(call);
+        self.reservations.keep(&key("sales"), &reservation).await;
+        reservation
+    }
+
+    fn release(&self, reservation: &Reservation) {
+        let released = self.reservations.release(&reservation.id, self.clock.now());
+        assert!(released.is_some());
+    }
+
+    /// An agent was seen no longer available; they may have taken any call that was made by this moment. Tells whether one has ended.
+    fn departed(&self, made_by: Moment) -> bool {
+        let now = self.clock.now();
+        let ended = self.reservations.departed(&[key("sales")], made_by, now);
+        ended.is_some()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let held = self.reservations.list(self.clock.now()).into_iter();
+        held.map(|(_, one)| one.call_id.into_string()).collect()
+    }
+
+    fn is_degraded(&self) -> bool {
+        self.store.condition().is_degraded()
+    }
+
+    fn stop(self) {
+        self.reservations.finish(PATIENCE);
+        self.store.finish(PATIENCE);
+    }
+}
+
+fn key(queue: &str) -> QueueKey {
+    QueueKey::new("main", queue)
+}
+
+fn soon(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_knows_what_was_held_and_for_how_long_still() {
+    let disk = Disk::new();
+    let first = disk.process();
+    let long = first.reserve("long").await;
+    let released = first.reserve("released").await;
+    first.release(&released);
+    disk.clock.pass(Duration::from_secs(20));
+    first.reserve("later").await;
+    first.stop();
+    disk.clock.pass(Duration::from_secs(20));
+    let second = disk.process();
+    assert_eq!(second.calls(), ["long", "later"]);
+    let holds = second.reservations.queue(&key("sales"));
+    let now = disk.clock.now();
+    assert_eq!(holds.list(now)[0].id, long.id, "by the name it had");
+    let held = |seconds| holds.held(now.later(Duration::from_secs(seconds)));
+    assert_eq!([held(19), held(20), held(39), held(40)], [2, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_locked_for_long_knows_what_happened_meanwhile() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let before = process.reserve("before").await;
+    process.reserve("stays").await;
+    let shell = disk.shell();
+    shell.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    process.release(&before);
+    let asked = Instant::now();
+    process.reserve("meanwhile").await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(4),
+        "no call waits for it"
+    );
+    soon("that it is told", || process.is_degraded());
+    process.reserve("later").await;
+    shell.execute_batch("COMMIT").unwrap();
+    soon("that it works", || !process.is_degraded());
+    assert_eq!(
+        disk.after_a_restart(process),
+        ["stays", "meanwhile", "later"]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_locked_at_the_start_is_taken_over_when_it_can_be_read() {
+    let disk = Disk::new();
+    let first = disk.process();
+    first.reserve("earlier").await;
+    first.stop();
+    disk.clock.pass(Duration::from_secs(1));
+    let shell = disk.shell();
+    shell.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let second = disk.process();
+    assert!(second.is_degraded());
+    second.reserve("new").await;
+    shell.execute_batch("COMMIT").unwrap();
+    soon("both", || second.calls().len() == 2);
+    assert_eq!(disk.after_a_restart(second), ["earlier", "new"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_for_a_moment_knows_what_happened_meanwhile() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let before = process.reserve("before").await;
+    let shell = disk.shell();
+    for (nth, change) in ["INSERT", "DELETE"].into_iter().enumerate() {
+        let full = format!(
+            "CREATE TRIGGER full{nth} BEFORE {change} ON reservations BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+        );
+        shell.execute_batch(&full).unwrap();
+    }
+    process.release(&before);
+    process.reserve("meanwhile").await;
+    soon("that it is told", || process.is_degraded());
+    // What else is kept in the file does not say that all is well.
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(process.is_degraded());
+    shell
+        .execute_batch("DROP TRIGGER full0; DROP TRIGGER full1")
+        .unwrap();
+    soon("that it works", || !process.is_degraded());
+    assert_eq!(disk.after_a_restart(process), ["meanwhile"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_is_written_again() {
+    let all: &[&str] = &["", "-wal", "-shm"];
+    for companions in [all, &[""], &["-wal"]] {
+        for is_followed in [true, false] {
+            let disk = Disk::new();
+            let process = disk.process();
+            let released = process.reserve("released").await;
+            process.reserve("before").await;
+            disk.remove(companions);
+            process.release(&released);
+            if is_followed {
+                process.reserve("after").await;
+            }
+            let expected = ["before", "after"];
+            let expected = &expected[..1 + usize::from(is_followed)];
+            assert_eq!(disk.after_a_restart(process), expected, "{companions:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_file_comes_back_by_itself_so_that_a_crash_loses_nothing_either() {
+    let disk = Disk::new();
+    let process = disk.process();
+    process.reserve("before").await;
+    disk.remove(&["", "-wal", "-shm"]);
+    soon("a new file", || disk.path("").exists());
+    soon("that it works", || !process.is_degraded());
+    let read = || {
+        let sql = "SELECT call_id FROM reservations";
+        disk.shell()
+            .query_row(sql, [], |row| row.get::<_, String>(0))
+    };
+    assert_eq!(read(), Ok("before".to_owned()));
+    process.stop();
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_file_brings_nothing_back() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let released = process.reserve("released").await;
+    let copy = disk.folder.path().join("copy");
+    disk.shell()
+        .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+        .unwrap();
+    process.release(&released);
+    process.reserve("after").await;
+    fs::rename(&copy, disk.path("")).unwrap();
+    assert_eq!(disk.after_a_restart(process), ["after"]);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_for_a_while_gets_everything_when_it_is_back() {
+    let disk = Disk::new();
+    let process = disk.process();
+    process.reserve("before").await;
+    fs::remove_dir_all(disk.folder.path()).unwrap();
+    process.reserve("meanwhile").await;
+    soon("that it is told", || process.is_degraded());
+    fs::create_dir(disk.folder.path()).unwrap();
+    soon("that it works", || !process.is_degraded());
+    assert_eq!(disk.after_a_restart(process), ["before", "meanwhile"]);
+}
+
+#[tokio::test]
+async fn more_changes_than_may_wait_are_all_written() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let shell = disk.shell();
+    shell.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let calls = (0..250).map(|call| format!("{round}-{call}"));
+        let made: Vec<_> = calls.map(|call| process.hold(&call)).collect();
+        for reservation in &made {
+            process.reservations.forget(&key("sales"), &reservation.id);
+        }
+        made[1..].iter().for_each(|one| process.release(one));
+        expected.push(made[0].call_id.to_string());
+    }
+    shell.execute_batch("COMMIT").unwrap();
+    assert_eq!(disk.after_a_restart(process), expected);
+}
+
+#[tokio::test]
+async fn a_call_that_was_answered_before_it_was_written_down_is_not_written_down() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let reservation = process.hold("quick");
+    let now = disk.clock.now();
+    let departed = process.reservations.departed(&[key("sales")], now, now);
+    assert!(departed.is_some());
+    process.reservations.keep(&key("sales"), &reservation).await;
+    assert!(disk.after_a_restart(process).is_empty());
+}
+
+/// Four calls, and the moment at which a look at the agents was last written down.
+async fn four_calls(process: &Process) -> Moment {
+    for call in ["0", "1", "2", "3"] {
+        process.reserve(call).await;
+    }
+    process.clock.pass(Duration::from_secs(2));
+    let looked = process.clock.now();
+    process.clock.pass(Duration::from_secs(2));
+    looked
+}
+
+#[tokio::test]
+async fn whatever_a_crash_loses_of_two_departures_no_seat_opens_that_is_held() {
+    let disk = Disk::new();
+    let process = disk.process();
+    let looked = four_calls(&process).await;
+    let mut left = vec![disk.killed()];
+    for written in [3, 2] {
+        assert!(process.departed(disk.clock.now()));
+        soon("that it is written", || disk.calls_in_file() == written);
+        left.push(disk.killed());
+        disk.clock.pass(Duration::from_secs(1));
+    }
+    process.stop();
+    for (ends, left) in left.iter().enumerate() {
+        // Of so many agents the new status was not written: they are seen to leave once more.
+        for lost in 0..=2 {
+            let next = left.killed();
+            let next = next.process();
+            assert_eq!(next.calls().len(), 4 - ends);
+            for _ in 0..lost {
+                next.departed(looked);
+            }
+            let held = next.calls().len();
+            assert!(held >= 2, "{ends} ends, {lost} lost: {held}");
+            assert!(ends > 0 || held == 4 - lost, "nothing was counted");
+            // What the process sees itself counts.
+            disk.clock.pass(Duration::from_millis(1));
+            assert!(next.departed(disk.clock.now()));
+            assert_eq!(next.calls().len(), held - 1);
+            next.stop();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_is_newer_than_what_was_counted_shows_who_left_meanwhile() {
+    let disk = Disk::new();
+    let process = disk.process();
+    four_calls(&process).await;
+    assert!(process.departed(disk.clock.now()));
+    disk.clock.pass(Duration::from_secs(1));
+    let looked = disk.clock.now();
+    process.stop();
+    disk.clock.pass(Duration::from_secs(1));
+    let next = disk.process();
+    assert!(next.departed(looked));
+    assert_eq!(next.calls().len(), 2);
+    next.stop();
+}
+
+#[tokio::test]
+async fn what_was_counted_survives_what_happens_to_the_file() {
+    let (full, deleted, replaced) = (0, 1, 2);
+    for accident in [full, deleted, replaced] {
+        for happens_to_a_later_process in [false, true] {
+            let disk = Disk::new();
+            let mut process = disk.process();
+            let looked = four_calls(&process).await;
+            let copy = disk.killed();
+            if happens_to_a_later_process {
+                assert!(process.departed(disk.clock.now()));
+                process.stop();
+                process = disk.process();
+            }
+            let shell = disk.shell();
+            if accident == full {
+                let full = "CREATE TRIGGER full BEFORE DELETE ON reservations BEGIN SELECT RAISE(FAIL, 'disk full'); END";
+                shell.execute_batch(full).unwrap();
+            } else if accident == deleted {
+                fs::remove_file(disk.path("")).unwrap();
+            } else {
+                fs::rename(copy.path(""), disk.path("")).unwrap();
+            }
+            if !happens_to_a_later_process {
+                assert!(process.departed(disk.clock.now()));
+            } else {
+                process.reserve("more").await;
+            }
+            if accident == full {
+                std::thread::sleep(Duration::from_millis(50));
+                shell.execute_batch("DROP TRIGGER full").unwrap();
+            }
+            drop(shell);
+            process.stop();
+            let next = disk.process();
+            let held = next.calls();
+            assert!(!next.departed(looked), "{accident}: {held:?}");
+            next.stop();
+        }
+    }
+}

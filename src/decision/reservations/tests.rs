@@ -1,0 +1,247 @@
+use std::{
+    collections::HashSet,
+    sync::{Arc, Barrier},
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    decision::{OnUnknown, Policy, board::QueueState, decide},
+    fixtures::{Still, available, snapshot},
+    model::quantity::Quantity,
+};
+
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: Some(Duration::from_secs(3_600)),
+    on_unknown: OnUnknown::Reject,
+};
+
+fn seats(count: usize, now: Moment) -> QueueState {
+    QueueState {
+        snapshot: Some(Arc::new(snapshot(now, available(count)))),
+        ..QueueState::default()
+    }
+}
+
+fn reserve(holds: &Holds, state: &QueueState, call: &str, now: Moment) -> Reserved {
+    let decision = |held| decide(state, &POLICY, held, now);
+    holds.reserve(call, DEFAULT_TTL, now, decision)
+}
+
+fn made(reserved: Reserved) -> Reservation {
+    match reserved {
+        Reserved::Made(reservation, _) => reservation,
+        other => panic!("not made: {other:?}"),
+    }
+}
+
+fn key(queue: &str) -> QueueKey {
+    QueueKey::new("main", queue)
+}
+
+#[test]
+fn seats_are_held_until_none_is_left() {
+    let now = Still::new().now();
+    let (holds, state) = (Holds::default(), seats(2, now));
+    for (call, held) in [("a", 1), ("b", 2)] {
+        made(reserve(&holds, &state, call, now));
+        assert_eq!(holds.held(now), held);
+    }
+    let Reserved::Refused(decision) = reserve(&holds, &state, "c", now) else {
+        panic!("there are two seats");
+    };
+    assert_eq!(decision.reason.word(), "reserved");
+    assert_eq!(holds.counts(), (2, [0, 0, 0]));
+}
+
+#[test]
+fn a_call_holds_one_seat_however_often_it_asks() {
+    let clock = Still::new();
+    let (holds, state) = (Holds::default(), seats(2, clock.now()));
+    let first = made(reserve(&holds, &state, "a", clock.now()));
+    clock.pass(Duration::from_secs(10));
+    assert_eq!(
+        reserve(&holds, &state, "a", clock.now()),
+        Reserved::Known(first),
+        "and its time does not begin again"
+    );
+    assert_eq!(holds.held(clock.now()), 1);
+}
+
+#[test]
+fn its_time_is_up_by_whichever_clock_says_so_first() {
+    let now = Still::new().now();
+    for (boot, wall) in [(45, 45), (45, 0), (0, 45)] {
+        let (holds, state) = (Holds::default(), seats(1, now));
+        made(reserve(&holds, &state, "a", now));
+        let at = |less: u64| Moment {
+            boot: now.boot + Duration::from_secs(boot) - Duration::from_millis(less.min(boot)),
+            wall: now.wall + Duration::from_secs(wall) - Duration::from_millis(less.min(wall)),
+        };
+        assert_eq!((holds.held(at(1)), holds.held(at(0))), (1, 0));
+        assert_eq!(holds.counts(), (1, [0, 0, 1]), "expired");
+    }
+}
+
+#[test]
+fn released_seats_are_open_again_and_only_once() {
+    let now = Still::new().now();
+    let reservations = Reservations::new();
+    let holds = reservations.queue(&key("sales"));
+    let reservation = made(reserve(&holds, &seats(1, now), "a", now));
+    let other = ReservationId::of("0123");
+    assert_eq!(reservations.release(&other, now), None);
+    assert_eq!(
+        reservations.release(&reservation.id, now),
+        Some((key("sales"), reservation.clone()))
+    );
+    assert_eq!(reservations.release(&reservation.id, now), None);
+    assert_eq!(
+        (holds.held(now), holds.counts()),
+        (0, (1, [0, 1, 0])),
+        "released"
+    );
+}
+
+#[test]
+fn a_departure_ends_the_oldest_reservation_made_before_it_and_no_other() {
+    let clock = Still::new();
+    let reservations = Reservations::new();
+    let state = seats(9, clock.now());
+    let reserve_in = |queue: &str, call: &str| {
+        clock.pass(Duration::from_secs(1));
+        let holds = reservations.queue(&key(queue));
+        made(reserve(&holds, &state, call, clock.now()));
+        clock.now()
+    };
+    let before = reserve_in("support", "a");
+    reserve_in("sales", "b");
+    reserve_in("sales", "c");
+    let (both, now) = ([key("sales"), key("support")], clock.now());
+    let held = || {
+        let list = reservations.list(now);
+        let calls = list.into_iter().map(|(_, one)| one.call_id.into_string());
+        calls.collect::<Vec<_>>()
+    };
+    // Looked at before the call in "sales" was sent: it cannot be that one.
+    assert_eq!(reservations.departed(&both[..1], before, now), None);
+    assert_eq!(
+        reservations.departed(&both, now, now),
+        Some(key("support")),
+        "the oldest in either queue"
+    );
+    assert_eq!(held(), ["b", "c"]);
+    assert_eq!(reservations.departed(&both, now, now), Some(key("sales")));
+    assert_eq!(held(), ["c"]);
+    assert_eq!(reservations.departed(&[], now, now), None);
+    assert_eq!(
+        reservations.queue(&key("sales")).counts(),
+        (2, [1, 0, 0]),
+        "answered"
+    );
+}
+
+#[test]
+fn a_queue_holds_so_many_seats_and_not_one_more() {
+    let now = Still::new().now();
+    let (holds, state) = (Holds::default(), seats(MOST_PER_QUEUE + 1, now));
+    for call in 0..MOST_PER_QUEUE {
+        made(reserve(&holds, &state, &call.to_string(), now));
+    }
+    assert_eq!(reserve(&holds, &state, "more", now), Reserved::Full);
+}
+
+#[test]
+fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
+    let now = Still::new().now();
+    for _ in 0..20 {
+        let (holds, state) = (Holds::default(), seats(3, now));
+        let start = Barrier::new(100);
+        let succeeded: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..100)
+                .map(|call| {
+                    let (holds, state, start) = (&holds, &state, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let reserved = reserve(holds, state, &call.to_string(), now);
+                        usize::from(matches!(reserved, Reserved::Made(..)))
+                    })
+                })
+                .collect();
+            let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+            ended.sum()
+        });
+        assert_eq!((succeeded, holds.held(now)), (3, 3));
+    }
+}
+
+/// What may happen to one queue.
+#[derive(Clone, Debug)]
+enum Event {
+    Reserve(u8),
+    Release(usize),
+    Depart(u64),
+    Pass(u64),
+    Seats(usize),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0_u8..12).prop_map(Event::Reserve),
+        1 => (0_usize..6).prop_map(Event::Release),
+        1 => (0_u64..30).prop_map(Event::Depart),
+        2 => (0_u64..20).prop_map(Event::Pass),
+        1 => (0_usize..5).prop_map(Event::Seats),
+    ]
+}
+
+proptest! {
+    /// No path leaves a seat held for ever, none holds more seats than there are, and the counters add up.
+    #[test]
+    fn whatever_happens_seats_are_held_within_bounds_and_end(events in prop::collection::vec(any_event(), 0..80)) {
+        let clock = Still::new();
+        let reservations = Reservations::new();
+        let holds = reservations.queue(&key("sales"));
+        let mut state = seats(3, clock.now());
+        for event in events {
+            let now = clock.now();
+            let before = holds.list(now);
+            match event {
+                Event::Reserve(call) => {
+                    let call = call.to_string();
+                    let is_known = before.iter().any(|one| *one.call_id == *call);
+                    let open = decide(&state, &POLICY, before.len() as u32, now).accept;
+                    match reserve(&holds, &state, &call, now) {
+                        Reserved::Known(_) => prop_assert!(is_known),
+                        Reserved::Made(..) => prop_assert!(!is_known && open),
+                        Reserved::Refused(_) => prop_assert!(!is_known && !open),
+                        Reserved::Full => prop_assert!(false, "far from full"),
+                    }
+                }
+                Event::Release(place) => if let Some(one) = before.get(place) {
+                    prop_assert!(reservations.release(&one.id, now).is_some());
+                },
+                Event::Depart(ago) => {
+                    let at = now.earlier(Duration::from_secs(ago));
+                    let ended = reservations.departed(&[key("sales")], at, now);
+                    prop_assert_eq!(ended.is_some(), before.iter().any(|one| one.made.boot <= at.boot));
+                }
+                Event::Pass(seconds) => clock.pass(Duration::from_secs(seconds)),
+                Event::Seats(count) => state = seats(count, now),
+            }
+            let now = clock.now();
+            let held = holds.list(now);
+            prop_assert_eq!(held.len() as u32, holds.held(now));
+            prop_assert!(held.iter().all(|one| !one.is_over(now)));
+            let calls: HashSet<_> = held.iter().map(|one| &one.call_id).collect();
+            prop_assert_eq!(calls.len(), held.len(), "a call holds one seat");
+            let (made, ended) = holds.counts();
+            prop_assert_eq!(made, held.len() as u64 + ended.iter().sum::<u64>());
+        }
+        clock.pass(DEFAULT_TTL);
+        prop_assert_eq!(holds.held(clock.now()), 0);
+    }
+}

@@ -1,0 +1,159 @@
+//! Reading the files that people name: the config, tokens, keys, certificates.
+//!
+//! Only regular files, up to a size, and within a deadline. A named pipe that nobody writes to, or a network file system that hangs, would
+//! otherwise stop whoever reads, and no signal ends that.
+
+use std::{
+    fs::{File, FileType},
+    io::{self, Read},
+    os::unix::fs::FileTypeExt,
+    path::Path,
+    time::Duration,
+};
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::process::aside::{self, Unfinished};
+
+/// A local disk answers within milliseconds, one that has to spin up within seconds. Well below the 15 s after which the watchdog takes a
+/// loop for stuck.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system's word.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// What it is instead of a regular file.
+    #[error("it is {0}, and only regular files are read")]
+    Kind(&'static str),
+    /// More bytes than this.
+    #[error("it has more than {0} bytes")]
+    TooLarge(u64),
+    /// It took too long.
+    #[error("{0}")]
+    Unfinished(#[from] Unfinished),
+}
+
+/// Reads a whole file that has no more than `most` bytes. Blocks, but not longer than the deadline; tasks use [`aside::bounded`].
+///
+/// # Errors
+/// [`FileError`]
+pub fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let path = path.to_owned();
+    aside::wait(DEADLINE, move || read_now(&path, most))?
+}
+
+fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    // Without NONBLOCK opening a named pipe waits for a writer; for regular files it means nothing.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+    let file = match opened {
+        Ok(file) => File::from(file),
+        // What the system says of opening a socket tells nobody what is wrong.
+        Err(error) => return Err(kind_at(path).map_or(FileError::System(error), FileError::Kind)),
+    };
+    let found = file.metadata()?;
+    if let Some(kind) = kind(found.file_type()) {
+        return Err(FileError::Kind(kind));
+    }
+    if found.len() > most {
+        return Err(FileError::TooLarge(most));
+    }
+    // Of its full size from the start: a buffer that grows leaves copies of a secret behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(FileError::TooLarge(most));
+    }
+    Ok(bytes)
+}
+
+fn kind_at(path: &Path) -> Option<&'static str> {
+    kind(path.metadata().ok()?.file_type())
+}
+
+/// `None` for a regular file.
+fn kind(found: FileType) -> Option<&'static str> {
+    Some(match found {
+        _ if found.is_file() => return None,
+        _ if found.is_dir() => "a folder",
+        _ if found.is_fifo() => "a named pipe",
+        _ if found.is_socket() => "a socket",
+        _ if found.is_char_device() || found.is_block_device() => "a device",
+        _ => "something else",
+    })
+}
+
+/// Why bytes are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotText {
+    /// As some editors of other systems save it.
+    #[error("is in UTF-16; save it as UTF-8, or plain text")]
+    Utf16,
+    /// Something else, at this byte.
+    #[error("is not UTF-8 at byte {0}")]
+    Other(usize),
+}
+
+/// The text of a file, without the byte-order mark that some editors put in front.
+///
+/// # Errors
+/// [`NotText`]
+pub fn text(bytes: &[u8]) -> Result<&str, NotText> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(NotText::Utf16);
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| match bytes.contains(&0) {
+        true => NotText::Utf16,
+        false => NotText::Other(error.valid_up_to()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_a_fitting_size_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "12345678").expect("a file");
+        std::os::unix::fs::symlink(at("file"), at("link")).expect("a link");
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), mode).expect("a pipe");
+        let _socket = UnixListener::bind(at("socket")).expect("a socket");
+        assert_eq!(**read(&at("link"), 8).expect("a file"), *b"12345678");
+        for (path, words) in [
+            (at("file"), "it has more than 7 bytes"),
+            (
+                at("pipe"),
+                "it is a named pipe, and only regular files are read",
+            ),
+            (at("socket"), "it is a socket,"),
+            (folder.path().to_owned(), "it is a folder,"),
+            ("/dev/zero".into(), "it is a device,"),
+            ("/dev/null".into(), "it is a device,"),
+            (at("nothing"), "No such file"),
+            // A regular file that says it has no bytes, and has.
+            ("/proc/self/status".into(), "it has more than 7 bytes"),
+        ] {
+            let error = read(&path, 7).expect_err(words).to_string();
+            assert!(error.contains(words), "{}: {error}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_text_may_have_a_byte_order_mark_and_must_be_utf_8() {
+        assert_eq!(text(b"\xef\xbb\xbfabc"), Ok("abc"));
+        assert_eq!(text("Zoë".as_bytes()), Ok("Zoë"));
+        assert_eq!(text(b"\xff\xfea\0b\0"), Err(NotText::Utf16));
+        assert_eq!(text(b"\xfe\xff\0a\0b"), Err(NotText::Utf16));
+        assert_eq!(text(b"ab\xff"), Err(NotText::Other(2)));
+    }
+}

@@ -1,0 +1,203 @@
+//! How much is logged: a level, or levels by module.
+
+use std::{fmt, str::FromStr};
+
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::filter::Targets;
+
+use crate::model::names::nearest;
+
+/// Every spelling of a level, in lower case; the first of each is its own.
+const SPELLINGS: [(&str, LevelFilter); 16] = [
+    ("off", LevelFilter::OFF),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+    ("none", LevelFilter::OFF),
+    ("err", LevelFilter::ERROR),
+    ("warning", LevelFilter::WARN),
+    ("information", LevelFilter::INFO),
+    ("0", LevelFilter::OFF),
+    ("1", LevelFilter::ERROR),
+    ("2", LevelFilter::WARN),
+    ("3", LevelFilter::INFO),
+    ("4", LevelFilter::DEBUG),
+    ("5", LevelFilter::TRACE),
+];
+
+/// The six levels themselves.
+const LEVELS: usize = 6;
+
+/// What is logged where nothing is said of it.
+const USUAL: LevelFilter = LevelFilter::INFO;
+
+/// A level for everything, and others for some modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    rest: LevelFilter,
+    modules: Vec<(String, LevelFilter)>,
+}
+
+impl Levels {
+    /// What a subscriber wants.
+    pub(super) fn filter(&self) -> Targets {
+        Targets::new()
+            .with_default(self.rest)
+            .with_targets(self.modules.iter().cloned())
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self {
+            rest: USUAL,
+            modules: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Levels {
+    /// As people write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.rest)?;
+        for (module, level) in &self.modules {
+            write!(f, ",{module}={level}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is no level.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoLevel {
+    /// Not a word for one.
+    #[error("there is no log level {word:?}; {hint}")]
+    Unknown {
+        /// What was written.
+        word: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// Something in front of `=` that no module is called.
+    #[error(
+        "{0:?} is no module; write a level, or module=level, such as openseat::budget=debug, several with commas between"
+    )]
+    NoModule(String),
+}
+
+impl FromStr for Levels {
+    type Err = NoLevel;
+
+    fn from_str(text: &str) -> Result<Self, NoLevel> {
+        let mut levels = Self::default();
+        let parts = text.split(',').map(str::trim);
+        for part in parts.filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((module, level)) => {
+                    // Modules of Rust are in lower case.
+                    let module = module.trim().to_lowercase();
+                    if !is_module(&module) {
+                        return Err(NoLevel::NoModule(module));
+                    }
+                    levels.modules.push((module, one(level.trim())?));
+                }
+                // A module alone means all that it logs.
+                None if part == "openseat" || part.contains("::") && is_module(part) => {
+                    levels.modules.push((part.to_owned(), LevelFilter::TRACE));
+                }
+                None => levels.rest = one(part)?,
+            }
+        }
+        Ok(levels)
+    }
+}
+
+fn one(word: &str) -> Result<LevelFilter, NoLevel> {
+    let lower = word.to_lowercase();
+    let found = SPELLINGS.iter().find(|(spelling, _)| *spelling == lower);
+    found.map(|(_, level)| *level).ok_or_else(|| {
+        let words = || SPELLINGS[..LEVELS].iter().map(|(spelling, _)| *spelling);
+        let hint = match nearest(&lower, words()).as_slice() {
+            [] => format!("write one of {}", words().collect::<Vec<_>>().join(", ")),
+            nearest => format!("did you mean {}?", nearest.join(" or ")),
+        };
+        NoLevel::Unknown {
+            word: word.to_owned(),
+            hint,
+        }
+    })
+}
+
+/// `openseat::budget`, `hyper_util`
+fn is_module(text: &str) -> bool {
+    text.split("::").all(|name| {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        !name.is_empty() && name.chars().all(fits)
+    })
+}
+
+/// What systemd's journal calls a level, as in `<4>`.
+pub(super) fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        let levels: Result<Levels, _> = text.parse();
+        levels.map_or_else(|error| error.to_string(), |levels| levels.to_string())
+    }
+
+    #[test]
+    fn every_spelling_of_a_level_is_taken_in_any_case() {
+        for (spelling, level) in SPELLINGS {
+            for spelling in [
+                spelling.to_owned(),
+                spelling.to_uppercase(),
+                format!(" {spelling} "),
+            ] {
+                assert_eq!(read(&spelling), level.to_string(), "{spelling}");
+                let of_module = format!("openseat::budget={spelling}");
+                let expected = format!("info,openseat::budget={level}");
+                assert_eq!(read(&of_module), expected, "{spelling}");
+            }
+        }
+        assert_eq!(read(""), "info");
+        assert_eq!(read("Warn, Hyper=OFF,"), "warn,hyper=off");
+        assert_eq!(read("openseat::account"), "info,openseat::account=trace");
+        assert_eq!(read("openseat"), "info,openseat=trace");
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_with_a_suggestion() {
+        for (text, said) in [
+            (
+                "debgu",
+                "there is no log level \"debgu\"; did you mean debug?",
+            ),
+            ("WARNIGN", "did you mean warn"),
+            (
+                "verbose",
+                "write one of off, error, warn, info, debug, trace",
+            ),
+            ("6", "there is no log level \"6\""),
+            ("-1", "there is no log level"),
+            ("openseat=debgu", "did you mean debug?"),
+            ("hyper", "there is no log level \"hyper\""),
+            ("=debug", "\"\" is no module"),
+            ("a b=debug", "\"a b\" is no module"),
+            ("openseat[span]=debug", "is no module"),
+        ] {
+            assert!(read(text).contains(said), "{text}: {}", read(text));
+        }
+    }
+}

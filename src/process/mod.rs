@@ -1,0 +1,8 @@
+//! What any process needs: a log that nobody waits for, signals, a heartbeat, files and work that may hang.
+
+pub mod aside;
+pub mod causes;
+pub mod file;
+pub mod log;
+pub mod pulse;
+pub mod shutdown;

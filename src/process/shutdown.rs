@@ -1,0 +1,47 @@
+//! Signals in, one wish to stop out.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Ends when the process is asked to stop: SIGTERM from systemd, SIGINT from a keyboard. A second signal is taken at its word and ends the
+/// process at once.
+///
+/// # Errors
+/// The system's, if signals cannot be listened for.
+pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let first = tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        };
+        tracing::info!(signal = first, "stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            tracing::warn!("stopped at once, as asked");
+            crate::process::log::flush();
+            std::process::exit(SECOND_SIGNAL);
+        });
+    })
+}
+
+/// The same for a command that looks on and may end at any moment: nothing is said of it.
+///
+/// # Errors
+/// The system's, if signals cannot be listened for.
+pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+/// As shells report a process that SIGINT ended.
+const SECOND_SIGNAL: i32 = 130;

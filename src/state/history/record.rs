@@ -1,0 +1,231 @@
+//! Looking at what changes: at the board every few seconds, at the counters of decisions every minute.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Recorder, write::Note};
+use crate::{
+    clock::Moment,
+    decision::{
+        Reason,
+        board::{Board, QueueKey},
+        snapshot::Snapshot,
+    },
+    metrics::{Metrics, QueueMeters},
+};
+
+/// Sweeps come every 4 to 5 s, and counts change no oftener.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Two samples of a queue are at least so far apart, and four a second are taken of all together.
+const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+const SAMPLES_A_SECOND: u32 = 4;
+
+/// What stays the same is said again after this, so that it can be told from nothing being known.
+const SAY_AGAIN: Duration = Duration::from_secs(300);
+
+/// The rows of a queue are taken this often, and of one queue in 5 s.
+const ROWS_EVERY: Duration = Duration::from_secs(300);
+const ROWS_TURN: Duration = Duration::from_secs(5);
+
+const MINUTE_MS: i64 = 60_000;
+
+/// What is called agents without a status.
+const NO_STATUS: &str = "none";
+
+/// Counts of a queue at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Counts {
+    /// `None`: unknown.
+    pub seats: Option<f64>,
+    /// Agents by status.
+    pub agents: BTreeMap<Box<str>, u32>,
+}
+
+impl Counts {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut agents: BTreeMap<Box<str>, u32> = BTreeMap::new();
+        for agent in &snapshot.agents {
+            let status = agent.status.as_deref().unwrap_or(NO_STATUS);
+            *agents.entry(status.into()).or_default() += 1;
+        }
+        let measured = snapshot.measured.as_ref().ok();
+        Self {
+            seats: measured.map(|measured| measured.count.get()),
+            agents,
+        }
+    }
+}
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Watched {
+    /// Where snapshots are.
+    board: Arc<Board>,
+    /// The queues, and where decisions about them are counted.
+    queues: Vec<(QueueKey, Arc<QueueMeters>)>,
+}
+
+impl Watched {
+    /// The queues that are on the board now.
+    pub fn of(board: &Arc<Board>, metrics: &Metrics) -> Self {
+        let queues = board.keys();
+        let counted = |key: &QueueKey| Some((key.clone(), metrics.queue(key)?));
+        Self {
+            board: Arc::clone(board),
+            queues: queues.iter().filter_map(counted).collect(),
+        }
+    }
+}
+
+impl Recorder {
+    /// Records until told to stop.
+    pub async fn watch(self: Arc<Self>, watched: Watched, stop: CancellationToken) {
+        let mut watch = Watch::new(watched, self.clock.now());
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let notes = watch.look(self.clock.now(), stop.is_cancelled());
+            if !notes.is_empty() {
+                self.writer.send(notes);
+            }
+        }
+    }
+}
+
+/// What was seen of a queue.
+#[derive(Debug, Default)]
+struct Seen {
+    snapshot: Option<Arc<Snapshot>>,
+    sample: Option<(Moment, Moment, Counts)>,
+    rows: Option<Moment>,
+}
+
+type Decided = HashMap<(&'static str, Reason), u64>;
+
+/// Who looks.
+#[derive(Debug)]
+pub(super) struct Watch {
+    watched: Watched,
+    seen: Vec<Seen>,
+    decided: Vec<Decided>,
+    minute_ms: i64,
+}
+
+impl Watch {
+    pub fn new(watched: Watched, now: Moment) -> Self {
+        Self {
+            seen: watched.queues.iter().map(|_| Seen::default()).collect(),
+            decided: watched
+                .queues
+                .iter()
+                .map(|(_, meters)| decided(meters))
+                .collect(),
+            watched,
+            minute_ms: minute_ms(now),
+        }
+    }
+
+    /// What is worth writing down; of a minute that is not over only if it is the last look.
+    pub fn look(&mut self, now: Moment, last: bool) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let Watched { board, queues } = &self.watched;
+        let number = queues.len() as u32;
+        let gaps = (
+            SAMPLE_EVERY.max(Duration::from_secs(1) * number / SAMPLES_A_SECOND),
+            ROWS_EVERY.max(ROWS_TURN * number),
+        );
+        for ((key, _), seen) in queues.iter().zip(&mut self.seen) {
+            if let Some(snapshot) = board.get(key).and_then(|state| state.snapshot.clone()) {
+                seen.look(key, snapshot, now, gaps, &mut notes);
+            }
+        }
+        if minute_ms(now) != self.minute_ms || last {
+            self.count(&mut notes);
+            self.minute_ms = minute_ms(now);
+        }
+        notes
+    }
+
+    /// The decisions since the last count belong to the minute in which it was.
+    fn count(&mut self, notes: &mut Vec<Note>) {
+        let counted = self.watched.queues.iter().zip(&mut self.decided);
+        for ((key, meters), before) in counted {
+            for (kind, count) in decided(meters) {
+                let new = count - before.insert(kind, count).unwrap_or_default();
+                if new > 0 {
+                    notes.push(Note::Decided {
+                        key: key.clone(),
+                        minute_ms: self.minute_ms,
+                        result: kind.0,
+                        reason: kind.1.word(),
+                        count: new,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn look(
+        &mut self,
+        key: &QueueKey,
+        snapshot: Arc<Snapshot>,
+        now: Moment,
+        (sample_every, rows_every): (Duration, Duration),
+        notes: &mut Vec<Note>,
+    ) {
+        let known = self.snapshot.as_ref();
+        if known.is_some_and(|known| Arc::ptr_eq(known, &snapshot)) {
+            return;
+        }
+        let is_time =
+            |last: Option<Moment>, gap| last.is_none_or(|at| now.longest_since(at) >= gap);
+        if !is_time(self.sample.as_ref().map(|(at, ..)| *at), sample_every) {
+            return; // It is looked at again when its time has come.
+        }
+        let counts = Counts::of(&snapshot);
+        let is_same = self.sample.as_ref().is_some_and(|(at, polled, known)| {
+            let is_poll = *polled != snapshot.members_as_of;
+            *known == counts && !is_poll && now.longest_since(*at) < SAY_AGAIN
+        });
+        if !is_same {
+            self.sample = Some((now, snapshot.members_as_of, counts.clone()));
+            notes.push(Note::Sample {
+                key: key.clone(),
+                at: now,
+                as_of: snapshot.as_of,
+                counts,
+            });
+        }
+        if is_time(self.rows, rows_every) {
+            self.rows = Some(now);
+            notes.push(Note::Rows {
+                key: key.clone(),
+                at: now,
+                agents: snapshot.agents.clone(),
+            });
+        }
+        self.snapshot = Some(snapshot);
+    }
+}
+
+fn decided(meters: &QueueMeters) -> Decided {
+    let counts = meters.decided();
+    counts
+        .map(|(result, reason, count)| ((result, reason), count))
+        .collect()
+}
+
+fn minute_ms(now: Moment) -> i64 {
+    let ms = now.wall.as_millis() as i64;
+    ms - ms % MINUTE_MS
+}

@@ -1,0 +1,322 @@
+//! From the board and the counters to what a reader sees.
+
+use std::path::PathBuf;
+
+use jiff::{Timestamp, ToSpan};
+
+use super::{
+    read::{Bucket, HistoryError, Range},
+    record::Watch,
+    *,
+};
+use crate::{
+    calltools::Agent,
+    clock::Moment,
+    decision::{
+        OnUnknown, Policy,
+        board::{Board, QueueKey},
+        decide,
+    },
+    fixtures::{Still, agent, available, snapshot},
+    metrics::Metrics,
+    model::quantity::Quantity,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: Some(Duration::from_secs(60)),
+    on_unknown: OnUnknown::Reject,
+};
+
+struct Scene {
+    folder: tempfile::TempDir,
+    clock: Arc<Still>,
+    board: Arc<Board>,
+    metrics: Metrics,
+    watch: Watch,
+    recorder: Recorder,
+}
+
+fn key(n: usize) -> QueueKey {
+    QueueKey::new("main", format!("queue-{n}"))
+}
+
+impl Scene {
+    fn new(queues: usize) -> Self {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Still::new()));
+        let board = Arc::new(Board::new((0..queues).map(key)));
+        let metrics = Metrics::new((0..queues).map(key), clock.now());
+        let watched = Watched::of(&board, &metrics);
+        let path = folder.path().join("history.sqlite3");
+        Self {
+            watch: Watch::new(watched, clock.now()),
+            recorder: Recorder::start(&path, 7, Arc::clone(&clock) as Arc<dyn Clock>).unwrap(),
+            folder,
+            clock,
+            board,
+            metrics,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("history.sqlite3")
+    }
+
+    fn polled(&self, n: usize, agents: Vec<Agent>) {
+        let now = self.clock.now();
+        self.board.publish(&key(n), snapshot(now, agents), now);
+    }
+
+    fn swept(&self, n: usize, agents: Vec<Agent>) {
+        let members_as_of = self
+            .board
+            .get(&key(n))
+            .unwrap()
+            .snapshot
+            .as_ref()
+            .unwrap()
+            .members_as_of;
+        let renewed = crate::decision::snapshot::Snapshot {
+            members_as_of,
+            ..snapshot(self.clock.now(), agents)
+        };
+        self.board.renew(&key(n), renewed);
+    }
+
+    fn asked(&self, n: usize, times: usize) {
+        let state = self.board.get(&key(n)).unwrap();
+        let decision = decide(&state, &POLICY, 0, self.clock.now());
+        for _ in 0..times {
+            let meters = self.metrics.queue(&key(n)).unwrap();
+            self.metrics.decision(&meters, &decision, Duration::ZERO);
+        }
+    }
+
+    /// Looks, and returns how much there was to write.
+    fn look(&mut self) -> usize {
+        let notes = self.watch.look(self.clock.now(), false);
+        let count = notes.len();
+        self.recorder.writer.send(notes);
+        count
+    }
+
+    fn history(&mut self) -> History {
+        let last = self.watch.look(self.clock.now(), true);
+        self.recorder.writer.send(last);
+        self.recorder.finish(PATIENCE);
+        assert!(!self.recorder.condition().is_degraded());
+        History::new(&self.path())
+    }
+}
+
+fn at(start: Moment, seconds: i64) -> Timestamp {
+    start.timestamp() + seconds.seconds()
+}
+
+#[test]
+fn seats_and_agents_are_seen_over_time() {
+    let mut scene = Scene::new(1);
+    let start = scene.clock.now();
+    scene.polled(0, available(4));
+    scene.look();
+    scene.clock.pass(SECOND * 30);
+    scene.swept(
+        0,
+        [available(1), vec![agent("b", "B", "On a Call")]].concat(),
+    );
+    scene.look();
+    scene.clock.pass(SECOND * 30);
+    let history = scene.history();
+    let range = Range::new(at(start, -60), at(start, 60), SECOND * 60).unwrap();
+    let buckets = history.series(&key(0), range).unwrap();
+    assert_eq!(buckets.len(), 2);
+    assert_eq!(
+        buckets[0],
+        Bucket {
+            from: at(start, -60),
+            ..Bucket::default()
+        },
+        "nothing is known"
+    );
+    assert_eq!(buckets[1].seats, Some([1.0, 2.5, 4.0]));
+    assert_eq!(buckets[1].known, SECOND * 60);
+    let agents: Vec<_> = buckets[1]
+        .agents
+        .iter()
+        .map(|(name, mean)| (&**name, *mean))
+        .collect();
+    assert_eq!(agents, [("Available", 2.5), ("On a Call", 0.5)]);
+    let changes = history.changes(&key(0), 10).unwrap();
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|change| (change.at, change.seats))
+        .collect();
+    assert_eq!(
+        changes,
+        [(at(start, 30), Some(1.0)), (at(start, 0), Some(4.0))]
+    );
+    let samples = history
+        .samples(&key(0), at(start, 0), at(start, 60))
+        .unwrap();
+    assert_eq!(samples.len(), 2, "another threshold is compared with these");
+    let rows = history.rows(&key(0), at(start, 0), at(start, 60)).unwrap();
+    assert_eq!(rows[0].at, at(start, 0));
+    assert_eq!(rows[0].rows[3].get(), available(4)[3].raw.get());
+    assert_eq!(rows.len(), 1, "rows are long, and taken every five minutes");
+}
+
+#[test]
+fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
+    let mut scene = Scene::new(2);
+    let start = scene.clock.now();
+    scene.asked(0, 3);
+    scene.polled(0, available(1));
+    scene.clock.pass(SECOND * 5);
+    assert_eq!(scene.look(), 2, "a sample and rows: the minute is not over");
+    scene.asked(0, 2);
+    scene.clock.pass(SECOND * 60);
+    assert_eq!(scene.look(), 2, "two kinds of decisions");
+    scene.asked(0, 1);
+    scene.asked(1, 1);
+    let history = scene.history();
+    let decisions = |bucket| {
+        let range = Range::new(at(start, -120), at(start, 120), bucket).unwrap();
+        let decided = history.decisions(&key(0), range).unwrap();
+        let said = decided
+            .iter()
+            .map(|it| format!("{} {} {}", it.result, it.reason, it.count));
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        decisions(SECOND * 60),
+        [
+            "accept seats 2",
+            "reject never_polled 3",
+            "reject too_old 1"
+        ]
+    );
+    assert_eq!(decisions(SECOND * 240).len(), 3);
+}
+
+#[test]
+fn what_stays_the_same_is_said_seldom_and_what_changes_fast_at_a_bounded_rate() {
+    let mut scene = Scene::new(1);
+    scene.polled(0, available(1));
+    let mut written = 0;
+    for n in 0..720 {
+        let busy = if n < 360 { 1 } else { n };
+        scene.swept(0, available(busy % 5));
+        written += scene.look();
+        scene.clock.pass(SECOND * 5);
+    }
+    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. And rows every 5 min.
+    assert!((120 + 6 + 11..120 + 8 + 15).contains(&written), "{written}");
+}
+
+#[test]
+fn a_thousand_queues_share_one_rate() {
+    let mut scene = Scene::new(1_000);
+    (0..1_000).for_each(|n| scene.polled(n, available(1)));
+    assert_eq!(scene.look(), 2_000);
+    let mut written = 0;
+    for n in 0..120 {
+        scene.clock.pass(SECOND * 5);
+        (0..1_000).for_each(|queue| scene.swept(queue, available(n % 3)));
+        written += scene.watch.look(scene.clock.now(), false).len();
+    }
+    assert!(written <= 4 * 600 + 1_000, "{written} in ten minutes");
+}
+
+#[test]
+fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
+    let mut scene = Scene::new(1);
+    let start = scene.clock.now();
+    for _ in 0..9 {
+        scene.polled(0, available(50));
+        scene.look();
+        scene.clock.pass(Duration::from_secs(86_400));
+    }
+    let history = scene.history();
+    let now = scene.clock.now();
+    let samples = |history: &History| {
+        let samples = history.samples(&key(0), start.timestamp(), now.timestamp());
+        samples.unwrap().len()
+    };
+    assert!(samples(&history) >= 7);
+    let mut file = rusqlite::Connection::open(scene.path()).unwrap();
+    let days = |n| Duration::from_secs(86_400) * n;
+    write::trim(&mut file, now, days(7), LARGEST).unwrap();
+    assert_eq!(samples(&history), 7);
+    let rows = history
+        .rows(&key(0), start.timestamp(), now.timestamp())
+        .unwrap();
+    assert_eq!(rows.len(), 1, "rows live for a day");
+    write::trim(&mut file, now, days(7), 0).unwrap();
+    assert_eq!(samples(&history), 0);
+    // A clock that was far ahead leaves nothing behind for ever.
+    let ahead = at(now, 1_000_000).as_millisecond();
+    let sql = "INSERT INTO sample VALUES (1, ?1, ?1, 1, '{}')";
+    file.execute(sql, [ahead]).unwrap();
+    write::trim(&mut file, now, days(7), LARGEST).unwrap();
+    let left = file.query_row("SELECT count(*) FROM sample", [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
+}
+
+#[test]
+fn ranges_that_make_no_sense_are_refused() {
+    let now = Still::new().now();
+    for (from, to, bucket) in [
+        (0, 0, 60),
+        (10, 0, 60),
+        (0, 100, 0),
+        (0, 10_000, 1),
+        (0, 3_600, 1),
+    ] {
+        let range = Range::new(at(now, from), at(now, to), SECOND * bucket);
+        assert!(
+            matches!(range, Err(HistoryError::Range)),
+            "{from} {to} {bucket}"
+        );
+    }
+    let nobody = QueueKey::new("main", "nobody");
+    let history = History::new(std::path::Path::new("nowhere.sqlite3"));
+    assert!(history.changes(&nobody, 3).is_err(), "there is no file");
+    let mut scene = Scene::new(1);
+    scene.polled(0, available(1));
+    let history = scene.history();
+    assert_eq!(history.changes(&nobody, 3).unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_writes_the_last_minute_when_it_is_told_to_stop() {
+    let scene = Scene::new(1);
+    scene.polled(0, available(2));
+    let watched = Watched::of(&scene.board, &scene.metrics);
+    let (recorder, stop) = (
+        Arc::new(scene.recorder),
+        tokio_util::sync::CancellationToken::new(),
+    );
+    let task = tokio::spawn(Arc::clone(&recorder).watch(watched, stop.clone()));
+    tokio::time::sleep(SECOND * 7).await;
+    let decision = decide(
+        &scene.board.get(&key(0)).unwrap(),
+        &POLICY,
+        0,
+        scene.clock.now(),
+    );
+    scene.metrics.decision(
+        &scene.metrics.queue(&key(0)).unwrap(),
+        &decision,
+        Duration::ZERO,
+    );
+    stop.cancel();
+    task.await.unwrap();
+    recorder.finish(PATIENCE);
+    let history = History::new(&scene.folder.path().join("history.sqlite3"));
+    let now = scene.clock.now();
+    let range = Range::new(at(now, -120), at(now, 120), SECOND * 240).unwrap();
+    assert_eq!(history.decisions(&key(0), range).unwrap()[0].count, 1);
+    assert_eq!(history.changes(&key(0), 5).unwrap().len(), 1);
+}

@@ -1,0 +1,165 @@
+//! Writing history down, and letting go of what is old.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::record::Counts;
+use crate::{calltools::Agent, clock::Moment, decision::board::QueueKey, sqlite::packed};
+
+/// How often what is old is let go.
+pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Rows are long, and kept for so long only.
+const ROWS_LIVE: Duration = Duration::from_secs(86_400);
+
+/// What lies this far ahead was written by a clock that was wrong.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
+/// Something to be written down.
+#[derive(Debug)]
+pub(super) enum Note {
+    Sample {
+        key: QueueKey,
+        at: Moment,
+        as_of: Moment,
+        counts: Counts,
+    },
+    Decided {
+        key: QueueKey,
+        minute_ms: i64,
+        result: &'static str,
+        reason: &'static str,
+        count: u64,
+    },
+    Rows {
+        key: QueueKey,
+        at: Moment,
+        agents: Vec<Arc<Agent>>,
+    },
+}
+
+/// Writes a batch down, in one transaction.
+pub(super) fn write<'a>(
+    connection: &mut Connection,
+    notes: impl Iterator<Item = &'a Note>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for note in notes {
+        write_note(&transaction, note)?;
+    }
+    transaction.commit()
+}
+
+fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()> {
+    match note {
+        Note::Sample {
+            key,
+            at,
+            as_of,
+            counts,
+        } => {
+            let agents = agents_json(transaction, &counts.agents)?;
+            let sql = "INSERT OR REPLACE INTO sample (queue, at_ms, as_of_ms, seats, agents) VALUES (?1, ?2, ?3, ?4, ?5)";
+            transaction.prepare_cached(sql)?.execute(params![
+                queue(transaction, key)?,
+                ms(*at),
+                ms(*as_of),
+                counts.seats,
+                agents
+            ])
+        }
+        Note::Decided {
+            key,
+            minute_ms,
+            result,
+            reason,
+            count,
+        } => {
+            let sql = "INSERT INTO decided (queue, minute_ms, result, reason, count) VALUES (?1, ?2, ?3, ?4, ?5)
+                       ON CONFLICT DO UPDATE SET count = count + excluded.count";
+            transaction.prepare_cached(sql)?.execute(params![
+                queue(transaction, key)?,
+                minute_ms,
+                result,
+                reason,
+                *count as i64
+            ])
+        }
+        Note::Rows { key, at, agents } => {
+            let rows = packed::pack(agents.iter().map(|agent| &*agent.raw));
+            let sql = "INSERT OR REPLACE INTO polled (queue, at_ms, rows) VALUES (?1, ?2, ?3)";
+            transaction
+                .prepare_cached(sql)?
+                .execute(params![queue(transaction, key)?, ms(*at), rows])
+        }
+    }
+    .map(drop)
+}
+
+/// The queue's number in this file.
+fn queue(transaction: &Transaction<'_>, key: &QueueKey) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO queue (account, queue) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let names = [&*key.account, &*key.queue];
+    transaction.prepare_cached(sql)?.execute(names)?;
+    let sql = "SELECT id FROM queue WHERE account = ?1 AND queue = ?2";
+    transaction
+        .prepare_cached(sql)?
+        .query_row(names, |row| row.get(0))
+}
+
+/// `{"1":7,"2":3}`: a status is written out once in a file.
+fn agents_json(
+    transaction: &Transaction<'_>,
+    agents: &BTreeMap<Box<str>, u32>,
+) -> rusqlite::Result<String> {
+    let mut by_id = BTreeMap::new();
+    for (name, count) in agents {
+        let sql = "INSERT INTO status (name) VALUES (?1) ON CONFLICT DO NOTHING";
+        transaction.prepare_cached(sql)?.execute([name])?;
+        let sql = "SELECT id FROM status WHERE name = ?1";
+        let id: i64 = transaction
+            .prepare_cached(sql)?
+            .query_row([name], |row| row.get(0))?;
+        by_id.insert(id, count);
+    }
+    Ok(serde_json::to_string(&by_id).expect("numbers serialize"))
+}
+
+/// Lets go of what is older than `keep`, and of more where the file holds more than `largest`.
+pub(super) fn trim(
+    connection: &mut Connection,
+    now: Moment,
+    mut keep: Duration,
+    largest: u64,
+) -> rusqlite::Result<()> {
+    loop {
+        let transaction = connection.transaction()?;
+        let ahead = ms(now.later(AHEAD));
+        for (table, column, longest) in [
+            ("sample", "at_ms", keep),
+            ("decided", "minute_ms", keep),
+            ("polled", "at_ms", keep.min(ROWS_LIVE)),
+        ] {
+            let sql = format!("DELETE FROM {table} WHERE {column} < ?1 OR {column} > ?2");
+            let oldest = ms(now).saturating_sub(longest.as_millis() as i64);
+            transaction.execute(&sql, [oldest, ahead])?;
+        }
+        transaction.commit()?;
+        if held(connection)? <= largest || keep < TRIM_EVERY {
+            return Ok(());
+        }
+        keep /= 2;
+    }
+}
+
+/// Bytes in use; what was let go is used again before the file grows.
+fn held(connection: &Connection) -> rusqlite::Result<u64> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let pages = number("page_count")? - number("freelist_count")?;
+    Ok((pages * number("page_size")?).max(0) as u64)
+}
+
+fn ms(moment: Moment) -> i64 {
+    moment.wall.as_millis() as i64
+}

@@ -1,0 +1,51 @@
+//! The names of queues and statuses.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::Store;
+use crate::{budget::Payer, clock::Moment, model::names::Names};
+
+impl Store {
+    /// The names that an earlier run of the same account read, and how old they are.
+    pub fn names(&self, payer: &Payer, now: Moment) -> Option<(Names, Duration)> {
+        let row = self.with(|connection| {
+            let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";
+            connection
+                .query_row(sql, params![payer.account, payer.identity], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+                })
+                .optional()
+        });
+        let (json, read_ms) = row.flatten()?;
+        let age = now
+            .wall
+            .saturating_sub(Duration::from_millis(read_ms.max(0) as u64));
+        match Names::from_json(&json) {
+            Ok(names) => Some((names, age)),
+            Err(error) => {
+                tracing::warn!(account = payer.account, %error, "stored names are not readable, and are asked for again");
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    payer: &Payer,
+    names: &Names,
+    read: Moment,
+) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT OR REPLACE INTO names (account, identity, json, read_ms) VALUES (?1, ?2, ?3, ?4)";
+    let names = names.to_json();
+    transaction.prepare_cached(sql)?.execute(params![
+        payer.account,
+        payer.identity,
+        names,
+        read.wall.as_millis() as i64
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! The seats that are held for calls on their way.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::Store;
+use crate::{
+    clock::{Clock, Moment, stamp::Stamp},
+    decision::{
+        board::QueueKey,
+        reservations::{Reservation, ReservationId},
+    },
+};
+
+/// The seats that are held, as memory knows them: what the file must say.
+pub trait SeatsInMemory: std::fmt::Debug + Send + Sync {
+    /// All that are held now.
+    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)>;
+
+    /// The one of this name, if it is held.
+    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
+
+    /// When a departure last ended one, in this process or an earlier one. Whoever sees a seat gone that a departure opened sees that
+    /// departure here afterwards.
+    fn answered(&self) -> Option<Moment>;
+
+    /// An earlier process held these, and a departure last ended one of its reservations at `answered`.
+    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment);
+}
+
+/// Brings the file in line with what memory knows.
+#[derive(Debug)]
+pub(super) struct Seats {
+    memory: Arc<dyn SeatsInMemory>,
+    clock: Arc<dyn Clock>,
+    /// What an earlier process left was taken over. Until then it must not be overwritten.
+    taken_over: AtomicBool,
+}
+
+impl Seats {
+    /// Takes over what an earlier process left, if that was not done yet, and writes everything that is held.
+    pub fn write_whole(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let now = self.clock.now();
+        let transaction = connection.transaction()?;
+        if !self.taken_over.load(Ordering::Relaxed) {
+            let answered = read_answered(&transaction, self.clock.as_ref())?;
+            self.memory.restore(read(&transaction, now)?, answered, now);
+            self.taken_over.store(true, Ordering::Relaxed);
+        }
+        transaction.execute("DELETE FROM reservations", [])?;
+        for (queue, reservation) in self.memory.held(now) {
+            insert(&transaction, &queue, &reservation)?;
+        }
+        self.write_answered(&transaction)?;
+        transaction.commit()
+    }
+
+    fn write(
+        &self,
+        connection: &mut Connection,
+        changed: &[(QueueKey, ReservationId)],
+    ) -> rusqlite::Result<()> {
+        let now = self.clock.now();
+        let transaction = connection.transaction()?;
+        let over = "DELETE FROM reservations WHERE expires_ms <= ?1";
+        transaction.execute(over, [millis(now.wall)])?;
+        for (queue, id) in changed {
+            match self.memory.find(queue, id, now) {
+                Some(reservation) => insert(&transaction, queue, &reservation)?,
+                None => {
+                    let ended = "DELETE FROM reservations WHERE id = ?1";
+                    transaction.prepare_cached(ended)?.execute([id.as_str()])?;
+                }
+            }
+        }
+        self.write_answered(&transaction)?;
+        transaction.commit()
+    }
+
+    /// In the transaction that removes a seat, and after memory was asked for that seat: no file lacks a seat without saying that a
+    /// departure was counted.
+    fn write_answered(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let Some(answered) = self.memory.answered() else {
+            return Ok(());
+        };
+        let at = Stamp::of(answered, self.clock.as_ref());
+        let sql = "INSERT OR REPLACE INTO answered (one, boot_id, boot_ms, wall_ms) VALUES (1, ?1, ?2, ?3)";
+        let mut statement = transaction.prepare_cached(sql)?;
+        let written = statement.execute(params![at.boot_id, at.boot_ms, at.wall_ms]);
+        written.map(drop)
+    }
+}
+
+impl Store {
+    /// From now on the file says what `memory` holds, which gets first what an earlier process left. Where the file cannot be used now,
+    /// both happen as soon as it can.
+    pub fn keep_seats_of(&self, memory: Arc<dyn SeatsInMemory>) {
+        let seats = Seats {
+            memory,
+            clock: Arc::clone(&self.clock),
+            taken_over: AtomicBool::new(false),
+        };
+        if self.shelf.seats.set(seats).is_ok() {
+            self.keep_all_seats();
+        }
+    }
+
+    /// Reservations of these names were made or have ended. With none it only looks after the file.
+    pub fn keep_seats(&self, changed: &[(QueueKey, ReservationId)]) {
+        let Some(seats) = self.shelf.seats.get() else {
+            return;
+        };
+        self.with(|connection| match changed {
+            [] => Ok(()),
+            _ => seats.write(connection, changed),
+        });
+    }
+
+    /// Writes everything that is held: it is not known what has changed.
+    pub fn keep_all_seats(&self) {
+        self.shelf.file().close();
+        self.keep_seats(&[]);
+    }
+}
+
+/// The reservations whose time is not up.
+fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<KeptReservation>> {
+    let mut rows = transaction.prepare(
+        "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
+    )?;
+    rows.query_map([millis(now.wall)], KeptReservation::from_row)?
+        .collect()
+}
+
+/// When a departure last ended a reservation. Where nobody can tell how long ago that was, it may have been just now.
+fn read_answered(
+    transaction: &Transaction<'_>,
+    clock: &dyn Clock,
+) -> rusqlite::Result<Option<Moment>> {
+    let sql = "SELECT boot_id, boot_ms, wall_ms FROM answered";
+    let stamp = transaction.query_row(sql, [], |row| {
+        Ok(Stamp {
+            boot_id: row.get(0)?,
+            boot_ms: row.get(1)?,
+            wall_ms: row.get(2)?,
+        })
+    });
+    let moment = |stamp: Stamp| stamp.recall(clock).unwrap_or_else(|| clock.now());
+    Ok(stamp.optional()?.map(moment))
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    queue: &QueueKey,
+    reservation: &Reservation,
+) -> rusqlite::Result<()> {
+    let (made, expires) = (reservation.made.wall, reservation.expires().wall);
+    let sql = "INSERT OR REPLACE INTO reservations (id, account, queue, call_id, made_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    transaction.prepare_cached(sql)?.execute(params![
+        reservation.id.as_str(),
+        queue.account,
+        queue.queue,
+        reservation.call_id,
+        millis(made),
+        millis(expires)
+    ])?;
+    Ok(())
+}
+
+/// A reservation as the file has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeptReservation {
+    /// Whose seat it holds.
+    pub queue: QueueKey,
+    /// Its name.
+    pub id: ReservationId,
+    /// The router's name for the call.
+    pub call_id: Box<str>,
+    /// When it was made: wall time.
+    pub made: Duration,
+    /// When its time is up: wall time.
+    pub expires: Duration,
+}
+
+impl KeptReservation {
+    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let text = |column: usize| row.get::<_, String>(column);
+        let wall = |column: usize| row.get::<_, i64>(column).map(from_millis);
+        Ok(Self {
+            id: ReservationId::of(&text(0)?),
+            queue: QueueKey::new(text(1)?, text(2)?),
+            call_id: text(3)?.into(),
+            made: wall(4)?,
+            expires: wall(5)?,
+        })
+    }
+}
+
+fn millis(wall: Duration) -> i64 {
+    wall.as_millis() as i64
+}
+
+fn from_millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0) as u64)
+}

@@ -1,0 +1,183 @@
+//! What comes back from the store, from each layout that was released.
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::{
+    account::roster::Sighting,
+    budget::Payer,
+    calltools::Agent,
+    clock::Moment,
+    decision::reservations::Reservations,
+    fixtures::{Still, available},
+    model::{
+        known::{Known, Poll},
+        names::Names,
+    },
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("state.sqlite3")
+    }
+
+    fn open(&self, clock: &Arc<Still>) -> Store {
+        Store::open(&self.path(), Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+    }
+
+    fn known(&self, clock: &Arc<Still>) -> Known {
+        self.open(clock).known(&payer("token"), &Names::default())
+    }
+}
+
+fn payer(identity: &str) -> Payer {
+    Payer {
+        account: "main".to_owned(),
+        identity: identity.to_owned(),
+    }
+}
+
+fn poll(as_of: Moment, agents: Vec<Agent>) -> Poll {
+    Poll {
+        as_of,
+        took: Duration::from_millis(321),
+        complete: true,
+        agents: agents.into_iter().map(Arc::new).collect(),
+    }
+}
+
+fn sighting(at: Moment, agent: Agent) -> Sighting {
+    Sighting {
+        agent: Arc::new(agent),
+        at,
+        by_sweep: true,
+    }
+}
+
+#[test]
+fn polls_and_sightings_come_back_with_their_moments() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let polled = clock.now();
+    let store = folder.open(&clock);
+    store.keep(Note::Polled(
+        payer("token"),
+        5450,
+        poll(polled, available(25)),
+    ));
+    clock.pass(Duration::from_secs(10));
+    let swept = clock.now();
+    let seen = vec![sighting(swept, available(1).remove(0))];
+    store.keep(Note::Seen(payer("token"), seen));
+    store.finish(PATIENCE);
+    clock.pass(Duration::from_secs(60));
+    let known = folder.known(&clock);
+    let [(5450, poll)] = &known.queues[..] else {
+        panic!("{known:?}");
+    };
+    assert_eq!(
+        (poll.as_of, poll.complete, poll.agents.len()),
+        (polled, true, 25)
+    );
+    assert_eq!(poll.took, Duration::from_millis(321));
+    assert_eq!(poll.agents[7].raw.get(), available(25)[7].raw.get());
+    assert_eq!(poll.agents[7].available, Some(true));
+    assert_eq!(known.agents[0].at, swept);
+    let others = folder
+        .open(&clock)
+        .known(&payer("another token"), &Names::default());
+    assert!(others.queues.is_empty() && others.agents.is_empty());
+}
+
+#[test]
+fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let keep = |notes: Vec<Note>| {
+        let store = folder.open(&clock);
+        notes.into_iter().for_each(|note| store.keep(note));
+        store.finish(PATIENCE);
+    };
+    keep(vec![
+        Note::Polled(payer("token"), 1, poll(clock.now(), available(1))),
+        Note::Seen(
+            payer("token"),
+            vec![sighting(clock.now(), available(1).remove(0))],
+        ),
+    ]);
+    clock.pass(Duration::from_secs(86_401));
+    let known = folder.known(&clock);
+    assert!(known.queues.is_empty() && known.agents.is_empty());
+    let seen = vec![sighting(clock.now(), available(2).remove(1))];
+    keep(vec![Note::Seen(payer("token"), seen)]);
+    assert_eq!(folder.known(&clock).agents.len(), 1);
+    let file = Connection::open(folder.path()).unwrap();
+    for table in ["polled", "sighting", "sighted_row"] {
+        let count = file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get(0)
+        });
+        assert_eq!(
+            count,
+            Ok(u32::from(table != "polled")),
+            "{table}: the old ones are gone"
+        );
+    }
+    keep(vec![Note::Doubted(payer("token"))]);
+    assert!(folder.known(&clock).agents.is_empty());
+}
+
+#[test]
+fn a_store_of_an_old_layout_still_knows_its_names_and_reservations() {
+    let (first, second, third) = (
+        include_str!("../../../tests/layouts/state-1.sql"),
+        include_str!("../../../tests/layouts/state-2.sql"),
+        include_str!("../../../tests/layouts/state-3.sql"),
+    );
+    for (layout, held) in [(first, 0), (second, 1), (third, 1)] {
+        let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+        let old = Connection::open(folder.path()).unwrap();
+        old.execute_batch(layout).unwrap();
+        if held > 0 {
+            let expires_ms = clock.now().wall.as_millis() + 60_000;
+            let sql = format!(
+                "INSERT INTO reservations VALUES ('r', 'main', 'sales', 'c', 1, {expires_ms})"
+            );
+            old.execute_batch(&sql).unwrap();
+        }
+        knows_its_names(&folder, &clock, &old);
+        let reservations = Reservations::kept_in(Arc::new(folder.open(&clock))).unwrap();
+        assert_eq!(reservations.list(clock.now()).len(), held);
+    }
+}
+
+fn knows_its_names(folder: &Folder, clock: &Arc<Still>, old: &Connection) {
+    let read_ms = clock.now().wall.as_millis() - 60_000;
+    old.execute_batch(&format!(
+        r#"INSERT INTO names VALUES ('main', 'token', '{{"queues":[{{"id":7,"name":"sales"}}],"statuses":null}}', {read_ms})"#
+    ))
+    .unwrap();
+    let store = folder.open(clock);
+    let (names, age) = store.names(&payer("token"), clock.now()).unwrap();
+    assert_eq!(
+        (names.resolve("sales"), age),
+        (Ok(7), Duration::from_secs(60))
+    );
+    let schema = |folder: &Folder| -> Vec<String> {
+        let file = Connection::open(folder.path()).unwrap();
+        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+        let mut statement = file.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let fresh = Folder::new();
+    fresh.known(clock);
+    assert_eq!(schema(folder), schema(&fresh));
+}
