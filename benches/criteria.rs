@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
-    calltools::{Agent, AgentId},
     clock::Moment,
     decision::criteria::{Condition, Criteria, Definition, seats},
+    model::agent::{Agent, AgentId},
 };
 use serde_json::{Value, json, value::to_raw_value};
 

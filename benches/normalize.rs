@@ -5,9 +5,12 @@ use std::{hint::black_box, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, StatusCode};
 use openseat::{
-    calltools::{Agent, Ask, Page, Reply, Row, joined_response},
+    calltools::{Ask, Page, Reply, Row, joined_response},
     clock::Moment,
-    model::names::{Names, Status},
+    model::{
+        agent::Agent,
+        names::{Names, Status},
+    },
 };
 use serde_json::{Value, json, value::RawValue};
 

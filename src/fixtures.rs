@@ -8,13 +8,15 @@ use std::{
 use serde_json::value::RawValue;
 
 use crate::{
-    calltools::{Agent, AgentId},
     clock::{Clock, Moment},
     decision::{
         criteria::{Comparison, Measured, Verdict},
         snapshot::Snapshot,
     },
-    model::quantity::Quantity,
+    model::{
+        agent::{Agent, AgentId},
+        quantity::Quantity,
+    },
 };
 
 /// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.

@@ -8,11 +8,11 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled, schedule::Options},
+    account::{self, Account, Polled},
     budget::{Budget, Ledger, Payer},
     calltools::Client,
     clock::{Clock, SystemClock, VirtualClock},
-    config::{QueueRef, Rule},
+    config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         OnUnknown, Policy,
         board::{Board, QueueKey},
@@ -154,7 +154,7 @@ impl Office {
             names: watch::channel(Arc::new(Names::default())).0,
             health: watch::Sender::default(),
             asks: wishes,
-            options: Options {
+            options: ScheduleOptions {
                 sweep: true,
                 idle_pace: 1.0,
             },

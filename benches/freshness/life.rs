@@ -3,18 +3,18 @@
 use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{Account, Ask, Parts, Polled, schedule::Options, wait_for_newer},
+    account::{Account, Ask, Parts, Polled, wait_for_newer},
     budget::{Budget, Payer, Permit, Purpose},
-    calltools::{Agent, Client},
+    calltools::Client,
     clock::{Clock, Moment, VirtualClock},
-    config::{QueueRef, Rule},
+    config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         Decision, OnUnknown, Patience, Policy as Terms,
         board::{Board, QueueKey},
         decide,
     },
     metrics::{Metrics, QueueMeters},
-    model::{names::Names, quantity::Quantity},
+    model::{agent::Agent, names::Names, quantity::Quantity},
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 use tokio::{
@@ -247,7 +247,7 @@ impl World {
                 identity: String::new(),
             },
             queues: self.queues.iter().map(queue).collect(),
-            options: Options::default(),
+            options: ScheduleOptions::default(),
             client: self.client.clone(),
             budget: Arc::clone(&self.budget),
             board: Arc::clone(&self.board),

@@ -7,9 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::Terms;
 use crate::{
     budget::Refusal,
-    calltools::{AgentId, Fault},
     decision::{board::QueueKey, doubt::Doubt},
-    model::known::Known,
+    model::{agent::AgentId, fault::Fault, known::Known},
 };
 
 /// A wish, sent to the account's task over a bounded channel.

@@ -12,7 +12,11 @@ mod said;
 use std::sync::Arc;
 
 use self::said::Said;
-use crate::{calltools::Fault, clock::Moment, decision::board::QueueKey};
+use crate::{
+    clock::Moment,
+    decision::board::QueueKey,
+    model::fault::{Fault, FaultKind},
+};
 
 /// So many requests fail in a row, none of them answered well in between, before CallTools counts as down for the whole account. A single
 /// request fails now and then, and a list may be broken alone.
@@ -20,72 +24,6 @@ const IN_A_ROW: u32 = 3;
 
 /// So many polls of one queue fail in a row before its own fault counts. The first retry comes within seconds.
 const OWN_IN_A_ROW: u32 = 2;
-
-/// The kinds of faults that an account can have. The words are those of the decisions' reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FaultKind {
-    /// CallTools does not accept the token.
-    BadToken,
-    /// The token's user may not read what openseat needs.
-    NoPermission,
-    /// The account has none of the configured queues.
-    NoSuchQueue,
-    /// The hour's requests are spent.
-    BudgetSpent,
-    /// CallTools asked for silence.
-    Throttled,
-    /// CallTools cannot be reached, or does not answer as it should.
-    UpstreamDown,
-}
-
-impl FaultKind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [FaultKind; 6] = [
-        FaultKind::BadToken,
-        FaultKind::NoPermission,
-        FaultKind::NoSuchQueue,
-        FaultKind::BudgetSpent,
-        FaultKind::Throttled,
-        FaultKind::UpstreamDown,
-    ];
-
-    /// The kind of a fault.
-    pub fn of(fault: &Fault) -> Self {
-        match fault {
-            Fault::BadToken => FaultKind::BadToken,
-            Fault::NoPermission => FaultKind::NoPermission,
-            Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
-            Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
-            Fault::Throttled { .. } => FaultKind::Throttled,
-            Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
-        }
-    }
-
-    /// The value of the metrics' label `kind`.
-    pub fn word(self) -> &'static str {
-        match self {
-            FaultKind::BadToken => "bad_token",
-            FaultKind::NoPermission => "no_permission",
-            FaultKind::NoSuchQueue => "no_such_queue",
-            FaultKind::BudgetSpent => "budget_spent",
-            FaultKind::Throttled => "throttled",
-            FaultKind::UpstreamDown => "upstream_down",
-        }
-    }
-
-    /// Whether one request that failed so says that all will.
-    fn is_of_the_account(self) -> bool {
-        matches!(
-            self,
-            FaultKind::BadToken | FaultKind::BudgetSpent | FaultKind::Throttled
-        )
-    }
-
-    /// Whether the same question will get the same answer until somebody does something.
-    fn is_definite(self) -> bool {
-        matches!(self, FaultKind::NoPermission | FaultKind::NoSuchQueue)
-    }
-}
 
 /// What is wrong with an account now.
 #[derive(Clone, Debug, PartialEq, Eq)]

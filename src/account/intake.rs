@@ -13,8 +13,12 @@ use crate::{
         schedule::{Ending, Job},
         sweep::{SweptPage, Verdict},
     },
-    calltools::{AgentId, Down, Everybody, Fault, Harvest, NoSuchQueue, Notes, Setback},
+    calltools::{Everybody, Harvest, Notes, Setback},
     clock::Moment,
+    model::{
+        agent::AgentId,
+        fault::{Down, Fault, NoSuchQueue},
+    },
 };
 
 /// So many sweeps may fail in a row while queues can be polled, with the waits in between for about half a minute: longer, and the answers

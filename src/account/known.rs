@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Account, schedule_time};
 use crate::{
-    account::roster::Sighting, calltools::PAGE_SIZE, clock::Moment, model::known::Known,
+    calltools::PAGE_SIZE,
+    clock::Moment,
+    model::known::{Known, Sighting},
     state::store::Note,
 };
 

@@ -8,7 +8,6 @@
 //! [`job`] is the work itself, [`known`] hands on what came of it.
 
 mod ask;
-pub mod check;
 mod faults;
 mod headcount;
 mod health;
@@ -44,7 +43,7 @@ use self::{
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
-    faults::{FaultKind, PresentFault},
+    faults::PresentFault,
     headcount::Emptied,
     health::Health,
     terms::{Terms, Way},
@@ -54,20 +53,27 @@ pub(crate) use self::{job::polled, naming::id_of};
 use crate::{
     account::{
         roster::Roster,
-        schedule::{Job, Need, Next, Options, Schedule},
+        schedule::{Job, Need, Next, Schedule},
         sweep::Sweep,
     },
     budget::{Budget, Cause, Payer, Permit, Purpose, Refusal},
-    calltools::{AgentId, Client, Down, Fault, Tally},
+    calltools::{Client, Tally},
     clock::{Clock, Moment},
-    config::{QueueRef, Rule},
+    config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         board::{Board, QueueKey},
         doubt::Doubt,
         reservations::Reservations,
     },
     metrics::{Metrics, QueueMeters},
-    model::{digest::Digest, known::Known, names::Names, quantity::Quantity},
+    model::{
+        agent::AgentId,
+        digest::Digest,
+        fault::{Down, Fault},
+        known::Known,
+        names::Names,
+        quantity::Quantity,
+    },
     process::pulse::{Pulse, TURN},
     state::store::Store,
 };
@@ -119,7 +125,7 @@ pub struct Parts {
     /// In the order of the config.
     pub queues: Vec<Polled>,
     /// What the operator says of the schedule.
-    pub options: Options,
+    pub options: ScheduleOptions,
     /// Sends what the budget permits.
     pub client: Client,
     /// The account's.

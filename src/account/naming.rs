@@ -9,10 +9,10 @@ use std::{collections::HashMap, sync::Arc};
 use super::{Account, RefreshError, schedule_time};
 use crate::{
     account::schedule::{Ending, Job, NAMES_LIVE},
-    calltools::{Down, Fault},
     clock::Moment,
     config::QueueRef,
     model::{
+        fault::{Down, Fault},
         known::Poll,
         names::{NamedQueue, Names, Status},
     },

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    account::schedule::{self, Ending, Job, Need, Next, Options, Schedule},
-    budget, config,
+    account::schedule::{self, Ending, Job, Need, Next, Schedule},
+    budget,
+    config::{self, ScheduleOptions},
     decision::{MEMBERS_LONGEST, Policy, board::QueueState},
 };
 
@@ -159,9 +160,13 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
 }
 
 /// Has a schedule go through its first hour, with queues of so many pages, and sweeps that prove true.
-pub fn first_hour(queues: &[(Need, u32)], options: Options, polls_per_hour: u32) -> FirstHour {
+pub fn first_hour(
+    queues: &[(Need, u32)],
+    options: ScheduleOptions,
+    polls_per_hour: u32,
+) -> FirstHour {
     let period = HOUR / polls_per_hour;
-    let lively = Options {
+    let lively = ScheduleOptions {
         idle_pace: 1.0,
         ..options
     };

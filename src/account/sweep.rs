@@ -15,9 +15,12 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    account::roster::{Roster, Sighting},
-    calltools::{Agent, AgentId},
+    account::roster::Roster,
     clock::Moment,
+    model::{
+        agent::{Agent, AgentId},
+        known::Sighting,
+    },
 };
 
 /// CallTools' clock and ours may differ by so much before we take one of its dates for proof.

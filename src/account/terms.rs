@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::{Account, Polled, TokenKeeper, naming::id_of};
 use crate::{
-    account::schedule::{Job, Options},
+    account::schedule::Job,
     budget::{Budget, Payer},
     calltools::Client,
-    config::QueueRef,
+    config::{QueueRef, ScheduleOptions},
 };
 
 /// What a new config says of an account.
@@ -21,7 +21,7 @@ pub struct Terms {
     /// In the order of the config.
     pub queues: Vec<Polled>,
     /// What the operator says of the schedule.
-    pub options: Options,
+    pub options: ScheduleOptions,
     /// How CallTools is reached; `None` where that is as it was.
     pub way: Option<Way>,
     /// To be answered once they are in force.

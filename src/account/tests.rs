@@ -54,7 +54,7 @@ struct Stage {
     ids: Vec<u64>,
     keys: Vec<QueueKey>,
     queues: Vec<Polled>,
-    options: Options,
+    options: ScheduleOptions,
     asks: mpsc::Sender<Ask>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -63,7 +63,7 @@ struct Stage {
 struct Setting {
     world: WorldSettings,
     requests_per_hour: u32,
-    options: Options,
+    options: ScheduleOptions,
     /// Rules of the last queues; the others count seats.
     rules: Vec<Rule>,
     max_age: Option<Duration>,
@@ -77,7 +77,7 @@ impl Setting {
         Self {
             world,
             requests_per_hour: 1000,
-            options: Options {
+            options: ScheduleOptions {
                 sweep: true,
                 idle_pace: 1.0,
             },
@@ -1011,7 +1011,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         },
         // One queue fewer, and in another order.
         queues: queues.skip(1).rev().collect(),
-        options: Options::default(),
+        options: ScheduleOptions::default(),
         client: Client::new(
             stage.wire.clone(),
             stage.budget.clone(),

@@ -32,7 +32,10 @@ use self::{
     pace::Pace,
     window::{Allowance, HOUR, Time},
 };
-use crate::clock::{Clock, Moment};
+use crate::{
+    clock::{Clock, Moment},
+    model::fault::next_one,
+};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,19 +86,6 @@ impl Refusal {
     /// What people are told of it now.
     pub fn told(&self, now: Moment) -> String {
         format!("{self}{}", next_one(self.until, now))
-    }
-}
-
-/// The end of a sentence on requests that are refused: how long that goes on, seen from now.
-pub fn next_one(until: Moment, now: Moment) -> String {
-    let left = until.boot.saturating_sub(now.boot);
-    match left.is_zero() {
-        true => String::new(),
-        // Rounded up: "in 0 s" helps nobody.
-        false => format!(
-            "; the next one may be sent in {} s",
-            left.as_secs_f64().ceil()
-        ),
     }
 }
 

@@ -3,11 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    AgentId,
+use super::{json, row::agent_id};
+use crate::model::{
+    agent::AgentId,
     field::{self, BadRow, Field},
-    json,
-    row::agent_id,
 };
 
 /// A call that has ended, as far as it matters here: whose it was.

@@ -14,11 +14,11 @@ use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Agent, Ask, Fault, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription,
-    Transport,
+    Ask, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription, Transport,
     list::{Entry, Extent, List},
     page,
 };
+use crate::model::{agent::Agent, fault::Fault};
 use crate::{
     budget::{Budget, Cause, Permit, Purpose, Refusal},
     clock::{Clock, Moment},
@@ -327,7 +327,7 @@ impl Client {
     /// Adds a REST hook subscription.
     ///
     /// # Errors
-    /// [`Setback`]. After [`Down::TimeOut`](super::fault::Down::TimeOut) and [`Down::ConnectionLost`](super::fault::Down::ConnectionLost) it may
+    /// [`Setback`]. After [`Down::TimeOut`](crate::model::fault::Down::TimeOut) and [`Down::ConnectionLost`](crate::model::fault::Down::ConnectionLost) it may
     /// exist all the same.
     pub async fn subscribe(
         &self,

@@ -28,7 +28,8 @@ use self::{
     proxy::Via,
     resolver::{Patient, Resolver},
 };
-use super::{Down, Fault, Outgoing, Reply, Transport};
+use super::{Outgoing, Reply, Transport};
+use crate::model::fault::{Down, Fault};
 
 /// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
 const MAX_BODY_BYTES: usize = 16 << 20;

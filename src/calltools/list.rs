@@ -8,12 +8,16 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    AgentId, Down, Everybody, Fault, Page, Subscription,
-    field::BadRow,
+    Everybody, Page, Subscription,
     page::MAX_ROWS,
     row::{Row, settle_queue_logins},
 };
 use crate::model::names::{NamedQueue, Names, Status};
+use crate::model::{
+    agent::AgentId,
+    fault::{Down, Fault},
+    field::BadRow,
+};
 
 /// Of this many rows one may be unreadable. A single odd row should not take a whole queue down, but an API that has changed
 /// must not read as "no agents"; so a list of up to nine rows has to be readable whole, and from there on nine rows in ten.

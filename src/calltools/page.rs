@@ -11,10 +11,11 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    Down, Fault, NoSuchQueue, Reply,
+    Reply,
     json::{self, TooDeep},
 };
 use crate::clock::Moment;
+use crate::model::fault::{Down, Fault, NoSuchQueue};
 
 /// Rows in one list, over all its pages: a hundred pages, far beyond any queue, and few enough to fit into memory.
 pub(super) const MAX_ROWS: usize = 25_000;

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use serde_json::{Value, json};
 
-use super::Agent;
+use crate::model::agent::Agent;
 
 /// The whole response that an operator's criteria look at: `results` is every row with all that CallTools sent, `count`
 /// their number, and there are no pages.

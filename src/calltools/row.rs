@@ -4,58 +4,17 @@
 //! an object, dates with an offset or without. All of them meet here, once, and what cannot be told stays `None`: an unknown
 //! is never read as a no.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    field::{self, BadRow, Field},
-    raw::RawRow,
+use crate::model::field::{self, BadRow, Field};
+use crate::model::{
+    agent::{Agent, AgentId},
+    names::{Names, Status},
 };
-use crate::model::names::{Names, Status};
-
-/// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
-/// either, or an object; all of them come down to this text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct AgentId(pub Arc<str>);
-
-impl fmt::Display for AgentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// An agent as one row saw them: of a poll of a queue, or of a sweep of the whole account.
-#[derive(Clone, Debug)]
-pub struct Agent {
-    /// `app_user`.
-    pub id: AgentId,
-    /// `full_name`; empty where CallTools sent none.
-    pub name: Arc<str>,
-    /// The name of the agent's status, resolved through `statuses/` where the row bears an id; `None` for no status.
-    pub status: Option<Arc<str>>,
-    /// Whether that status makes the agent ready for calls; `None` where it cannot be told.
-    pub available: Option<bool>,
-    /// Logged in to the queue that was asked for. See [`QueueLogin`] for rows that do not say.
-    pub queue_logged_in: bool,
-    /// Logged in to the dialer; where the row does not say, as above.
-    pub logged_in: bool,
-    /// Since when the status holds (`agent_status_modified_on`).
-    pub status_since: Option<Timestamp>,
-    /// The row as CallTools sent it: for custom criteria and the drop-in API.
-    pub raw: RawRow,
-}
-
-impl Agent {
-    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock
-    /// may have a say.
-    pub fn is_older_than(&self, other: &Agent) -> bool {
-        matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
-    }
-}
 
 /// An agent, and what reading the row brought to light about the account.
 #[derive(Clone, Debug)]

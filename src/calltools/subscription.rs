@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::field::{self, BadRow, Field};
+use crate::model::field::{self, BadRow, Field};
 
 /// The only kind of record that openseat subscribes to.
 const CALL: &str = "Call";

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::Fault;
+use crate::model::fault::Fault;
 
 /// What came back, whatever its status; the body is complete and within bounds.
 #[derive(Clone, Debug)]

@@ -2,10 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{cli::Address, process::log::Levels};
+use crate::{
+    cli::Address,
+    process::log::{Levels, LogFormat},
+};
 
 /// Answers, while a call rings, whether a CallTools queue has an agent with an open seat.
 ///
@@ -41,18 +44,6 @@ pub struct Log {
         env = "OPENSEAT_LOG_FORMAT"
     )]
     pub log_format: LogFormat,
-}
-
-/// The shape of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    /// For people.
-    Text,
-    /// One object a line, for journals and collectors.
-    Json,
 }
 
 /// Where the configuration is.

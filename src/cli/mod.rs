@@ -57,7 +57,10 @@ pub fn dispatch() -> ExitCode {
         // Help and the version are such errors, too, and go to standard output.
         Err(told) => return exit_after(told.print(), ExitCode::from(told.exit_code() as u8)),
     };
-    log::start(&cli.log);
+    log::start(
+        &cli.log.log_level.clone().unwrap_or_default(),
+        cli.log.log_format,
+    );
     let code = perform(cli);
     log::flush();
     code

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
+use super::ScheduleOptions;
 use super::{
     Account, Queue, hooks, keys, queue,
     section::{Section, place},
@@ -9,7 +10,6 @@ use super::{
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
 };
-use crate::account::schedule::Options;
 
 /// What CallTools allows an account in an hour.
 const CALLTOOLS_LIMIT: u32 = 1000;
@@ -80,8 +80,8 @@ fn account(section: &Section<'_>) -> Checked<Account> {
 }
 
 /// What the schedule may do.
-fn schedule(section: &Section<'_>) -> Checked<Options> {
-    let usual = Options::default();
+fn schedule(section: &Section<'_>) -> Checked<ScheduleOptions> {
+    let usual = ScheduleOptions::default();
     let sweep = section.optional("sweep", Value::flag);
     let idle_pace = section.optional("idle_pace", |value| {
         let pace = value.quantity()?.get();
@@ -90,7 +90,7 @@ fn schedule(section: &Section<'_>) -> Checked<Options> {
         }
         Err(value.wrong("is the part of the pace that an account without questions keeps: more than 0, and at most 1 for all of it"))
     });
-    Ok(Options {
+    Ok(ScheduleOptions {
         sweep: sweep?.unwrap_or(usual.sweep),
         idle_pace: idle_pace?.unwrap_or(usual.idle_pace),
     })

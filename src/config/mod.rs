@@ -18,7 +18,6 @@ use std::{
 };
 
 use crate::{
-    account::schedule::Options,
     decision::{OnUnknown, Patience, criteria::Criteria},
     model::quantity::Quantity,
     process::file,
@@ -29,6 +28,7 @@ mod hooks;
 mod keys;
 mod problem;
 mod queue;
+mod schedule;
 mod secret;
 mod section;
 mod server;
@@ -37,6 +37,7 @@ mod upstream;
 mod value;
 
 pub use problem::{ConfigError, Problem};
+pub use schedule::ScheduleOptions;
 pub use secret::{BearerTokens, HookSecret, SecretError, SecretFault, TokenSource};
 
 pub(crate) use server::LONGEST_SOCKET_PATH;
@@ -269,7 +270,7 @@ pub struct Account {
     /// How many of them are kept back from polling; always less than `requests_per_hour`.
     pub reserve: u32,
     /// What its schedule may do.
-    pub schedule: Options,
+    pub schedule: ScheduleOptions,
     /// How CallTools may tell us of calls that have ended; `None` where it may not.
     pub hooks: Option<Hooks>,
     /// At least one, with different names.

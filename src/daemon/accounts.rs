@@ -13,11 +13,11 @@ use super::{
     wiring::{Prepared, polled},
 };
 use crate::{
-    account::{Account, Ask, Terms, Way, check::Reach},
+    account::{Account, Ask, Terms, Way},
     budget::Payer,
     calltools::Token,
     config,
-    server::AccountHandle,
+    server::{AccountHandle, check::Reach},
 };
 
 /// A task that is in the middle of something answers after that; what a request to the disk takes, and more. A reload waits no longer: the

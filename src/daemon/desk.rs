@@ -12,11 +12,11 @@ use http::{StatusCode, Uri, header};
 use url::form_urlencoded;
 
 use crate::{
-    account::check::{By, Reach, check, select},
     budget::{Purpose, Refusal},
     clock::Clock,
     config::Config,
     process::log,
+    server::check::{By, Reach, check, select},
 };
 
 /// One config, and how its accounts are reached.

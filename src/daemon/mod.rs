@@ -34,7 +34,7 @@ use self::{
 };
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
-    account::{Account, check::Reach},
+    account::Account,
     budget::Payer,
     clock::Clock,
     config::Config,
@@ -43,8 +43,9 @@ use crate::{
     metrics::Metrics,
     process::pulse::Pulses,
     server::{
-        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, keep_watch,
-        reload_request::Wish, serve, serve_agent_checks, serve_control, serve_on_threads,
+        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, check::Reach,
+        keep_watch, reload_request::Wish, serve, serve_agent_checks, serve_control,
+        serve_on_threads,
     },
     state::{LAST_WORDS, State, history::Watched},
 };

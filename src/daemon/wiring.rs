@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{AccountFiles, Callers, ca_pem};
 use crate::{
-    account::{self, Account, Health, Polled, TokenKeeper, check::Reach, plan},
+    account::{self, Account, Health, Polled, TokenKeeper, plan},
     budget::{Budget, Payer, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
@@ -26,7 +26,7 @@ use crate::{
     metrics::Metrics,
     model::{known::Known, names::Names},
     process::pulse::Pulses,
-    server::{AccountHandle, Limits, Parts, reload_request::Wish},
+    server::{AccountHandle, Limits, Parts, check::Reach, reload_request::Wish},
     state::State,
 };
 

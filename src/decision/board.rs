@@ -16,7 +16,7 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use crate::{calltools::Fault, clock::Moment, decision::snapshot::Snapshot};
+use crate::{clock::Moment, decision::snapshot::Snapshot, model::fault::Fault};
 
 /// A queue as the config names it: the account, and the queue's name or id as written there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,14 +12,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    calltools::Fault,
     clock::Moment,
     decision::{
         board::QueueState,
         criteria::{Comparison, Measured, Verdict},
         snapshot::Snapshot,
     },
-    model::quantity::Quantity,
+    model::{fault::Fault, quantity::Quantity},
 };
 
 /// Why a decision is what it is. The words are part of the interface: JSON, metrics and docs share them.
@@ -48,6 +47,20 @@ pub enum Reason {
     Throttled,
     /// Unknown: CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
+}
+
+impl From<&Fault> for Reason {
+    /// The reason that a decision gives once its snapshot is too old and this is why.
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::BadToken => Reason::BadToken,
+            Fault::NoPermission => Reason::NoPermission,
+            Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
+            Fault::Throttled { .. } => Reason::Throttled,
+            Fault::BudgetSpent { .. } => Reason::BudgetSpent,
+            Fault::UpstreamDown { .. } => Reason::UpstreamDown,
+        }
+    }
 }
 
 impl Reason {
@@ -245,7 +258,7 @@ impl Grounds {
             policy: *policy,
             max_age: policy.max_age(state),
             members_max_age: policy.members_max_age(state),
-            fault: state.fault.as_deref().map(Fault::reason),
+            fault: state.fault.as_deref().map(Reason::from),
             known: state.snapshot.as_deref().map(known),
         }
     }
@@ -390,8 +403,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        calltools::{Down, NoSuchQueue},
         decision::criteria::Mismatch,
+        model::fault::{Down, NoSuchQueue},
     };
 
     const MAX_AGE: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    calltools::Agent,
     clock::Moment,
     decision::criteria::{Measured, Mismatch},
+    model::agent::Agent,
 };
 
 /// The agents of a queue at one moment, and what the queue's criteria made of them. Immutable: newer rows, from a

@@ -6,9 +6,11 @@ use std::{
 };
 
 use crate::{
-    calltools::{Agent, AgentId},
     decision::snapshot::Snapshot,
-    model::names::Names,
+    model::{
+        agent::{Agent, AgentId},
+        names::Names,
+    },
 };
 
 /// The most values of the label `status`, per queue and per account. Accounts begin with four statuses and have some dozens at most; the

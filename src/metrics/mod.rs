@@ -297,7 +297,7 @@ impl Metrics {
     }
 
     /// A request to CallTools has ended: `endpoint` such as `agentstatuses`, `outcome` is `ok` or
-    /// [`Fault::word`](crate::calltools::Fault::word).
+    /// [`Fault::word`](crate::model::fault::Fault::word).
     pub fn upstream_request(
         &self,
         account: &Arc<str>,

@@ -10,7 +10,6 @@ use prometheus_client::{
 
 use super::agents::{self, ByStatus};
 use crate::{
-    account::FaultKind,
     budget::Usage,
     clock::Moment,
     decision::{
@@ -19,7 +18,7 @@ use crate::{
         decide,
         reservations::{End, Holds},
     },
-    model::{names::Names, quantity::Quantity},
+    model::{fault::FaultKind, names::Names, quantity::Quantity},
 };
 
 /// The state of everything, taken for one scrape.

@@ -4,15 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    account::FaultKind,
     budget::Usage,
-    calltools::{Down, Fault, NoSuchQueue},
     clock::Clock,
     decision::{
         OnUnknown, Policy, board::QueueState, criteria::Mismatch, decide, reservations::Holds,
     },
     fixtures::{Still, agent, available, raw, snapshot},
     model::{
+        fault::{Down, Fault, FaultKind, NoSuchQueue},
         names::{Names, Status},
         quantity::Quantity,
     },

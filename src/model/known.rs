@@ -4,10 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use crate::{
-    account::roster::{Presence, Sighting},
-    calltools::{Agent, AgentId},
     clock::Moment,
+    model::agent::{Agent, AgentId},
 };
 
 /// What one complete poll said of a queue.
@@ -32,4 +33,30 @@ pub struct Known {
     pub agents: Vec<Sighting>,
     /// What was counted of agents who come and go: a departure that has ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
+}
+
+/// A row of an agent, and when CallTools looked.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The agent, as the row says.
+    pub agent: Arc<Agent>,
+    /// When CallTools looked, at the earliest.
+    pub at: Moment,
+    /// Seen by a sweep of the whole account rather than by a poll of a queue.
+    pub by_sweep: bool,
+}
+
+/// Whether an agent was available when last looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Whether they were.
+    pub available: bool,
+    /// With which status.
+    pub status: Option<Arc<str>>,
+    /// Since when, by CallTools' clock.
+    pub since: Option<Timestamp>,
+    /// When CallTools looked.
+    pub at: Moment,
+    /// It was read from a file, and more may have been seen since.
+    pub stored: bool,
 }

@@ -7,20 +7,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::calltools::{
-    NoSuchQueue,
-    field::{self, BadRow, Field},
+use crate::{
+    model::{
+        fault::NoSuchQueue,
+        field::{self, BadRow, Field},
+    },
+    process::spelling::nearest,
 };
-
-/// As many as a person still reads in one line.
-const MOST_SUGGESTIONS: usize = 3;
-
-/// Jaro-Winkler similarity from which a name is worth suggesting: `sales` and `sales-queue` have 0.88, words that merely share
-/// some letters stay around 0.6.
-const NEAR: f64 = 0.75;
-
-/// Longest part of a name that is compared with another; comparing takes time with the square of it.
-const COMPARED_CHARS: usize = 100;
 
 /// One entry of `queues/`.
 #[derive(Clone, Debug)]
@@ -194,31 +187,6 @@ impl Names {
     fn nearest(&self, asked: &str) -> Vec<String> {
         nearest(asked, self.queues().iter().map(|queue| queue.name.as_str()))
     }
-}
-
-/// The names most like `asked`, best first; none where none is near.
-pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut near: Vec<(f64, &str)> = names
-        .map(|name| (likeness(asked, name), name))
-        .filter(|(likeness, _)| *likeness >= NEAR)
-        .collect();
-    near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
-    near.dedup_by_key(|(_, name)| *name);
-    let best = near.into_iter().take(MOST_SUGGESTIONS);
-    best.map(|(_, name)| name.to_owned()).collect()
-}
-
-/// From 0 to 1; above 1 for names that differ in nothing but case and blanks around them, the usual mistake.
-fn likeness(asked: &str, name: &str) -> f64 {
-    let plain = |text: &str| -> String {
-        let lower = text.trim().to_lowercase();
-        lower.chars().take(COMPARED_CHARS).collect()
-    };
-    let (asked, name) = (plain(asked), plain(name));
-    if asked == name {
-        return 2.0;
-    }
-    strsim::jaro_winkler(&asked, &name)
 }
 
 /// The file's shape. The rows say everything, so they are all that is stored.

@@ -6,3 +6,4 @@ pub mod file;
 pub mod log;
 pub mod pulse;
 pub mod shutdown;
+pub mod spelling;

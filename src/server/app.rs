@@ -13,9 +13,8 @@ use super::{
     watch::{Watch, WatchLimits},
 };
 use crate::{
-    account::{Ask, FaultKind, Health},
+    account::{Ask, Health},
     budget::Budget,
-    calltools::AgentId,
     clock::Clock,
     config::BearerTokens,
     decision::{
@@ -26,7 +25,7 @@ use crate::{
         snapshot::Snapshot,
     },
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
-    model::{digest::Digest, names::Names, quantity::Quantity},
+    model::{agent::AgentId, digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
     process::pulse::Pulses,
     server::reload_request::Wish,
     state::{State, history::History},

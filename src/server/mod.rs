@@ -21,6 +21,7 @@ mod app;
 mod arrival;
 mod body;
 mod brief;
+pub mod check;
 mod closing;
 mod connection;
 mod control;

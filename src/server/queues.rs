@@ -23,9 +23,12 @@ use super::{
 use crate::{
     account::{Ask, RefreshError},
     budget::Cause,
-    calltools::{Agent, Down, Fault},
     clock::Moment,
     decision::{board::QueueState, snapshot::Snapshot},
+    model::{
+        agent::Agent,
+        fault::{Down, Fault},
+    },
 };
 
 /// How long a refresh may take: one request with all its time (10 s) and some of another page's. Who waits longer has a

@@ -48,8 +48,9 @@ use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
 use crate::{
-    calltools::{Down, Fault, Outgoing, Reply, Transport},
+    calltools::{Outgoing, Reply, Transport},
     clock::{Clock, Moment},
+    model::fault::{Down, Fault},
 };
 use api::{Api, Outcome, Request};
 

@@ -3,11 +3,11 @@
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled, plan::plan, schedule::Options},
+    account::{self, Account, Polled, plan::plan},
     budget::{Budget, Ledger, Payer},
     calltools::Client,
     clock::{Clock, VirtualClock},
-    config::{Config, QueueRef, Rule},
+    config::{Config, QueueRef, Rule, ScheduleOptions},
     decision::board::{Board, QueueKey},
     metrics::Metrics,
     model::names::Names,
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Nobody asks in these tests, and yet the account shall not fall asleep.
-const BUSY: Options = Options {
+const BUSY: ScheduleOptions = ScheduleOptions {
     sweep: true,
     idle_pace: 1.0,
 };

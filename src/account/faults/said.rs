@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{FaultKind, PresentFault};
-use crate::{calltools::Fault, clock::Moment, decision::board::QueueKey};
+use super::PresentFault;
+use crate::{
+    clock::Moment,
+    decision::board::QueueKey,
+    model::fault::{Fault, FaultKind},
+};
 
 /// A fault that comes back within this time of its last end is the same story.
 const SAME_STORY: Duration = Duration::from_secs(3600);

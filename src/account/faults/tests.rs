@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    calltools::{Down, NoSuchQueue},
     logged::listen,
+    model::fault::{Down, FaultKind, NoSuchQueue},
 };
 
 const QUEUES: usize = 60;

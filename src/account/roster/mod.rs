@@ -28,11 +28,15 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use self::presence::{Departure, Presence};
+pub use self::presence::Departure;
 use crate::{
-    calltools::{Agent, AgentId, Row},
+    calltools::Row,
     clock::Moment,
-    model::{known::Poll, names::Names},
+    model::{
+        agent::{Agent, AgentId},
+        known::{Poll, Presence, Sighting},
+        names::Names,
+    },
 };
 
 /// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
@@ -49,17 +53,6 @@ const LOOK_FOR_STRANGERS: Duration = Duration::from_secs(60);
 /// People outside all queues who are remembered: as many as one list can have. A list that shows others each time would grow the
 /// roster without bound otherwise.
 const MOST_STRANGERS: usize = 25_000;
-
-/// A row of an agent, and when CallTools looked.
-#[derive(Clone, Debug)]
-pub struct Sighting {
-    /// The agent, as the row says.
-    pub agent: Arc<Agent>,
-    /// When CallTools looked, at the earliest.
-    pub at: Moment,
-    /// Seen by a sweep of the whole account rather than by a poll of a queue.
-    pub by_sweep: bool,
-}
 
 /// What a poll of a queue said about who belongs to it.
 #[derive(Clone, Debug)]

@@ -10,30 +10,14 @@
 //! [`Reservations::departed`](crate::decision::reservations::Reservations::departed). A seat may stay held until its time is up then, and is never
 //! given twice.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
-
 use super::Mark;
 use crate::{
-    calltools::{Agent, AgentId},
     clock::Moment,
+    model::{
+        agent::{Agent, AgentId},
+        known::Presence,
+    },
 };
-
-/// Whether an agent was available when last looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presence {
-    /// Whether they were.
-    pub available: bool,
-    /// With which status.
-    pub status: Option<Arc<str>>,
-    /// Since when, by CallTools' clock.
-    pub since: Option<Timestamp>,
-    /// When CallTools looked.
-    pub at: Moment,
-    /// It was read from a file, and more may have been seen since.
-    pub stored: bool,
-}
 
 /// An agent was seen no longer available.
 #[derive(Clone, Debug, PartialEq, Eq)]

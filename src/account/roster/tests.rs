@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::fixtures::agent;
+use crate::{fixtures::agent, model::known::Sighting};
 
 fn at(seconds: u64) -> Moment {
     let start = Moment {

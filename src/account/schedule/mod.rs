@@ -23,8 +23,8 @@ use std::time::Duration;
 use self::reading::{Reading, backoff};
 
 use crate::{
-    calltools::Fault,
-    config::{QueueRef, Rule},
+    config::{QueueRef, Rule, ScheduleOptions},
+    model::fault::Fault,
 };
 
 /// Polls of one account under way together: enough that a cold start of a large account takes seconds and one hanging poll does not hold up the
@@ -170,24 +170,6 @@ impl Need {
     }
 }
 
-/// What an operator may change.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Options {
-    /// Whether to sweep at all.
-    pub sweep: bool,
-    /// The part of the pace that an idle account keeps, more than 0 and at most 1.
-    pub idle_pace: f64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            sweep: true,
-            idle_pace: 0.25,
-        }
-    }
-}
-
 /// The time between two looks at the same thing, on a good day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
@@ -277,7 +259,7 @@ enum GivesWay {
 /// One account's schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    options: Options,
+    options: ScheduleOptions,
     queues: Vec<Queue>,
     names: Reading,
     /// What a queue's id answers says that its name may mean another queue, or none.
@@ -331,7 +313,11 @@ enum Turn {
 
 impl Schedule {
     /// A schedule for queues with these needs, in the order of the config. So many requests may poll queues at once when it begins.
-    pub fn new(needs: impl IntoIterator<Item = Need>, options: Options, ration: u32) -> Self {
+    pub fn new(
+        needs: impl IntoIterator<Item = Need>,
+        options: ScheduleOptions,
+        ration: u32,
+    ) -> Self {
         Self {
             options,
             queues: needs.into_iter().map(Queue::new).collect(),
@@ -371,7 +357,10 @@ impl Schedule {
     }
 
     /// A schedule as it will be once sweeps have proved true, for queues of so many pages: to plan with.
-    pub fn planned(queues: impl IntoIterator<Item = (Need, u32)>, options: Options) -> Self {
+    pub fn planned(
+        queues: impl IntoIterator<Item = (Need, u32)>,
+        options: ScheduleOptions,
+    ) -> Self {
         let (needs, pages): (Vec<_>, Vec<_>) = queues.into_iter().unzip();
         let mut schedule = Self::new(needs, options, 0);
         for (queue, pages) in schedule.queues.iter_mut().zip(pages) {
@@ -425,7 +414,7 @@ impl Schedule {
         &mut self,
         needs: &[Need],
         places: &[Option<usize>],
-        options: Options,
+        options: ScheduleOptions,
         ration: u32,
     ) {
         let queue = |(need, was): (&Need, &Option<usize>)| match was {

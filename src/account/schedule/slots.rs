@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{reading::FIRST_BACKOFF, *};
-use crate::calltools::Down;
+use crate::{config::ScheduleOptions, model::fault::Down};
 
 const PERIOD: Duration = Duration::from_secs(4);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -20,11 +20,11 @@ const ALONE: Need = Need {
     ..SHARED
 };
 /// Sweeps, and never idle.
-const LIVELY: Options = Options {
+const LIVELY: ScheduleOptions = ScheduleOptions {
     sweep: true,
     idle_pace: 1.0,
 };
-const POLLS: Options = Options {
+const POLLS: ScheduleOptions = ScheduleOptions {
     sweep: false,
     ..LIVELY
 };
@@ -41,7 +41,7 @@ struct Play {
 }
 
 impl Play {
-    fn new(queues: impl IntoIterator<Item = (Need, u32)>, options: Options) -> Self {
+    fn new(queues: impl IntoIterator<Item = (Need, u32)>, options: ScheduleOptions) -> Self {
         let queues: Vec<_> = queues.into_iter().collect();
         Self {
             pages: queues.iter().map(|(_, pages)| *pages).collect(),
@@ -53,7 +53,7 @@ impl Play {
     }
 
     /// Through its cold start, with sweeps that proved true.
-    fn warm(queues: impl IntoIterator<Item = (Need, u32)>, options: Options) -> Self {
+    fn warm(queues: impl IntoIterator<Item = (Need, u32)>, options: ScheduleOptions) -> Self {
         let mut play = Self::new(queues, options);
         play.go(Duration::ZERO);
         play.schedule.trust();
@@ -329,8 +329,8 @@ fn a_sweep_that_is_switched_off_is_never_sent() {
     assert!(!play.has_swept());
 }
 
-fn idle(idle_pace: f64) -> Options {
-    Options {
+fn idle(idle_pace: f64) -> ScheduleOptions {
+    ScheduleOptions {
         idle_pace,
         ..LIVELY
     }
@@ -456,7 +456,7 @@ fn queues_that_are_polled_by_themselves_keep_their_pace_while_others_save() {
 }
 
 /// Queues, their demand, the pages of a sweep, and what the operator says.
-type Case<'a> = (Vec<(Need, u32)>, &'a [u64], u32, Options);
+type Case<'a> = (Vec<(Need, u32)>, &'a [u64], u32, ScheduleOptions);
 
 #[test]
 fn what_is_expected_is_what_comes() {
@@ -813,7 +813,7 @@ proptest! {
 }
 
 /// Starts with so many queues and a ration, and no request is answered before the next is sent.
-fn cold(queues: usize, ration: u32, options: Options) -> Play {
+fn cold(queues: usize, ration: u32, options: ScheduleOptions) -> Play {
     let mut play = Play::new(vec![(SHARED, 1); queues], options);
     play.schedule.ration = ration;
     play

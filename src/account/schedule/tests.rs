@@ -1,7 +1,10 @@
 //! Tables of what is asked when.
 
 use super::*;
-use crate::calltools::{Down, NoSuchQueue};
+use crate::{
+    config::ScheduleOptions,
+    model::fault::{Down, NoSuchQueue},
+};
 
 const BY_NAME: Need = Need {
     id: true,
@@ -14,7 +17,7 @@ const BY_ID: Need = Need {
     alone: false,
 };
 /// Queue polls alone.
-const POLLS: Options = Options {
+const POLLS: ScheduleOptions = ScheduleOptions {
     sweep: false,
     idle_pace: 1.0,
 };

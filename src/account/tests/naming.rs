@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    calltools::NoSuchQueue,
     decision::board::NotOnBoard,
+    model::fault::NoSuchQueue,
     simulator::{Endpoint, ForeignQueue, QueueAction},
 };
 

@@ -172,7 +172,7 @@ fn plan_of(queues: usize) -> Duration {
         statuses: true,
         alone: false,
     };
-    let schedule = Schedule::planned(vec![(need, 1); queues], Options::default());
+    let schedule = Schedule::planned(vec![(need, 1); queues], ScheduleOptions::default());
     let period = Duration::from_secs(3600) / 950;
     let Expected { statuses, .. } = schedule.expected(period)[0];
     crate::account::plan::default_max_age(statuses)

@@ -13,10 +13,11 @@ use serde_json::{Value, json, value::RawValue};
 use super::*;
 use crate::{
     calltools::{
-        Down, NoSuchQueue, Outgoing, Reply, Tally,
+        Outgoing, Reply, Tally,
         list::{MAX_LIST_BYTES, MAX_PAGES},
     },
     clock::VirtualClock,
+    model::fault::{Down, NoSuchQueue},
 };
 
 /// How long each request takes.

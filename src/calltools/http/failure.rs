@@ -4,7 +4,7 @@ use std::io;
 
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::Down;
+use crate::model::fault::Down;
 use crate::process::causes::chain;
 
 /// What an error of the HTTP library means. A timeout is tested first, since it looks like the step that it interrupted.

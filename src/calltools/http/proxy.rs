@@ -13,7 +13,8 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Down, Fault, Reply, resolver::Resolver};
+use super::{Reply, resolver::Resolver};
+use crate::model::fault::{Down, Fault};
 use crate::process::causes::chain;
 
 /// How long the proxy may take to say once more why it refuses.

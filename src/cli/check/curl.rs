@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    account::check::Target,
     config::{self, Config, QueueRef, Upstream},
+    server::check::Target,
 };
 
 /// The commands for each queue: a script for POSIX shells, and for pasting into one.

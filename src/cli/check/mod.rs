@@ -23,13 +23,13 @@ use super::{
     terminal::show,
 };
 use crate::{
-    account::check::{self, By, Reach, Target, select},
     budget::{Budget, Ledger, LedgerError},
     cli::args,
     clock::{Clock, SystemClock},
     config::Config,
     daemon,
     process::causes::causes,
+    server::check::{self, By, Reach, Target, select},
     state::{LAST_WORDS, keep_ledger},
 };
 

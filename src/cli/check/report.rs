@@ -10,7 +10,7 @@ use crate::cli::terminal::{
     BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, counted, painted, plain, spoken, table,
 };
 
-/// A report, as [`check`](crate::account::check) writes it.
+/// A report, as [`check`](crate::server::check) writes it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
     pub ok: bool,

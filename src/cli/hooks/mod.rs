@@ -29,13 +29,13 @@ use super::{
 };
 use crate::{
     budget::{Budget, Ledger, LedgerError, Purpose},
-    calltools::{Client, Down, Fault, Setback, Subscription},
+    calltools::{Client, Setback, Subscription},
     cli::args,
     clock::{Clock, SystemClock},
     config::{Account, Config, HookSecret},
     daemon,
-    model::names::nearest,
-    process::causes::causes,
+    model::fault::{Down, Fault},
+    process::{causes::causes, spelling::nearest},
     state::LAST_WORDS,
 };
 

@@ -4,7 +4,10 @@ use std::{borrow::Borrow, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{calltools::Agent, clock::Moment, model::quantity::Quantity};
+use crate::{
+    clock::Moment,
+    model::{agent::Agent, quantity::Quantity},
+};
 
 use super::{Comparison, Measured, Mismatch, Verdict};
 
@@ -90,7 +93,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
-    use crate::calltools::AgentId;
+    use crate::model::agent::AgentId;
 
     const NOW: Moment = Moment {
         boot: Duration::from_secs(5_000),

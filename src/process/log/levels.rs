@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::filter::Targets;
 
-use crate::model::names::nearest;
+use crate::process::spelling::nearest;
 
 /// Every spelling of a level, in lower case; the first of each is its own.
 const SPELLINGS: [(&str, LevelFilter); 16] = [

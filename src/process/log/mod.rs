@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     Registry, filter::Targets, fmt, fmt::MakeWriter, layer::SubscriberExt, reload,
@@ -27,7 +28,6 @@ use tracing_subscriber::{
 };
 
 pub use self::levels::{Levels, NoLevel};
-use crate::cli::args::{Log, LogFormat};
 
 /// Lines that may wait to be written: the log of hours of trouble, or of a second at the level `trace`; at some 200 bytes each,
 /// less than a megabyte.
@@ -42,10 +42,21 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 /// What is logged, to be changed.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One object a line, for journals and collectors.
+    Json,
+}
+
 /// Starts logging for the whole process. What is logged later than the last [`flush`] may be lost.
-pub fn start(log: &Log) {
+pub fn start(levels: &Levels, format: LogFormat) {
     let terminal = io::stderr().is_terminal();
-    let levels = log.log_level.clone().unwrap_or_default();
     let (filter, handle) = reload::Layer::new(levels.filter());
     let lines = LINES.get_or_init(|| Lines::written_to(io::stderr()));
     let out = Out {
@@ -58,7 +69,7 @@ pub fn start(log: &Log) {
         .with_ansi(terminal)
         .log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
-    let json = match log.log_format {
+    let json = match format {
         LogFormat::Json => true,
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,

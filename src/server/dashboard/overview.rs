@@ -21,9 +21,10 @@ use super::{
     words,
 };
 use crate::{
-    account::{Emptied, FaultKind, PresentFault},
+    account::{Emptied, PresentFault},
     budget::Usage,
     decision::Reason,
+    model::fault::FaultKind,
 };
 
 /// `GET /`, for a person.

@@ -10,12 +10,12 @@ use super::{
     chart, words,
 };
 use crate::{
-    calltools::Agent,
     clock::Moment,
     decision::{
         Decision, OnUnknown, Reason,
         board::{QueueKey, QueueState},
     },
+    model::agent::Agent,
 };
 
 /// Knowledge is called old in the last quarter of its life: a poll or two have been missed, and there is time to look why.

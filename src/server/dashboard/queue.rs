@@ -25,7 +25,7 @@ use super::{
     printed::Printed,
     what_if::{self, Rule},
 };
-use crate::calltools::Agent;
+use crate::model::agent::Agent;
 
 /// Where the pages of queues are.
 pub(super) const PATH: &str = "/queues/";

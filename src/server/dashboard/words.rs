@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    calltools::Fault,
     clock::Moment,
     decision::{
         Policy, Reason,
         criteria::{Comparison, Verdict},
         snapshot::Snapshot,
     },
-    model::quantity::Quantity,
+    model::{fault::Fault, quantity::Quantity},
 };
 
 /// `34 s`, `5 min 12 s`, `2 h 5 min`, `3 d 4 h`. The script has the same rule.

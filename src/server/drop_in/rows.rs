@@ -13,9 +13,8 @@ use serde_json::value::RawValue;
 
 use super::{App, Refusal, not_read, number};
 use crate::{
-    calltools::Agent,
     decision::snapshot::Snapshot,
-    model::names::Names,
+    model::{agent::Agent, names::Names},
     server::{
         app::{AccountHandle, Queue},
         decisions::why_unknown,

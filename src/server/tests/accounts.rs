@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::account::{Emptied, PresentFault};
-use crate::{budget::Purpose, calltools::Down, fixtures::available};
+use crate::{budget::Purpose, fixtures::available, model::fault::Down};
 
 /// Two accounts, of which the second has two queues.
 fn world() -> (World, [AccountEnds; 2]) {

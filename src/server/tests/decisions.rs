@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    calltools::Down,
     decision::criteria::{Measured, Mismatch, Verdict},
     fixtures::available,
     logged::listen_to,
+    model::fault::Down,
 };
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    calltools::{Down, NoSuchQueue},
     clock::Moment,
     decision::criteria::{Comparison, Measured, Mismatch, Verdict},
     fixtures::available,
+    model::fault::{Down, NoSuchQueue},
 };
 
 /// A client that keeps its connection.

@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::{
-    account::{self, Account, Health, Polled, schedule::Options},
+    account::{self, Account, Health, Polled},
     budget::Payer,
-    calltools::{AgentId, Client},
+    calltools::Client,
     clock::VirtualClock,
-    config::{QueueRef, Rule},
+    config::{QueueRef, Rule, ScheduleOptions},
     fixtures::available,
+    model::agent::AgentId,
     server::{gate::guarded, routes::router},
     simulator::{Settings, Simulator, TOKEN as SIMULATED, WorldSettings},
 };
@@ -291,9 +292,9 @@ async fn hour_with(records: u32) -> Hour {
                 max_age: None,
             })
             .collect(),
-        options: Options {
+        options: ScheduleOptions {
             idle_pace: 1.0,
-            ..Options::default()
+            ..ScheduleOptions::default()
         },
         client: Client::new(
             simulator.transport(SIMULATED),

@@ -40,7 +40,6 @@ use super::{
 use crate::{
     account::{Ask, Health, RefreshError},
     budget::Budget,
-    calltools::{Agent, Fault},
     clock::Clock,
     config::{BearerTokens, Listen},
     decision::{
@@ -49,7 +48,7 @@ use crate::{
     },
     fixtures::{Still, snapshot},
     metrics::Metrics,
-    model::{digest::Digest, names::Names, quantity::Quantity},
+    model::{agent::Agent, digest::Digest, fault::Fault, names::Names, quantity::Quantity},
     state::State,
 };
 

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     account::{Emptied, PresentFault},
-    calltools::Down,
     fixtures::{agent, available},
+    model::fault::Down,
     state::{State, history::fixtures::recorded},
 };
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     account::PresentFault,
-    calltools::{Down, NoSuchQueue},
     fixtures::available,
+    model::fault::{Down, NoSuchQueue},
 };
 
 #[tokio::test]

@@ -2,8 +2,8 @@ use super::*;
 use crate::{
     account::RefreshError,
     budget::{Cause, Refusal},
-    calltools::{Down, NoSuchQueue},
     fixtures::{agent, available},
+    model::fault::{Down, NoSuchQueue},
 };
 
 #[tokio::test]

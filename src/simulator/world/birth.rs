@@ -9,7 +9,7 @@ use super::{
     life::{self, Activity, Shift, signed},
     minutes, names,
 };
-use crate::calltools::AgentId;
+use crate::model::agent::AgentId;
 
 /// The id of the first queue: the one that the documentation's examples use.
 const FIRST_QUEUE: u64 = 5_450;

@@ -25,7 +25,7 @@ use std::{
 
 use jiff::SignedDuration;
 
-use crate::calltools::AgentId;
+use crate::model::agent::AgentId;
 use life::{Activity, Event, Shift};
 
 /// What kind of account to make up.

@@ -10,7 +10,6 @@ use super::{
     *,
 };
 use crate::{
-    calltools::Agent,
     clock::Moment,
     decision::{
         OnUnknown, Policy,
@@ -19,7 +18,7 @@ use crate::{
     },
     fixtures::{Still, agent, available, snapshot},
     metrics::Metrics,
-    model::quantity::Quantity,
+    model::{agent::Agent, quantity::Quantity},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

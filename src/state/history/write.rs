@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rusqlite::{Connection, Transaction, params};
 
 use super::record::Counts;
-use crate::{calltools::Agent, clock::Moment, decision::board::QueueKey, sqlite::packed};
+use crate::{clock::Moment, decision::board::QueueKey, model::agent::Agent, sqlite::packed};
 
 /// How often what is old is let go.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);

@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 
 use super::Store;
 use crate::{
-    account::roster::Sighting,
     budget::Payer,
-    calltools::{Agent, Row, settle_queue_logins},
+    calltools::{Row, settle_queue_logins},
     clock::{Clock, Moment, stamp::Stamp},
     model::{
-        known::{Known, Poll},
+        agent::Agent,
+        known::{Known, Poll, Sighting},
         names::Names,
     },
     sqlite::packed,

@@ -6,14 +6,13 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    account::roster::Sighting,
     budget::Payer,
-    calltools::Agent,
     clock::Moment,
     decision::reservations::Reservations,
     fixtures::{Still, available},
     model::{
-        known::{Known, Poll},
+        agent::Agent,
+        known::{Known, Poll, Sighting},
         names::Names,
     },
 };

@@ -14,9 +14,7 @@ use super::{Reach, select::Target};
 use crate::{
     account::{fault_of, id_of, polled},
     budget::{Purpose, Usage},
-    calltools::{
-        Client, Down, Endpoint, Fault, Harvest, Notes, Observer, Setback, joined_response,
-    },
+    calltools::{Client, Endpoint, Harvest, Notes, Observer, Setback, joined_response},
     clock::{Clock, Moment},
     config::{self, Rule},
     decision::{
@@ -25,7 +23,10 @@ use crate::{
         decide,
         snapshot::Snapshot,
     },
-    model::names::Names,
+    model::{
+        fault::{Down, Fault},
+        names::Names,
+    },
 };
 
 /// Queues that are asked for together: many take seconds instead of a minute, and CallTools has the daemon's polls beside.

@@ -18,13 +18,12 @@ use super::{
 };
 use crate::{
     budget::Usage,
-    calltools::Agent,
     config::Rule,
     decision::{
         criteria::{Condition, Criteria, Literal, Measure, Seat, seat},
         snapshot::Snapshot,
     },
-    model::quantity::Quantity,
+    model::{agent::Agent, quantity::Quantity},
     server::{AgentView, DecisionView, FaultView},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{budget::next_one, clock::Moment, decision::Reason};
+use crate::clock::Moment;
 
 /// Why a request to CallTools brought no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,18 +172,6 @@ impl Fault {
         format!("{self}{}", rest.unwrap_or_default())
     }
 
-    /// The reason that a decision gives once its snapshot is too old and this is why.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Fault::BadToken => Reason::BadToken,
-            Fault::NoPermission => Reason::NoPermission,
-            Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
-            Fault::Throttled { .. } => Reason::Throttled,
-            Fault::BudgetSpent { .. } => Reason::BudgetSpent,
-            Fault::UpstreamDown { .. } => Reason::UpstreamDown,
-        }
-    }
-
     /// The word for metrics: the closed set of values of the label `outcome` beside `ok`.
     pub fn word(&self) -> &'static str {
         match self {
@@ -255,3 +243,82 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// The kinds of faults that an account can have. The words are those of the decisions' reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// CallTools does not accept the token.
+    BadToken,
+    /// The token's user may not read what openseat needs.
+    NoPermission,
+    /// The account has none of the configured queues.
+    NoSuchQueue,
+    /// The hour's requests are spent.
+    BudgetSpent,
+    /// CallTools asked for silence.
+    Throttled,
+    /// CallTools cannot be reached, or does not answer as it should.
+    UpstreamDown,
+}
+
+impl FaultKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [FaultKind; 6] = [
+        FaultKind::BadToken,
+        FaultKind::NoPermission,
+        FaultKind::NoSuchQueue,
+        FaultKind::BudgetSpent,
+        FaultKind::Throttled,
+        FaultKind::UpstreamDown,
+    ];
+
+    /// The kind of a fault.
+    pub fn of(fault: &Fault) -> Self {
+        match fault {
+            Fault::BadToken => FaultKind::BadToken,
+            Fault::NoPermission => FaultKind::NoPermission,
+            Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
+            Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
+            Fault::Throttled { .. } => FaultKind::Throttled,
+            Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
+        }
+    }
+
+    /// The value of the metrics' label `kind`.
+    pub fn word(self) -> &'static str {
+        match self {
+            FaultKind::BadToken => "bad_token",
+            FaultKind::NoPermission => "no_permission",
+            FaultKind::NoSuchQueue => "no_such_queue",
+            FaultKind::BudgetSpent => "budget_spent",
+            FaultKind::Throttled => "throttled",
+            FaultKind::UpstreamDown => "upstream_down",
+        }
+    }
+
+    /// Whether one request that failed so says that all will.
+    pub(crate) fn is_of_the_account(self) -> bool {
+        matches!(
+            self,
+            FaultKind::BadToken | FaultKind::BudgetSpent | FaultKind::Throttled
+        )
+    }
+
+    /// Whether the same question will get the same answer until somebody does something.
+    pub(crate) fn is_definite(self) -> bool {
+        matches!(self, FaultKind::NoPermission | FaultKind::NoSuchQueue)
+    }
+}
+
+/// The end of a sentence on requests that are refused: how long that goes on, seen from now.
+pub fn next_one(until: Moment, now: Moment) -> String {
+    let left = until.boot.saturating_sub(now.boot);
+    match left.is_zero() {
+        true => String::new(),
+        // Rounded up: "in 0 s" helps nobody.
+        false => format!(
+            "; the next one may be sent in {} s",
+            left.as_secs_f64().ceil()
+        ),
+    }
+}

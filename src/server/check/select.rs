@@ -6,7 +6,7 @@ use crate::{
     account::plan,
     config::{self, Config, QueueRef},
     decision::{Policy, board::QueueKey},
-    model::names::nearest,
+    process::spelling::nearest,
 };
 
 /// The queues of one account that are to be checked, at least one, each with its policy.

@@ -1,0 +1,49 @@
+//! An agent of an account, as one row of CallTools' lists shows them.
+
+use std::{fmt, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::raw::RawRow;
+
+/// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
+/// either, or an object; all of them come down to this text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct AgentId(pub Arc<str>);
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An agent as one row saw them: of a poll of a queue, or of a sweep of the whole account.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// `app_user`.
+    pub id: AgentId,
+    /// `full_name`; empty where CallTools sent none.
+    pub name: Arc<str>,
+    /// The name of the agent's status, resolved through `statuses/` where the row bears an id; `None` for no status.
+    pub status: Option<Arc<str>>,
+    /// Whether that status makes the agent ready for calls; `None` where it cannot be told.
+    pub available: Option<bool>,
+    /// Logged in to the queue that was asked for. See [`QueueLogin`](crate::calltools::QueueLogin) for rows that do not say.
+    pub queue_logged_in: bool,
+    /// Logged in to the dialer; where the row does not say, as above.
+    pub logged_in: bool,
+    /// Since when the status holds (`agent_status_modified_on`).
+    pub status_since: Option<Timestamp>,
+    /// The row as CallTools sent it: for custom criteria and the drop-in API.
+    pub raw: RawRow,
+}
+
+impl Agent {
+    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock
+    /// may have a say.
+    pub fn is_older_than(&self, other: &Agent) -> bool {
+        matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
+    }
+}
