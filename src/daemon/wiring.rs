@@ -27,7 +27,7 @@ use crate::{
     model::{known::Known, names::Names},
     process::pulse::Pulses,
     server::{AccountHandle, Limits, Parts, check::Reach, reload_request::Wish},
-    state::State,
+    state::{State, journal},
 };
 
 /// Wishes that may wait for an account's task: a second of them from a busy router. Who comes then is answered from the board.
@@ -211,7 +211,7 @@ impl Wiring {
 /// The seats that are held, with those that a restart has interrupted.
 pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     Ok(match &state.store {
-        Some(store) => Reservations::kept_in(Arc::clone(store))?,
+        Some(store) => journal::reservations(Arc::clone(store))?,
         None => Reservations::new(),
     })
 }

@@ -1,6 +1,7 @@
 //! The state folder: what of a daemon outlives it, and in what condition that is.
 
 pub mod history;
+pub mod journal;
 pub mod store;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -5,31 +5,28 @@
 //! after it was made, when it is released, or when its time is up, whichever is first; the last always comes, so no seat can stay
 //! held for ever.
 //!
-//! [`Holds`] are the seats held in one queue, [`Reservations`] those of all. Neither knows of HTTP, and nobody else knows how they
-//! are kept. What outlives a restart is the [`journal`]'s.
+//! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
+//! what outlives a restart.
 
-mod journal;
-mod sync;
-
-#[cfg(all(test, feature = "shuttle"))]
-mod interleaved;
-#[cfg(all(test, not(feature = "shuttle")))]
-mod on_disk;
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
 mod tests;
 
-use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    ops::RangeInclusive,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
+use futures_util::future::BoxFuture;
 
-use self::{
-    journal::Journal,
-    sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError},
-};
 use crate::{
     clock::Moment,
     decision::{Decision, board::QueueKey},
-    state::store::{KeptReservation, SeatsInMemory, Store},
 };
 
 /// How long a seat is held where the request does not say: longer than a call rings before an agent has it.
@@ -283,14 +280,60 @@ impl Holds {
     }
 }
 
+/// Keeps what is held over a restart.
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// A reservation was made. Ready once it is written, or once its maker has waited long enough.
+    fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()>;
+
+    /// A reservation has ended before its time was up.
+    fn ended(&self, queue: &QueueKey, id: &ReservationId);
+
+    /// Many may have changed: writes everything that is held.
+    fn write_anew(&self);
+
+    /// Writes what waits, and nothing after that. Returns whether it was done within `longest`.
+    fn finish(&self, longest: Duration) -> bool;
+}
+
+/// What a [`Journal`] reads and restores.
+pub trait SeatsInMemory: fmt::Debug + Send + Sync {
+    /// All reservations that are held now.
+    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)>;
+
+    /// The reservation with this id, if it is held.
+    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
+
+    /// When a departure last ended a reservation, in this process or an earlier one. A caller who sees that a departure opened a seat
+    /// sees that departure here afterwards.
+    fn answered(&self) -> Option<Moment>;
+
+    /// Takes over what an earlier process held. A departure last ended one of its reservations at `answered`.
+    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment);
+}
+
+/// A reservation as an earlier process wrote it down.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeptReservation {
+    /// The queue whose seat it holds.
+    pub queue: QueueKey,
+    /// Its id.
+    pub id: ReservationId,
+    /// The router's name for the call.
+    pub call_id: Box<str>,
+    /// When it was made: wall time.
+    pub made: Duration,
+    /// When its time is up: wall time.
+    pub expires: Duration,
+}
+
 /// The seats held in all queues.
 #[derive(Debug, Default)]
 pub struct Reservations {
     held: Arc<Held>,
-    journal: Option<Journal>,
+    journal: Option<Box<dyn Journal>>,
 }
 
-/// What is held, queue by queue. Apart from [`Reservations`], since the store reads it too.
+/// What is held, queue by queue. Apart from [`Reservations`], since the journal reads it too.
 #[derive(Debug, Default)]
 struct Held {
     queues: DashMap<QueueKey, Arc<Holds>>,
@@ -370,14 +413,19 @@ impl Reservations {
         Self::default()
     }
 
-    /// What an earlier process left in the store, and whatever is held from now on is kept there.
+    /// Begins with what an earlier process left in the journal, which keeps what is held from now on.
     ///
     /// # Errors
-    /// The system has no thread to spare.
-    pub fn kept_in(store: Arc<Store>) -> std::io::Result<Self> {
+    /// The journal did not start.
+    pub fn with_journal<J: Journal + 'static>(
+        start: impl FnOnce(Arc<dyn SeatsInMemory>) -> io::Result<J>,
+    ) -> io::Result<Self> {
         let held = Arc::<Held>::default();
-        let journal = Some(Journal::start(store, Arc::clone(&held))?);
-        Ok(Self { held, journal })
+        let journal = start(Arc::clone(&held) as Arc<dyn SeatsInMemory>)?;
+        Ok(Self {
+            held,
+            journal: Some(Box::new(journal)),
+        })
     }
 
     /// The seats held in a queue, to look up once and keep.
@@ -388,7 +436,7 @@ impl Reservations {
     /// Waits a moment until a reservation is written down, where anything is: from then on a restart does not lose it.
     pub async fn keep(&self, queue: &QueueKey, reservation: &Reservation) {
         if let Some(journal) = &self.journal {
-            journal.keep(queue, &reservation.id).await;
+            journal.made(queue, &reservation.id).await;
         }
     }
 
@@ -469,7 +517,7 @@ impl Reservations {
 
     fn forget(&self, queue: &QueueKey, id: &ReservationId) {
         if let Some(journal) = &self.journal {
-            journal.forget(queue, id);
+            journal.ended(queue, id);
         }
     }
 }

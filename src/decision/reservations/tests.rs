@@ -1,6 +1,6 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, atomic::AtomicUsize},
 };
 
 use proptest::prelude::*;
@@ -176,6 +176,34 @@ fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
         });
         assert_eq!((succeeded, holds.held(now)), (3, 3));
     }
+}
+
+#[test]
+fn threads_that_take_seats_and_give_them_back_never_hold_more_than_there_are() {
+    const SEATS: usize = 2;
+    let now = Still::new().now();
+    let (reservations, state) = (Reservations::new(), seats(SEATS, now));
+    let holds = reservations.queue(&key("sales"));
+    let taken = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (reservations, holds, state, taken) = (&reservations, &holds, &state, &taken);
+            scope.spawn(move || {
+                for round in 0..500 {
+                    let call = format!("{thread}-{round}");
+                    if let Reserved::Made(one, _) = reserve(holds, state, &call, now) {
+                        assert!(taken.fetch_add(1, Ordering::SeqCst) < SEATS);
+                        std::thread::yield_now();
+                        assert!(holds.held(now) as usize <= SEATS);
+                        taken.fetch_sub(1, Ordering::SeqCst);
+                        assert!(reservations.release(&one.id, now).is_some());
+                        assert!(reservations.release(&one.id, now).is_none());
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(holds.held(now), 0);
 }
 
 /// What may happen to one queue.

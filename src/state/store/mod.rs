@@ -23,11 +23,8 @@ use std::{
 
 use rusqlite::Connection;
 
+pub use self::snapshots::Note;
 use self::{layout::LAYOUT, reservations::Seats};
-pub use self::{
-    reservations::{KeptReservation, SeatsInMemory},
-    snapshots::Note,
-};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File, writer::Writer},

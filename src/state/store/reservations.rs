@@ -15,25 +15,9 @@ use crate::{
     clock::{Clock, Moment, stamp::Stamp},
     decision::{
         board::QueueKey,
-        reservations::{Reservation, ReservationId},
+        reservations::{KeptReservation, Reservation, ReservationId, SeatsInMemory},
     },
 };
-
-/// The seats that are held, as memory knows them: what the file must say.
-pub trait SeatsInMemory: std::fmt::Debug + Send + Sync {
-    /// All that are held now.
-    fn held(&self, now: Moment) -> Vec<(QueueKey, Reservation)>;
-
-    /// The one of this name, if it is held.
-    fn find(&self, queue: &QueueKey, id: &ReservationId, now: Moment) -> Option<Reservation>;
-
-    /// When a departure last ended one, in this process or an earlier one. Whoever sees a seat gone that a departure opened sees that
-    /// departure here afterwards.
-    fn answered(&self) -> Option<Moment>;
-
-    /// An earlier process held these, and a departure last ended one of its reservations at `answered`.
-    fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment);
-}
 
 /// Brings the file in line with what memory knows.
 #[derive(Debug)]
@@ -135,8 +119,7 @@ fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<Kept
     let mut rows = transaction.prepare(
         "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
     )?;
-    rows.query_map([millis(now.wall)], KeptReservation::from_row)?
-        .collect()
+    rows.query_map([millis(now.wall)], kept)?.collect()
 }
 
 /// When a departure last ended a reservation. Where nobody can tell how long ago that was, it may have been just now.
@@ -174,33 +157,16 @@ fn insert(
     Ok(())
 }
 
-/// A reservation as the file has it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct KeptReservation {
-    /// Whose seat it holds.
-    pub queue: QueueKey,
-    /// Its name.
-    pub id: ReservationId,
-    /// The router's name for the call.
-    pub call_id: Box<str>,
-    /// When it was made: wall time.
-    pub made: Duration,
-    /// When its time is up: wall time.
-    pub expires: Duration,
-}
-
-impl KeptReservation {
-    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let text = |column: usize| row.get::<_, String>(column);
-        let wall = |column: usize| row.get::<_, i64>(column).map(from_millis);
-        Ok(Self {
-            id: ReservationId::of(&text(0)?),
-            queue: QueueKey::new(text(1)?, text(2)?),
-            call_id: text(3)?.into(),
-            made: wall(4)?,
-            expires: wall(5)?,
-        })
-    }
+fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReservation> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let wall = |column: usize| row.get::<_, i64>(column).map(from_millis);
+    Ok(KeptReservation {
+        id: ReservationId::of(&text(0)?),
+        queue: QueueKey::new(text(1)?, text(2)?),
+        call_id: text(3)?.into(),
+        made: wall(4)?,
+        expires: wall(5)?,
+    })
 }
 
 fn millis(wall: Duration) -> i64 {

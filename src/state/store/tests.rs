@@ -8,13 +8,13 @@ use super::*;
 use crate::{
     budget::Payer,
     clock::Moment,
-    decision::reservations::Reservations,
     fixtures::{Still, available},
     model::{
         agent::Agent,
         known::{Known, Poll, Sighting},
         names::Names,
     },
+    state::journal,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -152,7 +152,7 @@ fn a_store_of_an_old_layout_still_knows_its_names_and_reservations() {
             old.execute_batch(&sql).unwrap();
         }
         knows_its_names(&folder, &clock, &old);
-        let reservations = Reservations::kept_in(Arc::new(folder.open(&clock))).unwrap();
+        let reservations = journal::reservations(Arc::new(folder.open(&clock))).unwrap();
         assert_eq!(reservations.list(clock.now()).len(), held);
     }
 }

@@ -2,12 +2,18 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    clock::Clock,
-    decision::{OnUnknown, Policy, board::QueueState, decide},
+    clock::{Clock, Moment},
+    decision::{
+        OnUnknown, Policy,
+        board::QueueState,
+        decide,
+        reservations::{Reservation, Reserved},
+    },
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
 };
@@ -45,7 +51,7 @@ impl Disk {
         let store = Store::open(&self.path(""), self.clock.clone() as Arc<dyn Clock>);
         let store = Arc::new(store.expect("a thread"));
         Process {
-            reservations: Reservations::kept_in(Arc::clone(&store)).expect("a thread"),
+            reservations: reservations(Arc::clone(&store)).expect("a thread"),
             store,
             clock: self.clock.clone(),
         }
@@ -325,7 +331,11 @@ async fn more_changes_than_may_wait_are_all_written() {
         let calls = (0..250).map(|call| format!("{round}-{call}"));
         let made: Vec<_> = calls.map(|call| process.hold(&call)).collect();
         for reservation in &made {
-            process.reservations.forget(&key("sales"), &reservation.id);
+            // Told, and not waited for.
+            let _ = process
+                .reservations
+                .keep(&key("sales"), reservation)
+                .now_or_never();
         }
         made[1..].iter().for_each(|one| process.release(one));
         expected.push(made[0].call_id.to_string());

@@ -4,6 +4,9 @@
 //! nor a file that did not work for a while makes it write down a seat that was released. Whoever makes a reservation hears of it once it is
 //! written, or after [`PATIENCE`] in any case.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,
@@ -12,10 +15,17 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::{Held, ReservationId};
-use crate::{decision::board::QueueKey, sqlite::writer::Writer, state::store::Store};
+use crate::{
+    decision::{
+        board::QueueKey,
+        reservations::{self, ReservationId, Reservations, SeatsInMemory},
+    },
+    sqlite::writer::Writer,
+    state::store::Store,
+};
 
 /// A disk that takes longer is not waited for: the call rings.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -27,6 +37,14 @@ const WAITING: usize = 1_024;
 /// soon as a person could stop the daemon after that.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The seats that an earlier process left in the store; whatever is held from now on is kept there.
+///
+/// # Errors
+/// The system has no thread to spare.
+pub fn reservations(store: Arc<Store>) -> std::io::Result<Reservations> {
+    Reservations::with_journal(|held| Journal::start(store, held))
+}
+
 #[derive(Debug)]
 struct Change {
     queue: QueueKey,
@@ -37,7 +55,7 @@ struct Change {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Journal {
+struct Journal {
     store: Arc<Store>,
     writer: Writer<Change>,
     /// Some changes found no room.
@@ -49,7 +67,7 @@ impl Journal {
     ///
     /// # Errors
     /// The system has no thread to spare.
-    pub fn start(store: Arc<Store>, held: Arc<Held>) -> std::io::Result<Self> {
+    fn start(store: Arc<Store>, held: Arc<dyn SeatsInMemory>) -> std::io::Result<Self> {
         store.keep_seats_of(held);
         let (to, missed) = (Arc::clone(&store), Arc::new(AtomicBool::new(false)));
         let all = Arc::clone(&missed);
@@ -75,30 +93,6 @@ impl Journal {
         })
     }
 
-    /// One was made: waits a moment until it is written, unless the file is known not to work.
-    pub async fn keep(&self, queue: &QueueKey, id: &ReservationId) {
-        let (written, done) = oneshot::channel();
-        self.send(queue, id, Some(written));
-        if !self.store.condition().is_degraded() {
-            let _ = tokio::time::timeout(PATIENCE, done).await;
-        }
-    }
-
-    /// One has ended. (Those whose time is up end by themselves, there as well.)
-    pub fn forget(&self, queue: &QueueKey, id: &ReservationId) {
-        self.send(queue, id, None);
-    }
-
-    /// It is not known what has changed: everything that is held is written anew.
-    pub fn write_anew(&self) {
-        self.missed.store(true, Ordering::Relaxed);
-    }
-
-    /// Writes what waits, and nothing after that; takes at most so long. Returns whether it was done in time.
-    pub fn finish(&self, longest: Duration) -> bool {
-        self.writer.finish(longest)
-    }
-
     fn send(&self, queue: &QueueKey, id: &ReservationId, written: Option<oneshot::Sender<()>>) {
         let change = Change {
             queue: queue.clone(),
@@ -106,7 +100,33 @@ impl Journal {
             written,
         };
         if !self.writer.send(change) {
-            self.write_anew();
+            reservations::Journal::write_anew(self);
         }
+    }
+}
+
+impl reservations::Journal for Journal {
+    /// Waits for the disk, unless the file is known not to work.
+    fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()> {
+        let (written, done) = oneshot::channel();
+        self.send(queue, id, Some(written));
+        Box::pin(async move {
+            if !self.store.condition().is_degraded() {
+                let _ = tokio::time::timeout(PATIENCE, done).await;
+            }
+        })
+    }
+
+    /// (Those whose time is up end by themselves, in the file as well.)
+    fn ended(&self, queue: &QueueKey, id: &ReservationId) {
+        self.send(queue, id, None);
+    }
+
+    fn write_anew(&self) {
+        self.missed.store(true, Ordering::Relaxed);
+    }
+
+    fn finish(&self, longest: Duration) -> bool {
+        self.writer.finish(longest)
     }
 }
