@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast openseat answers, beside nginx on the same machine in the same minutes.
 #
-#   ./benches/serve.sh            five turns of three seconds; prints a table of medians
+#   ./benches/serve.sh            five turns of three seconds with the `dist` build that packages have; prints a table of medians
 #   ./benches/serve.sh --check    the same, and fails where a bound is missed
 #   ./benches/serve.sh --smoke    one short turn of each with the debug build, to see that it works; judges no figure
 #
@@ -15,7 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-turns=5 seconds=3 profile=release check=no
+turns=5 seconds=3 profile=dist check=no
 for argument in "$@"; do
     case $argument in
     --check) check=yes ;;
@@ -211,7 +211,7 @@ row() {
 # --- the run --------------------------------------------------------------------------------------------------------
 
 say "building openseat ($profile)"
-if [[ $profile == release ]]; then cargo build --release --locked; else cargo build --locked; fi
+if [[ $profile == dist ]]; then cargo build --profile dist --locked; else cargo build --locked; fi
 binary=$(realpath "${CARGO_TARGET_DIR:-target}/$profile/openseat")
 
 say "20 queues: one at a time, ${connections} connections, $turns turns of $seconds s each"
@@ -236,7 +236,7 @@ row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/c
 row "50 decisions in one answer; nginx: the fixed text" batch fixed
 row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket
 
-if [[ $profile == release ]]; then
+if [[ $profile == dist ]]; then
     say "1,000 queues"
     # A limit under which all of them are polled at once.
     start_openseat many 1000 5000 3000

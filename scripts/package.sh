@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Makes the Debian package, with a bill of materials in it (needs jq), and prints where it is: package.sh [release|dev]. `release`, the default, is built here with everything
+# Makes the Debian package, with a bill of materials in it (needs jq), and prints where it is: package.sh [dist|dev]. `dist`, the default, is built here with everything
 # that a package has; `dev` takes the debug build that is there, for tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-profile=${1:-release}
+profile=${1:-dist}
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 case $profile in
-release) built=$target/release/openseat ;;
+dist) built=$target/dist/openseat ;;
 dev) built=$target/debug/openseat ;;
 *)
-    echo "package.sh: there is no profile $profile; release and dev are known" >&2
+    echo "package.sh: there is no profile $profile; dist and dev are known" >&2
     exit 2
     ;;
 esac
-if [[ $profile == release ]]; then
-    cargo build --release --locked >&2
+if [[ $profile == dist ]]; then
+    cargo build --profile dist --locked >&2
 fi
 
 # What Cargo.toml lists beside files of the repository. These two folders are always the same, wherever the target folder is.

@@ -2,7 +2,7 @@
 # Prints the software bill of materials of the program: CycloneDX 1.5 as JSON, with every crate that is compiled into it or builds it, as
 # Cargo.lock fixes them. What Debian's package depends on besides (libc, ca-certificates) stands in its control file.
 #
-# sbom.sh: needs jq. SQLite and AWS-LC are C sources inside the crates libsqlite3-sys and aws-lc-sys, and have no entries of their own.
+# sbom.sh: needs jq. SQLite is C source inside the crate libsqlite3-sys and has no entry of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

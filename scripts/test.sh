@@ -137,10 +137,10 @@ want_cargo_deb() {
     PATH=$PATH:$(realpath "$target")/tools/bin
     has cargo-deb && return
     say "building cargo deb"
-    timeout 900 nice cargo install --quiet --locked --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
+    CARGO_PROFILE_DEV_DEBUG=false timeout 900 nice cargo install --quiet --locked --debug --root "$target/tools" cargo-deb@3.8.0 && has cargo-deb
 }
 
-# As cargo deb. Not optimized: that takes 160 s of a processor to build instead of some 400, and a check takes 5 s.
+# As cargo deb.
 want_cargo_deny() {
     PATH=$PATH:$(realpath "$target")/tools/bin
     cargo deny --version >/dev/null 2>&1 && return
@@ -507,7 +507,6 @@ if want g++ g++; then
 else
     skip "fuzzing" "$(how_to_get g++ g++)"
 fi
-tests "cargo test: threads interleaved by shuttle" --features shuttle --lib interleaved
 
 if [[ $adopts == yes ]]; then
     check "no process is left" nothing_is_left

@@ -20,6 +20,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
 use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::ring;
 use url::Url;
 
 use self::{
@@ -299,6 +300,8 @@ impl Transport for HttpTransport {
 
 fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
     let plain = settings.base_url.scheme() == "http";
+    // reqwest takes the provider of the process. Only the first call sets it, and all of ours set the same.
+    let _ = ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
         .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
         // A redirect would carry the token away, and a retry would be a request that nobody paid for.

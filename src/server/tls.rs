@@ -16,7 +16,7 @@ use tokio_rustls::{
     rustls::{
         self, CertificateError, RootCertStore, ServerConfig,
         client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-        crypto::{CryptoProvider, aws_lc_rs},
+        crypto::{CryptoProvider, ring},
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     },
     server::TlsStream,
@@ -140,7 +140,7 @@ impl Tls {
         let chain = certificates(&files.cert)?;
         let key = private_key(&files.key)?;
         let config = || {
-            let provider = Arc::new(aws_lc_rs::default_provider());
+            let provider = Arc::new(ring::default_provider());
             let mut config = ServerConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()?
                 .with_no_client_auth()
@@ -159,7 +159,7 @@ impl Tls {
     }
 
     fn fault(&self, now: Moment) -> Option<String> {
-        fault_of_dates(&self.chain, &Arc::new(aws_lc_rs::default_provider()), now)
+        fault_of_dates(&self.chain, &Arc::new(ring::default_provider()), now)
     }
 
     /// The handshake, which takes as long as the client likes.
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_certificate_that_is_out_of_date_is_known_by_its_dates() {
         let now = Still::new().now();
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(ring::default_provider());
         for (from, to, fault) in [
             (2000, 2100, None),
             (

@@ -18,7 +18,7 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         ServerConfig,
-        crypto::aws_lc_rs::default_provider,
+        crypto::ring::default_provider,
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
