@@ -12,9 +12,8 @@ use std::{
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{print, unless_gone};
+use super::{args, print, unless_gone};
 use crate::{
-    cli::args,
     clock::{Clock, SystemClock},
     config::Config,
     daemon::Daemon,

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use http::StatusCode;
 
 use super::{
-    EXIT_FAILURE,
+    EXIT_FAILURE, args,
     daemon::{Answer, Daemon},
     exit_after, exit_with, failed, load_or_explain, print,
     run::block_on,
 };
-use crate::{cli::args, config::Config};
+use crate::config::Config;
 
 /// Asks the daemon that runs with this config.
 pub fn run(options: &args::Health) -> ExitCode {

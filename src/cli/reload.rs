@@ -12,15 +12,14 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
+    args::ConfigFile,
     complain,
     daemon::{Unreached, command},
     exit_after, failed, file_of, print,
     run::block_on,
     warn,
 };
-use crate::{
-    cli::args::ConfigFile, config::Config, process::log::Levels, server::reload_request::Reloaded,
-};
+use crate::{config::Config, process::log::Levels, server::reload_request::Reloaded};
 
 /// Longer than the daemon's own bound for a reload.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -13,10 +13,12 @@ use anyhow::Context as _;
 use rusqlite::ErrorCode;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, complain, exit_with, failed, file_of};
+use super::{
+    EXIT_CONFIG, EXIT_FAILURE, EXIT_NO_PERMISSION, args::ConfigFile, complain, exit_with, failed,
+    file_of,
+};
 use crate::{
     budget::LedgerError,
-    cli::args::ConfigFile,
     clock::SystemClock,
     config::{Config, ConfigError},
     daemon::{

@@ -26,6 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::systemd::Notifier;
 pub use self::wiring::{payer, transport};
 use self::{
     accounts::Employed,
@@ -38,7 +39,6 @@ use crate::{
     budget::Payer,
     clock::Clock,
     config::Config,
-    daemon::systemd::Notifier,
     decision::board::Board,
     metrics::Metrics,
     process::pulse::Pulses,

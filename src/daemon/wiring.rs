@@ -10,14 +10,16 @@ use axum::Router;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::files::{AccountFiles, Callers, ca_pem};
+use super::{
+    descriptors,
+    files::{AccountFiles, Callers, ca_pem},
+};
 use crate::{
     account::{self, Account, Health, Polled, TokenKeeper, plan},
     budget::{Budget, Payer, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
     config::{self, Config},
-    daemon::descriptors,
     decision::{
         Patience, Policy,
         board::{Board, QueueKey},

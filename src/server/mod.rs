@@ -1,71 +1,61 @@
 //! Answers routers, scrapers and people.
 //!
-//! A request is answered from the [board](crate::decision::board) and never waits for CallTools, except for `refresh` and for decisions
-//! asked with `fresh`, which send a wish to the account's task and wait a bounded time. No client can make another wait: connections, heads, idle time and the time to
-//! take an answer are all bounded ([`Limits`]).
+//! A request is answered from the [board](crate::decision::board) and never waits for CallTools, with two exceptions: `refresh`, and decisions
+//! asked with `fresh`. Both send a request to the account's task and wait a bounded time. No client can make another wait: connections, heads,
+//! idle time and the time to take an answer all have [limits](Limits).
 //!
-//! The way of a request: [`serve`] accepts a connection (`connection`) if there is `room` for it, under a `watchdog`, whose deadlines allow for pauses (`deadline`); `gate` lets it in or turns it
-//! away; `routes` finds who answers: `decisions`, `reservations`, `queues`, `accounts`, `probes`, or the `drop_in` that speaks as CallTools does. What
-//! goes wrong is a `problem`, of one of the `kinds`; `api` describes all of it, from the very table that `routes` is. Where the config wants it, `tls` comes before the first request. `watch` goes on answering: it tells of
-//! decisions as they change. `brief` is the whole in a line. `dashboard` is for people: pages of what the board knows. `hooks` is the other
-//! direction: CallTools tells us of calls that have ended. `agent_check` speaks HAProxy's line protocol instead of HTTP, on an address of
-//! its own. `control` serves the commands of this machine. `pool` has
-//! the threads for what handlers have to wait for.
+//! The path of a request:
+//!
+//! 1. `net` listens, does TLS, and bounds connections and time.
+//! 2. `serve` accepts the connection, checks access, answers plain decisions on its fast path, and leaves the rest to the router.
+//! 3. `routes` is the one table of all operations: path, guard, body limit, handler, parameters, answers.
+//! 4. `api` has the handlers; `drop_in` speaks as CallTools does; `dashboard` writes pages; `watch` streams changes.
+//! 5. `http` has what they share to read and write, problem details among it; `state` has what requests share.
+//!
+//! `openapi` describes the API from the table. `check` is the report of `openseat check`.
 //!
 //! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
 
-mod accounts;
-mod agent_check;
 mod api;
-mod app;
-mod arrival;
-mod body;
-mod brief;
 pub mod check;
-mod closing;
-mod connection;
-mod control;
-mod current;
 mod dashboard;
-mod deadline;
-mod decisions;
-mod docs;
 mod drop_in;
-mod express;
-mod gate;
-mod hooks;
-mod kinds;
-mod listen;
-mod params;
-mod pool;
-mod probes;
-mod problem;
-mod queues;
-mod reload;
-pub mod reload_request;
-mod reservations;
-mod room;
+mod http;
+mod net;
+mod openapi;
 mod route;
 mod routes;
-mod threads;
-mod tls;
+mod serve;
+mod state;
 mod watch;
-mod watchdog;
 
 #[cfg(test)]
 mod tests;
 
-pub use agent_check::serve as serve_agent_checks;
-pub use app::{AccountHandle, App, Limits, Parts, Queue};
-pub use brief::Brief;
-pub use connection::serve;
-pub use control::{CONTROL_SOCKET, ControlPath, serve as serve_control};
-pub use current::Current;
-pub(crate) use decisions::View as DecisionView;
-pub use drop_in::page_of_list;
-pub use listen::{BindError, Bound, Detached, Listener, bind_all};
-pub(crate) use queues::{AgentView, FaultView};
-pub(crate) use threads::in_runtime;
-pub use threads::serve_on_threads;
-pub use tls::{Tls, TlsError};
-pub use watch::{WatchLimits, keep_watch};
+pub(crate) use self::{
+    api::{
+        decisions::View as DecisionView,
+        queues::{AgentView, FaultView},
+    },
+    serve::threads::in_runtime,
+};
+pub use self::{
+    drop_in::page_of_list,
+    net::{
+        listen::{BindError, Bound, Detached, Listener, bind_all},
+        tls::{Tls, TlsError},
+    },
+    serve::{
+        agent_check::serve as serve_agent_checks,
+        connection::serve,
+        control::{CONTROL_SOCKET, ControlPath, serve as serve_control},
+        current::Current,
+        threads::serve_on_threads,
+    },
+    state::{
+        app::{AccountHandle, App, Limits, Parts, Queue},
+        reload_request,
+        status_line::Brief,
+    },
+    watch::{WatchLimits, keep_watch},
+};

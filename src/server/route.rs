@@ -1,6 +1,6 @@
 //! One row of the table of routes: what is asked, what callers must show, how much is read, and who answers.
 //!
-//! The table is [`routes::table`](super::routes::table). Whatever a row says of callers, the [gate](super::gate) enforces; nothing else lets
+//! The table is [`routes::table`](super::routes::table). Whatever a row says of callers, the [gate](super::serve::access) enforces; nothing else lets
 //! a request in or turns it away, and nothing decides by a request's path.
 
 use std::{borrow::Cow, sync::Arc};
@@ -11,7 +11,7 @@ use axum::{
 };
 use http::Method;
 
-use super::app::App;
+use super::state::app::App;
 
 /// What callers show to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

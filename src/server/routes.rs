@@ -12,20 +12,19 @@ use axum::{
 use http::{HeaderMap, Uri};
 
 use super::{
-    accounts,
-    api::{self, Content, Document, Operation, Tag},
-    app::App,
-    dashboard, decisions, docs, drop_in, gate, hooks, kinds, probes,
-    problem::Problem,
-    queues, reload, reservations,
+    api::{accounts, decisions, hooks, probes, queues, reload, reservations},
+    dashboard, drop_in,
+    http::{problem::Problem, problem_types},
+    openapi::{self, Content, Document, Operation, Tag, reference},
     route::{Guard, Route, Rule},
+    serve::access,
+    state::{app::App, reload_request::Reloaded},
     watch,
 };
-use crate::server::reload_request::Reloaded;
 
 /// All routes, each behind what its row of the table says. HEAD works wherever GET does; a wrong method gets 405 with `Allow`.
 pub(super) fn router(app: Arc<App>) -> Router {
-    let guard = |rule| from_fn_with_state((Arc::clone(&app), rule), gate::guard);
+    let guard = |rule| from_fn_with_state((Arc::clone(&app), rule), access::guard);
     let elsewhere = from_fn_with_state(Arc::clone(&app), elsewhere);
     let mut router = Router::new();
     for route in table() {
@@ -48,7 +47,7 @@ async fn elsewhere(State(app): State<Arc<App>>, request: Request, next: Next) ->
         guard,
         ..Rule::NOWHERE
     };
-    gate::guard(State((app, rule)), request, next).await
+    access::guard(State((app, rule)), request, next).await
 }
 
 /// What only `control.sock` answers, behind the same guard: no other site's page, and no body that nobody reads.
@@ -60,7 +59,7 @@ pub(super) fn control(app: &Arc<App>) -> Router {
     }
     routes.route_layer(from_fn_with_state(
         (Arc::clone(app), Rule::NOWHERE),
-        gate::guard,
+        access::guard,
     ))
 }
 
@@ -73,7 +72,7 @@ pub(super) fn table() -> Vec<Route> {
         .collect()
 }
 
-/// What holds for the plain decision, which the [express lane](super::express) answers in the router's place.
+/// What holds for the plain decision, which the [express lane](super::serve::fast_path) answers in the router's place.
 pub(super) static DECISION: LazyLock<Rule> = LazyLock::new(|| {
     let is_decision = |route: &Route| route.path.ends_with("/decision");
     let mut rules = table().into_iter().filter(is_decision);
@@ -101,7 +100,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
-    use kinds::*;
+    use problem_types::*;
     let path = |tail: &str| format!("{queue}{tail}");
     let id = |name: &str| format!("{name}{suffix}");
     let decided = |operation: Operation| {
@@ -110,7 +109,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .answers(
                 200,
                 "The decision, whichever it is",
-                Content::json::<decisions::View>(api::DECISION),
+                Content::json::<decisions::View>(openapi::DECISION),
             )
             .answers(
                 200,
@@ -132,7 +131,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .more("Never waits for CallTools, unless it is asked to with `fresh`."),
         Operation::get(path(""), queues::one)
             .called(id("getQueue"), Tag::Queues, "one queue with its agents")
-            .answers(200, "The queue, as far as it is known", Content::json::<queues::Whole>(api::QUEUE))
+            .answers(200, "The queue, as far as it is known", Content::json::<queues::Whole>(openapi::QUEUE))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         decided(Operation::post(path("/refresh"), queues::refresh))
             .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
@@ -150,21 +149,21 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .more("The decision and the reservation in one step. It ends when an agent of the queue is seen leaving *available* after it, when it is \
                    given back, or after its `ttl`, whichever is first.")
             .query(decisions::OF_A_CALL)
-            .body(reservations::LONGEST_WISH, Content::json::<reservations::Wish>(api::WISH))
-            .answers(201, "A seat is held now", Content::json::<reservations::View>(api::RESERVATION))
-            .answers(200, "The call has a reservation already: this one", Content::json::<reservations::View>(api::RESERVATION))
+            .body(reservations::LONGEST_WISH, Content::json::<reservations::Wish>(openapi::WISH))
+            .answers(201, "A seat is held now", Content::json::<reservations::View>(openapi::RESERVATION))
+            .answers(200, "The call has a reservation already: this one", Content::json::<reservations::View>(openapi::RESERVATION))
             .problems(&[
                 BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_SEAT, SLOW_REQUEST, TOO_MANY_RESERVATIONS,
             ]),
         Operation::get(path("/reservations"), reservations::of_queue)
             .called(id("getReservationsOfQueue"), Tag::Reservations, "the seats held in a queue")
-            .answers(200, "The seats held", Content::json::<reservations::All>(api::RESERVATIONS))
+            .answers(200, "The seats held", Content::json::<reservations::All>(openapi::RESERVATIONS))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
     ]
 }
 
 fn beyond_one_queue() -> Vec<Operation> {
-    use kinds::*;
+    use problem_types::*;
     vec![
         Operation::get("/v1/decisions", decisions::many)
             .called(
@@ -176,7 +175,7 @@ fn beyond_one_queue() -> Vec<Operation> {
             .answers(
                 200,
                 "The decisions, in the order asked",
-                Content::json::<decisions::Many>(api::DECISIONS),
+                Content::json::<decisions::Many>(openapi::DECISIONS),
             )
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         Operation::get("/v1/watch", watch::open)
@@ -185,14 +184,14 @@ fn beyond_one_queue() -> Vec<Operation> {
                    changed, and a comment every 15 s. Before openseat ends a stream it says why in an event `end`.")
             .query(watch::QUEUES)
             .headers(watch::RESUME)
-            .answers(200, "A stream of events, without end", Content::events::<watch::Event>(api::EVENT))
+            .answers(200, "A stream of events, without end", Content::events::<watch::Event>(openapi::EVENT))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, TOO_MANY_STREAMS, STOPPING]),
         Operation::get("/v1/queues", queues::summary)
             .called("getQueues", Tag::Queues, "all queues")
             .answers(
                 200,
                 "The queues, in the order of the config",
-                Content::json::<queues::All>(api::QUEUES),
+                Content::json::<queues::All>(openapi::QUEUES),
             )
             .problems(&[BAD_PARAMETER]),
         Operation::get("/v1/accounts", accounts::all)
@@ -204,7 +203,7 @@ fn beyond_one_queue() -> Vec<Operation> {
             .answers(
                 200,
                 "The accounts, in the order of the config",
-                Content::json::<accounts::All>(api::ACCOUNTS),
+                Content::json::<accounts::All>(openapi::ACCOUNTS),
             )
             .problems(&[BAD_PARAMETER]),
         Operation::get("/v1/reservations", reservations::all)
@@ -216,7 +215,7 @@ fn beyond_one_queue() -> Vec<Operation> {
             .answers(
                 200,
                 "The seats held",
-                Content::json::<reservations::All>(api::RESERVATIONS),
+                Content::json::<reservations::All>(openapi::RESERVATIONS),
             )
             .problems(&[BAD_PARAMETER]),
         Operation::delete("/v1/reservations/{id}", reservations::release)
@@ -241,13 +240,13 @@ fn as_calltools() -> Vec<Operation> {
             .answers(
                 401,
                 "The token is missing or no account's",
-                Content::json::<drop_in::Detail>(api::DETAIL),
+                Content::json::<drop_in::Detail>(openapi::DETAIL),
             )
             .bearing(&[("WWW-Authenticate", "`Token`")])
             .answers(
                 503,
                 "openseat does not know, and says why",
-                Content::json::<drop_in::Detail>(api::DETAIL),
+                Content::json::<drop_in::Detail>(openapi::DETAIL),
             )
     };
     let list = |operation: Operation| {
@@ -255,7 +254,7 @@ fn as_calltools() -> Vec<Operation> {
             .answers(
                 200,
                 "A page of the rows, as CallTools sent them",
-                Content::json::<drop_in::Rows>(api::ROWS),
+                Content::json::<drop_in::Rows>(openapi::ROWS),
             )
             .bearing(&[(
                 "Age",
@@ -264,7 +263,7 @@ fn as_calltools() -> Vec<Operation> {
             .answers(
                 404,
                 "There is no such page",
-                Content::json::<drop_in::Detail>(api::DETAIL),
+                Content::json::<drop_in::Detail>(openapi::DETAIL),
             )
     };
     vec![
@@ -278,7 +277,7 @@ fn as_calltools() -> Vec<Operation> {
             .answers(
                 400,
                 "A filter makes no sense, or names what the account does not have",
-                Content::json::<drop_in::Filters>(api::FILTER),
+                Content::json::<drop_in::Filters>(openapi::FILTER),
             ),
         guarded(Operation::get(
             "/api/agentstatuses/{agent}/",
@@ -288,13 +287,13 @@ fn as_calltools() -> Vec<Operation> {
         .answers(
             200,
             "The agent's row, as CallTools sent it",
-            Content::json::<drop_in::Row>(api::ROW),
+            Content::json::<drop_in::Row>(openapi::ROW),
         )
         .bearing(&[("Age", "How old the row is, in seconds")])
         .answers(
             404,
             "There is no such agent",
-            Content::json::<drop_in::Detail>(api::DETAIL),
+            Content::json::<drop_in::Detail>(openapi::DETAIL),
         ),
         list(Operation::get("/api/queues/", drop_in::queues))
             .called("listQueues", Tag::DropIn, "the account's queues")
@@ -306,26 +305,26 @@ fn as_calltools() -> Vec<Operation> {
 }
 
 fn around() -> Vec<Operation> {
-    use kinds::*;
+    use problem_types::*;
     vec![
         Operation::post("/v1/hooks/{account}", hooks::take)
             .called("hear", Tag::Hooks, "for CallTools: a call that has ended; ?secret=…")
             .more("A record is a hint: nothing in it is believed, and its agent is read a little sooner.")
             .guarded(Guard::Secret)
-            .body(hooks::LONGEST_RECORD, Content::json::<hooks::Record>(api::CALL))
+            .body(hooks::LONGEST_RECORD, Content::json::<hooks::Record>(openapi::CALL))
             .answers_bare(204, "Taken, whoever it was about")
             .problems(&[WRONG_SECRET, SLOW_REQUEST, BODY_TOO_LARGE]),
         Operation::post("/v1/reload", reload::wish)
             .called("reload", Tag::Operations, "reads the config again; a bad one changes nothing")
-            .answers(200, "The new config is in force", Content::json::<Reloaded>(api::RELOADED))
+            .answers(200, "The new config is in force", Content::json::<Reloaded>(openapi::RELOADED))
             .problems(&[
                 BAD_PARAMETER, BAD_CONFIG, NEEDS_RESTART, UNUSABLE_CONFIG, NO_CONFIG_FILE, BUSY, STOPPING, RELOAD_TIMEOUT,
             ]),
         Operation::get("/metrics", probes::metrics)
             .called("getMetrics", Tag::Operations, "for Prometheus")
             .linked()
-            .answers(200, "In the text format 0.0.4", Content::text("text/plain", api::METRICS))
-            .answers(200, "In OpenMetrics, where `Accept` asks for that", Content::text("application/openmetrics-text", api::METRICS)),
+            .answers(200, "In the text format 0.0.4", Content::text("text/plain", openapi::METRICS))
+            .answers(200, "In OpenMetrics, where `Accept` asks for that", Content::text("application/openmetrics-text", openapi::METRICS)),
         Operation::get("/livez", probes::live)
             .called("live", Tag::Operations, "200 while the process runs")
             .guarded(Guard::Probe)
@@ -339,11 +338,11 @@ fn around() -> Vec<Operation> {
             .answers(200, "Every queue has a snapshot or a known fault", Content::text("text/plain", "ready\n"))
             .answers(503, "Not yet, or no more", Content::text("text/plain", "not ready\n"))
             .problems(&[BAD_PARAMETER]),
-        Operation::get("/openapi.json", docs::openapi)
+        Operation::get("/openapi.json", reference::openapi)
             .called("getDocument", Tag::Operations, "this API for programs: OpenAPI 3.1")
             .linked()
-            .answers(200, "The document", Content::json::<docs::OpenApi>("{\"openapi\": \"3.1.0\"}")),
-        Operation::get("/docs", docs::page)
+            .answers(200, "The document", Content::json::<reference::OpenApi>("{\"openapi\": \"3.1.0\"}")),
+        Operation::get("/docs", reference::page)
             .called("getReference", Tag::Operations, "this API for people: a reference")
             .guarded(Guard::Page)
             .linked()
@@ -366,7 +365,7 @@ async fn index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
     if dashboard::wants_page(&headers) {
         dashboard::overview(state, headers).await
     } else {
-        api::index().into_response()
+        openapi::index().into_response()
     }
 }
 

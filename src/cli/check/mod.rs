@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use self::spinner::Spinner;
 use super::{
-    EXIT_FAILURE, EXIT_USAGE,
+    EXIT_FAILURE, EXIT_USAGE, args,
     daemon::{Unreached, command},
     exit_after, exit_with, failed, load_or_explain, print,
     run::block_on,
@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     budget::{Budget, Ledger, LedgerError},
-    cli::args,
     clock::{Clock, SystemClock},
     config::Config,
     daemon,

@@ -10,8 +10,8 @@ use svg::{
 };
 
 use super::{
-    frame::{Frame, LEFT, RIGHT, SIZE, line, rounded, text},
-    past::{Period, Window},
+    axes::{Frame, LEFT, RIGHT, SIZE, line, rounded, text},
+    history::{Period, Window},
     what_if::Held,
 };
 use crate::state::history::read::Bucket;

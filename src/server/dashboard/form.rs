@@ -4,14 +4,11 @@ use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{
-    super::{params::Params, problem::Problem},
-    past::Period,
-    what_if::Rule,
-};
+use super::{history::Period, what_if::Rule};
 use crate::{
     decision::criteria::{Condition, Criteria, Definition, Literal},
     model::quantity::Quantity,
+    server::http::{params::Params, problem::Problem},
 };
 
 /// The names of the form's fields.

@@ -3,11 +3,10 @@
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-use super::{
-    super::{app::App, pool::Undone, problem::Problem},
-    login,
-    printed::Printed,
-    words,
+use super::{login, printed::Printed, wording};
+use crate::server::{
+    http::problem::Problem,
+    state::{app::App, pool::Undone},
 };
 
 /// A page.
@@ -79,7 +78,7 @@ pub(super) fn sorry(app: &App, undone: Undone) -> Response {
         content: html! {
             section.headline {
                 h1 { "This page could not be made now" }
-                p { (words::capital(problem.detail())) ". Decisions are answered all the same." }
+                p { (wording::capital(problem.detail())) ". Decisions are answered all the same." }
                 p { a href="" { "Try again" } }
             }
         },
@@ -93,7 +92,7 @@ fn liveness(app: &App) -> Markup {
     html! {
         p.live role="status" {
             span.dot aria-hidden="true" {}
-            span.words { "As of " (words::time(now)) }
+            span.words { "As of " (wording::time(now)) }
             noscript { " – reload to see the present" }
         }
     }

@@ -9,12 +9,15 @@ use axum::{
 use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use maud::html;
 
-use super::{
-    super::{app::App, arrival::Arrival, body::Whole, docs, params::Params, problem::Problem},
-    guesses::Source,
-    layout::Page,
-    queue,
-    session::{cookie, no_cookie},
+use super::{layout::Page, queue};
+use crate::server::{
+    http::{arrival::Arrival, body::Whole, params::Params, problem::Problem},
+    openapi::reference,
+    state::{
+        app::App,
+        guesses::Source,
+        sessions::{cookie, no_cookie},
+    },
 };
 
 /// Where the form is.
@@ -39,7 +42,7 @@ pub(super) fn address(path: &str) -> String {
 
 /// Where a browser goes once it is let in. Only pages of ours: `next` may come from a stranger's link.
 fn way_on(next: Option<&str>) -> &str {
-    next.filter(|next| next.starts_with(queue::PATH) || *next == docs::PATH)
+    next.filter(|next| next.starts_with(queue::PATH) || *next == reference::PATH)
         .unwrap_or("/")
 }
 
@@ -111,7 +114,7 @@ pub(super) async fn enter(
     }
     let id = app.sessions.begin(app.clock.now()).map_err(|error| {
         tracing::error!(%error, "nobody can log in");
-        super::super::gate::internal_error()
+        crate::server::serve::access::internal_error()
     })?;
     let cookie = cookie(&id, is_secure(arrival, &headers));
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())

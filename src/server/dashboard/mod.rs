@@ -10,38 +10,35 @@
 //! `past` what they read of the history. `press` makes pages on a thread of its own, once for everybody who looks, and `printed` is what is sent
 //! of one. `login` lets browsers in where the API wants a token, `session` remembers them, and `guesses` those who do not know it.
 //!
-//! Left to others: who may ask ([`gate`](super::gate)), and what a decision is. Looking is no question: nothing here counts as demand.
+//! Left to others: who may ask ([`gate`](super::serve::access)), and what a decision is. Looking is no question: nothing here counts as demand.
 
+mod axes;
 mod chart;
-mod course;
+mod components;
 mod form;
-mod frame;
-mod guesses;
+mod history;
+mod history_section;
 mod layout;
 mod login;
 mod overview;
-mod parts;
-mod past;
 mod press;
 mod printed;
 mod queue;
-mod session;
 mod what_if;
-mod words;
+mod wording;
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 pub(super) use self::{
-    course::{RANGE, picture as chart},
+    history::Past,
+    history_section::{RANGE, picture as chart},
     overview::page as overview,
-    past::Past,
     press::Press,
-    session::Sessions,
 };
 use super::{
-    app::App,
     route::{Guard, Route},
+    state::app::App,
 };
 
 /// What a page may do: use the files that lie beside this one, ask this server, send its forms here, and nothing else.

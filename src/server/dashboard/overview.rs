@@ -7,24 +7,25 @@ use http::HeaderMap;
 use maud::{Markup, html};
 
 use super::{
-    super::{
-        api,
-        app::{AccountHandle, App},
-        docs,
-        pool::Undone,
-    },
     chart,
+    components::{self, Standing},
+    history::{self, Sparks},
     layout::{self, Page},
-    parts::{self, Standing},
-    past::{self, Sparks},
     press::{self, Which, Write},
-    words,
+    wording,
 };
 use crate::{
     account::{Emptied, PresentFault},
     budget::Usage,
     decision::Reason,
     model::fault::FaultKind,
+    server::{
+        openapi::{self, reference},
+        state::{
+            app::{AccountHandle, App},
+            pool::Undone,
+        },
+    },
 };
 
 /// `GET /`, for a person.
@@ -37,7 +38,7 @@ pub(in crate::server) async fn page(State(app): State<Arc<App>>, headers: Header
 
 /// Reads everything the page has to wait for.
 async fn written(app: &Arc<App>) -> Result<Write, Undone> {
-    let sparks = past::sparks(app).await;
+    let sparks = history::sparks(app).await;
     let app = Arc::clone(app);
     Ok(Box::new(move || write(&app, &sparks)))
 }
@@ -114,7 +115,7 @@ fn headline(standings: &[Standing], is_well: bool) -> Markup {
     let verb = if accepting == 1 { "accepts" } else { "accept" };
     html! {
         section.headline {
-            h1 aria-live="polite" { (accepting) " of " (words::counted(standings.len(), "queue")) " " (verb) " calls" }
+            h1 aria-live="polite" { (accepting) " of " (wording::counted(standings.len(), "queue")) " " (verb) " calls" }
             p { (foundation(standings)) @if !is_well { " Problems are listed below." } }
         }
     }
@@ -126,7 +127,7 @@ fn foundation(standings: &[Standing]) -> Markup {
     let unknown = standings.len() - count(standings, is_known);
     let first = |standing: &&Standing| standing.decision.reason == Reason::NeverPolled;
     let waiting = count(standings, first);
-    let oldest = parts::oldest(standings.iter().filter(is_known));
+    let oldest = components::oldest(standings.iter().filter(is_known));
     html! {
         @match (oldest, unknown) {
             _ if standings.is_empty() => "No queue is configured.",
@@ -134,7 +135,7 @@ fn foundation(standings: &[Standing]) -> Markup {
             (None, _) => "No queue has usable data.",
             (Some(oldest), 0) => { "All answers rest on data " (oldest) "." }
             (Some(oldest), some) => {
-                (words::counted(some, "queue")) (if some == 1 { " has" } else { " have" }) " no usable data. All other answers rest on data " (oldest) "."
+                (wording::counted(some, "queue")) (if some == 1 { " has" } else { " have" }) " no usable data. All other answers rest on data " (oldest) "."
             }
         }
     }
@@ -157,8 +158,8 @@ fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trou
         let present = account.fault.as_ref()?;
         Some(Trouble {
             account: account.name,
-            what: words::fault(&present.fault),
-            advice: words::sentence(&present.fault.advice()),
+            what: wording::fault(&present.fault),
+            advice: wording::sentence(&present.fault.advice()),
             since: Some(present.since.timestamp()),
             queues: Vec::new(),
         })
@@ -202,8 +203,8 @@ fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) 
                 p { b { "To do: " } "Nothing, if the working day is over. Otherwise check in CallTools that agents are assigned to these queues, and that the token’s user may see them." }
                 @if let Some(emptied) = account.emptied {
                     p.where_ {
-                        "All lists became empty at once: " (words::date(emptied.since.timestamp().as_millisecond())) " UTC. There were "
-                        (words::counted(emptied.agents_before, "agent")) " before."
+                        "All lists became empty at once: " (wording::date(emptied.since.timestamp().as_millisecond())) " UTC. There were "
+                        (wording::counted(emptied.agents_before, "agent")) " before."
                     }
                 }
             }
@@ -238,14 +239,14 @@ fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
     html! {
         li.trouble {
             h3 { (trouble.what) }
-            p { b { "To do: " } (parts::marked(&trouble.advice)) }
+            p { b { "To do: " } (components::marked(&trouble.advice)) }
             p.where_ {
                 bdi { (trouble.account) }
-                @if let Some(since) = trouble.since { ", since " (words::date(since.as_millisecond())) " UTC" }
+                @if let Some(since) = trouble.since { ", since " (wording::date(since.as_millisecond())) " UTC" }
                 @if !queues.is_empty() { ": " }
                 @for (n, standing) in queues.iter().take(NAMED).enumerate() {
                     @if n > 0 { ", " }
-                    a href=(parts::address(&standing.queue.key)) { (parts::name(standing)) }
+                    a href=(components::address(&standing.queue.key)) { (components::name(standing)) }
                 }
                 @if queues.len() > NAMED { " and " (queues.len() - NAMED) " more" }
                 ". "
@@ -287,9 +288,9 @@ fn budget(account: &Account<'_>) -> Markup {
                 b { (usage.used) } " of " (usage.limit) " requests used in the last hour"
                 @if usage.reserve > 0 { ", " (usage.reserve) " in reserve" }
                 ". "
-                @if let Some(until) = usage.throttled_until { b { "CallTools asked for silence until " (words::time(until)) "." } }
+                @if let Some(until) = usage.throttled_until { b { "CallTools asked for silence until " (wording::time(until)) "." } }
                 @else if kind == "spent" { b { "The hour is spent: polls resume as earlier requests turn an hour old." } }
-                @else { "One is sent every " (words::period(usage.period)) "." }
+                @else { "One is sent every " (wording::period(usage.period)) "." }
                 @if usage.share < 1.0 { " Others spend from this account, so openseat polls at " (percent(usage.share)) " of its pace." }
             }
         }
@@ -303,12 +304,12 @@ fn percent(share: f64) -> String {
 fn card(standing: &Standing, sparks: &Sparks) -> Markup {
     html! {
         li.queue {
-            h3 { a href=(parts::address(&standing.queue.key)) { (parts::name(standing)) } }
-            p.seats { (parts::seats(standing)) }
-            p.decision { (parts::decision(standing)) }
-            div.agents.old[!standing.decision.is_fresh] { (parts::agents(standing)) }
+            h3 { a href=(components::address(&standing.queue.key)) { (components::name(standing)) } }
+            p.seats { (components::seats(standing)) }
+            p.decision { (components::decision(standing)) }
+            div.agents.old[!standing.decision.is_fresh] { (components::agents(standing)) }
             @if let Some(seats) = sparks.get(&standing.queue.key) { (chart::sparkline(seats)) }
-            p.aging { (parts::age(standing)) }
+            p.aging { (components::age(standing)) }
         }
     }
 }
@@ -318,12 +319,12 @@ fn endpoints() -> Markup {
     html! {
         details.endpoints {
             summary { "For programs" }
-            p { "Details are in " a href=(docs::PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
+            p { "Details are in " a href=(reference::PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
             div.wide tabindex="0" role="region" aria-label="Requests" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Answer" } } }
                     tbody {
-                        @for (request, answer) in api::lines() {
+                        @for (request, answer) in openapi::lines() {
                             tr { td { code { (request) } } td { (answer) } }
                         }
                     }

@@ -13,16 +13,15 @@ use std::{
 
 use tokio::{sync::Mutex as Turn, time::Instant};
 
-use super::{
-    super::{
+use super::{history::Period, layout::Page, printed::Printed};
+use crate::{
+    clock::Moment,
+    decision::board::QueueKey,
+    server::state::{
         app::App,
         pool::{Pool, Undone},
     },
-    layout::Page,
-    past::Period,
-    printed::Printed,
 };
-use crate::{clock::Moment, decision::board::QueueKey};
 
 /// One: on a machine with two cores, a second one would compete with the thread that answers decisions.
 const THREADS: usize = 1;

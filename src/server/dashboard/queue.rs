@@ -10,22 +10,28 @@ use http::{HeaderMap, StatusCode, Uri};
 use maud::{Markup, html};
 
 use super::{
-    super::{
-        app::{App, Queue},
-        params::{Asked, Params},
-        pool::Undone,
-        problem::Problem,
-    },
-    course::{self, Course, Tried},
+    components::{self, Standing},
     form::{self, Form},
+    history::{Look, Period},
+    history_section::{self, Course, Tried},
     layout::{self, Page},
-    parts::{self, Standing},
-    past::{Look, Period},
     press::{self, Which, Write},
     printed::Printed,
     what_if::{self, Rule},
 };
-use crate::model::agent::Agent;
+use crate::{
+    model::agent::Agent,
+    server::{
+        http::{
+            params::{Asked, Params},
+            problem::Problem,
+        },
+        state::{
+            app::{App, Queue},
+            pool::Undone,
+        },
+    },
+};
 
 /// Where the pages of queues are.
 pub(super) const PATH: &str = "/queues/";
@@ -42,7 +48,7 @@ pub(super) async fn page(
     };
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
     let params = Params::named(uri.query(), &known)?;
-    let period = course::period(&params)?.unwrap_or(Period::Hour);
+    let period = history_section::period(&params)?.unwrap_or(Period::Hour);
     let form = Arc::new(Form::parse(&params)?);
     let printed = if form.is_empty() {
         let which = Which::Queue(queue.key.clone(), period);
@@ -77,7 +83,7 @@ async fn written(
     form: Arc<Form>,
 ) -> Result<Write, Undone> {
     let before = Standing::of(app, queue);
-    let past = course::course(app, &before, period, Arc::clone(&form)).await?;
+    let past = history_section::course(app, &before, period, Arc::clone(&form)).await?;
     let (app, queue) = (Arc::clone(app), Arc::clone(queue));
     // What is shown of the present is no older than the reading of the past.
     Ok(Box::new(move || {
@@ -88,7 +94,7 @@ async fn written(
 
 fn write(app: &App, standing: &Standing, period: Period, form: &Form, past: &Look<Course>) -> Page {
     let key = &standing.queue.key;
-    let address = parts::address(key);
+    let address = components::address(key);
     let watch = url::form_urlencoded::Serializer::new("/v1/watch?".to_owned())
         .append_pair("queue", &key.to_string())
         .finish();
@@ -98,8 +104,8 @@ fn write(app: &App, standing: &Standing, period: Period, form: &Form, past: &Loo
         watch: Some(watch),
         content: html! {
             (present(standing))
-            (course::charts(past, standing, period, &address))
-            (course::changes(app, past, standing))
+            (history_section::charts(past, standing, period, &address))
+            (history_section::changes(app, past, standing))
             (try_others(standing, period, form, past, &address))
             (people(standing))
         },
@@ -161,18 +167,18 @@ fn present(standing: &Standing) -> Markup {
     html! {
         nav.path aria-label="Where you are" { a href="/" { "All queues" } " / " bdi { (key.account) } }
         section.now aria-labelledby="name" {
-            h1 #name { (parts::name(standing)) @if let Some(id) = standing.state.id { " " span.id { (id) } } }
-            p.seats { (parts::seats(standing)) }
-            p.decision { (parts::decision(standing)) }
-            p.aging { (parts::age(standing)) }
-            div.agents.old[!standing.decision.is_fresh] { (parts::agents(standing)) }
+            h1 #name { (components::name(standing)) @if let Some(id) = standing.state.id { " " span.id { (id) } } }
+            p.seats { (components::seats(standing)) }
+            p.decision { (components::decision(standing)) }
+            p.aging { (components::age(standing)) }
+            div.agents.old[!standing.decision.is_fresh] { (components::agents(standing)) }
         }
         // Always there, so that what comes after it keeps its place while the script renews the page.
         div.place {
             @if let Some((what, advice)) = standing.trouble() {
                 section.troubles aria-labelledby="troubles" {
                     h2 #troubles { "Problems" }
-                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (parts::marked(&advice)) } } }
+                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (components::marked(&advice)) } } }
                 }
             }
         }
@@ -218,7 +224,7 @@ fn row(agent: &Agent) -> Markup {
                 @if agent.name.is_empty() { span.none { "agent " bdi { (agent.id) } } } @else { bdi { (agent.name) } }
             }
             td { @match agent.status.as_deref() { Some(status) => bdi { (status) }, None => span.none { "none" } } }
-            td.span { @match agent.status_since { Some(since) => (parts::since(since)), None => span.none { "unknown" } } }
+            td.span { @match agent.status_since { Some(since) => (components::since(since)), None => span.none { "unknown" } } }
             td { (if agent.queue_logged_in { "yes" } else { "no" }) }
             td { @match takes_calls(agent) {
                 true => span.badge.accept { span aria-hidden="true" { "✓" } " yes" },

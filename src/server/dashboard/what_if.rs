@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     chart,
+    components::Standing,
     form::Wish,
-    parts::Standing,
-    past::{Period, Window},
-    words,
+    history::{Period, Window},
+    wording,
 };
 use crate::{
     decision::criteria::{Comparison, Criteria, Verdict},
@@ -54,7 +54,7 @@ impl Rule {
 
     fn words(self) -> String {
         match self {
-            Self::Compare(comparison, threshold) => words::compared(comparison, threshold),
+            Self::Compare(comparison, threshold) => wording::compared(comparison, threshold),
             Self::Holds => "as its criteria say".to_owned(),
         }
     }
@@ -165,7 +165,7 @@ pub(super) fn outcome(
     if outcome.both_ms == 0 {
         return html! { p.none { "Nothing was recorded in this time that both rules could answer from." } };
     }
-    let share = |ms: i64| words::share(ms as f64 / outcome.both_ms as f64);
+    let share = |ms: i64| wording::share(ms as f64 / outcome.both_ms as f64);
     let differ_ms: i64 = outcome
         .differ
         .iter()
@@ -193,10 +193,10 @@ fn differences(differ: &[Held]) -> Markup {
                 tbody {
                     @for one in differ.iter().rev().take(LISTED) {
                         tr {
-                            td { (words::date(one.from_ms)) }
+                            td { (wording::date(one.from_ms)) }
                             td { (span(one.to_ms - one.from_ms)) }
-                            td { (words::answer(!one.accept)) }
-                            td { b { (words::answer(one.accept)) } }
+                            td { (wording::answer(!one.accept)) }
+                            td { b { (wording::answer(one.accept)) } }
                         }
                     }
                 }
@@ -207,7 +207,7 @@ fn differences(differ: &[Held]) -> Markup {
 }
 
 fn span(ms: i64) -> String {
-    words::span(std::time::Duration::from_millis(ms.max(0).unsigned_abs()))
+    wording::span(std::time::Duration::from_millis(ms.max(0).unsigned_abs()))
 }
 
 #[cfg(test)]

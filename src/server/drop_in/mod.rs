@@ -26,11 +26,13 @@ use self::{
     page::{Envelope, Page, Request},
 };
 use super::{
-    api::shape,
-    app::{AccountHandle, App},
-    arrival::Arrival,
-    params::{Parameter, Shape},
+    http::{
+        arrival::Arrival,
+        params::{Parameter, Shape},
+    },
+    openapi::shape,
     route::{Guard, Route},
+    state::app::{AccountHandle, App},
 };
 
 /// All paths end in a slash, as CallTools' do; without it they lead there, as Django does it.

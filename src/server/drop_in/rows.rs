@@ -16,8 +16,8 @@ use crate::{
     decision::snapshot::Snapshot,
     model::{agent::Agent, names::Names},
     server::{
-        app::{AccountHandle, Queue},
-        decisions::why_unknown,
+        api::decisions::why_unknown,
+        state::app::{AccountHandle, Queue},
     },
 };
 

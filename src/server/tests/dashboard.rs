@@ -1,11 +1,11 @@
 use axum::{Router, body::Body, response::Response};
 use http::{Request, header};
 
-use super::{
-    super::{arrival::Arrival, routes::router},
-    *,
+use super::*;
+use crate::{
+    fixtures::available,
+    server::{http::arrival::Arrival, routes::router},
 };
-use crate::fixtures::available;
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
@@ -152,7 +152,7 @@ async fn try_token(router: &Router, from: &str, token: &str) -> Response {
     let peer = Some(from.parse().expect("an address"));
     let request = Request::post("/login").extension(Arrival::by_tcp(peer, false));
     let request = request.body(body).expect("a request");
-    super::super::gate::guarded(router, request).await
+    crate::server::serve::access::guarded(router, request).await
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 
 use axum::body::Body;
 
-use super::{
-    super::{
-        gate::guarded,
-        listen::Via,
+use super::*;
+use crate::{
+    fixtures::available,
+    server::{
+        net::listen::Via,
         routes::{router, table},
+        serve::access::guarded,
     },
-    *,
 };
-use crate::fixtures::available;
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
 
@@ -230,7 +230,7 @@ async fn no_route_answers_another_sites_page_but_pages_a_person_who_follows_a_li
 async fn another_sites_page_cannot_make_a_kept_connection_count_as_demand() {
     let (world, _ends) = world(false);
     let server = world.serve().await;
-    let mut browser = super::express::Caller(server.connect().await);
+    let mut browser = super::fast_path::Caller(server.connect().await);
     let target = "/v1/queues/sales-queue/decision";
     let host = "Host: localhost\r\n";
     assert_eq!(browser.ask(target, host).await.status, 200);

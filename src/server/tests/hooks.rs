@@ -11,7 +11,7 @@ use crate::{
     config::{QueueRef, Rule, ScheduleOptions},
     fixtures::available,
     model::agent::AgentId,
-    server::{gate::guarded, routes::router},
+    server::{routes::router, serve::access::guarded},
     simulator::{Settings, Simulator, TOKEN as SIMULATED, WorldSettings},
 };
 

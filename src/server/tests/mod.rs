@@ -1,22 +1,22 @@
 //! The server whole, over real sockets, in front of a board that the tests fill by hand.
 
+mod access;
 mod accounts;
 mod agent_check;
-mod brief;
 mod connections;
 mod contract;
 mod dashboard;
 mod decisions;
 mod drop_in;
-mod express;
+mod fast_path;
 mod fresh;
-mod gate;
 mod guards;
 mod hooks;
 mod pages;
 mod probes;
 mod queues;
 mod reservations;
+mod status_line;
 mod tls;
 mod unread;
 mod watch_limits;
@@ -34,7 +34,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountHandle, App, Current, Limits, Parts, Tls, keep_watch, listen::bind, serve,
+    AccountHandle, App, Current, Limits, Parts, Tls, keep_watch, net::listen::bind, serve,
     serve_on_threads,
 };
 use crate::{

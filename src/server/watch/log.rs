@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 
-use super::super::{app::Queue, decisions::View};
 use crate::{
     clock::Moment,
     decision::{
         Decision,
         board::{QueueKey, QueueState},
     },
+    server::{api::decisions::View, state::app::Queue},
 };
 
 /// Which queues a stream tells of.

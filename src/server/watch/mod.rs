@@ -38,13 +38,15 @@ use self::{
     stream::{EventId, Watcher},
 };
 use super::{
-    api::shape,
-    app::{App, Queue},
-    current::Current,
-    decisions::{MOST_AT_ONCE, asked},
-    kinds,
-    params::{Parameter, Params, Shape},
-    problem::Problem,
+    api::decisions::{MOST_AT_ONCE, asked},
+    http::{
+        params::{Parameter, Params, Shape},
+        problem::Problem,
+        problem_types,
+    },
+    openapi::shape,
+    serve::current::Current,
+    state::app::{App, Queue},
 };
 use crate::{
     clock::Moment,
@@ -283,7 +285,7 @@ fn selected(app: &App, params: &Params<'_>) -> Result<(Vec<Arc<Queue>>, Selectio
 
 fn too_many_streams(most: usize) -> Problem {
     Problem::new(
-        kinds::TOO_MANY_STREAMS,
+        problem_types::TOO_MANY_STREAMS,
         format!(
             "{most} may be open, a quarter of max_connections, so that questions find room; close one, or raise max_connections"
         ),

@@ -14,14 +14,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    super::{
-        app::{App, Queue},
-        decisions::View,
+use super::log::{Known, Selection, TooFarBack};
+use crate::{
+    metrics::Dropped,
+    server::{
+        api::decisions::View,
+        state::app::{App, Queue},
     },
-    log::{Known, Selection, TooFarBack},
 };
-use crate::metrics::Dropped;
 
 /// After how long a client shall come back whose stream has ended: about what a restart takes.
 const RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,109 @@
+//! For supervisors and scrapers: is it alive, is it ready, what does it count.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, Uri, header};
+
+use crate::{
+    account::PresentFault,
+    decision::board::QueueState,
+    metrics::Format,
+    server::{
+        http::{
+            params::{Parameter, Params, Shape},
+            problem::Problem,
+        },
+        state::app::{AccountHandle, App, Queue},
+    },
+};
+
+/// What a question for readiness may say.
+pub const READY: &[Parameter] = &[Parameter {
+    name: "verbose",
+    means: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
+    shape: Shape::Text,
+    example: "1",
+}];
+
+/// `GET /livez`: whoever reads this answer knows that the process runs. CallTools' troubles are no reason to restart us.
+pub async fn live() -> &'static str {
+    "alive\n"
+}
+
+/// `GET /readyz`: every queue has a snapshot or a known fault, and we are not about to stop.
+pub async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::parse(uri.query(), READY)?;
+    let verbose = params.one("verbose")?.is_some();
+    let states = app.queues().iter().map(|queue| (queue, app.state(queue)));
+    let states: Vec<_> = states.collect();
+    let (status, word) = if app.stopping.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if states.iter().all(|(_, state)| is_settled(state)) {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    let mut lines = vec![word.to_owned()];
+    if verbose {
+        lines.extend(app.accounts.iter().map(|account| of_account(&app, account)));
+        let queues = states
+            .iter()
+            .map(|(queue, state)| of_queue(&app, queue, state));
+        lines.extend(queues);
+    }
+    for line in &mut lines {
+        // A name or a fault with a line break in it would look like two queues.
+        line.retain(|c| !c.is_control());
+        line.push('\n');
+    }
+    Ok((status, lines.concat()).into_response())
+}
+
+fn is_settled(state: &QueueState) -> bool {
+    state.snapshot.is_some() || state.fault.is_some()
+}
+
+/// Whether CallTools can be asked about the account; and if not, since when, and what to do.
+fn of_account(app: &App, account: &AccountHandle) -> String {
+    let name = &account.name;
+    match account.health().fault {
+        None => format!("account {name}: ok"),
+        Some(PresentFault { fault, since }) => {
+            let now = app.clock.now();
+            let lasts = now.longest_since(since).as_secs();
+            let lasts = humantime::format_duration(Duration::from_secs(lasts));
+            format!("account {name}: {} (for {lasts})", fault.told(now))
+        }
+    }
+}
+
+/// Whether decisions about the queue rest on knowledge, and what is wrong with it. A fault of its account is told there, once.
+fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
+    let decision = app.decide(queue, state, &queue.policy);
+    let of_account = app.account(&queue.key.account);
+    let of_account = of_account.and_then(|account| account.health().fault);
+    let fault = state.fault.as_deref().map(|fault| match of_account {
+        Some(present) if *present.fault == *fault => "see its account".to_owned(),
+        _ => fault.told(app.clock.now()),
+    });
+    let known = decision.reason.is_known();
+    let words = match (known, fault) {
+        (true, None) => "ok".to_owned(),
+        (true, Some(fault)) => format!("known from before: {fault}"),
+        (false, Some(fault)) => format!("unknown: {fault}"),
+        (false, None) => format!("unknown: {}", decision.reason),
+    };
+    format!("{}: {words}", queue.key)
+}
+
+/// `GET /metrics`, in the format that the scraper asks for.
+pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT);
+    let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));
+    let text = app.metrics.render(app.scrape(), format);
+    ([(header::CONTENT_TYPE, format.content_type())], text).into_response()
+}

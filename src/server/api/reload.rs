@@ -1,0 +1,55 @@
+//! `POST /v1/reload`: have the config read again.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{Uri, header};
+use tokio::sync::{mpsc::error::TrySendError, oneshot};
+
+use crate::server::{
+    http::{params::Params, problem::Problem, problem_types},
+    state::{app::App, reload_request::ReloadError},
+};
+
+/// A config is read within milliseconds; accounts that hand over what they know may take a second each.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// Answers once the new config is in force, or refused.
+pub async fn wish(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    Params::parse(uri.query(), &[])?;
+    let Some(reloads) = &app.reloads else {
+        return Err(ReloadError::NoFile.into());
+    };
+    let (wish, outcome) = oneshot::channel();
+    match reloads.try_send(wish) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => return Err(busy()),
+        Err(TrySendError::Closed(_)) => return Err(Problem::stopping()),
+    }
+    match tokio::time::timeout(LONGEST, outcome).await {
+        Ok(Ok(Ok(reloaded))) => Ok(Json(reloaded).into_response()),
+        Ok(Ok(Err(error))) => Err(error.into()),
+        Ok(Err(_daemon_is_gone)) => Err(Problem::stopping()),
+        Err(_elapsed) => Err(Problem::usual(problem_types::RELOAD_TIMEOUT)),
+    }
+}
+
+impl From<ReloadError> for Problem {
+    fn from(error: ReloadError) -> Self {
+        let kind = match error {
+            ReloadError::Config(_) => problem_types::BAD_CONFIG,
+            ReloadError::NeedsRestart(_) => problem_types::NEEDS_RESTART,
+            ReloadError::Unusable(_) => problem_types::UNUSABLE_CONFIG,
+            ReloadError::NoFile => problem_types::NO_CONFIG_FILE,
+        };
+        Problem::new(kind, error.to_string())
+    }
+}
+
+fn busy() -> Problem {
+    Problem::usual(problem_types::BUSY).with(header::RETRY_AFTER, 1)
+}

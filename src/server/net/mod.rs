@@ -1,0 +1,8 @@
+//! Sockets: who may listen where, TLS, and the bounds on connections and on the time that clients take.
+
+pub mod closing;
+pub mod deadline;
+pub mod limits;
+pub mod listen;
+pub mod timeouts;
+pub mod tls;

@@ -1,0 +1,459 @@
+//! What a request must look like, who may ask, and what every answer bears.
+//!
+//! hyper has parsed the head and bounded its size. What it lets through and we do not ([`answer`], before a request is routed): a missing or
+//! second `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
+//!
+//! Then the route is found, and its row of the [table](crate::server::routes::table) says the rest ([`guard`], in front of every handler): by which
+//! names this server may be called, whether another site's page may lead here, what the caller must show, and how long a body may be. The
+//! express lane asks the same row ([`admits`]).
+//!
+//! Nothing here may log an address, since those of hooks bear a secret.
+
+use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequestParts, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri, Version,
+    header::{self, HeaderName},
+    request::Parts,
+    uri::Authority,
+};
+use hyper::body::{Body as _, Incoming};
+use tower::ServiceExt;
+
+use crate::{
+    config::BearerTokens,
+    server::{
+        api::hooks,
+        dashboard, drop_in,
+        http::{body, problem::Problem, problem_types},
+        net::listen::Via,
+        route::{Guard, Rule},
+        state::app::App,
+    },
+};
+
+/// The longest body that nobody reads, such as the `{}` that some clients always send.
+const LONGEST_UNREAD: usize = 8 * 1024;
+
+/// What a browser says of the page that has it ask, and of what it will do with the answer. No page can change them.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
+const SECURITY: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+];
+
+/// Why a request is not let in.
+enum Refusal {
+    /// Somebody looks for a page and has to log in first.
+    LogIn,
+    /// In CallTools' words.
+    DropIn(drop_in::Refusal),
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Refusal {
+    fn into_response(self, path: &str) -> Response {
+        match self {
+            Self::LogIn => dashboard::way_in(path),
+            Self::DropIn(refusal) => refusal.into_response(),
+            Self::Problem(problem) => problem.into_response(),
+        }
+    }
+}
+
+/// What a caller who was let in may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Look at what is known, as a browser that has logged in. It neither spends requests nor counts as demand.
+    Look,
+    /// Whatever the route does.
+    All,
+}
+
+/// Behind the [`guard`] there always are some; without it there are none to speak of.
+impl<S: Sync> FromRequestParts<S> for Rights {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::Look))
+    }
+}
+
+/// Routes a request that is well-formed, and finishes the answer either way.
+pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut response = match check_form(&request) {
+        Ok(()) => {
+            request.extensions_mut().insert(via);
+            guarded(router, request.map(Body::new)).await
+        }
+        Err(problem) => problem.into_response(),
+    };
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.fill(&mut response, uri.path());
+    }
+    finish(response.headers_mut());
+    // Without the query, which may bear a secret.
+    tracing::trace!(%method, path = uri.path(), status = response.status().as_u16(), "answered");
+    response
+}
+
+/// In front of every route: lets a request in as the route's rule says, or turns it away.
+pub async fn guard(
+    State((app, rule)): State<(Arc<App>, Rule)>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match admit(&app, rule, &mut parts, body.size_hint().lower()).await {
+        Ok(()) => {
+            // A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
+            let body = if rule.body > 0 { body } else { Body::empty() };
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refusal) => refusal.into_response(parts.uri.path()),
+    }
+}
+
+/// Adds what every answer bears, unless it bears its own: pages may do a little more than nothing.
+pub fn finish(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(value);
+    }
+}
+
+/// The `Host` with which a connection's last request was let in, and by which app: routers send the same one each time.
+#[derive(Debug, Default)]
+pub struct Greeted(Option<(u64, Box<[u8]>)>);
+
+impl Greeted {
+    fn is(&self, app: &App, host: &HeaderValue) -> bool {
+        let known = self.0.as_ref();
+        known.is_some_and(|(number, known)| *number == app.number && **known == *host.as_bytes())
+    }
+}
+
+/// Whether a GET without a body, to which `rule` applies, is let in with all rights. The same as [`answer`] and [`guard`] would find, sooner.
+pub fn admits(
+    app: &App,
+    rule: Rule,
+    via: Via,
+    request: &Request<Incoming>,
+    greeted: &mut Greeted,
+) -> bool {
+    let headers = request.headers();
+    // What a browser says of other sites is left to the guard, with whatever this one does not know.
+    let is_plain = !headers.contains_key(header::ORIGIN) && !headers.contains_key(SEC_FETCH_SITE);
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (true, Some(host), None) = (is_plain, hosts.next(), hosts.next()) else {
+        return false;
+    };
+    if !greeted.is(app, host) {
+        let is_known = check_form(request).is_ok() && check_name(app, rule, via, headers).is_ok();
+        if !is_known {
+            return false;
+        }
+        greeted.0 = Some((app.number, host.as_bytes().into()));
+    }
+    let rights = check_caller(app, rule, via, request.method(), request.uri(), headers);
+    matches!(rights, Ok(Rights::All))
+}
+
+/// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
+pub async fn guarded(router: &Router, request: Request<Body>) -> Response {
+    let answer = router.clone().oneshot(request);
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Err(_panic) => internal_error().into_response(),
+    }
+}
+
+pub fn internal_error() -> Problem {
+    Problem::usual(problem_types::INTERNAL_ERROR)
+}
+
+/// What holds whichever route is asked for.
+fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
+    check_method(request.method())?;
+    let host = host(request.version(), request.headers())?;
+    check_target(request, host.as_ref())
+}
+
+/// Checks a request by the rule of its route. What the caller may do, and who it is, goes with the request.
+async fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
+    // A request that did not come over a socket came as a stranger's.
+    let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
+    check_name(app, rule, via, &parts.headers)?;
+    check_site(rule, parts)?;
+    match rule.guard {
+        Guard::Open | Guard::Probe | Guard::Bearer | Guard::Page => {}
+        Guard::Token => {
+            let caller = drop_in::caller(app, &parts.headers).map_err(Refusal::DropIn)?;
+            parts.extensions.insert(caller);
+        }
+        Guard::Secret => {
+            let poster = hooks::poster(app, parts).await?;
+            parts.extensions.insert(poster);
+        }
+    }
+    let rights = check_caller(app, rule, via, &parts.method, &parts.uri, &parts.headers)?;
+    check_length(rule, length)?;
+    parts.extensions.insert(rights);
+    parts.extensions.insert(rule);
+    Ok(())
+}
+
+/// A program shows the token, a person's browser that it has logged in. A browser that has may look: what changes something is for programs
+/// with the token.
+fn check_caller(
+    app: &App,
+    rule: Rule,
+    via: Via,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Rights, Refusal> {
+    let wants_bearer = match rule.guard {
+        Guard::Bearer | Guard::Page => true,
+        Guard::Probe => uri.query().is_some(),
+        Guard::Open | Guard::Token | Guard::Secret => false,
+    };
+    let Some(bearer) = bearer(app, via).filter(|_| wants_bearer) else {
+        return Ok(Rights::All);
+    };
+    match check_bearer(headers, bearer) {
+        Ok(()) => Ok(Rights::All),
+        Err(_) if method.is_safe() && dashboard::is_in(app, headers) => Ok(Rights::Look),
+        Err(_) if is_visit(rule, method, headers) => Err(Refusal::LogIn),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
+/// Whether a person asks for a page.
+fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
+    rule.guard == Guard::Page && method == Method::GET && dashboard::wants_page(headers)
+}
+
+/// The token that callers must show, if any.
+fn bearer(app: &App, via: Via) -> Option<&BearerTokens> {
+    match via {
+        Via::Control => None,
+        Via::Tcp | Via::Unix => app.bearer.as_ref(),
+    }
+}
+
+/// `CONNECT` wants a tunnel and `TRACE` an echo of its headers; neither belongs here. An `Upgrade` header is simply not
+/// followed, as RFC 9110 allows: refusing it would turn away clients that merely offer HTTP/2.
+fn check_method(method: &Method) -> Result<(), Problem> {
+    if method == Method::CONNECT || method == Method::TRACE {
+        let allow = HeaderValue::from_static("GET, HEAD, POST, DELETE");
+        return Err(Problem::method_not_allowed()
+            .with(header::ALLOW, allow)
+            .and_close());
+    }
+    Ok(())
+}
+
+/// The `Host`. Only HTTP/1.0 may leave it out; two of them are how request smuggling begins.
+fn host(version: Version, headers: &HeaderMap) -> Result<Option<Authority>, Problem> {
+    let mut given = headers.get_all(header::HOST).iter();
+    match (given.next(), given.next()) {
+        (None, _) if version < Version::HTTP_11 => Ok(None),
+        (None, _) => Err(Problem::bad_request("HTTP/1.1 needs a Host header").and_close()),
+        (Some(host), None) => Authority::try_from(host.as_bytes())
+            .ok()
+            .filter(|host| !host.as_str().contains('@'))
+            .map(Some)
+            .ok_or_else(|| {
+                Problem::bad_request("the Host header is not a host and port").and_close()
+            }),
+        (Some(_), Some(_)) => {
+            Err(Problem::bad_request("there is more than one Host header").and_close())
+        }
+    }
+}
+
+/// The target is a path, or a URL of this very host as a client sends it to a proxy.
+fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
+    let uri = request.uri();
+    let same = uri.authority().is_none_or(|target| Some(target) == host);
+    if same && uri.path().starts_with('/') {
+        return Ok(());
+    }
+    Err(Problem::bad_request("the target is not a path of this server").and_close())
+}
+
+/// A body that nobody reads. One that is read is bounded by its [reader](body::Whole), which also counts what it refuses.
+fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
+    if rule.body > 0 || length <= LONGEST_UNREAD as u64 {
+        return Ok(());
+    }
+    Err(body::too_large(LONGEST_UNREAD))
+}
+
+/// Without a token the only lock is the address, and a web page can pick that one: it resolves a name of its own to
+/// 127.0.0.1 and has the browser of somebody on this machine ask in its name (DNS rebinding). The `Host` gives it away. An IP
+/// address cannot be rebound, `localhost` never leaves the machine, and a name without a dot is not one that a stranger
+/// can register; every other name is refused. A Unix socket is out of a browser's reach.
+///
+/// Routes that a secret guards are called by a name of the operator's choice, and no page knows the secret.
+fn check_name(app: &App, rule: Rule, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
+    if app.bearer.is_some() || via != Via::Tcp || rule.guard == Guard::Secret {
+        return Ok(());
+    }
+    let host = own_host(headers);
+    if host.is_none_or(|host| is_ours(&app.allowed_hosts, host.host())) {
+        return Ok(());
+    }
+    Err(Problem::usual(problem_types::FOREIGN_HOST))
+}
+
+/// The `Host` of a request whose form was checked.
+fn own_host(headers: &HeaderMap) -> Option<Authority> {
+    let host = headers.get(header::HOST)?;
+    Authority::try_from(host.as_bytes()).ok()
+}
+
+fn is_ours(allowed: &[String], host: &str) -> bool {
+    // With a final dot it is the same name, told from the root.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let name = host.to_ascii_lowercase();
+    literal.parse::<IpAddr>().is_ok()
+        || !name.contains('.')
+        || name.ends_with(".localhost")
+        || allowed.contains(&name)
+}
+
+/// A web page may have a browser ask anything anywhere, and even an answer that the page cannot read has been given: requests were spent,
+/// the question counted as demand. The browser says so in headers that no page can change. Only a person who follows a link may
+/// come from elsewhere, to where a link may lead.
+///
+/// Routes that a secret guards are not for browsers at all.
+fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
+    let is_from_elsewhere =
+        || has_foreign_origin(&parts.headers) || is_of_another_site(&parts.headers);
+    if rule.guard == Guard::Secret || !is_from_elsewhere() || is_followed_link(rule, parts) {
+        return Ok(());
+    }
+    Err(Problem::usual(problem_types::FOREIGN_ORIGIN))
+}
+
+/// `none` is a person who typed the address. `same-site` is another port or another name below the same domain, so somebody else's page.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site != "same-origin" && site != "none")
+}
+
+fn has_foreign_origin(headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter().peekable();
+    let host = origins.peek().and_then(|_| own_host(headers));
+    origins.any(|origin| !is_page_of(origin, host.as_ref()))
+}
+
+/// Browsers name no origin when a link is followed, and say that the answer will be shown as a page of its own.
+fn is_followed_link(rule: Rule, parts: &Parts) -> bool {
+    let says = |name, word| {
+        let mut values = parts.headers.get_all(name).iter();
+        values.next().is_some_and(|value| value == word) && values.next().is_none()
+    };
+    rule.linked
+        && parts.method == Method::GET
+        && !parts.headers.contains_key(header::ORIGIN)
+        && says(SEC_FETCH_MODE, "navigate")
+        && says(SEC_FETCH_DEST, "document")
+}
+
+fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    host.is_some_and(|host| authority.is_some_and(|authority| host == authority))
+}
+
+fn check_bearer(headers: &HeaderMap, bearer: &BearerTokens) -> Result<(), Problem> {
+    // Missing and wrong get the same words and the same work.
+    let shown = credentials(headers, "bearer").unwrap_or_default();
+    if bearer.open_for(shown) {
+        return Ok(());
+    }
+    Err(Problem::usual(problem_types::UNAUTHORIZED)
+        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+}
+
+/// What follows the scheme in the only `Authorization` header.
+fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (given.next(), given.next()) else {
+        return None;
+    };
+    let (named, token) = only.to_str().ok()?.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn only_names_that_a_stranger_could_own_are_foreign() {
+        let allowed = ["openseat.default.svc.cluster.local".to_owned()];
+        for ours in [
+            "127.0.0.1",
+            "127.0.0.1.",
+            "[::1]",
+            "192.168.1.5",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+            "openseat",
+            "openseat.default.svc.cluster.local",
+            "OpenSeat.Default.svc.cluster.LOCAL.",
+        ] {
+            assert!(is_ours(&allowed, ours), "{ours}");
+        }
+        for foreign in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "a.openseat.default.svc.cluster.local",
+            "default.svc.cluster.local",
+            "openseat.default.svc.cluster.local..",
+            "openseat.default.svc.cluster.local.evil.example",
+        ] {
+            assert!(!is_ours(&allowed, foreign), "{foreign}");
+        }
+    }
+}

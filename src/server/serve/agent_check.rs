@@ -1,0 +1,139 @@
+//! HAProxy's agent-check: a line with a queue's name, answered by a line that sets a server's state and weight.
+//!
+//! HAProxy opens a connection for each check, sends its `agent-send` and reads one line. A queue that accepts is `up 300%`, one that
+//! rejects is `up 0%`, which drains the server; what is unknown follows the queue's `on_unknown`, as everywhere.
+//!
+//! - The weight is 100 % of the configured one for each seat. So a server with `weight 1`, which is the default, weighs as many as
+//!   it has seats, and servers with other weights keep their proportion.
+//! - The word `drain` would do the same, but only `ready` takes it back, and `ready` also puts into service
+//!   what people have taken out of it by hand. The weight leaves the administrative state to people.
+//! - A queue that is not configured is `fail`, with the cause for HAProxy's log. Silence would leave the server as it is, which at
+//!   the start is up, and calls would go to a queue that nobody watches. `up` in all other answers takes it back.
+//!
+//! The protocol has no place for a token, so the config allows no address beyond loopback unless everybody may ask.
+
+use std::{fmt, sync::Arc};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio_util::sync::CancellationToken;
+
+use super::{connection::serve_with, current::Current};
+use crate::{
+    decision::{Decision, board::NotOnBoard},
+    metrics::Dropped,
+    model::quantity::Quantity,
+    server::{
+        api::decisions::{decide, find},
+        net::{
+            deadline::within,
+            limits::Purpose,
+            listen::{Listener, Stream},
+        },
+        state::app::App,
+    },
+};
+
+/// An account's and a queue's name of 200 bytes each, the most that the config takes, a slash and a line end.
+const LONGEST_LINE: u64 = 402;
+
+/// HAProxy's heaviest server weighs 256.
+const MOST_SEATS: u32 = 256;
+
+/// Serves one listener until `stop`. Connections count among [`Limits::connections`](crate::server::Limits::connections), of which they get a part;
+/// one that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
+pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
+    let attend = |stream, _via, _closing| attend(current.app(), stream);
+    serve_with(
+        listener,
+        Purpose::AgentChecks,
+        &current.app(),
+        &stop,
+        attend,
+    )
+    .await;
+}
+
+/// One check.
+async fn attend(app: Arc<App>, stream: Stream) {
+    let mut stream = BufReader::new(stream);
+    let Ok(line) = within(app.limits.head, read_line(&mut stream)).await else {
+        return app.metrics.connection_dropped(Dropped::SlowRequest);
+    };
+    let Some(line) = line else {
+        return;
+    };
+    // A line of some bytes fits the socket's buffer, so it goes out without waiting for a reader; whether it arrives is the
+    // client's business.
+    let _ = stream.write_all(answer(&app, &line).as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// The line without its end; `None` where the client left before it was whole, or sent too much.
+async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
+    let mut line = Vec::new();
+    let read = stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+    read.ok()?;
+    let line = line.strip_suffix(b"\n")?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    String::from_utf8(line.to_vec()).ok()
+}
+
+fn answer(app: &App, asked: &str) -> String {
+    match find(app, asked) {
+        Ok(queue) => format!("{}\n", Line(&decide(app, &queue, &queue.policy).1)),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// Without the name, which is the asker's: it could be anything but a line, and HAProxy's log shows which server it is.
+fn refuse(error: &NotOnBoard) -> String {
+    let cause = match error {
+        NotOnBoard::Unknown { .. } => "no such queue is configured in openseat",
+        NotOnBoard::Ambiguous { .. } => "several accounts have this queue: ask for account/queue",
+    };
+    // The space counts: HAProxy does not know the word "fail#no".
+    format!("fail #{cause}\n")
+}
+
+/// A decision in HAProxy's words.
+struct Line<'a>(&'a Decision);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.accept {
+            write!(f, "up {}%", 100 * weight(self.0.count))
+        } else {
+            f.write_str("up 0%")
+        }
+    }
+}
+
+/// As many as there are seats. Who accepts weighs at least one: criteria of one's own may accept at a count of none, and
+/// `on_unknown` without a count.
+fn weight(count: Option<Quantity>) -> u32 {
+    let seats = count.map_or(1.0, Quantity::get);
+    seats.clamp(1.0, f64::from(MOST_SEATS)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_weighs_as_many_as_it_has_seats() {
+        for (seats, weighs) in [
+            (Some(7.0), 7),
+            (Some(1.0), 1),
+            (Some(256.0), 256),
+            (Some(257.0), 256),
+            (Some(1e300), 256),
+            (Some(2.9), 2),
+            (Some(0.0), 1),
+            (Some(-3.0), 1),
+            (None, 1),
+        ] {
+            let count = seats.map(|seats| Quantity::new(seats).expect("it is finite"));
+            assert_eq!(weight(count), weighs, "{seats:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The app of the newest configuration, which takes the place of the last one while connections stay open.
+//!
+//! A request is answered whole by the app that was there when it came. What counts connections and streams is passed on, so that
+//! their bounds hold over any number of configurations.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use axum::Router;
+
+use crate::server::{net::listen::Via, routes, state::app::App};
+
+/// An app, and who finds the handlers of its requests.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) app: Arc<App>,
+    router: Router,
+    /// The same, and what only `control.sock` answers.
+    control: Router,
+}
+
+impl Site {
+    fn of(app: Arc<App>) -> Arc<Self> {
+        let router = routes::router(Arc::clone(&app));
+        Arc::new(Self {
+            control: router.clone().merge(routes::control(&app)),
+            router,
+            app,
+        })
+    }
+
+    /// Who finds the handlers of a client that came in so.
+    pub(crate) fn router(&self, via: Via) -> &Router {
+        match via {
+            Via::Control => &self.control,
+            Via::Tcp | Via::Unix => &self.router,
+        }
+    }
+}
+
+/// See the [module](self). Reading it takes no lock.
+#[derive(Debug)]
+pub struct Current(ArcSwap<Site>);
+
+impl Current {
+    /// Begins with this one.
+    pub fn new(app: Arc<App>) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::new(Site::of(app))))
+    }
+
+    /// The newest app.
+    pub fn app(&self) -> Arc<App> {
+        Arc::clone(&self.0.load().app)
+    }
+
+    /// The newest app with its routes; not to be kept.
+    pub(crate) fn site(&self) -> Guard<Arc<Site>> {
+        self.0.load()
+    }
+
+    /// From the next request on this app answers. Streams of the last one end, and say so.
+    pub fn replace(&self, app: Arc<App>) {
+        let last = self.0.swap(Site::of(app));
+        last.app.retire();
+    }
+}

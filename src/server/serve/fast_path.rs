@@ -1,0 +1,227 @@
+//! The express lane: `GET …/decision` as routers ask it, answered without the router and without a lock that threads share.
+//!
+//! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte: the same [`View`] is written down once for each state of a
+//! queue, and later only the ages in it, which are what time alone changes. Everything is decided anew each time: a decision that comes
+//! out differently in anything but its ages is written down again. Whatever is not plain (parameters, other methods, a queue that
+//! waits, a refusal, a body) is left to the router.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use percent_encoding::percent_decode_str;
+
+use super::access;
+use crate::{
+    clock::Moment,
+    decision::{Decision, Grounds},
+    server::{
+        api::decisions::{View, whole_ms},
+        state::app::{App, Queue},
+    },
+};
+
+/// Spellings of a queue that are kept: its name and id, with and without the account, and as many again for different ways to
+/// percent-encode them. What comes beyond that is looked up each time.
+const SPELLINGS: usize = 8;
+
+/// See the [module](self). Each thread that serves has its own.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Only this thread's connections come here, so it is free whenever they do.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Of the app that the rest belongs to.
+    app: Option<u64>,
+    /// Of the board's spellings.
+    edition: u64,
+    /// By what stands in the path, as it stands there.
+    queues: HashMap<Box<str>, Ready>,
+}
+
+/// A queue that was asked about before.
+#[derive(Debug)]
+struct Ready {
+    queue: Arc<Queue>,
+    /// Of the queue's state that the rest was made of.
+    edition: u64,
+    grounds: Grounds,
+    text: Text,
+    /// Whether the text says how long something goes on, so that it is another one a second later.
+    says_how_long: bool,
+}
+
+impl Lane {
+    /// The answer about what a request [asked], once the gate has let it in; `None` if it is not for this lane after all.
+    pub fn answer(&self, app: &App, asked: &str) -> Option<Bytes> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.answer(app, asked)
+    }
+}
+
+/// The queue that a request asks about, as it spells it; `None` where there is anything about it that this lane does not know.
+pub fn asked(request: &Request<Incoming>) -> Option<&str> {
+    let uri = request.uri();
+    let is_plain = request.method() == Method::GET
+        && uri.query().is_none()
+        && uri.authority().is_none()
+        && request.body().is_end_stream();
+    let path = is_plain.then(|| uri.path())?;
+    path.strip_prefix("/v1/queues/")?.strip_suffix("/decision")
+}
+
+/// The answer, in the place of the request that it answers: its map of headers is used again.
+pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    let mut response = Response::new(Full::new(body));
+    let mut headers: HeaderMap = request.into_parts().0.headers;
+    headers.clear();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    access::finish(&mut headers);
+    *response.headers_mut() = headers;
+    response
+}
+
+impl Known {
+    fn answer(&mut self, app: &App, asked: &str) -> Option<Bytes> {
+        let now = app.clock.now();
+        self.forget_old_spellings(app);
+        if let Some(ready) = self.queues.get_mut(asked) {
+            return Some(ready.answer(app, now));
+        }
+        let queue = find(app, asked).filter(|queue| queue.patience.is_none())?;
+        let mut ready = Ready::new(app, queue, now);
+        let answer = ready.answer(app, now);
+        self.queues.insert(asked.into(), ready);
+        Some(answer)
+    }
+
+    fn forget_old_spellings(&mut self, app: &App) {
+        let edition = app.board.spelled().number();
+        let most = SPELLINGS * app.queues().len();
+        let is_of_another = self.app != Some(app.number) || self.edition != edition;
+        if is_of_another || self.queues.len() > most {
+            self.queues.clear();
+            (self.app, self.edition) = (Some(app.number), edition);
+        }
+    }
+}
+
+/// As the router reads a path: split first, decoded afterwards.
+fn find(app: &App, asked: &str) -> Option<Arc<Queue>> {
+    let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
+    match asked.split_once('/') {
+        None => app.find(None, &decode(asked)?).ok(),
+        Some((_, queue)) if queue.contains('/') => None,
+        Some((account, queue)) => app.find(Some(&decode(account)?), &decode(queue)?).ok(),
+    }
+}
+
+impl Ready {
+    fn new(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
+        let edition = queue.edition.number();
+        let state = app.state(&queue);
+        let grounds = Grounds::of(&state, &queue.policy);
+        let decision = grounds.decide(queue.holds.held(now), now);
+        let view = View::new(&queue.key, &queue.policy, &state, &decision, now);
+        let text = Text::of(&view, &decision);
+        let fault = state
+            .fault
+            .as_deref()
+            .filter(|_| !decision.reason.is_known());
+        Self {
+            says_how_long: fault.is_some_and(|fault| fault.until().is_some()),
+            queue,
+            edition,
+            grounds,
+            text,
+        }
+    }
+
+    /// Decides, counts and writes down.
+    fn answer(&mut self, app: &App, now: Moment) -> Bytes {
+        let decision = self.decide(app, now);
+        let took = app.clock.boot().saturating_sub(now.boot);
+        app.decided(&self.queue, &decision, took);
+        self.text.at(&decision)
+    }
+
+    fn decide(&mut self, app: &App, now: Moment) -> Decision {
+        if self.queue.edition.number() == self.edition {
+            let decision = self.grounds.decide(self.queue.holds.held(now), now);
+            if self.text.says(&decision) && !self.says_how_long {
+                return decision;
+            }
+        }
+        *self = Self::new(app, Arc::clone(&self.queue), now);
+        self.text.decision
+    }
+}
+
+/// A decision written down, with room for its ages.
+#[derive(Debug)]
+struct Text {
+    decision: Decision,
+    /// What comes before, between and after the ages, or all of it where there are none.
+    parts: [Box<str>; 3],
+}
+
+const AGE: &str = "\"age_ms\":";
+const MEMBERSHIP_AGE: &str = ",\"membership_age_ms\":";
+
+impl Text {
+    fn of(view: &View<'_>, decision: &Decision) -> Self {
+        let json = serde_json::to_string(view).expect("texts and numbers can be written");
+        Self {
+            decision: *decision,
+            parts: split(&json)
+                .unwrap_or([json.as_str(), "", ""])
+                .map(Box::from),
+        }
+    }
+
+    /// Whether this is what the decision says, but for the ages.
+    fn says(&self, decision: &Decision) -> bool {
+        self.decision.without_ages() == decision.without_ages()
+    }
+
+    /// With these ages.
+    fn at(&self, decision: &Decision) -> Bytes {
+        let [before, between, after] = &self.parts;
+        let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
+        let [one, two] = &mut digits;
+        let (age, membership_age) = match (decision.age, decision.membership_age) {
+            (Some(age), Some(of_members)) => {
+                (one.format(whole_ms(age)), two.format(whole_ms(of_members)))
+            }
+            _ => ("", ""),
+        };
+        let parts = [before, age, between, membership_age, after];
+        // Exactly as long as it will be: it need not be moved, then.
+        let mut text = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            text.extend_from_slice(part.as_bytes());
+        }
+        text.into()
+    }
+}
+
+/// Cuts the ages out; `None` where they are not numbers. Keys cannot be mistaken: a quotation mark inside a value is escaped.
+fn split(json: &str) -> Option<[&str; 3]> {
+    let before = json.find(AGE)? + AGE.len();
+    let between = before + json[before..].find(',')?;
+    let members = between + MEMBERSHIP_AGE.len();
+    let after = members + json[members..].find(',')?;
+    let numbers = [&json[before..between], &json[members..after]];
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let cut = [&json[..before], &json[between..members], &json[after..]];
+    (numbers.iter().all(is_number) && cut[1] == MEMBERSHIP_AGE).then_some(cut)
+}

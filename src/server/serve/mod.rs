@@ -1,0 +1,9 @@
+//! From an accepted connection to an answered request, for HTTP, HAProxy's agent-checks and the control socket.
+
+pub mod access;
+pub mod agent_check;
+pub mod connection;
+pub mod control;
+pub mod current;
+pub mod fast_path;
+pub mod threads;

@@ -1,0 +1,95 @@
+//! Threads that serve, each with a runtime of its own, so that neither the polls nor each other make them wait.
+//!
+//! Every thread accepts at every address: whoever is free takes the next connection, and keeps it. They share the [`App`](crate::server::App), and with it
+//! the limit of connections; nothing that they share needs a lock in everyday business.
+
+use std::{io, sync::Arc, thread};
+
+use anyhow::{Context as _, bail};
+use futures_util::future::try_join_all;
+use tokio::{sync::oneshot, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{connection::serve, current::Current};
+use crate::server::net::listen::{Detached, Listener};
+
+/// Serves listeners on so many threads until `stop`, as [`serve`] does on the caller's.
+///
+/// # Errors
+/// A thread that could not begin, or ended early: at once, while the others go on.
+pub async fn serve_on_threads(
+    threads: usize,
+    listeners: Vec<Listener>,
+    current: Arc<Current>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ends = Vec::with_capacity(threads);
+    for number in 0..threads {
+        let detached = listeners.iter().map(Listener::detach);
+        let detached = detached.collect::<io::Result<Vec<_>>>()?;
+        let work = serve_all(detached, Arc::clone(&current), stop.clone());
+        ends.push(on_thread(format!("serve-{number}"), work)?);
+    }
+    drop(listeners);
+    try_join_all(ends).await.map(|_| ())
+}
+
+/// Starts a thread that does some work in a runtime of its own; what is returned ends when the thread does, whatever ended it.
+fn on_thread(
+    name: String,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
+    let (end, ended) = oneshot::channel();
+    thread::Builder::new()
+        .name(name)
+        // Nobody listens for the end any more if the process is ending.
+        .spawn(move || end.send(in_runtime(work)).ok())
+        .context("no thread to serve on")?;
+    Ok(async { ended.await.context("a thread that serves has panicked")? })
+}
+
+/// Does the work of a thread, in a runtime that nobody else has.
+pub(crate) fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("no runtime to serve in")?;
+    runtime.block_on(work)
+}
+
+async fn serve_all(
+    listeners: Vec<Detached>,
+    current: Arc<Current>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        let listener = listener.attach()?;
+        serving.spawn(serve(listener, Arc::clone(&current), stop.clone()));
+    }
+    while let Some(ended) = serving.join_next().await {
+        ended?;
+        if !stop.is_cancelled() {
+            bail!("a listener's task ended early");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_thread_is_heard_whatever_ended_it() {
+        let well = on_thread("well".to_owned(), async { Ok(()) });
+        assert!(well.unwrap().await.is_ok());
+        let badly = on_thread("badly".to_owned(), async { bail!("for some reason") });
+        let error = badly.unwrap().await.unwrap_err();
+        assert_eq!(error.to_string(), "for some reason");
+        let panicked = on_thread("panicked".to_owned(), async { panic!("on purpose") });
+        let error = panicked.unwrap().await.unwrap_err();
+        assert_eq!(error.to_string(), "a thread that serves has panicked");
+    }
+}

@@ -1,0 +1,169 @@
+//! Who has guessed at the token, so that guessing is slow, and slow for the guesser alone.
+//!
+//! Each address has a few wrong tokens in hand, and one more every second. Whoever is out of them is told so before the token is looked
+//! at, so that a wait tells nothing about it. Others do not notice.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName};
+
+use crate::{
+    clock::Moment,
+    server::http::arrival::{Arrival, network},
+};
+
+/// Wrong tokens at once: a person who pastes the wrong one a few times does not wait.
+const AT_ONCE: u32 = 4;
+
+/// The time in which an address earns another one. A person hardly notices; a program that guesses would need longer than the universe is old.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Addresses that are remembered, some 100 kB. An address that is forgotten for another one gets a few guesses back.
+const MOST: usize = 1024;
+
+/// What a proxy says of whom it speaks for.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whose guesses are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source(IpAddr);
+
+impl Source {
+    /// The peer, or whom a proxy on this machine speaks for. A client that lies to the proxy about itself is named after its lie, at the end.
+    pub fn of(arrival: Arrival, headers: &HeaderMap) -> Self {
+        let told = arrival.near.then(|| last_forwarded(headers)).flatten();
+        let address = told.or(arrival.peer);
+        Self(network(address.unwrap_or(Ipv6Addr::UNSPECIFIED.into())))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
+    let value = headers.get_all(FORWARDED_FOR).iter().next_back()?;
+    let last = value.to_str().ok()?.rsplit(',').next()?.trim();
+    let with_port = || Some(last.parse::<std::net::SocketAddr>().ok()?.ip());
+    last.parse().ok().or_else(with_port)
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Guesses {
+    /// When each address will have all its guesses in hand again, as boot time. Those for which that time has come are as good as not there.
+    settled: Mutex<HashMap<Source, Duration>>,
+}
+
+impl Guesses {
+    /// Looks at a token, unless this source has no guesses in hand; if it is wrong, that costs one.
+    ///
+    /// # Errors
+    /// After which time the source may try again.
+    pub fn look(
+        &self,
+        source: Source,
+        now: Moment,
+        is_right: impl FnOnce() -> bool,
+    ) -> Result<bool, Duration> {
+        // Each change is one step.
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let owed = settled.get(&source).copied().unwrap_or_default();
+        let owed = owed.max(now.boot) + PERIOD;
+        if let Some(wait) = owed.checked_sub(now.boot + AT_ONCE * PERIOD)
+            && !wait.is_zero()
+        {
+            return Err(wait);
+        }
+        let is_right = is_right();
+        if !is_right {
+            make_room(&mut settled, source, now);
+            settled.insert(source, owed);
+        }
+        Ok(is_right)
+    }
+}
+
+fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Moment) {
+    if settled.len() < MOST || settled.contains_key(&source) {
+        return;
+    }
+    settled.retain(|_, owed| *owed > now.boot);
+    if settled.len() >= MOST {
+        // The one that would be forgotten first anyway.
+        let first = settled.iter().min_by_key(|(_, owed)| **owed);
+        if let Some(first) = first.map(|(source, _)| *source) {
+            settled.remove(&first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, fixtures::Still};
+
+    fn source(address: &str) -> Source {
+        let peer = Some(address.parse().expect("an address"));
+        Source::of(Arrival::by_tcp(peer, false), &HeaderMap::new())
+    }
+
+    #[test]
+    fn a_source_that_guesses_waits_and_no_other_does() {
+        let (guesses, clock) = (Guesses::default(), Still::new());
+        let (guesser, person) = (source("203.0.113.7"), source("203.0.113.8"));
+        for _ in 0..AT_ONCE {
+            assert_eq!(guesses.look(guesser, clock.now(), || false), Ok(false));
+        }
+        let looked = guesses.look(guesser, clock.now(), || panic!("it is not looked at"));
+        assert_eq!(looked, Err(PERIOD));
+        assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
+        clock.pass(PERIOD);
+        assert_eq!(guesses.look(guesser, clock.now(), || false), Ok(false));
+        assert_eq!(guesses.look(guesser, clock.now(), || true), Err(PERIOD));
+        clock.pass(PERIOD);
+        for _ in 0..20 {
+            assert_eq!(guesses.look(guesser, clock.now(), || true), Ok(true));
+        }
+    }
+
+    #[test]
+    fn many_sources_fill_no_memory_and_lock_nobody_out() {
+        let (guesses, clock) = (Guesses::default(), Still::new());
+        for n in 0..3 * MOST as u32 {
+            let source = source(&std::net::Ipv4Addr::from_bits(n).to_string());
+            assert_eq!(guesses.look(source, clock.now(), || false), Ok(false));
+        }
+        assert!(guesses.settled.lock().expect("no panic").len() <= MOST);
+        let person = source("203.0.113.8");
+        assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
+    }
+
+    #[test]
+    fn a_network_is_one_source_and_a_proxy_on_this_machine_is_not() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
+        let told = |peer: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_FOR, value.parse().expect("a header"));
+            let peer = Some(peer.parse().expect("an address"));
+            Source::of(Arrival::by_tcp(peer, false), &headers)
+        };
+        for value in ["9.9.9.9", "1.1.1.1, 9.9.9.9", "junk,9.9.9.9:4711 "] {
+            assert_eq!(told("127.0.0.1", value), source("9.9.9.9"), "{value}");
+            assert_eq!(told("10.0.0.1", value), source("10.0.0.1"), "{value}");
+        }
+        for value in ["", "unknown", "1.1.1.1, _hidden"] {
+            assert_eq!(told("127.0.0.1", value), source("127.0.0.1"), "{value}");
+        }
+    }
+}

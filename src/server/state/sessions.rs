@@ -1,0 +1,194 @@
+//! Browsers that have logged in.
+//!
+//! A browser shows a random id in a cookie, never the token: who reads a cookie can look at pages until the session ends, and neither
+//! change anything nor go on after that. Only digests of ids are kept, in memory: a restart ends all sessions.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderMap, header};
+use rustix::rand::{GetRandomFlags, getrandom};
+use subtle::Choice;
+
+use super::guesses::Guesses;
+use crate::{clock::Moment, model::digest::Digest};
+
+/// The cookie's name.
+const COOKIE: &str = "openseat_session";
+
+/// Sessions at a time; one more ends the oldest. Each is a person with a browser, or one who has not logged out.
+const MOST: usize = 256;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(in crate::server) struct Sessions {
+    /// Oldest first.
+    open: Mutex<VecDeque<Session>>,
+    /// Wrong tokens that were shown of late.
+    pub guesses: Guesses,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: Digest,
+    since: Moment,
+}
+
+impl Sessions {
+    /// How long a session lasts: a shift with its overtime, so that nobody is asked twice a day, and no forgotten browser stays open.
+    pub const LIFE: Duration = Duration::from_secs(12 * 3_600);
+
+    pub(in crate::server) fn new() -> Self {
+        Self {
+            open: Mutex::default(),
+            guesses: Guesses::default(),
+        }
+    }
+
+    /// Begins a session; gives what its browser must show. 256 random bits, which nobody guesses.
+    ///
+    /// # Errors
+    /// The kernel has no randomness to give.
+    pub fn begin(&self, now: Moment) -> io::Result<String> {
+        let mut random = [0; 32];
+        let given = getrandom(&mut random, GetRandomFlags::empty())?;
+        if given < random.len() {
+            return Err(io::Error::other("the kernel gave too little randomness"));
+        }
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut open = self.open();
+        if open.len() == MOST {
+            open.pop_front();
+        }
+        open.push_back(Session {
+            id: Digest::of(&id),
+            since: now,
+        });
+        Ok(id)
+    }
+
+    /// Whether a request comes from a browser whose session is open. All are compared, so that time tells nothing.
+    pub(in crate::server) fn knows(&self, headers: &HeaderMap, now: Moment) -> bool {
+        let Some(shown) = shown(headers) else {
+            return false;
+        };
+        let open = self.open();
+        let live = open.iter().filter(|session| session.lives(now));
+        let same = live.fold(Choice::from(0), |known, session| {
+            known | session.id.same(&shown)
+        });
+        same.into()
+    }
+
+    /// Ends the session of this request's browser, and forgets those whose time is up.
+    pub fn end(&self, headers: &HeaderMap, now: Moment) {
+        let shown = shown(headers);
+        self.open().retain(|session| {
+            let leaves = shown.is_some_and(|shown| session.id.same(&shown).into());
+            session.lives(now) && !leaves
+        });
+    }
+
+    fn open(&self) -> MutexGuard<'_, VecDeque<Session>> {
+        // Each change is one step.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    fn lives(&self, now: Moment) -> bool {
+        now.longest_since(self.since) < Sessions::LIFE
+    }
+}
+
+/// What the request shows in our cookie.
+fn shown(headers: &HeaderMap) -> Option<Digest> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let texts = cookies.filter_map(|cookies| cookies.to_str().ok());
+    texts
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE)
+        .map(|(_, id)| Digest::of(id))
+}
+
+/// The header that gives a browser its id, for as long as the session lasts. Scripts cannot read it, and no other site's page makes a
+/// browser send it.
+pub fn cookie(id: &str, secure: bool) -> String {
+    with_life(id, Sessions::LIFE, secure)
+}
+
+/// The header that takes it back.
+pub fn no_cookie(secure: bool) -> String {
+    with_life("", Duration::ZERO, secure)
+}
+
+fn with_life(id: &str, life: Duration, secure: bool) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!(
+        "{COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        life.as_secs()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, fixtures::Still};
+
+    fn showing(id: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let cookie = format!("theme=dark; {COOKIE}={id}; other=1");
+        headers.insert(header::COOKIE, cookie.parse().expect("a header"));
+        headers
+    }
+
+    #[test]
+    fn a_session_lasts_its_time_and_no_longer() {
+        let (sessions, now) = (Sessions::new(), Still::new().now());
+        let id = sessions.begin(now).expect("randomness");
+        assert!(sessions.knows(&showing(&id), now));
+        let last = now.later(Sessions::LIFE - Duration::from_secs(1));
+        assert!(sessions.knows(&showing(&id), last));
+        assert!(!sessions.knows(&showing(&id), now.later(Sessions::LIFE)));
+    }
+
+    #[test]
+    fn no_other_id_opens_anything() {
+        let (sessions, now) = (Sessions::new(), Still::new().now());
+        let (one, other) = (sessions.begin(now), sessions.begin(now));
+        let (one, other) = (one.expect("randomness"), other.expect("randomness"));
+        assert_ne!(one, other);
+        for wrong in ["", &one[1..], &one.to_uppercase()] {
+            assert!(!sessions.knows(&showing(wrong), now), "{wrong:?}");
+        }
+        assert!(!sessions.knows(&HeaderMap::new(), now));
+        assert!(sessions.knows(&showing(&other), now));
+    }
+
+    #[test]
+    fn ending_one_leaves_the_others() {
+        let (sessions, now) = (Sessions::new(), Still::new().now());
+        let (one, other) = (sessions.begin(now), sessions.begin(now));
+        let (one, other) = (one.expect("randomness"), other.expect("randomness"));
+        sessions.end(&showing(&one), now);
+        assert!(!sessions.knows(&showing(&one), now));
+        assert!(sessions.knows(&showing(&other), now));
+    }
+
+    #[test]
+    fn one_too_many_ends_the_oldest() {
+        let (sessions, now) = (Sessions::new(), Still::new().now());
+        let first = sessions.begin(now).expect("randomness");
+        let second = sessions.begin(now).expect("randomness");
+        for _ in 2..=MOST {
+            sessions.begin(now).expect("randomness");
+        }
+        assert!(!sessions.knows(&showing(&first), now));
+        assert!(sessions.knows(&showing(&second), now));
+    }
+}
