@@ -25,9 +25,8 @@ fi
 
 # What there is to ask for in this demo.
 OPENSEAT_DEMO_TOKEN=$(<"$folder/token")
-OPENSEAT_DEMO_HOOK_SECRET=$(<"$folder/hook")
 OPENSEAT_DEMO_AGENT=$(curl --silent --show-error --fail --max-time 5 "$url/v1/queues/sales-queue" | jq -er '.agents[0].id')
-export OPENSEAT_DEMO_TOKEN OPENSEAT_DEMO_HOOK_SECRET OPENSEAT_DEMO_AGENT
+export OPENSEAT_DEMO_TOKEN OPENSEAT_DEMO_AGENT
 
 # It writes what it found into the folder where it runs.
 schemathesis=$PWD/$venv/bin/schemathesis config=$PWD/scripts/schemathesis.toml

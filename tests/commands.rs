@@ -667,7 +667,6 @@ async fn what_cannot_be_printed_is_told_and_is_a_failure() {
         &["plan"],
         &["plan", "--json"],
         &["completions", "bash"],
-        &["hooks", "list"],
         &["--help"],
         &["check", "--help"],
         &["--version"],

@@ -31,9 +31,6 @@ const METRICS: &str = include_str!("../docs/METRICS.md");
 const RULES: &str = include_str!("../deploy/prometheus/openseat.rules.yml");
 const DASHBOARD: &str = include_str!("../deploy/grafana/openseat.json");
 
-/// What CallTools has to show when it posts.
-const HOOK_SECRET: &str = "0123456789abcdef";
-
 /// Far more than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,14 +59,13 @@ impl Running {
         let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 2\n[state]\ndir = \"state\"\n\
-             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\nhook_secret_file = \"./hook\"\n\
+             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n\
              [[account.queue]]\nqueue = {}\n",
             calltools.base_url(),
             toml::Value::from(queue),
         );
         let token = folder.path().join("token");
         std::fs::write(&token, TOKEN).expect("a token");
-        std::fs::write(folder.path().join("hook"), HOOK_SECRET).expect("a secret");
         let path = folder.path().join("openseat.toml");
         let config = Config::parse(&text, &path, &|_| None).expect("a config");
         let daemon = Daemon::new(&config, clock).await.expect("a daemon");
@@ -115,12 +111,6 @@ impl Running {
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
         let answer = client.post(url).body(body).send().await;
         answer.expect("an answer").status().as_u16()
-    }
-
-    /// As CallTools does when a call has ended.
-    async fn post_a_record(&self) {
-        let path = format!("/v1/hooks/main?secret={HOOK_SECRET}");
-        assert_eq!(self.post(&path, "{\"app_user\": null}").await, 204);
     }
 
     /// As a router does that sends a call.
@@ -220,7 +210,6 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     let work = async {
         let running = Running::start().await;
         running.ready().await;
-        running.post_a_record().await;
         running.hold_a_seat().await;
         running.overfill().await;
         running.ask("/metrics").await

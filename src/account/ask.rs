@@ -8,7 +8,7 @@ use super::Terms;
 use crate::{
     budget::Refusal,
     decision::{board::QueueKey, doubt::Doubt},
-    model::{agent::AgentId, fault::Fault, known::Known},
+    model::{fault::Fault, known::Known},
 };
 
 /// A wish, sent to the account's task over a bounded channel.
@@ -38,11 +38,6 @@ pub enum Ask {
     Known {
         /// To be answered at once.
         reply: oneshot::Sender<Known>,
-    },
-    /// This agent may have changed just now.
-    Hint {
-        /// Who.
-        agent: AgentId,
     },
 }
 

@@ -67,7 +67,6 @@ use crate::{
     },
     metrics::{Metrics, QueueMeters},
     model::{
-        agent::AgentId,
         digest::Digest,
         fault::{Down, Fault},
         known::Known,
@@ -420,7 +419,6 @@ impl Account {
                 self.freshen(&queue, doubt, Waiter::Fresh(reply), jobs)
                     .await
             }
-            Ask::Hint { agent } => self.hint(&agent),
             Ask::TryToken => self.schedule.try_token(),
             Ask::Known { reply } => drop(reply.send(self.known())),
             Ask::Take(terms) => self.take_terms(*terms),
@@ -477,16 +475,6 @@ impl Account {
         }
         if let Ok(permit) = self.parts.budget.permit(Purpose::Poll).await {
             self.begin(job, Purpose::Poll, permit, waiter, jobs);
-        }
-    }
-
-    /// An agent may have changed. Nothing is believed without being read; it is read a little sooner.
-    fn hint(&mut self, agent: &AgentId) {
-        for place in self.roster.queues_of(agent) {
-            self.schedule.hurry(place);
-        }
-        if self.roster.newest(agent).is_some() {
-            self.schedule.hurry_sweep();
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         decide,
     },
     metrics::{Format, Scrape},
-    model::quantity::Quantity,
+    model::{agent::AgentId, quantity::Quantity},
     simulator::{Mishap, Settings, Simulator, Sweep as SweepQuirk, TOKEN, WorldSettings},
 };
 
@@ -918,35 +918,6 @@ async fn a_flood_of_questions_that_would_wait_spends_no_more_than_the_budget() {
     );
     assert_eq!(stage.simulator.throttled(), 0);
     stage.assert_all_known();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_of_hints_costs_nothing_and_is_believed_by_nobody() {
-    let stage = still(20, 60).start();
-    sleep(5 * MINUTE).await;
-    let (agent, _) = stage.busy_agent();
-    let before = stage.sent().len();
-    assert!(before > 0);
-    stage
-        .watch(10 * MINUTE, |stage| {
-            let _ = stage.asks.try_send(Ask::Hint {
-                agent: agent.clone(),
-            });
-            stage.assert_all_known();
-        })
-        .await;
-    let earned = (10 * MINUTE).as_secs_f64() / stage.budget.usual_period().as_secs_f64();
-    let sent = stage.sent();
-    assert!(
-        sent.len() as f64 <= earned + 40.0,
-        "{} of {earned}",
-        sent.len()
-    );
-    let polls = sent.iter().filter(|path| !is_sweep(path)).count();
-    assert!(
-        polls as f64 > earned / 6.0,
-        "queues have their turns: {polls}"
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,13 +10,11 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, StatusCode};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Ask, NewSubscription, Outgoing, Page, QueueLogin, Reply, Row, Subscription, Transport,
+    Ask, Outgoing, Page, QueueLogin, Reply, Row, Transport,
     list::{Entry, Extent, List},
-    page,
 };
 use crate::model::{agent::Agent, fault::Fault};
 use crate::{
@@ -47,17 +45,14 @@ pub enum Endpoint {
     Queues,
     /// `statuses/`
     Statuses,
-    /// `resthooksubscriptions/`: only for people who ask, never for polling.
-    Hooks,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Endpoint; 4] = [
+    pub const ALL: [Endpoint; 3] = [
         Endpoint::AgentStatuses,
         Endpoint::Queues,
         Endpoint::Statuses,
-        Endpoint::Hooks,
     ];
 
     /// The word for metrics and logs, and the path below `…/api/`.
@@ -66,7 +61,6 @@ impl Endpoint {
             Endpoint::AgentStatuses => "agentstatuses",
             Endpoint::Queues => "queues",
             Endpoint::Statuses => "statuses",
-            Endpoint::Hooks => "resthooksubscriptions",
         }
     }
 }
@@ -314,71 +308,6 @@ impl Client {
         first: Option<Permit>,
     ) -> Result<Vec<Status>, Setback> {
         self.look_up(Endpoint::Statuses, purpose, first).await
-    }
-
-    /// The account's REST hook subscriptions.
-    ///
-    /// # Errors
-    /// [`Setback`], where not all pages could be read.
-    pub async fn subscriptions(&self, purpose: Purpose) -> Result<Vec<Subscription>, Setback> {
-        self.look_up(Endpoint::Hooks, purpose, None).await
-    }
-
-    /// Adds a REST hook subscription.
-    ///
-    /// # Errors
-    /// [`Setback`]. After [`Down::TimeOut`](crate::model::fault::Down::TimeOut) and [`Down::ConnectionLost`](crate::model::fault::Down::ConnectionLost) it may
-    /// exist all the same.
-    pub async fn subscribe(
-        &self,
-        wanted: &NewSubscription,
-        purpose: Purpose,
-    ) -> Result<(), Setback> {
-        let request = Outgoing {
-            method: Method::POST,
-            path_and_query: &format!("{}/", Endpoint::Hooks),
-            json: Some(wanted.json()),
-        };
-        self.change(request, purpose, |status| status.is_success())
-            .await
-    }
-
-    /// Removes a REST hook subscription; one that is gone already will do.
-    ///
-    /// # Errors
-    /// [`Setback`], as for [`Client::subscribe`].
-    pub async fn unsubscribe(
-        &self,
-        subscription: &Subscription,
-        purpose: Purpose,
-    ) -> Result<(), Setback> {
-        let request = Outgoing {
-            method: Method::DELETE,
-            path_and_query: &format!("{}/{}/", Endpoint::Hooks, subscription.id),
-            json: None,
-        };
-        let gone = |status: StatusCode| status.is_success() || status == StatusCode::NOT_FOUND;
-        self.change(request, purpose, gone).await
-    }
-
-    /// Sends a request that changes something at CallTools, once: whether it is sent again is for people to say.
-    async fn change(
-        &self,
-        request: Outgoing<'_>,
-        purpose: Purpose,
-        is_done: impl Fn(StatusCode) -> bool,
-    ) -> Result<(), Setback> {
-        let permit = self.budget.permit(purpose).await?;
-        let done = self.exchange(
-            Endpoint::Hooks,
-            request,
-            permit,
-            |reply, now| match is_done(reply.status) {
-                true => Ok(()),
-                false => Err(page::fault(reply, now)),
-            },
-        );
-        Ok(done.await?)
     }
 
     async fn look_up<T: Entry>(

@@ -8,7 +8,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    Everybody, Page, Subscription,
+    Everybody, Page,
     page::MAX_ROWS,
     row::{Row, settle_queue_logins},
 };
@@ -103,19 +103,6 @@ impl Entry for Status {
 
     fn key(&self) -> u64 {
         self.id
-    }
-}
-
-impl Entry for Subscription {
-    type Key = Box<str>;
-    const NOUN: &'static str = "subscriptions";
-
-    fn read(raw: Box<RawValue>, _: &Names) -> Result<Self, BadRow> {
-        Subscription::from_row(&raw)
-    }
-
-    fn key(&self) -> Box<str> {
-        self.id.clone()
     }
 }
 

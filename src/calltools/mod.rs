@@ -1,7 +1,6 @@
 //! The CallTools API: one request, one typed answer or one [`Fault`](crate::model::fault::Fault).
 
 pub mod address;
-mod call;
 mod client;
 mod http;
 mod json;
@@ -9,11 +8,9 @@ mod list;
 mod page;
 mod response;
 mod row;
-mod subscription;
 pub mod token;
 mod transport;
 
-pub use call::Call;
 pub(crate) use client::PAGE_SIZE;
 pub use client::{Change, Client, Endpoint, Everybody, Harvest, Notes, Observer, Oddity, Setback};
 pub use http::{HttpSettings, HttpTransport, SetupError};
@@ -22,6 +19,5 @@ pub use page::{Ask, Page};
 pub use response::joined_response;
 pub(crate) use row::settle_queue_logins;
 pub use row::{QueueLogin, Row};
-pub use subscription::{NewSubscription, Subscription};
 pub use token::Token;
 pub use transport::{Outgoing, Reply, Transport};

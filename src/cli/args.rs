@@ -94,20 +94,6 @@ Exit codes:
 
 Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wrong.")]
     Plan(Plan),
-    /// Have CallTools tell openseat of each call that has ended, so that it looks at the agent sooner
-    #[command(subcommand)]
-    #[command(after_help = "Examples:
-  openseat hooks install        subscribe, for every account with hook_secret_file and hook_url
-  openseat hooks list           what CallTools posts, and where
-  openseat hooks remove main    end it, for one account
-
-Each costs one request of the account's hour, and one more for each change; the reserve pays.
-
-Exit codes:
-  0  all is as it was asked for
-  1  CallTools could not be asked, or did not do it
-  2  nothing was asked: the configuration is wrong or lacks something, or a secret cannot be read")]
-    Hooks(Hooks),
     /// Ask the running daemon whether it is ready: for the health checks of containers
     #[command(after_help = "Examples:
   openseat health
@@ -188,40 +174,6 @@ pub struct Check {
     /// Print the equal curl commands and send nothing
     #[arg(long)]
     pub curl: bool,
-}
-
-/// `openseat hooks`
-#[derive(Clone, Debug, Subcommand)]
-pub enum Hooks {
-    /// Subscribe to the calls of an account; what is there already stays, and a changed secret is replaced
-    #[command(after_help = "Examples:
-  openseat hooks install
-  openseat hooks install main --config /etc/openseat/openseat.toml
-
-CallTools posts to hook_url, with the secret from hook_secret_file. Run it again whenever one of the two
-has changed; an old hook_url has to be removed before.")]
-    Install(HooksOf),
-    /// Show the account's subscriptions, openseat's and others, with the secrets left out
-    #[command(after_help = "Examples:
-  openseat hooks list
-  openseat hooks list main")]
-    List(HooksOf),
-    /// Remove the subscriptions that openseat made for hook_url, and no others
-    #[command(after_help = "Examples:
-  openseat hooks remove
-  openseat hooks remove main")]
-    Remove(HooksOf),
-}
-
-/// Whose hooks.
-#[derive(Clone, Debug, Args)]
-pub struct HooksOf {
-    /// An account as the configuration names it [default: all; to change something, all with hook_url]
-    #[arg(value_name = "ACCOUNT")]
-    pub account: Option<String>,
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub config: ConfigFile,
 }
 
 /// `openseat plan`

@@ -22,9 +22,6 @@ use crate::{
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
-/// What has to be shown to post a record to the demo. As little a secret as its token.
-const HOOK_SECRET: &str = "simulated0hook0secret";
-
 /// The demo, until stopped.
 pub async fn demo(options: args::Demo) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
@@ -78,7 +75,6 @@ dir = \"state\"
 name = \"demo\"
 base_url = \"{base_url}\"
 token_file = \"./token\"
-hook_secret_file = \"./hook\"
 "
     );
     for name in queue_names(simulator) {
@@ -94,9 +90,7 @@ hook_secret_file = \"./hook\"
 fn write_config(folder: &Path, text: &str) -> anyhow::Result<std::path::PathBuf> {
     let mut private = fs::OpenOptions::new();
     private.write(true).create_new(true).mode(0o600);
-    for (name, secret) in [("token", TOKEN), ("hook", HOOK_SECRET)] {
-        std::io::Write::write_all(&mut private.open(folder.join(name))?, secret.as_bytes())?;
-    }
+    std::io::Write::write_all(&mut private.open(folder.join("token"))?, TOKEN.as_bytes())?;
     let path = folder.join("openseat.toml");
     fs::write(&path, text)?;
     Ok(path)

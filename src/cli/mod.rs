@@ -7,7 +7,6 @@ mod completions;
 mod daemon;
 mod demo;
 mod health;
-mod hooks;
 mod man;
 mod plan;
 mod reload;
@@ -18,9 +17,8 @@ mod terminal;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 pub use self::daemon::Address;
@@ -30,11 +28,8 @@ use clap::Parser;
 use serde::Serialize;
 
 use crate::{
-    budget::Ledger,
     cli::args::{Cli, Command, ConfigFile},
-    clock::Clock,
     config::{Config, ConfigError},
-    daemon as process,
     process::{causes::causes, log},
 };
 
@@ -47,7 +42,7 @@ pub const EXIT_NO_PERMISSION: u8 = 77;
 /// A failure that trying again may mend.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The same for `check`, `plan`, `hooks` and `health`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+/// The same for `check`, `plan` and `health`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Does what the command line says; returns what to exit with.
@@ -75,7 +70,6 @@ fn perform(Cli { command, log }: Cli) -> ExitCode {
         Command::Completions { shell } => completions::print(shell),
         Command::Check(check) => check::run(&check),
         Command::Plan(plan) => plan::run(&plan),
-        Command::Hooks(hooks) => hooks::run(&hooks),
         Command::Health(health) => health::run(&health),
         Command::Status(status) => status::run(&status),
         Command::Man(man) => man::write(&man),
@@ -101,16 +95,6 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
         warn(warning);
     }
     Ok(config)
-}
-
-/// The state folder's, which is then this process' own.
-fn ledger(state_dir: Option<&Path>, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
-    let Some(dir) = state_dir else {
-        return Ok(Ledger::in_memory(clock.as_ref()));
-    };
-    Ledger::keep(&dir.join(process::LEDGER_FILE), Arc::clone(clock)).context(
-        "nothing was asked, since what is spent is written down there; run it as the daemon's user",
-    )
 }
 
 /// Says why, and what to exit with.

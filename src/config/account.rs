@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use super::ScheduleOptions;
 use super::{
-    Account, Queue, hooks, keys, queue,
+    Account, Queue, keys, queue,
     section::{Section, place},
     source::{Checked, all},
     upstream::upstream,
@@ -64,7 +64,6 @@ fn account(section: &Section<'_>) -> Checked<Account> {
     let upstream = upstream(section, &name);
     let budget = budget(section);
     let schedule = schedule(section);
-    let hooks = hooks::hooks(section, &name);
     let sweeps = schedule.as_ref().is_ok_and(|options| options.sweep);
     let queues = queues(section, budget, sweeps);
     let (requests_per_hour, reserve) = budget?;
@@ -74,7 +73,6 @@ fn account(section: &Section<'_>) -> Checked<Account> {
         requests_per_hour,
         reserve,
         schedule: schedule?,
-        hooks: hooks?,
         queues: queues?,
     })
 }

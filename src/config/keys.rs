@@ -64,8 +64,6 @@ pub(super) const ACCOUNT: Kind = Kind {
         key("reserve", "50"),
         key("sweep", "true"),
         key("idle_pace", "0.25"),
-        key("hook_secret_file", r#""/etc/openseat/main.hook""#),
-        key("hook_url", r#""https://openseat.example/v1/hooks/main""#),
         key("timeout", r#""10s""#),
         key("connect_timeout", r#""3s""#),
         key("proxy", r#""http://proxy.example:3128""#),
@@ -118,8 +116,10 @@ impl Kind {
     /// What to do instead of writing this key here.
     pub(super) fn advice(&self, unknown: &str) -> String {
         let unknown = &normal(unknown);
-        if is_secret(unknown) {
-            self.secret_advice(unknown)
+        if let Some(gone) = Self::gone(unknown) {
+            gone.to_owned()
+        } else if is_secret(unknown) {
+            self.secret_advice()
         } else if self.has(unknown) {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
@@ -133,12 +133,17 @@ impl Kind {
         }
     }
 
+    /// A key of an earlier openseat, and why it is gone.
+    fn gone(unknown: &str) -> Option<&'static str> {
+        let is_gone = matches!(unknown, "hook_secret_file" | "hook_url");
+        is_gone.then_some(
+            "openseat takes no hooks any more, since they made no answer fresher; delete this line",
+        )
+    }
+
     /// Where a token belongs: not into this file.
-    fn secret_advice(&self, unknown: &str) -> String {
+    fn secret_advice(&self) -> String {
         let instead = match self.header {
-            _ if unknown.contains("hook") => {
-                "name a file that holds it with hook_secret_file, under [[account]]"
-            }
             "[server]" => "name a file that holds it with bearer_token_file",
             _ => {
                 "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
@@ -258,14 +263,7 @@ mod tests {
             (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
             (&ACCOUNT, "my_token", "secrets do not belong in this file"),
             (&SERVER, "password", "secrets do not belong in this file"),
-            (
-                &ACCOUNT,
-                "hook-secret",
-                "secrets do not belong in this file",
-            ),
-            (&ACCOUNT, "Hook-Secret-File", "write `hook_secret_file`"),
-            (&SERVER, "hook_secret_file", "it belongs under [[account]]"),
-            (&ACCOUNT, "hooks_url", "did you mean `hook_url`?"),
+            (&ACCOUNT, "hook_url", "openseat takes no hooks any more"),
             (&STATE, "colour", "[state] may have dir"),
         ] {
             let given = kind.advice(unknown);

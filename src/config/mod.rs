@@ -1,11 +1,11 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
 //! All mistakes are reported at once, each with its place and with what to write instead; what is allowed but probably not
-//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerTokens`], [`HookSecret`]), and
+//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerTokens`]), and
 //! whoever needs one reads it there. `config.example.toml` has every key.
 //!
 //! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
-//! written, and `server`, `account`, `upstream`, `hooks` and `queue` make the checked types from it.
+//! written, and `server`, `account`, `upstream` and `queue` make the checked types from it.
 
 use std::{
     fmt,
@@ -24,7 +24,6 @@ use crate::{
 };
 
 mod account;
-mod hooks;
 mod keys;
 mod problem;
 mod queue;
@@ -38,7 +37,7 @@ mod value;
 
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
-pub use secret::{BearerTokens, HookSecret, SecretError, SecretFault, TokenSource};
+pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource};
 
 pub(crate) use server::LONGEST_SOCKET_PATH;
 
@@ -167,14 +166,9 @@ impl Config {
             TokenSource::File(path) => Some(path.as_path()),
             TokenSource::Credential(_) | TokenSource::Env(_) => None,
         });
-        let hooks = self.accounts.iter().filter_map(|account| {
-            let hooks = account.hooks.as_ref()?;
-            Some(hooks.secret_file.as_path())
-        });
         tokens
             .chain(self.server.bearer_token_file.as_deref())
             .chain(self.server.tls.as_ref().map(|tls| tls.key.as_path()))
-            .chain(hooks)
     }
 }
 
@@ -271,19 +265,8 @@ pub struct Account {
     pub reserve: u32,
     /// What its schedule may do.
     pub schedule: ScheduleOptions,
-    /// How CallTools may tell us of calls that have ended; `None` where it may not.
-    pub hooks: Option<Hooks>,
     /// At least one, with different names.
     pub queues: Vec<Queue>,
-}
-
-/// How CallTools tells us of calls that have ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hooks {
-    /// What it has to show is in there.
-    pub secret_file: PathBuf,
-    /// Where it is to post, as it reaches us from outside, without the secret; only who subscribes needs it.
-    pub url: Option<url::Url>,
 }
 
 /// How an account is reached.

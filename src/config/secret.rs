@@ -1,4 +1,4 @@
-//! Reading the secrets that the config names: CallTools' tokens, the one that our own callers show, and those of hooks.
+//! Reading the secrets that the config names: CallTools' tokens, and the one that our own callers show.
 
 use std::{
     fmt, io,
@@ -245,50 +245,6 @@ fn bearer(text: &str) -> Result<&str, SecretFault> {
     }
 }
 
-/// What CallTools shows when it posts to us: it stands in the address that it posts to. `Debug` prints stars.
-#[derive(Clone, Debug)]
-pub struct HookSecret(SecretString);
-
-impl HookSecret {
-    /// Reads it from a file: white space around it is dropped.
-    ///
-    /// # Errors
-    /// [`SecretError`], where the file holds none, or one that could be guessed.
-    pub fn read(path: &Path) -> Result<Self, SecretError> {
-        let secret = || Self::parse(read(path)?.expose_secret());
-        secret().map_err(|cause| SecretError {
-            place: format!("the hook secret file {}", path.display()),
-            cause,
-        })
-    }
-
-    /// The same, from a text.
-    ///
-    /// # Errors
-    /// [`SecretFault`], where it is none, or could be guessed.
-    pub fn parse(text: &str) -> Result<Self, SecretFault> {
-        // No word stands in front of it, as it never was in a header.
-        let secret = clean(text, "")?;
-        if secret.len() < SHORTEST_BEARER {
-            return Err(SecretFault::TooShort);
-        }
-        Ok(Self(secret.to_owned().into()))
-    }
-
-    /// What is compared with.
-    pub fn digest(&self) -> Digest {
-        Digest::of(self.0.expose_secret())
-    }
-
-    /// The address with the secret in it: not to be shown to anybody but CallTools.
-    pub fn added_to(&self, url: &url::Url) -> String {
-        let mut url = url.clone();
-        url.query_pairs_mut()
-            .append_pair("secret", self.0.expose_secret());
-        url.into()
-    }
-}
-
 fn read(path: &Path) -> Result<SecretString, SecretFault> {
     let bytes = file::read(path, LARGEST_SECRET_FILE)?;
     Ok(file::text(&bytes)?.into())
@@ -435,26 +391,6 @@ mod tests {
             "{inner}"
         );
         assert!(said(&"0123456789abcdef\n".repeat(17)).contains("more than 16 tokens"));
-    }
-
-    #[test]
-    fn a_hook_secret_is_long_and_shown_to_nobody() {
-        let file = file(b" 0123456789+/&=# \n");
-        assert!(matches!(
-            HookSecret::read(file.path()).expect_err("15").cause,
-            SecretFault::TooShort
-        ));
-        let secret = HookSecret::parse("0123456789+/&=#%\n").expect("16 will do");
-        assert!(secret.digest() == Digest::of("0123456789+/&=#%"));
-        assert!(!format!("{secret:?}").contains("0123"));
-        let url = "https://a.example/h".parse().expect("a URL");
-        let (_, query) = secret.added_to(&url).split_once('?').map(own).expect("one");
-        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
-        assert_eq!(pairs, [("secret".into(), "0123456789+/&=#%".into())]);
-    }
-
-    fn own((before, after): (&str, &str)) -> (String, String) {
-        (before.to_owned(), after.to_owned())
     }
 
     #[test]

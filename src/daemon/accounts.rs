@@ -101,7 +101,6 @@ impl Employed {
             self.keep(&secret);
         }
         self.handle.name = handle.name;
-        self.handle.hook_secret = handle.hook_secret;
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
             payer: payer.clone(),

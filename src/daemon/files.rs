@@ -7,8 +7,7 @@ use anyhow::Context as _;
 use crate::{
     calltools::Token,
     clock::Moment,
-    config::{self, BearerTokens, Config, HookSecret},
-    model::digest::Digest,
+    config::{self, BearerTokens, Config},
     process::{aside, file},
     server::Tls,
 };
@@ -28,8 +27,6 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct AccountFiles {
     pub token: Token,
-    /// What CallTools must show that posts to us; without it nothing is taken.
-    pub hook_secret: Option<Digest>,
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -89,11 +86,8 @@ impl Files {
 
 impl AccountFiles {
     fn read(account: &config::Account) -> anyhow::Result<Self> {
-        let hooks = account.hooks.as_ref();
-        let secret = hooks.map(|hooks| HookSecret::read(&hooks.secret_file));
         Ok(Self {
             token: account.upstream.token.read()?,
-            hook_secret: secret.transpose()?.map(|secret| secret.digest()),
             ca_pem: account
                 .upstream
                 .ca_file

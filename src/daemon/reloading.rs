@@ -203,8 +203,7 @@ impl Work {
             prepared, last,
         ) {
             (Err(files), last) => {
-                let mut stays = last.expect("it is at work");
-                stays.handle.hook_secret = files.hook_secret;
+                let stays = last.expect("it is at work");
                 stays.show(&files.token);
                 Step::Stays(stays)
             }

@@ -125,7 +125,6 @@ impl Wiring {
             handle: AccountHandle {
                 name: Arc::clone(&config.name),
                 token: digests,
-                hook_secret: files.hook_secret,
                 budget,
                 names: named,
                 health: healths,

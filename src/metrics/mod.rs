@@ -94,37 +94,6 @@ impl Dropped {
     }
 }
 
-/// What became of a record that was posted to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Hook {
-    /// The account's task was told.
-    Taken,
-    /// The account's task has more to do than it can: the record was let go, which costs a little freshness.
-    Dropped,
-    /// It is about an agent of no configured queue.
-    UnknownAgent,
-    /// Nobody took the call.
-    NoAgent,
-    /// It is no record, or too long, or did not come whole in time.
-    Unreadable,
-    /// The secret was missing or wrong, or no hooks are configured.
-    Rejected,
-}
-
-impl Hook {
-    /// The value of the label `outcome`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Hook::Taken => "taken",
-            Hook::Dropped => "dropped",
-            Hook::UnknownAgent => "unknown_agent",
-            Hook::NoAgent => "no_agent",
-            Hook::Unreadable => "unreadable",
-            Hook::Rejected => "rejected",
-        }
-    }
-}
-
 /// Everything that openseat counts. One per process, made once, handed to everybody.
 pub struct Metrics {
     registry: Registry,
@@ -134,7 +103,6 @@ pub struct Metrics {
     upstream_duration: Family<EndpointLabels, Histogram, fn() -> Histogram>,
     budget_wait: Family<AccountLabels, Histogram, fn() -> Histogram>,
     sweeps_distrusted: Family<AccountLabels, Counter>,
-    hooks: Family<HookLabels, Counter>,
     config_is_newest: Gauge,
     config_read: Gauge<f64, AtomicU64>,
     connections_dropped: Family<CauseLabels, Counter>,
@@ -156,12 +124,6 @@ struct EndpointLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AccountLabels {
     account: Arc<str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HookLabels {
-    account: Arc<str>,
-    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -190,7 +152,6 @@ impl Metrics {
             upstream_duration: Family::new_with_constructor(upstream_seconds),
             budget_wait: Family::new_with_constructor(wait_seconds),
             sweeps_distrusted: Family::default(),
-            hooks: Family::default(),
             config_is_newest: Gauge::default(),
             config_read: Gauge::default(),
             connections_dropped: Family::default(),
@@ -262,11 +223,6 @@ impl Metrics {
             self.sweeps_distrusted.clone(),
         );
         registry.register(
-            "openseat_hooks",
-            "Records that were posted for an account, by what became of them",
-            self.hooks.clone(),
-        );
-        registry.register(
             "openseat_config_last_reload_successful",
             "Whether the config that was read last is in force: 1, or 0 where it was refused",
             self.config_is_newest.clone(),
@@ -334,14 +290,6 @@ impl Metrics {
         let account = Arc::clone(account);
         self.sweeps_distrusted
             .get_or_create_owned(&AccountLabels { account })
-            .inc();
-    }
-
-    /// A record was posted for a configured account.
-    pub fn hook(&self, account: &Arc<str>, outcome: Hook) {
-        let (account, outcome) = (Arc::clone(account), outcome.word());
-        self.hooks
-            .get_or_create_owned(&HookLabels { account, outcome })
             .inc();
     }
 

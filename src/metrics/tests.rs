@@ -78,7 +78,6 @@ fn what_the_polls_report_is_counted() {
         Duration::from_secs(10),
     );
     metrics.budget_wait(&account, Duration::from_secs(2));
-    metrics.hook(&account, Hook::Taken);
     metrics.incomplete_snapshot(&sales());
     metrics.skipped_rows(&sales(), 3);
     metrics.skipped_rows(&QueueKey::new("main", "not configured"), 3);
@@ -88,7 +87,6 @@ fn what_the_polls_report_is_counted() {
         "openseat_upstream_requests_total{account=\"main\",endpoint=\"agentstatuses\",outcome=\"timeout\"} 1",
         "openseat_upstream_request_duration_seconds_count{account=\"main\",endpoint=\"agentstatuses\"} 2",
         "openseat_budget_wait_seconds_bucket{le=\"5.0\",account=\"main\"} 1",
-        "openseat_hooks_total{account=\"main\",outcome=\"taken\"} 1",
         "openseat_incomplete_snapshots_total{account=\"main\",queue=\"sales\"} 1",
         "openseat_skipped_rows_total{account=\"main\",queue=\"sales\"} 3",
         "openseat_connections_dropped_total{cause=\"slow_reader\"} 1",

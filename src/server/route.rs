@@ -26,8 +26,6 @@ pub(super) enum Guard {
     Page,
     /// An account's CallTools token, as CallTools wants it. It says whose data is asked for, so `control.sock` needs it too.
     Token,
-    /// The secret in the address, which says whose record is posted.
-    Secret,
 }
 
 /// What holds for a route before its handler sees a request.

@@ -12,7 +12,7 @@ use axum::{
 use http::{HeaderMap, Uri};
 
 use super::{
-    api::{accounts, decisions, hooks, probes, queues, reload, reservations},
+    api::{accounts, decisions, probes, queues, reload, reservations},
     dashboard, drop_in,
     http::{problem::Problem, problem_types},
     openapi::{self, Content, Document, Operation, Tag, reference},
@@ -307,55 +307,118 @@ fn as_calltools() -> Vec<Operation> {
 fn around() -> Vec<Operation> {
     use problem_types::*;
     vec![
-        Operation::post("/v1/hooks/{account}", hooks::take)
-            .called("hear", Tag::Hooks, "for CallTools: a call that has ended; ?secret=…")
-            .more("A record is a hint: nothing in it is believed, and its agent is read a little sooner.")
-            .guarded(Guard::Secret)
-            .body(hooks::LONGEST_RECORD, Content::json::<hooks::Record>(openapi::CALL))
-            .answers_bare(204, "Taken, whoever it was about")
-            .problems(&[WRONG_SECRET, SLOW_REQUEST, BODY_TOO_LARGE]),
         Operation::post("/v1/reload", reload::wish)
-            .called("reload", Tag::Operations, "reads the config again; a bad one changes nothing")
-            .answers(200, "The new config is in force", Content::json::<Reloaded>(openapi::RELOADED))
+            .called(
+                "reload",
+                Tag::Operations,
+                "reads the config again; a bad one changes nothing",
+            )
+            .answers(
+                200,
+                "The new config is in force",
+                Content::json::<Reloaded>(openapi::RELOADED),
+            )
             .problems(&[
-                BAD_PARAMETER, BAD_CONFIG, NEEDS_RESTART, UNUSABLE_CONFIG, NO_CONFIG_FILE, BUSY, STOPPING, RELOAD_TIMEOUT,
+                BAD_PARAMETER,
+                BAD_CONFIG,
+                NEEDS_RESTART,
+                UNUSABLE_CONFIG,
+                NO_CONFIG_FILE,
+                BUSY,
+                STOPPING,
+                RELOAD_TIMEOUT,
             ]),
         Operation::get("/metrics", probes::metrics)
             .called("getMetrics", Tag::Operations, "for Prometheus")
             .linked()
-            .answers(200, "In the text format 0.0.4", Content::text("text/plain", openapi::METRICS))
-            .answers(200, "In OpenMetrics, where `Accept` asks for that", Content::text("application/openmetrics-text", openapi::METRICS)),
+            .answers(
+                200,
+                "In the text format 0.0.4",
+                Content::text("text/plain", openapi::METRICS),
+            )
+            .answers(
+                200,
+                "In OpenMetrics, where `Accept` asks for that",
+                Content::text("application/openmetrics-text", openapi::METRICS),
+            ),
         Operation::get("/livez", probes::live)
             .called("live", Tag::Operations, "200 while the process runs")
             .guarded(Guard::Probe)
             .linked()
-            .answers(200, "The process runs", Content::text("text/plain", "alive\n")),
+            .answers(
+                200,
+                "The process runs",
+                Content::text("text/plain", "alive\n"),
+            ),
         Operation::get("/readyz", probes::ready)
-            .called("ready", Tag::Operations, "200 once every queue has a snapshot or a known fault; ?verbose")
+            .called(
+                "ready",
+                Tag::Operations,
+                "200 once every queue has a snapshot or a known fault; ?verbose",
+            )
             .guarded(Guard::Probe)
             .linked()
             .query(probes::READY)
-            .answers(200, "Every queue has a snapshot or a known fault", Content::text("text/plain", "ready\n"))
-            .answers(503, "Not yet, or no more", Content::text("text/plain", "not ready\n"))
+            .answers(
+                200,
+                "Every queue has a snapshot or a known fault",
+                Content::text("text/plain", "ready\n"),
+            )
+            .answers(
+                503,
+                "Not yet, or no more",
+                Content::text("text/plain", "not ready\n"),
+            )
             .problems(&[BAD_PARAMETER]),
         Operation::get("/openapi.json", reference::openapi)
-            .called("getDocument", Tag::Operations, "this API for programs: OpenAPI 3.1")
+            .called(
+                "getDocument",
+                Tag::Operations,
+                "this API for programs: OpenAPI 3.1",
+            )
             .linked()
-            .answers(200, "The document", Content::json::<reference::OpenApi>("{\"openapi\": \"3.1.0\"}")),
+            .answers(
+                200,
+                "The document",
+                Content::json::<reference::OpenApi>("{\"openapi\": \"3.1.0\"}"),
+            ),
         Operation::get("/docs", reference::page)
-            .called("getReference", Tag::Operations, "this API for people: a reference")
+            .called(
+                "getReference",
+                Tag::Operations,
+                "this API for people: a reference",
+            )
             .guarded(Guard::Page)
             .linked()
-            .answers(200, "A page", Content::text("text/html", "<!doctype html>\n"))
+            .answers(
+                200,
+                "A page",
+                Content::text("text/html", "<!doctype html>\n"),
+            )
             .answers_bare(303, LOG_IN),
         Operation::get("/", index)
             .called("getIndex", Tag::Operations, "this list")
             .guarded(Guard::Page)
             .linked()
-            .answers(200, "A list of all that can be asked", Content::text("text/plain", "GET /livez  200 while the process runs\n"))
-            .answers(200, "For a browser: the dashboard", Content::text("text/html", "<!doctype html>\n"))
-            .answers_bare(304, "For a browser that has the dashboard as it is, as `If-None-Match` says")
-            .answers(503, "For a browser, while too many pages are asked for", Content::text("text/html", "<!doctype html>\n"))
+            .answers(
+                200,
+                "A list of all that can be asked",
+                Content::text("text/plain", "GET /livez  200 while the process runs\n"),
+            )
+            .answers(
+                200,
+                "For a browser: the dashboard",
+                Content::text("text/html", "<!doctype html>\n"),
+            )
+            .answers_bare(
+                304,
+                "For a browser that has the dashboard as it is, as `If-None-Match` says",
+            )
+            .answers(
+                503,
+                "For a browser, while too many pages are asked for",
+                Content::text("text/html", "<!doctype html>\n"),
+            )
             .answers_bare(303, LOG_IN),
     ]
 }

@@ -71,7 +71,7 @@ const REQUESTS: [&str; 7] = [
     "GET /v1/queues/sales/decision?threshold=2&format=text HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "GET /api/agentstatuses/?queue=1&page=2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token abc\r\n\r\n",
     "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 27\r\n\r\n{\"call_id\":\"a\",\"ttl\":\"45s\"}",
-    "POST /v1/hooks/main?secret=x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
     "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc",
     "GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",

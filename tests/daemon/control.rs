@@ -82,46 +82,6 @@ async fn running(home: &Home, config: &std::path::Path) -> Program {
 }
 
 #[tokio::test]
-async fn hooks_beside_a_daemon_are_paid_from_its_budget() {
-    let (calltools, home, config) = scene().await;
-    let program = running(&home, &config).await;
-    let address = program.address().await;
-    let used = async || {
-        let metrics = get(address, "/metrics").await.body;
-        let sample = "openseat_budget_used_requests{account=\"main\"} ";
-        let used = metrics.lines().find_map(|line| line.strip_prefix(sample));
-        used.expect("a sample").parse::<f64>().expect("a number")
-    };
-    say(&home, &["hooks", "list"]).await.exits(0);
-    let (used, sent) = (used().await, calltools.simulator.requests() as f64);
-    assert!(used >= sent, "{used} counted, {sent} sent");
-    assert!(used <= sent + 12.0, "{used} counted, {sent} sent");
-    // What is not there to be spent is not sent.
-    let token = "token_file = \"./main.token\"";
-    edit(
-        &config,
-        token,
-        &format!(
-            "{token}
-requests_per_hour = 10
-reserve = 2"
-        ),
-    );
-    let answer = ask(address, "POST", "/v1/reload", "").await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let before = calltools.simulator.requests();
-    let said = say(&home, &["hooks", "list"]).await.exits(1);
-    assert!(
-        said.err.contains("requests for this hour are spent"),
-        "{said:?}"
-    );
-    assert!(
-        calltools.simulator.requests() <= before + 1,
-        "nothing but a poll"
-    );
-}
-
-#[tokio::test]
 async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget() {
     let (calltools, home, config) = scene().await;
     let program = running(&home, &config).await;

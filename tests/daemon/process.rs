@@ -489,13 +489,12 @@ async fn no_file_that_the_config_names_can_hang_the_start() {
         ("openseat.toml", "cannot read the configuration"),
         ("main.token", "the token file"),
         ("bearer", "the bearer token file"),
-        ("hook", "the hook secret file"),
         ("cert.pem", "tls_cert"),
         ("key.pem", "tls_key"),
         ("ca.pem", "ca_file"),
     ] {
         let (calltools, home) = scene().await;
-        let lines = "hook_secret_file = \"./hook\"\nca_file = \"./ca.pem\"";
+        let lines = "ca_file = \"./ca.pem\"";
         let config = home.config(&[calltools.account_with(lines, "")]);
         let server = "[server]\nbearer_token_file = \"./bearer\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"";
         let text = fs::read_to_string(&config).expect("a config");
@@ -504,7 +503,6 @@ async fn no_file_that_the_config_names_can_hang_the_start() {
         let issued = issued.expect("a certificate");
         for (name, text) in [
             ("bearer", "0123456789abcdef".to_owned()),
-            ("hook", "0123456789abcdef".to_owned()),
             ("cert.pem", issued.cert.pem()),
             ("ca.pem", issued.cert.pem()),
             ("key.pem", issued.signing_key.serialize_pem()),

@@ -246,16 +246,6 @@ struct Sweeping {
     not_before: Duration,
 }
 
-/// Whether the queue's slot in this turn gives way to a sweep that somebody is in a hurry for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum GivesWay {
-    No,
-    /// The next slot is the sweep's, and the one after it the queue's.
-    Now,
-    /// It did once, and will not again: queues must be polled however great the hurry.
-    Did,
-}
-
 /// One account's schedule.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -285,7 +275,6 @@ pub struct Schedule {
     period: Duration,
     /// Slots begun, to know whose turn it is.
     turn: u32,
-    gives_way: GivesWay,
     /// What queues that are polled by themselves have saved up of a slot.
     alone_credit: f64,
     /// What was begun last is a list of names or statuses.
@@ -343,7 +332,6 @@ impl Schedule {
             slot: Duration::ZERO,
             period: Duration::ZERO,
             turn: 0,
-            gives_way: GivesWay::No,
             alone_credit: 0.0,
             last_was_list: false,
             in_flight: 0,
@@ -496,14 +484,6 @@ impl Schedule {
     /// A member of a queue is missing from a sweep: poll it in the next slot for queues, as nothing else will say whether they have left.
     pub fn look_for_missing(&mut self, queue: usize) {
         self.queues[queue].missing = true;
-    }
-
-    /// An agent may have changed: sweep in the next slot. A queue whose slot it was has the one after, so that no flood of hints keeps
-    /// queues from being polled.
-    pub fn hurry_sweep(&mut self) {
-        if self.is_queues_turn(self.slot) && self.gives_way == GivesWay::No {
-            self.gives_way = GivesWay::Now;
-        }
     }
 
     /// Whether one log-in or log-out could turn the answer about a queue.
@@ -912,7 +892,6 @@ impl Schedule {
         let (turn, sweeps) = self.turn_at(now);
         let between_sweeps = f64::from(turn) / f64::from(sweeps);
         match self.whose_turn(now) {
-            Turn::Sweep if self.gives_way == GivesWay::Now => 1.0,
             Turn::Sweep if self.turn % turn + 1 < sweeps => between_sweeps,
             Turn::Sweep => between_sweeps / 2.0,
             Turn::Queue if self.sweeps(now) => between_sweeps / 2.0,
@@ -927,7 +906,7 @@ impl Schedule {
         if self.alone_credit + self.share_alone() >= 1.0 {
             return Turn::Alone;
         }
-        if self.is_queues_turn(now) && self.gives_way != GivesWay::Now {
+        if self.is_queues_turn(now) {
             Turn::Queue
         } else {
             Turn::Sweep
@@ -967,12 +946,7 @@ impl Schedule {
         self.alone_credit += self.share_alone() * cost;
         if turn == Turn::Alone {
             self.alone_credit -= cost;
-        } else if self.gives_way == GivesWay::Now {
-            self.gives_way = GivesWay::Did;
         } else {
-            if self.is_queues_turn(now) {
-                self.gives_way = GivesWay::No;
-            }
             self.turn = self.turn.wrapping_add(1);
         }
     }

@@ -536,43 +536,6 @@ fn an_even_expectation_forgets_demand_and_keeps_the_way_of_working() {
 }
 
 #[test]
-fn a_flood_of_hints_brings_sweeps_forward_and_keeps_no_queue_waiting() {
-    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
-    for _ in 0..36_000 {
-        play.schedule.hurry_sweep();
-        play.go(Duration::from_millis(100));
-    }
-    let earned = HOUR.as_secs() / PERIOD.as_secs();
-    assert!(
-        u64::from(play.spent()) <= earned + 1,
-        "the budget is as it was"
-    );
-    let polls = play.times(|job| !is_sweep(job)).len() as u64;
-    assert!(
-        polls >= earned / u64::from(TURN + 1) - 1,
-        "{polls} of {earned}"
-    );
-}
-
-#[test]
-fn a_hint_gives_a_queues_slot_to_the_sweep_and_the_queue_the_next() {
-    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
-    while !play.schedule.is_queues_turn(play.now) {
-        play.go(Duration::from_millis(100));
-    }
-    play.log.clear();
-    play.schedule.hurry_sweep();
-    play.go(PERIOD * 2);
-    let order: Vec<_> = play
-        .log
-        .iter()
-        .take(2)
-        .map(|(_, job)| is_sweep(*job))
-        .collect();
-    assert_eq!(order, [true, false]);
-}
-
-#[test]
 fn a_poll_that_failed_once_is_tried_again_soon() {
     let mut play = Play::warm([(SHARED, 1); 50], LIVELY);
     play.go(HOUR);
@@ -684,7 +647,7 @@ enum Event {
     Ask(Vec<u64>),
     WillWait,
     Fresh(usize),
-    Hint(usize),
+    Hurry(usize),
     Distrust,
     Trust,
     Refused(u64),
@@ -701,7 +664,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => prop::collection::vec(0u64..50, 6).prop_map(Ask),
         1 => Just(WillWait),
         1 => (0usize..7).prop_map(Fresh),
-        1 => (0usize..6).prop_map(Hint),
+        1 => (0usize..6).prop_map(Hurry),
         1 => Just(Distrust),
         1 => Just(Trust),
         1 => (0u64..100).prop_map(Refused),
@@ -771,10 +734,7 @@ proptest! {
                 Event::EndWell(..) | Event::EndBadly(..) => {}
                 Event::Ask(questions) => schedule.asked(&questions, now),
                 Event::WillWait => schedule.asked_to_wait(now),
-                Event::Hint(queue) => {
-                    schedule.hurry(queue);
-                    schedule.hurry_sweep();
-                }
+                Event::Hurry(queue) => schedule.hurry(queue),
                 Event::Distrust => schedule.distrust(now),
                 Event::Trust => schedule.trust(),
                 Event::Refused(seconds) => schedule.refused(Duration::from_secs(seconds), now),
@@ -791,7 +751,6 @@ proptest! {
         demand in prop::collection::vec(0u64..1_000, 30),
         sweep in 1u32..6,
         will_wait in any::<bool>(),
-        hints in any::<bool>(),
     ) {
         let queues: Vec<_> = pages.iter().zip(alone).map(|(pages, alone)| (if alone { ALONE } else { SHARED }, *pages)).collect();
         let most: u32 = pages.iter().copied().max().unwrap_or(1) + 1;
@@ -801,9 +760,6 @@ proptest! {
         for _ in 0..60 {
             if will_wait {
                 play.schedule.asked_to_wait(play.now);
-            }
-            if hints {
-                play.schedule.hurry_sweep();
             }
             play.go(Duration::from_secs(60));
         }

@@ -2,7 +2,6 @@
 
 pub mod accounts;
 pub mod decisions;
-pub mod hooks;
 pub mod probes;
 pub mod queues;
 pub mod reload;

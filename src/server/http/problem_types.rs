@@ -52,8 +52,6 @@ kinds! {
          pages: open the address by itself, or ask with a program";
     MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
         "to wait for a fresh answer may spend a request: leave out fresh and wait, or send the bearer token";
-    WRONG_SECRET: FORBIDDEN, "wrong-secret", "The secret is missing or wrong",
-        "the address has to end in the account's name and ?secret=…, as `openseat hooks install` sets it up";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
         "GET / lists what there is";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",

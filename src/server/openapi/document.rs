@@ -16,7 +16,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
 const ABOUT: &str = "Accept or reject, answered from memory: whether a CallTools queue has an agent who would take a call now.
 
 HEAD works wherever GET does. A path that is not here is 404 `no-such-path`, a wrong method 405 `method-not-allowed` with `Allow`; \
-a query parameter that is not here is refused, except under `/api/` and in the address of a hook. What goes wrong is problem JSON (RFC 9457), worded as \
+a query parameter that is not here is refused, except under `/api/`. What goes wrong is problem JSON (RFC 9457), worded as \
 CallTools does under `/api/`. Pages for people are left out here; a browser that has logged in may ask whatever is asked with GET. Answers may get further members: readers should pass over what they do not know.";
 
 /// The API's description, for programs and for the page.
@@ -115,7 +115,6 @@ fn security(guard: Guard) -> Value {
         Guard::Bearer | Guard::Page => json!([{}, { "bearer": [] }]),
         Guard::Probe | Guard::Open => json!([]),
         Guard::Token => json!([{ "token": [] }]),
-        Guard::Secret => json!([{ "secret": [] }]),
     }
 }
 
@@ -131,12 +130,6 @@ fn security_schemes() -> Value {
             "in": "header",
             "name": "Authorization",
             "description": "`Token` and the account's CallTools token.",
-        },
-        "secret": {
-            "type": "apiKey",
-            "in": "query",
-            "name": "secret",
-            "description": "What is in the account's `hook_secret_file`.",
         },
     })
 }

@@ -182,11 +182,6 @@ pub(in crate::server) const FILTER: &str = r#"{
   "queue": ["Enter a number."]
 }"#;
 
-pub(in crate::server) const CALL: &str = r#"{
-  "id": 48151623,
-  "app_user": 7133
-}"#;
-
 pub(in crate::server) const METRICS: &str = "# TYPE openseat_queue_seats gauge\nopenseat_queue_seats{account=\"main\",queue=\"sales-queue\"} 7\n";
 
 pub(in crate::server) const EVENT: &str = r#"{

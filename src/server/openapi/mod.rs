@@ -62,17 +62,15 @@ pub(super) enum Tag {
     Queues,
     Reservations,
     DropIn,
-    Hooks,
     Operations,
 }
 
 impl Tag {
-    pub(super) const ALL: [Tag; 6] = [
+    pub(super) const ALL: [Tag; 5] = [
         Tag::Decisions,
         Tag::Queues,
         Tag::Reservations,
         Tag::DropIn,
-        Tag::Hooks,
         Tag::Operations,
     ];
 
@@ -82,7 +80,6 @@ impl Tag {
             Tag::Queues => "Queues and accounts",
             Tag::Reservations => "Reservations",
             Tag::DropIn => "Drop-in",
-            Tag::Hooks => "Hooks",
             Tag::Operations => "Operations",
         }
     }
@@ -96,7 +93,6 @@ impl Tag {
                 "CallTools' own API, answered from memory: rows, pages, links, filters and refusals are CallTools'. \
                  What openseat does not know is 503 and never an empty list."
             }
-            Tag::Hooks => "For CallTools, which posts each call that has ended.",
             Tag::Operations => "For supervisors, scrapers and people.",
         }
     }
@@ -310,7 +306,6 @@ impl Operation {
                 problem_types::BODY_TOO_LARGE,
                 problem_types::FOREIGN_HOST,
             ],
-            Guard::Secret => &[problem_types::BAD_REQUEST],
         };
         let mut problems = self.problems.clone();
         problems.extend_from_slice(gate);

@@ -7,7 +7,6 @@
 //! names this server may be called, whether another site's page may lead here, what the caller must show, and how long a body may be. The
 //! express lane asks the same row ([`admits`]).
 //!
-//! Nothing here may log an address, since those of hooks bear a secret.
 
 use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
@@ -31,7 +30,6 @@ use tower::ServiceExt;
 use crate::{
     config::BearerTokens,
     server::{
-        api::hooks,
         dashboard, drop_in,
         http::{body, problem::Problem, problem_types},
         net::listen::Via,
@@ -179,7 +177,7 @@ pub fn admits(
         return false;
     };
     if !greeted.is(app, host) {
-        let is_known = check_form(request).is_ok() && check_name(app, rule, via, headers).is_ok();
+        let is_known = check_form(request).is_ok() && check_name(app, via, headers).is_ok();
         if !is_known {
             return false;
         }
@@ -213,17 +211,13 @@ fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
 async fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
     // A request that did not come over a socket came as a stranger's.
     let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
-    check_name(app, rule, via, &parts.headers)?;
+    check_name(app, via, &parts.headers)?;
     check_site(rule, parts)?;
     match rule.guard {
         Guard::Open | Guard::Probe | Guard::Bearer | Guard::Page => {}
         Guard::Token => {
             let caller = drop_in::caller(app, &parts.headers).map_err(Refusal::DropIn)?;
             parts.extensions.insert(caller);
-        }
-        Guard::Secret => {
-            let poster = hooks::poster(app, parts).await?;
-            parts.extensions.insert(poster);
         }
     }
     let rights = check_caller(app, rule, via, &parts.method, &parts.uri, &parts.headers)?;
@@ -246,7 +240,7 @@ fn check_caller(
     let wants_bearer = match rule.guard {
         Guard::Bearer | Guard::Page => true,
         Guard::Probe => uri.query().is_some(),
-        Guard::Open | Guard::Token | Guard::Secret => false,
+        Guard::Open | Guard::Token => false,
     };
     let Some(bearer) = bearer(app, via).filter(|_| wants_bearer) else {
         return Ok(Rights::All);
@@ -325,10 +319,8 @@ fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
 /// 127.0.0.1 and has the browser of somebody on this machine ask in its name (DNS rebinding). The `Host` gives it away. An IP
 /// address cannot be rebound, `localhost` never leaves the machine, and a name without a dot is not one that a stranger
 /// can register; every other name is refused. A Unix socket is out of a browser's reach.
-///
-/// Routes that a secret guards are called by a name of the operator's choice, and no page knows the secret.
-fn check_name(app: &App, rule: Rule, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
-    if app.bearer.is_some() || via != Via::Tcp || rule.guard == Guard::Secret {
+fn check_name(app: &App, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
+    if app.bearer.is_some() || via != Via::Tcp {
         return Ok(());
     }
     let host = own_host(headers);
@@ -358,12 +350,10 @@ fn is_ours(allowed: &[String], host: &str) -> bool {
 /// A web page may have a browser ask anything anywhere, and even an answer that the page cannot read has been given: requests were spent,
 /// the question counted as demand. The browser says so in headers that no page can change. Only a person who follows a link may
 /// come from elsewhere, to where a link may lead.
-///
-/// Routes that a secret guards are not for browsers at all.
 fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
     let is_from_elsewhere =
         || has_foreign_origin(&parts.headers) || is_of_another_site(&parts.headers);
-    if rule.guard == Guard::Secret || !is_from_elsewhere() || is_followed_link(rule, parts) {
+    if !is_from_elsewhere() || is_followed_link(rule, parts) {
         return Ok(());
     }
     Err(Problem::usual(problem_types::FOREIGN_ORIGIN))

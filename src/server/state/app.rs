@@ -20,7 +20,7 @@ use crate::{
         snapshot::Snapshot,
     },
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
-    model::{agent::AgentId, digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
+    model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
     process::pulse::Pulses,
     server::{
         dashboard::{Past, Press},
@@ -72,8 +72,6 @@ pub struct AccountHandle {
     /// Of the account's CallTools token, which opens the drop-in API. `None` while it cannot be read; it changes when the
     /// token is rotated.
     pub token: watch::Receiver<Option<Digest>>,
-    /// What CallTools shows when it posts a record; `None` takes no records.
-    pub hook_secret: Option<Digest>,
     /// For metrics only: handlers spend nothing.
     pub budget: Arc<Budget>,
     /// The newest reading.
@@ -348,17 +346,6 @@ impl App {
     /// An account by its name in the config.
     pub(crate) fn account(&self, name: &str) -> Option<&AccountHandle> {
         self.accounts.iter().find(|account| *account.name == *name)
-    }
-
-    /// Whether an agent belongs to a configured queue of an account, as far as that is known.
-    pub(crate) fn has_agent(&self, account: &AccountHandle, agent: &AgentId) -> bool {
-        let of_account = |queue: &&Arc<Queue>| queue.key.account == account.name;
-        let has = |queue: &Arc<Queue>| {
-            let state = self.state(queue);
-            let snapshot = state.snapshot.as_deref();
-            snapshot.is_some_and(|snapshot| snapshot.agents.iter().any(|one| one.id == *agent))
-        };
-        self.queues.iter().filter(of_account).any(has)
     }
 
     /// Everything that metrics show, as it is now.

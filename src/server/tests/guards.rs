@@ -19,7 +19,6 @@ fn world(bearer: bool) -> (World, AccountEnds) {
     let mut world = World::with(&["main/sales-queue"]);
     world.bearer = bearer.then(|| BEARER.into());
     let ends = world.account("main", TOKEN);
-    world.accounts[0].hook_secret = Some(Digest::of("hook-secret"));
     world.publish("main/sales-queue", available(1));
     // Refreshes and streams end at once, then.
     world.stopping.cancel();
@@ -51,54 +50,53 @@ fn rows() -> Vec<Row> {
 }
 
 /// What each caller gets where a token is configured: nobody, a wrong token, the bearer token, a browser's session, the account's CallTools
-/// token, the hook's secret, `control.sock`; and, after the bar, what nobody gets where none is configured.
+/// token, `control.sock`; and, after the bar, what nobody gets where none is configured.
 ///
-/// 401, and 403 of a hook, are the guard's; everything else is the handler's, which found what it was asked for or did not.
+/// 401 is the guard's; everything else is the handler's, which found what it was asked for or did not.
 /// None of them fills in the log-in's form, and after four wrong tokens their address waits.
 const ANSWERS: &str = "\
-GET    /v1/queues/{queue}/decision                        401 401 200 200 401 401 200 | 200
-GET    /v1/queues/{queue}                                 401 401 200 200 401 401 200 | 200
-POST   /v1/queues/{queue}/refresh                         401 401 503 401 401 401 503 | 503
-GET    /v1/queues/{queue}/chart.svg                       401 401 200 200 401 401 200 | 200
-POST   /v1/queues/{queue}/reservations                    401 401 400 401 401 401 400 | 400
-GET    /v1/queues/{queue}/reservations                    401 401 200 200 401 401 200 | 200
-GET    /v1/decisions                                      401 401 400 400 401 401 400 | 400
-GET    /v1/watch                                          401 401 503 503 401 401 503 | 503
-GET    /v1/queues                                         401 401 200 200 401 401 200 | 200
-GET    /v1/accounts                                       401 401 200 200 401 401 200 | 200
-GET    /v1/reservations                                   401 401 200 200 401 401 200 | 200
-DELETE /v1/reservations/{id}                              401 401 404 401 401 401 404 | 404
-POST   /v1/reservations/{id}/release                      401 401 404 401 401 401 404 | 404
-GET    /v1/queues/{account}/{queue}/decision              401 401 200 200 401 401 200 | 200
-GET    /v1/queues/{account}/{queue}                       401 401 200 200 401 401 200 | 200
-POST   /v1/queues/{account}/{queue}/refresh               401 401 503 401 401 401 503 | 503
-GET    /v1/queues/{account}/{queue}/chart.svg             401 401 200 200 401 401 200 | 200
-POST   /v1/queues/{account}/{queue}/reservations          401 401 400 401 401 401 400 | 400
-GET    /v1/queues/{account}/{queue}/reservations          401 401 200 200 401 401 200 | 200
-GET    /api/agentstatuses/                                401 401 401 401 200 401 401 | 401
-GET    /api/agentstatuses/{agent}/                        401 401 401 401 404 401 401 | 401
-GET    /api/queues/                                       401 401 401 401 503 401 401 | 401
-GET    /api/statuses/                                     401 401 401 401 503 401 401 | 401
-POST   /v1/hooks/{account}                                403 403 403 403 403 400 403 | 403
-POST   /v1/reload                                         401 401 409 401 401 401 409 | 409
-GET    /metrics                                           401 401 200 200 401 401 200 | 200
-GET    /livez                                             200 200 200 200 200 401 200 | 200
-GET    /readyz                                            503 503 503 503 503 401 503 | 503
-GET    /openapi.json                                      401 401 200 200 401 401 200 | 200
-GET    /docs                                              401 401 200 200 401 401 200 | 200
-GET    /                                                  401 401 200 200 401 401 200 | 200
-GET    /queues/{queue}                                    401 401 200 200 401 401 200 | 200
-GET    /queues/{account}/{queue}                          401 401 200 200 401 401 200 | 200
-GET    /login                                             200 200 200 303 200 400 200 | 303
-POST   /login                                             401 401 401 401 429 429 401 | 303
-POST   /logout                                            303 303 303 303 303 303 303 | 303
-GET    /assets/openseat.css                               200 200 200 200 200 200 200 | 200
-GET    /assets/openseat.js                                200 200 200 200 200 200 200 | 200
-GET    /assets/openseat.svg                               200 200 200 200 200 200 200 | 200
-GET    /api/agentstatuses                                 301 301 301 301 301 301 301 | 301
-GET    /api/agentstatuses/{agent}                         301 301 301 301 301 301 301 | 301
-GET    /api/queues                                        301 301 301 301 301 301 301 | 301
-GET    /api/statuses                                      301 301 301 301 301 301 301 | 301
+GET    /v1/queues/{queue}/decision                        401 401 200 200 401 200 | 200
+GET    /v1/queues/{queue}                                 401 401 200 200 401 200 | 200
+POST   /v1/queues/{queue}/refresh                         401 401 503 401 401 503 | 503
+GET    /v1/queues/{queue}/chart.svg                       401 401 200 200 401 200 | 200
+POST   /v1/queues/{queue}/reservations                    401 401 400 401 401 400 | 400
+GET    /v1/queues/{queue}/reservations                    401 401 200 200 401 200 | 200
+GET    /v1/decisions                                      401 401 400 400 401 400 | 400
+GET    /v1/watch                                          401 401 503 503 401 503 | 503
+GET    /v1/queues                                         401 401 200 200 401 200 | 200
+GET    /v1/accounts                                       401 401 200 200 401 200 | 200
+GET    /v1/reservations                                   401 401 200 200 401 200 | 200
+DELETE /v1/reservations/{id}                              401 401 404 401 401 404 | 404
+POST   /v1/reservations/{id}/release                      401 401 404 401 401 404 | 404
+GET    /v1/queues/{account}/{queue}/decision              401 401 200 200 401 200 | 200
+GET    /v1/queues/{account}/{queue}                       401 401 200 200 401 200 | 200
+POST   /v1/queues/{account}/{queue}/refresh               401 401 503 401 401 503 | 503
+GET    /v1/queues/{account}/{queue}/chart.svg             401 401 200 200 401 200 | 200
+POST   /v1/queues/{account}/{queue}/reservations          401 401 400 401 401 400 | 400
+GET    /v1/queues/{account}/{queue}/reservations          401 401 200 200 401 200 | 200
+GET    /api/agentstatuses/                                401 401 401 401 200 401 | 401
+GET    /api/agentstatuses/{agent}/                        401 401 401 401 404 401 | 401
+GET    /api/queues/                                       401 401 401 401 503 401 | 401
+GET    /api/statuses/                                     401 401 401 401 503 401 | 401
+POST   /v1/reload                                         401 401 409 401 401 409 | 409
+GET    /metrics                                           401 401 200 200 401 200 | 200
+GET    /livez                                             200 200 200 200 200 200 | 200
+GET    /readyz                                            503 503 503 503 503 503 | 503
+GET    /openapi.json                                      401 401 200 200 401 200 | 200
+GET    /docs                                              401 401 200 200 401 200 | 200
+GET    /                                                  401 401 200 200 401 200 | 200
+GET    /queues/{queue}                                    401 401 200 200 401 200 | 200
+GET    /queues/{account}/{queue}                          401 401 200 200 401 200 | 200
+GET    /login                                             200 200 200 303 200 200 | 303
+POST   /login                                             401 401 401 401 429 401 | 303
+POST   /logout                                            303 303 303 303 303 303 | 303
+GET    /assets/openseat.css                               200 200 200 200 200 200 | 200
+GET    /assets/openseat.js                                200 200 200 200 200 200 | 200
+GET    /assets/openseat.svg                               200 200 200 200 200 200 | 200
+GET    /api/agentstatuses                                 301 301 301 301 301 301 | 301
+GET    /api/agentstatuses/{agent}                         301 301 301 301 301 301 | 301
+GET    /api/queues                                        301 301 301 301 301 301 | 301
+GET    /api/statuses                                      301 301 301 301 301 301 | 301
 ";
 
 #[tokio::test]
@@ -114,7 +112,6 @@ async fn every_route_gives_every_kind_of_caller_what_its_row_says() {
         (&*format!("Authorization: Bearer {BEARER}\r\n"), ""),
         (&session, ""),
         (&format!("Authorization: Token {TOKEN}\r\n"), ""),
-        ("", "?secret=hook-secret"),
     ];
     let mut answers = String::new();
     for Row {
@@ -199,10 +196,6 @@ async fn no_route_answers_another_sites_page_but_pages_a_person_who_follows_a_li
         target,
     } in rows()
     {
-        // CallTools' server posts here, and no page knows the secret.
-        if path.starts_with("/v1/hooks/") {
-            continue;
-        }
         let usual = server.ask(&method, &target, "").await.status;
         for headers in OWN {
             let answer = server.ask(&method, &target, headers).await;

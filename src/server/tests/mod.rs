@@ -11,7 +11,6 @@ mod drop_in;
 mod fast_path;
 mod fresh;
 mod guards;
-mod hooks;
 mod pages;
 mod probes;
 mod queues;
@@ -128,7 +127,6 @@ impl World {
         self.accounts.push(AccountHandle {
             name: name.into(),
             token: token_reader,
-            hook_secret: None,
             budget: Arc::new(Budget::in_memory(limit, 50, self.clock.clone())),
             names: names_reader,
             health: health_reader,
