@@ -335,7 +335,7 @@ impl World {
             Policy::Waiting => {
                 let patience = Patience::USUAL;
                 let (state, decision) = self.decision(queue);
-                if let Some(doubt) = patience.doubts(&decision, state.snapshot.as_deref()) {
+                if let Some(doubt) = patience.staleness(&decision, state.snapshot.as_deref()) {
                     wait_for_newer(&self.asks, &queue.key, doubt, patience.wait).await;
                 }
                 self.decided(queue)

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Terms;
 use crate::{
     budget::Refusal,
-    decision::{board::QueueKey, doubt::Doubt},
+    decision::{board::QueueKey, staleness::Staleness},
     model::{fault::Fault, known::Known},
 };
 
@@ -26,7 +26,7 @@ pub enum Ask {
         /// Which one.
         queue: QueueKey,
         /// How much the answer is in doubt.
-        doubt: Doubt,
+        doubt: Staleness,
         /// To be answered once there is something newer, and dropped when there will be nothing.
         reply: oneshot::Sender<()>,
     },
@@ -45,7 +45,7 @@ pub enum Ask {
 pub async fn wait_for_newer(
     asks: &mpsc::Sender<Ask>,
     queue: &QueueKey,
-    doubt: Doubt,
+    doubt: Staleness,
     longest: Duration,
 ) {
     let (reply, newer) = oneshot::channel();

@@ -62,8 +62,8 @@ use crate::{
     config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         board::{Board, QueueKey},
-        doubt::Doubt,
         reservations::Reservations,
+        staleness::Staleness,
     },
     metrics::{Metrics, QueueMeters},
     model::{
@@ -447,7 +447,7 @@ impl Account {
     async fn freshen(
         &mut self,
         queue: &QueueKey,
-        doubt: Doubt,
+        doubt: Staleness,
         waiter: Waiter,
         jobs: &mut JoinSet<Done>,
     ) {

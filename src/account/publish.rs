@@ -6,7 +6,7 @@ use super::{Account, job};
 use crate::{
     account::plan,
     config::Rule,
-    decision::{self, doubt::hangs_on_membership, snapshot::Snapshot},
+    decision::{self, snapshot::Snapshot, staleness::hangs_on_membership},
 };
 
 impl Account {

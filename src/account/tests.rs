@@ -797,7 +797,7 @@ async fn an_idle_account_is_polled_slowly_and_wakes_on_the_first_question() {
     assert!(!stage.sent().is_empty(), "awake");
 }
 
-const PRESSING: Doubt = Doubt {
+const PRESSING: Staleness = Staleness {
     chance: 1.0,
     of_membership: 0.0,
 };
@@ -808,7 +808,7 @@ async fn save_up(stage: &Stage) {
         stage
             .wait(
                 0,
-                Doubt {
+                Staleness {
                     chance: 1e-9,
                     ..PRESSING
                 },
@@ -821,7 +821,7 @@ async fn save_up(stage: &Stage) {
 }
 
 impl Stage {
-    async fn wait(&self, place: usize, doubt: Doubt, longest: Duration) {
+    async fn wait(&self, place: usize, doubt: Staleness, longest: Duration) {
         wait_for_newer(&self.asks, &self.keys[place], doubt, longest).await;
     }
 
@@ -873,7 +873,7 @@ async fn what_will_not_be_asked_is_not_waited_for() {
     save_up(&stage).await;
     stage.quiet().await;
     let began = tokio::time::Instant::now();
-    stage.wait(5, Doubt::NONE, 5 * SECOND).await;
+    stage.wait(5, Staleness::NONE, 5 * SECOND).await;
     assert!(began.elapsed() < SECOND, "no doubt");
     assert_eq!(stage.sent().len(), 0);
     // A queue that has just failed is not asked again for everybody who wonders.
@@ -881,7 +881,7 @@ async fn what_will_not_be_asked_is_not_waited_for() {
         .simulator
         .world(|world| world.remove_queue(stage.ids[7]));
     for _ in 0..20 {
-        stage.wait(7, Doubt::WHOLE, 5 * SECOND).await;
+        stage.wait(7, Staleness::UNKNOWN, 5 * SECOND).await;
     }
     let of_it = stage.sent().into_iter().filter(|path| {
         path.contains(&format!("queue={}&", stage.ids[7]))
@@ -895,7 +895,7 @@ async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
     let stage = still(20, 60).start();
     save_up(&stage).await;
     stage.quiet().await;
-    stage.wait(5, Doubt::WHOLE, 5 * SECOND).await;
+    stage.wait(5, Staleness::UNKNOWN, 5 * SECOND).await;
     let sent = stage.sent();
     assert!(sent.len() == 1 && !is_sweep(&sent[0]), "{sent:?}");
 }

@@ -273,7 +273,7 @@ impl Question {
         };
         let state = app.state(queue);
         let decision = app.decide(queue, &state, &self.policy);
-        let doubt = patience.doubts(&decision, state.snapshot.as_deref());
+        let doubt = patience.staleness(&decision, state.snapshot.as_deref());
         if let (Some(doubt), Some(account)) = (doubt, app.account(&queue.key.account)) {
             account::wait_for_newer(&account.asks, &queue.key, doubt, patience.wait).await;
         }

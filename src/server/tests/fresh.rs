@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::{decision::doubt::Doubt, fixtures::available};
+use crate::{decision::staleness::Staleness, fixtures::available};
 
 /// A queue with one seat, seen so long ago: the next change may turn its answer.
 fn at_the_edge(age: Duration) -> (World, AccountEnds) {
@@ -54,7 +54,7 @@ async fn a_question_waits_for_the_newer_answer() {
             panic!("not a wish for something fresh");
         };
         assert_eq!(queue, key("main/sales"));
-        assert!(doubt != Doubt::NONE && doubt.is_about_statuses());
+        assert!(doubt != Staleness::NONE && doubt.is_about_statuses());
         let now = server.clock.now();
         server
             .board

@@ -1,40 +1,40 @@
-//! The outline of a path: its brackets and quotes, read before the JSONPath parser sees it.
+//! Scans a path before the JSONPath parser sees it: bounds its size and nesting, and blanks out its quoted text.
 //!
 //! The parser is recursive and tries its alternatives one after the other: thousands of nested parentheses overflow the stack,
-//! nested filters double its work at each level, and text that ends inside `\u` makes it panic. What passes here is small,
-//! balanced and ends outside quotes, so none of that can happen. Whether it is a path is the parser's business.
+//! nested filters double its work at each level, and text that ends inside `\u` makes it panic. A path that passes this scan is small,
+//! balanced and ends outside quotes, so none of that can happen. Only the parser decides whether it is valid.
 
-/// Longer than any rule a person writes; the parser's work grows with it.
-const MOST_BYTES: usize = 1024;
+/// In bytes. Longer than any rule a person writes; the parser's work grows with it.
+const MAX_BYTES: usize = 1024;
 
 /// Brackets and parentheses inside each other. The parser takes 1000 on a small stack, people take five.
-const MOST_NESTED: usize = 32;
+const MAX_NESTED: usize = 32;
 
 /// Filters inside filters. Each level doubles the parser's work, and multiplies that of an evaluation by the rows.
-const MOST_NESTED_FILTERS: usize = 4;
+const MAX_NESTED_FILTERS: usize = 4;
 
 /// Selectors side by side, as in `['a', 'b']`: each selects again, and those of nested brackets multiply.
-const MOST_COMMAS: usize = 16;
+const MAX_COMMAS: usize = 16;
 
-/// `..` visits everything below a node, and a second one does so from each place that the first came to.
-const MOST_DESCENTS: usize = 2;
+/// `..` visits everything below a node, and a second one does so from each node that the first one visited.
+const MAX_DESCENTS: usize = 2;
 
 /// Stands in an [`Outline`] for each character of quoted text, quotes included.
 const QUOTED: char = '\'';
 
-/// The characters of a path, with quoted text blotted out: what is left is syntax.
+/// The characters of a path with its quoted text blanked out, so that only syntax is left.
 #[derive(Debug)]
 pub(super) struct Outline(Vec<char>);
 
 impl Outline {
-    /// Reads the outline of a path.
+    /// Scans a path.
     ///
     /// # Errors
-    /// A sentence on what is too long, too deep, or left open.
-    pub(super) fn of(path: &str) -> Result<Self, String> {
-        if path.len() > MOST_BYTES {
+    /// A sentence that says what is too long, nested too deeply, or never closed.
+    pub(super) fn scan(path: &str) -> Result<Self, String> {
+        if path.len() > MAX_BYTES {
             return Err(format!(
-                "the path is {} bytes long; the most is {MOST_BYTES}",
+                "the path is {} bytes long; the most is {MAX_BYTES}",
                 path.len()
             ));
         }
@@ -45,13 +45,13 @@ impl Outline {
         scan.finish()
     }
 
-    /// One for each character of the path, in order.
+    /// One character for each one of the path, in order.
     pub(super) fn chars(&self) -> &[char] {
         &self.0
     }
 }
 
-/// The state of a reading. Positions count characters, from 1.
+/// The state of a scan. Positions count characters, from 1.
 #[derive(Default)]
 struct Scan {
     chars: Vec<char>,
@@ -65,7 +65,7 @@ struct Scan {
 struct Quote {
     mark: char,
     at: usize,
-    /// The last character was a backslash: the next one means nothing.
+    /// The last character was a backslash, so the next one is literal.
     escaped: bool,
 }
 
@@ -73,7 +73,7 @@ struct Quote {
 struct Bracket {
     closing: char,
     at: usize,
-    /// A `?` stands in it.
+    /// It contains a `?`.
     filter: bool,
 }
 
@@ -95,7 +95,7 @@ impl Scan {
         }
     }
 
-    /// Whether the character belongs to quoted text; keeps track of where such text begins and ends.
+    /// Whether the character belongs to quoted text. Tracks where such text begins and ends.
     fn is_quoted(&mut self, at: usize, character: char) -> bool {
         match &mut self.quote {
             None if matches!(character, '\'' | '"') => {
@@ -120,7 +120,7 @@ impl Scan {
             at,
             filter: false,
         });
-        at_most(MOST_NESTED, self.open.len(), at, "nested brackets")
+        at_most(MAX_NESTED, self.open.len(), at, "nested brackets")
     }
 
     fn close(&mut self, at: usize, closing: char) -> Result<(), String> {
@@ -141,19 +141,19 @@ impl Scan {
             bracket.filter = true;
         }
         let nested = self.open.iter().filter(|bracket| bracket.filter).count();
-        at_most(MOST_NESTED_FILTERS, nested, at, "nested filters")
+        at_most(MAX_NESTED_FILTERS, nested, at, "nested filters")
     }
 
     fn comma(&mut self, at: usize) -> Result<(), String> {
         self.commas += 1;
-        at_most(MOST_COMMAS, self.commas, at, "commas")
+        at_most(MAX_COMMAS, self.commas, at, "commas")
     }
 
     fn dot(&mut self, at: usize) -> Result<(), String> {
         if self.chars.ends_with(&['.', '.']) {
             self.descents += 1;
         }
-        at_most(MOST_DESCENTS, self.descents, at, "`..`")
+        at_most(MAX_DESCENTS, self.descents, at, "`..`")
     }
 
     fn finish(self) -> Result<Outline, String> {
@@ -173,12 +173,12 @@ impl Scan {
     }
 }
 
-fn at_most(most: usize, found: usize, at: usize, what: &str) -> Result<(), String> {
-    if found <= most {
+fn at_most(max: usize, found: usize, at: usize, what: &str) -> Result<(), String> {
+    if found <= max {
         return Ok(());
     }
     Err(format!(
-        "at character {at}, the path has more {what} than the {most} that are allowed"
+        "at character {at}, the path has more {what} than the {max} that are allowed"
     ))
 }
 
@@ -187,18 +187,18 @@ mod tests {
     use super::*;
 
     fn outline(path: &str) -> String {
-        Outline::of(path).expect(path).chars().iter().collect()
+        Outline::scan(path).expect(path).chars().iter().collect()
     }
 
     #[test]
-    fn quoted_text_is_blotted_out() {
+    fn quoted_text_is_blanked_out() {
         assert_eq!(outline(r"a['b\'(']"), "a['''''']");
         assert_eq!(outline(r#"a["'"]"#), "a[''']");
         assert_eq!(outline(r"a['\\']"), "a['''']");
     }
 
     #[test]
-    fn what_stays_open_is_named_with_its_place() {
+    fn an_unclosed_bracket_or_quote_is_reported_with_its_position() {
         let cases = [
             (
                 "a[?(@.b == 'c'",
@@ -222,30 +222,30 @@ mod tests {
             ),
         ];
         for (path, expected) in cases {
-            assert_eq!(Outline::of(path).expect_err(path), expected);
+            assert_eq!(Outline::scan(path).expect_err(path), expected);
         }
     }
 
-    /// `most` of a thing are taken; one more is refused by name.
-    fn assert_bound(what: &str, most: usize, path: impl Fn(usize) -> String) {
-        outline(&path(most));
-        let error = Outline::of(&path(most + 1)).expect_err(what);
+    /// Checks that `max` of a thing are accepted, and that one more is rejected by name.
+    fn assert_bound(what: &str, max: usize, path: impl Fn(usize) -> String) {
+        outline(&path(max));
+        let error = Outline::scan(&path(max + 1)).expect_err(what);
         assert!(error.contains(what), "{error}");
     }
 
     #[test]
-    fn each_bound_lets_its_last_one_through() {
-        assert_bound("bytes", MOST_BYTES, |n| "a".repeat(n));
-        assert_bound("nested brackets", MOST_NESTED, |n| {
+    fn each_bound_accepts_its_maximum_and_rejects_one_more() {
+        assert_bound("bytes", MAX_BYTES, |n| "a".repeat(n));
+        assert_bound("nested brackets", MAX_NESTED, |n| {
             "(".repeat(n) + &")".repeat(n)
         });
-        assert_bound("nested filters", MOST_NESTED_FILTERS, |n| {
+        assert_bound("nested filters", MAX_NESTED_FILTERS, |n| {
             "[?@".repeat(n) + &"]".repeat(n)
         });
-        assert_bound("commas", MOST_COMMAS, |n| format!("[0{}]", ",0".repeat(n)));
-        assert_bound("`..`", MOST_DESCENTS, |n| "..a".repeat(n));
-        // Quoted text may hold as many of anything as fit.
-        assert_bound("bytes", MOST_BYTES, |n| format!("'{}'", "(".repeat(n - 2)));
+        assert_bound("commas", MAX_COMMAS, |n| format!("[0{}]", ",0".repeat(n)));
+        assert_bound("`..`", MAX_DESCENTS, |n| "..a".repeat(n));
+        // Inside quotes, only the length counts.
+        assert_bound("bytes", MAX_BYTES, |n| format!("'{}'", "(".repeat(n - 2)));
     }
 
     #[test]

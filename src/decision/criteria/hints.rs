@@ -1,26 +1,26 @@
-//! Common slips in a path, and what to write instead.
+//! Hints for common mistakes in a path: what is wrong, where, and what to write instead.
 //!
-//! Asked only about paths that do not parse. Every rule names something that no correct path contains outside quotes, so what
-//! it finds is wrong in any case; the first slip is the one to report.
+//! The JSONPath parser says where it stopped, but not what to write. These rules run only on paths that it rejects. Each rule matches
+//! something that no valid path contains outside quotes, so a hint is never wrong. The first one is reported.
 
-use super::outline::Outline;
+use super::scan::Outline;
 
 /// The functions of RFC 9535.
 const FUNCTIONS: [&str; 5] = ["length", "count", "match", "search", "value"];
 
-/// The first slip in a path, as a sentence with its place.
+/// The first mistake in a path, as a sentence with its position.
 pub(super) fn first(outline: &Outline) -> Option<String> {
     let chars = outline.chars();
     (0..chars.len()).find_map(|at| {
         let place = Place { chars, at };
-        let slip = [row, quote, operator, bracket, dash, word]
+        let hint = [row, quote, operator, bracket, dash, word]
             .iter()
             .find_map(|rule| rule(place))?;
-        Some(format!("at character {}, {slip}", at + 1))
+        Some(format!("at character {}, {hint}", at + 1))
     })
 }
 
-/// One character of an outline and what stands around it.
+/// One character of an outline and its neighbours.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     chars: &'a [char],
@@ -32,19 +32,19 @@ impl Place<'_> {
         self.chars[self.at]
     }
 
-    /// The nearest character before this one that is no space.
+    /// The nearest character before this one that is not a space.
     fn before(self) -> Option<char> {
         let earlier = self.chars[..self.at].iter().rev();
         earlier.copied().find(|c| !c.is_whitespace())
     }
 
-    /// The nearest character from `steps` after this one that is no space.
+    /// The nearest character, from `steps` after this one, that is not a space.
     fn after(self, steps: usize) -> Option<char> {
         let later = self.chars.iter().skip(self.at + steps);
         later.copied().find(|c| !c.is_whitespace())
     }
 
-    /// The characters from here on that belong to `kind`; empty where they began earlier.
+    /// The characters from here on that belong to `kind`; empty if the run began earlier.
     fn run(self, kind: fn(char) -> bool) -> String {
         if self.at > 0 && kind(self.chars[self.at - 1]) {
             return String::new();
@@ -58,13 +58,13 @@ impl Place<'_> {
     }
 }
 
-/// A path that begins where only a filter can.
+/// A path that begins with `@`, which is only valid in a filter.
 fn row(place: Place<'_>) -> Option<String> {
     (place.here() == '@' && place.before().is_none())
         .then(|| "`@` is a row inside a filter: outside, a path begins with $ or a name".to_owned())
 }
 
-/// Quotes that word processors make.
+/// Typographic quotes from word processors.
 fn quote(place: Place<'_>) -> Option<String> {
     matches!(place.here(), '‘' | '’' | '“' | '”' | '´' | '`').then(|| {
         format!(
@@ -74,7 +74,7 @@ fn quote(place: Place<'_>) -> Option<String> {
     })
 }
 
-/// Operators of other languages.
+/// Operators from other languages.
 fn operator(place: Place<'_>) -> Option<String> {
     let run = place.run(|c| "=!<>&|~".contains(c));
     // `&&!` is two operators.
@@ -97,10 +97,10 @@ fn operator(place: Place<'_>) -> Option<String> {
     Some(format!("there is no `{operator}`: write {instead}"))
 }
 
-/// Brackets with a point before them or nothing of use in them.
+/// Brackets with a dot before them, or with nothing useful in them.
 fn bracket(place: Place<'_>) -> Option<String> {
     let next = place.after(1);
-    let slip = match (place.here(), next) {
+    let hint = match (place.here(), next) {
         ('.', Some('[')) if place.before() != Some('.') => {
             "there is no point in front of a bracket: write results[*], not results.[*]"
         }
@@ -108,10 +108,10 @@ fn bracket(place: Place<'_>) -> Option<String> {
         ('[', Some('(')) => "a filter begins with a question mark: write [?(…)]",
         _ => return None,
     };
-    Some(slip.to_owned())
+    Some(hint.to_owned())
 }
 
-/// Names that only brackets can hold.
+/// Names that need brackets.
 fn dash(place: Place<'_>) -> Option<String> {
     let between_names =
         place.before().is_some_and(is_name) && place.after(1).is_some_and(is_name_first);
@@ -120,7 +120,7 @@ fn dash(place: Place<'_>) -> Option<String> {
     })
 }
 
-/// Words that stand where none can.
+/// Words where no word is allowed.
 fn word(place: Place<'_>) -> Option<String> {
     let word = place.run(is_name);
     if !word.starts_with(is_name_first) {
@@ -129,7 +129,7 @@ fn word(place: Place<'_>) -> Option<String> {
     let (before, after) = (place.before()?, place.after(word.chars().count()));
     let called = after == Some('(');
     match before {
-        // A name; and `$name`, which the parser explains well enough.
+        // A name, or `$name`, which the parser explains well enough.
         '.' | '$' => None,
         _ if is_constant(&word) => constant(&word),
         '=' | '<' | '>' if !called => Some(unquoted(place)),
@@ -149,7 +149,7 @@ fn word(place: Place<'_>) -> Option<String> {
     }
 }
 
-/// Text begins here that should have been quoted: all its words, up to what joins it with the next condition.
+/// Unquoted text begins here: all of its words, up to the connective before the next condition.
 fn unquoted(place: Place<'_>) -> String {
     let text = place.reach(|c| is_name(c) || c == ' ' || c == '-');
     let joins = |word: &str| matches!(connective(word), Some("&&" | "||"));

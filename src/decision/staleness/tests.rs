@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    clock::Moment,
+    decision::{
+        OnUnknown, Policy,
+        board::QueueState,
+        criteria::{Measured, Mismatch},
+        decide,
+    },
+    model::quantity::Quantity,
+};
+
+const NOW: Moment = Moment {
+    boot: Duration::from_secs(100_000),
+    wall: Duration::from_secs(1_795_341_600),
+};
+
+fn quantity(value: f64) -> Quantity {
+    value.to_string().parse().unwrap()
+}
+
+fn measured(count: f64, comparison: Comparison) -> Result<Measured, Mismatch> {
+    Ok(Measured {
+        count: quantity(count),
+        verdict: Verdict::Compare(comparison),
+    })
+}
+
+/// The staleness of an answer from a snapshot whose statuses and membership have these ages.
+fn staleness(
+    measured: Result<Measured, Mismatch>,
+    threshold: f64,
+    age: Duration,
+    members: Duration,
+) -> Staleness {
+    let snapshot = std::sync::Arc::new(Snapshot {
+        as_of: NOW.earlier(age),
+        members_as_of: NOW.earlier(members),
+        took: Duration::ZERO,
+        complete: true,
+        agents: Vec::new(),
+        measured,
+    });
+    let state = QueueState {
+        snapshot: Some(snapshot.clone()),
+        ..QueueState::default()
+    };
+    let policy = Policy {
+        threshold: Some(quantity(threshold)),
+        max_age: Some(Duration::from_secs(10_000)),
+        on_unknown: OnUnknown::Reject,
+    };
+    Staleness::new(&decide(&state, &policy, 0, NOW), Some(&*snapshot))
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn only_answers_that_one_seat_could_turn_are_stale() {
+    use Comparison::*;
+    let edges: [(Comparison, f64, &[f64]); 9] = [
+        (GreaterThan, 0.0, &[0.0, 1.0]),
+        (GreaterThan, 2.0, &[2.0, 3.0]),
+        (GreaterThan, 2.5, &[2.0, 3.0]),
+        (LessOrEqual, 2.0, &[2.0, 3.0]),
+        (GreaterOrEqual, 2.0, &[1.0, 2.0]),
+        (GreaterOrEqual, 1.5, &[1.0, 2.0]),
+        (LessThan, 2.0, &[1.0, 2.0]),
+        (Equals, 2.0, &[1.0, 2.0, 3.0]),
+        (NotEquals, 2.0, &[1.0, 2.0, 3.0]),
+    ];
+    for (comparison, threshold, edge) in edges {
+        for count in [0.0, 1.0, 2.0, 3.0, 4.0, 7.0] {
+            let staleness = staleness(measured(count, comparison), threshold, secs(30), secs(30));
+            let is_edge = edge.contains(&count);
+            assert_eq!(
+                staleness != Staleness::NONE,
+                is_edge,
+                "{count} {comparison:?} {threshold}"
+            );
+            // At the edge means that one seat more or less turns the answer.
+            let holds = |count| comparison.holds(quantity(count), quantity(threshold));
+            let turns = holds(count + 1.0) != holds(count) || holds(count - 1.0) != holds(count);
+            assert_eq!(is_edge, turns, "{count} {comparison:?} {threshold}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_is_entirely_stale_and_needs_a_poll_of_the_queue() {
+    let misfit = Err(Mismatch("`count` is text".to_owned()));
+    assert_eq!(staleness(misfit, 0.0, secs(1), secs(1)), Staleness::UNKNOWN);
+    let old = staleness(
+        measured(9.0, Comparison::GreaterThan),
+        0.0,
+        secs(20_000),
+        secs(1),
+    );
+    assert_eq!(old, Staleness::UNKNOWN);
+    assert!(!Staleness::UNKNOWN.is_about_statuses());
+    assert!(Staleness::UNKNOWN.is_worth_a_permit(0.0));
+}
+
+#[test]
+fn rules_that_compare_with_no_number_are_always_at_the_edge() {
+    let yes = Ok(Measured {
+        count: quantity(5.0),
+        verdict: Verdict::Holds(true),
+    });
+    let found = staleness(yes, 0.0, secs(30), secs(30));
+    assert!(found.chance > 0.0);
+}
+
+#[test]
+fn the_older_part_decides_what_to_ask_for() {
+    let at_edge =
+        |age, members| staleness(measured(1.0, Comparison::GreaterThan), 0.0, age, members);
+    assert!(at_edge(secs(30), secs(300)).is_about_statuses());
+    assert!(!at_edge(secs(2), secs(3_600)).is_about_statuses());
+}
+
+#[test]
+fn a_full_bucket_pays_for_any_staleness_and_an_empty_one_only_for_much() {
+    let of = |chance| Staleness {
+        chance,
+        of_membership: 0.0,
+    };
+    assert!(of(1e-9).is_worth_a_permit(1.0));
+    assert!(!Staleness::NONE.is_worth_a_permit(1.0));
+    assert!(!of(0.3).is_worth_a_permit(0.0) && of(0.301).is_worth_a_permit(0.0));
+    assert!(!of(0.075).is_worth_a_permit(0.5) && of(0.076).is_worth_a_permit(0.5));
+}
+
+#[test]
+fn a_caller_waits_only_for_answers_older_than_it_accepts() {
+    let patience = Patience::USUAL;
+    let ask = |age| {
+        let snapshot = Snapshot {
+            as_of: NOW.earlier(age),
+            members_as_of: NOW.earlier(age),
+            took: Duration::ZERO,
+            complete: true,
+            agents: Vec::new(),
+            measured: measured(1.0, Comparison::GreaterThan),
+        };
+        let snapshot = std::sync::Arc::new(snapshot);
+        let state = QueueState {
+            snapshot: Some(snapshot.clone()),
+            planned_max_age: secs(60),
+            ..QueueState::default()
+        };
+        let policy = Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+            on_unknown: OnUnknown::Reject,
+        };
+        patience.staleness(&decide(&state, &policy, 0, NOW), Some(&*snapshot))
+    };
+    assert_eq!(ask(patience.fresh), None);
+    assert!(ask(patience.fresh + Duration::from_millis(1)).is_some());
+}
+
+proptest! {
+    #[test]
+    fn staleness_grows_with_age_and_stays_a_probability(
+        age in 0u64..9_000,
+        members in 0u64..9_000,
+        more in 0u64..900,
+        fill in 0.0f64..=1.0,
+    ) {
+        let at = |age, members| staleness(measured(1.0, Comparison::GreaterThan), 0.0, secs(age), secs(members));
+        let (now, older, older_members) = (at(age, members), at(age + more, members), at(age, members + more));
+        prop_assert!((0.0..=1.0).contains(&now.chance));
+        prop_assert!(now.of_membership <= now.chance);
+        prop_assert!(older.chance >= now.chance && older_members.chance >= now.chance);
+        prop_assert!(!now.is_worth_a_permit(fill) || older.is_worth_a_permit(fill));
+        prop_assert!(!now.is_worth_a_permit(fill) || now.is_worth_a_permit(1.0));
+    }
+}

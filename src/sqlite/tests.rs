@@ -1,0 +1,149 @@
+use std::{fs, path::PathBuf, time::Duration};
+
+use rusqlite::Connection;
+
+use super::{quarantine::with_suffix, *};
+use crate::clock::Moment;
+
+const LAYOUT: Layout = Layout {
+    application_id: 77,
+    unmarked: (1, "one"),
+    steps: &[
+        "CREATE TABLE one (a INTEGER) STRICT;",
+        "CREATE TABLE two (b INTEGER) STRICT; INSERT INTO two SELECT a * 2 FROM one;",
+    ],
+    synchronous: "NORMAL",
+};
+
+const NOW: Moment = Moment {
+    boot: Duration::from_secs(1_000),
+    wall: Duration::from_secs(1_795_341_600),
+};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("a.sqlite3")
+    }
+
+    fn with(sql: &str) -> Self {
+        let folder = Self::new();
+        let connection = Connection::open(folder.path()).unwrap();
+        connection.execute_batch(sql).unwrap();
+        folder
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn an_old_layout_becomes_the_present_one_with_what_it_held() {
+    let folder = Folder::with(
+        "CREATE TABLE one (a INTEGER) STRICT; INSERT INTO one VALUES (4); PRAGMA user_version = 1",
+    );
+    for _ in 0..2 {
+        let connection = LAYOUT.open(&folder.path()).unwrap();
+        let sum = "SELECT sum(b) FROM two";
+        assert_eq!(connection.query_row(sum, [], |row| row.get(0)), Ok(8));
+    }
+}
+
+#[test]
+fn files_of_others_and_of_the_future_are_told_apart() {
+    for (sql, newer) in [
+        ("CREATE TABLE theirs (a)", false),
+        ("CREATE TABLE theirs (a); PRAGMA user_version = 1", false),
+        ("CREATE TABLE one (a); PRAGMA user_version = 2", false),
+        // It claims an older layout than it has.
+        (
+            "CREATE TABLE one (a); CREATE TABLE two (b); PRAGMA user_version = 1; PRAGMA application_id = 77",
+            false,
+        ),
+        (
+            "CREATE TABLE one (a); PRAGMA user_version = 9; PRAGMA application_id = 78",
+            false,
+        ),
+        (
+            "CREATE TABLE one (a); PRAGMA user_version = 9; PRAGMA application_id = 77",
+            true,
+        ),
+    ] {
+        let folder = Folder::with(sql);
+        match LAYOUT.open(&folder.path()).expect_err(sql) {
+            OpenError::Newer { found: 9, known: 2 } => assert!(newer, "{sql}"),
+            OpenError::Damaged(_) => assert!(!newer, "{sql}"),
+            other => panic!("{sql}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_torn_page_is_found_at_the_start() {
+    let folder = Folder::new();
+    let connection = LAYOUT.open(&folder.path()).unwrap();
+    let rows = "INSERT INTO one WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n";
+    connection.execute_batch(rows).unwrap();
+    drop(connection);
+    let mut bytes = fs::read(folder.path()).unwrap();
+    let end = bytes.len();
+    bytes[end - 4096..].fill(0xa5);
+    fs::write(folder.path(), bytes).unwrap();
+    let error = LAYOUT.open(&folder.path()).expect_err("a page is torn");
+    assert!(matches!(error, OpenError::Damaged(_)), "{error}");
+}
+
+#[test]
+fn a_new_file_and_its_companions_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let connection = LAYOUT.open(&folder.path()).unwrap();
+    connection
+        .execute_batch("INSERT INTO one VALUES (1)")
+        .unwrap();
+    for name in folder.names() {
+        let mode = fs::metadata(folder.0.path().join(&name)).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(folder.names().len(), 3);
+}
+
+#[test]
+fn what_is_set_aside_is_never_overwritten() {
+    let folder = Folder::new();
+    for n in 0..3 {
+        fs::write(folder.path(), format!("torn {n}")).unwrap();
+        fs::write(with_suffix(&folder.path(), "-wal"), "log").unwrap();
+        assert_eq!(was_set_aside(&folder.path()), n > 0);
+        set_aside(&folder.path(), NOW).unwrap();
+    }
+    let name = "a.sqlite3.corrupt-20261122T100000Z";
+    assert_eq!(
+        folder.names(),
+        ["", "-2", "-2-wal", "-3", "-3-wal", "-wal"].map(|suffix| format!("{name}{suffix}"))
+    );
+    let last = fs::read_to_string(folder.0.path().join(format!("{name}-3")));
+    assert_eq!(last.unwrap(), "torn 2");
+}
+
+#[test]
+fn a_log_without_its_file_is_not_taken_for_the_next_files() {
+    let folder = Folder::new();
+    fs::write(with_suffix(&folder.path(), "-wal"), "a log").unwrap();
+    clear_the_way(&folder.path(), NOW).unwrap();
+    assert!(was_set_aside(&folder.path()));
+    LAYOUT.open(&folder.path()).unwrap();
+    clear_the_way(&folder.path(), NOW).unwrap();
+    assert!(folder.path().exists(), "a good file stays where it is");
+}
