@@ -15,7 +15,7 @@ use openseat::{
     clock::{Clock, SystemClock},
     daemon,
     simulator::{
-        Endpoint, Mishap, QueueAction, Quirks, Serving, Settings, Simulator, WorldSettings,
+        Endpoint, InjectedFault, QueueAction, Quirks, Serving, Settings, Simulator, WorldSettings,
     },
 };
 use serde_json::Value;
@@ -322,33 +322,33 @@ async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
     let office = Office::open().await;
-    for (mishap, endpoint, said, requests) in [
+    for (fault, endpoint, said, requests) in [
         (
-            Mishap::Forbidden,
+            InjectedFault::Forbidden,
             Endpoint::AgentStatuses,
             "What to do: ask a CallTools administrator",
             3,
         ),
         (
-            Mishap::WebPage(200),
+            InjectedFault::WebPage(200),
             Endpoint::Queues,
             "What to do: check the silo or base_url: a web page",
             2,
         ),
         (
-            Mishap::WebPage(503),
+            InjectedFault::WebPage(503),
             Endpoint::AgentStatuses,
             "(upstream_down)",
             3,
         ),
         (
-            Mishap::Redirect("http://elsewhere.example/".to_owned()),
+            InjectedFault::Redirect("http://elsewhere.example/".to_owned()),
             Endpoint::Queues,
             "What to do: use the silo",
             1,
         ),
         (
-            Mishap::Throttled(None),
+            InjectedFault::Throttled(None),
             Endpoint::Statuses,
             "(throttled)",
             2,
@@ -356,13 +356,13 @@ async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
     ] {
         // The pause that a 429 asks for is remembered.
         let _ = fs::remove_dir_all(office.path("state"));
-        office.simulator.clear_mishaps();
+        office.simulator.clear_faults();
         office
             .simulator
-            .mishap(usize::MAX, Some(endpoint), mishap.clone());
+            .inject(usize::MAX, Some(endpoint), fault.clone());
         let before = office.simulator.requests();
         office.check(&[]).await.exits(1).says(&[said]);
-        assert_eq!(office.simulator.requests() - before, requests, "{mishap:?}");
+        assert_eq!(office.simulator.requests() - before, requests, "{fault:?}");
     }
     // The last one is still in force.
     let before = office.simulator.requests();

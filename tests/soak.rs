@@ -21,7 +21,7 @@ use openseat::{
     },
     metrics::{Format, Metrics, QueueGauges, Scrape},
     model::{names::Names, quantity::Quantity},
-    simulator::{Mishap, Settings, Simulator, TOKEN, WorldSettings},
+    simulator::{InjectedFault, Settings, Simulator, TOKEN, WorldSettings},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -214,10 +214,10 @@ impl Office {
     }
 
     /// Six hours, one of them bad.
-    async fn quarter_of_a_day(&mut self, mishap: Mishap, minutes: u64) {
-        self.simulator.mishap(usize::MAX, None, mishap);
+    async fn quarter_of_a_day(&mut self, fault: InjectedFault, minutes: u64) {
+        self.simulator.inject(usize::MAX, None, fault);
         self.live(MINUTE * minutes as u32, false).await;
-        self.simulator.clear_mishaps();
+        self.simulator.clear_faults();
         // The silence after a 429 is an hour at the most, and then comes the slower pace.
         let bad = Duration::from_secs(2 * 3_600 + 1_800);
         self.live(bad - MINUTE * minutes as u32, false).await;
@@ -255,19 +255,19 @@ fn resident_kb() -> u64 {
 }
 
 /// What can befall all requests for a while.
-fn mishap(chance: &mut fastrand::Rng) -> Mishap {
+fn fault(chance: &mut fastrand::Rng) -> InjectedFault {
     match chance.u8(..11) {
-        0 => Mishap::WebPage(503),
-        1 => Mishap::WebPage(200),
-        2 => Mishap::InvalidToken,
-        3 => Mishap::Forbidden,
-        4 => Mishap::NotFound,
-        5 => Mishap::Hang,
-        6 => Mishap::Dropped,
-        7 => Mishap::BrokenJson,
-        8 => Mishap::Throttled(Some(Duration::from_secs(chance.u64(1..1_200)))),
-        9 => Mishap::Redirect("https://elsewhere.invalid/".to_owned()),
-        _ => Mishap::Slow(Duration::from_secs(8)),
+        0 => InjectedFault::WebPage(503),
+        1 => InjectedFault::WebPage(200),
+        2 => InjectedFault::InvalidToken,
+        3 => InjectedFault::Forbidden,
+        4 => InjectedFault::NotFound,
+        5 => InjectedFault::Hang,
+        6 => InjectedFault::Dropped,
+        7 => InjectedFault::BrokenJson,
+        8 => InjectedFault::Throttled(Some(Duration::from_secs(chance.u64(1..1_200)))),
+        9 => InjectedFault::Redirect("https://elsewhere.invalid/".to_owned()),
+        _ => InjectedFault::Slow(Duration::from_secs(8)),
     }
 }
 
@@ -281,8 +281,8 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
     office.start();
     let mut settled = (0, 0);
     for quarter in 0..MONTH_HOURS / 6 {
-        let (mishap, minutes) = (mishap(&mut chance), chance.u64(1..40));
-        office.quarter_of_a_day(mishap, minutes).await;
+        let (fault, minutes) = (fault(&mut chance), chance.u64(1..40));
+        office.quarter_of_a_day(fault, minutes).await;
         if quarter % 12 == 11 {
             office.start();
         }

@@ -27,7 +27,7 @@ use crate::{
     },
     metrics::{Format, Scrape},
     model::{agent::AgentId, quantity::Quantity},
-    simulator::{Mishap, Settings, Simulator, Sweep as SweepQuirk, TOKEN, WorldSettings},
+    simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
 };
 
 mod floods;
@@ -703,7 +703,7 @@ async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_an
 async fn a_single_failure_leaves_no_trace() {
     let stage = still(30, 60).start();
     sleep(5 * MINUTE).await;
-    stage.simulator.mishap(3, None, Mishap::WebPage(502));
+    stage.simulator.inject(3, None, InjectedFault::WebPage(502));
     stage.watch(5 * MINUTE, Stage::assert_all_known).await;
     assert_eq!(stage.distrusted(), 0);
 }
@@ -714,7 +714,7 @@ async fn after_an_outage_everything_is_known_again_at_once() {
     sleep(10 * MINUTE).await;
     stage
         .simulator
-        .mishap(usize::MAX, None, Mishap::WebPage(502));
+        .inject(usize::MAX, None, InjectedFault::WebPage(502));
     sleep(10 * MINUTE).await;
     assert!(
         stage
@@ -722,7 +722,7 @@ async fn after_an_outage_everything_is_known_again_at_once() {
             .all(|place| stage.decide(place).reason == Reason::UpstreamDown
                 || stage.decide(place).reason == Reason::TooOld)
     );
-    stage.simulator.clear_mishaps();
+    stage.simulator.clear_faults();
     // The longest back-off, and a sweep.
     sleep(MINUTE + stage.between_sweeps() * 2).await;
     stage.watch(5 * MINUTE, Stage::assert_all_known).await;
@@ -735,7 +735,7 @@ async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
     sleep(10 * MINUTE).await;
     stage
         .simulator
-        .mishap(1, None, Mishap::Throttled(Some(90 * SECOND)));
+        .inject(1, None, InjectedFault::Throttled(Some(90 * SECOND)));
     sleep(85 * SECOND).await;
     assert_eq!(stage.decide(0).reason, Reason::Throttled);
     sleep(30 * SECOND).await;
@@ -855,7 +855,9 @@ async fn fifty_who_ask_at_once_are_served_by_one_request() {
 async fn a_wait_is_no_longer_than_asked_for() {
     let stage = still(20, 60).start();
     save_up(&stage).await;
-    stage.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    stage
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
     for ms in [0, 1, 50, 400] {
         let (began, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
         stage.wait(5, PRESSING, longest).await;

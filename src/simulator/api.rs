@@ -16,10 +16,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    api_error::ApiError,
+    fault::{FaultQueue, InjectedFault},
     hooks::Hooks,
     page::{Envelope, List, Query, shifted},
-    quirks::{ForeignQueue, Mishap, Mishaps, Quirks, RetryAfter, Sweep},
-    refusal::Refusal,
+    quirks::{ForeignQueue, Quirks, RetryAfter, SweepQuirk},
     replies::{add_slash, empty, json_reply, redirect, reply, web_page},
     route::{Endpoint, Route},
     rows::View,
@@ -79,7 +80,7 @@ pub(super) struct Api {
     pub(super) token: String,
     pub(super) throttle: Throttle,
     pub(super) quirks: Quirks,
-    pub(super) mishaps: Mishaps,
+    pub(super) faults: FaultQueue,
     pub(super) arrivals: Arrivals,
     counts: BTreeMap<Endpoint, u64>,
     log: VecDeque<Received>,
@@ -110,7 +111,7 @@ impl Api {
             token,
             throttle: Throttle::new(limit),
             quirks: Quirks::default(),
-            mishaps: Mishaps::default(),
+            faults: FaultQueue::default(),
             arrivals: Arrivals::default(),
             counts: BTreeMap::new(),
             log: VecDeque::new(),
@@ -146,12 +147,12 @@ impl Api {
             .unwrap_or((request.target, ""));
         let route = Route::of(path);
         let endpoint = route.endpoint();
-        let outcome = match self.mishaps.take(endpoint) {
+        let outcome = match self.faults.take(now, endpoint) {
             None => self.judge(now, request, path, &route, query).into(),
-            Some(Mishap::Slow(by)) => {
+            Some(InjectedFault::Slow(by)) => {
                 Outcome::Answer(self.judge(now, request, path, &route, query), by)
             }
-            Some(mishap) => self.suffer(mishap, now),
+            Some(fault) => self.suffer(fault, now),
         };
         self.remember(now, endpoint, request.target, &outcome);
         outcome
@@ -191,7 +192,7 @@ impl Api {
         let answer = self
             .admit(now, request, route, &query)
             .and_then(|()| self.answer(request, path, route, &query));
-        let mut reply = answer.unwrap_or_else(|refusal| refusal.reply());
+        let mut reply = answer.unwrap_or_else(|api_error| api_error.reply());
         reply.headers.insert(header::ALLOW, route.allowed());
         reply
     }
@@ -203,7 +204,7 @@ impl Api {
         request: &Request<'_>,
         route: &Route<'_>,
         query: &Query,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         authenticate(request.authorization, &self.token)?;
         self.permit(route, query)?;
         self.throttle
@@ -211,30 +212,30 @@ impl Api {
             .map_err(|throttled| self.throttled(throttled, now))?;
         match route.allows(request.method) {
             true => Ok(()),
-            false => Err(Refusal::MethodNotAllowed(request.method.clone())),
+            false => Err(ApiError::MethodNotAllowed(request.method.clone())),
         }
     }
 
-    fn permit(&self, route: &Route<'_>, query: &Query) -> Result<(), Refusal> {
+    fn permit(&self, route: &Route<'_>, query: &Query) -> Result<(), ApiError> {
         let forbidden = match route {
             Route::Statuses => self.quirks.statuses_forbidden,
             Route::AgentStatuses => {
-                self.quirks.sweep == Sweep::Forbidden && query.get("queue").is_none()
+                self.quirks.sweep == SweepQuirk::Forbidden && query.get("queue").is_none()
             }
             _ => false,
         };
         match forbidden {
-            true => Err(Refusal::Forbidden),
+            true => Err(ApiError::Forbidden),
             false => Ok(()),
         }
     }
 
-    fn throttled(&self, throttled: Throttled, now: Duration) -> Refusal {
+    fn throttled(&self, throttled: Throttled, now: Duration) -> ApiError {
         let wait_seconds = throttled.wait.map(|wait| {
             // Rounded up: whoever comes back a moment early is refused again.
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         });
-        Refusal::Throttled {
+        ApiError::Throttled {
             wait_seconds,
             retry_after: wait_seconds.and_then(|wait| self.retry_after(wait, now)),
         }
@@ -258,7 +259,7 @@ impl Api {
         path: &str,
         route: &Route<'_>,
         query: &Query,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply, ApiError> {
         let list = List {
             origin: self
                 .quirks
@@ -289,7 +290,7 @@ impl Api {
         }
     }
 
-    fn create_hook(&mut self, body: &[u8]) -> Result<Reply, Refusal> {
+    fn create_hook(&mut self, body: &[u8]) -> Result<Reply, ApiError> {
         let now = self.start.saturating_add(self.world.now());
         let hook = self.hooks.create(body, now.unwrap_or(Timestamp::MAX))?;
         Ok(json_reply(StatusCode::CREATED, &hook))
@@ -298,11 +299,11 @@ impl Api {
 
 /// The lists.
 impl Api {
-    fn agent_statuses(&mut self, list: &List<'_>) -> Result<Reply, Refusal> {
+    fn agent_statuses(&mut self, list: &List<'_>) -> Result<Reply, ApiError> {
         let filter = self.filter(list.query)?;
         let sweep = filter.queue.is_none();
-        if sweep && self.quirks.sweep == Sweep::NotFound {
-            return Err(Refusal::NotFound("Not found."));
+        if sweep && self.quirks.sweep == SweepQuirk::NotFound {
+            return Err(ApiError::NotFound("Not found."));
         }
         let shift = self.row_shift();
         let view = self.view(list, filter.queue, sweep);
@@ -312,7 +313,7 @@ impl Api {
 
     /// The people that a list is about, in CallTools' order.
     fn people(&self, filter: &Filter, view: &View<'_>) -> Vec<&Person> {
-        let partial = view.sweep && self.quirks.sweep == Sweep::Partial;
+        let partial = view.sweep && self.quirks.sweep == SweepQuirk::Partial;
         let seen = |person: &&Person| !partial || !person.number.is_multiple_of(5);
         let in_status = |person: &&Person| {
             let ignored = self.quirks.status_filter_ignored;
@@ -332,13 +333,13 @@ impl Api {
 
     /// # Errors
     /// Every filter that makes no sense, at once.
-    fn filter(&self, query: &Query) -> Result<Filter, Refusal> {
+    fn filter(&self, query: &Query) -> Result<Filter, ApiError> {
         let mut complaints = Vec::new();
         let mut number = |field| match query.get(field).map(|text| text.trim().parse()) {
             None => None,
             Some(Ok(number)) => Some(number),
             Some(Err(_)) => {
-                complaints.push(Refusal::not_a_number(field));
+                complaints.push(ApiError::not_a_number(field));
                 None
             }
         };
@@ -352,42 +353,44 @@ impl Api {
             .queue
             .is_some_and(|id| queues.iter().all(|queue| queue.id != id));
         if foreign && self.quirks.foreign_queue == ForeignQueue::Refused {
-            complaints.push(Refusal::no_choice("queue"));
+            complaints.push(ApiError::no_choice("queue"));
         }
         let statuses = self.world.statuses();
         if filter
             .status
             .is_some_and(|id| statuses.iter().all(|status| status.id != id))
         {
-            complaints.push(Refusal::no_choice("agent_status"));
+            complaints.push(ApiError::no_choice("agent_status"));
         }
         match complaints.is_empty() {
             true => Ok(filter),
-            false => Err(Refusal::Invalid(complaints)),
+            false => Err(ApiError::Invalid(complaints)),
         }
     }
 
-    fn agent_status(&self, id: &str, list: &List<'_>) -> Result<Reply, Refusal> {
+    fn agent_status(&self, id: &str, list: &List<'_>) -> Result<Reply, ApiError> {
         let view = self.view(list, None, false);
         let is_asked = |person: &&Person| *person.id.0 == *id || person.number.to_string() == id;
         let person = self.world.people_of(None).find(is_asked);
-        let person = person.ok_or(Refusal::NotFound("No AgentStatus matches the given query."))?;
+        let person = person.ok_or(ApiError::NotFound(
+            "No AgentStatus matches the given query.",
+        ))?;
         Ok(json_reply(StatusCode::OK, &view.agent(person)))
     }
 
-    fn queues(&self, list: &List<'_>) -> Result<Reply, Refusal> {
+    fn queues(&self, list: &List<'_>) -> Result<Reply, ApiError> {
         let view = self.view(list, None, false);
         let queues = self.world.queues();
         self.page(list, queues.len(), |_, n| view.queue(&queues[n]))
     }
 
-    fn statuses(&self, list: &List<'_>) -> Result<Reply, Refusal> {
+    fn statuses(&self, list: &List<'_>) -> Result<Reply, ApiError> {
         let view = self.view(list, None, false);
         let statuses = self.world.statuses();
         self.page(list, statuses.len(), |_, n| view.status_row(&statuses[n]))
     }
 
-    fn live_phone_calls(&self, list: &List<'_>) -> Result<Reply, Refusal> {
+    fn live_phone_calls(&self, list: &List<'_>) -> Result<Reply, ApiError> {
         let view = self.view(list, None, false);
         let people = self.world.people_of(None);
         let calls: Vec<_> = people
@@ -420,7 +423,7 @@ impl Api {
         list: &List<'_>,
         rows: usize,
         row: impl Fn(&Self, usize) -> T,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply, ApiError> {
         self.page_shifted(list, rows, 0, row)
     }
 
@@ -431,7 +434,7 @@ impl Api {
         rows: usize,
         shift: isize,
         row: impl Fn(&Self, usize) -> T,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply, ApiError> {
         let make = |range: Range<usize>| range.map(|n| row(self, n)).collect::<Vec<T>>();
         if self.quirks.bare_array {
             return Ok(json_reply(StatusCode::OK, &make(0..rows)));
@@ -452,7 +455,7 @@ impl Api {
 }
 
 /// DRF's `TokenAuthentication`.
-fn authenticate(header: Option<&HeaderValue>, token: &str) -> Result<(), Refusal> {
+fn authenticate(header: Option<&HeaderValue>, token: &str) -> Result<(), ApiError> {
     const NONE: &str = "Authentication credentials were not provided.";
     let header = header.map_or(&[][..], HeaderValue::as_bytes);
     let words: Vec<&[u8]> = header
@@ -471,34 +474,38 @@ fn authenticate(header: Option<&HeaderValue>, token: &str) -> Result<(), Refusal
         [_, _] => "Invalid token.",
         _ => "Invalid token header. Token string should not contain spaces.",
     };
-    Err(Refusal::Unauthenticated(refused))
+    Err(ApiError::Unauthenticated(refused))
 }
 
-/// Mishaps.
+/// FaultQueue.
 impl Api {
-    fn suffer(&self, mishap: Mishap, now: Duration) -> Outcome {
+    fn suffer(&self, fault: InjectedFault, now: Duration) -> Outcome {
         let json = |body: &'static str| reply(StatusCode::OK, "application/json", body);
-        match mishap {
-            Mishap::InvalidToken => Refusal::Unauthenticated("Invalid token.").reply().into(),
-            Mishap::Forbidden => Refusal::Forbidden.reply().into(),
-            Mishap::NotFound => Refusal::NotFound("Not found.").reply().into(),
-            Mishap::Throttled(wait) => self.throttled(Throttled { wait }, now).reply().into(),
-            Mishap::WebPage(status) => {
+        match fault {
+            InjectedFault::InvalidToken => {
+                ApiError::Unauthenticated("Invalid token.").reply().into()
+            }
+            InjectedFault::Forbidden => ApiError::Forbidden.reply().into(),
+            InjectedFault::NotFound => ApiError::NotFound("Not found.").reply().into(),
+            InjectedFault::Throttled(wait) => {
+                self.throttled(Throttled { wait }, now).reply().into()
+            }
+            InjectedFault::WebPage(status) => {
                 let status = StatusCode::from_u16(status);
                 web_page(status.unwrap_or(StatusCode::BAD_GATEWAY)).into()
             }
-            Mishap::Redirect(location) => redirect(StatusCode::FOUND, &location).into(),
-            Mishap::BrokenJson => {
+            InjectedFault::Redirect(location) => redirect(StatusCode::FOUND, &location).into(),
+            InjectedFault::BrokenJson => {
                 json(r#"{"count":3,"next":null,"previous":null,"results":[{"app_user":"#).into()
             }
-            Mishap::WrongShape => json(r#"{"agents":{"total":3},"results":"none"}"#).into(),
-            Mishap::EmptyBody => json("").into(),
-            Mishap::NoRows => {
+            InjectedFault::WrongShape => json(r#"{"agents":{"total":3},"results":"none"}"#).into(),
+            InjectedFault::EmptyBody => json("").into(),
+            InjectedFault::NoRows => {
                 json(r#"{"count":0,"next":null,"previous":null,"results":[]}"#).into()
             }
             // A slow answer is a right one, and was given above.
-            Mishap::Slow(_) | Mishap::Hang => Outcome::Hang,
-            Mishap::Dropped => Outcome::Dropped,
+            InjectedFault::Slow(_) | InjectedFault::Hang => Outcome::Hang,
+            InjectedFault::Dropped => Outcome::Dropped,
         }
     }
 }

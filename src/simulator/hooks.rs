@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::refusal::Refusal;
+use super::api_error::ApiError;
 
 /// The kinds of record that CallTools posts; an agent's status is none of them.
 const MODELS: [&str; 14] = [
@@ -49,34 +49,36 @@ impl Hooks {
         &self.list
     }
 
-    pub(super) fn get(&self, id: &str) -> Result<&Hook, Refusal> {
+    pub(super) fn get(&self, id: &str) -> Result<&Hook, ApiError> {
         let hook = self.list.iter().find(|hook| hook.id.to_string() == id);
-        hook.ok_or(Refusal::NotFound(
+        hook.ok_or(ApiError::NotFound(
             "No RestHookSubscription matches the given query.",
         ))
     }
 
-    pub(super) fn delete(&mut self, id: &str) -> Result<(), Refusal> {
+    pub(super) fn delete(&mut self, id: &str) -> Result<(), ApiError> {
         let id = self.get(id)?.id;
         self.list.retain(|hook| hook.id != id);
         Ok(())
     }
 
-    pub(super) fn create(&mut self, body: &[u8], now: Timestamp) -> Result<Hook, Refusal> {
+    pub(super) fn create(&mut self, body: &[u8], now: Timestamp) -> Result<Hook, ApiError> {
         let body: Value =
-            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+            serde_json::from_slice(body).map_err(|error| ApiError::Malformed(error.to_string()))?;
         let model = required(&body, "resthook_model").and_then(known_model);
         let url = required(&body, "url").and_then(web_address);
         let (resthook_model, url) = match (model, url) {
             (Ok(model), Ok(url)) => (model, url),
             (model, url) => {
                 let complaints = [model.err(), url.err()];
-                return Err(Refusal::Invalid(complaints.into_iter().flatten().collect()));
+                return Err(ApiError::Invalid(
+                    complaints.into_iter().flatten().collect(),
+                ));
             }
         };
         if self.list.len() == MOST {
             let complaint = format!("An account has at most {MOST} subscriptions.");
-            return Err(Refusal::Invalid(vec![("non_field_errors", complaint)]));
+            return Err(ApiError::Invalid(vec![("non_field_errors", complaint)]));
         }
         self.last_id += 1;
         let hook = Hook {

@@ -15,7 +15,7 @@
 //! - answers a path without its last slash with Django's 301, and an unknown one with a web page.
 //!
 //! Where nobody knows which way CallTools has it (status ids or names, links behind proxies, foreign queues), the likelier
-//! reading is the default and the others are [`Quirks`]. Bad days are [`Mishap`]s. What people do all day is the [`World`].
+//! reading is the default and the others are [`Quirks`]. Bad days are [`InjectedFault`]s. What people do all day is the [`World`].
 //! Not copied: past status changes, and REST hooks beyond keeping the subscriptions; nothing is ever posted anywhere.
 //!
 //! # Time
@@ -24,10 +24,11 @@
 //! people is a few milliseconds of work, done when somebody asks.
 
 mod api;
+mod api_error;
+mod fault;
 mod hooks;
 mod page;
 mod quirks;
-mod refusal;
 mod replies;
 mod route;
 mod rows;
@@ -40,6 +41,7 @@ mod tests;
 
 use std::{
     fmt,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -55,8 +57,9 @@ use crate::{
 use api::{Api, Outcome, Request};
 
 pub use api::Received;
+pub use fault::InjectedFault;
 pub use quirks::{
-    DateForm, ForeignQueue, LoggedInField, Mishap, Quirks, RetryAfter, StatusForm, Sweep, UserForm,
+    DateForm, ForeignQueue, LoggedInField, Quirks, RetryAfter, StatusForm, SweepQuirk, UserForm,
 };
 pub use route::Endpoint;
 pub use serve::{Serving, serve};
@@ -259,15 +262,20 @@ impl Simulator {
         change(&mut self.state().api.quirks);
     }
 
-    /// Lets a mishap befall the next `times` requests, of one endpoint or of any. Several lie in wait in the order given;
-    /// `usize::MAX` times is until [`Simulator::clear_mishaps`].
-    pub fn mishap(&self, times: usize, endpoint: Option<Endpoint>, mishap: Mishap) {
-        self.state().api.mishaps.add(times, endpoint, mishap);
+    /// Injects a fault into the next `times` requests, of one endpoint or of any. Faults wait in the order given;
+    /// `usize::MAX` times lasts until [`Simulator::clear_faults`].
+    pub fn inject(&self, times: usize, endpoint: Option<Endpoint>, fault: InjectedFault) {
+        self.state().api.faults.add(times, endpoint, fault);
     }
 
-    /// All is well again.
-    pub fn clear_mishaps(&self) {
-        self.state().api.mishaps.clear();
+    /// Injects a fault into all requests that arrive in a span of time on the simulator's clock.
+    pub fn inject_during(&self, during: Range<Duration>, fault: InjectedFault) {
+        self.state().api.faults.add_during(during, fault);
+    }
+
+    /// Removes all injected faults.
+    pub fn clear_faults(&self) {
+        self.state().api.faults.clear();
     }
 
     /// Revokes the token; only this one is accepted from now on.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::refusal::Refusal;
+use super::api_error::ApiError;
 
 /// Rows on a page where the request does not say.
 const PAGE_SIZE: usize = 25;
@@ -61,14 +61,14 @@ impl Query {
     }
 
     /// The number of the page, of so many.
-    pub(super) fn page(&self, pages: usize) -> Result<usize, Refusal> {
+    pub(super) fn page(&self, pages: usize) -> Result<usize, ApiError> {
         let page = match self.get("page") {
             None => Some(1),
             Some("last") => Some(pages),
             Some(page) => page.trim().parse().ok(),
         };
         page.filter(|page| (1..=pages).contains(page))
-            .ok_or(Refusal::NotFound("Invalid page."))
+            .ok_or(ApiError::NotFound("Invalid page."))
     }
 }
 

@@ -1,11 +1,7 @@
-//! How CallTools can differ from the plain reading of its documents, and what can go wrong with it on a bad day.
+//! How one CallTools account can differ from another.
 //!
-//! [`Quirks`] are lasting: one account writes ids where another writes names, one sits behind a proxy that spoils its links.
-//! A [`Mishap`] befalls single requests: the next so many, of one endpoint or of all.
-
-use std::{collections::VecDeque, time::Duration};
-
-use super::Endpoint;
+//! Some accounts write status ids where others write names; some sit behind a proxy that changes the links. Where nobody
+//! knows what CallTools does, the likelier reading is the default and the others are quirks.
 
 /// The lasting oddities of one account, all off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +21,7 @@ pub struct Quirks {
     /// `statuses/` answers 403: the token's user may not read it.
     pub statuses_forbidden: bool,
     /// What `agentstatuses/` without a queue brings.
-    pub sweep: Sweep,
+    pub sweep: SweepQuirk,
     /// The filter `agent_status` is not heeded.
     pub status_filter_ignored: bool,
     /// Rows move while a list is paged: some show up twice, some not at all.
@@ -98,7 +94,7 @@ pub enum ForeignQueue {
 
 /// What `agentstatuses/` without a queue brings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sweep {
+pub enum SweepQuirk {
     /// Everybody.
     #[default]
     Whole,
@@ -122,90 +118,4 @@ pub enum RetryAfter {
     HttpDate,
     /// Not at all in the headers.
     Absent,
-}
-
-/// What goes wrong with one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// 401, as for a revoked token.
-    InvalidToken,
-    /// 403.
-    Forbidden,
-    /// 404, as DRF words it.
-    NotFound,
-    /// 429, with the wait if one is given.
-    Throttled(Option<Duration>),
-    /// Any status with a web page as its body: 500, 502 and 503 are what load balancers send.
-    WebPage(u16),
-    /// 302 to this address.
-    Redirect(String),
-    /// 200, announced as JSON, that breaks off in the middle.
-    BrokenJson,
-    /// 200 with JSON that is no list of anything.
-    WrongShape,
-    /// 200 with nothing in it.
-    EmptyBody,
-    /// 200 with a perfect list of nobody.
-    NoRows,
-    /// The right answer, this much later.
-    Slow(Duration),
-    /// No answer, ever.
-    Hang,
-    /// The connection is closed without an answer.
-    Dropped,
-}
-
-/// Mishaps that lie in wait.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Mishaps {
-    waiting: VecDeque<Waiting>,
-}
-
-#[derive(Clone, Debug)]
-struct Waiting {
-    left: usize,
-    endpoint: Option<Endpoint>,
-    mishap: Mishap,
-}
-
-impl Mishaps {
-    pub(super) fn add(&mut self, times: usize, endpoint: Option<Endpoint>, mishap: Mishap) {
-        self.waiting.push_back(Waiting {
-            left: times,
-            endpoint,
-            mishap,
-        });
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.waiting.clear();
-    }
-
-    /// The one that befalls this request: the first in line that fits it.
-    pub(super) fn take(&mut self, endpoint: Endpoint) -> Option<Mishap> {
-        self.waiting.retain(|waiting| waiting.left > 0);
-        let fits = |waiting: &&mut Waiting| waiting.endpoint.is_none_or(|only| only == endpoint);
-        let waiting = self.waiting.iter_mut().find(fits)?;
-        waiting.left -= 1;
-        Some(waiting.mishap.clone())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mishaps_befall_the_requests_they_fit_in_order() {
-        let mut mishaps = Mishaps::default();
-        mishaps.add(1, Some(Endpoint::Queues), Mishap::Hang);
-        mishaps.add(2, None, Mishap::EmptyBody);
-        assert_eq!(
-            mishaps.take(Endpoint::AgentStatuses),
-            Some(Mishap::EmptyBody)
-        );
-        assert_eq!(mishaps.take(Endpoint::Queues), Some(Mishap::Hang));
-        assert_eq!(mishaps.take(Endpoint::Queues), Some(Mishap::EmptyBody));
-        assert_eq!(mishaps.take(Endpoint::Queues), None);
-    }
 }

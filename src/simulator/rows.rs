@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::{
-    quirks::{DateForm, LoggedInField, Quirks, StatusForm, Sweep, UserForm},
+    quirks::{DateForm, LoggedInField, Quirks, StatusForm, SweepQuirk, UserForm},
     world::{Call, Person, World, WorldQueue, WorldStatus},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct View<'a> {
     pub(super) origin: &'a str,
     /// The queue that was asked for.
     pub(super) queue: Option<u64>,
-    /// Whether this is one of the account-wide lists that [`Sweep`] spoils.
+    /// Whether this is one of the account-wide lists that [`SweepQuirk`] spoils.
     pub(super) sweep: bool,
 }
 
@@ -214,7 +214,7 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn status_row(&self, status: &'a WorldStatus) -> StatusRow<'a> {
-        let action = status.queue_action.word();
+        let action = status.queue_action.into();
         StatusRow {
             id: status.id,
             name: &status.name,
@@ -248,7 +248,7 @@ impl<'a> View<'a> {
     }
 
     fn is_stale(&self) -> bool {
-        self.sweep && self.quirks.sweep == Sweep::Stale
+        self.sweep && self.quirks.sweep == SweepQuirk::Stale
     }
 
     fn app_user(&self, person: &'a Person) -> AppUser<'a> {

@@ -507,7 +507,7 @@ async fn accounts_write_the_same_facts_differently() {
 #[tokio::test(start_paused = true)]
 async fn sweeps_can_be_of_no_use() {
     let simulator = simulator(WorldSettings::lively());
-    let sweep = |sweep: Sweep| {
+    let sweep = |sweep: SweepQuirk| {
         simulator.quirks(|quirks| quirks.sweep = sweep);
         assert_eq!(
             get(&simulator, "/api/agentstatuses/?queue=5450").status,
@@ -515,11 +515,11 @@ async fn sweeps_can_be_of_no_use() {
         );
         get(&simulator, "/api/agentstatuses/?page_size=250")
     };
-    assert_eq!(sweep(Sweep::Forbidden).status, 403);
-    assert_eq!(sweep(Sweep::NotFound).status, 404);
-    assert_eq!(sweep(Sweep::Partial).rows().len(), 96);
-    assert_eq!(sweep(Sweep::Whole).rows().len(), 120);
-    let stale = sweep(Sweep::Stale).rows();
+    assert_eq!(sweep(SweepQuirk::Forbidden).status, 403);
+    assert_eq!(sweep(SweepQuirk::NotFound).status, 404);
+    assert_eq!(sweep(SweepQuirk::Partial).rows().len(), 96);
+    assert_eq!(sweep(SweepQuirk::Whole).rows().len(), 120);
+    let stale = sweep(SweepQuirk::Stale).rows();
     assert_eq!(stale.len(), 120);
     assert!(
         stale
@@ -578,53 +578,57 @@ async fn subscriptions_are_kept_and_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mishaps_befall_the_next_requests() {
+async fn faults_hit_the_next_requests() {
     let simulator = still();
-    let bad_gateway = Mishap::WebPage(502);
+    let bad_gateway = InjectedFault::WebPage(502);
     let table = [
-        (Mishap::InvalidToken, 401, r#"{"detail":"Invalid token."}"#),
-        (Mishap::Forbidden, 403, r#"{"detail":"You do not"#),
-        (Mishap::NotFound, 404, r#"{"detail":"Not found."}"#),
         (
-            Mishap::Throttled(None),
+            InjectedFault::InvalidToken,
+            401,
+            r#"{"detail":"Invalid token."}"#,
+        ),
+        (InjectedFault::Forbidden, 403, r#"{"detail":"You do not"#),
+        (InjectedFault::NotFound, 404, r#"{"detail":"Not found."}"#),
+        (
+            InjectedFault::Throttled(None),
             429,
             r#"{"detail":"Request was throttled."}"#,
         ),
         (bad_gateway, 502, "<!doctype html>"),
-        (Mishap::WebPage(200), 200, "<!doctype html>"),
+        (InjectedFault::WebPage(200), 200, "<!doctype html>"),
         (
-            Mishap::Redirect("https://elsewhere.example/".to_owned()),
+            InjectedFault::Redirect("https://elsewhere.example/".to_owned()),
             302,
             "",
         ),
-        (Mishap::BrokenJson, 200, r#"{"count":3"#),
-        (Mishap::WrongShape, 200, r#"{"agents""#),
-        (Mishap::EmptyBody, 200, ""),
-        (Mishap::NoRows, 200, r#"{"count":0"#),
+        (InjectedFault::BrokenJson, 200, r#"{"count":3"#),
+        (InjectedFault::WrongShape, 200, r#"{"agents""#),
+        (InjectedFault::EmptyBody, 200, ""),
+        (InjectedFault::NoRows, 200, r#"{"count":0"#),
     ];
-    for (mishap, _, _) in &table {
-        simulator.mishap(1, Some(Endpoint::Queues), mishap.clone());
+    for (fault, _, _) in &table {
+        simulator.inject(1, Some(Endpoint::Queues), fault.clone());
     }
-    for (mishap, status, begins) in table {
+    for (fault, status, begins) in table {
         assert_eq!(get(&simulator, "/api/statuses/").status, 200);
         let answer = get(&simulator, "/api/queues/");
-        assert_eq!(answer.status, status, "{mishap:?}");
+        assert_eq!(answer.status, status, "{fault:?}");
         assert!(
             answer.text.starts_with(begins),
-            "{mishap:?}: {}",
+            "{fault:?}: {}",
             answer.text
         );
     }
-    simulator.mishap(
+    simulator.inject(
         1,
         None,
-        Mishap::Throttled(Some(Duration::from_millis(1_500))),
+        InjectedFault::Throttled(Some(Duration::from_millis(1_500))),
     );
     let answer = get(&simulator, "/api/queues/");
     assert_eq!(answer.header(header::RETRY_AFTER), Some("2"));
-    simulator.mishap(usize::MAX, None, Mishap::WebPage(503));
+    simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
     assert_eq!(get(&simulator, "/api/queues/").status, 503);
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     assert_eq!(get(&simulator, "/api/queues/").status, 200);
 }
 
@@ -657,10 +661,10 @@ async fn the_transport_lives_in_virtual_time() {
 async fn a_hang_ends_with_the_clients_patience() {
     let simulator = still();
     let transport = simulator.transport(TOKEN);
-    simulator.mishap(1, None, Mishap::Hang);
-    simulator.mishap(1, None, Mishap::Slow(Duration::from_secs(11)));
-    simulator.mishap(1, None, Mishap::Dropped);
-    simulator.mishap(1, None, Mishap::Slow(Duration::from_secs(9)));
+    simulator.inject(1, None, InjectedFault::Hang);
+    simulator.inject(1, None, InjectedFault::Slow(Duration::from_secs(11)));
+    simulator.inject(1, None, InjectedFault::Dropped);
+    simulator.inject(1, None, InjectedFault::Slow(Duration::from_secs(9)));
     let kind = |fault| match fault {
         Fault::UpstreamDown { kind, .. } => kind,
         other => panic!("{other:?}"),
@@ -730,7 +734,7 @@ async fn two_accounts_are_served_over_one_socket() {
     assert_eq!(page["count"], 2);
     assert_eq!(get("queues/", "Token neither").await.unwrap().status(), 401);
     assert_eq!(get("queues", GOOD).await.unwrap().status(), 301);
-    other.mishap(1, None, Mishap::Dropped);
+    other.inject(1, None, InjectedFault::Dropped);
     assert!(get("queues/", "Token another").await.is_err());
     assert_eq!((main.requests(), other.requests()), (3, 2));
     let address = serving.address();

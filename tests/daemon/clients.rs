@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, time::Duration};
 
 use openseat::{
     config::Config,
-    simulator::{Endpoint, Mishap, TOKEN},
+    simulator::{Endpoint, InjectedFault, TOKEN},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -103,7 +103,7 @@ async fn k04_rubbish_is_refused_or_answered_and_harms_nobody() {
     // The refreshes among it shall cost nothing.
     calltools
         .simulator
-        .mishap(usize::MAX, None, Mishap::WebPage(503));
+        .inject(usize::MAX, None, InjectedFault::WebPage(503));
     let mut chance = fastrand::Rng::with_seed(7);
     for _ in 0..600 {
         let bytes = spoilt(&mut chance);
@@ -208,7 +208,9 @@ async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
     );
     let daemon = Running::start(&path, &time).await;
     daemon.ready().await;
-    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    calltools
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
     for request in [
         "POST /v1/queues/sales/refresh HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /v1/queues/sales/decision HTTP/1.1\r\nHost: localhost\r\n\r\n",

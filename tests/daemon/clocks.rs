@@ -34,13 +34,15 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young
         assert_eq!(known(&stepped), hours < 0, "{stepped}");
         // What was spent stays spent, whatever the wall says.
         assert_eq!(daemon.used().await, used);
-        calltools
-            .simulator
-            .mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+        calltools.simulator.inject(
+            usize::MAX,
+            None,
+            openseat::simulator::InjectedFault::WebPage(503),
+        );
         time.pass(Duration::from_secs(25)).await;
         let old = daemon.decision("sales").await;
         assert_eq!(old["reason"], "upstream_down", "{old}");
-        calltools.simulator.clear_mishaps();
+        calltools.simulator.clear_faults();
         let healed = daemon.comes_to(&time, "sales", "seats").await;
         assert!(known(&healed), "{healed}");
     }
@@ -54,7 +56,11 @@ async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_
     daemon.ready().await;
     time.pass(Duration::from_secs(30)).await;
     let simulator = &calltools.simulator;
-    simulator.mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+    simulator.inject(
+        usize::MAX,
+        None,
+        openseat::simulator::InjectedFault::WebPage(503),
+    );
     let before = simulator.requests();
     // Ten minutes in one step, as for a process that got no turn: all its timers are due at once.
     time.pass_by(Duration::from_secs(600), Duration::from_secs(600))
@@ -62,7 +68,7 @@ async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_
     let decision = daemon.decision("sales").await;
     assert!(!known(&decision), "{decision}");
     assert!(decision["age_ms"].as_u64() >= Some(600_000), "{decision}");
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     let healed = daemon.comes_to(&time, "sales", "seats").await;
     assert!(healed["age_ms"].as_u64() < Some(20_000), "{healed}");
     // Ten minutes hold some 150 turns; whatever was missed is not made up for.

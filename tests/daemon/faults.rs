@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openseat::simulator::{Endpoint, Mishap, RetryAfter, TOKEN};
+use openseat::simulator::{Endpoint, InjectedFault, RetryAfter, TOKEN};
 use serde_json::Value;
 
 use crate::support::{CallTools, Home, Running, Time, account, known, post, soon};
@@ -36,23 +36,23 @@ impl Scene {
     }
 
     /// From now on this befalls every poll.
-    fn befall(&self, mishap: Mishap) {
+    fn befall(&self, fault: InjectedFault) {
         let polls = Some(Endpoint::AgentStatuses);
-        self.calltools.simulator.mishap(usize::MAX, polls, mishap);
+        self.calltools.simulator.inject(usize::MAX, polls, fault);
     }
 
-    /// Lives through the whole story of a mishap that befalls all polls; returns the decision when nothing was known any more.
-    async fn suffer(&self, mishap: Mishap, outcome: &str, reason: &str) -> Value {
+    /// Lives through the whole story of a fault that befalls all polls; returns the decision when nothing was known any more.
+    async fn suffer(&self, fault: InjectedFault, outcome: &str, reason: &str) -> Value {
         let before = self.daemon.decision("sales").await;
         assert!(known(&before), "{before}");
-        self.befall(mishap);
+        self.befall(fault);
         self.time
             .until(outcome, async || self.daemon.outcomes(outcome).await > 0.0)
             .await;
         self.answers_until_too_old().await;
         let unknown = self.daemon.comes_to(&self.time, "sales", reason).await;
         self.is_unknown(&unknown).await;
-        self.calltools.simulator.clear_mishaps();
+        self.calltools.simulator.clear_faults();
         let healed = self.daemon.comes_to(&self.time, "sales", "seats").await;
         assert_eq!(healed["count"], 2);
         assert!(healed.get("detail").is_none(), "{healed}");
@@ -105,7 +105,11 @@ async fn error_pages_of_load_balancers() {
     for status in [500, 502, 503, 504] {
         let scene = Scene::start().await;
         let unknown = scene
-            .suffer(Mishap::WebPage(status), "server_error", "upstream_down")
+            .suffer(
+                InjectedFault::WebPage(status),
+                "server_error",
+                "upstream_down",
+            )
             .await;
         says(&unknown, &format!("CallTools answered {status}"));
     }
@@ -115,7 +119,7 @@ async fn error_pages_of_load_balancers() {
 async fn a_maintenance_page_with_status_200() {
     let scene = Scene::start().await;
     let unknown = scene
-        .suffer(Mishap::WebPage(200), "not_json", "upstream_down")
+        .suffer(InjectedFault::WebPage(200), "not_json", "upstream_down")
         .await;
     says(&unknown, "web page");
 }
@@ -125,13 +129,13 @@ async fn pages_that_are_not_there() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
-    simulator.mishap(usize::MAX, None, Mishap::WebPage(404));
+    simulator.inject(usize::MAX, None, InjectedFault::WebPage(404));
     let daemon = calltools.daemon(&home, &time).await;
     let decision = daemon
         .decides("sales", |decision| decision["reason"] == "upstream_down")
         .await;
     says(&decision, "silo or base_url");
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     daemon.comes_to(&time, "sales", "seats").await;
 }
 
@@ -139,7 +143,7 @@ async fn pages_that_are_not_there() {
 async fn no_permission() {
     let scene = Scene::start().await;
     let unknown = scene
-        .suffer(Mishap::Forbidden, "no_permission", "no_permission")
+        .suffer(InjectedFault::Forbidden, "no_permission", "no_permission")
         .await;
     says(&unknown, "ask a CallTools administrator");
 }
@@ -148,7 +152,7 @@ async fn no_permission() {
 async fn not_found_as_the_api_says_it() {
     let scene = Scene::start().await;
     let unknown = scene
-        .suffer(Mishap::NotFound, "no_such_queue", "no_such_queue")
+        .suffer(InjectedFault::NotFound, "no_such_queue", "no_such_queue")
         .await;
     says(&unknown, "compare the id");
 }
@@ -156,7 +160,9 @@ async fn not_found_as_the_api_says_it() {
 #[tokio::test]
 async fn a_hang() {
     let scene = Scene::with("timeout = \"2s\"", "").await;
-    let unknown = scene.suffer(Mishap::Hang, "timeout", "upstream_down").await;
+    let unknown = scene
+        .suffer(InjectedFault::Hang, "timeout", "upstream_down")
+        .await;
     says(&unknown, "did not answer whole within 2s");
 }
 
@@ -164,7 +170,7 @@ async fn a_hang() {
 async fn an_answer_that_breaks_off() {
     let scene = Scene::start().await;
     scene
-        .suffer(Mishap::BrokenJson, "not_json", "upstream_down")
+        .suffer(InjectedFault::BrokenJson, "not_json", "upstream_down")
         .await;
 }
 
@@ -172,7 +178,11 @@ async fn an_answer_that_breaks_off() {
 async fn json_of_another_shape_is_not_an_empty_queue() {
     let scene = Scene::start().await;
     scene
-        .suffer(Mishap::WrongShape, "unexpected_shape", "upstream_down")
+        .suffer(
+            InjectedFault::WrongShape,
+            "unexpected_shape",
+            "upstream_down",
+        )
         .await;
 }
 
@@ -180,7 +190,7 @@ async fn json_of_another_shape_is_not_an_empty_queue() {
 async fn an_empty_body() {
     let scene = Scene::start().await;
     scene
-        .suffer(Mishap::EmptyBody, "not_json", "upstream_down")
+        .suffer(InjectedFault::EmptyBody, "not_json", "upstream_down")
         .await;
 }
 
@@ -188,7 +198,7 @@ async fn an_empty_body() {
 async fn a_connection_that_is_closed_without_an_answer() {
     let scene = Scene::start().await;
     scene
-        .suffer(Mishap::Dropped, "connection_lost", "upstream_down")
+        .suffer(InjectedFault::Dropped, "connection_lost", "upstream_down")
         .await;
 }
 
@@ -198,7 +208,7 @@ async fn a_redirect_is_not_followed_and_bears_no_token_away() {
     let elsewhere = CallTools::start(&scene.time).await;
     let target = format!("{}agentstatuses/", elsewhere.serving.base_url());
     let unknown = scene
-        .suffer(Mishap::Redirect(target), "redirect", "upstream_down")
+        .suffer(InjectedFault::Redirect(target), "redirect", "upstream_down")
         .await;
     says(&unknown, "redirects are not followed");
     assert_eq!(elsewhere.simulator.requests(), 0);
@@ -207,7 +217,7 @@ async fn a_redirect_is_not_followed_and_bears_no_token_away() {
 #[tokio::test]
 async fn nobody_at_all_is_an_answer_and_no_fault() {
     let scene = Scene::start().await;
-    scene.befall(Mishap::NoRows);
+    scene.befall(InjectedFault::NoRows);
     let decision = scene
         .daemon
         .comes_to(&scene.time, "sales", "below_threshold")
@@ -233,7 +243,7 @@ async fn what_an_unknown_queue_answers_is_the_operators_choice() {
                 .comes_to(&scene.time, "sales", "below_threshold")
                 .await;
         }
-        scene.befall(Mishap::WebPage(503));
+        scene.befall(InjectedFault::WebPage(503));
         let decision = scene
             .daemon
             .comes_to(&scene.time, "sales", "upstream_down")
@@ -368,10 +378,10 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
             .calltools
             .simulator
             .quirks(|quirks| quirks.retry_after = form);
-        scene.calltools.simulator.mishap(
+        scene.calltools.simulator.inject(
             1,
             None,
-            Mishap::Throttled(Some(Duration::from_secs(100))),
+            InjectedFault::Throttled(Some(Duration::from_secs(100))),
         );
         let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
         scene.time.until("a 429", throttled).await;
@@ -408,7 +418,7 @@ async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
     scene
         .calltools
         .simulator
-        .mishap(1, None, Mishap::Throttled(None));
+        .inject(1, None, InjectedFault::Throttled(None));
     let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
     scene.time.until("a 429", throttled).await;
     assert!(requests_in(&scene, Duration::from_secs(58)).await <= 1);
@@ -421,7 +431,7 @@ async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_late
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
-    simulator.mishap(usize::MAX, None, Mishap::WebPage(503));
+    simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let decision = daemon
@@ -429,7 +439,7 @@ async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_late
         .await;
     says(&decision, "503");
     assert_eq!(decision["as_of"], Value::Null);
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     daemon.comes_to(&time, "sales", "seats").await;
     daemon.comes_to(&time, "support", "seats").await;
 }

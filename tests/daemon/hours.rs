@@ -11,7 +11,7 @@ use openseat::{
     decision::board::{Board, QueueKey},
     metrics::Metrics,
     model::names::Names,
-    simulator::{Mishap, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
+    simulator::{InjectedFault, Received, Settings, Simulator, TOKEN, Window, WorldSettings},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -282,12 +282,12 @@ async fn an_outage_of_an_hour_costs_little_and_ends_by_itself() {
     let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
     office.live(HOUR / 6).await;
     let before = simulator.requests();
-    simulator.mishap(usize::MAX, None, Mishap::WebPage(503));
+    simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
     office.live(HOUR).await;
     // Ten queues, each tried once in 30 to 60 s at the most often: no more than the pace of a good day.
     let tries = simulator.requests() - before;
     assert!((100..=950).contains(&tries), "{tries} tries");
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     // The longest back-off, and a round at the pace.
     office.live(Duration::from_secs(120)).await;
     assert!(office.oldest().expect("all were polled") < Duration::from_secs(90));
@@ -302,7 +302,7 @@ async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minu
     let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
     office.live(Duration::from_secs(10)).await;
     let before = simulator.requests() as usize;
-    simulator.mishap(usize::MAX, None, Mishap::InvalidToken);
+    simulator.inject(usize::MAX, None, InjectedFault::InvalidToken);
     office.live(HOUR).await;
     let gaps = gaps(&simulator.received()[before..]);
     for (n, gap) in gaps.iter().enumerate() {
@@ -313,7 +313,7 @@ async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minu
     }
     assert!(gaps.len() >= 12, "{gaps:?}");
 
-    simulator.clear_mishaps();
+    simulator.clear_faults();
     office.live(Duration::from_secs(360)).await;
     assert!(office.oldest().expect("all were polled") < Duration::from_secs(60));
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
-use openseat::simulator::{Endpoint, Mishap, Settings, Simulator, TOKEN, WorldSettings};
+use openseat::simulator::{Endpoint, InjectedFault, Settings, Simulator, TOKEN, WorldSettings};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,7 +32,9 @@ async fn ready(address: SocketAddr) {
 #[tokio::test]
 async fn sigterm_ends_a_hanging_poll_within_three_seconds_and_with_exit_code_0() {
     let (calltools, home) = scene().await;
-    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    calltools
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
     soon("a poll", async || calltools.simulator.requests() > 0).await;
     let begun = Instant::now();
@@ -49,7 +51,9 @@ async fn sigterm_answers_whoever_waits() {
     let address = program.address().await;
     ready(address).await;
     let polls = || calltools.simulator.requests_to(Endpoint::AgentStatuses);
-    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    calltools
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
     let before = polls();
     let waiting = tokio::spawn(post(address, "/v1/queues/sales/refresh"));
     soon("a refresh", async || polls() > before).await;
@@ -228,7 +232,7 @@ async fn health_asks_the_running_daemon_and_exits_with_what_it_heard() {
     assert!(words.contains(&listen), "{words}");
     assert!(words.contains("is the daemon running?"), "{words}");
 
-    calltools.simulator.mishap(2, None, Mishap::Hang);
+    calltools.simulator.inject(2, None, InjectedFault::Hang);
     let _program = Program::run(&home, &path);
     soon("an answer", async || health(&["--live"]).await.0 == Some(0)).await;
     let (code, words) = health(&[]).await;
@@ -352,23 +356,23 @@ async fn the_token_is_nowhere_to_be_seen() {
     ready(address).await;
     let elsewhere = format!("{}queues/", calltools.serving.base_url());
     let mut seen = String::new();
-    for mishap in [
-        Mishap::InvalidToken,
-        Mishap::Forbidden,
-        Mishap::NotFound,
-        Mishap::WebPage(502),
-        Mishap::WebPage(200),
-        Mishap::Redirect(elsewhere),
-        Mishap::BrokenJson,
-        Mishap::WrongShape,
-        Mishap::Hang,
-        Mishap::Dropped,
-        Mishap::Throttled(Some(Duration::from_secs(60))),
+    for fault in [
+        InjectedFault::InvalidToken,
+        InjectedFault::Forbidden,
+        InjectedFault::NotFound,
+        InjectedFault::WebPage(502),
+        InjectedFault::WebPage(200),
+        InjectedFault::Redirect(elsewhere),
+        InjectedFault::BrokenJson,
+        InjectedFault::WrongShape,
+        InjectedFault::Hang,
+        InjectedFault::Dropped,
+        InjectedFault::Throttled(Some(Duration::from_secs(60))),
     ] {
-        let what = format!("{mishap:?}");
+        let what = format!("{fault:?}");
         calltools
             .simulator
-            .mishap(1, Some(Endpoint::AgentStatuses), mishap);
+            .inject(1, Some(Endpoint::AgentStatuses), fault);
         let answer = post(address, "/v1/queues/sales/refresh").await;
         assert!(answer.status >= 400, "{what}: {answer:?}");
         seen += &format!("{answer:?}");
@@ -457,7 +461,9 @@ async fn a_token_file_that_hangs_stops_neither_another_account_nor_a_reload_nor_
     let address = program.address().await;
     ready(address).await;
     pipe_at(&home.path().join("main.token"));
-    calltools.simulator.mishap(1, None, Mishap::InvalidToken);
+    calltools
+        .simulator
+        .inject(1, None, InjectedFault::InvalidToken);
     let target = "/v1/queues/main/sales/refresh";
     let refused = post(address, target).await;
     assert_ne!(refused.status, 200, "{refused:?}");

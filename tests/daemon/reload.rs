@@ -60,9 +60,11 @@ async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
         billing
     });
     // Nobody answers from now on: what is known is what was known.
-    calltools
-        .simulator
-        .mishap(usize::MAX, None, openseat::simulator::Mishap::WebPage(503));
+    calltools.simulator.inject(
+        usize::MAX,
+        None,
+        openseat::simulator::InjectedFault::WebPage(503),
+    );
     let lines = with_queues(&calltools, "").replace("\"support\"", &billing.to_string());
     home.config(&[lines]);
     let (status, body) = daemon.reload().await;
@@ -84,7 +86,7 @@ async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
         None,
         "its metrics are gone, too"
     );
-    calltools.simulator.clear_mishaps();
+    calltools.simulator.clear_faults();
     daemon.comes_to(&time, &billing.to_string(), "seats").await;
 }
 

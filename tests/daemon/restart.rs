@@ -76,9 +76,11 @@ async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
     let wait = Duration::from_secs(600);
-    calltools
-        .simulator
-        .mishap(1, None, openseat::simulator::Mishap::Throttled(Some(wait)));
+    calltools.simulator.inject(
+        1,
+        None,
+        openseat::simulator::InjectedFault::Throttled(Some(wait)),
+    );
     let throttled = async || daemon.outcomes("throttled").await > 0.0;
     time.until("a 429", throttled).await;
     drop(daemon);
@@ -126,7 +128,7 @@ async fn what_was_known_answers_at_once_with_its_true_age() {
     daemon.stop().await;
     calltools
         .simulator
-        .mishap(usize::MAX, None, openseat::simulator::Mishap::Hang);
+        .inject(usize::MAX, None, openseat::simulator::InjectedFault::Hang);
     // Down for a while: time passes for its clock, which is no timer's.
     time.0.suspend(Duration::from_secs(12));
     let daemon = calltools.daemon(&home, &time).await;
@@ -164,7 +166,7 @@ async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
     drop(daemon);
     calltools
         .simulator
-        .mishap(usize::MAX, None, openseat::simulator::Mishap::Hang);
+        .inject(usize::MAX, None, openseat::simulator::InjectedFault::Hang);
     let daemon = calltools.daemon(&home, &time).await;
     let after = daemon.decision("sales").await;
     assert_eq!(
@@ -286,10 +288,10 @@ async fn names_that_are_a_day_old_are_read_before_they_answer() {
     daemon.stop().await;
     // Where the list cannot be read, names from before are better than none.
     time.0.suspend(Duration::from_secs(86_400));
-    calltools.simulator.mishap(
+    calltools.simulator.inject(
         usize::MAX,
         Some(Endpoint::Queues),
-        openseat::simulator::Mishap::WebPage(503),
+        openseat::simulator::InjectedFault::WebPage(503),
     );
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;

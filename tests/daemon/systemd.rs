@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use openseat::simulator::{Mishap, TOKEN};
+use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -75,7 +75,9 @@ async fn scene() -> (CallTools, Home) {
 #[tokio::test]
 async fn it_is_ready_once_it_answers_although_calltools_hangs() {
     let (calltools, home) = scene().await;
-    calltools.simulator.mishap(usize::MAX, None, Mishap::Hang);
+    calltools
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
     let systemd = Systemd::listening(&home);
     let mut program = systemd.run(&home, &home.config(&[calltools.account()]));
     let first = systemd.next().await;
@@ -97,7 +99,7 @@ async fn the_status_tells_of_queues_budget_and_faults() {
     systemd.hears("STATUS=2/2 queues fresh; main ").await;
     calltools
         .simulator
-        .mishap(usize::MAX, None, Mishap::InvalidToken);
+        .inject(usize::MAX, None, InjectedFault::InvalidToken);
     let status = systemd.hears("bad_token").await;
     assert!(
         status.ends_with("/1000 requests; bad_token in main\n"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openseat::simulator::{Mishap, TOKEN};
+use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -88,14 +88,14 @@ async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
     events.next().await.expect("a snapshot");
     calltools
         .simulator
-        .mishap(usize::MAX, None, Mishap::WebPage(503));
+        .inject(usize::MAX, None, InjectedFault::WebPage(503));
     let event = comes(&time, &mut events).await;
     let unknown = ("sales", "upstream_down", &Value::Null);
     assert_eq!(event.decision(), unknown);
     // Its snapshots are good for 20 s, and it is told as soon as that is over; time goes on in steps of half a second.
     let age = event.data["age_ms"].as_u64().expect("it has an age");
     assert!((20_001..21_000).contains(&age), "{age}");
-    calltools.simulator.clear_mishaps();
+    calltools.simulator.clear_faults();
     let event = comes(&time, &mut events).await;
     assert_eq!(event.decision(), ("sales", "seats", &json!(2)));
 }

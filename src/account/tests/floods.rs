@@ -6,9 +6,9 @@ use crate::logged::listen;
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 enum Woe {
-    Always(Mishap),
+    Always(InjectedFault),
     /// One request in so many fails.
-    Sometimes(usize, Mishap),
+    Sometimes(usize, InjectedFault),
     /// Half of the queues are deleted.
     Deleted,
     Spent,
@@ -23,7 +23,7 @@ async fn lines_of_an_hour(woe: Woe) -> Vec<String> {
     let stage = still(30, 40).start();
     sleep(5 * MINUTE).await;
     match &woe {
-        Woe::Always(mishap) => stage.simulator.mishap(usize::MAX, None, mishap.clone()),
+        Woe::Always(fault) => stage.simulator.inject(usize::MAX, None, fault.clone()),
         Woe::Sometimes(..) => {}
         Woe::Deleted => {
             for id in stage.ids.iter().step_by(2) {
@@ -39,18 +39,18 @@ async fn lines_of_an_hour(woe: Woe) -> Vec<String> {
     let mut seen = 0;
     for _ in 0..3600 {
         sleep(SECOND).await;
-        if let Woe::Sometimes(of, mishap) = &woe {
+        if let Woe::Sometimes(of, fault) = &woe {
             seen += stage.sent().len();
             if seen >= *of {
                 seen = 0;
-                stage.simulator.mishap(1, None, mishap.clone());
+                stage.simulator.inject(1, None, fault.clone());
             }
         }
         for place in stage.places().step_by(7) {
             stage.assert_coherent(place);
         }
     }
-    stage.simulator.clear_mishaps();
+    stage.simulator.clear_faults();
     sleep(10 * MINUTE).await;
     logged.lines()
 }
@@ -58,14 +58,14 @@ async fn lines_of_an_hour(woe: Woe) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_fault_that_lasts_for_an_hour_is_a_handful_of_lines() {
     for woe in [
-        Woe::Always(Mishap::InvalidToken),
-        Woe::Always(Mishap::Forbidden),
-        Woe::Always(Mishap::NotFound),
-        Woe::Always(Mishap::WebPage(502)),
-        Woe::Always(Mishap::Throttled(Some(SECOND))),
-        Woe::Always(Mishap::Throttled(None)),
-        Woe::Always(Mishap::Hang),
-        Woe::Always(Mishap::WrongShape),
+        Woe::Always(InjectedFault::InvalidToken),
+        Woe::Always(InjectedFault::Forbidden),
+        Woe::Always(InjectedFault::NotFound),
+        Woe::Always(InjectedFault::WebPage(502)),
+        Woe::Always(InjectedFault::Throttled(Some(SECOND))),
+        Woe::Always(InjectedFault::Throttled(None)),
+        Woe::Always(InjectedFault::Hang),
+        Woe::Always(InjectedFault::WrongShape),
         Woe::Deleted,
         Woe::Spent,
     ] {
@@ -77,12 +77,12 @@ async fn a_fault_that_lasts_for_an_hour_is_a_handful_of_lines() {
 #[tokio::test(start_paused = true)]
 async fn a_fault_that_comes_and_goes_for_an_hour_is_a_handful_of_lines() {
     for woe in [
-        Woe::Sometimes(2, Mishap::WebPage(503)),
-        Woe::Sometimes(10, Mishap::WebPage(503)),
-        Woe::Sometimes(20, Mishap::InvalidToken),
-        Woe::Sometimes(20, Mishap::Throttled(Some(SECOND))),
-        Woe::Sometimes(5, Mishap::Forbidden),
-        Woe::Sometimes(5, Mishap::BrokenJson),
+        Woe::Sometimes(2, InjectedFault::WebPage(503)),
+        Woe::Sometimes(10, InjectedFault::WebPage(503)),
+        Woe::Sometimes(20, InjectedFault::InvalidToken),
+        Woe::Sometimes(20, InjectedFault::Throttled(Some(SECOND))),
+        Woe::Sometimes(5, InjectedFault::Forbidden),
+        Woe::Sometimes(5, InjectedFault::BrokenJson),
     ] {
         let lines = lines_of_an_hour(woe.clone()).await;
         assert!(lines.len() <= HANDFUL, "{woe:?}: {lines:#?}");
@@ -97,7 +97,7 @@ async fn others_who_spend_are_told_once_when_it_begins_and_once_when_it_ends() {
     sleep(5 * MINUTE).await;
     stage
         .simulator
-        .mishap(7, None, Mishap::Throttled(Some(SECOND)));
+        .inject(7, None, InjectedFault::Throttled(Some(SECOND)));
     let mut is_told = false;
     // From the lowest share to the full one it takes two hours.
     for _ in 0..18 * 60 {

@@ -152,12 +152,14 @@ async fn an_id_that_is_refused_for_a_while_costs_few_look_ups() {
     setting.options.sweep = false;
     let stage = setting.start();
     sleep(2 * MINUTE).await;
-    stage
-        .simulator
-        .mishap(usize::MAX, Some(Endpoint::AgentStatuses), Mishap::NotFound);
+    stage.simulator.inject(
+        usize::MAX,
+        Some(Endpoint::AgentStatuses),
+        InjectedFault::NotFound,
+    );
     sleep(60 * MINUTE).await;
     assert!((2..=11).contains(&stage.look_ups()), "{}", stage.look_ups());
-    stage.simulator.clear_mishaps();
+    stage.simulator.clear_faults();
     sleep(2 * MINUTE).await;
     stage.assert_all_known();
     (0..2).for_each(|place| stage.assert_is(place, stage.ids[place]));
@@ -205,14 +207,16 @@ async fn a_name_in_another_case_is_another_name() {
 async fn a_list_of_names_that_cannot_be_read_changes_nothing() {
     let stage = named(2, 20).start();
     sleep(2 * MINUTE).await;
-    stage
-        .simulator
-        .mishap(usize::MAX, Some(Endpoint::Queues), Mishap::WebPage(503));
+    stage.simulator.inject(
+        usize::MAX,
+        Some(Endpoint::Queues),
+        InjectedFault::WebPage(503),
+    );
     sleep(2 * HALF_AN_HOUR).await;
     stage.assert_all_known();
     assert!((2..=12).contains(&stage.look_ups()), "{}", stage.look_ups());
     stage.exchange();
-    stage.simulator.clear_mishaps();
+    stage.simulator.clear_faults();
     sleep(HALF_AN_HOUR).await;
     stage.assert_is(0, stage.ids[1]);
     stage.assert_is(1, stage.ids[0]);

@@ -15,7 +15,7 @@ async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Ve
     let (logged, _guard) = listen();
     let stage = still(3, 6).start();
     sleep(2 * MINUTE).await;
-    stage.simulator.mishap(2, None, Mishap::WebPage(502));
+    stage.simulator.inject(2, None, InjectedFault::WebPage(502));
     sleep(2 * MINUTE).await;
     logged.lines()
 }

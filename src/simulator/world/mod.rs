@@ -8,12 +8,12 @@
 //! It knows nothing of HTTP, rows or pages. The API shows it through CallTools' window; tests and benchmarks ask it for the
 //! truth ([`World::seats`]) and take hold of it ([`World::set_status`] and its neighbours).
 //!
-//! What people do (`life`): wait for a call, talk, wrap up, take breaks and a lunch, log in to and out of their queues, come
-//! and go with their shifts; and some go home without logging off. How they and their account come to be is in `birth`.
+//! What people do (`behaviour`): wait for a call, talk, wrap up, take breaks and a lunch, log in to and out of their queues, come
+//! and go with their shifts; and some go home without logging off. How they and their account come to be is in `setup`.
 
-mod birth;
-mod life;
+mod behaviour;
 mod names;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +26,7 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::model::agent::AgentId;
-use life::{Activity, Event, Shift};
+use behaviour::{Activity, Event, Shift};
 
 /// What kind of account to make up.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,26 +111,15 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-/// What CallTools does with an agent who takes on a status. Accounts rename statuses; this stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // The names are CallTools' words.
+/// What a status does with an agent, as the API spells it. Accounts can rename a status but not this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "title_case")]
+#[allow(missing_docs)] // The names are CallTools' own.
 pub enum QueueAction {
     NoAction,
     SetReady,
     SetNotReady,
     Logout,
-}
-
-impl QueueAction {
-    /// As the API spells it.
-    pub fn word(self) -> &'static str {
-        match self {
-            QueueAction::NoAction => "No Action",
-            QueueAction::SetReady => "Set Ready",
-            QueueAction::SetNotReady => "Set Not Ready",
-            QueueAction::Logout => "Logout",
-        }
-    }
 }
 
 /// One of the account's statuses.
@@ -386,7 +375,7 @@ impl World {
     /// and for no other.
     pub fn set_seats(&mut self, seats: usize) {
         for who in 0..self.people.len() {
-            self.put_into(who, life::ON_A_CALL);
+            self.put_into(who, behaviour::ON_A_CALL);
         }
         let queues: Vec<u64> = self.queues.iter().map(|queue| queue.id).collect();
         for queue in queues {
@@ -467,7 +456,7 @@ impl World {
     pub fn add_agent(&mut self, name: &str, queues: &[u64]) -> AgentId {
         let who = self.hire(name.to_owned());
         let id = self.people[who].id.clone();
-        self.put_into(who, life::AVAILABLE);
+        self.put_into(who, behaviour::AVAILABLE);
         for &queue in queues {
             self.set_logged_in(queue, &id, true);
         }

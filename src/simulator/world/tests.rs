@@ -18,8 +18,8 @@ fn check(world: &World) {
         let fits = match person.activity {
             Activity::Off => world.statuses[status].queue_action == QueueAction::Logout,
             Activity::Idle | Activity::Forgot => world.is_available(person),
-            Activity::Talking => status == life::ON_A_CALL,
-            Activity::WrapUp => status == life::POST_CALL,
+            Activity::Talking => status == behaviour::ON_A_CALL,
+            Activity::WrapUp => status == behaviour::POST_CALL,
             Activity::Away => !world.is_available(person),
         };
         assert!(fits, "{:?} in status {status}", person.activity);

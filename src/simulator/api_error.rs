@@ -8,7 +8,7 @@ use crate::calltools::Reply;
 
 /// A request that brought nothing but an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum ApiError {
     /// 401.
     Unauthenticated(&'static str),
     /// 403.
@@ -28,7 +28,7 @@ pub(super) enum Refusal {
     },
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn not_a_number(field: &'static str) -> (&'static str, String) {
         (field, "Enter a number.".to_owned())
     }
@@ -48,32 +48,32 @@ impl Refusal {
 
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Refusal::Forbidden => StatusCode::FORBIDDEN,
-            Refusal::NotFound(_) => StatusCode::NOT_FOUND,
-            Refusal::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::Invalid(_) | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
-            Refusal::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            ApiError::Forbidden => StatusCode::FORBIDDEN,
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Invalid(_) | ApiError::Malformed(_) => StatusCode::BAD_REQUEST,
+            ApiError::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
     fn body(&self) -> Value {
         match self {
-            Refusal::Unauthenticated(detail) | Refusal::NotFound(detail) => {
+            ApiError::Unauthenticated(detail) | ApiError::NotFound(detail) => {
                 json!({ "detail": detail })
             }
-            Refusal::Forbidden => {
+            ApiError::Forbidden => {
                 json!({ "detail": "You do not have permission to perform this action." })
             }
-            Refusal::MethodNotAllowed(method) => {
+            ApiError::MethodNotAllowed(method) => {
                 json!({ "detail": format!("Method \"{method}\" not allowed.") })
             }
-            Refusal::Invalid(complaints) => complaints
+            ApiError::Invalid(complaints) => complaints
                 .iter()
                 .map(|(field, complaint)| ((*field).to_owned(), json!([complaint])))
                 .collect(),
-            Refusal::Malformed(why) => json!({ "detail": format!("JSON parse error - {why}") }),
-            Refusal::Throttled { wait_seconds, .. } => {
+            ApiError::Malformed(why) => json!({ "detail": format!("JSON parse error - {why}") }),
+            ApiError::Throttled { wait_seconds, .. } => {
                 json!({ "detail": throttled(*wait_seconds) })
             }
         }
@@ -81,10 +81,10 @@ impl Refusal {
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Refusal::Unauthenticated(_) => {
+            ApiError::Unauthenticated(_) => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Token")))
             }
-            Refusal::Throttled { retry_after, .. } => {
+            ApiError::Throttled { retry_after, .. } => {
                 let value = HeaderValue::from_str(retry_after.as_deref()?).ok()?;
                 Some((header::RETRY_AFTER, value))
             }

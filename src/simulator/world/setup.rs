@@ -5,9 +5,9 @@ use std::{collections::BinaryHeap, collections::HashMap, time::Duration};
 use jiff::SignedDuration;
 
 use super::{
-    Membership, Person, QueueAction, World, WorldQueue, WorldSettings, WorldStatus, hours,
-    life::{self, Activity, Shift, signed},
-    minutes, names,
+    Membership, Person, QueueAction, World, WorldQueue, WorldSettings, WorldStatus,
+    behaviour::{self, Activity, Shift, signed},
+    hours, minutes, names,
 };
 use crate::model::agent::AgentId;
 
@@ -69,7 +69,7 @@ impl World {
             number: FIRST_AGENT + who as u64,
             name,
             team: 1 + dice.u64(..TEAMS),
-            status: life::LOGGED_OUT,
+            status: behaviour::LOGGED_OUT,
             status_since: self.now,
             logged_in_since: None,
             memberships: Vec::new(),
@@ -97,7 +97,7 @@ impl World {
             .map(|(place, queue)| (place, queue.popularity))
             .collect();
         for _ in 0..person.dice.usize(1..=MOST_QUEUES) {
-            let Some(place) = life::pick(&mut person.dice, &left) else {
+            let Some(place) = behaviour::pick(&mut person.dice, &left) else {
                 break;
             };
             left.retain(|&(other, _)| other != place);
@@ -136,31 +136,34 @@ impl World {
             ((Activity::Idle, settings.mean_idle), 1.0),
             (
                 (Activity::Talking, settings.mean_call),
-                1.0 - life::BREAK_SHARE,
+                1.0 - behaviour::BREAK_SHARE,
             ),
             (
                 (Activity::WrapUp, settings.mean_wrap_up),
-                1.0 - life::BREAK_SHARE,
+                1.0 - behaviour::BREAK_SHARE,
             ),
-            ((Activity::Away, life::MEAN_BREAK), 2.0 * life::BREAK_SHARE),
+            (
+                (Activity::Away, behaviour::MEAN_BREAK),
+                2.0 * behaviour::BREAK_SHARE,
+            ),
         ]
         .map(|((activity, mean), often)| ((activity, mean), often * mean.as_secs_f64()));
         let person = &mut self.people[who];
         let (activity, mean) =
-            life::pick(&mut person.dice, &shares).expect("there are four shares");
+            behaviour::pick(&mut person.dice, &shares).expect("there are four shares");
         let since = person.draw(mean).min(worked);
         match activity {
             Activity::Talking => self.begin_call_midway(who),
-            Activity::WrapUp => self.enter(who, activity, life::POST_CALL),
-            Activity::Away => self.enter(who, activity, life::NOT_AVAILABLE),
-            _ => self.enter(who, activity, life::AVAILABLE),
+            Activity::WrapUp => self.enter(who, activity, behaviour::POST_CALL),
+            Activity::Away => self.enter(who, activity, behaviour::NOT_AVAILABLE),
+            _ => self.enter(who, activity, behaviour::AVAILABLE),
         }
         self.backdate(who, since, worked);
     }
 
     fn begin_call_midway(&mut self, who: usize) {
         // Logs in first, so that the call can come from one of the queues.
-        self.enter(who, Activity::Idle, life::AVAILABLE);
+        self.enter(who, Activity::Idle, behaviour::AVAILABLE);
         let queue = self.draw_queue(who);
         self.begin_call(who, queue);
     }
@@ -168,9 +171,9 @@ impl World {
     /// At home; some of them without having logged off.
     fn begin_at_home(&mut self, who: usize) {
         let person = &mut self.people[who];
-        let gone = person.draw(life::MEAN_FORGOTTEN);
-        if person.happens(life::FORGET_SHARE) {
-            self.enter(who, Activity::Forgot, life::AVAILABLE);
+        let gone = person.draw(behaviour::MEAN_FORGOTTEN);
+        if person.happens(behaviour::FORGET_SHARE) {
+            self.enter(who, Activity::Forgot, behaviour::AVAILABLE);
             self.backdate(who, gone, gone + signed(SHIFT_LENGTH.0));
         } else {
             self.people[who].status_since = self.now - gone;
@@ -231,7 +234,7 @@ fn queues(settings: &WorldSettings, dice: &mut fastrand::Rng) -> Vec<WorldQueue>
 
 fn shift(dice: &mut fastrand::Rng) -> Shift {
     let kinds = SHIFTS.map(|(earliest, latest, share)| ((earliest, latest), share));
-    let (earliest, latest) = life::pick(dice, &kinds).expect("there are three kinds of shift");
+    let (earliest, latest) = behaviour::pick(dice, &kinds).expect("there are three kinds of shift");
     let mut between = |least: Duration, most: Duration| least + (most - least).mul_f64(dice.f64());
     Shift {
         begins: between(earliest, latest),
