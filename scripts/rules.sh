@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The rules: promtool checks them and runs their tests, and every rule is shown to have a test of a healthy series and one of an unhealthy one.
 # To that end each rule's expression is replaced, in a copy, by one that never has a value and by one that always has: the tests have to
-# fail both times. The expressions that docs/METRICS.md shows are those of alerts, as tests/documents.rs sees to.
+# fail both times. The expressions that docs/metrics.md shows are those of alerts, as tests/documents/ sees to.
 #
 # rules.sh: needs promtool. A few seconds.
 set -euo pipefail

@@ -1,7 +1,7 @@
 //! How often are answers wrong? The real schedule, budget, board and decisions against the simulator in virtual time, beside two other ways
 //! to spend the same budget in the same world.
 //!
-//! `cargo bench --bench freshness` prints a table, writes it into README.md between two marks, and draws `docs/freshness.svg`.
+//! `cargo bench --bench freshness` prints a table, writes it into `docs/freshness.md` between two marks, and draws `docs/freshness.svg`.
 //! `cargo bench --bench freshness -- 20x60` prints the rows of one size; `-- --test` lives through a few minutes of the smallest account, to see that it works.
 //!
 //! *Wrong* means that the answer served differs from the truth at that instant: somebody is available and logged in, or nobody is. Questions come at

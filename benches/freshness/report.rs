@@ -65,32 +65,28 @@ const HEAD: &str = "\
 const BEGIN: &str = "<!-- made by `cargo bench --bench freshness`: begin -->\n";
 const END: &str = "<!-- end -->";
 
-/// Writes the table into the README and draws the plot.
+/// Writes the table into its page and draws the plot.
 ///
 /// # Panics
-/// If the README has lost the marks between which the table belongs.
+/// If the page has lost the marks between which the table belongs.
 pub fn write(rows: &[Row]) {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
-    let readme = std::fs::read_to_string(format!("{root}README.md")).expect("there is a README");
-    let (before, rest) = readme
-        .split_once(BEGIN)
-        .expect("the README has the mark for the table's beginning");
-    let (_, after) = rest
-        .split_once(END)
-        .expect("the README has the mark for the table's end");
-    let table = rows
-        .iter()
-        .fold(HEAD.to_owned(), |mut table, (size, policy, score)| {
-            let _ = writeln!(table, "{}", row(*size, *policy, score));
-            table
-        });
-    std::fs::write(
-        format!("{root}README.md"),
-        format!("{before}{BEGIN}{table}{END}{after}"),
-    )
-    .expect("the README can be written");
-    std::fs::write(format!("{root}docs/freshness.svg"), plot(rows))
-        .expect("docs/ can be written to");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.md");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.svg");
+    let text = std::fs::read_to_string(page).expect("docs/freshness.md can be read");
+    std::fs::write(page, with_table(&text, rows)).expect("docs/freshness.md can be written");
+    std::fs::write(picture, plot(rows)).expect("docs/freshness.svg can be written");
+}
+
+/// The page with this table in the place of the old one.
+fn with_table(page: &str, rows: &[Row]) -> String {
+    let (before, rest) = page.split_once(BEGIN).expect("the table's first mark");
+    let (_, after) = rest.split_once(END).expect("the table's last mark");
+    let mut table = HEAD.to_owned();
+    for (size, policy, score) in rows {
+        table += &row(*size, *policy, score);
+        table.push('\n');
+    }
+    format!("{before}{BEGIN}{table}{END}{after}")
 }
 
 const COLOURS: [&str; 4] = ["#9aa0a6", "#c58b3b", "#2f7ed8", "#1aa179"];

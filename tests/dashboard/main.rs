@@ -10,3 +10,4 @@ mod door;
 mod driver;
 mod ending;
 mod looks;
+mod picture;

@@ -1,0 +1,59 @@
+//! The picture of the dashboard in README.md: `openseat demo`, as a newcomer sees it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::browser::{self, Browser, Device};
+
+/// Enough for the first chart of seats to have a line.
+const WATCHED: Duration = Duration::from_secs(90);
+
+/// A running demo, stopped when dropped.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Demo {
+    /// Starts the demo; returns it with the address that it prints.
+    fn start() -> (Self, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command.args(["demo", "--listen", "127.0.0.1:0"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut demo = Self(command.spawn().expect("the program is built"));
+        let printed = BufReader::new(demo.0.stdout.take().expect("it is piped"));
+        let mut lines = printed.lines().map_while(Result::ok);
+        let url = lines.find_map(|line| Some(line.strip_prefix("Open")?.trim().to_owned()));
+        (demo, url.expect("the demo prints its address"))
+    }
+}
+
+/// Takes minutes and checks little: it is for whoever renews the picture.
+#[tokio::test]
+#[ignore = "only makes docs/dashboard.png anew; see docs/contributing.md"]
+async fn the_demo_is_photographed_for_the_readme() {
+    if browser::there_is_none() {
+        return;
+    }
+    // The daemon does this for its own process, and that is another one here.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let (_demo, url) = Demo::start();
+    let browser = Browser::start().await;
+    browser.becomes(Device::Desktop, "light").await;
+    browser.open(&url).await;
+    browser.is_live().await;
+    browser
+        .sees("h1", |text| text.contains("of 6 queues accept calls"))
+        .await;
+    tokio::time::sleep(WATCHED).await;
+    browser.is_live().await;
+    browser.shoot("readme").await;
+    assert_eq!(browser.complaints().await, [""; 0]);
+}

@@ -1,0 +1,299 @@
+//! Endpoints, reasons, problems, and the examples with curl.
+
+use std::collections::BTreeSet;
+
+use openseat::{decision::Reason, simulator::TOKEN};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::{PATIENCE, Page, pages, read, running::Running};
+
+/// Where the pages' examples find openseat.
+const HOME: &str = "http://127.0.0.1:7717";
+
+/// Where they find it behind a Unix socket.
+const HOME_AT_A_SOCKET: &str = "http://openseat";
+
+const METHODS: [&str; 3] = ["GET ", "POST ", "DELETE "];
+
+/// The requests that the daemon lists at `/`.
+async fn requests() -> Vec<String> {
+    let work = async { Running::start().await.ask("/").await };
+    let (_, index) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let lines = index.lines().filter(|line| is_request(line));
+    let requests: Vec<_> = lines
+        .map(|line| {
+            line.split("  ")
+                .next()
+                .expect("a request")
+                .trim()
+                .to_owned()
+        })
+        .collect();
+    assert!(requests.len() > 10, "{index}");
+    requests
+}
+
+fn is_request(text: &str) -> bool {
+    METHODS.iter().any(|method| text.starts_with(method))
+}
+
+/// A request as pages write it, without the query.
+fn without_query(request: &str) -> &str {
+    request.split('?').next().unwrap_or_default()
+}
+
+/// Whether a page means this request; `…` stands for the beginning of a path.
+fn means(said: &str, request: &str) -> bool {
+    let (said_method, said_path) = said.split_once(' ').expect("a method and a path");
+    let (method, path) = request.split_once(' ').expect("a method and a path");
+    said_method == method
+        && match said_path.strip_prefix('…') {
+            Some(end) => path.ends_with(end),
+            None => path == said_path,
+        }
+}
+
+#[tokio::test]
+async fn every_endpoint_is_documented_and_no_other() {
+    let requests = requests().await;
+    let pages = pages();
+    let said: BTreeSet<String> = pages
+        .iter()
+        .flat_map(Page::quoted)
+        .filter(|text| is_request(text))
+        .map(|text| without_query(&text).to_owned())
+        .collect();
+    for request in &requests {
+        assert!(said.contains(request), "docs/ lacks {request}");
+    }
+    for said in said {
+        let is_there = requests.iter().any(|request| means(&said, request));
+        assert!(is_there, "docs/ has {said}, and the daemon has not");
+    }
+}
+
+#[test]
+fn every_reason_is_documented_with_what_to_do() {
+    let (api, troubles, metrics) = (
+        read("docs/http-api.md"),
+        read("docs/troubleshooting.md"),
+        read("docs/metrics.md"),
+    );
+    let said = api.first_cells("## Reasons");
+    assert_eq!(said, Reason::ALL.map(|reason| reason.to_string()));
+    for reason in Reason::ALL {
+        let reason_text = reason.to_string();
+        let explains = |page: &Page| page.quoted().contains(&reason_text);
+        assert!(explains(&metrics), "docs/metrics.md lacks {reason}");
+        if reason != Reason::Seats {
+            assert!(
+                explains(&troubles),
+                "docs/troubleshooting.md lacks {reason}"
+            );
+        }
+    }
+}
+
+/// Problems and their statuses, as the daemon's own reference at `/docs` lists them.
+async fn problems() -> BTreeSet<String> {
+    let work = async { Running::start().await.ask("/docs").await };
+    let (_, page) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let section = page.split("id=\"problems\"").nth(1).expect("a section");
+    let section = section.split("<h2").next().unwrap_or_default();
+    let rows = section.split("<tr>").filter_map(|row| {
+        let (word, rest) = row.split_once("<code>")?.1.split_once("</code>")?;
+        let is_digit = |letter: char| letter.is_ascii_digit();
+        let status = rest.get(rest.find(is_digit)?..)?.get(..3)?;
+        Some(format!("{word} {status}"))
+    });
+    let problems: BTreeSet<_> = rows.filter(|row| !row.starts_with("urn:")).collect();
+    assert!(problems.len() > 20, "{problems:?}");
+    problems
+}
+
+#[tokio::test]
+async fn every_problem_is_documented_and_no_other() {
+    let problems = problems().await;
+    let page = read("docs/http-api.md");
+    let mut said = BTreeSet::new();
+    for line in page.text.lines() {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        if let [word, statuses, _] = cells[..]
+            && statuses.starts_with(|c: char| c.is_ascii_digit())
+        {
+            let statuses = statuses.split(", ");
+            said.extend(statuses.map(|status| format!("{} {status}", word.trim_matches('`'))));
+        }
+    }
+    for problem in &said {
+        assert!(problems.contains(problem), "docs/http-api.md on {problem}");
+    }
+    let missing: Vec<_> = problems.difference(&said).collect();
+    assert!(missing.is_empty(), "docs/http-api.md lacks {missing:?}");
+}
+
+/// A command line split into words, as a shell does it, up to a comment or an operator.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(open), _) if letter == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, '#' | '|' | '&' | ';' | '>') if word.is_none() => break,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// What a command line with curl asks for.
+struct Example {
+    method: Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Example {
+    /// Reads a command line; `None` where it asks somebody else.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = words(line).into_iter();
+        if words.next()? != "curl" {
+            return None;
+        }
+        let (mut method, mut body, mut url) = (None, None, None);
+        let mut headers = Vec::new();
+        while let Some(word) = words.next() {
+            let mut next = || words.next().expect("the option has a value");
+            match &*word {
+                "-i" | "-N" => {}
+                "--unix-socket" => drop(next()),
+                "-X" => method = Some(next()),
+                "-d" => body = Some(next()),
+                "-H" => {
+                    let header = next();
+                    let (name, value) = header.split_once(": ").expect("a header");
+                    headers.push((name.to_owned(), value.to_owned()));
+                }
+                option if option.starts_with('-') => panic!("{line}: teach this test {option}"),
+                _ => url = Some(word),
+            }
+        }
+        let url = url.expect("curl asks somebody");
+        let path = [HOME, HOME_AT_A_SOCKET]
+            .iter()
+            .find_map(|home| url.strip_prefix(home))?;
+        let method = method.unwrap_or_else(|| match body {
+            Some(_) => "POST".to_owned(),
+            None => "GET".to_owned(),
+        });
+        Some(Self {
+            method: method.parse().expect("a method"),
+            path: path.to_owned(),
+            headers,
+            body,
+        })
+    }
+
+    /// Sends it; `call` names the call whose seat is held where the example gives one back.
+    async fn send(&self, running: &Running, call: &str) -> StatusCode {
+        let path = match self.path.contains("$id") {
+            true => self.path.replace("$id", &running.reserve(call).await),
+            false => self.path.clone(),
+        };
+        let mut request = running.request(self.method.clone(), &path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value.replace("$CALLTOOLS_API_TOKEN", TOKEN));
+        }
+        if let Some(body) = &self.body {
+            request = request.body(body.clone());
+        }
+        // A stream has no end, so nothing is read but the head.
+        request.send().await.expect("an answer").status()
+    }
+
+    /// Whether this is what a reader may expect. Seats come and go.
+    fn may_get(&self, status: StatusCode) -> bool {
+        status.is_success()
+            || status == StatusCode::FORBIDDEN && self.path.contains("format=status")
+            || status == StatusCode::CONFLICT && self.path.ends_with("/reservations")
+    }
+}
+
+#[tokio::test]
+async fn examples_with_curl_are_answered() {
+    let work = async {
+        let running = Running::start().await;
+        running.ready().await;
+        let mut sent = 0;
+        for page in pages() {
+            for line in page.shell_lines() {
+                let Some(example) = Example::parse(&line) else {
+                    continue;
+                };
+                let status = example.send(&running, &format!("call {sent}")).await;
+                assert!(example.may_get(status), "{}: {line}: {status}", page.name);
+                sent += 1;
+            }
+        }
+        assert!(sent > 10, "only {sent} examples");
+    };
+    tokio::time::timeout(PATIENCE, work).await.expect("in time");
+}
+
+/// The fields of a JSON object.
+fn fields(text: &str) -> BTreeSet<String> {
+    let value: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let object = value.as_object().expect("an object");
+    object.keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn the_decision_shown_has_the_fields_of_a_real_one() {
+    let work = async {
+        let running = Running::start().await;
+        running.ready().await;
+        running.ask("/v1/queues/sales-queue/decision").await
+    };
+    let (_, real) = tokio::time::timeout(PATIENCE, work).await.expect("in time");
+    let real = fields(&real);
+    let api = read("docs/http-api.md");
+    assert_eq!(fields(api.blocks("json")[0]), real);
+    for page in ["README.md", "docs/getting-started.md"].map(read) {
+        let shown = page.blocks("console")[0];
+        let (_, shown) = shown.split_once('\n').expect("a command and its answer");
+        assert_eq!(fields(shown), real, "{}", page.name);
+    }
+    // `detail` is for what is unknown.
+    let explained: BTreeSet<_> =
+        api.prose()
+            .split("## The decision")
+            .nth(1)
+            .map_or_else(BTreeSet::new, |section| {
+                let rows = section.split("\n## ").next().unwrap_or_default().lines();
+                let cells = rows.filter_map(|row| row.strip_prefix("| ")?.split(" |").next());
+                cells
+                    .flat_map(crate::quoted)
+                    .filter(|field| *field != "detail")
+                    .map(str::to_owned)
+                    .collect()
+            });
+    assert_eq!(explained, real);
+}
+
+#[test]
+fn a_command_line_is_split_as_a_shell_does_it() {
+    let line = "curl -d '{\"a\":\"b c\"}' \"http://x/$id\"  # why";
+    assert_eq!(
+        words(line),
+        ["curl", "-d", "{\"a\":\"b c\"}", "http://x/$id"]
+    );
+}

@@ -1,0 +1,113 @@
+//! A daemon with its simulated CallTools, for examples to be sent to.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use openseat::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    daemon::Daemon,
+    simulator::{Settings, Simulator, TOKEN, WorldSettings},
+};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// Both are gone when it is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    daemon: JoinHandle<()>,
+    _calltools: openseat::simulator::Serving,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.daemon.abort();
+    }
+}
+
+impl Running {
+    pub async fn start() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let world = WorldSettings::lively();
+        let simulator = Simulator::new(Settings::new(world), Arc::clone(&clock));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let calltools = simulator.serve(listener).expect("a simulator");
+        let queue = simulator.world(|world| world.queues()[0].name.clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 2\n[state]\ndir = \"state\"\n\
+             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n\
+             [[account.queue]]\nqueue = {}\n",
+            calltools.base_url(),
+            toml::Value::from(queue),
+        );
+        std::fs::write(folder.path().join("token"), TOKEN).expect("a token");
+        let path = folder.path().join("openseat.toml");
+        std::fs::write(&path, &text).expect("a config");
+        let config = Config::parse(&text, &path, &|_| None).expect("a config");
+        let daemon = Daemon::new(&config, clock).await.expect("a daemon");
+        let address = daemon.listeners()[0].local_addr().expect("TCP");
+        let running = daemon.reloading_from(path).run(std::future::pending());
+        let daemon = tokio::spawn(async { running.await.expect("it runs until it is dropped") });
+        Self {
+            address,
+            daemon,
+            _calltools: calltools,
+            _folder: folder,
+        }
+    }
+
+    /// A request to it, by a client that keeps no connection open: the tests count them.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let client = reqwest::Client::builder().no_proxy();
+        let client = client.pool_max_idle_per_host(0).build().expect("a client");
+        client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// Asks until there is an answer: while all connections are taken there is none.
+    pub async fn ask(&self, path: &str) -> (StatusCode, String) {
+        loop {
+            if let Ok(response) = self.request(Method::GET, path).send().await {
+                return (response.status(), response.text().await.expect("a text"));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub async fn ready(&self) {
+        while self.ask("/readyz").await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn post(&self, path: &str, body: String) -> (StatusCode, String) {
+        let answer = self.request(Method::POST, path).body(body).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status(), answer.text().await.expect("a text"))
+    }
+
+    /// Reserves a seat, as a router does that sends a call; gives the reservation's id.
+    pub async fn reserve(&self, call_id: &str) -> String {
+        let body = serde_json::json!({ "call_id": call_id }).to_string();
+        let (status, text) = self.post("/v1/queues/sales-queue/reservations", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{text}");
+        let made: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        made["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Opens more connections than may be: two that hold, one in case that an earlier one still counted, one too many.
+    pub async fn overfill(&self) {
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            let connection = TcpStream::connect(self.address).await;
+            open.push(connection.expect("a connection"));
+        }
+        let mut newest = open.pop().expect("four were opened");
+        let read = newest.read(&mut [0]).await;
+        assert!(!matches!(read, Ok(1..)), "nobody asked anything");
+    }
+}
