@@ -216,6 +216,23 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
             text.contains("the one asked about in 100 %")
         })
         .await;
+
+    // The page goes on to follow the agents, without asking about the rule again.
+    browser.is_live().await;
+    browser.requests().await;
+    centre.everybody_is("On a Call");
+    browser.sees(".now .number", |text| text == "0").await;
+    browser
+        .sees(".outcome", |text| {
+            text.contains("the one asked about in 100 %")
+        })
+        .await;
+    let requests = browser.requests().await;
+    let again: Vec<_> = requests
+        .iter()
+        .filter(|url| url.contains("field="))
+        .collect();
+    assert!(!requests.is_empty() && again.is_empty(), "{requests:?}");
     assert_eq!(browser.complaints().await, [""; 0]);
 
     browser
