@@ -3,7 +3,7 @@
 #
 #   ./benches/serve.sh            five turns of three seconds with the `dist` build that packages have; prints a table of medians
 #   ./benches/serve.sh --check    the same, and fails where a bound is missed
-#   ./benches/serve.sh --smoke    one short turn of each with the debug build, to see that it works; judges no figure
+#   ./benches/serve.sh --smoke    one short turn of each with the debug build, or with $OPENSEAT, to see that it works; judges no figure
 #
 # One core answers: nginx with one worker, or openseat with everything it does (one thread that serves, one that polls), is pinned to it.
 # The other core asks: wrk with one thread and 32 connections that stay open, and beside it the simulated CallTools that openseat polls
@@ -210,9 +210,16 @@ row() {
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
-say "building openseat ($profile)"
-if [[ $profile == dist ]]; then cargo build --profile dist --locked; else cargo build --locked; fi
-binary=$(realpath "${CARGO_TARGET_DIR:-target}/$profile/openseat")
+binary=${CARGO_TARGET_DIR:-target}/$profile/openseat
+if [[ $profile == dist ]]; then
+    say "building openseat"
+    cargo build --profile dist --locked
+elif [[ -n ${OPENSEAT:-} ]]; then
+    binary=$OPENSEAT
+else
+    cargo build --locked
+fi
+binary=$(realpath "$binary")
 
 say "20 queues: one at a time, ${connections} connections, $turns turns of $seconds s each"
 start_openseat few 20 100 1000

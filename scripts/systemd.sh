@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# What an operator meets, on a real systemd: systemd.sh PACKAGE.deb boots one in namespaces of its own, installs the package there, and
-# starts, asks, restarts, kills, hangs, misconfigures, upgrades, removes and purges openseat, against the simulated CallTools.
+# Tries the Debian package on a real systemd. It boots one in namespaces of its own, installs the package there, and starts, asks,
+# restarts, kills, hangs, misconfigures, upgrades, removes and purges openseat, against the simulated CallTools.
 #
-# Exits with 0 if all is well, 1 if something is not, and 77, with the reason, where this machine cannot do it: it takes root, a cgroup
-# v2 hierarchy in which a group can be made, and debootstrap. Nothing of it is left on the machine but the base system in the target
-# folder, so that the next run need not fetch it. The guest has no network but its own loopback.
+#   scripts/systemd.sh PACKAGE.deb
+#   scripts/systemd.sh --fetch        only fetches the base system, with debootstrap, into the target folder
+#
+# Exits with 0 if all is well, with 1 if something is not, and with 77 and the reason where the machine does not allow it. It needs root,
+# debootstrap, and a cgroup v2 hierarchy in which it can make a group. The guest has no network but its own loopback. Only the base system
+# stays on the machine, for the next run.
 set -euo pipefail
 
-# The base system is fetched once; everything else is a matter of seconds.
+# In seconds. Fetching takes a minute or two; anything else that takes longer than the second limit has failed.
 fetch_limit=600
 wait_limit=40
 
@@ -62,7 +65,8 @@ fi
 
 # --- the machine ----------------------------------------------------------------------------------------------------
 
-package=$(realpath "${1:?the package to install}")
+package=${1:?the package to install}
+[[ $package == --fetch ]] || package=$(realpath "$package")
 cd "$(dirname "$0")/.."
 script=$PWD/scripts/systemd.sh
 cache=$(realpath "${CARGO_TARGET_DIR:-target}")/systemd
@@ -93,17 +97,17 @@ clean_up() {
 }
 trap clean_up EXIT
 
-((EUID == 0)) || cannot "it takes root"
+((EUID == 0)) || cannot "it needs root"
 for command in unshare nsenter pivot_root debootstrap findmnt; do
-    command -v "$command" >/dev/null || cannot "it takes $command"
+    command -v "$command" >/dev/null || cannot "it needs $command"
 done
 cgroups=$(findmnt --noheadings --types cgroup2 --output TARGET --first-only) || cannot "there is no cgroup v2 hierarchy"
 group=$cgroups/openseat-test-$$
 mkdir "$group" 2>/dev/null || {
     group=
-    cannot "no group can be made in $cgroups"
+    cannot "it cannot make a group in $cgroups"
 }
-unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "no namespaces can be made"
+unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "it cannot make namespaces"
 
 # fetch: the base system of this machine's own release, from where this machine gets its packages.
 fetch() {
@@ -233,6 +237,7 @@ restart_thrice() {
 install() { guest dpkg --install /root/openseat.deb >/dev/null; }
 
 [[ -d $cache/root ]] || fetch
+if [[ $package == --fetch ]]; then exit; fi
 say "booting systemd"
 start_guest
 

@@ -1,41 +1,26 @@
-//! A real Chromium, driven over WebDriver, which is JSON over HTTP: as much of it as these tests need.
+//! A real Chromium, driven over WebDriver, which is JSON over HTTP.
+//!
+//! Clients such as fantoccini and thirtyfour bring twenty more crates to compile. They would not replace much: half of these commands are
+//! Chromium's own (devices, logs, pictures), and neither ends the processes of a driver whose test has panicked, as [`Driver`] does.
 
-use std::{
-    env, fs,
-    io::{self, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{env, fs, path::PathBuf, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::driver::{Driver, Family};
 
-/// How long a test waits for what has to happen: enough for a machine that is busy with other things.
+/// How long a test waits for what has to happen. Far more than a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks.
+/// The pause between two tries.
 pub const BREATH: Duration = Duration::from_millis(50);
 
-/// Whether whoever started the tests has said that there is no browser. Without that word a missing one is a failure.
-pub fn there_is_none() -> bool {
-    let none = env::var_os("OPENSEAT_BROWSER").is_some_and(|word| word == "none");
-    if none {
-        say("NOT RUN: OPENSEAT_BROWSER=none says that there is no Chromium to test with\n");
-    }
-    none
-}
-
-/// Says something that a test which passes would keep to itself.
-pub fn say(words: &str) {
-    let _ = io::stderr().write_all(words.as_bytes());
-}
-
-/// A browser with one window. Dropping it ends it and its driver.
+/// A browser with one window. Dropping it ends the browser and its driver.
 pub struct Browser {
     driver: Driver,
     client: reqwest::Client,
-    /// The session's address.
+    /// The URL of the session.
     session: String,
 }
 
@@ -61,7 +46,7 @@ impl Browser {
         };
         let mut args = vec!["--headless=new", "--disable-gpu", "--disable-dev-shm-usage"];
         if rustix::process::geteuid().is_root() {
-            // Chromium's sandbox refuses to work for root, as containers have it; the pages are our own.
+            // Chromium's sandbox does not work for root, which containers run as. The pages are our own.
             args.push("--no-sandbox");
         }
         let wanted = json!({ "capabilities": { "alwaysMatch": {
@@ -76,12 +61,12 @@ impl Browser {
         browser
     }
 
-    /// Its processes and its driver's.
+    /// The processes of the browser and its driver.
     pub fn family(&self) -> Family {
         self.driver.family()
     }
 
-    /// Sends a command of the session; gives the value of its answer.
+    /// Sends a command to the session and returns the value of the answer.
     async fn command(&self, command: &str, body: Value) -> Value {
         let url = format!("{}{command}", self.session);
         let sent = self.client.post(&url).body(body.to_string()).send().await;
@@ -98,24 +83,24 @@ impl Browser {
         self.command("/goog/cdp/execute", body).await
     }
 
-    /// Goes to a page, and waits until it is loaded.
+    /// Opens a page and waits until it is loaded.
     pub async fn open(&self, url: &str) {
         self.command("/url", json!({ "url": url })).await;
     }
 
-    /// What a script returns that runs in the page.
+    /// Runs a script in the page and returns its result.
     pub async fn run(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
         self.command("/execute/sync", body).await
     }
 
-    /// The same for a script that calls back, `arguments[0]`.
+    /// Runs a script that passes its result to a callback, `arguments[0]`.
     pub async fn run_async(&self, script: &str) -> Value {
         let body = json!({ "script": script, "args": [] });
         self.command("/execute/async", body).await
     }
 
-    /// The text of the first element that a selector finds, as people see it; empty where there is none.
+    /// The visible text of the first element that a selector matches; empty if none does.
     pub async fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
         let text = self.run(&script).await;
@@ -136,11 +121,11 @@ impl Browser {
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {
             self.shoot("failed").await;
-            panic!("in vain: {selector}, at last {last:?}");
+            panic!("{selector} never has the expected text; the last one was {last:?}");
         }
     }
 
-    /// Waits until the page says that it follows the daemon.
+    /// Waits until the page says that it is live.
     pub async fn is_live(&self) {
         self.sees(".live .words", |words| words == "Live").await;
     }
@@ -164,7 +149,7 @@ impl Browser {
         self.command(&format!("{element}/value"), body).await;
     }
 
-    /// Presses the key that goes on to what comes next, and says in a word what that is.
+    /// Presses Tab and returns what has the focus then.
     pub async fn tab(&self) -> String {
         let key = |kind| json!({ "type": kind, "value": "\u{e004}" });
         let keys =
@@ -173,7 +158,7 @@ impl Browser {
         self.focus().await
     }
 
-    /// What has the focus.
+    /// The text of the focused element, or its name, or its tag; empty if nothing has the focus.
     pub async fn focus(&self) -> String {
         let script = "const e = document.activeElement; return e === document.body ? '' : e.innerText || e.name || e.tagName";
         let focus = self.run(script).await;
@@ -189,7 +174,7 @@ impl Browser {
         answer["value"].take()
     }
 
-    /// Looks from now on as on this device, in light or dark.
+    /// Shows pages from now on as this device does, in a light or dark scheme.
     pub async fn becomes(&self, device: Device, scheme: &str) {
         let (width, height) = device.size();
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": device == Device::Phone });
@@ -199,18 +184,19 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
-    /// Keeps a picture of the whole page.
+    /// Saves a picture of the whole page.
     pub async fn shoot(&self, name: &str) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.devtools("Page.captureScreenshot", parameters).await;
-        let picture = picture["data"].as_str().expect("a picture").to_owned();
+        let picture = picture["data"].as_str().expect("a picture");
+        let picture = BASE64_STANDARD.decode(picture).expect("it is base64");
         let folder = pictures();
         fs::create_dir_all(&folder).expect("a folder for pictures");
         let path = folder.join(format!("{name}.png"));
-        fs::write(path, base64(&picture)).expect("room for a picture");
+        fs::write(path, picture).expect("room for a picture");
     }
 
-    /// What the console has said that is worse than a remark.
+    /// Warnings and errors of the console.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.command("/se/log", json!({ "type": "browser" })).await;
         let entries = log.as_array().expect("a log").iter();
@@ -219,7 +205,7 @@ impl Browser {
         bad.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// The addresses of everything that the pages have asked for since the last call.
+    /// The URLs that pages have requested since the last call.
     pub async fn requests(&self) -> Vec<String> {
         let log = self
             .command("/se/log", json!({ "type": "performance" }))
@@ -235,7 +221,7 @@ impl Browser {
     }
 }
 
-/// What a page is looked at on.
+/// What a page is shown on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     Phone,
@@ -245,28 +231,15 @@ pub enum Device {
 impl Device {
     fn size(self) -> (u32, u32) {
         match self {
-            // A small one of today's.
+            // A small one.
             Device::Phone => (375, 812),
             Device::Desktop => (1280, 900),
         }
     }
 }
 
-/// Where pictures are kept for people to look at.
+/// Where pictures are saved, for people to look at.
 fn pictures() -> PathBuf {
     let folder = env::var_os("OPENSEAT_SCREENSHOTS").map(PathBuf::from);
     folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))
-}
-
-/// The bytes behind base64.
-fn base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let value = |digit: u8| DIGITS.iter().position(|known| *known == digit);
-    let digits: Vec<_> = text.bytes().filter_map(value).collect();
-    let bytes = digits.chunks(4).flat_map(|four| {
-        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit);
-        let bits = (bits << (6 * (4 - four.len()))) as u32;
-        bits.to_be_bytes()[1..four.len()].to_vec()
-    });
-    bytes.collect()
 }

@@ -56,8 +56,7 @@ impl Driver {
         let driver = started.expect("it starts in time").expect("no panic");
         driver.unwrap_or_else(|error| {
             panic!(
-                "chromedriver: {error}. As root: apt-get install --no-install-recommends chromium chromium-driver; \
-                 where that cannot be, OPENSEAT_BROWSER=none says so"
+                "chromedriver: {error}; as root: apt-get install --no-install-recommends chromium chromium-driver"
             )
         })
     }

@@ -1,16 +1,14 @@
-//! That tests leave no browser behind, however they end.
+//! Tests leave no browser behind, however they end.
 
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::browser::{self, Browser};
+use crate::browser::Browser;
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_test_that_ends_well_leaves_no_process_behind() {
-    if browser::there_is_none() {
-        return;
-    }
     let browser = Browser::start().await;
     let family = browser.family();
     assert!(family.living().len() > 2, "a driver, a browser, its parts");
@@ -19,10 +17,8 @@ async fn a_test_that_ends_well_leaves_no_process_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_test_that_panics_leaves_no_process_behind() {
-    if browser::there_is_none() {
-        return;
-    }
     let (told, family) = tokio::sync::oneshot::channel();
     let test = tokio::spawn(async {
         let browser = Browser::start().await;
@@ -36,10 +32,8 @@ async fn a_test_that_panics_leaves_no_process_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_driver_that_was_killed_leaves_no_browser_behind() {
-    if browser::there_is_none() {
-        return;
-    }
     let browser = Browser::start().await;
     let family = browser.family();
     let driver = Pid::from_raw(family.group() as i32).expect("a process");

@@ -3,7 +3,7 @@
 use openseat::simulator::TOKEN;
 
 use crate::{
-    browser::{self, Browser, Device},
+    browser::{Browser, Device},
     centre::Centre,
 };
 
@@ -16,10 +16,8 @@ fn card(n: usize, part: &str) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
-    if browser::there_is_none() {
-        return;
-    }
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
     let centre = Centre::open(&queues).await;
     let browser = Browser::start().await;
@@ -67,10 +65,8 @@ async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_queue_has_a_page_that_follows_its_agents() {
-    if browser::there_is_none() {
-        return;
-    }
     let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
     browser.open(&centre.url("/")).await;
@@ -94,10 +90,8 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_daemon_that_is_gone_is_said_to_be() {
-    if browser::there_is_none() {
-        return;
-    }
     let centre = Centre::open(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&centre.url("/")).await;
@@ -110,10 +104,8 @@ async fn a_daemon_that_is_gone_is_said_to_be() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn names_are_texts_and_nothing_else() {
-    if browser::there_is_none() {
-        return;
-    }
     let queues: [(&str, &[&str]); 2] = [(HOSTILE, &[HOSTILE, BACKWARDS]), (BACKWARDS, &["Ann"])];
     let centre = Centre::open(&queues).await;
     centre.simulator.world(|world| {
@@ -148,10 +140,8 @@ async fn names_are_texts_and_nothing_else() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn pages_say_the_same_without_scripts() {
-    if browser::there_is_none() {
-        return;
-    }
     let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::without_scripts().await;
     // A plain reload shows the present.
@@ -170,10 +160,8 @@ async fn pages_say_the_same_without_scripts() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
-    if browser::there_is_none() {
-        return;
-    }
     let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
@@ -252,10 +240,8 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
 }
 
 #[tokio::test]
+#[ignore = "needs Chromium and chromedriver"]
 async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
-    if browser::there_is_none() {
-        return;
-    }
     let centre = Centre::forgetful(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     browser.open(&centre.url("/queues/main/sales")).await;

@@ -1,7 +1,7 @@
-//! The pages in a real Chromium: that they show what the daemon knows, follow it, and keep to themselves.
+//! The pages in a real Chromium: they show what the daemon knows, follow its changes, and request nothing from anywhere else.
 //!
-//! `OPENSEAT_BROWSER=none` says that there is no browser, `OPENSEAT_AXE` where axe-core lies (`none`: nowhere), `OPENSEAT_SCREENSHOTS`
-//! where to put pictures. Without a word, what is missing is a failure.
+//! These tests are ignored unless asked for: `scripts/test.sh browser`, or `cargo test --test dashboard -- --ignored` where Chromium and
+//! its driver are installed. `OPENSEAT_AXE` is the path of axe-core, `OPENSEAT_SCREENSHOTS` the folder for pictures.
 
 mod access;
 mod browser;

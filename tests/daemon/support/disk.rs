@@ -1,8 +1,8 @@
-//! A disk of a few megabytes that can be filled and made read-only, where this machine lets us have one.
+//! A disk of a few megabytes that can be filled and made read-only. Mounting it needs root.
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::Write as _,
     path::Path,
     process::Command,
 };
@@ -18,23 +18,20 @@ impl Drop for Disk<'_> {
 }
 
 impl<'a> Disk<'a> {
-    /// Makes the folder, and mounts a disk of so many bytes there. `None`, and a loud word, where that is not allowed: only root may.
-    pub fn mount(at: &'a Path, bytes: u64) -> Option<Self> {
+    /// Creates the folder and mounts a disk of this size there.
+    pub fn mount(at: &'a Path, bytes: u64) -> Self {
         fs::create_dir_all(at).expect("a folder");
         let size = format!("size={bytes}");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
             .arg(at)
             .output();
-        if mounted.is_ok_and(|mounted| mounted.status.success()) {
-            return Some(Self(at));
-        }
-        let why = "NOT RUN: this machine mounts no disk for a test; run it as root\n";
-        let _ = std::io::stderr().write_all(why.as_bytes());
-        None
+        let mounted = mounted.expect("there is a mount command");
+        assert!(mounted.status.success(), "not allowed: {mounted:?}");
+        Self(at)
     }
 
-    /// Writes until there is no room for another byte.
+    /// Writes until not one more byte fits.
     pub fn fill(&self) {
         let mut file = File::create(self.0.join("filler")).expect("a file");
         for block in [65_536, 4_096, 1] {
@@ -42,12 +39,12 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// Gives the room back.
+    /// Frees what `fill` has taken.
     pub fn free(&self) {
         fs::remove_file(self.0.join("filler")).expect("it was filled");
     }
 
-    /// Takes no more writes, or takes them again.
+    /// Remounts it read-only, or writable again.
     pub fn set_read_only(&self, read_only: bool) {
         let how = if read_only {
             "remount,ro"

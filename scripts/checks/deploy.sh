@@ -1,0 +1,78 @@
+# Checks of what is deployed: units, configs, container files, the Debian package. Sourced by test.sh.
+
+# systemd-analyze wants the program to exist, and here it is in the build folder. Its manual is not installed.
+check_units() {
+    local binary=$target/debug/openseat
+    cp deploy/openseat.socket "$scratch/"
+    sed -E "s|^(Exec[A-Za-z]+)=openseat|\1=$binary|" deploy/openseat.service >"$scratch/openseat.service"
+    systemd-analyze verify --man=no "$scratch/openseat.service" "$scratch/openseat.socket" &&
+        # In tenths: systemd's own scale of exposure, where 10 is a service that may do anything.
+        systemd-analyze security --offline=true --threshold=15 "$scratch/openseat.service" | tail -n 1
+}
+
+# Each is valid, wherever its tokens will be.
+check_configs() {
+    local config
+    for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml; do
+        "$target/debug/openseat" plan --config "$config" >/dev/null || return 1
+    done
+}
+
+# Nothing here can build or run containers, so their files are only read.
+check_yaml() {
+    yamllint --strict --config-data '{extends: default, rules: {document-start: disable, comments-indentation: disable, line-length: {max: 140}}}' \
+        deploy/docker/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
+}
+
+check_caddy() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
+
+# What `kubectl apply --kustomize` would send, with tokens that are none. Another config or token must start no new pod.
+check_kubernetes() {
+    local folder=$scratch/kubernetes first=$scratch/first.yaml second=$scratch/second.yaml
+    cp -r deploy/kubernetes "$scratch/" && echo none | tee "$folder/"{main,bearer}.token >/dev/null &&
+        kubectl kustomize "$folder" >"$first" &&
+        echo other >"$folder/main.token" && echo "# edited" >>"$folder/openseat.toml" &&
+        kubectl kustomize "$folder" >"$second" &&
+        sed -i 's/# - podmonitor.yaml/- podmonitor.yaml/' "$folder/kustomization.yaml" &&
+        kubectl kustomize "$folder" | grep --count '^kind: ' &&
+        ! cmp --silent "$first" "$second" &&
+        of_kind Deployment "$first" | grep --quiet openseat-config &&
+        diff <(of_kind Deployment "$first") <(of_kind Deployment "$second")
+}
+
+# of_kind KIND FILE: the documents of that kind.
+of_kind() { awk -v kind="$1" 'BEGIN { RS = "---\n" } $0 ~ "\nkind: " kind "\n"' "$2" | grep .; }
+
+# --- the Debian package ---------------------------------------------------------------------------------------------
+
+deb=$target/package/openseat.deb
+
+check_package() { scripts/package.sh dev; }
+
+# with_package COMMAND…: builds the package first if it is older than the program.
+with_package() {
+    { [[ $deb -nt $target/debug/openseat ]] || check_package; } && "$@"
+}
+
+check_sbom() { with_package sbom_is_complete; }
+check_lintian() { with_package lintian --fail-on error,warning --allow-root "$deb"; }
+check_manual() { with_package manual_is_valid; }
+check_boot() { with_package boot; }
+
+# The package has a bill of materials, and it names each crate that is compiled into the program.
+sbom_is_complete() {
+    dpkg-deb --fsys-tarfile "$deb" | tar --extract --to-stdout ./usr/share/doc/openseat/openseat.cdx.json >"$scratch/sbom" &&
+        [[ $(jq --raw-output '.components[] | select(.hashes and .licenses) | .name + " v" + .version' "$scratch/sbom" | sort) == \
+            $(cargo tree --locked --edges normal,build --prefix none | awk '$1 && $1 != "openseat" { print $1 " " $2 }' | sort --unique) ]]
+}
+
+# A program writes the pages, and mandoc does not like how it breaks paragraphs. Errors are another matter.
+manual_is_valid() { mandoc -Tlint -Werror <(zcat target/package/man/*.gz); }
+
+boot() {
+    local status=0
+    timeout 900 scripts/systemd.sh "$deb" 2>"$scratch/boot.err" || status=$?
+    cat "$scratch/boot.err" >&2
+    if ((status == 77)); then why=$(tail -n 1 "$scratch/boot.err"); fi
+    return $status
+}
