@@ -3,7 +3,6 @@
 pub mod address;
 mod client;
 mod http;
-mod json;
 mod list;
 mod page;
 mod response;

@@ -4,11 +4,12 @@
 //! is not written down: it is worked out when somebody reads it.
 
 use std::{
+    collections::BTreeMap,
     ops::Deref,
     sync::{Arc, OnceLock},
 };
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 /// The field of a row that differs from queue to queue.
 const QUEUE_LOGIN: &str = "queue_logged_in";
@@ -64,20 +65,26 @@ impl Deref for RawRow {
 }
 
 fn with_queue_login(row: &RawValue, other: &RawValue) -> Box<RawValue> {
-    let object = |raw: &RawValue| serde_json::from_str::<Map<String, Value>>(raw.get());
-    let (Ok(mut joined), Ok(mut other)) = (object(row), object(other)) else {
+    let (Ok(mut joined), Ok(mut other)) = (fields(row), fields(other)) else {
         // Every row was read as an object before it came here.
         return row.to_owned();
     };
     match other.remove(QUEUE_LOGIN) {
-        Some(login) => joined.insert(QUEUE_LOGIN.to_owned(), login),
+        Some(login) => joined.insert(QUEUE_LOGIN.into(), login),
         None => joined.remove(QUEUE_LOGIN),
     };
     serde_json::value::to_raw_value(&joined).unwrap_or_else(|_| row.to_owned())
 }
 
+/// The values stay as they were sent: a field that nobody reads may hold anything.
+fn fields(row: &RawValue) -> serde_json::Result<BTreeMap<Box<str>, &RawValue>> {
+    serde_json::from_str(row.get())
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn row(json: &str) -> RawRow {
@@ -109,5 +116,16 @@ mod tests {
             );
         }
         assert_eq!(newest.get(), r#"{"a":1,"queue_logged_in":true}"#);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_does_not_keep_the_log_in_of_another_queue() {
+        let deep = ["[".repeat(200), "]".repeat(200)].concat();
+        for odd in [r#""\ud83d""#.to_owned(), deep] {
+            let newest = row(&format!(r#"{{"queue_logged_in":true,"x":{odd}}}"#));
+            let joined = newest.with_queue_login_of(&row(r#"{"queue_logged_in":false}"#));
+            let expected = format!(r#"{{"queue_logged_in":false,"x":{odd}}}"#);
+            assert_eq!(joined.get(), expected);
+        }
     }
 }
