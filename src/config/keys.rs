@@ -1,5 +1,7 @@
 //! Every key that the file may have, and what to say about one that it may not have.
 
+use crate::process::spelling;
+
 /// A table of the file.
 #[derive(Debug)]
 pub(super) struct Kind {
@@ -203,23 +205,10 @@ fn is_secret(key: &str) -> bool {
     seems && !ALL.iter().any(|kind| kind.has(key))
 }
 
-/// The word that `wrong` most likely stands for.
-pub(super) fn nearest<'a>(
-    wrong: &str,
-    words: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let wrong = &normal(wrong);
-    // A third of the letters: further away, a suggestion would be a guess, unless one word begins with the other.
-    let far = wrong.chars().count() / 3 + 1;
-    let continues = |word: &str| {
-        wrong.len().min(word.len()) >= 3 && (wrong.starts_with(word) || word.starts_with(wrong))
-    };
-    words
-        .into_iter()
-        .map(|word| (strsim::damerau_levenshtein(wrong, word), word))
-        .filter(|(distance, word)| *distance <= far || continues(word))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+/// The name that `wrong` most likely stands for.
+pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let nearest = spelling::nearest(&normal(wrong), names.into_iter());
+    nearest.into_iter().next()
 }
 
 #[cfg(test)]
@@ -239,7 +228,7 @@ mod tests {
             ("colour", None),
             ("", None),
         ] {
-            assert_eq!(nearest(wrong, words()), right, "{wrong}");
+            assert_eq!(nearest(wrong, words()).as_deref(), right, "{wrong}");
         }
     }
 
