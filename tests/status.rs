@@ -216,7 +216,7 @@ async fn a_daemon_that_does_not_answer_is_not_a_daemon_that_knows() {
     let (out, err) = office.status(&[], 1).await;
     assert_eq!(out, "");
     let said = format!(
-        "openseat: {}: nobody answers; is the daemon running?",
+        "openseat: {}: no answer; is the daemon running?",
         office.address()
     );
     assert!(err.starts_with(&said), "{err}");

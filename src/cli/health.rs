@@ -42,6 +42,6 @@ async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
         return daemon.get(VERBOSE).await;
     }
     let (status, word) = daemon.get("/readyz").await?;
-    let told = Daemon::of(config).get_at_control(VERBOSE).await;
+    let told = Daemon::with_config(config).get_at_control(VERBOSE).await;
     Ok((status, told.map_or(word, |(_, told)| told)))
 }

@@ -1,7 +1,6 @@
 //! What each command does.
 
 pub mod args;
-mod certificate;
 mod check;
 mod completions;
 mod daemon;

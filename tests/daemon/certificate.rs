@@ -196,7 +196,7 @@ async fn status_shows_its_token_to_no_other_certificate_than_the_configs() {
     renew(&home);
     let words = status().await;
     assert!(
-        words.contains("no TLS handshake; a certificate that was renewed"),
+        words.contains("the TLS handshake failed; a renewed certificate"),
         "{words}"
     );
 }

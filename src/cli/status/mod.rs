@@ -48,7 +48,7 @@ fn daemon(options: &args::Status) -> Result<Daemon, ExitCode> {
     let config = load_or_explain(&options.config)?;
     Ok(match &options.url {
         Some(url) => Daemon::elsewhere(url, &config),
-        None => Daemon::of(&config),
+        None => Daemon::with_config(&config),
     })
 }
 

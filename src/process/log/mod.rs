@@ -1,10 +1,11 @@
-//! The log: to standard error, as text for people and as JSON for journals.
+//! The log, on standard error: text for people, JSON for collectors.
 //!
-//! Promises that nobody waits for it. A journal that is stuck, or a pipe that nobody reads, would otherwise stop every thread that has
-//! something to say, and with them the answers. So lines are handed to a thread of the log's own, which may wait; what does not fit
-//! into its queue is lost and counted, and the log says so once it can be written again.
+//! Logging never waits. A stuck journal, or a pipe that nobody reads, would otherwise stop every thread that logs, and the answers with
+//! them. A thread of its own writes the lines and may wait. Its queue is bounded: lines beyond it are dropped and counted, and the log says
+//! how many were lost once it can be written again. (The writer of tracing-appender is bounded too, but it reports no losses, and ends with a
+//! message on standard output and a wait of a second where the output is stuck.)
 //!
-//! In systemd's journal every line has its priority, so that `journalctl -p warning` finds warnings.
+//! In systemd's journal each line carries its priority, so that `journalctl -p warning` finds warnings.
 
 mod levels;
 
