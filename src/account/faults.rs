@@ -37,7 +37,7 @@ pub struct PresentFault {
 impl PresentFault {
     /// Its kind.
     pub fn kind(&self) -> FaultKind {
-        FaultKind::of(&self.fault)
+        self.fault.kind()
     }
 }
 
@@ -69,7 +69,7 @@ impl Own {
     }
 
     fn kind(&self) -> FaultKind {
-        FaultKind::of(&self.fault)
+        self.fault.kind()
     }
 }
 
@@ -138,7 +138,7 @@ impl Faults {
 
     /// A request failed, at `now`.
     pub fn failed(&mut self, asked: Asked, fault: &Arc<Fault>, now: Moment) {
-        let kind = FaultKind::of(fault);
+        let kind = fault.kind();
         if kind.is_of_the_account() {
             return self.begin(fault, now);
         }
@@ -220,7 +220,7 @@ impl Faults {
         };
         let feed = || self.feed.as_ref().filter(|_| queue.is_fed);
         // A queue that CallTools does not know is not found by waiting for the account.
-        own.filter(|own| FaultKind::of(own).is_definite())
+        own.filter(|own| own.kind().is_definite())
             .or(present)
             .or(own)
             .or_else(waits)
@@ -279,7 +279,7 @@ impl Faults {
 
     fn begin(&mut self, fault: &Arc<Fault>, now: Moment) {
         self.met = Some(now);
-        let kind = FaultKind::of(fault);
+        let kind = fault.kind();
         let since = match &self.present {
             Some(present) if present.kind() == kind => present.since,
             _ => now,

@@ -137,7 +137,7 @@ impl Account {
             let (made_by, now) = (departure.made_by, self.parts.clock.now());
             let ended = self.parts.reservations.departed(&queues, made_by, now);
             if ended.is_some() {
-                self.parts.board.touch();
+                self.parts.board.notify();
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     account::schedule::{self, Ending, Job, Need, Next, Schedule},
     budget,
     config::{self, ScheduleOptions},
-    decision::{MEMBERS_LONGEST, Policy, board::QueueState},
+    decision::{MAX_MEMBERS_AGE, Policy, board::QueueState},
 };
 
 /// The hour that a budget is given for.
@@ -250,7 +250,7 @@ fn policy(queue: &config::Queue) -> Policy {
 
 /// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
 pub fn members_max_age(interval: Duration) -> Duration {
-    (interval * MEMBERS_ROUNDS).min(MEMBERS_LONGEST)
+    (interval * MEMBERS_ROUNDS).min(MAX_MEMBERS_AGE)
 }
 
 /// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
@@ -384,7 +384,7 @@ mod tests {
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
             // What follows from the plan alone fits it, up to the age at which answers are of no use.
             let fits = |queue: &PlannedQueue| {
-                queue.expected.worst_age <= LONGEST_MAX_AGE && queue.expected.membership_interval <= MEMBERS_LONGEST
+                queue.expected.worst_age <= LONGEST_MAX_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
             };
             prop_assert_eq!(plan.fits(), plan.queues.iter().all(fits));
         }

@@ -72,7 +72,7 @@ impl Account {
             self.faults.is_fed(place, is_swept && !queue.need().alone);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));
         }
-        let bound = members_max_age.max(decision::MEMBERS_LIVE);
+        let bound = members_max_age.max(decision::MIN_MEMBERS_AGE);
         self.schedule.bounded_by(tightest, bound);
     }
 

@@ -18,7 +18,7 @@ use super::{
     share::Share,
     window::{Allowance, HOUR, Request, STAYS, STAYS_UNANSWERED, Time, Window},
 };
-use crate::clock::{Clock, Moment, stamp::Stamp};
+use crate::clock::{Clock, Moment, stored_time::StoredTime};
 
 /// The number of an owner in the book and in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ pub(super) struct OwnerId(pub u64);
 /// What a new book's clock shows: late enough that an hour before it can be written.
 const BEGINNING: Time = Duration::from_secs(86_400);
 
-/// Wall and boot time may drift apart by so much before the file is told: less than what would tell two clocks apart ([`Stamp`]).
+/// Wall and boot time may drift apart by so much before the file is told: less than what would tell two clocks apart ([`StoredTime`]).
 const WORTH_WRITING: Duration = Duration::from_secs(1);
 
 /// How long an owner stays known after it was last seen: for as long as one of its requests may be in a window, which may be
@@ -78,7 +78,7 @@ pub(super) struct Stored {
     pub owners: Vec<(OwnerId, Owner)>,
     /// What the book's clock showed, and the machine's at the same moment.
     pub time: Time,
-    pub stamp: Stamp,
+    pub stamp: StoredTime,
     /// When the ledger was last lost.
     pub lost: Option<Time>,
 }
@@ -97,7 +97,7 @@ pub(super) struct Batch {
     /// Whether what has left is to be removed.
     pub tidy: bool,
     pub time: Time,
-    pub stamp: Stamp,
+    pub stamp: StoredTime,
     pub lost: Option<Time>,
 }
 
@@ -142,7 +142,7 @@ impl Book {
                 requests: Vec::new(),
                 owners: Vec::new(),
                 time: BEGINNING,
-                stamp: Stamp::now(clock),
+                stamp: StoredTime::now(clock),
                 lost: None,
             },
             clock,
@@ -152,7 +152,7 @@ impl Book {
     /// Goes on from what an earlier process has left.
     pub fn restored(stored: Stored, clock: &dyn Clock) -> Self {
         let seen = clock.now();
-        let now = stored.time + Stamp::of(seen, clock).since(&stored.stamp);
+        let now = stored.time + StoredTime::new(seen, clock).since(&stored.stamp);
         let mut book = Self {
             seen,
             now,
@@ -364,7 +364,7 @@ impl Book {
             owners,
             tidy,
             time: self.now,
-            stamp: Stamp::of(self.seen, clock),
+            stamp: StoredTime::new(self.seen, clock),
             lost: self.lost,
         })
     }

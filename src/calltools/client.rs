@@ -348,7 +348,7 @@ impl Client {
         let reply = self.transport.send(request).await;
         permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));
-        let outcome = answer.as_ref().map_or_else(Fault::word, |_| "ok");
+        let outcome = answer.as_ref().map_or_else(Fault::as_str, |_| "ok");
         self.observer.request(endpoint, outcome, sent.elapsed());
         match answer {
             Err(Fault::Throttled { until }) => Err(Fault::Throttled {

@@ -10,7 +10,7 @@
 //! `std::time::Instant` is of no use for either: it stands still while a machine sleeps. Timers (`tokio::time`) only decide
 //! when we look again, never what we believe.
 
-pub mod stamp;
+pub mod stored_time;
 
 use std::{
     fmt,

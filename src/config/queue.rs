@@ -36,15 +36,11 @@ const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::LONG
 
 const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few seconds";
 
-const ON_UNKNOWN: [&str; 3] = ["reject", "accept", "last"];
-
-const MEASURES: [&str; 4] = ["count", "value", "sum", "exists"];
-
 /// Reads one `[[account.queue]]`.
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let reference = section.required("queue", reference);
     let max_age = section.optional("max_age", |value| value.duration(MAX_AGES, WHY_MAX_AGES));
-    let on_unknown = section.optional("on_unknown", |value| value.word::<OnUnknown>(&ON_UNKNOWN));
+    let on_unknown = section.optional("on_unknown", |value| value.word::<OnUnknown>());
     let threshold = section.optional("threshold", Value::quantity);
     let patience = patience(section);
     let rule = rule(section, threshold);
@@ -159,10 +155,8 @@ fn definition(
     threshold: Checked<Option<Quantity>>,
 ) -> Checked<Definition> {
     let field = accept.required("field", |value| value.text().map(str::to_owned));
-    let measure = accept.optional("measure", |value| value.word::<Measure>(&MEASURES));
-    let condition = accept.required("condition", |value| {
-        value.word::<Condition>(&Condition::WORDS)
-    });
+    let measure = accept.optional("measure", |value| value.word::<Measure>());
+    let condition = accept.required("condition", |value| value.word::<Condition>());
     let value = accept.optional("value", literal);
     let clash = match (section.value("threshold"), accept.value("value")) {
         (Some(threshold), Some(_)) => Err(threshold
@@ -219,11 +213,13 @@ mod tests {
         de::{DeserializeOwned, IntoDeserializer, value::Error},
     };
 
+    use strum::VariantNames;
+
     use super::*;
 
     /// Each word stands for one variant and prints as itself, and the variants have no other words.
-    fn assert_words<T: DeserializeOwned + Serialize>(words: &[&str]) {
-        for word in words {
+    fn assert_words<T: DeserializeOwned + Serialize + VariantNames>() {
+        for word in T::VARIANTS {
             let read = T::deserialize((*word).into_deserializer());
             let read = read.unwrap_or_else(|error: Error| panic!("{word}: {error}"));
             let printed = serde_json::to_value(read).expect("words serialize");
@@ -231,13 +227,17 @@ mod tests {
         }
         let refused: Result<T, Error> = T::deserialize("?".into_deserializer());
         let known = refused.err().expect("no such word").to_string();
-        assert_eq!(known.matches('`').count(), 2 + 2 * words.len(), "{known}");
+        assert_eq!(
+            known.matches('`').count(),
+            2 + 2 * T::VARIANTS.len(),
+            "{known}"
+        );
     }
 
     #[test]
     fn the_lists_of_words_are_complete() {
-        assert_words::<OnUnknown>(&ON_UNKNOWN);
-        assert_words::<Measure>(&MEASURES);
-        assert_words::<Condition>(&Condition::WORDS);
+        assert_words::<OnUnknown>();
+        assert_words::<Measure>();
+        assert_words::<Condition>();
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
+use strum::VariantNames;
 use toml::{
     Spanned,
     de::{DeInteger, DeValue},
@@ -194,12 +195,12 @@ impl<'s> Value<'s> {
     }
 
     /// One of a closed set of words.
-    pub(super) fn word<T: DeserializeOwned>(&self, words: &[&'static str]) -> Checked<T> {
+    pub(super) fn word<T: DeserializeOwned + VariantNames>(&self) -> Checked<T> {
         let text = self.text()?;
         T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
-            self.wrong(match keys::nearest(text, words.iter().copied()) {
+            self.wrong(match keys::nearest(text, T::VARIANTS.iter().copied()) {
                 Some(nearest) => format!("must be one of a few words; did you mean \"{nearest}\"?"),
-                None => format!("must be one of {}", words.join(", ")),
+                None => format!("must be one of {}", T::VARIANTS.join(", ")),
             })
         })
     }

@@ -103,7 +103,7 @@ impl Work {
         prepared: Vec<Result<Prepared, AccountFiles>>,
     ) -> Reloaded {
         let was: HashSet<QueueKey> = keys(&self.config).into_iter().collect();
-        self.wiring.board.welcome(keys(&config));
+        self.wiring.board.set_queues(keys(&config));
         self.wiring.metrics.count_for(keys(&config));
         let steps = self.steps(&config, prepared);
         self.carry(&steps);
@@ -146,7 +146,7 @@ impl Work {
                 .push(account.config.name.to_string());
             account.retire().await;
         }
-        self.wiring.board.retire();
+        self.wiring.board.drop_stale();
         let is = self.wiring.board.keys();
         self.wiring.reservations.retain(&is);
         self.config = config;

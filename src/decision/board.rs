@@ -1,8 +1,8 @@
 //! The board: the newest snapshot of every queue, shared by the polls that write it and the handlers that read it.
 //!
-//! Readers get an [`Arc`] of an immutable [`QueueState`] and keep no lock; writers replace the whole state. No guard of the
-//! map leaves this module, so none can be held over an await. Who wants to know that something is new, and not only what, waits for
-//! [`Board::changes`]; who keeps something made of a state looks at its [`Edition`] first, which takes no lock.
+//! Readers get an [`Arc`] of an immutable [`QueueState`] and hold no lock; writers replace the whole state. No guard of the map leaves this
+//! module, so none can be held over an await. [`Board::changes`] wakes callers when something is new. Callers that cache something made from
+//! a state compare its [`Version`] first, which takes no lock.
 
 use std::{
     fmt,
@@ -52,56 +52,56 @@ pub struct QueueState {
     pub name: Option<Arc<str>>,
     /// The newest complete poll.
     pub snapshot: Option<Arc<Snapshot>>,
-    /// Why there is nothing newer; `None` where nothing is wrong.
+    /// Why there is nothing newer; `None` if nothing is wrong.
     pub fault: Option<Arc<Fault>>,
-    /// The `max_age` of a queue whose config names none: it follows from how often the account can be asked.
+    /// The `max_age` of a queue whose config sets none. It follows from how often the account can be polled.
     pub planned_max_age: Duration,
-    /// How old its membership may get: it follows from how often its turn comes.
+    /// How old its membership may get. It follows from how often its turn comes.
     pub planned_members_max_age: Duration,
-    /// When a poll was last begun.
+    /// When the last poll began.
     pub last_attempt: Option<Moment>,
-    /// When a poll last ended well.
+    /// When a poll last succeeded.
     pub last_success: Option<Moment>,
 }
 
-/// Counts the changes of something, for those who keep a copy, or something made of it.
+/// Counts the changes of something, for callers that cache it.
 #[derive(Debug, Default)]
-pub struct Edition(AtomicU64);
+pub struct Version(AtomicU64);
 
-impl Edition {
-    /// What is read after this call is of this edition or a later one.
+impl Version {
+    /// What is read after this call has this version or a later one.
     pub fn number(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Something has changed, and can be read.
-    fn renew(&self) {
+    /// Something has changed and can be read.
+    fn increment(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 }
 
-/// A queue's place on the board.
+/// A queue's slot on the board.
 #[derive(Debug, Default)]
 struct Slot {
     state: Arc<QueueState>,
-    edition: Arc<Edition>,
+    version: Arc<Version>,
 }
 
-/// No single queue answers to a spelling.
+/// No queue, or more than one, has a name or id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOnBoard {
-    /// Nobody has it.
+    /// No queue has it.
     #[error("no queue \"{asked}\" is configured")]
     Unknown {
-        /// As the request spells it.
+        /// The name or id in the request.
         asked: String,
     },
     /// More than one has it.
     #[error("several accounts have a queue \"{asked}\": ask for one of {}", spellings(.keys))]
     Ambiguous {
-        /// As the request spells it.
+        /// The name or id in the request.
         asked: String,
-        /// Who has it.
+        /// The queues that have it.
         keys: Vec<QueueKey>,
     },
 }
@@ -119,12 +119,12 @@ pub struct Board {
     /// In the order of the config.
     keys: RwLock<Arc<[QueueKey]>>,
     slots: DashMap<QueueKey, Slot>,
-    /// Queues by name and by id, in all spellings that a request may use without an account.
+    /// Queues by each name and id that a request may use without an account.
     spellings: DashMap<Box<str>, Vec<QueueKey>>,
-    /// Bears no value: who is told looks for himself.
+    /// Carries no value: receivers read the board.
     changes: watch::Sender<()>,
-    /// Of the spellings.
-    spelled: Edition,
+    /// The version of the spellings.
+    spelled: Version,
 }
 
 impl Board {
@@ -135,56 +135,55 @@ impl Board {
             slots: DashMap::new(),
             spellings: DashMap::new(),
             changes: watch::Sender::new(()),
-            spelled: Edition::default(),
+            spelled: Version::default(),
         };
-        board.welcome(keys);
+        board.set_queues(keys);
         board
     }
 
     /// The queues, in the order of the config.
     pub fn keys(&self) -> Arc<[QueueKey]> {
-        // Written whole: whoever panicked while holding it left nothing half done.
+        // It is replaced as a whole, so a panic while it was locked left nothing half done.
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on these are the queues. Those that stay keep what is known of them, new ones begin empty, and those that are gone
-    /// stay readable until [`retire`](Self::retire).
-    pub fn welcome(&self, keys: impl IntoIterator<Item = QueueKey>) {
+    /// Sets the queues. Those that stay keep their data, new ones begin empty, and removed ones stay readable until
+    /// [`drop_stale`](Self::drop_stale).
+    pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
         for key in &*keys {
             self.slots.entry(key.clone()).or_default();
             self.spell(&key.queue, key);
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        self.touch();
+        self.notify();
     }
 
-    /// Forgets the queues that are gone.
-    pub fn retire(&self) {
+    /// Drops the queues that were removed.
+    pub fn drop_stale(&self) {
         let keys = self.keys();
         self.slots.retain(|key, _| keys.contains(key));
         self.spellings.retain(|_, spelt| {
             spelt.retain(|key| keys.contains(key));
             !spelt.is_empty()
         });
-        self.spelled.renew();
-        self.touch();
+        self.spelled.increment();
+        self.notify();
     }
 
-    /// Forgets what was known of a queue, whose account is another from now on.
+    /// Forgets what is known about a queue, because its account is now another one.
     pub fn forget(&self, key: &QueueKey) {
         self.update(key, "it is forgotten", |state| {
             *state = QueueState::default();
         });
     }
 
-    /// The queue counts by another rule from now on, which has nothing to measure yet.
+    /// Drops the snapshot of a queue whose rule has changed: the new rule has nothing to measure yet.
     pub fn unmeasure(&self, key: &QueueKey) {
         self.update(key, "its rule", |state| state.snapshot = None);
     }
 
-    /// The config calls queues otherwise from now on: what is known of each goes with it. All are read before any is written, so that two may
-    /// exchange their names.
+    /// Moves what is known about queues that the config renames. All are read before any is written, so two queues may swap names.
     pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
         let states: Vec<_> = moves.iter().map(|(was, _)| self.get(was)).collect();
         for ((_, is), state) in moves.iter().zip(states) {
@@ -201,25 +200,25 @@ impl Board {
         }
     }
 
-    /// What is known about a queue; `None` if it is not on this board.
+    /// The state of a queue; `None` if it is not on this board.
     pub fn get(&self, key: &QueueKey) -> Option<Arc<QueueState>> {
         self.slots.get(key).map(|slot| Arc::clone(&slot.state))
     }
 
-    /// Which edition of a queue's state is shown; `None` if it is not on this board.
-    pub fn edition(&self, key: &QueueKey) -> Option<Arc<Edition>> {
-        self.slots.get(key).map(|slot| Arc::clone(&slot.edition))
+    /// The version of a queue's state; `None` if it is not on this board.
+    pub fn version(&self, key: &QueueKey) -> Option<Arc<Version>> {
+        self.slots.get(key).map(|slot| Arc::clone(&slot.version))
     }
 
-    /// The edition of what [`find`](Self::find) says.
-    pub fn spelled(&self) -> &Edition {
+    /// The version of what [`find`](Self::find) answers.
+    pub fn spelled(&self) -> &Version {
         &self.spelled
     }
 
-    /// The queue that a request means by a name or id, with the account if it gives one.
+    /// Finds the queue that a request names, by name or id, with the account if given.
     ///
     /// # Errors
-    /// [`NotOnBoard`], where no queue or more than one answers to it.
+    /// [`NotOnBoard`], if no queue or more than one has that name or id.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<QueueKey, NotOnBoard> {
         let candidates = self
             .spellings
@@ -243,15 +242,15 @@ impl Board {
         }
     }
 
-    /// A poll of this queue begins.
+    /// Notes that a poll of this queue begins.
     pub fn attempt(&self, key: &QueueKey, now: Moment) {
         self.update(key, "a poll begins", |state| {
             state.last_attempt = Some(now);
         });
     }
 
-    /// The key means another of CallTools' queues from now on: nothing is known of it, and the id and name of the one before are no
-    /// spellings of the key any more.
+    /// Notes that the key now means another of CallTools' queues: nothing is known about it, and the former id and name no longer find
+    /// it.
     pub fn is_another(&self, key: &QueueKey) {
         let was = self.get(key).unwrap_or_default();
         if let Some(id) = was.id {
@@ -263,7 +262,7 @@ impl Board {
         self.forget(key);
     }
 
-    /// CallTools' id and name of this queue are known now; requests may use either.
+    /// Sets CallTools' id and name of this queue; requests may use either.
     pub fn identify(&self, key: &QueueKey, id: u64, name: Option<Arc<str>>) {
         let was = self.get(key).unwrap_or_default();
         if let Some(before) = was
@@ -283,7 +282,7 @@ impl Board {
         });
     }
 
-    /// A poll ended well: its snapshot takes the place of the last one, and what was wrong is over.
+    /// Publishes the snapshot of a successful poll, which replaces the last one and ends any fault.
     pub fn publish(&self, key: &QueueKey, snapshot: Snapshot, now: Moment) {
         let snapshot = Arc::new(snapshot);
         self.update(key, "a poll has ended", |state| {
@@ -293,18 +292,18 @@ impl Board {
         });
     }
 
-    /// Why there is nothing newer of this queue, or that nothing is wrong any more. The last snapshot stays, and ages.
+    /// Sets why there is nothing newer for this queue, or that nothing is wrong any more. The last snapshot stays and ages.
     pub fn fault(&self, key: &QueueKey, fault: Option<Arc<Fault>>) {
         self.update(key, "its fault", |state| state.fault = fault);
     }
 
-    /// More is known of the queue's agents, from elsewhere than a poll of the queue.
+    /// Publishes newer rows of the queue's agents that did not come from a poll of the queue.
     pub fn renew(&self, key: &QueueKey, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
         self.update(key, "newer rows", |state| state.snapshot = Some(snapshot));
     }
 
-    /// An earlier task knew this of the queue, whose last poll ended at `polled`.
+    /// Restores what an earlier task knew about the queue, whose last poll ended at `polled`.
     pub fn restore(&self, key: &QueueKey, snapshot: Snapshot, polled: Moment) {
         let snapshot = Arc::new(snapshot);
         self.update(key, "what was stored", |state| {
@@ -313,12 +312,12 @@ impl Board {
         });
     }
 
-    /// How old knowledge of this queue may get, where the config does not say, and how old its membership.
+    /// Sets how old this queue's data may get if the config does not say, and how old its membership.
     pub fn plan(&self, key: &QueueKey, max_age: Duration, members_max_age: Duration) {
         let is_planned = |state: &QueueState| {
             (state.planned_max_age, state.planned_members_max_age) == (max_age, members_max_age)
         };
-        // It is planned anew after each poll, and nearly always comes out the same.
+        // The plan is computed again after each poll and is nearly always the same.
         if self.get(key).is_some_and(|state| is_planned(&state)) {
             return;
         }
@@ -328,26 +327,25 @@ impl Board {
         });
     }
 
-    /// Something has changed that decisions hang on. The board says so itself of what is written on it; this is for what is
-    /// kept elsewhere, such as reservations. Costs a writer a short lock, and a reader of decisions nothing.
-    pub fn touch(&self) {
+    /// Wakes those who wait for changes of decisions. The board does so itself for its own data; this is for data kept elsewhere, such as
+    /// reservations. It costs a writer a short lock, and readers nothing.
+    pub fn notify(&self) {
         self.changes.send_replace(());
     }
 
-    /// Wakes after each change of what decisions hang on. Changes that come together wake once; what comes with time alone
-    /// wakes nobody.
+    /// Wakes after each change that decisions depend on. Changes at the same time wake once. The passage of time wakes nobody.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// `what` has changed, for the log.
+    /// Replaces a state; `what` has changed, for the log.
     fn update(&self, key: &QueueKey, what: &str, change: impl FnOnce(&mut QueueState)) {
         if let Some(mut slot) = self.slots.get_mut(key) {
             let mut next = QueueState::clone(&slot.state);
             change(&mut next);
             let next = Arc::new(next);
             slot.state = Arc::clone(&next);
-            slot.edition.renew();
+            slot.version.increment();
             drop(slot);
             tracing::trace!(
                 queue = %key,
@@ -357,10 +355,10 @@ impl Board {
                 "the board has changed"
             );
         }
-        self.touch();
+        self.notify();
     }
 
-    /// A spelling means this queue no more, unless it is the config's own.
+    /// Removes a spelling of this queue, unless it is the one in the config.
     fn unspell(&self, spelling: &str, key: &QueueKey) {
         if *key.queue == *spelling {
             return;
@@ -370,7 +368,7 @@ impl Board {
         }
         self.spellings
             .remove_if(spelling, |_, keys| keys.is_empty());
-        self.spelled.renew();
+        self.spelled.increment();
     }
 
     fn spell(&self, spelling: &str, key: &QueueKey) {
@@ -378,7 +376,7 @@ impl Board {
         if !keys.contains(key) {
             keys.push(key.clone());
             drop(keys);
-            self.spelled.renew();
+            self.spelled.increment();
         }
     }
 }

@@ -8,10 +8,11 @@ pub mod staleness;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray, VariantNames};
 
 use crate::{
     clock::Moment,
@@ -23,15 +24,28 @@ use crate::{
     model::{fault::Fault, quantity::Quantity},
 };
 
-/// Why a decision is what it is. The words are part of the interface: JSON, metrics and docs share them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+/// The reason for a decision. The names are part of the interface: JSON, metrics and docs share them.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// Known: the criteria hold.
     Seats,
     /// Known: the criteria do not hold.
     BelowThreshold,
-    /// Known: there are seats, but not without those that are held for calls on their way.
+    /// Known: reservations hold the seats that would be open.
     Reserved,
     /// Unknown: the snapshot is older than `max_age`, and no fault explains why.
     TooOld,
@@ -43,7 +57,7 @@ pub enum Reason {
     NoPermission,
     /// Unknown: the account has no such queue.
     NoSuchQueue,
-    /// Unknown: the hour's requests are spent.
+    /// Unknown: the account's requests for this hour are spent.
     BudgetSpent,
     /// Unknown: others spend from the account, so CallTools refuses our requests.
     Throttled,
@@ -52,7 +66,7 @@ pub enum Reason {
 }
 
 impl From<&Fault> for Reason {
-    /// The reason that a decision gives once its snapshot is too old and this is why.
+    /// The reason of a decision whose snapshot is too old because of this fault.
     fn from(fault: &Fault) -> Self {
         match fault {
             Fault::BadToken => Reason::BadToken,
@@ -67,38 +81,14 @@ impl From<&Fault> for Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Reason; 11] = [
-        Reason::Seats,
-        Reason::BelowThreshold,
-        Reason::Reserved,
-        Reason::TooOld,
-        Reason::NeverPolled,
-        Reason::BadToken,
-        Reason::NoPermission,
-        Reason::NoSuchQueue,
-        Reason::BudgetSpent,
-        Reason::Throttled,
-        Reason::UpstreamDown,
-    ];
+    pub const ALL: &[Reason] = Self::VARIANTS;
 
-    /// The word for JSON and metrics.
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::Seats => "seats",
-            Reason::BelowThreshold => "below_threshold",
-            Reason::Reserved => "reserved",
-            Reason::TooOld => "too_old",
-            Reason::NeverPolled => "never_polled",
-            Reason::BadToken => "bad_token",
-            Reason::NoPermission => "no_permission",
-            Reason::NoSuchQueue => "no_such_queue",
-            Reason::BudgetSpent => "budget_spent",
-            Reason::Throttled => "throttled",
-            Reason::UpstreamDown => "upstream_down",
-        }
+    /// Its name in JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
-    /// Whether the decision rests on knowledge. The others follow [`OnUnknown`].
+    /// Whether the decision rests on fresh data. If not, [`OnUnknown`] decides.
     pub fn is_known(self) -> bool {
         matches!(
             self,
@@ -107,38 +97,33 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// What to answer when nothing is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+/// What to answer if there is no fresh data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum OnUnknown {
     /// Send the call elsewhere: the default, since a call that meets no agent is lost.
     #[default]
     Reject,
-    /// Send the call all the same.
+    /// Send the call anyway.
     Accept,
-    /// What the last known snapshot would have answered; reject where there never was one.
+    /// Answer as the last known snapshot would; reject if there never was one.
     Last,
 }
 
 /// The part of a queue's settings that a decision needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
-    /// Accept while the count compares so with this; `None` for criteria that compare with no number.
+    /// What the count is compared with; `None` for criteria that do not compare numbers.
     pub threshold: Option<Quantity>,
-    /// Knowledge older than this is unknown; `None`: as the [plan](QueueState::planned_max_age) has it.
+    /// Data older than this is unknown; `None`: the age in the [plan](QueueState::planned_max_age).
     pub max_age: Option<Duration>,
-    /// What to answer then.
+    /// What to answer if there is no fresh data.
     pub on_unknown: OnUnknown,
 }
 
 impl Policy {
-    /// Knowledge older than this is unknown.
+    /// Data older than this is unknown.
     pub fn max_age(&self, state: &QueueState) -> Duration {
         self.max_age.unwrap_or(state.planned_max_age)
     }
@@ -146,70 +131,69 @@ impl Policy {
     /// A membership older than this is unknown.
     pub(crate) fn members_max_age(&self, state: &QueueState) -> Duration {
         let max_age = self.max_age(state);
-        (max_age * MEMBERS_LIVE_LONGER)
-            .max(MEMBERS_LIVE)
+        (max_age * MEMBERS_AGE_FACTOR)
+            .max(MIN_MEMBERS_AGE)
             .max(state.planned_members_max_age)
-            .min(MEMBERS_LONGEST.max(max_age))
+            .min(MAX_MEMBERS_AGE.max(max_age))
     }
 }
 
-/// How long a question would wait for a fresher answer.
+/// How long a caller waits for a fresher answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// An answer that is no older than this needs no waiting.
+    /// An answer at most this old needs no wait.
     pub fresh: Duration,
     /// The longest wait.
     pub wait: Duration,
 }
 
 impl Patience {
-    /// What is usual where only one of the two is given. CallTools usually answers in less than half a second; who gives up
-    /// before that has spent the request for others only.
+    /// The defaults if only one of the two is given. CallTools usually answers within half a second; a shorter wait spends a request
+    /// that only later callers profit from.
     pub const USUAL: Patience = Patience {
         fresh: Duration::from_secs(2),
         wait: Duration::from_millis(800),
     };
 
-    /// Nobody holds a ringing call for longer.
+    /// Callers cannot hold a ringing call for longer.
     pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
 }
 
-/// Who belongs to a queue changes over hours while statuses change over minutes, so a membership may be this many times as old, …
-const MEMBERS_LIVE_LONGER: u32 = 20;
+/// Memberships change over hours, statuses over minutes, so a membership may be this many times as old as `max_age`, …
+const MEMBERS_AGE_FACTOR: u32 = 20;
 
-/// … and in any case this old: flags of log-in last for hours. Where the queues are so many that their turns come more seldom, the
-/// [plan](QueueState::planned_members_max_age) allows for it.
-pub(crate) const MEMBERS_LIVE: Duration = Duration::from_secs(30 * 60);
+/// … and always at least this old: log-in flags last for hours. With so many queues that their turns come less often, the
+/// [plan](QueueState::planned_members_max_age) allows more.
+pub(crate) const MIN_MEMBERS_AGE: Duration = Duration::from_secs(30 * 60);
 
-/// A membership is never answered from when it is older than this, unless the operator allows even statuses to be as old: people log in and
-/// out over hours.
-pub(crate) const MEMBERS_LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// A membership older than this is never used, unless the operator allows even statuses to be older: people log in and out over hours.
+pub(crate) const MAX_MEMBERS_AGE: Duration = Duration::from_secs(2 * 3600);
 
-/// The answer to one question about one queue.
+/// The answer for one call to one queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
     /// Whether to send the call to the queue.
     pub accept: bool,
     /// Why.
     pub reason: Reason,
-    /// Seats open to this call; `None` when unknown.
+    /// Seats open to this call; `None` if unknown.
     pub count: Option<Quantity>,
-    /// What the count was compared with; `None` for criteria that compare with no number.
+    /// What the count was compared with; `None` for criteria that do not compare numbers.
     pub threshold: Option<Quantity>,
-    /// What the answer rests on was true at this moment; `None` when nothing was ever known.
+    /// The time of the data that the answer rests on; `None` if there never was any.
     pub as_of: Option<Moment>,
-    /// How old that is: the oldest status that the count rests on.
+    /// The age of that data: the oldest status that the count rests on.
     pub age: Option<Duration>,
-    /// How long ago the queue itself was asked who belongs to it.
+    /// How long ago the queue itself was polled for its members.
     pub membership_age: Option<Duration>,
-    /// Until when the snapshot may be answered from.
+    /// Until when the snapshot may be used.
     pub valid_until: Option<Moment>,
-    /// Whether that is still to come.
+    /// Whether that time is still to come.
     pub is_fresh: bool,
 }
 
 impl Decision {
-    /// Everything but the ages: what stays the same from one moment to the next, until something happens.
+    /// The decision without its ages. The rest stays the same until something happens.
     pub fn without_ages(self) -> Self {
         Self {
             age: None,
@@ -222,36 +206,36 @@ impl Decision {
 /// Decides about one queue at one moment.
 ///
 /// `held` is the number of seats that reservations hold. While the snapshot is no older than `max_age` it answers, whatever
-/// happens to the polls; after that the reason is the cause, and [`Reason::TooOld`] only where no fault explains it. A snapshot
-/// that its criteria could not measure answers nothing, however young it is.
+/// happens to the polls. After that the reason is the fault, or [`Reason::TooOld`] if no fault explains it. A snapshot that the
+/// criteria could not measure gives no answer, however young it is.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
-    Grounds::of(state, policy).decide(held, now)
+    DecisionInput::new(state, policy).decide(held, now)
 }
 
-/// All that a decision rests on beside the time and what is held: a state and a policy, read once. Who is asked again and again keeps
-/// these rather than the state, and with it no snapshot that has had its day.
+/// What a decision needs beside the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
+/// instead of the state, so they do not keep an old snapshot alive.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Grounds {
+pub struct DecisionInput {
     policy: Policy,
     max_age: Duration,
     members_max_age: Duration,
     fault: Option<Reason>,
-    known: Option<Known>,
+    known: Option<KnownSnapshot>,
 }
 
-/// What a snapshot adds to the grounds.
+/// The part that comes from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Known {
+struct KnownSnapshot {
     as_of: Moment,
     members_as_of: Moment,
     /// `None` where the criteria could not measure it.
     measured: Option<Measured>,
 }
 
-impl Grounds {
+impl DecisionInput {
     /// Reads a state under a policy.
-    pub fn of(state: &QueueState, policy: &Policy) -> Self {
-        let known = |snapshot: &Snapshot| Known {
+    pub fn new(state: &QueueState, policy: &Policy) -> Self {
+        let known = |snapshot: &Snapshot| KnownSnapshot {
             as_of: snapshot.as_of,
             members_as_of: snapshot.members_as_of,
             measured: snapshot.measured.as_ref().ok().copied(),
@@ -271,7 +255,7 @@ impl Grounds {
             .known
             .map(|known| now.longest_since(known.members_as_of));
         let are_members_known = membership_age.is_some_and(|age| age <= self.members_max_age);
-        // Of people who may not belong to the queue any more, new statuses tell nothing: the answer is as old as the membership.
+        // Agents may have left the queue since, so new statuses do not help: the answer is as old as the membership.
         let as_of = self.known.map(|known| match are_members_known {
             true => known.as_of,
             false => known.members_as_of,
@@ -311,7 +295,7 @@ impl Grounds {
 
     /// Why there is no answer.
     fn why_unknown(&self, is_fresh: bool) -> Reason {
-        // What CallTools sent does not fit the criteria: whatever was measured, it was not seats.
+        // What CallTools sent does not fit the criteria, so no seats were measured.
         let misfit = Reason::UpstreamDown;
         match (self.fault, self.known) {
             (_, Some(_)) if is_fresh => misfit,
@@ -323,12 +307,12 @@ impl Grounds {
     }
 }
 
-/// What a snapshot says, whatever its age.
+/// The answer of a snapshot, regardless of its age.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
-    /// A known one.
+    /// One of those that [are known](Reason::is_known).
     reason: Reason,
-    /// The count, less what reservations hold.
+    /// The count without the seats that reservations hold.
     open: Quantity,
 }
 
@@ -338,12 +322,12 @@ impl Answer {
     }
 }
 
-/// Reads a snapshot's measurement; `None` where there is no threshold to compare it with.
+/// The answer of a measurement; `None` if there is no threshold to compare it with.
 fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<Answer> {
     let Measured { count, verdict } = measured;
     match verdict {
         Verdict::Compare(comparison) => Some(compare(count, comparison, threshold?, held)),
-        // No seats were measured, so none can be held.
+        // These criteria measure no seats, so none can be held.
         Verdict::Holds(true) => Some(Answer {
             reason: Reason::Seats,
             open: count,
@@ -355,8 +339,8 @@ fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<
     }
 }
 
-/// Compares a count with its threshold before and after reservations: under *less than* or *equals* a reservation could
-/// otherwise open what the count itself does not.
+/// Compares a count with its threshold before and after reservations. Otherwise, with *less than* or *equals*, a reservation could open a
+/// queue that the count itself does not.
 fn compare(count: Quantity, comparison: Comparison, threshold: Quantity, held: u32) -> Answer {
     let open = open(count, held);
     let reason = if !comparison.holds(count, threshold) {
@@ -369,8 +353,8 @@ fn compare(count: Quantity, comparison: Comparison, threshold: Quantity, held: u
     Answer { reason, open }
 }
 
-/// The comparison for a count that reservations lower: one that lies above the only number it must not equal stays above it,
-/// lest one reservation close the queue and the next open it again.
+/// The comparison for a count that reservations lower. A count above the number that it must not equal has to stay above it. Otherwise one
+/// reservation would close the queue and the next would open it again.
 fn downwards(comparison: Comparison, count: Quantity, threshold: Quantity) -> Comparison {
     match comparison {
         Comparison::NotEquals if count > threshold => Comparison::GreaterThan,
@@ -378,13 +362,13 @@ fn downwards(comparison: Comparison, count: Quantity, threshold: Quantity) -> Co
     }
 }
 
-/// What reservations leave of a count. They outlive a poll or two, so more may be held than there are; that is none open, and
-/// not a negative number of seats.
+/// The count without held seats. Reservations outlive a poll or two, so more may be held than there are seats. Then none is open, never a
+/// negative number.
 fn open(count: Quantity, held: u32) -> Quantity {
     match count.less(held) {
         left if left >= Quantity::ZERO => left,
         _ if count >= Quantity::ZERO => Quantity::ZERO,
-        // Criteria that measure something below zero measure no seats.
+        // A measurement below zero is not a number of seats.
         _ => count,
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of one queue: its members as its last complete poll told, each with the newest status seen anywhere.
+//! What is known about one queue: its members from the last complete poll, each with the newest status seen anywhere.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,17 +12,17 @@ use crate::{
 /// poll or a sweep, bring a new one.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// The oldest of the statuses that the count rests on: when CallTools looked at it, at the earliest.
+    /// The earliest time at which CallTools can have read the oldest status that the count rests on.
     pub as_of: Moment,
-    /// When the queue itself was last asked who belongs to it: the moment the first page was asked for.
+    /// When the queue itself was last polled for its members: the moment the first page was requested.
     pub members_as_of: Moment,
     /// How long the poll took, all pages.
     pub took: Duration,
-    /// Whether the rows were as many as CallTools counted. An incomplete list is still the best knowledge there is after a
-    /// second reading; a metric and a log line tell of it.
+    /// Whether there were as many rows as CallTools counted. After a second reading, an incomplete list is still the best there is; a
+    /// metric and a log line report it.
     pub complete: bool,
     /// Each agent once, in CallTools' order.
     pub agents: Vec<Arc<Agent>>,
-    /// The criteria's result, worked out once. An error is an unknown, never a zero.
+    /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
 }

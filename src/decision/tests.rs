@@ -110,7 +110,7 @@ fn unknowns() -> Vec<(QueueState, Reason)> {
 }
 
 #[test]
-fn a_known_count_is_compared_strictly_and_without_what_is_held() {
+fn a_known_count_without_held_seats_must_exceed_the_threshold() {
     use Reason::*;
     for (count, threshold, held, reason, open) in [
         (0, 0, 0, BelowThreshold, 0),
@@ -160,7 +160,7 @@ fn a_fault_changes_nothing_while_the_snapshot_is_young() {
 }
 
 #[test]
-fn an_unknown_names_its_cause_and_does_as_told() {
+fn an_unknown_gives_its_cause_and_follows_the_policy() {
     for (state, reason) in unknowns() {
         for (held, threshold) in [(0, 0), (0, 2), (0, 3), (1, 0), (1, 2), (3, 0), (9, 0)] {
             // What the old snapshot of three seats says, where there is one.
@@ -178,7 +178,7 @@ fn an_unknown_names_its_cause_and_does_as_told() {
 }
 
 #[test]
-fn every_reason_is_given_by_some_state() {
+fn every_reason_occurs_for_some_state() {
     let knowns =
         [(1, 0), (0, 0), (1, 1)].map(|(count, held)| (polled(seats(count), Duration::ZERO), held));
     let unknowns = unknowns().into_iter().map(|(state, _)| (state, 0));
@@ -188,7 +188,7 @@ fn every_reason_is_given_by_some_state() {
         .chain(unknowns)
         .map(|(state, held)| decide(&state, &policy, held, NOW).reason)
         .collect();
-    assert_eq!(given, HashSet::from(Reason::ALL));
+    assert_eq!(given, Reason::ALL.iter().copied().collect());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_snapshot_answers_up_to_its_last_millisecond() {
 }
 
 #[test]
-fn nothing_known_has_no_age() {
+fn a_queue_without_data_has_no_age() {
     let decision = decide(
         &QueueState::default(),
         &policy(0, OnUnknown::Accept),
@@ -227,7 +227,7 @@ fn nothing_known_has_no_age() {
 }
 
 #[test]
-fn criteria_that_measure_no_number_have_no_threshold_and_no_seats_to_hold() {
+fn criteria_without_a_number_have_no_threshold_and_ignore_reservations() {
     for (holds, reason) in [(true, Reason::Seats), (false, Reason::BelowThreshold)] {
         let count = Quantity::from(u32::from(holds));
         let verdict = Verdict::Holds(holds);
@@ -256,7 +256,7 @@ fn a_comparison_without_a_threshold_is_an_unknown() {
 }
 
 #[test]
-fn a_reservation_opens_nothing_whatever_the_comparison() {
+fn a_reservation_never_opens_a_queue() {
     for (count, comparison, threshold, held, reason) in [
         (5, Comparison::LessThan, 5, 1, Reason::BelowThreshold),
         (5, Comparison::Equals, 4, 1, Reason::BelowThreshold),
@@ -274,10 +274,10 @@ fn a_reservation_opens_nothing_whatever_the_comparison() {
 }
 
 #[test]
-fn words_are_those_of_json() {
+fn names_are_those_of_json() {
     for reason in Reason::ALL {
-        let json = serde_json::to_value(reason).expect("words serialize");
-        assert_eq!(json, reason.word());
+        let json = serde_json::to_value(reason).expect("a name serializes");
+        assert_eq!(json, reason.as_str());
     }
 }
 
@@ -363,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_answers_exactly_as_long_as_it_is_young(
+    fn a_snapshot_answers_until_max_age_and_not_after(
         count in 0_u32..6, as_of in any_moment(), policy in any_policy(), now in any_moment(),
     ) {
         let state = QueueState { snapshot: Some(snapshot(seats(count), as_of)), ..QueueState::default() };

@@ -367,7 +367,7 @@ impl QueueMeters {
     }
 
     fn count(&self, decision: &Decision) {
-        // `Reason::ALL` is in the order of declaration; a test holds it to that.
+        // `Reason::ALL` is in the order of declaration.
         self.decisions[decision.reason as usize][usize::from(decision.accept)]
             .fetch_add(1, Ordering::Relaxed);
     }
@@ -381,7 +381,7 @@ impl QueueMeters {
     /// The decisions given so far, as (result, reason, number). The two everyday ones are there from the start, so that a
     /// rate can be taken over the first one; the rest once they happen, which keeps 1,000 queues at a few thousand series.
     pub(crate) fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
-        let by_reason = Reason::ALL.into_iter().zip(&self.decisions);
+        let by_reason = Reason::ALL.iter().copied().zip(&self.decisions);
         by_reason.flat_map(|(reason, counts)| {
             let results = [false, true].into_iter().zip(counts);
             results.filter_map(move |(accept, count)| {
@@ -446,7 +446,7 @@ impl QueueCounters {
                     ("account", &*queue.key.account),
                     ("queue", &*queue.key.queue),
                     ("result", result),
-                    ("reason", reason.word()),
+                    ("reason", reason.as_str()),
                 ];
                 metric
                     .encode_family(&labels)?

@@ -234,9 +234,9 @@ impl Scrape {
         )?;
         for queue in &queues {
             let [account, name] = queue.labels();
-            for (end, count) in End::ALL.into_iter().zip(queue.reservations.1) {
+            for (end, count) in End::ALL.iter().zip(queue.reservations.1) {
                 ended
-                    .encode_family(&[account, name, ("cause", end.word())])?
+                    .encode_family(&[account, name, ("cause", end.as_str())])?
                     .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
             }
         }
@@ -280,10 +280,10 @@ impl Scrape {
     /// Every kind of every account has a sample from the first scrape on, so that no alert waits for a series to appear.
     fn encode_faults(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let samples = self.faults.iter().flat_map(|(account, present)| {
-            FaultKind::ALL.map(|kind| {
-                let lasts = u8::from(*present == Some(kind));
+            FaultKind::ALL.iter().map(move |kind| {
+                let lasts = u8::from(*present == Some(*kind));
                 (
-                    [("account", &**account), ("kind", kind.word())],
+                    [("account", &**account), ("kind", kind.as_str())],
                     f64::from(lasts),
                 )
             })

@@ -38,8 +38,8 @@ fn samples(text: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn reasons_are_counted_under_their_own_name() {
-    for (index, reason) in Reason::ALL.into_iter().enumerate() {
-        assert_eq!(reason as usize, index);
+    for (index, reason) in Reason::ALL.iter().enumerate() {
+        assert_eq!(*reason as usize, index);
     }
     let (metrics, clock) = (metrics(&sales()), Still::new());
     let queue = metrics.queue(&sales()).expect("it is configured");
@@ -244,9 +244,9 @@ fn every_kind_of_fault_has_a_sample_for_every_account() {
     };
     let text = metrics(&sales()).render(scrape, Format::Text);
     for account in ["main", "lab"] {
-        for kind in FaultKind::ALL {
+        for &kind in FaultKind::ALL {
             let lasts = u8::from(account == "main" && kind == FaultKind::BadToken);
-            let kind = kind.word();
+            let kind = kind.as_str();
             let line = format!(
                 "openseat_account_fault{{account=\"{account}\",kind=\"{kind}\"}} {lasts}.0"
             );

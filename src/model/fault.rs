@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::clock::Moment;
 
 /// Why a request to CallTools brought no rows.
@@ -56,7 +58,8 @@ pub enum NoSuchQueue {
 }
 
 /// The ways in which CallTools can be down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Down {
     /// The host's name could not be resolved.
     Dns,
@@ -67,6 +70,7 @@ pub enum Down {
     /// The TLS handshake failed: certificate, host name, protocol version.
     Tls,
     /// No complete answer within the time allowed.
+    #[strum(serialize = "timeout")]
     TimeOut,
     /// The connection broke in the middle of an answer.
     ConnectionLost,
@@ -75,6 +79,7 @@ pub enum Down {
     /// A redirect, which is never followed: it would carry the token elsewhere.
     Redirect,
     /// 404, and not in CallTools' own words: nothing is at this address.
+    #[strum(serialize = "unexpected_status")]
     NotFound,
     /// An answer with another status that this endpoint never gives.
     UnexpectedStatus,
@@ -89,23 +94,9 @@ pub enum Down {
 }
 
 impl Down {
-    /// The word for metrics and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Down::Dns => "dns",
-            Down::Refused => "refused",
-            Down::Proxy => "proxy",
-            Down::Tls => "tls",
-            Down::TimeOut => "timeout",
-            Down::ConnectionLost => "connection_lost",
-            Down::ServerError => "server_error",
-            Down::Redirect => "redirect",
-            Down::NotFound | Down::UnexpectedStatus => "unexpected_status",
-            Down::NotJson => "not_json",
-            Down::UnexpectedShape => "unexpected_shape",
-            Down::TooLarge => "too_large",
-            Down::Incomplete => "incomplete",
-        }
+    /// Its name in metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     fn advice(self) -> &'static str {
@@ -172,15 +163,23 @@ impl Fault {
         format!("{self}{}", rest.unwrap_or_default())
     }
 
-    /// The word for metrics: the closed set of values of the label `outcome` beside `ok`.
-    pub fn word(&self) -> &'static str {
+    /// What kind of fault it is.
+    pub fn kind(&self) -> FaultKind {
         match self {
-            Fault::BadToken => "bad_token",
-            Fault::NoPermission => "no_permission",
-            Fault::NoSuchQueue(_) => "no_such_queue",
-            Fault::Throttled { .. } => "throttled",
-            Fault::BudgetSpent { .. } => "budget_spent",
-            Fault::UpstreamDown { kind, .. } => kind.word(),
+            Fault::BadToken => FaultKind::BadToken,
+            Fault::NoPermission => FaultKind::NoPermission,
+            Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
+            Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
+            Fault::Throttled { .. } => FaultKind::Throttled,
+            Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
+        }
+    }
+
+    /// The value of the metrics' label `outcome`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Fault::UpstreamDown { kind, .. } => kind.as_str(),
+            _ => self.kind().as_str(),
         }
     }
 
@@ -245,7 +244,8 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The kinds of faults that an account can have. The words are those of the decisions' reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
     /// CallTools does not accept the token.
     BadToken,
@@ -263,37 +263,11 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [FaultKind; 6] = [
-        FaultKind::BadToken,
-        FaultKind::NoPermission,
-        FaultKind::NoSuchQueue,
-        FaultKind::BudgetSpent,
-        FaultKind::Throttled,
-        FaultKind::UpstreamDown,
-    ];
-
-    /// The kind of a fault.
-    pub fn of(fault: &Fault) -> Self {
-        match fault {
-            Fault::BadToken => FaultKind::BadToken,
-            Fault::NoPermission => FaultKind::NoPermission,
-            Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
-            Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
-            Fault::Throttled { .. } => FaultKind::Throttled,
-            Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
-        }
-    }
+    pub const ALL: &[FaultKind] = Self::VARIANTS;
 
     /// The value of the metrics' label `kind`.
-    pub fn word(self) -> &'static str {
-        match self {
-            FaultKind::BadToken => "bad_token",
-            FaultKind::NoPermission => "no_permission",
-            FaultKind::NoSuchQueue => "no_such_queue",
-            FaultKind::BudgetSpent => "budget_spent",
-            FaultKind::Throttled => "throttled",
-            FaultKind::UpstreamDown => "upstream_down",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether one request that failed so says that all will.

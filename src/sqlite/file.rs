@@ -1,4 +1,4 @@
-//! A file that may be lost while the program runs.
+//! A file that may be lost or replaced while the program runs.
 
 use std::{
     fmt, fs,
@@ -13,16 +13,16 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    quarantine::{COMPANIONS, clear_the_way, set_aside, with_suffix},
-    schema::{Layout, OpenError},
+    quarantine::{COMPANIONS, quarantine, quarantine_orphan_wal, with_suffix},
+    schema::{OpenError, Schema},
 };
 use crate::clock::Clock;
 
-/// A file that may be lost: where it is damaged a new one takes its place, and while it cannot be used it is done without. One that
-/// was deleted or replaced while it was open is opened, or made, again: what is written to a file without a name is lost.
+/// A file that may be lost. A damaged one is replaced by a new one, and while it cannot be used, its owner goes on without it. A file that
+/// was deleted or replaced while open is opened or created again: anything written to a file without a name is lost.
 #[derive(Debug)]
 pub struct File {
-    layout: &'static Layout,
+    schema: &'static Schema,
     path: PathBuf,
     clock: Arc<dyn Clock>,
     condition: Arc<Condition>,
@@ -32,13 +32,13 @@ pub struct File {
 #[derive(Debug)]
 struct Opened {
     connection: Connection,
-    /// What the path named when it was opened.
+    /// The file at the path when it was opened.
     file: Option<FileId>,
-    /// The same of the log beside it, which may come into being later.
+    /// The same for the WAL beside it, which may be created later.
     log: Option<FileId>,
 }
 
-/// Tells a file from another that has its name.
+/// Tells files with the same name apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -46,7 +46,7 @@ struct FileId {
 }
 
 impl FileId {
-    /// `None` where there is no file of this name, or it cannot be told.
+    /// `None` if there is no such file, or it cannot be read.
     fn at(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
         Some(Self {
@@ -57,15 +57,15 @@ impl FileId {
 }
 
 impl File {
-    /// The file at this path, which is opened, or made, when it is first used.
+    /// The file at this path, opened or created when it is first used.
     pub fn new(
-        layout: &'static Layout,
+        schema: &'static Schema,
         path: &Path,
         condition: Arc<Condition>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            layout,
+            schema,
             path: path.to_owned(),
             clock,
             condition,
@@ -73,7 +73,7 @@ impl File {
         }
     }
 
-    /// Does something with it; `None` where that cannot be done now, which the log has been told.
+    /// Does something with the file; `None` if that is not possible now, which is logged.
     pub fn with<T>(
         &mut self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
@@ -81,8 +81,8 @@ impl File {
         self.with_begun(|_| Ok(()), work)
     }
 
-    /// The same; a file that has just been opened gets `begin` first. After a failure the file is opened anew, so whatever `begin`
-    /// writes is in the file whenever `work` has been done.
+    /// The same, with `begin` first for a file that was just opened. After a failure the file is opened again, so whenever `work` is done, the
+    /// file has what `begin` writes.
     pub fn with_begun<T>(
         &mut self,
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
@@ -90,14 +90,14 @@ impl File {
     ) -> Option<T> {
         let done = self
             .opened(begin)
-            .and_then(|connection| work(connection).map_err(OpenError::of));
+            .and_then(|connection| work(connection).map_err(OpenError::from_sqlite));
         match done {
             Ok(value) => {
                 self.condition.works();
                 Some(value)
             }
             Err(error) => {
-                // What is wrong with it is seen, and put right where it can be, when it is opened the next time.
+                // The next opening finds out what is wrong, and repairs it if possible.
                 self.close();
                 self.condition
                     .fails(&format_args!("{}: {error}", self.path.display()));
@@ -106,7 +106,7 @@ impl File {
         }
     }
 
-    /// The next use opens it anew.
+    /// Closes the file; the next use opens it again.
     pub fn close(&mut self) {
         self.opened = None;
     }
@@ -120,7 +120,7 @@ impl File {
             Some(opened) => opened,
             None => {
                 let mut connection = self.open()?;
-                begin(&mut connection).map_err(OpenError::of)?;
+                begin(&mut connection).map_err(OpenError::from_sqlite)?;
                 Opened {
                     connection,
                     file: FileId::at(&self.path),
@@ -131,7 +131,7 @@ impl File {
         Ok(&mut self.opened.insert(opened).connection)
     }
 
-    /// Looks whether the names still mean the files that are open.
+    /// Checks that the names still mean the open files.
     fn close_if_replaced(&mut self) {
         let log_path = self.log_path();
         let Some(opened) = &mut self.opened else {
@@ -154,30 +154,30 @@ impl File {
     }
 
     fn open(&self) -> Result<Connection, OpenError> {
-        clear_the_way(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
-        match self.layout.open(&self.path) {
+        quarantine_orphan_wal(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
+        match self.schema.open(&self.path) {
             Err(OpenError::Damaged(why)) => {
-                let aside = set_aside(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
-                tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "a file is damaged or not openseat's, was set aside, and begins anew");
-                self.layout.open(&self.path)
+                let aside = quarantine(&self.path, self.clock.now()).map_err(OpenError::Folder)?;
+                tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "a file was damaged or not openseat's; it was renamed, and a new one started");
+                self.schema.open(&self.path)
             }
             opened => opened,
         }
     }
 }
 
-/// Whether a file can be written now. Says so in the log when that changes, and to metrics at any time.
+/// Whether a file can be written now. Changes are logged; metrics read it at any time.
 #[derive(Debug)]
 pub struct Condition {
     /// The value of the label `part`.
     pub part: &'static str,
-    /// What its failing means, for the log.
+    /// What a failure means, for the log.
     means: &'static str,
     degraded: AtomicBool,
 }
 
 impl Condition {
-    /// All is well until something fails.
+    /// Healthy until something fails.
     pub fn new(part: &'static str, means: &'static str) -> Self {
         Self {
             part,

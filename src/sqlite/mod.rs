@@ -1,12 +1,12 @@
-//! SQLite files that outlive a process: opened, checked, brought to the present layout, and set aside when they are damaged.
+//! SQLite files that outlive a process: opened, checked, migrated to the current schema, and quarantined when they are damaged.
 //!
-//! A file is never deleted and never overwritten. One that is damaged or another program's gets another name beside its old one, with the
-//! time, and whoever opened it begins anew, with the caution that the loss asks for. One from a newer openseat is refused: it
-//! is good, and this program would make it bad.
+//! A file is never deleted and never overwritten. A file that is damaged, or another program's, is renamed with the time in its new name, and
+//! its owner starts with a new one, with the caution that the loss requires. A file from a newer openseat is rejected: it is good, and this
+//! program would damage it.
 
 mod file;
-pub mod packed;
 mod quarantine;
+pub mod rows_codec;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -14,6 +14,6 @@ pub mod writer;
 
 pub use self::{
     file::{Condition, File},
-    quarantine::{clear_the_way, set_aside, was_set_aside},
-    schema::{Layout, OpenError, does_not_fit},
+    quarantine::{quarantine, quarantine_orphan_wal, was_quarantined},
+    schema::{OpenError, Schema, does_not_fit},
 };

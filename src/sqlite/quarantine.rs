@@ -1,4 +1,4 @@
-//! Damaged files get another name, and stay.
+//! Quarantine: a damaged file is renamed, never deleted or overwritten.
 
 use std::{
     fs, io,
@@ -8,22 +8,22 @@ use std::{
 use super::schema::make_private;
 use crate::clock::Moment;
 
-/// What SQLite keeps beside a file.
+/// The suffixes of the files that SQLite keeps beside a database.
 pub(super) const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
-/// Gives a damaged file, and what SQLite keeps beside it, another name in the same folder; returns that name.
+/// Renames a damaged file and its companions within their folder, and returns the new name.
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub fn set_aside(path: &Path, now: Moment) -> io::Result<PathBuf> {
+pub fn quarantine(path: &Path, now: Moment) -> io::Result<PathBuf> {
     let time = now.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
     let names = (1..).map(|n| match n {
-        1 => with_suffix(path, &format!("{SET_ASIDE}{time}")),
-        n => with_suffix(path, &format!("{SET_ASIDE}{time}-{n}")),
+        1 => with_suffix(path, &format!("{MARK}{time}")),
+        n => with_suffix(path, &format!("{MARK}{time}-{n}")),
     });
     let mut free = names.filter(|name| !name.exists());
     let aside = free.next().expect("there is no end of numbers");
-    // The file itself first: if we are killed in between, a log without its file is what `clear_the_way` looks for.
+    // The file itself first: if the process is killed in between, `quarantine_orphan_wal` finds the rest.
     fs::rename(path, &aside)?;
     for companion in COMPANIONS {
         rename_if_there(
@@ -34,36 +34,36 @@ pub fn set_aside(path: &Path, now: Moment) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// A log whose file is gone must not be taken for the next file's.
+/// Quarantines a WAL whose file is gone, so that SQLite does not apply it to the next file.
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub fn clear_the_way(path: &Path, now: Moment) -> io::Result<()> {
+pub fn quarantine_orphan_wal(path: &Path, now: Moment) -> io::Result<()> {
     let left_over = COMPANIONS.map(|companion| with_suffix(path, companion));
     if path.exists() || !left_over.iter().any(|companion| companion.exists()) {
         return Ok(());
     }
     make_private(path)?;
-    set_aside(path, now).map(drop)
+    quarantine(path, now).map(drop)
 }
 
-/// Whether a file of this name was ever set aside, and what was can still be found.
-pub fn was_set_aside(path: &Path) -> bool {
+/// Whether a file of this name was quarantined and is still there.
+pub fn was_quarantined(path: &Path) -> bool {
     let (Some(folder), Some(name)) = (
         path.parent(),
         path.file_name().and_then(|name| name.to_str()),
     ) else {
         return false;
     };
-    let prefix = format!("{name}{SET_ASIDE}");
+    let prefix = format!("{name}{MARK}");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .any(|name| name.starts_with(&prefix))
 }
 
-/// What stands between a file's old name and the time in its new one.
-const SET_ASIDE: &str = ".corrupt-";
+/// Stands between a file's old name and the time in its new one.
+const MARK: &str = ".corrupt-";
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

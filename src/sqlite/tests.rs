@@ -5,10 +5,10 @@ use rusqlite::Connection;
 use super::{quarantine::with_suffix, *};
 use crate::clock::Moment;
 
-const LAYOUT: Layout = Layout {
+const SCHEMA: Schema = Schema {
     application_id: 77,
     unmarked: (1, "one"),
-    steps: &[
+    migrations: &[
         "CREATE TABLE one (a INTEGER) STRICT;",
         "CREATE TABLE two (b INTEGER) STRICT; INSERT INTO two SELECT a * 2 FROM one;",
     ],
@@ -49,24 +49,24 @@ impl Folder {
 }
 
 #[test]
-fn an_old_layout_becomes_the_present_one_with_what_it_held() {
+fn an_old_file_is_migrated_with_its_content() {
     let folder = Folder::with(
         "CREATE TABLE one (a INTEGER) STRICT; INSERT INTO one VALUES (4); PRAGMA user_version = 1",
     );
     for _ in 0..2 {
-        let connection = LAYOUT.open(&folder.path()).unwrap();
+        let connection = SCHEMA.open(&folder.path()).unwrap();
         let sum = "SELECT sum(b) FROM two";
         assert_eq!(connection.query_row(sum, [], |row| row.get(0)), Ok(8));
     }
 }
 
 #[test]
-fn files_of_others_and_of_the_future_are_told_apart() {
+fn other_programs_files_and_newer_ones_are_rejected() {
     for (sql, newer) in [
         ("CREATE TABLE theirs (a)", false),
         ("CREATE TABLE theirs (a); PRAGMA user_version = 1", false),
         ("CREATE TABLE one (a); PRAGMA user_version = 2", false),
-        // It claims an older layout than it has.
+        // It claims an older version than it has.
         (
             "CREATE TABLE one (a); CREATE TABLE two (b); PRAGMA user_version = 1; PRAGMA application_id = 77",
             false,
@@ -81,7 +81,7 @@ fn files_of_others_and_of_the_future_are_told_apart() {
         ),
     ] {
         let folder = Folder::with(sql);
-        match LAYOUT.open(&folder.path()).expect_err(sql) {
+        match SCHEMA.open(&folder.path()).expect_err(sql) {
             OpenError::Newer { found: 9, known: 2 } => assert!(newer, "{sql}"),
             OpenError::Damaged(_) => assert!(!newer, "{sql}"),
             other => panic!("{sql}: {other}"),
@@ -90,9 +90,9 @@ fn files_of_others_and_of_the_future_are_told_apart() {
 }
 
 #[test]
-fn a_torn_page_is_found_at_the_start() {
+fn a_damaged_page_is_found_at_the_start() {
     let folder = Folder::new();
-    let connection = LAYOUT.open(&folder.path()).unwrap();
+    let connection = SCHEMA.open(&folder.path()).unwrap();
     let rows = "INSERT INTO one WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n";
     connection.execute_batch(rows).unwrap();
     drop(connection);
@@ -100,15 +100,15 @@ fn a_torn_page_is_found_at_the_start() {
     let end = bytes.len();
     bytes[end - 4096..].fill(0xa5);
     fs::write(folder.path(), bytes).unwrap();
-    let error = LAYOUT.open(&folder.path()).expect_err("a page is torn");
+    let error = SCHEMA.open(&folder.path()).expect_err("a page is torn");
     assert!(matches!(error, OpenError::Damaged(_)), "{error}");
 }
 
 #[test]
-fn a_new_file_and_its_companions_are_their_owners_alone() {
+fn only_the_owner_may_read_a_new_file_and_its_companions() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
-    let connection = LAYOUT.open(&folder.path()).unwrap();
+    let connection = SCHEMA.open(&folder.path()).unwrap();
     connection
         .execute_batch("INSERT INTO one VALUES (1)")
         .unwrap();
@@ -120,13 +120,13 @@ fn a_new_file_and_its_companions_are_their_owners_alone() {
 }
 
 #[test]
-fn what_is_set_aside_is_never_overwritten() {
+fn a_quarantined_file_is_never_overwritten() {
     let folder = Folder::new();
     for n in 0..3 {
         fs::write(folder.path(), format!("torn {n}")).unwrap();
         fs::write(with_suffix(&folder.path(), "-wal"), "log").unwrap();
-        assert_eq!(was_set_aside(&folder.path()), n > 0);
-        set_aside(&folder.path(), NOW).unwrap();
+        assert_eq!(was_quarantined(&folder.path()), n > 0);
+        quarantine(&folder.path(), NOW).unwrap();
     }
     let name = "a.sqlite3.corrupt-20261122T100000Z";
     assert_eq!(
@@ -138,12 +138,12 @@ fn what_is_set_aside_is_never_overwritten() {
 }
 
 #[test]
-fn a_log_without_its_file_is_not_taken_for_the_next_files() {
+fn an_orphan_wal_is_not_applied_to_the_next_file() {
     let folder = Folder::new();
     fs::write(with_suffix(&folder.path(), "-wal"), "a log").unwrap();
-    clear_the_way(&folder.path(), NOW).unwrap();
-    assert!(was_set_aside(&folder.path()));
-    LAYOUT.open(&folder.path()).unwrap();
-    clear_the_way(&folder.path(), NOW).unwrap();
+    quarantine_orphan_wal(&folder.path(), NOW).unwrap();
+    assert!(was_quarantined(&folder.path()));
+    SCHEMA.open(&folder.path()).unwrap();
+    quarantine_orphan_wal(&folder.path(), NOW).unwrap();
     assert!(folder.path().exists(), "a good file stays where it is");
 }

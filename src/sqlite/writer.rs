@@ -1,6 +1,6 @@
-//! A thread that writes things down for others, who never wait for it.
+//! A thread that writes for others, who never wait for it.
 //!
-//! What comes while it is busy waits in a bounded line; what finds the line full is let go, and counted. Everything that waits is written together.
+//! While it is busy, items wait in a bounded queue. Items that find the queue full are dropped and counted. All waiting items are written together.
 
 use std::{
     iter,
@@ -13,47 +13,47 @@ use std::{
     time::Duration,
 };
 
-/// See the [module](self). Dropping it ends the thread, once it has written what waits.
+/// See the [module](self). Dropping it ends the thread, once it has written what is waiting.
 #[derive(Debug)]
 pub struct Writer<T> {
-    line: Mutex<Option<SyncSender<T>>>,
+    queue: Mutex<Option<SyncSender<T>>>,
     dropped: AtomicU64,
-    /// Says nothing, and ends with the thread.
+    /// Receives nothing; disconnects when the thread ends.
     end: Mutex<Receiver<()>>,
 }
 
 impl<T: Send + 'static> Writer<T> {
-    /// Starts a thread with this name, for whom so many things may wait.
+    /// Starts a thread with this name and a queue of this length.
     ///
     /// # Errors
-    /// The system has no thread to spare.
+    /// The system cannot start a thread.
     pub fn start(
         name: &str,
-        line: usize,
+        queue: usize,
         mut write: impl FnMut(Vec<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        Self::spawn(name, line, move |receiver| {
+        Self::spawn(name, queue, move |receiver| {
             while let Ok(first) = receiver.recv() {
-                write(gather(first, receiver, line));
+                write(gather(first, receiver, queue));
             }
         })
     }
 
-    /// The same for a thread that also looks after what it has written: where nothing comes for so long, and once more at the end, it
-    /// is called with nothing.
+    /// The same, with rounds for upkeep: `write` gets an empty list whenever nothing came for the length of a `round`, and once more at the
+    /// end.
     ///
     /// # Errors
-    /// The system has no thread to spare.
+    /// The system cannot start a thread.
     pub fn start_with_rounds(
         name: &str,
-        line: usize,
+        queue: usize,
         round: Duration,
         mut write: impl FnMut(Vec<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        Self::spawn(name, line, move |receiver| {
+        Self::spawn(name, queue, move |receiver| {
             loop {
                 match receiver.recv_timeout(round) {
-                    Ok(first) => write(gather(first, receiver, line)),
+                    Ok(first) => write(gather(first, receiver, queue)),
                     Err(RecvTimeoutError::Timeout) => write(Vec::new()),
                     Err(RecvTimeoutError::Disconnected) => return write(Vec::new()),
                 }
@@ -63,10 +63,10 @@ impl<T: Send + 'static> Writer<T> {
 
     fn spawn(
         name: &str,
-        line: usize,
+        queue: usize,
         work: impl FnOnce(&Receiver<T>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::sync_channel(line);
+        let (sender, receiver) = mpsc::sync_channel(queue);
         let (alive, end) = mpsc::channel::<()>();
         thread::Builder::new()
             .name(name.to_owned())
@@ -75,32 +75,32 @@ impl<T: Send + 'static> Writer<T> {
                 work(&receiver);
             })?;
         Ok(Self {
-            line: Mutex::new(Some(sender)),
+            queue: Mutex::new(Some(sender)),
             dropped: AtomicU64::new(0),
             end: Mutex::new(end),
         })
     }
 
-    /// Hands something over to be written, if there is room for it; tells whether there was.
+    /// Hands something over to be written. Returns whether there was room for it.
     pub fn send(&self, thing: T) -> bool {
-        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = line
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = queue
             .as_ref()
-            .is_some_and(|line| line.try_send(thing).is_ok());
+            .is_some_and(|queue| queue.try_send(thing).is_ok());
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
 
-    /// How many things were let go so far.
+    /// How many things were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Takes nothing more, and waits until everything is written, at most so long. Returns whether it was.
+    /// Accepts nothing more and waits until everything is written, for `longest` at most. Returns whether it was.
     pub fn finish(&self, longest: Duration) -> bool {
-        self.line
+        self.queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
@@ -109,9 +109,9 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
-/// Everything that waits, in its order.
-fn gather<T>(first: T, receiver: &Receiver<T>, line: usize) -> Vec<T> {
-    let rest = receiver.try_iter().take(line);
+/// Everything that is waiting, in order.
+fn gather<T>(first: T, receiver: &Receiver<T>, queue: usize) -> Vec<T> {
+    let rest = receiver.try_iter().take(queue);
     iter::once(first).chain(rest).collect()
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_line_lets_go_and_counts_and_the_end_writes_what_waits() {
+    fn a_full_queue_drops_and_counts_and_the_end_writes_what_is_waiting() {
         let (written, held) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(())));
         let busy = held.lock().unwrap();
         let (into, wait) = (Arc::clone(&written), Arc::clone(&held));
@@ -131,7 +131,7 @@ mod tests {
             into.lock().unwrap().extend(things);
         })
         .unwrap();
-        // The thread takes up to three, two wait, and the rest is let go.
+        // The thread takes up to three, two wait, and the rest is dropped.
         let taken = (0..20).filter(|n| writer.send(*n)).count() as u64;
         assert_eq!(taken, 20 - writer.dropped());
         assert!(

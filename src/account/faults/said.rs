@@ -64,7 +64,7 @@ impl Said {
 
     /// What is wrong with the account now.
     pub fn account(&mut self, present: Option<&PresentFault>, now: Moment) {
-        for (kind, story) in FaultKind::ALL.into_iter().zip(&mut self.of_account) {
+        for (&kind, story) in FaultKind::ALL.iter().zip(&mut self.of_account) {
             match present.filter(|present| present.kind() == kind) {
                 Some(present) => story.goes_on(present, &self.account),
                 None => story.is_over(kind, &self.account, now),
@@ -85,7 +85,7 @@ impl Said {
         }
         let (mut failing, mut answered) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
         for (place, (fault, said)) in faults.zip(&mut self.of_queues).enumerate() {
-            let kind = fault.map(|fault| FaultKind::of(fault));
+            let kind = fault.map(|fault| fault.kind());
             if kind == *said {
                 continue;
             }
@@ -109,7 +109,7 @@ impl Said {
             let (first, fault) = queues[0];
             let others = queues.len() - 1;
             let names = named(queues.iter().map(|(place, _)| *place), &keys);
-            let (fault_word, advice) = (kind.word(), fault.advice());
+            let (fault_word, advice) = (kind.as_str(), fault.advice());
             match others {
                 0 => tracing::warn!(queue = %keys(first), fault = fault_word, advice, "{fault}"),
                 _ => {
@@ -144,7 +144,7 @@ impl Story {
         let fault = &present.fault;
         tracing::warn!(
             account,
-            fault = fault.word(),
+            fault = fault.as_str(),
             advice = fault.advice(),
             "{fault}"
         );
@@ -161,7 +161,7 @@ impl Story {
         }
         let lasted = Duration::from_secs(over.longest_since(began).as_secs());
         let lasted = humantime::format_duration(lasted).to_string();
-        tracing::info!(account, fault = kind.word(), lasted, "the fault is over");
+        tracing::info!(account, fault = kind.as_str(), lasted, "the fault is over");
         *self = Self {
             began: None,
             over: None,

@@ -60,7 +60,7 @@ const TURN_CATCHING_UP: u32 = 2;
 const SWEEPS_CATCHING_UP: u32 = 1;
 
 /// A queue that was never polled is as overdue as one whose membership is as old as any may be.
-const NEVER: Duration = crate::decision::MEMBERS_LONGEST;
+const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;
 
 /// A queue whose poll failed is the most overdue of all for so many tries, and then takes its turn like the others: a single failure is soon
 /// made good, and queues that fail for good starve nobody.

@@ -13,7 +13,7 @@ impl Stage {
     async fn take(&mut self, queues: Vec<Polled>) {
         self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
         self.ids = queues.iter().map(id_of_queue).collect();
-        self.board.welcome(self.keys.clone());
+        self.board.set_queues(self.keys.clone());
         self.metrics.count_for(self.keys.clone());
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
@@ -31,7 +31,7 @@ impl Stage {
             .await
             .expect("it is at work");
         taken.await.expect("it answers");
-        self.board.retire();
+        self.board.drop_stale();
         self.queues = queues;
     }
 

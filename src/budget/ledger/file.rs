@@ -21,15 +21,15 @@ use crate::{
         share::Share,
         window::{Request, Time},
     },
-    clock::{Clock, stamp::Stamp},
-    sqlite::{self, Layout, OpenError},
+    clock::{Clock, stored_time::StoredTime},
+    sqlite::{self, OpenError, Schema},
 };
 
 /// Each number of the file's layout, in turn. What was released is never changed: a new step is added.
-pub(super) const LAYOUT: Layout = Layout {
+pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_6c64, // "osld"
     unmarked: (1, "request"),
-    steps: &[
+    migrations: &[
         "
 CREATE TABLE request (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -287,16 +287,16 @@ impl LedgerFile {
 
     fn connect(&mut self, clock: &dyn Clock) -> Result<(), LedgerError> {
         let folder = |error| LedgerError::Folder(self.path.clone(), error);
-        sqlite::clear_the_way(&self.path, clock.now()).map_err(folder)?;
+        sqlite::quarantine_orphan_wal(&self.path, clock.now()).map_err(folder)?;
         let opened = match self.unfit.take() {
             Some(why) => Err(OpenError::Damaged(why)),
-            None => LAYOUT.open(&self.path),
+            None => SCHEMA.open(&self.path),
         };
         let connection = match opened {
             Err(OpenError::Damaged(why)) => {
-                let aside = sqlite::set_aside(&self.path, clock.now()).map_err(folder)?;
+                let aside = sqlite::quarantine(&self.path, clock.now()).map_err(folder)?;
                 tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "the budget ledger is damaged or not openseat's, and was set aside");
-                LAYOUT.open(&self.path)
+                SCHEMA.open(&self.path)
             }
             opened => opened,
         }?;
@@ -499,7 +499,7 @@ fn read_layout_2(connection: &Connection, clock: &dyn Clock) -> rusqlite::Result
     if !is_there || is_written || !(has_rows("sqlite_sequence")? || has_rows("lost_2")?) {
         return Ok(None);
     }
-    let now = Stamp::now(clock);
+    let now = StoredTime::now(clock);
     let mut stored = Stored {
         requests: Vec::new(),
         owners: Vec::new(),
@@ -637,7 +637,7 @@ fn write_book(
 ) -> rusqlite::Result<()> {
     let numbers = numbers.map(|number| number as i64);
     let (time, lost) = (ms(batch.time), ms(batch.lost.unwrap_or_default()));
-    let Stamp {
+    let StoredTime {
         boot_id,
         boot_ms,
         wall_ms,
@@ -688,7 +688,7 @@ fn seal_of_owner(id: OwnerId, owner: &Owner) -> i64 {
     )
 }
 
-fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &Stamp, lost: i64) -> i64 {
+fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &StoredTime, lost: i64) -> i64 {
     let [change, requests, owners] = numbers;
     let numbers = [
         change,
@@ -732,8 +732,8 @@ fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.max(0) as u64)
 }
 
-fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<Stamp> {
-    Ok(Stamp {
+fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<StoredTime> {
+    Ok(StoredTime {
         boot_id: row.get(first_column)?,
         boot_ms: row.get(first_column + 1)?,
         wall_ms: row.get(first_column + 2)?,

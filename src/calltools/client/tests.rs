@@ -376,7 +376,7 @@ async fn a_sweep_has_the_bounds_of_any_list() {
         Ok(reply(StatusCode::OK, &body))
     });
     let (pages, fault) = sweep(&endless).await;
-    assert_eq!((pages, fault.unwrap().word()), (MAX_PAGES, "too_large"));
+    assert_eq!((pages, fault.unwrap().as_str()), (MAX_PAGES, "too_large"));
 
     let ballast = "x".repeat(MAX_LIST_BYTES / 3);
     let heavy = world(1000, move |page, _| {
@@ -386,7 +386,7 @@ async fn a_sweep_has_the_bounds_of_any_list() {
         Ok(reply(StatusCode::OK, &body))
     });
     let (pages, fault) = sweep(&heavy).await;
-    assert_eq!((pages, fault.unwrap().word()), (3, "too_large"));
+    assert_eq!((pages, fault.unwrap().as_str()), (3, "too_large"));
 
     let list = agents(300);
     let again = world(1000, move |page, _| {
@@ -401,7 +401,7 @@ async fn a_sweep_has_the_bounds_of_any_list() {
     let list = agents(3);
     let short = world(1000, move |page, _| Ok(page_of(&list, page, 250)));
     let (pages, fault) = sweep(&short).await;
-    assert_eq!((pages, fault.unwrap().word()), (1, "incomplete"));
+    assert_eq!((pages, fault.unwrap().as_str()), (1, "incomplete"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,7 +115,7 @@ impl Queue {
     pub(super) fn is_known(&self) -> bool {
         let known = Reason::ALL.iter().filter(|reason| reason.is_known());
         known
-            .map(|reason| reason.word())
+            .map(|reason| reason.as_str())
             .any(|word| word == self.reason)
     }
 

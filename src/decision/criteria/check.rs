@@ -1,22 +1,22 @@
-//! A condition and its value, checked against each other once, so that an evaluation has nothing left to refuse but the data.
+//! A condition with its value, checked once when the config is read. After that, only the data can be wrong.
 
 use serde_json::Value;
 
 use super::{Comparison, Condition, DefinitionError, Literal, Measure, path::shortened};
 use crate::model::quantity::Quantity;
 
-/// How a measurement becomes a yes or a no: a condition together with the kind of value that fits it.
+/// How a measurement becomes accept or reject: a condition with a value of a type that fits it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Check {
-    /// Compare a number with the threshold at decision time; this is the default threshold.
+    /// Compare a number with a threshold at decision time. The second field is the default threshold.
     Compare(Comparison, Quantity),
-    /// Whether there is any node, or none.
+    /// Whether there are nodes, or none.
     Present(bool),
-    /// Look at a node, and take the answer or its opposite.
+    /// Look at a node, and accept if the finding is `wanted`.
     Look { at: Look, wanted: bool },
 }
 
-/// What to look for in one node. Upper and lower case differ everywhere, as they do in JSONPath.
+/// What to look for in one node. Case matters, as it does in JSONPath.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Look {
     /// It is this text.
@@ -25,17 +25,17 @@ pub(super) enum Look {
     ContainsText(String),
     /// It is a list with this number as an element.
     ContainsNumber(Quantity),
-    /// It is text that begins so.
+    /// It is text that begins with this.
     BeginsWith(String),
     /// It is this truth value.
     Truth(bool),
 }
 
 impl Check {
-    /// Puts a condition and its value together.
+    /// Combines a condition and its value.
     ///
     /// # Errors
-    /// A value that is missing, superfluous, or of a kind that the condition never fits.
+    /// A value that is missing, superfluous, or of a type that never fits the condition.
     pub(super) fn new(
         condition: Condition,
         value: Option<&Literal>,
@@ -65,7 +65,7 @@ impl Check {
         }
     }
 
-    /// What to measure where the operator leaves that open.
+    /// The measure to use if the config names none.
     pub(super) fn usual_measure(&self, path_names_one_node: bool) -> Measure {
         match self {
             Check::Present(_) => Measure::Exists,
@@ -74,11 +74,11 @@ impl Check {
         }
     }
 
-    /// The same check of what `measure` yields: whether nodes exist is a truth value too.
+    /// The same check, applied to the result of `measure`: whether nodes exist is a truth value too.
     ///
     /// # Errors
-    /// Two that can never fit each other.
-    pub(super) fn of(self, measure: Measure) -> Result<Self, DefinitionError> {
+    /// A condition and a measure that can never fit together.
+    pub(super) fn for_measure(self, measure: Measure) -> Result<Self, DefinitionError> {
         match (measure, self) {
             (Measure::Exists, Check::Look { at: Look::Truth(truth), wanted }) => {
                 Ok(Check::Present(truth == wanted))
@@ -96,7 +96,7 @@ impl Check {
                 "measure",
                 format!(
                     "a {} always exists: leave measure out to ask whether the path selects anything",
-                    measure.word()
+                    measure
                 ),
             )),
             (Measure::Count | Measure::Sum, Check::Look { .. }) => Err(wrong(
@@ -104,7 +104,7 @@ impl Check {
                 format!(
                     "a {} is a number: compare it with one, as in condition = \"greater_than\" and value = 0; what the rows \
                      must say goes into a filter, such as results[?@.status == 'Available']",
-                    measure.word()
+                    measure
                 ),
             )),
         }
@@ -112,7 +112,7 @@ impl Check {
 }
 
 impl Look {
-    /// What the node says, or what kind of value would have been needed.
+    /// Whether the node has it, or the type that would have been needed.
     pub(super) fn holds(&self, node: &Value) -> Result<bool, &'static str> {
         match (self, node) {
             (Look::Equals(wanted), Value::String(text)) => Ok(text == wanted),
@@ -135,7 +135,7 @@ impl Look {
     }
 }
 
-/// Whether any element matches; `None` where an element is of a kind that cannot be asked.
+/// Whether any element matches; `None` if an element has the wrong type.
 fn has(list: &[Value], matches: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
     list.iter()
         .try_fold(false, |found, element| Some(found | matches(element)?))
@@ -144,25 +144,25 @@ fn has(list: &[Value], matches: impl Fn(&Value) -> Option<bool>) -> Option<bool>
 fn threshold(condition: Condition, value: Option<&Literal>) -> Result<Quantity, DefinitionError> {
     match value {
         Some(Literal::Number(number)) => Ok(*number),
-        // As with the threshold of the built-in rule: any seat will do.
+        // Like the built-in rule: one seat is enough.
         None if condition == Condition::GreaterThan => Ok(Quantity::ZERO),
         None => Err(missing(condition, "value = 2")),
         Some(Literal::Text(text)) if text.trim().parse::<Quantity>().is_ok() => {
             Err(wrong_value(format!(
                 "\"{}\" is text, and {} compares numbers: write value = {} without quotes",
                 shortened(text, 40),
-                condition.word(),
+                condition,
                 shortened(text.trim(), 40)
             )))
         }
         Some(Literal::Text(_) | Literal::Bool(_)) => Err(wrong_value(format!(
             "{} compares numbers: write a number, as in value = 2",
-            condition.word()
+            condition
         ))),
     }
 }
 
-/// What to look for in a node that is to equal this; `None` where a number is compared, or nothing is given.
+/// What to look for in a node that must equal this; `None` for numbers and for no value.
 fn equal(value: Option<&Literal>) -> Option<Look> {
     match value? {
         Literal::Text(text) => Some(Look::Equals(text.clone())),
@@ -182,12 +182,12 @@ fn text(condition: Condition, value: Option<&Literal>) -> Result<String, Definit
     match value {
         Some(Literal::Text(text)) if text.is_empty() => Err(wrong_value(format!(
             "every text fits {} with an empty value: write the text to look for",
-            condition.word()
+            condition
         ))),
         Some(Literal::Text(text)) => Ok(text.clone()),
         Some(_) => Err(wrong_value(format!(
             "{} looks at text: put the value in quotes",
-            condition.word()
+            condition
         ))),
         None => Err(missing(condition, "value = \"Available\"")),
     }
@@ -202,7 +202,7 @@ fn alone(
         None => Ok(check),
         Some(_) => Err(wrong_value(format!(
             "{} compares with nothing: leave value out",
-            condition.word()
+            condition
         ))),
     }
 }
@@ -210,7 +210,7 @@ fn alone(
 fn missing(condition: Condition, example: &str) -> DefinitionError {
     wrong_value(format!(
         "{} needs a value to compare with, as in {example}",
-        condition.word()
+        condition
     ))
 }
 

@@ -1,120 +1,71 @@
-//! A rule as the operator writes it, before it is compiled.
+//! A rule as the operator writes it in the config, before it is compiled.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, VariantNames};
 
 use crate::model::quantity::Quantity;
 
 /// An operator's rule as the config spells it: `[account.queue.accept]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
-    /// Which nodes of the response to look at: RFC 9535 JSONPath, or the hosted integration's short spelling of it.
+    /// Selects nodes of the response: an RFC 9535 JSONPath, or the hosted integration's short spelling of one.
     pub field: String,
-    /// What to make of the nodes; by default the value of a path that can only name one node, else the count of nodes.
+    /// How to measure the nodes. By default, the value if the path can select only one node, else the number of nodes.
     pub measure: Option<Measure>,
-    /// How the measurement becomes a yes or a no.
+    /// How the measurement becomes accept or reject.
     pub condition: Condition,
-    /// What to compare with.
+    /// The value to compare with.
     pub value: Option<Literal>,
 }
 
-/// What to make of the nodes that a path selects. An element of a list is a node; so is a `null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+/// How to measure the nodes that a path selects. Each element of a list is a node, and so is a `null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Display, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Measure {
-    /// How many there are, `false` and `null` left out: rows count, and of truth values only the true ones.
+    /// Their number, without `false` and `null`: rows count, and of truth values only the true ones.
     Count,
-    /// The value of the only one. None, or more than one, is an unknown.
+    /// The value of the only one. No node, or several, is an unknown.
     Value,
-    /// Their sum, `null` left out; 0 where there are none.
+    /// Their sum, without `null`; 0 if there are none.
     Sum,
-    /// Whether there is any, `false` and `null` included.
+    /// Whether there are any, `false` and `null` included.
     Exists,
 }
 
-impl Measure {
-    /// The word for it in the config.
-    pub fn word(self) -> &'static str {
-        match self {
-            Measure::Count => "count",
-            Measure::Value => "value",
-            Measure::Sum => "sum",
-            Measure::Exists => "exists",
-        }
-    }
-}
-
-/// How a measurement becomes a yes or a no; the words of the hosted integration.
+/// How a measurement becomes accept or reject, named as in the hosted integration.
 ///
-/// Texts are compared as they stand: upper and lower case differ, and spaces count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+/// Text is compared exactly: case and spaces matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Display, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Condition {
-    /// A number above the value, which is 0 where none is given.
+    /// A number above the value, which is 0 by default.
     GreaterThan,
-    /// A number that is the value or above.
+    /// A number at or above the value.
     GreaterOrEqual,
     /// A number below the value.
     LessThan,
-    /// A number that is the value or below.
+    /// A number at or below the value.
     LessOrEqual,
-    /// A number, a text or a truth value that is the value.
+    /// A number, text or truth value that equals the value.
     Equals,
-    /// A number, a text or a truth value that is not the value.
+    /// A number, text or truth value that does not equal the value.
     NotEquals,
-    /// A text with the value in it, or a list of texts or of numbers with the value as an element.
+    /// Text that contains the value, or a list of text or numbers with the value as an element.
     Contains,
-    /// The opposite of [`Contains`](Condition::Contains), of a text or a list all the same.
+    /// The opposite of [`Contains`](Condition::Contains), for text and lists alike.
     NotContains,
-    /// A text that begins with the value.
+    /// Text that begins with the value.
     BeginsWith,
     /// `true`.
     IsTrue,
     /// `false`.
     IsFalse,
-    /// The path selects something, be it `null`.
+    /// The path selects something, even if it is `null`.
     Exists,
     /// The path selects nothing.
     NotExists,
-}
-
-impl Condition {
-    /// How the config and the dashboard spell them, in the order of the documentation.
-    pub const WORDS: [&str; 13] = [
-        "greater_than",
-        "greater_or_equal",
-        "less_than",
-        "less_or_equal",
-        "equals",
-        "not_equals",
-        "contains",
-        "not_contains",
-        "begins_with",
-        "is_true",
-        "is_false",
-        "exists",
-        "not_exists",
-    ];
-}
-
-impl Condition {
-    /// The word for it in the config.
-    pub fn word(self) -> &'static str {
-        match self {
-            Condition::GreaterThan => "greater_than",
-            Condition::GreaterOrEqual => "greater_or_equal",
-            Condition::LessThan => "less_than",
-            Condition::LessOrEqual => "less_or_equal",
-            Condition::Equals => "equals",
-            Condition::NotEquals => "not_equals",
-            Condition::Contains => "contains",
-            Condition::NotContains => "not_contains",
-            Condition::BeginsWith => "begins_with",
-            Condition::IsTrue => "is_true",
-            Condition::IsFalse => "is_false",
-            Condition::Exists => "exists",
-            Condition::NotExists => "not_exists",
-        }
-    }
 }
 
 /// A value in the config to compare with.
@@ -126,7 +77,7 @@ pub enum Literal {
     Bool(bool),
 }
 
-/// A rule that cannot be compiled: which key of the definition is at fault, and what to do.
+/// Why a rule cannot be compiled: the key at fault and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DefinitionError {
@@ -137,7 +88,7 @@ pub struct DefinitionError {
 }
 
 impl DefinitionError {
-    /// The same error with what led to it in front.
+    /// The same error, with its cause in front.
     pub(super) fn after(self, what: String) -> Self {
         Self {
             message: format!("{what}, and {}", self.message),

@@ -1,7 +1,7 @@
 //! `match()` and `search()` that compile a pattern once.
 //!
-//! Those of the JSONPath library compile their pattern for each row: `\w+` takes milliseconds each time. Ours take the place of them when a
-//! path is read (`cost`), and mean the same.
+//! The JSONPath library's own functions compile their pattern for each row, and `\w+` takes milliseconds each time. Ours replace them when a
+//! path is read (`query`), and mean the same.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -9,16 +9,16 @@ use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 use serde_json_path::functions::{LogicalType, ValueType};
 
-/// How large a compiled pattern may be, in bytes: a hundred classes such as `\d`, or some dozens of milliseconds to compile.
-const LARGEST: usize = 1 << 20;
+/// The size limit of a compiled pattern, in bytes: a hundred classes such as `\d`, or some dozens of milliseconds to compile.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// Patterns that a thread keeps: those of a config are few, and one that comes after that is compiled again.
-const KEPT: usize = 32;
+/// How many compiled patterns a thread keeps. A config has few; beyond this, patterns are compiled again.
+const MAX_KEPT: usize = 32;
 
-/// The name under which one of the library's functions is called here; `None` for one that is called as it is.
+/// Our replacement for one of the library's functions; `None` for a function that needs none.
 ///
 /// # Errors
-/// Nobody shall call ours by their own names: their patterns would not be checked.
+/// An unknown function. That includes ours by their own names: their patterns would not be checked.
 pub(super) fn own(name: &str) -> Result<Option<&'static str>, String> {
     match name {
         "match" => Ok(Some("openseat_match")),
@@ -30,10 +30,10 @@ pub(super) fn own(name: &str) -> Result<Option<&'static str>, String> {
     }
 }
 
-/// Whether the second argument of a function is a pattern that can be used.
+/// Checks that the second argument of a function is a valid pattern.
 ///
 /// # Errors
-/// What is wrong with it: a pattern that cannot be read would never match, and every count would be 0.
+/// What is wrong with it. An invalid pattern would never match, and every count would be 0.
 pub(super) fn check_pattern(function: &str, argument: &[char]) -> Result<(), String> {
     let argument: String = argument.iter().collect();
     let pattern = text(argument.trim())
@@ -43,7 +43,7 @@ pub(super) fn check_pattern(function: &str, argument: &[char]) -> Result<(), Str
         Err(regex::Error::CompiledTooBig(_)) => {
             "it is too large: repeat less, and write [0-9A-Za-z] for \\w".to_owned()
         }
-        // The last line says what is wrong; those before it show where.
+        // The last line says what is wrong; the lines before it show where.
         Err(error) => {
             let said = error.to_string();
             let last = said.lines().last().unwrap_or_default();
@@ -53,7 +53,7 @@ pub(super) fn check_pattern(function: &str, argument: &[char]) -> Result<(), Str
     Err(format!("the pattern of {function}() cannot be used: {why}"))
 }
 
-/// A quoted text of a path, without its quotes; `None` for anything else.
+/// The text inside the quotes of a path; `None` for anything else.
 fn text(argument: &str) -> Option<String> {
     let mark = argument
         .chars()
@@ -78,9 +78,9 @@ fn text(argument: &str) -> Option<String> {
 }
 
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    // As the library does: a dot is no line end, be it `\n` or `\r`.
+    // Like the library: a dot matches neither `\n` nor `\r`.
     RegexBuilder::new(&format!("(?R)({pattern})"))
-        .size_limit(LARGEST)
+        .size_limit(MAX_PATTERN_BYTES)
         .build()
 }
 
@@ -99,7 +99,7 @@ fn holds(node: &ValueType<'_>, pattern: &ValueType<'_>, whole: bool) -> LogicalT
         false => pattern.clone(),
     };
     COMPILED.with_borrow_mut(|compiled| {
-        if compiled.len() >= KEPT && !compiled.contains_key(&pattern) {
+        if compiled.len() >= MAX_KEPT && !compiled.contains_key(&pattern) {
             compiled.clear();
         }
         let known = compiled.entry(pattern);

@@ -1,20 +1,20 @@
-//! What a rule finds in one snapshot, and how that becomes accept or reject.
+//! The result of a rule over one snapshot, and how it becomes accept or reject.
 
 use serde::Serialize;
 
 use crate::model::quantity::Quantity;
 
-/// What a rule found in one snapshot.
+/// The result of a rule over one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
-    /// Seats, or whatever the operator's rule measures; for rules that measure no number, 1 if they hold and else 0.
+    /// Seats, or what the operator's rule measures. For rules that measure no number, 1 if they hold, else 0.
     pub count: Quantity,
-    /// How the count becomes a yes or a no.
+    /// How the count becomes accept or reject.
     pub verdict: Verdict,
 }
 
 impl Measured {
-    /// The finding of a rule that measures no number.
+    /// The result of a rule that measures no number.
     pub(super) fn decided(holds: bool) -> Self {
         Self {
             count: Quantity::from(u32::from(holds)),
@@ -23,12 +23,12 @@ impl Measured {
     }
 }
 
-/// How a measurement becomes a yes or a no.
+/// How a measurement becomes accept or reject.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// Compare the count with the threshold at decision time.
     Compare(Comparison),
-    /// The rule looks at texts or truth values, and has already decided.
+    /// The rule looks at text or truth values, and has already decided.
     Holds(bool),
 }
 
@@ -36,22 +36,22 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
-    /// Strictly greater: with a threshold of 0, any seat will do.
+    /// Strictly greater: with a threshold of 0, one seat is enough.
     GreaterThan,
-    /// The threshold itself will do.
+    /// Greater than the threshold, or equal to it.
     GreaterOrEqual,
     /// Strictly less.
     LessThan,
-    /// The threshold itself will do.
+    /// Less than the threshold, or equal to it.
     LessOrEqual,
-    /// The threshold and nothing else.
+    /// Exactly the threshold.
     Equals,
     /// Anything but the threshold.
     NotEquals,
 }
 
 impl Comparison {
-    /// Whether `count` compares so with `threshold`.
+    /// Whether the comparison of `count` with `threshold` holds.
     pub fn holds(self, count: Quantity, threshold: Quantity) -> bool {
         match self {
             Comparison::GreaterThan => count > threshold,
@@ -64,7 +64,7 @@ impl Comparison {
     }
 }
 
-/// What CallTools sent does not have the type that the rule needs. An unknown, never a zero.
+/// CallTools sent something that does not have the type that the rule needs. This is an unknown, never a zero.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Mismatch(pub String);

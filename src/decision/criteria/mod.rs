@@ -41,7 +41,7 @@ pub struct Criteria {
     check: Check,
 }
 
-/// Whoever writes the same rule means the same.
+/// Rules are equal if they are written the same.
 impl PartialEq for Criteria {
     fn eq(&self, other: &Self) -> bool {
         self.definition == other.definition
@@ -52,7 +52,7 @@ impl Criteria {
     /// Compiles a rule.
     ///
     /// # Errors
-    /// A path that does not parse, or a measure, condition and value that do not fit each other.
+    /// A path that does not parse, or a measure, condition and value that do not fit together.
     pub fn compile(definition: &Definition) -> Result<Self, DefinitionError> {
         let path = Path::parse(&definition.field).map_err(|message| DefinitionError {
             key: "field",
@@ -62,7 +62,7 @@ impl Criteria {
         let usual = check.usual_measure(path.names_one_node());
         let measure = definition.measure.unwrap_or(usual);
         let check = check
-            .of(measure)
+            .for_measure(measure)
             .map_err(|error| match definition.measure {
                 Some(_) => error,
                 None => error.after(format!(
@@ -82,20 +82,20 @@ impl Criteria {
         &self.definition
     }
 
-    /// What is made of the nodes, written or by default.
+    /// How the nodes are measured, as written or by default.
     pub fn measured_by(&self) -> Measure {
         self.measure
     }
 
-    /// How many nodes of a response the path selects: none where rows are may mean that a field is misspelt.
+    /// How many nodes of a response the path selects. None, though there are rows, may mean that a field is misspelt.
     ///
     /// # Errors
-    /// As of [`measure`](Self::measure), for a path that would take too long.
+    /// Like [`measure`](Self::measure), if evaluating the path would take too long.
     pub fn selects(&self, response: &Value) -> Result<usize, Mismatch> {
         Ok(self.path.nodes(response)?.len())
     }
 
-    /// What the count is compared with by default; `None` for rules that compare with no number.
+    /// The default threshold; `None` for rules that do not compare numbers.
     pub fn threshold(&self) -> Option<Quantity> {
         match self.check {
             Check::Compare(_, threshold) => Some(threshold),
@@ -103,7 +103,7 @@ impl Criteria {
         }
     }
 
-    /// Whether statuses seen in other lists than the queue's own make the result newer. If not, only a poll of the queue does.
+    /// Whether statuses from other lists than the queue's own renew the result. If not, only a poll of the queue does.
     pub fn is_renewed_by_statuses(&self) -> bool {
         self.path.reads_only_shared_fields()
     }
@@ -111,8 +111,8 @@ impl Criteria {
     /// Evaluates the rule over the whole response: `{"count": …, "results": […]}`, all pages joined.
     ///
     /// # Errors
-    /// [`Mismatch`], where the response does not have the types that the rule needs, or is so long that evaluating the path over it could take
-    /// more than a moment.
+    /// [`Mismatch`], if the response does not have the types that the rule needs, or is so long that evaluating the path could take too
+    /// long.
     pub fn measure(&self, response: &Value) -> Result<Measured, Mismatch> {
         let nodes = self.path.nodes(response)?;
         match &self.check {
@@ -134,7 +134,7 @@ impl Criteria {
             Measure::Count => Ok(Quantity::from(count(nodes))),
             Measure::Sum => self.sum(nodes),
             Measure::Value => self.quantity(self.only(nodes)?),
-            // Never compared with a number, and a number all the same.
+            // It is never compared with a number, but a count is shown.
             Measure::Exists => Ok(Quantity::from(u32::from(!nodes.is_empty()))),
         }
     }
@@ -168,7 +168,7 @@ impl Criteria {
         }
     }
 
-    /// Names the kind of what was found and never the value, which may be long, or a person's name.
+    /// Names the type that was found, never the value: that may be long, or a person's name.
     fn misfit(&self, node: &Value, needed: &str) -> Mismatch {
         Mismatch(format!(
             "{} is {} where {needed} is needed",
@@ -178,7 +178,7 @@ impl Criteria {
     }
 }
 
-/// Counts nodes, but not those that say no.
+/// Counts nodes, except `null` and `false`.
 fn count(nodes: &[&Value]) -> usize {
     let says_no = |node: &Value| matches!(node, Value::Null | Value::Bool(false));
     nodes.iter().filter(|node| !says_no(node)).count()

@@ -13,28 +13,27 @@ use super::{Comparison, Measured, Mismatch, Verdict};
 
 /// Counts the seats of a queue: agents who are available and logged in to it.
 ///
-/// People forget to log off. An agent whose status has not changed for longer than `forgotten_after` is not counted; one
-/// without a date of the last change is, since nothing speaks against them. Agents who are not logged in to the queue do not
-/// matter, whatever their status.
+/// People forget to log off, so an agent whose status has not changed for longer than `forgotten_after` is not counted. An agent without
+/// a date of the last change is counted: nothing speaks against them. Agents who are not logged in to the queue never count.
 ///
 /// # Errors
-/// [`Mismatch`], where the availability of a logged-in agent cannot be told: without it the count would be a guess.
+/// [`Mismatch`], if the availability of a logged-in agent is unknown: the count would be a guess.
 pub fn seats<A: Borrow<Agent>>(
     agents: &[A],
     forgotten_after: Option<Duration>,
     as_of: Moment,
 ) -> Result<Measured, Mismatch> {
     let agents = agents.iter().map(Borrow::borrow);
-    let (mut count, mut untold) = (0_u32, 0_u32);
+    let (mut count, mut unknown) = (0_u32, 0_u32);
     for agent in agents {
         match seat(agent, forgotten_after, as_of) {
             Seat::Open => count += 1,
             Seat::None | Seat::Forgotten => {}
-            Seat::Untold => untold += 1,
+            Seat::Unknown => unknown += 1,
         }
     }
-    if untold > 0 {
-        return Err(unknown_statuses(untold));
+    if unknown > 0 {
+        return Err(unknown_statuses(unknown));
     }
     Ok(Measured {
         count: Quantity::from(count),
@@ -42,20 +41,20 @@ pub fn seats<A: Borrow<Agent>>(
     })
 }
 
-/// What an agent is to the built-in rule.
+/// How the built-in rule sees an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
-    /// Would take a call now.
+    /// The agent would take a call now.
     Open,
     /// Not logged in to the queue, or busy.
     None,
-    /// Available for so long that they have forgotten to log off.
+    /// Available for so long that the agent must have forgotten to log off.
     Forgotten,
-    /// Logged in, with a status whose meaning is not known.
-    Untold,
+    /// Logged in, with a status whose meaning is unknown.
+    Unknown,
 }
 
-/// Whether one agent is a seat; [`seats`] counts by this.
+/// Whether one agent is a seat. [`seats`] counts with this.
 pub fn seat(agent: &Agent, forgotten_after: Option<Duration>, as_of: Moment) -> Seat {
     match agent.available {
         _ if !agent.queue_logged_in => Seat::None,
@@ -64,7 +63,7 @@ pub fn seat(agent: &Agent, forgotten_after: Option<Duration>, as_of: Moment) -> 
         }
         Some(true) => Seat::Open,
         Some(false) => Seat::None,
-        None => Seat::Untold,
+        None => Seat::Unknown,
     }
 }
 
@@ -76,7 +75,7 @@ fn is_forgotten(
     let (Some(since), Some(limit)) = (since, forgotten_after) else {
         return false;
     };
-    // A limit too long for the type is longer than any status lasts.
+    // A limit beyond the range of the type is longer than any status lasts.
     let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
     now.duration_since(since) > limit
 }
@@ -132,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_rule_wants_more_than_the_threshold() {
+    fn the_built_in_rule_accepts_above_the_threshold() {
         let measured = seats::<Agent>(&[], None, NOW).expect("nobody's status is unknown");
         assert_eq!(measured.verdict, Verdict::Compare(Comparison::GreaterThan));
     }
 
     #[test]
-    fn the_forgetful_are_not_counted() {
+    fn agents_who_forgot_to_log_off_are_not_counted() {
         for (since_s, counts) in [
             (Some(3_599), 1_u32),
             (Some(3_600), 1),
@@ -159,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_status_of_somebody_logged_in_is_an_unknown_count() {
+    fn an_unknown_status_of_a_logged_in_agent_makes_the_count_unknown() {
         let known = agent(Some(true), true, None);
-        let untold = agent(None, true, None);
+        let unknown = agent(None, true, None);
         let absent = agent(None, false, None);
-        let error = seats(&[known.clone(), untold], None, NOW).expect_err("a guess");
+        let error = seats(&[known.clone(), unknown], None, NOW).expect_err("a guess");
         assert!(error.0.contains("statuses/ cannot be read"), "{error}");
         assert_eq!(count(&[known, absent], None), Quantity::from(1_u32));
     }

@@ -1,9 +1,8 @@
-//! Seats held for calls that are on their way: two calls that ring in the same second must not both be sent to the one free agent.
+//! Seats held for calls on their way: two calls that ring in the same second must not both be sent to the one free agent.
 //!
-//! A reservation is made for a call that the router really sends, together with the decision to send it, in one step: with three
-//! seats and a hundred requests at once, exactly three succeed. It ends when an agent of the queue is seen leaving *available*
-//! after it was made, when it is released, or when its time is up, whichever is first; the last always comes, so no seat can stay
-//! held for ever.
+//! The decision to send a call and its reservation are one step: with three seats and a hundred requests at once, exactly three succeed. A
+//! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when its time is up,
+//! whichever is first. Time always runs out, so no seat stays held for ever.
 //!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
@@ -23,36 +22,37 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::future::BoxFuture;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::{
     clock::Moment,
     decision::{Decision, board::QueueKey},
 };
 
-/// How long a seat is held where the request does not say: longer than a call rings before an agent has it.
+/// How long a seat is held by default: longer than a call rings before an agent has it.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(45);
 
-/// How long a seat may be held. Below a second no call reaches anybody; who waits for ten minutes is in a queue and holds no seat.
+/// How long a seat may be held. Within a second no call reaches an agent; a caller who waits ten minutes is in a queue and holds no seat.
 pub const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
-/// Calls on their way to one queue at once: far more than agents who could answer within a minute. It bounds memory where an
+/// The most seats held in one queue: far more than the agents who could answer within a minute. It bounds memory where
 /// `on_unknown = "accept"` sets no other bound.
-pub const MOST_PER_QUEUE: usize = 1_000;
+pub const MAX_PER_QUEUE: usize = 1_000;
 
-/// The longest name of a call: SIP's `Call-ID`s have some 80 characters.
-pub const LONGEST_CALL_ID: usize = 256;
+/// The most characters of a call id: SIP's `Call-ID`s have some 80.
+pub const MAX_CALL_ID_LENGTH: usize = 256;
 
-/// Names one reservation among all there ever were. Random, so that none has to be remembered.
+/// Identifies a reservation. Random, so that none is used twice although none is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReservationId(Box<str>);
 
 impl ReservationId {
-    fn new() -> Self {
+    fn random() -> Self {
         Self(format!("{:032x}", fastrand::u128(..)).into())
     }
 
-    /// As a request or a file spells it.
-    pub fn of(text: &str) -> Self {
+    /// The id in a request or a file.
+    pub fn from_text(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -71,9 +71,9 @@ impl fmt::Display for ReservationId {
 /// A seat held for one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// Its name.
+    /// Its id.
     pub id: ReservationId,
-    /// The router's name for the call.
+    /// The router's id of the call.
     pub call_id: Box<str>,
     /// When it was made.
     pub made: Moment,
@@ -87,31 +87,32 @@ impl Reservation {
         self.made.later(self.ttl)
     }
 
-    /// Whether its time is up, by whichever clock says so first: a seat that is held too long is the worse error.
+    /// Whether its time is up on either clock: holding a seat for too long is the worse error.
     fn is_over(&self, now: Moment) -> bool {
         now.longest_since(self.made) >= self.ttl
     }
 }
 
-/// What came of a wish to reserve.
+/// The outcome of a request to reserve.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {
     /// A seat is held; the decision is the one that allowed it.
     Made(Reservation, Decision),
-    /// This call holds a seat already.
-    Known(Reservation),
+    /// This call already holds a seat.
+    AlreadyHeld(Reservation),
     /// The decision is to reject.
     Refused(Decision),
-    /// [`MOST_PER_QUEUE`] are held.
+    /// [`MAX_PER_QUEUE`] are held.
     Full,
 }
 
 /// Why a reservation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum End {
-    /// An agent was seen leaving *available* after it was made: the call has arrived.
+    /// An agent was seen leaving *available* after it was made, so the call has arrived.
     Answered,
-    /// Whoever made it said so.
+    /// The router released it.
     Released,
     /// Its time was up.
     Expired,
@@ -119,27 +120,23 @@ pub enum End {
 
 impl End {
     /// Every end, in the order of declaration.
-    pub const ALL: [End; 3] = [End::Answered, End::Released, End::Expired];
+    pub const ALL: &[End] = Self::VARIANTS;
 
     /// The value of the label `cause`.
-    pub fn word(self) -> &'static str {
-        match self {
-            End::Answered => "answered",
-            End::Released => "released",
-            End::Expired => "expired",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The seats held in one queue.
 ///
-/// Decisions read [`held`](Self::held), which takes no lock while nothing is held. Whatever changes goes through one short lock, and
-/// so does the decision that a reservation rests on.
+/// Decisions read [`held`](Self::held), which takes no lock while nothing is held. Every change takes one short lock, and so does the
+/// decision to make a reservation.
 #[derive(Debug, Default)]
 pub struct Holds {
     /// In the order in which they were made.
     held: Mutex<Vec<Reservation>>,
-    /// Their number, those whose time is up included; written under the lock.
+    /// Their number, including those whose time is up. Written under the lock.
     number: AtomicU32,
     made: AtomicU64,
     /// In the order of [`End::ALL`].
@@ -155,7 +152,7 @@ impl Holds {
         self.current(now).len() as u32
     }
 
-    /// Holds a seat for a call, if `decide` accepts with the number of seats held now. Nobody else can take it in between.
+    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between.
     pub fn reserve(
         &self,
         call_id: &str,
@@ -165,17 +162,17 @@ impl Holds {
     ) -> Reserved {
         let mut held = self.current(now);
         if let Some(known) = held.iter().find(|known| *known.call_id == *call_id) {
-            return Reserved::Known(known.clone());
+            return Reserved::AlreadyHeld(known.clone());
         }
         let decision = decide(held.len() as u32);
         if !decision.accept {
             return Reserved::Refused(decision);
         }
-        if held.len() >= MOST_PER_QUEUE {
+        if held.len() >= MAX_PER_QUEUE {
             return Reserved::Full;
         }
         let reservation = Reservation {
-            id: ReservationId::new(),
+            id: ReservationId::random(),
             call_id: call_id.into(),
             made: now,
             ttl,
@@ -185,7 +182,7 @@ impl Holds {
         Reserved::Made(reservation, decision)
     }
 
-    /// Ends a reservation; `None` if none of this name is held.
+    /// Ends a reservation; `None` if none with this id is held.
     fn release(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
         self.end(End::Released, now, |held| {
             held.iter().position(|one| one.id == *id)
@@ -206,7 +203,7 @@ impl Holds {
         self.current(now).clone()
     }
 
-    /// How long until the time of the next of them is up; `None` while nothing is held.
+    /// How long until the next of them expires; `None` while nothing is held.
     pub fn next_end(&self, now: Moment) -> Option<Duration> {
         if self.number.load(Ordering::Acquire) == 0 {
             return None;
@@ -225,10 +222,10 @@ impl Holds {
         )
     }
 
-    /// One that an earlier process made.
+    /// Takes over a reservation from an earlier process.
     fn restore(&self, reservation: Reservation) {
         let mut held = self.lock();
-        if held.len() < MOST_PER_QUEUE {
+        if held.len() < MAX_PER_QUEUE {
             let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
             let place = held.partition_point(made_by);
             held.insert(place, reservation);
@@ -253,7 +250,7 @@ impl Holds {
         Some(ended)
     }
 
-    /// Those whose time is not up; the others end here.
+    /// Those whose time is not up. The others end here.
     fn current(&self, now: Moment) -> MutexGuard<'_, Vec<Reservation>> {
         let mut held = self.lock();
         let before = held.len();
@@ -275,14 +272,14 @@ impl Holds {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Reservation>> {
-        // Only a decision runs under the lock, and it comes before any change: whoever panicked has left nothing half done.
+        // Only a decision runs under the lock, before any change, so a panic left nothing half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps what is held over a restart.
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// A reservation was made. Ready once it is written, or once its maker has waited long enough.
+    /// A reservation was made. Ready once it is written, or once the caller has waited long enough.
     fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()>;
 
     /// A reservation has ended before its time was up.
@@ -291,7 +288,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// Many may have changed: writes everything that is held.
     fn write_anew(&self);
 
-    /// Writes what waits, and nothing after that. Returns whether it was done within `longest`.
+    /// Writes what is waiting, and nothing after that. Returns whether it was done within `longest`.
     fn finish(&self, longest: Duration) -> bool;
 }
 
@@ -311,14 +308,14 @@ pub trait SeatsInMemory: fmt::Debug + Send + Sync {
     fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment);
 }
 
-/// A reservation as an earlier process wrote it down.
+/// A reservation as an earlier process stored it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct KeptReservation {
     /// The queue whose seat it holds.
     pub queue: QueueKey,
     /// Its id.
     pub id: ReservationId,
-    /// The router's name for the call.
+    /// The router's id of the call.
     pub call_id: Box<str>,
     /// When it was made: wall time.
     pub made: Duration,
@@ -391,7 +388,7 @@ impl SeatsInMemory for Held {
         answered.here.or(answered.before)
     }
 
-    /// Boot time may have begun anew, so the wall clock says how much of a reservation's time is left; never more than the whole.
+    /// The machine may have rebooted, so the wall clock says how much of a reservation's time is left; never more than all of it.
     fn restore(&self, kept: Vec<KeptReservation>, answered: Option<Moment>, now: Moment) {
         self.counted().before = answered;
         for kept in kept {
@@ -408,12 +405,12 @@ impl SeatsInMemory for Held {
 }
 
 impl Reservations {
-    /// Nothing held, and nothing kept over a restart.
+    /// Nothing held, and nothing kept across a restart.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins with what an earlier process left in the journal, which keeps what is held from now on.
+    /// Begins with what an earlier process left in the journal. The journal keeps what is held from now on.
     ///
     /// # Errors
     /// The journal did not start.
@@ -428,28 +425,28 @@ impl Reservations {
         })
     }
 
-    /// The seats held in a queue, to look up once and keep.
+    /// The seats held in a queue. Look it up once and keep it.
     pub fn queue(&self, key: &QueueKey) -> Arc<Holds> {
         self.held.queue(key)
     }
 
-    /// Waits a moment until a reservation is written down, where anything is: from then on a restart does not lose it.
+    /// Waits a moment until the journal, if any, has stored a reservation. From then on a restart does not lose it.
     pub async fn keep(&self, queue: &QueueKey, reservation: &Reservation) {
         if let Some(journal) = &self.journal {
             journal.made(queue, &reservation.id).await;
         }
     }
 
-    /// Writes down what waits for that, within so long.
+    /// Stores what is waiting, within `longest`.
     pub fn finish(&self, longest: Duration) {
         if let Some(journal) = &self.journal
             && !journal.finish(longest)
         {
-            tracing::warn!("the seats that are held could not be stored in time");
+            tracing::warn!("held seats could not be stored in time; a restart may forget them");
         }
     }
 
-    /// Ends a reservation; `None` if none of this name is held.
+    /// Ends a reservation; `None` if none with this id is held.
     pub fn release(&self, id: &ReservationId, now: Moment) -> Option<(QueueKey, Reservation)> {
         let released = self
             .held
@@ -463,9 +460,9 @@ impl Reservations {
     /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
     /// Returns whose it was.
     ///
-    /// An agent whom a file shows as available may have left before the process that wrote it ended: that process may have counted the
-    /// departure, and written down the seat that it opened, but not the agent's new status. So a departure that may be older than the last
-    /// one which an earlier process has counted ends nothing. Its seat is held until its time is up, and is never given twice.
+    /// A stored agent who is available may have left before the earlier process ended. That process may have counted the departure and
+    /// stored the seat that it opened, but not the agent's new status. So a departure that may be older than the last one that an earlier
+    /// process counted ends nothing. Its seat stays held until its time is up, and is never given away twice.
     pub fn departed(&self, queues: &[QueueKey], at: Moment, now: Moment) -> Option<QueueKey> {
         let before = self.held.counted().before;
         if before.is_some_and(|before| at.boot <= before.boot) {
@@ -476,9 +473,9 @@ impl Reservations {
         let (key, reservation) = holds()
             .filter_map(oldest)
             .min_by_key(|(_, one)| one.made.boot)?;
-        // Before the seat opens: what is written down meanwhile must not know of the one without the other.
+        // Before the seat opens, so that the journal never stores the one without the other.
         self.held.counted().here = Some(now);
-        // Where it was released meanwhile, the departure was that call's all the same.
+        // If it was released meanwhile, the departure still belongs to that call.
         self.queue(key).end(End::Answered, now, |held| {
             held.iter().position(|one| one.id == reservation.id)
         })?;
@@ -493,7 +490,7 @@ impl Reservations {
         all
     }
 
-    /// The config calls queues otherwise from now on: the seats held in each go with it, and are written down under its new name.
+    /// Moves the seats held in queues that the config renames, and stores them under the new names.
     pub fn carry(&self, moves: &[(QueueKey, QueueKey)]) {
         let holds: Vec<_> = moves.iter().map(|(was, _)| self.queue(was)).collect();
         for ((_, is), holds) in moves.iter().zip(holds) {
@@ -505,7 +502,7 @@ impl Reservations {
     /// Forgets what is held in queues other than these.
     pub fn retain(&self, keys: &[QueueKey]) {
         self.held.queues.retain(|key, _| keys.contains(key));
-        // Queues that were carried had both names until now.
+        // Renamed queues had both names until now.
         self.write_anew();
     }
 

@@ -53,26 +53,26 @@ fn seats_are_held_until_none_is_left() {
     let Reserved::Refused(decision) = reserve(&holds, &state, "c", now) else {
         panic!("there are two seats");
     };
-    assert_eq!(decision.reason.word(), "reserved");
+    assert_eq!(decision.reason.as_str(), "reserved");
     assert_eq!(holds.counts(), (2, [0, 0, 0]));
 }
 
 #[test]
-fn a_call_holds_one_seat_however_often_it_asks() {
+fn a_call_holds_one_seat_even_if_it_asks_again() {
     let clock = Still::new();
     let (holds, state) = (Holds::default(), seats(2, clock.now()));
     let first = made(reserve(&holds, &state, "a", clock.now()));
     clock.pass(Duration::from_secs(10));
     assert_eq!(
         reserve(&holds, &state, "a", clock.now()),
-        Reserved::Known(first),
+        Reserved::AlreadyHeld(first),
         "and its time does not begin again"
     );
     assert_eq!(holds.held(clock.now()), 1);
 }
 
 #[test]
-fn its_time_is_up_by_whichever_clock_says_so_first() {
+fn a_reservation_expires_on_the_first_clock_that_says_so() {
     let now = Still::new().now();
     for (boot, wall) in [(45, 45), (45, 0), (0, 45)] {
         let (holds, state) = (Holds::default(), seats(1, now));
@@ -92,7 +92,7 @@ fn released_seats_are_open_again_and_only_once() {
     let reservations = Reservations::new();
     let holds = reservations.queue(&key("sales"));
     let reservation = made(reserve(&holds, &seats(1, now), "a", now));
-    let other = ReservationId::of("0123");
+    let other = ReservationId::from_text("0123");
     assert_eq!(reservations.release(&other, now), None);
     assert_eq!(
         reservations.release(&reservation.id, now),
@@ -145,17 +145,17 @@ fn a_departure_ends_the_oldest_reservation_made_before_it_and_no_other() {
 }
 
 #[test]
-fn a_queue_holds_so_many_seats_and_not_one_more() {
+fn a_queue_holds_at_most_max_per_queue_seats() {
     let now = Still::new().now();
-    let (holds, state) = (Holds::default(), seats(MOST_PER_QUEUE + 1, now));
-    for call in 0..MOST_PER_QUEUE {
+    let (holds, state) = (Holds::default(), seats(MAX_PER_QUEUE + 1, now));
+    for call in 0..MAX_PER_QUEUE {
         made(reserve(&holds, &state, &call.to_string(), now));
     }
     assert_eq!(reserve(&holds, &state, "more", now), Reserved::Full);
 }
 
 #[test]
-fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
+fn a_hundred_threads_get_exactly_the_seats_there_are() {
     let now = Still::new().now();
     for _ in 0..20 {
         let (holds, state) = (Holds::default(), seats(3, now));
@@ -179,7 +179,7 @@ fn of_a_hundred_threads_exactly_as_many_succeed_as_there_are_seats() {
 }
 
 #[test]
-fn threads_that_take_seats_and_give_them_back_never_hold_more_than_there_are() {
+fn threads_that_reserve_and_release_never_hold_more_than_there_are() {
     const SEATS: usize = 2;
     let now = Still::new().now();
     let (reservations, state) = (Reservations::new(), seats(SEATS, now));
@@ -227,9 +227,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// No path leaves a seat held for ever, none holds more seats than there are, and the counters add up.
+    /// No seat stays held for ever, no more seats are held than there are, and the counters add up.
     #[test]
-    fn whatever_happens_seats_are_held_within_bounds_and_end(events in prop::collection::vec(any_event(), 0..80)) {
+    fn held_seats_stay_within_bounds_and_always_end(events in prop::collection::vec(any_event(), 0..80)) {
         let clock = Still::new();
         let reservations = Reservations::new();
         let holds = reservations.queue(&key("sales"));
@@ -243,7 +243,7 @@ proptest! {
                     let is_known = before.iter().any(|one| *one.call_id == *call);
                     let open = decide(&state, &POLICY, before.len() as u32, now).accept;
                     match reserve(&holds, &state, &call, now) {
-                        Reserved::Known(_) => prop_assert!(is_known),
+                        Reserved::AlreadyHeld(_) => prop_assert!(is_known),
                         Reserved::Made(..) => prop_assert!(!is_known && open),
                         Reserved::Refused(_) => prop_assert!(!is_known && !open),
                         Reserved::Full => prop_assert!(false, "far from full"),

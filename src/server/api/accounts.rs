@@ -79,7 +79,7 @@ impl<'a> View<'a> {
         let own = queues.filter(|queue| queue.key.account == account.name);
         let states: Vec<Arc<QueueState>> = own.map(|queue| app.state(queue)).collect();
         let faults = states.iter().filter_map(|state| state.fault.as_deref());
-        let words: HashSet<_> = faults.clone().map(|fault| fault.word()).collect();
+        let words: HashSet<_> = faults.clone().map(|fault| fault.as_str()).collect();
         let faulty_queues = faults.clone().count();
         let common = (faulty_queues == states.len() && words.len() == 1)
             .then(|| faults.clone().next())

@@ -52,7 +52,7 @@ pub(crate) struct FaultView {
 impl FaultView {
     pub(crate) fn of(fault: &Fault, now: Moment) -> Self {
         Self {
-            kind: fault.word(),
+            kind: fault.as_str(),
             message: fault.told(now),
             advice: fault.advice(),
         }

@@ -18,7 +18,8 @@ use crate::{
         Decision, Reason,
         board::QueueKey,
         reservations::{
-            DEFAULT_TTL, LONGEST_CALL_ID, MOST_PER_QUEUE, Reservation, ReservationId, Reserved, TTL,
+            DEFAULT_TTL, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, ReservationId, Reserved,
+            TTL,
         },
     },
     model::quantity::Quantity,
@@ -42,7 +43,7 @@ pub const LONGEST_WISH: usize = 4 * 1024;
 #[schemars(rename = "ReservationWish")]
 pub struct Wish {
     /// Names the call; asked again with the same name, the answer is the same reservation.
-    #[schemars(length(min = 1, max = LONGEST_CALL_ID))]
+    #[schemars(length(min = 1, max = MAX_CALL_ID_LENGTH))]
     call_id: String,
     /// For how long the seat is held, from `1s` to `10m`; 45 s if left out.
     #[schemars(regex(
@@ -58,9 +59,9 @@ impl Wish {
                 "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
             ))
         })?;
-        if !(1..=LONGEST_CALL_ID).contains(&wish.call_id.chars().count()) {
+        if !(1..=MAX_CALL_ID_LENGTH).contains(&wish.call_id.chars().count()) {
             return Err(Problem::bad_request(format!(
-                "\"call_id\" names the call in 1 to {LONGEST_CALL_ID} characters"
+                "\"call_id\" names the call in 1 to {MAX_CALL_ID_LENGTH} characters"
             )));
         }
         Ok((wish.call_id, ttl(wish.ttl.as_deref())?))
@@ -144,12 +145,12 @@ pub async fn make(
     let reserved = question.reserve(&app, &queue, &call_id, ttl);
     let (status, reservation) = match reserved {
         Reserved::Made(reservation, _) => (StatusCode::CREATED, reservation),
-        Reserved::Known(reservation) => (StatusCode::OK, reservation),
+        Reserved::AlreadyHeld(reservation) => (StatusCode::OK, reservation),
         Reserved::Refused(decision) => return Err(refused(&app, &queue, &decision)),
         Reserved::Full => return Err(full()),
     };
     if status == StatusCode::CREATED {
-        app.board.touch();
+        app.board.notify();
         app.reservations.keep(&queue.key, &reservation).await;
     }
     let left = app.decide(&queue, &app.state(&queue), &queue.policy).count;
@@ -176,7 +177,7 @@ fn known(reason: Reason) -> &'static str {
 fn full() -> Problem {
     Problem::new(
         problem_types::TOO_MANY_RESERVATIONS,
-        format!("{MOST_PER_QUEUE} seats of this queue are held; release those that are not needed"),
+        format!("{MAX_PER_QUEUE} seats of this queue are held; release those that are not needed"),
     )
 }
 
@@ -226,9 +227,9 @@ pub async fn release(
     let id = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
     let released = app
         .reservations
-        .release(&ReservationId::of(&id), app.clock.now());
+        .release(&ReservationId::from_text(&id), app.clock.now());
     released.ok_or_else(no_such_reservation)?;
-    app.board.touch();
+    app.board.notify();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -172,9 +172,9 @@ fn columns(decided: &[Decided]) -> Vec<Column> {
             continue;
         };
         let reason = Reason::ALL
-            .into_iter()
-            .find(|known| known.word() == one.reason);
-        match (reason.is_some_and(Reason::is_known), &*one.result) {
+            .iter()
+            .find(|known| known.as_str() == one.reason);
+        match (reason.is_some_and(|reason| reason.is_known()), &*one.result) {
             (true, "accept") => column.accepted += one.count,
             (true, _) => column.rejected += one.count,
             (false, _) => column.unknown += one.count,

@@ -163,7 +163,7 @@ fn edition(app: &App, which: &Which) -> u64 {
         Which::Overview => true,
         Which::Queue(key, _) => queue.key == *key,
     });
-    let states: u64 = states.map(|queue| queue.edition.number()).sum();
+    let states: u64 = states.map(|queue| queue.version.number()).sum();
     // Time and reservations change decisions, too; the log of changes counts those.
     states + app.watch.newest()
 }

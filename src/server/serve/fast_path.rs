@@ -19,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use super::access;
 use crate::{
     clock::Moment,
-    decision::{Decision, Grounds},
+    decision::{Decision, DecisionInput},
     server::{
         api::decisions::{View, whole_ms},
         state::app::{App, Queue},
@@ -42,7 +42,7 @@ struct Known {
     /// Of the app that the rest belongs to.
     app: Option<u64>,
     /// Of the board's spellings.
-    edition: u64,
+    version: u64,
     /// By what stands in the path, as it stands there.
     queues: HashMap<Box<str>, Ready>,
 }
@@ -52,8 +52,8 @@ struct Known {
 struct Ready {
     queue: Arc<Queue>,
     /// Of the queue's state that the rest was made of.
-    edition: u64,
-    grounds: Grounds,
+    version: u64,
+    grounds: DecisionInput,
     text: Text,
     /// Whether the text says how long something goes on, so that it is another one a second later.
     says_how_long: bool,
@@ -105,12 +105,12 @@ impl Known {
     }
 
     fn forget_old_spellings(&mut self, app: &App) {
-        let edition = app.board.spelled().number();
+        let version = app.board.spelled().number();
         let most = SPELLINGS * app.queues().len();
-        let is_of_another = self.app != Some(app.number) || self.edition != edition;
+        let is_of_another = self.app != Some(app.number) || self.version != version;
         if is_of_another || self.queues.len() > most {
             self.queues.clear();
-            (self.app, self.edition) = (Some(app.number), edition);
+            (self.app, self.version) = (Some(app.number), version);
         }
     }
 }
@@ -127,9 +127,9 @@ fn find(app: &App, asked: &str) -> Option<Arc<Queue>> {
 
 impl Ready {
     fn new(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
-        let edition = queue.edition.number();
+        let version = queue.version.number();
         let state = app.state(&queue);
-        let grounds = Grounds::of(&state, &queue.policy);
+        let grounds = DecisionInput::new(&state, &queue.policy);
         let decision = grounds.decide(queue.holds.held(now), now);
         let view = View::new(&queue.key, &queue.policy, &state, &decision, now);
         let text = Text::of(&view, &decision);
@@ -140,7 +140,7 @@ impl Ready {
         Self {
             says_how_long: fault.is_some_and(|fault| fault.until().is_some()),
             queue,
-            edition,
+            version,
             grounds,
             text,
         }
@@ -155,7 +155,7 @@ impl Ready {
     }
 
     fn decide(&mut self, app: &App, now: Moment) -> Decision {
-        if self.queue.edition.number() == self.edition {
+        if self.queue.version.number() == self.version {
             let decision = self.grounds.decide(self.queue.holds.held(now), now);
             if self.text.says(&decision) && !self.says_how_long {
                 return decision;

@@ -14,7 +14,7 @@ use crate::{
     config::BearerTokens,
     decision::{
         Decision, Patience, Policy,
-        board::{Board, Edition, NotOnBoard, QueueKey, QueueState},
+        board::{Board, NotOnBoard, QueueKey, QueueState, Version},
         decide,
         reservations::{Holds, Reservations},
         snapshot::Snapshot,
@@ -108,7 +108,7 @@ pub struct Queue {
     /// Its seats that are held for calls on their way, looked up once.
     pub holds: Arc<Holds>,
     /// Of its state on the board.
-    pub edition: Arc<Edition>,
+    pub version: Arc<Version>,
 }
 
 /// What an [`App`] is made of.
@@ -246,7 +246,7 @@ impl App {
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
                 holds: parts.reservations.queue(key),
-                edition: parts.board.edition(key).expect("it is one of the board's"),
+                version: parts.board.version(key).expect("it is one of the board's"),
             })
         };
         let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();
@@ -323,7 +323,7 @@ impl App {
         tracing::trace!(
             queue = %queue.key,
             accept = decision.accept,
-            reason = decision.reason.word(),
+            reason = decision.reason.as_str(),
             count = decision.count.map(Quantity::get),
             age = ?decision.age,
             "a decision"

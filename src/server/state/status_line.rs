@@ -66,12 +66,12 @@ impl Look<'_> {
 
     /// What is wrong with an account and its queues, each word once.
     fn words(&self, account: &AccountHandle) -> Vec<&'static str> {
-        let of_all = account.health().fault.map(|present| present.fault.word());
+        let of_all = account.health().fault.map(|present| present.fault.as_str());
         let queues = self.0.queues().iter();
         let of_account = queues.filter(|queue| queue.key.account == account.name);
         let words = of_account.filter_map(|queue| {
             let state = self.0.state(queue);
-            state.fault.as_deref().map(|fault| fault.word())
+            state.fault.as_deref().map(|fault| fault.as_str())
         });
         let words: BTreeSet<_> = words.chain(of_all).collect();
         words.into_iter().collect()

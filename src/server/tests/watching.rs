@@ -227,7 +227,7 @@ async fn a_poll_is_told_without_anybody_asking() {
     assert_eq!(client.change().await, change("a", "seats", 3));
     server.fail("main/a", Fault::BadToken);
     server.clock.pass(MAX_AGE + Duration::from_millis(1));
-    server.board.touch();
+    server.board.notify();
     assert_eq!(client.change().await, change("a", "bad_token", Value::Null));
 }
 

@@ -16,16 +16,16 @@
 
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod layout;
 mod limit;
 pub mod read;
 pub mod record;
+mod schema;
 mod write;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use self::{layout::LAYOUT, write::Note};
 pub use self::{limit::Limit, read::History, record::Watched};
+use self::{schema::SCHEMA, write::Note};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File, writer::Writer},
@@ -56,7 +56,7 @@ impl Recorder {
             "history",
             "what happens meanwhile is not recorded",
         ));
-        let mut file = File::new(&LAYOUT, path, Arc::clone(&condition), Arc::clone(&clock));
+        let mut file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let keep = Duration::from_secs(u64::from(days) * 86_400);
         let (mut trimmed, now) = (None, Arc::clone(&clock));
         let writer = Writer::start("openseat-history", LINE, move |looks: Vec<Vec<Note>>| {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
 use super::limit::Limit;
-use crate::{decision::board::QueueKey, sqlite::packed};
+use crate::{decision::board::QueueKey, sqlite::rows_codec};
 
 /// As many buckets as a wide screen has columns.
 pub const MOST_BUCKETS: u64 = 2_000;
@@ -275,7 +275,7 @@ impl History {
         for row in rows {
             self.go_on()?;
             let (at, rows) = row?;
-            unpacked.extend(packed::unpack(&rows).ok().map(|rows| Rows { at, rows }));
+            unpacked.extend(rows_codec::unpack(&rows).ok().map(|rows| Rows { at, rows }));
         }
         Ok(unpacked)
     }

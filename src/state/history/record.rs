@@ -165,7 +165,7 @@ impl Watch {
                         key: key.clone(),
                         minute_ms: self.minute_ms,
                         result: kind.0,
-                        reason: kind.1.word(),
+                        reason: kind.1.as_str(),
                         count: new,
                     });
                 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use rusqlite::{Connection, Transaction, params};
 
 use super::record::Counts;
-use crate::{clock::Moment, decision::board::QueueKey, model::agent::Agent, sqlite::packed};
+use crate::{clock::Moment, decision::board::QueueKey, model::agent::Agent, sqlite::rows_codec};
 
 /// How often what is old is let go.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
@@ -87,7 +87,7 @@ fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()
             ])
         }
         Note::Rows { key, at, agents } => {
-            let rows = packed::pack(agents.iter().map(|agent| &*agent.raw));
+            let rows = rows_codec::pack(agents.iter().map(|agent| &*agent.raw));
             let sql = "INSERT OR REPLACE INTO polled (queue, at_ms, rows) VALUES (?1, ?2, ?3)";
             transaction
                 .prepare_cached(sql)?

@@ -8,9 +8,9 @@
 //! Names are read in place, once for each task. What changes while the daemon runs goes through [`Writer`]s, in batches: nothing that
 //! polls or decides waits for them, and a call that reserves waits a moment at most.
 
-mod layout;
 mod names;
 mod reservations;
+mod schema;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use std::{
 use rusqlite::Connection;
 
 pub use self::snapshots::Note;
-use self::{layout::LAYOUT, reservations::Seats};
+use self::{reservations::Seats, schema::SCHEMA};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File, writer::Writer},
@@ -53,7 +53,7 @@ impl Store {
             "store",
             "a restart would begin with older answers or with none, and without the seats that are held",
         ));
-        let file = File::new(&LAYOUT, path, Arc::clone(&condition), Arc::clone(&clock));
+        let file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let shelf = Arc::new(Shelf {
             file: Mutex::new(file),
             seats: OnceLock::new(),

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::Store;
 use crate::{
-    clock::{Clock, Moment, stamp::Stamp},
+    clock::{Clock, Moment, stored_time::StoredTime},
     decision::{
         board::QueueKey,
         reservations::{KeptReservation, Reservation, ReservationId, SeatsInMemory},
@@ -74,7 +74,7 @@ impl Seats {
         let Some(answered) = self.memory.answered() else {
             return Ok(());
         };
-        let at = Stamp::of(answered, self.clock.as_ref());
+        let at = StoredTime::new(answered, self.clock.as_ref());
         let sql = "INSERT OR REPLACE INTO answered (one, boot_id, boot_ms, wall_ms) VALUES (1, ?1, ?2, ?3)";
         let mut statement = transaction.prepare_cached(sql)?;
         let written = statement.execute(params![at.boot_id, at.boot_ms, at.wall_ms]);
@@ -129,13 +129,13 @@ fn read_answered(
 ) -> rusqlite::Result<Option<Moment>> {
     let sql = "SELECT boot_id, boot_ms, wall_ms FROM answered";
     let stamp = transaction.query_row(sql, [], |row| {
-        Ok(Stamp {
+        Ok(StoredTime {
             boot_id: row.get(0)?,
             boot_ms: row.get(1)?,
             wall_ms: row.get(2)?,
         })
     });
-    let moment = |stamp: Stamp| stamp.recall(clock).unwrap_or_else(|| clock.now());
+    let moment = |stamp: StoredTime| stamp.to_moment(clock).unwrap_or_else(|| clock.now());
     Ok(stamp.optional()?.map(moment))
 }
 
@@ -161,7 +161,7 @@ fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptReservation> {
     let text = |column: usize| row.get::<_, String>(column);
     let wall = |column: usize| row.get::<_, i64>(column).map(from_millis);
     Ok(KeptReservation {
-        id: ReservationId::of(&text(0)?),
+        id: ReservationId::from_text(&text(0)?),
         queue: QueueKey::new(text(1)?, text(2)?),
         call_id: text(3)?.into(),
         made: wall(4)?,

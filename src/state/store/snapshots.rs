@@ -4,7 +4,7 @@
 //! rows are 3 kB packed, so below 1 kB/s. Statuses of 500 people, every 20 s: their moments take 40 kB, and the rows that have changed, some
 //! 60 in that time, a page of 4 kB each: 15 kB/s. A thousand queues of 25 different agents each take no more, since the budget bounds how many are
 //! seen in that time: 1,000 agents, so some 30 kB/s, with a file of 40 MB. Measured
-//! with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows are 8 kB packed, and all three files together write 35 kB/s. Nothing waits for the disk: see [`Layout`](crate::sqlite::Layout).
+//! with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows are 8 kB packed, and all three files together write 35 kB/s. Nothing waits for the disk: see [`Schema`](crate::sqlite::Schema).
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,13 +15,13 @@ use super::Store;
 use crate::{
     budget::Payer,
     calltools::{Row, settle_queue_logins},
-    clock::{Clock, Moment, stamp::Stamp},
+    clock::{Clock, Moment, stored_time::StoredTime},
     model::{
         agent::Agent,
         known::{Known, Poll, Sighting},
         names::Names,
     },
-    sqlite::packed,
+    sqlite::rows_codec,
 };
 
 /// What is older is of no use: no answer rests on anything older than a day.
@@ -92,8 +92,8 @@ fn write_poll(
     poll: &Poll,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
-    let at = Stamp::of(poll.as_of, clock);
-    let rows = packed::pack(poll.agents.iter().map(|agent| &*agent.raw));
+    let at = StoredTime::new(poll.as_of, clock);
+    let rows = rows_codec::pack(poll.agents.iter().map(|agent| &*agent.raw));
     let sql = "INSERT OR REPLACE INTO polled (account, identity, queue, took_ms, complete, rows, boot_id, boot_ms, wall_ms)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
@@ -116,7 +116,7 @@ fn write_sighting(
     sighting: &Sighting,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
-    let (agent, at) = (&sighting.agent, Stamp::of(sighting.at, clock));
+    let (agent, at) = (&sighting.agent, StoredTime::new(sighting.at, clock));
     let seen = "INSERT OR REPLACE INTO sighting (account, identity, agent, boot_id, boot_ms, wall_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(seen)?.execute(params![
         payer.account,
@@ -177,7 +177,7 @@ fn polled(
 
 /// The agents of rows that were packed; `None` where one cannot be read, as a poll counts whole or not at all.
 fn agents(rows: &[u8], names: &Names) -> Option<Vec<Arc<Agent>>> {
-    let rows = packed::unpack(rows).ok()?.into_iter();
+    let rows = rows_codec::unpack(rows).ok()?.into_iter();
     let mut rows: Vec<Row> = rows
         .map(|raw| Row::read(raw, names).ok())
         .collect::<Option<_>>()?;
@@ -199,7 +199,7 @@ fn sightings(
         "SELECT json, boot_id, boot_ms, wall_ms FROM sighting JOIN sighted_row USING (account, agent) WHERE account = ?1 AND identity = ?2",
     )?;
     let sightings = statement.query_map(params![payer.account, payer.identity], |row| {
-        let (json, at): (String, Stamp) = (row.get(0)?, stamp(row, 1)?);
+        let (json, at): (String, StoredTime) = (row.get(0)?, stamp(row, 1)?);
         let sighting = usable(&at, clock).and_then(|at| {
             Some(Sighting {
                 agent: agent(RawValue::from_string(json).ok()?, names)?,
@@ -213,13 +213,13 @@ fn sightings(
 }
 
 /// The moment of a stamp, if it can be told and is not too long ago.
-fn usable(at: &Stamp, clock: &dyn Clock) -> Option<Moment> {
-    let moment = at.recall(clock)?;
+fn usable(at: &StoredTime, clock: &dyn Clock) -> Option<Moment> {
+    let moment = at.to_moment(clock)?;
     (clock.now().longest_since(moment) <= LONGEST).then_some(moment)
 }
 
-fn stamp(row: &SqlRow<'_>, first_column: usize) -> rusqlite::Result<Stamp> {
-    Ok(Stamp {
+fn stamp(row: &SqlRow<'_>, first_column: usize) -> rusqlite::Result<StoredTime> {
+    Ok(StoredTime {
         boot_id: row.get(first_column)?,
         boot_ms: row.get(first_column + 1)?,
         wall_ms: row.get(first_column + 2)?,

@@ -1,11 +1,11 @@
-//! The layouts of the store's file. What was released is never changed: a new step is added.
+//! The schema of the store's file. Released migrations never change; new ones are added.
 
-use crate::sqlite::Layout;
+use crate::sqlite::Schema;
 
-pub(super) const LAYOUT: Layout = Layout {
+pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_7374, // "osst"
     unmarked: (2, "names"),
-    steps: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED],
+    migrations: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
 };

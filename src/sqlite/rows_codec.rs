@@ -1,12 +1,12 @@
-//! Rows as CallTools sent them, packed for a file: a JSON array under zlib, a tenth of its size, which any tool can unpack.
+//! Packs rows from CallTools for a file: a JSON array compressed with zlib, to a tenth of its size. Any tool can unpack it.
 
 use std::io::{self, Read, Write};
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use serde_json::value::RawValue;
 
-/// No list that openseat reads is longer; what unpacks to more is not ours.
-const LONGEST: u64 = 64 * 1024 * 1024;
+/// In bytes. No list that openseat reads is longer, so more than this is not ours.
+const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// Packs rows.
 pub fn pack<'a>(rows: impl Iterator<Item = &'a RawValue>) -> Vec<u8> {
@@ -19,14 +19,14 @@ pub fn pack<'a>(rows: impl Iterator<Item = &'a RawValue>) -> Vec<u8> {
         .expect("writing to memory cannot fail")
 }
 
-/// The rows that were packed.
+/// Unpacks rows.
 ///
 /// # Errors
 /// Anything that [`pack`] did not write.
 pub fn unpack(packed: &[u8]) -> io::Result<Vec<Box<RawValue>>> {
     let mut json = String::new();
     ZlibDecoder::new(packed)
-        .take(LONGEST)
+        .take(MAX_UNPACKED)
         .read_to_string(&mut json)?;
     Ok(serde_json::from_str(&json)?)
 }
@@ -37,7 +37,7 @@ mod tests {
     use crate::fixtures::available;
 
     #[test]
-    fn rows_come_back_as_they_were_and_nothing_else_does() {
+    fn rows_survive_packing_and_other_input_is_rejected() {
         let agents = available(25);
         let packed = pack(agents.iter().map(|agent| &*agent.raw));
         let raw = |row: &RawValue| row.get().to_owned();

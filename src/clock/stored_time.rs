@@ -3,7 +3,7 @@
 //! Boot time tells truly how much time has passed, but only between readings of one and the same clock: not over a reboot, and
 //! not between two time namespaces of one boot. Wall time can be compared always, and trusted never. What tells clocks apart
 //! is their *offset*, wall minus boot, which differs between namespaces, and changes when the wall clock is set. A process that
-//! lives through such a step knows that it is still the same clock, and [moves](Stamp::moved) the ledger's stamps along.
+//! lives through such a step knows that it is still the same clock, and [moves](StoredTime::rebase) the ledger's stamps along.
 //!
 //! Over a reboot only wall time is left. A machine whose clock lost time while it was off cannot be found out; but it has been up
 //! for as long as it says, so nothing from before the boot is younger than that, and a stamp that lies ahead of now says nothing.
@@ -17,7 +17,7 @@ const SAME_OFFSET_MS: i64 = 2_000;
 
 /// A reading of both clocks, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct StoredTime {
     /// Of which boot.
     pub boot_id: String,
     /// Boot time, as this boot counts it.
@@ -26,14 +26,14 @@ pub struct Stamp {
     pub wall_ms: i64,
 }
 
-impl Stamp {
+impl StoredTime {
     /// Now, by this clock.
     pub fn now(clock: &dyn Clock) -> Self {
-        Self::of(clock.now(), clock)
+        Self::new(clock.now(), clock)
     }
 
     /// A moment that this clock showed.
-    pub fn of(moment: Moment, clock: &dyn Clock) -> Self {
+    pub fn new(moment: Moment, clock: &dyn Clock) -> Self {
         let Moment { boot, wall } = moment;
         Self {
             boot_id: clock.boot_id().to_owned(),
@@ -43,13 +43,13 @@ impl Stamp {
     }
 
     /// Whether both were read from one clock that nobody has set in between.
-    pub fn shares_clock(&self, other: &Stamp) -> bool {
+    pub fn shares_clock(&self, other: &StoredTime) -> bool {
         self.boot_id == other.boot_id
             && (self.offset_ms() - other.offset_ms()).abs() <= SAME_OFFSET_MS
     }
 
     /// The least time that can have passed since `earlier`.
-    pub fn since(&self, earlier: &Stamp) -> Duration {
+    pub fn since(&self, earlier: &StoredTime) -> Duration {
         let boot_ms = self.boot_ms - earlier.boot_ms;
         let wall_ms = self.wall_ms - earlier.wall_ms;
         let passed_ms = if self.shares_clock(earlier) {
@@ -65,7 +65,7 @@ impl Stamp {
 
     /// The moment of this stamp on our clock, such that no age comes out younger than the most time that can have passed since;
     /// `None` where nobody can tell how long ago it was.
-    pub fn recall(&self, clock: &dyn Clock) -> Option<Moment> {
+    pub fn to_moment(&self, clock: &dyn Clock) -> Option<Moment> {
         let now = clock.now();
         let millis = |ms: i64| u64::try_from(ms).ok().map(Duration::from_millis);
         let (boot, wall) = (millis(self.boot_ms)?, millis(self.wall_ms)?);
@@ -88,7 +88,7 @@ impl Stamp {
     }
 
     /// `self`, read from our clock before it was set, as it would read now that it shows `now`.
-    pub fn moved(&self, now: &Stamp) -> Self {
+    pub fn rebase(&self, now: &StoredTime) -> Self {
         Self {
             boot_id: now.boot_id.clone(),
             boot_ms: self.boot_ms,
@@ -108,8 +108,8 @@ mod tests {
 
     const HOUR_MS: i64 = 3_600_000;
 
-    fn stamp(boot_id: &str, boot_ms: i64, wall_ms: i64) -> Stamp {
-        Stamp {
+    fn stamp(boot_id: &str, boot_ms: i64, wall_ms: i64) -> StoredTime {
+        StoredTime {
             boot_id: boot_id.to_owned(),
             boot_ms,
             wall_ms,
@@ -130,7 +130,7 @@ mod tests {
         let sent = stamp("a", 0, 100 * HOUR_MS);
         for step_ms in [-2 * HOUR_MS, 5 * HOUR_MS] {
             let now = stamp("a", 60_000, 100 * HOUR_MS + 60_000 + step_ms);
-            assert_eq!(now.since(&sent.moved(&now)), Duration::from_secs(60));
+            assert_eq!(now.since(&sent.rebase(&now)), Duration::from_secs(60));
         }
     }
 
@@ -156,12 +156,12 @@ mod tests {
     }
 
     /// How old a stamp is on a clock that has been up for so long; `None` where it is not recalled.
-    fn age(stamp: &Stamp, up_s: u64, wall_ms: i64) -> Option<u64> {
+    fn age(stamp: &StoredTime, up_s: u64, wall_ms: i64) -> Option<u64> {
         let clock = At(Moment {
             boot: BEFORE_BOOT + Duration::from_secs(up_s),
             wall: Duration::from_millis(wall_ms as u64),
         });
-        let recalled = stamp.recall(&clock)?;
+        let recalled = stamp.to_moment(&clock)?;
         Some(clock.now().longest_since(recalled).as_secs())
     }
 
@@ -207,7 +207,7 @@ mod tests {
         });
         let recalled = |wall_ms| {
             stamp("a", 0, wall_ms)
-                .recall(&clock)
+                .to_moment(&clock)
                 .expect("it was before")
         };
         let (first, second) = (recalled(100 * HOUR_MS), recalled(100 * HOUR_MS + 1));

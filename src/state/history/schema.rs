@@ -1,11 +1,11 @@
-//! The layouts of the history's file. What was released is never changed: a new step is added.
+//! The schema of the history's file. Released migrations never change; new ones are added.
 
-use crate::sqlite::Layout;
+use crate::sqlite::Schema;
 
-pub(super) const LAYOUT: Layout = Layout {
+pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_6869, // "oshi"
     unmarked: (0, ""),
-    steps: &["
+    migrations: &["
 CREATE TABLE queue (
     id      INTEGER PRIMARY KEY,
     account TEXT    NOT NULL,
