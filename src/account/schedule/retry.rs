@@ -7,7 +7,7 @@ pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// How something that is read again and again is doing. Times are boot times.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reading {
+pub(super) struct Attempts {
     pub in_flight: bool,
     pub last_start: Option<Duration>,
     pub last_success: Option<Duration>,
@@ -15,7 +15,7 @@ pub(super) struct Reading {
     pub not_before: Duration,
 }
 
-impl Reading {
+impl Attempts {
     pub fn start(&mut self, now: Duration) {
         self.in_flight = true;
         self.last_start = Some(now);

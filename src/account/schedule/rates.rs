@@ -106,43 +106,4 @@ impl Schedule {
             .map(|queue| (self.weight(queue) * queue.cost()).sqrt())
             .sum()
     }
-
-    /// A queue's demand, with the floor.
-    pub(super) fn weight(&self, queue: &Queue) -> f64 {
-        // Without any questions all are alike.
-        if self.mean_asked < 1e-6 {
-            1.0
-        } else {
-            queue.asked + self.mean_asked * DEMAND_FLOOR
-        }
-    }
-
-    /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
-    pub(super) fn stretch(&self, now: Duration) -> f64 {
-        let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
-        if !idle && !saving {
-            return 1.0;
-        }
-        let while_idle = if idle {
-            1.0 / self.options.idle_pace
-        } else {
-            1.0
-        };
-        let while_saving = if saving { SAVING_STRETCH } else { 1.0 };
-        let wanted = while_idle.max(while_saving);
-        wanted.min(self.bearable()).max(1.0)
-    }
-
-    /// The stretch at which no queue's answers outlast their bounds.
-    pub(super) fn bearable(&self) -> f64 {
-        let expected = self.expected(self.period);
-        let longest = |of: fn(&Expected) -> Duration| {
-            let longest = expected.iter().map(of).max().unwrap_or_default();
-            longest.as_secs_f64().max(1e-3)
-        };
-        let statuses = self.tightest.as_secs_f64() * IDLE_AGE / longest(|of| of.statuses);
-        let members =
-            self.members_max_age.as_secs_f64() * IDLE_MEMBERS_AGE / longest(|of| of.members);
-        statuses.min(members)
-    }
 }

@@ -1,0 +1,259 @@
+//! What is due next: the schedule's choice at a moment.
+
+use std::time::Duration;
+
+use super::*;
+
+/// Polls of one account under way together: enough that a cold start of a large account takes seconds and one hanging poll does not hold up the
+/// others, few enough that CallTools does not take us for an attack.
+pub(super) const AT_ONCE: usize = 8;
+
+/// Names and statuses are read again after this long: people rename queues, and change what a status does. That is four requests an hour.
+pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
+
+/// Where a queue's id is in doubt, or the names could not be read, they are read again this long after the last time. Doubled while that
+/// goes on, up to [`NAMES_LIVE`]: a queue that is gone for good costs seven requests in the first half hour, and two an hour after it.
+const NAMES_AGAIN: Duration = Duration::from_secs(15);
+
+/// An unknown status asks for a new reading of `statuses/`, but not more often than this: some may stay unknown.
+const STATUSES_AGAIN: Duration = Duration::from_secs(600);
+
+/// While questions may wait for fresh answers, permits are saved up for them: the background sweeps every third period and polls a queue every
+/// seventh. Half of the budget is left for those who ask, who know best when it is worth something.
+pub(super) const SAVING_SWEEP_PERIODS: u32 = 3;
+
+pub(super) const SAVING_POLL_PERIODS: u32 = 7;
+
+/// Queues of which nothing is known are polled every third period even then.
+const SAVING_CATCH_UP_PERIODS: u32 = 3;
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Start this now; `cold`: outside the pace.
+    Start {
+        /// What to do.
+        job: Job,
+        /// Part of a cold start, which does not wait for its slot.
+        cold: bool,
+    },
+    /// Nothing before this long, unless a job ends.
+    Wait(Duration),
+}
+
+impl Schedule {
+    /// What to do at `now`. The same answer until something starts, ends or becomes due.
+    pub fn next(&self, now: Duration) -> Next {
+        let not_before = self.not_before.max(self.token_not_before);
+        if now < not_before {
+            return Next::Wait(not_before - now);
+        }
+        if !self.has_room() {
+            return Next::Wait(Duration::MAX);
+        }
+        if let Some(job) = self.first_reading(now) {
+            return Next::Start { job, cold: true };
+        }
+        if now < self.slot {
+            return Next::Wait(self.slot - now);
+        }
+        match self.again(now) {
+            Some(job) => Next::Start { job, cold: false },
+            None => Next::Wait(self.earliest(now).saturating_sub(now)),
+        }
+    }
+
+    /// Whether this may be begun out of turn, as far as faults and what is under way go.
+    pub fn may_ask(&self, job: Job, now: Duration) -> bool {
+        let ready = match job {
+            Job::Queues => self.names.is_ready(now),
+            Job::Statuses => self.statuses.is_ready(now),
+            Job::Poll(queue) => {
+                let queue = &self.queues[queue];
+                self.can_be_polled(queue) && queue.attempts.is_ready(now)
+            }
+            Job::Sweep(_) => self.sweeping.attempts.is_ready(now),
+        };
+        ready && now >= self.not_before.max(self.token_not_before) && self.has_room()
+    }
+
+    /// Whether one more job may be under way. With a token in doubt, one request at a time tries whether it works again.
+    fn has_room(&self) -> bool {
+        let at_once = if self.is_token_refused() { 1 } else { AT_ONCE };
+        self.in_flight < at_once
+    }
+
+    /// What was never read and can be: names, statuses, then queues as far as the ration goes.
+    fn first_reading(&self, now: Duration) -> Option<Job> {
+        let ready = |attempts: &Attempts| attempts.is_ready(now) && attempts.last_start.is_none();
+        if self.needs_names() && ready(&self.names) {
+            return Some(Job::Queues);
+        }
+        if self.needs_statuses() && self.statuses.last_success.is_none() && ready(&self.statuses) {
+            return Some(Job::Statuses);
+        }
+        if self.ration == 0 {
+            return None;
+        }
+        let is_due = |queue: &Queue| {
+            queue.is_new && self.can_be_polled(queue) && queue.attempts.is_ready(now)
+        };
+        self.most_overdue(now, is_due)
+    }
+
+    /// What to read again, or again after it failed.
+    fn again(&self, now: Duration) -> Option<Job> {
+        let list = self.list_due(now);
+        if list.is_some_and(|list| self.is_urgent(list) || self.is_slot_for_lists(now)) {
+            return list;
+        }
+        if self.saves_sweeping(now) {
+            return self.while_saving(now).or(list);
+        }
+        let sweep = self.sweep(now);
+        let first = match self.whose_turn(now) {
+            _ if sweep.is_some() && !self.sweeping.was_whole => None,
+            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone),
+            Turn::Queue if self.sweeps(now) => self.most_overdue(now, |queue| !queue.need.alone),
+            Turn::Sweep | Turn::Queue => None,
+        };
+        // A slot is never left empty while there is anything to do.
+        first
+            .or(sweep)
+            .or_else(|| self.most_overdue(now, |_| true))
+            .or(list)
+    }
+
+    /// The names or the statuses, if they should be read again now.
+    fn list_due(&self, now: Duration) -> Option<Job> {
+        if self.names_due().is_some_and(|due| due <= now) && self.names.is_ready(now) {
+            return Some(Job::Queues);
+        }
+        let is_due = self.needs_statuses() && self.statuses_due() <= now;
+        (is_due && self.statuses.is_ready(now)).then_some(Job::Statuses)
+    }
+
+    /// Whether a list is read at once: queues wait for it, or may answer for others.
+    fn is_urgent(&self, list: Job) -> bool {
+        match list {
+            Job::Queues => self.needs_names() || self.names_doubted,
+            Job::Statuses => self.statuses.last_success.is_none(),
+            Job::Poll(_) | Job::Sweep(_) => false,
+        }
+    }
+
+    /// The sweep's next page, if it may be read now.
+    fn sweep(&self, now: Duration) -> Option<Job> {
+        (self.sweeps(now) && self.sweeping.attempts.is_ready(now))
+            .then_some(Job::Sweep(self.sweeping.page))
+    }
+
+    /// Background work while permits are saved up for questions that wait. Queues that are polled by themselves keep their share, since
+    /// their statuses come from nowhere else.
+    fn while_saving(&self, now: Duration) -> Option<Job> {
+        let of_alone = self.share_alone();
+        // The others share what is left.
+        let left = (1.0 - of_alone).max(1e-6);
+        let due = |last: Option<(Duration, f64)>, periods: f64| {
+            last.is_none_or(|(last, cost)| last + self.period.mul_f64(periods * cost) <= now)
+        };
+        let polls = |alone: bool, periods: f64| {
+            due(self.last_poll_of(alone), periods)
+                .then(|| self.most_overdue(now, |queue| queue.need.alone == alone))
+                .flatten()
+        };
+        let sweeps = || {
+            due(
+                self.sweeping.attempts.last_start.map(|start| (start, 1.0)),
+                f64::from(SAVING_SWEEP_PERIODS) / left,
+            )
+            .then(|| self.sweep(now))
+            .flatten()
+        };
+        let every = match self.is_catching_up(now) {
+            true => SAVING_CATCH_UP_PERIODS,
+            false => SAVING_POLL_PERIODS,
+        };
+        polls(true, 1.0 / of_alone.max(1e-6))
+            .or_else(|| polls(false, f64::from(every) / left))
+            .or_else(sweeps)
+    }
+
+    /// When a queue of this kind was last begun to be polled, and what that costs.
+    fn last_poll_of(&self, alone: bool) -> Option<(Duration, f64)> {
+        let queues = self.queues.iter().filter(|queue| queue.need.alone == alone);
+        let last = queues.max_by_key(|queue| queue.attempts.last_start)?;
+        Some((last.attempts.last_start?, last.cost()))
+    }
+
+    fn needs_names(&self) -> bool {
+        self.queues.iter().any(|queue| queue.need.id)
+    }
+
+    fn needs_statuses(&self) -> bool {
+        self.queues.iter().any(|queue| queue.need.statuses)
+    }
+
+    pub(super) fn can_be_polled(&self, queue: &Queue) -> bool {
+        let statuses_known = self.statuses.last_success.is_some() || self.statuses_given_up;
+        !queue.need.id && (statuses_known || !queue.need.statuses)
+    }
+
+    /// When `queues/` should be read again; `None` where nothing asks for that.
+    fn names_due(&self) -> Option<Duration> {
+        if self.needs_names() {
+            return Some(Duration::ZERO);
+        }
+        let read = self.names.last_start.max(self.names.last_success);
+        let again = |times: u32| {
+            let wait = NAMES_AGAIN.saturating_mul(2u32.saturating_pow(times));
+            read.map_or(Duration::ZERO, |read| read + wait.min(NAMES_LIVE))
+        };
+        if !self.queues.iter().any(|queue| queue.by_name) {
+            None
+        } else if self.names.failures > 0 {
+            Some(again(self.names.failures))
+        } else if self.names_doubted {
+            Some(again(self.names_doubts))
+        } else {
+            read.map(|read| read + NAMES_LIVE)
+        }
+    }
+
+    /// When `statuses/` should be read again.
+    fn statuses_due(&self) -> Duration {
+        match (self.statuses.last_success, self.statuses.last_start) {
+            (Some(success), Some(start)) if self.unknown_status => {
+                start.max(success) + STATUSES_AGAIN
+            }
+            (Some(_), None) if self.unknown_status => Duration::ZERO,
+            (Some(success), _) => success + NAMES_LIVE,
+            (None, Some(start)) if self.statuses_given_up => start + STATUSES_AGAIN,
+            (None, _) => Duration::ZERO,
+        }
+    }
+
+    /// The earliest time at which anything could become due by itself.
+    fn earliest(&self, now: Duration) -> Duration {
+        if self.saves_sweeping(now) {
+            return now + (self.period / 4).max(Duration::from_millis(1));
+        }
+        let waiting = |attempts: &Attempts| (!attempts.in_flight).then_some(attempts.not_before);
+        let queues = self.queues.iter().filter(|queue| self.can_be_polled(queue));
+        let mut times: Vec<Duration> = queues
+            .filter_map(|queue| waiting(&queue.attempts))
+            .collect();
+        if let Some(due) = self.names_due() {
+            times.extend(waiting(&self.names).map(|not_before| not_before.max(due)));
+        }
+        if self.needs_statuses() {
+            times.extend(
+                waiting(&self.statuses).map(|not_before| not_before.max(self.statuses_due())),
+            );
+        }
+        if self.sweeps(now) {
+            times.extend(waiting(&self.sweeping.attempts));
+        }
+        times.into_iter().min().unwrap_or(Duration::MAX)
+    }
+}

@@ -1,0 +1,160 @@
+//! What starts and how it ends: a job takes its slot, and its outcome decides when to try again.
+
+use std::time::Duration;
+
+use super::{retry::backoff, *};
+
+/// The longest wait after faults of one queue.
+pub(super) const MAX_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
+
+/// The longest wait with a bad token: somebody has to do something first, and hammering gets accounts locked.
+const MAX_ACCOUNT_BACKOFF: Duration = Duration::from_secs(300);
+
+/// So many readings of `statuses/` may fail before the queues are polled without it. Until then, none is better than a guess.
+const STATUSES_TRIES: u32 = 3;
+
+/// A request, or the pages of one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Job {
+    /// Read `queues/`: the ids behind names.
+    Queues,
+    /// Read `statuses/`: what makes an agent available.
+    Statuses,
+    /// Poll a queue, by its place in the account's config.
+    Poll(usize),
+    /// Read this page of everybody in the account.
+    Sweep(u32),
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// As it should, after so many requests.
+    Well {
+        /// Pages read.
+        requests: u32,
+    },
+    /// With a fault.
+    Badly(&'a Fault),
+    /// The budget ran out on the way: nothing was learnt, about the queue or CallTools.
+    Unpaid,
+}
+
+impl Schedule {
+    /// A job was begun in its slot, or as part of a cold start. The next slot comes when what it will probably cost has been earned at
+    /// one request a `period`.
+    pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
+        self.period = period;
+        self.last_question.get_or_insert(now);
+        let is_first =
+            matches!(job, Job::Poll(queue) if self.queues[queue].is_new && self.ration > 0);
+        let (gap, takes_turn) = (self.gap(job, now), self.takes_turn(job, now));
+        self.begun(job, now);
+        self.slot = now + gap;
+        self.last_was_list = matches!(job, Job::Queues | Job::Statuses);
+        if is_first {
+            self.ration -= 1;
+        } else if takes_turn {
+            self.pass_turn(job, now);
+        }
+    }
+
+    /// A job was begun because somebody asked for it, out of the schedule's turn.
+    pub fn begun(&mut self, job: Job, now: Duration) {
+        self.in_flight += 1;
+        self.attempts(job).start(now);
+        match job {
+            Job::Statuses => self.unknown_status = false,
+            Job::Queues => {
+                self.names_doubts = if std::mem::take(&mut self.names_doubted) {
+                    self.names_doubts.saturating_add(1)
+                } else {
+                    0
+                };
+            }
+            Job::Poll(queue) => {
+                let queue = &mut self.queues[queue];
+                (queue.urgent, queue.missing, queue.is_new) = (false, false, false);
+            }
+            Job::Sweep(_) => {}
+        }
+    }
+
+    /// A job ended. `jitter` in 0..1.
+    pub fn ended(&mut self, job: Job, ending: Ending<'_>, now: Duration, jitter: f64) {
+        self.in_flight -= 1;
+        match ending {
+            Ending::Well { requests } => {
+                self.token_failures = 0;
+                self.token_not_before = Duration::ZERO;
+                self.attempts(job).succeed(now);
+                match job {
+                    Job::Poll(queue) => {
+                        self.queues[queue].pages = requests.max(1);
+                        self.ration = self.ration.saturating_sub(requests.saturating_sub(1));
+                    }
+                    Job::Statuses => self.statuses_given_up = false,
+                    Job::Queues | Job::Sweep(_) => {}
+                }
+            }
+            Ending::Unpaid => self.attempts(job).in_flight = false,
+            Ending::Badly(Fault::BadToken) => {
+                self.attempts(job).in_flight = false;
+                self.token_failures += 1;
+                self.token_not_before =
+                    now + backoff(self.token_failures, MAX_ACCOUNT_BACKOFF, jitter);
+            }
+            // The budget keeps the silence, and asking it again tells how long.
+            Ending::Badly(Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
+                self.attempts(job).in_flight = false
+            }
+            Ending::Badly(fault) => {
+                self.token_failures = 0;
+                self.attempts(job).fail(now, MAX_QUEUE_BACKOFF, jitter);
+                if job == Job::Statuses {
+                    self.statuses_failed(fault);
+                }
+            }
+        }
+    }
+
+    fn statuses_failed(&mut self, fault: &Fault) {
+        let hopeless =
+            matches!(fault, Fault::NoPermission) || self.statuses.failures >= STATUSES_TRIES;
+        self.statuses_given_up |= hopeless && self.statuses.last_success.is_none();
+    }
+
+    /// There is no permit before this long.
+    pub fn refused(&mut self, wait: Duration, now: Duration) {
+        self.not_before = now + wait;
+    }
+
+    fn attempts(&mut self, job: Job) -> &mut Attempts {
+        match job {
+            Job::Queues => &mut self.names,
+            Job::Statuses => &mut self.statuses,
+            Job::Poll(queue) => &mut self.queues[queue].attempts,
+            Job::Sweep(_) => &mut self.sweeping.attempts,
+        }
+    }
+
+    /// Whether a job is under way.
+    pub fn is_under_way(&self, job: Job) -> bool {
+        match job {
+            Job::Queues => self.names.in_flight,
+            Job::Statuses => self.statuses.in_flight,
+            Job::Poll(queue) => self.queues[queue].attempts.in_flight,
+            Job::Sweep(page) => self.sweeping.attempts.in_flight && self.sweeping.page == page,
+        }
+    }
+
+    /// Whether CallTools refused the token when it was last asked.
+    pub fn is_token_refused(&self) -> bool {
+        self.token_failures > 0
+    }
+
+    /// The token may be another one, or be accepted again: try it at once, with a single request.
+    pub fn try_token(&mut self) {
+        self.token_not_before = Duration::ZERO;
+    }
+}

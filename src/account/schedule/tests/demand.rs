@@ -1,0 +1,166 @@
+//! Which queue is polled: demand, urgency and failures.
+
+use super::*;
+
+#[test]
+fn queues_are_polled_by_the_root_of_their_demand() {
+    let demand = [1, 1, 1, 9, 9, 9];
+    let mut play = Play::warm([(SHARED, 1); 6], POLLS).demand(&demand);
+    play.go(10 * HOUR);
+    let polls = |queue| play.times(|job| job == Job::Poll(queue)).len() as f64;
+    let floor = 5.0 * DEMAND_FLOOR;
+    let ratio = ((9.0 + floor) / (1.0 + floor)).sqrt();
+    assert!(
+        (polls(3) / polls(0) / ratio - 1.0).abs() < 0.1,
+        "{} : {}",
+        polls(0),
+        polls(3)
+    );
+    assert!((polls(5) / polls(1) / ratio - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn a_queue_that_nobody_asks_about_keeps_within_three_even_rounds() {
+    for (queues, asked) in [(10, 1), (50, 1), (50, 10), (100, 50)] {
+        let demand: Vec<u64> = (0..queues)
+            .map(|queue| if queue < asked { 1_000 } else { 0 })
+            .collect();
+        let mut play = Play::warm(vec![(SHARED, 1); queues], POLLS).demand(&demand);
+        play.go(5 * HOUR);
+        let even = PERIOD.as_secs_f64() * queues as f64;
+        let waits = gaps(&play.times(|job| job == Job::Poll(queues - 1)));
+        assert!(longest(&waits) < 3.0 * even, "{queues}/{asked}: {waits:?}");
+    }
+}
+
+#[test]
+fn a_queue_whose_people_came_online_is_polled_sooner_and_once() {
+    let mut play = Play::warm([(SHARED, 1); 10], POLLS);
+    play.go(PERIOD * 5);
+    play.log.clear();
+    play.schedule.hurry(1);
+    play.go(PERIOD * 10);
+    let turns: Vec<_> = play.log.iter().map(|(_, job)| *job).collect();
+    let place = turns.iter().position(|job| *job == Job::Poll(1)).unwrap();
+    assert!(place < 6, "it was the seventh: {turns:?}");
+    assert_eq!(turns.iter().filter(|job| **job == Job::Poll(1)).count(), 1);
+}
+
+#[test]
+fn a_queue_with_a_missing_member_has_the_next_slot_for_queues() {
+    let mut play = Play::warm([(SHARED, 1); 10], LIVELY);
+    play.go(PERIOD * 8);
+    let last = play.times(|job| matches!(job, Job::Poll(_))).len();
+    play.log.clear();
+    let just_polled = (0..10)
+        .max_by_key(|queue| play.schedule.queues[*queue].attempts.last_start)
+        .unwrap();
+    play.schedule.look_for_missing(just_polled);
+    play.go(PERIOD * TURN * 2);
+    assert!(last > 0);
+    let polls: Vec<_> = play.log.iter().filter(|(_, job)| !is_sweep(*job)).collect();
+    assert_eq!(polls[0].1, Job::Poll(just_polled));
+    assert_ne!(polls[1].1, Job::Poll(just_polled), "once");
+}
+
+#[test]
+fn a_poll_that_failed_once_is_tried_again_soon() {
+    let mut play = Play::warm([(SHARED, 1); 50], LIVELY);
+    play.go(HOUR);
+    let down = Fault::down(Down::ServerError, "502");
+    let job = loop {
+        match play.schedule.next(play.now) {
+            Next::Start {
+                job: job @ Job::Poll(_),
+                ..
+            } => break job,
+            Next::Start { job, .. } => play.perform(job),
+            Next::Wait(wait) => play.now += wait,
+        }
+    };
+    play.schedule.started(job, play.now, PERIOD);
+    play.schedule
+        .ended(job, Ending::Badly(&down), play.now, 0.0);
+    let failed = play.now;
+    play.log.clear();
+    play.go(PERIOD * TURN * 3);
+    let again = play.times(|other| other == job);
+    assert!(
+        again[0] - failed <= FIRST_BACKOFF + PERIOD * TURN,
+        "{again:?}"
+    );
+}
+
+#[test]
+fn queues_that_fail_for_good_starve_nobody() {
+    let mut schedule = Schedule::new([SHARED; 20], POLLS, RATION);
+    let mut now = START;
+    let mut polls = [0u32; 20];
+    while now < START + HOUR {
+        match schedule.next(now) {
+            Next::Start {
+                job: job @ Job::Poll(queue),
+                ..
+            } => {
+                schedule.started(job, now, PERIOD);
+                let well = Ending::Well { requests: 1 };
+                let ending = if queue < 10 {
+                    Ending::Badly(&Fault::NoPermission)
+                } else {
+                    well
+                };
+                schedule.ended(job, ending, now, 0.0);
+                polls[queue] += 1;
+            }
+            Next::Start { .. } => schedule.hurry(0),
+            Next::Wait(wait) => now += wait.max(Duration::from_millis(1)),
+        }
+        if schedule.sweeps(now) {
+            unreachable!("polls alone");
+        }
+    }
+    let even = (HOUR.as_secs() / PERIOD.as_secs() / 20) as u32;
+    assert!(
+        polls[10..].iter().all(|polls| *polls >= even * 8 / 10),
+        "{polls:?}"
+    );
+}
+
+#[test]
+fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
+    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
+    let (now, poll, sweep) = (play.now, Job::Poll(3), Job::Sweep(1));
+    play.perform(sweep);
+    assert!(play.schedule.may_ask(poll, now) && play.schedule.may_ask(sweep, now));
+    assert!(play.schedule.sweep_tells(3, now));
+    play.schedule.begun(poll, now);
+    assert!(!play.schedule.may_ask(poll, now), "under way");
+    play.schedule
+        .ended(poll, Ending::Badly(&Fault::NoPermission), now, 0.0);
+    assert!(!play.schedule.may_ask(poll, now), "it just failed");
+    assert!(play.schedule.may_ask(poll, now + FIRST_BACKOFF));
+    // The first of two pages was read: a whole sweep is more than one request.
+    play.schedule.swept(1, Some(2));
+    assert!(!play.schedule.sweep_tells(3, now));
+    play.schedule.begun(Job::Poll(4), now);
+    play.schedule
+        .ended(Job::Poll(4), Ending::Badly(&Fault::BadToken), now, 0.0);
+    let later = now + FIRST_BACKOFF;
+    assert!(!play.schedule.may_ask(Job::Poll(5), now));
+    play.schedule.begun(Job::Poll(4), later);
+    assert!(!play.schedule.may_ask(Job::Poll(5), later), "one at a time");
+}
+
+#[test]
+fn a_queue_whose_id_is_not_known_cannot_be_asked_for() {
+    let by_name = Need { id: true, ..SHARED };
+    let seats = Need {
+        statuses: true,
+        ..SHARED
+    };
+    let mut schedule = Schedule::new([by_name, seats], LIVELY, RATION);
+    assert!(!schedule.may_ask(Job::Poll(0), START) && !schedule.may_ask(Job::Poll(1), START));
+    schedule.id_known(0);
+    schedule.statuses_known(Duration::ZERO, START);
+    assert!(schedule.may_ask(Job::Poll(0), START) && schedule.may_ask(Job::Poll(1), START));
+}

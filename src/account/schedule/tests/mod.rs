@@ -1,0 +1,152 @@
+//! Hours of slots played through without a network: every request is answered at once.
+
+mod cold_start;
+mod demand;
+mod idle_and_saving;
+mod next;
+mod properties;
+mod sweeps;
+
+use proptest::prelude::*;
+
+use super::{demand::*, due::*, jobs::*, retry::*, sweeping::*, *};
+use crate::{config::ScheduleOptions, model::fault::Down};
+
+/// More queues than any of these accounts has may be polled at once.
+const RATION: u32 = 1_000;
+const PERIOD: Duration = Duration::from_secs(4);
+const HOUR: Duration = Duration::from_secs(3600);
+const START: Duration = Duration::from_secs(1_000);
+
+/// A queue with a rule of its own that sweeps renew, configured by its id.
+const SHARED: Need = Need {
+    id: false,
+    statuses: false,
+    alone: false,
+};
+const ALONE: Need = Need {
+    alone: true,
+    ..SHARED
+};
+/// Sweeps, and never idle.
+const LIVELY: ScheduleOptions = ScheduleOptions {
+    sweep: true,
+    idle_pace: 1.0,
+};
+const POLLS: ScheduleOptions = ScheduleOptions {
+    sweep: false,
+    ..LIVELY
+};
+
+fn idle(idle_pace: f64) -> ScheduleOptions {
+    ScheduleOptions {
+        idle_pace,
+        ..LIVELY
+    }
+}
+
+/// An account played through: every request is answered at once.
+struct Play {
+    schedule: Schedule,
+    now: Duration,
+    /// Requests of a poll of each queue.
+    pages: Vec<u32>,
+    /// Pages of a sweep.
+    sweep: u32,
+    log: Vec<(Duration, Job)>,
+}
+
+impl Play {
+    fn new(queues: impl IntoIterator<Item = (Need, u32)>, options: ScheduleOptions) -> Self {
+        let queues: Vec<_> = queues.into_iter().collect();
+        Self {
+            pages: queues.iter().map(|(_, pages)| *pages).collect(),
+            schedule: Schedule::new(queues.into_iter().map(|(need, _)| need), options, RATION),
+            now: START,
+            sweep: 1,
+            log: Vec::new(),
+        }
+    }
+
+    /// Through its cold start, with sweeps that proved true.
+    fn warm(queues: impl IntoIterator<Item = (Need, u32)>, options: ScheduleOptions) -> Self {
+        let mut play = Self::new(queues, options);
+        play.go(Duration::ZERO);
+        play.schedule.trust();
+        play.log.clear();
+        play
+    }
+
+    /// Demand in these proportions.
+    fn demand(mut self, demand: &[u64]) -> Self {
+        self.schedule.asked(demand, self.now);
+        self
+    }
+
+    fn go(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            match self.schedule.next(self.now) {
+                Next::Start { job, .. } => self.perform(job),
+                Next::Wait(_) if self.now >= end => return,
+                Next::Wait(wait) => {
+                    self.now = end.min(self.now + wait.max(Duration::from_millis(1)))
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Job) {
+        self.log.push((self.now, job));
+        self.schedule.started(job, self.now, PERIOD);
+        let requests = self.requests(job);
+        if let Job::Sweep(page) = job {
+            let next = (page < self.sweep).then_some(page + 1);
+            self.schedule.swept(page, next);
+        }
+        self.schedule
+            .ended(job, Ending::Well { requests }, self.now, 0.0);
+    }
+
+    fn requests(&self, job: Job) -> u32 {
+        match job {
+            Job::Poll(queue) => self.pages[queue],
+            _ => 1,
+        }
+    }
+
+    fn times(&self, of: impl Fn(Job) -> bool) -> Vec<Duration> {
+        let log = self.log.iter().filter(|(_, job)| of(*job));
+        log.map(|(at, _)| *at).collect()
+    }
+
+    fn spent(&self) -> u32 {
+        self.log.iter().map(|(_, job)| self.requests(*job)).sum()
+    }
+
+    fn has_swept(&self) -> bool {
+        self.log.iter().any(|(_, job)| matches!(job, Job::Sweep(_)))
+    }
+}
+
+fn is_sweep(job: Job) -> bool {
+    matches!(job, Job::Sweep(_))
+}
+
+fn gaps(times: &[Duration]) -> Vec<f64> {
+    let pairs = times.windows(2);
+    pairs
+        .map(|pair| (pair[1] - pair[0]).as_secs_f64())
+        .collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn longest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
+}
+
+/// Queues, their demand, the pages of a sweep, and what the operator says.
+type Case<'a> = (Vec<(Need, u32)>, &'a [u64], u32, ScheduleOptions);

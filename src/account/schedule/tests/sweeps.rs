@@ -1,0 +1,230 @@
+//! When the account is swept, and what queues may expect of it.
+
+use super::*;
+
+#[test]
+fn lists_that_are_read_again_take_slots_of_queues_and_put_no_sweep_off() {
+    let by_name = Need {
+        id: true,
+        statuses: true,
+        alone: false,
+    };
+    for (queues, of_sweep) in [(3, 1), (30, 1), (30, 4)] {
+        let mut play = Play::new(vec![(by_name, 1); queues], LIVELY);
+        play.sweep = of_sweep;
+        play.go(Duration::ZERO);
+        assert_eq!(play.log[0].1, Job::Queues);
+        (0..queues).for_each(|queue| play.schedule.id_known(queue));
+        play.go(3 * HOUR);
+        let turn = PERIOD.as_secs_f64() * f64::from(TURN);
+        let sweeps = gaps(&play.times(is_sweep));
+        let between = turn / f64::from(SWEEPS_IN_TURN);
+        assert!(longest(&sweeps) < between + 1e-6, "{}", longest(&sweeps));
+        for list in [Job::Queues, Job::Statuses] {
+            let read = gaps(&play.times(|job| job == list));
+            assert!((5..=6).contains(&read.len()), "{list:?}: {read:?}");
+            let half_an_hour = NAMES_LIVE.as_secs_f64();
+            assert!(longest(&read) < half_an_hour + 2.0 * turn, "{read:?}");
+        }
+        let lists = play.times(|job| matches!(job, Job::Queues | Job::Statuses));
+        let apart = gaps(&lists[2..]).into_iter().fold(f64::MAX, f64::min);
+        assert!(apart >= turn - 1e-6, "{apart}");
+    }
+}
+
+#[test]
+fn a_sweep_pays_while_it_costs_less_than_half_of_the_queues() {
+    let cases: [(&[u32], &[u64], u32, bool); 10] = [
+        (&[1], &[], 1, false),
+        (&[1; 2], &[], 1, false),
+        (&[1; 3], &[], 1, true),
+        (&[1; 4], &[], 2, false),
+        (&[1; 5], &[], 2, true),
+        (&[1; 50], &[], 25, false),
+        (&[1; 50], &[], 24, true),
+        // Queues of two pages cost twice as much.
+        (&[2; 3], &[], 2, true),
+        (&[2; 2], &[], 2, false),
+        // Three queues, nearly all of the demand with one: as good as one alone.
+        (&[1; 3], &[1_000, 0, 0], 1, false),
+    ];
+    for (pages, demand, sweep, pays) in cases {
+        let queues = pages.iter().map(|pages| (SHARED, *pages));
+        let mut play = Play::warm(queues, LIVELY).demand(demand);
+        play.schedule.sweeping.pages = sweep;
+        assert_eq!(
+            play.schedule.sweep_pays(),
+            pays,
+            "{pages:?} {demand:?} {sweep}"
+        );
+        play.sweep = sweep;
+        play.go(PERIOD * 20);
+        assert_eq!(play.has_swept(), pays, "{pages:?} {demand:?} {sweep}");
+    }
+}
+
+#[test]
+fn a_roster_that_turns_out_too_large_is_swept_once() {
+    let mut play = Play::warm([(SHARED, 1); 10], LIVELY);
+    play.sweep = 8;
+    play.go(HOUR);
+    let swept = play.times(is_sweep);
+    assert_eq!(swept.len(), 4, "until it is known that it is too large");
+    assert!(!is_sweep(play.log.last().unwrap().1));
+}
+
+#[test]
+fn queues_that_are_polled_by_themselves_get_their_share() {
+    let mut queues = vec![(SHARED, 1); 8];
+    queues.extend([(ALONE, 1); 2]);
+    let mut play = Play::warm(queues, LIVELY);
+    play.go(10 * HOUR);
+    let alone = play.times(|job| matches!(job, Job::Poll(8 | 9))).len() as f64;
+    let share = alone / play.log.len() as f64;
+    assert!((share - 0.2).abs() < 0.01, "two of ten queues: {share}");
+    assert!(play.has_swept());
+}
+
+#[test]
+fn queues_that_all_go_by_themselves_are_never_swept() {
+    let mut play = Play::warm([(ALONE, 1); 8], LIVELY);
+    play.go(HOUR);
+    assert!(!play.has_swept());
+    assert_eq!(play.log.len() as u64, HOUR.as_secs() / PERIOD.as_secs());
+}
+
+#[test]
+fn distrust_means_polls_alone_until_it_is_time_to_try_again() {
+    let mut play = Play::warm([(SHARED, 1); 8], LIVELY);
+    play.go(HOUR);
+    play.schedule.distrust(play.now);
+    play.log.clear();
+    let distrusted = play.now;
+    play.go(TRUST_AGAIN + PERIOD * TURN * 2);
+    let again = play.times(is_sweep);
+    assert!(!again.is_empty(), "tried again");
+    assert!(again[0] >= distrusted + TRUST_AGAIN, "and not before");
+    let polls = gaps(&play.times(|job| job == Job::Poll(0)));
+    assert!(
+        (mean(&polls) / (8.0 * PERIOD.as_secs_f64()) - 1.0).abs() < 0.1,
+        "{polls:?}"
+    );
+}
+
+#[test]
+fn a_sweep_that_is_switched_off_is_never_sent() {
+    let mut play = Play::warm([(SHARED, 1); 50], POLLS);
+    play.go(HOUR);
+    assert!(!play.has_swept());
+}
+
+#[test]
+fn what_is_expected_is_what_comes() {
+    let skewed: Vec<u64> = (1..=20).map(|n| 10_000 / n).collect();
+    let mixed = |place: usize| {
+        (
+            if place.is_multiple_of(5) {
+                ALONE
+            } else {
+                SHARED
+            },
+            1 + place as u32 % 3,
+        )
+    };
+    let cases: [Case; 8] = [
+        (vec![(SHARED, 1); 1], &[], 1, LIVELY),
+        (vec![(SHARED, 1); 5], &[], 1, LIVELY),
+        (vec![(SHARED, 1); 20], &skewed, 1, LIVELY),
+        (vec![(SHARED, 1); 20], &skewed, 3, LIVELY),
+        (vec![(SHARED, 1); 20], &skewed, 1, POLLS),
+        (vec![(SHARED, 3); 20], &skewed, 4, LIVELY),
+        ((0..20).map(mixed).collect(), &[], 3, LIVELY),
+        ((0..20).map(mixed).collect(), &skewed, 1, LIVELY),
+    ];
+    for (case, (queues, demand, sweep, options)) in cases.into_iter().enumerate() {
+        let mut play = Play::warm(queues, options).demand(demand);
+        play.sweep = sweep;
+        // Until it is known how many pages everything has.
+        play.go(2 * HOUR);
+        play.log.clear();
+        let expected = play.schedule.expected(PERIOD);
+        play.go(10 * HOUR);
+        let close = |what: &str, expected: Duration, times: &[Duration], by: f64| {
+            let seen = mean(&gaps(times));
+            let expected = expected.as_secs_f64();
+            assert!(
+                (seen / expected - 1.0).abs() < by,
+                "case {case}, {what}: {seen} for {expected}"
+            );
+        };
+        for (queue, expected) in expected.iter().enumerate() {
+            close(
+                &format!("queue {queue}"),
+                expected.members,
+                &play.times(|job| job == Job::Poll(queue)),
+                // Slots are whole: among a few queues none comes much more often than another.
+                0.35,
+            );
+            if play.has_swept() && !play.schedule.queues[queue].need.alone {
+                close(
+                    "sweep",
+                    expected.statuses,
+                    &play.times(|job| job == Job::Sweep(1)),
+                    0.1,
+                );
+            } else {
+                assert_eq!(expected.statuses, expected.members);
+            }
+        }
+        let earned = 10.0 * HOUR.as_secs_f64() / PERIOD.as_secs_f64();
+        let spent = f64::from(play.spent());
+        assert!(
+            (spent / earned - 1.0).abs() < 0.01,
+            "case {case}: {spent} of {earned}"
+        );
+    }
+}
+
+#[test]
+fn an_even_expectation_forgets_demand_and_keeps_the_way_of_working() {
+    let mut play = Play::warm([(SHARED, 1); 4], LIVELY).demand(&[1_000, 0, 0, 0]);
+    let even = play.schedule.expected_evenly(PERIOD);
+    assert!(even.iter().all(|queue| *queue == even[0]));
+    play.schedule.distrust(play.now);
+    let polls = play.schedule.expected_evenly(PERIOD);
+    assert_eq!(polls[0].statuses, PERIOD * 4);
+}
+
+#[test]
+fn max_age_follows_neither_demand_nor_whether_sweeps_have_proved_true_yet() {
+    for (queues, sweep) in [(3, 1), (60, 1), (60, 10)] {
+        let mut play = Play::new(vec![(SHARED, 1); queues], LIVELY);
+        play.schedule.sweeping.pages = sweep;
+        let planned = play.schedule.expected_evenly(PERIOD);
+        play.schedule.trust();
+        assert_eq!(play.schedule.expected_evenly(PERIOD), planned);
+        let mut demand = vec![0; queues];
+        demand[0] = 10_000;
+        play.schedule.asked(&demand, play.now);
+        assert_eq!(play.schedule.expected_evenly(PERIOD), planned);
+        play.schedule.distrust(play.now);
+        assert!(play.schedule.expected_evenly(PERIOD)[0].statuses > planned[0].statuses);
+    }
+}
+
+#[test]
+fn queues_that_nobody_asks_about_stay_within_the_max_age_that_was_planned_with_sweeps() {
+    let mut play = Play::warm(vec![(SHARED, 1); 60], LIVELY);
+    play.sweep = 10;
+    play.go(PERIOD * 20);
+    let planned = play.schedule.expected_evenly(PERIOD)[0].statuses * 3;
+    play.schedule.bounded_by(planned, HOUR);
+    let mut demand = vec![0; 60];
+    demand[0] = 100_000;
+    play.schedule.asked(&demand, play.now);
+    assert!(!play.schedule.sweep_pays());
+    play.log.clear();
+    play.go(HOUR);
+    let swept = gaps(&play.times(|job| job == Job::Sweep(1)));
+    assert!(longest(&swept) <= planned.as_secs_f64(), "{swept:?}");
+}
