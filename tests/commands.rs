@@ -11,7 +11,7 @@ use std::{
 };
 
 use openseat::{
-    budget::{Budget, Ledger, Payer, Purpose},
+    budget::{Budget, BudgetOwner, Ledger, Purpose},
     clock::{Clock, SystemClock},
     daemon,
     simulator::{
@@ -402,7 +402,7 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let path = office.path("state").join(daemon::LEDGER_FILE);
     let ledger = Arc::new(Ledger::keep(&path, Arc::clone(&clock)).expect("a ledger"));
-    let payer = Payer {
+    let payer = BudgetOwner {
         account: "main".to_owned(),
         identity: String::new(),
     };

@@ -8,8 +8,8 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled},
-    budget::{Budget, Ledger, Payer},
+    account::{self, Account, QueueSettings},
+    budget::{Budget, BudgetOwner, Ledger},
     calltools::Client,
     clock::{Clock, SystemClock, VirtualClock},
     config::{QueueRef, Rule, ScheduleOptions},
@@ -117,7 +117,7 @@ impl Office {
     /// Starts polling; what was polling before has crashed.
     fn start(&mut self) {
         self.running = None;
-        let payer = Payer {
+        let payer = BudgetOwner {
             account: "main".to_owned(),
             identity: "main".to_owned(),
         };
@@ -130,7 +130,7 @@ impl Office {
             Arc::clone(&self.clock),
             Arc::new(()),
         );
-        let polled = |key: &QueueKey| Polled {
+        let polled = |key: &QueueKey| QueueSettings {
             key: key.clone(),
             reference: QueueRef::Name(key.queue.to_string()),
             rule: Rule::Seats {
@@ -140,7 +140,7 @@ impl Office {
             max_age: Some(MAX_AGE),
         };
         let (asks, wishes) = mpsc::channel(1);
-        let account = Account::new(account::Parts {
+        let account = Account::new(account::Deps {
             payer,
             queues: self.keys.iter().map(polled).collect(),
             client,

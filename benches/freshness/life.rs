@@ -3,8 +3,8 @@
 use std::{cell::RefCell, num::NonZeroU32, rc::Rc, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{Account, Ask, Parts, Polled, wait_for_newer},
-    budget::{Budget, Payer, Permit, Purpose},
+    account::{Account, Ask, Deps, QueueSettings, wait_for_newer},
+    budget::{Budget, BudgetOwner, Permit, Purpose},
     calltools::Client,
     clock::{Clock, Moment, VirtualClock},
     config::{QueueRef, Rule, ScheduleOptions},
@@ -232,7 +232,7 @@ impl World {
 
     /// The daemon's own task.
     fn account(&self) -> Account {
-        let queue = |queue: &Queue| Polled {
+        let queue = |queue: &Queue| QueueSettings {
             key: queue.key.clone(),
             reference: QueueRef::Id(queue.id),
             rule: Rule::Seats {
@@ -241,8 +241,8 @@ impl World {
             threshold: Some(Quantity::ZERO),
             max_age: None,
         };
-        Account::new(Parts {
-            payer: Payer {
+        Account::new(Deps {
+            payer: BudgetOwner {
                 account: "main".to_owned(),
                 identity: String::new(),
             },

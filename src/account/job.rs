@@ -1,7 +1,7 @@
 //! What an account's task has done for it, in tasks of their own: reading one list.
 
 use crate::{
-    account::{roster::Joined, schedule::Job},
+    account::{Account, roster::Joined, schedule::Job},
     budget::{Permit, Purpose},
     calltools::{Client, Everybody, Harvest, Setback, joined_response},
     clock::Moment,
@@ -15,6 +15,7 @@ use crate::{
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 /// What to ask CallTools for.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +112,65 @@ fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
             };
             let response: Value = joined_response(&joined.agents).map_err(unreadable)?;
             criteria.measure(&response)
+        }
+    }
+}
+
+impl Account {
+    pub(super) fn spawn(
+        &mut self,
+        jobs: &mut JoinSet<Done>,
+        job: Job,
+        purpose: Purpose,
+        permit: Permit,
+    ) {
+        self.token_sent = self.deps.token.as_ref().and_then(|token| token.digest());
+        if let Job::Poll(queue) = job {
+            self.deps
+                .board
+                .attempt(&self.deps.queues[queue].key, self.deps.clock.now());
+        }
+        let id =
+            |queue: usize| self.ids[queue].expect("only queues whose ids are known are polled");
+        let work = match job {
+            Job::Queues => Work::Queues,
+            Job::Statuses => Work::Statuses,
+            Job::Poll(queue) => Work::Agents(id(queue)),
+            Job::Sweep(page) => Work::Everybody(page),
+        };
+        let (client, names) = (
+            self.deps.client.clone(),
+            Arc::clone(&self.deps.names.borrow()),
+        );
+        let begun = self.deps.clock.now();
+        tracing::debug!(
+            account = &*self.name,
+            list = self.list_of(job),
+            ?purpose,
+            "a list is read"
+        );
+        let seat = match job {
+            Job::Poll(queue) => Some(self.seats[queue]),
+            Job::Queues | Job::Statuses | Job::Sweep(_) => None,
+        };
+        jobs.spawn(async move {
+            let outcome = work.perform(&client, &names, purpose, permit).await;
+            Done {
+                job,
+                seat,
+                begun,
+                outcome,
+            }
+        });
+    }
+
+    /// What a job reads, for the log.
+    pub(super) fn list_of(&self, job: Job) -> String {
+        match job {
+            Job::Queues => "queues".to_owned(),
+            Job::Statuses => "statuses".to_owned(),
+            Job::Poll(place) => format!("agents of {}", self.deps.queues[place].key),
+            Job::Sweep(page) => format!("all agents, page {page}"),
         }
     }
 }

@@ -43,9 +43,9 @@ impl Naming {
 
 impl Account {
     pub(super) fn restore_names(&mut self) {
-        let now = self.parts.clock.now();
-        let store = self.parts.store.as_ref();
-        let stored = store.and_then(|store| store.names(&self.parts.payer, now));
+        let now = self.deps.clock.now();
+        let store = self.deps.store.as_ref();
+        let stored = store.and_then(|store| store.names(&self.deps.payer, now));
         let Some((names, age)) = stored else {
             // Another task may have handed its names on; nothing says when they were read.
             self.schedule.doubt_names();
@@ -64,12 +64,12 @@ impl Account {
             }
             self.schedule.names_known(age, schedule_time(now));
         }
-        self.parts.names.send_replace(Arc::new(names));
+        self.deps.names.send_replace(Arc::new(names));
     }
 
     /// The list of queues was read; returns why one of the configured names has no queue.
     pub(super) fn take_in_queues(&mut self, queues: Vec<NamedQueue>) -> Option<Fault> {
-        self.naming.queues_read = Some(self.parts.clock.now());
+        self.naming.queues_read = Some(self.deps.clock.now());
         self.take_in_names(|names| names.queues = Some(queues));
         self.naming.is_stale = false;
         let unresolved = self.resolve();
@@ -79,13 +79,13 @@ impl Account {
 
     /// The list of statuses was read: every row is understood by it.
     pub(super) fn take_in_statuses(&mut self, statuses: Vec<Status>) {
-        self.naming.statuses_read = Some(self.parts.clock.now());
-        let before = Arc::clone(&self.parts.names.borrow());
+        self.naming.statuses_read = Some(self.deps.clock.now());
+        let before = Arc::clone(&self.deps.names.borrow());
         for status in &statuses {
             self.say_what_changed(before.status_by_id(status.id), status);
         }
         self.take_in_names(|names| names.statuses = Some(statuses));
-        let names = Arc::clone(&self.parts.names.borrow());
+        let names = Arc::clone(&self.deps.names.borrow());
         self.roster.read_again(&names);
         self.renew_others(None);
     }
@@ -104,16 +104,16 @@ impl Account {
     }
 
     fn take_in_names(&mut self, change: impl FnOnce(&mut Names)) {
-        let mut names = Names::clone(&self.parts.names.borrow());
+        let mut names = Names::clone(&self.deps.names.borrow());
         change(&mut names);
-        self.parts.names.send_replace(Arc::new(names));
+        self.deps.names.send_replace(Arc::new(names));
         self.keep_names();
     }
 
     pub(super) fn keep_names(&self) {
-        if let (Some(store), Some(read)) = (&self.parts.store, self.naming.read()) {
-            let names = Arc::clone(&self.parts.names.borrow());
-            store.keep(Note::Named(self.parts.payer.clone(), names, read));
+        if let (Some(store), Some(read)) = (&self.deps.store, self.naming.read()) {
+            let names = Arc::clone(&self.deps.names.borrow());
+            store.keep(Note::Named(self.deps.payer.clone(), names, read));
         }
     }
 
@@ -129,13 +129,13 @@ impl Account {
     /// Finds the ids of the queues, as far as they can be told now; returns why one of them has none. What an earlier task knew of those that
     /// are found is on the board before they are polled.
     pub(super) fn resolve(&mut self) -> Option<Fault> {
-        let names = Arc::clone(&self.parts.names.borrow());
+        let names = Arc::clone(&self.deps.names.borrow());
         let (mut unresolved, mut recalled) = (None, Vec::new());
-        for place in 0..self.parts.queues.len() {
+        for place in 0..self.deps.queues.len() {
             if self.naming.is_stale && self.is_by_name(place) {
                 continue;
             }
-            match id_of(&self.parts.queues[place].reference, &names) {
+            match id_of(&self.deps.queues[place].reference, &names) {
                 None => {}
                 Some(Ok(id)) => {
                     let is_new = self.identify(place, id, &names);
@@ -171,25 +171,25 @@ impl Account {
         if self.ids[place].take().is_some() {
             self.schedule.id_lost(place);
         }
-        let now = self.parts.clock.now();
+        let now = self.deps.clock.now();
         self.faults.not_found(place, &Arc::new(fault.clone()), now);
     }
 
     /// Returns whether the queue had another id before, or none.
     fn identify(&mut self, place: usize, id: u64, names: &Names) -> bool {
-        let key = &self.parts.queues[place].key;
-        let shown = self.parts.board.get(key).unwrap_or_default();
+        let key = &self.deps.queues[place].key;
+        let shown = self.deps.board.get(key).unwrap_or_default();
         let is_another = shown.id.is_some_and(|was| was != id);
         if is_another {
             tracing::warn!(queue = %key, was = shown.id, now = id, "the name means another queue in CallTools now, which is followed");
-            self.parts.board.is_another(key);
+            self.deps.board.is_another(key);
             self.roster.forget_queue(place);
             self.schedule.id_changed(place);
             self.shown[place] = None;
         }
         let name: Option<Arc<str>> = names.queue_name(id).map(Arc::from);
         if is_another || shown.id.is_none() || shown.name != name {
-            self.parts.board.identify(key, id, name);
+            self.deps.board.identify(key, id, name);
         }
         self.schedule.id_known(place);
         self.ids[place].replace(id) != Some(id)
@@ -212,11 +212,11 @@ impl Account {
     }
 
     fn is_by_name(&self, place: usize) -> bool {
-        matches!(self.parts.queues[place].reference, QueueRef::Name(_))
+        matches!(self.deps.queues[place].reference, QueueRef::Name(_))
     }
 
     fn has_names(&self) -> bool {
-        (0..self.parts.queues.len()).any(|place| self.is_by_name(place))
+        (0..self.deps.queues.len()).any(|place| self.is_by_name(place))
     }
 }
 

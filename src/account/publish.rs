@@ -15,36 +15,36 @@ impl Account {
         let Some(snapshot) = self.snapshot(place) else {
             return;
         };
-        let key = &self.parts.queues[place].key;
-        let was = self.parts.board.get(key).unwrap_or_default();
+        let key = &self.deps.queues[place].key;
+        let was = self.deps.board.get(key).unwrap_or_default();
         if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
             tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent: unknown");
         }
-        self.parts
+        self.deps
             .board
-            .publish(key, snapshot, self.parts.clock.now());
+            .publish(key, snapshot, self.deps.clock.now());
         self.shown[place] = None;
     }
 
     /// Newer statuses are known: they count in every queue that was polled before. A queue whose own polls fail may be gone, so that what is
     /// known of it ages as a whole.
     pub(super) fn renew_others(&mut self, polled: Option<usize>) {
-        let others = (0..self.parts.queues.len()).filter(|place| Some(*place) != polled);
+        let others = (0..self.deps.queues.len()).filter(|place| Some(*place) != polled);
         for place in others {
             if self.faults.has_own(place) {
                 continue;
             }
             if let Some(snapshot) = self.snapshot(place) {
                 self.faults.renewed(place, snapshot.as_of);
-                self.parts
+                self.deps
                     .board
-                    .renew(&self.parts.queues[place].key, snapshot);
+                    .renew(&self.deps.queues[place].key, snapshot);
             }
         }
     }
 
     pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
-        let rule = &self.parts.queues[place].rule;
+        let rule = &self.deps.queues[place].rule;
         let joined = match rule {
             Rule::Custom(criteria) if !criteria.is_renewed_by_statuses() => {
                 self.roster.as_polled(place)
@@ -52,7 +52,7 @@ impl Account {
             _ => self.roster.join(place),
         };
         let snapshot = job::snapshot(joined?, rule);
-        let threshold = self.parts.queues[place].threshold;
+        let threshold = self.deps.queues[place].threshold;
         self.schedule
             .at_edge(place, hangs_on_membership(&snapshot, threshold));
         Some(snapshot)
@@ -60,15 +60,15 @@ impl Account {
 
     /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.
     pub(super) fn plan(&mut self) {
-        let period = self.parts.budget.usual_period();
+        let period = self.deps.budget.usual_period();
         let expected = self.schedule.expected_evenly(period);
         let turns = expected.iter().map(|expected| expected.members).max();
         let members_max_age = plan::members_max_age(turns.unwrap_or_default());
         let mut tightest = Duration::MAX;
         let is_swept = self.schedule.is_swept();
-        for (place, (queue, expected)) in self.parts.queues.iter().zip(expected).enumerate() {
+        for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {
             let planned = plan::default_max_age(expected.statuses);
-            self.parts.board.plan(&queue.key, planned, members_max_age);
+            self.deps.board.plan(&queue.key, planned, members_max_age);
             self.faults.is_fed(place, is_swept && !queue.need().alone);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));
         }
@@ -78,24 +78,24 @@ impl Account {
 
     /// Shows what is wrong where it has changed, and says it in the log.
     pub(super) fn show_faults(&mut self) {
-        let now = self.parts.clock.now();
-        for place in 0..self.parts.queues.len() {
+        let now = self.deps.clock.now();
+        for place in 0..self.deps.queues.len() {
             let fault = self.faults.of_queue(place);
             if self.shown[place].as_ref() != fault {
                 let fault = fault.cloned();
-                self.parts
+                self.deps
                     .board
-                    .fault(&self.parts.queues[place].key, fault.clone());
+                    .fault(&self.deps.queues[place].key, fault.clone());
                 self.shown[place] = fault;
             }
         }
         let present = self.faults.present().cloned();
-        self.parts.health.send_if_modified(|health| {
+        self.deps.health.send_if_modified(|health| {
             let changed = health.fault != present;
             health.fault = present;
             changed
         });
-        let queues = &self.parts.queues;
+        let queues = &self.deps.queues;
         self.faults.say(|place| queues[place].key.clone(), now);
     }
 }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{Account, Polled, TokenKeeper, naming::id_of};
+use super::{Account, QueueSettings, TokenKeeper, naming::id_of};
 use crate::{
     account::schedule::Job,
-    budget::{Budget, Payer},
+    budget::{Budget, BudgetOwner},
     calltools::Client,
     config::{QueueRef, ScheduleOptions},
 };
@@ -17,9 +17,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Terms {
     /// Whose requests they are: the account's name may be another.
-    pub payer: Payer,
+    pub payer: BudgetOwner,
     /// In the order of the config.
-    pub queues: Vec<Polled>,
+    pub queues: Vec<QueueSettings>,
     /// What the operator says of the schedule.
     pub options: ScheduleOptions,
     /// How CallTools is reached; `None` where that is as it was.
@@ -49,15 +49,15 @@ impl Account {
             reply,
         } = terms;
         let places = self.places_of(&queues);
-        let was_called = std::mem::replace(&mut self.parts.payer, payer);
-        self.name = self.parts.payer.account.as_str().into();
+        let was_called = std::mem::replace(&mut self.deps.payer, payer);
+        self.name = self.deps.payer.account.as_str().into();
         if let Some(way) = way {
-            self.parts.client = way.client;
-            self.parts.budget = way.budget;
-            self.parts.token = Some(way.token);
+            self.deps.client = way.client;
+            self.deps.budget = way.budget;
+            self.deps.token = Some(way.token);
         }
-        let needs: Vec<_> = queues.iter().map(Polled::need).collect();
-        let ration = self.parts.budget.burst();
+        let needs: Vec<_> = queues.iter().map(QueueSettings::need).collect();
+        let ration = self.deps.budget.burst();
         self.schedule.rearrange(&needs, &places, options, ration);
         self.faults.rearrange(Arc::clone(&self.name), &places);
         self.roster.rearrange(&places);
@@ -71,8 +71,8 @@ impl Account {
         let ids = places.iter().map(|was| self.ids[(*was)?]);
         self.ids = ids.collect();
         self.shown = vec![None; places.len()];
-        let before = std::mem::replace(&mut self.parts.queues, queues);
-        self.parts.options = options;
+        let before = std::mem::replace(&mut self.deps.queues, queues);
+        self.deps.options = options;
         self.carry(&before, &places);
         self.count_from_now(&before, &places);
         self.resolve();
@@ -81,7 +81,7 @@ impl Account {
         self.poll_what_is_too_old(&before, &places);
         // It was read with the config, and may be another one.
         self.schedule.try_token();
-        if was_called != self.parts.payer {
+        if was_called != self.deps.payer {
             self.keep_everything();
         }
         self.show_faults();
@@ -90,12 +90,12 @@ impl Account {
     }
 
     /// Where each of these queues is now. A queue that the config names in another way is the same if its id is.
-    fn places_of(&self, queues: &[Polled]) -> Vec<Option<usize>> {
-        let names = Arc::clone(&self.parts.names.borrow());
+    fn places_of(&self, queues: &[QueueSettings]) -> Vec<Option<usize>> {
+        let names = Arc::clone(&self.deps.names.borrow());
         let id = |reference: &QueueRef| id_of(reference, &names).and_then(Result::ok);
-        let mut taken = vec![false; self.parts.queues.len()];
-        let mut place = |is_it: &dyn Fn(usize, &Polled) -> bool| {
-            let mut now = self.parts.queues.iter().enumerate();
+        let mut taken = vec![false; self.deps.queues.len()];
+        let mut place = |is_it: &dyn Fn(usize, &QueueSettings) -> bool| {
+            let mut now = self.deps.queues.iter().enumerate();
             let found = now.position(|(place, queue)| !taken[place] && is_it(place, queue))?;
             taken[found] = true;
             Some(found)
@@ -114,55 +114,55 @@ impl Account {
 
     /// A queue that the config names by its id instead of its name, or the other way round, takes along what is kept under the other. (What another
     /// name of the account moves was moved before, for all accounts together.)
-    fn carry(&self, before: &[Polled], places: &[Option<usize>]) {
-        let queues = self.parts.queues.iter().zip(places);
+    fn carry(&self, before: &[QueueSettings], places: &[Option<usize>]) {
+        let queues = self.deps.queues.iter().zip(places);
         let moves = queues.filter_map(|(queue, was)| {
             let was = &before[(*was)?];
             let is_named_otherwise = was.reference != queue.reference;
             is_named_otherwise.then(|| (was.key.clone(), queue.key.clone()))
         });
         let moves: Vec<_> = moves.collect();
-        self.parts.board.carry(&moves);
-        self.parts.reservations.carry(&moves);
+        self.deps.board.carry(&moves);
+        self.deps.reservations.carry(&moves);
     }
 
     /// What was asked about a queue before it came is no demand.
-    fn count_from_now(&mut self, before: &[Polled], places: &[Option<usize>]) {
-        let queues = self.parts.queues.iter().zip(places);
+    fn count_from_now(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
+        let queues = self.deps.queues.iter().zip(places);
         let questions = queues.map(|(queue, was)| {
             let same = was.filter(|was| before[*was].key == queue.key);
             match same {
                 Some(was) => self.questions[was].clone(),
-                None => super::questions(&self.parts.metrics, &queue.key),
+                None => super::questions(&self.deps.metrics, &queue.key),
             }
         });
         self.questions = questions.collect();
     }
 
     /// What is known of a queue is measured by its new rule, and shown.
-    fn show_queues(&mut self, before: &[Polled], places: &[Option<usize>]) {
+    fn show_queues(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
-            let was_measured_so = before[*was].rule == self.parts.queues[place].rule;
-            let key = self.parts.queues[place].key.clone();
+            let was_measured_so = before[*was].rule == self.deps.queues[place].rule;
+            let key = self.deps.queues[place].key.clone();
             match self.snapshot(place) {
                 _ if was_measured_so => {} // It is on the board; what counts as its edge may be another.
-                Some(snapshot) => self.parts.board.renew(&key, snapshot),
-                None => self.parts.board.unmeasure(&key),
+                Some(snapshot) => self.deps.board.renew(&key, snapshot),
+                None => self.deps.board.unmeasure(&key),
             }
         }
     }
 
     /// A new rule may read what only the queue's own polls tell. The last may be older than the rule can do with: then one is due.
-    fn poll_what_is_too_old(&mut self, before: &[Polled], places: &[Option<usize>]) {
-        let now = self.parts.clock.now();
+    fn poll_what_is_too_old(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
+        let now = self.deps.clock.now();
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
-            let queue = &self.parts.queues[place];
+            let queue = &self.deps.queues[place];
             if before[*was].rule == queue.rule || !queue.need().alone {
                 continue;
             }
-            let planned = self.parts.board.get(&queue.key).unwrap_or_default();
+            let planned = self.deps.board.get(&queue.key).unwrap_or_default();
             let max_age = queue.max_age.unwrap_or(planned.planned_max_age);
             let polled = self.roster.polled(place);
             if polled.is_none_or(|polled| now.longest_since(polled) > max_age) {

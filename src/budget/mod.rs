@@ -11,21 +11,21 @@
 //! - [`book`]: all of them in memory, with whose they are ([`owner`]) and the time by which they are kept; it decides;
 //! - [`ledger`]: the file that remembers them for the next process;
 //! - [`pace`]: how polling is spread evenly;
-//! - [`share`]: what a 429 teaches.
+//! - [`throttle`]: what a 429 teaches.
 
 mod book;
 mod ledger;
-#[cfg(test)]
-mod model;
 mod owner;
 mod pace;
-mod share;
+#[cfg(test)]
+mod tests;
+mod throttle;
 mod window;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use ledger::{Holder, Ledger, LedgerError};
-pub use owner::{BudgetOwner, BudgetOwner as Payer, origin};
+pub use owner::{BudgetOwner, origin};
 
 use self::{
     book::{Book, OwnerId},
@@ -267,7 +267,7 @@ impl Budget {
 
     fn refuse_in_silence(&self, book: &mut Book) -> Result<(), Refusal> {
         let now = book.now();
-        let share = book.hour(self.member.owner).share;
+        let share = book.hour(self.member.owner).throttle;
         let throttled = share.silence(now).map(|until| (until, Cause::Throttled));
         let paused = share.break_off(now).map(|until| (until, Cause::Paused));
         match throttled.or(paused) {
@@ -299,10 +299,10 @@ impl Budget {
         let (is_news, level, until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(owner);
-            hour.share.refused(wait, now, fastrand::f64());
+            hour.throttle.refused(wait, now, fastrand::f64());
             let is_news = !std::mem::replace(&mut hour.told_of_others, true);
-            let (level, until) = (hour.share.level(now), hour.share.silent_until);
-            book.share_changed(owner);
+            let (level, until) = (hour.throttle.factor(now), hour.throttle.silent_until);
+            book.throttle_changed(owner);
             (is_news, level, book.moment(until))
         });
         if is_news {
@@ -321,8 +321,8 @@ impl Budget {
         let owner = self.member.owner;
         self.member.with(|book| {
             let now = book.now();
-            book.hour(owner).share.pause(wait, now, fastrand::f64());
-            book.share_changed(owner);
+            book.hour(owner).throttle.pause(wait, now, fastrand::f64());
+            book.throttle_changed(owner);
         });
     }
 
@@ -348,7 +348,7 @@ impl Budget {
             let (now, cautious) = (book.now(), book.is_cautious());
             let hour = book.hour(owner);
             let by_window = hour.window.even_rate(now, self.allowance, 0);
-            match !cautious && our_rate(self.allowance, hour.share.level(now)) < by_window {
+            match !cautious && our_rate(self.allowance, hour.throttle.factor(now)) < by_window {
                 true => Cause::Throttled,
                 false => Cause::Spent,
             }
@@ -360,9 +360,9 @@ impl Budget {
         let (used, share, throttled_until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(self.member.owner);
-            let (used, share) = (hour.window.used(), hour.share);
+            let (used, share) = (hour.window.used(), hour.throttle);
             let until = share.silence(now).map(|until| book.moment(until));
-            (used, share.level(now), until)
+            (used, share.factor(now), until)
         });
         Usage {
             limit: self.allowance.limit,
@@ -379,7 +379,7 @@ impl Budget {
 fn even_rate(book: &mut Book, owner: OwnerId, allowance: Allowance, in_hand: u32) -> f64 {
     let (now, cautious) = (book.now(), book.is_cautious());
     let hour = book.hour(owner);
-    let ours = our_rate(allowance, hour.share.level(now));
+    let ours = our_rate(allowance, hour.throttle.factor(now));
     let rate = hour.window.even_rate(now, allowance, in_hand).min(ours);
     if cautious { rate * CAUTION } else { rate }
 }
@@ -392,7 +392,7 @@ fn our_rate(allowance: Allowance, share: f64) -> f64 {
 fn others_have_stopped(book: &mut Book, owner: OwnerId) -> bool {
     let now: Time = book.now();
     let hour = book.hour(owner);
-    let is_over = hour.told_of_others && hour.share.level(now) >= 1.0;
+    let is_over = hour.told_of_others && hour.throttle.factor(now) >= 1.0;
     hour.told_of_others &= !is_over;
     is_over
 }

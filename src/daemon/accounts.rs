@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     account::{Account, Ask, Terms, Way},
-    budget::Payer,
+    budget::BudgetOwner,
     calltools::Token,
     config,
     server::{AccountHandle, check::Reach},
@@ -30,7 +30,7 @@ pub(super) struct Employed {
     /// What it was started with.
     pub config: Arc<config::Account>,
     /// Whose requests its are.
-    payer: Payer,
+    payer: BudgetOwner,
     /// How it is reached.
     pub handle: AccountHandle,
     /// How its CallTools is asked beside the task.
@@ -46,7 +46,7 @@ impl Employed {
         account: Account,
         handle: AccountHandle,
         reach: Reach,
-        payer: Payer,
+        payer: BudgetOwner,
         stop: &CancellationToken,
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
@@ -68,7 +68,7 @@ impl Employed {
     }
 
     /// Whether a config speaks of this very account: the same place with the same token, or the same name with the same settings of both.
-    pub fn is_the_same(&self, config: &config::Account, payer: &Payer) -> bool {
+    pub fn is_the_same(&self, config: &config::Account, payer: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;
         self.payer.identity == payer.identity
             || is_named_so && self.config.upstream == config.upstream

@@ -36,7 +36,7 @@ use self::{
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{
     account::Account,
-    budget::Payer,
+    budget::BudgetOwner,
     clock::Clock,
     config::Config,
     decision::board::Board,
@@ -71,7 +71,7 @@ type Tasks = JoinSet<anyhow::Result<End>>;
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
-    accounts: Vec<(Account, AccountHandle, Reach, Payer)>,
+    accounts: Vec<(Account, AccountHandle, Reach, BudgetOwner)>,
     config: Config,
     current: Arc<Current>,
     listeners: Vec<Listener>,

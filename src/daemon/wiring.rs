@@ -15,8 +15,8 @@ use super::{
     files::{AccountFiles, Callers, ca_pem},
 };
 use crate::{
-    account::{self, Account, Health, Polled, TokenKeeper, plan},
-    budget::{Budget, Payer, origin},
+    account::{self, Account, Health, QueueSettings, TokenKeeper, plan},
+    budget::{Budget, BudgetOwner, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
     config::{self, Config},
@@ -54,7 +54,7 @@ pub(super) struct Wiring {
 pub(super) struct Prepared {
     pub handle: AccountHandle,
     pub config: Arc<config::Account>,
-    pub payer: Payer,
+    pub payer: BudgetOwner,
     pub client: Client,
     transport: Arc<HttpTransport>,
     /// The token as it was read.
@@ -148,7 +148,7 @@ impl Wiring {
 
     /// The account itself. What is `known` of its queues is on the board from now on.
     pub fn account(&self, prepared: Prepared, known: Known) -> Account {
-        Account::new(account::Parts {
+        Account::new(account::Deps {
             payer: prepared.payer,
             queues: polled(&prepared.config),
             client: prepared.client,
@@ -218,8 +218,8 @@ pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
 }
 
 /// Whose requests an account's are, in the ledger.
-pub fn payer(account: &config::Account, token: &Token) -> Payer {
-    Payer {
+pub fn payer(account: &config::Account, token: &Token) -> BudgetOwner {
+    BudgetOwner {
         account: account.name.to_string(),
         identity: token.identity(&origin(&account.upstream.base_url)),
     }
@@ -250,8 +250,8 @@ fn transport_with(
     Ok(HttpTransport::new(settings)?)
 }
 
-pub(super) fn polled(account: &config::Account) -> Vec<Polled> {
-    let queue = |queue: &config::Queue| Polled {
+pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {
+    let queue = |queue: &config::Queue| QueueSettings {
         key: key(account, queue),
         reference: queue.reference.clone(),
         rule: queue.rule.clone(),

@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use openseat::{
-    account::{self, Account, Polled, plan::plan},
-    budget::{Budget, Ledger, Payer},
+    account::{self, Account, QueueSettings, plan::plan},
+    budget::{Budget, BudgetOwner, Ledger},
     calltools::Client,
     clock::{Clock, VirtualClock},
     config::{Config, QueueRef, Rule, ScheduleOptions},
@@ -65,7 +65,7 @@ impl Office {
         });
         let key = |name: &String| QueueKey::new("main", name.as_str());
         let keys: Vec<_> = names.iter().map(key).collect();
-        let polled = |name: &String| Polled {
+        let polled = |name: &String| QueueSettings {
             key: key(name),
             reference: QueueRef::Name(name.clone()),
             rule: Rule::Seats {
@@ -74,7 +74,7 @@ impl Office {
             threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
         };
-        let payer = Payer {
+        let payer = BudgetOwner {
             account: "main".to_owned(),
             identity: "main".to_owned(),
         };
@@ -90,7 +90,7 @@ impl Office {
             Arc::new(()),
         );
         let (asks, wishes) = mpsc::channel(1);
-        let account = Account::new(account::Parts {
+        let account = Account::new(account::Deps {
             payer,
             queues: names.iter().map(polled).collect(),
             client,

@@ -16,6 +16,8 @@
 //! **Departures** ([`presence`]) end reservations, each at most one. They are told by what was seen last, and not by the rows, which
 //! are taken back where sweeps are distrusted.
 
+mod membership;
+mod person;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,11 @@ use std::{
 
 use jiff::Timestamp;
 
-pub use self::presence::Departure;
+use self::{membership::Member, person::*};
+pub use self::{
+    membership::{Joined, Membership},
+    presence::Departure,
+};
 use crate::{
     calltools::Row,
     clock::Moment,
@@ -39,10 +45,6 @@ use crate::{
     },
 };
 
-/// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
-/// set the date back, and what it says now counts again. (By then every usual `max_age` has turned the answer into an unknown.)
-const LONGEST_LAG: Duration = Duration::from_secs(600);
-
 /// People who belong to no queue are forgotten when they were not seen for so long: after any lag, and after any reservation that
 /// their departure could end has run out.
 const STRANGERS_LIVE: Duration = Duration::from_secs(1_800);
@@ -52,122 +54,13 @@ const LOOK_FOR_STRANGERS: Duration = Duration::from_secs(60);
 
 /// People outside all queues who are remembered: as many as one list can have. A list that shows others each time would grow the
 /// roster without bound otherwise.
-const MOST_STRANGERS: usize = 25_000;
-
-/// What a poll of a queue said about who belongs to it.
-#[derive(Clone, Debug)]
-pub struct Membership {
-    /// When CallTools looked, at the earliest.
-    pub as_of: Moment,
-    /// How long the poll took.
-    pub took: Duration,
-    /// Whether the rows were as many as CallTools counted.
-    pub complete: bool,
-    members: Vec<Member>,
-}
-
-#[derive(Clone, Debug)]
-struct Member {
-    /// As the poll of the queue saw them.
-    polled: Arc<Agent>,
-    /// The newest row when the two were last joined, and what came of it: most rows are the same from sweep to sweep.
-    joined: Option<(Arc<Agent>, Arc<Agent>)>,
-}
-
-/// A queue's agents with the newest that is known of each.
-#[derive(Clone, Debug)]
-pub struct Joined {
-    /// The oldest status of those who are logged in to the queue: what a count of seats rests on.
-    pub as_of: Moment,
-    /// The oldest status of all: what criteria rest on that may read any row.
-    pub everybody_as_of: Moment,
-    /// When the queue itself was polled.
-    pub members_as_of: Moment,
-    /// How long that poll took.
-    pub took: Duration,
-    /// Whether that poll's rows were as many as CallTools counted.
-    pub complete: bool,
-    /// Each agent once, in CallTools' order.
-    pub agents: Vec<Arc<Agent>>,
-}
-
-/// A moment in the life of a status: by CallTools' clock where the row has a date, and by the look that showed it.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    since: Option<Timestamp>,
-    at: Moment,
-}
-
-impl Mark {
-    fn of(agent: &Agent, at: Moment) -> Self {
-        Self {
-            since: agent.status_since,
-            at,
-        }
-    }
-
-    /// Whether this replaces `known`. `latest` is the latest date that was ever shown: a row without a date must not make way for
-    /// dates before it.
-    fn replaces(self, known: Mark, latest: Option<Timestamp>) -> bool {
-        if self.at.boot > known.at.boot + LONGEST_LAG {
-            return true;
-        }
-        match (self.since, known.since) {
-            (Some(since), _) if latest.is_some_and(|latest| since < latest) => false,
-            (Some(since), Some(known)) if since > known => true,
-            _ => self.at.boot >= known.at.boot,
-        }
-    }
-}
-
-/// An agent, as the roster knows them.
-#[derive(Debug, Default)]
-struct Person {
-    /// The newest row; `None` where sweeps alone have shown the agent, and they are not believed any more.
-    newest: Option<Sighting>,
-    /// The latest date of a status that a row has borne.
-    latest: Option<Timestamp>,
-    /// Whether the agent was available when last looked at; not taken back with the rows.
-    presence: Option<Presence>,
-}
+const MAX_STRANGERS: usize = 25_000;
 
 /// Whether rows come from CallTools now, or from what an earlier task or process knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Look,
     Memory,
-}
-
-impl Person {
-    /// Takes a row in, unless a newer one is known; tells whether it counts.
-    fn show(&mut self, sighting: Sighting) -> bool {
-        let mark = Mark::of(&sighting.agent, sighting.at);
-        if let Some(known) = &mut self.newest {
-            if !mark.replaces(Mark::of(&known.agent, known.at), self.latest) {
-                return false;
-            }
-            let is_set_back = mark.since.is_some() && mark.since < self.latest;
-            if is_set_back {
-                self.latest = None;
-            }
-            // The same row again: keep the old one's memory, and with it what it was joined to.
-            if same_row(&known.agent, &sighting.agent) {
-                (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
-            } else {
-                *known = sighting;
-            }
-        } else {
-            self.newest = Some(sighting);
-        }
-        self.latest = self.latest.max(mark.since);
-        true
-    }
-
-    fn last_seen(&self) -> Option<Moment> {
-        let presence = self.presence.as_ref().map(|presence| presence.at);
-        let newest = self.newest.as_ref().map(|newest| newest.at);
-        presence.into_iter().chain(newest).max_by_key(|at| at.boot)
-    }
 }
 
 /// See the [module](self).
@@ -256,7 +149,7 @@ impl Roster {
             let person = self.people.get(&agent.id)?;
             let known = person.newest.as_ref()?;
             let is_older = agent.status_since.is_some() && agent.status_since < person.latest;
-            let is_lag = at.boot <= known.at.boot + LONGEST_LAG;
+            let is_lag = at.boot <= known.at.boot + MAX_LAG;
             (is_older && is_lag).then_some(known.at)
         });
         looks.min_by_key(|at| at.boot)
@@ -400,8 +293,8 @@ impl Roster {
             .filter_map(|(_, person)| person.last_seen())
             .map(|at| at.boot)
             .collect();
-        if looks.len() > MOST_STRANGERS {
-            let place = looks.len() - MOST_STRANGERS;
+        if looks.len() > MAX_STRANGERS {
+            let place = looks.len() - MAX_STRANGERS;
             let (_, oldest, _) = looks.select_nth_unstable(place);
             let oldest = *oldest;
             self.people
@@ -530,110 +423,6 @@ impl Roster {
         let queues = self.queues.iter().enumerate();
         queues.filter_map(|(place, queue)| queue.as_ref().map(|queue| (place, queue)))
     }
-
-    /// A queue's agents with the newest that is known of each; `None` until the queue was polled.
-    pub fn join(&mut self, place: usize) -> Option<Joined> {
-        let membership = self.queues[place].as_mut()?;
-        let mut agents = Vec::with_capacity(membership.members.len());
-        let (mut oldest_logged_in, mut oldest) = (None, None);
-        for member in &mut membership.members {
-            let person = self.people.get(&member.polled.id);
-            let newest = person.and_then(|person| person.newest.as_ref());
-            let at = newest.map_or(membership.as_of, |newest| newest.at);
-            oldest = Some(earlier(at, oldest));
-            if member.polled.queue_logged_in {
-                oldest_logged_in = Some(earlier(at, oldest_logged_in));
-            }
-            agents.push(match newest {
-                Some(newest) => member.join(newest),
-                None => Arc::clone(&member.polled),
-            });
-        }
-        // A count rests on the statuses of those who are logged in to the queue. Of a queue without any it rests on nobody's, and
-        // is as old as the last look at everybody.
-        let polled_or_swept = self
-            .swept
-            .map_or(membership.as_of, |swept| later(swept, membership.as_of));
-        Some(Joined {
-            as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
-            everybody_as_of: oldest.unwrap_or(polled_or_swept),
-            members_as_of: membership.as_of,
-            took: membership.took,
-            complete: membership.complete,
-            agents,
-        })
-    }
-
-    /// A queue's agents as its own last poll saw them.
-    pub fn as_polled(&self, place: usize) -> Option<Joined> {
-        let membership = self.queues[place].as_ref()?;
-        Some(Joined {
-            as_of: membership.as_of,
-            everybody_as_of: membership.as_of,
-            members_as_of: membership.as_of,
-            took: membership.took,
-            complete: membership.complete,
-            agents: membership
-                .members
-                .iter()
-                .map(|member| Arc::clone(&member.polled))
-                .collect(),
-        })
-    }
-}
-
-impl Membership {
-    /// Whether a poll says how things were before this one: its look was earlier, or it shows somebody with an older date. Who
-    /// belongs to the queue is then known better from here.
-    fn overtakes(&self, as_of: Moment, agents: &[Arc<Agent>]) -> bool {
-        if self.as_of.boot > as_of.boot {
-            return true;
-        }
-        if as_of.boot > self.as_of.boot + LONGEST_LAG {
-            return false;
-        }
-        let polled = self.members.iter().map(|member| &member.polled);
-        let polled: HashMap<_, _> = polled.map(|agent| (&agent.id, agent)).collect();
-        let mut agents = agents.iter();
-        agents.any(|agent| {
-            let known = polled.get(&agent.id);
-            known.is_some_and(|known| agent.is_older_than(known))
-        })
-    }
-}
-
-impl Member {
-    /// The newest row, with the log-in to this queue.
-    fn join(&mut self, newest: &Sighting) -> Arc<Agent> {
-        if Arc::ptr_eq(&newest.agent, &self.polled) {
-            return Arc::clone(&self.polled);
-        }
-        match &self.joined {
-            Some((from, joined)) if Arc::ptr_eq(from, &newest.agent) => Arc::clone(joined),
-            _ => {
-                let joined = Arc::new(joined(&newest.agent, &self.polled));
-                self.joined = Some((Arc::clone(&newest.agent), Arc::clone(&joined)));
-                joined
-            }
-        }
-    }
-}
-
-/// The row of `newest`, which came from elsewhere, with the log-in that the queue's own poll saw.
-fn joined(newest: &Agent, polled: &Agent) -> Agent {
-    Agent {
-        queue_logged_in: polled.queue_logged_in,
-        raw: newest.raw.with_queue_login_of(&polled.raw),
-        ..newest.clone()
-    }
-}
-
-fn same_row(one: &Agent, other: &Agent) -> bool {
-    // The status' meaning comes from another list, and can change while the row stays.
-    one.available == other.available
-        && one.status == other.status
-        && one.status_since == other.status_since
-        && one.raw.get() == other.raw.get()
 }
 
 /// The earlier of a moment and another, if there is one.
@@ -642,8 +431,4 @@ fn earlier(at: Moment, other: Option<Moment>) -> Moment {
         Some(other) if other.boot < at.boot => other,
         _ => at,
     }
-}
-
-fn later(one: Moment, other: Moment) -> Moment {
-    if one.boot > other.boot { one } else { other }
 }

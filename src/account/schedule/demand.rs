@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 /// A queue that was never polled is as overdue as one whose membership is as old as any may be.
-const NEVER: Duration = crate::decision::MEMBERS_LONGEST;
+const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;
 
 /// A question counts half after this time: demand follows the campaigns of the day.
 pub(super) const DEMAND_HALF_LIFE: Duration = Duration::from_secs(600);

@@ -10,14 +10,14 @@ const SLACK: f64 = 3.0;
 
 impl Stage {
     /// Has the task go on with these queues, as a reload does.
-    async fn take(&mut self, queues: Vec<Polled>) {
+    async fn take(&mut self, queues: Vec<QueueSettings>) {
         self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
         self.ids = queues.iter().map(id_of_queue).collect();
         self.board.set_queues(self.keys.clone());
         self.metrics.count_for(self.keys.clone());
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
-            payer: Payer {
+            payer: BudgetOwner {
                 account: "main".to_owned(),
                 identity: String::new(),
             },
@@ -46,15 +46,15 @@ impl Stage {
     }
 }
 
-fn id_of_queue(queue: &Polled) -> u64 {
+fn id_of_queue(queue: &QueueSettings) -> u64 {
     match queue.reference {
         QueueRef::Id(id) => id,
         QueueRef::Name(_) => unreachable!("the stage names its queues by their ids"),
     }
 }
 
-fn added(id: u64) -> Polled {
-    Polled {
+fn added(id: u64) -> QueueSettings {
+    QueueSettings {
         key: QueueKey::new("main", id.to_string()),
         reference: QueueRef::Id(id),
         rule: SEATS,

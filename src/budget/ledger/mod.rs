@@ -10,6 +10,8 @@
 
 mod file;
 mod folder;
+mod rows;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod witness;

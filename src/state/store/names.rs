@@ -5,11 +5,11 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Store;
-use crate::{budget::Payer, clock::Moment, model::names::Names};
+use crate::{budget::BudgetOwner, clock::Moment, model::names::Names};
 
 impl Store {
     /// The names that an earlier run of the same account read, and how old they are.
-    pub fn names(&self, payer: &Payer, now: Moment) -> Option<(Names, Duration)> {
+    pub fn names(&self, payer: &BudgetOwner, now: Moment) -> Option<(Names, Duration)> {
         let row = self.with(|connection| {
             let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";
             connection
@@ -34,7 +34,7 @@ impl Store {
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
-    payer: &Payer,
+    payer: &BudgetOwner,
     names: &Names,
     read: Moment,
 ) -> rusqlite::Result<()> {

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::Store;
 use crate::{
-    budget::Payer,
+    budget::BudgetOwner,
     calltools::{Row, settle_queue_logins},
     clock::{Clock, Moment, stored_time::StoredTime},
     model::{
@@ -31,19 +31,19 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 #[derive(Debug)]
 pub enum Note {
     /// A queue, by CallTools' id, was polled.
-    Polled(Payer, u64, Poll),
+    Polled(BudgetOwner, u64, Poll),
     /// Agents were seen by sweeps.
-    Seen(Payer, Vec<Sighting>),
+    Seen(BudgetOwner, Vec<Sighting>),
     /// What sweeps saw is not to be believed.
-    Doubted(Payer),
+    Doubted(BudgetOwner),
     /// The account's names were read, at this moment.
-    Named(Payer, Arc<Names>, Moment),
+    Named(BudgetOwner, Arc<Names>, Moment),
 }
 
 impl Store {
     /// What an earlier run of the same account knew, with the moments at which it was so. What is too old, or of an age that nobody can
     /// tell, is left out. `names` say what the rows mean.
-    pub fn known(&self, payer: &Payer, names: &Names) -> Known {
+    pub fn known(&self, payer: &BudgetOwner, names: &Names) -> Known {
         let read = self.with(|connection| {
             Ok(Known {
                 queues: polled(connection, payer, names, self.clock.as_ref())?,
@@ -87,7 +87,7 @@ pub(super) fn write(
 
 fn write_poll(
     transaction: &Transaction<'_>,
-    payer: &Payer,
+    payer: &BudgetOwner,
     queue: u64,
     poll: &Poll,
     clock: &dyn Clock,
@@ -112,7 +112,7 @@ fn write_poll(
 
 fn write_sighting(
     transaction: &Transaction<'_>,
-    payer: &Payer,
+    payer: &BudgetOwner,
     sighting: &Sighting,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
@@ -151,7 +151,7 @@ fn forget(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<()> {
 
 fn polled(
     connection: &Connection,
-    payer: &Payer,
+    payer: &BudgetOwner,
     names: &Names,
     clock: &dyn Clock,
 ) -> rusqlite::Result<Vec<(u64, Poll)>> {
@@ -191,7 +191,7 @@ fn agent(raw: Box<RawValue>, names: &Names) -> Option<Arc<Agent>> {
 
 fn sightings(
     connection: &Connection,
-    payer: &Payer,
+    payer: &BudgetOwner,
     names: &Names,
     clock: &dyn Clock,
 ) -> rusqlite::Result<Vec<Sighting>> {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    budget::Payer,
+    budget::BudgetOwner,
     clock::Moment,
     fixtures::{Still, available},
     model::{
@@ -39,8 +39,8 @@ impl Folder {
     }
 }
 
-fn payer(identity: &str) -> Payer {
-    Payer {
+fn payer(identity: &str) -> BudgetOwner {
+    BudgetOwner {
         account: "main".to_owned(),
         identity: identity.to_owned(),
     }

@@ -21,10 +21,6 @@ use crate::{
     },
 };
 
-/// So many sweeps may fail in a row while queues can be polled, with the waits in between for about half a minute: longer, and the answers
-/// are too old for what sweeps have promised.
-const SWEEP_FAILURES: u32 = 3;
-
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
         let Some(job) = self.job_now(&done) else {
@@ -71,7 +67,7 @@ impl Account {
         tracing::debug!(
             account = &*self.name,
             list = self.list_of(job),
-            took = ?self.parts.clock.now().longest_since(begun),
+            took = ?self.deps.clock.now().longest_since(begun),
             requests = result.as_ref().ok(),
             error = result.as_ref().err().map(tracing::field::display),
             "a list has been read"
@@ -132,12 +128,12 @@ impl Account {
     /// agent gone already, so that no seat looks open for a moment in between.
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
-            let key = |place: &usize| self.parts.queues[*place].key.clone();
+            let key = |place: &usize| self.deps.queues[*place].key.clone();
             let queues: Vec<_> = departure.places.iter().map(key).collect();
-            let (made_by, now) = (departure.made_by, self.parts.clock.now());
-            let ended = self.parts.reservations.departed(&queues, made_by, now);
+            let (made_by, now) = (departure.made_by, self.deps.clock.now());
+            let ended = self.deps.reservations.departed(&queues, made_by, now);
             if ended.is_some() {
-                self.parts.board.notify();
+                self.deps.board.notify();
             }
         }
     }
@@ -153,7 +149,7 @@ impl Account {
             requests,
         } = harvest;
         for change in changes {
-            let (queue, agents) = (&self.parts.queues[place].key, rows.len());
+            let (queue, agents) = (&self.deps.queues[place].key, rows.len());
             match change.began {
                 true => tracing::warn!(%queue, agents, "{change}"),
                 false => tracing::info!(%queue, agents, "{change}"),
@@ -166,7 +162,7 @@ impl Account {
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
-        self.polled_since_failed_sweep = true;
+        self.feed_health.polled();
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
         self.publish(place);
@@ -180,9 +176,9 @@ impl Account {
         let Some(agents) = self.roster.headcount() else {
             return;
         };
-        let news = self.headcount.take(agents, self.parts.clock.now());
+        let news = self.headcount.take(agents, self.deps.clock.now());
         let emptied = self.headcount.emptied();
-        self.parts.health.send_if_modified(|health| {
+        self.deps.health.send_if_modified(|health| {
             let changed = health.emptied != emptied;
             health.emptied = emptied;
             changed
@@ -203,12 +199,12 @@ impl Account {
 
     /// Says what should not stay unsaid about a poll.
     fn note(&mut self, place: usize, complete: bool, notes: &Notes) {
-        let key = &self.parts.queues[place].key;
+        let key = &self.deps.queues[place].key;
         if !complete {
-            self.parts.metrics.incomplete_snapshot(key);
+            self.deps.metrics.incomplete_snapshot(key);
         }
         if notes.skipped > 0 {
-            self.parts.metrics.skipped_rows(key, notes.skipped as u64);
+            self.deps.metrics.skipped_rows(key, notes.skipped as u64);
         }
         if notes.queue_login_assumed && !self.login_assumed {
             self.login_assumed = true;
@@ -276,7 +272,7 @@ impl Account {
             }
             Verdict::Taken => {}
         }
-        self.sweeps_failed_alone = 0;
+        self.feed_health.recovered();
         for place in self.queues_of(self.sweep.missed()) {
             self.schedule.look_for_missing(place);
         }
@@ -321,19 +317,14 @@ impl Account {
     }
 
     pub(super) fn sweeps_are_trusted(&self, trusted: bool) {
-        self.parts
+        self.deps
             .health
             .send_modify(|health| health.sweeps = trusted);
     }
 
     /// CallTools did not answer a sweep. If it answers polls all the same, again and again, it is of no use to wait for sweeps.
     fn sweep_failed(&mut self) {
-        self.sweeps_failed_alone = if std::mem::take(&mut self.polled_since_failed_sweep) {
-            self.sweeps_failed_alone + 1
-        } else {
-            0
-        };
-        if self.sweeps_failed_alone > SWEEP_FAILURES {
+        if self.feed_health.sweep_failed() {
             self.distrust(
                 "the account's list of agents cannot be read, and those of its queues can",
             );
@@ -346,14 +337,14 @@ impl Account {
         if self.schedule.is_distrustful(now) {
             return; // What was under way says the same again.
         }
-        self.sweeps_failed_alone = 0;
+        self.feed_health.recovered();
         self.schedule.distrust(now);
         self.sweeps_are_trusted(false);
         self.faults.feed_is_gone();
         self.sweep.reset();
         self.roster.forget_sweeps();
         self.unkeep_statuses();
-        self.parts.metrics.sweep_distrusted(&self.name);
+        self.deps.metrics.sweep_distrusted(&self.name);
         tracing::warn!(
             account = &*self.name,
             why,
@@ -371,7 +362,7 @@ impl Account {
             self.schedule.doubt_name(place);
         }
         let fault = &self.fault_of(job, fault);
-        let now = self.parts.clock.now();
+        let now = self.deps.clock.now();
         let concerns_sweeps_alone = matches!(job, Job::Sweep(_)) && is_refusal(fault);
         if concerns_sweeps_alone {
             return self.distrust(&fault.to_string());

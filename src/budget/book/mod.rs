@@ -7,15 +7,19 @@
 //! clock of its own that never goes back: a wall clock that is set costs no more than the time between two looks, and frees nothing.
 //! The file keeps this clock's reading beside a stamp of both clocks, and the next process goes on from there.
 
+mod changes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+pub(super) use self::changes::Batch;
+use self::changes::Changes;
 use super::{
     Purpose,
     owner::{BudgetOwner, groups},
-    share::Share,
+    throttle::Throttle,
     window::{Allowance, HOUR, Request, STAYS, STAYS_UNANSWERED, Time, Window},
 };
 use crate::clock::{Clock, Moment, stored_time::StoredTime};
@@ -37,14 +41,11 @@ const OWNER_STAYS: Duration = STAYS_UNANSWERED.saturating_add(TIDY_EVERY);
 /// How often what has left is removed from the file, and owners are written down as seen: a sixtieth of the time for which it matters.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// So many changes may wait to be written one by one: an hour of the usual account four times over. Beyond that the disk hangs, and all is written anew.
-const MOST_CHANGES: usize = 4096;
-
 /// An hour, and what its account's refusals have taught.
 #[derive(Debug, Default)]
 pub(super) struct Hour {
     pub window: Window,
-    pub share: Share,
+    pub throttle: Throttle,
     /// Whether the log was told that others spend from it.
     pub told_of_others: bool,
 }
@@ -56,7 +57,7 @@ pub(super) struct Owner {
     /// When a config that has it was last in force.
     pub seen: Time,
     /// The share of its hour.
-    pub share: Share,
+    pub throttle: Throttle,
     /// The loss whose hour was counted as spent for it.
     pub counted: Option<Time>,
 }
@@ -81,42 +82,6 @@ pub(super) struct Stored {
     pub stamp: StoredTime,
     /// When the ledger was last lost.
     pub lost: Option<Time>,
-}
-
-/// What is to be written in one transaction.
-#[derive(Debug)]
-pub(super) struct Batch {
-    /// Nothing that the file has counts any more.
-    pub whole: bool,
-    /// Those of `requests` with these ids and above are new to the file.
-    pub new_from: u64,
-    /// Requests, as they are now; all of them, where `whole` is set.
-    pub requests: Vec<Request>,
-    /// All owners; `None` if the file has them as they are.
-    pub owners: Option<Vec<(OwnerId, Owner)>>,
-    /// Whether what has left is to be removed.
-    pub tidy: bool,
-    pub time: Time,
-    pub stamp: StoredTime,
-    pub lost: Option<Time>,
-}
-
-impl Batch {
-    /// The newest request that it takes to the file.
-    pub fn up_to(&self) -> Option<u64> {
-        self.requests.iter().map(|request| request.id).max()
-    }
-}
-
-/// What the file does not have yet.
-#[derive(Debug)]
-struct Changes {
-    whole: bool,
-    new_from: u64,
-    requests: BTreeMap<u64, Request>,
-    owners: bool,
-    /// Something that should be written without waiting for more.
-    urgent: bool,
 }
 
 /// See the [module](self).
@@ -173,7 +138,7 @@ impl Book {
         for (id, owner) in stored.owners {
             if is_fresh(owner.seen, now) {
                 let owner = Owner {
-                    share: owner.share.restored(now),
+                    throttle: owner.throttle.restored(now),
                     ..owner
                 };
                 let entry = Entry {
@@ -300,88 +265,13 @@ impl Book {
     }
 
     /// What an hour's account was refused has changed its share, for all who spend from it.
-    pub fn share_changed(&mut self, id: OwnerId) {
-        let share = self.hour(id).share;
+    pub fn throttle_changed(&mut self, id: OwnerId) {
+        let share = self.hour(id).throttle;
         let hour = self.owners[&id].hour;
         for entry in self.owners.values_mut().filter(|entry| entry.hour == hour) {
-            entry.owner.share = share;
+            entry.owner.throttle = share;
         }
         (self.changes.owners, self.changes.urgent) = (true, true);
-    }
-
-    /// Whether something waits that should be written at once.
-    pub fn is_urgent(&self) -> bool {
-        self.changes.urgent
-    }
-
-    /// What is to be written, as of the last look; `None` if the file has all of it.
-    ///
-    /// It does not look itself: the thread that writes may not see the clock that a simulation moves.
-    pub fn take_batch(&mut self, whole: bool, clock: &dyn Clock) -> Option<Batch> {
-        let tidy = self.now >= self.tidied + TIDY_EVERY;
-        if tidy {
-            self.tidied = self.now;
-            self.forget_owners();
-            self.changes.owners = true;
-        }
-        let whole = whole || self.changes.whole;
-        let changes = &self.changes;
-        if !(whole || changes.urgent || changes.owners || !changes.requests.is_empty()) {
-            return None;
-        }
-        let requests = match whole {
-            true => {
-                self.hours
-                    .values_mut()
-                    .for_each(|hour| hour.window.expire(self.now));
-                let hours = self.hours.values();
-                hours
-                    .flat_map(|hour| hour.window.requests())
-                    .copied()
-                    .collect()
-            }
-            false => changes.requests.values().copied().collect(),
-        };
-        let owners = (whole || changes.owners).then(|| {
-            let owners = self.owners.iter();
-            owners
-                .map(|(id, entry)| (*id, entry.owner.clone()))
-                .collect()
-        });
-        let new_from = if whole { 0 } else { changes.new_from };
-        self.changes = Changes {
-            whole: false,
-            new_from: self.next_request,
-            requests: BTreeMap::new(),
-            owners: false,
-            urgent: false,
-        };
-        self.written = self.seen;
-        Some(Batch {
-            whole,
-            new_from,
-            requests,
-            owners,
-            tidy,
-            time: self.now,
-            stamp: StoredTime::new(self.seen, clock),
-            lost: self.lost,
-        })
-    }
-
-    /// What was taken could not be written: next time all of it is.
-    pub fn write_all_again(&mut self) {
-        self.changes.whole = true;
-        self.changes.requests.clear();
-    }
-
-    fn note(&mut self, request: Request) {
-        if self.changes.requests.len() >= MOST_CHANGES {
-            self.write_all_again();
-        }
-        if !self.changes.whole {
-            self.changes.requests.insert(request.id, request);
-        }
     }
 
     fn add_owner(&mut self, name: BudgetOwner) -> OwnerId {
@@ -394,7 +284,7 @@ impl Book {
         let owner = Owner {
             name,
             seen: self.now,
-            share: Share::default(),
+            throttle: Throttle::default(),
             counted: None,
         };
         self.hours.insert(hour, Hour::default());
@@ -443,8 +333,8 @@ impl Book {
         for (entry, group) in self.owners.values_mut().zip(groups) {
             entry.hour = group;
             let hour = hours.entry(group).or_default();
-            hour.share.join(entry.owner.share, self.now);
-            hour.told_of_others = hour.share.level(self.now) < 1.0;
+            hour.throttle.join(entry.owner.throttle, self.now);
+            hour.told_of_others = hour.throttle.factor(self.now) < 1.0;
         }
         for request in requests
             .into_iter()

@@ -1,13 +1,4 @@
-//! The promise, put to the test: a machine whose clocks are stepped, which sleeps, reboots and kills its processes at random, whose disk fails,
-//! hangs and comes back, whose state folder is damaged by people while a process runs and while none does, and whose config gives the account
-//! new names and new tokens. The far side keeps the true time of each arrival.
-//!
-//! The code is the real one, file and all; only the clocks are simulated, and the ledger's thread is turned by hand, so that a disk that hangs is a
-//! thread that does nothing.
-//!
-//! Two things cannot be known, and count as a *hole*: what was sent before a loss that the next process found out, and what a process sent whose disk
-//! took neither the ledger nor the witness until it was killed. An hour with a hole in it may hold a limit for each side of the hole. Every other
-//! hour holds one limit at most.
+//! A machine with clocks, a disk and a process that keeps a budget; and the far side, which counts arrivals by the true time.
 
 use std::{
     collections::BTreeMap,
@@ -18,112 +9,14 @@ use std::{
     time::Duration,
 };
 
-use proptest::prelude::*;
-
-use super::{Budget, BudgetOwner, Ledger, Permit, Purpose, ledger::Keeper, window::HOUR};
+use super::events::{Deed, Event};
+use crate::budget::{Budget, BudgetOwner, Ledger, Permit, Purpose, ledger::Keeper, window::HOUR};
 use crate::clock::{Clock, Moment};
 
 const HOUR_MS: u64 = HOUR.as_millis() as u64;
 
 /// A request that was under way when its process was killed arrives within this time: the longest time-out there may be is a minute.
 const LATEST_ARRIVAL_MS: u64 = 60_000;
-
-/// What people and programs do to the files of a state folder.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    RemoveLedger,
-    RemoveLog,
-    RemoveWitness,
-    RemoveAllThree,
-    /// A copy of an earlier moment takes the ledger's name.
-    RenameOldCopy,
-    /// The same, written into the file that is there.
-    WriteOldCopy,
-    /// Something else is written into the file.
-    Wreck,
-    /// One bit of the ledger, its log or its witness turns.
-    Flip {
-        file: u8,
-        place: u32,
-    },
-}
-
-/// What can happen to a machine.
-#[derive(Clone, Debug)]
-enum Event {
-    /// Time passes, asleep or awake: both clocks go on.
-    Pass { seconds: u32 },
-    /// The wall clock is set, while the process runs or while it is down.
-    StepWall { seconds: i32, while_down: bool },
-    /// The process is killed in the middle of what it does, and starts again, perhaps with another name or token.
-    Kill { renamed: u8 },
-    /// The process ends well and starts again.
-    Restart { renamed: u8 },
-    /// The config is read again, with another name or token.
-    Reload { renamed: u8 },
-    /// The machine is off for a while; boot time starts again, and the wall clock may have fallen behind. (One that is ahead
-    /// after a reboot cannot be found out by anybody.)
-    Reboot { seconds: u32, behind_seconds: u32 },
-    /// The process is started again in a time namespace, where boot time is another.
-    Namespace { boot_offset_seconds: u32 },
-    /// Requests are sent as fast as the budget allows; each answer takes this long.
-    Burst {
-        wanted: u8,
-        latency_ms: u16,
-        purpose: u8,
-    },
-    /// A request is on its way when the process is killed; it arrives all the same, this much later.
-    KilledInFlight { arrives_after_ms: u16 },
-    /// The state folder can no longer be used: a disk that is read-only, failing or unmounted.
-    FolderGoes,
-    /// The ledger cannot be written and the witness can: a file that is locked, or a disk that is full.
-    LedgerBlocked,
-    /// Whoever writes waits for the disk.
-    DiskHangs,
-    /// All is well again.
-    DiskReturns,
-    /// A copy of the ledger is made, as a backup does it.
-    Backup,
-    /// While the process runs, or between its killing and the next start.
-    Deed { deed: Deed, while_down: bool },
-    /// The whole folder is removed under a process that runs.
-    RemoveFolder,
-}
-
-fn deed() -> impl Strategy<Value = Deed> {
-    prop_oneof![
-        1 => Just(Deed::RemoveLedger),
-        1 => Just(Deed::RemoveLog),
-        1 => Just(Deed::RemoveWitness),
-        1 => Just(Deed::RemoveAllThree),
-        1 => Just(Deed::RenameOldCopy),
-        1 => Just(Deed::WriteOldCopy),
-        1 => Just(Deed::Wreck),
-        3 => (0u8..3, any::<u32>()).prop_map(|(file, place)| Deed::Flip { file, place }),
-    ]
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    prop_oneof![
-        4 => (1u32..2_000).prop_map(|seconds| Event::Pass { seconds }),
-        1 => (2_000u32..10_000).prop_map(|seconds| Event::Pass { seconds }),
-        2 => (-10_000i32..10_000, any::<bool>()).prop_map(|(seconds, while_down)| Event::StepWall { seconds, while_down }),
-        2 => (0u8..3).prop_map(|renamed| Event::Kill { renamed }),
-        1 => (0u8..3).prop_map(|renamed| Event::Restart { renamed }),
-        1 => (0u8..3).prop_map(|renamed| Event::Reload { renamed }),
-        1 => (1u32..5_000, 0u32..20_000).prop_map(|(seconds, behind_seconds)| Event::Reboot { seconds, behind_seconds }),
-        1 => (0u32..200_000).prop_map(|boot_offset_seconds| Event::Namespace { boot_offset_seconds }),
-        8 => (1u8..40, 0u16..10_000, 0u8..3).prop_map(|(wanted, latency_ms, purpose)| Event::Burst { wanted, latency_ms, purpose }),
-        2 => (0u16..30_000).prop_map(|arrives_after_ms| Event::KilledInFlight { arrives_after_ms }),
-        1 => Just(Event::FolderGoes),
-        1 => Just(Event::LedgerBlocked),
-        1 => Just(Event::DiskHangs),
-        4 => Just(Event::DiskReturns),
-        2 => Just(Event::Backup),
-        4 => (deed(), any::<bool>()).prop_map(|(deed, while_down)| Event::Deed { deed, while_down }),
-        1 => Just(Event::RemoveFolder),
-    ]
-}
 
 /// The machine's clocks, in true milliseconds since the beginning.
 #[derive(Clone, Debug)]
@@ -183,7 +76,7 @@ enum Disk {
 }
 
 /// A process, its machine, its disk, and the far side.
-struct World {
+pub(super) struct World {
     home: tempfile::TempDir,
     machine: Arc<Mutex<Machine>>,
     process: Option<Process>,
@@ -206,7 +99,7 @@ struct World {
 }
 
 impl World {
-    fn new(limit: u32, reserve: u32) -> Self {
+    pub(super) fn new(limit: u32, reserve: u32) -> Self {
         let machine = Machine {
             true_ms: 0,
             booted_at_ms: 0,
@@ -424,7 +317,7 @@ impl World {
     }
 
     /// Sends until refused; the arrival is somewhere between sending and answer.
-    fn burst(&mut self, wanted: u8, latency_ms: u16, purpose: Purpose) -> u32 {
+    pub(super) fn burst(&mut self, wanted: u8, latency_ms: u16, purpose: Purpose) -> u32 {
         let latency_ms = u64::from(latency_ms);
         for n in 0..u64::from(wanted) {
             let Some(permit) = self.admit(purpose) else {
@@ -445,7 +338,7 @@ impl World {
         Some(permit)
     }
 
-    fn apply(&mut self, event: &Event) {
+    pub(super) fn apply(&mut self, event: &Event) {
         match *event {
             Event::Pass { seconds } => self.pass_ms(u64::from(seconds) * 1000),
             Event::StepWall { .. } | Event::Reboot { .. } | Event::Namespace { .. }
@@ -550,7 +443,7 @@ impl World {
     }
 
     /// The first hour that has more arrivals than it may have.
-    fn worst_hour(&self) -> Option<String> {
+    pub(super) fn worst_hour(&self) -> Option<String> {
         let mut arrivals = self.arrivals_ms.clone();
         arrivals.sort_unstable();
         arrivals.iter().enumerate().find_map(|(i, &from)| {
@@ -562,39 +455,5 @@ impl World {
             (sent > allowed)
                 .then(|| format!("{sent} requests in the hour from {from} ms, of {allowed}"))
         })
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_sliding_hour_ever_holds_more_than_the_limit(
-        limit in 1u32..60,
-        reserve in 0u32..40,
-        events in prop::collection::vec(event(), 1..60),
-    ) {
-        let mut world = World::new(limit, reserve);
-        for event in &events {
-            world.apply(event);
-        }
-        prop_assert_eq!(world.worst_hour(), None);
-    }
-
-    /// The other side of the promise: caution never locks a budget up for good.
-    #[test]
-    fn two_quiet_hours_make_the_whole_limit_free_again(
-        limit in 1u32..60,
-        reserve in 0u32..40,
-        events in prop::collection::vec(event(), 1..30),
-    ) {
-        let mut world = World::new(limit, reserve);
-        for event in &events {
-            world.apply(event);
-        }
-        world.apply(&Event::DiskReturns);
-        world.apply(&Event::Kill { renamed: 0 });
-        world.apply(&Event::Pass { seconds: 2 * 3_600 });
-        prop_assert_eq!(world.burst(limit as u8, 0, Purpose::OnDemand), limit);
     }
 }

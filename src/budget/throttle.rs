@@ -27,9 +27,9 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Share {
+pub(super) struct Throttle {
     /// The part of the rate that we allowed ourselves at `since`.
-    pub level: f64,
+    pub factor: f64,
     /// When the last 429 came.
     pub since: Time,
     /// CallTools wants to hear nothing until then, as it said with a 429.
@@ -40,11 +40,11 @@ pub(super) struct Share {
     pub in_row: u32,
 }
 
-impl Default for Share {
+impl Default for Throttle {
     /// Nothing was ever refused.
     fn default() -> Self {
         Self {
-            level: 1.0,
+            factor: 1.0,
             since: Time::ZERO,
             silent_until: Time::ZERO,
             paused_until: Time::ZERO,
@@ -53,11 +53,11 @@ impl Default for Share {
     }
 }
 
-impl Share {
+impl Throttle {
     /// As it was stored, brought back into its bounds.
     pub fn restored(self, now: Time) -> Self {
         Self {
-            level: self.level.clamp(FLOOR, 1.0),
+            factor: self.factor.clamp(FLOOR, 1.0),
             since: self.since.min(now),
             silent_until: self.silent_until.min(now + LONGEST_SILENCE),
             paused_until: self.paused_until.min(now + LONGEST_SILENCE),
@@ -66,9 +66,9 @@ impl Share {
     }
 
     /// The part of the rate that we allow ourselves now.
-    pub fn level(&self, now: Time) -> f64 {
+    pub fn factor(&self, now: Time) -> f64 {
         let hours = now.saturating_sub(self.since).as_secs_f64() / 3600.0;
-        (self.level + hours * INCREASE_PER_HOUR).min(1.0)
+        (self.factor + hours * INCREASE_PER_HOUR).min(1.0)
     }
 
     /// The end of the silence that CallTools asked for with a 429, if it lasts.
@@ -93,9 +93,9 @@ impl Share {
         };
         let asked =
             wait.unwrap_or_else(|| FIRST_SILENCE * 2u32.pow(in_row.saturating_sub(1).min(6)));
-        self.level = match same_event {
-            true => self.level(now),
-            false => (self.level(now) * DECREASE).max(FLOOR),
+        self.factor = match same_event {
+            true => self.factor(now),
+            false => (self.factor(now) * DECREASE).max(FLOOR),
         };
         (self.since, self.in_row) = (now, in_row);
         self.silent_until = self.silent_until.max(end(asked, now, jitter));
@@ -106,11 +106,11 @@ impl Share {
         self.paused_until = self.paused_until.max(end(wait, now, jitter));
     }
 
-    /// What holds where two accounts turn out to be one: the longer silence and the lower share.
-    pub fn join(&mut self, other: Share, now: Time) {
+    /// What holds where two accounts turn out to be one: the longer silence and the lower throttle.
+    pub fn join(&mut self, other: Throttle, now: Time) {
         let silent_until = self.silent_until.max(other.silent_until);
         let paused_until = self.paused_until.max(other.paused_until);
-        if other.level(now) < self.level(now) {
+        if other.factor(now) < self.factor(now) {
             *self = other;
         }
         (self.silent_until, self.paused_until) = (silent_until, paused_until);
@@ -132,72 +132,72 @@ mod tests {
     }
 
     /// How many seconds of silence are left.
-    fn silence(share: &Share, now: u64) -> u64 {
-        let until = share.silence(at(now));
+    fn silence(throttle: &Throttle, now: u64) -> u64 {
+        let until = throttle.silence(at(now));
         until.map_or(0, |until| (until - at(now)).as_secs())
     }
 
     #[test]
     fn a_refusal_is_followed_by_silence_and_a_lower_share_that_recovers() {
-        let mut share = Share::default();
-        share.refused(Some(at(30)), at(100), 0.0);
-        assert_eq!((silence(&share, 100), silence(&share, 131)), (30, 0));
-        assert!((share.level(at(100)) - 0.7).abs() < 1e-9);
-        assert!((share.level(at(100 + 1_080)) - 0.85).abs() < 1e-9);
-        assert_eq!(share.level(at(100 + 2_160)), 1.0);
+        let mut throttle = Throttle::default();
+        throttle.refused(Some(at(30)), at(100), 0.0);
+        assert_eq!((silence(&throttle, 100), silence(&throttle, 131)), (30, 0));
+        assert!((throttle.factor(at(100)) - 0.7).abs() < 1e-9);
+        assert!((throttle.factor(at(100 + 1_080)) - 0.85).abs() < 1e-9);
+        assert_eq!(throttle.factor(at(100 + 2_160)), 1.0);
     }
 
     #[test]
     fn requests_refused_together_lower_the_share_once() {
-        let mut share = Share::default();
-        share.refused(Some(at(30)), at(100), 0.0);
-        share.refused(Some(at(90)), at(100), 0.0);
-        assert!((share.level(at(100)) - 0.7).abs() < 1e-9);
-        assert_eq!(silence(&share, 100), 90);
+        let mut throttle = Throttle::default();
+        throttle.refused(Some(at(30)), at(100), 0.0);
+        throttle.refused(Some(at(90)), at(100), 0.0);
+        assert!((throttle.factor(at(100)) - 0.7).abs() < 1e-9);
+        assert_eq!(silence(&throttle, 100), 90);
     }
 
     #[test]
     fn without_a_time_to_wait_the_silence_doubles_to_an_hour() {
-        let mut share = Share::default();
+        let mut throttle = Throttle::default();
         let mut now = 100;
         let mut silences = Vec::new();
         for _ in 0..8 {
-            share.refused(None, at(now), 0.0);
-            silences.push(silence(&share, now));
-            now += silence(&share, now) + 1;
+            throttle.refused(None, at(now), 0.0);
+            silences.push(silence(&throttle, now));
+            now += silence(&throttle, now) + 1;
         }
         assert_eq!(silences, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        share.refused(None, at(now + 3600), 0.0);
-        assert_eq!(silence(&share, now + 3600), 60, "a new story");
+        throttle.refused(None, at(now + 3600), 0.0);
+        assert_eq!(silence(&throttle, now + 3600), 60, "a new story");
     }
 
     #[test]
     fn the_share_never_falls_to_nothing() {
-        let mut share = Share::default();
+        let mut throttle = Throttle::default();
         for i in 1..100 {
-            share.refused(Some(at(1)), at(i * 2), 0.0);
+            throttle.refused(Some(at(1)), at(i * 2), 0.0);
         }
-        assert!(share.level(at(200)) >= FLOOR);
+        assert!(throttle.factor(at(200)) >= FLOOR);
     }
 
     #[test]
     fn a_pause_is_silence_at_the_same_share() {
-        let mut share = Share::default();
-        share.pause(at(120), at(100), 0.0);
+        let mut throttle = Throttle::default();
+        throttle.pause(at(120), at(100), 0.0);
         assert_eq!(
-            (share.break_off(at(100)), share.level(at(100))),
+            (throttle.break_off(at(100)), throttle.factor(at(100))),
             (Some(at(220)), 1.0)
         );
-        assert_eq!(share.silence(at(100)), None, "others are not to blame");
-        share.pause(at(5), at(110), 0.0);
+        assert_eq!(throttle.silence(at(100)), None, "others are not to blame");
+        throttle.pause(at(5), at(110), 0.0);
         assert_eq!(
-            share.break_off(at(110)),
+            throttle.break_off(at(110)),
             Some(at(220)),
             "a shorter one ends no longer one"
         );
-        share.pause(at(999_999), at(300), 0.0);
+        throttle.pause(at(999_999), at(300), 0.0);
         assert_eq!(
-            share.break_off(at(300)),
+            throttle.break_off(at(300)),
             Some(at(3_900)),
             "nor is any longer than an hour"
         );
@@ -205,13 +205,13 @@ mod tests {
 
     #[test]
     fn of_two_shares_the_lower_holds_and_the_longer_silence() {
-        let (mut lowered, mut silent) = (Share::default(), Share::default());
+        let (mut lowered, mut silent) = (Throttle::default(), Throttle::default());
         lowered.refused(Some(at(1)), at(100), 0.0);
         silent.pause(at(500), at(100), 0.0);
         let now = at(200);
         for (mut one, other) in [(lowered, silent), (silent, lowered)] {
             one.join(other, now);
-            assert_eq!(one.level(now), lowered.level(now));
+            assert_eq!(one.factor(now), lowered.factor(now));
             assert_eq!(one.silent_until, lowered.silent_until);
             assert_eq!(one.paused_until, silent.paused_until);
         }

@@ -33,8 +33,8 @@ impl Account {
 
     /// The last polls of these queues were recalled: they are on the board, and those that are recent wait for their turn.
     pub(super) fn show_recalled(&mut self, places: &[usize]) {
-        let now = self.parts.clock.now();
-        let period = self.parts.budget.usual_period();
+        let now = self.deps.clock.now();
+        let period = self.deps.budget.usual_period();
         let rounds = self.schedule.expected_evenly(period);
         for &place in places {
             let Some(polled) = self.roster.polled(place) else {
@@ -46,8 +46,8 @@ impl Account {
                 .polled_before(place, now.saturating_sub(polled), round, now);
             if let Some(snapshot) = self.snapshot(place) {
                 let polled = snapshot.members_as_of.later(snapshot.took);
-                let key = &self.parts.queues[place].key;
-                self.parts.board.restore(key, snapshot, polled);
+                let key = &self.deps.queues[place].key;
+                self.deps.board.restore(key, snapshot, polled);
             }
         }
     }
@@ -56,7 +56,7 @@ impl Account {
     /// contradict since.
     /// Returns when the last whole sweep was, at the earliest.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
-        let now = self.parts.clock.now();
+        let now = self.deps.clock.now();
         let is_recent = |sighting: &Sighting| {
             sighting.by_sweep && now.longest_since(sighting.at) <= TRUST_LASTS
         };
@@ -91,26 +91,26 @@ impl Account {
     /// The account has another name, or another token: all is kept under that.
     pub(super) fn keep_everything(&mut self) {
         self.keep_names();
-        (0..self.parts.queues.len()).for_each(|place| self.keep_poll(place));
+        (0..self.deps.queues.len()).for_each(|place| self.keep_poll(place));
         self.kept_up_to = None;
         if self.sweep.is_trusted() {
-            self.keep_statuses(self.parts.clock.now());
+            self.keep_statuses(self.deps.clock.now());
         }
     }
 
     /// A queue was polled: that is kept at once, since its turn comes seldom.
     pub(super) fn keep_poll(&self, place: usize) {
-        let (Some(store), Some(id)) = (&self.parts.store, self.ids[place]) else {
+        let (Some(store), Some(id)) = (&self.deps.store, self.ids[place]) else {
             return;
         };
         if let Some(poll) = self.roster.last_poll(place) {
-            store.keep(Note::Polled(self.parts.payer.clone(), id, poll));
+            store.keep(Note::Polled(self.deps.payer.clone(), id, poll));
         }
     }
 
     /// Sweeps come every few seconds: what they saw is kept now and then.
     pub(super) fn keep_statuses_now_and_then(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.deps.clock.now();
         if self
             .kept
             .is_none_or(|kept| now.longest_since(kept) >= KEEP_EVERY)
@@ -121,7 +121,7 @@ impl Account {
 
     /// Keeps what sweeps have seen since the last time.
     pub(super) fn keep_statuses(&mut self, now: Moment) {
-        let Some(store) = &self.parts.store else {
+        let Some(store) = &self.deps.store else {
             return;
         };
         let seen = self.roster.seen_beside_polls(self.kept_up_to);
@@ -132,15 +132,15 @@ impl Account {
             .max_by_key(|at| at.boot)
             .or(self.kept_up_to);
         if !seen.is_empty() {
-            store.keep(Note::Seen(self.parts.payer.clone(), seen));
+            store.keep(Note::Seen(self.deps.payer.clone(), seen));
         }
     }
 
     /// What was kept of sweeps is not to be believed after a restart, either.
     pub(super) fn unkeep_statuses(&mut self) {
         self.kept_up_to = None;
-        if let Some(store) = &self.parts.store {
-            store.keep(Note::Doubted(self.parts.payer.clone()));
+        if let Some(store) = &self.deps.store {
+            store.keep(Note::Doubted(self.deps.payer.clone()));
         }
     }
 }

@@ -1,0 +1,107 @@
+//! Requests from outside: a refresh out of the reserve, or a fresher answer for somebody who waits.
+
+use super::*;
+
+/// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
+const PLENTY: f64 = 0.8;
+
+impl Account {
+    pub(super) async fn asked(&mut self, ask: Ask, jobs: &mut JoinSet<Done>) {
+        match ask {
+            Ask::Refresh { queue, reply } => {
+                self.refresh(&queue, Waiter::Refresh(reply), jobs).await
+            }
+            Ask::Fresh {
+                queue,
+                doubt,
+                reply,
+            } => {
+                self.freshen(&queue, doubt, Waiter::Fresh(reply), jobs)
+                    .await
+            }
+            Ask::TryToken => self.schedule.try_token(),
+            Ask::Known { reply } => drop(reply.send(self.known())),
+            Ask::Take(terms) => self.take_terms(*terms),
+        }
+    }
+
+    /// Somebody wants a queue polled now, out of the reserve. A poll that is under way serves everybody who asks meanwhile.
+    async fn refresh(&mut self, queue: &QueueKey, waiter: Waiter, jobs: &mut JoinSet<Done>) {
+        let Some(place) = self.place(queue) else {
+            let state = self.deps.board.get(queue);
+            let fault = state.and_then(|state| state.fault.as_deref().cloned());
+            let unknown = || Fault::down(Down::TimeOut, "the queue's id is not known yet");
+            return waiter.tell(Err(fault.unwrap_or_else(unknown).into()));
+        };
+        let job = Job::Poll(place);
+        if self.schedule.is_under_way(job) {
+            return self.wait_for(job, waiter);
+        }
+        match self.deps.budget.permit(Purpose::OnDemand).await {
+            Ok(permit) => self.begin(job, Purpose::OnDemand, permit, waiter, jobs),
+            Err(refusal) => waiter.tell(Err(refusal.into())),
+        }
+    }
+
+    /// Somebody would wait for a fresher answer: one request for all who ask at once, if it is worth one and there is one to spare.
+    async fn freshen(
+        &mut self,
+        queue: &QueueKey,
+        doubt: Staleness,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
+        let now = self.now();
+        self.schedule.asked_to_wait(now);
+        let Some(place) = self.place(queue) else {
+            return;
+        };
+        let (poll, sweep) = (Job::Poll(place), Job::Sweep(1));
+        let by_sweep = doubt.is_about_statuses() && self.schedule.sweep_tells(place, now);
+        if self.schedule.is_under_way(poll) {
+            return self.wait_for(poll, waiter);
+        }
+        if by_sweep && self.schedule.is_under_way(sweep) {
+            return self.wait_for(sweep, waiter);
+        }
+        let fill = self.deps.budget.fill();
+        let job = if by_sweep && fill < PLENTY {
+            sweep
+        } else {
+            poll
+        };
+        if !doubt.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
+            return;
+        }
+        if let Ok(permit) = self.deps.budget.permit(Purpose::Poll).await {
+            self.begin(job, Purpose::Poll, permit, waiter, jobs);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        job: Job,
+        purpose: Purpose,
+        permit: Permit,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
+        self.schedule.begun(job, self.now());
+        self.wait_for(job, waiter);
+        self.spawn(jobs, job, purpose, permit);
+    }
+
+    fn wait_for(&mut self, job: Job, waiter: Waiter) {
+        self.waiters.entry(job).or_default().push(waiter);
+    }
+
+    /// The place of a queue that can be polled.
+    pub(super) fn place(&self, queue: &QueueKey) -> Option<usize> {
+        let place = self
+            .deps
+            .queues
+            .iter()
+            .position(|polled| polled.key == *queue)?;
+        self.ids[place].map(|_| place)
+    }
+}

@@ -1,0 +1,87 @@
+//! One agent as the roster knows them, and which of two rows is the newer.
+
+use super::*;
+
+/// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
+/// set the date back, and what it says now counts again. (By then every usual `max_age` has turned the answer into an unknown.)
+pub(super) const MAX_LAG: Duration = Duration::from_secs(600);
+
+/// A moment in the life of a status: by CallTools' clock where the row has a date, and by the look that showed it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    pub(super) since: Option<Timestamp>,
+    pub(super) at: Moment,
+}
+
+impl Mark {
+    pub(super) fn of(agent: &Agent, at: Moment) -> Self {
+        Self {
+            since: agent.status_since,
+            at,
+        }
+    }
+
+    /// Whether this replaces `known`. `latest` is the latest date that was ever shown: a row without a date must not make way for
+    /// dates before it.
+    pub(super) fn replaces(self, known: Mark, latest: Option<Timestamp>) -> bool {
+        if self.at.boot > known.at.boot + MAX_LAG {
+            return true;
+        }
+        match (self.since, known.since) {
+            (Some(since), _) if latest.is_some_and(|latest| since < latest) => false,
+            (Some(since), Some(known)) if since > known => true,
+            _ => self.at.boot >= known.at.boot,
+        }
+    }
+}
+
+/// An agent, as the roster knows them.
+#[derive(Debug, Default)]
+pub(super) struct Person {
+    /// The newest row; `None` where sweeps alone have shown the agent, and they are not believed any more.
+    pub(super) newest: Option<Sighting>,
+    /// The latest date of a status that a row has borne.
+    pub(super) latest: Option<Timestamp>,
+    /// Whether the agent was available when last looked at; not taken back with the rows.
+    pub(super) presence: Option<Presence>,
+}
+
+impl Person {
+    /// Takes a row in, unless a newer one is known; tells whether it counts.
+    pub(super) fn show(&mut self, sighting: Sighting) -> bool {
+        let mark = Mark::of(&sighting.agent, sighting.at);
+        if let Some(known) = &mut self.newest {
+            if !mark.replaces(Mark::of(&known.agent, known.at), self.latest) {
+                return false;
+            }
+            let is_set_back = mark.since.is_some() && mark.since < self.latest;
+            if is_set_back {
+                self.latest = None;
+            }
+            // The same row again: keep the old one's memory, and with it what it was joined to.
+            if same_row(&known.agent, &sighting.agent) {
+                (known.at, known.by_sweep) = (sighting.at, sighting.by_sweep);
+            } else {
+                *known = sighting;
+            }
+        } else {
+            self.newest = Some(sighting);
+        }
+        self.latest = self.latest.max(mark.since);
+        true
+    }
+
+    pub(super) fn last_seen(&self) -> Option<Moment> {
+        let presence = self.presence.as_ref().map(|presence| presence.at);
+        let newest = self.newest.as_ref().map(|newest| newest.at);
+        presence.into_iter().chain(newest).max_by_key(|at| at.boot)
+    }
+}
+
+pub(super) fn same_row(one: &Agent, other: &Agent) -> bool {
+    // The status' meaning comes from another list, and can change while the row stays.
+    one.available == other.available
+        && one.status == other.status
+        && one.status_since == other.status_since
+        && one.raw.get() == other.raw.get()
+}

@@ -1,0 +1,275 @@
+//! Whether a sweep, a list of everybody in the account, may be believed. It is checked, not assumed.
+//!
+//! A sweep refreshes every agent at the price of a few requests, but nobody has promised that CallTools' list without a queue is
+//! complete and current for every token. So the first sweep is compared with what polls of the queues said before any of it is
+//! used, and from then on each poll of a queue is compared with the sweep before it. Two things speak against sweeps: members of
+//! queues whom they do not show, and statuses that cannot both be true. Pure.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    account::roster::Roster,
+    clock::Moment,
+    model::{
+        agent::{Agent, AgentId},
+        known::Sighting,
+    },
+};
+
+/// CallTools' clock and ours may differ by so much before we take one of its dates for proof.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
+/// Rows without dates can be compared when they are of one moment: people change their status every minute or so.
+///
+/// A queue is polled two thirds of a period after the last sweep: 2.5 s with CallTools' limit.
+const SAME_MOMENT: Duration = Duration::from_secs(3);
+
+/// One disagreement can be an accident of rows that are written while they are read.
+const MOST_ACCIDENTS: u32 = 1;
+
+/// So many in a hundred comparisons disagree before sweeps are given up.
+const MOST_PERCENT: u32 = 20;
+
+/// Comparisons older than this many are half forgotten.
+const MEMORY: u32 = 200;
+
+/// Why sweeps are not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Members of a queue are missing from them.
+    Missing,
+    /// Their statuses contradict those of queue polls.
+    Contradicted,
+}
+
+impl Doubt {
+    /// What was seen, for the log.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Doubt::Missing => "agents of queues are missing from the account's list of agents",
+            Doubt::Contradicted => {
+                "statuses in the account's list of agents contradict those in the queues"
+            }
+        }
+    }
+}
+
+/// What is made of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Believed, and taken into the roster.
+    Taken,
+    /// Kept back until the first sweep is whole and can be compared.
+    Kept,
+    /// Not believed.
+    Doubted(Doubt),
+}
+
+/// One page of a sweep.
+#[derive(Debug)]
+pub struct SweptPage {
+    /// When CallTools looked, at the earliest.
+    pub as_of: Moment,
+    /// The page's number, from 1.
+    pub page: u32,
+    /// Whether it is the last.
+    pub last: bool,
+    /// Its agents.
+    pub agents: Vec<Agent>,
+}
+
+/// The judge of an account's sweeps.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    trusted: bool,
+    begun: Option<Moment>,
+    seen: HashSet<AgentId>,
+    kept: Vec<Sighting>,
+    /// Members whom a whole sweep did not show, and when it began.
+    missed: HashMap<AgentId, Moment>,
+    compared: u32,
+    contradicted: u32,
+}
+
+impl Sweep {
+    /// A page came. If it is believed, `roster` has its rows now.
+    pub fn take(&mut self, page: SweptPage, roster: &mut Roster) -> Verdict {
+        if page.page == 1 {
+            self.begin(page.as_of);
+        }
+        // A page that a cache had kept makes the whole sweep as old.
+        if let Some(begun) = &mut self.begun
+            && page.as_of.boot < begun.boot
+        {
+            *begun = page.as_of;
+        }
+        self.seen
+            .extend(page.agents.iter().map(|agent| agent.id.clone()));
+        let sightings = page.agents.into_iter().map(|agent| Sighting {
+            agent: Arc::new(agent),
+            at: page.as_of,
+            by_sweep: true,
+        });
+        if self.trusted {
+            roster.see(sightings.collect());
+        } else {
+            self.kept.extend(sightings);
+        }
+        if page.last {
+            self.end(roster)
+        } else if self.trusted {
+            Verdict::Taken
+        } else {
+            Verdict::Kept
+        }
+    }
+
+    /// A poll of a queue came: does it agree with what sweeps said? To be asked before the roster takes it.
+    pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
+        let swept = |agent: &Agent| {
+            roster
+                .newest(&agent.id)
+                .filter(|sighting| sighting.by_sweep)
+                .cloned()
+        };
+        let pairs: Vec<_> = agents
+            .iter()
+            .filter_map(|agent| swept(agent).map(|sighting| (sighting, agent)))
+            .collect();
+        self.weigh(
+            pairs.iter().map(|(sighting, agent)| {
+                contradict((&sighting.agent, sighting.at), (agent, as_of))
+            }),
+        )
+    }
+
+    /// Whether a whole sweep has proved true.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// A whole sweep has proved true lately, to somebody else.
+    pub fn trust(&mut self) {
+        self.trusted = true;
+    }
+
+    /// Begins anew, trusting nothing.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    fn begin(&mut self, now: Moment) {
+        self.begun = Some(now);
+        self.seen.clear();
+        self.kept.clear();
+    }
+
+    fn end(&mut self, roster: &mut Roster) -> Verdict {
+        let Some(begun) = self.begun.take() else {
+            return Verdict::Kept; // The rest of a sweep whose beginning was lost.
+        };
+        let doubt = if self.trusted {
+            None
+        } else {
+            self.first_comparison(roster)
+        };
+        if let Some(doubt) = doubt.or_else(|| self.look_for_missing(begun, roster)) {
+            self.reset();
+            return Verdict::Doubted(doubt);
+        }
+        self.trusted = true;
+        roster.see(std::mem::take(&mut self.kept));
+        roster.swept(begun);
+        Verdict::Taken
+    }
+
+    /// The first sweep against the polls before it.
+    fn first_comparison(&mut self, roster: &Roster) -> Option<Doubt> {
+        let polled = |swept: &Sighting| roster.newest(&swept.agent.id).cloned();
+        let pairs: Vec<_> = self
+            .kept
+            .iter()
+            .filter_map(|swept| polled(swept).map(|polled| (polled, swept.clone())))
+            .collect();
+        self.weigh(pairs.iter().map(|(polled, swept)| {
+            contradict((&polled.agent, polled.at), (&swept.agent, swept.at))
+        }))
+    }
+
+    fn weigh(&mut self, comparisons: impl Iterator<Item = Option<bool>>) -> Option<Doubt> {
+        for contradicted in comparisons.flatten() {
+            self.compared += 1;
+            self.contradicted += u32::from(contradicted);
+        }
+        let doubt = self.contradicted > MOST_ACCIDENTS
+            && self.contradicted * 100 >= self.compared * MOST_PERCENT;
+        if self.compared > MEMORY {
+            self.compared /= 2;
+            self.contradicted /= 2;
+        }
+        doubt.then_some(Doubt::Contradicted)
+    }
+
+    /// A member who is missing may have left the account, or moved between pages while they were read. Whom a later poll of the queue
+    /// still shows, and a later sweep still does not, is missing.
+    fn look_for_missing(&mut self, begun: Moment, roster: &Roster) -> Option<Doubt> {
+        let mut missed = HashMap::new();
+        let mut doubt = None;
+        for ((_, polled), agent) in roster.members() {
+            if self.seen.contains(&agent.id) || polled.boot >= begun.boot {
+                continue;
+            }
+            let first = *self.missed.get(&agent.id).unwrap_or(&begun);
+            if polled.boot > first.boot {
+                doubt = Some(Doubt::Missing);
+            }
+            missed.insert(agent.id.clone(), first);
+        }
+        self.missed = missed;
+        doubt
+    }
+
+    /// Members whom the last whole sweep did not show: their queues should be polled soon.
+    pub fn missed(&self) -> impl Iterator<Item = &AgentId> {
+        self.missed.keys()
+    }
+}
+
+/// Whether two rows of one agent cannot both be true, the first read before the second; `None` where it cannot be told.
+fn contradict(
+    (first, first_at): (&Agent, Moment),
+    (second, second_at): (&Agent, Moment),
+) -> Option<bool> {
+    if first_at.boot > second_at.boot {
+        return None; // They overtook each other on the way.
+    }
+    let same = first.status == second.status && first.available == second.available;
+    match (first.status_since, second.status_since) {
+        (Some(first_since), Some(second_since)) => {
+            let had_changed = |since: Timestamp, at: Moment| {
+                let differ = SignedDuration::try_from(CLOCKS_DIFFER).ok()?;
+                Some(since.as_duration() + differ < at.timestamp().as_duration())
+            };
+            match second_since.cmp(&first_since) {
+                Ordering::Equal => Some(!same),
+                // What changed well before the first reading was there to be read.
+                Ordering::Greater => Some(!same && had_changed(second_since, first_at)?),
+                // The second was read from a copy of CallTools' data that lags. Where it lags by seconds, both are true, each at its
+                // moment.
+                Ordering::Less => had_changed(first_since, second_at)?.then_some(!same),
+            }
+        }
+        _ if second_at.longest_since(first_at) <= SAME_MOMENT => Some(!same),
+        _ => None,
+    }
+}

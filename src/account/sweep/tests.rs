@@ -1,0 +1,330 @@
+//! Which sweeps are believed.
+
+use super::*;
+use crate::fixtures::agent;
+
+fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+/// Somebody who has had this status since so many seconds after the start.
+fn since(id: &str, status: &str, since: i64) -> Agent {
+    Agent {
+        status_since: Some(jiff::Timestamp::from_second(1_795_341_600 + since).unwrap()),
+        ..agent(id, id, status)
+    }
+}
+
+fn undated(id: &str, status: &str) -> Agent {
+    Agent {
+        status_since: None,
+        ..agent(id, id, status)
+    }
+}
+
+/// So many agents with one status, who have had it for long.
+fn people(count: usize, status: &str) -> Vec<Agent> {
+    (0..count)
+        .map(|n| since(&format!("p{n}"), status, -600))
+        .collect()
+}
+
+struct Judge {
+    sweep: Sweep,
+    roster: Roster,
+}
+
+impl Judge {
+    fn new(queues: usize) -> Self {
+        Self {
+            sweep: Sweep::default(),
+            roster: Roster::new(queues),
+        }
+    }
+
+    fn poll(&mut self, place: usize, seconds: u64, agents: Vec<Agent>) -> Option<Doubt> {
+        let doubt = self.sweep.compare(&agents, at(seconds), &self.roster);
+        self.roster
+            .poll(place, at(seconds), Duration::ZERO, true, agents);
+        doubt
+    }
+
+    fn page(&mut self, seconds: u64, page: u32, last: bool, agents: Vec<Agent>) -> Verdict {
+        let as_of = at(seconds);
+        let page = SweptPage {
+            as_of,
+            page,
+            last,
+            agents,
+        };
+        self.sweep.take(page, &mut self.roster)
+    }
+
+    fn sweep(&mut self, seconds: u64, agents: Vec<Agent>) -> Verdict {
+        self.page(seconds, 1, true, agents)
+    }
+
+    fn status(&self, id: &str) -> Option<&str> {
+        let sighting = self.roster.newest(&AgentId(id.into()))?;
+        sighting.agent.status.as_deref()
+    }
+}
+
+#[test]
+fn a_first_sweep_that_agrees_is_taken() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    let mut changed = people(5, "Available");
+    changed[2] = since("p2", "On a Call", 8);
+    assert_eq!(judge.sweep(10, changed), Verdict::Taken);
+    assert!(judge.sweep.is_trusted());
+    assert_eq!(
+        judge.status("p2"),
+        Some("On a Call"),
+        "a change is no contradiction"
+    );
+}
+
+#[test]
+fn nothing_of_a_first_sweep_is_believed_before_it_is_whole() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(2, "Available"));
+    let page = judge.page(10, 1, false, vec![since("p0", "On a Call", 8)]);
+    assert_eq!(page, Verdict::Kept);
+    assert_eq!(judge.status("p0"), Some("Available"));
+    let page = judge.page(14, 2, true, vec![since("p1", "Available", -600)]);
+    assert_eq!(page, Verdict::Taken);
+    assert_eq!(judge.status("p0"), Some("On a Call"));
+    // From now on each page counts at once.
+    let page = judge.page(20, 1, false, vec![since("p0", "Available", 19)]);
+    assert_eq!(page, Verdict::Taken);
+    assert_eq!(judge.status("p0"), Some("Available"));
+}
+
+#[test]
+fn a_first_sweep_that_contradicts_the_polls_is_dropped() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    let verdict = judge.sweep(10, people(5, "Not Available"));
+    assert_eq!(verdict, Verdict::Doubted(Doubt::Contradicted));
+    assert!(!judge.sweep.is_trusted());
+    assert_eq!(judge.status("p0"), Some("Available"));
+}
+
+#[test]
+fn a_poll_that_contradicts_a_trusted_sweep_is_told() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    assert_eq!(judge.sweep(10, people(5, "Available")), Verdict::Taken);
+    judge.sweep(1_000, people(5, "Available"));
+    // They were on a call long before the sweep looked, and the sweep did not know.
+    let busy = (0..5)
+        .map(|n| since(&format!("p{n}"), "On a Call", 500))
+        .collect();
+    assert_eq!(judge.poll(0, 1_002, busy), Some(Doubt::Contradicted));
+}
+
+#[test]
+fn a_single_contradiction_is_an_accident_and_few_among_many_are() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    let mut one_off = people(5, "Available");
+    one_off[0] = since("p0", "On a Call", -600);
+    assert_eq!(judge.sweep(10, one_off), Verdict::Taken);
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(100, "Available"));
+    let off = |count: usize| {
+        let mut people = people(100, "Available");
+        people[..count]
+            .iter_mut()
+            .for_each(|agent| agent.status = Some("On a Call".into()));
+        people
+    };
+    assert_eq!(judge.sweep(10, off(19)), Verdict::Taken);
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(100, "Available"));
+    assert_eq!(
+        judge.sweep(10, off(20)),
+        Verdict::Doubted(Doubt::Contradicted)
+    );
+}
+
+#[test]
+fn what_is_not_a_contradiction() {
+    let earlier = at(0);
+    let cases = [
+        // It changed between the two looks.
+        (
+            since("a", "Available", -600),
+            since("a", "On a Call", 5),
+            10,
+            Some(false),
+        ),
+        // It changed just before, and clocks may differ.
+        (
+            since("a", "Available", -600),
+            since("a", "On a Call", -30),
+            10,
+            Some(false),
+        ),
+        // It had changed long before the first look.
+        (
+            since("a", "Available", -600),
+            since("a", "On a Call", -61),
+            10,
+            Some(true),
+        ),
+        // The later look shows what was earlier: it was at a copy that lags a little, …
+        (
+            since("a", "Available", -5),
+            since("a", "On a Call", -600),
+            10,
+            None,
+        ),
+        // … or at one that is not kept up to date.
+        (
+            since("a", "Available", -55),
+            since("a", "On a Call", -600),
+            10,
+            Some(true),
+        ),
+        // Nobody has two statuses since one moment.
+        (
+            since("a", "Available", -5),
+            since("a", "On a Call", -5),
+            10,
+            Some(true),
+        ),
+        (
+            since("a", "Available", -5),
+            since("a", "Available", -5),
+            10,
+            Some(false),
+        ),
+        // Without dates, only looks at one moment can be compared.
+        (
+            undated("a", "Available"),
+            undated("a", "On a Call"),
+            1,
+            Some(true),
+        ),
+        (
+            undated("a", "Available"),
+            undated("a", "Available"),
+            1,
+            Some(false),
+        ),
+        (
+            undated("a", "Available"),
+            undated("a", "On a Call"),
+            4,
+            None,
+        ),
+        (
+            undated("a", "Available"),
+            since("a", "On a Call", -5),
+            4,
+            None,
+        ),
+    ];
+    for (first, second, seconds, expected) in cases {
+        let told = contradict((&first, earlier), (&second, at(seconds)));
+        assert_eq!(
+            told, expected,
+            "{first:?} then {second:?} {seconds} s later"
+        );
+    }
+    let (newer, older) = (since("a", "On a Call", 5), since("a", "Available", -600));
+    assert_eq!(
+        contradict((&newer, at(10)), (&older, at(9))),
+        None,
+        "overtaken on the way"
+    );
+}
+
+#[test]
+fn whoever_is_missing_is_missed_once_a_later_poll_and_a_later_sweep_agree_on_it() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    let without_one = || people(4, "Available");
+    assert_eq!(judge.sweep(10, without_one()), Verdict::Taken);
+    assert_eq!(judge.sweep.missed().count(), 1);
+    assert_eq!(
+        judge.sweep(20, without_one()),
+        Verdict::Taken,
+        "nobody has looked since"
+    );
+    judge.poll(0, 30, people(5, "Available"));
+    assert_eq!(
+        judge.sweep(40, without_one()),
+        Verdict::Doubted(Doubt::Missing)
+    );
+    assert!(!judge.sweep.is_trusted());
+}
+
+#[test]
+fn whoever_left_is_not_missing() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    judge.sweep(10, people(5, "Available"));
+    assert_eq!(judge.sweep(20, people(4, "Available")), Verdict::Taken);
+    judge.poll(0, 30, people(4, "Available"));
+    assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
+    assert_eq!(judge.sweep.missed().count(), 0);
+}
+
+#[test]
+fn whoever_slipped_between_two_pages_is_seen_the_next_time() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    judge.sweep(10, people(4, "Available"));
+    judge.poll(0, 20, people(5, "Available"));
+    assert_eq!(judge.sweep(30, people(5, "Available")), Verdict::Taken);
+    assert_eq!(judge.sweep.missed().count(), 0);
+    // And is not held against later sweeps.
+    assert_eq!(judge.sweep(40, people(4, "Available")), Verdict::Taken);
+}
+
+#[test]
+fn whoever_was_first_polled_while_the_sweep_was_read_is_not_missing() {
+    let mut judge = Judge::new(2);
+    judge.poll(0, 0, people(2, "Available"));
+    judge.page(10, 1, false, people(1, "Available"));
+    judge.poll(1, 12, vec![since("new", "Available", 11)]);
+    assert_eq!(
+        judge.page(14, 2, true, people(2, "Available")),
+        Verdict::Taken
+    );
+    assert_eq!(judge.sweep.missed().count(), 0);
+}
+
+#[test]
+fn the_rest_of_a_sweep_whose_beginning_was_lost_says_nothing() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    judge.page(10, 1, false, people(2, "Available"));
+    judge.sweep.reset();
+    assert_eq!(
+        judge.page(14, 2, true, people(5, "Not Available")),
+        Verdict::Kept
+    );
+    assert!(!judge.sweep.is_trusted());
+    assert_eq!(judge.status("p0"), Some("Available"));
+}
+
+#[test]
+fn a_reset_forgets_what_was_compared() {
+    let mut judge = Judge::new(1);
+    judge.poll(0, 0, people(5, "Available"));
+    judge.sweep(10, people(5, "Not Available"));
+    judge.poll(0, 20, people(5, "Available"));
+    assert_eq!(
+        judge.sweep(30, people(5, "Available")),
+        Verdict::Taken,
+        "a new beginning"
+    );
+}

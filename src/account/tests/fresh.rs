@@ -1,0 +1,128 @@
+//! Questions that wait for a fresher answer.
+
+use super::*;
+
+const PRESSING: Staleness = Staleness {
+    chance: 1.0,
+    of_membership: 0.0,
+};
+
+/// Lets permits be saved up: somebody asks now and then who would wait.
+async fn save_up(stage: &Stage) {
+    for _ in 0..10 {
+        stage
+            .wait(
+                0,
+                Staleness {
+                    chance: 1e-9,
+                    ..PRESSING
+                },
+                Duration::ZERO,
+            )
+            .await;
+        sleep(MINUTE).await;
+    }
+    assert!(stage.budget.fill() > 0.9, "{}", stage.budget.fill());
+}
+
+impl Stage {
+    async fn wait(&self, place: usize, doubt: Staleness, longest: Duration) {
+        wait_for_newer(&self.asks, &self.keys[place], doubt, longest).await;
+    }
+
+    /// Until just after a request was answered: the next one of the background is some seconds away.
+    async fn quiet(&self) {
+        self.sent();
+        while self.sent().is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.simulator.set_latency(Duration::from_millis(200));
+        sleep(3 * SECOND).await;
+        self.sent();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_who_ask_at_once_are_served_by_one_request() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    let before = stage.state(5).snapshot.clone().unwrap().as_of;
+    let began = stage.clock.now();
+    join_all((0..50).map(|_| stage.wait(5, PRESSING, 5 * SECOND))).await;
+    let took = stage.clock.now().longest_since(began);
+    assert!(took > Duration::ZERO && took < 3 * SECOND, "{took:?}");
+    assert_eq!(stage.sent().len(), 1);
+    assert!(stage.state(5).snapshot.clone().unwrap().as_of.boot > before.boot);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_no_longer_than_asked_for() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage
+        .simulator
+        .inject(usize::MAX, None, InjectedFault::Hang);
+    for ms in [0, 1, 50, 400] {
+        let (began, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
+        stage.wait(5, PRESSING, longest).await;
+        let waited = began.elapsed();
+        assert!(
+            waited <= longest + Duration::from_millis(2),
+            "{waited:?} of {longest:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_be_asked_is_not_waited_for() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    let began = tokio::time::Instant::now();
+    stage.wait(5, Staleness::NONE, 5 * SECOND).await;
+    assert!(began.elapsed() < SECOND, "no doubt");
+    assert_eq!(stage.sent().len(), 0);
+    // A queue that has just failed is not asked again for everybody who wonders.
+    stage
+        .simulator
+        .world(|world| world.remove_queue(stage.ids[7]));
+    for _ in 0..20 {
+        stage.wait(7, Staleness::UNKNOWN, 5 * SECOND).await;
+    }
+    let of_it = stage.sent().into_iter().filter(|path| {
+        path.contains(&format!("queue={}&", stage.ids[7]))
+            || path.ends_with(&format!("queue={}", stage.ids[7]))
+    });
+    assert!(of_it.count() <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
+    let stage = still(20, 60).start();
+    save_up(&stage).await;
+    stage.quiet().await;
+    stage.wait(5, Staleness::UNKNOWN, 5 * SECOND).await;
+    let sent = stage.sent();
+    assert!(sent.len() == 1 && !is_sweep(&sent[0]), "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_questions_that_would_wait_spends_no_more_than_the_budget() {
+    let stage = still(12, 30).start();
+    for _ in 0..4200 {
+        let places = [3, 5, 5];
+        join_all(places.map(|place| stage.wait(place, PRESSING, Duration::from_millis(400)))).await;
+        for place in places {
+            stage.question(place);
+        }
+        sleep(SECOND / 2).await;
+    }
+    assert!(
+        stage.simulator.worst_sliding_hour() <= 1000,
+        "{}",
+        stage.simulator.worst_sliding_hour()
+    );
+    assert_eq!(stage.simulator.throttled(), 0);
+    stage.assert_all_known();
+}

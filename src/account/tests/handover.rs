@@ -1,0 +1,115 @@
+//! What goes from task to task, and to reservations.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
+    let stage = still(4, 12).start();
+    let (agent, places) = stage.busy_agent();
+    let set_status = |name| {
+        let status = stage.status(name);
+        stage
+            .simulator
+            .world(|world| world.set_status(&agent, status));
+    };
+    set_status("Available");
+    sleep(MINUTE / 2).await;
+    let calls = || {
+        let held = stage.reservations.list(stage.clock.now());
+        held.into_iter()
+            .map(|(_, one)| one.call_id.into_string())
+            .collect::<Vec<_>>()
+    };
+    for (place, call) in [(places[0], "first"), (places[1], "second")] {
+        let holds = stage.reservations.queue(&stage.keys[place]);
+        let accept = |_| Decision {
+            accept: true,
+            ..stage.decide(place)
+        };
+        holds.reserve(call, MINUTE, stage.clock.now(), accept);
+        sleep(SECOND).await;
+    }
+    sleep(MINUTE / 6).await;
+    assert_eq!(calls().len(), 2, "nobody has left");
+    set_status("On a Call");
+    sleep(MINUTE / 6).await;
+    assert_eq!(calls(), ["second"], "it was one call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_task_knows_another_takes_over_with_its_age() {
+    let stage = still(5, 20).start();
+    sleep(2 * MINUTE).await;
+    let (reply, known) = tokio::sync::oneshot::channel();
+    stage.asks.send(Ask::Known { reply }).await.unwrap();
+    let known = known.await.unwrap();
+    assert_eq!(known.queues.len(), 5);
+    assert!(!known.agents.is_empty(), "sweeps are newer than polls");
+    let before: Vec<_> = stage.places().map(|place| stage.decide(place)).collect();
+    stage.task.abort();
+    sleep(7 * SECOND).await;
+
+    let board = Arc::new(Board::new(stage.keys.clone()));
+    let queues = stage
+        .keys
+        .iter()
+        .zip(&stage.ids)
+        .map(|(key, id)| QueueSettings {
+            key: key.clone(),
+            reference: QueueRef::Id(*id),
+            rule: SEATS,
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+        });
+    let account = Account::new(Deps {
+        payer: BudgetOwner {
+            account: "main".to_owned(),
+            identity: String::new(),
+        },
+        // One queue fewer, and in another order.
+        queues: queues.skip(1).rev().collect(),
+        options: ScheduleOptions::default(),
+        client: Client::new(
+            stage.wire.clone(),
+            stage.budget.clone(),
+            stage.clock.clone(),
+            Arc::new(()),
+        ),
+        budget: stage.budget.clone(),
+        board: board.clone(),
+        metrics: stage.metrics.clone(),
+        store: None,
+        known,
+        reservations: Arc::default(),
+        clock: stage.clock.clone(),
+        names: watch::Sender::new(Arc::default()),
+        health: watch::Sender::default(),
+        asks: mpsc::channel(1).1,
+        token: None,
+        pulse: crate::process::pulse::Pulses::default().begin("another"),
+    });
+    for (key, was) in stage.keys.iter().zip(before).skip(1) {
+        let state = board.get(key).unwrap();
+        let snapshot = state
+            .snapshot
+            .clone()
+            .expect("known before anything was asked");
+        let now = stage.clock.now();
+        assert_eq!(
+            snapshot.measured.as_ref().unwrap().count,
+            was.count.unwrap()
+        );
+        assert_eq!(
+            now.longest_since(snapshot.as_of),
+            was.age.unwrap() + 7 * SECOND
+        );
+        let polled = state.last_success.unwrap();
+        assert!(
+            now.longest_since(polled) > 7 * SECOND,
+            "the poll was long ago"
+        );
+    }
+    let none = board.get(&stage.keys[0]).unwrap();
+    assert!(none.snapshot.is_none());
+    drop(account);
+}

@@ -1,0 +1,388 @@
+//! An account's task against a simulated CallTools, in virtual time.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures_util::future::{BoxFuture, join_all};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tokio::{task::JoinHandle, time::sleep};
+
+use super::*;
+use crate::{
+    calltools::{Outgoing, Reply, Transport},
+    clock::VirtualClock,
+    decision::{
+        Decision, OnUnknown, Policy, Reason,
+        board::QueueState,
+        criteria::{Condition, Criteria, Definition, Literal, Measure},
+        decide,
+    },
+    metrics::{Format, Scrape},
+    model::{agent::AgentId, quantity::Quantity},
+    simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
+};
+
+mod floods;
+mod fresh;
+mod handover;
+mod naming;
+mod outages;
+mod pace;
+mod reload;
+mod start;
+mod steps;
+mod sweeps;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const SEATS: Rule = Rule::Seats {
+    forgotten_after: None,
+};
+
+/// A simulated account, and the task that polls it.
+struct Stage {
+    clock: Arc<VirtualClock>,
+    simulator: Simulator,
+    wire: Arc<Wire>,
+    budget: Arc<Budget>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    reservations: Arc<Reservations>,
+    health: watch::Receiver<Health>,
+    ids: Vec<u64>,
+    keys: Vec<QueueKey>,
+    queues: Vec<QueueSettings>,
+    options: ScheduleOptions,
+    asks: mpsc::Sender<Ask>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// What a test changes about it.
+struct Setting {
+    world: WorldSettings,
+    requests_per_hour: u32,
+    options: ScheduleOptions,
+    /// Rules of the last queues; the others count seats.
+    rules: Vec<Rule>,
+    max_age: Option<Duration>,
+    sweep: SweepQuirk,
+    /// The config has the queues' names rather than their ids.
+    by_name: bool,
+}
+
+impl Setting {
+    fn new(world: WorldSettings) -> Self {
+        Self {
+            world,
+            requests_per_hour: 1000,
+            options: ScheduleOptions {
+                sweep: true,
+                idle_pace: 1.0,
+            },
+            rules: Vec::new(),
+            max_age: None,
+            sweep: SweepQuirk::Whole,
+            by_name: false,
+        }
+    }
+
+    fn start(self) -> Stage {
+        let clock = Arc::new(VirtualClock::default());
+        let settings = Settings {
+            latency: Duration::from_millis(300),
+            ..Settings::new(self.world)
+        };
+        let simulator = Simulator::new(settings, clock.clone());
+        simulator.quirks(|quirks| quirks.sweep = self.sweep);
+        let limit = NonZeroU32::new(self.requests_per_hour).unwrap();
+        let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));
+        let ids: Vec<u64> =
+            simulator.world(|world| world.queues().iter().map(|queue| queue.id).collect());
+        let names: Vec<String> = simulator.world(|world| {
+            let names = world.queues().iter().map(|queue| queue.name.clone());
+            names.collect()
+        });
+        let references: Vec<_> = ids
+            .iter()
+            .zip(&names)
+            .map(|(id, name)| match self.by_name {
+                true => QueueRef::Name(name.clone()),
+                false => QueueRef::Id(*id),
+            })
+            .collect();
+        let keys: Vec<_> = ids
+            .iter()
+            .zip(&names)
+            .map(|(id, name)| match self.by_name {
+                true => QueueKey::new("main", name.as_str()),
+                false => QueueKey::new("main", id.to_string()),
+            })
+            .collect();
+        let board = Arc::new(Board::new(keys.clone()));
+        let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
+        let reservations = Arc::new(Reservations::new());
+        let wire = Arc::new(Wire {
+            inner: simulator.transport(TOKEN),
+            sweeps_fail: AtomicBool::new(false),
+            sweeps: Mutex::default(),
+            sent: Mutex::default(),
+        });
+        let mut rules = vec![SEATS; ids.len() - self.rules.len()];
+        rules.extend(self.rules);
+        let queues = keys.iter().zip(references).zip(rules);
+        let queues = queues.map(|((key, reference), rule)| QueueSettings {
+            key: key.clone(),
+            reference,
+            rule,
+            threshold: Some(Quantity::ZERO),
+            max_age: self.max_age,
+        });
+        let mut stage = Stage {
+            task: tokio::spawn(async { Ok(()) }),
+            queues: queues.collect(),
+            options: self.options,
+            clock,
+            simulator,
+            wire,
+            budget,
+            board,
+            metrics,
+            reservations,
+            ids,
+            keys,
+            health: watch::channel(Health::default()).1,
+            asks: mpsc::channel(1).0,
+        };
+        stage.employ(Known::default());
+        stage
+    }
+}
+
+impl Stage {
+    /// Puts a task to work that begins with this knowledge, in the place of the one before it.
+    fn employ(&mut self, known: Known) {
+        self.task.abort();
+        let (asks, wishes) = mpsc::channel(64);
+        let (health, healths) = watch::channel(Health::default());
+        let account = Account::new(Deps {
+            payer: BudgetOwner {
+                account: "main".to_owned(),
+                identity: String::new(),
+            },
+            queues: self.queues.clone(),
+            options: self.options,
+            client: Client::new(
+                self.wire.clone(),
+                self.budget.clone(),
+                self.clock.clone(),
+                Arc::new(()),
+            ),
+            budget: self.budget.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            reservations: self.reservations.clone(),
+            store: None,
+            known,
+            clock: self.clock.clone(),
+            names: watch::Sender::new(Arc::default()),
+            health,
+            asks: wishes,
+            token: None,
+            pulse: crate::process::pulse::Pulses::default().begin("main"),
+        });
+        (self.asks, self.health) = (asks, healths);
+        self.task = tokio::spawn(account.run(CancellationToken::new()));
+    }
+
+    /// Ends the task and starts another, with an empty board and what was kept.
+    async fn restart(&mut self) {
+        let (reply, known) = tokio::sync::oneshot::channel();
+        self.asks.send(Ask::Known { reply }).await.unwrap();
+        let known = known.await.unwrap();
+        self.board = Arc::new(Board::new(self.keys.clone()));
+        self.employ(known);
+    }
+}
+
+/// The body of a page.
+type Body = fn(u32) -> Value;
+
+/// The way to the simulator, which remembers what went over it and can fail for sweeps alone.
+#[derive(Debug)]
+struct Wire {
+    inner: Arc<dyn Transport>,
+    sweeps_fail: AtomicBool,
+    /// Bodies that take the place of the simulator's for the pages of sweeps.
+    sweeps: Mutex<Option<Body>>,
+    sent: Mutex<Vec<String>>,
+}
+
+fn is_sweep(path: &str) -> bool {
+    path.starts_with("agentstatuses/") && !path.contains("queue=")
+}
+
+impl Transport for Wire {
+    fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
+        let path = request.path_and_query;
+        self.sent.lock().unwrap().push(path.to_owned());
+        if is_sweep(path) && self.sweeps_fail.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
+        }
+        if let (true, Some(body)) = (is_sweep(path), *self.sweeps.lock().unwrap()) {
+            let page = path.split_once("&page=").map_or("1", |(_, page)| page);
+            let body = body(page.parse().unwrap()).to_string();
+            return Box::pin(async move {
+                Ok(Reply {
+                    status: StatusCode::OK,
+                    headers: HeaderMap::new(),
+                    body: body.into(),
+                })
+            });
+        }
+        self.inner.send(request)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Stage {
+    fn state(&self, place: usize) -> Arc<QueueState> {
+        self.board.get(&self.keys[place]).unwrap()
+    }
+
+    fn decide(&self, place: usize) -> Decision {
+        let policy = Policy {
+            threshold: Some(Quantity::ZERO),
+            max_age: None,
+            on_unknown: OnUnknown::Reject,
+        };
+        decide(&self.state(place), &policy, 0, self.clock.now())
+    }
+
+    /// Decides, and counts it as a question.
+    fn question(&self, place: usize) -> Decision {
+        let decision = self.decide(place);
+        let meters = self.metrics.queue(&self.keys[place]).unwrap();
+        self.metrics.decision(&meters, &decision, Duration::ZERO);
+        decision
+    }
+
+    fn places(&self) -> std::ops::Range<usize> {
+        0..self.keys.len()
+    }
+
+    fn seats(&self, place: usize) -> Quantity {
+        Quantity::from(self.simulator.seats(self.ids[place]) as u32)
+    }
+
+    /// Paths sent since this was last asked.
+    fn sent(&self) -> Vec<String> {
+        std::mem::take(&mut self.wire.sent.lock().unwrap())
+    }
+
+    fn sweeps_sent(&self) -> usize {
+        self.sent().iter().filter(|path| is_sweep(path)).count()
+    }
+
+    fn distrusted(&self) -> u64 {
+        let text = self.metrics.render(Scrape::default(), Format::Text);
+        let name = "openseat_sweeps_distrusted_total{account=\"main\"} ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
+    }
+
+    fn between_sweeps(&self) -> Duration {
+        self.budget.usual_period() * 4 / 3
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        self.simulator
+            .world(|world| world.status_named(name).unwrap())
+    }
+
+    /// Somebody with seats in two queues at least.
+    fn busy_agent(&self) -> (AgentId, Vec<usize>) {
+        let (id, queues) = self.simulator.world(|world| {
+            let agents = world.agents();
+            let agents = agents.iter().map(|id| world.agent(id).unwrap());
+            let mut agents =
+                agents.filter(|agent| agent.queues.iter().filter(|(_, on)| *on).count() >= 2);
+            let agent = agents.next().unwrap();
+            (agent.id, agent.queues)
+        });
+        let places = queues
+            .iter()
+            .map(|(id, _)| self.ids.iter().position(|known| known == id).unwrap());
+        (id, places.collect())
+    }
+
+    fn shows(&self, place: usize, agent: &AgentId) -> Option<bool> {
+        let snapshot = self.state(place).snapshot.clone()?;
+        let row = snapshot.agents.iter().find(|row| row.id == *agent)?;
+        row.available
+    }
+
+    async fn watch(&self, time: Duration, mut look: impl FnMut(&Self)) {
+        let end = self.clock.now().boot + time;
+        while self.clock.now().boot < end {
+            sleep(SECOND).await;
+            look(self);
+        }
+    }
+
+    /// What an answer says of its count, its age and its end must go together.
+    fn assert_coherent(&self, place: usize) {
+        let (decision, now) = (self.decide(place), self.clock.now());
+        let max_age = self.state(place).planned_max_age;
+        let is_valid = decision
+            .valid_until
+            .is_some_and(|until| until.wall >= now.wall);
+        assert_eq!(decision.count.is_some(), is_valid, "{place}: {decision:?}");
+        let is_young = decision.age.is_some_and(|age| age <= max_age);
+        assert_eq!(decision.count.is_some(), is_young, "{place}: {decision:?}");
+    }
+
+    fn assert_all_known(&self) {
+        for place in self.places() {
+            let decision = self.decide(place);
+            assert!(
+                decision.reason.is_known(),
+                "{place}: {decision:?} {:?}",
+                self.state(place).fault
+            );
+        }
+    }
+
+    /// The world stands still, so what is known must be what is.
+    fn assert_true(&self) {
+        for place in self.places() {
+            if let Some(count) = self.decide(place).count {
+                assert_eq!(count, self.seats(place), "{place}");
+            }
+        }
+    }
+}
+
+fn still(queues: usize, agents: usize) -> Setting {
+    Setting::new(WorldSettings::still(queues, agents))
+}
+
+fn custom(field: &str) -> Rule {
+    let definition = Definition {
+        field: field.to_owned(),
+        measure: Some(Measure::Count),
+        condition: Condition::GreaterThan,
+        value: Some(Literal::Number(Quantity::ZERO)),
+    };
+    Rule::Custom(Arc::new(Criteria::compile(&definition).unwrap()))
+}

@@ -1,0 +1,250 @@
+//! Sweeps: what they renew, and when they are not believed.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_change_anywhere_is_on_the_board_of_all_queues_within_two_sweeps() {
+    let stage = still(20, 60).start();
+    sleep(2 * MINUTE).await;
+    let (agent, places) = stage.busy_agent();
+    for status in ["Available", "Not Available", "Available"] {
+        let status = stage.status(status);
+        stage
+            .simulator
+            .world(|world| world.set_status(&agent, status));
+        sleep(stage.between_sweeps() * 2 + SECOND).await;
+        let available = stage
+            .simulator
+            .world(|world| world.agent(&agent).unwrap().available);
+        for place in &places {
+            assert_eq!(stage.shows(*place, &agent), Some(available));
+        }
+        stage.assert_true();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_are_seconds_old_while_memberships_grow_minutes_old() {
+    let stage = Setting::new(WorldSettings {
+        queues: 20,
+        agents: 60,
+        ..WorldSettings::study()
+    })
+    .start();
+    sleep(5 * MINUTE).await;
+    let (mut oldest, mut oldest_members) = (Duration::ZERO, Duration::ZERO);
+    stage
+        .watch(5 * MINUTE, |stage| {
+            for place in stage.places() {
+                let decision = stage.decide(place);
+                oldest = oldest.max(decision.age.unwrap());
+                oldest_members = oldest_members.max(decision.membership_age.unwrap());
+            }
+        })
+        .await;
+    assert!(oldest < stage.between_sweeps() + 3 * SECOND, "{oldest:?}");
+    let turn = stage.budget.usual_period() * 4 * 20;
+    assert!(
+        oldest_members > turn / 2 && oldest_members < turn * 2,
+        "{oldest_members:?} of {turn:?}"
+    );
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lively_account_is_never_distrusted() {
+    for seed in 1..3 {
+        let world = WorldSettings {
+            seed,
+            queues: 20,
+            agents: 60,
+            ..WorldSettings::study()
+        };
+        let stage = Setting::new(world).start();
+        sleep(20 * MINUTE).await;
+        assert_eq!(stage.distrusted(), 0, "seed {seed}");
+        assert!(stage.simulator.worst_sliding_hour() <= 1000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
+    for quirk in [SweepQuirk::Forbidden, SweepQuirk::NotFound] {
+        let mut setting = still(20, 60);
+        setting.sweep = quirk;
+        let stage = setting.start();
+        sleep(MINUTE).await;
+        assert_eq!(
+            (stage.sweeps_sent(), stage.distrusted()),
+            (1, 1),
+            "{quirk:?}"
+        );
+        stage
+            .watch(50 * MINUTE, |stage| {
+                stage.assert_all_known();
+                stage.assert_true()
+            })
+            .await;
+        assert_eq!(
+            (stage.sweeps_sent(), stage.distrusted()),
+            (0, 1),
+            "said once"
+        );
+        // Polls have the whole budget meanwhile.
+        assert_eq!(
+            stage.state(0).planned_max_age,
+            stage.budget.usual_period() * 20 * 3
+        );
+        stage
+            .simulator
+            .quirks(|quirks| quirks.sweep = SweepQuirk::Whole);
+        sleep(15 * MINUTE).await;
+        assert!(stage.sweeps_sent() > 30, "tried again, and used");
+        assert_eq!(stage.distrusted(), 1);
+        assert_eq!(stage.state(0).planned_max_age, MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_list_is_found_out_before_anything_of_it_is_served() {
+    let mut setting = still(20, 60);
+    setting.sweep = SweepQuirk::Stale;
+    let stage = setting.start();
+    let ready = stage.status("Available");
+    stage.simulator.world(|world| world.set_everyone(ready));
+    stage.watch(50 * MINUTE, Stage::assert_true).await;
+    assert_eq!((stage.distrusted(), stage.sweeps_sent()), (1, 1));
+    stage.assert_all_known();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_stale_later_is_found_out_by_polls() {
+    let stage = still(20, 60).start();
+    let ready = stage.status("Available");
+    stage.simulator.world(|world| world.set_everyone(ready));
+    sleep(10 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 0);
+    stage
+        .simulator
+        .quirks(|quirks| quirks.sweep = SweepQuirk::Stale);
+    sleep(3 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.watch(10 * MINUTE, Stage::assert_true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_leaves_people_out_is_found_out() {
+    let mut setting = still(10, 60);
+    setting.sweep = SweepQuirk::Partial;
+    let stage = setting.start();
+    stage.watch(50 * MINUTE, Stage::assert_true).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.assert_all_known();
+    stage.sent();
+    stage.watch(5 * MINUTE, Stage::assert_true).await;
+    assert_eq!(stage.sweeps_sent(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_leaves_the_account_is_no_reason_for_distrust_and_soon_forgotten() {
+    let stage = still(20, 60).start();
+    sleep(5 * MINUTE).await;
+    let (agent, places) = stage.busy_agent();
+    stage.simulator.world(|world| world.remove_agent(&agent));
+    // A slot for queues for each of theirs, and one for whichever was on its way.
+    sleep(stage.budget.usual_period() * 4 * (places.len() as u32 + 2)).await;
+    assert!(
+        places
+            .iter()
+            .all(|place| stage.shows(*place, &agent).is_none())
+    );
+    stage
+        .watch(10 * MINUTE, |stage| {
+            stage.assert_all_known();
+            stage.assert_true()
+        })
+        .await;
+    assert_eq!(stage.distrusted(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
+    let stage = still(30, 60).start();
+    sleep(5 * MINUTE).await;
+    stage.wire.sweeps_fail.store(true, Ordering::Relaxed);
+    sleep(4 * MINUTE).await;
+    assert_eq!(stage.distrusted(), 1);
+    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+}
+
+/// A page of strangers, with a link to the next.
+fn strangers(page: u32) -> Value {
+    let row =
+        |n| json!({"app_user": format!("{page}-{n}"), "status": "Available", "logged_in": true});
+    let rows: Vec<_> = (0..20).map(row).collect();
+    json!({"count": i64::MAX, "next": format!("?page={}", page + 1), "results": rows})
+}
+
+/// As if nobody were there, though the count says otherwise.
+fn nobody(_: u32) -> Value {
+    json!({"count": 300, "next": null, "results": []})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_without_end_or_without_anybody_is_given_up() {
+    // With few queues, half as many pages cost more than polling them; with many, the bounds of every list end it.
+    for (body, queues, pages, distrusted) in [
+        (strangers as Body, 40, 20, 0),
+        (strangers, 400, 100, 1),
+        (nobody, 40, 30, 1),
+    ] {
+        let stage = still(queues, 300).start();
+        *stage.wire.sweeps.lock().unwrap() = Some(body);
+        stage.watch(15 * MINUTE, |_| ()).await;
+        let sweeps = stage.sweeps_sent();
+        assert_eq!(
+            stage.distrusted(),
+            distrusted,
+            "{queues} queues, {sweeps} pages"
+        );
+        assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
+        stage.assert_true();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn criteria_see_joined_rows_if_they_read_what_sweeps_tell_and_their_own_polls_if_not() {
+    let mut setting = still(20, 60);
+    setting.rules = vec![
+        custom("$.results[?@.status=='Available' && @.queue_logged_in==true]"),
+        custom("$.results[?@.status=='Available' && @.team]"),
+    ];
+    let stage = setting.start();
+    let ready = stage.status("Available");
+    sleep(10 * MINUTE).await;
+    let snapshot = |place: usize| stage.state(place).snapshot.clone().unwrap();
+    stage.simulator.world(|world| world.set_everyone(ready));
+    let polled = snapshot(18).members_as_of;
+    sleep(stage.between_sweeps() * 2 + SECOND).await;
+    let count = |place| stage.decide(place).count.unwrap();
+    assert_eq!(count(18), stage.seats(18), "joined, …");
+    assert_eq!(snapshot(18).members_as_of, polled, "… and not polled");
+    stage
+        .watch(10 * MINUTE, |stage| {
+            let own = stage.state(19).snapshot.clone().unwrap();
+            assert_eq!(
+                own.as_of, own.members_as_of,
+                "renewed by its own polls alone"
+            );
+        })
+        .await;
+    let own = snapshot(19);
+    assert_eq!(
+        stage
+            .state(19)
+            .last_success
+            .map(|at| at.longest_since(own.as_of) < SECOND * 5),
+        Some(true)
+    );
+    stage.assert_all_known();
+}

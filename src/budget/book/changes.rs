@@ -1,0 +1,121 @@
+//! What the file does not have yet: the changes since the last batch was taken.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// What is to be written in one transaction.
+#[derive(Debug)]
+pub(in crate::budget) struct Batch {
+    /// Nothing that the file has counts any more.
+    pub whole: bool,
+    /// Those of `requests` with these ids and above are new to the file.
+    pub new_from: u64,
+    /// Requests, as they are now; all of them, where `whole` is set.
+    pub requests: Vec<Request>,
+    /// All owners; `None` if the file has them as they are.
+    pub owners: Option<Vec<(OwnerId, Owner)>>,
+    /// Whether what has left is to be removed.
+    pub tidy: bool,
+    pub time: Time,
+    pub stamp: StoredTime,
+    pub lost: Option<Time>,
+}
+
+impl Batch {
+    /// The newest request that it takes to the file.
+    pub fn up_to(&self) -> Option<u64> {
+        self.requests.iter().map(|request| request.id).max()
+    }
+}
+
+/// What the file does not have yet.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub whole: bool,
+    pub new_from: u64,
+    pub requests: BTreeMap<u64, Request>,
+    pub owners: bool,
+    /// Something that should be written without waiting for more.
+    pub urgent: bool,
+}
+
+/// So many changes may wait to be written one by one: an hour of the usual account four times over. Beyond that the disk hangs, and all is written anew.
+const MAX_CHANGES: usize = 4096;
+
+impl Book {
+    /// Whether something waits that should be written at once.
+    pub fn is_urgent(&self) -> bool {
+        self.changes.urgent
+    }
+
+    /// What is to be written, as of the last look; `None` if the file has all of it.
+    ///
+    /// It does not look itself: the thread that writes may not see the clock that a simulation moves.
+    pub fn take_batch(&mut self, whole: bool, clock: &dyn Clock) -> Option<Batch> {
+        let tidy = self.now >= self.tidied + TIDY_EVERY;
+        if tidy {
+            self.tidied = self.now;
+            self.forget_owners();
+            self.changes.owners = true;
+        }
+        let whole = whole || self.changes.whole;
+        let changes = &self.changes;
+        if !(whole || changes.urgent || changes.owners || !changes.requests.is_empty()) {
+            return None;
+        }
+        let requests = match whole {
+            true => {
+                self.hours
+                    .values_mut()
+                    .for_each(|hour| hour.window.expire(self.now));
+                let hours = self.hours.values();
+                hours
+                    .flat_map(|hour| hour.window.requests())
+                    .copied()
+                    .collect()
+            }
+            false => changes.requests.values().copied().collect(),
+        };
+        let owners = (whole || changes.owners).then(|| {
+            let owners = self.owners.iter();
+            owners
+                .map(|(id, entry)| (*id, entry.owner.clone()))
+                .collect()
+        });
+        let new_from = if whole { 0 } else { changes.new_from };
+        self.changes = Changes {
+            whole: false,
+            new_from: self.next_request,
+            requests: BTreeMap::new(),
+            owners: false,
+            urgent: false,
+        };
+        self.written = self.seen;
+        Some(Batch {
+            whole,
+            new_from,
+            requests,
+            owners,
+            tidy,
+            time: self.now,
+            stamp: StoredTime::new(self.seen, clock),
+            lost: self.lost,
+        })
+    }
+
+    /// What was taken could not be written: next time all of it is.
+    pub fn write_all_again(&mut self) {
+        self.changes.whole = true;
+        self.changes.requests.clear();
+    }
+
+    pub(super) fn note(&mut self, request: Request) {
+        if self.changes.requests.len() >= MAX_CHANGES {
+            self.write_all_again();
+        }
+        if !self.changes.whole {
+            self.changes.requests.insert(request.id, request);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The rows of the ledger's file: read, checked against their seals, and written.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::schema::*;
+use crate::{
+    budget::{
+        book::{Batch, Owner, OwnerId, Stored},
+        owner::BudgetOwner,
+        throttle::Throttle,
+        window::{Request, Time},
+    },
+    clock::{Clock, stored_time::StoredTime},
+};
+
+/// What the file has, and whether it hangs together.
+pub(super) struct Contents {
+    pub(super) stored: Stored,
+    pub(super) change: u64,
+    pub(super) flaw: Option<&'static str>,
+    pub(super) is_of_an_older_layout: bool,
+}
+
+/// Everything in the file; `None` if nothing was ever written to it.
+pub(super) fn read(
+    connection: &Connection,
+    clock: &dyn Clock,
+) -> rusqlite::Result<Option<Contents>> {
+    if let Some(stored) = read_layout_2(connection, clock)? {
+        let lost = stored.lost.map(|_| "it was lost before");
+        return Ok(Some(Contents {
+            stored,
+            change: 0,
+            flaw: lost,
+            is_of_an_older_layout: true,
+        }));
+    }
+    let mut sound = true;
+    let sql = "SELECT change_number, requests, owners, time_ms, boot_id, boot_ms, wall_ms, lost_ms, seal FROM book";
+    let book = connection.query_row(sql, [], |row| {
+        let numbers = [row.get(0)?, row.get(1)?, row.get(2)?];
+        let stamp = stamp(row, 4)?;
+        let (time, lost) = (row.get(3)?, row.get(7)?);
+        sound &= row.get::<_, i64>(8)? == seal_of_book(numbers, time, &stamp, lost);
+        Ok((numbers, time, stamp, lost))
+    });
+    let Some((numbers, time, stamp, lost)) = book.optional()? else {
+        return Ok(None);
+    };
+    let mut statement =
+        connection.prepare("SELECT id, owner, polling, answered, leaves_ms, seal FROM request")?;
+    let requests = statement.query_map([], |row| {
+        let request = Request {
+            id: number(row, 0)?,
+            owner: OwnerId(number(row, 1)?),
+            polling: row.get(2)?,
+            answered: row.get(3)?,
+            leaves: time_of(row.get(4)?),
+        };
+        sound &= row.get::<_, i64>(5)? == seal_of_request(&request);
+        Ok(request)
+    });
+    let requests: Vec<_> = requests?.collect::<Result<_, _>>()?;
+    let sql = "SELECT id, account, identity, seen_ms, share_ppm, refused_ms, silent_until_ms, paused_until_ms, refusals, counted_ms, seal FROM owner";
+    let mut statement = connection.prepare(sql)?;
+    let owners = statement.query_map([], |row| {
+        let (id, owner) = read_owner(row)?;
+        sound &= row.get::<_, i64>(10)? == seal_of_owner(id, &owner);
+        Ok((id, owner))
+    });
+    let owners: Vec<_> = owners?.collect::<Result<_, _>>()?;
+    let whole = [requests.len(), owners.len()] == [numbers[1] as usize, numbers[2] as usize];
+    Ok(Some(Contents {
+        stored: Stored {
+            requests,
+            owners,
+            time: time_of(time),
+            stamp,
+            lost: (lost != 0).then(|| time_of(lost)),
+        },
+        change: numbers[0].max(0) as u64,
+        flaw: (!(whole && sound)).then_some("rows are missing or changed"),
+        is_of_an_older_layout: false,
+    }))
+}
+
+fn read_owner(row: &Row<'_>) -> rusqlite::Result<(OwnerId, Owner)> {
+    let counted = row.get(9)?;
+    let owner = Owner {
+        name: BudgetOwner {
+            account: row.get(1)?,
+            identity: row.get(2)?,
+        },
+        seen: time_of(row.get(3)?),
+        throttle: Throttle {
+            factor: row.get::<_, i64>(4)? as f64 / 1e6,
+            since: time_of(row.get(5)?),
+            silent_until: time_of(row.get(6)?),
+            paused_until: time_of(row.get(7)?),
+            in_row: row.get(8)?,
+        },
+        counted: (counted != 0).then(|| time_of(counted)),
+    };
+    Ok((OwnerId(number(row, 0)?), owner))
+}
+
+/// Removes every row, and what is left of older layouts.
+pub(super) fn clear(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "DROP TABLE IF EXISTS request_2; DROP TABLE IF EXISTS throttle_2; DROP TABLE IF EXISTS lost_2; DELETE FROM request;",
+    )
+}
+
+pub(super) fn write_request(
+    transaction: &Transaction<'_>,
+    request: &Request,
+    is_new: bool,
+) -> rusqlite::Result<()> {
+    let sql = match is_new {
+        true => {
+            "INSERT INTO request (id, owner, polling, answered, leaves_ms, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        }
+        false => {
+            "UPDATE request SET owner = ?2, polling = ?3, answered = ?4, leaves_ms = ?5, seal = ?6 WHERE id = ?1"
+        }
+    };
+    let changed = transaction.prepare_cached(sql)?.execute(params![
+        request.id as i64,
+        request.owner.0 as i64,
+        request.polling,
+        request.answered,
+        ms(request.leaves),
+        seal_of_request(request),
+    ])?;
+    match changed {
+        1 => Ok(()),
+        // The file is not as it was left: all is written again.
+        _ => Err(rusqlite::Error::StatementChangedRows(changed)),
+    }
+}
+
+pub(super) fn write_owners(
+    transaction: &Transaction<'_>,
+    owners: &[(OwnerId, Owner)],
+) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM owner", [])?;
+    let sql = "INSERT INTO owner (id, account, identity, seen_ms, share_ppm, refused_ms, silent_until_ms, paused_until_ms, refusals, counted_ms, seal) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let mut insert = transaction.prepare_cached(sql)?;
+    for (id, owner) in owners {
+        insert.execute(params![
+            id.0 as i64,
+            owner.name.account,
+            owner.name.identity,
+            ms(owner.seen),
+            ppm(owner.throttle.factor),
+            ms(owner.throttle.since),
+            ms(owner.throttle.silent_until),
+            ms(owner.throttle.paused_until),
+            owner.throttle.in_row,
+            ms(owner.counted.unwrap_or_default()),
+            seal_of_owner(*id, owner),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_book(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    numbers: [u64; 3],
+) -> rusqlite::Result<()> {
+    let numbers = numbers.map(|number| number as i64);
+    let (time, lost) = (ms(batch.time), ms(batch.lost.unwrap_or_default()));
+    let StoredTime {
+        boot_id,
+        boot_ms,
+        wall_ms,
+    } = &batch.stamp;
+    transaction.execute("DELETE FROM book", [])?;
+    let sql = "INSERT INTO book (change_number, requests, owners, time_ms, boot_id, boot_ms, wall_ms, lost_ms, seal) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    transaction.prepare_cached(sql)?.execute(params![
+        numbers[0],
+        numbers[1],
+        numbers[2],
+        time,
+        boot_id,
+        boot_ms,
+        wall_ms,
+        lost,
+        seal_of_book(numbers, time, &batch.stamp, lost),
+    ])?;
+    Ok(())
+}
+
+fn seal_of_request(request: &Request) -> i64 {
+    seal(
+        &[],
+        &[
+            request.id as i64,
+            request.owner.0 as i64,
+            request.polling.into(),
+            request.answered.into(),
+            ms(request.leaves),
+        ],
+    )
+}
+
+fn seal_of_owner(id: OwnerId, owner: &Owner) -> i64 {
+    seal(
+        &[&owner.name.account, &owner.name.identity],
+        &[
+            id.0 as i64,
+            ms(owner.seen),
+            ppm(owner.throttle.factor),
+            ms(owner.throttle.since),
+            ms(owner.throttle.silent_until),
+            ms(owner.throttle.paused_until),
+            owner.throttle.in_row.into(),
+            ms(owner.counted.unwrap_or_default()),
+        ],
+    )
+}
+
+fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &StoredTime, lost: i64) -> i64 {
+    let [change, requests, owners] = numbers;
+    let numbers = [
+        change,
+        requests,
+        owners,
+        time,
+        stamp.boot_ms,
+        stamp.wall_ms,
+        lost,
+    ];
+    seal(&[&stamp.boot_id], &numbers)
+}
+
+/// A check sum of a row: SQLite finds torn pages, and not a flipped bit in a number.
+pub(super) fn seal(texts: &[&str], numbers: &[i64]) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    for number in numbers {
+        hasher.update(&number.to_le_bytes());
+    }
+    hasher.finalize().into()
+}
+
+pub(super) fn ms(time: Time) -> i64 {
+    time.as_millis() as i64
+}
+
+/// What rounding takes, less than a millisecond, is within what windows allow for drift.
+pub(super) fn time_of(ms: i64) -> Time {
+    Duration::from_millis(ms.max(0) as u64)
+}
+
+fn ppm(level: f64) -> i64 {
+    (level * 1e6) as i64
+}
+
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(column)?.max(0) as u64)
+}
+
+pub(super) fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<StoredTime> {
+    Ok(StoredTime {
+        boot_id: row.get(first_column)?,
+        boot_ms: row.get(first_column + 1)?,
+        wall_ms: row.get(first_column + 2)?,
+    })
+}
