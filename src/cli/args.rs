@@ -143,6 +143,8 @@ Exit codes:
   openseat simulate
   openseat simulate --queues 50 --agents 200 --speed 60 --seed 7
   openseat simulate --queues 1 --agents 10 --seats 3    always three seats, to test a router
+  openseat simulate --fault ok:2m --fault 503:5m        two good minutes, five bad ones, then good again
+  openseat simulate --ordering off --lag 30s            a list that is not sorted, from a slow replica
   curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
     Simulate(Simulate),
     /// Print a completion script for a shell
@@ -240,25 +242,28 @@ pub struct Simulate {
     /// Where the simulated CallTools answers
     #[arg(long, default_value = "127.0.0.1:8500")]
     pub listen: SocketAddr,
-    /// Equal seeds live equal days
+    /// Random seed; the same seed repeats the same day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How many queues the account has
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queues: u32,
-    /// How many people it has
+    /// How many agents the account has
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub agents: u32,
-    /// Nobody comes, goes or takes a call, and every queue has exactly this many seats
+    /// Nothing happens by itself, and every queue has exactly this many seats
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
     pub seats: Option<u32>,
-    /// How many seconds pass there in one of ours
+    /// How many simulated seconds pass in a real one
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,
-    /// The limit of the account
+    /// The account's limit
     #[arg(long, default_value_t = 1000)]
     pub requests_per_hour: u32,
     /// The mean time from a request to its answer
     #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration)]
     pub latency: std::time::Duration,
+    /// Faults and quirks.
+    #[command(flatten)]
+    pub flags: super::simulate::flags::Flags,
 }

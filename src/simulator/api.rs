@@ -19,6 +19,7 @@ use super::{
     api_error::ApiError,
     fault::{FaultQueue, InjectedFault},
     hooks::Hooks,
+    order::{self, SortField, SortOrder},
     page::{Envelope, List, Query, shifted},
     quirks::{ForeignQueue, Quirks, RetryAfter, SweepQuirk},
     replies::{add_slash, empty, json_reply, redirect, reply, web_page},
@@ -96,6 +97,13 @@ struct Filter {
     queue: Option<u64>,
     status: Option<u64>,
     team: Option<u64>,
+}
+
+/// One page of a list.
+struct Page {
+    number: usize,
+    rows: Range<usize>,
+    has_next: bool,
 }
 
 impl Api {
@@ -307,8 +315,24 @@ impl Api {
         }
         let shift = self.row_shift();
         let view = self.view(list, filter.queue, sweep);
-        let people = self.people(&filter, &view);
+        let mut people = self.people(&filter, &view);
+        if let Some(order) = SortOrder::parse(list.query.get("ordering"), self.quirks.ordering) {
+            let page = self.locate(list, people.len(), shift)?.rows;
+            self.sort(&mut people, page, order, &view);
+        }
         self.page_shifted(list, people.len(), shift, |_, n| view.agent(people[n]))
+    }
+
+    fn sort(&self, people: &mut [&Person], page: Range<usize>, order: SortOrder, view: &View<'_>) {
+        let value = |person: &Person| match order.field {
+            SortField::AgentStatusModifiedOn => {
+                view.modified_on(person).map(Timestamp::as_nanosecond)
+            }
+            SortField::LoggedInSince => person.logged_in_since.map(|since| since.as_nanos()),
+            SortField::Pk => Some(i128::from(person.number)),
+        };
+        let key = |person: &Person| order::key(value(person), self.quirks.nulls);
+        order::sort_page(people, page, order.descending, key, |person| person.number);
     }
 
     /// The people that a list is about, in CallTools' order.
@@ -323,8 +347,10 @@ impl Api {
                     .is_none_or(|status| view.status(person).id == status)
         };
         let in_team = |person: &&Person| filter.team.is_none_or(|team| person.team == team);
+        let past = self.world.changed_since(self.quirks.lag);
         self.world
             .people_of(filter.queue)
+            .map(|person| past.get(&person.number).copied().unwrap_or(person))
             .filter(seen)
             .filter(in_status)
             .filter(in_team)
@@ -439,18 +465,35 @@ impl Api {
         if self.quirks.bare_array {
             return Ok(json_reply(StatusCode::OK, &make(0..rows)));
         }
-        let size = list.query.page_size();
-        // An empty list has one page, with nothing on it.
-        let pages = rows.div_ceil(size).max(1);
-        let page = list.query.page(pages)?;
+        let page = self.locate(list, rows, shift)?;
         let link = |page| list.link(page);
         let envelope = Envelope {
             count: rows as i64 + self.quirks.count_off_by,
-            next: (page < pages).then(|| link(page + 1)),
-            previous: (page > 1).then(|| link(page - 1)),
-            results: make(shifted(page, size, rows, shift)),
+            next: page.has_next.then(|| link(page.number + 1)),
+            previous: (page.number > 1).then(|| link(page.number - 1)),
+            results: make(page.rows),
         };
         Ok(json_reply(StatusCode::OK, &envelope))
+    }
+
+    /// Finds the page that was asked for in a list of so many rows.
+    fn locate(&self, list: &List<'_>, rows: usize, shift: isize) -> Result<Page, ApiError> {
+        let endless = self.quirks.endless_pages;
+        let size = list.query.page_size();
+        // An empty list has one page, with nothing on it.
+        let pages = rows.div_ceil(size).max(1);
+        // Any number will do, as long as the next one exists.
+        let known = if endless { u32::MAX as usize } else { pages };
+        let number = list.query.page(known)?;
+        let shown = if number > pages { 1 } else { number };
+        Ok(Page {
+            number,
+            rows: match self.quirks.bare_array {
+                true => 0..rows,
+                false => shifted(shown, size, rows, shift),
+            },
+            has_next: endless || number < pages,
+        })
     }
 }
 

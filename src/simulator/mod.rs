@@ -27,6 +27,7 @@ mod api;
 mod api_error;
 mod fault;
 mod hooks;
+mod order;
 mod page;
 mod quirks;
 mod replies;
@@ -59,7 +60,8 @@ use api::{Api, Outcome, Request};
 pub use api::Received;
 pub use fault::InjectedFault;
 pub use quirks::{
-    DateForm, ForeignQueue, LoggedInField, Quirks, RetryAfter, StatusForm, SweepQuirk, UserForm,
+    DateForm, ForeignQueue, LoggedInField, NullOrder, Ordering, Quirks, RetryAfter, StatusForm,
+    SweepQuirk, UserForm,
 };
 pub use route::Endpoint;
 pub use serve::{Serving, serve};
@@ -259,7 +261,10 @@ impl Simulator {
 impl Simulator {
     /// Changes the account's lasting oddities.
     pub fn quirks(&self, change: impl FnOnce(&mut Quirks)) {
-        change(&mut self.state().api.quirks);
+        let mut state = self.state();
+        let Api { quirks, world, .. } = &mut state.api;
+        change(quirks);
+        world.keep_past(quirks.lag);
     }
 
     /// Injects a fault into the next `times` requests, of one endpoint or of any. Faults wait in the order given;

@@ -3,6 +3,8 @@
 //! Some accounts write status ids where others write names; some sit behind a proxy that changes the links. Where nobody
 //! knows what CallTools does, the likelier reading is the default and the others are quirks.
 
+use std::time::Duration;
+
 /// The lasting oddities of one account, all off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -32,10 +34,20 @@ pub struct Quirks {
     pub links_origin: Option<String>,
     /// How a 429 tells its wait.
     pub retry_after: RetryAfter,
+    /// What `ordering=` does.
+    pub ordering: Ordering,
+    /// Where rows without a date stand in an ordered list.
+    pub nulls: NullOrder,
+    /// How many agents in a hundred have no `agent_status_modified_on`.
+    pub undated_percent: u8,
+    /// Lists never end: a page past the end is the first page again, with a `next`.
+    pub endless_pages: bool,
+    /// Agents' rows come from a replica that is this much behind.
+    pub lag: Duration,
 }
 
 /// What `agent_status` bears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatusForm {
     /// The status' number.
     #[default]
@@ -47,7 +59,7 @@ pub enum StatusForm {
 }
 
 /// What `app_user` bears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum UserForm {
     /// A UUID as a string.
     #[default]
@@ -61,17 +73,43 @@ pub enum UserForm {
 }
 
 /// How dates are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DateForm {
     /// `2026-11-22T10:00:00.123456Z`.
     #[default]
     Rfc3339,
+    /// `2026-11-22T10:00:00Z`, in whole seconds.
+    Seconds,
     /// `2026-11-22 10:00:00`, in UTC.
     Spaced,
 }
 
+/// What `ordering=` does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ordering {
+    /// It sorts.
+    #[default]
+    On,
+    /// It is ignored.
+    Off,
+    /// It sorts, but a leading `-` is ignored.
+    AscendingOnly,
+    /// It sorts by `logged_in_since`, whatever was asked for.
+    WrongField,
+}
+
+/// Where rows without a date stand in an ordered list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum NullOrder {
+    /// First in descending order, as PostgreSQL has it.
+    #[default]
+    Largest,
+    /// Last in descending order, as MySQL and SQLite have it.
+    Smallest,
+}
+
 /// Which rows bear `queue_logged_in`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LoggedInField {
     /// Those of a list that was asked for with `queue=`.
     #[default]
@@ -83,7 +121,7 @@ pub enum LoggedInField {
 }
 
 /// What asking for a queue of another account brings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ForeignQueue {
     /// 400, no valid choice.
     #[default]
@@ -93,7 +131,7 @@ pub enum ForeignQueue {
 }
 
 /// What `agentstatuses/` without a queue brings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SweepQuirk {
     /// Everybody.
     #[default]
@@ -109,7 +147,7 @@ pub enum SweepQuirk {
 }
 
 /// How a 429 tells its wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RetryAfter {
     /// `Retry-After: 3600`.
     #[default]

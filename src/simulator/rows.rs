@@ -141,6 +141,7 @@ impl Serialize for Date {
         match self.form {
             // Microseconds, as Python writes them.
             DateForm::Rfc3339 => serializer.collect_str(&format_args!("{:.6}", self.at)),
+            DateForm::Seconds => serializer.collect_str(&format_args!("{:.0}", self.at)),
             DateForm::Spaced => serializer.collect_str(&self.at.strftime("%Y-%m-%d %H:%M:%S")),
         }
     }
@@ -165,7 +166,10 @@ impl<'a> View<'a> {
             ready: available,
             logged_in: online,
             queue_logged_in: self.queue_logged_in(person),
-            agent_status_modified_on: Some(self.date(person.status_since)),
+            agent_status_modified_on: self.modified_on(person).map(|at| Date {
+                at,
+                form: self.quirks.dates,
+            }),
             logged_in_since: person.logged_in_since.map(|since| self.date(since)),
             ready_since: available.then(|| self.date(person.status_since)),
             web_phone_registered_on: person.logged_in_since.map(|since| self.date(since)),
@@ -284,6 +288,23 @@ impl<'a> View<'a> {
         }
     }
 
+    /// `agent_status_modified_on`, as precise as the account keeps it.
+    pub(super) fn modified_on(&self, person: &Person) -> Option<Timestamp> {
+        // Spreads those without a date over the roster.
+        if person.number * 37 % 100 < u64::from(self.quirks.undated_percent) {
+            return None;
+        }
+        let at = self.moment(person.status_since);
+        match self.quirks.dates {
+            DateForm::Rfc3339 => Some(at),
+            DateForm::Seconds | DateForm::Spaced => Timestamp::from_second(at.as_second()).ok(),
+        }
+    }
+
+    pub(super) fn moment(&self, at: SignedDuration) -> Timestamp {
+        self.start.saturating_add(at).unwrap_or(Timestamp::MAX)
+    }
+
     fn now(&self) -> SignedDuration {
         // Worlds live for hours or weeks.
         SignedDuration::try_from(self.world.now()).unwrap_or(SignedDuration::MAX)
@@ -291,7 +312,7 @@ impl<'a> View<'a> {
 
     fn date(&self, at: SignedDuration) -> Date {
         Date {
-            at: self.start.saturating_add(at).unwrap_or(Timestamp::MAX),
+            at: self.moment(at),
             form: self.quirks.dates,
         }
     }

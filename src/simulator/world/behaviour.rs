@@ -243,6 +243,7 @@ impl World {
 
     /// The one way into an activity.
     pub(super) fn enter(&mut self, who: usize, activity: Activity, status: usize) {
+        self.remember(who);
         let now = self.now;
         let person = &mut self.people[who];
         let was_off = person.logged_in_since.is_none();
@@ -283,6 +284,7 @@ impl World {
 
     /// Logs somebody in to a queue or out of it, as a member if they were none.
     pub(super) fn set_flag(&mut self, who: usize, queue: u64, logged_in: bool) {
+        self.remember(who);
         let memberships = &mut self.people[who].memberships;
         match memberships.iter_mut().find(|m| m.queue == queue) {
             Some(membership) => membership.logged_in = logged_in,

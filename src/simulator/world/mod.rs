@@ -19,7 +19,7 @@ mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -235,6 +235,42 @@ pub struct World {
     events: BinaryHeap<Reverse<Event>>,
     sequence: u64,
     dice: fastrand::Rng,
+    /// People as they were before each recent change, oldest first; empty unless somebody asks for the past.
+    past: VecDeque<(SignedDuration, Person)>,
+    kept: SignedDuration,
+}
+
+/// The past, for replicas that lag.
+impl World {
+    /// Keeps this much of the past from now on.
+    pub(super) fn keep_past(&mut self, kept: Duration) {
+        self.kept = behaviour::signed(kept);
+        if kept.is_zero() {
+            self.past.clear();
+        }
+    }
+
+    /// The people who have changed within the last `lag`, by number, as they were before.
+    pub(super) fn changed_since(&self, lag: Duration) -> HashMap<u64, &Person> {
+        let then = self.now.saturating_sub(behaviour::signed(lag));
+        let unseen = self.past.partition_point(|(at, _)| *at <= then);
+        let mut before = HashMap::new();
+        for (_, person) in self.past.range(unseen..) {
+            before.entry(person.number).or_insert(person);
+        }
+        before
+    }
+
+    /// Keeps somebody as they are; to be called before each change.
+    fn remember(&mut self, who: usize) {
+        if self.kept.is_zero() {
+            return;
+        }
+        let oldest = self.now.saturating_sub(self.kept);
+        let old = self.past.partition_point(|(at, _)| *at <= oldest);
+        self.past.drain(..old);
+        self.past.push_back((self.now, self.people[who].clone()));
+    }
 }
 
 /// The truth.

@@ -1,6 +1,9 @@
 //! How a world begins: an account as one would find it in the middle of a day, not an empty office.
 
-use std::{collections::BinaryHeap, collections::HashMap, time::Duration};
+use std::{
+    collections::{BinaryHeap, HashMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 
@@ -45,6 +48,8 @@ impl World {
             sequence: 0,
             settings,
             dice,
+            past: VecDeque::new(),
+            kept: SignedDuration::ZERO,
         };
         for n in 0..world.settings.agents {
             let who = world.hire(names::agent(n));

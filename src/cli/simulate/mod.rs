@@ -1,4 +1,8 @@
-//! `openseat simulate`
+//! `openseat simulate`: a simulated CallTools over HTTP, with the faults and quirks that are asked for.
+
+pub mod flags;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt::Write as _, sync::Arc};
 
@@ -8,18 +12,15 @@ use tokio::net::TcpListener;
 use super::{print, unless_gone};
 use crate::{
     cli::args,
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     process::shutdown,
     simulator::{Settings, Simulator, WorldSettings},
 };
 
-/// The simulated CallTools, until stopped.
+/// Runs the simulated CallTools until stopped.
 pub async fn simulate(options: args::Simulate) -> anyhow::Result<()> {
     let shutdown = shutdown::signaled()?;
-    let simulator = Simulator::new(settings(&options)?, Arc::new(SystemClock::new()));
-    if let Some(seats) = options.seats {
-        simulator.world(|world| world.set_seats(seats as usize));
-    }
+    let simulator = start(&options, Arc::new(SystemClock::new()))?;
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
@@ -27,6 +28,15 @@ pub async fn simulate(options: args::Simulate) -> anyhow::Result<()> {
     unless_gone(print(&welcome(&simulator, &serving.base_url())))?;
     shutdown.await;
     Ok(())
+}
+
+fn start(options: &args::Simulate, clock: Arc<dyn Clock>) -> anyhow::Result<Simulator> {
+    let simulator = Simulator::new(settings(options)?, clock);
+    options.flags.apply(&simulator)?;
+    if let Some(seats) = options.seats {
+        simulator.world(|world| world.set_seats(seats as usize));
+    }
+    Ok(simulator)
 }
 
 fn settings(options: &args::Simulate) -> anyhow::Result<Settings> {

@@ -1,0 +1,212 @@
+//! The options of `openseat simulate` that make the simulated account behave badly.
+
+use std::{str::FromStr, time::Duration};
+
+use clap::{ArgAction, Args};
+
+use crate::simulator::{
+    DateForm, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Ordering, Quirks, RetryAfter,
+    Simulator, StatusForm, SweepQuirk, UserForm,
+};
+
+/// Ways in which the simulated account can differ or fail.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {
+    /// Let all requests fail: KIND or KIND:DURATION, such as 503:5m; repeat it for faults that follow one another
+    ///
+    /// Kinds: ok, 401, 403, 404, 429 (or 429=90s, with a Retry-After), any status from 500 to 599, html, redirect, half-body,
+    /// wrong-shape, empty-body, no-rows, slow (or slow=8s), hang, reset. "ok:2m" leaves two good minutes between faults. A
+    /// fault without a DURATION lasts until the simulator stops. Durations are on the simulator's clock, see --speed.
+    #[arg(
+        long = "fault",
+        value_name = "KIND[:DURATION]",
+        help_heading = "Faults"
+    )]
+    pub faults: Vec<FaultSpan>,
+    /// Requests an hour that other software spends from the same account
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Faults")]
+    pub foreign: u32,
+    /// How a 429 says when to come back
+    #[arg(long, value_enum, default_value_t, help_heading = "Faults")]
+    pub retry_after: RetryAfter,
+    /// How far behind the agents' rows are, as from a replica
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
+    pub lag: Duration,
+    /// What ordering= does to a list of agents
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub ordering: Ordering,
+    /// Where agents without a date stand in an ordered list
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub nulls: NullOrder,
+    /// How many agents in a hundred have no date of change
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100), help_heading = "Lists")]
+    pub undated: u8,
+    /// Whether the filter agent_status= works
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
+    pub filter: bool,
+    /// What a list of all agents brings
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub sweep: SweepQuirk,
+    /// What asking for a queue that does not exist brings
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub foreign_queue: ForeignQueue,
+    /// Rows move between pages: some show twice, some are missing
+    #[arg(long, help_heading = "Lists")]
+    pub rows_move: bool,
+    /// Pages begin again past the end, and no page is the last
+    #[arg(long, help_heading = "Lists")]
+    pub endless_pages: bool,
+    /// Lists come whole, as a bare array without an envelope
+    #[arg(long, help_heading = "Lists")]
+    pub bare_array: bool,
+    /// How far the count of a list is off
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        help_heading = "Lists"
+    )]
+    pub count_off_by: i64,
+    /// The scheme and host in links to other pages, as behind a proxy
+    #[arg(long, value_name = "URL", help_heading = "Lists")]
+    pub links_origin: Option<String>,
+    /// The statuses may not be read
+    #[arg(long, help_heading = "Rows")]
+    pub statuses_forbidden: bool,
+    /// How dates are written
+    #[arg(long, value_enum, default_value_t, help_heading = "Rows")]
+    pub dates: DateForm,
+    /// What agent_status holds
+    #[arg(long, value_enum, default_value_t, help_heading = "Rows")]
+    pub agent_status: StatusForm,
+    /// What app_user holds
+    #[arg(long, value_enum, default_value_t, help_heading = "Rows")]
+    pub app_user: UserForm,
+    /// Which rows have queue_logged_in
+    #[arg(long, value_enum, default_value_t, help_heading = "Rows")]
+    pub queue_logged_in: LoggedInField,
+}
+
+impl Flags {
+    /// Makes a simulator behave as asked.
+    ///
+    /// # Errors
+    /// A fault after one that never ends.
+    pub(super) fn apply(&self, simulator: &Simulator) -> anyhow::Result<()> {
+        simulator.quirks(|quirks| *quirks = self.quirks());
+        simulator.set_foreign(self.foreign);
+        let mut begin = Some(Duration::ZERO);
+        for span in &self.faults {
+            let Some(start) = begin else {
+                anyhow::bail!(
+                    "--fault {}: the fault before it never ends; give that one a duration, such as 503:5m",
+                    span.text
+                );
+            };
+            begin = span.lasts.map(|lasts| start.saturating_add(lasts));
+            if let Some(fault) = &span.fault {
+                let during = start..begin.unwrap_or(Duration::MAX);
+                simulator.inject_during(during, fault.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn quirks(&self) -> Quirks {
+        Quirks {
+            agent_status: self.agent_status,
+            app_user: self.app_user,
+            dates: self.dates,
+            bare_array: self.bare_array,
+            queue_logged_in: self.queue_logged_in,
+            foreign_queue: self.foreign_queue,
+            statuses_forbidden: self.statuses_forbidden,
+            sweep: self.sweep,
+            status_filter_ignored: !self.filter,
+            rows_move: self.rows_move,
+            count_off_by: self.count_off_by,
+            links_origin: self.links_origin.clone(),
+            retry_after: self.retry_after,
+            ordering: self.ordering,
+            nulls: self.nulls,
+            undated_percent: self.undated,
+            endless_pages: self.endless_pages,
+            lag: self.lag,
+        }
+    }
+}
+
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off"),
+    }
+}
+
+/// A fault and how long it lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultSpan {
+    text: String,
+    /// `None` for a good time.
+    fault: Option<InjectedFault>,
+    /// `None` for ever.
+    lasts: Option<Duration>,
+}
+
+impl FromStr for FaultSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, lasts) = match text.split_once(':') {
+            Some((kind, lasts)) => (kind, Some(duration(lasts)?)),
+            None => (text, None),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            fault: fault(kind)?,
+            lasts,
+        })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = humantime::parse_duration(text);
+    parsed.map_err(|_| format!("{text:?} is not a duration; write one such as 30s, 5m or 1h"))
+}
+
+fn fault(kind: &str) -> Result<Option<InjectedFault>, String> {
+    let (name, value) = match kind.split_once('=') {
+        Some((name, value)) => (name, Some(duration(value)?)),
+        None => (kind, None),
+    };
+    let fault = match (name, value) {
+        ("429", wait) => InjectedFault::Throttled(wait),
+        ("slow", by) => InjectedFault::Slow(by.unwrap_or(SLOW)),
+        (_, Some(_)) => return Err(format!("{name} takes no value; only 429 and slow do")),
+        ("ok", _) => return Ok(None),
+        ("401", _) => InjectedFault::InvalidToken,
+        ("403", _) => InjectedFault::Forbidden,
+        ("404", _) => InjectedFault::NotFound,
+        ("html", _) => InjectedFault::WebPage(200),
+        ("redirect", _) => InjectedFault::Redirect("https://elsewhere.invalid/".to_owned()),
+        ("half-body", _) => InjectedFault::BrokenJson,
+        ("wrong-shape", _) => InjectedFault::WrongShape,
+        ("empty-body", _) => InjectedFault::EmptyBody,
+        ("no-rows", _) => InjectedFault::NoRows,
+        ("hang", _) => InjectedFault::Hang,
+        ("reset", _) => InjectedFault::Dropped,
+        (status, _) => match status.parse() {
+            Ok(status @ 500..=599) => InjectedFault::WebPage(status),
+            _ => return Err(format!("unknown kind {status:?}; write one of {KINDS}")),
+        },
+    };
+    Ok(Some(fault))
+}
+
+/// Slower than CallTools usually is, but within the 10 s that openseat waits by default.
+const SLOW: Duration = Duration::from_secs(5);
+
+const KINDS: &str = "ok, 401, 403, 404, 429, 500 to 599, html, redirect, half-body, wrong-shape, \
+                     empty-body, no-rows, slow, hang, reset";
