@@ -81,12 +81,18 @@ fn every_reason_is_documented_with_what_to_do() {
         read("docs/metrics.md"),
     );
     let said = api.first_cells("## Reasons");
-    assert_eq!(said, Reason::ALL.map(|reason| reason.to_string()));
+    assert_eq!(
+        said,
+        Reason::ALL
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    );
     for reason in Reason::ALL {
         let reason_text = reason.to_string();
         let explains = |page: &Page| page.quoted().contains(&reason_text);
         assert!(explains(&metrics), "docs/metrics.md lacks {reason}");
-        if reason != Reason::Seats {
+        if *reason != Reason::Seats {
             assert!(
                 explains(&troubles),
                 "docs/troubleshooting.md lacks {reason}"
