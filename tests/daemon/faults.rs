@@ -5,7 +5,10 @@ use std::time::Duration;
 use openseat::simulator::{Endpoint, InjectedFault, RetryAfter, TOKEN};
 use serde_json::Value;
 
-use crate::support::{CallTools, Home, Running, Time, account, known, post, soon};
+use crate::{
+    matrix,
+    support::{CallTools, Home, Running, Time, account, known, post, soon},
+};
 
 /// A daemon with two polled queues, and everything it stands on.
 struct Scene {
@@ -52,6 +55,7 @@ impl Scene {
         self.answers_until_too_old().await;
         let unknown = self.daemon.comes_to(&self.time, "sales", reason).await;
         self.is_unknown(&unknown).await;
+        matrix::found(Some(outcome), reason);
         self.calltools.simulator.clear_faults();
         let healed = self.daemon.comes_to(&self.time, "sales", "seats").await;
         assert_eq!(healed["count"], 2);

@@ -1,4 +1,4 @@
-//! The fault matrix names tests that there are, and leaves no row out.
+//! `MATRIX.md` is true: it has every row, its tests exist, and they find what their rows claim.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -6,6 +6,80 @@ const MATRIX: &str = include_str!("MATRIX.md");
 
 /// The rows that there have to be, by letter: how many.
 const ROWS: [(char, usize); 4] = [('U', 29), ('C', 4), ('L', 14), ('K', 14)];
+
+/// The lines of the table of CallTools' faults, which claim an outcome and a reason.
+fn fault_rows() -> impl Iterator<Item = Vec<&'static str>> {
+    let rows = MATRIX.lines().filter(|line| line.starts_with("| U"));
+    rows.map(|line| line.split('|').map(str::trim).collect())
+}
+
+/// The claims of a row: the outcome of the request (`–` where a test looks for none), and the reason of the decision.
+fn claims(row: &[&'static str]) -> Vec<(&'static str, &'static str)> {
+    let claims = row[4]
+        .split("; ")
+        .filter_map(|claim| claim.split_once(" → "));
+    let plain =
+        claims.map(|(outcome, reason)| (outcome.trim_matches('`'), reason.trim_matches('`')));
+    plain.collect()
+}
+
+/// Fails if a row of the running test claims something else than this, which the test has just found. Tests that are in no row claim
+/// nothing.
+pub fn found(outcome: Option<&str>, reason: &str) {
+    let thread = std::thread::current();
+    let path = thread.name().unwrap_or("main");
+    let test = path.rsplit("::").next().unwrap_or(path);
+    // With a single test thread all tests run in "main". Then any row may claim it.
+    let names_it =
+        |row: &Vec<&'static str>| test == "main" || quoted(row[3]).any(|name| name == test);
+    let rows: Vec<_> = fault_rows().filter(names_it).collect();
+    let fits = |(known, why): (&str, &str)| {
+        why == reason && outcome.is_none_or(|outcome| outcome == known)
+    };
+    let claimed = rows.iter().flat_map(|row| claims(row)).any(fits);
+    assert!(
+        rows.is_empty() || claimed,
+        "{test} found {outcome:?} → {reason}, which MATRIX.md does not say"
+    );
+}
+
+/// The body of a test, with its name.
+fn body<'a>(text: &'a str, test: &str) -> &'a str {
+    let rest = text
+        .split_once(&format!("fn {test}("))
+        .map_or("", |(_, rest)| rest);
+    rest.split("\n}\n").next().unwrap_or_default()
+}
+
+#[test]
+fn every_claim_is_looked_for_by_a_test_of_its_row() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for row in fault_rows() {
+        let mut bodies = String::new();
+        let mut file = String::new();
+        for word in quoted(row[3]) {
+            match word.ends_with(".rs") {
+                true => file = fs::read_to_string(folder.join(word)).expect("a test's file"),
+                false => bodies += body(&file, word),
+            }
+        }
+        for (outcome, reason) in claims(&row) {
+            let looked_for = |word: &str| bodies.contains(&format!("{word:?}"));
+            // `suffer` of wire.rs has the reason.
+            let reason = looked_for(reason) || bodies.contains(".suffer(");
+            assert!(
+                reason && (outcome == "–" || looked_for(outcome)),
+                "{}: no test looks for {outcome}",
+                row[1]
+            );
+        }
+        assert!(
+            !row[5].starts_with("Keeps") || !claims(&row).is_empty(),
+            "{} keeps, but does not claim what is answered then",
+            row[1]
+        );
+    }
+}
 
 /// The cells of the table's row with this id.
 fn cells(id: &str) -> Vec<&'static str> {
@@ -29,11 +103,8 @@ fn every_row_is_there_and_every_test_that_it_names_exists() {
         for number in 1..=count {
             let id = format!("{letter}{number:02}");
             let cells = cells(&id);
-            assert_eq!(
-                cells.len(),
-                6,
-                "{id} has an empty cell at each end and four between"
-            );
+            let width = if letter == 'U' { 7 } else { 6 };
+            assert_eq!(cells.len(), width, "{id}: cells, with one at each end");
             let mut file = None;
             for word in quoted(cells[3]) {
                 if word.ends_with(".rs") {

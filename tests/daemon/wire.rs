@@ -4,7 +4,10 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{Behaviour, Home, PATIENT, Running, Time, Wire, account, agents_page, known};
+use crate::{
+    matrix,
+    support::{Behaviour, Home, PATIENT, Running, Time, Wire, account, agents_page, known},
+};
 
 struct Scene {
     time: Time,
@@ -48,6 +51,7 @@ impl Scene {
             .comes_to(&self.time, "sales", "upstream_down")
             .await;
         assert_eq!(unknown["count"], Value::Null);
+        matrix::found(Some(outcome), "upstream_down");
         self.wire.behave(Behaviour::good());
         let healed = self.daemon.comes_to(&self.time, "sales", "seats").await;
         assert_eq!(healed["count"], 1);

@@ -243,7 +243,7 @@ impl Running {
         last
     }
 
-    /// Pushes time on until the decision about a queue has this reason, and returns it.
+    /// Advances time until the decision about a queue has this reason, which the matrix has to claim, and returns the decision.
     pub async fn comes_to(&self, time: &Time, queue: &str, reason: &str) -> Value {
         let mut last = Value::Null;
         let what = format!("{queue} {reason}");
@@ -252,6 +252,9 @@ impl Running {
             last["reason"] == reason
         })
         .await;
+        if reason != "seats" {
+            crate::matrix::found(None, reason);
+        }
         last
     }
 
