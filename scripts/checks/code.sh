@@ -48,7 +48,7 @@ check_browser() {
     have axe || why="the test with axe-core, which npm cannot fetch" counts="${counts% *} 1"
 }
 
-check_machine() { cargo_test --test daemon --test commands -- --ignored; }
+check_machine() { cargo_test --test daemon --test cli -- --ignored; }
 
 # cargo_test ARGUMENTS…: runs `cargo test` and sets $counts to what it reports.
 cargo_test() {

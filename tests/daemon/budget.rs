@@ -4,10 +4,10 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use openseat::{daemon::LEDGER_FILE, simulator::TOKEN};
 
-use crate::support::{CallTools, Home, Program, Running, Time, get, known, post, soon};
+use crate::support::{CallTools, Home, Program, TestDaemon, Time, get, known, post, soon};
 
 /// A daemon with so few requests that they can be counted: four for the cold start, and one kept back.
-async fn frugal(calltools: &CallTools, home: &Home, time: &Time) -> Running {
+async fn frugal(calltools: &CallTools, home: &Home, time: &Time) -> TestDaemon {
     home.set_token("main", TOKEN);
     let lines = calltools.account_with("requests_per_hour = 8\nreserve = 2", "max_age = \"25m\"");
     let daemon = home.start(time, &[lines]).await;

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd, generate_simple_self_signed};
 use reqwest::Certificate;
 
-use crate::support::{CallTools, Home, Running, Time};
+use crate::support::{CallTools, Home, TestDaemon, Time};
 
 /// Writes a new certificate with its key where the config looks for them, and says how to trust it.
 fn renew(home: &Home) -> Certificate {
@@ -30,7 +30,7 @@ fn config(calltools: &CallTools, home: &Home, listen: &str) -> PathBuf {
 struct Trusting(reqwest::Client, String);
 
 impl Trusting {
-    fn new(daemon: &Running, trusted: &Certificate) -> Self {
+    fn new(daemon: &TestDaemon, trusted: &Certificate) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_certs_only([trusted.clone()])
@@ -56,7 +56,7 @@ async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
     home.set_token("main", openseat::simulator::TOKEN);
     let first = renew(&home);
     let path = config(&calltools, &home, "127.0.0.1:0");
-    let daemon = Running::start(&path, &time).await;
+    let daemon = TestDaemon::start(&path, &time).await;
     let by_first = Trusting::new(&daemon, &first);
 
     let second = renew(&home);
@@ -84,7 +84,7 @@ async fn a_reload_keeps_a_good_certificate_where_the_new_one_is_out_of_date_or_n
     let good = renew(&home);
     let keep = |name: &str| fs::read(home.path().join(name)).expect("it is there");
     let (cert, key) = (keep("cert.pem"), keep("key.pem"));
-    let daemon = Running::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
+    let daemon = TestDaemon::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
     let client = Trusting::new(&daemon, &good);
 
     for (from, to, said) in [
@@ -119,7 +119,7 @@ async fn health_asks_over_tls_whatever_the_certificate_says() {
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
     let path = config(&calltools, &home, "127.0.0.1:0");
-    let daemon = Running::start(&path, &time).await;
+    let daemon = TestDaemon::start(&path, &time).await;
     // Renewed, but not yet in force.
     renew(&home);
     let path = config(&calltools, &home, &daemon.address.to_string());
@@ -175,7 +175,7 @@ async fn status_shows_its_token_to_no_other_certificate_than_the_configs() {
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
-    let daemon = Running::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
+    let daemon = TestDaemon::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
     // The daemon wants no token, and would not mind one.
     fs::write(home.path().join("bearer"), "0123456789abcdef").expect("a token");
     let path = config(&calltools, &home, &daemon.address.to_string());

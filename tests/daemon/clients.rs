@@ -11,10 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{CallTools, Home, PATIENCE, Running, Time, get, known, soon};
+use crate::support::{CallTools, Home, PATIENCE, TestDaemon, Time, get, known, soon};
 
 /// A daemon that knows its queues and whose time stands still.
-async fn scene() -> (CallTools, Home, Running) {
+async fn scene() -> (CallTools, Home, TestDaemon) {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
@@ -38,7 +38,7 @@ async fn throw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The names and labels of all samples.
-async fn series(daemon: &Running) -> BTreeSet<String> {
+async fn series(daemon: &TestDaemon) -> BTreeSet<String> {
     let text = daemon.get("/metrics").await.body;
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
@@ -206,7 +206,7 @@ async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
             .max_connections,
         9
     );
-    let daemon = Running::start(&path, &time).await;
+    let daemon = TestDaemon::start(&path, &time).await;
     daemon.ready().await;
     calltools
         .simulator

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     matrix,
-    support::{CallTools, Home, Running, Time, account, known, post, soon},
+    support::{CallTools, Home, TestDaemon, Time, account, known, post, soon},
 };
 
 /// A daemon with two polled queues, and everything it stands on.
@@ -15,7 +15,7 @@ struct Scene {
     time: Time,
     home: Home,
     calltools: CallTools,
-    daemon: Running,
+    daemon: TestDaemon,
 }
 
 impl Scene {

@@ -18,6 +18,7 @@ mod queues;
 mod reload;
 mod restart;
 mod state;
+#[path = "../support/mod.rs"]
 mod support;
 mod systemd;
 mod tls;

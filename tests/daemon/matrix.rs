@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use serde_json::Value;
+
+use crate::support::{TestDaemon, Time};
+
 const MATRIX: &str = include_str!("MATRIX.md");
 
 /// The rows that there have to be, by letter: how many.
@@ -43,7 +47,24 @@ pub fn found(outcome: Option<&str>, reason: &str) {
     );
 }
 
-/// The body of a test, with its name.
+impl TestDaemon {
+    /// Advances time until the decision about a queue has this reason, which the matrix has to claim, and returns the decision.
+    pub async fn comes_to(&self, time: &Time, queue: &str, reason: &str) -> Value {
+        let mut last = Value::Null;
+        let what = format!("{queue} {reason}");
+        time.until(&what, async || {
+            last = self.decision(queue).await;
+            last["reason"] == reason
+        })
+        .await;
+        if reason != "seats" {
+            found(None, reason);
+        }
+        last
+    }
+}
+
+/// The body of a test.
 fn body<'a>(text: &'a str, test: &str) -> &'a str {
     let rest = text
         .split_once(&format!("fn {test}("))

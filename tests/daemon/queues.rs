@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, ForeignQueue, LoggedInField, StatusForm, TOKEN, UserForm};
 
-use crate::support::{CallTools, Home, PATIENT, Running, Time, account, known};
+use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, known};
 
-async fn polling(calltools: &CallTools, home: &Home, time: &Time, queue: &str) -> Running {
+async fn polling(calltools: &CallTools, home: &Home, time: &Time, queue: &str) -> TestDaemon {
     home.set_token("main", TOKEN);
     let account = account("main", &calltools.serving.base_url(), PATIENT, &[queue]);
     home.start(time, &[account]).await

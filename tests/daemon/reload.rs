@@ -6,9 +6,9 @@ use openseat::simulator::Endpoint;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{CallTools, Home, Program, Running, Time, get, known, soon};
+use crate::support::{CallTools, Home, Program, TestDaemon, Time, get, known, soon};
 
-impl Running {
+impl TestDaemon {
     /// Has the config read again; the answer's status and body.
     async fn reload(&self) -> (u16, Value) {
         let answer = self.post("/v1/reload").await;

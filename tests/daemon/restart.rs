@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, TOKEN};
 
-use crate::support::{CallTools, Home, PATIENT, Running, Time, account, known, soon};
+use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, known, soon};
 
 #[tokio::test]
 async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
@@ -40,7 +40,7 @@ async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
     let lines = calltools.account_with("requests_per_hour = 12\nreserve = 2", "max_age = \"25m\"");
     let config = [lines];
     for _ in 0..10 {
-        let daemon: Running = home.start(&time, &config).await;
+        let daemon: TestDaemon = home.start(&time, &config).await;
         daemon.ready().await;
         drop(daemon);
     }
@@ -225,7 +225,7 @@ async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_afte
             world.add_agent(name, &[1]);
         }
     });
-    let held = async |daemon: &Running| {
+    let held = async |daemon: &TestDaemon| {
         let held = daemon.get("/v1/reservations").await.json();
         held["reservations"].as_array().expect("a list").len()
     };
@@ -266,7 +266,8 @@ async fn names_that_are_a_day_old_are_read_before_they_answer() {
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
     first.ready().await;
-    let id = async |daemon: &Running, queue: &str| daemon.decision(queue).await["queue_id"].clone();
+    let id =
+        async |daemon: &TestDaemon, queue: &str| daemon.decision(queue).await["queue_id"].clone();
     let before = [id(&first, "sales").await, id(&first, "support").await];
     first.stop().await;
     let [sales, support] = ["sales", "support"].map(|name| {

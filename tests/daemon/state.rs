@@ -8,7 +8,7 @@ use openseat::{
     simulator::TOKEN,
 };
 
-use crate::support::{CallTools, Disk, Home, Program, Running, Time, known, soon};
+use crate::support::{CallTools, Disk, Home, Program, TestDaemon, Time, known, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A poll waits for the disk in real time, while this much passes in simulated time with every 2 ms.
@@ -27,7 +27,7 @@ async fn scene() -> (Time, Home, CallTools) {
 const CAREFUL_HOUR: u64 = 720;
 
 /// Polls go on, without a burst, at three quarters of the even pace. `before` were sent before.
-async fn assert_careful(daemon: &Running, calltools: &CallTools, time: &Time, before: u64) {
+async fn assert_careful(daemon: &TestDaemon, calltools: &CallTools, time: &Time, before: u64) {
     daemon.comes_to(time, "sales", "seats").await;
     let at_once = calltools.simulator.requests() - before;
     assert!(at_once <= 10, "{at_once} at once");

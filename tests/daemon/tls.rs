@@ -23,7 +23,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::support::{Home, PATIENT, Running, Time, Wire, account, known};
+use crate::support::{Home, PATIENT, TestDaemon, Time, Wire, account, known};
 
 /// What a client meets before a word of HTTP.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ struct Scene {
     time: Time,
     wire: Wire,
     gate: Gate,
-    daemon: Running,
+    daemon: TestDaemon,
     _home: Home,
 }
 

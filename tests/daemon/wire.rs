@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::{
     matrix,
-    support::{Behaviour, Home, PATIENT, Running, Time, Wire, account, agents_page, known},
+    support::{Behaviour, Home, PATIENT, TestDaemon, Time, Wire, account, agents_page, known},
 };
 
 struct Scene {
     time: Time,
     wire: Wire,
-    daemon: Running,
+    daemon: TestDaemon,
     _home: Home,
 }
 

@@ -11,3 +11,5 @@ mod driver;
 mod ending;
 mod looks;
 mod picture;
+#[path = "../support/mod.rs"]
+mod support;

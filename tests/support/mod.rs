@@ -1,7 +1,13 @@
-//! What the tests stand on: a folder with a config, a CallTools, a daemon that stops when it is dropped, and a say over time.
+//! What tests of the whole program share: a folder with a config, a simulated CallTools, a daemon that stops when it is dropped, and a clock.
 //!
 //! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator, and it can be pushed on in
 //! small steps while the sockets go on talking, so that a minute of back-off is a fraction of a second of test.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of it"
+)]
 
 mod calltools;
 mod client;
@@ -12,8 +18,9 @@ mod wire;
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -35,8 +42,8 @@ pub use events::{Event, Events};
 pub use program::Program;
 pub use wire::{Behaviour, Wire, agents_page};
 
-/// How long a test waits for what has to happen, in real time: enough for a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits in real time for what has to happen. Far more than a busy machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long it waits in the daemon's time, pushed on: longer than any back-off that these tests meet.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -138,12 +145,25 @@ impl Home {
         self.path().join("state")
     }
 
-    /// Writes an account's token, with or without one there before.
-    pub fn set_token(&self, account: &str, token: &str) {
+    /// Writes a file that only its owner may read, as secrets have to be.
+    pub fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;
-        let path = self.path().join(format!("{account}.token"));
-        fs::write(&path, token).expect("a token file");
+        let path = self.path().join(name);
+        fs::write(&path, text).expect("it can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a private file");
+    }
+
+    /// Writes an account's token.
+    pub fn set_token(&self, account: &str, token: &str) {
+        self.write(&format!("{account}.token"), token);
+    }
+
+    /// The program, to be run in this folder with nothing in its environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+        command.args(arguments).current_dir(self.path());
+        command.env_clear().stdin(Stdio::null());
+        command
     }
 
     /// Writes a config of these accounts, which listens where there is room and keeps its state here.
@@ -155,33 +175,40 @@ impl Home {
     }
 
     /// Starts a daemon with a config of these accounts.
-    pub async fn start(&self, time: &Time, accounts: &[String]) -> Running {
-        Running::start(&self.config(accounts), time).await
+    pub async fn start(&self, time: &Time, accounts: &[String]) -> TestDaemon {
+        TestDaemon::start(&self.config(accounts), time).await
     }
 }
 
 /// A daemon at work. Dropping it is a crash: nothing is finished, nothing said.
 #[derive(Debug)]
-pub struct Running {
+pub struct TestDaemon {
+    /// Where it answers; 0.0.0.0:0 if it listens at a Unix socket.
     pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Drop for Running {
+impl Drop for TestDaemon {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Running {
-    /// Starts a daemon with a config of one's own.
+impl TestDaemon {
+    /// Starts a daemon with a config of the test's own.
     pub async fn start(config: &Path, time: &Time) -> Self {
+        Self::start_by(config, time.clock()).await
+    }
+
+    /// Starts one that runs by this clock.
+    pub async fn start_by(config: &Path, clock: Arc<dyn Clock>) -> Self {
         let file = config.to_owned();
         let config = Config::load(config).unwrap_or_else(|error| panic!("{error}"));
-        let daemon = Daemon::new(&config, time.clock()).await.expect("it starts");
+        let daemon = Daemon::new(&config, clock).await.expect("it starts");
         let daemon = daemon.reloading_from(file);
-        let address = daemon.listeners()[0].local_addr().expect("it is TCP");
+        let unix = (Ipv4Addr::UNSPECIFIED, 0).into();
+        let address = daemon.listeners()[0].local_addr().unwrap_or(unix);
         let stop = CancellationToken::new();
         let task = tokio::spawn(daemon.run(stop.clone().cancelled_owned()));
         Self {
@@ -240,21 +267,6 @@ impl Running {
         };
         let outcome = tokio::time::timeout(PATIENCE, wait).await;
         assert!(outcome.is_ok(), "in vain, at last: {last}");
-        last
-    }
-
-    /// Advances time until the decision about a queue has this reason, which the matrix has to claim, and returns the decision.
-    pub async fn comes_to(&self, time: &Time, queue: &str, reason: &str) -> Value {
-        let mut last = Value::Null;
-        let what = format!("{queue} {reason}");
-        time.until(&what, async || {
-            last = self.decision(queue).await;
-            last["reason"] == reason
-        })
-        .await;
-        if reason != "seats" {
-            crate::matrix::found(None, reason);
-        }
         last
     }
 

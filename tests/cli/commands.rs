@@ -1,4 +1,4 @@
-//! The command line as people and scripts meet it: the real program, against the simulated CallTools over a real socket.
+//! The commands, except `status`.
 
 use std::{
     fs,
@@ -14,13 +14,12 @@ use openseat::{
     budget::{Budget, BudgetOwner, Ledger, Purpose},
     clock::{Clock, SystemClock},
     daemon,
-    simulator::{
-        Endpoint, InjectedFault, QueueAction, Quirks, Serving, Settings, Simulator, WorldSettings,
-    },
+    simulator::{Endpoint, InjectedFault, QueueAction, Quirks, Settings, Simulator, WorldSettings},
 };
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::task::spawn_blocking;
+
+use crate::support::{CallTools, Home};
 
 /// The account's token: no output may have it in it.
 const CANARY: &str = "canary0that0must0not0be0seen0anywhere000";
@@ -32,9 +31,8 @@ const COLOUR: &str = "\x1b[";
 
 /// One account with one queue that has three people: one is available, one is on a call, one is available elsewhere.
 struct Office {
-    simulator: Simulator,
-    serving: Serving,
-    folder: TempDir,
+    calltools: CallTools,
+    home: Home,
     queue: u64,
 }
 
@@ -63,35 +61,25 @@ impl Office {
             }
             queue
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let serving = simulator.serve(listener).expect("it serves");
-        let folder = tempfile::tempdir().expect("a folder");
         let office = Self {
-            simulator,
-            serving,
-            folder,
+            calltools: CallTools::serve(simulator).await,
+            home: Home::new(),
             queue,
         };
-        office.write_token("main", CANARY);
+        office.home.set_token("main", CANARY);
         office.configure(&office.account("main", "\nqueue = \"sales-queue\"\n"));
         office
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write_token(&self, account: &str, token: &str) {
-        let path = self.path(&format!("{account}.token"));
-        fs::write(&path, token).expect("it can be written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+        self.home.path().join(name)
     }
 
     /// An `[[account]]` and its only queue.
     fn account(&self, name: &str, queue: &str) -> String {
         format!(
             "[[account]]\nname = \"{name}\"\nbase_url = \"{}\"\ntoken_file = \"./{name}.token\"\n[[account.queue]]{queue}",
-            self.serving.base_url()
+            self.calltools.serving.base_url()
         )
     }
 
@@ -106,14 +94,14 @@ impl Office {
     }
 
     async fn run(&self, arguments: &[&str]) -> Said {
-        run(self.folder.path(), arguments, &[]).await
+        run(self.home.path(), arguments, &[]).await
     }
 
     async fn shell(&self, script: &str) -> Said {
         let script = script.replace("openseat ", concat!(env!("CARGO_BIN_EXE_openseat"), " "));
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
-        say(command, self.folder.path(), &[]).await
+        say(command, self.home.path(), &[]).await
     }
 }
 
@@ -201,7 +189,7 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
         "\nmain: 3 requests for this check; 3 of 1000 spent in the last hour, 997 left\n",
     ]);
     assert_eq!(said.err, "");
-    assert_eq!(office.simulator.requests(), 3);
+    assert_eq!(office.calltools.simulator.requests(), 3);
     for file in fs::read_dir(office.path("state")).expect("the ledger is there") {
         let bytes = fs::read(file.expect("a file").path()).expect("it can be read");
         let mut windows = bytes.windows(CANARY.len());
@@ -303,7 +291,7 @@ async fn one_queue_that_fails_takes_no_other_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() {
     let office = Office::open().await;
-    office.write_token("lab", WRONG);
+    office.home.set_token("lab", WRONG);
     let lab = office.account("lab", "\nqueue = \"sales-queue\"\n");
     let lab = format!("{lab}[[account.queue]]\nqueue = 77\n");
     let main = office.account("main", &format!("\nqueue = {}\n", office.queue));
@@ -356,27 +344,32 @@ async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
     ] {
         // The pause that a 429 asks for is remembered.
         let _ = fs::remove_dir_all(office.path("state"));
-        office.simulator.clear_faults();
+        office.calltools.simulator.clear_faults();
         office
+            .calltools
             .simulator
             .inject(usize::MAX, Some(endpoint), fault.clone());
-        let before = office.simulator.requests();
+        let before = office.calltools.simulator.requests();
         office.check(&[]).await.exits(1).says(&[said]);
-        assert_eq!(office.simulator.requests() - before, requests, "{fault:?}");
+        assert_eq!(
+            office.calltools.simulator.requests() - before,
+            requests,
+            "{fault:?}"
+        );
     }
     // The last one is still in force.
-    let before = office.simulator.requests();
+    let before = office.calltools.simulator.requests();
     let said = office.check(&[]).await.exits(1);
     said.says(&[
         "unknown  others spend from this account, so CallTools asked for a pause (429); the next one may be sent in ",
     ]);
-    assert_eq!(office.simulator.requests(), before);
+    assert_eq!(office.calltools.simulator.requests(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statuses_that_cannot_be_read_are_a_note_where_names_tell_enough() {
     let office = Office::open().await;
-    office.simulator.quirks(|quirks| {
+    office.calltools.simulator.quirks(|quirks| {
         *quirks = Quirks {
             statuses_forbidden: true,
             agent_status: openseat::simulator::StatusForm::Name,
@@ -420,7 +413,7 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
         "What to do: wait, or poll fewer queues",
         "main: 0 requests for this check; 2 of 2 spent in the last hour, 0 left",
     ]);
-    assert_eq!(office.simulator.requests(), 0);
+    assert_eq!(office.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -487,7 +480,7 @@ async fn own_criteria_show_what_they_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_and_statuses_can_be_called_anything() {
     let office = Office::open().await;
-    office.simulator.world(|world| {
+    office.calltools.simulator.world(|world| {
         let agent = world.add_agent("\x1b[31mRed\u{202e}", &[office.queue]);
         let status = world.add_status("Lunch\nbreak", QueueAction::SetNotReady);
         world.set_status(&agent, status);
@@ -500,7 +493,7 @@ async fn people_and_statuses_can_be_called_anything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_several_pages_costs_as_many_requests() {
     let office = Office::open().await;
-    office.simulator.world(|world| {
+    office.calltools.simulator.world(|world| {
         for number in 0..600 {
             world.add_agent(&format!("Agent {number}"), &[office.queue]);
         }
@@ -549,13 +542,13 @@ async fn colours_and_the_spinner_are_for_terminals() {
         );
         assert!(!said.err.contains("asking"), "{said:?}");
         let forced = [("CLICOLOR_FORCE", "1")];
-        let said = run(office.folder.path(), arguments, &forced).await;
+        let said = run(office.home.path(), arguments, &forced).await;
         assert!(
             said.out.contains(COLOUR) || arguments.contains(&"xyz"),
             "{said:?}"
         );
         let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
-        let said = run(office.folder.path(), arguments, &both).await;
+        let said = run(office.home.path(), arguments, &both).await;
         assert!(!said.out.contains(COLOUR), "{said:?}");
     }
 }
@@ -568,7 +561,7 @@ async fn curl_commands_ask_the_same_and_no_token_is_needed_to_print_them() {
     office.configure(&account);
     fs::remove_file(office.path("main.token")).expect("it was there");
     let said = office.check(&["--curl"]).await.exits(0);
-    let base = office.serving.base_url();
+    let base = office.calltools.serving.base_url();
     let expected = format!(
         r#": 'The token of account main goes into CALLTOOLS_API_TOKEN first: read -rs CALLTOOLS_API_TOKEN'
 
@@ -584,7 +577,7 @@ curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?qu
 "#
     );
     assert_eq!(said.out, expected);
-    assert_eq!(office.simulator.requests(), 0);
+    assert_eq!(office.calltools.simulator.requests(), 0);
     assert!(!office.path("state").exists(), "nothing is spent");
 }
 
@@ -611,10 +604,10 @@ async fn typed(office: &Office, shell: &str, script: &str) -> String {
     let input = fs::File::open(office.path("typed")).expect("it was written");
     let path = format!("{}:/usr/bin:/bin", office.path("bin").display());
     command
-        .current_dir(office.folder.path())
+        .current_dir(office.home.path())
         .env_clear()
         .env("PATH", path)
-        .env("HOME", office.folder.path())
+        .env("HOME", office.home.path())
         .env("CALLTOOLS_API_TOKEN_MAIN", "one")
         .env("CALLTOOLS_API_TOKEN_LAB", "two")
         .stdin(input);
@@ -652,7 +645,7 @@ async fn assert_pasting_works(shell: &str) {
             .any(|line| line.trim_start().starts_with('#')),
         "{said:?}"
     );
-    let base = office.serving.base_url();
+    let base = office.calltools.serving.base_url();
     let of_lab = base.replace("127.0.0.1", "localhost");
     let expected = [
         format!("<-sS><-H><Authorization: Token one><{base}queues/?page_size=250>"),
@@ -683,7 +676,7 @@ async fn what_cannot_be_printed_is_told_and_is_a_failure() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         let full = fs::File::create("/dev/full").expect("Linux has it");
-        let folder = office.folder.path().to_owned();
+        let folder = office.home.path().to_owned();
         command.args(arguments).env_clear().current_dir(folder);
         command
             .stdout(full)
@@ -720,7 +713,7 @@ async fn log_levels_are_checked_with_a_suggestion() {
         ("warnning", 2),
         ("", 0),
     ] {
-        let said = run(office.folder.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
+        let said = run(office.home.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
         let said = said.exits(code);
         assert_eq!(
             said.err.contains("did you mean warn"),
@@ -766,7 +759,7 @@ async fn what_keeps_anything_from_being_asked_exits_with_2() {
             .exits(2)
             .complains(&["nowhere.toml"]);
     }
-    assert_eq!(office.simulator.requests(), 0);
+    assert_eq!(office.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -775,7 +768,7 @@ async fn a_state_folder_that_cannot_be_used_is_a_failure_with_advice() {
     fs::write(office.path("state"), "a file").expect("it can be written");
     let said = office.check(&[]).await.exits(1);
     said.complains(&["run it as the daemon's user", "the state folder"]);
-    assert_eq!(office.simulator.requests(), 0);
+    assert_eq!(office.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -815,7 +808,7 @@ With two pages each, polls would come every 16 s, and answers be 9 s old on aver
     assert_eq!(account["two_pages"]["fits"], false);
     assert_eq!(account["two_pages"]["queues"][0]["worst_age_ms"], 17_000);
     assert!(!office.path("state").exists());
-    assert_eq!(office.simulator.requests(), 0);
+    assert_eq!(office.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -893,7 +886,7 @@ async fn a_check_without_a_daemon_sets_a_damaged_ledger_aside_and_counts_the_hou
     for _ in 0..3 {
         office.check(&[]).await;
     }
-    let sent = office.simulator.requests();
+    let sent = office.calltools.simulator.requests();
     assert!(sent <= 4, "{sent}");
     let aside = fs::read_dir(office.path("state")).expect("a folder");
     let aside = aside.flatten().map(|entry| entry.file_name());

@@ -1,139 +1,76 @@
-//! `openseat status` as people and scripts meet it: the real program, asking a real daemon over its socket.
+//! `openseat status`: the real program asks a real daemon over its socket.
 
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Output, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use openseat::{
     clock::SystemClock,
-    config::Config,
-    daemon::Daemon,
-    simulator::{Serving, Settings, Simulator, WorldSettings},
+    simulator::{Settings, Simulator, WorldSettings},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    sync::mpsc,
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+use crate::support::{CallTools, Home, PATIENCE, TestDaemon, soon};
 
 /// No output may have one of these in it.
 const TOKEN: &str = "canary0that0must0not0be0seen0anywhere000";
 const BEARER: &str = "canary-bearer-not-to-be-seen";
 
-/// Far more than a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A simulated account with one queue and one available agent, a config, and perhaps a daemon.
 struct Office {
-    simulator: Simulator,
-    serving: Serving,
-    folder: TempDir,
-    daemon: Option<JoinHandle<()>>,
-}
-
-impl Drop for Office {
-    fn drop(&mut self) {
-        if let Some(daemon) = &self.daemon {
-            daemon.abort();
-        }
-    }
+    calltools: CallTools,
+    home: Home,
+    daemon: Option<TestDaemon>,
 }
 
 impl Office {
-    /// With these queues in the config, beside `sales-queue`.
+    /// With these queues in the config, besides `sales-queue`.
     async fn open(queues: &[&str]) -> Self {
-        let settings = Settings {
-            token: TOKEN.to_owned(),
-            ..Settings::new(WorldSettings::still(0, 0))
-        };
-        let simulator = Simulator::new(settings, Arc::new(SystemClock::new()));
-        simulator.world(|world| {
-            let queue = world.add_queue("sales-queue");
-            let agent = world.add_agent("Ada Lovelace", &[queue]);
-            let available = world.status_named("Available").expect("a usual status");
-            assert!(world.set_status(&agent, available));
-            assert!(world.set_logged_in(queue, &agent, true));
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let serving = simulator.serve(listener).expect("it serves");
         let office = Self {
-            simulator,
-            serving,
-            folder: tempfile::tempdir().expect("a folder"),
+            calltools: CallTools::serve(simulate()).await,
+            home: Home::new(),
             daemon: None,
         };
-        office.write("token", TOKEN);
-        office.write("bearer", BEARER);
+        office.home.set_token("main", TOKEN);
+        office.home.write("bearer", BEARER);
         let queues: String = std::iter::once(&"sales-queue")
             .chain(queues)
             .map(|queue| format!("[[account.queue]]\nqueue = \"{queue}\"\n"))
             .collect();
         let config = format!(
             "[server]\nlisten = \"{}\"\nbearer_token_file = \"./bearer\"\n[state]\ndir = \"state\"\n\
-             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n{queues}",
+             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./main.token\"\n{queues}",
             office.address(),
-            office.serving.base_url()
+            office.calltools.serving.base_url()
         );
-        office.write("openseat.toml", &config);
+        office.home.write("openseat.toml", &config);
         office
     }
 
     /// The same with its daemon, once every queue has been polled.
     async fn running(queues: &[&str]) -> Self {
         let mut office = Self::open(queues).await;
-        let config = Config::load(&office.path("openseat.toml")).expect("a config");
-        let daemon = Daemon::new(&config, Arc::new(SystemClock::new())).await;
-        let daemon = daemon.expect("a daemon");
-        office.daemon = Some(tokio::spawn(async move {
-            let ended = daemon.run(std::future::pending()).await;
-            ended.expect("it runs until it is dropped");
-        }));
-        let settled = async {
-            loop {
-                let health = office.run(&["health"]).await;
-                if health.status.code() == Some(0) {
-                    break;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, settled)
-            .await
-            .expect("it settles");
+        let config = office.home.path().join("openseat.toml");
+        let daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
+        office.daemon = Some(daemon);
+        soon("a healthy daemon", async || {
+            office.run(&["health"]).await.status.code() == Some(0)
+        })
+        .await;
         office
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     fn address(&self) -> String {
-        format!("unix:{}", self.path("socket").display())
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("it can be written");
-        let mode = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(self.path(name), mode).expect("chmod");
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
-        command.args(arguments).current_dir(self.folder.path());
-        command.env_clear().stdin(Stdio::null());
-        command
+        format!("unix:{}", self.home.path().join("socket").display())
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = self.command(arguments);
+        let mut command = self.home.command(arguments);
         // The daemon lives in this runtime, and has to answer meanwhile.
         let output = spawn_blocking(move || command.output()).await;
         output.expect("no panic").expect("it runs")
@@ -243,14 +180,32 @@ async fn what_cannot_be_asked_exits_with_2() {
         "{err}"
     );
     let named = ["--url", &address, "--config", "openseat.toml"];
-    office.write("bearer", "another-canary-of-enough-letters");
+    office
+        .home
+        .write("bearer", "another-canary-of-enough-letters");
     office.status(&named, 2).await;
-    fs::remove_file(office.path("bearer")).expect("it is there");
+    fs::remove_file(office.home.path().join("bearer")).expect("it is there");
     let (_, err) = office.status(&named, 2).await;
     assert!(err.contains("the bearer token file"), "{err}");
     // At the control socket no token is needed.
     office.status(&[], 0).await;
     office.status(&["--config", "nowhere.toml"], 2).await;
+}
+
+fn simulate() -> Simulator {
+    let settings = Settings {
+        token: TOKEN.to_owned(),
+        ..Settings::new(WorldSettings::still(0, 0))
+    };
+    let simulator = Simulator::new(settings, Arc::new(SystemClock::new()));
+    simulator.world(|world| {
+        let queue = world.add_queue("sales-queue");
+        let agent = world.add_agent("Ada Lovelace", &[queue]);
+        let available = world.status_named("Available").expect("a usual status");
+        assert!(world.set_status(&agent, available));
+        assert!(world.set_logged_in(queue, &agent, true));
+    });
+    simulator
 }
 
 /// Ends the program with the test.
@@ -267,6 +222,7 @@ impl Drop for Watching {
 async fn a_watch_tells_what_changes_until_it_is_interrupted() {
     let office = Office::running(&[]).await;
     let child = office
+        .home
         .command(&["status", "--watch", "--json"])
         .stdout(Stdio::piped())
         .spawn();
@@ -284,7 +240,7 @@ async fn a_watch_tells_what_changes_until_it_is_interrupted() {
         serde_json::from_str::<Value>(&line).expect("JSON")
     };
     assert_eq!(next().await["queues"][0]["count"], 1);
-    office.simulator.world(|world| {
+    office.calltools.simulator.world(|world| {
         let agents = world.agents();
         let busy = world.status_named("On a Call").expect("a usual status");
         assert!(world.set_status(&agents[0], busy));
