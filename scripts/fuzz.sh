@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Throws mutated input at everything that reads what others wrote: bodies, configs, criteria, queries of the drop-in.
+# Feeds mutated input to everything that reads foreign data: bodies, configs, criteria, queries of the drop-in.
 #
-#   scripts/fuzz.sh [SECONDS]       each target for so long; 10 if left out
+#   scripts/fuzz.sh [SECONDS]       runs each target for this time; the default is 10
 #
-# The stable compiler will do, and a C++ compiler, which builds libFuzzer. Input that breaks something is printed and kept in
-# fuzz/artifacts; to see it again: target/debug/fuzz_body fuzz/artifacts/body-crash-….
+# It needs a C++ compiler for libFuzzer; the stable Rust compiler is enough. Input that breaks something is printed and kept in
+# fuzz/artifacts. To repeat it: target/debug/fuzz_body fuzz/artifacts/body-crash-….
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,13 +16,13 @@ mkdir -p fuzz/artifacts
 
 RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --locked --quiet --package openseat-fuzz
 
-# fuzz NAME LONGEST FOLDER…: begins with what is in the folders; what it finds on the way is not kept.
+# fuzz NAME MAX_LENGTH FOLDER…: starts from the inputs in the folders. New inputs are thrown away afterwards.
 fuzz() {
-    local name=$1 longest=$2 log=$finds/$1.log
+    local name=$1 max_length=$2 log=$finds/$1.log
     shift 2
     mkdir "$finds/$name"
-    # Half a gigabyte and ten seconds for a single input are far beyond what any may take.
-    if ! "$target/debug/fuzz_$name" -max_total_time="$seconds" -max_len="$longest" -timeout=10 -rss_limit_mb=512 \
+    # No input may take anywhere near half a gigabyte or ten seconds.
+    if ! "$target/debug/fuzz_$name" -max_total_time="$seconds" -max_len="$max_length" -timeout=10 -rss_limit_mb=512 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$name-" "$finds/$name" "$@" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         return 1

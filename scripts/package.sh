@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Makes the Debian package, with a bill of materials in it (needs jq), and prints where it is: package.sh [dist|dev]. `dist`, the default, is built here with everything
-# that a package has; `dev` takes the debug build that is there, for tests.
+# Builds the Debian package, with a bill of materials in it, and prints its path.
+#
+#   scripts/package.sh          builds the program with the `dist` profile first
+#   scripts/package.sh dev      takes the debug build as it is, for tests
+#
+# It needs cargo-deb and jq.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +14,7 @@ case $profile in
 dist) built=$target/dist/openseat ;;
 dev) built=$target/debug/openseat ;;
 *)
-    echo "package.sh: there is no profile $profile; dist and dev are known" >&2
+    echo "package.sh: there is no profile $profile; use dist or dev" >&2
     exit 2
     ;;
 esac
@@ -18,7 +22,7 @@ if [[ $profile == dist ]]; then
     cargo build --profile dist --locked >&2
 fi
 
-# What Cargo.toml lists beside files of the repository. These two folders are always the same, wherever the target folder is.
+# Files that Cargo.toml lists and that the repository does not have. Their folders are fixed, wherever the target folder is.
 pages=target/package/man
 completions=target/package/completions
 rm -rf "$pages" "$completions"
@@ -31,7 +35,7 @@ for shell in bash zsh fish; do
     "$built" completions "$shell" >"$completions/openseat.$shell"
 done
 
-# The debug build is four times as large, and compressed for no one: its package is only installed and thrown away.
+# The debug build is four times as large. Its package is only installed and thrown away, so it is hardly compressed.
 speed=()
 if [[ $profile == dev ]]; then
     speed=(--fast)

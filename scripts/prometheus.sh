@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# A real Prometheus scrapes a running openseat, with the rules and the dashboard of deploy/: every rule evaluates, and every expression
-# of the dashboard is understood and, where the demo has something to show, answered.
+# A real Prometheus scrapes a running openseat, with the rules of deploy/. Every rule has to evaluate, and every expression of the
+# dashboard has to return a series.
 #
-# prometheus.sh URL: of a daemon that answers without a token. Needs prometheus, curl and jq. About 15 s.
+#   scripts/prometheus.sh URL     of a daemon that needs no token
+#
+# It needs prometheus, curl and jq, and takes about 15 s.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,14 +15,14 @@ trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
 ask() { curl --silent --show-error --fail --max-time 5 "$@"; }
 
-# The shipped scrape config, with the demo's address, and with intervals of a second so that a rate can be taken soon.
+# The shipped scrape config with the demo's address. A second between scrapes gives rates soon.
 target=${url#http://}
 {
     printf 'global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: ["%s"]\n' "$PWD/deploy/prometheus/openseat.rules.yml"
     sed -e "s|127\.0\.0\.1:7717|$target|" -e 's|scrape_interval: .*|scrape_interval: 1s|' deploy/prometheus.yml
 } >"$scratch/prometheus.yml"
 
-# Prometheus takes no port 0, so one is tried after another until it stays up.
+# Prometheus does not accept port 0, so ports are tried until it stays up.
 start() {
     local try
     for try in {1..10}; do
@@ -43,10 +45,10 @@ start() {
 start
 api=http://127.0.0.1:$port/api/v1
 
-# samples EXPRESSION: how many series it gives.
+# samples EXPRESSION: the number of series that it returns.
 samples() { ask --get "$api/query" --data-urlencode "query=$1" | jq -e '.data.result | length'; }
 
-# Something to show: questions, and a seat that is held.
+# Data to show: decisions, and a reserved seat.
 queue=$(ask "$url/v1/queues" | jq -r '[.queues[] | select(.accept)][0].queue_id // .queues[0].queue_id')
 curl --silent --output /dev/null --max-time 5 --data '{"call_id":"prometheus"}' "$url/v1/queues/$queue/reservations"
 for _ in {1..10}; do
@@ -64,13 +66,13 @@ ask "$api/rules" | jq -e '[.data.groups[].rules[]] | length > 0 and all(.health 
 
 total=0 silent=0
 while IFS= read -r expression; do
-    # What Grafana puts in for its variables.
+    # What Grafana inserts for its variables.
     expression=${expression//\$account/.*}
     expression=${expression//\$queue/.*}
     expression=${expression//\$__rate_interval/30s}
     total=$((total + 1))
     if ! count=$(samples "$expression"); then
-        echo "not understood: $expression" >&2
+        echo "Prometheus does not understand $expression" >&2
         exit 1
     fi
     if ((count == 0)); then
@@ -79,4 +81,4 @@ while IFS= read -r expression; do
     fi
 done < <(jq -r '.panels[].targets[].expr' deploy/grafana/openseat.json)
 ((silent == 0)) || exit 1
-echo "scraped, rules healthy, all $total expressions of the dashboard answered"
+echo "scraped; all rules are healthy; all $total expressions of the dashboard return series"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The rules: promtool checks them and runs their tests, and every rule is shown to have a test of a healthy series and one of an unhealthy one.
-# To that end each rule's expression is replaced, in a copy, by one that never has a value and by one that always has: the tests have to
-# fail both times. The expressions that docs/metrics.md shows are those of alerts, as tests/documents/ sees to.
+# Checks alerts and recording rules with promtool and runs their tests. Every rule needs a test on healthy series and one on unhealthy
+# series. To see that, each rule's expression is replaced in a copy: once by one that never has a value, once by one that always has
+# one. The tests have to fail both times. Takes a few seconds, and needs promtool.
 #
-# rules.sh: needs promtool. A few seconds.
+# tests/documents.rs checks that the expressions in docs/metrics.md are those of the alerts.
 set -euo pipefail
 cd "$(dirname "$0")/../deploy/prometheus"
 
@@ -14,7 +14,7 @@ promtool check rules openseat.rules.yml
 promtool test rules openseat.rules.test.yml
 cp openseat.rules.test.yml "$scratch/"
 
-# with_expression RULE EXPRESSION: the rules with another expression for one alert or recording rule. Its own may go over several lines, until the next key.
+# with_expression RULE EXPRESSION: writes the rules with another expression for one of them. Its own may span lines, up to the next key.
 with_expression() {
     awk -v rule="$1" -v expression="$2" '
         /^ *- (alert|record): / { mine = ($3 == rule); old = 0 }
@@ -22,7 +22,7 @@ with_expression() {
         old && /^        [a-z]+:/ { old = 0 }
         !old
     ' openseat.rules.yml >"$scratch/openseat.rules.yml"
-    # Or the tests would fail for that reason.
+    # A broken file would fail the tests, too.
     promtool check rules "$scratch/openseat.rules.yml" >/dev/null
     grep --quiet --fixed-strings "expr: $2" "$scratch/openseat.rules.yml"
 }
@@ -31,15 +31,15 @@ rules=0
 while read -r rule; do
     with_expression "$rule" "vector(0) > 1"
     if promtool test rules "$scratch/openseat.rules.test.yml" >/dev/null 2>&1; then
-        echo "no test needs $rule to have a value" >&2
+        echo "no test fails if $rule never has a value" >&2
         exit 1
     fi
     with_expression "$rule" "vector(1)"
     if promtool test rules "$scratch/openseat.rules.test.yml" >/dev/null 2>&1; then
-        echo "no test needs $rule to have no value, or another one" >&2
+        echo "no test fails if $rule always has a value" >&2
         exit 1
     fi
     rules=$((rules + 1))
 done < <(sed -nE 's/^ *- (alert|record): //p' openseat.rules.yml)
 ((rules > 0))
-echo "each of $rules rules is tested on a good day and on a bad one"
+echo "all $rules rules have tests on healthy and on unhealthy series"

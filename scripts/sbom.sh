@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Prints the software bill of materials of the program: CycloneDX 1.5 as JSON, with every crate that is compiled into it or builds it, as
-# Cargo.lock fixes them. What Debian's package depends on besides (libc, ca-certificates) stands in its control file.
+# Prints the software bill of materials of the program, as CycloneDX 1.5 in JSON: every crate that is compiled into it or builds it, in
+# the version of Cargo.lock. It needs jq.
 #
-# sbom.sh: needs jq. SQLite is C source inside the crate libsqlite3-sys and has no entry of its own.
+# SQLite is C source inside the crate libsqlite3-sys and has no entry of its own. What the Debian package depends on (libc,
+# ca-certificates) is in its control file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +11,7 @@ host=$(rustc --version --verbose | sed -n 's/^host: //p')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# cargo tree knows what is compiled for this system with these features; metadata knows the licences.
+# cargo tree knows which crates are compiled for this system with these features; cargo metadata knows the licences.
 cargo tree --quiet --locked --package openseat --edges normal,build --target "$host" --prefix none --format '{p}' |
     awk '{ sub(/^v/, "", $2); print $1 " " $2 }' | sort --unique >"$scratch/crates"
 cargo metadata --quiet --locked --format-version 1 --filter-platform "$host" >"$scratch/metadata"

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# What leaves the repository can be built by itself: the files that the image's ignore file admits, and those of the crate's package.
+# Checks that the image and the crate can be built from their own files: those that the image's ignore file admits, and those that the
+# crate's package has.
 #
-# sources.sh image|crate…: has cargo read the manifests in a copy of exactly these files, and looks for each file that the compiler read when it
-# built openseat. Nothing is compiled twice, so this takes seconds: a build here is up to date or brings the target folder up to date.
+#   scripts/sources.sh image|crate…
+#
+# In a copy of exactly these files, cargo reads the manifests, and every file that the compiler reads for openseat has to exist. Nothing
+# is compiled twice, so this takes seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,8 +14,8 @@ host=$(rustc --version --verbose | sed -n 's/^host: //p')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# admitted IGNORE_FILE: the files that remain in the build's context. The ignore file excludes everything and then names what is needed;
-# anything cleverer than that would have to be understood as Docker does.
+# admitted IGNORE_FILE: the files of the build's context. The ignore file excludes everything and then names what is needed. Anything
+# else would have to be read exactly as Docker reads it, so it is an error.
 admitted() {
     local line first=yes
     while read -r line; do
@@ -66,7 +69,7 @@ for what in "$@"; do
         printf 'sources.sh: %s: the program is built from a file that is left out: %s\n' "$what" "${missing//$'\n'/, }" >&2
         exit 1
     fi
-    # Of cargo's quick commands this is the one that refuses what a build refuses; cargo metadata does not mind a missing bench.
+    # The one quick command of cargo that rejects what a build rejects. cargo metadata accepts a missing benchmark.
     cargo fetch --quiet --locked --offline --target "$host" --manifest-path "$scratch/$what/Cargo.toml"
     echo "$what: $(wc -l <"$scratch/files") files, $(wc -l <"$scratch/read") of which the program is built from"
 done
