@@ -172,12 +172,21 @@ missing() {
     ((${#lacking[@]} == 0)) || printf 'missing: %s' "$(IFS=,; echo "${lacking[*]}")"
 }
 
+# lacks NAME: what a check lacks once the installer has done its part. The packages come first, then tools that are compiled.
+lacks() {
+    local needs=${needs_of[$1]}
+    [[ $needs == - ]] || wait_for packages
+    # shellcheck disable=SC2086 # words
+    [[ -z $(missing $needs) ]] || { wait_for tools && missing $needs; }
+}
+
+wait_for() { until [[ -e $scratch/$1 ]]; do sleep 1; done; }
+
 # run NAME: runs a check and writes its result down: name, seconds, tests or checks that passed, failed and were skipped, and why.
 run() {
     local name=$1 begun=$SECONDS status=0 why counts=
     printf '\n==> %s: %s\n' "$name" "${description_of[$name]}"
-    # shellcheck disable=SC2086 # words
-    why=$(missing ${needs_of[$name]})
+    why=$(lacks "$name")
     if [[ -n $why ]]; then status=77; else "check_$name" || status=$?; fi
     case $status in
     0) counts=${counts:-1 0 0} ;;
@@ -223,20 +232,27 @@ needed=$(for name in "${chosen[@]}"; do tr ' ' '\n' <<<"${needs_of[$name]}"; don
 installer=
 if ((install)); then
     # shellcheck disable=SC2086 # words
-    { install_packages $needed && install_tools $needed; } >"$scratch/install.log" 2>&1 &
+    {
+        install_packages $needed || true
+        touch "$scratch/packages"
+        install_tools $needed
+        touch "$scratch/tools"
+    } >"$scratch/install.log" 2>&1 &
     installer=$!
+else
+    touch "$scratch/packages" "$scratch/tools"
 fi
 run_phase first
 if [[ $needed == *program* ]] && ! is_chosen build; then build_program; fi
-if [[ -n $installer ]]; then
-    wait "$installer" || true
-    cat "$scratch/install.log"
-fi
 (run_phase beside) >"$scratch/beside.log" 2>&1 &
 beside=$!
 # What answers requests in the other phase comes before the compiler.
 (renice -n 10 -p "$BASHPID" >/dev/null; run_phase compile)
 wait "$beside" || true
+if [[ -n $installer ]]; then
+    wait "$installer" || true
+    cat "$scratch/install.log"
+fi
 cat "$scratch/beside.log"
 run_phase last
 report
