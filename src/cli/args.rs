@@ -49,7 +49,7 @@ pub struct Log {
 /// Where the configuration is.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigFile {
-    /// The configuration [default: openseat.toml, then /etc/openseat/openseat.toml]
+    /// Configuration file [default: openseat.toml, then /etc/openseat/openseat.toml]
     #[arg(short, long, value_name = "FILE", env = "OPENSEAT_CONFIG")]
     pub config: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ pub enum Command {
 Exit codes:
   0   stopped as asked
   1   failed; trying again may help
-  77  a secret, the state folder or an address may not be used by this user
+  77  this user may not use a secret, the state folder or an address
   78  the configuration is wrong")]
     Run(ConfigFile),
     /// Ask CallTools now and show the agents, the count, the decision and why
@@ -74,12 +74,11 @@ Exit codes:
   openseat check                  every configured queue
   openseat check sales-queue      one of them
   openseat check --json | jq .    for programs
-  openseat check --curl           the equal curl commands, the token as $CALLTOOLS_API_TOKEN
+  openseat check --curl           equivalent curl commands, with the token as $CALLTOOLS_API_TOKEN
 
 Each queue costs at least one request of the account's hour, and each account one or two more for
-names and statuses. The reserve pays for them. Where a daemon runs with the same state folder, the
-daemon asks, with its token and out of its budget, and this command only shows the report; run it as
-root or as the daemon's user.
+names and statuses, paid from the reserve. If a daemon runs with the same state folder, the daemon asks,
+with its own token and budget, and this command shows the report; run it as root or as the daemon's user.
 
 Exit codes:
   0  all good, whatever was decided
@@ -87,21 +86,21 @@ Exit codes:
   2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
      configured")]
     Check(Check),
-    /// Show how the budget divides over the queues, without any network
+    /// Show how the budget divides over the queues; offline
     #[command(after_help = "Examples:
   openseat plan
   openseat plan --config openseat.toml --json
 
-Exit codes: 0 everything fits, 1 something does not, 2 the configuration is wrong.")]
+Exit codes: 0 the queues fit the budget, 1 they do not, 2 the configuration is wrong.")]
     Plan(Plan),
-    /// Ask the running daemon whether it is ready: for the health checks of containers
+    /// Ask the running daemon whether it is ready, for container health checks
     #[command(after_help = "Examples:
   openseat health
   openseat health --live --config /etc/openseat/openseat.toml
 
-It asks at the first address of listen, and prints what it was told of each queue.
+It asks the first address in listen, and prints the state of each queue.
 
-Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
+Exit codes: 0 ready, 1 not ready or no answer, 2 the configuration is wrong.")]
     Health(Health),
     /// Show what the running daemon knows: every queue, what it would answer and why, and what is left of the hour
     #[command(after_help = "Examples:
@@ -110,30 +109,30 @@ Exit codes: 0 yes, 1 no, or nobody answers, 2 the configuration is wrong.")]
   openseat status --url http://127.0.0.1:7717     a daemon of another config
   openseat status --json | jq '.queues[] | select(.fault)'
 
-It asks at the control socket in the state folder, which needs no token but the daemon's user or root;
-where none answers there, at the first address of listen with the token of bearer_token_file. It costs
-no request.
+It asks the control socket in the state folder, which needs no token; run it as root or as the daemon's
+user. If the socket does not answer, it asks the first address in listen, with the token from
+bearer_token_file. It sends no request to CallTools.
 
 Exit codes:
-  0  every queue is known, whatever is decided
-  1  something is unknown, or nobody answers
-  2  nothing was asked: the configuration is wrong, or the daemon takes another token")]
+  0  every queue has usable data, whatever the decision
+  1  a queue has no usable data, or the daemon does not answer
+  2  nothing was asked: the configuration is wrong, or the daemon rejects the token")]
     Status(Status),
-    /// Have the running daemon read its configuration and secret files again, and say what came of it
+    /// Make the running daemon read its configuration and secret files again, and report the result
     #[command(after_help = "Examples:
   openseat reload
   openseat reload --log-level debug     and log more from now on
   systemctl reload openseat             the same, where the service runs
 
-It asks at the control socket in the state folder, as root or as the daemon's user, and waits until the
-new configuration is in force or refused. It is taken whole or not at all. Where --log-level or
-$OPENSEAT_LOG is set, the daemon logs at these levels from now on, whatever comes of the configuration.
+It asks the control socket in the state folder, so run it as root or as the daemon's user. It waits until
+the new configuration is in force or rejected; it is never applied in part. If --log-level or $OPENSEAT_LOG
+is set, the daemon uses these levels from now on, even if the configuration is rejected.
 
 Exit codes:
   0  the new configuration is in force
-  1  it is refused and the old one stays in force, or no daemon answers")]
+  1  it is rejected and the old one stays in force, or no daemon answers")]
     Reload(ConfigFile),
-    /// Run a simulated CallTools and the daemon in one process, to see and to try
+    /// Try openseat: a simulated CallTools and the daemon in one process
     #[command(after_help = "Examples:
   openseat demo
   openseat demo --listen 127.0.0.1:0 --seed 7")]
@@ -173,7 +172,7 @@ pub struct Check {
     /// Print JSON: `ok`, `queues` (decisions with agents, criteria, fault, requests, budget), `accounts`
     #[arg(long, conflicts_with = "curl")]
     pub json: bool,
-    /// Print the equal curl commands and send nothing
+    /// Print equivalent curl commands and send nothing
     #[arg(long)]
     pub curl: bool,
 }
@@ -195,7 +194,7 @@ pub struct Health {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Ask only whether it is alive, that is, answers at all
+    /// Ask only whether the daemon answers at all
     #[arg(long)]
     pub live: bool,
 }
@@ -203,7 +202,7 @@ pub struct Health {
 /// `openseat man`
 #[derive(Clone, Debug, Args)]
 pub struct Man {
-    /// Is made if there is none
+    /// Output folder, created if missing
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 }
@@ -214,10 +213,10 @@ pub struct Status {
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Ask there, and not where the configuration says; without --config no token is shown
+    /// Ask this address instead of the configured one; without --config no token is sent
     #[arg(long, value_name = "URL", value_parser = Address::parse)]
     pub url: Option<Address>,
-    /// Stay until Ctrl-C, and show what changes
+    /// Keep running and show changes until Ctrl-C
     #[arg(short, long)]
     pub watch: bool,
     /// Print JSON; with --watch, one document a line
@@ -228,10 +227,10 @@ pub struct Status {
 /// `openseat demo`
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
-    /// Where the daemon answers
+    /// Address at which the daemon answers
     #[arg(long, default_value = "127.0.0.1:7717")]
     pub listen: SocketAddr,
-    /// Equal seeds live equal days
+    /// Random seed; the same seed repeats the same day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
@@ -239,28 +238,28 @@ pub struct Demo {
 /// `openseat simulate`
 #[derive(Clone, Debug, Args)]
 pub struct Simulate {
-    /// Where the simulated CallTools answers
+    /// Address at which the simulated CallTools answers
     #[arg(long, default_value = "127.0.0.1:8500")]
     pub listen: SocketAddr,
     /// Random seed; the same seed repeats the same day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many queues the account has
+    /// Number of queues in the account
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub queues: u32,
-    /// How many agents the account has
+    /// Number of agents in the account
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub agents: u32,
-    /// Nothing happens by itself, and every queue has exactly this many seats
+    /// Keep every queue at exactly this many seats: no agent comes, goes or takes a call
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
     pub seats: Option<u32>,
-    /// How many simulated seconds pass in a real one
+    /// Simulated seconds per real second
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,
-    /// The account's limit
+    /// Requests that the account may send in an hour
     #[arg(long, default_value_t = 1000)]
     pub requests_per_hour: u32,
-    /// The mean time from a request to its answer
+    /// Mean time from a request to its answer
     #[arg(long, default_value = "300ms", value_parser = humantime::parse_duration)]
     pub latency: std::time::Duration,
     /// Faults and quirks.
