@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::browser::{self, Browser, Device};
+use crate::browser::{Browser, Device};
 
 /// Enough for the first chart of seats to have a line.
 const WATCHED: Duration = Duration::from_secs(90);
