@@ -1,0 +1,251 @@
+//! The plan of the code: arrows between folders run downwards, and files and functions stay short.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use regex::Regex;
+
+/// The folders of `src/`, from the top floor down. Code names only what is on its own floor's folder or below.
+const FLOORS: [&[&str]; 13] = [
+    &["cli"],
+    &["daemon"],
+    &["server"],
+    &["account"],
+    &["state"],
+    &["config"],
+    &["metrics", "simulator"],
+    &["calltools", "decision"],
+    &["budget"],
+    &["model"],
+    &["sqlite"],
+    &["clock"],
+    &["process"],
+];
+
+/// Lines of a file without the tests at its end: what is read in one sitting. Tests are read one at a time.
+const MAX_FILE: usize = 450;
+const MAX_TEST_FILE: usize = 750;
+
+/// Lines of a function: what fits on a screen. A table of cases needs no more attention than one of its rows.
+const MAX_FUNCTION: usize = 75;
+const MAX_TEST_FUNCTION: usize = 105;
+
+/// What is longer, and why.
+const LONG: [(&str, &str); 7] = [
+    ("server/routes.rs around", "rows of the one table of routes"),
+    (
+        "calltools/client.rs",
+        "due: paging and the exchange of one request",
+    ),
+    (
+        "decision/reservations/mod.rs",
+        "due: one queue's seats and all queues' seats",
+    ),
+    ("metrics/mod.rs", "due: the metrics of queues"),
+    ("server/api/decisions.rs", "due: the JSON of decisions"),
+    ("simulator/api.rs", "due: what each endpoint answers"),
+    ("simulator/world/mod.rs", "due: the settings of the world"),
+];
+
+/// One file of `src/`, without its unit tests.
+struct Source {
+    /// As `decision/board`; a `mod.rs` has its folder's name.
+    module: String,
+    path: String,
+    text: String,
+    is_test: bool,
+}
+
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(source(&path));
+            }
+        }
+    }
+    assert!(found.len() > 100, "src/ has {} files", found.len());
+    found
+}
+
+fn source(path: &Path) -> Source {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let path = path
+        .strip_prefix(root)
+        .expect("below src")
+        .display()
+        .to_string();
+    let module = path
+        .trim_end_matches(".rs")
+        .trim_end_matches("/mod")
+        .to_owned();
+    let text = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src")
+            .join(&path),
+    );
+    Source {
+        is_test: module
+            .split('/')
+            .any(|part| part == "tests" || part == "fixtures" || part == "logged"),
+        text: text.expect("UTF-8"),
+        module,
+        path,
+    }
+}
+
+/// The text that is compiled into the program: without comments and the unit tests at its end.
+fn code(source: &Source) -> String {
+    let text = source.text.split("\n#[cfg(test)]\nmod tests {").next();
+    let lines = text.expect("a first part").lines();
+    let code = lines.map(|line| line.split("//").next().expect("a first part"));
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// The paths that code names, from the root of the crate, as `decision/board/QueueKey`.
+fn named(source: &Source) -> BTreeSet<String> {
+    let path = Regex::new(r"\b(crate|super|self)::((?:\w+::)*)(\{|\w+|\*)").expect("a pattern");
+    let code = code(source);
+    let mut named = BTreeSet::new();
+    for found in path.captures_iter(&code) {
+        let mut at: Vec<&str> = match &found[1] {
+            "crate" => vec![],
+            "self" => source.module.split('/').collect(),
+            _ => source
+                .module
+                .rsplit_once('/')
+                .map_or(vec![], |(parent, _)| parent.split('/').collect()),
+        };
+        for part in found[2].split("::").filter(|part| !part.is_empty()) {
+            match part {
+                "super" => drop(at.pop()),
+                part => at.push(part),
+            }
+        }
+        let start = found.get(3).expect("an end");
+        for end in leaves(&code[start.start()..]) {
+            named.insert([at.join("/"), end].join("/").trim_matches('/').to_owned());
+        }
+    }
+    named
+}
+
+/// The paths of a tree such as `{a::{b, c}, d}`, or of one name.
+fn leaves(text: &str) -> Vec<String> {
+    if !text.starts_with('{') {
+        let name = text
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next();
+        return vec![name.expect("a first part").to_owned()];
+    }
+    let (mut leaves, mut prefixes, mut word) = (Vec::new(), Vec::<String>::new(), String::new());
+    for c in text.chars() {
+        match c {
+            '{' => prefixes.push(std::mem::take(&mut word)),
+            ',' | '}' => {
+                if !word.is_empty() {
+                    leaves.push(
+                        format!("{}{}", prefixes.concat(), std::mem::take(&mut word))
+                            .replace("::", "/"),
+                    );
+                }
+                if c == '}' {
+                    prefixes.pop();
+                }
+            }
+            c if c.is_whitespace() => {}
+            c => word.push(c),
+        }
+        if prefixes.is_empty() {
+            break;
+        }
+    }
+    leaves
+}
+
+fn floor(folder: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&folder))
+}
+
+fn folder(path: &str) -> &str {
+    path.split('/').next().expect("a first part")
+}
+
+#[test]
+fn arrows_between_folders_run_downwards() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test) {
+        let from = folder(&source.module);
+        let Some(here) = floor(from) else {
+            assert!(["lib", "main"].contains(&from), "{from} is on no floor");
+            continue;
+        };
+        for named in named(source) {
+            let to = folder(&named);
+            if to != from && floor(to).is_some_and(|there| there <= here) {
+                wrong.push(format!("{} names {named}", source.path));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "these arrows run upwards:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn files_and_functions_stay_short() {
+    let function = Regex::new(r"^( *)(?:pub(?:\([a-z: ]+\))? )?(?:const )?(?:async )?fn (\w+)")
+        .expect("a pattern");
+    let mut long = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        let tests_begin = tests_begin(&lines);
+        let (length, most) = match source.is_test {
+            true => (lines.len(), MAX_TEST_FILE),
+            false => (tests_begin, MAX_FILE),
+        };
+        if length > most {
+            long.push((source.path.clone(), length));
+        }
+        for (start, line) in lines.iter().enumerate() {
+            let Some(found) = function.captures(line) else {
+                continue;
+            };
+            let is_test = source.is_test || start > tests_begin;
+            let most = if is_test {
+                MAX_TEST_FUNCTION
+            } else {
+                MAX_FUNCTION
+            };
+            // rustfmt puts the end of a function right below its beginning.
+            let end = format!("{}}}", &found[1]);
+            let length = lines[start..].iter().position(|line| *line == end);
+            if let Some(length) = length.filter(|length| *length > most) {
+                long.push((format!("{} {}", source.path, &found[2]), length));
+            }
+        }
+    }
+    for (what, _) in LONG {
+        let before = long.len();
+        long.retain(|(name, _)| name != what);
+        assert!(
+            long.len() < before,
+            "{what} is short now: take it out of LONG"
+        );
+    }
+    assert!(long.is_empty(), "these are too long: {long:#?}");
+}
+
+/// The line at which the tests at the end of a file begin, or its length.
+fn tests_begin(lines: &[&str]) -> usize {
+    let begins = lines
+        .windows(2)
+        .position(|two| two == ["#[cfg(test)]", "mod tests {"]);
+    begins.unwrap_or(lines.len())
+}
