@@ -49,8 +49,11 @@ read_by_compiler() {
     # The build that tests use, so that nothing is compiled for this alone.
     cargo test --quiet --locked --no-run --test config
     # Make's format: "target: file file…", with a backslash before each space in a name. The compiler and cargo write absolute paths.
-    sed 's/^[^:]*: *//; s/\\ /\x01/g' "$target/debug/openseat.d" | tr ' \001' '\n ' | sed -n "s|^$PWD/||p" | grep . | sort --unique
+    sed 's/^[^:]*: *//; s/\\ /\x01/g' "$target/debug/openseat.d" | tr ' \001' '\n ' | sed -n "s|^$PWD/||p" | still_there | sort --unique
 }
+
+# still_there: an old build folder remembers files that have been removed since.
+still_there() { while read -r file; do [[ ! -e $file ]] || echo "$file"; done; }
 
 read_by_compiler >"$scratch/read"
 

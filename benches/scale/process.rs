@@ -51,7 +51,7 @@ impl Daemon {
         let daemon = Self {
             child,
             url: format!("http://{}", address().expect("it was there")),
-            client: reqwest::Client::builder()
+            client: openseat::process::tls::client_builder()
                 .no_proxy()
                 .build()
                 .expect("a client"),

@@ -97,7 +97,10 @@ async fn told(stream: &mut Response) {
 
 fn client() -> Client {
     // What is sent is weighed as it is sent.
-    let client = Client::builder().no_proxy().no_gzip().build();
+    let client = openseat::process::tls::client_builder()
+        .no_proxy()
+        .no_gzip()
+        .build();
     client.expect("a client")
 }
 

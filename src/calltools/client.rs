@@ -73,7 +73,7 @@ impl fmt::Display for Endpoint {
 
 /// Hears of every request once it is over; the metrics do.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// `outcome` is `ok` or a [`Fault::word`]; `took` goes from sending to the last byte.
+    /// `outcome` is `ok` or a [`Fault::as_str`]; `took` goes from sending to the last byte.
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration);
 }
 

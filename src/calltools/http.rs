@@ -20,7 +20,6 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
 use tokio::time::timeout;
-use tokio_rustls::rustls::crypto::ring;
 use url::Url;
 
 use self::{
@@ -30,7 +29,10 @@ use self::{
     resolver::{Patient, Resolver},
 };
 use super::{Outgoing, Reply, Transport};
-use crate::model::fault::{Down, Fault};
+use crate::{
+    model::fault::{Down, Fault},
+    process::tls::client_builder,
+};
 
 /// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -300,9 +302,7 @@ impl Transport for HttpTransport {
 
 fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
     let plain = settings.base_url.scheme() == "http";
-    // reqwest takes the provider of the process. Only the first call sets it, and all of ours set the same.
-    let _ = ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
+    let builder = client_builder()
         .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
         // A redirect would carry the token away, and a retry would be a request that nobody paid for.
         .redirect(redirect::Policy::none())

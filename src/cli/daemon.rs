@@ -10,14 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use reqwest::{
-    Certificate, Client, ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect,
-};
-use tokio_rustls::rustls::{self, crypto::ring};
+use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect};
+use tokio_rustls::rustls;
 
 use crate::{
     config::{BearerTokens, Config, Listen},
-    process::{causes::chain, file},
+    process::{causes::chain, file, tls::client_builder},
     server::{CONTROL_SOCKET, ControlPath},
 };
 
@@ -264,9 +262,7 @@ fn unreached(error: &io::Error, path: PathBuf) -> Unreached {
 
 /// A client that sends to the daemon alone: through no proxy, and after no redirect.
 fn client() -> ClientBuilder {
-    // reqwest takes the provider of the process. Only the first call sets it, and all of ours set the same.
-    let _ = ring::default_provider().install_default();
-    Client::builder()
+    client_builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
 }

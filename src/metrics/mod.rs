@@ -253,7 +253,7 @@ impl Metrics {
     }
 
     /// A request to CallTools has ended: `endpoint` such as `agentstatuses`, `outcome` is `ok` or
-    /// [`Fault::word`](crate::model::fault::Fault::word).
+    /// [`Fault::as_str`](crate::model::fault::Fault::as_str).
     pub fn upstream_request(
         &self,
         account: &Arc<str>,

@@ -7,3 +7,4 @@ pub mod log;
 pub mod pulse;
 pub mod shutdown;
 pub mod spelling;
+pub mod tls;

@@ -714,7 +714,7 @@ async fn two_accounts_are_served_over_one_socket() {
     let other = Simulator::new(other, clock());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let serving = serve(listener, vec![main.clone(), other.clone()]).unwrap();
-    let client = reqwest::Client::builder()
+    let client = crate::process::tls::client_builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .build()

@@ -31,7 +31,7 @@ struct Trusting(reqwest::Client, String);
 
 impl Trusting {
     fn new(daemon: &TestDaemon, trusted: &Certificate) -> Self {
-        let client = reqwest::Client::builder()
+        let client = openseat::process::tls::client_builder()
             .no_proxy()
             .tls_certs_only([trusted.clone()])
             .resolve("localhost", daemon.address)

@@ -196,7 +196,7 @@ async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
     crowd.is_there().await;
     every_question_is_answered_at(&socket).await;
     let trusted = reqwest::Certificate::from_der(certificate.der()).expect("a certificate");
-    let router = reqwest::Client::builder()
+    let router = openseat::process::tls::client_builder()
         .no_proxy()
         .tls_certs_only([trusted])
         .resolve("localhost", (Ipv4Addr::LOCALHOST, port).into())

@@ -36,7 +36,7 @@ impl Browser {
 
     async fn with(preferences: Value) -> Self {
         let driver = Driver::start().await;
-        let client = reqwest::Client::builder().no_proxy().build();
+        let client = openseat::process::tls::client_builder().no_proxy().build();
         let client = client.expect("a client");
         let origin = format!("http://127.0.0.1:{}", driver.port);
         let mut browser = Self {

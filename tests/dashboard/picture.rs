@@ -39,8 +39,6 @@ impl Demo {
 #[tokio::test]
 #[ignore = "only makes docs/dashboard.png anew; see docs/contributing.md"]
 async fn the_demo_is_photographed_for_the_readme() {
-    // The daemon does this for its own process, and that is another one here.
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let (_demo, url) = Demo::start();
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;

@@ -63,7 +63,7 @@ impl Running {
 
     /// A request to it, by a client that keeps no connection open: the tests count them.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let client = reqwest::Client::builder().no_proxy();
+        let client = openseat::process::tls::client_builder().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
         client.request(method, format!("http://{}{path}", self.address))
     }

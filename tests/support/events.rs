@@ -49,7 +49,7 @@ impl Drop for Events {
 impl Events {
     /// Connects, with the id of the last event that an earlier stream had, if there was one.
     pub async fn watch(address: SocketAddr, query: &str, last: Option<&str>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().build();
+        let client = openseat::process::tls::client_builder().no_proxy().build();
         let url = format!("http://{address}/v1/watch{query}");
         let mut request = client.expect("a client").get(url);
         if let Some(last) = last {

@@ -80,7 +80,7 @@ struct Queue {
     is_new: bool,
     /// Requests that its last poll took.
     pages: u32,
-    /// Questions, each halved every [`DEMAND_HALF_LIFE`].
+    /// Questions, each halved every [`DEMAND_HALF_LIFE`](demand::DEMAND_HALF_LIFE).
     asked: f64,
     /// A member came online since the last poll.
     urgent: bool,

@@ -29,7 +29,7 @@ impl Running {
         let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let serving = simulator.serve(listener).expect("it serves");
-        let client = reqwest::Client::builder()
+        let client = crate::process::tls::client_builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(5))

@@ -53,7 +53,7 @@ fn write(path: &Path, text: &str) {
 
 /// A client that trusts this certificate alone, and keeps no connection.
 fn client(server: &Server, trusted: &Certificate) -> reqwest::Client {
-    reqwest::Client::builder()
+    crate::process::tls::client_builder()
         .no_proxy()
         .tls_certs_only([trusted.clone()])
         .resolve("localhost", server.address.expect("it listens on TCP"))
