@@ -261,7 +261,10 @@ async fn a_config_for_systemds_credentials_needs_none_for_commands() {
         say(&home, arguments).await.exits(0);
     }
     let said = say(&home, &["status"]).await.exits(1);
-    assert!(said.err.contains("nobody answers"), "{said:?}");
+    assert!(
+        said.err.contains("no answer; is the daemon running"),
+        "{said:?}"
+    );
     let said = say(&home, &["check"]).await.exits(2);
     assert!(
         said.err
