@@ -72,10 +72,10 @@ scrape      beside   program,prometheus,curl,jq             Prometheus scrapes t
 requests    beside   program,curl                           requests of curl, CallGrid and dial plans work
 nginx       beside   program,nginx,curl                     the nginx recipe works
 haproxy     beside   program,haproxy,curl                   the HAProxy recipe works
-kamailio    beside   program,kamailio,curl                  the Kamailio recipe works
 speed       beside   program,nginx,wrk,h2load,curl          the comparison with nginx runs; no figure is judged
 openapi     beside   program,venv,curl,jq                   the API does what its document says
 test        last     -                                      cargo test
+kamailio    last     program,kamailio,curl                  the Kamailio recipe works
 browser     last     chromium,chromedriver                  the pages in a real browser
 machine     last     root,network,zsh                       tests that need root, a network or other shells
 leftovers   last     perl                                   the run leaves no process behind
