@@ -43,9 +43,9 @@ use crate::{
     metrics::Metrics,
     process::pulse::Pulses,
     server::{
-        AccountHandle, App, Bound, Brief, Current, Detached, Listener, bind_all, check::Reach,
-        keep_watch, reload_request::Wish, serve, serve_agent_checks, serve_control,
-        serve_on_threads,
+        AccountHandle, App, Bound, Current, Detached, Listener, bind_all, check::Reach,
+        reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
+        status_line, watch_decisions,
     },
     state::{LAST_WORDS, State, history::Watched},
 };
@@ -83,7 +83,7 @@ pub struct Daemon {
     /// The config's file, to be read again.
     file: Option<PathBuf>,
     hangups: Option<Signal>,
-    wishes: mpsc::Receiver<Wish>,
+    wishes: mpsc::Receiver<ReloadRequest>,
 }
 
 impl Daemon {
@@ -199,14 +199,15 @@ impl Daemon {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());
             tasks.spawn(of_itself(serving));
         }
-        tasks.spawn(of_itself(keep_watch(
-            Arc::clone(&self.current),
+        let current = Arc::clone(&self.current);
+        tasks.spawn(of_itself(watch_decisions(
+            move || current.app(),
             stop.clone(),
         )));
         let notifier = Arc::new(self.notifier);
         tasks.spawn(supervised(
             Arc::clone(&notifier),
-            Brief::new(Arc::clone(&self.current)),
+            Arc::clone(&self.current),
             self.wiring.pulses.clone(),
             stop.clone(),
         ));
@@ -257,7 +258,7 @@ impl Work {
     async fn go_on(
         &mut self,
         shutdown: impl Future<Output = ()>,
-        mut wishes: mpsc::Receiver<Wish>,
+        mut wishes: mpsc::Receiver<ReloadRequest>,
         mut hangups: Option<Signal>,
     ) -> Option<Ended> {
         let mut shutdown = std::pin::pin!(shutdown);
@@ -299,8 +300,7 @@ impl Work {
     }
 
     async fn tell_ready(&self) {
-        let brief = Brief::new(Arc::clone(&self.current));
-        self.notifier.ready(&brief.line()).await;
+        self.notifier.ready(&status_line(&self.current.app())).await;
     }
 
     /// Everybody gets to finish, within [`GRACE`].
@@ -369,13 +369,13 @@ async fn answer(
 /// What a supervisor is told from time to time.
 async fn supervised(
     notifier: Arc<Notifier>,
-    brief: Brief,
+    current: Arc<Current>,
     pulses: Pulses,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
     // Side by side: a ledger on a disk that hangs makes the status wait, and must not make the watchdog wait.
     let ((), watched) = tokio::join!(
-        notifier.keep_status(brief, &stop),
+        notifier.keep_status(&current, &stop),
         notifier.keep_watchdog(&pulses, &stop)
     );
     watched.map(|()| End::OfItself)

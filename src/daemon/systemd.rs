@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     process::pulse::Pulses,
-    server::{Brief, Detached, in_runtime},
+    server::{Current, Detached, in_runtime, status_line},
 };
 
 /// The longest wait for systemd to take a message. It takes them at once unless it hangs, and then a message is not worth more.
@@ -138,13 +138,13 @@ impl Notifier {
     }
 
     /// Keeps the status line true until `stop`.
-    pub async fn keep_status(&self, brief: Brief, stop: &CancellationToken) {
+    pub async fn keep_status(&self, current: &Current, stop: &CancellationToken) {
         if self.socket.is_none() {
             return stop.cancelled().await;
         }
         let mut told = String::new();
         while lasts(STATUS_EVERY, stop).await {
-            let status = brief.line();
+            let status = status_line(&current.app());
             if status != told {
                 self.status(&status).await;
                 told = status;

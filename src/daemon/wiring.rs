@@ -28,7 +28,7 @@ use crate::{
     metrics::Metrics,
     model::{known::Known, names::Names},
     process::pulse::Pulses,
-    server::{AccountHandle, Limits, Parts, check::Reach, reload_request::Wish},
+    server::{AccountHandle, Limits, Parts, check::Reach, reload_request::ReloadRequest},
     state::{State, journal},
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Wiring {
     pub pulses: Pulses,
     pub stop: CancellationToken,
     /// Where the server sends the wish that the config be read again.
-    pub reloads: mpsc::Sender<Wish>,
+    pub reloads: mpsc::Sender<ReloadRequest>,
 }
 
 /// An account that can be put to work.

@@ -21,6 +21,7 @@ pub mod check;
 mod dashboard;
 mod drop_in;
 mod http;
+mod json;
 mod net;
 mod openapi;
 mod route;
@@ -32,13 +33,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
-    api::{
-        decisions::View as DecisionView,
-        queues::{AgentView, FaultView},
-    },
-    serve::threads::in_runtime,
-};
+pub(crate) use self::serve::threads::in_runtime;
 pub use self::{
     drop_in::page_of_list,
     net::{
@@ -55,7 +50,8 @@ pub use self::{
     state::{
         app::{AccountHandle, App, Limits, Parts, Queue},
         reload_request,
-        status_line::Brief,
+        status_line::status_line,
+        watch_hub::WatchLimits,
+        watch_task::watch_decisions,
     },
-    watch::{WatchLimits, keep_watch},
 };

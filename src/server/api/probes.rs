@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What a question for readiness may say.
-pub const READY: &[Parameter] = &[Parameter {
+pub const READINESS_PARAMETERS: &[Parameter] = &[Parameter {
     name: "verbose",
     means: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
     shape: Shape::Text,
@@ -30,13 +30,13 @@ pub const READY: &[Parameter] = &[Parameter {
 }];
 
 /// `GET /livez`: whoever reads this answer knows that the process runs. CallTools' troubles are no reason to restart us.
-pub async fn live() -> &'static str {
+pub async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
 /// `GET /readyz`: every queue has a snapshot or a known fault, and we are not about to stop.
-pub async fn ready(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::parse(uri.query(), READY)?;
+pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::parse(uri.query(), READINESS_PARAMETERS)?;
     let verbose = params.one("verbose")?.is_some();
     let states = app.queues().iter().map(|queue| (queue, app.state(queue)));
     let states: Vec<_> = states.collect();
@@ -101,7 +101,7 @@ fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
 }
 
 /// `GET /metrics`, in the format that the scraper asks for.
-pub async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub async fn get_metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));
     let text = app.metrics.render(app.scrape(), format);

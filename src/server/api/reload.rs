@@ -19,18 +19,18 @@ use crate::server::{
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// Answers once the new config is in force, or refused.
-pub async fn wish(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn reload_config(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     Params::parse(uri.query(), &[])?;
     let Some(reloads) = &app.reloads else {
         return Err(ReloadError::NoFile.into());
     };
-    let (wish, outcome) = oneshot::channel();
-    match reloads.try_send(wish) {
+    let (request, result) = oneshot::channel();
+    match reloads.try_send(request) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => return Err(busy()),
         Err(TrySendError::Closed(_)) => return Err(Problem::stopping()),
     }
-    match tokio::time::timeout(LONGEST, outcome).await {
+    match tokio::time::timeout(LONGEST, result).await {
         Ok(Ok(Ok(reloaded))) => Ok(Json(reloaded).into_response()),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_daemon_is_gone)) => Err(Problem::stopping()),

@@ -24,7 +24,7 @@ use crate::{
         snapshot::Snapshot,
     },
     model::{agent::Agent, quantity::Quantity},
-    server::{AgentView, DecisionView, FaultView},
+    server::json::{decision::DecisionJson, fault::FaultJson, queue::AgentJson},
 };
 
 #[derive(Serialize)]
@@ -78,14 +78,14 @@ impl BudgetView {
 #[derive(Serialize)]
 struct QueueView<'a> {
     #[serde(flatten)]
-    decision: DecisionView<'a>,
+    decision: DecisionJson<'a>,
     ok: bool,
     name: Option<&'a str>,
     complete: Option<bool>,
     took_ms: Option<u64>,
     agents: Option<Vec<SeatView<'a>>>,
     criteria: Option<CriteriaView<'a>>,
-    fault: Option<FaultView>,
+    fault: Option<FaultJson>,
     cause: Option<String>,
     advice: Option<String>,
     notes: Vec<String>,
@@ -96,7 +96,7 @@ struct QueueView<'a> {
 #[derive(Serialize)]
 struct SeatView<'a> {
     #[serde(flatten)]
-    agent: AgentView<'a>,
+    agent: AgentJson<'a>,
     seat: Option<bool>,
     forgotten: Option<bool>,
 }
@@ -143,7 +143,7 @@ fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatView<'a>> {
     let view = |agent: &'a Agent| {
         let seat = standing(agent);
         SeatView {
-            agent: AgentView::of(agent),
+            agent: AgentJson::new(agent),
             seat: seat.map(|seat| seat == Seat::Open),
             forgotten: seat.map(|seat| seat == Seat::Forgotten),
         }
@@ -155,7 +155,7 @@ impl<'a> QueueView<'a> {
     fn of(finding: &'a Finding<'_>, budget: Option<BudgetView>) -> Self {
         let snapshot = finding.snapshot();
         Self {
-            decision: DecisionView::new(
+            decision: DecisionJson::new(
                 &finding.key,
                 &finding.policy,
                 &finding.state,
@@ -175,7 +175,7 @@ impl<'a> QueueView<'a> {
                 .state
                 .fault
                 .as_deref()
-                .map(|fault| FaultView::of(fault, finding.now)),
+                .map(|fault| FaultJson::new(fault, finding.now)),
             cause: notes::cause(finding),
             advice: finding.advice(),
             notes: notes::notes(finding),

@@ -22,12 +22,13 @@ use crate::{
     model::quantity::Quantity,
     server::{
         http::{
-            params::{Asked, Parameter, Params, Shape},
+            params::{Parameter, Params, Shape},
             problem::Problem,
             problem_types,
         },
         state::{
             app::{App, Queue},
+            named_queue::NamedQueue,
             pool::Undone,
         },
     },
@@ -351,7 +352,7 @@ pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
 /// `GET /v1/queues/{queue}/chart.svg?range=24h`
 pub(in crate::server) async fn picture(
     State(app): State<Arc<App>>,
-    Asked(queue): Asked,
+    NamedQueue(queue): NamedQueue,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), RANGE)?;

@@ -11,17 +11,15 @@ use maud::html;
 
 use super::{layout::Page, queue};
 use crate::server::{
-    http::{arrival::Arrival, body::Whole, params::Params, problem::Problem},
-    openapi::reference,
+    http::{body::RequestBody, params::Params, problem::Problem, rule::LOGIN},
+    net::arrival::Arrival,
+    openapi::DOCS_PATH,
     state::{
         app::App,
         guesses::Source,
         sessions::{cookie, no_cookie},
     },
 };
-
-/// Where the form is.
-pub(super) const PATH: &str = "/login";
 
 /// Where the way out is.
 pub(super) const EXIT: &str = "/logout";
@@ -32,17 +30,9 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// A form with a token and a path, percent-encoded.
 pub(super) const LONGEST_FORM: usize = 8 * 1024;
 
-/// The address of the form that leads on to a path.
-pub(super) fn address(path: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("next", path)
-        .finish();
-    format!("{PATH}?{query}")
-}
-
 /// Where a browser goes once it is let in. Only pages of ours: `next` may come from a stranger's link.
 fn way_on(next: Option<&str>) -> &str {
-    next.filter(|next| next.starts_with(queue::PATH) || *next == reference::PATH)
+    next.filter(|next| next.starts_with(queue::PATH) || *next == DOCS_PATH)
         .unwrap_or("/")
 }
 
@@ -63,7 +53,7 @@ pub(super) async fn page(
 
 fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
     let content = html! {
-        form.login method="post" action=(PATH) {
+        form.login method="post" action=(LOGIN) {
             h1 { "Log in" }
             p { "This openseat wants the token that its config names as " code { "bearer_token_file" } "." }
             @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
@@ -88,7 +78,7 @@ pub(super) async fn enter(
     State(app): State<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
-    Whole(body): Whole,
+    RequestBody(body): RequestBody,
 ) -> Result<Response, Problem> {
     let (token, next) = fields(&body?);
     let next = way_on(Some(&next));
@@ -114,7 +104,7 @@ pub(super) async fn enter(
     }
     let id = app.sessions.begin(app.clock.now()).map_err(|error| {
         tracing::error!(%error, "nobody can log in");
-        crate::server::serve::access::internal_error()
+        Problem::internal_error()
     })?;
     let cookie = cookie(&id, is_secure(arrival, &headers));
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
@@ -149,7 +139,7 @@ pub(super) async fn leave(
 ) -> Response {
     app.sessions.end(&headers, app.clock.now());
     let cookie = no_cookie(is_secure(arrival, &headers));
-    ([(header::SET_COOKIE, cookie)], Redirect::to(PATH)).into_response()
+    ([(header::SET_COOKIE, cookie)], Redirect::to(LOGIN)).into_response()
 }
 
 #[cfg(test)]

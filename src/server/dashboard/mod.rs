@@ -27,8 +27,7 @@ mod queue;
 mod what_if;
 mod wording;
 
-use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 
 pub(super) use self::{
     history::Past,
@@ -37,8 +36,8 @@ pub(super) use self::{
     press::Press,
 };
 use super::{
-    route::{Guard, Route},
-    state::app::App,
+    http::rule::{Guard, LOGIN},
+    route::Route,
 };
 
 /// What a page may do: use the files that lie beside this one, ask this server, send its forms here, and nothing else.
@@ -77,8 +76,8 @@ pub(super) fn routes() -> Vec<Route> {
     let mut routes = vec![
         page(Route::get("/queues/{queue}", queue::page)),
         page(Route::get("/queues/{account}/{queue}", queue::page)),
-        open(Route::get(login::PATH, login::page)).linked(),
-        open(Route::post(login::PATH, login::enter)).reading(login::LONGEST_FORM),
+        open(Route::get(LOGIN, login::page)).linked(),
+        open(Route::post(LOGIN, login::enter)).reading(login::LONGEST_FORM),
         open(Route::post(login::EXIT, login::leave)),
     ];
     routes.extend(FILES.into_iter().map(|(path, kind, content)| {
@@ -86,22 +85,6 @@ pub(super) fn routes() -> Vec<Route> {
         open(Route::get(path, file))
     }));
     routes
-}
-
-/// Whether the request comes from a browser that has logged in.
-pub(super) fn is_in(app: &App, headers: &HeaderMap) -> bool {
-    app.sessions.knows(headers, app.clock.now())
-}
-
-/// Where a person goes first who asked for this page and has not logged in.
-pub(super) fn way_in(path: &str) -> Response {
-    Redirect::to(&login::address(path)).into_response()
-}
-
-/// Whether this is a browser that shows pages to somebody.
-pub(super) fn wants_page(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT);
-    accept.is_some_and(|accept| accept.as_bytes().windows(9).any(|w| w == b"text/html"))
 }
 
 /// What the answer with a page bears.

@@ -20,7 +20,7 @@ use crate::{
     decision::Reason,
     model::fault::FaultKind,
     server::{
-        openapi::{self, reference},
+        openapi::{DOCS_PATH, Line},
         state::{
             app::{AccountHandle, App},
             pool::Undone,
@@ -29,21 +29,25 @@ use crate::{
 };
 
 /// `GET /`, for a person.
-pub(in crate::server) async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    match press::shared(&app, Which::Overview, written(&app)).await {
+pub(in crate::server) async fn page(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    requests: &'static [Line],
+) -> Response {
+    match press::shared(&app, Which::Overview, written(&app, requests)).await {
         Ok(printed) => printed.answer(&headers, app.clock.now()),
         Err(undone) => layout::sorry(&app, undone),
     }
 }
 
 /// Reads everything the page has to wait for.
-async fn written(app: &Arc<App>) -> Result<Write, Undone> {
+async fn written(app: &Arc<App>, requests: &'static [Line]) -> Result<Write, Undone> {
     let sparks = history::sparks(app).await;
     let app = Arc::clone(app);
-    Ok(Box::new(move || write(&app, &sparks)))
+    Ok(Box::new(move || write(&app, &sparks, requests)))
 }
 
-fn write(app: &App, sparks: &Sparks) -> Page {
+fn write(app: &App, sparks: &Sparks, requests: &[Line]) -> Page {
     let queues = app.queues().iter();
     let standings: Vec<_> = queues.map(|queue| Standing::of(app, queue)).collect();
     let accounts = app.accounts.iter();
@@ -57,7 +61,7 @@ fn write(app: &App, sparks: &Sparks) -> Page {
         (headline(&standings, is_well))
         div.place { (wrong(&troubles, &accounts, &degraded)) }
         @for account in &accounts { (section(account, sparks)) }
-        (endpoints())
+        (endpoints(requests))
     };
     let accepting = count(&standings, |standing| standing.decision.accept);
     Page {
@@ -315,16 +319,16 @@ fn card(standing: &Standing, sparks: &Sparks) -> Markup {
 }
 
 /// The API, for people who write programs.
-fn endpoints() -> Markup {
+fn endpoints(requests: &[Line]) -> Markup {
     html! {
         details.endpoints {
             summary { "For programs" }
-            p { "Details are in " a href=(reference::PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
+            p { "Details are in " a href=(DOCS_PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
             div.wide tabindex="0" role="region" aria-label="Requests" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Answer" } } }
                     tbody {
-                        @for (request, answer) in openapi::lines() {
+                        @for (request, answer) in requests {
                             tr { td { code { (request) } } td { (answer) } }
                         }
                     }

@@ -22,12 +22,10 @@ use super::{
 use crate::{
     model::agent::Agent,
     server::{
-        http::{
-            params::{Asked, Params},
-            problem::Problem,
-        },
+        http::{params::Params, problem::Problem},
         state::{
             app::{App, Queue},
+            named_queue::NamedQueue,
             pool::Undone,
         },
     },
@@ -39,11 +37,11 @@ pub(super) const PATH: &str = "/queues/";
 /// `GET /queues/{queue}`, `GET /queues/{account}/{queue}`
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    asked: Result<Asked, Problem>,
+    queue: Result<NamedQueue, Problem>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Ok(Asked(queue)) = asked else {
+    let Ok(NamedQueue(queue)) = queue else {
         return Ok((StatusCode::NOT_FOUND, no_such_queue(&app)).into_response());
     };
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();

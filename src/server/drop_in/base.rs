@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderValue, header};
 use url::Host;
 
-use crate::server::http::arrival::Arrival;
+use crate::server::net::arrival::Arrival;
 
 /// The longest host with a port: a name has 253 characters at most.
 const MOST_BYTES: usize = 253 + ":65535".len();

@@ -13,10 +13,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
-    extract::{Extension, Path, State},
+    extract::{FromRequestParts, Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -27,11 +27,12 @@ use self::{
 };
 use super::{
     http::{
-        arrival::Arrival,
         params::{Parameter, Shape},
+        rule::Guard,
     },
-    openapi::shape,
-    route::{Guard, Route},
+    json::shape,
+    net::arrival::Arrival,
+    route::Route,
     state::app::{AccountHandle, App},
 };
 
@@ -50,7 +51,7 @@ pub(super) fn redirects() -> impl Iterator<Item = Route> {
 const PAGE: Parameter = Parameter {
     name: "page",
     means: "Which page, from 1, or `last`",
-    shape: Shape::Like("^( *[0-9]+ *|last)?$"),
+    shape: Shape::Pattern("^( *[0-9]+ *|last)?$"),
     example: "1",
 };
 
@@ -69,20 +70,20 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Parameters of every list. As at CallTools, those that are unknown are passed over.
-pub(super) const PAGES: &[Parameter] = &[PAGE, PAGE_SIZE];
+pub(super) const PAGE_PARAMETERS: &[Parameter] = &[PAGE, PAGE_SIZE];
 
 /// Parameters of the list of agents.
-pub(super) const AGENTS: &[Parameter] = &[
+pub(super) const AGENT_PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "queue",
         means: "The id of a queue; without it, the agents of all configured queues",
-        shape: Shape::Like("^( *[0-9]+ *)?$"),
+        shape: Shape::Pattern("^( *[0-9]+ *)?$"),
         example: "5450",
     },
     Parameter {
         name: "agent_status",
         means: "The id of a status: only agents who are in it",
-        shape: Shape::Like("^( *[0-9]+ *)?$"),
+        shape: Shape::Pattern("^( *[0-9]+ *)?$"),
         example: "627",
     },
     PAGE,
@@ -197,9 +198,12 @@ async fn add_slash(uri: Uri) -> Response {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(usize);
 
-/// Whose token a request shows. For the gate.
-pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    token::account(app, headers).map(Caller)
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        token::account(app, &parts.headers).map(Caller)
+    }
 }
 
 impl Caller {
@@ -209,8 +213,8 @@ impl Caller {
 }
 
 /// `GET /api/agentstatuses/`
-pub(super) async fn agents(
-    Extension(caller): Extension<Caller>,
+pub(super) async fn list_agent_statuses(
+    caller: Caller,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,
@@ -236,8 +240,8 @@ pub(super) async fn agents(
 }
 
 /// `GET /api/agentstatuses/{agent}/`
-pub(super) async fn agent(
-    Extension(caller): Extension<Caller>,
+pub(super) async fn get_agent_status(
+    caller: Caller,
     State(app): State<Arc<App>>,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, Refusal> {
@@ -253,8 +257,8 @@ pub(super) async fn agent(
 }
 
 /// `GET /api/queues/`
-pub(super) async fn queues(
-    Extension(caller): Extension<Caller>,
+pub(super) async fn list_queues(
+    caller: Caller,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,
@@ -271,8 +275,8 @@ pub(super) async fn queues(
 }
 
 /// `GET /api/statuses/`
-pub(super) async fn statuses(
-    Extension(caller): Extension<Caller>,
+pub(super) async fn list_statuses(
+    caller: Caller,
     State(app): State<Arc<App>>,
     arrival: Arrival,
     uri: Uri,

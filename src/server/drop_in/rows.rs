@@ -16,7 +16,7 @@ use crate::{
     decision::snapshot::Snapshot,
     model::{agent::Agent, names::Names},
     server::{
-        api::decisions::why_unknown,
+        json::decision::why_unknown,
         state::app::{AccountHandle, Queue},
     },
 };

@@ -1,6 +1,6 @@
-//! Bodies of requests, for the few routes that read one: within bounds of length and time.
+//! Bodies of requests, for the few routes that read one: bounded in length and time.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
@@ -11,39 +11,54 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 
 use super::{problem::Problem, problem_types};
-use crate::server::{net::deadline::within, route::Rule, state::app::App};
+use crate::server::net::deadline::within;
 
-/// The whole body of a request, within the bound that the table of routes sets; or why there is none.
-pub struct Whole(pub Result<Bytes, Problem>);
+/// What bounds the body of a request. Access adds it to each request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyLimits {
+    /// The longest body, in bytes.
+    pub bytes: usize,
+    /// The longest wait for all of it.
+    pub time: Duration,
+}
 
-impl FromRequest<Arc<App>> for Whole {
+/// Marks an answer whose body goes on until one side ends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
+
+/// The whole body of a request, or why it could not be read.
+pub struct RequestBody(pub Result<Bytes, Problem>);
+
+/// Without [`BodyLimits`] only an empty body can be read.
+impl<S: Sync> FromRequest<S> for RequestBody {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Infallible> {
-        let rule = request.extensions().get().copied();
-        let Rule { body: longest, .. } = rule.unwrap_or(Rule::NOWHERE);
-        Ok(Self(read(app, request.into_body(), longest).await))
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let limits = request.extensions().get().copied().unwrap_or_default();
+        Ok(Self(read(request.into_body(), limits).await))
     }
 }
 
-/// It has as much time as a request's head, since both fit one packet or two.
-async fn read(app: &App, body: Body, longest: usize) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > longest as u64 {
-        return Err(too_large(longest));
+async fn read(body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > limits.bytes as u64 {
+        return Err(too_large(limits.bytes));
     }
-    let body = Limited::new(body, longest).collect();
-    match within(app.limits.head, body).await {
+    let body = Limited::new(body, limits.bytes).collect();
+    match within(limits.time, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(longest)),
-        Ok(Err(_)) => Err(Problem::bad_request("the body breaks off").and_close()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits.bytes)),
+        Ok(Err(_)) => {
+            Err(Problem::bad_request("the connection broke off inside the body").and_close())
+        }
         Err(_) => Err(too_slow()),
     }
 }
 
-pub fn too_large(longest: usize) -> Problem {
+/// The body is longer than this route allows.
+pub fn too_large(max_bytes: usize) -> Problem {
     Problem::new(
         problem_types::BODY_TOO_LARGE,
-        format!("here it has {} KiB at most", longest / 1024),
+        format!("the body may have at most {} KiB here", max_bytes / 1024),
     )
     .and_close()
 }

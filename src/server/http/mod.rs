@@ -1,7 +1,9 @@
-//! What all handlers read and write: parameters, bodies, problem details. Nothing here knows what is served.
+//! Reading requests and writing errors, for all handlers: parameters, bodies, rights, problem details. Nothing here knows what is served.
 
-pub mod arrival;
+pub mod accept;
 pub mod body;
 pub mod params;
 pub mod problem;
 pub mod problem_types;
+pub mod rights;
+pub mod rule;

@@ -1,14 +1,8 @@
 //! Parameters of a request: every one known, none twice unless it may be.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
-
-use axum::{
-    extract::{FromRequestParts, Path},
-    http::request::Parts,
-};
+use std::{borrow::Cow, time::Duration};
 
 use super::problem::Problem;
-use crate::server::state::app::{App, Queue};
 
 /// A parameter that a handler knows, with all that the reference says of it.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +40,7 @@ pub enum Shape {
     Number,
     OneOf(&'static [&'static str]),
     /// A regular expression. Handlers take exactly what fits it.
-    Like(&'static str),
+    Pattern(&'static str),
     /// Given once to so many times.
     Repeated(usize),
     /// The same, or left out.
@@ -97,22 +91,4 @@ fn unknown(name: &str, known: &[&str]) -> String {
         known => known.join(", "),
     };
     format!("there is no parameter \"{name}\": this path takes {known}")
-}
-
-/// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded.
-pub struct Asked(pub Arc<Queue>);
-
-impl FromRequestParts<Arc<App>> for Asked {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let names = Path::<Vec<String>>::from_request_parts(parts, app).await;
-        let Path(names) = names.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
-        let queue = match names.as_slice() {
-            [account, queue] => app.find(Some(account), queue),
-            [queue] => app.find(None, queue),
-            _ => return Err(Problem::no_such_path()),
-        };
-        Ok(Self(queue?))
-    }
 }

@@ -79,6 +79,11 @@ impl Problem {
         Self::usual(problem_types::STOPPING)
     }
 
+    /// A bug of ours: an invariant is broken.
+    pub fn internal_error() -> Self {
+        Self::usual(problem_types::INTERNAL_ERROR)
+    }
+
     /// The same with one header more.
     pub fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.headers.push((name, value.into()));

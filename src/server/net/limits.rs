@@ -20,7 +20,7 @@ use std::{
 };
 
 use self::refusals::Refusals;
-use crate::server::http::arrival::{Arrival, network};
+use crate::server::net::arrival::{Arrival, network};
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

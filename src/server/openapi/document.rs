@@ -25,7 +25,7 @@ pub(in crate::server) struct Document {
 }
 
 impl Document {
-    pub(in crate::server) fn of(operations: &[Operation]) -> Self {
+    pub(in crate::server) fn new(operations: &[Operation]) -> Self {
         let mut schemas = Schemas::new();
         let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
         for operation in operations {
@@ -157,7 +157,7 @@ fn parameter(parameter: &Parameter, place: &str) -> Value {
     let example = match parameter.shape {
         Shape::Number => serde_json::from_str(parameter.example).unwrap_or_else(|_| text()),
         Shape::Repeated(_) | Shape::MayRepeat(_) => json!([parameter.example]),
-        Shape::Text | Shape::OneOf(_) | Shape::Like(_) => text(),
+        Shape::Text | Shape::OneOf(_) | Shape::Pattern(_) => text(),
     };
     json!({
         "name": parameter.name,
@@ -174,7 +174,7 @@ pub(super) fn schema_of(shape: Shape) -> Value {
         Shape::Text => json!({ "type": "string" }),
         Shape::Number => json!({ "type": "number" }),
         Shape::OneOf(words) => json!({ "type": "string", "enum": words }),
-        Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
+        Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Repeated(most) => repeated(1, most),
         Shape::MayRepeat(most) => repeated(0, most),
     }

@@ -28,7 +28,7 @@ pub(in crate::server) const DECISIONS: &str = r#"{
       "age_ms": null,
       "membership_age_ms": null,
       "valid_until": null,
-      "detail": "no poll of this queue has ended yet: the first answer is still on its way"
+      "detail": "the first poll of this queue has not finished yet"
     }
   ],
   "best": null
@@ -94,7 +94,7 @@ pub(in crate::server) const QUEUE: &str = r#"{
   ]
 }"#;
 
-pub(in crate::server) const WISH: &str = r#"{
+pub(in crate::server) const RESERVATION_REQUEST: &str = r#"{
   "call_id": "a84b4c76e66710",
   "ttl": "45s"
 }"#;

@@ -1,30 +1,18 @@
 //! The list at `/`: every operation in a line, for `curl` and for the dashboard.
 
-use std::sync::LazyLock;
-
 use super::Operation;
-use crate::server::routes;
 
-static LINES: LazyLock<Vec<(String, &str)>> = LazyLock::new(|| told(&routes::operations()));
-static TEXT: LazyLock<String> = LazyLock::new(text);
-
-/// Where accounts share a queue's name, everything of queues can be asked for in a second way. One line tells of all of it.
+/// Every operation of a queue can also name the account. One line says so for all of them.
 const BY_ACCOUNT: (&str, &str) = (
     "     …/{account}/{queue}/…",
     "the same, where accounts share a queue's name",
 );
 
-/// What is asked, and what it does.
-pub(in crate::server) fn lines() -> &'static [(String, &'static str)] {
-    &LINES
-}
+/// A request, such as `GET /metrics`, and what it does.
+pub(in crate::server) type Line = (String, &'static str);
 
-/// The list as text.
-pub(in crate::server) fn index() -> &'static str {
-    &TEXT
-}
-
-fn told(operations: &[Operation]) -> Vec<(String, &'static str)> {
+/// The lines of the list.
+pub(in crate::server) fn lines(operations: &[Operation]) -> Vec<Line> {
     let listed = operations.iter().filter(|one| !one.is_by_account());
     let lines = listed.map(|one| (format!("{} {}", one.method(), one.path()), one.summary));
     lines
@@ -32,11 +20,12 @@ fn told(operations: &[Operation]) -> Vec<(String, &'static str)> {
         .collect()
 }
 
-fn text() -> String {
+/// The list as text.
+pub(in crate::server) fn index(lines: &[Line]) -> String {
     let mut text = format!("openseat {}\n\n", env!("CARGO_PKG_VERSION"));
-    for (request, answer) in lines() {
+    for (request, answer) in lines {
         text.push_str(&format!("{request:<38} {answer}\n"));
     }
-    text.push_str("\nMore of it is at /docs, and for programs at /openapi.json.\n");
+    text.push_str("\nThe reference is at /docs, and for programs at /openapi.json.\n");
     text
 }

@@ -9,7 +9,6 @@ mod document;
 mod examples;
 mod index;
 mod page;
-pub mod reference;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -19,41 +18,27 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 pub(super) use document::Document;
 pub(super) use examples::*;
-pub(super) use index::{index, lines};
+pub(super) use index::{Line, index, lines};
 pub(super) use page::{page, policy};
 
 use super::{
     http::{
         params::Parameter,
         problem_types::{self, Kind},
+        rule::Guard,
     },
-    route::{Guard, Route},
+    json::shape,
+    route::Route,
     state::app::App,
 };
 
-/// Makes a type that is a shape and nothing else, for what is written or read without a type of its own.
-macro_rules! shape {
-    ($(#[$docs:meta])* $name:ident, $schema:tt) => {
-        $(#[$docs])*
-        pub(in crate::server) enum $name {}
+/// Where the reference is.
+pub(super) const DOCS_PATH: &str = "/docs";
 
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!($schema)
-            }
-        }
-    };
-}
-
-pub(super) use shape;
+shape!(
+    /// The document itself.
+    OpenApi, { "type": "object", "required": ["openapi"], "properties": { "openapi": { "const": "3.1.0" } } }
+);
 
 /// Under which heading an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,19 +3,18 @@
 //! hyper has parsed the head and bounded its size. What it lets through and we do not ([`answer`], before a request is routed): a missing or
 //! second `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
 //!
-//! Then the route is found, and its row of the [table](crate::server::routes::table) says the rest ([`guard`], in front of every handler): by which
-//! names this server may be called, whether another site's page may lead here, what the caller must show, and how long a body may be. The
-//! express lane asks the same row ([`admits`]).
-//!
+//! Then the route is found, and the [`Rule`] in its row of the [table](crate::server::routes::table) says the rest ([`guard`], in front of every
+//! handler): by which names this server may be called, whether another site's page may lead here, what the caller must show, and how long a
+//! body may be. The fast path asks the same rule ([`admits`]).
 
-use std::{convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
-    extract::{FromRequestParts, State},
+    extract::State,
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use futures_util::FutureExt;
 use http::{
@@ -30,10 +29,15 @@ use tower::ServiceExt;
 use crate::{
     config::BearerTokens,
     server::{
-        dashboard, drop_in,
-        http::{body, problem::Problem, problem_types},
+        http::{
+            accept::wants_html,
+            body::{self, BodyLimits},
+            problem::Problem,
+            problem_types,
+            rights::Rights,
+            rule::{Guard, LOGIN, Rule},
+        },
         net::listen::Via,
-        route::{Guard, Rule},
         state::app::App,
     },
 };
@@ -67,8 +71,6 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
 enum Refusal {
     /// Somebody looks for a page and has to log in first.
     LogIn,
-    /// In CallTools' words.
-    DropIn(drop_in::Refusal),
     /// Anything else.
     Problem(Problem),
 }
@@ -82,28 +84,9 @@ impl From<Problem> for Refusal {
 impl Refusal {
     fn into_response(self, path: &str) -> Response {
         match self {
-            Self::LogIn => dashboard::way_in(path),
-            Self::DropIn(refusal) => refusal.into_response(),
+            Self::LogIn => Redirect::to(&login_address(path)).into_response(),
             Self::Problem(problem) => problem.into_response(),
         }
-    }
-}
-
-/// What a caller who was let in may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// Look at what is known, as a browser that has logged in. It neither spends requests nor counts as demand.
-    Look,
-    /// Whatever the route does.
-    All,
-}
-
-/// Behind the [`guard`] there always are some; without it there are none to speak of.
-impl<S: Sync> FromRequestParts<S> for Rights {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self::Look))
     }
 }
 
@@ -133,10 +116,14 @@ pub async fn guard(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    match admit(&app, rule, &mut parts, body.size_hint().lower()).await {
+    match admit(&app, rule, &mut parts, body.size_hint().lower()) {
         Ok(()) => {
             // A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
-            let body = if rule.body > 0 { body } else { Body::empty() };
+            let body = if rule.max_body > 0 {
+                body
+            } else {
+                Body::empty()
+            };
             next.run(Request::from_parts(parts, body)).await
         }
         Err(refusal) => refusal.into_response(parts.uri.path()),
@@ -192,12 +179,8 @@ pub async fn guarded(router: &Router, request: Request<Body>) -> Response {
     let answer = router.clone().oneshot(request);
     match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(Ok(response)) => response,
-        Err(_panic) => internal_error().into_response(),
+        Err(_panic) => Problem::internal_error().into_response(),
     }
-}
-
-pub fn internal_error() -> Problem {
-    Problem::usual(problem_types::INTERNAL_ERROR)
 }
 
 /// What holds whichever route is asked for.
@@ -207,23 +190,19 @@ fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
     check_target(request, host.as_ref())
 }
 
-/// Checks a request by the rule of its route. What the caller may do, and who it is, goes with the request.
-async fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
+/// Checks a request by the rule of its route. What the caller may do goes with the request.
+fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
     // A request that did not come over a socket came as a stranger's.
     let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
     check_name(app, via, &parts.headers)?;
     check_site(rule, parts)?;
-    match rule.guard {
-        Guard::Open | Guard::Probe | Guard::Bearer | Guard::Page => {}
-        Guard::Token => {
-            let caller = drop_in::caller(app, &parts.headers).map_err(Refusal::DropIn)?;
-            parts.extensions.insert(caller);
-        }
-    }
     let rights = check_caller(app, rule, via, &parts.method, &parts.uri, &parts.headers)?;
     check_length(rule, length)?;
     parts.extensions.insert(rights);
-    parts.extensions.insert(rule);
+    parts.extensions.insert(BodyLimits {
+        bytes: rule.max_body,
+        time: app.limits.head,
+    });
     Ok(())
 }
 
@@ -247,7 +226,9 @@ fn check_caller(
     };
     match check_bearer(headers, bearer) {
         Ok(()) => Ok(Rights::All),
-        Err(_) if method.is_safe() && dashboard::is_in(app, headers) => Ok(Rights::Look),
+        Err(_) if method.is_safe() && app.sessions.knows(headers, app.clock.now()) => {
+            Ok(Rights::Look)
+        }
         Err(_) if is_visit(rule, method, headers) => Err(Refusal::LogIn),
         Err(problem) => Err(problem.into()),
     }
@@ -255,7 +236,15 @@ fn check_caller(
 
 /// Whether a person asks for a page.
 fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
-    rule.guard == Guard::Page && method == Method::GET && dashboard::wants_page(headers)
+    rule.guard == Guard::Page && method == Method::GET && wants_html(headers)
+}
+
+/// The login form, which leads on to a path.
+fn login_address(path: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", path)
+        .finish();
+    format!("{LOGIN}?{query}")
 }
 
 /// The token that callers must show, if any.
@@ -307,9 +296,9 @@ fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result
     Err(Problem::bad_request("the target is not a path of this server").and_close())
 }
 
-/// A body that nobody reads. One that is read is bounded by its [reader](body::Whole), which also counts what it refuses.
+/// A body that nobody reads. One that is read is bounded by its [reader](body::RequestBody), which also counts what it refuses.
 fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
-    if rule.body > 0 || length <= LONGEST_UNREAD as u64 {
+    if rule.max_body > 0 || length <= LONGEST_UNREAD as u64 {
         return Ok(());
     }
     Err(body::too_large(LONGEST_UNREAD))

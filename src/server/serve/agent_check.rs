@@ -23,7 +23,6 @@ use crate::{
     metrics::Dropped,
     model::quantity::Quantity,
     server::{
-        api::decisions::{decide, find},
         net::{
             deadline::within,
             limits::Purpose,
@@ -79,8 +78,8 @@ async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
 }
 
 fn answer(app: &App, asked: &str) -> String {
-    match find(app, asked) {
-        Ok(queue) => format!("{}\n", Line(&decide(app, &queue, &queue.policy).1)),
+    match app.find_named(asked) {
+        Ok(queue) => format!("{}\n", Line(&app.decide_and_count(&queue, &queue.policy).1)),
         Err(error) => refuse(&error),
     }
 }

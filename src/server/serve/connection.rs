@@ -43,8 +43,9 @@ use crate::{
     metrics::Dropped,
     process::pulse::TURN,
     server::{
-        http::arrival::Arrival,
+        http::body::Endless,
         net::{
+            arrival::Arrival,
             closing::{Closing, Seldom},
             deadline::within,
             limits::{Door, Place, Purpose},
@@ -52,9 +53,8 @@ use crate::{
             timeouts::{Watchdog, Watched, WatchedBody},
             tls::Tls,
         },
-        routes::DECISION,
+        routes::DECISION_RULE,
         state::app::App,
-        watch::Endless,
     },
 };
 
@@ -348,7 +348,7 @@ impl Answers {
             let asked = fast_path::asked(request)?;
             let admitted = access::admits(
                 app,
-                *DECISION,
+                *DECISION_RULE,
                 *via,
                 request,
                 &mut self.greeted.borrow_mut(),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use axum::Router;
 
-use crate::server::{net::listen::Via, routes, state::app::App};
+use super::router::{control_router, router};
+use crate::server::{net::listen::Via, state::app::App};
 
 /// An app, and who finds the handlers of its requests.
 #[derive(Debug)]
@@ -21,9 +22,9 @@ pub(crate) struct Site {
 
 impl Site {
     fn of(app: Arc<App>) -> Arc<Self> {
-        let router = routes::router(Arc::clone(&app));
+        let router = router(Arc::clone(&app));
         Arc::new(Self {
-            control: router.clone().merge(routes::control(&app)),
+            control: router.clone().merge(control_router(&app)),
             router,
             app,
         })

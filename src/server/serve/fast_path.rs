@@ -1,6 +1,6 @@
 //! The express lane: `GET …/decision` as routers ask it, answered without the router and without a lock that threads share.
 //!
-//! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte: the same [`View`] is written down once for each state of a
+//! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte: the same [`DecisionJson`] is written down once for each state of a
 //! queue, and later only the ages in it, which are what time alone changes. Everything is decided anew each time: a decision that comes
 //! out differently in anything but its ages is written down again. Whatever is not plain (parameters, other methods, a queue that
 //! waits, a refusal, a body) is left to the router.
@@ -21,7 +21,7 @@ use crate::{
     clock::Moment,
     decision::{Decision, DecisionInput},
     server::{
-        api::decisions::{View, whole_ms},
+        json::{decision::DecisionJson, time::whole_ms},
         state::app::{App, Queue},
     },
 };
@@ -131,7 +131,7 @@ impl Ready {
         let state = app.state(&queue);
         let grounds = DecisionInput::new(&state, &queue.policy);
         let decision = grounds.decide(queue.holds.held(now), now);
-        let view = View::new(&queue.key, &queue.policy, &state, &decision, now);
+        let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
         let text = Text::of(&view, &decision);
         let fault = state
             .fault
@@ -178,7 +178,7 @@ const AGE: &str = "\"age_ms\":";
 const MEMBERSHIP_AGE: &str = ",\"membership_age_ms\":";
 
 impl Text {
-    fn of(view: &View<'_>, decision: &Decision) -> Self {
+    fn of(view: &DecisionJson<'_>, decision: &Decision) -> Self {
         let json = serde_json::to_string(view).expect("texts and numbers can be written");
         Self {
             decision: *decision,

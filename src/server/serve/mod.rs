@@ -6,4 +6,5 @@ pub mod connection;
 pub mod control;
 pub mod current;
 pub mod fast_path;
+pub mod router;
 pub mod threads;

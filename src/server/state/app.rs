@@ -3,10 +3,17 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::reload_request::Wish;
+use super::{
+    reload_request::ReloadRequest,
+    sessions::Sessions,
+    watch_hub::{WatchHub, WatchLimits},
+};
 use crate::{
     account::{Ask, Health},
     budget::Budget,
@@ -25,8 +32,6 @@ use crate::{
     server::{
         dashboard::{Past, Press},
         net::{limits::Room, tls::Tls},
-        state::sessions::Sessions,
-        watch::{Watch, WatchLimits},
     },
     state::{State, history::History},
 };
@@ -143,7 +148,7 @@ pub struct Parts {
     /// Where accept loops show that they turn.
     pub(crate) pulses: Pulses,
     /// To whom the wish is sent that the config be read again; `None` where nobody can.
-    pub(crate) reloads: Option<mpsc::Sender<Wish>>,
+    pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     /// Routes that only `control.sock` answers.
     pub(crate) control: Router,
 }
@@ -163,7 +168,7 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) stopping: CancellationToken,
     pub(crate) pulses: Pulses,
-    pub(crate) reloads: Option<mpsc::Sender<Wish>>,
+    pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) control: Router,
     /// Cancelled when another app takes this one's place, and when the process stops.
     pub(crate) retired: CancellationToken,
@@ -172,7 +177,7 @@ pub struct App {
     /// For connections.
     pub(crate) room: Arc<Room>,
     /// What streams of decisions read.
-    pub(in crate::server) watch: Watch,
+    pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
     pub(in crate::server) sessions: Arc<Sessions>,
     /// What pages show of the history.
@@ -187,7 +192,7 @@ pub struct App {
 /// What one app hands on to the next.
 struct Kept {
     room: Arc<Room>,
-    watch: Watch,
+    watch: WatchHub,
     sessions: Arc<Sessions>,
     past: Past,
     press: Press,
@@ -202,7 +207,7 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let kept = Kept {
             room: Arc::new(Room::new(parts.limits.connections)),
-            watch: Watch::new(&parts.limits.watch),
+            watch: WatchHub::new(&parts.limits.watch),
             sessions: Arc::new(Sessions::new()),
             past: Past::new(),
             press: Press::new(),
@@ -301,6 +306,27 @@ impl App {
         })
     }
 
+    /// A queue by its name or id, or as `account/queue`. Either name may contain slashes itself, so every split is tried.
+    pub(crate) fn find_named(&self, name: &str) -> Result<Arc<Queue>, NotOnBoard> {
+        let unknown = match self.find(None, name) {
+            Err(error @ NotOnBoard::Unknown { .. }) => error,
+            answer => return answer,
+        };
+        let mut splits = name.match_indices('/');
+        splits
+            .find_map(|(slash, _)| self.find(Some(&name[..slash]), &name[slash + 1..]).ok())
+            .ok_or(unknown)
+    }
+
+    /// The queues of an account, in the order of the config.
+    pub(crate) fn queues_of<'a>(
+        &'a self,
+        account: &'a AccountHandle,
+    ) -> impl Iterator<Item = &'a Arc<Queue>> {
+        let queues = self.queues.iter();
+        queues.filter(|queue| queue.key.account == account.name)
+    }
+
     /// What is known about a queue: nothing, once it is gone.
     pub(crate) fn state(&self, queue: &Queue) -> Arc<QueueState> {
         self.board.get(&queue.key).unwrap_or_default()
@@ -317,7 +343,20 @@ impl App {
         decide(state, policy, queue.holds.held(now), now)
     }
 
-    /// Counts a decision that was given, and tells the log of it.
+    /// Decides and counts the decision.
+    pub(crate) fn decide_and_count(
+        &self,
+        queue: &Queue,
+        policy: &Policy,
+    ) -> (Arc<QueueState>, Decision) {
+        let begun = Instant::now();
+        let state = self.state(queue);
+        let decision = self.decide(queue, &state, policy);
+        self.decided(queue, &decision, begun.elapsed());
+        (state, decision)
+    }
+
+    /// Counts a decision that was given, and logs it.
     pub(crate) fn decided(&self, queue: &Queue, decision: &Decision, took: Duration) {
         self.metrics.decision(&queue.meters, decision, took);
         tracing::trace!(

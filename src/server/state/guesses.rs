@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     clock::Moment,
-    server::http::arrival::{Arrival, network},
+    server::net::arrival::{Arrival, network},
 };
 
 /// Wrong tokens at once: a person who pastes the wrong one a few times does not wait.

@@ -1,8 +1,12 @@
 //! What requests share: the app, sessions, and the threads for work that handlers wait for.
 
 pub mod app;
+pub mod decision_log;
 pub mod guesses;
+pub mod named_queue;
 pub mod pool;
 pub mod reload_request;
 pub mod sessions;
 pub mod status_line;
+pub mod watch_hub;
+pub mod watch_task;

@@ -21,10 +21,7 @@ use http::header;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{
-    http::{problem::Problem, problem_types},
-    serve::access::internal_error,
-};
+use crate::server::http::{problem::Problem, problem_types};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -51,7 +48,7 @@ const COME_AGAIN: u16 = 2;
 impl From<Undone> for Problem {
     fn from(undone: Undone) -> Self {
         match undone {
-            Undone::Panicked => internal_error(),
+            Undone::Panicked => Problem::internal_error(),
             undone => Problem::new(
                 problem_types::BUSY,
                 format!("openseat is busy with other pages: {undone}; ask again in a moment"),

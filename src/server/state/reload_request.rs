@@ -1,12 +1,11 @@
-//! The wish that the config be read again, and what came of it. Whoever wishes ([`server`](crate::server), a signal) knows nothing of how
-//! it is done ([`daemon`](crate::daemon)).
+//! A request to reload the config, and its result. It comes from [`server`](crate::server) or from a signal; [`daemon`](crate::daemon) does the work.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// To be answered once the new config is in force, or refused whole.
-pub type Wish = oneshot::Sender<Result<Reloaded, ReloadError>>;
+/// Answered once the new config is in force, or rejected as a whole.
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// What a new config has changed. Queues are spelt `account/queue`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

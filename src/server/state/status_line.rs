@@ -1,34 +1,21 @@
-//! How it is doing, in one line: for `systemctl status` and other small displays.
+//! How openseat is doing, in one line: for `systemctl status` and other small displays.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::app::{AccountHandle, App};
-use crate::server::serve::current::Current;
 
 /// Accounts that have room in a line; the others are only counted.
 const ROOM: usize = 8;
 
-/// See the [module](self).
-#[derive(Debug)]
-pub struct Brief(Arc<Current>);
-
-impl Brief {
-    /// Of whatever app is the newest.
-    pub fn new(current: Arc<Current>) -> Self {
-        Self(current)
-    }
-
-    /// For instance `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
-    pub fn line(&self) -> String {
-        let app = self.0.app();
-        let look = Look(&app);
-        let mut parts = vec![look.queues(), look.requests()];
-        parts.extend(look.faults());
-        let mut line = parts.join("; ");
-        // A name with a line break in it would look like another message.
-        line.retain(|c| !c.is_control());
-        line
-    }
+/// For instance `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
+pub fn status_line(app: &App) -> String {
+    let look = Look(app);
+    let mut parts = vec![look.queues(), look.requests()];
+    parts.extend(look.faults());
+    let mut line = parts.join("; ");
+    // A name with a line break in it would look like another message.
+    line.retain(|c| !c.is_control());
+    line
 }
 
 /// One app, looked at.
@@ -67,9 +54,7 @@ impl Look<'_> {
     /// What is wrong with an account and its queues, each word once.
     fn words(&self, account: &AccountHandle) -> Vec<&'static str> {
         let of_all = account.health().fault.map(|present| present.fault.as_str());
-        let queues = self.0.queues().iter();
-        let of_account = queues.filter(|queue| queue.key.account == account.name);
-        let words = of_account.filter_map(|queue| {
+        let words = self.0.queues_of(account).filter_map(|queue| {
             let state = self.0.state(queue);
             state.fault.as_deref().map(|fault| fault.as_str())
         });

@@ -325,8 +325,9 @@ async fn the_documented_pattern_of_a_duration_is_what_is_taken() {
         answer.status == 200
     };
     let schema = |name| parameter("/v1/queues/{queue}/decision", name);
-    let wish = &DOCUMENT["components"]["schemas"]["ReservationWish"]["properties"]["ttl"];
-    let mut ttl = wish.clone();
+    let documented_ttl =
+        &DOCUMENT["components"]["schemas"]["ReservationRequest"]["properties"]["ttl"];
+    let mut ttl = documented_ttl.clone();
     ttl["type"] = json!("string");
     let (fresh, wait, ttl) = (
         documented(schema("fresh")),

@@ -4,7 +4,7 @@ use http::{Request, header};
 use super::*;
 use crate::{
     fixtures::available,
-    server::{http::arrival::Arrival, routes::router},
+    server::{net::arrival::Arrival, serve::router::router},
 };
 
 const BEARER: &str = "s3cret-s3cret-s3cret";

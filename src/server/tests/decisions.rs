@@ -40,7 +40,7 @@ async fn an_unknown_is_null_and_says_what_is_missing() {
         answer.body,
         "{\"queue\":\"sales\",\"queue_id\":null,\"account\":\"main\",\"accept\":false,\"reason\":\"never_polled\",\
          \"count\":null,\"threshold\":0,\"as_of\":null,\"age_ms\":null,\"membership_age_ms\":null,\"valid_until\":null,\
-         \"detail\":\"no poll of this queue has ended yet: the first answer is still on its way\"}"
+         \"detail\":\"the first poll of this queue has not finished yet\"}"
     );
 }
 
@@ -160,7 +160,7 @@ async fn wrong_parameters_are_named() {
         ),
         (
             "texts/decision?threshold=2",
-            "this queue's criteria compare with no number, so \"threshold\" means nothing to them",
+            "this queue's criteria compare with no number, so \"threshold\" has no meaning for them",
         ),
         (
             "sales?verbose",

@@ -7,8 +7,8 @@ use crate::{
     fixtures::available,
     server::{
         net::listen::Via,
-        routes::{router, table},
-        serve::access::guarded,
+        routes::table,
+        serve::{access::guarded, router::router},
     },
 };
 

@@ -33,8 +33,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountHandle, App, Current, Limits, Parts, Tls, keep_watch, net::listen::bind, serve,
-    serve_on_threads,
+    AccountHandle, App, Current, Limits, Parts, Tls, net::listen::bind, serve, serve_on_threads,
+    watch_decisions,
 };
 use crate::{
     account::{Ask, Health, RefreshError},
@@ -164,7 +164,8 @@ impl World {
         let app = self.app();
         let stop = CancellationToken::new();
         let current = Current::new(app.clone());
-        tokio::spawn(keep_watch(current.clone(), stop.clone()));
+        let newest = current.clone();
+        tokio::spawn(watch_decisions(move || newest.app(), stop.clone()));
         let serving = (current.clone(), stop.clone());
         let task = match threads {
             0 => tokio::spawn(serve(listener, serving.0, serving.1)),

@@ -156,7 +156,7 @@ async fn of_a_hundred_requests_at_once_three_get_the_three_seats() {
 }
 
 #[tokio::test]
-async fn wrong_wishes_are_named() {
+async fn a_malformed_request_is_told_what_is_wrong() {
     let server = world(1).serve().await;
     let long = format!(r#"{{"call_id":"{}"}}"#, "x".repeat(257));
     for (body, words) in [
@@ -165,11 +165,11 @@ async fn wrong_wishes_are_named() {
         ("{}", "missing field `call_id`"),
         (r#"{"call_id":7}"#, "invalid type: integer `7`"),
         (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
-        (r#"{"call_id":""}"#, "in 1 to 256 characters"),
-        (&long, "in 1 to 256 characters"),
+        (r#"{"call_id":""}"#, "must have 1 to 256 characters"),
+        (&long, "must have 1 to 256 characters"),
         (
             r#"{"call_id":"a","ttl":"45"}"#,
-            "\"ttl\" is a duration such as \"45s\"",
+            "\"ttl\" must be a duration such as \"45s\"",
         ),
         (r#"{"call_id":"a","ttl":"999ms"}"#, "from 1s to 10m"),
         (r#"{"call_id":"a","ttl":"601s"}"#, "from 1s to 10m"),

@@ -1,16 +1,13 @@
 use super::*;
-use crate::{account::PresentFault, fixtures::available, server::Brief};
+use crate::{account::PresentFault, fixtures::available, server::status_line};
 
 #[tokio::test]
 async fn a_line_tells_freshness_requests_and_faults() {
     let mut world = World::with(&["main/a", "main/b", "lab/c"]);
     let (_main, lab) = (world.account("main", TOKEN), world.account("lab", "b2"));
     let server = world.serve().await;
-    let brief = Brief::new(server.current.clone());
-    assert_eq!(
-        brief.line(),
-        "0/3 queues fresh; main 0/1000, lab 0/1000 requests"
-    );
+    let line = || status_line(&server.app);
+    assert_eq!(line(), "0/3 queues fresh; main 0/1000, lab 0/1000 requests");
     let now = server.clock.now();
     let publish = |queue| {
         let snapshot = snapshot(now, available(1));
@@ -26,7 +23,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
         .permit(crate::budget::Purpose::ColdStart);
     let _permit = permit.await.expect("nothing is spent");
     assert_eq!(
-        brief.line(),
+        line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
     );
     // Before any of its queues has grown too old.
@@ -37,7 +34,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
         });
     });
     assert_eq!(
-        brief.line(),
+        line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main, throttled in lab"
     );
 }
@@ -55,7 +52,7 @@ async fn a_line_stays_a_line_whatever_accounts_there_are() {
     for queue in queues {
         world.fail(queue, Fault::NoPermission);
     }
-    let line = Brief::new(world.serve().await.current.clone()).line();
+    let line = status_line(&world.serve().await.app);
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(line.matches(" and 22 more").count(), 2, "{line}");
     // systemd takes no message longer than 4096 bytes.

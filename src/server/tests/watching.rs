@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixtures::available;
+use crate::server::state::watch_task;
 
 /// Long enough for a machine that is busy with other tests, short enough to tell a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -147,7 +148,7 @@ impl Server {
         let now = self.clock.now();
         let snapshot = snapshot(now, available(seats));
         self.board.publish(&key(queue), snapshot, now);
-        self.app.watch.look(&self.app);
+        watch_task::look(&self.app);
     }
 
     pub(super) fn fail(&self, queue: &str, fault: Fault) {
@@ -261,7 +262,7 @@ async fn what_grows_too_old_is_told_at_that_moment() {
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
     client.snapshot().await;
-    let look = || server.app.watch.look(&server.app);
+    let look = || watch_task::look(&server.app);
     let after = Duration::from_millis(1);
     assert_eq!(look(), max_age + after);
     server.clock.pass(max_age + after);
@@ -439,7 +440,7 @@ async fn wrong_watches_are_refused() {
             &*too_many,
             400,
             "bad-parameter",
-            "give \"queue\" between 1 and 100 times; it was given 101 times",
+            "give \"queue\" 1 to 100 times; this request has it 101 times",
         ),
         (
             "?queue=a&queue=nobody",

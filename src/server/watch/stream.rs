@@ -1,8 +1,8 @@
 //! One client's stream: what it gets, when, and how it ends.
 //!
-//! A stream keeps nothing but the number of the entry that it has read last. Its body is asked for more only when the client has
-//! taken what came before, so a slow client fills no memory: it falls behind in the log, and once the log has let go of what it has yet
-//! to read, it is told so and let go. One that takes nothing at all is the watchdog's.
+//! A stream keeps nothing but the number of the last entry that it has read. hyper asks its body for more only when the client has
+//! taken what came before, so a slow client fills no memory: it falls behind in the log. If the log has dropped entries that the client
+//! still needs, the stream says so and ends. A client that takes nothing at all is cut by the [time-outs](crate::server::net::timeouts).
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
@@ -14,20 +14,23 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::log::{Known, Selection, TooFarBack};
 use crate::{
     metrics::Dropped,
     server::{
-        api::decisions::View,
-        state::app::{App, Queue},
+        json::decision::DecisionJson,
+        state::{
+            app::{App, Queue},
+            decision_log::{LastDecision, Selection, TooFarBack},
+            watch_task,
+        },
     },
 };
 
-/// After how long a client shall come back whose stream has ended: about what a restart takes.
+/// When a client should come back after its stream has ended: about what a restart takes.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Changes in one piece of a stream: about 30 kB, which a connection takes in one or two writes.
-const MOST_AT_ONCE: usize = 64;
+const MAX_PER_PIECE: usize = 64;
 
 /// A comment, which clients ignore.
 const HEARTBEAT: &str = ":\n\n";
@@ -35,16 +38,16 @@ const HEARTBEAT: &str = ":\n\n";
 /// From where a stream can be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EventId {
-    /// This run of the process and these queues.
+    /// Stands for this run of the process and these queues.
     stream: u64,
-    /// The newest entry of the log that the client has seen, or that is no concern of its queues.
+    /// The newest entry of the log that the client has seen or that is not about its queues.
     number: u64,
 }
 
 impl EventId {
-    /// Reads what a client shows; `None` for what we never wrote.
-    pub(super) fn parse(shown: &HeaderValue) -> Option<Self> {
-        let (stream, number) = shown.to_str().ok()?.split_once('-')?;
+    /// Reads what a client sends; `None` if openseat cannot have written it.
+    pub(super) fn parse(header: &HeaderValue) -> Option<Self> {
+        let (stream, number) = header.to_str().ok()?.split_once('-')?;
         Some(Self {
             stream: u64::from_str_radix(stream, 16).ok()?,
             number: number.parse().ok()?,
@@ -58,7 +61,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Why a stream ends from our side.
+/// Why openseat ends a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum End {
@@ -73,7 +76,7 @@ impl End {
             End::Reloaded => "openseat has a new configuration: connect again for its queues",
             End::Stopping => "openseat is stopping: connect again in a moment",
             End::TooSlow => {
-                "more has changed than is kept while this client read nothing: connect again for a new snapshot"
+                "this client fell behind by more changes than openseat keeps: connect again for a new snapshot"
             }
         };
         let data = serde_json::json!({ "reason": self, "detail": detail });
@@ -82,29 +85,29 @@ impl End {
 }
 
 #[derive(Serialize)]
-struct Snapshot<'a> {
-    decisions: Vec<View<'a>>,
+struct SnapshotJson<'a> {
+    decisions: Vec<DecisionJson<'a>>,
 }
 
-/// A stream that is open.
+/// An open stream.
 pub(super) struct Watcher {
     app: Arc<App>,
     queues: Selection,
     stream: u64,
-    /// The number of the entry read last.
+    /// The number of the last entry that was read.
     seen: u64,
     grown: watch::Receiver<()>,
-    /// What is to be sent before anything else.
+    /// What is sent before anything else.
     opening: Option<Bytes>,
     /// When the client has to hear something.
     beat: Instant,
     ended: bool,
-    /// Given back when the stream ends, however it ends.
+    /// Frees the stream's place, however the stream ends.
     _slot: OwnedSemaphorePermit,
 }
 
 impl Watcher {
-    /// Goes on after `seen` if it can, and begins with a snapshot if not.
+    /// Resumes after `seen` if the log reaches back that far, otherwise begins with a snapshot.
     pub(super) fn new(
         app: Arc<App>,
         queues: &[Arc<Queue>],
@@ -112,10 +115,10 @@ impl Watcher {
         seen: Option<EventId>,
         slot: OwnedSemaphorePermit,
     ) -> Self {
-        let grown = app.watch.grown.subscribe();
-        let stream = app.watch.stream_of(queues);
-        // The log must know all that the board does: what a client is shown and what is noted for it later have to fit together.
-        app.watch.look(&app);
+        let grown = app.watch.subscribe();
+        let stream = app.watch.stream_id(queues.iter().map(|queue| &queue.key));
+        // The log has to know all that the board knows: the snapshot and later entries must fit together.
+        watch_task::look(&app);
         let seen = seen.filter(|seen| seen.stream == stream);
         let (seen, opening) = opening(&app, queues, stream, seen);
         Self {
@@ -155,9 +158,9 @@ impl Watcher {
                 }
             }
             tokio::select! {
-                // In this order: what changed before the stop is told before it.
+                // In this order: changes from before the stop are sent before the end.
                 biased;
-                // The sender is the app's, so it outlives its streams.
+                // The app keeps the sender, so it outlives its streams.
                 _ = self.grown.changed() => {}
                 () = self.app.stopping.cancelled() => return self.end(End::Stopping),
                 () = self.app.retired.cancelled() => return self.end(End::Reloaded),
@@ -166,12 +169,12 @@ impl Watcher {
         }
     }
 
-    /// The events that the client has not seen, if there are any.
+    /// The events that the client has not seen, if any.
     fn changes(&mut self) -> Result<Option<Bytes>, TooFarBack> {
         let log = self.app.watch.log();
-        let (entries, upto) = log.since(self.seen, &self.queues, MOST_AT_ONCE)?;
+        let (entries, complete_to) = log.since(self.seen, &self.queues, MAX_PER_PIECE)?;
         drop(log);
-        self.seen = upto;
+        self.seen = complete_to;
         let mut events = Vec::new();
         for entry in &entries {
             let id = EventId {
@@ -189,7 +192,7 @@ impl Watcher {
     }
 }
 
-/// From which entry a stream goes on, and what it says first.
+/// The entry after which a stream goes on, and what it sends first.
 fn opening(app: &App, queues: &[Arc<Queue>], stream: u64, seen: Option<EventId>) -> (u64, Bytes) {
     let mut opening = format!("retry: {}\n\n", RETRY.as_millis()).into_bytes();
     let log = app.watch.log();
@@ -199,31 +202,30 @@ fn opening(app: &App, queues: &[Arc<Queue>], stream: u64, seen: Option<EventId>)
         return (seen.number, opening.into());
     }
     let number = log.newest();
-    let known: Vec<(&Queue, Known)> = queues
+    let last: Vec<(&Queue, LastDecision)> = queues
         .iter()
-        .filter_map(|queue| Some((&**queue, log.known(&queue.key)?.clone())))
+        .filter_map(|queue| Some((&**queue, log.last(&queue.key)?.clone())))
         .collect();
     drop(log);
-    let now = app.clock.now();
-    let decisions = known
-        .iter()
-        .map(|(queue, known)| {
-            let Known { state, decision } = known;
-            View::new(&queue.key, &queue.policy, state, decision, now)
-        })
-        .collect();
-    let snapshot = serde_json::to_vec(&Snapshot { decisions });
+    let snapshot = serde_json::to_vec(&snapshot(app, &last));
     let snapshot = snapshot.expect("texts and numbers can be written");
-    write_event(
-        &mut opening,
-        EventId { stream, number },
-        "snapshot",
-        &snapshot,
-    );
+    let id = EventId { stream, number };
+    write_event(&mut opening, id, "snapshot", &snapshot);
     (number, opening.into())
 }
 
-/// JSON has no line breaks, so the data is one line.
+fn snapshot<'a>(app: &App, last: &'a [(&'a Queue, LastDecision)]) -> SnapshotJson<'a> {
+    let now = app.clock.now();
+    let decisions = last.iter().map(|(queue, last)| {
+        let LastDecision { state, decision } = last;
+        DecisionJson::new(&queue.key, &queue.policy, state, decision, now)
+    });
+    SnapshotJson {
+        decisions: decisions.collect(),
+    }
+}
+
+/// JSON here has no line breaks, so the data is one line.
 fn write_event(to: &mut Vec<u8>, id: EventId, name: &str, json: &[u8]) {
     to.extend_from_slice(format!("id: {id}\nevent: {name}\ndata: ").as_bytes());
     to.extend_from_slice(json);

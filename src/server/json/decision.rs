@@ -1,0 +1,127 @@
+//! A decision as JSON.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::time::{Timestamp, rfc3339, whole_ms};
+use crate::{
+    clock::Moment,
+    decision::{
+        Decision, Policy, Reason,
+        board::{QueueKey, QueueState},
+    },
+    model::quantity::Quantity,
+};
+
+/// Accept or reject, and what that is based on. Values that are unknown are `null`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Decision")]
+pub struct DecisionJson<'a> {
+    /// As configured: a name or an id.
+    queue: &'a str,
+    /// The queue's id at CallTools; null until it is known.
+    queue_id: Option<u64>,
+    /// The account's name, as configured.
+    account: &'a str,
+    /// Whether to send the call.
+    pub accept: bool,
+    /// Why.
+    reason: Reason,
+    /// Seats, less those held for calls on their way; null if unknown.
+    pub count: Option<Quantity>,
+    /// The decision is to accept while there are more seats than this; null for criteria that compare with no number.
+    threshold: Option<Quantity>,
+    /// When CallTools sent the data that the decision is based on.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
+    as_of: Option<Moment>,
+    /// The age of the oldest status behind the count, in milliseconds.
+    age_ms: Option<u64>,
+    /// The age of the queue's list of members, in milliseconds.
+    membership_age_ms: Option<u64>,
+    /// Until when the decision may be used, unless newer data comes.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Option<Timestamp>")]
+    valid_until: Option<Moment>,
+    /// What is wrong or missing, and what to do. Only present if the queue's seats are unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl<'a> DecisionJson<'a> {
+    pub fn new(
+        key: &'a QueueKey,
+        policy: &Policy,
+        state: &QueueState,
+        decision: &Decision,
+        now: Moment,
+    ) -> Self {
+        Self {
+            queue: &key.queue,
+            queue_id: state.id,
+            account: &key.account,
+            accept: decision.accept,
+            reason: decision.reason,
+            count: decision.count,
+            threshold: decision.threshold,
+            as_of: decision.as_of,
+            age_ms: decision.age.map(whole_ms),
+            membership_age_ms: decision.membership_age.map(whole_ms),
+            valid_until: decision.valid_until,
+            detail: why_unknown(state, policy, decision, now),
+        }
+    }
+}
+
+/// Several decisions.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Decisions")]
+pub struct DecisionsJson<'a> {
+    /// In the order of the request.
+    decisions: &'a [DecisionJson<'a>],
+    /// The one that accepts with the most seats; null if none accepts.
+    best: Option<&'a DecisionJson<'a>>,
+}
+
+impl<'a> DecisionsJson<'a> {
+    pub fn new(decisions: &'a [DecisionJson<'a>]) -> Self {
+        let accepting = decisions.iter().filter(|decision| decision.accept);
+        Self {
+            decisions,
+            // The first of equals. An unknown count is smaller than any known one.
+            best: accepting.reduce(|best, other| match other.count > best.count {
+                true => other,
+                false => best,
+            }),
+        }
+    }
+}
+
+/// Why the queue's seats are unknown, in one sentence; `None` if they are known.
+pub fn why_unknown(
+    state: &QueueState,
+    policy: &Policy,
+    decision: &Decision,
+    now: Moment,
+) -> Option<String> {
+    if decision.reason.is_known() {
+        return None;
+    }
+    let fault = state.fault.as_deref();
+    let measured = state.snapshot.as_deref().map(|snapshot| &snapshot.measured);
+    let is_stale = !decision.is_fresh;
+    Some(match (fault, measured) {
+        (Some(fault), _) if is_stale || measured.is_none() => {
+            format!("{}: {}", fault.told(now), fault.advice())
+        }
+        (_, Some(Err(mismatch))) => {
+            format!("what CallTools sent does not fit the queue's criteria: {mismatch}")
+        }
+        (_, None) => "the first poll of this queue has not finished yet".to_owned(),
+        (_, Some(Ok(_))) => format!(
+            "the newest snapshot is older than the {} for which it may be used, and no poll has failed since: \
+             either a poll is under way, or polls are too far apart for max_age",
+            humantime::format_duration(policy.max_age(state))
+        ),
+    })
+}

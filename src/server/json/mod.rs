@@ -1,0 +1,35 @@
+//! What answers look like as JSON, and their schemas.
+//!
+//! Each type here is written into answers as it is, and [`schemars`] makes its schema for the OpenAPI document from the same definition. Their
+//! names end in `Json`; in the document they go without that. They are made from plain values and know nothing of the server.
+
+pub mod account;
+pub mod decision;
+pub mod fault;
+pub mod queue;
+pub mod reservation;
+pub mod time;
+
+/// Makes a type that is only a schema, for JSON that is read or written without a type of its own.
+macro_rules! shape {
+    ($(#[$docs:meta])* $name:ident, $schema:tt) => {
+        $(#[$docs])*
+        pub(in crate::server) enum $name {}
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
+}
+
+pub(super) use shape;

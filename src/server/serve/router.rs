@@ -1,0 +1,55 @@
+//! The router: the [table of routes](crate::server::routes::table) with [access](super::access) in front of every handler.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+
+use super::access;
+use crate::server::{
+    http::rule::Rule,
+    routes::{self, no_such_method, no_such_path},
+    state::app::App,
+};
+
+/// All routes. HEAD works wherever GET does; another method gets 405 with `Allow`.
+pub fn router(app: Arc<App>) -> Router {
+    let access = |rule| from_fn_with_state((Arc::clone(&app), rule), access::guard);
+    let without_route = from_fn_with_state(Arc::clone(&app), guard_without_route);
+    let mut router = Router::new();
+    for route in routes::table() {
+        let handler = route.handler.route_layer(access(route.rule));
+        router = router.route(&route.path, handler);
+    }
+    router
+        .fallback(no_such_path.layer(without_route.clone()))
+        .method_not_allowed_fallback(no_such_method.layer(without_route))
+        .with_state(app)
+}
+
+async fn guard_without_route(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let rule = routes::rule_without_route(request.uri().path());
+    access::guard(State((app, rule)), request, next).await
+}
+
+/// The routes that only `control.sock` answers, behind the same checks: no other site's page may ask, and no unread body may be long.
+pub fn control_router(app: &Arc<App>) -> Router {
+    let routes = app.control.clone();
+    // axum panics if a layer is added to no routes.
+    if !routes.has_routes() {
+        return routes;
+    }
+    routes.route_layer(from_fn_with_state(
+        (Arc::clone(app), Rule::NO_ROUTE),
+        access::guard,
+    ))
+}
