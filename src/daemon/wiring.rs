@@ -28,7 +28,7 @@ use crate::{
     metrics::Metrics,
     model::{known::Known, names::Names},
     process::pulse::Pulses,
-    server::{AccountHandle, Limits, Parts, check::Reach, reload_request::ReloadRequest},
+    server::{AccountHandle, Deps, Limits, check::Reach, reload_request::ReloadRequest},
     state::{State, journal},
 };
 
@@ -187,8 +187,8 @@ impl Wiring {
         callers: Callers,
         accounts: Vec<AccountHandle>,
         control: Router,
-    ) -> Parts {
-        Parts {
+    ) -> Deps {
+        Deps {
             board: Arc::clone(&self.board),
             policies: policies(config),
             patience: patience(config),

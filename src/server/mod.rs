@@ -48,7 +48,7 @@ pub use self::{
         threads::serve_on_threads,
     },
     state::{
-        app::{AccountHandle, App, Limits, Parts, Queue},
+        app::{AccountHandle, App, Deps, Limits, Queue},
         reload_request,
         status_line::status_line,
         watch_hub::WatchLimits,

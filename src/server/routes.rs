@@ -199,7 +199,7 @@ fn as_calltools() -> Vec<Operation> {
         operation
             .guarded(Guard::Token)
             .answers(401, "The token is missing or is no account's", detail())
-            .bearing(&[("WWW-Authenticate", "`Token`")])
+            .with_headers(&[("WWW-Authenticate", "`Token`")])
             .answers(503, "openseat does not know, and says why", detail())
     };
     let list = |operation: Operation| {
@@ -209,7 +209,7 @@ fn as_calltools() -> Vec<Operation> {
                 "A page of the rows, as CallTools sent them",
                 Content::json::<drop_in::Rows>(openapi::ROWS),
             )
-            .bearing(&[(
+            .with_headers(&[(
                 "Age",
                 "The age of the rows in seconds, if they are of agents",
             )])
@@ -241,7 +241,7 @@ fn as_calltools() -> Vec<Operation> {
             "The agent's row, as CallTools sent it",
             Content::json::<drop_in::Row>(openapi::ROW),
         )
-        .bearing(&[("Age", "The age of the row in seconds")])
+        .with_headers(&[("Age", "The age of the row in seconds")])
         .answers(404, "There is no such agent", detail()),
         list(Operation::get("/api/queues/", drop_in::list_queues))
             .called("listQueues", Tag::DropIn, "the account's queues")

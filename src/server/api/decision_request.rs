@@ -27,28 +27,28 @@ use crate::{
 
 const THRESHOLD: Parameter = Parameter {
     name: "threshold",
-    means: "Accept while there are more seats than this, instead of the configured threshold",
+    meaning: "Accept while there are more seats than this, instead of the configured threshold",
     shape: Shape::Number,
     example: "2",
 };
 
 const FORMAT: Parameter = Parameter {
     name: "format",
-    means: "`text` answers `accept` or `reject`; `status` answers 204 or 403 without a body",
+    meaning: "`text` answers `accept` or `reject`; `status` answers 204 or 403 without a body",
     shape: Shape::OneOf(&["json", "text", "status"]),
     example: "json",
 };
 
 const FRESH: Parameter = Parameter {
     name: "fresh",
-    means: "Wait for newer data if what is known is older than this and in doubt, and a request is to spare; a duration such as `2s` or `1m`",
+    meaning: "Wait for newer data if what is known is older than this and in doubt, and a request is to spare; a duration such as `2s` or `1m`",
     shape: Shape::Pattern("^(0(ms|s|m|h)?|[1-9][0-9]{0,5}(ms|s|m|h))$"),
     example: "2s",
 };
 
 const WAIT: Parameter = Parameter {
     name: "wait",
-    means: "The longest time to wait for newer data, at most 5 s; a duration such as `800ms`",
+    meaning: "The longest time to wait for newer data, at most 5 s; a duration such as `800ms`",
     shape: Shape::Pattern("^(0(ms|s|m|h)?|([1-9][0-9]{0,2}|[1-4][0-9]{3}|5000)ms|[1-5]s)$"),
     example: "800ms",
 };
@@ -101,7 +101,7 @@ impl DecisionRequest {
             return Ok(request);
         }
         if params.one("fresh")?.or(params.one("wait")?).is_some() {
-            return Err(Problem::usual(problem_types::MAY_ONLY_LOOK));
+            return Err(Problem::from_type(problem_types::MAY_ONLY_LOOK));
         }
         Ok(Self {
             patience: None,

@@ -26,7 +26,7 @@ use crate::server::{
 /// The parameters of a request for several decisions.
 pub const LIST_PARAMETERS: &[Parameter] = &[Parameter {
     name: "queue",
-    means: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues",
+    meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues",
     shape: Shape::Repeated(MAX_QUEUES),
     example: "sales-queue",
 }];

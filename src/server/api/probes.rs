@@ -24,7 +24,7 @@ use crate::{
 /// What a question for readiness may say.
 pub const READINESS_PARAMETERS: &[Parameter] = &[Parameter {
     name: "verbose",
-    means: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
+    meaning: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
     shape: Shape::Text,
     example: "1",
 }];

@@ -106,7 +106,7 @@ fn request_refresh(
 }
 
 fn busy() -> Problem {
-    Problem::usual(problem_types::BUSY).with(header::RETRY_AFTER, 1)
+    Problem::from_type(problem_types::BUSY).with(header::RETRY_AFTER, 1)
 }
 
 fn no_answer_in_time() -> Problem {

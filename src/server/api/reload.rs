@@ -34,7 +34,7 @@ pub async fn reload_config(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
         Ok(Ok(Ok(reloaded))) => Ok(Json(reloaded).into_response()),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_daemon_is_gone)) => Err(Problem::stopping()),
-        Err(_elapsed) => Err(Problem::usual(problem_types::RELOAD_TIMEOUT)),
+        Err(_elapsed) => Err(Problem::from_type(problem_types::RELOAD_TIMEOUT)),
     }
 }
 
@@ -51,5 +51,5 @@ impl From<ReloadError> for Problem {
 }
 
 fn busy() -> Problem {
-    Problem::usual(problem_types::BUSY).with(header::RETRY_AFTER, 1)
+    Problem::from_type(problem_types::BUSY).with(header::RETRY_AFTER, 1)
 }

@@ -104,8 +104,8 @@ fn no_seat(app: &App, queue: &Queue, decision: &Decision) -> Problem {
     let unknown = why_unknown(&app.state(queue), &queue.policy, decision, app.clock.now());
     let detail = unknown.unwrap_or_else(|| why_rejected(decision.reason).to_owned());
     Problem::new(problem_types::NO_SEAT, detail)
-        .telling("reason", decision.reason)
-        .telling("count", decision.count)
+        .with_member("reason", decision.reason)
+        .with_member("count", decision.count)
 }
 
 fn why_rejected(reason: Reason) -> &'static str {
@@ -159,7 +159,7 @@ pub async fn release_reservation(
     let released = app
         .reservations
         .release(&ReservationId::from_text(&id), app.clock.now());
-    released.ok_or_else(|| Problem::usual(problem_types::NO_SUCH_RESERVATION))?;
+    released.ok_or_else(|| Problem::from_type(problem_types::NO_SUCH_RESERVATION))?;
     app.board.notify();
     Ok(StatusCode::NO_CONTENT)
 }

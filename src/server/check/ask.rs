@@ -10,11 +10,11 @@ use std::{
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
 
-use super::{Reach, select::Target};
+use super::select::Target;
 use crate::{
-    account::{fault_of, id_of, polled},
-    budget::{Purpose, Usage},
-    calltools::{Client, Endpoint, Harvest, Notes, Observer, Setback, joined_response},
+    account::{TokenKeeper, fault_of, id_of, polled},
+    budget::{Budget, Purpose, Usage},
+    calltools::{Client, Endpoint, Harvest, Notes, Observer, Setback, Transport, joined_response},
     clock::{Clock, Moment},
     config::{self, Rule},
     decision::{
@@ -29,8 +29,21 @@ use crate::{
     },
 };
 
-/// Queues that are asked for together: many take seconds instead of a minute, and CallTools has the daemon's polls beside.
+/// Queues that are asked for at once, so that many take seconds and not a minute. CallTools also gets the daemon's polls meanwhile.
 const AT_ONCE: usize = 4;
+
+/// How to ask an account.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Its settings.
+    pub config: Arc<config::Account>,
+    /// What its requests are spent from.
+    pub budget: Arc<Budget>,
+    /// The way to CallTools.
+    pub transport: Arc<dyn Transport>,
+    /// Its token, if a daemon keeps it. It is read again first, because people check what they have just fixed.
+    pub token: Option<Arc<TokenKeeper>>,
+}
 
 /// What is needed to ask one account.
 #[derive(Debug)]
@@ -46,11 +59,11 @@ pub(super) struct Answers<'a> {
     pub account: &'a str,
     /// In the order of the config.
     pub findings: Vec<Finding<'a>>,
-    /// Why what statuses do could not be read, where that keeps nothing else from being read.
+    /// Why statuses could not be read, if that is the only failure.
     pub statuses: Option<Setback>,
-    /// All of this check, look-ups included.
+    /// All requests of this check, including look-ups.
     pub requests: u32,
-    /// The account's hour afterwards; `None` where the ledger cannot be read.
+    /// The account's hour afterwards; `None` if the ledger cannot be read.
     pub usage: Option<Usage>,
 }
 
@@ -61,7 +74,7 @@ impl Answers<'_> {
     }
 }
 
-/// What is known of a queue now.
+/// What the check found out about a queue.
 #[derive(Debug)]
 pub(super) struct Finding<'a> {
     pub key: QueueKey,
@@ -72,7 +85,7 @@ pub(super) struct Finding<'a> {
     pub decision: Decision,
     /// Why there is no snapshot.
     pub setback: Option<Setback>,
-    /// What the rows brought to light beside the agents.
+    /// What else the rows showed.
     pub notes: Notes,
     /// How many nodes of the response the queue's own criteria look at; `None` for the built-in rule.
     pub selected: Option<usize>,
@@ -108,10 +121,10 @@ struct LookUps {
 }
 
 impl LookUps {
-    /// What will befall every other request as well, so that asking on would only take time and spend.
+    /// A failure that every further request would meet too, so that it would only cost time and requests.
     fn hopeless(&self) -> Option<&Setback> {
         let mut setbacks = self.queues.iter().chain(&self.statuses);
-        setbacks.find(|setback| befalls_all(setback))
+        setbacks.find(|setback| affects_all(setback))
     }
 }
 
@@ -124,7 +137,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Asks all there is to ask.
+    /// Asks for everything.
     pub async fn ask(&self, progress: &(dyn Fn() + Sync)) -> Answers<'a> {
         if let Some(token) = &self.reach.token {
             token.read_again().await;
@@ -141,11 +154,11 @@ impl<'a> Asker<'a> {
         }
         let findings: Vec<_> = stream::iter(findings).buffered(AT_ONCE).collect().await;
         let of_queues: u32 = findings.iter().map(|finding| finding.requests).sum();
-        let told_already = look_ups.hopeless().is_some();
+        let already_reported = look_ups.hopeless().is_some();
         Answers {
             account: &self.target.account.name,
             requests: look_ups.requests + of_queues,
-            statuses: look_ups.statuses.clone().filter(|_| !told_already),
+            statuses: look_ups.statuses.clone().filter(|_| !already_reported),
             usage: Some(self.reach.budget.usage()),
             findings,
         }
@@ -253,7 +266,7 @@ fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, Setback> {
         None => Err(look_ups
             .queues
             .clone()
-            .expect("names that were needed and are not there could not be read")),
+            .expect("names are missing only if they could not be read")),
     }
 }
 
@@ -265,7 +278,7 @@ fn nodes(harvest: &Harvest, rule: &Rule) -> Option<usize> {
     criteria.selects(&response).ok()
 }
 
-/// What a setback is to those who know only of faults.
+/// A setback as a fault.
 pub(super) fn fault(setback: &Setback) -> Fault {
     match setback {
         Setback::Fault(fault) => fault.clone(),
@@ -273,8 +286,8 @@ pub(super) fn fault(setback: &Setback) -> Fault {
     }
 }
 
-/// Whether the account's other requests would fare no better.
-fn befalls_all(setback: &Setback) -> bool {
+/// Whether the account's other requests would fail the same way.
+fn affects_all(setback: &Setback) -> bool {
     match setback {
         Setback::Refused(_) => true,
         Setback::Fault(fault) => match fault {

@@ -1,18 +1,17 @@
-//! What was found, as JSON for programs. The keys are part of the interface.
+//! The report as JSON, for programs. The keys are part of the interface.
 //!
 //! - `ok`: whether every queue could be asked and measured;
-//! - `asked_by`: `daemon`, or `command` where none runs;
+//! - `asked_by`: `daemon`, or `command` if none runs;
 //! - `queues`: the decision of each, with the keys of `GET /v1/queues/{queue}/decision`, and beside them `ok`, `name`, `complete`,
-//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat` and `forgotten`, which are `null` under criteria of one's own),
-//!   `criteria`, `fault`, `cause` (in one sentence why nothing is known, else `null`), `advice`, `notes`, `requests` (for its agents) and
+//!   `took_ms`, `agents` (as in `GET /v1/queues/{queue}`, with `seat` and `forgotten`, which are `null` for custom criteria),
+//!   `criteria`, `fault`, `cause` (why nothing is known, in one sentence, else `null`), `advice`, `notes`, `requests` (for its agents) and
 //!   `budget` (of its account);
 //! - `accounts`: the `requests` of this check, look-ups included, the `budget` after it, and `statuses_fault`, why statuses could not be
-//!   read where nothing else failed.
+//!   read if nothing else failed.
 
 use serde::Serialize;
 
 use super::{
-    By,
     ask::{Answers, Finding},
     notes,
 };
@@ -27,25 +26,36 @@ use crate::{
     server::json::{decision::DecisionJson, fault::FaultJson, queue::AgentJson},
 };
 
-#[derive(Serialize)]
-struct Document<'a> {
-    ok: bool,
-    asked_by: &'static str,
-    queues: Vec<QueueView<'a>>,
-    accounts: Vec<AccountView>,
+/// Who asks CallTools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The daemon: everything that this machine spends is in its budget.
+    Daemon,
+    /// The command, which holds the state folder meanwhile.
+    Command,
+    /// The command, without a state folder: what a daemon has spent is not known.
+    CommandAlone,
 }
 
 #[derive(Serialize)]
-struct AccountView {
+struct ReportJson<'a> {
+    ok: bool,
+    asked_by: &'static str,
+    queues: Vec<QueueJson<'a>>,
+    accounts: Vec<AccountJson>,
+}
+
+#[derive(Serialize)]
+struct AccountJson {
     account: String,
     requests: u32,
-    budget: Option<BudgetView>,
+    budget: Option<BudgetJson>,
     statuses_fault: Option<String>,
 }
 
 /// An account's hour after the check.
 #[derive(Clone, Serialize)]
-struct BudgetView {
+struct BudgetJson {
     requests_per_hour: u32,
     reserve: u32,
     used: u32,
@@ -55,8 +65,8 @@ struct BudgetView {
     throttled_until: Option<String>,
 }
 
-impl BudgetView {
-    fn of(answers: &Answers<'_>, by: By) -> Option<Self> {
+impl BudgetJson {
+    fn new(answers: &Answers<'_>, by: By) -> Option<Self> {
         let Usage {
             limit,
             reserve,
@@ -76,25 +86,25 @@ impl BudgetView {
 }
 
 #[derive(Serialize)]
-struct QueueView<'a> {
+struct QueueJson<'a> {
     #[serde(flatten)]
     decision: DecisionJson<'a>,
     ok: bool,
     name: Option<&'a str>,
     complete: Option<bool>,
     took_ms: Option<u64>,
-    agents: Option<Vec<SeatView<'a>>>,
-    criteria: Option<CriteriaView<'a>>,
+    agents: Option<Vec<SeatJson<'a>>>,
+    criteria: Option<CriteriaJson<'a>>,
     fault: Option<FaultJson>,
     cause: Option<String>,
     advice: Option<String>,
     notes: Vec<String>,
     requests: u32,
-    budget: Option<BudgetView>,
+    budget: Option<BudgetJson>,
 }
 
 #[derive(Serialize)]
-struct SeatView<'a> {
+struct SeatJson<'a> {
     #[serde(flatten)]
     agent: AgentJson<'a>,
     seat: Option<bool>,
@@ -102,47 +112,47 @@ struct SeatView<'a> {
 }
 
 #[derive(Serialize)]
-struct CriteriaView<'a> {
+struct CriteriaJson<'a> {
     field: &'a str,
     measure: Measure,
     condition: Condition,
-    value: Option<LiteralView<'a>>,
+    value: Option<LiteralJson<'a>>,
     selected: Option<usize>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum LiteralView<'a> {
+enum LiteralJson<'a> {
     Number(Quantity),
     Text(&'a str),
     Bool(bool),
 }
 
-impl<'a> CriteriaView<'a> {
-    fn of(criteria: &'a Criteria, selected: Option<usize>) -> Self {
+impl<'a> CriteriaJson<'a> {
+    fn new(criteria: &'a Criteria, selected: Option<usize>) -> Self {
         let definition = criteria.definition();
         Self {
             field: &definition.field,
             measure: criteria.measured_by(),
             condition: definition.condition,
             value: definition.value.as_ref().map(|value| match value {
-                Literal::Number(number) => LiteralView::Number(*number),
-                Literal::Text(text) => LiteralView::Text(text),
-                Literal::Bool(truth) => LiteralView::Bool(*truth),
+                Literal::Number(number) => LiteralJson::Number(*number),
+                Literal::Text(text) => LiteralJson::Text(text),
+                Literal::Bool(truth) => LiteralJson::Bool(*truth),
             }),
             selected,
         }
     }
 }
 
-fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatView<'a>> {
+fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatJson<'a>> {
     let standing = |agent: &Agent| match rule {
         Rule::Seats { forgotten_after } => Some(seat(agent, *forgotten_after, snapshot.as_of)),
         Rule::Custom(_) => None,
     };
     let view = |agent: &'a Agent| {
         let seat = standing(agent);
-        SeatView {
+        SeatJson {
             agent: AgentJson::new(agent),
             seat: seat.map(|seat| seat == Seat::Open),
             forgotten: seat.map(|seat| seat == Seat::Forgotten),
@@ -151,8 +161,8 @@ fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatView<'a>> {
     snapshot.agents.iter().map(|agent| view(agent)).collect()
 }
 
-impl<'a> QueueView<'a> {
-    fn of(finding: &'a Finding<'_>, budget: Option<BudgetView>) -> Self {
+impl<'a> QueueJson<'a> {
+    fn new(finding: &'a Finding<'_>, budget: Option<BudgetJson>) -> Self {
         let snapshot = finding.snapshot();
         Self {
             decision: DecisionJson::new(
@@ -169,7 +179,7 @@ impl<'a> QueueView<'a> {
             agents: snapshot.map(|snapshot| agents(snapshot, &finding.queue.rule)),
             criteria: match &finding.queue.rule {
                 Rule::Seats { .. } => None,
-                Rule::Custom(criteria) => Some(CriteriaView::of(criteria, finding.selected)),
+                Rule::Custom(criteria) => Some(CriteriaJson::new(criteria, finding.selected)),
             },
             fault: finding
                 .state
@@ -185,20 +195,20 @@ impl<'a> QueueView<'a> {
     }
 }
 
-/// The whole document.
-pub(super) fn document(answers: &[Answers<'_>], by: By) -> String {
+/// The report as JSON.
+pub(super) fn write(answers: &[Answers<'_>], by: By) -> String {
     let queues = answers.iter().flat_map(|answers| {
-        let budget = BudgetView::of(answers, by);
+        let budget = BudgetJson::new(answers, by);
         let findings = answers.findings.iter();
-        findings.map(move |finding| QueueView::of(finding, budget.clone()))
+        findings.map(move |finding| QueueJson::new(finding, budget.clone()))
     });
-    let account = |answers: &Answers<'_>| AccountView {
+    let account = |answers: &Answers<'_>| AccountJson {
         account: answers.account.to_owned(),
         requests: answers.requests,
-        budget: BudgetView::of(answers, by),
+        budget: BudgetJson::new(answers, by),
         statuses_fault: answers.statuses.as_ref().map(ToString::to_string),
     };
-    let document = Document {
+    let report = ReportJson {
         ok: answers.iter().all(Answers::are_good),
         asked_by: match by {
             By::Daemon => "daemon",
@@ -207,6 +217,6 @@ pub(super) fn document(answers: &[Answers<'_>], by: By) -> String {
         queues: queues.collect(),
         accounts: answers.iter().map(account).collect(),
     };
-    let json = serde_json::to_string_pretty(&document);
-    json.expect("texts, numbers and truth values serialize") + "\n"
+    let json = serde_json::to_string_pretty(&report);
+    json.expect("texts and numbers can be written") + "\n"
 }

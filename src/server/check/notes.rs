@@ -1,14 +1,14 @@
-//! Why nothing is known of a queue, and what else a person should know before they believe a verdict.
+//! Why a queue's seats are unknown, and what else a person should know before trusting the decision.
 
 use std::fmt::Write as _;
 
 use super::ask::Finding;
 use crate::{calltools::Notes, config::QueueRef, decision::snapshot::Snapshot};
 
-/// Fields of a row that are worth naming: all that CallTools has, and no page full where it sends something else.
-const MOST_FIELDS: usize = 60;
+/// The most fields of a row to list: more than CallTools sends, and no screen full if it sends something else.
+const MAX_FIELDS: usize = 60;
 
-/// Why a decision rests on no knowledge; `None` where it does.
+/// Why the queue's seats are unknown; `None` if they are known.
 pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
     if finding.is_good() {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
     })
 }
 
-/// What else is worth knowing before the verdict is believed.
+/// What else a person should know before trusting the decision.
 pub(super) fn notes(finding: &Finding<'_>) -> Vec<String> {
     let Some(snapshot) = finding.snapshot() else {
         return Vec::new();
@@ -71,7 +71,7 @@ fn rows(notes: &Notes) -> Vec<String> {
     said
 }
 
-/// A filter may fit nobody, but a misspelt field never selects anything: so the fields are listed.
+/// Either nobody matches the filter, or a field is misspelt: so the fields are listed.
 fn nothing_selected(snapshot: &Snapshot) -> String {
     let rows = counted(snapshot.agents.len());
     let mut said =
@@ -79,7 +79,7 @@ fn nothing_selected(snapshot: &Snapshot) -> String {
     let first = snapshot.agents.first();
     let row = first.and_then(|agent| serde_json::from_str(agent.raw.get()).ok());
     if let Some(serde_json::Value::Object(row)) = row {
-        let fields: Vec<_> = row.keys().take(MOST_FIELDS).map(String::as_str).collect();
+        let fields: Vec<_> = row.keys().take(MAX_FIELDS).map(String::as_str).collect();
         let _ = write!(said, "; a row has {}", fields.join(", "));
     }
     said

@@ -1,4 +1,4 @@
-//! Which queues a command line means.
+//! The queues that a command line names.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::{
     process::spelling::nearest,
 };
 
-/// The queues of one account that are to be checked, at least one, each with its policy.
+/// The queues of one account to check, at least one, each with its policy.
 #[derive(Debug)]
 pub struct Target<'a> {
-    /// Whose queues.
+    /// The account.
     pub account: &'a config::Account,
     /// In the order of the config.
     pub queues: Vec<(&'a config::Queue, Policy)>,
 }
 
 impl Target<'_> {
-    /// What metrics and JSON call a queue of this account.
+    /// The key of a queue of this account, as in metrics and JSON.
     pub fn key(&self, queue: &config::Queue) -> QueueKey {
         key(self.account, queue)
     }
 
-    /// Whether the ids of some have to be looked up.
+    /// Whether some ids have to be looked up.
     pub(super) fn has_names(&self) -> bool {
         let mut queues = self.queues.iter();
         queues.any(|(queue, _)| matches!(queue.reference, QueueRef::Name(_)))
@@ -35,7 +35,7 @@ fn key(account: &config::Account, queue: &config::Queue) -> QueueKey {
     QueueKey::new(account.name.clone(), queue.spelling.clone())
 }
 
-/// Words that no configured queue answers to.
+/// Names that no configured queue has.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// Each with its nearest spellings.
@@ -56,11 +56,11 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The queues that `asked` names, in the order of the config; all of them where nothing is asked for. A spelling that several
-/// accounts have means all of theirs; `account/queue` means one.
+/// The queues that `asked` names, in the order of the config; all of them if it is empty. A name that several accounts have means all
+/// of theirs; `account/queue` means one.
 ///
 /// # Errors
-/// [`Unknown`], where a word names no configured queue.
+/// [`Unknown`], if a name is not that of a configured queue.
 pub fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>>, Unknown> {
     let keys = || {
         let accounts = config.accounts.iter();
@@ -106,7 +106,7 @@ fn targets<'a>(config: &'a Config, asked: &[String]) -> Vec<Target<'a>> {
     targets.filter(|target| !target.queues.is_empty()).collect()
 }
 
-/// Policies as the daemon has them on a good day: where the config names no `max_age`, the plan's.
+/// Policies as the daemon has them on a good day: if the config sets no `max_age`, that of the plan.
 fn planned(account: &config::Account) -> impl Iterator<Item = Policy> {
     let planned = plan::plan(account, |_| 1).queues.into_iter();
     let policies = plan::policies(account).into_iter().zip(planned);
@@ -116,7 +116,7 @@ fn planned(account: &config::Account) -> impl Iterator<Item = Policy> {
     })
 }
 
-/// The nearest spellings, with their accounts if the asked one has a slash and so seems to have meant one.
+/// The nearest names. With their accounts if `asked` has a slash and so seems to name one.
 fn near(asked: &str, configured: &[String]) -> Vec<String> {
     let spelling = |key: &'_ String| -> String {
         match key.split_once('/') {

@@ -344,7 +344,7 @@ fn row(change: &Change) -> Markup {
 /// How far back a picture goes.
 pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
     name: "range",
-    means: "How far back; a day, if left out",
+    meaning: "How far back; a day, if left out",
     shape: Shape::OneOf(&["1h", "24h", "7d"]),
     example: "24h",
 }];

@@ -6,10 +6,11 @@
 
 mod base;
 mod page;
+mod refusal;
 mod rows;
 mod token;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -17,13 +18,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub(super) use self::refusal::{Detail, Filters};
 use self::{
     base::Base,
     page::{Envelope, Page, Request},
+    refusal::{Refusal, detail},
 };
 use super::{
     http::{
@@ -50,24 +51,17 @@ pub(super) fn redirects() -> impl Iterator<Item = Route> {
 
 const PAGE: Parameter = Parameter {
     name: "page",
-    means: "Which page, from 1, or `last`",
+    meaning: "Which page, from 1, or `last`",
     shape: Shape::Pattern("^( *[0-9]+ *|last)?$"),
     example: "1",
 };
 
 const PAGE_SIZE: Parameter = Parameter {
     name: "page_size",
-    means: "Rows a page, 250 at most, or `max`; 25 if it is no number",
+    meaning: "Rows a page, 250 at most, or `max`; 25 if it is no number",
     shape: Shape::Text,
     example: "250",
 };
-
-/// A whole number as a query may have it: CallTools ignores spaces around it. One that is too large for anything stays too large.
-fn number(text: &str) -> Option<u64> {
-    let digits = text.trim_matches(' ');
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
-}
 
 /// Parameters of every list. As at CallTools, those that are unknown are passed over.
 pub(super) const PAGE_PARAMETERS: &[Parameter] = &[PAGE, PAGE_SIZE];
@@ -76,33 +70,19 @@ pub(super) const PAGE_PARAMETERS: &[Parameter] = &[PAGE, PAGE_SIZE];
 pub(super) const AGENT_PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "queue",
-        means: "The id of a queue; without it, the agents of all configured queues",
+        meaning: "The id of a queue; without it, the agents of all configured queues",
         shape: Shape::Pattern("^( *[0-9]+ *)?$"),
         example: "5450",
     },
     Parameter {
         name: "agent_status",
-        means: "The id of a status: only agents who are in it",
+        meaning: "The id of a status: only agents who are in it",
         shape: Shape::Pattern("^( *[0-9]+ *)?$"),
         example: "627",
     },
     PAGE,
     PAGE_SIZE,
 ];
-
-/// A refusal.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CallToolsRefusal")]
-pub(super) struct Detail<'a> {
-    /// In CallTools' words, or why openseat does not know.
-    detail: &'a str,
-}
-
-/// Refused filters, and what is wrong with each.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(rename = "CallToolsFilters")]
-pub(super) struct Filters<'a>(BTreeMap<&'a str, [&'a str; 1]>);
 
 shape!(
     /// A row as CallTools sent it, whatever is in it.
@@ -111,58 +91,6 @@ shape!(
 
 /// A page of rows.
 pub(super) type Rows = Envelope<'static, Row>;
-
-/// A refusal in DRF's words.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    /// 401, with DRF's sentence.
-    Unauthorized(&'static str),
-    /// 404 `Not found.`
-    NotFound,
-    /// 404 `Invalid page.`
-    InvalidPage,
-    /// 400: a filter and what is wrong with it.
-    Filter(&'static str, &'static str),
-    /// 503: openseat does not know, and says why.
-    Unknown(String),
-}
-
-impl Refusal {
-    /// A filter that wants a number got something else.
-    fn not_a_number(filter: &'static str) -> Self {
-        Refusal::Filter(filter, "Enter a number.")
-    }
-
-    /// A filter names something that the account does not have.
-    fn no_choice(filter: &'static str) -> Self {
-        Refusal::Filter(
-            filter,
-            "Select a valid choice. That choice is not one of the available choices.",
-        )
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        match self {
-            Refusal::Unauthorized(words) => {
-                let challenge = [(header::WWW_AUTHENTICATE, "Token")];
-                (challenge, detail(StatusCode::UNAUTHORIZED, words)).into_response()
-            }
-            Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
-            Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
-            Refusal::Filter(filter, words) => {
-                let filters = Filters(BTreeMap::from([(filter, [words])]));
-                (StatusCode::BAD_REQUEST, Json(filters)).into_response()
-            }
-            Refusal::Unknown(words) => detail(StatusCode::SERVICE_UNAVAILABLE, &words),
-        }
-    }
-}
-
-fn detail(status: StatusCode, words: &str) -> Response {
-    (status, Json(Detail { detail: words })).into_response()
-}
 
 /// Whether a path belongs here, also where nothing lives: then CallTools' words say so.
 pub(super) fn is_at(path: &str) -> bool {
@@ -266,7 +194,7 @@ pub(super) async fn list_queues(
 ) -> Result<Response, Refusal> {
     let names = caller.account(&app).names();
     let queues = names.queues.as_ref();
-    let queues = queues.ok_or_else(|| not_read("queues"))?;
+    let queues = queues.ok_or_else(|| Refusal::not_read("queues"))?;
     let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
     Ok(page_of(
         &Request::new(&uri, Base::of(&headers, arrival)),
@@ -284,17 +212,11 @@ pub(super) async fn list_statuses(
 ) -> Result<Response, Refusal> {
     let names = caller.account(&app).names();
     let statuses = names.statuses.as_ref();
-    let statuses = statuses.ok_or_else(|| not_read("statuses"))?;
+    let statuses = statuses.ok_or_else(|| Refusal::not_read("statuses"))?;
     let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
     Ok(page_of(
         &Request::new(&uri, Base::of(&headers, arrival)),
         &rows,
-    ))
-}
-
-fn not_read(what: &str) -> Refusal {
-    Refusal::Unknown(format!(
-        "openseat has not read the account's {what} from CallTools."
     ))
 }
 

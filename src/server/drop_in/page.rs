@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{Refusal, base::Base, number};
+use super::{base::Base, refusal::Refusal};
 
 /// Rows per page unless the client says otherwise.
 const DEFAULT_SIZE: usize = 25;
@@ -124,4 +124,11 @@ fn size(asked: Option<&str>) -> usize {
             Some(size) => usize::try_from(size).map_or(MAX_SIZE, |size| size.min(MAX_SIZE)),
         },
     }
+}
+
+/// A whole number in a query. CallTools ignores spaces around it. One that does not fit becomes the largest, which is too large for everything.
+pub(super) fn number(text: &str) -> Option<u64> {
+    let digits = text.trim_matches(' ');
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }

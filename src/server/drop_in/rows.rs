@@ -11,13 +11,13 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{App, Refusal, not_read, number};
+use super::{page::number, refusal::Refusal};
 use crate::{
     decision::snapshot::Snapshot,
     model::{agent::Agent, names::Names},
     server::{
         json::decision::why_unknown,
-        state::app::{AccountHandle, Queue},
+        state::app::{AccountHandle, App, Queue},
     },
 };
 
@@ -188,7 +188,7 @@ fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Refu
     match row.ok().and_then(|row| row.agent_status) {
         Some(StatusField::Id(of_row)) => Ok(of_row == id),
         Some(StatusField::Name(of_row)) => {
-            let name = name.ok_or_else(|| not_read("statuses"))?;
+            let name = name.ok_or_else(|| Refusal::not_read("statuses"))?;
             Ok(of_row == name)
         }
         None => Ok(false),

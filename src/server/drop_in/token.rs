@@ -3,8 +3,8 @@
 use http::{HeaderMap, header};
 use subtle::{Choice, ConditionallySelectable};
 
-use super::{App, Refusal};
-use crate::model::digest::Digest;
+use super::refusal::Refusal;
+use crate::{model::digest::Digest, server::state::app::App};
 
 /// The account that a request speaks for, by its place among the accounts.
 pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, Refusal> {

@@ -64,5 +64,5 @@ pub fn too_large(max_bytes: usize) -> Problem {
 }
 
 fn too_slow() -> Problem {
-    Problem::usual(problem_types::SLOW_REQUEST).and_close()
+    Problem::from_type(problem_types::SLOW_REQUEST).and_close()
 }

@@ -1,21 +1,25 @@
-//! Parameters of a request: every one known, none twice unless it may be.
+//! Parameters of a request: unknown ones are rejected, and so are repeated ones unless they may repeat.
+//!
+//! One list of [`Parameter`]s per operation both checks requests and describes them in the OpenAPI document. serde with `deny_unknown_fields` would
+//! need a crate for repeated parameters, report a repeated one in terms of structs, and could not describe headers or the drop-in API's
+//! parameters, which follow Django's rules. A test checks that handlers accept exactly what the documented patterns of durations accept.
 
 use std::{borrow::Cow, time::Duration};
 
 use super::problem::Problem;
 
-/// A parameter that a handler knows, with all that the reference says of it.
+/// A parameter that a handler reads, and what the reference says about it.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub name: &'static str,
-    pub means: &'static str,
+    pub meaning: &'static str,
     pub shape: Shape,
-    /// One that works.
+    /// A valid value.
     pub example: &'static str,
 }
 
-/// A duration as the reference describes it: `0`, or a whole number of up to six digits with its unit. The patterns of the parameters that
-/// are durations accept what this and their own bounds accept, and nothing else.
+/// Parses a duration: `0`, or a whole number of up to six digits with a unit. The documented patterns accept exactly the same, within each
+/// parameter's own bounds.
 pub fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -33,31 +37,31 @@ pub fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// What a parameter may look like.
+/// Which values a parameter accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Text,
     Number,
     OneOf(&'static [&'static str]),
-    /// A regular expression. Handlers take exactly what fits it.
+    /// Exactly what this regular expression matches.
     Pattern(&'static str),
-    /// Given once to so many times.
+    /// Given at least once, at most this many times.
     Repeated(usize),
-    /// The same, or left out.
+    /// The same, but may be left out.
     MayRepeat(usize),
 }
 
-/// The query of a request. Its length is bounded by the request's head.
+/// The query of a request. The limit on the request's head bounds its length.
 pub struct Params<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 
 impl<'q> Params<'q> {
-    /// Parses a query whose parameters must be among the `known`: a misspelt `treshold` must not pass for none.
+    /// Parses a query. All its parameters must be `known`, so that a misspelt `treshold` is not silently ignored.
     pub fn parse(query: Option<&'q str>, known: &[Parameter]) -> Result<Self, Problem> {
         let known: Vec<_> = known.iter().map(|parameter| parameter.name).collect();
         Self::named(query, &known)
     }
 
-    /// The same for pages, which are no part of what the reference describes.
+    /// The same for pages, which the reference does not describe.
     pub fn named(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         let pairs: Vec<_> = pairs.collect();

@@ -1,4 +1,4 @@
-//! What went wrong, as RFC 9457 problem JSON.
+//! Problem details (RFC 9457): why a request failed, as JSON.
 
 use std::borrow::Cow;
 
@@ -8,128 +8,128 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::problem_types::{self, Kind};
+use super::problem_types::{self, ProblemType};
 use crate::decision::board::NotOnBoard;
 
-/// A refusal with its reason. A handler returns it; the [gate](crate::server::serve::access) writes it down, with the path that was asked.
+/// Why a request failed. A handler returns it; [access](crate::server::serve::access) writes the body, which names the path.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    kind: Kind,
+    problem_type: ProblemType,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What this kind of problem tells beyond the standard's members.
-    more: Map<String, Value>,
+    /// Members beyond those of the standard.
+    extra: Map<String, Value>,
 }
 
-/// What went wrong, as RFC 9457 has it.
+/// Why a request failed (RFC 9457).
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub struct Document<'a> {
-    /// A stable name for programs, `urn:openseat:problem:` and a word.
+pub struct ProblemJson<'a> {
+    /// A stable name for programs: `urn:openseat:problem:` and the problem's name.
     r#type: String,
-    /// What this type of problem is.
+    /// The type of problem, for people.
     title: &'a str,
-    /// The answer's status.
+    /// The status of the answer.
     status: u16,
-    /// What is wrong this time, and what to do.
+    /// What is wrong with this request, and what to do.
     detail: &'a str,
-    /// The path that was asked.
+    /// The path of the request.
     instance: &'a str,
     #[serde(flatten)]
-    more: &'a Map<String, Value>,
+    extra: &'a Map<String, Value>,
 }
 
 impl Problem {
-    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(problem_type: ProblemType, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            kind,
+            problem_type,
             detail: detail.into(),
             headers: Vec::new(),
-            more: Map::new(),
+            extra: Map::new(),
         }
     }
 
-    /// With what there is to say of every problem of this kind.
-    pub fn usual(kind: Kind) -> Self {
-        Self::new(kind, kind.means)
+    /// With the meaning of its type as the detail.
+    pub fn from_type(problem_type: ProblemType) -> Self {
+        Self::new(problem_type, problem_type.meaning)
     }
 
-    /// The request cannot be understood as it stands.
+    /// The request is malformed.
     pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(problem_types::BAD_REQUEST, detail)
     }
 
-    /// A parameter is unknown, given twice, or has a value that does not fit.
+    /// A parameter is unknown, repeated, or has an invalid value.
     pub fn bad_parameter(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(problem_types::BAD_PARAMETER, detail)
     }
 
-    /// Nothing lives at this path.
+    /// There is nothing at this path.
     pub fn no_such_path() -> Self {
-        Self::usual(problem_types::NO_SUCH_PATH)
+        Self::from_type(problem_types::NO_SUCH_PATH)
     }
 
-    /// Something lives at this path, but cannot be asked so.
+    /// The path exists, but not with this method.
     pub fn method_not_allowed() -> Self {
-        Self::usual(problem_types::METHOD_NOT_ALLOWED)
+        Self::from_type(problem_types::METHOD_NOT_ALLOWED)
     }
 
-    /// The process is about to end.
+    /// The process is stopping.
     pub fn stopping() -> Self {
-        Self::usual(problem_types::STOPPING)
+        Self::from_type(problem_types::STOPPING)
     }
 
     /// A bug of ours: an invariant is broken.
     pub fn internal_error() -> Self {
-        Self::usual(problem_types::INTERNAL_ERROR)
+        Self::from_type(problem_types::INTERNAL_ERROR)
     }
 
-    /// The same with one header more.
+    /// Adds a header to the answer.
     pub fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The same with one member more, for programs.
-    pub fn telling(mut self, name: &str, value: impl Serialize) -> Self {
-        let value = serde_json::to_value(value).expect("words and numbers can be written");
-        self.more.insert(name.to_owned(), value);
+    /// Adds a member to the body, for programs.
+    pub fn with_member(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("texts and numbers can be written");
+        self.extra.insert(name.to_owned(), value);
         self
     }
 
-    /// The same, and the connection ends with it.
+    /// Closes the connection after the answer.
     pub fn and_close(self) -> Self {
         self.with(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// Its status.
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
-        self.kind.status
+        self.problem_type.status
     }
 
-    /// What is wrong this time, and what to do.
+    /// What is wrong with this request, and what to do.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// What its answer bears beside the body.
+    /// The headers of the answer.
     pub fn headers(&self) -> HeaderMap {
         self.headers.iter().cloned().collect()
     }
 
-    /// Writes the body, now that it is known which path was asked.
+    /// Writes the body of the answer, which names the path of the request.
     pub fn fill(&self, response: &mut Response, path: &str) {
-        let document = Document {
-            r#type: self.kind.urn(),
-            title: self.kind.title,
-            status: self.kind.status.as_u16(),
+        let json = ProblemJson {
+            r#type: self.problem_type.urn(),
+            title: self.problem_type.title,
+            status: self.problem_type.status.as_u16(),
             detail: &self.detail,
             instance: path,
-            more: &self.more,
+            extra: &self.extra,
         };
-        let json = serde_json::to_vec(&document).expect("texts and a number can be written");
+        let json = serde_json::to_vec(&json).expect("texts and numbers can be written");
         *response.body_mut() = json.into();
-        // The router took the answer for an empty one and said so.
+        // axum set the length of the empty body.
         response.headers_mut().remove(header::CONTENT_LENGTH);
         response.headers_mut().insert(
             header::CONTENT_TYPE,
@@ -140,18 +140,18 @@ impl Problem {
 
 impl From<NotOnBoard> for Problem {
     fn from(error: NotOnBoard) -> Self {
-        let kind = match &error {
+        let problem_type = match &error {
             NotOnBoard::Unknown { .. } => problem_types::UNKNOWN_QUEUE,
             NotOnBoard::Ambiguous { .. } => problem_types::AMBIGUOUS_QUEUE,
         };
-        Self::new(kind, error.to_string())
+        Self::new(problem_type, error.to_string())
     }
 }
 
 impl IntoResponse for Problem {
-    /// Without a body yet: the problem rides along until the gate fills it in.
+    /// Without a body yet: access takes the problem from the extensions and fills it in.
     fn into_response(self) -> Response {
-        let mut response = self.kind.status.into_response();
+        let mut response = self.problem_type.status.into_response();
         response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response

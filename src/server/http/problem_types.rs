@@ -1,115 +1,115 @@
-//! Every kind of problem there is: its status, its word for programs, its title, and what it means.
+//! Every type of problem: its status, its name for programs, its title, and what it means.
 //!
-//! The words are part of the interface; the API's document and its page are written from here.
+//! The names are part of the interface. The OpenAPI document and the reference page list the types from here.
 
 use http::StatusCode;
 
-/// One kind of problem. There is one of each, so a problem need not carry it along.
-pub type Kind = &'static Facts;
+/// A type of problem. There is one static value of each, so a problem holds only a reference.
+pub type ProblemType = &'static ProblemFacts;
 
-/// What is known of a kind. The same word may stand with two statuses, where a client would act on either alike.
+/// What is known about a type of problem. Two types may have the same name and different statuses, if clients should act the same on both.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct ProblemFacts {
     pub status: StatusCode,
-    /// The last part of `type`: a stable word for programs.
-    pub word: &'static str,
+    /// The last part of `type`: a stable name for programs.
+    pub name: &'static str,
     pub title: &'static str,
-    /// When it comes and what to do, for the reference. An answer's own detail may say more.
-    pub means: &'static str,
+    /// When it occurs and what to do, for the reference. The detail of an answer may say more.
+    pub meaning: &'static str,
 }
 
-impl Facts {
-    /// What stands in an answer's `type`.
+impl ProblemFacts {
+    /// The `type` of an answer.
     pub fn urn(&self) -> String {
-        format!("urn:openseat:problem:{}", self.word)
+        format!("urn:openseat:problem:{}", self.name)
     }
 }
 
-/// Makes the constants, and the list of all of them, so that none is left out of it.
-macro_rules! kinds {
-    ($($name:ident: $status:ident, $word:literal, $title:literal, $means:literal;)*) => {
-        $(pub const $name: Kind = &Facts {
+/// Makes the constants and the list of all of them, so that the list is complete.
+macro_rules! problem_types {
+    ($($constant:ident: $status:ident, $name:literal, $title:literal, $meaning:literal;)*) => {
+        $(pub const $constant: ProblemType = &ProblemFacts {
             status: StatusCode::$status,
-            word: $word,
+            name: $name,
             title: $title,
-            means: $means,
+            meaning: $meaning,
         };)*
 
         /// All of them, by status.
-        pub const ALL: &[Kind] = &[$($name),*];
+        pub const ALL: &[ProblemType] = &[$($constant),*];
     };
 }
 
-kinds! {
-    BAD_REQUEST: BAD_REQUEST, "bad-request", "The request is not well-formed",
-        "the request cannot be understood as it stands; the detail says what is wrong";
+problem_types! {
+    BAD_REQUEST: BAD_REQUEST, "bad-request", "The request is malformed",
+        "the request cannot be understood; the detail says what is wrong";
     BAD_PARAMETER: BAD_REQUEST, "bad-parameter", "A parameter of the request is wrong",
-        "a parameter is unknown, given twice, missing, or has a value that does not fit; the detail says which";
+        "a parameter is unknown, repeated, missing or has an invalid value; the detail says which";
     UNAUTHORIZED: UNAUTHORIZED, "unauthorized", "The bearer token is missing or wrong",
         "send \"Authorization: Bearer <token>\" with the token that openseat is configured with";
     FOREIGN_ORIGIN: FORBIDDEN, "foreign-origin", "The request comes from another site's page",
-        "the browser's Origin or Sec-Fetch-Site header names another site; of those, only people who follow a link are let in, and only to \
-         pages: open the address by itself, or ask with a program";
+        "the browser's Origin or Sec-Fetch-Site header names another site. Other sites may only link to pages: open the address directly, or \
+         send the request from a program";
     MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
-        "to wait for a fresh answer may spend a request: leave out fresh and wait, or send the bearer token";
+        "waiting for fresh data may spend a request: leave out fresh and wait, or send the bearer token";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
-        "GET / lists what there is";
+        "GET / lists all paths";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",
         "no configured queue has this name or id; the detail has the nearest ones";
     NO_SUCH_RESERVATION: NOT_FOUND, "no-such-reservation", "There is no such reservation",
-        "it was released, its time is up, or its call has reached an agent; GET /v1/reservations lists those held";
-    METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, "method-not-allowed", "This path has no such method",
+        "it was released, it expired, or its call has reached an agent; GET /v1/reservations lists those held";
+    METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not support this method",
         "the Allow header lists the methods of this path";
-    SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body does not come",
-        "the connection ends here; send the body at once";
-    AMBIGUOUS_QUEUE: CONFLICT, "ambiguous-queue", "More than one queue answers to this name",
+    SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body did not arrive in time",
+        "openseat closes the connection; send the body right after the head";
+    AMBIGUOUS_QUEUE: CONFLICT, "ambiguous-queue", "More than one queue has this name",
         "ask for {account}/{queue} instead";
     NO_SEAT: CONFLICT, "no-seat", "No seat can be held for this call",
         "the decision is to reject; reason and count say why";
-    BODY_TOO_LARGE: PAYLOAD_TOO_LARGE, "body-too-large", "The request has too large a body",
+    BODY_TOO_LARGE: PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is too large",
         "requests to openseat need no body, or a small one";
     FOREIGN_HOST: MISDIRECTED_REQUEST, "foreign-host", "The Host header names another server",
-        "without a bearer token openseat answers to IP addresses, to localhost, to names without a dot and to those in allowed_hosts: \
-         add this name to allowed_hosts under [server], ask by the address, or set bearer_token_file";
-    BAD_CONFIG: UNPROCESSABLE_ENTITY, "bad-config", "The config is refused, and the old one stays in force",
-        "the file has mistakes, or cannot be read; the detail has all of them";
-    NEEDS_RESTART: UNPROCESSABLE_ENTITY, "needs-restart", "The config is refused, and the old one stays in force",
-        "a setting has changed that only a start can take in; the detail says which";
-    UNUSABLE_CONFIG: UNPROCESSABLE_ENTITY, "unusable-config", "The config is refused, and the old one stays in force",
-        "what the config names cannot be used, such as a token that cannot be read";
-    NO_CONFIG_FILE: CONFLICT, "no-config-file", "There is no config to read again",
-        "openseat was started without a config file, so there is none to read again";
+        "without a bearer token openseat answers only to IP addresses, localhost, names without a dot and those in allowed_hosts: \
+         add this name to allowed_hosts under [server], use the address, or set bearer_token_file";
+    BAD_CONFIG: UNPROCESSABLE_ENTITY, "bad-config", "The config was rejected, and the old one stays in force",
+        "the file has mistakes or cannot be read; the detail lists all of them";
+    NEEDS_RESTART: UNPROCESSABLE_ENTITY, "needs-restart", "The config was rejected, and the old one stays in force",
+        "a changed setting needs a restart; the detail says which";
+    UNUSABLE_CONFIG: UNPROCESSABLE_ENTITY, "unusable-config", "The config was rejected, and the old one stays in force",
+        "something that the config names cannot be used, such as a token file that cannot be read";
+    NO_CONFIG_FILE: CONFLICT, "no-config-file", "There is no config file to reload",
+        "openseat was started without a config file";
     BUDGET_SPENT: TOO_MANY_REQUESTS, "budget-spent", "The account's requests are spent",
-        "openseat has spent the hour's requests; Retry-After says when there is one again";
+        "openseat has spent the hour's requests; Retry-After says when the next one may be sent";
     THROTTLED: TOO_MANY_REQUESTS, "throttled", "Others spend from the account",
-        "CallTools refuses requests that openseat's own budget has room for, since others spend from the account; Retry-After says when \
-         openseat may ask again";
+        "CallTools refuses requests that openseat's budget has room for, because other programs use the account too; Retry-After says when \
+         openseat may try again";
     INTERNAL_ERROR: INTERNAL_SERVER_ERROR, "internal-error", "openseat made a mistake",
         "this is a bug in openseat; its log has the details";
-    BAD_TOKEN: BAD_GATEWAY, "bad-token", "CallTools gave no agents",
+    BAD_TOKEN: BAD_GATEWAY, "bad-token", "CallTools sent no agents",
         "CallTools does not accept the account's token; a wrong silo looks the same";
-    NO_PERMISSION: BAD_GATEWAY, "no-permission", "CallTools gave no agents",
+    NO_PERMISSION: BAD_GATEWAY, "no-permission", "CallTools sent no agents",
         "the token's user may not read the queue";
-    NO_SUCH_QUEUE: BAD_GATEWAY, "no-such-queue", "CallTools gave no agents",
+    NO_SUCH_QUEUE: BAD_GATEWAY, "no-such-queue", "CallTools sent no agents",
         "the account has no such queue; the detail has the nearest spellings";
-    UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools gave no agents",
-        "CallTools cannot be reached, or its answer makes no sense";
-    BUSY: SERVICE_UNAVAILABLE, "busy", "Too many ask for the same",
-        "refreshes, reloads, or pages and charts, are waiting already; ask again in a second";
+    UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools sent no agents",
+        "CallTools cannot be reached, or its answer is not usable";
+    BUSY: SERVICE_UNAVAILABLE, "busy", "Too many requests of this kind are waiting",
+        "too many refreshes, reloads, pages or charts are waiting; ask again in a second";
     HISTORY_UNREADABLE: SERVICE_UNAVAILABLE, "history-unreadable", "The history cannot be read",
-        "its file cannot be read now, or reading it took too long; the detail says why";
-    TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many calls are on their way",
-        "as many seats of this queue are held as may be; release those that are not needed";
+        "its file cannot be read, or reading it took too long; the detail says why";
+    TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many seats of this queue are held",
+        "the queue has as many reservations as it may have; release those that are not needed";
     TOO_MANY_STREAMS: SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open",
-        "a quarter of max_connections may be streams, so that questions find room; close one, or raise max_connections";
+        "streams may use a quarter of max_connections, so that other requests find room; close one, or raise max_connections";
     STOPPING: SERVICE_UNAVAILABLE, "stopping", "openseat is stopping",
         "ask again in a moment";
-    UPSTREAM_SLOW: GATEWAY_TIMEOUT, "upstream-down", "CallTools gave no agents",
+    UPSTREAM_SLOW: GATEWAY_TIMEOUT, "upstream-down", "CallTools sent no agents",
         "CallTools did not answer in time";
     REFRESH_TIMEOUT: GATEWAY_TIMEOUT, "refresh-timeout", "The refresh takes too long",
-        "the poll goes on, and the next decision will use it";
-    RELOAD_TIMEOUT: GATEWAY_TIMEOUT, "reload-timeout", "The config takes long to be taken in",
-        "it goes on; the log and openseat_config_last_reload_successful tell how it ends";
+        "the poll goes on, and the next decision will use its result";
+    RELOAD_TIMEOUT: GATEWAY_TIMEOUT, "reload-timeout", "The reload takes too long",
+        "the reload goes on; the log and openseat_config_last_reload_successful show its result";
 }
 
 #[cfg(test)]
@@ -119,9 +119,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_kinds_are_told_apart_by_nothing() {
-        let told: HashSet<_> = ALL.iter().map(|kind| (kind.status, kind.word)).collect();
-        assert_eq!(told.len(), ALL.len());
-        assert!(ALL.iter().all(|kind| kind.status.as_u16() >= 400));
+    fn every_type_differs_in_name_or_status() {
+        let known: HashSet<_> = ALL.iter().map(|one| (one.status, one.name)).collect();
+        assert_eq!(known.len(), ALL.len());
+        assert!(ALL.iter().all(|one| one.status.as_u16() >= 400));
     }
 }

@@ -1,11 +1,12 @@
-//! The OpenAPI document, written once from the table.
+//! The OpenAPI document, made once from the operations.
 
 use std::collections::BTreeMap;
 
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 
-use super::{Answer, Content, Guard, Kind, Operation, Tag, path_parameter};
+use super::{Answer, Content, Guard, Operation, ProblemType, Tag, path_parameter};
 use crate::server::http::{
     params::{Parameter, Shape},
     problem, problem_types,
@@ -15,11 +16,11 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 const ABOUT: &str = "Accept or reject, answered from memory: whether a CallTools queue has an agent who would take a call now.
 
-HEAD works wherever GET does. A path that is not here is 404 `no-such-path`, a wrong method 405 `method-not-allowed` with `Allow`; \
-a query parameter that is not here is refused, except under `/api/`. What goes wrong is problem JSON (RFC 9457), worded as \
-CallTools does under `/api/`. Pages for people are left out here; a browser that has logged in may ask whatever is asked with GET. Answers may get further members: readers should pass over what they do not know.";
+HEAD works wherever GET does. Any other path is 404 `no-such-path`; another method is 405 `method-not-allowed`, with `Allow`; an unknown query \
+parameter is 400, except under `/api/`. Errors are problem JSON (RFC 9457); under `/api/` they look as CallTools' do. Pages for people are not \
+listed here. A browser that has logged in may use everything that is asked with GET. Answers may get more members later: ignore those that you do not know.";
 
-/// The API's description, for programs and for the page.
+/// The OpenAPI document, for programs and for the reference page.
 pub(in crate::server) struct Document {
     pub(super) value: Value,
 }
@@ -34,9 +35,10 @@ impl Document {
             let path = paths.entry(operation.path()).or_default();
             path.insert(method, described);
         }
-        // Every problem refers to it.
-        schemas.written.subschema_for::<problem::Document>();
-        let tags = Tag::ALL.map(|tag| json!({ "name": tag.name(), "description": tag.means() }));
+        // The answers with problems refer to it.
+        schemas.written.subschema_for::<problem::ProblemJson>();
+        let tag = |tag: &Tag| json!({ "name": tag.name(), "description": tag.meaning() });
+        let tags: Vec<_> = Tag::VARIANTS.iter().map(tag).collect();
         let value = json!({
             "openapi": "3.1.0",
             "info": {
@@ -45,7 +47,7 @@ impl Document {
                 "description": ABOUT,
                 "license": { "name": "MIT OR Apache-2.0", "identifier": env!("CARGO_PKG_LICENSE") },
             },
-            // Relative: wherever this document was read from.
+            // Relative to where the document was read from.
             "servers": [{ "url": "/" }],
             "tags": tags,
             "paths": paths,
@@ -62,7 +64,7 @@ impl Document {
     }
 }
 
-/// Types as they are written and as they are read: a member that may be left out is another thing in each.
+/// Schemas of answers and of request bodies: serde's rules for optional members differ between the two.
 struct Schemas {
     written: SchemaGenerator,
     read: SchemaGenerator,
@@ -123,32 +125,32 @@ fn security_schemes() -> Value {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The token of `bearer_token_file`, where one is configured; without one, callers show nothing.",
+            "description": "A token of `bearer_token_file`. Not needed if none is configured.",
         },
         "token": {
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token` and the account's CallTools token.",
+            "description": "`Token`, a space and the account's CallTools token.",
         },
     })
 }
 
 fn parameters(operation: &Operation) -> Vec<Value> {
     let in_path = operation.path_parameters().map(|name| {
-        let (means, example) = path_parameter(name);
+        let (meaning, example) = path_parameter(name);
         json!({
             "name": name,
             "in": "path",
             "required": true,
-            "description": means,
+            "description": meaning,
             "schema": { "type": "string", "minLength": 1 },
             "example": example,
         })
     });
     let in_query = operation.query.iter().map(|one| parameter(one, "query"));
-    let in_head = operation.headers.iter().map(|one| parameter(one, "header"));
-    in_path.chain(in_query).chain(in_head).collect()
+    let in_headers = operation.headers.iter().map(|one| parameter(one, "header"));
+    in_path.chain(in_query).chain(in_headers).collect()
 }
 
 fn parameter(parameter: &Parameter, place: &str) -> Value {
@@ -163,7 +165,7 @@ fn parameter(parameter: &Parameter, place: &str) -> Value {
         "name": parameter.name,
         "in": place,
         "required": matches!(parameter.shape, Shape::Repeated(_)),
-        "description": parameter.means,
+        "description": parameter.meaning,
         "schema": schema,
         "example": example,
     })
@@ -173,39 +175,42 @@ pub(super) fn schema_of(shape: Shape) -> Value {
     match shape {
         Shape::Text => json!({ "type": "string" }),
         Shape::Number => json!({ "type": "number" }),
-        Shape::OneOf(words) => json!({ "type": "string", "enum": words }),
+        Shape::OneOf(values) => json!({ "type": "string", "enum": values }),
         Shape::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
-        Shape::Repeated(most) => repeated(1, most),
-        Shape::MayRepeat(most) => repeated(0, most),
+        Shape::Repeated(max) => repeated(1, max),
+        Shape::MayRepeat(max) => repeated(0, max),
     }
 }
 
-fn repeated(least: usize, most: usize) -> Value {
+fn repeated(min: usize, max: usize) -> Value {
     let item = json!({ "type": "string", "minLength": 1 });
-    json!({ "type": "array", "items": item, "minItems": least, "maxItems": most })
+    json!({ "type": "array", "items": item, "minItems": min, "maxItems": max })
 }
 
-/// By status; where there are several forms of one, they share it.
+/// Answers by status; all formats of a status are in one.
 fn responses(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
     let mut responses = Map::new();
     for answer in &operation.answers {
         let response = response(&mut responses, answer.status);
-        note(response, answer.means);
+        note(response, answer.meaning);
         let content = answer.content;
         if let Some(content) = content {
             response["content"][content.media] = media(content, &mut schemas.written);
         }
-        bear(response, answer);
+        add_headers(response, answer);
     }
     let problems = operation.all_problems();
     for same in problems.chunk_by(|one, other| one.status == other.status) {
         let response = response(&mut responses, same[0].status.as_u16());
-        for kind in same {
-            note(response, &format!("`{}`: {}", kind.word, kind.means));
+        for problem in same {
+            note(
+                response,
+                &format!("`{}`: {}", problem.name, problem.meaning),
+            );
         }
         response["content"][PROBLEM_JSON] = problem_media(same, operation);
-        if let Some((name, means)) = header_of(same[0]) {
-            response["headers"][name] = header(means);
+        if let Some((name, meaning)) = header_of(same[0]) {
+            response["headers"][name] = header(meaning);
         }
     }
     responses
@@ -227,21 +232,21 @@ fn note(response: &mut Value, line: &str) {
     response["description"] = line.into();
 }
 
-fn bear(response: &mut Value, answer: &Answer) {
-    for (name, means) in answer.headers {
-        response["headers"][name] = header(means);
+fn add_headers(response: &mut Value, answer: &Answer) {
+    for (name, meaning) in answer.headers {
+        response["headers"][name] = header(meaning);
     }
 }
 
-fn header(means: &str) -> Value {
-    json!({ "description": means, "schema": { "type": "string" } })
+fn header(meaning: &str) -> Value {
+    json!({ "description": meaning, "schema": { "type": "string" } })
 }
 
-/// What comes beside a problem, if anything.
-fn header_of(kind: Kind) -> Option<(&'static str, &'static str)> {
-    match kind.status.as_u16() {
+/// The header that comes with a problem, if any.
+fn header_of(problem: ProblemType) -> Option<(&'static str, &'static str)> {
+    match problem.status.as_u16() {
         401 => Some(("WWW-Authenticate", "`Bearer`")),
-        429 | 503 => Some(("Retry-After", "Seconds to wait, where that is known")),
+        429 | 503 => Some(("Retry-After", "Seconds to wait, if that is known")),
         _ => None,
     }
 }
@@ -257,19 +262,15 @@ fn media(content: Content, generator: &mut SchemaGenerator) -> Value {
     json!({ "schema": (content.schema)(generator), "example": example })
 }
 
-fn problem_media(kinds: &[Kind], operation: &Operation) -> Value {
-    let urns: Vec<_> = kinds.iter().map(|kind| kind.urn()).collect();
-    let examples: Map<_, _> = kinds
-        .iter()
-        .map(|kind| {
-            (
-                kind.word.to_owned(),
-                json!({ "value": example_of(kind, operation) }),
-            )
-        })
-        .collect();
+fn problem_media(problems: &[ProblemType], operation: &Operation) -> Value {
+    let urns: Vec<_> = problems.iter().map(|problem| problem.urn()).collect();
+    let example = |problem: &ProblemType| {
+        let example = json!({ "value": example_of(problem, operation) });
+        (problem.name.to_owned(), example)
+    };
+    let examples: Map<_, _> = problems.iter().map(example).collect();
     let mut properties = json!({ "type": { "enum": urns } });
-    if kinds.contains(&problem_types::NO_SEAT) {
+    if problems.contains(&problem_types::NO_SEAT) {
         properties["reason"] = json!({ "$ref": "#/components/schemas/Reason" });
         properties["count"] = json!({ "type": ["number", "null"] });
     }
@@ -279,15 +280,15 @@ fn problem_media(kinds: &[Kind], operation: &Operation) -> Value {
     })
 }
 
-fn example_of(kind: Kind, operation: &Operation) -> Value {
+fn example_of(problem: ProblemType, operation: &Operation) -> Value {
     let mut example = json!({
-        "type": kind.urn(),
-        "title": kind.title,
-        "status": kind.status.as_u16(),
-        "detail": kind.means,
+        "type": problem.urn(),
+        "title": problem.title,
+        "status": problem.status.as_u16(),
+        "detail": problem.meaning,
         "instance": operation.example_path(),
     });
-    if kind == problem_types::NO_SEAT {
+    if problem == problem_types::NO_SEAT {
         example["reason"] = "below_threshold".into();
         example["count"] = 0.into();
     }

@@ -1,4 +1,4 @@
-//! Bodies as they may look, for the reference. A test holds each against its schema.
+//! Example bodies for the reference. A test checks each against its schema.
 
 pub(in crate::server) const DECISION: &str = r#"{
   "queue": "sales-queue",

@@ -1,9 +1,8 @@
-//! The API as a table: each operation with its path, who answers it, and everything that the reference says of it.
+//! Describes the API: operations, the OpenAPI document, the reference page and the list at `/`.
 //!
-//! The router, the list at `/`, the OpenAPI document and the page at `/docs` are all made from the one table in
-//! [`routes`](super::routes), so none of them can know less or more than another. Shapes of answers come from the very types that are
-//! written ([`schemars`]), parameters from the lists that handlers parse with, problems from [`problem_types`]. What
-//! remains to be said wrongly, which statuses an operation answers with and which bodies, is compared with every answer of every test of the server.
+//! All of them are made from the one table in [`routes`](super::routes), so they always agree. The schemas of answers come from the types that
+//! are written ([`schemars`]), parameters from the lists that handlers parse with, problems from [`problem_types`]. The statuses and bodies
+//! of each operation are written by hand; the server's tests compare every answer with them.
 
 mod document;
 mod examples;
@@ -15,6 +14,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::handler::Handler;
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use strum::{IntoStaticStr, VariantArray};
 
 pub(super) use document::Document;
 pub(super) use examples::*;
@@ -24,7 +24,7 @@ pub(super) use page::{page, policy};
 use super::{
     http::{
         params::Parameter,
-        problem_types::{self, Kind},
+        problem_types::{self, ProblemType},
         rule::Guard,
     },
     json::shape,
@@ -40,60 +40,48 @@ shape!(
     OpenApi, { "type": "object", "required": ["openapi"], "properties": { "openapi": { "const": "3.1.0" } } }
 );
 
-/// Under which heading an operation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The heading under which an operation is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 pub(super) enum Tag {
     Decisions,
+    #[strum(to_string = "Queues and accounts")]
     Queues,
     Reservations,
+    #[strum(to_string = "Drop-in")]
     DropIn,
     Operations,
 }
 
 impl Tag {
-    pub(super) const ALL: [Tag; 5] = [
-        Tag::Decisions,
-        Tag::Queues,
-        Tag::Reservations,
-        Tag::DropIn,
-        Tag::Operations,
-    ];
-
     pub(super) fn name(self) -> &'static str {
-        match self {
-            Tag::Decisions => "Decisions",
-            Tag::Queues => "Queues and accounts",
-            Tag::Reservations => "Reservations",
-            Tag::DropIn => "Drop-in",
-            Tag::Operations => "Operations",
-        }
+        self.into()
     }
 
-    fn means(self) -> &'static str {
+    fn meaning(self) -> &'static str {
         match self {
             Tag::Decisions => "Accept or reject: what routers ask while a call rings.",
-            Tag::Queues => "What is known, and how to have it looked at now.",
+            Tag::Queues => "What is known about queues and accounts, and how to refresh it.",
             Tag::Reservations => "Seats held for calls on their way.",
             Tag::DropIn => {
-                "CallTools' own API, answered from memory: rows, pages, links, filters and refusals are CallTools'. \
-                 What openseat does not know is 503 and never an empty list."
+                "CallTools' own API, answered from memory: rows, pages, links, filters and errors are those of CallTools. \
+                 Where openseat does not know, the answer is 503 and never an empty list."
             }
             Tag::Operations => "For supervisors, scrapers and people.",
         }
     }
 }
 
-/// A body, of a request or of an answer.
+/// The body of a request or an answer.
 #[derive(Clone, Copy)]
 pub(super) struct Content {
     media: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
-    /// As it may look; JSON, or an event as JSON, where the media type says so.
+    /// An example; if the media type is JSON or events, as JSON.
     example: &'static str,
 }
 
 impl Content {
-    /// JSON, in the shape of a type.
+    /// JSON, with the schema of a type.
     pub(super) const fn json<T: JsonSchema>(example: &'static str) -> Self {
         Self {
             media: "application/json",
@@ -102,7 +90,7 @@ impl Content {
         }
     }
 
-    /// A stream of events, each in the shape of a type.
+    /// A stream of events, each with the schema of a type.
     pub(super) const fn events<T: JsonSchema>(example: &'static str) -> Self {
         Self {
             media: "text/event-stream",
@@ -110,7 +98,7 @@ impl Content {
         }
     }
 
-    /// Some other text.
+    /// Any other text.
     pub(super) const fn text(media: &'static str, example: &'static str) -> Self {
         Self {
             media,
@@ -120,35 +108,35 @@ impl Content {
     }
 }
 
-/// One way in which an operation answers.
+/// One answer that an operation may give.
 #[derive(Clone)]
 pub(super) struct Answer {
     status: u16,
-    means: &'static str,
+    meaning: &'static str,
     content: Option<Content>,
-    /// Names, and what they mean.
+    /// Names and meanings.
     headers: &'static [(&'static str, &'static str)],
 }
 
-/// One thing that can be asked.
+/// One operation of the API: a route and everything that the reference says about it.
 #[derive(Clone)]
 pub(super) struct Operation {
     route: Route,
-    /// For generated clients.
+    /// Its name in generated clients.
     id: Cow<'static, str>,
     tag: Tag,
-    /// A line of the list at `/`.
+    /// Its line in the list at `/`.
     summary: &'static str,
     more: &'static str,
     query: &'static [Parameter],
     headers: &'static [Parameter],
     body: Option<Content>,
     answers: Vec<Answer>,
-    problems: Vec<Kind>,
+    problems: Vec<ProblemType>,
 }
 
 impl Operation {
-    /// `GET`, and with it `HEAD`.
+    /// A `GET` operation, which answers `HEAD` too.
     pub(super) fn get<T: 'static>(
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
@@ -156,7 +144,7 @@ impl Operation {
         Self::new(Route::get(path, handler))
     }
 
-    /// `POST`
+    /// A `POST` operation.
     pub(super) fn post<T: 'static>(
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
@@ -164,7 +152,7 @@ impl Operation {
         Self::new(Route::post(path, handler))
     }
 
-    /// `DELETE`
+    /// A `DELETE` operation.
     pub(super) fn delete<T: 'static>(
         path: impl Into<Cow<'static, str>>,
         handler: impl Handler<T, Arc<App>>,
@@ -187,7 +175,7 @@ impl Operation {
         }
     }
 
-    /// Its name in generated clients, its heading, and what it does in a line.
+    /// Sets its name in generated clients, its heading, and its line in the list.
     pub(super) fn called(
         self,
         id: impl Into<Cow<'static, str>>,
@@ -202,11 +190,12 @@ impl Operation {
         }
     }
 
-    /// What else there is to know.
+    /// Adds a description below the summary.
     pub(super) fn more(self, more: &'static str) -> Self {
         Self { more, ..self }
     }
 
+    /// Sets what callers must show.
     pub(super) fn guarded(self, guard: Guard) -> Self {
         Self {
             route: self.route.guarded(guard),
@@ -214,7 +203,7 @@ impl Operation {
         }
     }
 
-    /// A link on another site's page may lead here.
+    /// Lets links on other sites' pages lead here.
     pub(super) fn linked(self) -> Self {
         Self {
             route: self.route.linked(),
@@ -222,62 +211,62 @@ impl Operation {
         }
     }
 
-    /// The parameters that its handler takes.
+    /// Sets the query parameters that its handler takes.
     pub(super) fn query(self, query: &'static [Parameter]) -> Self {
         Self { query, ..self }
     }
 
-    /// The headers that its handler reads.
+    /// Sets the headers that its handler reads.
     pub(super) fn headers(self, headers: &'static [Parameter]) -> Self {
         Self { headers, ..self }
     }
 
-    /// The body that its handler reads, of up to so many bytes.
-    pub(super) fn body(self, longest: usize, body: Content) -> Self {
+    /// Sets the body that its handler reads, of up to `max_bytes`.
+    pub(super) fn body(self, max_bytes: usize, body: Content) -> Self {
         Self {
-            route: self.route.reading(longest),
+            route: self.route.reading(max_bytes),
             body: Some(body),
             ..self
         }
     }
 
-    /// An answer with a body. Two of the same status are two forms of it.
-    pub(super) fn answers(self, status: u16, means: &'static str, content: Content) -> Self {
-        self.answer(status, means, Some(content))
+    /// Adds an answer with a body. A status may have several formats.
+    pub(super) fn answers(self, status: u16, meaning: &'static str, content: Content) -> Self {
+        self.answer(status, meaning, Some(content))
     }
 
-    /// An answer that is its status alone.
-    pub(super) fn answers_bare(self, status: u16, means: &'static str) -> Self {
-        self.answer(status, means, None)
+    /// Adds an answer without a body.
+    pub(super) fn answers_bare(self, status: u16, meaning: &'static str) -> Self {
+        self.answer(status, meaning, None)
     }
 
-    fn answer(mut self, status: u16, means: &'static str, content: Option<Content>) -> Self {
+    fn answer(mut self, status: u16, meaning: &'static str, content: Option<Content>) -> Self {
         self.answers.push(Answer {
             status,
-            means,
+            meaning,
             content,
             headers: &[],
         });
         self
     }
 
-    /// Headers of the answer that was named last.
-    pub(super) fn bearing(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
+    /// Sets the headers of the answer that was added last.
+    pub(super) fn with_headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
         if let Some(answer) = self.answers.last_mut() {
             answer.headers = headers;
         }
         self
     }
 
-    /// What its handler refuses with, beside what everything is refused with.
-    pub(super) fn problems(mut self, problems: &[Kind]) -> Self {
+    /// Adds problems that its handler answers with, beyond those that every operation may have.
+    pub(super) fn problems(mut self, problems: &[ProblemType]) -> Self {
         self.problems.extend_from_slice(problems);
         self
     }
 
-    /// Every problem it answers with, those of the gate included, by status.
-    fn all_problems(&self) -> Vec<Kind> {
-        let gate: &[Kind] = match self.guard() {
+    /// Every problem that it answers with, including those of access, by status.
+    fn all_problems(&self) -> Vec<ProblemType> {
+        let of_access: &[ProblemType] = match self.guard() {
             Guard::Bearer | Guard::Page | Guard::Probe => &[
                 problem_types::BAD_REQUEST,
                 problem_types::UNAUTHORIZED,
@@ -293,9 +282,9 @@ impl Operation {
             ],
         };
         let mut problems = self.problems.clone();
-        problems.extend_from_slice(gate);
+        problems.extend_from_slice(of_access);
         problems.push(problem_types::INTERNAL_ERROR);
-        problems.sort_by_key(|kind| kind.status.as_u16());
+        problems.sort_by_key(|problem| problem.status.as_u16());
         problems.dedup();
         problems
     }
@@ -306,12 +295,12 @@ impl Operation {
         parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
-    /// Whether it is the second way to ask for something, by account and queue.
+    /// Whether it is the form of another operation that also names the account.
     fn is_by_account(&self) -> bool {
         self.path().contains("{account}/{queue}")
     }
 
-    /// Its path with an example in each place.
+    /// Its path with an example for each parameter.
     fn example_path(&self) -> String {
         let place = |part: &str| match part
             .strip_prefix('{')
@@ -342,7 +331,7 @@ impl Operation {
     }
 }
 
-/// What a part of a path means, and one that might stand there.
+/// The meaning of a path parameter, and an example.
 fn path_parameter(name: &str) -> (&'static str, &'static str) {
     match name {
         "queue" => (
@@ -352,6 +341,6 @@ fn path_parameter(name: &str) -> (&'static str, &'static str) {
         "account" => ("An account's name, as configured", "main"),
         "agent" => ("An agent's `app_user` at CallTools", "7133"),
         "id" => ("A reservation's `id`", "5f0c2a9be41d8c3760b2d94c1a7e8f35"),
-        other => unreachable!("a path has a part {other} that nobody has described"),
+        other => unreachable!("the path parameter {other} has no description"),
     }
 }

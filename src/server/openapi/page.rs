@@ -1,4 +1,4 @@
-//! The page at `/docs`: the document for people. It needs no script and asks nobody for anything.
+//! The reference page at `/docs`: the OpenAPI document for people. It needs no script and loads nothing.
 
 use std::{fmt::Write, sync::LazyLock};
 
@@ -6,24 +6,25 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, header};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use strum::VariantArray;
 
 use super::{Document, Operation, Tag, document::schema_of, path_parameter};
 use crate::server::http::{
     params::Parameter,
-    problem_types::{self, Kind},
+    problem_types::{self, ProblemType},
 };
 
-/// The style of every page of ours, inside of the page: nothing else needs to be fetched.
+/// The style, inside the page, so that a browser loads nothing else.
 const STYLE: &str = include_str!("style.css");
 
-/// What a browser may do with such a page: show it with this very style, and nothing else.
+/// A browser may show the page with this style, and do nothing else with it.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let digest = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!("default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).expect("base64 fits a header")
 });
 
-/// The header of pages with our style.
+/// The policy, as a header.
 pub(in crate::server) fn policy() -> (HeaderName, HeaderValue) {
     (header::CONTENT_SECURITY_POLICY, POLICY.clone())
 }
@@ -52,7 +53,7 @@ pub(super) fn escaped(text: &str) -> String {
     html
 }
 
-/// Our own texts as HTML: what stands between backquotes is code, an empty line begins a paragraph.
+/// Our own texts as HTML: text between backquotes is code, an empty line begins a paragraph.
 fn prose(text: &str) -> String {
     let mut html = String::new();
     for (place, part) in text.split('`').enumerate() {
@@ -65,7 +66,7 @@ fn prose(text: &str) -> String {
     html
 }
 
-/// The reference.
+/// The whole reference page.
 pub(in crate::server) fn page(document: &Document, operations: &[Operation]) -> String {
     let mut body = String::from("<a class=\"skip\" href=\"#reference\">To the reference</a>\n");
     body += &format!(
@@ -73,20 +74,20 @@ pub(in crate::server) fn page(document: &Document, operations: &[Operation]) -> 
         env!("CARGO_PKG_VERSION"),
         prose(text(&document.value["info"]["description"])),
     );
-    let told: Vec<&Operation> = operations
+    let listed: Vec<&Operation> = operations
         .iter()
         .filter(|one| !one.is_by_account())
         .collect();
-    body += &contents(&told);
+    body += &contents(&listed);
     body += "<main id=\"reference\" tabindex=\"-1\">\n";
-    for tag in Tag::ALL {
+    for &tag in Tag::VARIANTS {
         let _ = write!(
             body,
             "<h2>{}</h2>\n<p>{}</p>\n",
             tag.name(),
-            prose(tag.means())
+            prose(tag.meaning())
         );
-        for operation in told.iter().filter(|one| one.tag == tag) {
+        for operation in listed.iter().filter(|one| one.tag == tag) {
             body += &section(operation, document);
         }
     }
@@ -155,7 +156,7 @@ fn section(operation: &Operation, document: &Document) -> String {
     html
 }
 
-/// A summary is a line of a list; here it stands alone.
+/// A summary, which is a line of a list, as a sentence.
 fn sentence(summary: &str) -> String {
     let mut letters = summary.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
@@ -164,10 +165,14 @@ fn sentence(summary: &str) -> String {
 
 fn parameters(operation: &Operation) -> String {
     let in_path = operation.path_parameters().map(|name| {
-        let (means, example) = path_parameter(name);
+        let (meaning, example) = path_parameter(name);
         [
             code(name),
-            format!("{}. In the path, such as {}.", prose(means), code(example)),
+            format!(
+                "{}. In the path, such as {}.",
+                prose(meaning),
+                code(example)
+            ),
         ]
     });
     let given = |place: &'static str| {
@@ -176,7 +181,7 @@ fn parameters(operation: &Operation) -> String {
                 code(one.name),
                 format!(
                     "{}. In the {place}, such as {}; {}.",
-                    prose(one.means),
+                    prose(one.meaning),
                     code(one.example),
                     escaped(&kind_of(&schema_of(one.shape)))
                 ),
@@ -184,15 +189,15 @@ fn parameters(operation: &Operation) -> String {
         }
     };
     let in_query = operation.query.iter().map(given("query"));
-    let in_head = operation.headers.iter().map(given("head"));
-    let rows: Vec<_> = in_path.chain(in_query).chain(in_head).collect();
+    let in_headers = operation.headers.iter().map(given("header"));
+    let rows: Vec<_> = in_path.chain(in_query).chain(in_headers).collect();
     if rows.is_empty() {
         return String::new();
     }
     format!("<h4>Parameters</h4>\n{}", table(["name", "meaning"], rows))
 }
 
-/// Links to the shapes of an answer's bodies.
+/// Links to the schemas of an answer's bodies.
 fn shape_of(response: &Value) -> String {
     let contents = response["content"].as_object();
     let link = |(media, content): (&String, &Value)| {
@@ -209,19 +214,19 @@ fn shape_of(response: &Value) -> String {
 }
 
 fn problems() -> String {
-    let row = |kind: &Kind| {
+    let row = |problem: &ProblemType| {
         [
-            code(kind.word),
+            code(problem.name),
             format!(
                 "{} {}: {}",
-                kind.status.as_u16(),
-                escaped(kind.title),
-                prose(kind.means)
+                problem.status.as_u16(),
+                escaped(problem.title),
+                prose(problem.meaning)
             ),
         ]
     };
     format!(
-        "<h2 id=\"problems\">Problems</h2>\n<p>An answer's <code>type</code> is <code>urn:openseat:problem:</code> and one of these words.</p>\n{}",
+        "<h2 id=\"problems\">Problems</h2>\n<p>An answer's <code>type</code> is <code>urn:openseat:problem:</code> and one of these names.</p>\n{}",
         table(
             ["type", "status and meaning"],
             problem_types::ALL.iter().map(row)
@@ -238,26 +243,27 @@ fn schemas(document: &Document) -> String {
             html,
             "<h3 id=\"shape-{name}\">{name}</h3>\n<p>{about}</p>\n"
         );
-        html += &words(schema);
+        html += &values(schema);
         html += &members(schema);
     }
     html
 }
 
-/// The words of a shape that has only so many.
-fn words(schema: &Value) -> String {
-    let rows = schema["oneOf"].as_array().into_iter().flatten().map(|one| {
-        let word = text(&one["const"]);
-        [code(word), prose(text(&one["description"]))]
-    });
+/// The values of a schema that lists them.
+fn values(schema: &Value) -> String {
+    let rows = schema["oneOf"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| [code(text(&one["const"])), prose(text(&one["description"]))]);
     let rows: Vec<_> = rows.collect();
     if rows.is_empty() {
         return String::new();
     }
-    table(["word", "meaning"], rows)
+    table(["value", "meaning"], rows)
 }
 
-/// The members of an object: those that are always there in the order of an answer, then the others.
+/// The members of an object: required ones in the order of an answer, then optional ones.
 fn members(schema: &Value) -> String {
     let Some(properties) = schema["properties"].as_object() else {
         return String::new();
@@ -274,24 +280,24 @@ fn members(schema: &Value) -> String {
         .filter(|name| !required.contains(name));
     let rows = required.iter().copied().chain(optional).map(|name| {
         let member = &properties[name];
-        let left_out = if required.contains(&name) {
+        let may_be_missing = if required.contains(&name) {
             ""
         } else {
-            "; may be left out"
+            "; may be missing"
         };
         [
             code(name),
             format!(
-                "{}{left_out}. {}",
+                "{}{may_be_missing}. {}",
                 escaped(&kind_of(member)),
                 prose(text(&member["description"]))
             ),
         ]
     });
-    table(["member", "what"], rows)
+    table(["member", "meaning"], rows)
 }
 
-/// What a value may be, in a few words.
+/// The type of a value, in a few words.
 fn kind_of(schema: &Value) -> String {
     if let Some(path) = schema["$ref"].as_str() {
         return path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -299,8 +305,8 @@ fn kind_of(schema: &Value) -> String {
     if let Some(any) = schema["anyOf"].as_array() {
         return any.iter().map(kind_of).collect::<Vec<_>>().join(" or ");
     }
-    if let Some(words) = schema["enum"].as_array() {
-        return words.iter().map(text).collect::<Vec<_>>().join(", ");
+    if let Some(values) = schema["enum"].as_array() {
+        return values.iter().map(text).collect::<Vec<_>>().join(", ");
     }
     if schema["items"].is_object() {
         return format!("list of {}", kind_of(&schema["items"]));

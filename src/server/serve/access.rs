@@ -316,7 +316,7 @@ fn check_name(app: &App, via: Via, headers: &HeaderMap) -> Result<(), Problem> {
     if host.is_none_or(|host| is_ours(&app.allowed_hosts, host.host())) {
         return Ok(());
     }
-    Err(Problem::usual(problem_types::FOREIGN_HOST))
+    Err(Problem::from_type(problem_types::FOREIGN_HOST))
 }
 
 /// The `Host` of a request whose form was checked.
@@ -345,7 +345,7 @@ fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
     if !is_from_elsewhere() || is_followed_link(rule, parts) {
         return Ok(());
     }
-    Err(Problem::usual(problem_types::FOREIGN_ORIGIN))
+    Err(Problem::from_type(problem_types::FOREIGN_ORIGIN))
 }
 
 /// `none` is a person who typed the address. `same-site` is another port or another name below the same domain, so somebody else's page.
@@ -387,7 +387,7 @@ fn check_bearer(headers: &HeaderMap, bearer: &BearerTokens) -> Result<(), Proble
     if bearer.open_for(shown) {
         return Ok(());
     }
-    Err(Problem::usual(problem_types::UNAUTHORIZED)
+    Err(Problem::from_type(problem_types::UNAUTHORIZED)
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
 }
 

@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! What all handlers share: the board, and what is needed to answer from it.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -36,27 +36,27 @@ use crate::{
     state::{State, history::History},
 };
 
-/// How long and how many: what keeps one client from hurting another.
+/// Limits on connections and time, which keep one client from hurting others.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections over all listeners; one more is closed at once. Some are kept for clients on this machine.
+    /// Open connections over all listeners; further ones are closed at once. Some are kept for clients on this machine.
     pub connections: usize,
-    /// From the first byte of a request (or from the connection, for the first one) to the end of its head. Five seconds is
-    /// what a head of one packet needs, times a thousand.
+    /// From the first byte of a request (for the first request, from the start of the connection) to the end of its head. A head of one
+    /// packet needs a thousandth of five seconds.
     pub head: Duration,
-    /// Between requests. A router that asks now and then shall not race against our closing its connection, so this is
-    /// longer than the 60 s for which common HTTP clients and proxies keep theirs. It may begin a `head` late.
+    /// Between requests. It is longer than the 60 s for which common HTTP clients and proxies keep a connection, so that a request never
+    /// meets a connection that is being closed. It may start a `head` late.
     pub idle: Duration,
-    /// For the client to take an answer, whole: the longest list, about 1 MB, over a poor line.
+    /// For the client to take a whole answer: the longest list, about 1 MB, over a poor line.
     pub write: Duration,
-    /// For answers that are under way when the server stops; less than the 3 s in which the whole process has to be gone.
+    /// For answers under way when the server stops; less than the 3 s in which the whole process has to end.
     pub drain: Duration,
-    /// Of streams of decisions.
+    /// Limits on streams of decisions.
     pub watch: WatchLimits,
 }
 
 impl Limits {
-    /// The usual times, for so many connections.
+    /// The default limits for a number of connections.
     pub fn with_connections(connections: usize) -> Self {
         Self {
             connections,
@@ -69,31 +69,31 @@ impl Limits {
     }
 }
 
-/// What the server needs to know of an account, and how to reach its task.
+/// What the server knows of an account, and how to reach its task.
 #[derive(Clone, Debug)]
 pub struct AccountHandle {
-    /// As in the config.
+    /// Its name in the config.
     pub name: Arc<str>,
-    /// Of the account's CallTools token, which opens the drop-in API. `None` while it cannot be read; it changes when the
+    /// The digest of the account's CallTools token, which opens the drop-in API. `None` while the token cannot be read; it changes when the
     /// token is rotated.
     pub token: watch::Receiver<Option<Digest>>,
-    /// For metrics only: handlers spend nothing.
+    /// Its budget, to report: handlers spend nothing.
     pub budget: Arc<Budget>,
-    /// The newest reading.
+    /// The newest names of queues and statuses.
     pub names: watch::Receiver<Arc<Names>>,
-    /// What is wrong with it, and whence its statuses come.
+    /// What is wrong with it, and where its statuses come from.
     pub health: watch::Receiver<Health>,
-    /// To the account's task. Bounded: a full channel refuses the next wish.
+    /// To the account's task. Bounded: a full channel rejects further requests.
     pub asks: mpsc::Sender<Ask>,
 }
 
 impl AccountHandle {
-    /// How it is now.
+    /// Its present health.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()
     }
 
-    /// The newest names, to keep without holding up who writes them.
+    /// The newest names. Holding them does not block the task that updates them.
     pub fn names(&self) -> Arc<Names> {
         Arc::clone(&self.names.borrow())
     }
@@ -102,7 +102,7 @@ impl AccountHandle {
 /// One queue, as handlers see it.
 #[derive(Debug)]
 pub struct Queue {
-    /// Its place on the board.
+    /// Its key on the board.
     pub key: QueueKey,
     /// How its snapshots become decisions.
     pub policy: Policy,
@@ -110,22 +110,22 @@ pub struct Queue {
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
-    /// Its seats that are held for calls on their way, looked up once.
+    /// Its seats held for calls on their way, looked up once.
     pub holds: Arc<Holds>,
-    /// Of its state on the board.
+    /// The version of its state on the board.
     pub version: Arc<Version>,
 }
 
 /// What an [`App`] is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Deps {
     /// The cache to answer from.
     pub(crate) board: Arc<Board>,
-    /// For every queue on the board.
+    /// The policy of every queue on the board.
     pub policies: HashMap<QueueKey, Policy>,
-    /// For the queues whose decisions may wait.
+    /// How long decisions may wait, for the queues whose decisions may.
     pub patience: HashMap<QueueKey, Patience>,
-    /// Those whose queues are on the board.
+    /// The accounts whose queues are on the board.
     pub(crate) accounts: Vec<AccountHandle>,
     /// Made for the queues on the board.
     pub(crate) metrics: Arc<Metrics>,
@@ -135,25 +135,25 @@ pub struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// For metrics only; `None` where nothing outlives the process.
     pub state: Option<Arc<State>>,
-    /// What callers must show, if anything.
+    /// The bearer tokens that callers must show one of, if any.
     pub(crate) bearer: Option<BearerTokens>,
     /// Names of this server, as [the config](crate::config::Server::allowed_hosts) has them.
     pub(crate) allowed_hosts: Vec<String>,
-    /// What TCP connections begin with; `None` where they are plain.
+    /// TLS for TCP connections; `None` if they are plain.
     pub(crate) tls: Option<Tls>,
-    /// What bounds them.
+    /// Limits on connections and time.
     pub(crate) limits: Limits,
-    /// Cancelled as soon as the process begins to stop: from then on it says that it is not ready, and refreshes end.
+    /// Cancelled when the process begins to stop: from then on it is not ready, and refreshes end.
     pub(crate) stopping: CancellationToken,
-    /// Where accept loops show that they turn.
+    /// Where accept loops show that they still run.
     pub(crate) pulses: Pulses,
-    /// To whom the wish is sent that the config be read again; `None` where nobody can.
+    /// Where requests to reload the config go; `None` if it cannot be reloaded.
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     /// Routes that only `control.sock` answers.
     pub(crate) control: Router,
 }
 
-/// What all handlers share: the board, and what is needed to answer from it.
+/// See the [module](self).
 #[derive(Debug)]
 pub struct App {
     pub(crate) board: Arc<Board>,
@@ -170,13 +170,13 @@ pub struct App {
     pub(crate) pulses: Pulses,
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) control: Router,
-    /// Cancelled when another app takes this one's place, and when the process stops.
+    /// Cancelled when another app replaces this one, and when the process stops.
     pub(crate) retired: CancellationToken,
-    /// Tells this app from those before it.
+    /// Differs from that of every app before.
     pub(crate) number: u64,
-    /// For connections.
+    /// Places for connections.
     pub(crate) room: Arc<Room>,
-    /// What streams of decisions read.
+    /// What streams of decisions share.
     pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
     pub(in crate::server) sessions: Arc<Sessions>,
@@ -189,7 +189,7 @@ pub struct App {
     by_key: HashMap<QueueKey, Arc<Queue>>,
 }
 
-/// What one app hands on to the next.
+/// What one app passes on to the next.
 struct Kept {
     room: Arc<Room>,
     watch: WatchHub,
@@ -200,36 +200,35 @@ struct Kept {
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Puts an app together.
     ///
     /// # Panics
-    /// If a queue of the board has no policy or no counters: whoever wires the process made a mistake.
-    pub fn new(parts: Parts) -> Self {
+    /// If a queue of the board has no policy or no counters, which is a mistake in the wiring of the process.
+    pub fn new(deps: Deps) -> Self {
         let kept = Kept {
-            room: Arc::new(Room::new(parts.limits.connections)),
-            watch: WatchHub::new(&parts.limits.watch),
+            room: Arc::new(Room::new(deps.limits.connections)),
+            watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
             past: Past::new(),
             press: Press::new(),
             number: 0,
         };
-        Self::assemble(parts, kept)
+        Self::assemble(deps, kept)
     }
 
-    /// The same for an app that takes the place of `last` and has the same limits: connections and streams that are open still count, and who is
-    /// logged in stays so while the token is the same.
+    /// An app that replaces `last`, with the same limits: open connections and streams still count, and sessions last while the tokens are the same.
     ///
     /// # Panics
     /// As [`new`](Self::new).
-    pub fn after(last: &App, parts: Parts) -> Self {
-        let parts = Parts {
+    pub fn after(last: &App, deps: Deps) -> Self {
+        let deps = Deps {
             limits: last.limits,
-            ..parts
+            ..deps
         };
         let kept = Kept {
             room: Arc::clone(&last.room),
             watch: last.watch.successor(&last.limits.watch),
-            sessions: match last.bearer == parts.bearer {
+            sessions: match last.bearer == deps.bearer {
                 true => Arc::clone(&last.sessions),
                 false => Arc::new(Sessions::new()),
             },
@@ -237,45 +236,45 @@ impl App {
             press: last.press.successor(),
             number: last.number + 1,
         };
-        Self::assemble(parts, kept)
+        Self::assemble(deps, kept)
     }
 
-    fn assemble(parts: Parts, kept: Kept) -> Self {
+    fn assemble(deps: Deps, kept: Kept) -> Self {
         let queue = |key: &QueueKey| {
             Arc::new(Queue {
                 key: key.clone(),
-                policy: *parts.policies.get(key).expect("every queue has a policy"),
-                patience: parts.patience.get(key).copied(),
-                meters: parts
+                policy: *deps.policies.get(key).expect("every queue has a policy"),
+                patience: deps.patience.get(key).copied(),
+                meters: deps
                     .metrics
                     .queue(key)
                     .expect("the metrics were made for the queues of the board"),
-                holds: parts.reservations.queue(key),
-                version: parts.board.version(key).expect("it is one of the board's"),
+                holds: deps.reservations.queue(key),
+                version: deps.board.version(key).expect("it is one of the board's"),
             })
         };
-        let queues: Vec<_> = parts.board.keys().iter().map(queue).collect();
+        let queues: Vec<_> = deps.board.keys().iter().map(queue).collect();
         let by_key = queues
             .iter()
             .map(|queue| (queue.key.clone(), Arc::clone(queue)))
             .collect();
         Self {
-            board: parts.board,
-            accounts: parts.accounts,
-            metrics: parts.metrics,
-            reservations: parts.reservations,
-            clock: parts.clock,
-            state: parts.state,
-            bearer: parts.bearer,
-            allowed_hosts: parts.allowed_hosts,
-            tls: parts.tls,
-            limits: parts.limits,
-            retired: parts.stopping.child_token(),
+            board: deps.board,
+            accounts: deps.accounts,
+            metrics: deps.metrics,
+            reservations: deps.reservations,
+            clock: deps.clock,
+            state: deps.state,
+            bearer: deps.bearer,
+            allowed_hosts: deps.allowed_hosts,
+            tls: deps.tls,
+            limits: deps.limits,
+            retired: deps.stopping.child_token(),
             number: kept.number,
-            stopping: parts.stopping,
-            pulses: parts.pulses,
-            reloads: parts.reloads,
-            control: parts.control,
+            stopping: deps.stopping,
+            pulses: deps.pulses,
+            reloads: deps.reloads,
+            control: deps.control,
             room: kept.room,
             watch: kept.watch,
             sessions: kept.sessions,
@@ -286,7 +285,7 @@ impl App {
         }
     }
 
-    /// What TCP connections begin with.
+    /// TLS for TCP connections; `None` if they are plain.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
@@ -296,10 +295,10 @@ impl App {
         &self.queues
     }
 
-    /// The queue that a request means.
+    /// A queue by its name or id, in one account or in any.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
         let key = self.board.find(account, asked)?;
-        // While another app takes this one's place, the board has the queues of both.
+        // While another app replaces this one, the board has the queues of both.
         let queue = self.by_key.get(&key).map(Arc::clone);
         queue.ok_or_else(|| NotOnBoard::Unknown {
             asked: asked.to_owned(),
@@ -332,12 +331,12 @@ impl App {
         self.board.get(&queue.key).unwrap_or_default()
     }
 
-    /// Another app has taken this one's place.
+    /// Another app has replaced this one.
     pub(crate) fn retire(&self) {
         self.retired.cancel();
     }
 
-    /// Decides without counting: for those who look on.
+    /// Decides without counting the decision.
     pub(crate) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
         let now = self.clock.now();
         decide(state, policy, queue.holds.held(now), now)
@@ -369,13 +368,13 @@ impl App {
         );
     }
 
-    /// What was, for those who look back; `None` where nothing is recorded.
+    /// The recorded history; `None` if nothing is recorded.
     pub(crate) fn history(&self) -> Option<&History> {
         let recorder = self.state.as_ref()?.history.as_ref()?;
         Some(recorder.history())
     }
 
-    /// The parts of the state folder that cannot be written now.
+    /// The parts of the state folder that cannot be written at present.
     pub(crate) fn degraded(&self) -> Vec<&'static str> {
         let gauges = self.state.iter().flat_map(|state| state.gauges());
         let degraded = gauges.filter(|gauges| gauges.degraded);
@@ -387,7 +386,7 @@ impl App {
         self.accounts.iter().find(|account| *account.name == *name)
     }
 
-    /// Everything that metrics show, as it is now.
+    /// Everything that metrics show, as of now.
     pub(crate) fn scrape(&self) -> Scrape {
         let budgets = self.accounts.iter();
         let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
@@ -402,7 +401,7 @@ impl App {
         }
     }
 
-    /// The agents of each account, as far as its queues are known now.
+    /// The agents of each account, from its queues with fresh data.
     fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
         let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
         for queue in &self.queues {
@@ -428,7 +427,7 @@ impl App {
     }
 }
 
-/// An account's name, and the kind of its present fault.
+/// An account's name and the kind of its present fault.
 fn fault(account: &AccountHandle) -> (Arc<str>, Option<FaultKind>) {
     let fault = account.health().fault;
     (Arc::clone(&account.name), fault.map(|fault| fault.kind()))

@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccountHandle, App, Current, Limits, Parts, Tls, net::listen::bind, serve, serve_on_threads,
+    AccountHandle, App, Current, Deps, Limits, Tls, net::listen::bind, serve, serve_on_threads,
     watch_decisions,
 };
 use crate::{
@@ -187,7 +187,7 @@ impl World {
     }
 
     fn app(self) -> Arc<App> {
-        Arc::new(App::new(Parts {
+        Arc::new(App::new(Deps {
             board: self.board,
             policies: self.policies,
             patience: self.patience,

@@ -47,7 +47,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
 /// The parameters of a stream.
 pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     name: "queue",
-    means: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues, leave it out for all",
+    meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues, leave it out for all",
     shape: Shape::MayRepeat(MAX_QUEUES),
     example: "sales-queue",
 }];
@@ -55,7 +55,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
 /// The headers of a request for a stream.
 pub(super) const HEADERS: &[Parameter] = &[Parameter {
     name: "Last-Event-ID",
-    means: "The `id` of the last event that was seen, to resume after it; an unknown one starts anew",
+    meaning: "The `id` of the last event that was seen, to resume after it; an unknown one starts anew",
     shape: Shape::Text,
     example: "6c1f0a9d5e3b2748-17",
 }];

@@ -1,0 +1,84 @@
+//! Errors as CallTools words them, and the one that CallTools does not have: that openseat does not know.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Why a request is refused, in the words of Django REST Framework.
+#[derive(Debug)]
+pub(in crate::server) enum Refusal {
+    /// 401, with one of Django's sentences.
+    Unauthorized(&'static str),
+    /// 404 `Not found.`
+    NotFound,
+    /// 404 `Invalid page.`
+    InvalidPage,
+    /// 400: a filter and what is wrong with it.
+    Filter(&'static str, &'static str),
+    /// 503: openseat does not know, and says why.
+    Unknown(String),
+}
+
+impl Refusal {
+    /// A filter is not a number.
+    pub(super) fn not_a_number(filter: &'static str) -> Self {
+        Refusal::Filter(filter, "Enter a number.")
+    }
+
+    /// A filter names something that the account does not have.
+    pub(super) fn no_choice(filter: &'static str) -> Self {
+        Refusal::Filter(
+            filter,
+            "Select a valid choice. That choice is not one of the available choices.",
+        )
+    }
+
+    /// CallTools has not sent the account's `what` yet.
+    pub(super) fn not_read(what: &str) -> Self {
+        Refusal::Unknown(format!(
+            "openseat has not read the account's {what} from CallTools."
+        ))
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::Unauthorized(words) => {
+                let challenge = [(header::WWW_AUTHENTICATE, "Token")];
+                (challenge, detail(StatusCode::UNAUTHORIZED, words)).into_response()
+            }
+            Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
+            Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
+            Refusal::Filter(filter, words) => {
+                let filters = Filters(BTreeMap::from([(filter, [words])]));
+                (StatusCode::BAD_REQUEST, Json(filters)).into_response()
+            }
+            Refusal::Unknown(words) => detail(StatusCode::SERVICE_UNAVAILABLE, &words),
+        }
+    }
+}
+
+pub(super) fn detail(status: StatusCode, words: &str) -> Response {
+    (status, Json(Detail { detail: words })).into_response()
+}
+
+/// Why a request is refused.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CallToolsRefusal")]
+pub(in crate::server) struct Detail<'a> {
+    /// As CallTools says it, or why openseat does not know.
+    detail: &'a str,
+}
+
+/// Filters that are refused, and what is wrong with each.
+#[derive(Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(rename = "CallToolsFilters")]
+pub(in crate::server) struct Filters<'a>(BTreeMap<&'a str, [&'a str; 1]>);
