@@ -31,7 +31,10 @@ const MAX_TEST_FUNCTION: usize = 105;
 
 /// What is longer, and why.
 const LONG: [(&str, &str); 6] = [
-    ("server/routes.rs of_the_daemon", "rows of the one table of routes"),
+    (
+        "server/routes.rs of_the_daemon",
+        "rows of the one table of routes",
+    ),
     (
         "calltools/client.rs",
         "due: paging and the exchange of one request",

@@ -5,6 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::{
+    Extension,
     extract::State,
     response::{Html, IntoResponse, Response},
 };
@@ -16,7 +17,8 @@ use super::{
         decision_request::{DECISION_PARAMETERS, RESERVATION_PARAMETERS},
         decisions, probes, queues, reload, reservations,
     },
-    dashboard, drop_in,
+    dashboard::{self, Pages},
+    drop_in,
     http::{
         accept::wants_html,
         problem::Problem,
@@ -383,9 +385,13 @@ async fn get_docs() -> Response {
 }
 
 /// `GET /`: the dashboard for people, the list of all operations for everybody else.
-async fn get_index(state: State<Arc<App>>, headers: HeaderMap) -> Response {
+async fn get_index(
+    State(app): State<Arc<App>>,
+    Extension(pages): Extension<Arc<Pages>>,
+    headers: HeaderMap,
+) -> Response {
     match wants_html(&headers) {
-        true => dashboard::overview(state, headers, &INDEX_LINES).await,
+        true => dashboard::overview(&app, &pages, &headers, &INDEX_LINES).await,
         false => INDEX.as_str().into_response(),
     }
 }

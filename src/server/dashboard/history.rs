@@ -119,6 +119,7 @@ pub(super) enum Look<T> {
 /// Too many readings are requested at once.
 pub(super) async fn look<T: Send + 'static>(
     app: &App,
+    past: &Past,
     read: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
 ) -> Result<Look<T>, Undone> {
     let Some(history) = app.history().cloned() else {
@@ -126,7 +127,7 @@ pub(super) async fn look<T: Send + 'static>(
     };
     let clock = Arc::clone(&app.clock);
     let work = move |gone| read(&history.within(Limit::new(clock, LONGEST_READ, gone)));
-    Ok(match app.past.readers.pool.run(LONGEST_WAIT, work).await? {
+    Ok(match past.readers.pool.run(LONGEST_WAIT, work).await? {
         Ok(seen) => Look::Seen(seen),
         Err(HistoryError::Sqlite(error))
             if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) =>
@@ -138,8 +139,8 @@ pub(super) async fn look<T: Send + 'static>(
 }
 
 /// The seats of all queues in the last hour; none where nothing can be read.
-pub(super) async fn sparks(app: &App) -> Arc<Sparks> {
-    let mut known = app.past.sparks.lock().await;
+pub(super) async fn sparks(app: &App, past: &Past) -> Arc<Sparks> {
+    let mut known = past.sparks.lock().await;
     let now = app.clock.now();
     if let Some((at, sparks)) = &*known
         && now.longest_since(*at) < SPARKS_LIVE
@@ -147,7 +148,7 @@ pub(super) async fn sparks(app: &App) -> Arc<Sparks> {
         return Arc::clone(sparks);
     }
     let keys = app.board.keys().to_vec();
-    let sparks = match look(app, move |history| read_sparks(history, keys, now)).await {
+    let sparks = match look(app, past, move |history| read_sparks(history, keys, now)).await {
         Ok(Look::Seen(sparks)) => Arc::new(sparks),
         // Cards are shown without them.
         _ => Arc::default(),

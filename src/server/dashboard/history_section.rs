@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -13,7 +14,8 @@ use super::{
     chart::{self, Column},
     components::Standing,
     form::{Form, Wish},
-    history::{Look, Period, Window, look},
+    history::{Look, Past, Period, Window, look},
+    pages::Pages,
     what_if::{self, Held, Rule},
     wording,
 };
@@ -81,12 +83,13 @@ pub(super) enum Tried {
 /// Too many look back at once.
 pub(super) async fn course(
     app: &App,
+    past: &Past,
     standing: &Standing,
     period: Period,
     form: Arc<Form>,
 ) -> Result<Look<Course>, Undone> {
     let (key, now, rule) = (standing.queue.key.clone(), standing.now, Rule::of(standing));
-    look(app, move |history| {
+    look(app, past, move |history| {
         let seats = period.window(now, period.seats());
         let decisions = period.window(now, period.decisions());
         let decided = history.decisions(&key, decisions.range()?)?;
@@ -352,6 +355,7 @@ pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
 /// `GET /v1/queues/{queue}/chart.svg?range=24h`
 pub(in crate::server) async fn picture(
     State(app): State<Arc<App>>,
+    Extension(pages): Extension<Arc<Pages>>,
     NamedQueue(queue): NamedQueue,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -359,7 +363,10 @@ pub(in crate::server) async fn picture(
     let period = period(&params)?.unwrap_or(Period::Day);
     let window = period.window(app.clock.now(), period.seats());
     let (key, range) = (queue.key.clone(), window.range());
-    let seen = match look(&app, move |history| history.series(&key, range?)).await? {
+    let series = look(&app, &pages.past, move |history| {
+        history.series(&key, range?)
+    });
+    let seen = match series.await? {
         Look::Seen(seen) => seen,
         // An empty chart: a wiki that shows it before the first poll shows a picture all the same.
         Look::NotKept | Look::NotYet => Vec::new(),

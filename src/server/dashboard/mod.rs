@@ -21,6 +21,7 @@ mod history_section;
 mod layout;
 mod login;
 mod overview;
+mod pages;
 mod press;
 mod printed;
 mod queue;
@@ -30,10 +31,9 @@ mod wording;
 use http::{HeaderName, HeaderValue, header};
 
 pub(super) use self::{
-    history::Past,
     history_section::{RANGE, picture as chart},
     overview::page as overview,
-    press::Press,
+    pages::Pages,
 };
 use super::{
     http::rule::{Guard, LOGIN},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use http::HeaderMap;
 use maud::{Markup, html};
 
@@ -11,6 +11,7 @@ use super::{
     components::{self, Standing},
     history::{self, Sparks},
     layout::{self, Page},
+    pages::Pages,
     press::{self, Which, Write},
     wording,
 };
@@ -30,19 +31,31 @@ use crate::{
 
 /// `GET /`, for a person.
 pub(in crate::server) async fn page(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
+    app: &Arc<App>,
+    pages: &Pages,
+    headers: &HeaderMap,
     requests: &'static [Line],
 ) -> Response {
-    match press::shared(&app, Which::Overview, written(&app, requests)).await {
-        Ok(printed) => printed.answer(&headers, app.clock.now()),
-        Err(undone) => layout::sorry(&app, undone),
+    match press::shared(
+        app,
+        &pages.press,
+        Which::Overview,
+        written(app, pages, requests),
+    )
+    .await
+    {
+        Ok(printed) => printed.answer(headers, app.clock.now()),
+        Err(undone) => layout::sorry(app, undone),
     }
 }
 
 /// Reads everything the page has to wait for.
-async fn written(app: &Arc<App>, requests: &'static [Line]) -> Result<Write, Undone> {
-    let sparks = history::sparks(app).await;
+async fn written(
+    app: &Arc<App>,
+    pages: &Pages,
+    requests: &'static [Line],
+) -> Result<Write, Undone> {
+    let sparks = history::sparks(app, &pages.past).await;
     let app = Arc::clone(app);
     Ok(Box::new(move || write(&app, &sparks, requests)))
 }

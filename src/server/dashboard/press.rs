@@ -108,11 +108,12 @@ impl Press {
 /// Too many pages are requested, or there is no thread to render them.
 pub(super) async fn shared(
     app: &Arc<App>,
+    press: &Press,
     which: Which,
     prepare: impl Future<Output = Result<Write, Undone>>,
 ) -> Result<Arc<Printed>, Undone> {
     let asked = Instant::now();
-    let sheet = app.press.sheet(which.clone());
+    let sheet = press.sheet(which.clone());
     let mut made = tokio::time::timeout(LONGEST_WAIT, sheet.lock())
         .await
         .map_err(|_| Undone::Late(LONGEST_WAIT))?;
@@ -127,7 +128,7 @@ pub(super) async fn shared(
     }
     let (begun, at) = (Instant::now(), app.clock.now());
     let edition = edition(app, &which);
-    let (printed, took) = print(app, prepare.await?).await?;
+    let (printed, took) = print(app, press, prepare.await?).await?;
     *made = Some(Made {
         printed: Arc::clone(&printed),
         edition,
@@ -142,19 +143,27 @@ pub(super) async fn shared(
 ///
 /// # Errors
 /// As of [`shared`].
-pub(super) async fn single(app: &Arc<App>, write: Write) -> Result<Arc<Printed>, Undone> {
-    Ok(print(app, write).await?.0)
+pub(super) async fn single(
+    app: &Arc<App>,
+    press: &Press,
+    write: Write,
+) -> Result<Arc<Printed>, Undone> {
+    Ok(print(app, press, write).await?.0)
 }
 
 /// Renders a page on the press's thread, and says how long that took.
-async fn print(app: &Arc<App>, write: Write) -> Result<(Arc<Printed>, Duration), Undone> {
+async fn print(
+    app: &Arc<App>,
+    press: &Press,
+    write: Write,
+) -> Result<(Arc<Printed>, Duration), Undone> {
     let to_print = Arc::clone(app);
     let work = move |_gone| {
         let begun = to_print.clock.boot();
         let printed = Arc::new(write().print(&to_print));
         (printed, to_print.clock.boot().saturating_sub(begun))
     };
-    app.press.pool.run(LONGEST_WAIT, work).await
+    press.pool.run(LONGEST_WAIT, work).await
 }
 
 /// A number that grows with each change of what a page shows. Pages of the same edition differ at most in what time alone changes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -15,6 +16,7 @@ use super::{
     history::{Look, Period},
     history_section::{self, Course, Tried},
     layout::{self, Page},
+    pages::Pages,
     press::{self, Which, Write},
     printed::Printed,
     what_if::{self, Rule},
@@ -37,6 +39,7 @@ pub(super) const PATH: &str = "/queues/";
 /// `GET /queues/{queue}`, `GET /queues/{account}/{queue}`
 pub(super) async fn page(
     State(app): State<Arc<App>>,
+    Extension(pages): Extension<Arc<Pages>>,
     queue: Result<NamedQueue, Problem>,
     uri: Uri,
     headers: HeaderMap,
@@ -50,9 +53,10 @@ pub(super) async fn page(
     let form = Arc::new(Form::parse(&params)?);
     let printed = if form.is_empty() {
         let which = Which::Queue(queue.key.clone(), period);
-        press::shared(&app, which, written(&app, &queue, period, form)).await
+        let write = written(&app, &pages, &queue, period, form);
+        press::shared(&app, &pages.press, which, write).await
     } else {
-        tried(&app, &queue, period, form).await
+        tried(&app, &pages, &queue, period, form).await
     };
     Ok(match printed {
         Ok(printed) => printed.answer(&headers, app.clock.now()),
@@ -63,25 +67,28 @@ pub(super) async fn page(
 /// The page with what another rule would have answered. It is made for one person and stays as it is.
 async fn tried(
     app: &Arc<App>,
+    pages: &Pages,
     queue: &Arc<Queue>,
     period: Period,
     form: Arc<Form>,
 ) -> Result<Arc<Printed>, Undone> {
-    let turn = app.past.turn().await?;
-    let write = written(app, queue, period, form).await?;
+    let turn = pages.past.turn().await?;
+    let write = written(app, pages, queue, period, form).await?;
     drop(turn);
-    press::single(app, write).await
+    press::single(app, &pages.press, write).await
 }
 
 /// Reads what the page needs of the history.
 async fn written(
     app: &Arc<App>,
+    pages: &Pages,
     queue: &Arc<Queue>,
     period: Period,
     form: Arc<Form>,
 ) -> Result<Write, Undone> {
     let before = Standing::of(app, queue);
-    let past = history_section::course(app, &before, period, Arc::clone(&form)).await?;
+    let past =
+        history_section::course(app, &pages.past, &before, period, Arc::clone(&form)).await?;
     let (app, queue) = (Arc::clone(app), Arc::clone(queue));
     // What is shown of the present is no older than the reading of the past.
     Ok(Box::new(move || {

@@ -9,23 +9,26 @@ use arc_swap::{ArcSwap, Guard};
 use axum::Router;
 
 use super::router::{control_router, router};
-use crate::server::{net::listen::Via, state::app::App};
+use crate::server::{dashboard::Pages, net::listen::Via, state::app::App};
 
-/// An app, and who finds the handlers of its requests.
+/// An app with its routers.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) app: Arc<App>,
+    pub(in crate::server) pages: Arc<Pages>,
     router: Router,
     /// The same, and what only `control.sock` answers.
     control: Router,
 }
 
 impl Site {
-    fn of(app: Arc<App>) -> Arc<Self> {
-        let router = router(Arc::clone(&app));
+    fn new(app: Arc<App>, pages: Pages) -> Arc<Self> {
+        let pages = Arc::new(pages);
+        let router = router(Arc::clone(&app), Arc::clone(&pages));
         Arc::new(Self {
             control: router.clone().merge(control_router(&app)),
             router,
+            pages,
             app,
         })
     }
@@ -46,7 +49,7 @@ pub struct Current(ArcSwap<Site>);
 impl Current {
     /// Begins with this one.
     pub fn new(app: Arc<App>) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::new(Site::of(app))))
+        Arc::new(Self(ArcSwap::new(Site::new(app, Pages::new()))))
     }
 
     /// The newest app.
@@ -61,7 +64,8 @@ impl Current {
 
     /// From the next request on this app answers. Streams of the last one end, and say so.
     pub fn replace(&self, app: Arc<App>) {
-        let last = self.0.swap(Site::of(app));
+        let pages = self.0.load().pages.successor();
+        let last = self.0.swap(Site::new(app, pages));
         last.app.retire();
     }
 }

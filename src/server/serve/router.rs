@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     handler::Handler,
     middleware::{Next, from_fn_with_state},
@@ -12,13 +12,14 @@ use axum::{
 
 use super::access;
 use crate::server::{
+    dashboard::Pages,
     http::rule::Rule,
     routes::{self, no_such_method, no_such_path},
     state::app::App,
 };
 
 /// All routes. HEAD works wherever GET does; another method gets 405 with `Allow`.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>, pages: Arc<Pages>) -> Router {
     let access = |rule| from_fn_with_state((Arc::clone(&app), rule), access::guard);
     let without_route = from_fn_with_state(Arc::clone(&app), guard_without_route);
     let mut router = Router::new();
@@ -29,6 +30,7 @@ pub fn router(app: Arc<App>) -> Router {
     router
         .fallback(no_such_path.layer(without_route.clone()))
         .method_not_allowed_fallback(no_such_method.layer(without_route))
+        .layer(Extension(pages))
         .with_state(app)
 }
 

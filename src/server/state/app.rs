@@ -29,10 +29,7 @@ use crate::{
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
     process::pulse::Pulses,
-    server::{
-        dashboard::{Past, Press},
-        net::{limits::Room, tls::Tls},
-    },
+    server::net::{limits::Room, tls::Tls},
     state::{State, history::History},
 };
 
@@ -180,10 +177,6 @@ pub struct App {
     pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
     pub(in crate::server) sessions: Arc<Sessions>,
-    /// What pages show of the history.
-    pub(in crate::server) past: Past,
-    /// Where pages are made.
-    pub(in crate::server) press: Press,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
@@ -194,8 +187,6 @@ struct Kept {
     room: Arc<Room>,
     watch: WatchHub,
     sessions: Arc<Sessions>,
-    past: Past,
-    press: Press,
     number: u64,
 }
 
@@ -209,8 +200,6 @@ impl App {
             room: Arc::new(Room::new(deps.limits.connections)),
             watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
-            past: Past::new(),
-            press: Press::new(),
             number: 0,
         };
         Self::assemble(deps, kept)
@@ -232,8 +221,6 @@ impl App {
                 true => Arc::clone(&last.sessions),
                 false => Arc::new(Sessions::new()),
             },
-            past: last.past.successor(),
-            press: last.press.successor(),
             number: last.number + 1,
         };
         Self::assemble(deps, kept)
@@ -278,8 +265,6 @@ impl App {
             room: kept.room,
             watch: kept.watch,
             sessions: kept.sessions,
-            past: kept.past,
-            press: kept.press,
             queues,
             by_key,
         }

@@ -4,7 +4,7 @@ use http::{Request, header};
 use super::*;
 use crate::{
     fixtures::available,
-    server::{net::arrival::Arrival, serve::router::router},
+    server::{dashboard::Pages, net::arrival::Arrival, serve::router::router},
 };
 
 const BEARER: &str = "s3cret-s3cret-s3cret";
@@ -159,7 +159,7 @@ async fn try_token(router: &Router, from: &str, token: &str) -> Response {
 async fn guessing_is_slow_for_the_guesser_and_for_nobody_else() {
     let world = behind_a_token();
     let clock = world.clock.clone();
-    let router = router(world.app());
+    let router = router(world.app(), Arc::new(Pages::new()));
     for second in 0..5 {
         let mut looked_at = 0;
         for n in 0..50 {

@@ -141,7 +141,7 @@ async fn every_route_gives_every_kind_of_caller_what_its_row_says() {
 async fn by_control(server: &Server, method: &str, target: &str) -> u16 {
     let request = http::Request::builder().method(method).uri(target);
     let request = request.extension(Via::Control).body(Body::empty());
-    let router = router(server.app.clone());
+    let router = router(server.app.clone(), server.pages());
     let answer = guarded(&router, request.expect("a request")).await;
     answer.status().as_u16()
 }

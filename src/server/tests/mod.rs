@@ -232,6 +232,10 @@ impl Drop for Server {
 }
 
 impl Server {
+    fn pages(&self) -> Arc<super::dashboard::Pages> {
+        self.current.site().pages.clone()
+    }
+
     async fn connect(&self) -> TcpStream {
         let address = self.address.expect("it listens on TCP");
         TcpStream::connect(address).await.expect("it listens")

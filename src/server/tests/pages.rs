@@ -27,7 +27,7 @@ impl Server {
     /// A page that is read when a second passes: so long after the reading began.
     async fn page_after(&self, target: &str, begun: Duration) -> Answer {
         let time_passes = async {
-            until(|| self.app.past.at_work() > 0).await;
+            until(|| self.pages().past.at_work() > 0).await;
             tokio::time::sleep(begun).await;
             self.clock.pass(Duration::from_secs(1));
             std::future::pending().await
@@ -445,11 +445,11 @@ async fn nothing_is_read_for_a_client_that_has_gone() {
             .write_all(request.as_bytes())
             .await
             .expect("it is sent");
-        until(|| server.app.past.at_work() > 0).await;
+        until(|| server.pages().past.at_work() > 0).await;
         let gone = tokio::time::Instant::now();
         drop(client);
         // The clock stands still, so no deadline ends it.
-        until(|| server.app.past.at_work() == 0).await;
+        until(|| server.pages().past.at_work() == 0).await;
         // Nor does the longest wait of somebody who is still there, which is 5 s.
         assert!(
             gone.elapsed() < Duration::from_secs(4),
@@ -472,19 +472,19 @@ async fn those_who_try_rules_hold_up_nobody_who_looks_back() {
             .expect("it is sent");
         clients.push(client);
     }
-    until(|| server.app.past.at_work() > 0).await;
+    until(|| server.pages().past.at_work() > 0).await;
     for target in [QUEUE, "/v1/queues/sales/chart.svg", OVERVIEW] {
         let page = server.page(target).await;
         assert_eq!(page.status, 200, "{page:?}");
     }
     // The first one is still at it.
-    until(|| server.app.past.at_work() == 1).await;
+    until(|| server.pages().past.at_work() == 1).await;
 }
 
 #[tokio::test]
 async fn a_machine_without_threads_gets_503_and_no_panic() {
     let (server, _folder) = with_a_past(1).await;
-    server.app.past.starve();
+    server.pages().past.starve();
     let page = server.page(QUEUE).await;
     assert_eq!(page.status, 503, "{page:?}");
     let words = text(&page.body);
