@@ -1,20 +1,20 @@
-//! Answers routers, scrapers and people.
+//! The HTTP server: answers routers, scrapers and people.
 //!
 //! A request is answered from the [board](crate::decision::board) and never waits for CallTools, with two exceptions: `refresh`, and decisions
-//! asked with `fresh`. Both send a request to the account's task and wait a bounded time. No client can make another wait: connections, heads,
+//! with `fresh`. Both send a request to the account's task and wait a bounded time. No client can make another wait: connections, heads,
 //! idle time and the time to take an answer all have [limits](Limits).
 //!
 //! The path of a request:
 //!
 //! 1. `net` listens, does TLS, and bounds connections and time.
 //! 2. `serve` accepts the connection, checks access, answers plain decisions on its fast path, and leaves the rest to the router.
-//! 3. `routes` is the one table of all operations: path, guard, body limit, handler, parameters, answers.
-//! 4. `api` has the handlers; `drop_in` speaks as CallTools does; `dashboard` writes pages; `watch` streams changes.
-//! 5. `http` has what they share to read and write, problem details among it; `state` has what requests share.
+//! 3. `routes` is the one table of all operations: path, rule, handler, parameters, answers.
+//! 4. A handler answers: `api` for the API itself, `drop_in` for CallTools' API, `dashboard` for pages, `watch` for streams.
+//! 5. It reads the request with `http`, looks at `state`, which all requests share, and writes an answer of `json`, or a problem of `http`.
 //!
 //! `openapi` describes the API from the table. `check` is the report of `openseat check`.
 //!
-//! Left to others: who may listen where (config), what a decision is ([`decision`](crate::decision)), how a refresh is done.
+//! Arrows between these folders run downwards: `serve` ▸ `routes` ▸ `api`, `drop_in`, `dashboard`, `watch` ▸ `openapi` ▸ `state` ▸ `json`, `http` ▸ `net`.
 
 mod api;
 pub mod check;

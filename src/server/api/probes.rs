@@ -1,4 +1,4 @@
-//! For supervisors and scrapers: is it alive, is it ready, what does it count.
+//! Probes and metrics, for supervisors and scrapers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,33 +21,33 @@ use crate::{
     },
 };
 
-/// What a question for readiness may say.
+/// The parameters of a readiness probe.
 pub const READINESS_PARAMETERS: &[Parameter] = &[Parameter {
     name: "verbose",
-    meaning: "Tells account by account and queue by queue, whatever the value; wants the bearer token, where there is one",
+    meaning: "Also lists every account and every queue; any value will do. Requires the bearer token, if one is configured",
     shape: Shape::Text,
     example: "1",
 }];
 
-/// `GET /livez`: whoever reads this answer knows that the process runs. CallTools' troubles are no reason to restart us.
+/// `GET /livez`: the process runs. Problems at CallTools do not count, because a restart would not fix them.
 pub async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: every queue has a snapshot or a known fault, and we are not about to stop.
+/// `GET /readyz`: every queue has a snapshot or a known fault, and openseat is not stopping.
 pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), READINESS_PARAMETERS)?;
     let verbose = params.one("verbose")?.is_some();
     let states = app.queues().iter().map(|queue| (queue, app.state(queue)));
     let states: Vec<_> = states.collect();
-    let (status, word) = if app.stopping.is_cancelled() {
+    let (status, summary) = if app.stopping.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
     } else if states.iter().all(|(_, state)| is_settled(state)) {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")
     };
-    let mut lines = vec![word.to_owned()];
+    let mut lines = vec![summary.to_owned()];
     if verbose {
         lines.extend(app.accounts.iter().map(|account| of_account(&app, account)));
         let queues = states
@@ -67,7 +67,7 @@ fn is_settled(state: &QueueState) -> bool {
     state.snapshot.is_some() || state.fault.is_some()
 }
 
-/// Whether CallTools can be asked about the account; and if not, since when, and what to do.
+/// Whether CallTools answers for the account; if not, why and for how long.
 fn of_account(app: &App, account: &AccountHandle) -> String {
     let name = &account.name;
     match account.health().fault {
@@ -81,7 +81,7 @@ fn of_account(app: &App, account: &AccountHandle) -> String {
     }
 }
 
-/// Whether decisions about the queue rest on knowledge, and what is wrong with it. A fault of its account is told there, once.
+/// Whether the queue's seats are known, and what is wrong with it. A fault of its whole account is shown only in the account's line.
 fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
     let decision = app.decide(queue, state, &queue.policy);
     let of_account = app.account(&queue.key.account);
@@ -91,16 +91,16 @@ fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
         _ => fault.told(app.clock.now()),
     });
     let known = decision.reason.is_known();
-    let words = match (known, fault) {
+    let standing = match (known, fault) {
         (true, None) => "ok".to_owned(),
         (true, Some(fault)) => format!("known from before: {fault}"),
         (false, Some(fault)) => format!("unknown: {fault}"),
         (false, None) => format!("unknown: {}", decision.reason),
     };
-    format!("{}: {words}", queue.key)
+    format!("{}: {standing}", queue.key)
 }
 
-/// `GET /metrics`, in the format that the scraper asks for.
+/// `GET /metrics`, in the format that `Accept` asks for.
 pub async fn get_metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT);
     let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));

@@ -1,4 +1,4 @@
-//! The queues themselves: what is known of them, and how to have one polled now.
+//! Queues: what is known about them, and polling one now.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// How long a refresh may take: one request with all its time (10 s) and some of another page's. Who waits longer has a
-/// caller on the line who hung up long ago.
+/// How long a refresh may take: a request with its whole time-out (10 s) and part of a second page. After a longer wait the caller on the
+/// line has hung up.
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 
 /// `GET /v1/queues`
@@ -79,7 +79,7 @@ pub async fn refresh_queue(
         biased;
         reply = tokio::time::timeout(REFRESH_WAIT, reply) => match reply {
             Ok(Ok(Ok(()))) => Ok(request.answer(&app, &queue, rights)),
-            Ok(Ok(Err(error))) => Err(not_refreshed(error, app.clock.now())),
+            Ok(Ok(Err(error))) => Err(refresh_failed(error, app.clock.now())),
             Ok(Err(_task_is_gone)) => Err(Problem::stopping()),
             Err(_elapsed) => Err(no_answer_in_time()),
         },
@@ -113,14 +113,14 @@ fn no_answer_in_time() -> Problem {
     Problem::new(
         problem_types::REFRESH_TIMEOUT,
         format!(
-            "CallTools has not answered within {} s; the poll goes on, and the next decision will use it",
+            "CallTools has not answered within {} s; the poll goes on, and the next decision will use its result",
             REFRESH_WAIT.as_secs()
         ),
     )
 }
 
-/// Why a refresh brought nothing, as it is now.
-pub fn not_refreshed(error: RefreshError, now: Moment) -> Problem {
+/// Why a refresh failed.
+pub fn refresh_failed(error: RefreshError, now: Moment) -> Problem {
     match error {
         RefreshError::Refused(refusal) => {
             let kind = match refusal.cause {
@@ -134,13 +134,13 @@ pub fn not_refreshed(error: RefreshError, now: Moment) -> Problem {
     }
 }
 
-/// A problem that is over then.
+/// Says when the problem will be over.
 fn until(problem: Problem, until: Moment, now: Moment) -> Problem {
     let wait = until.boot.saturating_sub(now.boot);
     problem.with(header::RETRY_AFTER, whole_seconds(wait))
 }
 
-/// Rounded up, and at least 1: a client that waits for so long shall not come too early.
+/// Rounded up, and at least 1, so that a client does not come back too early.
 fn whole_seconds(wait: Duration) -> HeaderValue {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     whole.max(1).into()

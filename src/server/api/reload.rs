@@ -1,4 +1,4 @@
-//! `POST /v1/reload`: have the config read again.
+//! `POST /v1/reload`: reloads the config.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::server::{
     state::{app::App, reload_request::ReloadError},
 };
 
-/// A config is read within milliseconds; accounts that hand over what they know may take a second each.
-const LONGEST: Duration = Duration::from_secs(15);
+/// The longest wait for a reload. Reading a config takes milliseconds; accounts that pass on what they know may take a second each.
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
-/// Answers once the new config is in force, or refused.
+/// Answers once the new config is in force or rejected.
 pub async fn reload_config(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     Params::parse(uri.query(), &[])?;
     let Some(reloads) = &app.reloads else {
@@ -30,7 +30,7 @@ pub async fn reload_config(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
         Err(TrySendError::Full(_)) => return Err(busy()),
         Err(TrySendError::Closed(_)) => return Err(Problem::stopping()),
     }
-    match tokio::time::timeout(LONGEST, result).await {
+    match tokio::time::timeout(MAX_WAIT, result).await {
         Ok(Ok(Ok(reloaded))) => Ok(Json(reloaded).into_response()),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_daemon_is_gone)) => Err(Problem::stopping()),

@@ -1,8 +1,8 @@
-//! Where a caller thinks that it is: the scheme and host that links to further pages must have.
+//! The scheme and host by which the client reached this server, for links to further pages.
 //!
-//! A link with the wrong scheme sends the caller's token in clear; one with the wrong host sends it to somebody else. So what a proxy says of
-//! its own caller counts only from a peer on this machine, and only where it says one thing. `Forwarded` (RFC 7239) is not read: proxies that
-//! set `X-Forwarded-*` often pass on what their caller wrote there.
+//! A link with the wrong scheme sends the client's token in clear; one with the wrong host sends it to somebody else. So the headers of a proxy
+//! count only from a peer on this machine, and only if they agree. `Forwarded` (RFC 7239) is ignored: proxies that set `X-Forwarded-*` often
+//! pass on a `Forwarded` that their client wrote.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use url::Host;
 
 use crate::server::net::arrival::Arrival;
 
-/// The longest host with a port: a name has 253 characters at most.
-const MOST_BYTES: usize = 253 + ":65535".len();
+/// The longest host with a port: a name has at most 253 characters.
+const MAX_LENGTH: usize = 253 + ":65535".len();
 
 /// The beginning of a link.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub(super) struct Base<'a> {
 }
 
 impl<'a> Base<'a> {
-    pub(super) fn of(headers: &'a HeaderMap, arrival: Arrival) -> Self {
-        let told = |name| match arrival.near {
-            true => only_word(headers, name),
+    pub(super) fn new(headers: &'a HeaderMap, arrival: Arrival) -> Self {
+        let forwarded = |name| match arrival.near {
+            true => only_value(headers, name),
             false => None,
         };
         let own = if arrival.tls { "https" } else { "http" };
@@ -32,10 +32,12 @@ impl<'a> Base<'a> {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
         Self {
-            scheme: told("x-forwarded-proto").and_then(scheme).unwrap_or(own),
-            host: told("x-forwarded-host")
+            scheme: forwarded("x-forwarded-proto")
+                .and_then(scheme)
+                .unwrap_or(own),
+            host: forwarded("x-forwarded-host")
                 .filter(|host| is_host(host))
-                // HTTP/1.0 need not say.
+                // HTTP/1.0 requests may have no Host.
                 .or(host)
                 .unwrap_or("localhost")
                 .into(),
@@ -49,17 +51,17 @@ impl<'a> Base<'a> {
     }
 }
 
-/// What a header says, however often it says it; `None` where it says several things. Proxies in a row each add a word.
-fn only_word<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// The value of a header that may be repeated; `None` if its values differ. Each proxy in a row adds one.
+fn only_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let values = headers.get_all(name).iter();
     let values: Option<Vec<_>> = values.map(text).collect();
-    let mut words = values?
+    let mut values = values?
         .into_iter()
         .flat_map(|value| value.split(','))
         .map(str::trim);
-    let first = words.next()?;
-    words
-        .all(|word| word.eq_ignore_ascii_case(first))
+    let first = values.next()?;
+    values
+        .all(|value| value.eq_ignore_ascii_case(first))
         .then_some(first)
 }
 
@@ -67,18 +69,18 @@ fn text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok()
 }
 
-fn scheme(word: &str) -> Option<&'static str> {
+fn scheme(text: &str) -> Option<&'static str> {
     ["http", "https"]
         .into_iter()
-        .find(|known| word.eq_ignore_ascii_case(known))
+        .find(|known| text.eq_ignore_ascii_case(known))
 }
 
-/// Whether this is a name or an IP address, with a port or without, and nothing else.
-fn is_host(word: &str) -> bool {
-    let (host, port) = match word.rsplit_once(':') {
-        // Colons inside of brackets belong to an IPv6 address.
+/// Whether this is a name or an IP address, with or without a port, and nothing else.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        // Colons inside brackets belong to an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (word, None),
+        _ => (text, None),
     };
     let is_port = |port: &str| {
         port.bytes().all(|digit| digit.is_ascii_digit())
@@ -88,7 +90,7 @@ fn is_host(word: &str) -> bool {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
     let whole = !host.starts_with('.') && !host.contains("..");
-    let is_short = word.len() <= MOST_BYTES;
+    let is_short = text.len() <= MAX_LENGTH;
     is_short && plain && whole && port.is_none_or(is_port) && Host::parse(host).is_ok()
 }
 
@@ -104,11 +106,11 @@ mod tests {
         for (name, value) in given {
             headers.append(*name, value.parse().expect("a header"));
         }
-        Base::of(&headers, arrival).link("/api/queues/", "page=2")
+        Base::new(&headers, arrival).link("/api/queues/", "page=2")
     }
 
     #[test]
-    fn a_caller_without_a_proxy_gets_its_own_scheme_and_host() {
+    fn without_a_proxy_a_client_gets_its_own_scheme_and_host() {
         let far = Arrival::default();
         assert_eq!(link(far, &[]), "http://seat:7717/api/queues/?page=2");
         let tls = Arrival { tls: true, ..far };
@@ -119,11 +121,11 @@ mod tests {
         ];
         assert_eq!(link(far, &said), "http://seat:7717/api/queues/?page=2");
         let nothing = HeaderMap::new();
-        assert_eq!(Base::of(&nothing, far).link("/", ""), "http://localhost/");
+        assert_eq!(Base::new(&nothing, far).link("/", ""), "http://localhost/");
     }
 
     #[test]
-    fn a_proxy_on_this_machine_says_how_its_caller_came() {
+    fn a_proxy_on_this_machine_says_how_its_client_came() {
         for proto in ["https", "HTTPS", " https ", "https, https"] {
             let link = link(PROXY, &[("x-forwarded-proto", proto)]);
             assert!(link.starts_with("https://seat:7717/"), "{proto}: {link}");
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_cannot_mean_is_ignored() {
+    fn invalid_and_contradicting_headers_are_ignored() {
         for proto in [
             "",
             "ftp",
@@ -206,8 +208,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, HeaderValue::from_static("seat:7717"));
             headers.insert("x-forwarded-host", value);
-            let link = Base::of(&headers, PROXY).link("/", "");
-            // A space or tab around a value is no part of it.
+            let link = Base::new(&headers, PROXY).link("/", "");
+            // Spaces and tabs around a value do not belong to it.
             let good = host.trim() == "seats.example";
             assert_eq!(link == "http://seat:7717/", !good, "{host:?}: {link}");
         }

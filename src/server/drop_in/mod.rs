@@ -1,8 +1,10 @@
 //! CallTools' own API, answered from the board: a client moves over by changing its base URL.
 //!
-//! Shape, paging, filters, words of refusal and the `Authorization: Token …` header are CallTools' (Django REST Framework's).
-//! One thing differs on purpose: where openseat does not know, because a snapshot is too old or was never taken, the answer is
-//! 503 and never an empty list. Unknown is not zero, and a client that counts rows cannot tell the two apart.
+//! Rows, pages, filters, errors and the `Authorization: Token …` header are those of CallTools, which uses Django REST Framework (DRF).
+//! One thing differs on purpose: if openseat does not know, because a snapshot is stale or was never taken, the answer is 503 and never an
+//! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart.
+//!
+//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `refusal` has the errors.
 
 mod base;
 mod page;
@@ -37,7 +39,7 @@ use super::{
     state::app::{AccountHandle, App},
 };
 
-/// All paths end in a slash, as CallTools' do; without it they lead there, as Django does it.
+/// All paths end in a slash, as CallTools' do. Paths without it are redirected, as in Django.
 pub(super) fn redirects() -> impl Iterator<Item = Route> {
     let paths = [
         "/api/agentstatuses",
@@ -58,15 +60,15 @@ const PAGE: Parameter = Parameter {
 
 const PAGE_SIZE: Parameter = Parameter {
     name: "page_size",
-    meaning: "Rows a page, 250 at most, or `max`; 25 if it is no number",
+    meaning: "Rows per page, at most 250, or `max`; 25 if it is not a number",
     shape: Shape::Text,
     example: "250",
 };
 
-/// Parameters of every list. As at CallTools, those that are unknown are passed over.
+/// The parameters of every list. As at CallTools, unknown ones are ignored.
 pub(super) const PAGE_PARAMETERS: &[Parameter] = &[PAGE, PAGE_SIZE];
 
-/// Parameters of the list of agents.
+/// The parameters of the list of agents.
 pub(super) const AGENT_PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "queue",
@@ -76,7 +78,7 @@ pub(super) const AGENT_PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         name: "agent_status",
-        meaning: "The id of a status: only agents who are in it",
+        meaning: "The id of a status: only agents in that status",
         shape: Shape::Pattern("^( *[0-9]+ *)?$"),
         example: "627",
     },
@@ -85,27 +87,27 @@ pub(super) const AGENT_PARAMETERS: &[Parameter] = &[
 ];
 
 shape!(
-    /// A row as CallTools sent it, whatever is in it.
+    /// A row as CallTools sent it.
     Row, { "type": "object" }
 );
 
 /// A page of rows.
 pub(super) type Rows = Envelope<'static, Row>;
 
-/// Whether a path belongs here, also where nothing lives: then CallTools' words say so.
+/// Whether a path is below `/api/`, where even unknown paths are answered as CallTools does.
 pub(super) fn is_at(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
-/// For paths under `/api/` where nothing lives.
+/// The answer for unknown paths under `/api/`.
 pub(super) fn not_found() -> Response {
     Refusal::NotFound.into_response()
 }
 
-/// For methods other than GET and HEAD.
+/// The answer for methods other than GET and HEAD.
 pub(super) fn method_not_allowed(method: &Method) -> Response {
-    let words = format!("Method \"{method}\" not allowed.");
-    detail(StatusCode::METHOD_NOT_ALLOWED, &words)
+    let text = format!("Method \"{method}\" not allowed.");
+    detail(StatusCode::METHOD_NOT_ALLOWED, &text)
 }
 
 async fn add_slash(uri: Uri) -> Response {
@@ -113,7 +115,7 @@ async fn add_slash(uri: Uri) -> Response {
         .query()
         .map_or_else(String::new, |query| format!("?{query}"));
     let location = format!("{}/{query}", uri.path());
-    // What was a valid target is a valid header.
+    // A valid target is a valid header value.
     let location = HeaderValue::try_from(location).expect("a target has no control characters");
     (
         StatusCode::MOVED_PERMANENTLY,
@@ -122,7 +124,7 @@ async fn add_slash(uri: Uri) -> Response {
         .into_response()
 }
 
-/// The account whose token was shown, by its place among the accounts.
+/// The account whose token the request shows, by its index among the accounts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(usize);
 
@@ -148,13 +150,13 @@ pub(super) async fn list_agent_statuses(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let request = Request::new(&uri, Base::of(&headers, arrival));
+    let request = Request::new(&uri, Base::new(&headers, arrival));
     let account = caller.account(&app);
     let sources = match request.param("queue") {
         Some(queue) => vec![rows::of_queue(&app, account, queue)?],
         None => rows::of_account(&app, account)?,
     };
-    let listing = rows::Listing::of(&sources, request.param("queue").is_some());
+    let listing = rows::Listing::new(&sources, request.param("queue").is_some());
     let listing = match request.param("agent_status") {
         Some(status) => listing.with_status(status, &account.names())?,
         None => listing,
@@ -162,7 +164,7 @@ pub(super) async fn list_agent_statuses(
     if request.param("team").is_some() {
         return Err(Refusal::Filter("team", "openseat cannot filter by team."));
     }
-    let page = Page::of(&request, listing.len())?;
+    let page = Page::new(&request, listing.len())?;
     let rows: Vec<_> = listing.rows(page.range()).collect();
     Ok((rows::age(&app, &sources), page.envelope(&request, &rows)).into_response())
 }
@@ -176,10 +178,10 @@ pub(super) async fn get_agent_status(
     let Path(id) = id.map_err(|_| Refusal::NotFound)?;
     let account = caller.account(&app);
     let known = rows::known_of_account(&app, account);
-    let listing = rows::Listing::of(&known, false);
+    let listing = rows::Listing::new(&known, false);
     match listing.agent(&id) {
         Some(row) => Ok((rows::age(&app, &known), Json(row)).into_response()),
-        // Not among those we know is not the same as not there.
+        // An agent that openseat does not know may exist: only if all queues are known it does not.
         None => rows::of_account(&app, account).and(Err(Refusal::NotFound)),
     }
 }
@@ -197,7 +199,7 @@ pub(super) async fn list_queues(
     let queues = queues.ok_or_else(|| Refusal::not_read("queues"))?;
     let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
     Ok(page_of(
-        &Request::new(&uri, Base::of(&headers, arrival)),
+        &Request::new(&uri, Base::new(&headers, arrival)),
         &rows,
     ))
 }
@@ -215,19 +217,19 @@ pub(super) async fn list_statuses(
     let statuses = statuses.ok_or_else(|| Refusal::not_read("statuses"))?;
     let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
     Ok(page_of(
-        &Request::new(&uri, Base::of(&headers, arrival)),
+        &Request::new(&uri, Base::new(&headers, arrival)),
         &rows,
     ))
 }
 
-/// The page of these rows that a request asks for over plain HTTP, as CallTools answers it, or its 404.
+/// The page of these rows that a plain HTTP request asks for, as CallTools answers it, or its 404.
 pub fn page_of_list(uri: &Uri, headers: &HeaderMap, rows: &[&RawValue]) -> Response {
-    let base = Base::of(headers, Arrival::default());
+    let base = Base::new(headers, Arrival::default());
     page_of(&Request::new(uri, base), rows)
 }
 
 fn page_of(request: &Request<'_>, rows: &[&RawValue]) -> Response {
-    match Page::of(request, rows.len()) {
+    match Page::new(request, rows.len()) {
         Ok(page) => page.envelope(request, &rows[page.range()]),
         Err(refusal) => refusal.into_response(),
     }

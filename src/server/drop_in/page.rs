@@ -1,4 +1,4 @@
-//! Pages, as DRF's `PageNumberPagination` cuts them.
+//! Pages of rows, as DRF's `PageNumberPagination` makes them.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -15,10 +15,10 @@ use super::{base::Base, refusal::Refusal};
 
 /// Rows per page unless the client says otherwise.
 const DEFAULT_SIZE: usize = 25;
-/// The most rows per page; more is clipped, as CallTools does.
+/// The most rows per page. A larger size is clipped, as at CallTools.
 const MAX_SIZE: usize = 250;
 
-/// What the client asked: its parameters, and how it addressed us.
+/// A request for a list: its parameters, its path, and the start of links.
 pub(super) struct Request<'a> {
     params: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     path: &'a str,
@@ -35,14 +35,14 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// A parameter's last value, as Django reads it; an empty one is none.
+    /// A parameter's last value, as Django reads it. An empty one counts as missing.
     pub(super) fn param(&self, name: &str) -> Option<&str> {
         let mut pairs = self.params.iter().rev();
         let (_, value) = pairs.find(|(given, _)| given == name)?;
         Some(&**value).filter(|value| !value.is_empty())
     }
 
-    /// An absolute link to another page of the same list, its parameters in alphabetical order, as DRF writes them.
+    /// An absolute link to another page of the list, with its parameters in alphabetical order, as in DRF.
     fn link(&self, page: usize) -> String {
         let others = self.params.iter().filter(|(name, _)| name != "page");
         let mut params: Vec<(&str, &str)> =
@@ -59,7 +59,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// One page of a list that has so many rows.
+/// One page of a list with `rows` rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     number: usize,
@@ -67,7 +67,7 @@ pub(super) struct Page {
     rows: usize,
 }
 
-/// A page as it is written.
+/// A page of rows.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CallToolsPage")]
 pub(in crate::server) struct Envelope<'a, R> {
@@ -82,7 +82,7 @@ pub(in crate::server) struct Envelope<'a, R> {
 }
 
 impl Page {
-    pub(super) fn of(request: &Request<'_>, rows: usize) -> Result<Self, Refusal> {
+    pub(super) fn new(request: &Request<'_>, rows: usize) -> Result<Self, Refusal> {
         let size = size(request.param("page_size"));
         let last = rows.div_ceil(size).max(1);
         let number = match request.param("page") {
@@ -96,7 +96,7 @@ impl Page {
         }
     }
 
-    /// Its rows in the list.
+    /// The range of its rows in the list.
     pub(super) fn range(&self) -> Range<usize> {
         let start = (self.number - 1) * self.size;
         start..self.rows.min(start + self.size)
@@ -115,7 +115,7 @@ impl Page {
     }
 }
 
-/// What is no positive number counts as not said. CallTools knows `max` beside numbers.
+/// Anything but a positive number or CallTools' `max` counts as missing.
 fn size(asked: Option<&str>) -> usize {
     match asked {
         Some("max") => MAX_SIZE,

@@ -50,23 +50,23 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
-            Refusal::Unauthorized(words) => {
+            Refusal::Unauthorized(text) => {
                 let challenge = [(header::WWW_AUTHENTICATE, "Token")];
-                (challenge, detail(StatusCode::UNAUTHORIZED, words)).into_response()
+                (challenge, detail(StatusCode::UNAUTHORIZED, text)).into_response()
             }
             Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
             Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
-            Refusal::Filter(filter, words) => {
-                let filters = Filters(BTreeMap::from([(filter, [words])]));
+            Refusal::Filter(filter, text) => {
+                let filters = Filters(BTreeMap::from([(filter, [text])]));
                 (StatusCode::BAD_REQUEST, Json(filters)).into_response()
             }
-            Refusal::Unknown(words) => detail(StatusCode::SERVICE_UNAVAILABLE, &words),
+            Refusal::Unknown(text) => detail(StatusCode::SERVICE_UNAVAILABLE, &text),
         }
     }
 }
 
-pub(super) fn detail(status: StatusCode, words: &str) -> Response {
-    (status, Json(Detail { detail: words })).into_response()
+pub(super) fn detail(status: StatusCode, text: &str) -> Response {
+    (status, Json(Detail { detail: text })).into_response()
 }
 
 /// Why a request is refused.

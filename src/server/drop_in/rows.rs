@@ -30,7 +30,7 @@ pub(super) fn of_queue(
     let id = number(id).ok_or_else(|| Refusal::not_a_number("queue"))?;
     match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
         Some(queue) => known(app, queue),
-        // It may be one whose id is still to be looked up.
+        // It may be a queue whose id has not been looked up yet.
         None => match queues_of(app, account).find(|queue| app.state(queue).id.is_none()) {
             Some(queue) => known(app, queue).and(Err(Refusal::no_choice("queue"))),
             None => Err(Refusal::no_choice("queue")),
@@ -38,7 +38,7 @@ pub(super) fn of_queue(
     }
 }
 
-/// A queue that is configured by its id has it from the start.
+/// Whether a queue has this id. A queue that is configured by its id has it before any look-up.
 fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
     match app.state(queue).id {
         Some(known) => known == id,
@@ -46,7 +46,7 @@ fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
     }
 }
 
-/// The snapshots of all the account's queues. One that is unknown makes the whole list unknown: its agents would be missing.
+/// The snapshots of all the account's queues. If one is unknown, so is the whole list: its agents would be missing.
 pub(super) fn of_account(
     app: &App,
     account: &AccountHandle,
@@ -56,7 +56,7 @@ pub(super) fn of_account(
         .collect()
 }
 
-/// The snapshots of those of the account's queues that are known.
+/// The snapshots of the account's queues that are known.
 pub(super) fn known_of_account(app: &App, account: &AccountHandle) -> Vec<Arc<Snapshot>> {
     queues_of(app, account)
         .filter_map(|queue| known(app, queue).ok())
@@ -68,8 +68,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
     queues.filter(|queue| queue.key.account == account.name)
 }
 
-/// The snapshot, while it may be answered from. Whether the queue's criteria fit it does not matter: clients of the drop-in
-/// have criteria of their own.
+/// The queue's snapshot, while it is fresh. Whether the queue's criteria fit it does not matter: clients of the drop-in have their own.
 fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
     let state = app.state(queue);
     let decision = app.decide(queue, &state, &queue.policy);
@@ -86,7 +85,7 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
     }
 }
 
-/// The age of what is answered, as HTTP caches tell it: whole seconds, of the oldest snapshot.
+/// The `Age` header: that of the oldest snapshot, in whole seconds.
 pub(super) fn age(app: &App, sources: &[Arc<Snapshot>]) -> [(HeaderName, HeaderValue); 1] {
     let now = app.clock.now();
     let ages = sources.iter().map(|source| now.longest_since(source.as_of));
@@ -94,16 +93,16 @@ pub(super) fn age(app: &App, sources: &[Arc<Snapshot>]) -> [(HeaderName, HeaderV
     [(header::AGE, oldest.as_secs().into())]
 }
 
-/// Rows to be paged.
+/// Rows of agents.
 pub(super) struct Listing<'s> {
     agents: Vec<&'s Agent>,
-    /// The rows were asked for without a queue, so they say nothing about one.
+    /// The request named no queue, so the rows must not say anything about one.
     without_queue: bool,
 }
 
 impl<'s> Listing<'s> {
     /// Each agent once, from the newest snapshot that has them, in the order of the config and of CallTools.
-    pub(super) fn of(sources: &'s [Arc<Snapshot>], of_one_queue: bool) -> Self {
+    pub(super) fn new(sources: &'s [Arc<Snapshot>], of_one_queue: bool) -> Self {
         let mut places: HashMap<&str, (usize, &Snapshot)> = HashMap::new();
         let mut agents: Vec<&Agent> = Vec::new();
         for source in sources {
@@ -165,7 +164,7 @@ impl<'s> Listing<'s> {
     }
 }
 
-/// By wall time, the only clock that two snapshots share when one of them is from before a restart.
+/// Compares wall time, the only clock that two snapshots share if one of them is from before a restart.
 fn is_newer(one: &Snapshot, other: &Snapshot) -> bool {
     one.as_of.wall > other.as_of.wall
 }
@@ -182,7 +181,7 @@ struct StatusOnly {
     agent_status: Option<StatusField>,
 }
 
-/// CallTools writes a status as its id or as its name, and without a name for the id the two cannot be compared.
+/// CallTools writes a status as its id or as its name. Without the name of the id the two cannot be compared.
 fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Refusal> {
     let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
     match row.ok().and_then(|row| row.agent_status) {
@@ -195,7 +194,7 @@ fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Refu
     }
 }
 
-/// A row without a queue's view must not bear one, which would be that of whichever queue was polled last.
+/// A row for a request without a queue must not have `queue_logged_in`: its value would be that of the queue that was polled last.
 fn row(agent: &Agent, without_queue: bool) -> Cow<'_, RawValue> {
     if !without_queue {
         return Cow::Borrowed(&agent.raw);

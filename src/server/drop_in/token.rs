@@ -1,4 +1,4 @@
-//! Whose token is it? DRF's `TokenAuthentication`, word for word.
+//! Which account a request's token belongs to. Errors are worded as in DRF's `TokenAuthentication`.
 
 use http::{HeaderMap, header};
 use subtle::{Choice, ConditionallySelectable};
@@ -6,7 +6,7 @@ use subtle::{Choice, ConditionallySelectable};
 use super::refusal::Refusal;
 use crate::{model::digest::Digest, server::state::app::App};
 
-/// The account that a request speaks for, by its place among the accounts.
+/// The account that a request's token belongs to, by its index among the accounts.
 pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, Refusal> {
     let shown = Digest::of(credentials(headers)?);
     find(app, &shown).ok_or(Refusal::Unauthorized("Invalid token."))
@@ -39,9 +39,9 @@ fn credentials(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
 }
 
-/// Compares with every account's token, in a time that does not tell which one fits.
+/// Compares with every account's token, in a time that does not depend on which one fits.
 ///
-/// Where there is only one account, openseat's own bearer token names it just as well, and a client needs to know only that.
+/// If there is only one account, openseat's own bearer token works too, so that a client needs only that one.
 fn find(app: &App, shown: &Digest) -> Option<usize> {
     let mut found = Choice::from(0);
     let mut place = 0_u64;

@@ -355,7 +355,7 @@ impl Answers {
             );
             admitted.then(|| lane.answer(app, asked)).flatten()
         };
-        // As in the gate: a panic is logged and costs its own client something. The router will make the answer of it.
+        // As in access: a panic is logged and costs its own client something. The router will make the answer of it.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! The router: the [table of routes](crate::server::routes::table) with [access](super::access) in front of every handler.
+//! The router: the [table of routes](crate::server::routes::table) with [access] in front of every handler.
 
 use std::sync::Arc;
 

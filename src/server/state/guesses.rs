@@ -1,7 +1,7 @@
-//! Who has guessed at the token, so that guessing is slow, and slow for the guesser alone.
+//! Limits how fast each address can guess the token, without slowing down anybody else.
 //!
-//! Each address has a few wrong tokens in hand, and one more every second. Whoever is out of them is told so before the token is looked
-//! at, so that a wait tells nothing about it. Others do not notice.
+//! Each address may send a few wrong tokens, and one more every second. If it has used them up, it is rejected before its token is looked
+//! at, so the wait says nothing about the token.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,13 @@ use crate::{
 /// Wrong tokens at once: a person who pastes the wrong one a few times does not wait.
 const AT_ONCE: u32 = 4;
 
-/// The time in which an address earns another one. A person hardly notices; a program that guesses would need longer than the universe is old.
+/// The time until an address may send another one. A person hardly notices; a program would need longer than the age of the universe to guess a token.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Addresses that are remembered, some 100 kB. An address that is forgotten for another one gets a few guesses back.
+/// Addresses to remember, in about 100 kB. A forgotten address gets its first few guesses back.
 const MOST: usize = 1024;
 
-/// What a proxy says of whom it speaks for.
+/// The client's address, as a proxy reports it.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whose guesses are counted together.
@@ -35,7 +35,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct Source(IpAddr);
 
 impl Source {
-    /// The peer, or whom a proxy on this machine speaks for. A client that lies to the proxy about itself is named after its lie, at the end.
+    /// The peer, or the client of a proxy on this machine. A client can write anything into the proxy's header except its last address.
     pub fn of(arrival: Arrival, headers: &HeaderMap) -> Self {
         let told = arrival.near.then(|| last_forwarded(headers)).flatten();
         let address = told.or(arrival.peer);
@@ -59,15 +59,15 @@ fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Guesses {
-    /// When each address will have all its guesses in hand again, as boot time. Those for which that time has come are as good as not there.
+    /// When each address will have all its guesses back, as boot time. Addresses whose time has come may be forgotten.
     settled: Mutex<HashMap<Source, Duration>>,
 }
 
 impl Guesses {
-    /// Looks at a token, unless this source has no guesses in hand; if it is wrong, that costs one.
+    /// Checks a token, unless this source has used up its guesses. A wrong token uses one.
     ///
     /// # Errors
-    /// After which time the source may try again.
+    /// How long the source has to wait.
     pub fn look(
         &self,
         source: Source,
@@ -98,7 +98,7 @@ fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Momen
     }
     settled.retain(|_, owed| *owed > now.boot);
     if settled.len() >= MOST {
-        // The one that would be forgotten first anyway.
+        // The one that would be forgotten next anyway.
         let first = settled.iter().min_by_key(|(_, owed)| **owed);
         if let Some(first) = first.map(|(source, _)| *source) {
             settled.remove(&first);

@@ -1,7 +1,7 @@
-//! A few threads for work that handlers wait for: reading a disk, or computing for more than a moment.
+//! A few threads for work that handlers wait for: reading from a disk, or computing for more than a moment.
 //!
-//! The threads start when they are first needed, and stay. The queue in front of them is bounded, and so is the time a handler waits. If the
-//! system cannot start a thread, the handler answers 503; nothing panics. Work is skipped or told to stop once its handler has gone.
+//! The threads start when they are first needed, and stay. The queue in front of them and the time that a handler waits are bounded. If the
+//! system cannot start a thread, the handler answers 503. Work whose handler has gone is skipped or told to stop.
 
 use std::{
     io,
@@ -29,21 +29,21 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug, thiserror::Error)]
 pub enum Undone {
     /// The queue is full.
-    #[error("too many ask at once")]
+    #[error("too many requests are waiting")]
     Full,
     /// It was not finished in time, or not even begun.
-    #[error("it was not done within {} s", .0.as_secs_f64())]
+    #[error("the work took longer than {} s", .0.as_secs_f64())]
     Late(Duration),
     /// The system cannot start a thread.
-    #[error("this machine has no thread to spare: {0}")]
+    #[error("the system cannot start a thread: {0}")]
     NoThread(io::Error),
-    /// It panicked; the log says more.
+    /// It panicked; the log has the details.
     #[error("an internal error, which the log describes")]
     Panicked,
 }
 
-/// After how many seconds a client may try again: most of what it waited for is done by then.
-const COME_AGAIN: u16 = 2;
+/// The seconds until a client may try again: most waiting work is done by then.
+const RETRY_AFTER: u16 = 2;
 
 impl From<Undone> for Problem {
     fn from(undone: Undone) -> Self {
@@ -51,14 +51,14 @@ impl From<Undone> for Problem {
             Undone::Panicked => Problem::internal_error(),
             undone => Problem::new(
                 problem_types::BUSY,
-                format!("openseat is busy with other pages: {undone}; ask again in a moment"),
+                format!("openseat is busy with other pages: {undone}; try again in a moment"),
             )
-            .with(header::RETRY_AFTER, COME_AGAIN),
+            .with(header::RETRY_AFTER, RETRY_AFTER),
         }
     }
 }
 
-/// See the [module](self). Dropping it ends its threads after the work that is queued.
+/// See the [module](self). After it is dropped, its threads finish the queued work and end.
 #[derive(Debug)]
 pub struct Pool {
     name: &'static str,
@@ -66,7 +66,7 @@ pub struct Pool {
     line: usize,
     #[cfg(test)]
     at_work: Arc<AtomicUsize>,
-    /// The system gives no thread.
+    /// Pretends that the system cannot start threads.
     #[cfg(test)]
     pub starves: AtomicBool,
     /// `None` until the threads are first needed.
@@ -74,7 +74,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// At most `threads` threads, and `line` pieces of work that wait for them.
+    /// At most `threads` threads, and `line` pieces of work that wait.
     pub fn new(name: &'static str, threads: usize, line: usize) -> Self {
         Self {
             name,
@@ -94,7 +94,7 @@ impl Pool {
         self.at_work.load(Ordering::SeqCst)
     }
 
-    /// Runs the work on a thread and waits for it, for `longest` at most. The work gets a token, which is cancelled when nobody waits any more.
+    /// Runs the work on a thread and waits for it, at most for `longest`. The work gets a token that is cancelled when nobody waits any more.
     ///
     /// # Errors
     /// [`Undone`]
@@ -112,7 +112,7 @@ impl Pool {
             #[cfg(test)]
             at_work.fetch_add(1, Ordering::SeqCst);
             if !gone.is_cancelled() {
-                // The handler may have gone meanwhile.
+                // The handler may have gone.
                 let _ = done.send(work(gone));
             }
             #[cfg(test)]
@@ -137,7 +137,7 @@ impl Pool {
         })
     }
 
-    /// Starts the threads. One is enough; the others only save time.
+    /// Starts the threads. One is enough; more only save time.
     fn start(&self) -> io::Result<SyncSender<Job>> {
         #[cfg(test)]
         if self.starves.load(Ordering::SeqCst) {
@@ -161,7 +161,7 @@ fn work_off(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // The panic hook logs a panic. The handler notices it by the end of its channel.
+        // The panic hook logs the panic, and the handler sees its channel close.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(120);
 
     #[tokio::test]
-    async fn work_is_done_and_a_panic_costs_nobody_else_anything() {
+    async fn a_panic_fails_only_its_own_work() {
         let pool = Pool::new("test", 1, 4);
         assert_eq!(pool.run(LONG, |_| 7).await.unwrap(), 7);
         let panicked = pool.run(LONG, |_| panic!("on purpose")).await;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_line_refuses_and_a_long_wait_ends() {
+    async fn a_full_queue_rejects_work_and_a_long_wait_ends() {
         let pool = Pool::new("test", 1, 1);
         let (release, held) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
@@ -192,7 +192,7 @@ mod tests {
         });
         assert!(matches!(work.await, Err(Undone::Late(_))));
         begins.recv().expect("it has begun");
-        // The thread is still held. One may wait, and no second one.
+        // The thread is still busy. One piece may wait, a second may not.
         let waits = pool.run(Duration::from_millis(50), |_| ());
         assert!(matches!(waits.await, Err(Undone::Late(_))));
         let refused = pool.run(LONG, |_| ()).await;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_whose_client_has_gone_is_told_so() {
+    async fn work_whose_handler_has_gone_is_told_to_stop() {
         let pool = Pool::new("test", 1, 1);
         let (begun, begins) = oneshot::channel();
         let (ended, ends) = oneshot::channel();
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_system_without_threads_is_an_error_and_no_panic() {
+    async fn a_thread_that_cannot_start_is_an_error_and_not_a_panic() {
         let pool = Pool::new("test", 2, 1);
         pool.starves.store(true, Ordering::SeqCst);
         for _ in 0..3 {
             let refused = pool.run(LONG, |_| ()).await;
             assert!(matches!(refused, Err(Undone::NoThread(_))), "{refused:?}");
         }
-        // It asks again: threads may be there by then.
+        // It tries again: threads may be available by then.
         pool.starves.store(false, Ordering::SeqCst);
         assert_eq!(pool.run(LONG, |_| 7).await.unwrap(), 7);
     }

@@ -7,42 +7,42 @@ use tokio::sync::oneshot;
 /// Answered once the new config is in force, or rejected as a whole.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
-/// What a new config has changed. Queues are spelt `account/queue`.
+/// What a reload has changed. Queues are written `account/queue`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
-    /// Polled from now on.
+    /// Queues that are polled from now on.
     pub queues_added: Vec<String>,
-    /// Gone.
+    /// Queues that are no longer configured.
     pub queues_removed: Vec<String>,
-    /// Accounts whose settings changed, and those that are new. What is known of their queues and what they spent is kept.
+    /// New accounts, and accounts whose settings changed. Those keep what is known about their queues and what they have spent.
     pub accounts_started: Vec<String>,
-    /// Accounts that have another name, and go on with all that is known of them.
+    /// Accounts with a new name. They keep everything that is known about them.
     pub accounts_renamed: Vec<Renamed>,
-    /// Accounts that are gone.
+    /// Accounts that are no longer configured.
     pub accounts_removed: Vec<String>,
-    /// What is allowed but probably not meant.
+    /// Settings that are allowed but probably not intended.
     pub warnings: Vec<String>,
 }
 
-/// An account that has another name.
+/// An account with a new name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Renamed {
-    /// What it was called.
+    /// Its old name.
     pub from: String,
-    /// What it is called.
+    /// Its new name.
     pub to: String,
 }
 
-/// Why everything stays as it was.
+/// Why a reload was rejected and changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// The file has mistakes, or cannot be read; all of them are in the text.
+    /// The file has mistakes or cannot be read. The text lists all of them.
     #[error("{0}")]
     Config(String),
-    /// A setting has changed that only a start can take in.
+    /// These settings changed, and they need a restart.
     #[error("{} cannot change while openseat runs: restart it, or put the old value back", .0.join(", "))]
     NeedsRestart(Vec<&'static str>),
-    /// What the config names cannot be used, such as a token that cannot be read.
+    /// Something that the config names cannot be used, such as a token file that cannot be read.
     #[error("{0}")]
     Unusable(String),
     /// The config did not come from a file.

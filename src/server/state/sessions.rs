@@ -1,7 +1,7 @@
-//! Browsers that have logged in.
+//! The sessions of browsers that have logged in.
 //!
-//! A browser shows a random id in a cookie, never the token: who reads a cookie can look at pages until the session ends, and neither
-//! change anything nor go on after that. Only digests of ids are kept, in memory: a restart ends all sessions.
+//! A browser sends a random id in a cookie, never the token. Someone who steals a cookie can look at pages until the session ends, and can change
+//! nothing. Only digests of ids are kept, and only in memory: a restart ends all sessions.
 
 use std::{
     collections::VecDeque,
@@ -20,15 +20,15 @@ use crate::{clock::Moment, model::digest::Digest};
 /// The cookie's name.
 const COOKIE: &str = "openseat_session";
 
-/// Sessions at a time; one more ends the oldest. Each is a person with a browser, or one who has not logged out.
-const MOST: usize = 256;
+/// Open sessions; one more ends the oldest. Each is a person with a browser, or one who has not logged out.
+const MAX_SESSIONS: usize = 256;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(in crate::server) struct Sessions {
     /// Oldest first.
     open: Mutex<VecDeque<Session>>,
-    /// Wrong tokens that were shown of late.
+    /// Recent wrong tokens.
     pub guesses: Guesses,
 }
 
@@ -39,7 +39,7 @@ struct Session {
 }
 
 impl Sessions {
-    /// How long a session lasts: a shift with its overtime, so that nobody is asked twice a day, and no forgotten browser stays open.
+    /// How long a session lasts: a shift with overtime, so that nobody logs in twice a day and no forgotten browser stays logged in.
     pub const LIFE: Duration = Duration::from_secs(12 * 3_600);
 
     pub(in crate::server) fn new() -> Self {
@@ -49,10 +49,10 @@ impl Sessions {
         }
     }
 
-    /// Begins a session; gives what its browser must show. 256 random bits, which nobody guesses.
+    /// Begins a session and returns its id: 256 random bits, which nobody can guess.
     ///
     /// # Errors
-    /// The kernel has no randomness to give.
+    /// The kernel gives no randomness.
     pub fn begin(&self, now: Moment) -> io::Result<String> {
         let mut random = [0; 32];
         let given = getrandom(&mut random, GetRandomFlags::empty())?;
@@ -61,7 +61,7 @@ impl Sessions {
         }
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut open = self.open();
-        if open.len() == MOST {
+        if open.len() == MAX_SESSIONS {
             open.pop_front();
         }
         open.push_back(Session {
@@ -71,7 +71,7 @@ impl Sessions {
         Ok(id)
     }
 
-    /// Whether a request comes from a browser whose session is open. All are compared, so that time tells nothing.
+    /// Whether a request belongs to an open session. Compares with all of them, so that the time reveals nothing.
     pub(in crate::server) fn knows(&self, headers: &HeaderMap, now: Moment) -> bool {
         let Some(shown) = shown(headers) else {
             return false;
@@ -84,7 +84,7 @@ impl Sessions {
         same.into()
     }
 
-    /// Ends the session of this request's browser, and forgets those whose time is up.
+    /// Ends the session of this request, and drops expired ones.
     pub fn end(&self, headers: &HeaderMap, now: Moment) {
         let shown = shown(headers);
         self.open().retain(|session| {
@@ -105,7 +105,7 @@ impl Session {
     }
 }
 
-/// What the request shows in our cookie.
+/// The digest of the id in the request's cookie.
 fn shown(headers: &HeaderMap) -> Option<Digest> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let texts = cookies.filter_map(|cookies| cookies.to_str().ok());
@@ -116,13 +116,12 @@ fn shown(headers: &HeaderMap) -> Option<Digest> {
         .map(|(_, id)| Digest::of(id))
 }
 
-/// The header that gives a browser its id, for as long as the session lasts. Scripts cannot read it, and no other site's page makes a
-/// browser send it.
+/// The `Set-Cookie` header that starts a session. Scripts cannot read the cookie, and other sites' pages cannot make a browser send it.
 pub fn cookie(id: &str, secure: bool) -> String {
     with_life(id, Sessions::LIFE, secure)
 }
 
-/// The header that takes it back.
+/// The `Set-Cookie` header that ends a session.
 pub fn no_cookie(secure: bool) -> String {
     with_life("", Duration::ZERO, secure)
 }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_lasts_its_time_and_no_longer() {
+    fn a_session_ends_when_its_time_is_up() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let id = sessions.begin(now).expect("randomness");
         assert!(sessions.knows(&showing(&id), now));
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_id_opens_anything() {
+    fn an_unknown_id_is_no_session() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let (one, other) = (sessions.begin(now), sessions.begin(now));
         let (one, other) = (one.expect("randomness"), other.expect("randomness"));
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ending_one_leaves_the_others() {
+    fn ending_one_session_leaves_the_others() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let (one, other) = (sessions.begin(now), sessions.begin(now));
         let (one, other) = (one.expect("randomness"), other.expect("randomness"));
@@ -181,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn one_too_many_ends_the_oldest() {
+    fn one_session_too_many_ends_the_oldest() {
         let (sessions, now) = (Sessions::new(), Still::new().now());
         let first = sessions.begin(now).expect("randomness");
         let second = sessions.begin(now).expect("randomness");
-        for _ in 2..=MOST {
+        for _ in 2..=MAX_SESSIONS {
             sessions.begin(now).expect("randomness");
         }
         assert!(!sessions.knows(&showing(&first), now));

@@ -1,4 +1,4 @@
-//! The accounts, as a dashboard shows them.
+//! `/v1/accounts`.
 
 use super::*;
 use crate::account::{Emptied, PresentFault};
@@ -16,7 +16,7 @@ fn world() -> (World, [AccountEnds; 2]) {
 }
 
 #[tokio::test]
-async fn each_account_tells_what_is_spent_of_its_hour() {
+async fn each_account_shows_what_is_spent_of_its_hour() {
     let (world, _ends) = world();
     let budget = Arc::clone(&world.accounts[1].budget);
     let server = world.serve().await;
@@ -81,7 +81,7 @@ async fn a_fault_is_the_accounts_once_all_its_queues_have_it() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_account_is_told_with_its_beginning() {
+async fn a_fault_of_the_account_is_shown_with_its_start() {
     let mut world = World::with(&["main/a", "main/b"]);
     let ends = world.account("main", "t");
     let server = world.serve().await;
@@ -103,7 +103,7 @@ async fn a_fault_of_the_account_is_told_with_its_beginning() {
 }
 
 #[tokio::test]
-async fn lists_that_are_all_empty_are_told_with_since_when_and_how_many_there_were() {
+async fn lists_that_are_all_empty_show_since_when_and_how_many_agents_there_were() {
     let mut world = World::with(&["main/a"]);
     let ends = world.account("main", "t");
     let server = world.serve().await;

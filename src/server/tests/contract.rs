@@ -1,4 +1,4 @@
-//! The document against the server: every answer that any test of the server gets is one that the document knows.
+//! The document against the server: every answer in every test of the server must be in the document.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -15,7 +15,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&json).expect("the document is JSON")
 });
 
-/// What the document says of the operation that a request means, if it means any.
+/// The operation of the document that a request uses, if any.
 fn described(method: &str, path: &str) -> Option<(String, &'static Value)> {
     let method = if method == "HEAD" { "GET" } else { method };
     let paths = DOCUMENT["paths"].as_object().expect("paths");
@@ -23,7 +23,7 @@ fn described(method: &str, path: &str) -> Option<(String, &'static Value)> {
         .iter()
         .filter(|(known, _)| fits(known, path))
         .collect();
-    // Of two that fit, the one that leaves less open.
+    // If two paths fit, the one with fewer parameters.
     fitting.sort_by_key(|(known, _)| known.matches('{').count());
     let (known, operations) = fitting.first()?;
     let method = method.to_lowercase();
@@ -43,9 +43,9 @@ fn fits(known: &str, path: &str) -> bool {
     known.len() == path.len() && known.iter().zip(&path).all(part)
 }
 
-/// Panics where the server answers as the document does not say.
+/// Panics if the document does not describe this answer.
 #[track_caller]
-pub(super) fn hold(request: &str, answer: &Answer) {
+pub(super) fn check(request: &str, answer: &Answer) {
     let mut words = request.lines().next().unwrap_or_default().split(' ');
     let (method, target) = (
         words.next().unwrap_or_default(),
@@ -55,7 +55,7 @@ pub(super) fn hold(request: &str, answer: &Answer) {
     let Some((pointer, operation)) = described(method, path) else {
         return;
     };
-    // No answer, or hyper's own to what it cannot read: there is no operation without a request.
+    // No answer, or hyper's own answer to a request that it cannot parse.
     if answer.status == 0
         || (answer.status == 400 && answer.header("content-type").is_none())
         || answer.status == 431
@@ -88,8 +88,7 @@ pub(super) fn hold(request: &str, answer: &Answer) {
     }
 }
 
-/// Holds a value against a schema of the document, and against its being told whole: a reader has to put up with members that it does
-/// not know, but here there are none.
+/// Checks a value against a schema of the document, and that the document describes all its members.
 #[track_caller]
 fn validate(pointer: &str, value: &Value) {
     let mut compiler = Compiler::new();
@@ -105,7 +104,7 @@ fn validate(pointer: &str, value: &Value) {
     }
 }
 
-/// The document with every object closed that names its members.
+/// The document, with no further members allowed in objects that list their members.
 fn strict() -> Value {
     let mut document = DOCUMENT.clone();
     let schemas = document["components"]["schemas"]
@@ -121,7 +120,7 @@ fn strict() -> Value {
 }
 
 #[test]
-fn every_operation_is_described_whole() {
+fn every_operation_is_fully_described() {
     let mut ids = BTreeSet::new();
     let paths = DOCUMENT["paths"].as_object().expect("paths");
     for (path, operations) in paths {
@@ -196,26 +195,26 @@ fn every_example_fits_its_schema() {
 
 #[test]
 #[should_panic(expected = "which the document does not know")]
-fn an_answer_that_is_not_in_the_document_is_found() {
+fn an_undocumented_answer_is_found() {
     let answer = Answer::parse("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\r\n{}");
-    hold("GET /v1/queues HTTP/1.1\r\n", &answer);
+    check("GET /v1/queues HTTP/1.1\r\n", &answer);
 }
 
 #[test]
 #[should_panic(expected = "additional")]
-fn a_member_that_is_not_in_the_document_is_found() {
+fn an_undocumented_member_is_found() {
     let answer = Answer::parse(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"queues\":[],\"more\":1}",
     );
-    hold("GET /v1/queues HTTP/1.1\r\n", &answer);
+    check("GET /v1/queues HTTP/1.1\r\n", &answer);
 }
 
 #[tokio::test]
-async fn every_operation_of_the_document_is_routed_and_no_other() {
+async fn the_document_and_the_router_have_the_same_operations() {
     let server = World::with(&["main/sales"]).serve().await;
     for operation in routes::operations() {
         let path = operation.path().replace(['{', '}'], "");
-        // The methods of a path, as a wrong one is told them.
+        // A wrong method is answered with the methods of the path.
         let answer = server.ask("PATCH", &path, "").await;
         assert_eq!(answer.status, 405, "{path}");
         let allowed: BTreeSet<_> = answer
@@ -238,7 +237,7 @@ async fn every_operation_of_the_document_is_routed_and_no_other() {
 }
 
 #[tokio::test]
-async fn document_and_page_are_served_and_ask_nobody_for_anything() {
+async fn the_document_and_the_page_are_served_and_load_nothing() {
     let server = World::with(&["main/sales"]).serve().await;
     let document = server.get("/openapi.json").await;
     assert_eq!(document.json(), *DOCUMENT);
@@ -293,7 +292,7 @@ pub(super) fn parameter(path: &str, name: &str) -> &'static Value {
     &found.expect("it is documented")["schema"]
 }
 
-/// Durations around every bound, and what is none.
+/// Durations around every bound, and texts that are no durations.
 fn durations() -> Vec<String> {
     let numbers = [
         0, 1, 2, 4, 5, 6, 9, 10, 11, 59, 60, 61, 99, 100, 599, 600, 601, 999, 1000, 1500, 4999,
@@ -316,7 +315,7 @@ fn durations() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_documented_pattern_of_a_duration_is_what_is_taken() {
+async fn durations_are_accepted_exactly_as_documented() {
     let server = World::with(&["main/sales"]).serve().await;
     let ask = async |query: String| {
         let answer = server
@@ -351,7 +350,7 @@ async fn the_documented_pattern_of_a_duration_is_what_is_taken() {
         let answer = server
             .post_json("/v1/queues/sales/reservations", &body)
             .await;
-        // 409: nothing is known of the queue, so no seat is held.
+        // 409: nothing is known about the queue, so no seat is held.
         assert_eq!(answer.status == 409, ttl(&text), "ttl {text:?} {answer:?}");
     }
 }

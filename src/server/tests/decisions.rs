@@ -33,7 +33,7 @@ async fn a_known_decision_reads_as_documented() {
 }
 
 #[tokio::test]
-async fn an_unknown_is_null_and_says_what_is_missing() {
+async fn unknown_values_are_null_and_the_detail_says_what_is_missing() {
     let server = World::with(&["main/sales"]).serve().await;
     let answer = server.get("/v1/queues/sales/decision").await;
     assert_eq!(
@@ -97,7 +97,7 @@ async fn every_unknown_names_its_cause() {
 }
 
 #[tokio::test]
-async fn threshold_and_format_change_the_question_and_the_answer() {
+async fn threshold_changes_the_decision_and_format_the_answer() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(2));
     let server = world.serve().await;
@@ -133,7 +133,7 @@ async fn threshold_and_format_change_the_question_and_the_answer() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_named() {
+async fn a_wrong_parameter_is_named_in_the_detail() {
     let mut world = World::with(&["main/sales", "main/texts"]);
     world.policy("main/texts").threshold = None;
     let server = world.serve().await;
@@ -194,7 +194,7 @@ async fn criteria_that_compare_with_no_number_decide_by_themselves() {
 }
 
 #[tokio::test]
-async fn queues_are_found_by_any_spelling() {
+async fn a_queue_is_found_by_name_or_id_with_or_without_its_account() {
     let world = World::with(&[
         "main/a/b",
         "main/sales",
@@ -245,7 +245,7 @@ async fn queues_are_found_by_any_spelling() {
 }
 
 #[tokio::test]
-async fn a_problem_reads_as_rfc_9457_says() {
+async fn a_problem_has_the_members_of_rfc_9457() {
     let server = World::with(&["main/sales"]).serve().await;
     let answer = server
         .get("/v1/queues/%3Cscript%3E/decision?format=text")
@@ -264,7 +264,7 @@ async fn a_problem_reads_as_rfc_9457_says() {
 }
 
 #[tokio::test]
-async fn many_are_answered_in_order_and_the_best_is_named() {
+async fn several_decisions_come_in_order_with_the_best_one() {
     let world = World::with(&["main/a", "main/b", "main/c/d", "main/e", "second/b"]);
     world.publish("main/a", available(2));
     world.publish("main/b", available(5));
@@ -288,7 +288,7 @@ async fn many_are_answered_in_order_and_the_best_is_named() {
 }
 
 #[tokio::test]
-async fn a_queue_that_accepts_unknown_is_best_only_where_none_is_known() {
+async fn a_queue_that_accepts_unknown_is_best_only_if_no_known_one_accepts() {
     let mut world = World::with(&["main/known", "main/unknown"]);
     world.policy("main/unknown").on_unknown = OnUnknown::Accept;
     world.publish("main/known", available(1));
@@ -303,7 +303,7 @@ async fn a_queue_that_accepts_unknown_is_best_only_where_none_is_known() {
 }
 
 #[tokio::test]
-async fn many_refuses_what_it_cannot_answer_whole() {
+async fn a_list_of_decisions_is_complete_or_rejected() {
     let server = World::with(&["main/a"]).serve().await;
     let answer = server.get("/v1/decisions?queue=a&queue=nobody").await;
     assert_eq!((answer.status, &*answer.problem()), (404, "unknown-queue"));
@@ -322,7 +322,7 @@ async fn many_refuses_what_it_cannot_answer_whole() {
 }
 
 #[tokio::test]
-async fn each_decision_is_told_at_trace_however_it_was_asked_for() {
+async fn every_decision_is_logged_at_trace_level() {
     let (logged, _guard) = listen_to(tracing::Level::TRACE);
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(2));

@@ -116,7 +116,7 @@ async fn without_a_queue_every_agent_comes_once_with_the_newest_row() {
 }
 
 #[tokio::test]
-async fn filters_are_drfs() {
+async fn filters_behave_as_in_django_rest_framework() {
     let (server, _ends) = office().await;
     assert_eq!(
         ids(&get(&server, "/api/agentstatuses/?agent_status=2").await),
@@ -157,7 +157,7 @@ async fn filters_are_drfs() {
 }
 
 #[tokio::test]
-async fn a_status_is_found_by_its_id_or_by_the_name_that_goes_with_it() {
+async fn a_status_filter_finds_rows_by_id_and_by_name() {
     let mut world = World::with(&["main/5450"]);
     let ends = world.account("main", TOKEN);
     let mut by_id = agent("7", "Ann", "Lunch");
@@ -183,7 +183,7 @@ async fn a_status_is_found_by_its_id_or_by_the_name_that_goes_with_it() {
     assert_eq!(ids(&get(&server, target).await), ["7", "9"]);
 }
 
-/// One queue with so many agents.
+/// One queue with this many agents.
 async fn of_rows(rows: usize) -> (Server, AccountEnds) {
     let mut world = World::with(&["main/5450"]);
     let ends = world.account("main", TOKEN);
@@ -192,7 +192,7 @@ async fn of_rows(rows: usize) -> (Server, AccountEnds) {
 }
 
 #[tokio::test]
-async fn pages_are_drfs() {
+async fn pages_behave_as_in_django_rest_framework() {
     let (server, _ends) = of_rows(700).await;
     let page = async |query: &str| {
         let answer = get(&server, &format!("/api/agentstatuses/?{query}")).await;
@@ -300,7 +300,7 @@ async fn unknown_is_not_an_empty_list() {
 }
 
 #[tokio::test]
-async fn tokens_are_refused_in_drfs_words() {
+async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
     let (server, ends) = office().await;
     let missing = "Authentication credentials were not provided.";
     let cases = [
@@ -343,7 +343,7 @@ async fn tokens_are_refused_in_drfs_words() {
 }
 
 #[tokio::test]
-async fn each_token_opens_its_own_account() {
+async fn each_token_opens_only_its_own_account() {
     let (server, _ends) = office().await;
     let second = server
         .ask(
@@ -360,7 +360,7 @@ async fn each_token_opens_its_own_account() {
 }
 
 #[tokio::test]
-async fn the_servers_own_token_will_do_where_there_is_one_account() {
+async fn the_bearer_token_works_too_if_there_is_one_account() {
     for (accounts, status) in [(1, 200), (2, 401)] {
         let mut world = World::with(&["main/5450"]);
         world.bearer = Some("s3cret".into());
@@ -386,7 +386,7 @@ async fn the_servers_own_token_will_do_where_there_is_one_account() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_are_djangos() {
+async fn unknown_paths_and_methods_are_answered_as_in_django() {
     let (server, _ends) = office().await;
     let moved = server.get("/api/agentstatuses?queue=5450&page=2").await;
     assert_eq!(
@@ -441,7 +441,7 @@ async fn links(server: &Server, headers: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn links_have_the_scheme_and_host_that_a_proxys_caller_used() {
+async fn links_have_the_scheme_and_host_that_the_client_of_a_proxy_used() {
     let server = long_list().serve().await;
     let by_proxy = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: seats.example:8443\r\n";
     let base = "https://seats.example:8443/api/agentstatuses/";
@@ -461,7 +461,7 @@ async fn links_have_the_scheme_and_host_that_a_proxys_caller_used() {
     }
 }
 
-/// Numbers as people and programs write them, and what is none.
+/// Numbers as people and programs write them, and texts that are no numbers.
 const NUMBERS: [&str; 30] = [
     "",
     "0",
@@ -496,7 +496,7 @@ const NUMBERS: [&str; 30] = [
 ];
 
 #[tokio::test]
-async fn the_documented_patterns_are_what_is_taken() {
+async fn filters_and_pages_are_accepted_exactly_as_documented() {
     let (server, _ends) = office().await;
     let path = "/api/agentstatuses/";
     for name in ["page", "queue", "agent_status"] {
@@ -505,7 +505,7 @@ async fn the_documented_patterns_are_what_is_taken() {
             let value: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
             let answer = get(&server, &format!("{path}?page_size=1&{name}={value}")).await;
             let is_taken = match name {
-                // There are three pages. A page beyond them is no page, whatever its spelling.
+                // There are three pages; further ones do not exist, however they are written.
                 "page" => match text.trim_matches(' ').parse() {
                     Ok(0_u128 | 4..) => {
                         assert_eq!(answer.status, 404, "{text:?}");
@@ -513,7 +513,7 @@ async fn the_documented_patterns_are_what_is_taken() {
                     }
                     _ => answer.status == 200,
                 },
-                // A number that is no queue's is taken, and refused in other words.
+                // A number that is no queue's id is accepted as a number and rejected as a choice.
                 _ => !answer.body.contains("Enter a number."),
             };
             assert_eq!(is_taken, fits(text), "{name} {text:?} {answer:?}");
@@ -522,7 +522,7 @@ async fn the_documented_patterns_are_what_is_taken() {
 }
 
 #[tokio::test]
-async fn a_page_size_beyond_all_bounds_is_clipped_and_one_that_is_no_number_is_not_said() {
+async fn a_huge_page_size_is_clipped_and_a_page_size_that_is_no_number_is_ignored() {
     let (server, _ends) = of_rows(300).await;
     for (size, rows) in [
         ("250", 250),

@@ -1,11 +1,11 @@
-//! Questions that would wait for a fresh answer: `fresh=` and `wait=`, in the request or in the config.
+//! Requests that wait for newer data: `fresh=` and `wait=`, in the request or in the config.
 
 use std::time::Instant;
 
 use super::*;
 use crate::{decision::staleness::Staleness, fixtures::available};
 
-/// A queue with one seat, seen so long ago: the next change may turn its answer.
+/// A queue with one seat in a snapshot of this age: the next change may turn the decision.
 fn at_the_edge(age: Duration) -> (World, AccountEnds) {
     let mut world = World::with(&["main/sales", "main/other"]);
     let ends = world.account("main", TOKEN);
@@ -22,7 +22,7 @@ fn now() -> Instant {
 }
 
 #[tokio::test]
-async fn without_being_asked_to_no_decision_waits() {
+async fn no_decision_waits_unless_asked_to() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
     for path in [
@@ -40,7 +40,7 @@ async fn without_being_asked_to_no_decision_waits() {
 }
 
 #[tokio::test]
-async fn a_question_waits_for_the_newer_answer() {
+async fn a_request_with_fresh_waits_for_newer_data() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
     let answer = server.get("/v1/queues/sales/decision?fresh=2s&wait=5s");
@@ -51,7 +51,7 @@ async fn a_question_waits_for_the_newer_answer() {
             reply,
         }) = ends.asks.recv().await
         else {
-            panic!("not a wish for something fresh");
+            panic!("not a request for newer data");
         };
         assert_eq!(queue, key("main/sales"));
         assert!(doubt != Staleness::NONE && doubt.is_about_statuses());
@@ -70,7 +70,7 @@ async fn a_question_waits_for_the_newer_answer() {
 }
 
 #[tokio::test]
-async fn a_question_waits_no_longer_than_it_said_and_is_then_answered_from_the_board() {
+async fn a_wait_that_times_out_is_answered_from_the_board() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
     let began = now();
@@ -91,7 +91,7 @@ async fn a_question_waits_no_longer_than_it_said_and_is_then_answered_from_the_b
 }
 
 #[tokio::test]
-async fn a_wish_that_comes_to_nothing_ends_the_wait_at_once() {
+async fn a_wait_ends_at_once_if_the_account_drops_the_request() {
     let (world, mut ends) = at_the_edge(AGE);
     let server = world.serve().await;
     let began = now();
@@ -103,7 +103,7 @@ async fn a_wish_that_comes_to_nothing_ends_the_wait_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_fresh_or_beyond_doubt_is_answered_at_once() {
+async fn fresh_or_certain_decisions_are_answered_at_once() {
     let (mut world, mut ends) = at_the_edge(AGE);
     world.publish("main/other", available(7));
     world.clock.pass(AGE);
@@ -119,7 +119,7 @@ async fn what_is_fresh_or_beyond_doubt_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn the_config_can_say_so_for_a_queue_and_a_question_otherwise() {
+async fn the_config_sets_the_wait_of_a_queue_and_a_request_overrides_it() {
     let (mut world, mut ends) = at_the_edge(AGE);
     let patience = Patience {
         fresh: Duration::from_secs(30),
@@ -142,10 +142,10 @@ async fn the_config_can_say_so_for_a_queue_and_a_question_otherwise() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_busy_keeps_nobody_waiting() {
+async fn a_busy_account_makes_no_request_wait() {
     let (world, ends) = at_the_edge(AGE);
     let server = world.serve().await;
-    // The channel holds one wish, and nobody takes it out.
+    // The channel has room for one request, and nobody takes it out.
     server
         .get("/v1/queues/sales/decision?fresh=2s&wait=1ms")
         .await;
@@ -165,7 +165,7 @@ async fn an_account_that_is_busy_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn wrong_wishes_are_named() {
+async fn a_wrong_fresh_or_wait_is_named_in_the_detail() {
     let (world, _ends) = at_the_edge(AGE);
     let server = world.serve().await;
     for (query, words) in [

@@ -1,4 +1,4 @@
-//! The server whole, over real sockets, in front of a board that the tests fill by hand.
+//! Tests of the whole server, over real sockets, with a board that the tests fill by hand.
 
 mod access;
 mod accounts;
@@ -275,7 +275,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text).await;
     let answer = Answer::parse(&String::from_utf8(text).expect("answers are UTF-8"));
-    contract::hold(request, &answer);
+    contract::check(request, &answer);
     answer
 }
 
@@ -324,7 +324,7 @@ impl Answer {
     }
 }
 
-/// A refresh that the server asked for: whose, and where its end is to be told.
+/// A refresh that the server asked for: its queue, and where to send its result.
 async fn refresh_of(
     ends: &mut AccountEnds,
 ) -> (QueueKey, oneshot::Sender<Result<(), RefreshError>>) {

@@ -489,7 +489,7 @@ async fn a_machine_without_threads_gets_503_and_no_panic() {
     assert_eq!(page.status, 503, "{page:?}");
     let words = text(&page.body);
     assert!(
-        words.contains("this machine has no thread to spare"),
+        words.contains("the system cannot start a thread"),
         "{words}"
     );
     assert_eq!(page.header("retry-after"), Some("2"));

@@ -6,7 +6,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
+async fn ready_once_every_queue_has_a_snapshot_or_a_known_fault() {
     let world = World::with(&["main/a", "main/b"]);
     world.publish("main/a", available(1));
     let server = world.serve().await;
@@ -35,7 +35,7 @@ async fn ready_means_that_every_queue_has_a_snapshot_or_a_known_fault() {
 }
 
 #[tokio::test]
-async fn a_fault_of_an_account_is_told_once_and_what_it_means_for_each_queue() {
+async fn verbose_readiness_shows_an_accounts_fault_once_and_its_effect_on_each_queue() {
     let mut world = World::with(&["main/a", "main/b", "main/slaes", "lab/c"]);
     let main = world.account("main", TOKEN);
     let _lab = world.account("lab", "b2");
@@ -72,7 +72,7 @@ async fn a_fault_of_an_account_is_told_once_and_what_it_means_for_each_queue() {
 }
 
 #[tokio::test]
-async fn metrics_come_in_the_format_that_is_asked_for() {
+async fn metrics_come_in_the_requested_format() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(3));
     let server = world.serve().await;

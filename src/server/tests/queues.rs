@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_summary_tells_what_is_known_of_every_queue() {
+async fn the_list_shows_what_is_known_about_every_queue() {
     let world = World::with(&["main/sales", "main/support"]);
     world
         .board
@@ -57,7 +57,7 @@ async fn one_queue_comes_with_its_agents() {
 }
 
 #[tokio::test]
-async fn a_queue_without_a_snapshot_has_no_agents_rather_than_none() {
+async fn without_a_snapshot_agents_are_null_and_not_an_empty_list() {
     let server = World::with(&["main/sales"]).serve().await;
     let queue = server.get("/v1/queues/sales").await.json();
     assert_eq!(queue["agents"], Value::Null);
@@ -151,7 +151,7 @@ async fn a_refresh_that_fails_says_why() {
 }
 
 #[tokio::test]
-async fn a_refresh_without_a_task_or_at_the_end_is_refused() {
+async fn a_refresh_is_rejected_when_busy_or_stopping() {
     let mut world = World::with(&["main/sales", "main/support"]);
     let mut ends = world.account("main", TOKEN);
     let server = world.serve().await;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixtures::available;
 
-/// A queue with so many seats, and one that nothing is known of.
+/// A queue with this many seats, and one that nothing is known about.
 fn world(seats: usize) -> World {
     let mut world = World::with(&["main/sales", "main/dark"]);
     world.account("main", TOKEN);
@@ -29,7 +29,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn a_seat_is_held_told_of_and_given_back() {
+async fn a_seat_is_held_listed_and_released() {
     let server = world(2).serve().await;
     let made = server
         .reserve("sales", r#"{"call_id":"a84b4c76e66710","ttl":"30s"}"#)
@@ -63,7 +63,7 @@ async fn a_seat_is_held_told_of_and_given_back() {
 }
 
 #[tokio::test]
-async fn who_cannot_send_delete_posts() {
+async fn a_seat_is_also_released_by_post() {
     let server = world(1).serve().await;
     let id = server.reserve_for("a").await.json()["id"].clone();
     let path = format!("/v1/reservations/{}/release", id.as_str().expect("text"));
@@ -72,7 +72,7 @@ async fn who_cannot_send_delete_posts() {
 }
 
 #[tokio::test]
-async fn the_last_seat_goes_once_and_the_refusal_says_why() {
+async fn the_last_seat_is_held_once_and_the_rejection_says_why() {
     let server = world(1).serve().await;
     assert_eq!(server.reserve_for("a").await.status, 201);
     assert_eq!(server.count().await, (0.into(), "reserved".into()));
@@ -94,7 +94,7 @@ async fn the_last_seat_goes_once_and_the_refusal_says_why() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_refused_with_its_reason_and_no_number() {
+async fn unknown_seats_are_rejected_with_a_reason_and_no_count() {
     let server = world(1).serve().await;
     let refused = server.reserve("dark", r#"{"call_id":"a"}"#).await;
     let problem = refused.json();
@@ -105,7 +105,7 @@ async fn what_is_unknown_is_refused_with_its_reason_and_no_number() {
 }
 
 #[tokio::test]
-async fn a_seat_is_open_again_when_its_time_is_up() {
+async fn a_seat_is_free_again_when_its_ttl_ends() {
     let server = world(1).serve().await;
     server.reserve_for("a").await;
     server.clock.pass(Duration::from_secs(44));
@@ -128,7 +128,7 @@ async fn a_seat_is_open_again_when_its_time_is_up() {
 }
 
 #[tokio::test]
-async fn another_threshold_is_another_question() {
+async fn the_threshold_of_a_request_applies_to_its_reservation() {
     let server = world(2).serve().await;
     let target = "/v1/queues/sales/reservations?threshold=1";
     let first = server.post_json(target, r#"{"call_id":"a"}"#).await;
@@ -195,7 +195,7 @@ async fn a_malformed_request_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn no_other_sites_page_takes_or_gives_back_a_seat() {
+async fn another_sites_page_can_neither_hold_nor_release_a_seat() {
     let server = world(1).serve().await;
     let headers = "Origin: http://evil.example\r\n";
     for (method, path) in [

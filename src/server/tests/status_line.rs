@@ -2,7 +2,7 @@ use super::*;
 use crate::{account::PresentFault, fixtures::available, server::status_line};
 
 #[tokio::test]
-async fn a_line_tells_freshness_requests_and_faults() {
+async fn the_line_shows_freshness_requests_and_faults() {
     let mut world = World::with(&["main/a", "main/b", "lab/c"]);
     let (_main, lab) = (world.account("main", TOKEN), world.account("lab", "b2"));
     let server = world.serve().await;
@@ -26,7 +26,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
         line(),
         "2/3 queues fresh; main 1/1000, lab 0/1000 requests; bad_token in main"
     );
-    // Before any of its queues has grown too old.
+    // Before any of its queues becomes stale.
     lab.health.send_modify(|health| {
         health.fault = Some(PresentFault {
             fault: Arc::new(Fault::Throttled { until: None }),
@@ -40,7 +40,7 @@ async fn a_line_tells_freshness_requests_and_faults() {
 }
 
 #[tokio::test]
-async fn a_line_stays_a_line_whatever_accounts_there_are() {
+async fn the_line_stays_one_short_line_with_many_odd_accounts() {
     let names: Vec<_> = (0..30).map(|n| format!("account\n{n}")).collect();
     let queues: Vec<_> = names.iter().map(|name| format!("{name}/a")).collect();
     let queues: Vec<_> = queues.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! `/v1/watch`: how many may watch, what becomes of those who do not read, and how it ends.
+//! `/v1/watch`: how many streams may be open, what happens to clients that do not read, and how streams end.
 
 use super::{
     watching::{Client, within},
@@ -29,7 +29,7 @@ impl Server {
     }
 }
 
-/// Asks, and then reads nothing.
+/// Sends a request and then reads nothing.
 async fn negligent(server: &Server) -> TcpStream {
     let mut stream = server.connect().await;
     stream
@@ -46,7 +46,7 @@ async fn negligent(server: &Server) -> TcpStream {
 }
 
 #[tokio::test]
-async fn who_falls_too_far_behind_is_told_so_and_let_go() {
+async fn a_client_that_falls_too_far_behind_is_told_so_and_disconnected() {
     let queue = long_name();
     let mut world = World::with(&[&queue]);
     world.limits.watch.log = 4;
@@ -72,7 +72,7 @@ async fn who_falls_too_far_behind_is_told_so_and_let_go() {
 }
 
 #[tokio::test]
-async fn who_reads_nothing_at_all_is_cut() {
+async fn a_client_that_reads_nothing_is_cut() {
     let queue = long_name();
     let mut world = World::with(&[&queue]);
     world.limits.write = Duration::from_millis(200);
@@ -94,7 +94,7 @@ async fn who_reads_nothing_at_all_is_cut() {
 }
 
 #[tokio::test]
-async fn a_stream_without_news_is_nobodys_slow_reader() {
+async fn a_stream_without_events_does_not_count_as_a_slow_reader() {
     let mut world = World::with(&["main/a"]);
     world.limits.write = Duration::from_millis(50);
     world.limits.head = Duration::from_millis(50);
@@ -108,7 +108,7 @@ async fn a_stream_without_news_is_nobodys_slow_reader() {
 }
 
 #[tokio::test]
-async fn streams_leave_room_for_questions() {
+async fn streams_leave_connections_for_other_requests() {
     let mut world = World::with(&["main/a"]);
     world.limits = Limits::with_connections(8);
     world.publish("main/a", available(1));
@@ -122,7 +122,7 @@ async fn streams_leave_room_for_questions() {
     assert_eq!(refused.head.header("retry-after"), Some("5"));
     drop(refused);
     assert_eq!(server.get("/v1/queues/a/decision").await.status, 200);
-    // A client that leaves makes room, though nothing has changed that it could have been told.
+    // A client that leaves frees its place, even if there was no change to send.
     drop(first);
     within(async {
         while Client::connect(&server, "").await.head.status != 200 {
@@ -133,7 +133,7 @@ async fn streams_leave_room_for_questions() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_streams_with_a_reason_and_waits_for_none() {
+async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
     let world = World::with(&["main/a"]);
     let mut server = world.serve().await;
     let mut clients = Vec::new();
@@ -142,7 +142,7 @@ async fn a_stop_ends_streams_with_a_reason_and_waits_for_none() {
         client.event().await;
         clients.push(client);
     }
-    // What has changed before is told before.
+    // Changes from before the stop are sent first.
     server.seats("main/a", 1);
     server.stopping.cancel();
     server.stop.cancel();
@@ -156,14 +156,14 @@ async fn a_stop_ends_streams_with_a_reason_and_waits_for_none() {
         assert_eq!(end.id, None, "the client resumes from what it has seen");
         assert_eq!(within(client.block()).await, None);
     }
-    // Were one cut, this would take as long as the drain, and be logged.
+    // If one were cut, this would take as long as the drain and be logged.
     let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
     drained.expect("no stream holds it up").expect("it ended");
     assert_eq!(server.app.room.open(), 0);
 }
 
 #[tokio::test]
-async fn while_stopping_no_stream_begins() {
+async fn no_stream_begins_while_stopping() {
     let server = World::with(&["main/a"]).serve().await;
     server.stopping.cancel();
     let answer = server.get("/v1/watch").await;

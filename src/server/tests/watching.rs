@@ -1,16 +1,16 @@
-//! `/v1/watch`: what a client is told that connects, reads on and comes back.
+//! `/v1/watch`: what a client gets when it connects, reads on and reconnects.
 
 use super::*;
 use crate::fixtures::available;
 use crate::server::state::watch_task;
 
-/// Long enough for a machine that is busy with other tests, short enough to tell a hang.
+/// Long enough for a machine that is busy with other tests, short enough to notice a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// For looks that a test does without.
+/// For a task that must not look during the test.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// How long a test listens for what must not come.
+/// How long a test waits for events that must not come.
 const SILENCE: Duration = Duration::from_millis(300);
 
 pub(super) async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -25,7 +25,7 @@ pub(super) struct Event {
     pub(super) id: Option<String>,
     pub(super) name: String,
     pub(super) data: Value,
-    /// All of it, as it came.
+    /// The whole block.
     pub(super) text: String,
 }
 
@@ -42,10 +42,10 @@ impl Event {
     }
 }
 
-/// A client that remembers where it was.
+/// A client that remembers the last event.
 pub(super) struct Client {
     stream: TcpStream,
-    /// What has come of the body and is not read yet.
+    /// The part of the body that has arrived and is not read yet.
     text: String,
     pub(super) head: Answer,
     /// The id of the last event.
@@ -57,11 +57,11 @@ impl Client {
         Self::resume(server, query, None).await
     }
 
-    /// Connects as a client does that has seen the event with this id.
+    /// Connects as a client that has seen the event with this id.
     pub(super) async fn resume(server: &Server, query: &str, last: Option<&str>) -> Self {
         let last = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
         let mut stream = server.connect().await;
-        // To HTTP/1.0 a stream comes as it is, without the lengths of its pieces.
+        // HTTP/1.0 gets the stream without chunk lengths.
         let request = format!(
             "GET /v1/watch{query} HTTP/1.0\r\nHost: localhost\r\n{}\r\n",
             last.unwrap_or_default()
@@ -110,7 +110,7 @@ impl Client {
         within(event).await
     }
 
-    /// The next change, which has to be one of a single decision: its queue, reason and count.
+    /// The next change, which has to be of one decision: its queue, reason and count.
     async fn change(&mut self) -> (String, String, Value) {
         let event = self.event().await;
         assert_eq!(event.name, "decision", "{event:?}");
@@ -143,7 +143,7 @@ fn change(queue: &str, reason: &str, count: impl Into<Value>) -> (String, String
 }
 
 impl Server {
-    /// Publishes so many seats, and waits until the watch has seen it.
+    /// Publishes this many seats, and looks.
     pub(super) fn seats(&self, queue: &str, seats: usize) {
         let now = self.clock.now();
         let snapshot = snapshot(now, available(seats));
@@ -188,7 +188,7 @@ async fn a_stream_begins_with_a_snapshot_and_goes_on_with_changes() {
 }
 
 #[tokio::test]
-async fn without_names_all_queues_are_watched() {
+async fn without_a_parameter_all_queues_are_watched() {
     let world = World::with(&["main/a", "main/b"]);
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
@@ -200,7 +200,7 @@ async fn without_names_all_queues_are_watched() {
 }
 
 #[tokio::test]
-async fn what_is_polled_again_and_has_not_changed_is_no_event() {
+async fn a_poll_without_a_change_sends_no_event() {
     let world = World::with(&["main/a"]);
     world.publish("main/a", available(1));
     let server = world.serve().await;
@@ -208,7 +208,7 @@ async fn what_is_polled_again_and_has_not_changed_is_no_event() {
     client.snapshot().await;
     server.clock.pass(Duration::from_secs(5));
     server.seats("main/a", 1);
-    // A fault beside a snapshot that is still good changes no decision.
+    // A fault does not change a decision while the snapshot is still fresh.
     server.fail("main/a", Fault::NoPermission);
     assert!(client.is_silent().await);
     server.seats("main/a", 2);
@@ -216,7 +216,7 @@ async fn what_is_polled_again_and_has_not_changed_is_no_event() {
 }
 
 #[tokio::test]
-async fn a_poll_is_told_without_anybody_asking() {
+async fn a_poll_with_a_change_sends_an_event() {
     let mut world = World::with(&["main/a"]);
     world.limits.watch.look = NEVER;
     let server = world.serve().await;
@@ -233,7 +233,7 @@ async fn a_poll_is_told_without_anybody_asking() {
 }
 
 #[tokio::test]
-async fn what_only_time_changes_is_told_too() {
+async fn a_change_by_time_alone_sends_an_event() {
     let mut world = World::with(&["main/a"]);
     world.limits.watch.look = Duration::from_millis(20);
     world.publish("main/a", available(1));
@@ -252,7 +252,7 @@ async fn what_only_time_changes_is_told_too() {
 }
 
 #[tokio::test]
-async fn what_grows_too_old_is_told_at_that_moment() {
+async fn a_decision_that_becomes_stale_sends_an_event_at_that_moment() {
     let mut world = World::with(&["main/a", "main/b"]);
     world.limits.watch.look = NEVER;
     let max_age = Duration::from_millis(200);
@@ -274,7 +274,7 @@ async fn what_grows_too_old_is_told_at_that_moment() {
 }
 
 #[tokio::test]
-async fn a_fault_is_told_where_it_explains_what_is_unknown() {
+async fn a_fault_sends_an_event_while_seats_are_unknown() {
     let world = World::with(&["main/a"]);
     let server = world.serve().await;
     let mut client = Client::connect(&server, "?queue=main/a").await;
@@ -286,7 +286,7 @@ async fn a_fault_is_told_where_it_explains_what_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_what_it_has_missed_and_nothing_else() {
+async fn a_client_that_reconnects_gets_exactly_what_it_missed() {
     let world = World::with(&["main/a", "main/b", "main/c"]);
     world.publish("main/a", available(1));
     let server = world.serve().await;
@@ -298,7 +298,7 @@ async fn a_client_that_comes_back_gets_what_it_has_missed_and_nothing_else() {
     let last = client.last.take();
     drop(client);
 
-    // Even what is as it was in the end.
+    // Even changes that were reverted in the end.
     server.seats("main/a", 0);
     server.seats("main/c", 9);
     server.seats("main/a", 1);
@@ -320,9 +320,9 @@ async fn a_client_that_comes_back_gets_what_it_has_missed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_changed_while_nobody_looked_is_not_missed_either() {
+async fn a_change_between_two_looks_is_not_missed() {
     let mut world = World::with(&["main/a"]);
-    // The task sleeps through the test: only those who connect look.
+    // The task sleeps through the test: only new connections look.
     world.limits.watch.rest = NEVER;
     let server = world.serve().await;
     let mut client = Client::connect(&server, "").await;
@@ -336,7 +336,7 @@ async fn what_changed_while_nobody_looked_is_not_missed_either() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_not_known_gets_a_fresh_snapshot() {
+async fn an_unknown_event_id_gets_a_snapshot() {
     let mut world = World::with(&["main/a", "main/b"]);
     world.limits.watch.log = 4;
     let server = world.serve().await;
@@ -387,7 +387,7 @@ async fn a_silent_stream_has_a_heartbeat() {
     let server = world.serve().await;
     let mut client = Client::connect(&server, "?queue=a").await;
     client.snapshot().await;
-    // What happens in other queues does not make this one silent for longer.
+    // Changes in other queues do not delay the heartbeat of this stream.
     let busy = async {
         for seats in 0.. {
             server.seats("main/b", seats);
@@ -410,7 +410,7 @@ async fn a_silent_stream_has_a_heartbeat() {
 }
 
 #[tokio::test]
-async fn a_watch_asks_nothing() {
+async fn watching_is_not_demand() {
     let mut world = World::with(&["main/a"]);
     let mut ends = world.account("main", TOKEN);
     let metrics = world.metrics.clone();
@@ -425,7 +425,7 @@ async fn a_watch_asks_nothing() {
 }
 
 #[tokio::test]
-async fn wrong_watches_are_refused() {
+async fn a_wrong_request_for_a_stream_is_rejected() {
     let world = World::with(&["main/a", "main/b", "second/b"]);
     let server = world.serve().await;
     let too_many = format!("?{}", "queue=a&".repeat(101));
@@ -480,7 +480,7 @@ async fn a_watch_needs_the_bearer_token() {
 }
 
 #[tokio::test]
-async fn seats_that_are_held_and_given_back_are_told() {
+async fn held_and_released_seats_send_events() {
     let mut world = World::with(&["main/a"]);
     world.limits.watch.look = NEVER;
     world.publish("main/a", available(1));
@@ -501,7 +501,7 @@ async fn seats_that_are_held_and_given_back_are_told() {
     let path = format!("/v1/reservations/{id}");
     assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
     assert_eq!(client.change().await, change("a", "seats", 1));
-    // One whose time is up is told at that moment: in real time, after a look that is due then.
+    // The end of a reservation's time is sent at that moment: in real time, after the look that is due then.
     reserve("two", "1s").await;
     assert_eq!(client.change().await, change("a", "reserved", 0));
     server.clock.pass(Duration::from_secs(1));
