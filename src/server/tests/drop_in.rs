@@ -332,6 +332,13 @@ async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
         }
     }
     assert_eq!(get(&server, "/api/queues/").await.status, 200);
+    // CallTools does not look at the body of a GET, of whatever length.
+    for (token, status) in [("wrong", 401), (TOKEN, 200)] {
+        let request = format!(
+            "GET /api/queues/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token {token}\r\nContent-Length: 9000000\r\n\r\n"
+        );
+        assert_eq!(server.raw(&request).await.status, status, "{token}");
+    }
     ends.token.send_replace(Some(Digest::of("rotated")));
     assert_eq!(get(&server, "/api/queues/").await.status, 401);
     let rotated = server
