@@ -109,7 +109,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .problems(&[
                 BUDGET_SPENT, THROTTLED, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
             ]),
-        Operation::get(path("/chart.svg"), dashboard::chart)
+        Operation::get(path("/chart.svg"), dashboard::get_chart)
             .called(id("draw"), Tag::Queues, "a picture of its seats over time; ?range=1h, ?range=24h, ?range=7d")
             .query(dashboard::RANGE)
             .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
@@ -391,7 +391,7 @@ async fn get_index(
     headers: HeaderMap,
 ) -> Response {
     match wants_html(&headers) {
-        true => dashboard::overview(&app, &pages, &headers, &INDEX_LINES).await,
+        true => dashboard::show_overview(&app, &pages, &headers, &INDEX_LINES).await,
         false => INDEX.as_str().into_response(),
     }
 }

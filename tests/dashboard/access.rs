@@ -109,7 +109,7 @@ async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
     assert_eq!(
         met,
         [
-            "To the content",
+            "Skip to content",
             "openseat",
             "sales",
             "support",

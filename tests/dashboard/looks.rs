@@ -174,7 +174,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
         .await;
     browser.click(".periods a:nth-child(2)").await;
     browser
-        .sees("#course", |text| text.starts_with("The last day"))
+        .sees("#history", |text| text.starts_with("The last day"))
         .await;
     browser.is_live().await;
 
@@ -182,11 +182,11 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     browser.click(".what_if button").await;
     browser
         .sees(".outcome", |text| {
-            text.contains("(above 0) accepts in 100 %") && text.contains("(above 5) in 0 %")
+            text.contains("(above 0) accepts for 100 %") && text.contains("(above 5) for 0 %")
         })
         .await;
     browser
-        .sees("#course", |text| text.starts_with("The last day"))
+        .sees("#history", |text| text.starts_with("The last day"))
         .await;
     browser.shoot("what-if").await;
 
@@ -200,9 +200,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
         .open(&centre.url("/queues/main/sales?field=$.results[*].status&value=1"))
         .await;
     browser
-        .sees(".outcome", |text| {
-            text.contains("the one asked about in 100 %")
-        })
+        .sees(".outcome", |text| text.contains("the other rule for 100 %"))
         .await;
 
     // The page goes on to follow the agents, without asking about the rule again.
@@ -211,9 +209,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     centre.everybody_is("On a Call");
     browser.sees(".now .number", |text| text == "0").await;
     browser
-        .sees(".outcome", |text| {
-            text.contains("the one asked about in 100 %")
-        })
+        .sees(".outcome", |text| text.contains("the other rule for 100 %"))
         .await;
     let requests = browser.requests().await;
     let again: Vec<_> = requests
@@ -246,7 +242,7 @@ async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
     let browser = Browser::start().await;
     browser.open(&centre.url("/queues/main/sales")).await;
     browser
-        .sees("[aria-labelledby=course]", |text| {
+        .sees("[aria-labelledby=history]", |text| {
             text.contains("Nothing is recorded")
         })
         .await;

@@ -1,25 +1,21 @@
-//! What pages show of a queue: each part a piece of markup, the same on every page.
+//! What pages show of a queue: pieces of markup that are the same on every page.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-
-use super::{chart, wording};
+use super::{charts, wording};
 use crate::{
     clock::Moment,
-    decision::{
-        Decision, OnUnknown, Reason,
-        board::{QueueKey, QueueState},
-    },
+    decision::{Decision, OnUnknown, Reason, board::QueueState},
     model::agent::Agent,
     server::state::app::{App, Queue},
 };
+use maud::{Markup, html};
 
-/// Knowledge is called old in the last quarter of its life: a poll or two have been missed, and there is time to look why.
-const OLD: u32 = 4;
+/// Data is marked in the last quarter of its usable time. By then a poll or two have been missed, and there is still time to find out why. The script
+/// has the same rule.
+const LAST_QUARTER: u32 = 4;
 
-/// A queue with what is decided about it at a moment.
+/// A queue, its state and the decision about it, at one moment.
 pub(super) struct Standing {
     pub(super) queue: Arc<Queue>,
     pub(super) state: Arc<QueueState>,
@@ -28,7 +24,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(app: &App, queue: &Arc<Queue>) -> Self {
+    pub(super) fn new(app: &App, queue: &Arc<Queue>) -> Self {
         let state = app.state(queue);
         Self {
             decision: app.decide(queue, &state, &queue.policy),
@@ -38,54 +34,44 @@ impl Standing {
         }
     }
 
-    /// What is wrong with the queue, and what to do: two sentences, the first without its end.
+    /// What is wrong with the queue, without a full stop, and what to do about it.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
         if let Some(fault) = self.state.fault.as_deref() {
             return Some((wording::fault(fault), wording::sentence(&fault.advice())));
         }
-        // Before the first poll has ended nothing is wrong.
+        // Nothing is wrong before the first poll has ended.
         let snapshot = self.state.snapshot.as_deref()?;
         if let Err(mismatch) = &snapshot.measured {
-            let what = format!("What CallTools sent does not fit the queue’s criteria: {mismatch}");
+            let what =
+                format!("The data from CallTools does not fit the queue’s criteria: {mismatch}");
             return Some((
                 what,
-                "Try other criteria on the queue’s page, and set those that fit in the config."
+                "Try other criteria on the queue’s page, then set the ones that fit in the config."
                     .to_owned(),
             ));
         }
         (!self.decision.reason.is_known()).then(|| {
             let what = wording::capital(wording::why(self.decision.reason));
-            (what, "Wait a moment: the next poll may be under way. If it comes back, raise max_age or poll fewer queues: `openseat plan` shows how old answers get.".to_owned())
+            (what, "Wait a moment: the next poll may be under way. If the problem returns, raise `max_age` or poll fewer queues; `openseat plan` shows how old answers get.".to_owned())
         })
     }
 
-    /// How long what is known may still be used; nothing where it may not.
+    /// How long the data may still be used; zero if it may not.
     fn left(&self) -> Duration {
         let until = self.decision.valid_until.filter(|_| self.decision.is_fresh);
         until.map_or(Duration::ZERO, |until| until.shortest_since(self.now))
     }
 }
 
-/// A queue's page.
-pub(super) fn address(key: &QueueKey) -> String {
-    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    format!(
-        "{}{}/{}",
-        super::queue::PATH,
-        encode(&key.account),
-        encode(&key.queue)
-    )
-}
-
-/// A queue's name. Its letters may run from right to left, or pretend to; they do so on their own.
+/// A queue's name. `bdi` keeps names in right-to-left scripts, or with control characters, from reordering the text around them.
 pub(super) fn name(standing: &Standing) -> Markup {
     let state = &standing.state;
-    let spelling = &*standing.queue.key.queue;
-    let name = state.name.as_deref().unwrap_or(spelling);
+    let configured = &*standing.queue.key.queue;
+    let name = state.name.as_deref().unwrap_or(configured);
     html! { bdi { (name) } }
 }
 
-/// How many seats are open; never a number where none is known.
+/// How many seats are open. If that is unknown, no number is shown.
 pub(super) fn seats(standing: &Standing) -> Markup {
     let held = standing.queue.holds.held(standing.now);
     html! {
@@ -97,16 +83,16 @@ pub(super) fn seats(standing: &Standing) -> Markup {
     }
 }
 
-/// Accept or reject, by word and sign as well as by colour, and why.
+/// Accept or reject, as text and symbol as well as by colour, and why.
 pub(super) fn decision(standing: &Standing) -> Markup {
     let decision = &standing.decision;
-    let (kind, sign) = match (decision.reason.is_known(), decision.accept) {
+    let (class, symbol) = match (decision.reason.is_known(), decision.accept) {
         (true, true) => ("accept", "✓"),
         (true, false) => ("reject", "✕"),
         (false, _) => ("unknown", "?"),
     };
     html! {
-        span class={ "badge " (kind) } { span aria-hidden="true" { (sign) } " " (wording::answer(decision.accept)) }
+        span class={ "badge " (class) } { span aria-hidden="true" { (symbol) } " " (wording::answer(decision.accept)) }
         code.reason { (decision.reason) }
         span.why { @match decision.reason {
             Reason::Seats | Reason::BelowThreshold => { "accepts " (wording::rule(&standing.queue.policy, standing.state.snapshot.as_deref())) }
@@ -119,22 +105,22 @@ pub(super) fn decision(standing: &Standing) -> Markup {
 fn on_unknown(standing: &Standing) -> &'static str {
     match standing.queue.policy.on_unknown {
         OnUnknown::Reject => ", so calls go elsewhere",
-        OnUnknown::Accept => ", and calls are sent all the same",
+        OnUnknown::Accept => ", and calls are sent anyway",
         OnUnknown::Last if standing.state.snapshot.is_none() => ", so calls go elsewhere",
-        OnUnknown::Last => ", so the last known answer stands",
+        OnUnknown::Last => ", so the last known answer is used",
     }
 }
 
-/// How old what is known is. A page bears moments; the script makes ages of them and counts on, and changes the note by the same rule.
+/// How old the data is. A page contains times; the script turns them into ages, keeps them current, and updates the note by the same rule.
 pub(super) fn age(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     let (Some(age), Some(as_of)) = (decision.age, decision.as_of) else {
         return html! { span.age.old { "no data yet" } };
     };
     let left = standing.left();
-    let (kind, note) = if left.is_zero() {
+    let (class, note) = if left.is_zero() {
         ("age old", "too old to answer from".to_owned())
-    } else if left < (age + left) / OLD {
+    } else if left < (age + left) / LAST_QUARTER {
         let until = wording::time(standing.now.later(left));
         ("age near", format!("usable until {until}"))
     } else {
@@ -142,13 +128,13 @@ pub(super) fn age(standing: &Standing) -> Markup {
     };
     let until_ms = (!left.is_zero()).then(|| wall_ms(standing.now.later(left)));
     html! {
-        time class=(kind) datetime=(as_of.rfc3339()) data-at=(seen_ms(standing, age)) data-until=[until_ms] {
+        time class=(class) datetime=(as_of.rfc3339()) data-at=(seen_ms(standing, age)) data-until=[until_ms] {
             span.span { "as of " (wording::time(as_of)) } span.note { (note) }
         }
     }
 }
 
-/// When what is known was seen, by today's wall clock and to the second: where a clock was set, an age is right and the moment is not.
+/// When the data was seen, to the second. It is computed from the age, which stays right when the wall clock is set.
 fn seen_ms(standing: &Standing, age: Duration) -> i64 {
     wall_ms(standing.now.earlier(age)).div_euclid(1_000) * 1_000
 }
@@ -157,7 +143,7 @@ fn wall_ms(moment: Moment) -> i64 {
     moment.timestamp().as_millisecond()
 }
 
-/// The moment of the oldest statuses that answers rest on; the script turns it into "at most … old".
+/// The time of the oldest data behind the answers; the script turns it into "at most … old".
 pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Markup> {
     let ages = known.filter_map(|standing| Some((standing.decision.age?, standing)));
     let (age, standing) = ages.max_by_key(|(age, _)| *age)?;
@@ -167,10 +153,10 @@ pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Ma
     })
 }
 
-/// Plain text in which backquotes enclose what is typed.
-pub(super) fn marked(text: &str) -> Markup {
+/// Text in which backquotes mark code.
+pub(super) fn with_code(text: &str) -> Markup {
     let parts: Vec<_> = text.split('`').collect();
-    // A quote that is never closed is a character like any other.
+    // A quote without its pair is an ordinary character.
     if parts.len() % 2 == 0 {
         return html! { (text) };
     }
@@ -187,7 +173,7 @@ pub(super) fn since(at: jiff::Timestamp) -> Markup {
     html! { time datetime=(format!("{at:.0}")) data-since=(ms) data-after=" ago" { (wording::date(ms)) " UTC" } }
 }
 
-/// How many agents are in each status: those in which they take calls first, then the most.
+/// How many agents are in each status. Statuses in which agents take calls come first, then larger counts.
 pub(super) fn statuses(agents: &[Arc<Agent>]) -> Vec<Status<'_>> {
     let mut counts = BTreeMap::<_, u32>::new();
     for agent in agents {
@@ -208,20 +194,20 @@ pub(super) fn statuses(agents: &[Arc<Agent>]) -> Vec<Status<'_>> {
     statuses
 }
 
-/// The agents of a queue who are in one status.
+/// A status, and how many agents of a queue are in it.
 pub(super) struct Status<'a> {
     pub(super) name: &'a str,
     pub(super) is_available: bool,
     pub(super) agents: u32,
 }
 
-/// What the status of an agent is called who has none.
+/// The name for the status of an agent without one.
 const NO_STATUS: &str = "no status";
 
-/// Colours beside the green one and the one for what is gathered; the stylesheet has them.
+/// The number of colours in the stylesheet, not counting green and the colour of the rest.
 const COLOURS: u64 = 8;
 
-/// The colours of the statuses that every account begins with. They are seen most, so no two of them share one.
+/// The colours of the statuses that every account starts with. They are the most common, so no two of them share a colour.
 const USUAL: [(&str, u64); 4] = [
     ("On a Call", 1),
     ("Post Call", 2),
@@ -229,26 +215,26 @@ const USUAL: [(&str, u64); 4] = [
     (NO_STATUS, 6),
 ];
 
-/// The class of a status: green where agents take calls, else by its name alone, so that it keeps its colour whatever else is there.
+/// The class of a status: green if agents take calls in it, otherwise by its name alone, so that its colour does not depend on the others.
 fn class(status: &Status<'_>) -> String {
     if status.is_available {
         return "ready".to_owned();
     }
     let usual = USUAL.iter().find(|(name, _)| *name == status.name);
-    let colour = usual.map_or_else(|| hashed(status.name), |(_, colour)| *colour);
+    let colour = usual.map_or_else(|| hashed_colour(status.name), |(_, colour)| *colour);
     format!("s{colour}")
 }
 
-fn hashed(name: &str) -> u64 {
+fn hashed_colour(name: &str) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(name, &mut hasher);
     std::hash::Hasher::finish(&hasher) % COLOURS + 1
 }
 
-/// Statuses of a queue that get a line of their own: more would hide the others. The rest share one.
-const SHOWN: usize = 6;
+/// How many lines the statuses of a queue get. The last one is shared if there are more statuses.
+const MAX_STATUSES: usize = 6;
 
-/// The agents of a queue by status: a bar for the eye, and the same in words.
+/// The agents of a queue by status, as a bar and as text.
 pub(super) fn agents(standing: &Standing) -> Markup {
     let Some(snapshot) = standing.state.snapshot.as_deref() else {
         return html! { p.none { "agents unknown" } };
@@ -257,28 +243,28 @@ pub(super) fn agents(standing: &Standing) -> Markup {
     if statuses.is_empty() {
         return html! { p.none { "no agents are assigned" } };
     }
-    let rest = match statuses.len() > SHOWN {
-        true => statuses.split_off(SHOWN - 1),
+    let rest = match statuses.len() > MAX_STATUSES {
+        true => statuses.split_off(MAX_STATUSES - 1),
         false => Vec::new(),
     };
-    let mut kinds: Vec<_> = statuses.iter().map(class).collect();
+    let mut classes: Vec<_> = statuses.iter().map(class).collect();
     if !rest.is_empty() {
-        kinds.push("rest".to_owned());
+        classes.push("rest".to_owned());
         statuses.push(Status {
             name: "in other statuses",
             is_available: false,
             agents: rest.iter().map(|status| status.agents).sum(),
         });
     }
-    let parts = statuses.iter().zip(&kinds);
+    let parts = statuses.iter().zip(&classes);
     let parts: Vec<_> = parts
-        .map(|(status, kind)| (status.agents, &**kind))
+        .map(|(status, class)| (status.agents, &**class))
         .collect();
     html! {
-        (chart::bar(&parts))
+        (charts::bar(&parts))
         ul.statuses {
-            @for (status, kind) in statuses.iter().zip(&kinds) {
-                li { span class={ "swatch " (kind) } aria-hidden="true" {} b { (status.agents) } " " bdi { (status.name) } }
+            @for (status, class) in statuses.iter().zip(&classes) {
+                li { span class={ "swatch " (class) } aria-hidden="true" {} b { (status.agents) } " " bdi { (status.name) } }
             }
         }
     }
@@ -299,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_code_and_nothing_is_lost() {
+    fn backquotes_mark_code_and_nothing_is_lost() {
         for (text, shown) in [
             ("see `openseat plan`.", "see <code>openseat plan</code>."),
             ("`a` and `b`", "<code>a</code> and <code>b</code>"),
@@ -307,12 +293,12 @@ mod tests {
             ("`<b>` & more", "<code>&lt;b&gt;</code> &amp; more"),
             ("", ""),
         ] {
-            assert_eq!(marked(text).into_string(), shown);
+            assert_eq!(with_code(text).into_string(), shown);
         }
     }
 
     #[test]
-    fn a_status_keeps_its_colour_whoever_else_is_there() {
+    fn the_colour_of_a_status_does_not_depend_on_the_others() {
         let all = [
             "Available",
             "Lunch",

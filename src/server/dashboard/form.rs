@@ -1,33 +1,28 @@
-//! The form in which somebody asks what another rule would have answered.
+//! The form that asks what another rule would have answered.
 
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strum::VariantNames;
 
-use super::{history::Period, what_if::Rule};
+use super::{
+    period::Period,
+    what_if::{OtherRule, Rule},
+};
 use crate::{
     decision::criteria::{Condition, Criteria, Definition, Literal},
-    model::quantity::Quantity,
     server::http::{params::Params, problem::Problem},
 };
 
 /// The names of the form's fields.
 pub(super) const FIELDS: [&str; 5] = ["threshold", "field", "measure", "condition", "value"];
 
-/// The form as somebody filled it in.
+/// The form as it was filled in.
 #[derive(Debug, Default)]
 pub(super) struct Form([String; 5]);
 
-/// The rule that somebody asks about.
-#[derive(Debug)]
-pub(super) enum Wish {
-    Rule(Rule),
-    Criteria(Box<Criteria>, Option<Quantity>),
-}
-
 impl Form {
-    pub(super) fn parse(params: &Params<'_>) -> Result<Self, Problem> {
+    pub(super) fn from_params(params: &Params<'_>) -> Result<Self, Problem> {
         let mut form = Self::default();
         for (text, field) in form.0.iter_mut().zip(FIELDS) {
             *text = params.one(field)?.unwrap_or_default().trim().to_owned();
@@ -35,7 +30,7 @@ impl Form {
         Ok(form)
     }
 
-    /// Whether nothing is asked.
+    /// Whether it asks for no rule.
     pub(super) fn is_empty(&self) -> bool {
         self.text("threshold").is_empty() && self.text("field").is_empty()
     }
@@ -45,8 +40,11 @@ impl Form {
         place.map_or("", |place| &self.0[place])
     }
 
-    /// What is asked; nothing by an empty form. What cannot be asked says why.
-    pub(super) fn wish(&self, rule: Option<Rule>) -> Result<Option<Wish>, String> {
+    /// The rule that the form asks for; `None` if it is empty.
+    ///
+    /// # Errors
+    /// A sentence that says why the form makes no sense.
+    pub(super) fn other_rule(&self, rule: Option<Rule>) -> Result<Option<OtherRule>, String> {
         let threshold = match self.text("threshold") {
             "" => None,
             text => Some(text.parse().map_err(|_| "The threshold is not a number.")?),
@@ -55,18 +53,19 @@ impl Form {
             let criteria = Criteria::compile(&self.definition()?)
                 .map_err(|error| format!("The {}: {error}.", error.key))?;
             let threshold = threshold.or(criteria.threshold());
-            return Ok(Some(Wish::Criteria(Box::new(criteria), threshold)));
+            return Ok(Some(OtherRule::Criteria(Box::new(criteria), threshold)));
         }
         match (threshold, rule) {
             (None, _) => Ok(None),
             (Some(threshold), Some(Rule::Compare(comparison, _))) => {
-                Ok(Some(Wish::Rule(Rule::Compare(comparison, threshold))))
+                Ok(Some(OtherRule::Rule(Rule::Compare(comparison, threshold))))
             }
-            (Some(_), Some(Rule::Holds)) => {
-                Err("This queue’s criteria compare with no number.".to_owned())
-            }
+            (Some(_), Some(Rule::Holds)) => Err(
+                "This queue’s criteria do not compare a number, so no threshold can be tried."
+                    .to_owned(),
+            ),
             (Some(_), None) => {
-                Err("Nothing is known yet of what this queue’s rule compares.".to_owned())
+                Err("It is not known yet what this queue’s rule compares.".to_owned())
             }
         }
     }
@@ -74,11 +73,11 @@ impl Form {
     fn definition(&self) -> Result<Definition, String> {
         let condition = match self.text("condition") {
             "" => Condition::GreaterThan,
-            text => word(text).ok_or("There is no such condition.")?,
+            text => config_word(text).ok_or("There is no such condition.")?,
         };
         let measure = match self.text("measure") {
             "" => None,
-            text => Some(word(text).ok_or("There is no such measure.")?),
+            text => Some(config_word(text).ok_or("There is no such measure.")?),
         };
         Ok(Definition {
             field: self.text("field").to_owned(),
@@ -89,12 +88,12 @@ impl Form {
     }
 }
 
-/// A word of the config.
-fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+/// A value that the config spells as one word.
+fn config_word<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_value(Value::String(text.to_owned())).ok()
 }
 
-/// A value as the config would have it, without the quotation marks.
+/// A value as in the config, but text without quotation marks.
 fn literal(text: &str) -> Option<Literal> {
     Some(match text {
         "" => return None,
@@ -109,17 +108,17 @@ fn literal(text: &str) -> Option<Literal> {
 
 /// The form.
 pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule>) -> Markup {
-    let option = |field: &str, word: &str, name: &str| {
-        let selected = form.text(field) == word;
-        html! { option value=(word) selected[selected] { (name) } }
+    let option = |field: &str, value: &str, name: &str| {
+        let selected = form.text(field) == value;
+        html! { option value=(value) selected[selected] { (name) } }
     };
     html! {
         form.what_if method="get" action={ (address) "#what-if" } {
-            input type="hidden" name="range" value=(period.word());
+            input type="hidden" name="range" value=(period.as_str());
             div.field {
                 label for="threshold" { "Threshold" }
                 input #threshold name="threshold" inputmode="decimal" autocomplete="off" value=(form.text("threshold"))
-                    placeholder=[rule.and_then(present)];
+                    placeholder=[rule.and_then(current)];
             }
             details open[!form.text("field").is_empty()] {
                 summary { "Other criteria" }
@@ -132,8 +131,8 @@ pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule
                     div.field {
                         label for="measure" { "Measure" }
                         select #measure name="measure" {
-                            (option("measure", "", "as usual"))
-                            @for word in ["count", "value", "sum", "exists"] { (option("measure", word, word)) }
+                            (option("measure", "", "automatic"))
+                            @for value in ["count", "value", "sum", "exists"] { (option("measure", value, value)) }
                         }
                     }
                     div.field {
@@ -153,7 +152,7 @@ pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule
     }
 }
 
-fn present(rule: Rule) -> Option<String> {
+fn current(rule: Rule) -> Option<String> {
     match rule {
         Rule::Compare(_, threshold) => Some(format!("now {threshold}")),
         Rule::Holds => None,
@@ -163,7 +162,7 @@ fn present(rule: Rule) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::criteria::Comparison;
+    use crate::{decision::criteria::Comparison, model::quantity::Quantity};
 
     const ABOVE_0: Rule = Rule::Compare(Comparison::GreaterThan, Quantity::ZERO);
 
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_says_why() {
+    fn a_form_that_makes_no_sense_says_why() {
         let cases = [
             (
                 filled(&[("threshold", "two")]),
@@ -187,9 +186,9 @@ mod tests {
             (
                 filled(&[("threshold", "2")]),
                 Some(Rule::Holds),
-                "no number",
+                "do not compare",
             ),
-            (filled(&[("threshold", "2")]), None, "Nothing is known yet"),
+            (filled(&[("threshold", "2")]), None, "not known yet"),
             (filled(&[("field", "$.results[?")]), None, "The field: "),
             (
                 filled(&[("field", "count"), ("condition", "is_near")]),
@@ -197,10 +196,10 @@ mod tests {
                 "no such condition",
             ),
         ];
-        for (form, rule, said) in cases {
-            let error = form.wish(rule).expect_err(said);
-            assert!(error.contains(said), "{error}");
+        for (form, rule, message) in cases {
+            let error = form.other_rule(rule).expect_err(message);
+            assert!(error.contains(message), "{error}");
         }
-        assert!(matches!(Form::default().wish(None), Ok(None)));
+        assert!(matches!(Form::default().other_rule(None), Ok(None)));
     }
 }

@@ -1,4 +1,4 @@
-//! How a queue came to where it is: its seats and decisions over time, and what changed.
+//! The history of a queue: its seats and decisions over time, and the last changes.
 
 use std::sync::Arc;
 
@@ -9,14 +9,16 @@ use axum::{
 };
 use http::{HeaderValue, Uri, header};
 use maud::{Markup, html};
+use strum::VariantArray as _;
 
 use super::{
-    chart::{self, Column},
+    charts::{self, Column},
     components::Standing,
-    form::{Form, Wish},
-    history::{Look, Past, Period, Window, look},
+    form::Form,
+    history::{HistoryReader, Look, look},
     pages::Pages,
-    what_if::{self, Held, Rule},
+    period::{Period, Window},
+    what_if::{self, Rule, Trial},
     wording,
 };
 use crate::{
@@ -36,132 +38,93 @@ use crate::{
     },
     state::history::{
         History,
-        read::{Bucket, Decided, HOLDS_MS, HistoryError, Sample},
+        read::{Bucket, Decided, HistoryError, Sample},
     },
 };
 
-/// Changes that a page lists: what a person reads at a glance.
-const CHANGES: usize = 12;
+/// How many changes a page lists: as many as a person reads at a glance.
+const MAX_CHANGES: usize = 12;
 
-/// Rows are read an hour at a time: unpacked, those of a queue of thousands take megabytes each.
-const ROWS_AT_ONCE_MS: i64 = 3_600_000;
-
-/// A chart that stands alone brings its looks along. Nothing in it can run, and nothing is loaded.
-const PICTURE_POLICY: HeaderValue = HeaderValue::from_static(
+/// A chart that is a file of its own contains its style. Nothing in it can run, and it loads nothing.
+const CHART_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 );
 
 /// What was recorded of a queue in a period.
-pub(super) struct Course {
+pub(super) struct Recorded {
     seats: (Window, Vec<Bucket>),
     decisions: (Window, Vec<Column>),
     changes: Vec<Sample>,
-    /// What came of trying another rule, where one was asked about.
-    pub(super) tried: Option<Tried>,
+    /// The result of trying another rule, if the request asks for one.
+    pub(super) trial: Option<Trial>,
 }
 
-impl Course {
-    /// The time in which rules are compared.
+impl Recorded {
+    /// The time over which rules are compared.
     pub(super) fn window(&self) -> Window {
         self.seats.0
     }
 }
 
-/// What came of trying another rule.
-pub(super) enum Tried {
-    /// The form makes no sense; why.
-    Refused(String),
-    /// The answers of the present rule and of the other one.
-    Answered(Wish, [Vec<Held>; 2]),
-    /// It took too long.
-    Stopped(HistoryError),
-}
-
-/// Reads what was recorded of a queue, and tries the rule that a form asks about.
+/// Reads what was recorded of a queue, and tries the rule that the form asks for.
 ///
 /// # Errors
-/// Too many look back at once.
-pub(super) async fn course(
+/// Too many reads are requested at once.
+pub(super) async fn read(
     app: &App,
-    past: &Past,
+    reader: &HistoryReader,
     standing: &Standing,
     period: Period,
     form: Arc<Form>,
-) -> Result<Look<Course>, Undone> {
-    let (key, now, rule) = (standing.queue.key.clone(), standing.now, Rule::of(standing));
-    look(app, past, move |history| {
-        let seats = period.window(now, period.seats());
-        let decisions = period.window(now, period.decisions());
+) -> Result<Look<Recorded>, Undone> {
+    let (key, now, rule) = (
+        standing.queue.key.clone(),
+        standing.now,
+        Rule::of_queue(standing),
+    );
+    look(app, reader, move |history| {
+        let seats = period.window(now, period.seats_part());
+        let decisions = period.window(now, period.decisions_part());
         let decided = history.decisions(&key, decisions.range()?)?;
-        let course = Course {
+        let recorded = Recorded {
             seats: (seats, history.series(&key, seats.range()?)?),
             decisions: (decisions, columns(&decided)),
-            changes: history.changes(&key, CHANGES as u32)?,
-            tried: None,
+            changes: history.changes(&key, MAX_CHANGES as u32)?,
+            trial: None,
         };
-        // Last, with the time that is left. To make a rule ready takes a moment, too.
-        let tried = tried(history, &key, seats, &form, rule)?;
-        Ok(Course { tried, ..course })
+        // Last, with the time that is left: compiling criteria takes a moment, too.
+        let trial = trial(history, &key, seats, &form, rule)?;
+        Ok(Recorded { trial, ..recorded })
     })
     .await
 }
 
-fn tried(
+fn trial(
     history: &History,
     key: &QueueKey,
     window: Window,
     form: &Form,
     rule: Option<Rule>,
-) -> Result<Option<Tried>, HistoryError> {
-    let wish = match form.wish(rule) {
-        Ok(Some(wish)) => wish,
+) -> Result<Option<Trial>, HistoryError> {
+    let other = match form.other_rule(rule) {
+        Ok(Some(other)) => other,
         Ok(None) => return Ok(None),
-        Err(why) => return Ok(Some(Tried::Refused(why))),
+        Err(why) => return Ok(Some(Trial::Refused(why))),
     };
     let Some(rule) = rule else {
-        let why = "Nothing is known yet of what this queue’s rule compares.";
-        return Ok(Some(Tried::Refused(why.to_owned())));
+        let why = "It is not known yet what this queue’s rule compares.";
+        return Ok(Some(Trial::Refused(why.to_owned())));
     };
-    Ok(Some(match answers(history, key, window, &wish, rule) {
-        Ok(answers) => Tried::Answered(wish, answers),
-        Err(error @ HistoryError::TooLong(_)) => Tried::Stopped(error),
-        Err(error) => return Err(error),
-    }))
+    Ok(Some(
+        match what_if::answers(history, key, window, &other, rule) {
+            Ok(answers) => Trial::Answered(other, answers),
+            Err(error @ HistoryError::TooLong(_)) => Trial::Stopped(error),
+            Err(error) => return Err(error),
+        },
+    ))
 }
 
-fn answers(
-    history: &History,
-    key: &QueueKey,
-    window: Window,
-    wish: &Wish,
-    rule: Rule,
-) -> Result<[Vec<Held>; 2], HistoryError> {
-    // What was known shortly before the window may hold in it.
-    let early = Window {
-        from_ms: window.from_ms - HOLDS_MS,
-        ..window
-    };
-    let (from, to) = early.ends()?;
-    let samples = history.samples(key, from, to)?;
-    let present = what_if::by_rule(&samples, rule, window);
-    let asked = match wish {
-        Wish::Rule(rule) => what_if::by_rule(&samples, *rule, window),
-        Wish::Criteria(criteria, threshold) => {
-            let mut answers = Vec::new();
-            for slice in early.slices(ROWS_AT_ONCE_MS) {
-                let (from, to) = slice.ends()?;
-                for rows in history.rows(key, from, to)? {
-                    history.go_on()?;
-                    answers.push(what_if::answer(&rows, criteria, *threshold));
-                }
-            }
-            what_if::held(&answers, window)
-        }
-    };
-    Ok([present, asked])
-}
-
-/// Decisions in columns, by what people want to know of them.
+/// Decisions in columns.
 fn columns(decided: &[Decided]) -> Vec<Column> {
     let mut columns = Vec::<Column>::new();
     for one in decided {
@@ -187,47 +150,47 @@ fn columns(decided: &[Decided]) -> Vec<Column> {
     columns
 }
 
-/// The charts of a period, and the way to the others.
+/// The charts of a period, with links to the other periods.
 pub(super) fn charts(
-    look: &Look<Course>,
+    look: &Look<Recorded>,
     standing: &Standing,
     period: Period,
     address: &str,
 ) -> Markup {
     html! {
-        section aria-labelledby="course" {
+        section aria-labelledby="history" {
             header.row {
-                h2 #course { "The last " (period.name()) ", in UTC" }
+                h2 #history { "The last " (period.name()) ", in UTC" }
                 nav.periods aria-label="How far back" {
-                    @for other in Period::ALL {
-                        a href={ (address) "?range=" (other.word()) } aria-current=[(other == period).then_some("true")] { (other.name()) }
+                    @for other in Period::VARIANTS {
+                        a href={ (address) "?range=" (other.as_str()) } aria-current=[(*other == period).then_some("true")] { (other.name()) }
                     }
                 }
             }
             @match look {
-                Look::NotKept => p.none { "Nothing is recorded: that needs " code { "dir" } " under " code { "[state]" } " in the config, and " code { "history_days" } " above 0." },
-                Look::NotYet => p.none { "Nothing has been recorded yet: the first counts are written down some seconds after the first poll." },
-                Look::Unreadable(why) => p.none { "There is nothing to show: " (why) "." },
-                Look::Seen(course) => div.charts {
-                    (seats(course, standing, period))
-                    (decisions(course, period))
+                Look::NotKept => p.none { "Nothing is recorded. To record a history, set " code { "dir" } " under " code { "[state]" } " in the config, and " code { "history_days" } " above 0." },
+                Look::NotYet => p.none { "Nothing has been recorded yet. The first counts are recorded some seconds after the first poll." },
+                Look::Unreadable(why) => p.none { "The history cannot be shown: " (why) "." },
+                Look::Seen(recorded) => div.charts {
+                    (seats(recorded, standing, period))
+                    (decisions(recorded, period))
                 },
             }
         }
     }
 }
 
-fn seats(course: &Course, standing: &Standing, period: Period) -> Markup {
-    let (window, buckets) = &course.seats;
+fn seats(recorded: &Recorded, standing: &Standing, period: Period) -> Markup {
+    let (window, buckets) = &recorded.seats;
     let threshold = standing.queue.policy.threshold.map(Quantity::get);
     let title = format!("Seats over the last {}", period.name());
     html! {
         figure {
-            figcaption { b { "Seats" } " " (in_words(*window, buckets)) }
-            (chart::inline(&chart::seats(period, *window, buckets, threshold, &title)))
+            figcaption { b { "Seats" } " " (summary(*window, buckets)) }
+            (charts::inline(&charts::seats(period, *window, buckets, threshold, &title)))
             p.legend {
                 span.swatch.line-swatch aria-hidden="true" {} "mean, "
-                span.swatch.band-swatch aria-hidden="true" {} "least to most, "
+                span.swatch.band-swatch aria-hidden="true" {} "lowest to highest, "
                 span.swatch.gap-swatch aria-hidden="true" {} "unknown"
                 @if threshold.is_some() { ", " span.swatch.threshold-swatch aria-hidden="true" {} "threshold" }
             }
@@ -235,8 +198,8 @@ fn seats(course: &Course, standing: &Standing, period: Period) -> Markup {
     }
 }
 
-/// The chart in words, for people who cannot see it.
-fn in_words(window: Window, buckets: &[Bucket]) -> String {
+/// The chart as text, for people who cannot see it.
+fn summary(window: Window, buckets: &[Bucket]) -> String {
     let known = buckets.iter().filter_map(|bucket| bucket.seats);
     let ends = known.fold(None, |ends: Option<(f64, f64)>, [least, _, most]| {
         let (low, high) = ends.unwrap_or((least, most));
@@ -253,9 +216,9 @@ fn in_words(window: Window, buckets: &[Bucket]) -> String {
     }
 }
 
-fn decisions(course: &Course, period: Period) -> Markup {
-    let (window, columns) = &course.decisions;
-    let all: u64 = columns.iter().map(Column::all).sum();
+fn decisions(recorded: &Recorded, period: Period) -> Markup {
+    let (window, columns) = &recorded.decisions;
+    let total: u64 = columns.iter().map(Column::total).sum();
     let accepted: u64 = columns.iter().map(|column| column.accepted).sum();
     let unknown: u64 = columns.iter().map(|column| column.unknown).sum();
     let title = format!("Decisions over the last {}", period.name());
@@ -263,25 +226,25 @@ fn decisions(course: &Course, period: Period) -> Markup {
         figure {
             figcaption {
                 b { "Decisions" } " "
-                @match all {
+                @match total {
                     0 => "none recorded",
-                    all => {
-                        (all) " given, " (accepted) " to accept"
+                    total => {
+                        (total) " given, " (accepted) " to accept"
                         @if unknown > 0 { ", " (unknown) " without usable data" }
                     }
                 }
             }
-            (chart::inline(&chart::decisions(period, *window, columns, &title)))
+            (charts::inline(&charts::decisions(period, *window, columns, &title)))
             p.legend {
                 span.swatch.ready aria-hidden="true" {} "accept, "
                 span.swatch.rejected-swatch aria-hidden="true" {} "reject, "
-                span.swatch.unknown-swatch aria-hidden="true" {} "without usable data, whatever was answered"
+                span.swatch.unknown-swatch aria-hidden="true" {} "without usable data, accepted or rejected"
             }
         }
     }
 }
 
-/// Something that changed.
+/// A change of a decision or of seats.
 struct Change {
     at_ms: i64,
     accept: Option<bool>,
@@ -289,9 +252,9 @@ struct Change {
     seats: Option<Quantity>,
 }
 
-/// The last changes: of decisions, as far back as those are remembered, and of seats before that.
-pub(super) fn changes(app: &App, look: &Look<Course>, standing: &Standing) -> Markup {
-    let decided = app.watch.recent(&standing.queue.key, CHANGES);
+/// The last changes: of decisions, as far back as the log of decisions goes, and of seats before that.
+pub(super) fn changes(app: &App, look: &Look<Recorded>, standing: &Standing) -> Markup {
+    let decided = app.watch.recent(&standing.queue.key, MAX_CHANGES);
     let mut changes: Vec<_> = decided
         .iter()
         .map(|(at, decision)| Change {
@@ -302,9 +265,9 @@ pub(super) fn changes(app: &App, look: &Look<Course>, standing: &Standing) -> Ma
         })
         .collect();
     let oldest_ms = changes.last().map_or(i64::MAX, |change| change.at_ms);
-    if let Look::Seen(course) = look {
-        let rule = Rule::of(standing);
-        let older = course.changes.iter().map(|sample| Change {
+    if let Look::Seen(recorded) = look {
+        let rule = Rule::of_queue(standing);
+        let older = recorded.changes.iter().map(|sample| Change {
             at_ms: sample.at.as_millisecond(),
             accept: rule.and_then(|rule| rule.accepts(sample.seats?)),
             why: "by the present rule",
@@ -312,7 +275,7 @@ pub(super) fn changes(app: &App, look: &Look<Course>, standing: &Standing) -> Ma
         });
         changes.extend(older.filter(|change| change.at_ms < oldest_ms));
     }
-    changes.truncate(CHANGES);
+    changes.truncate(MAX_CHANGES);
     html! {
         section aria-labelledby="changes" {
             h2 #changes { "Last changes, in UTC" }
@@ -344,16 +307,16 @@ fn row(change: &Change) -> Markup {
     }
 }
 
-/// How far back a picture goes.
+/// The parameter for how far back a chart goes.
 pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
     name: "range",
-    meaning: "How far back; a day, if left out",
+    meaning: "How far back; a day by default",
     shape: Shape::OneOf(&["1h", "24h", "7d"]),
     example: "24h",
 }];
 
 /// `GET /v1/queues/{queue}/chart.svg?range=24h`
-pub(in crate::server) async fn picture(
+pub(in crate::server) async fn get_chart(
     State(app): State<Arc<App>>,
     Extension(pages): Extension<Arc<Pages>>,
     NamedQueue(queue): NamedQueue,
@@ -361,55 +324,52 @@ pub(in crate::server) async fn picture(
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), RANGE)?;
     let period = period(&params)?.unwrap_or(Period::Day);
-    let window = period.window(app.clock.now(), period.seats());
+    let window = period.window(app.clock.now(), period.seats_part());
     let (key, range) = (queue.key.clone(), window.range());
-    let series = look(&app, &pages.past, move |history| {
+    let series = look(&app, &pages.history, move |history| {
         history.series(&key, range?)
     });
     let seen = match series.await? {
         Look::Seen(seen) => seen,
-        // An empty chart: a wiki that shows it before the first poll shows a picture all the same.
+        // An empty chart, so that a wiki that embeds it has a picture before the first poll, too.
         Look::NotKept | Look::NotYet => Vec::new(),
         Look::Unreadable(why) => {
             let detail = format!("there is nothing to draw: {why}");
             return Err(Problem::new(problem_types::HISTORY_UNREADABLE, detail));
         }
     };
-    let picture = drawn(&app, &queue, period, window, &seen);
+    let chart = draw(&app, &queue, period, window, &seen);
     let headers = [
         (
             header::CONTENT_TYPE,
             HeaderValue::from_static("image/svg+xml"),
         ),
-        (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+        (header::CONTENT_SECURITY_POLICY, CHART_POLICY),
     ];
-    Ok((headers, picture).into_response())
+    Ok((headers, chart).into_response())
 }
 
-fn drawn(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucket]) -> String {
+fn draw(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucket]) -> String {
     let state = app.state(queue);
     let name = state.name.as_deref().unwrap_or(&queue.key.queue);
     let threshold = queue.policy.threshold.map(Quantity::get);
-    let drawing = chart::seats(period, window, seen, threshold, "Seats");
+    let chart = charts::seats(period, window, seen, threshold, "Seats");
     let nothing = match seen.iter().any(|bucket| bucket.seats.is_some()) {
         true => "",
         false => " (nothing recorded)",
     };
-    chart::alone(
-        drawing,
+    charts::standalone(
+        chart,
         &format!("{name}: seats, last {}, UTC{nothing}", period.name()),
     )
 }
 
 /// The period that a request asks for.
 pub(super) fn period(params: &Params<'_>) -> Result<Option<Period>, Problem> {
-    let asked = params.one("range")?;
-    asked
-        .map(|word| {
-            Period::parse(word)
-                .ok_or_else(|| Problem::bad_parameter("\"range\" is one of 1h, 24h and 7d"))
-        })
+    let range = params.one("range")?.map(str::parse);
+    range
         .transpose()
+        .map_err(|_| Problem::bad_parameter("\"range\" is one of 1h, 24h and 7d"))
 }
 
 #[cfg(test)]
@@ -419,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decisions_without_knowledge_are_counted_apart_whatever_was_answered() {
+    fn decisions_without_usable_data_are_counted_separately() {
         let decided = |minute: i64, result: &str, reason: &str, count| Decided {
             from: Timestamp::from_second(minute * 60).expect("a moment"),
             result: result.to_owned(),

@@ -1,9 +1,13 @@
-//! What stands around every page.
+//! The frame of every page: head, header and footer.
 
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
-use super::{login, printed::Printed, wording};
+use super::{
+    paths,
+    rendered::{PAGE_HEADERS, RenderedPage},
+    wording,
+};
 use crate::server::{
     http::problem::Problem,
     state::{app::App, pool::Undone},
@@ -12,26 +16,26 @@ use crate::server::{
 /// A page.
 pub(super) struct Page {
     pub(super) title: String,
-    /// Where its script hears of changes; `None` for a page that stays as it is.
+    /// The address of the stream that tells its script of changes; `None` for a page that does not change.
     pub(super) watch: Option<String>,
-    /// Where its script asks for it again; `None`: where it is.
+    /// The address from which its script reloads it; `None`: its own address.
     pub(super) address: Option<String>,
     pub(super) content: Markup,
 }
 
 impl Page {
-    /// Writes it down.
+    /// Answers a request with it.
     pub(super) fn answer(self, app: &App) -> Response {
         let page = self.markup(app);
-        (super::headers(), page).into_response()
+        (PAGE_HEADERS, page).into_response()
     }
 
-    /// The same for everybody who asks for it. When it was written is no part of what it says.
-    pub(super) fn print(self, app: &App) -> Printed {
+    /// Renders it for all viewers. The time of rendering is left out of its tag, so that a page with the same content keeps its tag.
+    pub(super) fn render(self, app: &App) -> RenderedPage {
         let page = self.markup(app);
         let watch = self.watch.as_deref().unwrap_or_default();
         let essence = [&*self.title, watch, &self.content.0];
-        Printed::of(page.into_string(), &essence)
+        RenderedPage::new(page.into_string(), &essence)
     }
 
     fn markup(&self, app: &App) -> Markup {
@@ -49,12 +53,12 @@ impl Page {
                     script src="/assets/openseat.js" defer {}
                 }
                 body {
-                    a.skip href="#content" { "To the content" }
+                    a.skip href="#content" { "Skip to content" }
                     header.top {
                         a.brand href="/" { (mark()) "openseat" }
                         @if self.watch.is_some() { (liveness(app)) }
                         @if may_log_out {
-                            form method="post" action=(login::EXIT) { button.quiet type="submit" { "Log out" } }
+                            form method="post" action=(paths::LOGOUT) { button.quiet type="submit" { "Log out" } }
                         }
                     }
                     main #content tabindex="-1" data-watch=[&self.watch] data-page=[&self.address] { (self.content) }
@@ -67,8 +71,8 @@ impl Page {
     }
 }
 
-/// A page that says why there is none now.
-pub(super) fn sorry(app: &App, undone: Undone) -> Response {
+/// The page for when a page cannot be made, with the reason.
+pub(super) fn unavailable(app: &App, undone: Undone) -> Response {
     let problem = Problem::from(undone);
     let status = problem.status();
     let page = Page {
@@ -77,8 +81,8 @@ pub(super) fn sorry(app: &App, undone: Undone) -> Response {
         address: None,
         content: html! {
             section.headline {
-                h1 { "This page could not be made now" }
-                p { (wording::capital(problem.detail())) ". Decisions are answered all the same." }
+                h1 { "This page cannot be shown now" }
+                p { (wording::capital(problem.detail())) ". Decisions are not affected." }
                 p { a href="" { "Try again" } }
             }
         },
@@ -86,14 +90,14 @@ pub(super) fn sorry(app: &App, undone: Undone) -> Response {
     (status, problem.headers(), page.answer(app)).into_response()
 }
 
-/// How far to trust that the page shows the present. Its script changes the words; without one they stay true.
+/// Whether the page is live. The script updates the text; without a script it stays true.
 fn liveness(app: &App) -> Markup {
     let now = app.clock.now();
     html! {
         p.live role="status" {
             span.dot aria-hidden="true" {}
             span.words { "As of " (wording::time(now)) }
-            noscript { " – reload to see the present" }
+            noscript { " – reload for the latest data" }
         }
     }
 }

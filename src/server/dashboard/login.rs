@@ -1,4 +1,4 @@
-//! The door for browsers, where the API wants a token: a form, and a way out.
+//! Logging in and out, for browsers, when the API requires a token.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use maud::html;
 
-use super::{layout::Page, queue};
+use super::{layout::Page, paths};
 use crate::server::{
     http::{body::RequestBody, params::Params, problem::Problem, rule::LOGIN},
     net::arrival::Arrival,
@@ -21,31 +21,28 @@ use crate::server::{
     },
 };
 
-/// Where the way out is.
-pub(super) const EXIT: &str = "/logout";
-
-/// What a proxy says of the way that a request came to it.
+/// The scheme with which a request reached a proxy, as the proxy reports it.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// A form with a token and a path, percent-encoded.
-pub(super) const LONGEST_FORM: usize = 8 * 1024;
+/// The size limit of the form, which has a token and a path, percent-encoded.
+pub(super) const MAX_FORM: usize = 8 * 1024;
 
-/// Where a browser goes once it is let in. Only pages of ours: `next` may come from a stranger's link.
-fn way_on(next: Option<&str>) -> &str {
-    next.filter(|next| next.starts_with(queue::PATH) || *next == DOCS_PATH)
+/// The page to show after logging in. Only our own pages, since `next` may come from another site's link.
+fn destination(next: Option<&str>) -> &str {
+    next.filter(|next| next.starts_with(paths::QUEUES) || *next == DOCS_PATH)
         .unwrap_or("/")
 }
 
 /// `GET /login`
-pub(super) async fn page(
+pub(super) async fn show_login(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::named(uri.query(), &["next"])?;
-    let next = way_on(params.one("next")?);
-    let is_in = app.bearer.is_none() || app.sessions.knows(&headers, app.clock.now());
-    Ok(match is_in {
+    let next = destination(params.one("next")?);
+    let is_logged_in = app.bearer.is_none() || app.sessions.knows(&headers, app.clock.now());
+    Ok(match is_logged_in {
         true => Redirect::to(next).into_response(),
         false => form(&app, next, None),
     })
@@ -55,7 +52,7 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
     let content = html! {
         form.login method="post" action=(LOGIN) {
             h1 { "Log in" }
-            p { "This openseat wants the token that its config names as " code { "bearer_token_file" } "." }
+            p { "Enter the token from the file that the config names as " code { "bearer_token_file" } "." }
             @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
             label for="token" { "Token" }
             input #token name="token" type="password" autocomplete="current-password" required autofocus
@@ -74,14 +71,14 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
 }
 
 /// `POST /login`
-pub(super) async fn enter(
+pub(super) async fn log_in(
     State(app): State<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Problem> {
     let (token, next) = fields(&body?);
-    let next = way_on(Some(&next));
+    let next = destination(Some(&next));
     let Some(bearer) = &app.bearer else {
         return Ok(Redirect::to(next).into_response());
     };
@@ -91,19 +88,19 @@ pub(super) async fn enter(
     match guesses.look(source, app.clock.now(), is_right) {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!(client = %source, "somebody tried to log in with a wrong token");
+            tracing::warn!(client = %source, "a login with a wrong token was refused");
             let wrong = form(&app, next, Some("That is not the token."));
             return Ok((StatusCode::UNAUTHORIZED, wrong).into_response());
         }
         Err(wait) => {
-            let wrong = "Too many wrong tokens came from your address. Try again in a few seconds.";
+            let wrong = "Too many wrong tokens from your address. Try again in a few seconds.";
             let after = [(header::RETRY_AFTER, wait.as_secs().max(1).to_string())];
             let form = form(&app, next, Some(wrong));
             return Ok((StatusCode::TOO_MANY_REQUESTS, after, form).into_response());
         }
     }
     let id = app.sessions.begin(app.clock.now()).map_err(|error| {
-        tracing::error!(%error, "nobody can log in");
+        tracing::error!(%error, "login failed: the system gave no random session id");
         Problem::internal_error()
     })?;
     let cookie = cookie(&id, is_secure(arrival, &headers));
@@ -122,7 +119,8 @@ fn fields(body: &[u8]) -> (String, String) {
     fields
 }
 
-/// Whether the browser came over TLS: ours, or, by its own word or its proxy's, that of a proxy. A client that lies keeps its own cookie from being sent.
+/// Whether the browser came over TLS: our own, or that of a proxy, as the browser's `Origin` or the proxy says. A client that lies here only keeps its
+/// own cookie from being sent.
 fn is_secure(arrival: Arrival, headers: &HeaderMap) -> bool {
     let begins = |name, with: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
@@ -132,7 +130,7 @@ fn is_secure(arrival: Arrival, headers: &HeaderMap) -> bool {
 }
 
 /// `POST /logout`
-pub(super) async fn leave(
+pub(super) async fn log_out(
     State(app): State<Arc<App>>,
     arrival: Arrival,
     headers: HeaderMap,
@@ -147,18 +145,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_strangers_link_leads_nowhere_else() {
-        for stranger in [
+    fn logging_in_leads_only_to_our_own_pages() {
+        for foreign in [
             "https://evil.example/",
             "//evil.example",
             "/\\evil.example",
             "/v1/queues",
             "",
         ] {
-            assert_eq!(way_on(Some(stranger)), "/", "{stranger}");
+            assert_eq!(destination(Some(foreign)), "/", "{foreign}");
         }
-        assert_eq!(way_on(Some("/queues/main/%3Cb%3E")), "/queues/main/%3Cb%3E");
-        assert_eq!(way_on(Some("/docs")), "/docs");
-        assert_eq!(way_on(None), "/");
+        assert_eq!(
+            destination(Some("/queues/main/%3Cb%3E")),
+            "/queues/main/%3Cb%3E"
+        );
+        assert_eq!(destination(Some("/docs")), "/docs");
+        assert_eq!(destination(None), "/");
     }
 }

@@ -1,19 +1,21 @@
-//! For people: pages that show what the daemon knows, from the daemon alone.
+//! The dashboard: pages that show people what the daemon knows.
 //!
-//! A page is written by the server, whole, and says all without a script. The one small script only asks for the same page again when
-//! `/v1/watch` tells of a change, puts in place what is different, and counts ages on. So there is one hand that writes markup, and
-//! names, which are the operator's and CallTools' words, pass through it alone: [`maud`] escapes them, and the pages' own policy lets
-//! nothing run or load that is not one of the three files here.
+//! How a page is made:
 //!
-//! `overview` is the page of all queues, `queue` that of one, with its `course` and with `what_if`, which tries another rule on it (`form`
-//! asks for it). `parts` are what pages share, `words` their plain sentences, `chart` their drawings (`frame` is what lies around them),
-//! `past` what they read of the history. `press` makes pages on a thread of its own, once for everybody who looks, and `printed` is what is sent
-//! of one. `login` lets browsers in where the API wants a token, `session` remembers them, and `guesses` those who do not know it.
+//! 1. A handler (`overview`, `queue`) reads what it needs from the `history`, then asks the `renderer` for the page.
+//! 2. The renderer builds it on a thread of its own, once for each change and for all viewers: the handler's content inside the `layout`.
+//!    `components` are the parts that pages share, `charts` draws, `wording` has the plain sentences.
+//! 3. The result is `rendered`: plain, compressed and tagged, so that a browser that has it gets 304.
+//! 4. The script reloads the page when `/v1/watch` reports a change, replaces what is different, and keeps ages current. Pages are complete
+//!    without it.
 //!
-//! Left to others: who may ask ([`gate`](super::serve::access)), and what a decision is. Looking is no question: nothing here counts as demand.
+//! The page of a queue also has a `history_section`, and `form` and `what_if`, which try another rule on what was recorded. `login` is for
+//! servers that require a token.
+//!
+//! All markup is written by [`maud`], which escapes names, and the pages' policy lets a browser run or load nothing but the three files here.
+//! Access is left to [`access`](super::serve::access). Viewing a page is not demand: it makes no queue poll more often.
 
-mod axes;
-mod chart;
+mod charts;
 mod components;
 mod form;
 mod history;
@@ -22,17 +24,19 @@ mod layout;
 mod login;
 mod overview;
 mod pages;
-mod press;
-mod printed;
+mod paths;
+mod period;
 mod queue;
+mod rendered;
+mod renderer;
 mod what_if;
 mod wording;
 
-use http::{HeaderName, HeaderValue, header};
+use http::header;
 
 pub(super) use self::{
-    history_section::{RANGE, picture as chart},
-    overview::page as overview,
+    history_section::{RANGE, get_chart},
+    overview::show as show_overview,
     pages::Pages,
 };
 use super::{
@@ -40,17 +44,8 @@ use super::{
     route::Route,
 };
 
-/// What a page may do: use the files that lie beside this one, ask this server, send its forms here, and nothing else.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
-     base-uri 'none'; frame-ancestors 'none'",
-);
-
-/// With `no-referrer` a browser would hide its origin even from us, and the gate would take our own forms for a stranger's.
-const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
-
-/// Path, type, content.
-const FILES: [(&str, &str, &str); 3] = [
+/// Files that pages use: path, content type, content.
+const ASSETS: [(&str, &str, &str); 3] = [
     (
         "/assets/openseat.css",
         "text/css; charset=utf-8",
@@ -68,29 +63,21 @@ const FILES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// All pages but `/`, which programs ask for, too; the form by which browsers get in; and the files that pages use. What is open tells
-/// of no queue: a browser must be able to show the form, and to forget what it knows.
+/// All pages but `/`, which also answers programs; logging in and out; and the assets. Open routes say nothing about queues: anyone may see
+/// the form, and a browser must be able to forget its session.
 pub(super) fn routes() -> Vec<Route> {
     let page = |route: Route| route.guarded(Guard::Page).linked();
     let open = |route: Route| route.guarded(Guard::Open);
     let mut routes = vec![
-        page(Route::get("/queues/{queue}", queue::page)),
-        page(Route::get("/queues/{account}/{queue}", queue::page)),
-        open(Route::get(LOGIN, login::page)).linked(),
-        open(Route::post(LOGIN, login::enter)).reading(login::LONGEST_FORM),
-        open(Route::post(login::EXIT, login::leave)),
+        page(Route::get("/queues/{queue}", queue::show)),
+        page(Route::get("/queues/{account}/{queue}", queue::show)),
+        open(Route::get(LOGIN, login::show_login)).linked(),
+        open(Route::post(LOGIN, login::log_in)).reading(login::MAX_FORM),
+        open(Route::post(paths::LOGOUT, login::log_out)),
     ];
-    routes.extend(FILES.into_iter().map(|(path, kind, content)| {
-        let file = async move || ([(header::CONTENT_TYPE, kind)], content);
-        open(Route::get(path, file))
+    routes.extend(ASSETS.into_iter().map(|(path, content_type, content)| {
+        let asset = async move || ([(header::CONTENT_TYPE, content_type)], content);
+        open(Route::get(path, asset))
     }));
     routes
-}
-
-/// What the answer with a page bears.
-fn headers() -> [(HeaderName, HeaderValue); 2] {
-    [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, REFERRER),
-    ]
 }

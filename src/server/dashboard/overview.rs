@@ -1,4 +1,4 @@
-//! `/`: all queues at a glance, what is wrong first.
+//! `/`: all queues at a glance, with problems first.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use http::HeaderMap;
 use maud::{Markup, html};
 
 use super::{
-    chart,
+    charts,
     components::{self, Standing},
-    history::{self, Sparks},
+    history::{self, Sparklines},
     layout::{self, Page},
     pages::Pages,
-    press::{self, Which, Write},
+    paths,
+    renderer::{self, BuildPage, PageKey},
     wording,
 };
 use crate::{
@@ -29,51 +30,45 @@ use crate::{
     },
 };
 
-/// `GET /`, for a person.
-pub(in crate::server) async fn page(
+/// `GET /`, for a browser.
+pub(in crate::server) async fn show(
     app: &Arc<App>,
     pages: &Pages,
     headers: &HeaderMap,
     requests: &'static [Line],
 ) -> Response {
-    match press::shared(
-        app,
-        &pages.press,
-        Which::Overview,
-        written(app, pages, requests),
-    )
-    .await
-    {
-        Ok(printed) => printed.answer(headers, app.clock.now()),
-        Err(undone) => layout::sorry(app, undone),
+    let build = prepare(app, pages, requests);
+    match renderer::shared(app, &pages.renderer, PageKey::Overview, build).await {
+        Ok(page) => page.answer(headers, app.clock.now()),
+        Err(undone) => layout::unavailable(app, undone),
     }
 }
 
-/// Reads everything the page has to wait for.
-async fn written(
+/// Reads what the page needs from the history.
+async fn prepare(
     app: &Arc<App>,
     pages: &Pages,
     requests: &'static [Line],
-) -> Result<Write, Undone> {
-    let sparks = history::sparks(app, &pages.past).await;
+) -> Result<BuildPage, Undone> {
+    let sparklines = history::sparklines(app, &pages.history).await;
     let app = Arc::clone(app);
-    Ok(Box::new(move || write(&app, &sparks, requests)))
+    Ok(Box::new(move || build(&app, &sparklines, requests)))
 }
 
-fn write(app: &App, sparks: &Sparks, requests: &[Line]) -> Page {
+fn build(app: &App, sparklines: &Sparklines, requests: &[Line]) -> Page {
     let queues = app.queues().iter();
-    let standings: Vec<_> = queues.map(|queue| Standing::of(app, queue)).collect();
+    let standings: Vec<_> = queues.map(|queue| Standing::new(app, queue)).collect();
     let accounts = app.accounts.iter();
     let accounts: Vec<_> = accounts
-        .map(|handle| Account::of(handle, &standings))
+        .map(|handle| Account::new(handle, &standings))
         .collect();
-    let troubles = gathered(&accounts, &standings);
+    let problems = problems(&accounts, &standings);
     let degraded = app.degraded();
-    let is_well = troubles.is_empty() && degraded.is_empty();
+    let is_well = problems.is_empty() && degraded.is_empty();
     let content = html! {
         (headline(&standings, is_well))
-        div.place { (wrong(&troubles, &accounts, &degraded)) }
-        @for account in &accounts { (section(account, sparks)) }
+        div.place { (problem_list(&problems, &accounts, &degraded)) }
+        @for account in &accounts { (section(account, sparklines)) }
         (endpoints(requests))
     };
     let accepting = count(&standings, |standing| standing.decision.accept);
@@ -85,7 +80,7 @@ fn write(app: &App, sparks: &Sparks, requests: &[Line]) -> Page {
     }
 }
 
-/// An account, with what is shown of it.
+/// An account and what the page shows of it.
 struct Account<'a> {
     name: &'a str,
     usage: Usage,
@@ -95,7 +90,7 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn of(handle: &'a AccountHandle, all: &'a [Standing]) -> Self {
+    fn new(handle: &'a AccountHandle, all: &'a [Standing]) -> Self {
         let own = |standing: &&Standing| standing.queue.key.account == handle.name;
         let health = handle.health();
         Self {
@@ -112,8 +107,8 @@ impl<'a> Account<'a> {
         kind == Some(FaultKind::BudgetSpent) || self.usage.used >= self.usage.limit
     }
 
-    /// Every list of agents is known and empty: the working day is over, or the token sees nobody.
-    fn is_deserted(&self) -> bool {
+    /// Whether every list of agents is known and empty: the working day is over, or the token may see no agents.
+    fn has_no_agents(&self) -> bool {
         let is_empty = |standing: &&Standing| {
             let snapshot = standing.state.snapshot.as_deref();
             snapshot.is_some_and(|snapshot| snapshot.agents.is_empty())
@@ -133,33 +128,33 @@ fn headline(standings: &[Standing], is_well: bool) -> Markup {
     html! {
         section.headline {
             h1 aria-live="polite" { (accepting) " of " (wording::counted(standings.len(), "queue")) " " (verb) " calls" }
-            p { (foundation(standings)) @if !is_well { " Problems are listed below." } }
+            p { (basis(standings)) @if !is_well { " Problems are listed below." } }
         }
     }
 }
 
-/// What the answers rest on.
-fn foundation(standings: &[Standing]) -> Markup {
+/// What data the answers are based on.
+fn basis(standings: &[Standing]) -> Markup {
     let is_known = |standing: &&Standing| standing.decision.reason.is_known();
     let unknown = standings.len() - count(standings, is_known);
     let first = |standing: &&Standing| standing.decision.reason == Reason::NeverPolled;
-    let waiting = count(standings, first);
+    let never_polled = count(standings, first);
     let oldest = components::oldest(standings.iter().filter(is_known));
     html! {
         @match (oldest, unknown) {
             _ if standings.is_empty() => "No queue is configured.",
-            (None, unknown) if waiting == unknown => "No poll has finished yet. The first answers are on their way.",
+            (None, unknown) if never_polled == unknown => "No poll has finished yet. The first answers are on their way.",
             (None, _) => "No queue has usable data.",
-            (Some(oldest), 0) => { "All answers rest on data " (oldest) "." }
+            (Some(oldest), 0) => { "All answers are based on data " (oldest) "." }
             (Some(oldest), some) => {
-                (wording::counted(some, "queue")) (if some == 1 { " has" } else { " have" }) " no usable data. All other answers rest on data " (oldest) "."
+                (wording::counted(some, "queue")) (if some == 1 { " has" } else { " have" }) " no usable data. All other answers are based on data " (oldest) "."
             }
         }
     }
 }
 
 /// A problem. Queues of an account that share it are listed together.
-struct Trouble<'a> {
+struct Problem<'a> {
     account: &'a str,
     what: String,
     advice: String,
@@ -170,10 +165,10 @@ struct Trouble<'a> {
 }
 
 /// Faults of accounts come first: they explain those of their queues.
-fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trouble<'a>> {
+fn problems<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Problem<'a>> {
     let of_accounts = accounts.iter().filter_map(|account| {
         let present = account.fault.as_ref()?;
-        Some(Trouble {
+        Some(Problem {
             account: account.name,
             what: wording::fault(&present.fault),
             advice: wording::sentence(&present.fault.advice()),
@@ -181,18 +176,18 @@ fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trou
             queues: Vec::new(),
         })
     });
-    let mut troubles: Vec<_> = of_accounts.collect();
+    let mut problems: Vec<_> = of_accounts.collect();
     for standing in standings {
         let Some((what, advice)) = standing.trouble() else {
             continue;
         };
         let account = &*standing.queue.key.account;
-        let known = troubles
+        let known = problems
             .iter_mut()
-            .find(|trouble| trouble.account == account && trouble.what == what);
+            .find(|problem| problem.account == account && problem.what == what);
         match known {
-            Some(trouble) => trouble.queues.push(standing),
-            None => troubles.push(Trouble {
+            Some(problem) => problem.queues.push(standing),
+            None => problems.push(Problem {
                 account,
                 what,
                 advice,
@@ -201,20 +196,20 @@ fn gathered<'a>(accounts: &[Account<'a>], standings: &'a [Standing]) -> Vec<Trou
             }),
         }
     }
-    troubles
+    problems
 }
 
-fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) -> Markup {
-    let deserted = accounts.iter().filter(|account| account.is_deserted());
+fn problem_list(problems: &[Problem<'_>], accounts: &[Account<'_>], degraded: &[&str]) -> Markup {
+    let without_agents = accounts.iter().filter(|account| account.has_no_agents());
     let items = html! {
-        @for trouble in troubles { (one(trouble, accounts)) }
+        @for problem in problems { (problem_item(problem, accounts)) }
         @for part in degraded {
             li.trouble {
-                h3 { "The state folder’s part “" (part) "” cannot be written" }
-                p { b { "To do: " } "Check that " code { "state.dir" } " exists, has space and is writable. Answers are not affected, but a restart may forget what was not written." }
+                h3 { "The part “" (part) "” of the state folder cannot be written" }
+                p { b { "To do: " } "Check that " code { "state.dir" } " exists, has space and is writable. Answers are not affected, but what is not written is lost at a restart." }
             }
         }
-        @for account in deserted {
+        @for account in without_agents {
             li.trouble.mild {
                 h3 { "No queue of " bdi { (account.name) } " has any agents" }
                 p { b { "To do: " } "Nothing, if the working day is over. Otherwise check in CallTools that agents are assigned to these queues, and that the token’s user may see them." }
@@ -237,46 +232,44 @@ fn wrong(troubles: &[Trouble<'_>], accounts: &[Account<'_>], degraded: &[&str]) 
     }
 }
 
-/// How many queues a problem names. More would push the other problems off the screen.
-const NAMED: usize = 12;
+/// How many queues a problem names. More would push other problems off the screen.
+const MAX_NAMED: usize = 12;
 
-fn one(trouble: &Trouble<'_>, accounts: &[Account<'_>]) -> Markup {
-    let queues = &trouble.queues;
+fn problem_item(problem: &Problem<'_>, accounts: &[Account<'_>]) -> Markup {
+    let queues = &problem.queues;
     let account = accounts
         .iter()
-        .find(|account| account.name == trouble.account);
-    let concerned = match (queues.is_empty(), account) {
+        .find(|account| account.name == problem.account);
+    let affected = match (queues.is_empty(), account) {
         (true, Some(account)) => &account.standings,
         _ => queues,
     };
-    let still = concerned
-        .iter()
-        .filter(|one| one.decision.reason.is_known());
-    let still = still.count();
+    let answering = affected.iter().filter(|one| one.decision.reason.is_known());
+    let answering = answering.count();
     html! {
         li.trouble {
-            h3 { (trouble.what) }
-            p { b { "To do: " } (components::marked(&trouble.advice)) }
+            h3 { (problem.what) }
+            p { b { "To do: " } (components::with_code(&problem.advice)) }
             p.where_ {
-                bdi { (trouble.account) }
-                @if let Some(since) = trouble.since { ", since " (wording::date(since.as_millisecond())) " UTC" }
+                bdi { (problem.account) }
+                @if let Some(since) = problem.since { ", since " (wording::date(since.as_millisecond())) " UTC" }
                 @if !queues.is_empty() { ": " }
-                @for (n, standing) in queues.iter().take(NAMED).enumerate() {
+                @for (n, standing) in queues.iter().take(MAX_NAMED).enumerate() {
                     @if n > 0 { ", " }
-                    a href=(components::address(&standing.queue.key)) { (components::name(standing)) }
+                    a href=(paths::queue(&standing.queue.key)) { (components::name(standing)) }
                 }
-                @if queues.len() > NAMED { " and " (queues.len() - NAMED) " more" }
+                @if queues.len() > MAX_NAMED { " and " (queues.len() - MAX_NAMED) " more" }
                 ". "
-                @if still == 0 {}
-                @else if still == concerned.len() { "All of them still answer from earlier data." }
-                @else { (still) " of " (concerned.len()) " queues still answer from earlier data." }
+                @if answering == 0 {}
+                @else if answering == affected.len() { "All of them still answer from earlier data." }
+                @else { (answering) " of " (affected.len()) " queues still answer from earlier data." }
             }
         }
     }
 }
 
 /// An account: its budget and its queues.
-fn section(account: &Account<'_>, sparks: &Sparks) -> Markup {
+fn section(account: &Account<'_>, sparklines: &Sparklines) -> Markup {
     html! {
         section.account {
             header {
@@ -284,7 +277,7 @@ fn section(account: &Account<'_>, sparks: &Sparks) -> Markup {
                 (budget(account))
             }
             ul.queues {
-                @for standing in &account.standings { (card(standing, sparks)) }
+                @for standing in &account.standings { (card(standing, sparklines)) }
             }
         }
     }
@@ -293,22 +286,22 @@ fn section(account: &Account<'_>, sparks: &Sparks) -> Markup {
 fn budget(account: &Account<'_>) -> Markup {
     let usage = account.usage;
     let polling = usage.limit.saturating_sub(usage.reserve);
-    let kind = match (account.is_spent(), usage.used > polling) {
+    let class = match (account.is_spent(), usage.used > polling) {
         (true, _) => "spent",
         (false, true) => "near",
         (false, false) => "well",
     };
     html! {
         div.budget {
-            meter class=(kind) min="0" max=(usage.limit) value=(usage.used) aria-label={ "Requests of " (account.name) " in the last hour" } {}
+            meter class=(class) min="0" max=(usage.limit) value=(usage.used) aria-label={ "Requests of " (account.name) " in the last hour" } {}
             p {
                 b { (usage.used) } " of " (usage.limit) " requests used in the last hour"
                 @if usage.reserve > 0 { ", " (usage.reserve) " in reserve" }
                 ". "
-                @if let Some(until) = usage.throttled_until { b { "CallTools asked for silence until " (wording::time(until)) "." } }
-                @else if kind == "spent" { b { "The hour is spent: polls resume as earlier requests turn an hour old." } }
-                @else { "One is sent every " (wording::period(usage.period)) "." }
-                @if usage.share < 1.0 { " Others spend from this account, so openseat polls at " (percent(usage.share)) " of its pace." }
+                @if let Some(until) = usage.throttled_until { b { "CallTools asked for a pause until " (wording::time(until)) "." } }
+                @else if class == "spent" { b { "The hour’s requests are spent. Polls resume as earlier requests turn an hour old." } }
+                @else { "One request is sent every " (wording::period(usage.period)) "." }
+                @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its pace." }
             }
         }
     }
@@ -318,25 +311,25 @@ fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-fn card(standing: &Standing, sparks: &Sparks) -> Markup {
+fn card(standing: &Standing, sparklines: &Sparklines) -> Markup {
     html! {
         li.queue {
-            h3 { a href=(components::address(&standing.queue.key)) { (components::name(standing)) } }
+            h3 { a href=(paths::queue(&standing.queue.key)) { (components::name(standing)) } }
             p.seats { (components::seats(standing)) }
             p.decision { (components::decision(standing)) }
             div.agents.old[!standing.decision.is_fresh] { (components::agents(standing)) }
-            @if let Some(seats) = sparks.get(&standing.queue.key) { (chart::sparkline(seats)) }
+            @if let Some(seats) = sparklines.get(&standing.queue.key) { (charts::sparkline(seats)) }
             p.aging { (components::age(standing)) }
         }
     }
 }
 
-/// The API, for people who write programs.
+/// The list of requests, for people who write programs.
 fn endpoints(requests: &[Line]) -> Markup {
     html! {
         details.endpoints {
             summary { "For programs" }
-            p { "Details are in " a href=(DOCS_PATH) { "the reference" } "; " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
+            p { "See " a href=(DOCS_PATH) { "the reference" } " for details. " a href="/openapi.json" { "openapi.json" } " describes the API for tools." }
             div.wide tabindex="0" role="region" aria-label="Requests" {
                 table {
                     thead { tr { th scope="col" { "Request" } th scope="col" { "Answer" } } }

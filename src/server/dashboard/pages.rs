@@ -2,30 +2,30 @@
 //!
 //! Handlers get it as an extension, which the router adds to every request.
 
-use super::{history::Past, press::Press};
+use super::{history::HistoryReader, renderer::Renderer};
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(in crate::server) struct Pages {
     /// Reads the history.
-    pub(in crate::server) past: Past,
+    pub(in crate::server) history: HistoryReader,
     /// Renders pages.
-    pub(super) press: Press,
+    pub(super) renderer: Renderer,
 }
 
 impl Pages {
     pub(in crate::server) fn new() -> Self {
         Self {
-            past: Past::new(),
-            press: Press::new(),
+            history: HistoryReader::new(),
+            renderer: Renderer::new(),
         }
     }
 
     /// For the app of the next configuration: the same threads, and nothing that was read or rendered for other queues.
     pub(in crate::server) fn successor(&self) -> Self {
         Self {
-            past: self.past.successor(),
-            press: self.press.successor(),
+            history: self.history.successor(),
+            renderer: self.renderer.successor(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/queues/{account}/{queue}`: one queue, with its people.
+//! `/queues/{account}/{queue}`: one queue with its agents.
 
 use std::sync::Arc;
 
@@ -13,13 +13,15 @@ use maud::{Markup, html};
 use super::{
     components::{self, Standing},
     form::{self, Form},
-    history::{Look, Period},
-    history_section::{self, Course, Tried},
+    history::Look,
+    history_section::{self, Recorded},
     layout::{self, Page},
     pages::Pages,
-    press::{self, Which, Write},
-    printed::Printed,
-    what_if::{self, Rule},
+    paths,
+    period::Period,
+    rendered::RenderedPage,
+    renderer::{self, BuildPage, PageKey},
+    what_if::{self, Rule, Trial},
 };
 use crate::{
     model::agent::Agent,
@@ -33,11 +35,8 @@ use crate::{
     },
 };
 
-/// Where the pages of queues are.
-pub(super) const PATH: &str = "/queues/";
-
 /// `GET /queues/{queue}`, `GET /queues/{account}/{queue}`
-pub(super) async fn page(
+pub(super) async fn show(
     State(app): State<Arc<App>>,
     Extension(pages): Extension<Arc<Pages>>,
     queue: Result<NamedQueue, Problem>,
@@ -50,56 +49,62 @@ pub(super) async fn page(
     let known: Vec<_> = ["range"].into_iter().chain(form::FIELDS).collect();
     let params = Params::named(uri.query(), &known)?;
     let period = history_section::period(&params)?.unwrap_or(Period::Hour);
-    let form = Arc::new(Form::parse(&params)?);
-    let printed = if form.is_empty() {
-        let which = Which::Queue(queue.key.clone(), period);
-        let write = written(&app, &pages, &queue, period, form);
-        press::shared(&app, &pages.press, which, write).await
+    let form = Arc::new(Form::from_params(&params)?);
+    let page = if form.is_empty() {
+        let key = PageKey::Queue(queue.key.clone(), period);
+        let build = prepare(&app, &pages, &queue, period, form);
+        renderer::shared(&app, &pages.renderer, key, build).await
     } else {
-        tried(&app, &pages, &queue, period, form).await
+        with_trial(&app, &pages, &queue, period, form).await
     };
-    Ok(match printed {
-        Ok(printed) => printed.answer(&headers, app.clock.now()),
-        Err(undone) => layout::sorry(&app, undone),
+    Ok(match page {
+        Ok(page) => page.answer(&headers, app.clock.now()),
+        Err(undone) => layout::unavailable(&app, undone),
     })
 }
 
-/// The page with what another rule would have answered. It is made for one person and stays as it is.
-async fn tried(
+/// The page with what another rule would have answered. It is rendered for one viewer and not updated.
+async fn with_trial(
     app: &Arc<App>,
     pages: &Pages,
     queue: &Arc<Queue>,
     period: Period,
     form: Arc<Form>,
-) -> Result<Arc<Printed>, Undone> {
-    let turn = pages.past.turn().await?;
-    let write = written(app, pages, queue, period, form).await?;
-    drop(turn);
-    press::single(app, &pages.press, write).await
+) -> Result<Arc<RenderedPage>, Undone> {
+    let permit = pages.history.trial().await?;
+    let build = prepare(app, pages, queue, period, form).await?;
+    drop(permit);
+    renderer::single(app, &pages.renderer, build).await
 }
 
-/// Reads what the page needs of the history.
-async fn written(
+/// Reads what the page needs from the history.
+async fn prepare(
     app: &Arc<App>,
     pages: &Pages,
     queue: &Arc<Queue>,
     period: Period,
     form: Arc<Form>,
-) -> Result<Write, Undone> {
-    let before = Standing::of(app, queue);
-    let past =
-        history_section::course(app, &pages.past, &before, period, Arc::clone(&form)).await?;
+) -> Result<BuildPage, Undone> {
+    let before = Standing::new(app, queue);
+    let recorded =
+        history_section::read(app, &pages.history, &before, period, Arc::clone(&form)).await?;
     let (app, queue) = (Arc::clone(app), Arc::clone(queue));
-    // What is shown of the present is no older than the reading of the past.
+    // The present state is read after the history, so that it is never older.
     Ok(Box::new(move || {
-        let standing = Standing::of(&app, &queue);
-        write(&app, &standing, period, &form, &past)
+        let standing = Standing::new(&app, &queue);
+        build(&app, &standing, period, &form, &recorded)
     }))
 }
 
-fn write(app: &App, standing: &Standing, period: Period, form: &Form, past: &Look<Course>) -> Page {
+fn build(
+    app: &App,
+    standing: &Standing,
+    period: Period,
+    form: &Form,
+    recorded: &Look<Recorded>,
+) -> Page {
     let key = &standing.queue.key;
-    let address = components::address(key);
+    let address = paths::queue(key);
     let watch = url::form_urlencoded::Serializer::new("/v1/watch?".to_owned())
         .append_pair("queue", &key.to_string())
         .finish();
@@ -108,45 +113,45 @@ fn write(app: &App, standing: &Standing, period: Period, form: &Form, past: &Loo
         title: format!("{name} – openseat"),
         watch: Some(watch),
         content: html! {
-            (present(standing))
-            (history_section::charts(past, standing, period, &address))
-            (history_section::changes(app, past, standing))
-            (try_others(standing, period, form, past, &address))
-            (people(standing))
+            (current(standing))
+            (history_section::charts(recorded, standing, period, &address))
+            (history_section::changes(app, recorded, standing))
+            (other_rule(standing, period, form, recorded, &address))
+            (agents(standing))
         },
-        address: Some(format!("{address}?range={}", period.word())),
+        address: Some(format!("{address}?range={}", period.as_str())),
     }
 }
 
-/// The form for another rule, and what came of it. The script leaves alone what somebody asked for.
-fn try_others(
+/// The form for another rule, and the result. A page with a result is not updated by the script.
+fn other_rule(
     standing: &Standing,
     period: Period,
     form: &Form,
-    past: &Look<Course>,
+    recorded: &Look<Recorded>,
     address: &str,
 ) -> Markup {
-    let rule = Rule::of(standing);
+    let rule = Rule::of_queue(standing);
     html! {
         section aria-labelledby="what-if" data-keep[!form.is_empty()] {
             h2 #what-if { "What another rule would have answered" }
-            @if let Look::Seen(course) = past {
+            @if let Look::Seen(recorded) = recorded {
                 p.none {
-                    "A threshold is tried on the seats recorded in the last " (period.name()) ". Other criteria are tried on the agents’ rows, of which one "
-                    "reading in five minutes is kept for a day. Reservations and ages are ignored."
+                    "A threshold is tried on the seats recorded in the last " (period.name()) ". Other criteria are tried on the agents’ rows, which are kept for a "
+                    "day, one reading every five minutes. Reservations and ages are ignored."
                 }
                 (form::form(form, address, period, rule))
-                @match &course.tried {
+                @match &recorded.trial {
                     None => {}
-                    Some(Tried::Refused(why)) => p.wrong role="alert" { (why) },
-                    Some(Tried::Stopped(why)) => p.wrong role="alert" {
-                        "There is no result: " (why.to_string()) ". Choose a shorter time above, or a simpler field."
+                    Some(Trial::Refused(why)) => p.wrong role="alert" { (why) },
+                    Some(Trial::Stopped(why)) => p.wrong role="alert" {
+                        "No result: " (why.to_string()) ". Choose a shorter time above or a simpler field."
                     },
-                    Some(Tried::Answered(wish, answers)) => {
-                        (what_if::outcome(wish, rule, period, course.window(), answers))
+                    Some(Trial::Answered(other, answers)) => {
+                        (what_if::outcome(other, rule, period, recorded.window(), answers))
                     }
                 }
-            } @else { p.none { "There is no recorded data to try it on." } }
+            } @else { p.none { "There is no recorded data to try a rule on." } }
         }
     }
 }
@@ -159,15 +164,15 @@ fn no_such_queue(app: &App) -> Response {
         content: html! {
             section.headline {
                 h1 { "There is no such queue" }
-                p { "No queue of this name or id is configured, or several accounts have one. " a href="/" { "All queues" } }
+                p { "No queue with this name or id is configured, or more than one account has it. " a href="/" { "All queues" } }
             }
         },
     }
     .answer(app)
 }
 
-/// What is known now.
-fn present(standing: &Standing) -> Markup {
+/// The current state of the queue.
+fn current(standing: &Standing) -> Markup {
     let key = &standing.queue.key;
     html! {
         nav.path aria-label="Where you are" { a href="/" { "All queues" } " / " bdi { (key.account) } }
@@ -178,20 +183,20 @@ fn present(standing: &Standing) -> Markup {
             p.aging { (components::age(standing)) }
             div.agents.old[!standing.decision.is_fresh] { (components::agents(standing)) }
         }
-        // Always there, so that what comes after it keeps its place while the script renews the page.
+        // Always present, so that the script finds the parts below in the same place when it updates the page.
         div.place {
             @if let Some((what, advice)) = standing.trouble() {
                 section.troubles aria-labelledby="troubles" {
                     h2 #troubles { "Problems" }
-                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (components::marked(&advice)) } } }
+                    ul { li.trouble { h3 { (what) } p { b { "To do: " } (components::with_code(&advice)) } } }
                 }
             }
         }
     }
 }
 
-/// The agents, those who would take a call first.
-fn people(standing: &Standing) -> Markup {
+/// The agents; those who would take a call come first.
+fn agents(standing: &Standing) -> Markup {
     let snapshot = standing.state.snapshot.as_deref();
     let mut agents: Vec<&Agent> = snapshot
         .map(|snapshot| snapshot.agents.iter().map(|agent| &**agent).collect())
@@ -217,7 +222,7 @@ fn people(standing: &Standing) -> Markup {
     }
 }
 
-/// As the built-in rule counts.
+/// Whether the built-in rule counts this agent as a seat.
 fn takes_calls(agent: &Agent) -> bool {
     agent.available == Some(true) && agent.queue_logged_in
 }

@@ -1,39 +1,66 @@
-//! What another rule would have answered, on what was recorded.
+//! What another rule would have answered to the data that was recorded.
 //!
-//! Another threshold is tried on every count that was recorded, other criteria on the agents' rows, which are kept for a day, one reading in
-//! five minutes. Ages and reservations are left out: the question is what the rule says of the seats.
+//! Another threshold is tried on every recorded count. Other criteria are tried on the agents' rows, which are kept for a day, one reading every
+//! five minutes. Ages and reservations are left out: the question is what the rule says about the seats.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
-    chart,
+    charts::{self, AnswerSpan},
     components::Standing,
-    form::Wish,
-    history::{Period, Window},
+    period::{Period, Window},
     wording,
 };
 use crate::{
-    decision::criteria::{Comparison, Criteria, Verdict},
+    decision::{
+        board::QueueKey,
+        criteria::{Comparison, Criteria, Verdict},
+    },
     model::quantity::Quantity,
-    state::history::read::{HOLDS_MS, Rows, Sample},
+    state::history::{
+        History,
+        read::{HOLDS_MS, HistoryError, Rows, Sample},
+    },
 };
 
-/// Differences that are listed, the newest: who wants more chooses a shorter time.
-const LISTED: usize = 10;
+/// How many differences are listed, newest first. For more, choose a shorter time.
+const MAX_LISTED: usize = 10;
+
+/// Rows are read an hour at a time: unpacked, each reading of a queue of thousands takes megabytes.
+const ROWS_AT_ONCE_MS: i64 = 3_600_000;
 
 /// How seats become an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rule {
     /// By comparing their number.
     Compare(Comparison, Quantity),
-    /// By criteria that look at no number: 1 stands for yes.
+    /// By criteria that do not compare a number: 1 stands for yes.
     Holds,
 }
 
+/// A rule to try.
+#[derive(Debug)]
+pub(super) enum OtherRule {
+    /// The queue's rule with another threshold.
+    Rule(Rule),
+    /// Other criteria, with their threshold.
+    Criteria(Box<Criteria>, Option<Quantity>),
+}
+
+/// The result of trying another rule.
+pub(super) enum Trial {
+    /// The form makes no sense; why.
+    Refused(String),
+    /// The answers of the present rule, then those of the other one.
+    Answered(OtherRule, [Vec<AnswerSpan>; 2]),
+    /// It took too long.
+    Stopped(HistoryError),
+}
+
 impl Rule {
-    /// A queue's own; `None` before it has been measured for the first time.
-    pub(super) fn of(standing: &Standing) -> Option<Self> {
+    /// The rule of a queue; `None` before its first measurement.
+    pub(super) fn of_queue(standing: &Standing) -> Option<Self> {
         let measured = standing.state.snapshot.as_ref()?.measured.as_ref().ok()?;
         match measured.verdict {
             Verdict::Compare(comparison) => {
@@ -43,7 +70,7 @@ impl Rule {
         }
     }
 
-    /// What it answers to so many seats; `None` to what is no number.
+    /// What it answers to this number of seats; `None` if that is not a number.
     pub(super) fn accepts(self, seats: f64) -> Option<bool> {
         let seats = Quantity::new(seats)?;
         Some(match self {
@@ -52,7 +79,7 @@ impl Rule {
         })
     }
 
-    fn words(self) -> String {
+    fn describe(self) -> String {
         match self {
             Self::Compare(comparison, threshold) => wording::compared(comparison, threshold),
             Self::Holds => "as its criteria say".to_owned(),
@@ -60,20 +87,48 @@ impl Rule {
     }
 }
 
-/// An answer, as long as it held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) from_ms: i64,
-    pub(super) to_ms: i64,
-    pub(super) accept: bool,
+/// Reads what was recorded, and answers by the present rule and by the other one.
+///
+/// # Errors
+/// The history cannot be read, or reading takes too long.
+pub(super) fn answers(
+    history: &History,
+    key: &QueueKey,
+    window: Window,
+    other: &OtherRule,
+    rule: Rule,
+) -> Result<[Vec<AnswerSpan>; 2], HistoryError> {
+    // An answer from shortly before the window may still hold in it.
+    let early = Window {
+        from_ms: window.from_ms - HOLDS_MS,
+        ..window
+    };
+    let (from, to) = early.ends()?;
+    let samples = history.samples(key, from, to)?;
+    let present = by_rule(&samples, rule, window);
+    let other = match other {
+        OtherRule::Rule(rule) => by_rule(&samples, *rule, window),
+        OtherRule::Criteria(criteria, threshold) => {
+            let mut answers = Vec::new();
+            for slice in early.slices(ROWS_AT_ONCE_MS) {
+                let (from, to) = slice.ends()?;
+                for rows in history.rows(key, from, to)? {
+                    history.go_on()?;
+                    answers.push(by_criteria(&rows, criteria, *threshold));
+                }
+            }
+            spans(&answers, window)
+        }
+    };
+    Ok([present, other])
 }
 
-/// Each answer holds until the next one, if that comes soon enough; after that nobody knows.
-pub(super) fn held(answers: &[(i64, Option<bool>)], window: Window) -> Vec<Held> {
+/// Each answer holds until the next one, if that comes soon enough. After that the answer is unknown.
+fn spans(answers: &[(i64, Option<bool>)], window: Window) -> Vec<AnswerSpan> {
     let ends = answers.iter().skip(1).map(|(at_ms, _)| *at_ms);
-    let spans = answers.iter().zip(ends.chain([i64::MAX]));
-    let spans = spans.filter_map(|((at_ms, accept), next_ms)| {
-        let span = Held {
+    let answers = answers.iter().zip(ends.chain([i64::MAX]));
+    let spans = answers.filter_map(|((at_ms, accept), next_ms)| {
+        let span = AnswerSpan {
             from_ms: (*at_ms).max(window.from_ms),
             to_ms: next_ms.min(at_ms + HOLDS_MS).min(window.to_ms),
             accept: (*accept)?,
@@ -84,16 +139,16 @@ pub(super) fn held(answers: &[(i64, Option<bool>)], window: Window) -> Vec<Held>
 }
 
 /// What a rule answers to recorded counts.
-pub(super) fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<Held> {
+fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<AnswerSpan> {
     let answer = |sample: &Sample| {
         let accept = sample.seats.and_then(|seats| rule.accepts(seats));
         (sample.at.as_millisecond(), accept)
     };
-    held(&samples.iter().map(answer).collect::<Vec<_>>(), window)
+    spans(&samples.iter().map(answer).collect::<Vec<_>>(), window)
 }
 
-/// What criteria answer to the rows of a moment.
-pub(super) fn answer(
+/// What criteria answer to the rows of one reading.
+fn by_criteria(
     rows: &Rows,
     criteria: &Criteria,
     threshold: Option<Quantity>,
@@ -111,41 +166,37 @@ pub(super) fn answer(
     (rows.at.as_millisecond(), accept)
 }
 
-/// How two rules compare, where both are known.
+/// How two rules compare, where the answers of both are known.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     both_ms: i64,
     present_ms: i64,
-    asked_ms: i64,
-    /// When they differ; what the asked one says.
-    differ: Vec<Held>,
+    other_ms: i64,
+    /// When they differ, with the other rule's answer.
+    differences: Vec<AnswerSpan>,
 }
 
-fn compare(present: &[Held], asked: &[Held]) -> Outcome {
+fn compare(present: &[AnswerSpan], other: &[AnswerSpan]) -> Outcome {
     let mut outcome = Outcome::default();
     let (mut n, mut m) = (0, 0);
-    while let (Some(one), Some(other)) = (present.get(n), asked.get(m)) {
-        let (from_ms, to_ms) = (one.from_ms.max(other.from_ms), one.to_ms.min(other.to_ms));
+    while let (Some(a), Some(b)) = (present.get(n), other.get(m)) {
+        let (from_ms, to_ms) = (a.from_ms.max(b.from_ms), a.to_ms.min(b.to_ms));
         let ms = (to_ms - from_ms).max(0);
         outcome.both_ms += ms;
-        outcome.present_ms += if one.accept { ms } else { 0 };
-        outcome.asked_ms += if other.accept { ms } else { 0 };
-        if ms > 0 && one.accept != other.accept {
-            note(&mut outcome.differ, from_ms, to_ms, other.accept);
+        outcome.present_ms += if a.accept { ms } else { 0 };
+        outcome.other_ms += if b.accept { ms } else { 0 };
+        if ms > 0 && a.accept != b.accept {
+            append(&mut outcome.differences, from_ms, to_ms, b.accept);
         }
-        if one.to_ms <= other.to_ms {
-            n += 1
-        } else {
-            m += 1
-        }
+        if a.to_ms <= b.to_ms { n += 1 } else { m += 1 }
     }
     outcome
 }
 
-fn note(differ: &mut Vec<Held>, from_ms: i64, to_ms: i64, accept: bool) {
-    match differ.last_mut() {
+fn append(spans: &mut Vec<AnswerSpan>, from_ms: i64, to_ms: i64, accept: bool) {
+    match spans.last_mut() {
         Some(last) if last.to_ms == from_ms && last.accept == accept => last.to_ms = to_ms,
-        _ => differ.push(Held {
+        _ => spans.push(AnswerSpan {
             from_ms,
             to_ms,
             accept,
@@ -153,60 +204,60 @@ fn note(differ: &mut Vec<Held>, from_ms: i64, to_ms: i64, accept: bool) {
     }
 }
 
-/// What came of it.
+/// The result of a trial, as a part of a page.
 pub(super) fn outcome(
-    wish: &Wish,
+    other: &OtherRule,
     rule: Option<Rule>,
     period: Period,
     window: Window,
-    [present, asked]: &[Vec<Held>; 2],
+    [present, answers]: &[Vec<AnswerSpan>; 2],
 ) -> Markup {
-    let outcome = compare(present, asked);
+    let outcome = compare(present, answers);
     if outcome.both_ms == 0 {
-        return html! { p.none { "Nothing was recorded in this time that both rules could answer from." } };
+        return html! { p.none { "No data was recorded in this time that both rules could answer from." } };
     }
     let share = |ms: i64| wording::share(ms as f64 / outcome.both_ms as f64);
     let differ_ms: i64 = outcome
-        .differ
+        .differences
         .iter()
         .map(|span| span.to_ms - span.from_ms)
         .sum();
     html! {
         p.outcome role="status" {
-            "Of the " (span(outcome.both_ms)) " of the last " (period.name()) " that were recorded, the present rule"
-            @if let Some(rule) = rule { " (" (rule.words()) ")" }
-            " accepts in " b { (share(outcome.present_ms)) } ", the one asked about"
-            @if let Wish::Rule(rule) = wish { " (" (rule.words()) ")" }
-            " in " b { (share(outcome.asked_ms)) } ". "
-            @match differ_ms { 0 => "They never differ.", ms => { "They differ for " (span(ms)) "." } }
+            (duration(outcome.both_ms)) " of the last " (period.name()) " were recorded. In that time, the present rule"
+            @if let Some(rule) = rule { " (" (rule.describe()) ")" }
+            " accepts for " b { (share(outcome.present_ms)) } ", the other rule"
+            @if let OtherRule::Rule(rule) = other { " (" (rule.describe()) ")" }
+            " for " b { (share(outcome.other_ms)) } ". "
+            @match differ_ms { 0 => "They never differ.", ms => { "They differ for " (duration(ms)) "." } }
         }
-        div.wide tabindex="0" role="group" aria-label="Drawing of both rules" { (chart::inline(&chart::strips(period, window, [present, asked]).set("class", "chart strips"))) }
-        @if !outcome.differ.is_empty() { (differences(&outcome.differ)) }
+        div.wide tabindex="0" role="group" aria-label="Drawing of both rules" { (charts::inline(&charts::two_rules(period, window, [present, answers]).set("class", "chart strips"))) }
+        @if !outcome.differences.is_empty() { (differences(&outcome.differences)) }
     }
 }
 
-fn differences(differ: &[Held]) -> Markup {
+fn differences(spans: &[AnswerSpan]) -> Markup {
     html! {
         div.wide tabindex="0" role="group" aria-label="Table of differences" {
             table {
-                thead { tr { th scope="col" { "From" } th scope="col" { "For" } th scope="col" { "Present rule" } th scope="col" { "Asked about" } } }
+                thead { tr { th scope="col" { "From" } th scope="col" { "For" } th scope="col" { "Present rule" } th scope="col" { "Other rule" } } }
                 tbody {
-                    @for one in differ.iter().rev().take(LISTED) {
+                    @for span in spans.iter().rev().take(MAX_LISTED) {
                         tr {
-                            td { (wording::date(one.from_ms)) }
-                            td { (span(one.to_ms - one.from_ms)) }
-                            td { (wording::answer(!one.accept)) }
-                            td { b { (wording::answer(one.accept)) } }
+                            td { (wording::date(span.from_ms)) }
+                            td { (duration(span.to_ms - span.from_ms)) }
+                            td { (wording::answer(!span.accept)) }
+                            td { b { (wording::answer(span.accept)) } }
                         }
                     }
                 }
             }
         }
-        @if differ.len() > LISTED { p.none { "The last " (LISTED) " of " (differ.len()) "." } }
+        @if spans.len() > MAX_LISTED { p.none { "The last " (MAX_LISTED) " of " (spans.len()) " differences." } }
     }
 }
 
-fn span(ms: i64) -> String {
+fn duration(ms: i64) -> String {
     wording::span(std::time::Duration::from_millis(ms.max(0).unsigned_abs()))
 }
 
@@ -240,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn another_threshold_is_tried_on_every_count_and_on_no_unknown() {
+    fn another_threshold_is_tried_on_every_known_count() {
         let samples = [
             sample(0, Some(3.0)),
             sample(100_000, Some(1.0)),
@@ -248,30 +299,30 @@ mod tests {
             sample(300_000, Some(5.0)),
         ];
         let present = by_rule(&samples, above(0), WINDOW);
-        let asked = by_rule(&samples, above(2), WINDOW);
-        let outcome = compare(&present, &asked);
-        // The last count holds for ten minutes, and nobody knows after that.
+        let other = by_rule(&samples, above(2), WINDOW);
+        let outcome = compare(&present, &other);
+        // The last count holds for ten minutes. After that nothing is known.
         assert_eq!(outcome.both_ms, 800_000);
         assert_eq!(outcome.present_ms, 800_000);
-        assert_eq!(outcome.asked_ms, 700_000);
-        let differs = Held {
+        assert_eq!(outcome.other_ms, 700_000);
+        let difference = AnswerSpan {
             from_ms: 100_000,
             to_ms: 200_000,
             accept: false,
         };
-        assert_eq!(outcome.differ, [differs]);
+        assert_eq!(outcome.differences, [difference]);
     }
 
     #[test]
-    fn what_was_known_before_the_window_counts_from_its_beginning() {
+    fn an_answer_from_before_the_window_counts_from_its_beginning() {
         let samples = [sample(-300_000, Some(1.0))];
-        let held = by_rule(&samples, above(0), WINDOW);
-        let rest = Held {
+        let spans = by_rule(&samples, above(0), WINDOW);
+        let rest = AnswerSpan {
             from_ms: 0,
             to_ms: 300_000,
             accept: true,
         };
-        assert_eq!(held, [rest]);
+        assert_eq!(spans, [rest]);
     }
 
     #[test]
@@ -290,11 +341,11 @@ mod tests {
         let criteria = Criteria::compile(&definition).expect("they compile");
         let threshold = criteria.threshold();
         let recorded = [rows(0, &["Lunch", "Lunch"]), rows(60_000, &["Lunch"])];
-        let answers = recorded.map(|rows| answer(&rows, &criteria, threshold));
-        let held = held(&answers, WINDOW);
-        let answers: Vec<_> = held
+        let answers = recorded.map(|rows| by_criteria(&rows, &criteria, threshold));
+        let spans = spans(&answers, WINDOW);
+        let answers: Vec<_> = spans
             .iter()
-            .map(|held| (held.from_ms, held.accept))
+            .map(|span| (span.from_ms, span.accept))
             .collect();
         assert_eq!(answers, [(0, true), (60_000, false)]);
     }

@@ -1,4 +1,4 @@
-//! Plain sentences for what programs get as words and numbers.
+//! Plain sentences for people, in place of the codes and numbers that programs get.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     model::{fault::Fault, quantity::Quantity},
 };
 
-/// `34 s`, `5 min 12 s`, `2 h 5 min`, `3 d 4 h`. The script has the same rule.
+/// A duration: `34 s`, `5 min 12 s`, `2 h 5 min`, `3 d 4 h`. The script has the same rule.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (large, unit, small, part) = match seconds {
@@ -27,7 +27,7 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-/// As [`span`], with tenths where seconds are few: `3.8 s`.
+/// A duration as of [`span`], with tenths below ten seconds: `3.8 s`.
 pub(super) fn period(time: Duration) -> String {
     match time.as_secs() {
         0..10 => format!("{:.1} s", time.as_secs_f64()),
@@ -40,17 +40,17 @@ pub(super) fn time(moment: Moment) -> String {
     moment.timestamp().strftime("%H:%M:%S UTC").to_string()
 }
 
-/// What is wrong, without the seconds that were left when it was noticed: the page stays, and they pass.
+/// What is wrong. It leaves out how many seconds were left, since they pass while the page stays.
 pub(super) fn fault(fault: &Fault) -> String {
     capital(&fault.to_string())
 }
 
-/// A sentence that ends as one.
-pub(super) fn sentence(words: &str) -> String {
-    let words = capital(words.trim());
-    match words.ends_with(['.', '?', '!']) {
-        true => words,
-        false => format!("{words}."),
+/// The text with a capital letter and a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let text = capital(text.trim());
+    match text.ends_with(['.', '?', '!']) {
+        true => text,
+        false => format!("{text}."),
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn counted(count: impl Into<Quantity>, noun: &str) -> String {
     format!("{count} {noun}{}", if one { "" } else { "s" })
 }
 
-/// A share in per cent. Only nothing is 0 %, and only all of it is 100 %.
+/// A share in per cent. Only nothing is 0 %, and only everything is 100 %.
 pub(super) fn share(part: f64) -> String {
     match part * 100.0 {
         few if few > 0.0 && few < 1.0 => "less than 1 %".to_owned(),
@@ -76,7 +76,7 @@ pub(super) fn share(part: f64) -> String {
     }
 }
 
-/// When a queue accepts, as the end of "accepts …".
+/// The condition under which a queue accepts, to follow "accepts".
 pub(super) fn rule(policy: &Policy, snapshot: Option<&Snapshot>) -> String {
     let measured = snapshot.and_then(|snapshot| snapshot.measured.as_ref().ok());
     let Some(threshold) = policy.threshold else {
@@ -92,37 +92,37 @@ pub(super) fn rule(policy: &Policy, snapshot: Option<&Snapshot>) -> String {
 pub(super) fn compared(comparison: Comparison, threshold: Quantity) -> String {
     match comparison {
         Comparison::GreaterThan => format!("above {threshold}"),
-        Comparison::GreaterOrEqual => format!("from {threshold} up"),
+        Comparison::GreaterOrEqual => format!("at {threshold} or more"),
         Comparison::LessThan => format!("below {threshold}"),
-        Comparison::LessOrEqual => format!("up to {threshold}"),
+        Comparison::LessOrEqual => format!("at {threshold} or less"),
         Comparison::Equals => format!("at exactly {threshold}"),
-        Comparison::NotEquals => format!("at anything but {threshold}"),
+        Comparison::NotEquals => format!("at any number but {threshold}"),
     }
 }
 
-/// Why a decision is what it is.
+/// Why a decision was made.
 pub(super) fn why(reason: Reason) -> &'static str {
     match reason {
         Reason::Seats => "the rule holds",
         Reason::BelowThreshold => "the rule does not hold",
-        Reason::Reserved => "its seats are held for calls on their way",
-        Reason::TooOld => "what is known is too old",
-        Reason::NeverPolled => "its first poll has not ended yet",
+        Reason::Reserved => "its seats are held for calls that are on their way",
+        Reason::TooOld => "the data is too old",
+        Reason::NeverPolled => "its first poll has not finished yet",
         Reason::BadToken => "CallTools does not accept the token",
         Reason::NoPermission => "the token may not read this queue",
         Reason::NoSuchQueue => "the account has no such queue",
         Reason::BudgetSpent => "the hour’s requests are spent",
-        Reason::Throttled => "others spend from this account",
-        Reason::UpstreamDown => "CallTools gives no answer to work with",
+        Reason::Throttled => "other programs use up this account’s requests",
+        Reason::UpstreamDown => "CallTools gives no usable answer",
     }
 }
 
-/// The word for an answer.
+/// An answer, as text.
 pub(super) fn answer(accept: bool) -> &'static str {
     if accept { "accept" } else { "reject" }
 }
 
-/// A sentence of a fault begins with a small letter, since logs put something before it.
+/// The sentence with a capital letter. Faults begin with a small one, since the log puts text before them.
 pub(super) fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     let first = letters.next().map(char::to_uppercase);
@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn one_is_singular_and_nothing_else() {
+    fn only_one_is_singular() {
         let counts = [0_u32, 1, 2].map(|count| counted(count, "seat"));
         assert_eq!(counts, ["0 seats", "1 seat", "2 seats"]);
     }
 
     #[test]
-    fn no_fault_tells_seconds_that_have_passed_since() {
+    fn faults_are_worded_without_remaining_seconds() {
         let kinds: [fn(Moment) -> Fault; 2] = [
             |until| Fault::BudgetSpent { until },
             |until| Fault::Throttled { until: Some(until) },
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_share_is_rounded_to_nothing_or_to_all() {
+    fn no_share_is_rounded_to_nothing_or_everything() {
         for (part, words) in [
             (0.0, "0 %"),
             (0.000_1, "less than 1 %"),
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_end_once() {
+    fn sentences_end_with_one_full_stop() {
         for (words, told) in [
             ("check the token", "Check the token."),
             ("did you mean \"a\"?", "Did you mean \"a\"?"),

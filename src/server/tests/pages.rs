@@ -1,4 +1,4 @@
-//! What pages cost those who decide, what they say, and that they end.
+//! What pages cost decisions, what they say, and that every read ends.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
 const OVERVIEW: &str = "/";
 const QUEUE: &str = "/queues/main/sales";
 
-/// Long enough for any machine, and much shorter than what is waited for would take.
+/// Long enough for any machine, and much shorter than the awaited work would take without a limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
@@ -24,10 +24,10 @@ impl Server {
         self.ask("GET", target, PERSON).await
     }
 
-    /// A page that is read when a second passes: so long after the reading began.
+    /// A page whose reading is overtaken by a second, this long after the reading began.
     async fn page_after(&self, target: &str, begun: Duration) -> Answer {
         let time_passes = async {
-            until(|| self.pages().past.at_work() > 0).await;
+            until(|| self.pages().history.at_work() > 0).await;
             tokio::time::sleep(begun).await;
             self.clock.pass(Duration::from_secs(1));
             std::future::pending().await
@@ -45,7 +45,7 @@ impl Server {
     }
 }
 
-/// A page as it is read: without its markup.
+/// The text of a page, without its markup.
 fn text(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
@@ -60,17 +60,17 @@ fn tag(answer: &Answer) -> String {
     answer.header("etag").expect("a tag").to_owned()
 }
 
-// --- made once -----------------------------------------------------------------------------------------------------------------
+// --- rendered once -----------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_page_is_made_once_while_nothing_changes_and_anew_with_each_change() {
+async fn a_page_is_rendered_once_per_change() {
     let mut world = World::with(&["main/sales", "main/support"]);
     let _ends = world.account("main", TOKEN);
     world.publish("main/sales", available(2));
     let server = world.serve().await;
     for target in [OVERVIEW, QUEUE] {
         let first = server.page(target).await;
-        // The very page, however much later it is asked for.
+        // The same page, even a little later.
         for _ in 0..3 {
             server.clock.pass(Duration::from_millis(300));
             let again = server.page(target).await;
@@ -84,7 +84,7 @@ async fn a_page_is_made_once_while_nothing_changes_and_anew_with_each_change() {
             assert_eq!(tag(&later), tag(&first), "it says nothing else");
         }
     }
-    // A change is on the page that is asked for after it, whatever the clock says.
+    // A page requested after a change shows it, even if no time has passed.
     for count in [5, 3, 0, 7] {
         let now = server.clock.now();
         server
@@ -99,7 +99,7 @@ async fn a_page_is_made_once_while_nothing_changes_and_anew_with_each_change() {
 }
 
 #[tokio::test]
-async fn a_page_that_a_browser_has_is_not_sent_again() {
+async fn a_page_that_the_browser_has_is_not_sent_again() {
     let mut world = World::with(&["main/sales"]);
     let _ends = world.account("main", TOKEN);
     world.publish("main/sales", available(2));
@@ -109,7 +109,7 @@ async fn a_page_that_a_browser_has_is_not_sent_again() {
     server.clock.pass(Duration::from_secs(5));
     let again = server.ask("GET", OVERVIEW, &known).await;
     assert_eq!((again.status, &*again.body), (304, ""));
-    // The ages go on: the script counts them from here.
+    // Ages go on: the script computes them from this time.
     let now = |answer: &Answer| -> u64 {
         let now = answer.header("openseat-now").expect("the time");
         now.parse().expect("a number")
@@ -122,7 +122,7 @@ async fn a_page_that_a_browser_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_page_bears_moments_and_no_ages() {
+async fn a_page_contains_times_and_no_ages() {
     let mut world = World::with(&["main/sales"]);
     let ends = world.account("main", TOKEN);
     world.publish("main/sales", available(2));
@@ -166,10 +166,10 @@ fn two_queues() -> (World, AccountEnds) {
 }
 
 #[tokio::test]
-async fn the_headline_promises_no_more_than_there_is() {
+async fn the_headline_promises_no_more_than_is_known() {
     let never = "No poll has finished yet. The first answers are on their way.";
     let nothing = "No queue has usable data.";
-    let all = "All answers rest on data from 10:00:00 UTC or later.";
+    let all = "All answers are based on data from 10:00:00 UTC or later.";
 
     let (world, _ends) = two_queues();
     let words = world.serve().await.words(OVERVIEW).await;
@@ -190,7 +190,7 @@ async fn the_headline_promises_no_more_than_there_is() {
     );
     assert!(words.contains("2 of 2 queues accept calls"), "{words}");
 
-    // Still known, and no more to come: that is said in the same breath.
+    // The data is still usable but polls fail: the headline says both.
     server.clock.pass(Duration::from_secs(48));
     for queue in ["main/sales", "main/support"] {
         server.board.fault(&key(queue), Some(Arc::new(refused())));
@@ -225,13 +225,13 @@ async fn the_headline_promises_no_more_than_there_is() {
     assert!(words.contains("1 of 2 queues accepts calls"), "{words}");
     assert!(words.contains("1 queue has no usable data."), "{words}");
     assert!(
-        words.contains("All other answers rest on data from"),
+        words.contains("All other answers are based on data from"),
         "{words}"
     );
 }
 
 #[tokio::test]
-async fn a_fault_of_the_account_is_told_once_with_what_to_do() {
+async fn a_fault_of_the_account_is_shown_once_with_what_to_do() {
     for (fault, told) in [
         (Fault::BadToken, "CallTools does not accept the token"),
         (
@@ -274,7 +274,7 @@ async fn a_fault_of_the_account_is_told_once_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
+async fn a_spent_budget_is_red_and_explained_in_whole_sentences() {
     let (world, ends) = two_queues();
     let now = world.clock.now();
     let present = PresentFault {
@@ -287,7 +287,7 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     let page = server.page(OVERVIEW).await.body;
     assert!(page.contains(r#"<meter class="well""#), "{page}");
     assert!(
-        text(&page).contains("50 in reserve. One is sent every "),
+        text(&page).contains("50 in reserve. One request is sent every "),
         "{page}"
     );
     ends.health.send_replace(Health {
@@ -298,7 +298,7 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     let page = server.page(OVERVIEW).await.body;
     assert!(page.contains(r#"<meter class="spent""#), "{page}");
     assert!(
-        text(&page).contains("The hour is spent: polls resume"),
+        text(&page).contains("The hour’s requests are spent. Polls resume"),
         "{page}"
     );
 
@@ -306,17 +306,17 @@ async fn the_budget_is_red_when_it_is_spent_and_its_sentences_are_sentences() {
     account.budget.throttled(Some(Duration::from_secs(600)));
     server.clock.pass(Duration::from_secs(2));
     let words = server.words(OVERVIEW).await;
-    let silence = "CallTools asked for silence until 10:10:";
+    let silence = "CallTools asked for a pause until 10:10:";
     assert!(words.contains(silence), "{words}");
-    let others = " UTC. Others spend from this account, so openseat polls at ";
+    let others = " UTC. Other programs use this account’s requests too, so openseat polls at ";
     assert!(words.contains(others), "{words}");
-    // No answer rests on anything here.
+    // There is no data to answer from here.
     assert!(!words.contains("still answer"), "{words}");
     assert!(!words.contains(".."), "{words}");
 }
 
 #[tokio::test]
-async fn lists_that_became_empty_at_once_are_a_problem_with_a_time_and_a_number() {
+async fn lists_that_became_empty_at_once_are_shown_with_time_and_number() {
     let (world, ends) = two_queues();
     world.publish("main/sales", Vec::new());
     world.publish("main/support", available(1));
@@ -346,7 +346,7 @@ async fn lists_that_became_empty_at_once_are_a_problem_with_a_time_and_a_number(
 }
 
 #[tokio::test]
-async fn nobody_anywhere_is_said_and_a_status_keeps_its_colour() {
+async fn an_account_without_agents_is_a_problem_and_statuses_keep_their_colours() {
     let (world, _ends) = two_queues();
     for queue in ["main/sales", "main/support"] {
         world.publish(queue, Vec::new());
@@ -384,9 +384,9 @@ async fn nobody_anywhere_is_said_and_a_status_keeps_its_colour() {
     assert!(!words.contains("has any agents"), "{words}");
 }
 
-// --- looking back --------------------------------------------------------------------------------------------------------------
+// --- history --------------------------------------------------------------------------------------------------------------
 
-/// A queue with a past, and a server whose clock stands still: no deadline passes unless the test lets it.
+/// A queue with a history, and a server whose clock stands still: no deadline passes unless the test moves the clock.
 async fn with_a_past(polls: usize) -> (Server, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::with(&["main/sales"]);
@@ -403,7 +403,7 @@ async fn with_a_past(polls: usize) -> (Server, TempDir) {
     (world.serve().await, folder)
 }
 
-/// Some tenths of a second for each reading.
+/// A rule that takes some tenths of a second for each recorded reading.
 const SLOW: &str = "/queues/main/sales?range=24h&value=1&field=%24.results%5B%3Fcount(%24.results%5B%3Fcount(%24.results%5B%3F%40.status%3D%3D%27x%27%5D)%3E0%5D)%3E0%5D";
 
 async fn until(what: impl Fn() -> bool) {
@@ -418,25 +418,25 @@ async fn until(what: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn another_rule_that_takes_long_ends_with_words() {
+async fn a_trial_that_takes_too_long_ends_with_a_message() {
     let (server, _folder) = with_a_past(200).await;
-    // The second must pass while the rule is tried, and not before. Nothing outside tells that moment, so it is looked for.
+    // The second must pass while the rule is tried, and not before. Nothing outside shows that moment, so the test searches for it.
     let mut page = server.page_after(SLOW, Duration::from_millis(25)).await;
     for ms in [50, 100, 200, 400, 800, 1_600, 3_200] {
-        if !page.body.contains("There is nothing to show") {
+        if !page.body.contains("The history cannot be shown") {
             break;
         }
         page = server.page_after(SLOW, Duration::from_millis(ms)).await;
     }
     let words = text(&page.body);
     assert_eq!(page.status, 200, "{words}");
-    assert!(words.contains("There is no result: reading it took longer than 1 s and was stopped. Choose a shorter time above, or a simpler field."), "{words}");
+    assert!(words.contains("No result: reading it took longer than 1 s and was stopped. Choose a shorter time above or a simpler field."), "{words}");
     // The rest of the page is there.
     assert!(words.contains("Seats between 40 and 41"), "{words}");
 }
 
 #[tokio::test]
-async fn nothing_is_read_for_a_client_that_has_gone() {
+async fn reads_stop_when_their_client_has_gone() {
     let (server, _folder) = with_a_past(200).await;
     for _ in 0..3 {
         let mut client = server.connect().await;
@@ -445,12 +445,12 @@ async fn nothing_is_read_for_a_client_that_has_gone() {
             .write_all(request.as_bytes())
             .await
             .expect("it is sent");
-        until(|| server.pages().past.at_work() > 0).await;
+        until(|| server.pages().history.at_work() > 0).await;
         let gone = tokio::time::Instant::now();
         drop(client);
         // The clock stands still, so no deadline ends it.
-        until(|| server.pages().past.at_work() == 0).await;
-        // Nor does the longest wait of somebody who is still there, which is 5 s.
+        until(|| server.pages().history.at_work() == 0).await;
+        // Nor does the longest wait of a present client, which is 5 s.
         assert!(
             gone.elapsed() < Duration::from_secs(4),
             "{:?}",
@@ -460,7 +460,7 @@ async fn nothing_is_read_for_a_client_that_has_gone() {
 }
 
 #[tokio::test]
-async fn those_who_try_rules_hold_up_nobody_who_looks_back() {
+async fn trials_do_not_hold_up_other_pages() {
     let (server, _folder) = with_a_past(200).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -472,19 +472,19 @@ async fn those_who_try_rules_hold_up_nobody_who_looks_back() {
             .expect("it is sent");
         clients.push(client);
     }
-    until(|| server.pages().past.at_work() > 0).await;
+    until(|| server.pages().history.at_work() > 0).await;
     for target in [QUEUE, "/v1/queues/sales/chart.svg", OVERVIEW] {
         let page = server.page(target).await;
         assert_eq!(page.status, 200, "{page:?}");
     }
-    // The first one is still at it.
-    until(|| server.pages().past.at_work() == 1).await;
+    // The first trial still runs.
+    until(|| server.pages().history.at_work() == 1).await;
 }
 
 #[tokio::test]
-async fn a_machine_without_threads_gets_503_and_no_panic() {
+async fn without_threads_pages_answer_503_and_do_not_panic() {
     let (server, _folder) = with_a_past(1).await;
-    server.pages().past.starve();
+    server.pages().history.starve();
     let page = server.page(QUEUE).await;
     assert_eq!(page.status, 503, "{page:?}");
     let words = text(&page.body);
@@ -495,12 +495,12 @@ async fn a_machine_without_threads_gets_503_and_no_panic() {
     assert_eq!(page.header("retry-after"), Some("2"));
     let chart = server.get("/v1/queues/sales/chart.svg").await;
     assert_eq!((chart.status, &*chart.problem()), (503, "busy"));
-    // Cards do without their small charts.
+    // Cards are shown without sparklines.
     assert_eq!(server.page(OVERVIEW).await.status, 200);
 }
 
 #[tokio::test]
-async fn where_nothing_is_recorded_the_chart_is_empty() {
+async fn without_records_the_chart_is_empty() {
     let (kept, _folder) = with_a_past(0).await;
     let forgetful = World::with(&["main/sales"]).serve().await;
     for server in [kept, forgetful] {

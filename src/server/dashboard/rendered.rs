@@ -1,4 +1,4 @@
-//! A page as it is sent: plain and compressed, with its tag, for all viewers.
+//! A page ready to be sent to all viewers: plain, compressed, and with its entity tag.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -19,20 +19,35 @@ const NOW: HeaderName = HeaderName::from_static("openseat-now");
 /// Takes a third of the default level's time, for a few per cent more bytes.
 const LEVEL: Compression = Compression::fast();
 
-/// See the [module](self).
+/// What a page may do: use the files of the dashboard, request from this server, send its forms here, and nothing else.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// With `no-referrer`, browsers send `Origin: null` with our own forms, and access control would take them for another site's.
+const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+
+/// The headers of every page.
+pub(super) const PAGE_HEADERS: [(HeaderName, HeaderValue); 2] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::REFERRER_POLICY, REFERRER),
+];
+
+/// A page, ready to be sent. See the [module](self).
 #[derive(Debug)]
-pub(super) struct Printed {
+pub(super) struct RenderedPage {
     plain: Bytes,
     gzip: Bytes,
     tag: HeaderValue,
 }
 
-impl Printed {
-    /// Compresses a page. Two pages with the same `essence` get the same tag.
-    pub(super) fn of(page: String, essence: &[&str]) -> Self {
+impl RenderedPage {
+    /// Compresses a page. Pages with the same `essence` get the same tag.
+    pub(super) fn new(page: String, essence: &[&str]) -> Self {
         let mut hasher = DefaultHasher::new();
         essence.hash(&mut hasher);
-        // Weak: the bytes may differ.
+        // A weak tag, since the bytes may differ.
         let tag = format!("W/\"{:016x}\"", hasher.finish());
         let mut gzip = GzEncoder::new(Vec::new(), LEVEL);
         let gzip = gzip
@@ -47,25 +62,25 @@ impl Printed {
     }
 
     /// Answers a request: with 304 if the client has this page, compressed if it accepts gzip.
-    pub(super) fn answer(&self, asked: &HeaderMap, now: Moment) -> Response {
-        let mut response = if has(asked, &self.tag) {
+    pub(super) fn answer(&self, request: &HeaderMap, now: Moment) -> Response {
+        let mut response = if has_tag(request, &self.tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            self.whole(takes_gzip(asked))
+            self.whole(accepts_gzip(request))
         };
         let headers = response.headers_mut();
         headers.insert(header::ETAG, self.tag.clone());
         let vary = HeaderValue::from_static("accept-encoding");
         headers.insert(header::VARY, vary);
         headers.insert(NOW, HeaderValue::from(now.wall.as_millis() as u64));
-        headers.extend(super::headers());
+        headers.extend(PAGE_HEADERS);
         response
     }
 
-    fn whole(&self, packed: bool) -> Response {
+    fn whole(&self, compressed: bool) -> Response {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         let html = [(header::CONTENT_TYPE, html)];
-        match packed {
+        match compressed {
             false => (html, self.plain.clone()).into_response(),
             true => {
                 let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
@@ -81,9 +96,9 @@ impl Printed {
     }
 }
 
-/// Whether a client has the page with this tag. Weak tags are compared by what they quote.
-fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
-    let known = asked.get_all(header::IF_NONE_MATCH).iter();
+/// Whether a client has the page with this tag. The comparison is weak, as RFC 9110 wants for `If-None-Match`.
+fn has_tag(request: &HeaderMap, tag: &HeaderValue) -> bool {
+    let known = request.get_all(header::IF_NONE_MATCH).iter();
     let mut known = known
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
@@ -92,17 +107,17 @@ fn has(asked: &HeaderMap, tag: &HeaderValue) -> bool {
     known.any(|known| known == tag || known == "*")
 }
 
-/// Whether a client accepts gzip: it names it, with a weight above zero.
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let codings = asked.get_all(header::ACCEPT_ENCODING).iter();
+/// Whether a client accepts gzip: it names it with a weight above zero.
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let codings = request.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = codings
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','));
     codings.any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let weight = weight.trim().trim_start_matches("q=").trim();
-        let is_none = weight.parse() == Ok(0.0);
-        name.trim().eq_ignore_ascii_case("gzip") && !is_none
+        let is_zero = weight.parse() == Ok(0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !is_zero
     })
 }
 
@@ -115,27 +130,27 @@ mod tests {
     use super::*;
     use crate::{clock::Clock as _, fixtures::Still};
 
-    fn asking(headers: &[(HeaderName, &str)]) -> HeaderMap {
-        let mut asked = HeaderMap::new();
+    fn request(headers: &[(HeaderName, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
         for (name, value) in headers {
-            asked.append(name, value.parse().expect("a value"));
+            map.append(name, value.parse().expect("a value"));
         }
-        asked
+        map
     }
 
     #[test]
-    fn gzip_is_sent_to_whoever_takes_it_and_to_nobody_else() {
-        for takes in [
+    fn gzip_is_sent_only_to_clients_that_accept_it() {
+        for accepting in [
             "gzip",
             "br, gzip",
             "GZIP;q=0.5",
             "gzip;q=1.0, identity",
             "gzip ; q=1",
         ] {
-            let asked = asking(&[(header::ACCEPT_ENCODING, takes)]);
-            assert!(takes_gzip(&asked), "{takes}");
+            let request_headers = request(&[(header::ACCEPT_ENCODING, accepting)]);
+            assert!(accepts_gzip(&request_headers), "{accepting}");
         }
-        for does_not in [
+        for refusing in [
             "",
             "br",
             "gzip;q=0",
@@ -143,48 +158,48 @@ mod tests {
             "xgzip",
             "identity, gzip; q=0",
         ] {
-            let asked = asking(&[(header::ACCEPT_ENCODING, does_not)]);
-            assert!(!takes_gzip(&asked), "{does_not}");
+            let request_headers = request(&[(header::ACCEPT_ENCODING, refusing)]);
+            assert!(!accepts_gzip(&request_headers), "{refusing}");
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
     #[test]
-    fn a_page_that_says_the_same_is_not_sent_again() {
+    fn a_page_with_the_same_content_is_not_sent_again() {
         let now = Still::new().now();
-        let page = Printed::of("<p>10:00".to_owned(), &["p"]);
-        let later = Printed::of("<p>10:01".to_owned(), &["p"]);
-        let other = Printed::of("<q>10:01".to_owned(), &["q"]);
+        let page = RenderedPage::new("<p>10:00".to_owned(), &["p"]);
+        let later = RenderedPage::new("<p>10:01".to_owned(), &["p"]);
+        let other = RenderedPage::new("<q>10:01".to_owned(), &["q"]);
         let tag = page.answer(&HeaderMap::new(), now).headers()[header::ETAG].clone();
         let tag = tag.to_str().expect("a text");
         let strong = tag.trim_start_matches("W/");
         for known in [tag, strong, "*", &format!("\"a\", {tag}")] {
-            let asked = asking(&[(header::IF_NONE_MATCH, known)]);
-            let status = |page: &Printed| page.answer(&asked, now).status().as_u16();
+            let request_headers = request(&[(header::IF_NONE_MATCH, known)]);
+            let status = |page: &RenderedPage| page.answer(&request_headers, now).status().as_u16();
             assert_eq!(status(&page), 304, "{known}");
             assert_eq!(status(&later), 304, "{known}");
             assert_eq!(status(&other), if known == "*" { 304 } else { 200 });
         }
-        let asked = asking(&[(header::IF_NONE_MATCH, "\"another\"")]);
-        assert_eq!(page.answer(&asked, now).status(), 200);
+        let request_headers = request(&[(header::IF_NONE_MATCH, "\"another\"")]);
+        assert_eq!(page.answer(&request_headers, now).status(), 200);
     }
 
     #[test]
-    fn the_packed_page_is_the_page() {
+    fn the_compressed_page_is_the_same_page() {
         let text = "<p>seats</p>".repeat(1_000);
-        let page = Printed::of(text.clone(), &[]);
+        let page = RenderedPage::new(text.clone(), &[]);
         let mut unpacked = String::new();
         GzDecoder::new(&*page.gzip)
             .read_to_string(&mut unpacked)
-            .expect("it was packed");
+            .expect("it was compressed");
         assert_eq!(unpacked, text);
         let now = Still::new().now();
-        let asked = asking(&[(header::ACCEPT_ENCODING, "gzip")]);
-        let packed = page.answer(&asked, now);
-        assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+        let request_headers = request(&[(header::ACCEPT_ENCODING, "gzip")]);
+        let compressed = page.answer(&request_headers, now);
+        assert_eq!(compressed.headers()[header::CONTENT_ENCODING], "gzip");
         let plain = page.answer(&HeaderMap::new(), now);
         assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
-        for answer in [packed, plain] {
+        for answer in [compressed, plain] {
             assert_eq!(answer.headers()[header::VARY], "accept-encoding");
             let kind = &answer.headers()[header::CONTENT_TYPE];
             assert_eq!(kind, "text/html; charset=utf-8");
