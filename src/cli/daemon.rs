@@ -10,12 +10,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect};
+use reqwest::{ClientBuilder, Method, RequestBuilder, StatusCode, header, redirect};
 use tokio_rustls::rustls;
 
+use super::certificate;
 use crate::{
     config::{BearerTokens, Config, Listen},
-    process::{causes::chain, file, tls::client_builder},
+    process::{causes::chain, tls::client_builder},
     server::{CONTROL_SOCKET, ControlPath},
 };
 
@@ -24,9 +25,6 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Enough for a summary of ten thousand queues, or a check of a thousand queues with their agents.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-
-/// A chain of a dozen large certificates.
-const MAX_CERTIFICATE_BYTES: u64 = 128 * 1024;
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +179,9 @@ impl Daemon {
         let bearer = self.bearer_file.as_deref().map(BearerTokens::authorization);
         let bearer = bearer.transpose()?;
         let client = match &self.certificate {
-            Some(path) if bearer.is_some() => trusting(path)?,
+            Some(path) if bearer.is_some() => {
+                client().tls_backend_preconfigured(certificate::trust_only(path)?)
+            }
             // Without the token a certificate that was renewed a moment ago, and is not in force yet, does no harm.
             Some(_) => client().tls_danger_accept_invalid_certs(true),
             None => without_tls(),
@@ -270,16 +270,6 @@ fn client() -> ClientBuilder {
 /// The same for plain HTTP, which needs none of this machine's certificate authorities.
 fn without_tls() -> ClientBuilder {
     client().tls_certs_only([])
-}
-
-/// The same for a daemon with this certificate. It is made out to the name that callers use, so names are not compared.
-fn trusting(path: &Path) -> anyhow::Result<ClientBuilder> {
-    let pem = file::read(path, MAX_CERTIFICATE_BYTES).map_err(anyhow::Error::from);
-    let chain = pem.and_then(|pem| Ok(Certificate::from_pem_bundle(&pem)?));
-    let chain = chain.with_context(|| format!("tls_cert {}", path.display()))?;
-    Ok(client()
-        .tls_certs_only(chain)
-        .tls_danger_accept_invalid_hostnames(true))
 }
 
 async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {

@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub mod args;
+mod certificate;
 mod check;
 mod completions;
 mod daemon;

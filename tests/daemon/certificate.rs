@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf, process::Command};
 
-use rcgen::{CertificateParams, KeyPair, date_time_ymd, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+    generate_simple_self_signed,
+};
 use reqwest::Certificate;
 
 use crate::support::{CallTools, Home, TestDaemon, Time};
@@ -169,34 +172,69 @@ async fn commands_name_the_daemons_address_with_the_scheme_that_it_speaks() {
     }
 }
 
+/// The certificates of two servers, by one authority: each alone, and with the authority's own as a chain.
+struct Siblings {
+    leaves: [(String, String); 2],
+    authority: String,
+}
+
+impl Siblings {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        let leaf = |name: &str| {
+            let params = CertificateParams::new([name.to_owned()]).expect("a name");
+            let key = KeyPair::generate().expect("a key");
+            let leaf = params.signed_by(&key, &authority).expect("a certificate");
+            (leaf.pem(), key.serialize_pem())
+        };
+        Self {
+            leaves: [leaf("openseat.example"), leaf("other.example")],
+            authority: authority.pem(),
+        }
+    }
+
+    /// A certificate, or its whole chain.
+    fn pem(&self, which: usize, with_authority: bool) -> String {
+        let leaf = &self.leaves[which].0;
+        match with_authority {
+            true => format!("{leaf}{}", self.authority),
+            false => leaf.clone(),
+        }
+    }
+}
+
 #[tokio::test]
-async fn status_shows_its_token_to_no_other_certificate_than_the_configs() {
+async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
-    renew(&home);
+    let siblings = Siblings::new();
+    let write = |name, text: &str| fs::write(home.path().join(name), text).expect("a file");
+    write("cert.pem", &siblings.pem(0, true));
+    write("key.pem", &siblings.leaves[0].1);
     let daemon = TestDaemon::start(&config(&calltools, &home, "127.0.0.1:0"), &time).await;
-    // The daemon wants no token, and would not mind one.
-    fs::write(home.path().join("bearer"), "0123456789abcdef").expect("a token");
+    // The daemon needs no token, and accepts one.
+    write("bearer", "0123456789abcdef");
     let path = config(&calltools, &home, &daemon.address.to_string());
     let text = fs::read_to_string(&path).expect("it is there");
     let with_token = "bearer_token_file = \"./bearer\"\ntls_cert";
-    // Without a state folder there is no control socket, so status takes the way over TLS.
+    // Without a state folder there is no control socket, so status uses TLS.
     let text = text.replace("[state]\ndir = \"state\"\n", "");
     fs::write(&path, text.replace("tls_cert", with_token)).expect("a config");
-    let status = async || {
+    for (which, with_authority) in [(0, true), (0, false), (1, true), (1, false)] {
+        write("cert.pem", &siblings.pem(which, with_authority));
         let mut status = Command::new(env!("CARGO_BIN_EXE_openseat"));
         status.env_clear().args(["status", "--config"]).arg(&path);
         let output = tokio::task::spawn_blocking(move || status.output()).await;
         let output = output.expect("no panic").expect("it starts");
-        String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
-    };
-    let words = status().await;
-    assert!(words.contains("requests spent in the last hour"), "{words}");
-    renew(&home);
-    let words = status().await;
-    assert!(
-        words.contains("the TLS handshake failed; a renewed certificate"),
-        "{words}"
-    );
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        let expected = match which {
+            0 => "requests spent in the last hour",
+            _ => "the TLS handshake failed; a renewed certificate",
+        };
+        assert!(text.contains(expected), "{which} {with_authority}: {text}");
+    }
 }
