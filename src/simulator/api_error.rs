@@ -19,8 +19,6 @@ pub(super) enum ApiError {
     MethodNotAllowed(Method),
     /// 400: each field with its complaint.
     Invalid(Vec<(&'static str, String)>),
-    /// 400: the body cannot be read.
-    Malformed(String),
     /// 429, with the wait in whole seconds and the header that tells it.
     Throttled {
         wait_seconds: Option<u64>,
@@ -52,7 +50,7 @@ impl ApiError {
             ApiError::Forbidden => StatusCode::FORBIDDEN,
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
             ApiError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            ApiError::Invalid(_) | ApiError::Malformed(_) => StatusCode::BAD_REQUEST,
+            ApiError::Invalid(_) => StatusCode::BAD_REQUEST,
             ApiError::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
         }
     }
@@ -72,7 +70,6 @@ impl ApiError {
                 .iter()
                 .map(|(field, complaint)| ((*field).to_owned(), json!([complaint])))
                 .collect(),
-            ApiError::Malformed(why) => json!({ "detail": format!("JSON parse error - {why}") }),
             ApiError::Throttled { wait_seconds, .. } => {
                 json!({ "detail": throttled(*wait_seconds) })
             }

@@ -16,7 +16,7 @@
 //!
 //! Where nobody knows which way CallTools has it (status ids or names, links behind proxies, foreign queues), the likelier
 //! reading is the default and the others are [`Quirks`]. Bad days are [`InjectedFault`]s. What people do all day is the [`World`].
-//! Not copied: past status changes, and REST hooks beyond keeping the subscriptions; nothing is ever posted anywhere.
+//! Not copied: past status changes, and REST hooks.
 //!
 //! # Time
 //! The simulator has the clock it is given, read as time since the boot so that no step of the wall confuses it, and may run
@@ -26,7 +26,6 @@
 mod api;
 mod api_error;
 mod fault;
-mod hooks;
 mod order;
 mod page;
 mod quirks;
@@ -369,7 +368,6 @@ impl InProcess {
             target: &format!("/api/{}", request.path_and_query),
             origin: ORIGIN,
             authorization: self.authorization.as_ref(),
-            body: request.json.as_deref().unwrap_or_default(),
         });
         match outcome {
             Outcome::Answer(reply, later) => {

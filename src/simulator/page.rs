@@ -7,15 +7,17 @@ use url::form_urlencoded;
 
 use super::api_error::ApiError;
 
-/// Rows on a page where the request does not say.
+/// The rows on a page unless the request says otherwise.
 const PAGE_SIZE: usize = 25;
-/// Larger wishes are clipped to this.
+
+/// A larger number is clipped to this.
 const MAX_PAGE_SIZE: usize = 250;
+
 /// A parsed query, in the order it came.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn of(query: &str) -> Self {
+    pub(super) fn parse(query: &str) -> Self {
         Self(
             form_urlencoded::parse(query.as_bytes())
                 .into_owned()

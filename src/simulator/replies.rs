@@ -26,14 +26,6 @@ pub(super) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
     reply(status, "application/json", body)
 }
 
-pub(super) fn empty(status: StatusCode) -> Reply {
-    Reply {
-        status,
-        headers: HeaderMap::new(),
-        body: Bytes::new(),
-    }
-}
-
 /// The page that Django, or a load balancer in front of it, shows to people.
 pub(super) fn web_page(status: StatusCode) -> Reply {
     let reason = status.canonical_reason().unwrap_or("Error");

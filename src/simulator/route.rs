@@ -1,6 +1,4 @@
-//! Which part of the API a path names, and what may be done there.
-
-use http::{HeaderValue, Method};
+//! Which part of the API a path names.
 
 /// The parts of the API, as requests are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,8 +13,6 @@ pub enum Endpoint {
     Statuses,
     /// `livephonecalls/`.
     LivePhoneCalls,
-    /// `resthooksubscriptions/` and `resthookerrorlogs/`.
-    RestHooks,
     /// Anything else.
     Other,
 }
@@ -28,16 +24,13 @@ pub(super) enum Route<'a> {
     Queues,
     Statuses,
     LivePhoneCalls,
-    Hooks,
-    Hook(&'a str),
-    HookErrors,
     /// A path that lacks its last slash.
     NoSlash,
     Unknown,
 }
 
 impl<'a> Route<'a> {
-    pub(super) fn of(path: &'a str) -> Self {
+    pub(super) fn parse(path: &'a str) -> Self {
         let Some(rest) = path.strip_prefix("/api/") else {
             return Route::Unknown;
         };
@@ -49,7 +42,6 @@ impl<'a> Route<'a> {
             None => Self::list(rest),
             Some((_, id)) if id.is_empty() || id.contains('/') => Route::Unknown,
             Some(("agentstatuses", id)) => Route::AgentStatus(id),
-            Some(("resthooksubscriptions", id)) => Route::Hook(id),
             Some(_) => Route::Unknown,
         };
         match route {
@@ -65,8 +57,6 @@ impl<'a> Route<'a> {
             "queues" => Route::Queues,
             "statuses" => Route::Statuses,
             "livephonecalls" => Route::LivePhoneCalls,
-            "resthooksubscriptions" => Route::Hooks,
-            "resthookerrorlogs" => Route::HookErrors,
             _ => Route::Unknown,
         }
     }
@@ -78,25 +68,7 @@ impl<'a> Route<'a> {
             Route::Queues => Endpoint::Queues,
             Route::Statuses => Endpoint::Statuses,
             Route::LivePhoneCalls => Endpoint::LivePhoneCalls,
-            Route::Hooks | Route::Hook(_) | Route::HookErrors => Endpoint::RestHooks,
             Route::NoSlash | Route::Unknown => Endpoint::Other,
         }
-    }
-
-    pub(super) fn allows(&self, method: &Method) -> bool {
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        match self {
-            Route::Hooks => reads || *method == Method::POST,
-            Route::Hook(_) => reads || *method == Method::DELETE,
-            _ => reads,
-        }
-    }
-
-    pub(super) fn allowed(&self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Route::Hooks => "GET, POST, HEAD",
-            Route::Hook(_) => "GET, DELETE, HEAD",
-            _ => "GET, HEAD",
-        })
     }
 }

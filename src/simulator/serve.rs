@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -26,8 +26,6 @@ use crate::calltools::Reply;
 
 /// More clients than any integration has; one more waits in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
-/// Of a request's body: a subscription is a few hundred bytes.
-const MAX_BODY: usize = 64 * 1024;
 /// How long a client may take to send its request's head; idle connections end by it too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Until accepting is tried again after it failed, for instance for want of file descriptors.
@@ -122,11 +120,10 @@ async fn answer(
     accounts: &[Simulator],
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Full<Bytes>>, Dropped> {
-    let (head, body) = request.into_parts();
+    // A GET needs no body, so none is read.
+    let (head, _) = request.into_parts();
     let authorization = head.headers.get(header::AUTHORIZATION);
     let simulator = account(accounts, authorization).ok_or(Dropped)?;
-    let body = Limited::new(body, MAX_BODY).collect().await;
-    let body = body.map_err(|_| Dropped)?.to_bytes();
     let half = simulator.draw_half_latency();
     simulator.travel(half).await;
     let outcome = simulator.receive(&Request {
@@ -137,7 +134,6 @@ async fn answer(
             .map_or("/", |target| target.as_str()),
         origin: &origin(&head.headers),
         authorization,
-        body: &body,
     });
     match outcome {
         Outcome::Answer(reply, later) => {

@@ -41,7 +41,6 @@ fn send(
     method: Method,
     target: &str,
     authorization: Option<&str>,
-    body: &str,
 ) -> Answer {
     // One byte a letter, as headers are read.
     let bytes = |text: &str| text.chars().map(|letter| letter as u8).collect::<Vec<u8>>();
@@ -51,7 +50,6 @@ fn send(
         target,
         origin: ORIGIN,
         authorization: authorization.as_ref(),
-        body: body.as_bytes(),
     });
     let Outcome::Answer(reply, _) = outcome else {
         panic!("no answer to {target}");
@@ -64,7 +62,7 @@ fn send(
 }
 
 fn get(simulator: &Simulator, target: &str) -> Answer {
-    send(simulator, Method::GET, target, Some(GOOD), "")
+    send(simulator, Method::GET, target, Some(GOOD))
 }
 
 fn detail(answer: &Answer) -> String {
@@ -100,7 +98,7 @@ async fn credentials_are_judged_as_drf_judges_them() {
     ];
     let simulator = still();
     for (authorization, expected) in table {
-        let answer = send(&simulator, Method::GET, "/api/queues/", authorization, "");
+        let answer = send(&simulator, Method::GET, "/api/queues/", authorization);
         assert_eq!(answer.status, 401, "{authorization:?}");
         assert_eq!(answer.header(header::WWW_AUTHENTICATE), Some("Token"));
         assert_eq!(answer.text, json!({ "detail": expected }).to_string());
@@ -110,7 +108,7 @@ async fn credentials_are_judged_as_drf_judges_them() {
         GOOD.replace("Token", "token"),
         format!("{GOOD} "),
     ] {
-        let answer = send(&simulator, Method::GET, "/api/queues/", Some(&spelling), "");
+        let answer = send(&simulator, Method::GET, "/api/queues/", Some(&spelling));
         assert_eq!(answer.status, 200, "{spelling:?}");
     }
     simulator.set_token("another");
@@ -122,13 +120,7 @@ async fn strangers_cost_nothing_and_the_31st_of_30_waits_an_hour() {
     let simulator = still();
     simulator.set_limit(30);
     for _ in 0..21 {
-        send(
-            &simulator,
-            Method::GET,
-            "/api/queues/",
-            Some("Token wrong"),
-            "",
-        );
+        send(&simulator, Method::GET, "/api/queues/", Some("Token wrong"));
     }
     simulator.quirks(|quirks| quirks.statuses_forbidden = true);
     assert_eq!(get(&simulator, "/api/statuses/").status, 403);
@@ -136,7 +128,7 @@ async fn strangers_cost_nothing_and_the_31st_of_30_waits_an_hour() {
     // A page past the end, a wrong filter and a wrong method are found out behind the throttle.
     assert_eq!(get(&simulator, "/api/queues/?page=9").status, 404);
     assert_eq!(get(&simulator, "/api/agentstatuses/?queue=x").status, 400);
-    let answer = send(&simulator, Method::PUT, "/api/queues/", Some(GOOD), "");
+    let answer = send(&simulator, Method::PUT, "/api/queues/", Some(GOOD));
     assert_eq!(answer.status, 405);
     assert_eq!(detail(&answer), "Method \"PUT\" not allowed.");
     for n in 3..30 {
@@ -257,7 +249,6 @@ async fn paths_are_treated_as_django_treats_them() {
         Method::GET,
         "/api/agentstatuses?queue=5450",
         None,
-        "",
     );
     assert_eq!(answer.status, 301);
     let location = "/api/agentstatuses/?queue=5450";
@@ -525,55 +516,6 @@ async fn sweeps_can_be_of_no_use() {
         stale
             .iter()
             .all(|row| row["status"] != "Available" && row["ready"] == false)
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn subscriptions_are_kept_and_deleted() {
-    let simulator = still();
-    let hooks = "/api/resthooksubscriptions/";
-    let post = |body: &str| send(&simulator, Method::POST, hooks, Some(GOOD), body);
-    let hook = r#"{"resthook_model":"Call","url":"https://example.com/h","description":"d"}"#;
-    let created = post(hook);
-    assert_eq!(
-        (created.status.as_u16(), &created.json()["id"]),
-        (201, &json!(1))
-    );
-    for (body, complaint) in [
-        (
-            "{}",
-            json!({"resthook_model": ["This field is required."], "url": ["This field is required."]}),
-        ),
-        (
-            r#"{"resthook_model":"Agent","url":"ftp://x"}"#,
-            json!({"resthook_model": ["\"Agent\" is not a valid choice."], "url": ["Enter a valid URL."]}),
-        ),
-    ] {
-        let refused = post(body);
-        assert_eq!((refused.status.as_u16(), refused.json()), (400, complaint));
-    }
-    assert!(detail(&post("{")).starts_with("JSON parse error - "));
-    assert_eq!(get(&simulator, hooks).json()["count"], 1);
-    let delete = |id| {
-        send(
-            &simulator,
-            Method::DELETE,
-            &format!("{hooks}{id}/"),
-            Some(GOOD),
-            "",
-        )
-    };
-    assert_eq!(
-        (delete(1).status.as_u16(), delete(1).status.as_u16()),
-        (204, 404)
-    );
-    for _ in 0..100 {
-        assert_eq!(post(hook).status, 201);
-    }
-    assert_eq!(post(hook).status, 400);
-    assert_eq!(
-        get(&simulator, "/api/resthookerrorlogs/").json()["count"],
-        0
     );
 }
 

@@ -1,0 +1,163 @@
+//! The lists: which rows each has, and in which order.
+
+use std::ops::Range;
+
+use http::StatusCode;
+use jiff::Timestamp;
+
+use super::Api;
+use crate::{
+    calltools::Reply,
+    simulator::{
+        api_error::ApiError,
+        order::{self, SortField, SortOrder},
+        page::{List, Query},
+        quirks::{ForeignQueue, SweepQuirk},
+        replies::json_reply,
+        rows::View,
+        world::Person,
+    },
+};
+
+/// What `agentstatuses/` was asked for.
+struct Filter {
+    queue: Option<u64>,
+    status: Option<u64>,
+    team: Option<u64>,
+}
+
+impl Api {
+    pub(super) fn agent_statuses(&mut self, list: &List<'_>) -> Result<Reply, ApiError> {
+        let filter = self.filter(list.query)?;
+        let sweep = filter.queue.is_none();
+        if sweep && self.quirks.sweep == SweepQuirk::NotFound {
+            return Err(ApiError::NotFound("Not found."));
+        }
+        let shift = self.row_shift();
+        let view = self.view(list, filter.queue, sweep);
+        let mut people = self.people(&filter, &view);
+        if let Some(order) = SortOrder::parse(list.query.get("ordering"), self.quirks.ordering) {
+            let page = self.locate(list, people.len(), shift)?.rows;
+            self.sort(&mut people, page, order, &view);
+        }
+        self.page_shifted(list, people.len(), shift, |_, n| view.agent(people[n]))
+    }
+
+    fn sort(&self, people: &mut [&Person], page: Range<usize>, order: SortOrder, view: &View<'_>) {
+        let value = |person: &Person| match order.field {
+            SortField::AgentStatusModifiedOn => {
+                view.modified_on(person).map(Timestamp::as_nanosecond)
+            }
+            SortField::LoggedInSince => person.logged_in_since.map(|since| since.as_nanos()),
+            SortField::Pk => Some(i128::from(person.number)),
+        };
+        let key = |person: &Person| order::key(value(person), self.quirks.nulls);
+        order::sort_page(people, page, order.descending, key, |person| person.number);
+    }
+
+    /// The people that a list is about, in CallTools' order.
+    fn people(&self, filter: &Filter, view: &View<'_>) -> Vec<&Person> {
+        let partial = view.sweep && self.quirks.sweep == SweepQuirk::Partial;
+        let seen = |person: &&Person| !partial || !person.number.is_multiple_of(5);
+        let in_status = |person: &&Person| {
+            let ignored = self.quirks.status_filter_ignored;
+            ignored
+                || filter
+                    .status
+                    .is_none_or(|status| view.status(person).id == status)
+        };
+        let in_team = |person: &&Person| filter.team.is_none_or(|team| person.team == team);
+        let past = self.world.changed_since(self.quirks.lag);
+        self.world
+            .people_of(filter.queue)
+            .map(|person| past.get(&person.number).copied().unwrap_or(person))
+            .filter(seen)
+            .filter(in_status)
+            .filter(in_team)
+            .collect()
+    }
+
+    /// # Errors
+    /// Every filter that makes no sense, at once.
+    fn filter(&self, query: &Query) -> Result<Filter, ApiError> {
+        let mut complaints = Vec::new();
+        let mut number = |field| match query.get(field).map(|text| text.trim().parse()) {
+            None => None,
+            Some(Ok(number)) => Some(number),
+            Some(Err(_)) => {
+                complaints.push(ApiError::not_a_number(field));
+                None
+            }
+        };
+        let filter = Filter {
+            queue: number("queue"),
+            status: number("agent_status"),
+            team: number("team"),
+        };
+        let queues = self.world.queues();
+        let foreign = filter
+            .queue
+            .is_some_and(|id| queues.iter().all(|queue| queue.id != id));
+        if foreign && self.quirks.foreign_queue == ForeignQueue::Refused {
+            complaints.push(ApiError::no_choice("queue"));
+        }
+        let statuses = self.world.statuses();
+        if filter
+            .status
+            .is_some_and(|id| statuses.iter().all(|status| status.id != id))
+        {
+            complaints.push(ApiError::no_choice("agent_status"));
+        }
+        match complaints.is_empty() {
+            true => Ok(filter),
+            false => Err(ApiError::Invalid(complaints)),
+        }
+    }
+
+    pub(super) fn agent_status(&self, id: &str, list: &List<'_>) -> Result<Reply, ApiError> {
+        let view = self.view(list, None, false);
+        let is_asked = |person: &&Person| *person.id.0 == *id || person.number.to_string() == id;
+        let person = self.world.people_of(None).find(is_asked);
+        let person = person.ok_or(ApiError::NotFound(
+            "No AgentStatus matches the given query.",
+        ))?;
+        Ok(json_reply(StatusCode::OK, &view.agent(person)))
+    }
+
+    pub(super) fn queues(&self, list: &List<'_>) -> Result<Reply, ApiError> {
+        let view = self.view(list, None, false);
+        let queues = self.world.queues();
+        self.page(list, queues.len(), |_, n| view.queue(&queues[n]))
+    }
+
+    pub(super) fn statuses(&self, list: &List<'_>) -> Result<Reply, ApiError> {
+        let view = self.view(list, None, false);
+        let statuses = self.world.statuses();
+        self.page(list, statuses.len(), |_, n| view.status_row(&statuses[n]))
+    }
+
+    pub(super) fn live_phone_calls(&self, list: &List<'_>) -> Result<Reply, ApiError> {
+        let view = self.view(list, None, false);
+        let people = self.world.people_of(None);
+        let calls: Vec<_> = people
+            .filter_map(|person| Some((person, person.call.as_ref()?)))
+            .collect();
+        self.page(list, calls.len(), |_, n| view.call(calls[n].0, calls[n].1))
+    }
+
+    pub(super) fn view<'a>(
+        &'a self,
+        list: &'a List<'_>,
+        queue: Option<u64>,
+        sweep: bool,
+    ) -> View<'a> {
+        View {
+            world: &self.world,
+            quirks: &self.quirks,
+            start: self.start,
+            origin: &list.origin,
+            queue,
+            sweep,
+        }
+    }
+}

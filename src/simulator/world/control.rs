@@ -1,0 +1,178 @@
+//! How tests, benchmarks and demos change the world.
+
+use super::{
+    QueueAction, World, WorldQueue, WorldStatus,
+    behaviour::{self, Activity},
+    names,
+};
+use crate::model::agent::AgentId;
+
+/// What does not exist is not changed, and the result says so with `false` or `None`.
+impl World {
+    /// Stops everything that happens by itself: time goes on, people stay as they are until somebody changes them.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+        self.events.clear();
+    }
+
+    /// Lets life go on from here.
+    pub fn thaw(&mut self) {
+        self.frozen = false;
+        self.events.clear();
+        for who in 0..self.people.len() {
+            self.schedule_life(who);
+        }
+    }
+
+    /// Puts an agent into a status by its id. Unless the world is frozen, life goes on from there.
+    ///
+    /// A status that logs out ends the log-ins to all queues; the first one after it begins them anew.
+    pub fn set_status(&mut self, agent: &AgentId, status: u64) -> bool {
+        let status = self.statuses.iter().position(|known| known.id == status);
+        match (self.place(agent), status) {
+            (Some(who), Some(status)) => {
+                self.put_into(who, status);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts everybody into a status by its id.
+    pub fn set_everyone(&mut self, status: u64) -> bool {
+        let everybody = self.agents();
+        !everybody.is_empty() && everybody.iter().all(|agent| self.set_status(agent, status))
+    }
+
+    /// Gives every queue this many seats: whoever is there goes on a call, and so many people more are available for each queue
+    /// and for no other.
+    pub fn set_seats(&mut self, seats: usize) {
+        for who in 0..self.people.len() {
+            self.put_into(who, behaviour::ON_A_CALL);
+        }
+        let queues: Vec<u64> = self.queues.iter().map(|queue| queue.id).collect();
+        for queue in queues {
+            for _ in 0..seats {
+                let name = names::agent(self.people.len());
+                self.add_agent(&name, &[queue]);
+            }
+        }
+    }
+
+    /// Logs an agent in to a queue or out of it; the agent becomes a member if they are none.
+    pub fn set_logged_in(&mut self, queue: u64, agent: &AgentId, logged_in: bool) -> bool {
+        let known = self.queues.iter_mut().find(|known| known.id == queue);
+        let (Some(&who), Some(known)) = (self.places.get(agent), known) else {
+            return false;
+        };
+        if let Err(gap) = known.members.binary_search(&who) {
+            known.members.insert(gap, who);
+        }
+        self.set_flag(who, queue, logged_in);
+        true
+    }
+
+    /// Ends an agent's membership of a queue.
+    pub fn leave_queue(&mut self, queue: u64, agent: &AgentId) -> bool {
+        let known = self.queues.iter_mut().find(|known| known.id == queue);
+        let (Some(&who), Some(known)) = (self.places.get(agent), known) else {
+            return false;
+        };
+        known.members.retain(|&member| member != who);
+        self.people[who].memberships.retain(|m| m.queue != queue);
+        true
+    }
+
+    /// Gives a call of this queue to the agent who has waited longest; `None` where nobody takes it.
+    ///
+    /// Somebody who went home without logging off has a seat in CallTools' eyes and takes no call.
+    pub fn offer_call(&mut self, queue: u64) -> Option<AgentId> {
+        let known = self.queues.iter().find(|known| known.id == queue)?;
+        let waiting = known.members.iter().copied().filter(|&who| {
+            let person = &self.people[who];
+            person.activity == Activity::Idle && person.logged_in_to(queue)
+        });
+        let who = waiting.min_by_key(|&who| self.people[who].status_since)?;
+        self.begin_call(who, Some(queue));
+        Some(self.people[who].id.clone())
+    }
+
+    /// A new queue without members; gives its id.
+    pub fn add_queue(&mut self, name: &str) -> u64 {
+        let id = self.queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1;
+        self.queues.push(WorldQueue {
+            id,
+            name: name.to_owned(),
+            popularity: 0.0,
+            members: Vec::new(),
+        });
+        id
+    }
+
+    /// Gives a queue another name.
+    pub fn rename_queue(&mut self, queue: u64, name: &str) -> bool {
+        let known = self.queues.iter_mut().find(|known| known.id == queue);
+        known.map(|known| known.name = name.to_owned()).is_some()
+    }
+
+    /// Deletes a queue, and everybody's membership of it.
+    pub fn remove_queue(&mut self, queue: u64) -> bool {
+        let before = self.queues.len();
+        self.queues.retain(|known| known.id != queue);
+        for person in &mut self.people {
+            person.memberships.retain(|m| m.queue != queue);
+        }
+        self.queues.len() < before
+    }
+
+    /// A new agent, available and logged in to these queues; gives their id.
+    pub fn add_agent(&mut self, name: &str, queues: &[u64]) -> AgentId {
+        let who = self.hire(name.to_owned());
+        let id = self.people[who].id.clone();
+        self.put_into(who, behaviour::AVAILABLE);
+        for &queue in queues {
+            self.set_logged_in(queue, &id, true);
+        }
+        id
+    }
+
+    /// Deletes an agent from the account.
+    pub fn remove_agent(&mut self, agent: &AgentId) -> bool {
+        let Some(who) = self.places.remove(agent) else {
+            return false;
+        };
+        for queue in &mut self.queues {
+            queue.members.retain(|&member| member != who);
+        }
+        let person = &mut self.people[who];
+        person.removed = true;
+        person.memberships.clear();
+        true
+    }
+
+    /// A new status; gives its id.
+    pub fn add_status(&mut self, name: &str, queue_action: QueueAction) -> u64 {
+        let id = self.statuses.iter().map(|status| status.id).max();
+        let id = id.unwrap_or(0) + 1;
+        self.statuses.push(WorldStatus {
+            id,
+            name: name.to_owned(),
+            queue_action,
+        });
+        id
+    }
+
+    /// Lets a status do something else; its name stays.
+    pub fn set_queue_action(&mut self, status: u64, queue_action: QueueAction) -> bool {
+        let known = self.statuses.iter_mut().find(|known| known.id == status);
+        known
+            .map(|known| known.queue_action = queue_action)
+            .is_some()
+    }
+
+    /// Gives a status another name, as accounts do; what it does stays.
+    pub fn rename_status(&mut self, status: u64, name: &str) -> bool {
+        let known = self.statuses.iter_mut().find(|known| known.id == status);
+        known.map(|known| known.name = name.to_owned()).is_some()
+    }
+}

@@ -1,0 +1,80 @@
+//! What kind of account to make up.
+
+use std::time::Duration;
+
+use super::hours;
+
+/// What kind of account to make up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorldSettings {
+    /// Equal settings live equal lives.
+    pub seed: u64,
+    /// How many queues the account has.
+    pub queues: usize,
+    /// How many people it has, those at home included.
+    pub agents: usize,
+    /// How unequal the queues are: the popularity of the n-th is n to the power of −`skew`. 0 makes them all alike.
+    pub skew: f64,
+    /// Whether people come and go over the day. Without shifts everybody works for ever.
+    pub shifts: bool,
+    /// What the clock on the office wall shows when the world begins. It goes by this and not by the machine's clock, so
+    /// that a demo is as lively at night as at noon.
+    pub time_of_day: Duration,
+    /// How long an available agent waits for the next call, on average: the smaller, the busier the account.
+    pub mean_idle: Duration,
+    /// How long a call takes, on average.
+    pub mean_call: Duration,
+    /// How long an agent writes up a call, on average.
+    pub mean_wrap_up: Duration,
+    /// Whether nothing happens by itself from the start, as after [`World::freeze`].
+    pub frozen: bool,
+}
+
+impl WorldSettings {
+    /// A busy morning: 6 queues with 120 people, over half of whom are at work.
+    pub fn lively() -> Self {
+        Self {
+            seed: 1,
+            queues: 6,
+            agents: 120,
+            // The first queue of six then has a third of the memberships: skewed, but none is empty.
+            skew: 0.8,
+            shifts: true,
+            // Most of the day shift has come, and lunch is still ahead.
+            time_of_day: hours(10),
+            // With the two below, one in five of those at work is available, so that queues run dry every few minutes.
+            mean_idle: Duration::from_secs(90),
+            mean_call: Duration::from_secs(300),
+            mean_wrap_up: Duration::from_secs(45),
+            frozen: false,
+        }
+    }
+
+    /// The account for comparing ways to spend the budget: large enough that it cannot be polled queue by queue, and in a
+    /// steady state for as long as it lives.
+    pub fn study() -> Self {
+        Self {
+            queues: 50,
+            agents: 200,
+            shifts: false,
+            ..Self::lively()
+        }
+    }
+
+    /// An account in which nothing happens but what a test does to it.
+    pub fn still(queues: usize, agents: usize) -> Self {
+        Self {
+            queues,
+            agents,
+            shifts: false,
+            frozen: true,
+            ..Self::lively()
+        }
+    }
+}
+
+impl Default for WorldSettings {
+    fn default() -> Self {
+        Self::lively()
+    }
+}
