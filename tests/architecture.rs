@@ -44,8 +44,6 @@ const LONG: [(&str, &str); 6] = [
         "due: one queue's seats and all queues' seats",
     ),
     ("metrics/mod.rs", "due: the metrics of queues"),
-    ("simulator/api.rs", "due: what each endpoint answers"),
-    ("simulator/world/mod.rs", "due: the settings of the world"),
 ];
 
 /// One file of `src/`, without its unit tests.

@@ -59,8 +59,8 @@ use api::{Api, Outcome, Request};
 pub use api::Received;
 pub use fault::InjectedFault;
 pub use quirks::{
-    DateForm, ForeignQueue, LoggedInField, NullOrder, Ordering, Quirks, RetryAfter, StatusForm,
-    SweepQuirk, UserForm,
+    DateForm, ForeignQueue, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks, RetryAfter,
+    StatusForm, SweepQuirk, Ties, UserForm,
 };
 pub use route::Endpoint;
 pub use serve::{Serving, serve};
@@ -263,7 +263,7 @@ impl Simulator {
         let mut state = self.state();
         let Api { quirks, world, .. } = &mut state.api;
         change(quirks);
-        world.keep_past(quirks.lag);
+        world.keep_past(quirks.lag.max(quirks.late_commits));
     }
 
     /// Injects a fault into the next `times` requests, of one endpoint or of any. Faults wait in the order given;

@@ -1,7 +1,7 @@
 //! `ordering=`, as DRF's filter and PostgreSQL treat it.
 //!
 //! DRF drops a field that it does not allow without an error. PostgreSQL counts a null as larger than any date, so nulls come
-//! first in descending order. The order of equal dates is open; here it is the order of the roster.
+//! first in descending order. The order of equal dates is open: the caller decides.
 
 use std::ops::Range;
 
@@ -25,15 +25,23 @@ pub(super) struct SortOrder {
 }
 
 impl SortOrder {
-    /// Reads the value of `ordering=`; `None` keeps the roster's order.
-    pub(super) fn parse(asked: Option<&str>, quirk: Ordering) -> Option<Self> {
+    /// Reads the value of `ordering=`; `None` keeps the roster's order. `date_name` replaces the usual name of the date of change.
+    pub(super) fn parse(
+        asked: Option<&str>,
+        quirk: Ordering,
+        date_name: Option<&str>,
+    ) -> Option<Self> {
         let fields = asked?.split(',').map(str::trim);
         let mut known = fields.filter_map(|name| {
             let (descending, name) = match name.strip_prefix('-') {
                 Some(name) => (true, name),
                 None => (false, name),
             };
-            let field = name.parse().ok()?;
+            let field = match (name.parse().ok(), date_name) {
+                (_, Some(date_name)) if name == date_name => SortField::AgentStatusModifiedOn,
+                (Some(SortField::AgentStatusModifiedOn), Some(_)) => return None,
+                (field, _) => field?,
+            };
             Some(SortOrder { field, descending })
         });
         let first = known.next()?;
@@ -68,12 +76,12 @@ pub(super) fn sort_page<T: Copy>(
     page: Range<usize>,
     descending: bool,
     key: impl Fn(T) -> Key,
-    roster: impl Fn(T) -> u64,
+    tie: impl Fn(T) -> u64,
 ) {
     let compare = |a: &T, b: &T| {
         let by_key = key(*a).cmp(&key(*b));
         let by_key = if descending { by_key.reverse() } else { by_key };
-        by_key.then_with(|| roster(*a).cmp(&roster(*b)))
+        by_key.then_with(|| tie(*a).cmp(&tie(*b)))
     };
     let mut rest = rows;
     if page.start > 0 && page.start < rest.len() {
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_dropped_without_an_error() {
-        let parse = |asked| SortOrder::parse(Some(asked), Ordering::On);
+        let parse = |asked| SortOrder::parse(Some(asked), Ordering::On, None);
         let newest_first = Some(SortOrder {
             field: SortField::AgentStatusModifiedOn,
             descending: true,
@@ -130,6 +138,9 @@ mod tests {
         assert_eq!(parse("-agent_status_modified_on"), newest_first);
         assert_eq!(parse("nonsense,-agent_status_modified_on"), newest_first);
         assert_eq!(parse("nonsense"), None);
-        assert_eq!(SortOrder::parse(Some("-pk"), Ordering::Off), None);
+        assert_eq!(SortOrder::parse(Some("-pk"), Ordering::Off, None), None);
+        let renamed = |asked| SortOrder::parse(Some(asked), Ordering::On, Some("modified"));
+        assert_eq!(renamed("-modified"), newest_first);
+        assert_eq!(renamed("-agent_status_modified_on"), None);
     }
 }

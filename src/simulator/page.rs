@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::api_error::ApiError;
+use super::{api_error::ApiError, quirks::PageSizeMax};
 
 /// The rows on a page unless the request says otherwise.
 const PAGE_SIZE: usize = 25;
@@ -50,8 +50,9 @@ impl Query {
             .finish()
     }
 
-    pub(super) fn page_size(&self) -> usize {
+    pub(super) fn page_size(&self, max: PageSizeMax) -> usize {
         match self.get("page_size") {
+            Some("max") if max == PageSizeMax::Whole => usize::MAX,
             Some("max") => MAX_PAGE_SIZE,
             Some(wish) => match wish.trim().parse::<u128>() {
                 Ok(1..) => wish.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),

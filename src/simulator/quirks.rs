@@ -42,8 +42,22 @@ pub struct Quirks {
     pub undated_percent: u8,
     /// Lists never end: a page past the end is the first page again, with a `next`.
     pub endless_pages: bool,
+    /// The name by which `ordering=` knows `agent_status_modified_on`, where it is another.
+    pub ordering_name: Option<String>,
+    /// How rows with equal dates are ordered.
+    pub ties: Ties,
+    /// What `page_size=max` brings.
+    pub page_size_max: PageSizeMax,
     /// Agents' rows come from a replica that is this much behind.
     pub lag: Duration,
+    /// How many answers in a hundred come from elsewhere and do not lag.
+    pub lag_spares: u8,
+    /// A change of status shows up to this long after its date.
+    pub late_commits: Duration,
+    /// The dates of every other agent are ahead by this, and those of the others behind: two servers write them.
+    pub clocks_apart: Duration,
+    /// A cache on the way repeats an answer for so long, with its `Age`.
+    pub cache: Duration,
 }
 
 /// What `agent_status` bears.
@@ -106,6 +120,26 @@ pub enum NullOrder {
     Largest,
     /// Last in descending order, as MySQL and SQLite have it.
     Smallest,
+}
+
+/// How rows with equal dates are ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Ties {
+    /// As in the roster.
+    #[default]
+    Stable,
+    /// Otherwise in each answer, so that rows move over the edges of pages.
+    Random,
+}
+
+/// What `page_size=max` brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PageSizeMax {
+    /// A page of 250 rows.
+    #[default]
+    Clipped,
+    /// The whole list.
+    Whole,
 }
 
 /// Which rows bear `queue_logged_in`.

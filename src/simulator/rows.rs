@@ -294,7 +294,12 @@ impl<'a> View<'a> {
         if person.number * 37 % 100 < u64::from(self.quirks.undated_percent) {
             return None;
         }
-        let at = self.moment(person.status_since);
+        let apart = SignedDuration::try_from(self.quirks.clocks_apart).unwrap_or_default();
+        let since = match person.number.is_multiple_of(2) {
+            true => person.status_since.saturating_add(apart),
+            false => person.status_since.saturating_sub(apart),
+        };
+        let at = self.moment(since);
         match self.quirks.dates {
             DateForm::Rfc3339 => Some(at),
             DateForm::Seconds | DateForm::Spaced => Timestamp::from_second(at.as_second()).ok(),

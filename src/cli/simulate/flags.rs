@@ -5,8 +5,8 @@ use std::{str::FromStr, time::Duration};
 use clap::{ArgAction, Args};
 
 use crate::simulator::{
-    DateForm, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Ordering, Quirks, RetryAfter,
-    Simulator, StatusForm, SweepQuirk, UserForm,
+    DateForm, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Ordering, PageSizeMax, Quirks,
+    RetryAfter, Simulator, StatusForm, SweepQuirk, Ties, UserForm,
 };
 
 /// Ways in which the simulated account can differ or fail.
@@ -32,14 +32,32 @@ pub struct Flags {
     /// How far behind the agents' rows are, as from a replica
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
     pub lag: Duration,
+    /// How many answers in a hundred lag
+    #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = percent, help_heading = "Lists")]
+    pub lag_share: u8,
+    /// How long a change of status takes at most until lists show it
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
+    pub late_commits: Duration,
+    /// How long a cache on the way repeats an answer, with its Age
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
+    pub cache: Duration,
     /// What ordering= does to a list of agents
     #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
     pub ordering: Ordering,
+    /// The name of the date of change in ordering=, where it is not agent_status_modified_on
+    #[arg(long, value_name = "FIELD", help_heading = "Lists")]
+    pub ordering_name: Option<String>,
+    /// How agents with equal dates are ordered
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub ties: Ties,
+    /// What page_size=max brings
+    #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
+    pub page_size_max: PageSizeMax,
     /// Where agents without a date stand in an ordered list
     #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
     pub nulls: NullOrder,
     /// How many agents in a hundred have no date of change
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100), help_heading = "Lists")]
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Lists")]
     pub undated: u8,
     /// Whether the filter agent_status= works
     #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
@@ -74,6 +92,12 @@ pub struct Flags {
     /// The statuses may not be read
     #[arg(long, help_heading = "Rows")]
     pub statuses_forbidden: bool,
+    /// How far apart the clocks are that write agents' dates: half of them are ahead by it, half behind
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Rows")]
+    pub clocks_apart: Duration,
+    /// How many calls in a hundred begin while the agent stays Available
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent, help_heading = "Rows")]
+    pub calls_without_status: u8,
     /// How dates are written
     #[arg(long, value_enum, default_value_t, help_heading = "Rows")]
     pub dates: DateForm,
@@ -133,8 +157,22 @@ impl Flags {
             undated_percent: self.undated,
             endless_pages: self.endless_pages,
             lag: self.lag,
+            lag_spares: 100 - self.lag_share,
+            late_commits: self.late_commits,
+            clocks_apart: self.clocks_apart,
+            cache: self.cache,
+            ordering_name: self.ordering_name.clone(),
+            ties: self.ties,
+            page_size_max: self.page_size_max,
         }
     }
+}
+
+/// A share, as `10%` or `10`.
+fn percent(text: &str) -> Result<u8, &'static str> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse();
+    let number = number.ok().filter(|number| *number <= 100);
+    number.ok_or("write a share from 0% to 100%")
 }
 
 fn on_or_off(text: &str) -> Result<bool, &'static str> {

@@ -48,6 +48,7 @@ fn settings(options: &args::Simulate) -> anyhow::Result<Settings> {
     let (queues, agents) = (options.queues as usize, options.agents as usize);
     let world = WorldSettings {
         seed: options.seed,
+        calls_without_status: options.flags.calls_without_status,
         ..match options.seats {
             Some(_) => WorldSettings::still(queues, agents),
             None => WorldSettings {

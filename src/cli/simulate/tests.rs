@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Parser;
+use serde_json::Value;
 
 use super::*;
 use crate::{
@@ -47,10 +48,10 @@ impl Running {
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
-    async fn rows(&self, path: &str) -> Vec<serde_json::Value> {
+    async fn rows(&self, path: &str) -> Vec<Value> {
         let (status, body) = self.get(path).await.expect("an answer");
         assert_eq!(status, 200, "{body}");
-        let list: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let list: Value = serde_json::from_str(&body).expect("JSON");
         list["results"].as_array().expect("rows").clone()
     }
 }
@@ -118,7 +119,7 @@ async fn wrong_faults_are_explained() {
     assert!(error.to_string().contains("never ends"), "{error}");
     for flags in [
         ["--filter", "maybe"],
-        ["--undated", "101"],
+        ["--undated", "101%"],
         ["--lag", "old"],
     ] {
         parse(&flags).expect_err(flags[0]);
@@ -128,8 +129,7 @@ async fn wrong_faults_are_explained() {
 #[tokio::test]
 async fn quirks_show_in_the_answers() {
     let newest = "agentstatuses/?ordering=-agent_status_modified_on&page_size=250";
-    let date =
-        |row: &serde_json::Value| row["agent_status_modified_on"].as_str().map(str::to_owned);
+    let date = |row: &Value| row["agent_status_modified_on"].as_str().map(str::to_owned);
     let nulls_first = Running::start(&["--undated", "30"])
         .await
         .rows(newest)
@@ -149,9 +149,8 @@ async fn quirks_show_in_the_answers() {
         .await
         .rows(newest)
         .await;
-    let users = |rows: &[serde_json::Value]| -> Vec<_> {
-        rows.iter().map(|row| row["app_user"].clone()).collect()
-    };
+    let users =
+        |rows: &[Value]| -> Vec<_> { rows.iter().map(|row| row["app_user"].clone()).collect() };
     assert_eq!(users(&off), users(&plain));
     let seconds = Running::start(&["--dates", "seconds"])
         .await
@@ -193,9 +192,197 @@ async fn a_replica_shows_the_state_of_some_time_ago() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let reply = transport.get("agentstatuses/").await.expect("an answer");
-        let list: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let list: Value = serde_json::from_slice(&reply.body).expect("JSON");
         seen.push(list["results"][0]["agent_status"] == lunch);
         tokio::time::sleep(Duration::from_secs(12)).await;
     }
     assert_eq!(seen, [false, false, false, true]);
+}
+
+/// An answer's status, headers and body, to a request made after `later` on the simulator's clock.
+async fn answer_of(flags: &[&str], later: Duration, path: &str) -> (u16, http::HeaderMap, Value) {
+    let quick = ["--latency", "0s", "--agents", "300"];
+    let options = parse(&[&quick[..], flags].concat()).expect("good flags");
+    let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+    let transport = simulator.transport(crate::simulator::TOKEN);
+    transport.get(path).await.expect("a first answer");
+    tokio::time::sleep(later).await;
+    let reply = transport.get(path).await.expect("an answer");
+    let body = serde_json::from_slice(&reply.body).expect("JSON");
+    (reply.status.as_u16(), reply.headers, body)
+}
+
+const ALL: &str = "agentstatuses/?page_size=250";
+const NEWEST: &str = "agentstatuses/?ordering=-agent_status_modified_on&page_size=250";
+
+const NEWEST_100: &str = "agentstatuses/?ordering=-agent_status_modified_on&page_size=100";
+
+/// What a flag changes in the answer: a path, and whether an answer shows it.
+type Case = (&'static [&'static str], &'static str, fn(&Value) -> bool);
+
+fn rows(list: &Value) -> &Vec<Value> {
+    list["results"].as_array().expect("rows")
+}
+
+fn is_newest_first(list: &Value) -> bool {
+    let date = |row: &Value| row["agent_status_modified_on"].as_str().map(str::to_owned);
+    rows(list).iter().map(date).is_sorted_by(|a, b| a >= b)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_quirk_of_lists_and_rows_can_be_asked_for() {
+    let cases: [Case; 15] = [
+        (&["--foreign", "3600000"], ALL, |list| {
+            list["detail"].is_string()
+        }),
+        (
+            &["--filter", "off"],
+            "agentstatuses/?agent_status=627",
+            |list| list["count"] == 300,
+        ),
+        (&["--sweep", "stale"], ALL, |list| {
+            rows(list).iter().all(|row| row["status"] != "Available")
+        }),
+        (
+            &["--foreign-queue", "empty"],
+            "agentstatuses/?queue=1",
+            |list| list["count"] == 0,
+        ),
+        (&["--count-off-by", "-3"], ALL, |list| list["count"] == 297),
+        (&["--links-origin", "http://10.0.0.7"], ALL, |list| {
+            list["next"]
+                .as_str()
+                .is_some_and(|next| next.starts_with("http://10.0.0.7/api/"))
+        }),
+        (&["--agent-status", "name"], ALL, |list| {
+            rows(list)[0]["agent_status"].is_string()
+        }),
+        (&["--app-user", "number"], ALL, |list| {
+            rows(list)[0]["app_user"] == 31_001
+        }),
+        (&["--queue-logged-in", "always"], ALL, |list| {
+            rows(list)[0]["queue_logged_in"].is_boolean()
+        }),
+        (&["--ordering", "ascending-only"], NEWEST, |list| {
+            !is_newest_first(list)
+        }),
+        (&["--ordering-name", "modified"], NEWEST, |list| {
+            !is_newest_first(list)
+        }),
+        (
+            &["--ordering-name", "modified"],
+            "agentstatuses/?ordering=-modified&page_size=250",
+            is_newest_first,
+        ),
+        (
+            &["--page-size-max", "whole"],
+            "agentstatuses/?page_size=max",
+            |list| rows(list).len() == 300,
+        ),
+        (&["--calls-without-status", "100%"], ALL, |list| {
+            rows(list)
+                .iter()
+                .any(|row| row["status"] == "Available" && row["live_calls_count"] == 1)
+        }),
+        (&["--clocks-apart", "3h"], NEWEST, |list| {
+            // The day of the virtual clock began at ten.
+            rows(list)[0]["agent_status_modified_on"]
+                .as_str()
+                .is_some_and(|date| date > "2026-11-22T12:30")
+        }),
+    ];
+    for (flags, path, shows) in cases {
+        let (_, _, plain) = answer_of(&[], Duration::from_secs(60), path).await;
+        let (_, _, list) = answer_of(flags, Duration::from_secs(60), path).await;
+        assert!(shows(&list), "{flags:?}");
+        assert!(!shows(&plain), "{flags:?} changes nothing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_writes_its_wait_as_asked_for() {
+    for (flag, wait) in [
+        ("seconds", Some("3540")),
+        ("http-date", Some("Sun, 22 Nov 2026 11:00:00 GMT")),
+        ("absent", None),
+    ] {
+        let flags = ["--requests-per-hour", "1", "--retry-after", flag];
+        let (status, headers, _) = answer_of(&flags, Duration::from_secs(60), ALL).await;
+        let said = headers
+            .get("retry-after")
+            .map(|value| value.to_str().expect("text"));
+        assert_eq!((status, said), (429, wait));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cache_repeats_an_answer_with_its_age() {
+    let flags = ["--cache", "30s"];
+    let age = |headers: &http::HeaderMap| {
+        headers
+            .get("age")
+            .map(|age| age.to_str().expect("text").to_owned())
+    };
+    let (_, headers, _) = answer_of(&flags, Duration::from_secs(20), ALL).await;
+    assert_eq!(age(&headers).as_deref(), Some("20"));
+    let (_, headers, _) = answer_of(&flags, Duration::from_secs(31), ALL).await;
+    assert_eq!(age(&headers), None);
+}
+
+/// Whether each of many answers, a second apart, shows that an agent went to lunch before the first of them.
+async fn lunch_seen(flags: &[&str]) -> Vec<bool> {
+    let still = ["--seats", "0", "--agents", "0", "--latency", "0s"];
+    let options = parse(&[&still[..], flags].concat()).expect("good flags");
+    let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+    let queue = simulator.queue_id("sales-queue").expect("the first queue");
+    let agent = simulator.world(|world| world.add_agent("Ada", &[queue]));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let lunch = simulator.world(|world| {
+        let lunch = world.status_named("Lunch").expect("a status");
+        world.set_status(&agent, lunch);
+        lunch
+    });
+    let transport = simulator.transport(crate::simulator::TOKEN);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let reply = transport.get("agentstatuses/").await.expect("an answer");
+        let list: Value = serde_json::from_slice(&reply.body).expect("JSON");
+        seen.push(list["results"][0]["agent_status"] == lunch);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn some_answers_lag_and_some_changes_show_late() {
+    let some = lunch_seen(&["--lag", "1m", "--lag-share", "50%"]).await;
+    assert!(some.contains(&true) && some.contains(&false), "{some:?}");
+    let late = lunch_seen(&["--late-commits", "20s"]).await;
+    assert!(!late[0] && late[19] && late.is_sorted(), "{late:?}");
+    assert!(lunch_seen(&[]).await[0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_can_move_over_the_edges_of_pages() {
+    for flags in [
+        &["--rows-move"][..],
+        &["--dates", "seconds", "--seats", "0", "--ties", "random"],
+    ] {
+        let options =
+            parse(&[&["--latency", "0s", "--agents", "300"], flags].concat()).expect("good flags");
+        let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+        let transport = simulator.transport(crate::simulator::TOKEN);
+        let mut torn = 0;
+        for _ in 0..20 {
+            let mut users = std::collections::HashSet::new();
+            for page in [1, 2, 3] {
+                let path = format!("{NEWEST_100}&page={page}");
+                let reply = transport.get(&path).await.expect("an answer");
+                let list: Value = serde_json::from_slice(&reply.body).expect("JSON");
+                users.extend(rows(&list).iter().map(|row| row["app_user"].to_string()));
+            }
+            torn += usize::from(users.len() < 300);
+        }
+        assert!(torn > 5, "{flags:?}: {torn}");
+    }
 }

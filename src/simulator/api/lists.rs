@@ -1,6 +1,6 @@
 //! The lists: which rows each has, and in which order.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use http::StatusCode;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::{
         api_error::ApiError,
         order::{self, SortField, SortOrder},
         page::{List, Query},
-        quirks::{ForeignQueue, SweepQuirk},
+        quirks::{ForeignQueue, SweepQuirk, Ties},
         replies::json_reply,
         rows::View,
         world::Person,
@@ -34,16 +34,41 @@ impl Api {
             return Err(ApiError::NotFound("Not found."));
         }
         let shift = self.row_shift();
+        let lag = self.lag_of_an_answer();
+        let salt = match self.quirks.ties {
+            Ties::Stable => 1,
+            // Odd, so that no two numbers become equal.
+            Ties::Random => self.dice.u64(..) | 1,
+        };
         let view = self.view(list, filter.queue, sweep);
-        let mut people = self.people(&filter, &view);
-        if let Some(order) = SortOrder::parse(list.query.get("ordering"), self.quirks.ordering) {
+        let mut people = self.people(&filter, &view, lag);
+        let asked = list.query.get("ordering");
+        let date_name = self.quirks.ordering_name.as_deref();
+        if let Some(order) = SortOrder::parse(asked, self.quirks.ordering, date_name) {
             let page = self.locate(list, people.len(), shift)?.rows;
-            self.sort(&mut people, page, order, &view);
+            self.sort(&mut people, page, order, &view, salt);
         }
         self.page_shifted(list, people.len(), shift, |_, n| view.agent(people[n]))
     }
 
-    fn sort(&self, people: &mut [&Person], page: Range<usize>, order: SortOrder, view: &View<'_>) {
+    /// How far behind the replica is that gives this answer.
+    fn lag_of_an_answer(&mut self) -> Duration {
+        let spares = self.quirks.lag_spares;
+        match spares > 0 && self.dice.u8(..100) < spares {
+            true => Duration::ZERO,
+            false => self.quirks.lag,
+        }
+    }
+
+    /// Puts one page in order. With a `salt` of 1 equal rows stay in the roster's order.
+    fn sort(
+        &self,
+        people: &mut [&Person],
+        page: Range<usize>,
+        order: SortOrder,
+        view: &View<'_>,
+        salt: u64,
+    ) {
         let value = |person: &Person| match order.field {
             SortField::AgentStatusModifiedOn => {
                 view.modified_on(person).map(Timestamp::as_nanosecond)
@@ -52,11 +77,12 @@ impl Api {
             SortField::Pk => Some(i128::from(person.number)),
         };
         let key = |person: &Person| order::key(value(person), self.quirks.nulls);
-        order::sort_page(people, page, order.descending, key, |person| person.number);
+        let tie = |person: &Person| person.number.wrapping_mul(salt);
+        order::sort_page(people, page, order.descending, key, tie);
     }
 
     /// The people that a list is about, in CallTools' order.
-    fn people(&self, filter: &Filter, view: &View<'_>) -> Vec<&Person> {
+    fn people(&self, filter: &Filter, view: &View<'_>, lag: Duration) -> Vec<&Person> {
         let partial = view.sweep && self.quirks.sweep == SweepQuirk::Partial;
         let seen = |person: &&Person| !partial || !person.number.is_multiple_of(5);
         let in_status = |person: &&Person| {
@@ -67,7 +93,8 @@ impl Api {
                     .is_none_or(|status| view.status(person).id == status)
         };
         let in_team = |person: &&Person| filter.team.is_none_or(|team| person.team == team);
-        let past = self.world.changed_since(self.quirks.lag);
+        let mut past = self.world.uncommitted(self.quirks.late_commits);
+        past.extend(self.world.changed_since(lag));
         self.world
             .people_of(filter.queue)
             .map(|person| past.get(&person.number).copied().unwrap_or(person))

@@ -11,7 +11,7 @@ mod lists;
 mod paging;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, SystemTime},
 };
 
@@ -83,6 +83,8 @@ pub(super) struct Api {
     pub(super) quirks: Quirks,
     pub(super) faults: FaultQueue,
     pub(super) arrivals: Arrivals,
+    /// Answers that a cache on the way keeps, by target, and since when.
+    cache: HashMap<String, (Duration, Reply)>,
     counts: BTreeMap<Endpoint, u64>,
     log: VecDeque<Received>,
     /// What the calendar showed at the world's start.
@@ -106,6 +108,7 @@ impl Api {
             quirks: Quirks::default(),
             faults: FaultQueue::default(),
             arrivals: Arrivals::default(),
+            cache: HashMap::new(),
             counts: BTreeMap::new(),
             log: VecDeque::new(),
             start,
@@ -140,6 +143,7 @@ impl Api {
         let route = Route::parse(path);
         let endpoint = route.endpoint();
         let outcome = match self.faults.take(now, endpoint) {
+            None if let Some(reply) = self.cached(now, request) => reply.into(),
             None => self.judge(now, request, path, &route, query).into(),
             Some(InjectedFault::Slow(by)) => {
                 Outcome::Answer(self.judge(now, request, path, &route, query), by)
@@ -147,7 +151,37 @@ impl Api {
             Some(fault) => self.fail(fault, now),
         };
         self.remember(now, endpoint, request.target, &outcome);
+        self.keep_in_cache(now, request.target, &outcome);
         outcome
+    }
+
+    /// What a cache on the way still has for this request.
+    fn cached(&self, now: Duration, request: &Request<'_>) -> Option<Reply> {
+        let (at, reply) = self.cache.get(request.target)?;
+        let age = now.saturating_sub(*at);
+        if age >= self.quirks.cache || !self.knows(request.authorization) {
+            return None;
+        }
+        let mut reply = reply.clone();
+        reply.headers.insert(header::AGE, age.as_secs().into());
+        Some(reply)
+    }
+
+    fn keep_in_cache(&mut self, now: Duration, target: &str, outcome: &Outcome) {
+        let lasts = self.quirks.cache;
+        if lasts.is_zero() {
+            return;
+        }
+        self.cache
+            .retain(|_, (at, _)| now.saturating_sub(*at) < lasts);
+        match outcome {
+            Outcome::Answer(reply, _)
+                if reply.status == StatusCode::OK && !reply.headers.contains_key(header::AGE) =>
+            {
+                self.cache.insert(target.to_owned(), (now, reply.clone()));
+            }
+            _ => {}
+        }
     }
 
     fn remember(&mut self, at: Duration, endpoint: Endpoint, target: &str, outcome: &Outcome) {

@@ -215,7 +215,20 @@ impl World {
 
     /// Puts somebody on a call now.
     pub(super) fn begin_call(&mut self, who: usize, queue: Option<u64>) {
-        self.enter(who, Activity::Talking, ON_A_CALL);
+        let share = self.settings.calls_without_status;
+        let person = &mut self.people[who];
+        // A world without such calls draws nothing, so that it lives the same life as before there were any.
+        let keeps_status = share > 0 && person.happens(f64::from(share) / 100.0);
+        let status = if keeps_status {
+            person.status
+        } else {
+            ON_A_CALL
+        };
+        self.call(who, queue, status);
+    }
+
+    fn call(&mut self, who: usize, queue: Option<u64>, status: usize) {
+        self.enter(who, Activity::Talking, status);
         let now = self.now;
         let person = &mut self.people[who];
         let ringing = person.between(Duration::ZERO, RINGING);
@@ -232,7 +245,7 @@ impl World {
     /// Puts somebody into any status, and into the activity that it stands for.
     pub(super) fn put_into(&mut self, who: usize, status: usize) {
         let activity = match (status, self.statuses[status].queue_action) {
-            (ON_A_CALL, _) => return self.begin_call(who, None),
+            (ON_A_CALL, _) => return self.call(who, None, ON_A_CALL),
             (POST_CALL, _) => Activity::WrapUp,
             (_, QueueAction::SetReady) => Activity::Idle,
             (_, QueueAction::Logout) => Activity::Off,

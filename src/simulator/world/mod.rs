@@ -189,6 +189,24 @@ impl World {
         before
     }
 
+    /// The people whose last change of status is not visible yet, by number, as they were before: each change takes up to `late`.
+    pub(super) fn uncommitted(&self, late: Duration) -> HashMap<u64, &Person> {
+        let mut before = HashMap::new();
+        for (at, was) in &self.past {
+            let Some(person) = self.place(&was.id).map(|who| &self.people[who]) else {
+                continue;
+            };
+            let is_last = *at == person.status_since && was.status != person.status;
+            // The same change takes as long in each list.
+            let mut dice = fastrand::Rng::with_seed(was.number ^ at.as_nanos() as u64);
+            let takes = late.mul_f64(dice.f64());
+            if is_last && self.now - *at < behaviour::signed(takes) {
+                before.insert(was.number, was);
+            }
+        }
+        before
+    }
+
     /// Keeps somebody as they are; to be called before each change.
     fn remember(&mut self, who: usize) {
         if self.kept.is_zero() {
@@ -213,10 +231,11 @@ impl World {
         self.events.peek().map(|event| event.0.at.unsigned_abs())
     }
 
-    /// Agents who would take a call of this queue now, as CallTools sees it: available and logged in to the queue.
+    /// Agents who would take a call of this queue now: available, on no call and logged in to the queue.
     pub fn seats(&self, queue: u64) -> usize {
         self.members(queue)
-            .filter(|person| self.is_available(person) && person.logged_in_to(queue))
+            .filter(|person| person.call.is_none() && person.logged_in_to(queue))
+            .filter(|person| self.is_available(person))
             .count()
     }
 

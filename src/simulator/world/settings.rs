@@ -26,6 +26,9 @@ pub struct WorldSettings {
     pub mean_call: Duration,
     /// How long an agent writes up a call, on average.
     pub mean_wrap_up: Duration,
+    /// How many calls in a hundred begin without a change of status: the agent stays *Available* until the call is over, as on another
+    /// channel.
+    pub calls_without_status: u8,
     /// Whether nothing happens by itself from the start, as after [`World::freeze`].
     pub frozen: bool,
 }
@@ -46,6 +49,7 @@ impl WorldSettings {
             mean_idle: Duration::from_secs(90),
             mean_call: Duration::from_secs(300),
             mean_wrap_up: Duration::from_secs(45),
+            calls_without_status: 0,
             frozen: false,
         }
     }
