@@ -30,7 +30,7 @@ const MAX_FUNCTION: usize = 75;
 const MAX_TEST_FUNCTION: usize = 105;
 
 /// What is longer, and why.
-const LONG: [(&str, &str); 6] = [
+const LONG: [(&str, &str); 4] = [
     (
         "server/routes.rs of_the_daemon",
         "rows of the one table of routes",

@@ -1,4 +1,4 @@
-//! What the API says when it says no, in the words of Django REST framework.
+//! The API's errors, in the words of Django REST framework.
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::replies::json_reply;
 use crate::calltools::Reply;
 
-/// A request that brought nothing but an error.
+/// An error as the answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
     /// 401.

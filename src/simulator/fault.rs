@@ -1,4 +1,4 @@
-//! Faults that a test or a user injects: what goes wrong, for how many requests, and when.
+//! Faults that tests and users inject: what goes wrong, for how many requests, and when.
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
@@ -19,7 +19,7 @@ pub enum InjectedFault {
     WebPage(u16),
     /// 302 to this address.
     Redirect(String),
-    /// 200, announced as JSON, that breaks off in the middle.
+    /// 200 with JSON that breaks off in the middle.
     BrokenJson,
     /// 200 with JSON that is not a list.
     WrongShape,
@@ -35,7 +35,7 @@ pub enum InjectedFault {
     Dropped,
 }
 
-/// The faults that wait for their requests, in the order in which they were injected.
+/// The injected faults, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FaultQueue {
     waiting: VecDeque<Waiting>,

@@ -1,12 +1,12 @@
-//! A CallTools to develop and test against: one made-up account, alive, behind an API that behaves like the real one.
+//! A simulated CallTools to develop and test against: one made-up account, in which people work, behind an API that behaves like the real one.
 //!
-//! No test account of CallTools can be had for the asking, and a real one has a budget and real callers. The simulator is
-//! for everybody who integrates against the API: `openseat simulate` runs it alone, `openseat demo` with the daemon, and our
-//! own tests and benchmarks live in it, in the same process and in virtual time.
+//! CallTools gives out no test accounts, and a real account has a budget and real callers. The simulator is for everyone who integrates
+//! with the API: `openseat simulate` runs it alone, and `openseat demo` with the daemon. Our own tests and benchmarks run it in their
+//! process, in virtual time.
 //!
-//! # What it copies, and how that is known
-//! CallTools answers in the manner of Django REST framework (DRF), whose behaviour is public and was tried out; the endpoints
-//! and fields are those of CallTools' own documents and of programs that talk to live accounts. So it
+//! # What it copies, and how we know
+//! CallTools runs on Django REST framework (DRF), whose behaviour is public, and was tried. Endpoints and fields come from CallTools' own
+//! documents and from programs that talk to live accounts. So the simulator
 //! - authenticates `Authorization: Token …` and words its 401s as DRF's `TokenAuthentication` does;
 //! - limits requests with DRF's sliding log, refused ones not counted, `Retry-After` in whole seconds rounded up ([`Throttle`]);
 //!   strangers and people without permission cost the account nothing, wrong filters and pages past the end do;
@@ -14,14 +14,14 @@
 //!   past the end;
 //! - answers a path without its last slash with Django's 301, and an unknown one with a web page.
 //!
-//! Where nobody knows which way CallTools has it (status ids or names, links behind proxies, foreign queues), the likelier
-//! reading is the default and the others are [`Quirks`]. Bad days are [`InjectedFault`]s. What people do all day is the [`World`].
+//! Where CallTools' behaviour is not known (status ids or names, links behind proxies, queues of other accounts), the likelier reading is
+//! the default, and the others are [`Quirks`]. Failures are [`InjectedFault`]s. What people do all day is the [`World`].
 //! Not copied: past status changes, and REST hooks.
 //!
 //! # Time
-//! The simulator has the clock it is given, read as time since the boot so that no step of the wall confuses it, and may run
-//! faster by a factor: the world, the limit's hour and the latency alike. It takes no time to live: an hour of two hundred
-//! people is a few milliseconds of work, done when somebody asks.
+//! The simulator uses the clock that it is given, as time since boot, so steps of the wall clock do not matter. It can run faster by a
+//! factor, which applies to the world, the limit's hour and the latency alike. It computes what has happened when a request comes: an hour of
+//! two hundred people takes a few milliseconds.
 
 mod api;
 mod api_error;
@@ -67,13 +67,13 @@ pub use serve::{Serving, serve};
 pub use throttle::{Arrivals, HOUR, Throttle, Throttled, Window};
 pub use world::{AgentTruth, QueueAction, World, WorldQueue, WorldSettings, WorldStatus};
 
-/// The token of an account that names no other.
+/// The default token.
 pub const TOKEN: &str = "simulated0token0of0a0simulated0account00";
 
-/// What the links in replies begin with where no HTTP request says otherwise.
+/// The start of links in replies, unless an HTTP request has another host.
 const ORIGIN: &str = "https://east-1.calltools.io";
 
-/// How long the transport in the process waits for an answer that does not come: what the real client waits by default.
+/// How long the in-process transport waits for an answer: the default timeout of the real client.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One simulated account.
@@ -87,12 +87,12 @@ pub struct Settings {
     pub requests_per_hour: u32,
     /// The mean time from a request to its answer, on the simulator's clock; zero answers at once.
     pub latency: Duration,
-    /// How many of the simulator's seconds pass in one of the clock's.
+    /// How many simulated seconds pass in a second of the clock.
     pub speed: f64,
 }
 
 impl Settings {
-    /// A lively account at the distance that CallTools is said to have: usually under half a second.
+    /// A lively account with CallTools' usual latency, under half a second.
     pub fn lively() -> Self {
         Self {
             latency: Duration::from_millis(300),
@@ -146,7 +146,7 @@ impl fmt::Debug for Simulator {
 }
 
 impl Simulator {
-    /// Begins an account's life now.
+    /// Starts an account now.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Self {
         let started = clock.now();
         let seed = settings.world.seed;
@@ -171,20 +171,20 @@ impl Simulator {
         }
     }
 
-    /// The time on the simulator's clock: how long the account has lived.
+    /// The time on the simulator's clock, from its start.
     pub fn now(&self) -> Duration {
         let now = self.inner.clock.now().boot;
         let passed = now.saturating_sub(self.inner.started.boot);
         match self.inner.speed {
-            // Exact, where no factor asks for rounding.
+            // A factor rounds.
             1.0 => passed,
             speed => passed.mul_f64(speed),
         }
     }
 
-    /// Lets the world live up to now, then looks at it or takes hold of it: this is where the truth is.
+    /// Brings the world up to now, then reads or changes it. This is where tests find the truth.
     ///
-    /// `look` must not use the simulator itself: the account waits until it returns.
+    /// `look` must not use the simulator itself: it holds the account's lock.
     pub fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
         let now = self.now();
         let world = &mut self.state().api.world;
@@ -192,7 +192,7 @@ impl Simulator {
         look(world)
     }
 
-    /// Agents who would take a call of this queue right now.
+    /// Agents who would take a call of this queue now.
     pub fn seats(&self, queue: u64) -> usize {
         self.world(|world| world.seats(queue))
     }
@@ -202,7 +202,7 @@ impl Simulator {
         self.world(|world| world.queue_named(name).map(|queue| queue.id))
     }
 
-    /// The account with its token, as the daemon's client would reach it, without a network between.
+    /// Connects to the account with this token, without a network.
     pub fn transport(&self, token: &str) -> Arc<dyn Transport> {
         Arc::new(InProcess {
             simulator: self.clone(),
@@ -218,13 +218,12 @@ impl Simulator {
         serve(listener, vec![self.clone()])
     }
 
-    /// What the calendar of the account shows: it began with the clock's wall, and goes at the simulator's speed.
+    /// The account's date and time. It starts with the wall clock, and runs at the simulator's speed.
     fn calendar(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.inner.started.wall + self.now()
     }
 
-    // No lock leaves this module, so none is held over an await. What a panicking test left behind is still consistent
-    // enough to report from.
+    // The guard stays in this module, so none is held across an await. After a panic in a test the state is still good enough to report.
     fn state(&self) -> MutexGuard<'_, State> {
         let state = self.inner.state.lock();
         state.unwrap_or_else(PoisonError::into_inner)
@@ -236,18 +235,18 @@ impl Simulator {
         self.state().api.respond(now, request)
     }
 
-    /// How long the way to the far side takes, and the way back as long again.
+    /// Waits for half of a round trip.
     async fn travel(&self, half: Duration) {
         if !half.is_zero() {
             tokio::time::sleep(half.div_f64(self.inner.speed)).await;
         }
     }
 
-    /// Half of a round trip: at least a quarter of the mean one, with a long tail.
+    /// Draws half of a round trip: at least a quarter of the mean, with a long tail.
     fn draw_half_latency(&self) -> Duration {
         let mut state = self.state();
         let tail = -(1.0 - state.api.dice.f64()).ln();
-        // Half of the mean is fixed; the tail is cut where a client would have given up long before.
+        // Half of the mean is fixed. The tail is cut where every client has given up.
         state.latency.mul_f64(0.25 + 0.25 * tail.min(20.0))
     }
 
@@ -256,9 +255,9 @@ impl Simulator {
     }
 }
 
-/// Bad days.
+/// Quirks and faults.
 impl Simulator {
-    /// Changes the account's lasting oddities.
+    /// Changes the account's quirks.
     pub fn quirks(&self, change: impl FnOnce(&mut Quirks)) {
         let mut state = self.state();
         let Api { quirks, world, .. } = &mut state.api;
@@ -282,7 +281,7 @@ impl Simulator {
         self.state().api.faults.clear();
     }
 
-    /// Revokes the token; only this one is accepted from now on.
+    /// Replaces the token; the old one is refused from now on.
     pub fn set_token(&self, token: &str) {
         token.clone_into(&mut self.state().api.token);
     }
@@ -292,12 +291,12 @@ impl Simulator {
         self.state().api.throttle.set_limit(requests_per_hour);
     }
 
-    /// Changes what the limit takes an hour to be.
+    /// Changes how the limit counts an hour.
     pub fn set_window(&self, window: Window) {
         self.state().api.throttle.set_window(window);
     }
 
-    /// Other software spends so many requests an hour of the account's, evenly; 0 ends it.
+    /// Lets other software spend so many of the account's requests an hour, evenly; 0 ends it.
     pub fn set_foreign(&self, requests_per_hour: u32) {
         let now = self.now();
         self.state()
@@ -312,29 +311,29 @@ impl Simulator {
     }
 }
 
-/// What the far side saw of its client.
+/// What the account saw of its clients.
 impl Simulator {
-    /// Requests received in all, whatever became of them.
+    /// All requests received, whatever their answer.
     pub fn requests(&self) -> u64 {
         self.state().api.arrivals.total()
     }
 
-    /// Requests received at one endpoint, whatever became of them.
+    /// Requests received at one endpoint, whatever their answer.
     pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
         self.state().api.received_at(endpoint)
     }
 
-    /// The most requests, refused and failed ones included, that arrived in any 3600 s.
+    /// The most requests that arrived in any 3600 s, refused and failed ones included.
     pub fn worst_sliding_hour(&self) -> usize {
         self.state().api.arrivals.worst_sliding_hour()
     }
 
-    /// Requests that the limit refused with 429; scripted ones are not among them.
+    /// Requests that the limit refused with 429. Injected 429s do not count.
     pub fn throttled(&self) -> u64 {
         self.state().api.throttle.refused()
     }
 
-    /// Requests that count against the limit now, those of other software included.
+    /// Requests that count against the limit now, including those of other software.
     pub fn in_window(&self) -> usize {
         let now = self.now();
         self.state().api.throttle.in_window(now)
@@ -346,10 +345,10 @@ impl Simulator {
     }
 }
 
-/// The way to the simulator without a network.
+/// A transport to the simulator without a network.
 struct InProcess {
     simulator: Simulator,
-    /// `None` for a token that no header can bear.
+    /// `None` for a token that cannot be a header's value.
     authorization: Option<HeaderValue>,
 }
 

@@ -54,9 +54,9 @@ impl Query {
         match self.get("page_size") {
             Some("max") if max == PageSizeMax::Whole => usize::MAX,
             Some("max") => MAX_PAGE_SIZE,
-            Some(wish) => match wish.trim().parse::<u128>() {
-                Ok(1..) => wish.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
-                // Zero and what is no number are not refused but passed over.
+            Some(size) => match size.trim().parse::<u128>() {
+                Ok(1..) => size.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
+                // DRF ignores zero and what is not a number.
                 _ => PAGE_SIZE,
             },
             None => PAGE_SIZE,
@@ -84,14 +84,14 @@ pub(super) struct Envelope<T> {
     pub(super) results: Vec<T>,
 }
 
-/// The rows on a page: those that moved past its edge since the last page was read show up twice, or never.
+/// The rows on a page. Rows that crossed its edge since the page before was read show up twice, or never.
 pub(super) fn shifted(page: usize, size: usize, rows: usize, shift: isize) -> Range<usize> {
     let shift = if page == 1 { 0 } else { shift };
     let edge = |n: usize| n.saturating_add_signed(shift).min(rows);
     edge((page - 1) * size)..edge(page * size)
 }
 
-/// A list that was asked for: what its links are made of.
+/// A requested list: what its links are made of.
 pub(super) struct List<'a> {
     pub(super) origin: String,
     pub(super) path: &'a str,

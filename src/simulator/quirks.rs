@@ -1,22 +1,22 @@
 //! How one CallTools account can differ from another.
 //!
-//! Some accounts write status ids where others write names; some sit behind a proxy that changes the links. Where nobody
-//! knows what CallTools does, the likelier reading is the default and the others are quirks.
+//! Some accounts write status ids, others names; some are behind a proxy that changes links. Where CallTools' behaviour is not known, the
+//! likelier reading is the default, and the others are quirks.
 
 use std::time::Duration;
 
-/// The lasting oddities of one account, all off by default.
+/// The quirks of one account, all off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// What `agent_status` bears.
+    /// What `agent_status` contains.
     pub agent_status: StatusForm,
-    /// What `app_user` bears.
+    /// What `app_user` contains.
     pub app_user: UserForm,
     /// How dates are written.
     pub dates: DateForm,
-    /// Lists come whole, as a bare array, without pages and envelope.
+    /// Lists are bare arrays, without pages and envelope.
     pub bare_array: bool,
-    /// Which rows bear `queue_logged_in`.
+    /// Which rows have `queue_logged_in`.
     pub queue_logged_in: LoggedInField,
     /// What asking for a queue of another account brings.
     pub foreign_queue: ForeignQueue,
@@ -24,15 +24,15 @@ pub struct Quirks {
     pub statuses_forbidden: bool,
     /// What `agentstatuses/` without a queue brings.
     pub sweep: SweepQuirk,
-    /// The filter `agent_status` is not heeded.
+    /// The filter `agent_status` is ignored.
     pub status_filter_ignored: bool,
     /// Rows move while a list is paged: some show up twice, some not at all.
     pub rows_move: bool,
-    /// `count` is wrong by this.
+    /// `count` is off by this.
     pub count_off_by: i64,
-    /// Links bear this origin, such as `http://10.0.0.7:8000`, as they do behind a proxy.
+    /// Links have this origin, such as `http://10.0.0.7:8000`, as behind a proxy.
     pub links_origin: Option<String>,
-    /// How a 429 tells its wait.
+    /// How a 429 says when to come back.
     pub retry_after: RetryAfter,
     /// What `ordering=` does.
     pub ordering: Ordering,
@@ -60,7 +60,7 @@ pub struct Quirks {
     pub cache: Duration,
 }
 
-/// What `agent_status` bears.
+/// What `agent_status` contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatusForm {
     /// The status' number.
@@ -68,11 +68,11 @@ pub enum StatusForm {
     Id,
     /// Its name.
     Name,
-    /// Nothing; only `status` tells.
+    /// Null; only `status` has the name.
     Null,
 }
 
-/// What `app_user` bears.
+/// What `app_user` contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum UserForm {
     /// A UUID as a string.
@@ -128,7 +128,7 @@ pub enum Ties {
     /// As in the roster.
     #[default]
     Stable,
-    /// Otherwise in each answer, so that rows move over the edges of pages.
+    /// Differently in each answer, so rows move across the edges of pages.
     Random,
 }
 
@@ -142,13 +142,13 @@ pub enum PageSizeMax {
     Whole,
 }
 
-/// Which rows bear `queue_logged_in`.
+/// Which rows have `queue_logged_in`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LoggedInField {
     /// Those of a list that was asked for with `queue=`.
     #[default]
     WithQueue,
-    /// All; without `queue=` it tells of the agent's first queue.
+    /// All; without `queue=` it is about the agent's first queue.
     Always,
     /// None.
     Never,
@@ -176,11 +176,11 @@ pub enum SweepQuirk {
     NotFound,
     /// Only four of five: the token's user does not see everybody.
     Partial,
-    /// Everybody, as not available: statuses are not kept up to date there.
+    /// Everybody, as not available: statuses are out of date there.
     Stale,
 }
 
-/// How a 429 tells its wait.
+/// How a 429 says when to come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RetryAfter {
     /// `Retry-After: 3600`.
@@ -188,6 +188,6 @@ pub enum RetryAfter {
     Seconds,
     /// `Retry-After: Sun, 22 Nov 2026 10:00:00 GMT`.
     HttpDate,
-    /// Not at all in the headers.
+    /// No header.
     Absent,
 }

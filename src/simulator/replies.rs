@@ -1,4 +1,4 @@
-//! Replies, put together.
+//! Builds replies.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -26,7 +26,7 @@ pub(super) fn json_reply(status: StatusCode, body: &impl Serialize) -> Reply {
     reply(status, "application/json", body)
 }
 
-/// The page that Django, or a load balancer in front of it, shows to people.
+/// The HTML page of Django, or of a load balancer in front of it.
 pub(super) fn web_page(status: StatusCode) -> Reply {
     let reason = status.canonical_reason().unwrap_or("Error");
     let page = format!(
@@ -36,7 +36,7 @@ pub(super) fn web_page(status: StatusCode) -> Reply {
     reply(status, "text/html; charset=utf-8", page)
 }
 
-/// Django's answer to a path without its last slash.
+/// Django's redirect for a path without its last slash.
 pub(super) fn add_slash(path: &str, query: &str) -> Reply {
     let mark = if query.is_empty() { "" } else { "?" };
     redirect(

@@ -1,6 +1,6 @@
 //! Which part of the API a path names.
 
-/// The parts of the API, as requests are told apart.
+/// A part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
     /// `agentstatuses/`, with a queue or without.
@@ -17,14 +17,14 @@ pub enum Endpoint {
     Other,
 }
 
-/// The path of a request, understood.
+/// The parsed path of a request.
 pub(super) enum Route<'a> {
     AgentStatuses,
     AgentStatus(&'a str),
     Queues,
     Statuses,
     LivePhoneCalls,
-    /// A path that lacks its last slash.
+    /// A path without its last slash.
     NoSlash,
     Unknown,
 }

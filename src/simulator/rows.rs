@@ -1,7 +1,7 @@
 //! What the API shows of the world: one struct per kind of row, fields in CallTools' order.
 //!
-//! The documented fields are to the letter. The others (from `username` on, in a row of `agentstatuses/`) stand for the many
-//! that CallTools sends beyond its documents; their names are made up, and a client must pass over them.
+//! The documented fields are exact. The others (from `username` on, in a row of `agentstatuses/`) stand for the many that CallTools sends
+//! without documenting them. Their names are made up, and clients must ignore them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
@@ -15,17 +15,17 @@ use super::{
 const CAMPAIGN: u64 = 77;
 const CAMPAIGN_NAME: &str = "Outbound \u{2013} Mornings";
 
-/// Everything a row depends on beside its person.
+/// What rows depend on, besides the person.
 pub(super) struct View<'a> {
     pub(super) world: &'a World,
     pub(super) quirks: &'a Quirks,
-    /// What the calendar showed at the world's start.
+    /// The date and time at the world's start.
     pub(super) start: Timestamp,
     /// `https://host`, for links.
     pub(super) origin: &'a str,
     /// The queue that was asked for.
     pub(super) queue: Option<u64>,
-    /// Whether this is one of the account-wide lists that [`SweepQuirk`] spoils.
+    /// Whether this is an account-wide list, which [`SweepQuirk`] changes.
     pub(super) sweep: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct AgentRow<'a> {
     tags: [&'a str; 2],
 }
 
-/// A thing inside a thing, for clients that expect flat rows.
+/// A nested object, for clients that expect flat rows.
 #[derive(Serialize)]
 struct Station {
     id: u64,
@@ -130,7 +130,7 @@ pub(super) struct CallRow<'a> {
     contact: Option<u64>,
 }
 
-/// A moment, in the account's way of writing.
+/// A date, in the account's form.
 struct Date {
     at: Timestamp,
     form: DateForm,
@@ -210,7 +210,7 @@ impl<'a> View<'a> {
             strategy: "longest-idle-agent",
             max_wait_time: 120,
             wrap_up_time: 45,
-            // A year old, and some days between one queue and the next.
+            // About a year old.
             created_on: self.date(SignedDuration::from_hours(
                 -24 * 365 + (queue.id % 100) as i64,
             )),
@@ -243,7 +243,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The status that the row shows, which a stale list does not know.
+    /// The status that the row shows; a stale list does not show that an agent is available.
     pub(super) fn status(&self, person: &Person) -> &'a WorldStatus {
         let stale = self.is_stale() && self.world.is_available(person);
         // The second status is Not Available, whatever the account calls it.
@@ -288,9 +288,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// `agent_status_modified_on`, as precise as the account keeps it.
+    /// `agent_status_modified_on`, with the account's precision.
     pub(super) fn modified_on(&self, person: &Person) -> Option<Timestamp> {
-        // Spreads those without a date over the roster.
+        // Agents without a date are spread over the roster.
         if person.number * 37 % 100 < u64::from(self.quirks.undated_percent) {
             return None;
         }
@@ -311,7 +311,7 @@ impl<'a> View<'a> {
     }
 
     fn now(&self) -> SignedDuration {
-        // Worlds live for hours or weeks.
+        // Worlds run for hours or weeks.
         SignedDuration::try_from(self.world.now()).unwrap_or(SignedDuration::MAX)
     }
 

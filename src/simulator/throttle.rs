@@ -1,19 +1,17 @@
-//! The far side's request limit, counted as Django REST framework's `SimpleRateThrottle` counts it.
+//! CallTools' request limit, counted as by Django REST framework's `SimpleRateThrottle`.
 //!
-//! It is a sliding log: a request is refused while as many as the limit were *admitted* within the last hour, and a refused
-//! one is not written down, so knocking at a closed door does not keep it closed. The wait it tells is the time until the
-//! oldest entry leaves; where the log holds more than the limit (because the limit was lowered), it tells none. A window that
-//! starts anew on the hour is possible too, since nobody has seen CallTools' settings.
+//! It is a sliding log: a request is refused while the number *admitted* in the last hour is at the limit. Refused requests are not logged,
+//! so they do not prolong the wait. The wait in the answer is the time until the oldest entry leaves; if the log holds more than the limit,
+//! because the limit was lowered, the answer has none. A window that starts anew on the hour is possible too: CallTools' settings are not known.
 //!
-//! Beside the law stands [`Arrivals`], a tally that judges the client: every request counts there, the refused and
-//! the failed ones too.
+//! [`Arrivals`] judges the client: it counts every request, refused and failed ones too.
 
 use std::{collections::VecDeque, time::Duration};
 
 /// The period of the limit.
 pub const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What an hour is.
+/// How an hour is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Window {
     /// The 3600 s before each request, as DRF counts.
@@ -26,7 +24,7 @@ pub enum Window {
 /// A request over the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled {
-    /// Until a request will be admitted again; `None` where DRF would not say.
+    /// The time until a request will be admitted again; `None` where DRF does not say.
     pub wait: Option<Duration>,
 }
 
@@ -35,13 +33,13 @@ pub struct Throttled {
 pub struct Throttle {
     limit: u32,
     window: Window,
-    /// Oldest first; never longer than the limit was when they were admitted.
+    /// Oldest first; never more than the limit at the time they were admitted.
     admitted: VecDeque<Duration>,
     foreign: Option<Foreign>,
     refused: u64,
 }
 
-/// Other software of the same account: it asks at an even pace, whatever it is told.
+/// Other software of the same account: it asks at an even pace, whatever the answers.
 #[derive(Clone, Copy, Debug)]
 struct Foreign {
     every: Duration,
@@ -65,7 +63,7 @@ impl Throttle {
         self.limit = limit;
     }
 
-    /// Changes what an hour is.
+    /// Changes how an hour is counted.
     pub fn set_window(&mut self, window: Window) {
         self.window = window;
     }
@@ -89,19 +87,19 @@ impl Throttle {
         outcome
     }
 
-    /// How many requests were refused so far, those of other software left out.
+    /// How many requests were refused so far, without those of other software.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// How many requests the log holds now, those of other software included.
+    /// How many requests the log holds now, including those of other software.
     pub fn in_window(&mut self, now: Duration) -> usize {
         self.admit_foreign(now);
         self.forget(now);
         self.admitted.len()
     }
 
-    /// Whatever the others asked since we last looked, in its order.
+    /// Enters what other software has asked since the last call, in order.
     fn admit_foreign(&mut self, now: Duration) {
         let Some(mut foreign) = self.foreign else {
             return;

@@ -1,9 +1,8 @@
-//! The API of one account: a request goes in with the time, and what CallTools would do comes out. Pure: it neither waits
-//! nor reads a clock.
+//! The API of one account: takes a request and the time, and returns what CallTools would answer. Pure: it neither waits nor reads a clock.
 //!
-//! The order in which a request is judged is Django's and DRF's: a missing slash and an unknown path are told to anybody; then
-//! come authentication, permission and the throttle, so that strangers cost the account nothing; then the method, the
-//! filters and the page, so that a wrong filter and a page past the end do cost a request.
+//! It checks a request in Django's and DRF's order: first the path, whoever asks; then authentication, permission and the throttle, so that
+//! strangers cost the account nothing; then the method, the filters and the page, so a wrong filter or a page past the end does cost a
+//! request.
 
 mod authenticate;
 mod faults;
@@ -34,20 +33,20 @@ use crate::calltools::Reply;
 /// The log keeps so many requests: more than an hour's worth.
 const MAX_LOG: usize = 4_096;
 
-/// A request that arrived.
+/// A request that was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// When, on the simulator's clock.
     pub at: Duration,
-    /// What it asked.
+    /// What it asked for.
     pub endpoint: Endpoint,
     /// As sent: `/api/agentstatuses/?queue=5450`.
     pub target: String,
-    /// What it got; `None` where it got no answer.
+    /// The answer's status; `None` if there was no answer.
     pub status: Option<StatusCode>,
 }
 
-/// A request, as far as the API looks at it.
+/// The parts of a request that the API reads.
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,
     /// Path and query, from the host on.
@@ -57,10 +56,10 @@ pub(super) struct Request<'a> {
     pub(super) authorization: Option<&'a HeaderValue>,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// This answer, later than usual by so much.
+    /// An answer, and how much later than usual it comes.
     Answer(Reply, Duration),
     /// No answer, ever.
     Hang,
@@ -87,9 +86,9 @@ pub(super) struct Api {
     cache: HashMap<String, (Duration, Reply)>,
     counts: BTreeMap<Endpoint, u64>,
     log: VecDeque<Received>,
-    /// What the calendar showed at the world's start.
+    /// The date and time at the world's start.
     start: Timestamp,
-    /// For rows that move, and for latency.
+    /// Random numbers for rows that move, and for latency.
     pub(super) dice: fastrand::Rng,
 }
 
@@ -112,12 +111,12 @@ impl Api {
             counts: BTreeMap::new(),
             log: VecDeque::new(),
             start,
-            // Not the world's dice: what clients do must not change what agents do.
+            // Not the world's: what clients do must not change what agents do.
             dice: fastrand::Rng::with_seed(!seed),
         }
     }
 
-    /// Requests received at an endpoint, whatever became of them.
+    /// Requests received at an endpoint, whatever their answer.
     pub(super) fn received_at(&self, endpoint: Endpoint) -> u64 {
         self.counts.get(&endpoint).copied().unwrap_or(0)
     }
@@ -127,7 +126,7 @@ impl Api {
         self.log.iter()
     }
 
-    /// Whether this header bears the account's token, for a server that hosts several accounts.
+    /// Whether this header has the account's token, for a server with several accounts.
     pub(super) fn knows(&self, authorization: Option<&HeaderValue>) -> bool {
         authenticate(authorization, &self.token).is_ok()
     }
@@ -260,7 +259,7 @@ impl Api {
 
     fn throttled(&self, throttled: Throttled, now: Duration) -> ApiError {
         let wait_seconds = throttled.wait.map(|wait| {
-            // Rounded up: whoever comes back a moment early is refused again.
+            // Rounded up: a client that comes back a moment early is refused again.
             wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
         });
         ApiError::Throttled {

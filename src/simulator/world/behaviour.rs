@@ -1,8 +1,7 @@
 //! What people do next, and when.
 //!
-//! Each person is doing one thing at a time ([`Activity`]) and has one event ahead that ends it. Beside that run the log-in
-//! flags of their queues and their shift, each with an event of its own. An event that was drawn for something since
-//! overtaken bears an old generation and is dropped when its time comes.
+//! Each person does one thing at a time ([`Activity`]), and one event ahead ends it. Log-ins to queues and shifts have their own events. An event
+//! of an old generation is ignored: something else happened first.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -10,31 +9,31 @@ use jiff::SignedDuration;
 
 use super::{Call, Membership, Person, QueueAction, World, hours, minutes, names};
 
-// The statuses every account begins with, by their places in its list; names may change, places do not.
+// The statuses that every account begins with, by their places in its list. Names may change, places do not.
 pub(super) const AVAILABLE: usize = 0;
 pub(super) const NOT_AVAILABLE: usize = 1;
 pub(super) const POST_CALL: usize = 2;
 pub(super) const ON_A_CALL: usize = 3;
-// And two of the account's own making.
+// Two that this account has added.
 pub(super) const LUNCH: usize = 4;
 pub(super) const LOGGED_OUT: usize = 5;
 
-/// How often an agent takes a break where the next call or the next wait would begin: about one break an hour at work.
+/// The chance of a break where the next call or wait would begin: about one break an hour.
 pub(super) const BREAK_SHARE: f64 = 0.04;
-/// A coffee, a word with the supervisor.
+/// The mean length of a break.
 pub(super) const MEAN_BREAK: Duration = minutes(10);
-/// Half an hour of lunch, more or less punctual.
+/// The shortest and the longest lunch.
 const LUNCH_TIME: (Duration, Duration) = (minutes(25), minutes(40));
-/// How many go home without logging off: rare, but each of them looks like an open seat all night.
+/// The share of people who go home without logging off. It is small, but each of them looks like an open seat all night.
 pub(super) const FORGET_SHARE: f64 = 0.04;
-/// Until a supervisor notices and logs them off; by then it is often morning.
+/// How long it takes until a supervisor logs them off; by then it is often morning.
 pub(super) const MEAN_FORGOTTEN: Duration = hours(8);
-/// How many of their queues people log in to when they begin: the share that the two times below settle at.
+/// The share of their queues that people log in to when they begin: what the two times below settle at.
 pub(super) const LOGGED_IN_SHARE: f64 = 0.86;
-/// Log-in flags change over hours: a supervisor moves people between queues, and mostly back within the hour.
+/// Log-ins change over hours: a supervisor moves people between queues, and mostly back within the hour.
 const MEAN_LOGGED_IN: Duration = hours(4);
 const MEAN_LOGGED_OUT: Duration = minutes(40);
-/// Nobody comes to work on the minute.
+/// How late people come to work, at most.
 const LATE: Duration = minutes(12);
 /// How long a caller hears it ring before the agent is connected, at most.
 const RINGING: Duration = Duration::from_secs(8);
@@ -53,7 +52,7 @@ pub(super) enum Activity {
     WrapUp,
     /// On a break or at lunch.
     Away,
-    /// At home, and still available in CallTools' eyes.
+    /// At home, and still Available.
     Forgot,
 }
 
@@ -91,7 +90,7 @@ enum Happening {
 }
 
 impl Person {
-    /// A waiting time without memory.
+    /// Draws a time from the exponential distribution with this mean.
     pub(super) fn draw(&mut self, mean: Duration) -> SignedDuration {
         let unit = -(1.0 - self.dice.f64()).ln();
         signed(mean.mul_f64(unit))
@@ -107,13 +106,13 @@ impl Person {
     }
 }
 
-/// Draws are a few days at most; whatever does not fit lies beyond every simulation.
+/// Draws are a few days at most, so nothing is cut that matters.
 pub(super) fn signed(time: Duration) -> SignedDuration {
     SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
 
 impl World {
-    /// Lives up to `time` since the world's start; the past is not lived again.
+    /// Advances to `time` since the world's start. An earlier time changes nothing.
     pub fn advance_to(&mut self, time: Duration) {
         let time = signed(time);
         while let Some(Reverse(event)) = self.events.peek().copied()
@@ -143,7 +142,7 @@ impl World {
         }
     }
 
-    /// What somebody was doing is over: what now?
+    /// Decides what a person does after an activity has ended.
     fn go_on(&mut self, who: usize) {
         match self.people[who].activity {
             Activity::Talking => self.enter(who, Activity::WrapUp, POST_CALL),
@@ -153,7 +152,7 @@ impl World {
         }
     }
 
-    /// Between two calls people go home, to lunch, or for a break, if it is time; else they go on working.
+    /// Between two calls people go home, to lunch, or on a break, if it is time; else they go on working.
     fn choose(&mut self, who: usize) {
         let person = &mut self.people[who];
         let activity = person.activity;
@@ -186,7 +185,7 @@ impl World {
         person.leaving_due = false;
         person.lunch_due = false;
         let Some(shift) = person.shift else { return };
-        // Whoever forgot to log off last night sits down where they left.
+        // Those who forgot to log off last night begin here too.
         if matches!(person.activity, Activity::Off | Activity::Forgot) {
             self.enter(who, Activity::Idle, AVAILABLE);
         }
@@ -199,8 +198,8 @@ impl World {
         self.schedule_next_shift(who);
     }
 
-    /// The queue whose call comes next: one of those the agent is logged in to, the popular ones more often. Without any it
-    /// is a call that the dialer makes.
+    /// Draws the queue of the next call from those that the agent is logged in to, popular ones more often. `None` is a call that the
+    /// dialer makes.
     pub(super) fn draw_queue(&mut self, who: usize) -> Option<u64> {
         let person = &self.people[who];
         let weights: Vec<(u64, f64)> = self
@@ -213,7 +212,7 @@ impl World {
         pick(&mut self.people[who].dice, &weights)
     }
 
-    /// Puts somebody on a call now.
+    /// Begins a call now.
     pub(super) fn begin_call(&mut self, who: usize, queue: Option<u64>) {
         let share = self.settings.calls_without_status;
         let person = &mut self.people[who];
@@ -242,7 +241,7 @@ impl World {
         });
     }
 
-    /// Puts somebody into any status, and into the activity that it stands for.
+    /// Puts a person into a status, and into the activity that fits it.
     pub(super) fn put_into(&mut self, who: usize, status: usize) {
         let activity = match (status, self.statuses[status].queue_action) {
             (ON_A_CALL, _) => return self.call(who, None, ON_A_CALL),
@@ -254,7 +253,7 @@ impl World {
         self.enter(who, activity, status);
     }
 
-    /// The one way into an activity.
+    /// Begins an activity. Every change goes through here.
     pub(super) fn enter(&mut self, who: usize, activity: Activity, status: usize) {
         self.remember(who);
         let now = self.now;
@@ -274,7 +273,7 @@ impl World {
         self.schedule_next(who);
     }
 
-    /// People log in to most of their queues when they begin; in a frozen world, where a test wants no surprise, to all.
+    /// People log in to most of their queues when they begin; in a frozen world to all, so that tests meet no surprise.
     fn log_on(&mut self, who: usize) {
         let now = self.now;
         self.people[who].logged_in_since = Some(now);
@@ -295,7 +294,7 @@ impl World {
         }
     }
 
-    /// Logs somebody in to a queue or out of it, as a member if they were none.
+    /// Logs a person in to a queue or out of it. It makes them a member.
     pub(super) fn set_flag(&mut self, who: usize, queue: u64, logged_in: bool) {
         self.remember(who);
         let memberships = &mut self.people[who].memberships;
@@ -318,7 +317,7 @@ impl World {
         }
     }
 
-    /// Draws everything that lies ahead of one person.
+    /// Draws all coming events of one person.
     pub(super) fn schedule_life(&mut self, who: usize) {
         self.schedule_next(who);
         let queues: Vec<u64> = self.people[who]
@@ -409,7 +408,7 @@ impl World {
         Some((to_lunch.map(signed), signed(to_end)))
     }
 
-    /// How long until the clock on the wall next shows `time_of_day`: more than nothing, at most a day.
+    /// The time until the next `time_of_day`: more than zero, at most a day.
     pub(super) fn until(&self, time_of_day: Duration) -> Duration {
         let day = DAY.as_nanos();
         let shows = (self.settings.time_of_day + self.now()).as_nanos() % day;
@@ -420,7 +419,7 @@ impl World {
     }
 }
 
-/// One of several, by weight; `None` of none.
+/// Draws one of several by weight; `None` if there are none.
 pub(super) fn pick<T: Copy>(dice: &mut fastrand::Rng, weights: &[(T, f64)]) -> Option<T> {
     let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
     let mut left = dice.f64() * total;

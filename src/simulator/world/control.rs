@@ -1,4 +1,4 @@
-//! How tests, benchmarks and demos change the world.
+//! Changes to the world by tests, benchmarks and demos.
 
 use super::{
     QueueAction, World, WorldQueue, WorldStatus,
@@ -9,13 +9,13 @@ use crate::model::agent::AgentId;
 
 /// What does not exist is not changed, and the result says so with `false` or `None`.
 impl World {
-    /// Stops everything that happens by itself: time goes on, people stay as they are until somebody changes them.
+    /// Stops all events: time passes, and people stay as they are until a caller changes them.
     pub fn freeze(&mut self) {
         self.frozen = true;
         self.events.clear();
     }
 
-    /// Lets life go on from here.
+    /// Lets events happen again from here.
     pub fn thaw(&mut self) {
         self.frozen = false;
         self.events.clear();
@@ -26,7 +26,7 @@ impl World {
 
     /// Puts an agent into a status by its id. Unless the world is frozen, life goes on from there.
     ///
-    /// A status that logs out ends the log-ins to all queues; the first one after it begins them anew.
+    /// A status that logs out ends the log-ins to all queues; the next one begins them again.
     pub fn set_status(&mut self, agent: &AgentId, status: u64) -> bool {
         let status = self.statuses.iter().position(|known| known.id == status);
         match (self.place(agent), status) {
@@ -44,8 +44,8 @@ impl World {
         !everybody.is_empty() && everybody.iter().all(|agent| self.set_status(agent, status))
     }
 
-    /// Gives every queue this many seats: whoever is there goes on a call, and so many people more are available for each queue
-    /// and for no other.
+    /// Gives every queue exactly this many seats: everyone present goes on a call, and each queue gets so many new agents who are available for
+    /// it alone.
     pub fn set_seats(&mut self, seats: usize) {
         for who in 0..self.people.len() {
             self.put_into(who, behaviour::ON_A_CALL);
@@ -83,9 +83,9 @@ impl World {
         true
     }
 
-    /// Gives a call of this queue to the agent who has waited longest; `None` where nobody takes it.
+    /// Gives a call of this queue to the agent who has waited longest; `None` if nobody takes it.
     ///
-    /// Somebody who went home without logging off has a seat in CallTools' eyes and takes no call.
+    /// Those who went home without logging off count as seats at CallTools, and take no call.
     pub fn offer_call(&mut self, queue: u64) -> Option<AgentId> {
         let known = self.queues.iter().find(|known| known.id == queue)?;
         let waiting = known.members.iter().copied().filter(|&who| {
@@ -97,7 +97,7 @@ impl World {
         Some(self.people[who].id.clone())
     }
 
-    /// A new queue without members; gives its id.
+    /// Adds a queue without members and returns its id.
     pub fn add_queue(&mut self, name: &str) -> u64 {
         let id = self.queues.iter().map(|queue| queue.id).max().unwrap_or(0) + 1;
         self.queues.push(WorldQueue {
@@ -109,13 +109,13 @@ impl World {
         id
     }
 
-    /// Gives a queue another name.
+    /// Renames a queue.
     pub fn rename_queue(&mut self, queue: u64, name: &str) -> bool {
         let known = self.queues.iter_mut().find(|known| known.id == queue);
         known.map(|known| known.name = name.to_owned()).is_some()
     }
 
-    /// Deletes a queue, and everybody's membership of it.
+    /// Deletes a queue, with all memberships.
     pub fn remove_queue(&mut self, queue: u64) -> bool {
         let before = self.queues.len();
         self.queues.retain(|known| known.id != queue);
@@ -125,7 +125,7 @@ impl World {
         self.queues.len() < before
     }
 
-    /// A new agent, available and logged in to these queues; gives their id.
+    /// Adds an agent, available and logged in to these queues, and returns their id.
     pub fn add_agent(&mut self, name: &str, queues: &[u64]) -> AgentId {
         let who = self.hire(name.to_owned());
         let id = self.people[who].id.clone();
@@ -150,7 +150,7 @@ impl World {
         true
     }
 
-    /// A new status; gives its id.
+    /// Adds a status and returns its id.
     pub fn add_status(&mut self, name: &str, queue_action: QueueAction) -> u64 {
         let id = self.statuses.iter().map(|status| status.id).max();
         let id = id.unwrap_or(0) + 1;
@@ -162,7 +162,7 @@ impl World {
         id
     }
 
-    /// Lets a status do something else; its name stays.
+    /// Changes what a status does; its name stays.
     pub fn set_queue_action(&mut self, status: u64, queue_action: QueueAction) -> bool {
         let known = self.statuses.iter_mut().find(|known| known.id == status);
         known
@@ -170,7 +170,7 @@ impl World {
             .is_some()
     }
 
-    /// Gives a status another name, as accounts do; what it does stays.
+    /// Renames a status, as accounts do; what it does stays.
     pub fn rename_status(&mut self, status: u64, name: &str) -> bool {
         let known = self.statuses.iter_mut().find(|known| known.id == status);
         known.map(|known| known.name = name.to_owned()).is_some()

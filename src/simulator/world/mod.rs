@@ -1,15 +1,14 @@
-//! One CallTools account as it really is: its queues, its statuses, its people and what they are doing right now.
+//! The truth about one CallTools account: its queues, its statuses, its people and what they are doing now.
 //!
-//! The world is a discrete-event model without a clock of its own: somebody tells it how late it is
-//! ([`World::advance_to`]) and it lives up to there. The same settings live the same life, in however many steps it is
-//! told, so a test that fails can be repeated. Every person has dice of their own: giving one agent a call changes what that
-//! agent does next and nobody else's day, so two policies can be compared in the same world.
+//! The world is a discrete-event model without a clock of its own: [`World::advance_to`] tells it the time. Equal settings give equal lives, in
+//! however many steps time advances, so a failed test can be repeated. Each person has their own random numbers: a call for one agent
+//! changes what that agent does next, and nobody else's day. So two policies can be compared in the same world.
 //!
-//! It knows nothing of HTTP, rows or pages. The API shows it through CallTools' window; tests and benchmarks ask it for the
-//! truth ([`World::seats`]) and take hold of it ([`World::set_status`] and its neighbours).
+//! It knows nothing of HTTP, rows or pages. The API shows it as CallTools would; tests and benchmarks read the truth
+//! ([`World::seats`]) and change it (`control`).
 //!
-//! What people do (`behaviour`): wait for a call, talk, wrap up, take breaks and a lunch, log in to and out of their queues, come
-//! and go with their shifts; and some go home without logging off. How they and their account come to be is in `setup`.
+//! `behaviour` is what people do: they wait for a call, talk, wrap up, take breaks and lunch, log in to queues and out of them, come and go with
+//! their shifts; and some go home without logging off. `setup` makes the account and its people, as `settings` say.
 
 mod behaviour;
 mod control;
@@ -68,9 +67,9 @@ pub struct WorldQueue {
     pub id: u64,
     /// What people call it.
     pub name: String,
-    /// How much of the demand it draws, relative to the others; 1 for the most popular.
+    /// Its share of the demand, relative to the others; 1 for the most popular.
     pub popularity: f64,
-    /// Places in the list of people, in its order.
+    /// Places in the list of people, in ascending order.
     members: Vec<usize>,
 }
 
@@ -79,7 +78,7 @@ pub struct WorldQueue {
 pub struct AgentTruth {
     /// The UUID.
     pub id: AgentId,
-    /// The number that `app_user` bears in accounts that count their people.
+    /// The number in `app_user`, in accounts that number their people.
     pub number: u64,
     /// The full name.
     pub name: String,
@@ -128,10 +127,10 @@ pub(super) struct Person {
     pub(super) call: Option<Call>,
     pub(super) calls: u64,
     pub(super) calls_inbound: u64,
-    /// Gone from the account; kept in the list because places in it are handed about.
+    /// Deleted from the account; kept in the list, since others refer to places in it.
     removed: bool,
     activity: Activity,
-    /// Events drawn for an earlier activity are void.
+    /// Events of an earlier generation no longer count.
     generation: u32,
     shift: Option<Shift>,
     lunch_due: bool,
@@ -150,7 +149,7 @@ impl Person {
     }
 }
 
-/// One account, alive.
+/// One account. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct World {
     settings: WorldSettings,
@@ -163,14 +162,14 @@ pub struct World {
     events: BinaryHeap<Reverse<Event>>,
     sequence: u64,
     dice: fastrand::Rng,
-    /// People as they were before each recent change, oldest first; empty unless somebody asks for the past.
+    /// People as they were before each recent change, oldest first; empty unless the past is kept.
     past: VecDeque<(SignedDuration, Person)>,
     kept: SignedDuration,
 }
 
-/// The past, for replicas that lag.
+/// The recent past, for replicas that lag.
 impl World {
-    /// Keeps this much of the past from now on.
+    /// Keeps so much of the past from now on.
     pub(super) fn keep_past(&mut self, kept: Duration) {
         self.kept = behaviour::signed(kept);
         if kept.is_zero() {
@@ -207,7 +206,7 @@ impl World {
         before
     }
 
-    /// Keeps somebody as they are; to be called before each change.
+    /// Keeps a person's present state. Call it before each change.
     fn remember(&mut self, who: usize) {
         if self.kept.is_zero() {
             return;
@@ -219,14 +218,14 @@ impl World {
     }
 }
 
-/// The truth.
+/// Reading the truth.
 impl World {
     /// How long the world has lived.
     pub fn now(&self) -> Duration {
         self.now.unsigned_abs()
     }
 
-    /// When the next thing can happen by itself; nothing changes before. `None` in a frozen world.
+    /// When the next event is due; nothing changes before. `None` in a frozen world.
     pub fn next_event(&self) -> Option<Duration> {
         self.events.peek().map(|event| event.0.at.unsigned_abs())
     }

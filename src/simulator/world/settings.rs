@@ -1,10 +1,10 @@
-//! What kind of account to make up.
+//! Settings of a world.
 
 use std::time::Duration;
 
 use super::hours;
 
-/// What kind of account to make up.
+/// What kind of account to simulate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldSettings {
     /// Equal settings live equal lives.
@@ -13,14 +13,13 @@ pub struct WorldSettings {
     pub queues: usize,
     /// How many people it has, those at home included.
     pub agents: usize,
-    /// How unequal the queues are: the popularity of the n-th is n to the power of −`skew`. 0 makes them all alike.
+    /// How unequal the queues are: the popularity of the n-th is n to the power of −`skew`. 0 makes them equal.
     pub skew: f64,
-    /// Whether people come and go over the day. Without shifts everybody works for ever.
+    /// Whether people come and go over the day. Without shifts everyone works all the time.
     pub shifts: bool,
-    /// What the clock on the office wall shows when the world begins. It goes by this and not by the machine's clock, so
-    /// that a demo is as lively at night as at noon.
+    /// The time of day in the account when the world begins. It is not the machine's, so a demo is as lively at night as at noon.
     pub time_of_day: Duration,
-    /// How long an available agent waits for the next call, on average: the smaller, the busier the account.
+    /// How long an available agent waits for the next call, on average. The shorter, the busier the account.
     pub mean_idle: Duration,
     /// How long a call takes, on average.
     pub mean_call: Duration,
@@ -29,7 +28,7 @@ pub struct WorldSettings {
     /// How many calls in a hundred begin without a change of status: the agent stays *Available* until the call is over, as on another
     /// channel.
     pub calls_without_status: u8,
-    /// Whether nothing happens by itself from the start, as after [`World::freeze`].
+    /// Whether nothing happens by itself, as after [`World::freeze`](super::World::freeze).
     pub frozen: bool,
 }
 
@@ -54,8 +53,7 @@ impl WorldSettings {
         }
     }
 
-    /// The account for comparing ways to spend the budget: large enough that it cannot be polled queue by queue, and in a
-    /// steady state for as long as it lives.
+    /// The account for comparing ways to spend the budget: too large to be polled queue by queue, and in a steady state.
     pub fn study() -> Self {
         Self {
             queues: 50,
@@ -65,7 +63,7 @@ impl WorldSettings {
         }
     }
 
-    /// An account in which nothing happens but what a test does to it.
+    /// An account in which nothing happens by itself.
     pub fn still(queues: usize, agents: usize) -> Self {
         Self {
             queues,

@@ -1,4 +1,4 @@
-//! How a world begins: an account as one would find it in the middle of a day, not an empty office.
+//! Makes a world: an account in the middle of a day, not an empty office.
 
 use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
@@ -16,14 +16,14 @@ use crate::model::agent::AgentId;
 
 /// The id of the first queue: the one that the documentation's examples use.
 const FIRST_QUEUE: u64 = 5_450;
-/// The first of the numbers that people bear beside their UUIDs.
+/// The first number of an agent.
 const FIRST_AGENT: u64 = 31_001;
-/// People answer for one to four queues.
-const MOST_QUEUES: usize = 4;
-/// Enough teams that a filter leaves some people out.
+/// Each agent belongs to one to four queues.
+const MAX_QUEUES: usize = 4;
+/// Enough teams for a filter to leave some people out.
 const TEAMS: u64 = 3;
-/// How long people have been at work, at most, where nobody has shifts.
-const LONGEST_STAY: Duration = hours(6);
+/// Without shifts, how long people have been at work at most.
+const MAX_STAY: Duration = hours(6);
 
 /// When shifts begin, and how many of the people work then: a full office by day, a thin one at night.
 const SHIFTS: [(Duration, Duration, f64); 3] = [
@@ -63,7 +63,7 @@ impl World {
         world
     }
 
-    /// Adds somebody to the account: at home, in no queue.
+    /// Adds a person to the account, at home and in no queue.
     pub(super) fn hire(&mut self, name: String) -> usize {
         let who = self.people.len();
         let mut dice = self.dice.fork();
@@ -92,7 +92,7 @@ impl World {
         who
     }
 
-    /// Gives somebody their queues and, where people have shifts, their hours.
+    /// Gives a person queues and, if people have shifts, hours.
     fn assign(&mut self, who: usize) {
         let person = &mut self.people[who];
         let mut left: Vec<(usize, f64)> = self
@@ -101,7 +101,7 @@ impl World {
             .enumerate()
             .map(|(place, queue)| (place, queue.popularity))
             .collect();
-        for _ in 0..person.dice.usize(1..=MOST_QUEUES) {
+        for _ in 0..person.dice.usize(1..=MAX_QUEUES) {
             let Some(place) = behaviour::pick(&mut person.dice, &left) else {
                 break;
             };
@@ -129,7 +129,7 @@ impl World {
             (Some(_), None) => self.begin_at_home(who),
             (None, _) => {
                 let share = self.people[who].dice.f64();
-                self.begin_at_work(who, signed(LONGEST_STAY.mul_f64(share)));
+                self.begin_at_work(who, signed(MAX_STAY.mul_f64(share)));
             }
         }
     }
