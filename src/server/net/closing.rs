@@ -1,7 +1,7 @@
-//! How connections hear that the server stops, at no cost to what they do until then.
+//! Tells connections that the server stops, at no cost to requests until then.
 //!
-//! A token's lock is shared by all who wait for it; polled with every request, it would be what all threads meet at. So a connection
-//! polls it once, to be woken, and after that looks at a flag.
+//! All waiters of a cancellation token share its lock. If each request polled it, all threads would contend for it. So a connection polls the token
+//! once, to be woken, and then only reads a flag.
 
 use std::{
     pin::Pin,
@@ -12,10 +12,10 @@ use std::{
 use tokio::task::coop::has_budget_remaining;
 use tokio_util::sync::CancellationToken;
 
-/// The wish that connections end.
+/// Whether connections are to end.
 #[derive(Debug, Default)]
 pub struct Closing {
-    /// Set before anybody is woken.
+    /// Set before connections are woken.
     begun: AtomicBool,
     pub told: CancellationToken,
 }
@@ -31,14 +31,14 @@ impl Closing {
     }
 }
 
-/// A future that is ready seldom, and that somebody else can tell of: polled only when it is, or to be heard by another waker.
+/// Polls a future only if it may be ready, or if the waker is another one. For futures that are rarely ready, where the caller can tell cheaply.
 #[derive(Debug)]
-pub struct Seldom<F> {
+pub struct RarelyPolled<F> {
     future: F,
     waker: Option<Waker>,
 }
 
-impl<F: Future + Unpin> Seldom<F> {
+impl<F: Future + Unpin> RarelyPolled<F> {
     pub fn new(future: F) -> Self {
         Self {
             future,
@@ -46,26 +46,26 @@ impl<F: Future + Unpin> Seldom<F> {
         }
     }
 
-    /// The future, to look at.
+    /// The future, to read.
     pub fn get(&self) -> &F {
         &self.future
     }
 
-    /// The future, to change when it is ready: it is polled next time.
+    /// The future, to change. It is polled next time.
     pub fn change(&mut self) -> &mut F {
         self.waker = None;
         &mut self.future
     }
 
-    /// `due`: it may be ready by now.
+    /// Polls the future if it may be ready (`due`).
     pub fn poll(&mut self, cx: &mut Context<'_>, due: bool) -> Poll<F::Output> {
         let waker = self.waker.as_ref();
         if !due && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        // A task that has done enough for one turn is put off without being heard.
-        let heard = has_budget_remaining();
-        self.waker = heard.then(|| cx.waker().clone());
+        // A task without budget is put off, and its waker is not kept.
+        let is_kept = has_budget_remaining();
+        self.waker = is_kept.then(|| cx.waker().clone());
         Pin::new(&mut self.future).poll(cx)
     }
 }
@@ -82,9 +82,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_has_done_enough_for_one_turn_is_woken_all_the_same() {
+    async fn a_task_that_has_used_its_budget_is_woken_all_the_same() {
         let timer = pin!(sleep(Duration::from_secs(1)));
-        let mut timer = Seldom::new(timer);
+        let mut timer = RarelyPolled::new(timer);
         let mut tired = true;
         let woken = poll_fn(|cx| {
             while std::mem::take(&mut tired) {

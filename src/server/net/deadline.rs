@@ -1,22 +1,21 @@
-//! Deadlines that blame no client for a pause of ours.
+//! Deadlines that allow for a pause of our process.
 //!
-//! A process that was stopped (SIGSTOP, a machine that slept) finds all its deadlines passed when it goes on, and what clients sent meanwhile
-//! not yet read. So a deadline that has passed is looked at twice: between the two, what has come is read. The time by which
-//! we are late is given back.
+//! After a pause (SIGSTOP, a suspended machine) all deadlines have passed, and what clients sent meanwhile is not read yet. So a passed
+//! deadline is extended once, by the length of the pause and a moment in which waiting bytes are read.
 
 use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 
-/// Long enough to read what has come, short enough to matter to nobody.
+/// Long enough to read what has come, and too short to matter.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to go on past a deadline that we noticed so late, of something that may take `limit`.
+/// How long to extend a deadline that was noticed so late, for something that may take `limit`.
 pub fn last_look(late: Duration, limit: Duration) -> Duration {
     LOOK + late.min(limit)
 }
 
-/// Does some work that waits for a client.
+/// Runs work that waits for a client.
 ///
 /// # Errors
 /// The client took longer than `limit`.
@@ -45,14 +44,14 @@ mod tests {
         let work = tokio::spawn(within(LIMIT, receive));
         tokio::task::yield_now().await;
         advance(Duration::from_secs(600)).await;
-        // The work hears of the time first.
+        // The work notices the time first.
         tokio::task::yield_now().await;
-        send.send(()).expect("somebody waits");
+        send.send(()).expect("the work waits");
         assert_eq!(work.await.expect("no panic"), Ok(Ok(())));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_late_without_a_pause_is_cut_soon() {
+    async fn without_a_pause_a_late_client_is_cut_soon() {
         let begun = Instant::now();
         assert!(within(LIMIT, sleep(LIMIT + 2 * LOOK)).await.is_err());
         let took = begun.elapsed();
@@ -60,7 +59,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn even_after_a_pause_nobody_is_waited_for_without_end() {
+    async fn after_a_pause_the_wait_ends_too() {
         let work = tokio::spawn(within(LIMIT, std::future::pending::<()>()));
         tokio::task::yield_now().await;
         advance(Duration::from_secs(600)).await;

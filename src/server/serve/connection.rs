@@ -46,11 +46,11 @@ use crate::{
         http::body::Endless,
         net::{
             arrival::Arrival,
-            closing::{Closing, Seldom},
+            closing::{Closing, RarelyPolled},
             deadline::within,
-            limits::{Door, Place, Purpose},
+            limits::{ConnectionPermit, ListenerId, Purpose},
             listen::{LITTLE, Listener, Socket, Stream, Via},
-            timeouts::{Watchdog, Watched, WatchedBody},
+            timeouts::{TimedBody, TimedStream, Timeouts},
             tls::Tls,
         },
         routes::DECISION_RULE,
@@ -153,19 +153,19 @@ async fn accept_all<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let mut trouble = Trouble::default();
-    let door = Door::new(listener, purpose);
+    let id = ListenerId::new(listener, purpose);
     let pulse = app.pulses.begin(format!("accepting at {listener}"));
     loop {
         pulse.beat();
-        app.room.look();
+        app.connections.log_ended();
         tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
                 Ok((stream, via)) => {
                     trouble.over(listener);
                     let arrival = arrival(&stream, false);
-                    match app.room.enter(&door, arrival) {
-                        Some(place) => admit(place, attend(stream, via), connections),
+                    match app.connections.acquire(&id, arrival) {
+                        Some(permit) => admit(permit, attend(stream, via), connections),
                         None => app.metrics.connection_dropped(Dropped::OverLimit),
                     }
                 }
@@ -177,16 +177,16 @@ async fn accept_all<F>(
     }
 }
 
-/// Starts a connection that has a place.
+/// Starts a connection that has its permit.
 fn admit(
-    place: Place,
+    permit: ConnectionPermit,
     connection: impl Future<Output = ()> + Send + 'static,
     connections: &mut JoinSet<()>,
 ) {
     connections.spawn(async move {
         connection.await;
         // Given back when the connection ends, however it ends.
-        drop(place);
+        drop(permit);
     });
 }
 
@@ -274,26 +274,26 @@ impl Client {
         S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
         let app = self.current.app();
-        let watchdog = Watchdog::new(app.limits);
-        let io = TokioIo::new(Watched::new(stream, watchdog.clone()));
+        let timeouts = Timeouts::new(app.limits);
+        let io = TokioIo::new(TimedStream::new(stream, timeouts.clone()));
         let answers = Answers {
             client: self,
-            watchdog: watchdog.clone(),
+            timeouts: timeouts.clone(),
             greeted: RefCell::default(),
         };
         let connection = http1::Builder::new()
-            // The watchdog's, which tells a slow head from an idle connection.
+            // Our own time-outs tell a slow head from an idle connection.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
             // One write of one piece is cheaper than one of two, and answers are small.
             .writev(false)
             .serve_connection(io, answers);
         tokio::select! {
-            // In this order: the watchdog looks at what the connection has just done.
+            // In this order: the time-outs follow what the connection has just done.
             biased;
             // How a client's connection breaks is the client's business.
-            _ = until_end(connection, &watchdog, closing) => {}
-            cause = watchdog.bite() => {
+            _ = until_end(connection, &timeouts, closing) => {}
+            cause = timeouts.expired() => {
                 if let Some(cause) = cause {
                     app.metrics.connection_dropped(cause);
                 }
@@ -311,12 +311,12 @@ fn refused(error: &io::Error) -> Option<Dropped> {
 /// Answers the requests of one connection.
 struct Answers {
     client: Client,
-    watchdog: Watchdog,
+    timeouts: Timeouts,
     greeted: RefCell<Greeted>,
 }
 
-/// An express answer is whole from the start, and the watchdog need not see its end.
-type AnswerBody = EitherBody<Full<Bytes>, WatchedBody>;
+/// An answer of the fast path is whole from the start, so its end need not be followed.
+type AnswerBody = EitherBody<Full<Bytes>, TimedBody>;
 
 type Answer = Result<Response<AnswerBody>, Infallible>;
 
@@ -327,13 +327,13 @@ impl Service<Request<Incoming>> for Answers {
     type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.watchdog.asked();
+        self.timeouts.asked();
         let site = self.client.current.site();
         match self.express(&site.app, &request) {
             Some(body) => {
                 let response = fast_path::response(request, body).map(EitherBody::Left);
-                self.watchdog.trust(true);
-                self.watchdog.answered_whole();
+                self.timeouts.trust(true);
+                self.timeouts.answered_at_once();
                 Either::Left(future::ready(Ok(response)))
             }
             None => Either::Right(Box::pin(self.routed(&site, request))),
@@ -366,15 +366,15 @@ impl Answers {
     ) -> impl Future<Output = Answer> + Send + use<> {
         let via = self.client.via;
         let router = site.router(via).clone();
-        let watchdog = self.watchdog.clone();
+        let timeouts = self.timeouts.clone();
         request.extensions_mut().insert(self.client.arrival);
         async move {
             let response = access::answer(&router, via, request).await;
-            watchdog.trust(!is_of_a_stranger(response.status()));
+            timeouts.trust(!is_of_a_stranger(response.status()));
             if is_stream(&response) || response.body().size_hint().lower() > LITTLE as u64 {
-                watchdog.keep_little();
+                timeouts.keep_little();
             }
-            Ok(response.map(|body| EitherBody::Right(watchdog.answered(body))))
+            Ok(response.map(|body| EitherBody::Right(timeouts.answered(body))))
         }
     }
 }
@@ -393,8 +393,8 @@ fn is_of_a_stranger(status: StatusCode) -> bool {
 
 /// Drives a connection to its end, and asks it to end well once the server stops.
 async fn until_end<I, S, B>(
-    connection: http1::Connection<TokioIo<Watched<I>>, S>,
-    watchdog: &Watchdog,
+    connection: http1::Connection<TokioIo<TimedStream<I>>, S>,
+    timeouts: &Timeouts,
     closing: Arc<Closing>,
 ) -> hyper::Result<()>
 where
@@ -406,7 +406,7 @@ where
 {
     let mut connection = pin!(connection);
     let told = pin!(closing.told.cancelled());
-    let mut told = Seldom::new(told);
+    let mut told = RarelyPolled::new(told);
     let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
         Poll::Pending => told.poll(cx, closing.has_begun()).map(|()| None),
@@ -414,7 +414,7 @@ where
     if let Some(ended) = ended.await {
         return ended;
     }
-    if watchdog.is_new() {
+    if timeouts.is_new() {
         // hyper would close a connection from which nothing was read, and lose the request that is on its way.
         tokio::select! {
             ended = connection.as_mut() => return ended,

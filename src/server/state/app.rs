@@ -29,7 +29,7 @@ use crate::{
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
     process::pulse::Pulses,
-    server::net::{limits::Room, tls::Tls},
+    server::net::{limits::ConnectionLimits, tls::Tls},
     state::{State, history::History},
 };
 
@@ -172,7 +172,7 @@ pub struct App {
     /// Differs from that of every app before.
     pub(crate) number: u64,
     /// Places for connections.
-    pub(crate) room: Arc<Room>,
+    pub(crate) connections: Arc<ConnectionLimits>,
     /// What streams of decisions share.
     pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
@@ -184,7 +184,7 @@ pub struct App {
 
 /// What one app passes on to the next.
 struct Kept {
-    room: Arc<Room>,
+    connections: Arc<ConnectionLimits>,
     watch: WatchHub,
     sessions: Arc<Sessions>,
     number: u64,
@@ -197,7 +197,7 @@ impl App {
     /// If a queue of the board has no policy or no counters, which is a mistake in the wiring of the process.
     pub fn new(deps: Deps) -> Self {
         let kept = Kept {
-            room: Arc::new(Room::new(deps.limits.connections)),
+            connections: Arc::new(ConnectionLimits::new(deps.limits.connections)),
             watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
             number: 0,
@@ -215,7 +215,7 @@ impl App {
             ..deps
         };
         let kept = Kept {
-            room: Arc::clone(&last.room),
+            connections: Arc::clone(&last.connections),
             watch: last.watch.successor(&last.limits.watch),
             sessions: match last.bearer == deps.bearer {
                 true => Arc::clone(&last.sessions),
@@ -262,7 +262,7 @@ impl App {
             pulses: deps.pulses,
             reloads: deps.reloads,
             control: deps.control,
-            room: kept.room,
+            connections: kept.connections,
             watch: kept.watch,
             sessions: kept.sessions,
             queues,
@@ -380,7 +380,7 @@ impl App {
             budgets: budgets.collect(),
             agents: self.agents(),
             faults: self.accounts.iter().map(fault).collect(),
-            open_connections: self.room.open(),
+            open_connections: self.connections.open(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }

@@ -241,7 +241,7 @@ async fn a_stop_lets_answers_finish_and_closes_the_rest() {
 async fn who_had_connected_before_the_stop_is_answered_after_it() {
     let server = World::with(&["main/sales"]).serve().await;
     let newcomer = server.connect().await;
-    while server.app.room.open() == 0 {
+    while server.app.connections.open() == 0 {
         tokio::task::yield_now().await;
     }
     server.stop.cancel();
@@ -266,7 +266,11 @@ async fn a_stop_does_not_wait_longer_than_the_deadline() {
     server.stop.cancel();
     within(&mut server.task).await.expect("it ended well");
     assert_eq!(closed(&mut busy).await, b"");
-    assert_eq!(server.app.room.open(), 0, "every place came back");
+    assert_eq!(
+        server.app.connections.open(),
+        0,
+        "every connection was freed"
+    );
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ async fn a_stop_ends_streams_with_a_reason_and_without_waiting() {
     // If one were cut, this would take as long as the drain and be logged.
     let drained = tokio::time::timeout(Duration::from_secs(1), &mut server.task).await;
     drained.expect("no stream holds it up").expect("it ended");
-    assert_eq!(server.app.room.open(), 0);
+    assert_eq!(server.app.connections.open(), 0);
 }
 
 #[tokio::test]
