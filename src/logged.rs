@@ -1,14 +1,14 @@
-//! What code under test says in the log.
+//! Reads the log of code under test.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing::{Event, Level, Subscriber, field::Field, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-/// The lines down to a level, in order.
+/// The lines of this thread down to a level, in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Logged {
     level: Level,
@@ -21,13 +21,19 @@ impl Logged {
     }
 }
 
-/// Hears what this thread says in the log and people see by default, for as long as the guard lives.
+/// Collects the lines that operators see by default, until the guard is dropped.
 pub(crate) fn listen() -> (Logged, DefaultGuard) {
     listen_to(Level::INFO)
 }
 
-/// The same down to a level of one's own.
+/// The same down to another level.
 pub(crate) fn listen_to(level: Level) -> (Logged, DefaultGuard) {
+    // tracing remembers for each line whether anyone reads it. It can remember "no one" while another thread reaches that line for the first
+    // time and this one begins to read. With a reader for the whole process there never is no one.
+    static READER: Once = Once::new();
+    READER.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    });
     let logged = Logged {
         level,
         lines: Arc::default(),
