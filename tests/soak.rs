@@ -117,12 +117,12 @@ impl Office {
     /// Starts polling; what was polling before has crashed.
     fn start(&mut self) {
         self.running = None;
-        let payer = BudgetOwner {
+        let owner = BudgetOwner {
             account: "main".to_owned(),
             identity: "main".to_owned(),
         };
         let (ledger, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.clock));
-        let budget = Budget::new(ledger, payer.clone(), self.limit, self.reserve(), clock);
+        let budget = Budget::new(ledger, owner.clone(), self.limit, self.reserve(), clock);
         let budget = Arc::new(budget);
         let client = Client::new(
             self.simulator.transport(TOKEN),
@@ -141,7 +141,7 @@ impl Office {
         };
         let (asks, wishes) = mpsc::channel(1);
         let account = Account::new(account::Deps {
-            payer,
+            owner,
             queues: self.keys.iter().map(polled).collect(),
             client,
             budget: Arc::clone(&budget),
@@ -232,7 +232,7 @@ impl Office {
         let gauges = |key: &QueueKey| {
             let state = self.board.get(key).expect("it is on the board");
             let holds = self.reservations.queue(key);
-            QueueGauges::of(key, &state, &self.policy(), &holds, &Names::default(), now)
+            QueueGauges::new(key, &state, &self.policy(), &holds, &Names::default(), now)
         };
         let scrape = Scrape {
             faults: Vec::new(),

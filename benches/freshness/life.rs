@@ -242,7 +242,7 @@ impl World {
             max_age: None,
         };
         Account::new(Deps {
-            payer: BudgetOwner {
+            owner: BudgetOwner {
                 account: "main".to_owned(),
                 identity: String::new(),
             },

@@ -1,6 +1,24 @@
 //! What an account's task is made of.
 
-use super::*;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Ask, Health, TokenKeeper, schedule::Need};
+use crate::{
+    budget::{Budget, BudgetOwner},
+    calltools::Client,
+    clock::Clock,
+    config::{QueueRef, Rule, ScheduleOptions},
+    decision::{
+        board::{Board, QueueKey},
+        reservations::Reservations,
+    },
+    metrics::Metrics,
+    model::{known::Known, names::Names, quantity::Quantity},
+    process::pulse::Pulse,
+    state::store::Store,
+};
 
 /// A queue, as the task that polls it needs it.
 #[derive(Clone, Debug)]
@@ -20,7 +38,7 @@ pub struct QueueSettings {
 impl QueueSettings {
     /// What the schedule has to know of it.
     pub fn need(&self) -> Need {
-        Need::of(&self.reference, &self.rule)
+        Need::new(&self.reference, &self.rule)
     }
 }
 
@@ -28,7 +46,7 @@ impl QueueSettings {
 #[derive(Debug)]
 pub struct Deps {
     /// Whose requests they are.
-    pub payer: BudgetOwner,
+    pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,
     /// What the operator says of the schedule.

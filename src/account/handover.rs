@@ -104,7 +104,7 @@ impl Account {
             return;
         };
         if let Some(poll) = self.roster.last_poll(place) {
-            store.keep(Note::Polled(self.deps.payer.clone(), id, poll));
+            store.keep(Note::Polled(self.deps.owner.clone(), id, poll));
         }
     }
 
@@ -132,7 +132,7 @@ impl Account {
             .max_by_key(|at| at.boot)
             .or(self.kept_up_to);
         if !seen.is_empty() {
-            store.keep(Note::Seen(self.deps.payer.clone(), seen));
+            store.keep(Note::Seen(self.deps.owner.clone(), seen));
         }
     }
 
@@ -140,7 +140,7 @@ impl Account {
     pub(super) fn unkeep_statuses(&mut self) {
         self.kept_up_to = None;
         if let Some(store) = &self.deps.store {
-            store.keep(Note::Doubted(self.deps.payer.clone()));
+            store.keep(Note::Doubted(self.deps.owner.clone()));
         }
     }
 }

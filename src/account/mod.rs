@@ -31,10 +31,7 @@ mod token;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -54,28 +51,16 @@ pub(crate) use self::{job::polled, naming::id_of, permits::fault_of};
 use crate::{
     account::{
         roster::Roster,
-        schedule::{Job, Need, Next, Schedule},
+        schedule::{Job, Next, Schedule},
         sweep::Sweep,
     },
-    budget::{Budget, BudgetOwner, Cause, Permit, Purpose, Refusal},
-    calltools::{Client, Tally},
-    clock::{Clock, Moment},
-    config::{QueueRef, Rule, ScheduleOptions},
-    decision::{
-        board::{Board, QueueKey},
-        reservations::Reservations,
-        staleness::Staleness,
-    },
+    budget::Purpose,
+    calltools::Tally,
+    clock::Moment,
+    decision::board::QueueKey,
     metrics::{Metrics, QueueMeters},
-    model::{
-        digest::Digest,
-        fault::{Down, Fault},
-        known::Known,
-        names::Names,
-        quantity::Quantity,
-    },
-    process::pulse::{Pulse, TURN},
-    state::store::Store,
+    model::{digest::Digest, fault::Fault},
+    process::pulse::TURN,
 };
 
 /// How often the task looks what was asked meanwhile, for an idle account's first question to be noticed: well within the time in which
@@ -131,7 +116,7 @@ impl Account {
     /// If the metrics were not made for these queues: whoever wires the process made a mistake.
     pub fn new(mut deps: Deps) -> Self {
         let known = std::mem::take(&mut deps.known);
-        let name: Arc<str> = deps.payer.account.as_str().into();
+        let name: Arc<str> = deps.owner.account.as_str().into();
         let mut account = Self {
             faults: Faults::new(Arc::clone(&name), deps.queues.len()),
             shown: vec![None; deps.queues.len()],

@@ -45,7 +45,7 @@ impl Account {
     pub(super) fn restore_names(&mut self) {
         let now = self.deps.clock.now();
         let store = self.deps.store.as_ref();
-        let stored = store.and_then(|store| store.names(&self.deps.payer, now));
+        let stored = store.and_then(|store| store.names(&self.deps.owner, now));
         let Some((names, age)) = stored else {
             // Another task may have handed its names on; nothing says when they were read.
             self.schedule.doubt_names();
@@ -113,7 +113,7 @@ impl Account {
     pub(super) fn keep_names(&self) {
         if let (Some(store), Some(read)) = (&self.deps.store, self.naming.read()) {
             let names = Arc::clone(&self.deps.names.borrow());
-            store.keep(Note::Named(self.deps.payer.clone(), names, read));
+            store.keep(Note::Named(self.deps.owner.clone(), names, read));
         }
     }
 

@@ -1,6 +1,13 @@
 //! Requests from outside: a refresh out of the reserve, or a fresher answer for somebody who waits.
 
-use super::*;
+use tokio::task::JoinSet;
+
+use super::{Account, Ask, ask::Waiter, job::Done, schedule::Job};
+use crate::{
+    budget::{Permit, Purpose},
+    decision::{board::QueueKey, staleness::Staleness},
+    model::fault::{Down, Fault},
+};
 
 /// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
 const PLENTY: f64 = 0.8;

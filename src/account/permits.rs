@@ -1,6 +1,12 @@
 //! What the budget says: how long a permit was waited for, and what is told when there is none.
 
-use super::*;
+use std::{sync::Arc, time::Duration};
+
+use super::{Account, schedule_time};
+use crate::{
+    budget::{Cause, Refusal},
+    model::fault::{Down, Fault},
+};
 
 /// A budget that says no for longer than this explains why answers grow old; a shorter wait is the ordinary pace. Half of the
 /// shortest default `max_age`.

@@ -114,7 +114,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn of(expected: schedule::Expected, pages: u32) -> Self {
+    fn new(expected: schedule::Expected, pages: u32) -> Self {
         let schedule::Expected { statuses, members } = expected;
         // A sweep is read page by page; a poll of a queue is there when its last page is.
         let took = if statuses == members {
@@ -140,7 +140,7 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
     let needs = account
         .queues
         .iter()
-        .map(|queue| (Need::of(&queue.reference, &queue.rule), pages(queue)));
+        .map(|queue| (Need::new(&queue.reference, &queue.rule), pages(queue)));
     let needs: Vec<_> = needs.collect();
     let schedule = Schedule::planned(needs.iter().copied(), account.schedule);
     let expected = schedule.expected(period);
@@ -229,7 +229,7 @@ fn planned(
         members_max_age: policy(queue).members_max_age(&state),
         queue: queue.spelling.to_string(),
         pages,
-        expected: Expected::of(expected, pages),
+        expected: Expected::new(expected, pages),
         max_age: queue.max_age.unwrap_or(planned_max_age),
         max_age_is_default: queue.max_age.is_none(),
     }

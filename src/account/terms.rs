@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Terms {
     /// Whose requests they are: the account's name may be another.
-    pub payer: BudgetOwner,
+    pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,
     /// What the operator says of the schedule.
@@ -42,15 +42,15 @@ pub struct Way {
 impl Account {
     pub(super) fn take_terms(&mut self, terms: Terms) {
         let Terms {
-            payer,
+            owner,
             queues,
             options,
             way,
             reply,
         } = terms;
         let places = self.places_of(&queues);
-        let was_called = std::mem::replace(&mut self.deps.payer, payer);
-        self.name = self.deps.payer.account.as_str().into();
+        let was_called = std::mem::replace(&mut self.deps.owner, owner);
+        self.name = self.deps.owner.account.as_str().into();
         if let Some(way) = way {
             self.deps.client = way.client;
             self.deps.budget = way.budget;
@@ -81,7 +81,7 @@ impl Account {
         self.poll_what_is_too_old(&before, &places);
         // It was read with the config, and may be another one.
         self.schedule.try_token();
-        if was_called != self.deps.payer {
+        if was_called != self.deps.owner {
             self.keep_everything();
         }
         self.show_faults();

@@ -28,7 +28,8 @@ pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, origin};
 
 use self::{
-    book::{Book, OwnerId},
+    book::Book,
+    owner::OwnerId,
     pace::Pace,
     window::{Allowance, HOUR, Time},
 };

@@ -21,6 +21,10 @@ impl BudgetOwner {
     }
 }
 
+/// The number of an owner in the book and in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct OwnerId(pub u64);
+
 /// The host and port behind a base URL, so that two spellings of one address are one.
 ///
 /// Case, a default port, a dot at the end, the scheme and the path make no difference; nor does the name of the loopback. Where two

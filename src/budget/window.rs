@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Purpose, book::OwnerId};
+use super::{Purpose, owner::OwnerId};
 
 /// The length of CallTools' window: Django REST Framework's throttle for `1000/hour` looks back 3600 s.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);

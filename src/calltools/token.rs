@@ -53,12 +53,12 @@ impl Token {
 
     /// A fingerprint to compare with.
     pub fn digest(&self) -> Digest {
-        Digest::of(self.0.expose_secret())
+        Digest::new(self.0.expose_secret())
     }
 
     /// Names the account behind an origin and this token, without telling the token.
     pub fn identity(&self, origin: &str) -> String {
-        Digest::of(format!("{origin} {}", self.0.expose_secret())).short()
+        Digest::new(format!("{origin} {}", self.0.expose_secret())).short()
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
         ] {
             let token = Token::parse(&text).expect("a token");
             assert_eq!(token.authorization(), format!("Token {KEY}"));
-            assert_eq!(token.digest(), Digest::of(KEY.as_bytes()), "{text:?}");
+            assert_eq!(token.digest(), Digest::new(KEY.as_bytes()), "{text:?}");
         }
     }
 

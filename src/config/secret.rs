@@ -161,7 +161,7 @@ impl BearerTokens {
     /// # Errors
     /// [`SecretFault`], where there is none, or one could be guessed.
     pub fn parse(text: &str) -> Result<Self, SecretFault> {
-        let tokens = lines(text).map(|line| Ok(Digest::of(line?.as_bytes())));
+        let tokens = lines(text).map(|line| Ok(Digest::new(line?.as_bytes())));
         let tokens: Arc<[_]> = tokens.collect::<Result<_, SecretFault>>()?;
         match tokens.len() {
             0 => Err(Flaw::Empty.into()),
@@ -192,7 +192,7 @@ impl BearerTokens {
 
     /// Whether a caller has shown one of them. Takes the same time whichever it is, and wherever they differ; an empty one opens nothing.
     pub fn open_for(&self, shown: &str) -> bool {
-        bool::from(self.same(&Digest::of(shown))) && !shown.is_empty()
+        bool::from(self.same(&Digest::new(shown))) && !shown.is_empty()
     }
 
     /// The same for a digest, as a [`Choice`] that can be combined in constant time.
@@ -208,7 +208,7 @@ impl BearerTokens {
 impl From<&str> for BearerTokens {
     /// One of any length.
     fn from(token: &str) -> Self {
-        Self([Digest::of(token)].into())
+        Self([Digest::new(token)].into())
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
             TokenSource::Env("CALLTOOLS_API_TOKEN".to_owned()),
         ] {
             let token = source.read_with(&env).expect("a token");
-            assert_eq!(token.digest(), Digest::of(KEY.as_bytes()));
+            assert_eq!(token.digest(), Digest::new(KEY.as_bytes()));
         }
     }
 
@@ -334,7 +334,10 @@ mod tests {
     fn a_token_is_read_behind_a_byte_order_mark() {
         let file = file(format!("\u{feff}{KEY}\r\n").as_bytes());
         let token = TokenSource::File(file.path().to_owned()).read();
-        assert_eq!(token.expect("a token").digest(), Digest::of(KEY.as_bytes()));
+        assert_eq!(
+            token.expect("a token").digest(),
+            Digest::new(KEY.as_bytes())
+        );
         let file = file_of_bearers("\u{feff}0123456789abcdef\n");
         let tokens = BearerTokens::read(file.path()).expect("a token");
         assert!(tokens.open_for("0123456789abcdef"));

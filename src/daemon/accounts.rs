@@ -26,11 +26,11 @@ const HANDOVER: Duration = Duration::from_secs(1);
 
 /// An account's task, as its employer sees it.
 #[derive(Debug)]
-pub(super) struct Employed {
+pub(super) struct RunningAccount {
     /// What it was started with.
     pub config: Arc<config::Account>,
     /// Whose requests its are.
-    payer: BudgetOwner,
+    owner: BudgetOwner,
     /// How it is reached.
     pub handle: AccountHandle,
     /// How its CallTools is asked beside the task.
@@ -40,13 +40,13 @@ pub(super) struct Employed {
     gone: CancellationToken,
 }
 
-impl Employed {
+impl RunningAccount {
     /// Puts an account to work, until `stop` or until it is [retired](Self::retire).
     pub fn start(
         account: Account,
         handle: AccountHandle,
         reach: Reach,
-        payer: BudgetOwner,
+        owner: BudgetOwner,
         stop: &CancellationToken,
         tasks: &mut JoinSet<anyhow::Result<End>>,
     ) -> Self {
@@ -59,7 +59,7 @@ impl Employed {
         });
         Self {
             config: Arc::clone(&reach.config),
-            payer,
+            owner,
             handle,
             reach,
             stop,
@@ -68,9 +68,9 @@ impl Employed {
     }
 
     /// Whether a config speaks of this very account: the same place with the same token, or the same name with the same settings of both.
-    pub fn is_the_same(&self, config: &config::Account, payer: &BudgetOwner) -> bool {
+    pub fn is_the_same(&self, config: &config::Account, owner: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;
-        self.payer.identity == payer.identity
+        self.owner.identity == owner.identity
             || is_named_so && self.config.upstream == config.upstream
     }
 
@@ -80,7 +80,7 @@ impl Employed {
         let Prepared {
             handle,
             config,
-            payer,
+            owner,
             client,
             secret,
             token,
@@ -103,13 +103,13 @@ impl Employed {
         self.handle.name = handle.name;
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
-            payer: payer.clone(),
+            owner: owner.clone(),
             queues: polled(&config),
             options: config.schedule,
             way,
             reply,
         };
-        (self.config, self.payer) = (config, payer);
+        (self.config, self.owner) = (config, owner);
         let taking = async {
             let _ = self.handle.asks.send(Ask::Take(Box::new(terms))).await;
             let _ = taken.await;

@@ -27,9 +27,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::systemd::Notifier;
-pub use self::wiring::{payer, transport};
+pub use self::wiring::{owner, transport};
 use self::{
-    accounts::Employed,
+    accounts::RunningAccount,
     files::Files,
     wiring::{Wiring, keys, reservations},
 };
@@ -125,9 +125,9 @@ impl Daemon {
         for (account, files) in config.accounts.iter().zip(files.accounts) {
             let prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
-            let (reach, payer) = (prepared.reach(), prepared.payer.clone());
+            let (reach, owner) = (prepared.reach(), prepared.owner.clone());
             let employee = wiring.account(prepared, known);
-            accounts.push((employee, handle, reach, payer));
+            accounts.push((employee, handle, reach, owner));
         }
         let handles = accounts.iter().map(|(_, handle, ..)| handle.clone());
         let reaches = accounts.iter().map(|(_, _, reach, _)| reach.clone());
@@ -213,8 +213,8 @@ impl Daemon {
         ));
         let current = Arc::clone(&self.current);
         tasks.spawn(answer(self.listeners, self.threads, current, stop.clone()));
-        let start = |(account, handle, reach, payer)| {
-            Employed::start(account, handle, reach, payer, &stop, &mut tasks)
+        let start = |(account, handle, reach, owner)| {
+            RunningAccount::start(account, handle, reach, owner, &stop, &mut tasks)
         };
         let accounts = self.accounts.into_iter().map(start).collect();
         let mut work = Work {
@@ -244,7 +244,7 @@ struct Work {
     notifier: Arc<Notifier>,
     file: Option<PathBuf>,
     /// In the order of the config.
-    accounts: Vec<Employed>,
+    accounts: Vec<RunningAccount>,
     /// Ends the recording of these queues' history.
     recording: CancellationToken,
     tasks: Tasks,
@@ -291,7 +291,7 @@ impl Work {
         let Some(history) = self.wiring.state.history.clone() else {
             return;
         };
-        let watched = Watched::of(&self.wiring.board, &self.wiring.metrics);
+        let watched = Watched::new(&self.wiring.board, &self.wiring.metrics);
         let recording = history.watch(watched, self.recording.clone());
         self.tasks.spawn(async move {
             recording.await;

@@ -8,7 +8,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 
 use super::{
     Work,
-    accounts::Employed,
+    accounts::RunningAccount,
     desk,
     files::{AccountFiles, Callers, Files},
     wiring::{Prepared, key, keys},
@@ -26,11 +26,11 @@ use crate::{
 /// How an account comes through.
 enum Step {
     /// As it is, but for its secrets.
-    Stays(Employed),
+    Stays(RunningAccount),
     /// With the same task, by other settings.
-    GoesOn(Box<Prepared>, Employed),
+    GoesOn(Box<Prepared>, RunningAccount),
     /// With a new task, in the place of another one or of none.
-    Starts(Box<Prepared>, Option<Employed>),
+    Starts(Box<Prepared>, Option<RunningAccount>),
 }
 
 impl Work {
@@ -92,7 +92,7 @@ impl Work {
         config.accounts.iter().zip(files).map(prepare).collect()
     }
 
-    fn at_work(&self, config: &config::Account) -> Option<&Employed> {
+    fn at_work(&self, config: &config::Account) -> Option<&RunningAccount> {
         self.accounts.iter().find(|one| *one.config == *config)
     }
 
@@ -164,16 +164,17 @@ impl Work {
     ) -> Vec<Step> {
         let mut employed: Vec<_> = self.accounts.drain(..).map(Some).collect();
         // An account is its place and token, so that comes before its name.
-        let same = |one: &Employed, prepared: &Prepared| {
-            one.is_the_same(&prepared.config, &prepared.payer)
+        let same = |one: &RunningAccount, prepared: &Prepared| {
+            one.is_the_same(&prepared.config, &prepared.owner)
         };
-        let same_of_that_name = |one: &Employed, prepared: &Prepared| {
+        let same_of_that_name = |one: &RunningAccount, prepared: &Prepared| {
             one.config.name == prepared.config.name && same(one, prepared)
         };
-        let name = |one: &Employed, prepared: &Prepared| one.config.name == prepared.config.name;
-        let mut places: Vec<Option<Employed>> = prepared.iter().map(|_| None).collect();
-        let mut take = |step: usize, fits: &dyn Fn(&Employed) -> bool| {
-            let is_it = |one: &Option<Employed>| one.as_ref().is_some_and(fits);
+        let name =
+            |one: &RunningAccount, prepared: &Prepared| one.config.name == prepared.config.name;
+        let mut places: Vec<Option<RunningAccount>> = prepared.iter().map(|_| None).collect();
+        let mut take = |step: usize, fits: &dyn Fn(&RunningAccount) -> bool| {
+            let is_it = |one: &Option<RunningAccount>| one.as_ref().is_some_and(fits);
             if places[step].is_none() {
                 places[step] = employed
                     .iter()
@@ -187,7 +188,7 @@ impl Work {
             }
         }
         for fits in [
-            &same_of_that_name as &dyn Fn(&Employed, &Prepared) -> bool,
+            &same_of_that_name as &dyn Fn(&RunningAccount, &Prepared) -> bool,
             &same,
             &name,
         ] {
@@ -199,24 +200,25 @@ impl Work {
         }
         self.accounts = employed.into_iter().flatten().collect();
         let steps = prepared.into_iter().zip(places);
-        let step = |(prepared, last): (Result<Prepared, AccountFiles>, Option<Employed>)| match (
-            prepared, last,
-        ) {
-            (Err(files), last) => {
-                let stays = last.expect("it is at work");
-                stays.show(&files.token);
-                Step::Stays(stays)
-            }
-            (Ok(prepared), Some(last)) if same(&last, &prepared) => {
-                Step::GoesOn(Box::new(prepared), last)
-            }
-            (Ok(prepared), last) => Step::Starts(Box::new(prepared), last),
-        };
+        let step =
+            |(prepared, last): (Result<Prepared, AccountFiles>, Option<RunningAccount>)| match (
+                prepared, last,
+            ) {
+                (Err(files), last) => {
+                    let stays = last.expect("it is at work");
+                    stays.show(&files.token);
+                    Step::Stays(stays)
+                }
+                (Ok(prepared), Some(last)) if same(&last, &prepared) => {
+                    Step::GoesOn(Box::new(prepared), last)
+                }
+                (Ok(prepared), last) => Step::Starts(Box::new(prepared), last),
+            };
         steps.map(step).collect()
     }
 
     /// Puts an account to work that is new, or in the place of another one of its name.
-    async fn start(&mut self, prepared: Prepared, last: Option<Employed>) -> Employed {
+    async fn start(&mut self, prepared: Prepared, last: Option<RunningAccount>) -> RunningAccount {
         if let Some(last) = last {
             last.retire().await;
             // What it showed is of another account of CallTools.
@@ -226,10 +228,10 @@ impl Work {
         }
         let known = self.wiring.stored(&prepared);
         let (handle, reach) = (prepared.handle.clone(), prepared.reach());
-        let payer = prepared.payer.clone();
+        let owner = prepared.owner.clone();
         let account = self.wiring.account(prepared, known);
         let stop = &self.wiring.stop;
-        Employed::start(account, handle, reach, payer, stop, &mut self.tasks)
+        RunningAccount::start(account, handle, reach, owner, stop, &mut self.tasks)
     }
 
     /// Accounts with another name take along what is kept under their old one.

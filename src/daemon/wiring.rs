@@ -54,7 +54,7 @@ pub(super) struct Wiring {
 pub(super) struct Prepared {
     pub handle: AccountHandle,
     pub config: Arc<config::Account>,
-    pub payer: BudgetOwner,
+    pub owner: BudgetOwner,
     pub client: Client,
     transport: Arc<HttpTransport>,
     /// The token as it was read.
@@ -98,10 +98,10 @@ impl Wiring {
         files: AccountFiles,
     ) -> anyhow::Result<Prepared> {
         let token = files.token;
-        let payer = payer(config, &token);
+        let owner = owner(config, &token);
         let budget = Arc::new(Budget::new(
             Arc::clone(&self.state.ledger),
-            payer.clone(),
+            owner.clone(),
             config.requests_per_hour,
             config.reserve,
             Arc::clone(&self.clock),
@@ -131,7 +131,7 @@ impl Wiring {
                 asks: wishes,
             },
             config: Arc::clone(config),
-            payer,
+            owner,
             client,
             secret: token,
             token: Arc::new(TokenKeeper::new(
@@ -149,7 +149,7 @@ impl Wiring {
     /// The account itself. What is `known` of its queues is on the board from now on.
     pub fn account(&self, prepared: Prepared, known: Known) -> Account {
         Account::new(account::Deps {
-            payer: prepared.payer,
+            owner: prepared.owner,
             queues: polled(&prepared.config),
             client: prepared.client,
             budget: prepared.handle.budget,
@@ -175,9 +175,9 @@ impl Wiring {
         let Some(store) = &self.state.store else {
             return Known::default();
         };
-        let names = store.names(&prepared.payer, self.clock.now());
+        let names = store.names(&prepared.owner, self.clock.now());
         let names = names.map(|(names, _)| names).unwrap_or_default();
-        store.known(&prepared.payer, &names)
+        store.known(&prepared.owner, &names)
     }
 
     /// What the server needs for a config, whose accounts are reached so.
@@ -218,7 +218,7 @@ pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
 }
 
 /// Whose requests an account's are, in the ledger.
-pub fn payer(account: &config::Account, token: &Token) -> BudgetOwner {
+pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
     BudgetOwner {
         account: account.name.to_string(),
         identity: token.identity(&origin(&account.upstream.base_url)),

@@ -1,4 +1,4 @@
-//! Agents counted by the name of their status, with a bounded number of names.
+//! Counts agents by the name of their status, with a bounded number of names.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,25 +13,24 @@ use crate::{
     },
 };
 
-/// The most values of the label `status`, per queue and per account. Accounts begin with four statuses and have some dozens at most; the
+/// The most values of the label `status`, per queue and per account. An account starts with four statuses and has some dozens at most. The
 /// rest is summed up as `other`, so that a surprise at CallTools cannot flood the scraper.
-pub const STATUS_LABELS: usize = 32;
+pub const MAX_STATUS_LABELS: usize = 32;
 
-/// What the status of an agent without one is called.
+/// The label of agents without a status.
 const NO_STATUS: &str = "none";
-/// What the statuses beyond [`STATUS_LABELS`] are called together.
+/// The label of all statuses beyond [`MAX_STATUS_LABELS`].
 const OTHER: &str = "other";
 
-/// How many agents are in which status; at most [`STATUS_LABELS`] of them.
+/// How many agents have which status; at most [`MAX_STATUS_LABELS`] entries.
 pub type ByStatus = Vec<(Box<str>, usize)>;
 
-/// Counts the agents of one queue. A status that the account has and nobody is in counts 0: that is known.
+/// Counts the agents of one queue. A status of the account that no agent has counts 0: that is known.
 pub(super) fn of_queue(snapshot: &Snapshot, names: &Names) -> ByStatus {
     count(snapshot.agents.iter().map(|agent| &**agent), names)
 }
 
-/// Counts the agents of several queues of one account. An agent who belongs to more than one of them counts once, with the newest
-/// status that any of them shows.
+/// Counts the agents of several queues of one account. An agent of more than one queue counts once, with the newest status.
 pub fn each_once(snapshots: &[Arc<Snapshot>], names: &Names) -> ByStatus {
     let mut newest: HashMap<&AgentId, &Agent> = HashMap::new();
     for agent in snapshots.iter().flat_map(|snapshot| &snapshot.agents) {
@@ -58,17 +57,17 @@ fn count<'a>(agents: impl Iterator<Item = &'a Agent>, names: &Names) -> ByStatus
     counts
 }
 
-/// Keeps the most frequent statuses and sums up the rest, where there are too many.
+/// Keeps the most frequent statuses and sums up the rest if there are too many.
 fn fold_rest(counts: &mut ByStatus) {
-    if counts.len() <= STATUS_LABELS {
+    if counts.len() <= MAX_STATUS_LABELS {
         return;
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut rest: usize = counts
-        .drain(STATUS_LABELS - 1..)
+        .drain(MAX_STATUS_LABELS - 1..)
         .map(|(_, count)| count)
         .sum();
-    // An account may call a status "other" itself: one label value, one sample.
+    // The account may have a status called "other": one label value, one sample.
     counts.retain(|(status, count)| {
         let is_other = **status == *OTHER;
         rest += if is_other { *count } else { 0 };

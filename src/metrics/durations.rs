@@ -1,7 +1,7 @@
 //! A histogram of decisions' durations that takes no lock.
 //!
-//! The registry's own histogram has one, which all threads that answer would meet at. Here an observation is two atomic additions. A scrape
-//! reads the numbers one after the other, so that it may be ahead in one by what was observed meanwhile; the next one makes up for it.
+//! The registry's own histogram has a lock that all serving threads would share. Here an observation is two atomic additions. A scrape reads
+//! the numbers one by one, so one number may include an observation that another does not yet. The next scrape corrects that.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-/// Upper bounds in nanoseconds. A decision is a look into memory: microseconds, unless the machine is starved.
+/// Upper bounds in nanoseconds. A decision reads memory only: microseconds, unless the machine is overloaded.
 const BOUNDS: [u64; 10] = [
     1_000,
     2_500,
@@ -31,22 +31,22 @@ const BOUNDS: [u64; 10] = [
     100_000_000,
 ];
 
-/// See the [module](self). Clones are one.
+/// See the [module](self). Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Durations(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// The last one counts what is above all bounds.
+    /// The last bucket counts durations above all bounds.
     buckets: [AtomicU64; BOUNDS.len() + 1],
-    /// Enough for five centuries of waiting.
+    /// Overflows after five centuries.
     sum_ns: AtomicU64,
 }
 
 impl Durations {
     pub(super) fn observe(&self, took: Duration) {
         let ns = took.as_nanos() as u64;
-        // Nearly all fall into the first.
+        // Nearly all fall into the first bucket.
         let bucket = BOUNDS.iter().position(|bound| ns <= *bound);
         self.0.buckets[bucket.unwrap_or(BOUNDS.len())].fetch_add(1, Ordering::Relaxed);
         self.0.sum_ns.fetch_add(ns, Ordering::Relaxed);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_as_the_registrys_own_histogram_is() {
+    fn it_is_written_like_the_registrys_own_histogram() {
         let ours = Durations::default();
         let theirs = Histogram::new(BOUNDS.map(|ns| ns as f64 / 1e9));
         for ns in [0, 500, 1_000, 1_001, 2_500, 7_000, 100_000_000, 100_000_001] {

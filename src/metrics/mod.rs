@@ -1,20 +1,21 @@
-//! Every metric name and help text, and how they are written down for a scraper.
+//! Every metric's name and help text, and how they are written for a scraper.
 //!
-//! Counters and histograms are kept here from the first event on. Gauges are not kept at all: a [`Scrape`] works them out
-//! from the board and the budgets at the moment of asking, so that a number never outlives what it was true of. An unknown
-//! is an absent sample, never 0. Labels come from closed sets: the config's accounts and queues, our own words, and a bounded
-//! number of status names.
+//! Counters and histograms are kept here. Gauges are not: each [`Scrape`] reads them from the board and the budgets, so a gauge never
+//! outlives the state that it describes. An unknown is an absent sample, never 0. Label values come from closed sets: the accounts and
+//! queues of the config, fixed names, and a bounded number of status names.
 //!
-//! The registry writes OpenMetrics; [`Format::Text`] is what scrapers without it understand.
+//! The registry writes OpenMetrics. [`Format::Text`] is for scrapers that do not read it.
 
 mod agents;
 mod durations;
 mod process;
+mod queues;
 mod scrape;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
@@ -24,22 +25,24 @@ use std::{
 };
 
 use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text as openmetrics},
-    metrics::{
-        MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
-        info::Info,
-    },
+    encoding::{EncodeLabelSet, text as openmetrics},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
+use strum::IntoStaticStr;
 
-pub use agents::{ByStatus, STATUS_LABELS, each_once};
-pub use scrape::{QueueGauges, Scrape, StateGauges};
-
-use self::durations::Durations;
+pub use self::{
+    agents::{ByStatus, MAX_STATUS_LABELS, each_once},
+    queues::QueueMeters,
+    scrape::{QueueGauges, Scrape, StateGauges},
+};
+use self::{
+    durations::Durations,
+    queues::{QueueCounters, Queues},
+};
 use crate::{
     clock::Moment,
-    decision::{Decision, Reason, board::QueueKey},
+    decision::{Decision, board::QueueKey},
 };
 
 /// How a scraper wants its answer.
@@ -52,7 +55,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// OpenMetrics for those who name it in `Accept`, whatever weight they give it: both say the same.
+    /// OpenMetrics if `Accept` names it, whatever its weight: both formats say the same.
     pub fn wanted(accept: Option<&str>) -> Self {
         match accept {
             Some(accept) if accept.contains("application/openmetrics-text") => Format::OpenMetrics,
@@ -69,32 +72,28 @@ impl Format {
     }
 }
 
-/// Why a connection was cut from our side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why openseat closed a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Dropped {
-    /// As many connections were open as may be.
+    /// The limit of open connections was reached.
     OverLimit,
-    /// No complete request head, or TLS handshake, in time.
+    /// The request head, or the TLS handshake, was not complete in time.
     SlowRequest,
     /// The client did not take its answer in time, or fell too far behind on a stream.
     SlowReader,
-    /// The TLS handshake failed: plain HTTP, a client that does not trust our certificate, no version in common.
+    /// The TLS handshake failed: plain HTTP, a client that does not trust our certificate, or no common version.
     TlsFailed,
 }
 
 impl Dropped {
     /// The value of the label `cause`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Dropped::OverLimit => "over_limit",
-            Dropped::SlowRequest => "slow_request",
-            Dropped::SlowReader => "slow_reader",
-            Dropped::TlsFailed => "tls_failed",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// Everything that openseat counts. One per process, made once, handed to everybody.
+/// Everything that openseat counts. One per process, shared by everything that counts.
 pub struct Metrics {
     registry: Registry,
     queues: Arc<RwLock<Queues>>,
@@ -131,18 +130,18 @@ struct CauseLabels {
     cause: &'static str,
 }
 
-/// CallTools answers in up to half a second; ten seconds is where we give up.
+/// CallTools usually answers within half a second. At ten seconds the default time-out gives up.
 fn upstream_seconds() -> Histogram {
     Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
 
-/// A permit comes at once, after the few seconds between evenly spread requests, or when the hour frees one.
+/// A permit comes at once, after the seconds between evenly spread requests, or when a request leaves the hour's window.
 fn wait_seconds() -> Histogram {
     Histogram::new([0.001, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
 }
 
 impl Metrics {
-    /// Nothing counted yet, for these queues, in a process that started at `started`.
+    /// Counts nothing yet; for these queues, in a process that started at `started`.
     pub fn new(queues: impl IntoIterator<Item = QueueKey>, started: Moment) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
@@ -163,7 +162,7 @@ impl Metrics {
         metrics
     }
 
-    /// The config was read; `well`, if it is in force.
+    /// The config was read. `well`: it is in force.
     pub fn reloaded(&self, well: bool, now: Moment) {
         self.config_is_newest.set(i64::from(well));
         if well {
@@ -171,32 +170,21 @@ impl Metrics {
         }
     }
 
-    /// From now on these are the queues: those that stay go on counting, those that are gone are shown no more.
+    /// Replaces the queues. Those that stay go on counting, those that are gone are no longer shown.
     pub fn count_for(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        let in_order: Vec<_> = keys
-            .into_iter()
-            .map(|key| {
-                let known = queues.by_key.get(&key).cloned();
-                known.unwrap_or_else(|| Arc::new(QueueMeters::new(key)))
-            })
-            .collect();
-        queues.by_key = in_order
-            .iter()
-            .map(|queue| (queue.key.clone(), Arc::clone(queue)))
-            .collect();
-        queues.in_order = in_order;
+        queues.replace(keys);
     }
 
     fn queues(&self) -> RwLockReadGuard<'_, Queues> {
-        // Changed whole: whoever panicked while holding it left nothing half done.
+        // It is replaced as a whole, so a panic leaves nothing half done.
         self.queues.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn register(&mut self, queues: QueueCounters, started: Moment) {
         let registry = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("openseat_build", "The version that runs", build);
+        registry.register("openseat_build", "The running version", build);
         registry.register(
             "openseat_decision_duration_seconds",
             "Time to decide about one queue, without reading the request or writing the answer",
@@ -214,45 +202,45 @@ impl Metrics {
         );
         registry.register(
             "openseat_budget_wait_seconds",
-            "Time that a request waited for its permit",
+            "Time a request waited for its permit",
             self.budget_wait.clone(),
         );
         registry.register(
             "openseat_sweeps_distrusted",
-            "Times that sweeps of the whole account were given up, since they were refused or contradicted its queues",
+            "Times that sweeps of the whole account were suspended, because they were refused or contradicted the queues",
             self.sweeps_distrusted.clone(),
         );
         registry.register(
             "openseat_config_last_reload_successful",
-            "Whether the config that was read last is in force: 1, or 0 where it was refused",
+            "Whether the config that was read last is in force: 1, or 0 if it was rejected",
             self.config_is_newest.clone(),
         );
         registry.register(
             "openseat_config_last_reload_success_timestamp_seconds",
-            "When the config that is in force was read, since the epoch",
+            "When the config in force was read, in seconds since the epoch",
             self.config_read.clone(),
         );
         registry.register(
             "openseat_connections_dropped",
-            "Connections that openseat cut, by cause",
+            "Connections that openseat closed, by cause",
             self.connections_dropped.clone(),
         );
         registry.register_collector(Box::new(queues));
         registry.register_collector(Box::new(process::Process::started(started)));
     }
 
-    /// The counters of one queue, to look up once and keep; `None` for a queue that is not configured.
+    /// The counters of one queue. Look them up once and keep them. `None` for a queue that is not configured.
     pub fn queue(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
-        self.queues().by_key.get(key).map(Arc::clone)
+        self.queues().get(key)
     }
 
-    /// A decision about a queue was given to somebody.
+    /// Counts a decision that was given to a caller.
     pub fn decision(&self, queue: &QueueMeters, decision: &Decision, took: Duration) {
         queue.count(decision);
         self.decision_duration.observe(took);
     }
 
-    /// A request to CallTools has ended: `endpoint` such as `agentstatuses`, `outcome` is `ok` or
+    /// Counts a request to CallTools that has ended. `endpoint` is such as `agentstatuses`, `outcome` is `ok` or
     /// [`Fault::as_str`](crate::model::fault::Fault::as_str).
     pub fn upstream_request(
         &self,
@@ -277,7 +265,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A request got its permit after this time, which may be none at all.
+    /// Counts a permit, and the time that the request waited for it, which may be zero.
     pub fn budget_wait(&self, account: &Arc<str>, waited: Duration) {
         let account = Arc::clone(account);
         self.budget_wait
@@ -285,7 +273,7 @@ impl Metrics {
             .observe(waited.as_secs_f64());
     }
 
-    /// Sweeps of an account were given up for a while.
+    /// Counts that an account's sweeps were suspended.
     pub fn sweep_distrusted(&self, account: &Arc<str>) {
         let account = Arc::clone(account);
         self.sweeps_distrusted
@@ -293,29 +281,29 @@ impl Metrics {
             .inc();
     }
 
-    /// A snapshot was published whose rows are not as many as CallTools counted.
+    /// Counts a published snapshot that has not as many rows as CallTools counted.
     pub fn incomplete_snapshot(&self, key: &QueueKey) {
         if let Some(queue) = self.queue(key) {
             queue.incomplete_snapshots.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// So many rows of a poll could not be read and were left out.
+    /// Counts the rows of a poll that could not be read and were left out.
     pub fn skipped_rows(&self, key: &QueueKey, rows: u64) {
         if let Some(queue) = self.queue(key) {
             queue.skipped_rows.fetch_add(rows, Ordering::Relaxed);
         }
     }
 
-    /// We cut a connection.
+    /// Counts a connection that openseat closed.
     pub fn connection_dropped(&self, cause: Dropped) {
-        let cause = cause.word();
+        let cause = cause.as_str();
         self.connections_dropped
             .get_or_create_owned(&CauseLabels { cause })
             .inc();
     }
 
-    /// Everything, written down.
+    /// Writes everything for a scraper.
     pub fn render(&self, scrape: Scrape, format: Format) -> String {
         let mut gauges = Registry::default();
         gauges.register_collector(Box::new(scrape));
@@ -338,146 +326,3 @@ impl fmt::Debug for Metrics {
             .finish_non_exhaustive()
     }
 }
-
-/// The counters of all queues, in the order of the config.
-#[derive(Debug, Default)]
-struct Queues {
-    in_order: Vec<Arc<QueueMeters>>,
-    by_key: HashMap<QueueKey, Arc<QueueMeters>>,
-}
-
-/// The counters of one queue. Counting a decision is one atomic addition, without a look-up.
-#[derive(Debug)]
-pub struct QueueMeters {
-    key: QueueKey,
-    /// By reason, in the order of [`Reason::ALL`]: rejected, accepted.
-    decisions: [[AtomicU64; 2]; Reason::ALL.len()],
-    incomplete_snapshots: AtomicU64,
-    skipped_rows: AtomicU64,
-}
-
-impl QueueMeters {
-    fn new(key: QueueKey) -> Self {
-        Self {
-            key,
-            decisions: Default::default(),
-            incomplete_snapshots: AtomicU64::new(0),
-            skipped_rows: AtomicU64::new(0),
-        }
-    }
-
-    fn count(&self, decision: &Decision) {
-        // `Reason::ALL` is in the order of declaration.
-        self.decisions[decision.reason as usize][usize::from(decision.accept)]
-            .fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The questions about the queue so far.
-    pub fn asked(&self) -> u64 {
-        let counts = self.decisions.iter().flatten();
-        counts.map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The decisions given so far, as (result, reason, number). The two everyday ones are there from the start, so that a
-    /// rate can be taken over the first one; the rest once they happen, which keeps 1,000 queues at a few thousand series.
-    pub(crate) fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
-        let by_reason = Reason::ALL.iter().copied().zip(&self.decisions);
-        by_reason.flat_map(|(reason, counts)| {
-            let results = [false, true].into_iter().zip(counts);
-            results.filter_map(move |(accept, count)| {
-                let count = count.load(Ordering::Relaxed);
-                let everyday = matches!(
-                    (accept, reason),
-                    (true, Reason::Seats) | (false, Reason::BelowThreshold)
-                );
-                (count > 0 || everyday).then_some((result_word(accept), reason, count))
-            })
-        })
-    }
-}
-
-fn result_word(accept: bool) -> &'static str {
-    if accept { "accept" } else { "reject" }
-}
-
-/// Writes the counters of all queues.
-#[derive(Debug)]
-struct QueueCounters(Arc<RwLock<Queues>>);
-
-impl QueueCounters {
-    fn queues(&self) -> Vec<Arc<QueueMeters>> {
-        let queues = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        queues.in_order.clone()
-    }
-
-    fn encode_plain(
-        queues: &[Arc<QueueMeters>],
-        encoder: &mut DescriptorEncoder<'_>,
-        (name, help): (&str, &str),
-        count: impl Fn(&QueueMeters) -> &AtomicU64,
-    ) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for queue in queues {
-            let labels = [
-                ("account", &*queue.key.account),
-                ("queue", &*queue.key.queue),
-            ];
-            let count = count(queue).load(Ordering::Relaxed);
-            metric
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-        }
-        Ok(())
-    }
-
-    fn encode_decisions(
-        queues: &[Arc<QueueMeters>],
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(
-            "openseat_decisions",
-            "Decisions given, by result and reason.",
-            None,
-            MetricType::Counter,
-        )?;
-        for queue in queues {
-            for (result, reason, count) in queue.decided() {
-                let labels = [
-                    ("account", &*queue.key.account),
-                    ("queue", &*queue.key.queue),
-                    ("result", result),
-                    ("reason", reason.as_str()),
-                ];
-                metric
-                    .encode_family(&labels)?
-                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Collector for QueueCounters {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let queues = self.queues();
-        if queues.is_empty() {
-            return Ok(());
-        }
-        Self::encode_decisions(&queues, &mut encoder)?;
-        let incomplete = (
-            "openseat_incomplete_snapshots",
-            "Snapshots published whose rows are not as many as CallTools counted.",
-        );
-        Self::encode_plain(&queues, &mut encoder, incomplete, |queue| {
-            &queue.incomplete_snapshots
-        })?;
-        let skipped = (
-            "openseat_skipped_rows",
-            "Rows from CallTools that could not be read and were left out.",
-        );
-        Self::encode_plain(&queues, &mut encoder, skipped, |queue| &queue.skipped_rows)
-    }
-}
-
-#[cfg(test)]
-mod tests;

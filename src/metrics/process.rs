@@ -1,4 +1,4 @@
-//! What the process itself costs, by the names that every Prometheus client uses.
+//! The process' own metrics, under the names that every Prometheus client uses.
 
 use std::{fmt, fs};
 
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::Moment;
 
-/// Reads `/proc` at scrape time. What cannot be read, as in a hardened service, is absent.
+/// Reads `/proc` at scrape time. What cannot be read, for example in a hardened service, is absent.
 #[derive(Debug)]
 pub(super) struct Process {
     started: Moment,
@@ -28,7 +28,7 @@ impl Collector for Process {
         encoder
             .encode_descriptor(
                 "process_cpu_seconds",
-                "Processor time spent.",
+                "Processor time used, in seconds.",
                 None,
                 MetricType::Counter,
             )?
@@ -37,12 +37,12 @@ impl Collector for Process {
         let gauges = [
             (
                 "process_start_time_seconds",
-                "When the process started, since the epoch.",
+                "When the process started, in seconds since the epoch.",
                 started,
             ),
             (
                 "process_resident_memory_bytes",
-                "Memory in use.",
+                "Resident memory in bytes.",
                 resident_bytes(),
             ),
             ("process_open_fds", "Open files and sockets.", open_files()),
@@ -76,7 +76,7 @@ fn resident_bytes() -> Option<f64> {
     resident_in(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// `/proc/self/status` gives kibibytes, whatever the size of a page.
+/// `/proc/self/status` has kibibytes, whatever the page size.
 fn resident_in(status: &str) -> Option<f64> {
     let line = status
         .lines()
@@ -86,7 +86,7 @@ fn resident_in(status: &str) -> Option<f64> {
 }
 
 fn open_files() -> Option<f64> {
-    // One of them is the folder that is being read.
+    // One of them is the open folder itself.
     let open = fs::read_dir("/proc/self/fd").ok()?.count().checked_sub(1)?;
     Some(open as f64)
 }

@@ -1,4 +1,4 @@
-//! The gauges: what is true at the moment of a scrape, worked out then and forgotten afterwards.
+//! The gauges: what is true at the moment of a scrape. Each scrape computes them anew.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ pub struct Scrape {
     pub queues: Vec<QueueGauges>,
     /// Each account's window.
     pub budgets: Vec<(Arc<str>, Usage)>,
-    /// Of each account of which anything is known, the agents of its known queues, each once.
+    /// Each account with a known queue, and the agents of its known queues, each agent once.
     pub agents: Vec<(Arc<str>, ByStatus)>,
     /// What is wrong with each account.
     pub faults: Vec<(Arc<str>, Option<FaultKind>)>,
@@ -36,37 +36,37 @@ pub struct Scrape {
     pub open_connections: usize,
     /// How many of them are streams of decisions.
     pub open_streams: usize,
-    /// Of the state folder, if there is one: whether each part is without its file, and how much was not kept.
+    /// The parts of the state folder; empty without one.
     pub state: Vec<StateGauges>,
 }
 
 /// A part of the state folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateGauges {
-    /// `ledger`, `snapshots` or `history`.
+    /// `ledger`, `store` or `history`.
     pub part: &'static str,
     /// Its file cannot be used now.
     pub degraded: bool,
-    /// What was let go so far, since the disk was too slow.
+    /// How much was dropped so far because the disk was too slow.
     pub dropped: u64,
 }
 
 /// One queue's gauges. `None` is unknown, and becomes an absent sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueGauges {
-    /// Whose they are.
+    /// The queue.
     pub key: QueueKey,
-    /// Whether a decision would rest on knowledge now. Never absent: alerts for queues that never resolved start from it.
+    /// Whether a decision would rest on fresh data now. Never absent, so alerts can start from it for queues that were never found.
     pub known: bool,
     /// What a decision would count now.
     pub seats: Option<Quantity>,
     /// Agents by status name.
     pub agents: Option<ByStatus>,
-    /// How old the snapshot is, even where it is too old to answer from.
+    /// The age of the snapshot, even if it is too old to answer from.
     pub snapshot_age: Option<Duration>,
-    /// When a poll was last begun.
+    /// When the last poll began.
     pub last_attempt: Option<Moment>,
-    /// When a poll last ended well.
+    /// When a poll last succeeded.
     pub last_success: Option<Moment>,
     /// Seats held for calls on their way.
     pub held: u32,
@@ -75,8 +75,8 @@ pub struct QueueGauges {
 }
 
 impl QueueGauges {
-    /// Reads them off what the board knows. The account's `names` tell of statuses that nobody has at the moment.
-    pub fn of(
+    /// Reads them from the board. The account's `names` add the statuses that no agent has at the moment.
+    pub fn new(
         key: &QueueKey,
         state: &QueueState,
         policy: &Policy,
@@ -123,7 +123,7 @@ impl Collector for Scrape {
             ),
             (
                 "openseat_open_streams",
-                "Connections that are streams of decisions now.",
+                "Open connections that are streams of decisions.",
                 self.open_streams,
             ),
         ];
@@ -142,7 +142,7 @@ impl Scrape {
         let families: [(&str, &str, Read); 6] = [
             (
                 "openseat_queue_known",
-                "Whether a decision about the queue would rest on knowledge now: 1, or 0.",
+                "Whether a decision about the queue would rest on fresh data now: 1, or 0 if not.",
                 |queue| Some(u8::from(queue.known).into()),
             ),
             (
@@ -162,12 +162,12 @@ impl Scrape {
             ),
             (
                 "openseat_queue_last_attempt_timestamp_seconds",
-                "When a poll was last begun, since the epoch.",
+                "When the last poll began, in seconds since the epoch.",
                 |queue| queue.last_attempt.map(seconds),
             ),
             (
                 "openseat_queue_last_success_timestamp_seconds",
-                "When a poll last ended well, since the epoch.",
+                "When a poll last succeeded, in seconds since the epoch.",
                 |queue| queue.last_success.map(seconds),
             ),
         ];
@@ -209,7 +209,7 @@ impl Scrape {
         )
     }
 
-    /// Counters, for the queues in which seats were ever held.
+    /// Counters, for queues that ever held a seat.
     fn encode_reservations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let held_ever = |queue: &&QueueGauges| queue.reservations != Default::default();
         let queues: Vec<_> = self.queues.iter().filter(held_ever).collect();
@@ -218,7 +218,7 @@ impl Scrape {
         }
         let mut made = encoder.encode_descriptor(
             "openseat_reservations",
-            "Seats that were held for calls.",
+            "Reservations made.",
             None,
             MetricType::Counter,
         )?;
@@ -228,7 +228,7 @@ impl Scrape {
         }
         let mut ended = encoder.encode_descriptor(
             "openseat_reservations_ended",
-            "Seats that are held no more, by cause.",
+            "Reservations ended, by cause.",
             None,
             MetricType::Counter,
         )?;
@@ -253,7 +253,7 @@ impl Scrape {
             ),
             (
                 "openseat_budget_used_requests",
-                "Requests in the last 3600 s, those under way included.",
+                "Requests in the last 3600 s, including those under way.",
                 |usage| f64::from(usage.used),
             ),
             (
@@ -263,7 +263,7 @@ impl Scrape {
             ),
             (
                 "openseat_budget_share_ratio",
-                "Part of the limit that openseat allows itself: below 1 while others spend too.",
+                "Share of the limit that openseat uses: below 1 while other software spends from the account.",
                 |usage| usage.share,
             ),
         ];
@@ -277,7 +277,7 @@ impl Scrape {
         Ok(())
     }
 
-    /// Every kind of every account has a sample from the first scrape on, so that no alert waits for a series to appear.
+    /// Every account has a sample of every kind from the first scrape on, so that no alert waits for a series to appear.
     fn encode_faults(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let samples = self.faults.iter().flat_map(|(account, present)| {
             FaultKind::ALL.iter().map(move |kind| {
@@ -311,7 +311,7 @@ impl Scrape {
         }
         let (name, help) = (
             "openseat_state_dropped",
-            "What was not kept, since the disk was too slow.",
+            "Items that were not stored because the disk was too slow.",
         );
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for state in &self.state {
@@ -327,7 +327,7 @@ fn seconds(moment: Moment) -> f64 {
     moment.wall.as_secs_f64()
 }
 
-/// One family; without samples not even its name, as an exposition with an empty family helps nobody.
+/// Writes one family, or nothing if it has no samples.
 fn gauges<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

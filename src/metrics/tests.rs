@@ -98,7 +98,7 @@ fn what_the_polls_report_is_counted() {
 
 fn scrape_of(state: &QueueState, names: &Names, now: Moment) -> Scrape {
     Scrape {
-        queues: vec![QueueGauges::of(
+        queues: vec![QueueGauges::new(
             &sales(),
             state,
             &POLICY,
@@ -257,7 +257,7 @@ fn every_kind_of_fault_has_a_sample_for_every_account() {
 
 fn agents_of(state: &QueueState, names: &Names) -> Vec<(Box<str>, usize)> {
     let now = Still::new().now();
-    let gauges = QueueGauges::of(&sales(), state, &POLICY, &Holds::default(), names, now);
+    let gauges = QueueGauges::new(&sales(), state, &POLICY, &Holds::default(), names, now);
     gauges.agents.expect("the snapshot is fresh")
 }
 
@@ -325,7 +325,7 @@ proptest! {
     fn statuses_are_bounded_and_no_agent_is_lost(statuses in proptest::collection::vec("[a-f]{1,2}|other", 0..200)) {
         let state = with_statuses(statuses.iter().map(String::as_str));
         let counts = agents_of(&state, &Names::default());
-        prop_assert!(counts.len() <= STATUS_LABELS);
+        prop_assert!(counts.len() <= MAX_STATUS_LABELS);
         prop_assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), statuses.len());
         let labels: BTreeSet<_> = counts.iter().map(|(status, _)| status).collect();
         prop_assert_eq!(labels.len(), counts.len(), "a label value twice is an invalid exposition");

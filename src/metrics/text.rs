@@ -1,11 +1,11 @@
-//! OpenMetrics as the text format 0.0.4.
+//! Rewrites OpenMetrics as the text format 0.0.4.
 //!
-//! Only what our own registry writes is understood: `HELP` before `TYPE` before the samples, no exemplars, no timestamps.
+//! It understands only what our own registry writes: `HELP`, then `TYPE`, then samples, without exemplars or timestamps.
 
 use std::fmt::Write;
 
-/// Rewrites an exposition. Sample lines are the same in both formats; what differs are the lines that begin with `#`: the
-/// older format names a counter with its `_total`, knows no `info`, no `UNIT` and no `EOF`.
+/// Rewrites an exposition. Sample lines are the same in both formats. Lines that begin with `#` differ: the older format names a counter
+/// with its `_total`, and has no `info`, `UNIT` or `EOF`.
 pub(super) fn from_openmetrics(exposition: &str) -> String {
     let mut text = String::with_capacity(exposition.len());
     let mut help = "";

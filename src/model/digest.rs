@@ -11,7 +11,7 @@ pub struct Digest([u8; 32]);
 
 impl Digest {
     /// The digest of this secret.
-    pub fn of(secret: impl AsRef<[u8]>) -> Self {
+    pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self(Sha256::digest(secret).into())
     }
 

@@ -395,12 +395,12 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let path = office.path("state").join(daemon::LEDGER_FILE);
     let ledger = Arc::new(Ledger::keep(&path, Arc::clone(&clock)).expect("a ledger"));
-    let payer = BudgetOwner {
+    let owner = BudgetOwner {
         account: "main".to_owned(),
         identity: String::new(),
     };
     let limit = NonZeroU32::new(2).expect("two");
-    let budget = Budget::new(Arc::clone(&ledger), payer, limit, 1, clock);
+    let budget = Budget::new(Arc::clone(&ledger), owner, limit, 1, clock);
     for _ in 0..2 {
         let permit = budget.permit(Purpose::OnDemand).await;
         permit.expect("room").answered();

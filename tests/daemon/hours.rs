@@ -74,12 +74,12 @@ impl Office {
             threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
         };
-        let payer = BudgetOwner {
+        let owner = BudgetOwner {
             account: "main".to_owned(),
             identity: "main".to_owned(),
         };
         let limit = NonZeroU32::new(limit).expect("more than nothing");
-        let budget = Budget::new(ledger, payer.clone(), limit, reserve, Arc::clone(&clock));
+        let budget = Budget::new(ledger, owner.clone(), limit, reserve, Arc::clone(&clock));
         let budget = Arc::new(budget);
         let board = Arc::new(Board::new(keys.clone()));
         let metrics = Arc::new(Metrics::new(keys.clone(), clock.now()));
@@ -91,7 +91,7 @@ impl Office {
         );
         let (asks, wishes) = mpsc::channel(1);
         let account = Account::new(account::Deps {
-            payer,
+            owner,
             queues: names.iter().map(polled).collect(),
             client,
             budget: Arc::clone(&budget),

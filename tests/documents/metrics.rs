@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openseat::{decision::Reason, metrics::STATUS_LABELS};
+use openseat::{decision::Reason, metrics::MAX_STATUS_LABELS};
 
 use crate::{PATIENCE, Page, quoted, read, running::Running};
 
@@ -86,7 +86,7 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
             "docs/metrics.md has {name}, and a scrape has not"
         );
     }
-    let bound = format!("at most {STATUS_LABELS} of them");
+    let bound = format!("at most {MAX_STATUS_LABELS} of them");
     assert!(page.text.contains(&bound));
 }
 

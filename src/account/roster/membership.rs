@@ -1,6 +1,12 @@
 //! Who belongs to a queue, by its last poll, and the join with the newest row of each.
 
-use super::*;
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{Roster, earlier, person::MAX_LAG};
+use crate::{
+    clock::Moment,
+    model::{agent::Agent, known::Sighting},
+};
 
 /// What a poll of a queue said about who belongs to it.
 #[derive(Clone, Debug)]

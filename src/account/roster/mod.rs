@@ -28,9 +28,10 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
-
-use self::{membership::Member, person::*};
+use self::{
+    membership::Member,
+    person::{MAX_LAG, Person},
+};
 pub use self::{
     membership::{Joined, Membership},
     presence::Departure,

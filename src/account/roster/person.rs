@@ -1,6 +1,16 @@
 //! One agent as the roster knows them, and which of two rows is the newer.
 
-use super::*;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    clock::Moment,
+    model::{
+        agent::Agent,
+        known::{Presence, Sighting},
+    },
+};
 
 /// A copy of CallTools' data lags by no more than this. Where nothing has confirmed a date for longer, it is no lag: CallTools has
 /// set the date back, and what it says now counts again. (By then every usual `max_age` has turned the answer into an unknown.)
@@ -14,7 +24,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn of(agent: &Agent, at: Moment) -> Self {
+    pub(super) fn new(agent: &Agent, at: Moment) -> Self {
         Self {
             since: agent.status_since,
             at,
@@ -49,9 +59,9 @@ pub(super) struct Person {
 impl Person {
     /// Takes a row in, unless a newer one is known; tells whether it counts.
     pub(super) fn show(&mut self, sighting: Sighting) -> bool {
-        let mark = Mark::of(&sighting.agent, sighting.at);
+        let mark = Mark::new(&sighting.agent, sighting.at);
         if let Some(known) = &mut self.newest {
-            if !mark.replaces(Mark::of(&known.agent, known.at), self.latest) {
+            if !mark.replaces(Mark::new(&known.agent, known.at), self.latest) {
                 return false;
             }
             let is_set_back = mark.since.is_some() && mark.since < self.latest;

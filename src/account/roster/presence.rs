@@ -10,7 +10,7 @@
 //! [`Reservations::departed`](crate::decision::reservations::Reservations::departed). A seat may stay held until its time is up then, and is never
 //! given twice.
 
-use super::Mark;
+use super::person::Mark;
 use crate::{
     clock::Moment,
     model::{

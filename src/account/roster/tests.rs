@@ -1,5 +1,6 @@
 //! Who is where, which row counts, who has left.
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{Expected, Queue, Schedule, jobs::Job};
 
 /// A queue that was never polled is as overdue as one whose membership is as old as any may be.
 const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{Queue, Schedule, jobs::Job, retry::Attempts, turns::Turn};
 
 /// Polls of one account under way together: enough that a cold start of a large account takes seconds and one hanging poll does not hold up the
 /// others, few enough that CallTools does not take us for an attack.

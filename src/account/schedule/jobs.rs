@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{retry::backoff, *};
+use super::{
+    Schedule,
+    retry::{Attempts, backoff},
+};
+use crate::model::fault::Fault;
 
 /// The longest wait after faults of one queue.
 pub(super) const MAX_QUEUE_BACKOFF: Duration = Duration::from_secs(60);

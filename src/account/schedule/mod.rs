@@ -29,11 +29,8 @@ pub use self::{
     due::{NAMES_LIVE, Next},
     jobs::{Ending, Job},
 };
-use self::{retry::Attempts, sweeping::Sweeping, turns::*};
-use crate::{
-    config::{QueueRef, Rule, ScheduleOptions},
-    model::fault::Fault,
-};
+use self::{retry::Attempts, sweeping::Sweeping};
+use crate::config::{QueueRef, Rule, ScheduleOptions};
 
 /// A queue whose poll failed is the most overdue of all for so many tries, and then takes its turn like the others: a single failure is soon
 /// made good, and queues that fail for good starve nobody.
@@ -52,7 +49,7 @@ pub struct Need {
 
 impl Need {
     /// What a queue of the config needs.
-    pub fn of(reference: &QueueRef, rule: &Rule) -> Self {
+    pub fn new(reference: &QueueRef, rule: &Rule) -> Self {
         Self {
             id: matches!(reference, QueueRef::Name(_)),
             statuses: matches!(rule, Rule::Seats { .. }),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{
+    Expected, Queue, Schedule,
+    turns::{SWEEPS_IN_TURN, TURN},
+};
 
 impl Schedule {
     /// What to expect of each queue if every request is answered, at one request a `period`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{Schedule, retry::Attempts};
 
 /// Sweeps that could not be trusted are tried again after this long: somebody may have given the token more rights.
 pub(super) const TRUST_AGAIN: Duration = Duration::from_secs(3600);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::*;
+use super::{Queue, Schedule, jobs::Job};
 
 /// Slots in a turn: three for the sweep and one for a queue. Simulations of accounts from 20 to 500 agents found no split that is better
 /// in all of them, and a learned one no better.

@@ -62,7 +62,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
             max_age: None,
         });
     let account = Account::new(Deps {
-        payer: BudgetOwner {
+        owner: BudgetOwner {
             account: "main".to_owned(),
             identity: String::new(),
         },

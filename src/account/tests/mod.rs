@@ -11,20 +11,28 @@ use std::{
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::sleep,
+};
 
 use super::*;
 use crate::{
-    calltools::{Outgoing, Reply, Transport},
-    clock::VirtualClock,
+    budget::{Budget, BudgetOwner},
+    calltools::{Client, Outgoing, Reply, Transport},
+    clock::{Clock, VirtualClock},
+    config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         Decision, OnUnknown, Policy, Reason,
-        board::QueueState,
+        board::{Board, QueueState},
         criteria::{Condition, Criteria, Definition, Literal, Measure},
         decide,
+        reservations::Reservations,
+        staleness::Staleness,
     },
     metrics::{Format, Scrape},
-    model::{agent::AgentId, quantity::Quantity},
+    model::{agent::AgentId, fault::Down, known::Known, quantity::Quantity},
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
 };
 
@@ -171,7 +179,7 @@ impl Stage {
         let (asks, wishes) = mpsc::channel(64);
         let (health, healths) = watch::channel(Health::default());
         let account = Account::new(Deps {
-            payer: BudgetOwner {
+            owner: BudgetOwner {
                 account: "main".to_owned(),
                 identity: String::new(),
             },

@@ -17,7 +17,7 @@ impl Stage {
         self.metrics.count_for(self.keys.clone());
         let (reply, taken) = oneshot::channel();
         let terms = Terms {
-            payer: BudgetOwner {
+            owner: BudgetOwner {
                 account: "main".to_owned(),
                 identity: String::new(),
             },

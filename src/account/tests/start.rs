@@ -1,6 +1,6 @@
 //! How an account begins: from nothing, and after a restart.
 
-use super::*;
+use super::{super::schedule::Need, *};
 use crate::{account::schedule::Expected, logged::listen};
 
 impl Stage {

@@ -2,7 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::{Book, Owner, TIDY_EVERY};
+use crate::{
+    budget::{
+        owner::OwnerId,
+        window::{Request, Time},
+    },
+    clock::{Clock, stored_time::StoredTime},
+};
 
 /// What is to be written in one transaction.
 #[derive(Debug)]

@@ -18,15 +18,11 @@ pub(super) use self::changes::Batch;
 use self::changes::Changes;
 use super::{
     Purpose,
-    owner::{BudgetOwner, groups},
+    owner::{BudgetOwner, OwnerId, groups},
     throttle::Throttle,
     window::{Allowance, HOUR, Request, STAYS, STAYS_UNANSWERED, Time, Window},
 };
 use crate::clock::{Clock, Moment, stored_time::StoredTime};
-
-/// The number of an owner in the book and in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct OwnerId(pub u64);
 
 /// What a new book's clock shows: late enough that an hour before it can be written.
 const BEGINNING: Time = Duration::from_secs(86_400);

@@ -11,8 +11,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{
     LedgerError,
+    columns::ms,
     folder::{Folder, same},
-    rows::*,
+    rows::{Contents, clear, read, write_book, write_owners, write_request},
     schema::SCHEMA,
     witness::{Testimony, Witness},
 };

@@ -34,7 +34,7 @@ impl Folder {
         let lock = made.and_then(|()| fs::File::open(path)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse(Holder::of(path))),
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse(Holder::find(path))),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         if let Err(error) = close_to_others(path) {
@@ -80,7 +80,7 @@ fn spoken(pid: Option<u32>) -> String {
 }
 
 impl Holder {
-    fn of(folder: &Path) -> Self {
+    fn find(folder: &Path) -> Self {
         let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
         let inode = fs::metadata(folder).map(|folder| folder.ino());
         Self {

@@ -8,8 +8,10 @@
 //! - [`file`](mod@file): the SQLite file, and what is believed of it at a start;
 //! - [`witness`]: the small file that tells a ledger which lost its end.
 
+mod columns;
 mod file;
 mod folder;
+mod layout_2;
 mod rows;
 mod schema;
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! The rows of the ledger's file: read, checked against their seals, and written.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::schema::*;
+use super::{
+    columns::{ms, number, stamp, time, time_of},
+    layout_2,
+};
 use crate::{
     budget::{
-        book::{Batch, Owner, OwnerId, Stored},
-        owner::BudgetOwner,
+        book::{Batch, Owner, Stored},
+        owner::{BudgetOwner, OwnerId},
         throttle::Throttle,
-        window::{Request, Time},
+        window::Request,
     },
     clock::{Clock, stored_time::StoredTime},
 };
@@ -28,7 +29,7 @@ pub(super) fn read(
     connection: &Connection,
     clock: &dyn Clock,
 ) -> rusqlite::Result<Option<Contents>> {
-    if let Some(stored) = read_layout_2(connection, clock)? {
+    if let Some(stored) = layout_2::read(connection, clock)? {
         let lost = stored.lost.map(|_| "it was lost before");
         return Ok(Some(Contents {
             stored,
@@ -46,7 +47,7 @@ pub(super) fn read(
         sound &= row.get::<_, i64>(8)? == seal_of_book(numbers, time, &stamp, lost);
         Ok((numbers, time, stamp, lost))
     });
-    let Some((numbers, time, stamp, lost)) = book.optional()? else {
+    let Some((numbers, now, stamp, lost)) = book.optional()? else {
         return Ok(None);
     };
     let mut statement =
@@ -57,7 +58,7 @@ pub(super) fn read(
             owner: OwnerId(number(row, 1)?),
             polling: row.get(2)?,
             answered: row.get(3)?,
-            leaves: time_of(row.get(4)?),
+            leaves: time(row, 4)?,
         };
         sound &= row.get::<_, i64>(5)? == seal_of_request(&request);
         Ok(request)
@@ -76,7 +77,7 @@ pub(super) fn read(
         stored: Stored {
             requests,
             owners,
-            time: time_of(time),
+            time: time_of(now),
             stamp,
             lost: (lost != 0).then(|| time_of(lost)),
         },
@@ -93,12 +94,12 @@ fn read_owner(row: &Row<'_>) -> rusqlite::Result<(OwnerId, Owner)> {
             account: row.get(1)?,
             identity: row.get(2)?,
         },
-        seen: time_of(row.get(3)?),
+        seen: time(row, 3)?,
         throttle: Throttle {
             factor: row.get::<_, i64>(4)? as f64 / 1e6,
-            since: time_of(row.get(5)?),
-            silent_until: time_of(row.get(6)?),
-            paused_until: time_of(row.get(7)?),
+            since: time(row, 5)?,
+            silent_until: time(row, 6)?,
+            paused_until: time(row, 7)?,
             in_row: row.get(8)?,
         },
         counted: (counted != 0).then(|| time_of(counted)),
@@ -252,27 +253,6 @@ pub(super) fn seal(texts: &[&str], numbers: &[i64]) -> i64 {
     hasher.finalize().into()
 }
 
-pub(super) fn ms(time: Time) -> i64 {
-    time.as_millis() as i64
-}
-
-/// What rounding takes, less than a millisecond, is within what windows allow for drift.
-pub(super) fn time_of(ms: i64) -> Time {
-    Duration::from_millis(ms.max(0) as u64)
-}
-
 fn ppm(level: f64) -> i64 {
     (level * 1e6) as i64
-}
-
-pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.max(0) as u64)
-}
-
-pub(super) fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<StoredTime> {
-    Ok(StoredTime {
-        boot_id: row.get(first_column)?,
-        boot_ms: row.get(first_column + 1)?,
-        wall_ms: row.get(first_column + 2)?,
-    })
 }

@@ -177,7 +177,7 @@ fn reach(
     let token = account.upstream.token.read()?;
     let budget = Budget::new(
         Arc::clone(ledger),
-        daemon::payer(account, &token),
+        daemon::owner(account, &token),
         account.requests_per_hour,
         account.reserve,
         Arc::clone(clock),

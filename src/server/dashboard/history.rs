@@ -13,10 +13,7 @@ use crate::{
         app::App,
         pool::{Pool, Undone},
     },
-    state::history::{
-        History, Limit,
-        read::{HistoryError, Range},
-    },
+    state::history::{History, HistoryError, Limit, Range},
 };
 
 /// How many reads run at once. One of them may try another rule, which takes long; the other stays free for other pages.

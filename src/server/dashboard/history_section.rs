@@ -36,10 +36,7 @@ use crate::{
             pool::Undone,
         },
     },
-    state::history::{
-        History,
-        read::{Bucket, Decided, HistoryError, Sample},
-    },
+    state::history::{Bucket, Decided, History, HistoryError, Sample},
 };
 
 /// How many changes a page lists: as many as a person reads at a glance.

@@ -7,7 +7,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::{
     clock::Moment,
-    state::history::read::{HistoryError, Range},
+    state::history::{HistoryError, Range},
 };
 
 /// How far back a page looks. Requests spell it as below: `range=24h`.

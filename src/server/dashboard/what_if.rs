@@ -18,10 +18,7 @@ use crate::{
         criteria::{Comparison, Criteria, Verdict},
     },
     model::quantity::Quantity,
-    state::history::{
-        History,
-        read::{HOLDS_MS, HistoryError, Rows, Sample},
-    },
+    state::history::{HOLDS_MS, History, HistoryError, Rows, Sample},
 };
 
 /// How many differences are listed, newest first. For more, choose a shorter time.

@@ -8,7 +8,7 @@ use crate::{model::digest::Digest, server::state::app::App};
 
 /// The account that a request's token belongs to, by its index among the accounts.
 pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, Refusal> {
-    let shown = Digest::of(credentials(headers)?);
+    let shown = Digest::new(credentials(headers)?);
     find(app, &shown).ok_or(Refusal::Unauthorized("Invalid token."))
 }
 

@@ -408,7 +408,7 @@ impl App {
         let account = self.account(&queue.key.account);
         let names = account.map(AccountHandle::names).unwrap_or_default();
         let (state, now) = (self.state(queue), self.clock.now());
-        QueueGauges::of(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
+        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
     }
 }
 

@@ -65,7 +65,7 @@ impl Sessions {
             open.pop_front();
         }
         open.push_back(Session {
-            id: Digest::of(&id),
+            id: Digest::new(&id),
             since: now,
         });
         Ok(id)
@@ -113,7 +113,7 @@ fn shown(headers: &HeaderMap) -> Option<Digest> {
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
         .find(|(name, _)| *name == COOKIE)
-        .map(|(_, id)| Digest::of(id))
+        .map(|(_, id)| Digest::new(id))
 }
 
 /// The `Set-Cookie` header that starts a session. Scripts cannot read the cookie, and other sites' pages cannot make a browser send it.

@@ -339,7 +339,7 @@ async fn wrong_tokens_are_refused_as_in_django_rest_framework() {
         );
         assert_eq!(server.raw(&request).await.status, status, "{token}");
     }
-    ends.token.send_replace(Some(Digest::of("rotated")));
+    ends.token.send_replace(Some(Digest::new("rotated")));
     assert_eq!(get(&server, "/api/queues/").await.status, 401);
     let rotated = server
         .ask("GET", "/api/queues/", "Authorization: token  rotated\r\n")

@@ -117,7 +117,7 @@ impl World {
     /// Adds an account with this CallTools token.
     fn account(&mut self, name: &str, token: &str) -> AccountEnds {
         let (names, names_reader) = watch::channel(Arc::default());
-        let (token, token_reader) = watch::channel(Some(Digest::of(token)));
+        let (token, token_reader) = watch::channel(Some(Digest::new(token)));
         let (asks, requests) = mpsc::channel(1);
         let (health, health_reader) = watch::channel(Health {
             sweeps: true,

@@ -4,8 +4,27 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::read::HistoryError;
 use crate::clock::Clock;
+
+/// As many buckets as a wide screen has columns.
+pub const MAX_BUCKETS: u64 = 2_000;
+
+/// Why there is nothing to see.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// SQLite's word.
+    #[error("the history cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The range makes no sense.
+    #[error("a range ends after it begins, and has 1 to {MAX_BUCKETS} buckets of a second or more")]
+    Range,
+    /// The [`Limit`] is reached.
+    #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
+    TooLong(Duration),
+    /// The client has gone.
+    #[error("nobody waits for it any more")]
+    Abandoned,
+}
 
 /// See the [module](self).
 #[derive(Clone, Debug)]

@@ -17,15 +17,24 @@
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod limit;
-pub mod read;
-pub mod record;
+mod note;
+mod read;
+mod record;
 mod schema;
+mod series;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-pub use self::{limit::Limit, read::History, record::Watched};
-use self::{schema::SCHEMA, write::Note};
+pub use self::{
+    limit::{HistoryError, Limit},
+    read::{Decided, History, Rows},
+    record::Watched,
+    series::{Bucket, HOLDS_MS, Range, Sample},
+};
+use self::{note::Note, schema::SCHEMA};
 use crate::{
     clock::Clock,
     sqlite::{Condition, File, writer::Writer},
@@ -97,6 +106,3 @@ impl Recorder {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,102 +10,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde_json::value::RawValue;
 
-use super::limit::Limit;
+use super::{
+    limit::{HistoryError, Limit},
+    series::{Bucket, HOLDS_MS, Range, Sample, Series, timestamp},
+};
 use crate::{decision::board::QueueKey, sqlite::rows_codec};
 
-/// As many buckets as a wide screen has columns.
-pub const MOST_BUCKETS: u64 = 2_000;
-
 /// As many rows as a week of one queue has.
-const MOST_SAMPLES: u32 = 50_000;
-
-/// A sample is true until the next one, if that comes before two of its queue's looks have been missed; after that nobody knows.
-pub const HOLDS_MS: i64 = 600_000;
-
-/// Why there is nothing to see.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// SQLite's word.
-    #[error("the history cannot be read: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// The range makes no sense.
-    #[error(
-        "a range ends after it begins, and has 1 to {MOST_BUCKETS} buckets of a second or more"
-    )]
-    Range,
-    /// The [`Limit`] is reached.
-    #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
-    TooLong(Duration),
-    /// The client has gone.
-    #[error("nobody waits for it any more")]
-    Abandoned,
-}
-
-/// A time to look at, in equal parts.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    from_ms: i64,
-    to_ms: i64,
-    bucket_ms: i64,
-}
-
-impl Range {
-    /// From a moment on until before another.
-    ///
-    /// # Errors
-    /// [`HistoryError::Range`], where it is empty or has too many parts.
-    pub fn new(from: Timestamp, to: Timestamp, bucket: Duration) -> Result<Self, HistoryError> {
-        let range = Self {
-            from_ms: from.as_millisecond(),
-            to_ms: to.as_millisecond(),
-            bucket_ms: i64::try_from(bucket.as_millis()).map_err(|_| HistoryError::Range)?,
-        };
-        let makes_sense = range.bucket_ms >= 1_000
-            && range.from_ms < range.to_ms
-            && range.len() <= MOST_BUCKETS as usize;
-        makes_sense.then_some(range).ok_or(HistoryError::Range)
-    }
-
-    fn len(self) -> usize {
-        self.to_ms
-            .abs_diff(self.from_ms)
-            .div_ceil(self.bucket_ms.unsigned_abs()) as usize
-    }
-
-    fn start_ms(self, bucket: usize) -> i64 {
-        self.from_ms + bucket as i64 * self.bucket_ms
-    }
-
-    fn bucket_of(self, at_ms: i64) -> usize {
-        ((at_ms - self.from_ms) / self.bucket_ms) as usize
-    }
-}
-
-/// What was known of a queue at a moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// When it was known.
-    pub at: Timestamp,
-    /// When CallTools said it.
-    pub as_of: Timestamp,
-    /// What the queue's criteria counted; `None`: unknown.
-    pub seats: Option<f64>,
-    /// Agents by status.
-    pub agents: BTreeMap<String, u32>,
-}
-
-/// What was known of a queue in a part of a range. Means are over the time in which something was known.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bucket {
-    /// Its beginning.
-    pub from: Timestamp,
-    /// For how much of it the seats were known.
-    pub known: Duration,
-    /// The least, mean and most seats; `None` where they were never known.
-    pub seats: Option<[f64; 3]>,
-    /// The mean number of agents by status.
-    pub agents: BTreeMap<String, f64>,
-}
+const MAX_SAMPLES: u32 = 50_000;
 
 /// A queue's rows at a moment.
 #[derive(Clone, Debug)]
@@ -231,7 +143,7 @@ impl History {
             && let Some(row) = rows.next()?
         {
             self.go_on()?;
-            let raw = Raw::of(row)?;
+            let raw = Raw::from_row(row)?;
             let seats = raw.seats;
             if let Some(later) = later.replace(raw)
                 && later.seats != seats
@@ -267,7 +179,7 @@ impl History {
                 queue,
                 from.as_millisecond(),
                 to.as_millisecond(),
-                MOST_SAMPLES
+                MAX_SAMPLES
             ],
             |row| Ok((timestamp(row.get(0)?), row.get::<_, Vec<u8>>(1)?)),
         )?;
@@ -289,7 +201,7 @@ impl History {
         self.select(
             key,
             "SELECT at_ms, as_of_ms, seats, agents FROM sample WHERE queue = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms LIMIT ?4",
-            [from_ms, to_ms, i64::from(MOST_SAMPLES)],
+            [from_ms, to_ms, i64::from(MAX_SAMPLES)],
         )
     }
 
@@ -309,7 +221,7 @@ impl History {
         let mut samples = Vec::new();
         while let Some(row) = rows.next()? {
             self.go_on()?;
-            samples.push(Raw::of(row)?.named(&names));
+            samples.push(Raw::from_row(row)?.named(&names));
         }
         Ok(samples)
     }
@@ -331,7 +243,7 @@ struct Raw {
 }
 
 impl Raw {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             at_ms: row.get(0)?,
             as_of_ms: row.get(1)?,
@@ -365,79 +277,4 @@ fn statuses(connection: &Connection) -> rusqlite::Result<HashMap<i64, String>> {
     let mut statement = connection.prepare("SELECT id, name FROM status")?;
     let names = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     names.collect()
-}
-
-fn timestamp(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
-}
-
-/// Buckets in the making: sums of values times milliseconds.
-struct Series {
-    range: Range,
-    buckets: Vec<Bucket>,
-    seats_ms: Vec<(f64, i64)>,
-    all_ms: Vec<i64>,
-}
-
-impl Series {
-    fn over(range: Range, samples: &[Sample]) -> Vec<Bucket> {
-        let bucket = |n| Bucket {
-            from: timestamp(range.start_ms(n)),
-            ..Bucket::default()
-        };
-        let mut series = Self {
-            range,
-            buckets: (0..range.len()).map(bucket).collect(),
-            seats_ms: vec![(0.0, 0); range.len()],
-            all_ms: vec![0; range.len()],
-        };
-        let ends = samples.iter().skip(1).map(|next| next.at.as_millisecond());
-        for (sample, next) in samples.iter().zip(ends.chain([i64::MAX])) {
-            let from = sample.at.as_millisecond();
-            series.hold(
-                sample,
-                from.max(range.from_ms),
-                next.min(from + HOLDS_MS).min(range.to_ms),
-            );
-        }
-        series.finish()
-    }
-
-    /// A sample was true from here to there.
-    fn hold(&mut self, sample: &Sample, mut from_ms: i64, to_ms: i64) {
-        while from_ms < to_ms {
-            let n = self.range.bucket_of(from_ms);
-            let end = to_ms.min(self.range.start_ms(n + 1));
-            self.add(n, sample, end - from_ms);
-            from_ms = end;
-        }
-    }
-
-    fn add(&mut self, n: usize, sample: &Sample, ms: i64) {
-        let bucket = &mut self.buckets[n];
-        self.all_ms[n] += ms;
-        for (status, count) in &sample.agents {
-            *bucket.agents.entry(status.clone()).or_default() += f64::from(*count) * ms as f64;
-        }
-        let Some(seats) = sample.seats else { return };
-        let [least, _, most] = bucket.seats.unwrap_or([seats; 3]);
-        bucket.seats = Some([least.min(seats), 0.0, most.max(seats)]);
-        bucket.known += Duration::from_millis(ms.max(0) as u64);
-        self.seats_ms[n].0 += seats * ms as f64;
-        self.seats_ms[n].1 += ms;
-    }
-
-    fn finish(mut self) -> Vec<Bucket> {
-        let sums = self.seats_ms.iter().zip(&self.all_ms);
-        for (bucket, ((seats, seats_ms), all_ms)) in self.buckets.iter_mut().zip(sums) {
-            if let Some([_, mean, _]) = &mut bucket.seats {
-                *mean = seats / *seats_ms as f64;
-            }
-            bucket
-                .agents
-                .values_mut()
-                .for_each(|sum| *sum /= *all_ms as f64);
-        }
-        self.buckets
-    }
 }

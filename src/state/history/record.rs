@@ -1,14 +1,13 @@
 //! Looking at what changes: at the board every few seconds, at the counters of decisions every minute.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Recorder, write::Note};
+use super::{
+    Recorder,
+    note::{Counts, Note},
+};
 use crate::{
     clock::Moment,
     decision::{
@@ -35,33 +34,6 @@ const ROWS_TURN: Duration = Duration::from_secs(5);
 
 const MINUTE_MS: i64 = 60_000;
 
-/// What is called agents without a status.
-const NO_STATUS: &str = "none";
-
-/// Counts of a queue at a moment.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Counts {
-    /// `None`: unknown.
-    pub seats: Option<f64>,
-    /// Agents by status.
-    pub agents: BTreeMap<Box<str>, u32>,
-}
-
-impl Counts {
-    fn of(snapshot: &Snapshot) -> Self {
-        let mut agents: BTreeMap<Box<str>, u32> = BTreeMap::new();
-        for agent in &snapshot.agents {
-            let status = agent.status.as_deref().unwrap_or(NO_STATUS);
-            *agents.entry(status.into()).or_default() += 1;
-        }
-        let measured = snapshot.measured.as_ref().ok();
-        Self {
-            seats: measured.map(|measured| measured.count.get()),
-            agents,
-        }
-    }
-}
-
 /// What is looked at.
 #[derive(Debug)]
 pub struct Watched {
@@ -73,7 +45,7 @@ pub struct Watched {
 
 impl Watched {
     /// The queues that are on the board now.
-    pub fn of(board: &Arc<Board>, metrics: &Metrics) -> Self {
+    pub fn new(board: &Arc<Board>, metrics: &Metrics) -> Self {
         let queues = board.keys();
         let counted = |key: &QueueKey| Some((key.clone(), metrics.queue(key)?));
         Self {
@@ -192,7 +164,7 @@ impl Seen {
         if !is_time(self.sample.as_ref().map(|(at, ..)| *at), sample_every) {
             return; // It is looked at again when its time has come.
         }
-        let counts = Counts::of(&snapshot);
+        let counts = Counts::new(&snapshot);
         let is_same = self.sample.as_ref().is_some_and(|(at, polled, known)| {
             let is_poll = *polled != snapshot.members_as_of;
             *known == counts && !is_poll && now.longest_since(*at) < SAY_AGAIN

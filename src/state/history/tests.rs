@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use jiff::{Timestamp, ToSpan};
 
-use super::{
-    read::{Bucket, HistoryError, Range},
-    record::Watch,
-    *,
-};
+use super::{record::Watch, *};
 use crate::{
     clock::Moment,
     decision::{
@@ -47,7 +43,7 @@ impl Scene {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Still::new()));
         let board = Arc::new(Board::new((0..queues).map(key)));
         let metrics = Metrics::new((0..queues).map(key), clock.now());
-        let watched = Watched::of(&board, &metrics);
+        let watched = Watched::new(&board, &metrics);
         let path = folder.path().join("history.sqlite3");
         Self {
             watch: Watch::new(watched, clock.now()),
@@ -292,7 +288,7 @@ fn ranges_that_make_no_sense_are_refused() {
 async fn the_task_writes_the_last_minute_when_it_is_told_to_stop() {
     let scene = Scene::new(1);
     scene.polled(0, available(2));
-    let watched = Watched::of(&scene.board, &scene.metrics);
+    let watched = Watched::new(&scene.board, &scene.metrics);
     let (recorder, stop) = (
         Arc::new(scene.recorder),
         tokio_util::sync::CancellationToken::new(),

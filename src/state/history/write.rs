@@ -1,11 +1,11 @@
 //! Writing history down, and letting go of what is old.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::record::Counts;
-use crate::{clock::Moment, decision::board::QueueKey, model::agent::Agent, sqlite::rows_codec};
+use super::note::Note;
+use crate::{clock::Moment, decision::board::QueueKey, sqlite::rows_codec};
 
 /// How often what is old is let go.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
@@ -15,29 +15,6 @@ const ROWS_LIVE: Duration = Duration::from_secs(86_400);
 
 /// What lies this far ahead was written by a clock that was wrong.
 const AHEAD: Duration = Duration::from_secs(86_400);
-
-/// Something to be written down.
-#[derive(Debug)]
-pub(super) enum Note {
-    Sample {
-        key: QueueKey,
-        at: Moment,
-        as_of: Moment,
-        counts: Counts,
-    },
-    Decided {
-        key: QueueKey,
-        minute_ms: i64,
-        result: &'static str,
-        reason: &'static str,
-        count: u64,
-    },
-    Rows {
-        key: QueueKey,
-        at: Moment,
-        agents: Vec<Arc<Agent>>,
-    },
-}
 
 /// Writes a batch down, in one transaction.
 pub(super) fn write<'a>(

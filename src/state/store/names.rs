@@ -9,11 +9,11 @@ use crate::{budget::BudgetOwner, clock::Moment, model::names::Names};
 
 impl Store {
     /// The names that an earlier run of the same account read, and how old they are.
-    pub fn names(&self, payer: &BudgetOwner, now: Moment) -> Option<(Names, Duration)> {
+    pub fn names(&self, owner: &BudgetOwner, now: Moment) -> Option<(Names, Duration)> {
         let row = self.with(|connection| {
             let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";
             connection
-                .query_row(sql, params![payer.account, payer.identity], |row| {
+                .query_row(sql, params![owner.account, owner.identity], |row| {
                     Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
                 })
                 .optional()
@@ -25,7 +25,7 @@ impl Store {
         match Names::from_json(&json) {
             Ok(names) => Some((names, age)),
             Err(error) => {
-                tracing::warn!(account = payer.account, %error, "stored names are not readable, and are asked for again");
+                tracing::warn!(account = owner.account, %error, "stored names are not readable, and are asked for again");
                 None
             }
         }
@@ -34,7 +34,7 @@ impl Store {
 
 pub(super) fn write(
     transaction: &Transaction<'_>,
-    payer: &BudgetOwner,
+    owner: &BudgetOwner,
     names: &Names,
     read: Moment,
 ) -> rusqlite::Result<()> {
@@ -42,8 +42,8 @@ pub(super) fn write(
         "INSERT OR REPLACE INTO names (account, identity, json, read_ms) VALUES (?1, ?2, ?3, ?4)";
     let names = names.to_json();
     transaction.prepare_cached(sql)?.execute(params![
-        payer.account,
-        payer.identity,
+        owner.account,
+        owner.identity,
         names,
         read.wall.as_millis() as i64
     ])?;

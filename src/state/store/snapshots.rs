@@ -43,11 +43,11 @@ pub enum Note {
 impl Store {
     /// What an earlier run of the same account knew, with the moments at which it was so. What is too old, or of an age that nobody can
     /// tell, is left out. `names` say what the rows mean.
-    pub fn known(&self, payer: &BudgetOwner, names: &Names) -> Known {
+    pub fn known(&self, owner: &BudgetOwner, names: &Names) -> Known {
         let read = self.with(|connection| {
             Ok(Known {
-                queues: polled(connection, payer, names, self.clock.as_ref())?,
-                agents: sightings(connection, payer, names, self.clock.as_ref())?,
+                queues: polled(connection, owner, names, self.clock.as_ref())?,
+                agents: sightings(connection, owner, names, self.clock.as_ref())?,
                 presences: Vec::new(),
             })
         });
@@ -64,21 +64,21 @@ pub(super) fn write(
     let transaction = connection.transaction()?;
     for note in notes {
         match note {
-            Note::Polled(payer, queue, poll) => {
-                write_poll(&transaction, payer, *queue, poll, clock)?;
+            Note::Polled(owner, queue, poll) => {
+                write_poll(&transaction, owner, *queue, poll, clock)?;
             }
-            Note::Seen(payer, sightings) => {
+            Note::Seen(owner, sightings) => {
                 for sighting in sightings {
-                    write_sighting(&transaction, payer, sighting, clock)?;
+                    write_sighting(&transaction, owner, sighting, clock)?;
                 }
                 forget(&transaction, clock.now())?;
             }
-            Note::Doubted(payer) => {
+            Note::Doubted(owner) => {
                 let sql = "DELETE FROM sighting WHERE account = ?1";
-                transaction.execute(sql, [&payer.account])?;
+                transaction.execute(sql, [&owner.account])?;
             }
-            Note::Named(payer, names, read) => {
-                super::names::write(&transaction, payer, names, *read)?;
+            Note::Named(owner, names, read) => {
+                super::names::write(&transaction, owner, names, *read)?;
             }
         }
     }
@@ -87,7 +87,7 @@ pub(super) fn write(
 
 fn write_poll(
     transaction: &Transaction<'_>,
-    payer: &BudgetOwner,
+    owner: &BudgetOwner,
     queue: u64,
     poll: &Poll,
     clock: &dyn Clock,
@@ -97,8 +97,8 @@ fn write_poll(
     let sql = "INSERT OR REPLACE INTO polled (account, identity, queue, took_ms, complete, rows, boot_id, boot_ms, wall_ms)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     transaction.prepare_cached(sql)?.execute(params![
-        payer.account,
-        payer.identity,
+        owner.account,
+        owner.identity,
         queue as i64,
         poll.took.as_millis() as i64,
         poll.complete,
@@ -112,15 +112,15 @@ fn write_poll(
 
 fn write_sighting(
     transaction: &Transaction<'_>,
-    payer: &BudgetOwner,
+    owner: &BudgetOwner,
     sighting: &Sighting,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
     let (agent, at) = (&sighting.agent, StoredTime::new(sighting.at, clock));
     let seen = "INSERT OR REPLACE INTO sighting (account, identity, agent, boot_id, boot_ms, wall_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(seen)?.execute(params![
-        payer.account,
-        payer.identity,
+        owner.account,
+        owner.identity,
         agent.id.0,
         at.boot_id,
         at.boot_ms,
@@ -129,7 +129,7 @@ fn write_sighting(
     let row = "INSERT INTO sighted_row (account, agent, json) VALUES (?1, ?2, ?3)
                ON CONFLICT DO UPDATE SET json = excluded.json WHERE json <> excluded.json";
     let row = transaction.prepare_cached(row)?.execute(params![
-        payer.account,
+        owner.account,
         agent.id.0,
         agent.raw.get()
     ]);
@@ -151,14 +151,14 @@ fn forget(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<()> {
 
 fn polled(
     connection: &Connection,
-    payer: &BudgetOwner,
+    owner: &BudgetOwner,
     names: &Names,
     clock: &dyn Clock,
 ) -> rusqlite::Result<Vec<(u64, Poll)>> {
     let mut statement = connection.prepare(
         "SELECT queue, took_ms, complete, rows, boot_id, boot_ms, wall_ms FROM polled WHERE account = ?1 AND identity = ?2",
     )?;
-    let polls = statement.query_map(params![payer.account, payer.identity], |row| {
+    let polls = statement.query_map(params![owner.account, owner.identity], |row| {
         let queue: i64 = row.get(0)?;
         let took_ms: i64 = row.get(1)?;
         let (complete, rows): (bool, Vec<u8>) = (row.get(2)?, row.get(3)?);
@@ -191,14 +191,14 @@ fn agent(raw: Box<RawValue>, names: &Names) -> Option<Arc<Agent>> {
 
 fn sightings(
     connection: &Connection,
-    payer: &BudgetOwner,
+    owner: &BudgetOwner,
     names: &Names,
     clock: &dyn Clock,
 ) -> rusqlite::Result<Vec<Sighting>> {
     let mut statement = connection.prepare(
         "SELECT json, boot_id, boot_ms, wall_ms FROM sighting JOIN sighted_row USING (account, agent) WHERE account = ?1 AND identity = ?2",
     )?;
-    let sightings = statement.query_map(params![payer.account, payer.identity], |row| {
+    let sightings = statement.query_map(params![owner.account, owner.identity], |row| {
         let (json, at): (String, StoredTime) = (row.get(0)?, stamp(row, 1)?);
         let sighting = usable(&at, clock).and_then(|at| {
             Some(Sighting {

@@ -35,11 +35,11 @@ impl Folder {
     }
 
     fn known(&self, clock: &Arc<Still>) -> Known {
-        self.open(clock).known(&payer("token"), &Names::default())
+        self.open(clock).known(&owner("token"), &Names::default())
     }
 }
 
-fn payer(identity: &str) -> BudgetOwner {
+fn owner(identity: &str) -> BudgetOwner {
     BudgetOwner {
         account: "main".to_owned(),
         identity: identity.to_owned(),
@@ -69,14 +69,14 @@ fn polls_and_sightings_come_back_with_their_moments() {
     let polled = clock.now();
     let store = folder.open(&clock);
     store.keep(Note::Polled(
-        payer("token"),
+        owner("token"),
         5450,
         poll(polled, available(25)),
     ));
     clock.pass(Duration::from_secs(10));
     let swept = clock.now();
     let seen = vec![sighting(swept, available(1).remove(0))];
-    store.keep(Note::Seen(payer("token"), seen));
+    store.keep(Note::Seen(owner("token"), seen));
     store.finish(PATIENCE);
     clock.pass(Duration::from_secs(60));
     let known = folder.known(&clock);
@@ -93,7 +93,7 @@ fn polls_and_sightings_come_back_with_their_moments() {
     assert_eq!(known.agents[0].at, swept);
     let others = folder
         .open(&clock)
-        .known(&payer("another token"), &Names::default());
+        .known(&owner("another token"), &Names::default());
     assert!(others.queues.is_empty() && others.agents.is_empty());
 }
 
@@ -106,9 +106,9 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
         store.finish(PATIENCE);
     };
     keep(vec![
-        Note::Polled(payer("token"), 1, poll(clock.now(), available(1))),
+        Note::Polled(owner("token"), 1, poll(clock.now(), available(1))),
         Note::Seen(
-            payer("token"),
+            owner("token"),
             vec![sighting(clock.now(), available(1).remove(0))],
         ),
     ]);
@@ -116,7 +116,7 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
     let known = folder.known(&clock);
     assert!(known.queues.is_empty() && known.agents.is_empty());
     let seen = vec![sighting(clock.now(), available(2).remove(1))];
-    keep(vec![Note::Seen(payer("token"), seen)]);
+    keep(vec![Note::Seen(owner("token"), seen)]);
     assert_eq!(folder.known(&clock).agents.len(), 1);
     let file = Connection::open(folder.path()).unwrap();
     for table in ["polled", "sighting", "sighted_row"] {
@@ -129,7 +129,7 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
             "{table}: the old ones are gone"
         );
     }
-    keep(vec![Note::Doubted(payer("token"))]);
+    keep(vec![Note::Doubted(owner("token"))]);
     assert!(folder.known(&clock).agents.is_empty());
 }
 
@@ -164,7 +164,7 @@ fn knows_its_names(folder: &Folder, clock: &Arc<Still>, old: &Connection) {
     ))
     .unwrap();
     let store = folder.open(clock);
-    let (names, age) = store.names(&payer("token"), clock.now()).unwrap();
+    let (names, age) = store.names(&owner("token"), clock.now()).unwrap();
     assert_eq!(
         (names.resolve("sales"), age),
         (Ok(7), Duration::from_secs(60))

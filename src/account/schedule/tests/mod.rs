@@ -9,8 +9,11 @@ mod sweeps;
 
 use proptest::prelude::*;
 
-use super::{demand::*, due::*, jobs::*, retry::*, sweeping::*, *};
-use crate::{config::ScheduleOptions, model::fault::Down};
+use super::{demand::*, due::*, jobs::*, retry::*, sweeping::*, turns::*, *};
+use crate::{
+    config::ScheduleOptions,
+    model::fault::{Down, Fault},
+};
 
 /// More queues than any of these accounts has may be polled at once.
 const RATION: u32 = 1_000;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     server::dashboard::period::{Period, Window},
-    state::history::read::Bucket,
+    state::history::Bucket,
 };
 
 /// The height of a sparkline in its own units; its width is the number of its values.

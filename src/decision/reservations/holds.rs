@@ -1,0 +1,263 @@
+//! The seats held in one queue.
+
+use std::{
+    fmt,
+    ops::RangeInclusive,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use strum::{IntoStaticStr, VariantArray};
+
+use crate::{clock::Moment, decision::Decision};
+
+/// How long a seat is held by default: longer than a call rings before an agent has it.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(45);
+
+/// How long a seat may be held. Within a second no call reaches an agent; a caller who waits ten minutes is in a queue and holds no seat.
+pub const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
+/// The most seats held in one queue: far more than the agents who could answer within a minute. It bounds memory where
+/// `on_unknown = "accept"` sets no other bound.
+pub const MAX_PER_QUEUE: usize = 1_000;
+
+/// The most characters of a call id: SIP's `Call-ID`s have some 80.
+pub const MAX_CALL_ID_LENGTH: usize = 256;
+
+/// Identifies a reservation. Random, so that none is used twice although none is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReservationId(Box<str>);
+
+impl ReservationId {
+    fn random() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)).into())
+    }
+
+    /// The id in a request or a file.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReservationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A seat held for one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its id.
+    pub id: ReservationId,
+    /// The router's id of the call.
+    pub call_id: Box<str>,
+    /// When it was made.
+    pub made: Moment,
+    /// How long after that it ends at the latest.
+    pub ttl: Duration,
+}
+
+impl Reservation {
+    /// When its time is up, for people.
+    pub fn expires(&self) -> Moment {
+        self.made.later(self.ttl)
+    }
+
+    /// Whether its time is up on either clock: holding a seat for too long is the worse error.
+    fn is_over(&self, now: Moment) -> bool {
+        now.longest_since(self.made) >= self.ttl
+    }
+}
+
+/// The outcome of a request to reserve.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reserved {
+    /// A seat is held; the decision is the one that allowed it.
+    Made(Reservation, Decision),
+    /// This call already holds a seat.
+    AlreadyHeld(Reservation),
+    /// The decision is to reject.
+    Refused(Decision),
+    /// [`MAX_PER_QUEUE`] are held.
+    Full,
+}
+
+/// Why a reservation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum End {
+    /// An agent was seen leaving *available* after it was made, so the call has arrived.
+    Answered,
+    /// The router released it.
+    Released,
+    /// Its time was up.
+    Expired,
+}
+
+impl End {
+    /// Every end, in the order of declaration.
+    pub const ALL: &[End] = Self::VARIANTS;
+
+    /// The value of the label `cause`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The seats held in one queue.
+///
+/// Decisions read [`held`](Self::held), which takes no lock while nothing is held. Every change takes one short lock, and so does the
+/// decision to make a reservation.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// In the order in which they were made.
+    held: Mutex<Vec<Reservation>>,
+    /// Their number, including those whose time is up. Written under the lock.
+    number: AtomicU32,
+    made: AtomicU64,
+    /// In the order of [`End::ALL`].
+    ended: [AtomicU64; End::ALL.len()],
+}
+
+impl Holds {
+    /// Seats held now.
+    pub fn held(&self, now: Moment) -> u32 {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        self.current(now).len() as u32
+    }
+
+    /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between.
+    pub fn reserve(
+        &self,
+        call_id: &str,
+        ttl: Duration,
+        now: Moment,
+        decide: impl FnOnce(u32) -> Decision,
+    ) -> Reserved {
+        let mut held = self.current(now);
+        if let Some(known) = held.iter().find(|known| *known.call_id == *call_id) {
+            return Reserved::AlreadyHeld(known.clone());
+        }
+        let decision = decide(held.len() as u32);
+        if !decision.accept {
+            return Reserved::Refused(decision);
+        }
+        if held.len() >= MAX_PER_QUEUE {
+            return Reserved::Full;
+        }
+        let reservation = Reservation {
+            id: ReservationId::random(),
+            call_id: call_id.into(),
+            made: now,
+            ttl,
+        };
+        self.push(&mut held, reservation.clone());
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Reserved::Made(reservation, decision)
+    }
+
+    /// Ends a reservation; `None` if none with this id is held.
+    pub(super) fn release(&self, id: &ReservationId, now: Moment) -> Option<Reservation> {
+        self.end(End::Released, now, |held| {
+            held.iter().position(|one| one.id == *id)
+        })
+    }
+
+    /// The oldest reservation that was made by `at`.
+    pub(super) fn oldest(&self, at: Moment, now: Moment) -> Option<Reservation> {
+        let held = self.current(now);
+        held.iter().find(|one| one.made.boot <= at.boot).cloned()
+    }
+
+    /// Everything held now, oldest first.
+    pub fn list(&self, now: Moment) -> Vec<Reservation> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        self.current(now).clone()
+    }
+
+    /// How long until the next of them expires; `None` while nothing is held.
+    pub fn next_end(&self, now: Moment) -> Option<Duration> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let held = self.current(now);
+        let left = |one: &Reservation| one.ttl.saturating_sub(now.longest_since(one.made));
+        held.iter().map(left).min()
+    }
+
+    /// Reservations made, and ended by each of [`End::ALL`].
+    pub fn counts(&self) -> (u64, [u64; End::ALL.len()]) {
+        let ended = |end: usize| self.ended[end].load(Ordering::Relaxed);
+        (
+            self.made.load(Ordering::Relaxed),
+            std::array::from_fn(ended),
+        )
+    }
+
+    /// Takes over a reservation from an earlier process.
+    pub(super) fn restore(&self, reservation: Reservation) {
+        let mut held = self.lock();
+        if held.len() < MAX_PER_QUEUE {
+            let made_by = |one: &Reservation| one.made.boot <= reservation.made.boot;
+            let place = held.partition_point(made_by);
+            held.insert(place, reservation);
+            self.number.store(held.len() as u32, Ordering::Release);
+        }
+    }
+
+    pub(super) fn end(
+        &self,
+        end: End,
+        now: Moment,
+        which: impl FnOnce(&[Reservation]) -> Option<usize>,
+    ) -> Option<Reservation> {
+        if self.number.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut held = self.current(now);
+        let place = which(&held)?;
+        let ended = held.remove(place);
+        self.number.store(held.len() as u32, Ordering::Release);
+        self.count(end, 1);
+        Some(ended)
+    }
+
+    /// Those whose time is not up. The others end here.
+    fn current(&self, now: Moment) -> MutexGuard<'_, Vec<Reservation>> {
+        let mut held = self.lock();
+        let before = held.len();
+        held.retain(|one| !one.is_over(now));
+        if held.len() < before {
+            self.number.store(held.len() as u32, Ordering::Release);
+            self.count(End::Expired, (before - held.len()) as u64);
+        }
+        held
+    }
+
+    fn push(&self, held: &mut Vec<Reservation>, reservation: Reservation) {
+        held.push(reservation);
+        self.number.store(held.len() as u32, Ordering::Release);
+    }
+
+    fn count(&self, end: End, number: u64) {
+        self.ended[end as usize].fetch_add(number, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Reservation>> {
+        // Only a decision runs under the lock, before any change, so a panic left nothing half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

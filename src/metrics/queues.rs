@@ -1,0 +1,177 @@
+//! The counters of queues: decisions, and what was wrong with their rows.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+};
+
+use crate::decision::{Decision, Reason, board::QueueKey};
+
+/// The counters of all queues, in the order of the config.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    pub(super) in_order: Vec<Arc<QueueMeters>>,
+    by_key: HashMap<QueueKey, Arc<QueueMeters>>,
+}
+
+impl Queues {
+    /// Replaces the queues. Those that stay go on counting, those that are gone are no longer shown.
+    pub(super) fn replace(&mut self, keys: impl IntoIterator<Item = QueueKey>) {
+        let meters = |key| match self.by_key.get(&key) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(QueueMeters::new(key)),
+        };
+        self.in_order = keys.into_iter().map(meters).collect();
+        let queues = self.in_order.iter();
+        self.by_key = queues
+            .map(|queue| (queue.key.clone(), Arc::clone(queue)))
+            .collect();
+    }
+
+    pub(super) fn get(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
+        self.by_key.get(key).map(Arc::clone)
+    }
+}
+
+/// The counters of one queue. Counting a decision is one atomic addition, without a look-up.
+#[derive(Debug)]
+pub struct QueueMeters {
+    key: QueueKey,
+    /// By reason, in the order of [`Reason::ALL`]: rejected, accepted.
+    decisions: [[AtomicU64; 2]; Reason::ALL.len()],
+    pub(super) incomplete_snapshots: AtomicU64,
+    pub(super) skipped_rows: AtomicU64,
+}
+
+impl QueueMeters {
+    fn new(key: QueueKey) -> Self {
+        Self {
+            key,
+            decisions: Default::default(),
+            incomplete_snapshots: AtomicU64::new(0),
+            skipped_rows: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn count(&self, decision: &Decision) {
+        // `Reason::ALL` is in the order of declaration.
+        self.decisions[decision.reason as usize][usize::from(decision.accept)]
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many decisions were given so far.
+    pub fn asked(&self) -> u64 {
+        let counts = self.decisions.iter().flatten();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The decisions given so far, as (result, reason, number). The two everyday kinds are present from the start, so that a rate covers
+    /// the first one. The others appear once they happen, which keeps 1,000 queues at a few thousand series.
+    pub(crate) fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
+        let by_reason = Reason::ALL.iter().copied().zip(&self.decisions);
+        by_reason.flat_map(|(reason, counts)| {
+            let results = [false, true].into_iter().zip(counts);
+            results.filter_map(move |(accept, count)| {
+                let count = count.load(Ordering::Relaxed);
+                let everyday = matches!(
+                    (accept, reason),
+                    (true, Reason::Seats) | (false, Reason::BelowThreshold)
+                );
+                (count > 0 || everyday).then_some((result(accept), reason, count))
+            })
+        })
+    }
+}
+
+fn result(accept: bool) -> &'static str {
+    if accept { "accept" } else { "reject" }
+}
+
+/// Writes the counters of all queues.
+#[derive(Debug)]
+pub(super) struct QueueCounters(pub(super) Arc<RwLock<Queues>>);
+
+impl QueueCounters {
+    fn queues(&self) -> Vec<Arc<QueueMeters>> {
+        let queues = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        queues.in_order.clone()
+    }
+
+    fn encode_plain(
+        queues: &[Arc<QueueMeters>],
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help): (&str, &str),
+        count: impl Fn(&QueueMeters) -> &AtomicU64,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for queue in queues {
+            let labels = [
+                ("account", &*queue.key.account),
+                ("queue", &*queue.key.queue),
+            ];
+            let count = count(queue).load(Ordering::Relaxed);
+            metric
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn encode_decisions(
+        queues: &[Arc<QueueMeters>],
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(
+            "openseat_decisions",
+            "Decisions given, by result and reason.",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in queues {
+            for (result, reason, count) in queue.decided() {
+                let labels = [
+                    ("account", &*queue.key.account),
+                    ("queue", &*queue.key.queue),
+                    ("result", result),
+                    ("reason", reason.as_str()),
+                ];
+                metric
+                    .encode_family(&labels)?
+                    .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for QueueCounters {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let queues = self.queues();
+        if queues.is_empty() {
+            return Ok(());
+        }
+        Self::encode_decisions(&queues, &mut encoder)?;
+        let incomplete = (
+            "openseat_incomplete_snapshots",
+            "Published snapshots that do not have as many rows as CallTools counted.",
+        );
+        Self::encode_plain(&queues, &mut encoder, incomplete, |queue| {
+            &queue.incomplete_snapshots
+        })?;
+        let skipped = (
+            "openseat_skipped_rows",
+            "Rows from CallTools that could not be read and were left out.",
+        );
+        Self::encode_plain(&queues, &mut encoder, skipped, |queue| &queue.skipped_rows)
+    }
+}

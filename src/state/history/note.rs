@@ -1,0 +1,59 @@
+//! What is recorded: counts, decisions and rows of a queue.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    clock::Moment,
+    decision::{board::QueueKey, snapshot::Snapshot},
+    model::agent::Agent,
+};
+
+/// What is called agents without a status.
+const NO_STATUS: &str = "none";
+
+/// Something to be written down.
+#[derive(Debug)]
+pub(super) enum Note {
+    Sample {
+        key: QueueKey,
+        at: Moment,
+        as_of: Moment,
+        counts: Counts,
+    },
+    Decided {
+        key: QueueKey,
+        minute_ms: i64,
+        result: &'static str,
+        reason: &'static str,
+        count: u64,
+    },
+    Rows {
+        key: QueueKey,
+        at: Moment,
+        agents: Vec<Arc<Agent>>,
+    },
+}
+
+/// Counts of a queue at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Counts {
+    /// `None`: unknown.
+    pub seats: Option<f64>,
+    /// Agents by status.
+    pub agents: BTreeMap<Box<str>, u32>,
+}
+
+impl Counts {
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let mut agents: BTreeMap<Box<str>, u32> = BTreeMap::new();
+        for agent in &snapshot.agents {
+            let status = agent.status.as_deref().unwrap_or(NO_STATUS);
+            *agents.entry(status.into()).or_default() += 1;
+        }
+        let measured = snapshot.measured.as_ref().ok();
+        Self {
+            seats: measured.map(|measured| measured.count.get()),
+            agents,
+        }
+    }
+}
