@@ -1,17 +1,16 @@
 //! The account's hourly allowance, and the only door to the wire: a request is sent with a [`Permit`] or not at all.
 //!
-//! The promise: at no moment do more than `requests_per_hour` requests lie in the 3600 s before it, over restarts, crashes, clock steps,
-//! sleep, and whatever happens to the disk of a process that runs. CallTools' throttle is a sliding log, so ours is one too. A
-//! request counts before it is sent, and leaves the window 3600 s after its *answer* came: the far side counts from the
-//! arrival, which lies somewhere between the two.
+//! The promise: no 3600 s ever contain more than `requests_per_hour` requests. It holds across restarts, crashes, clock steps and suspend,
+//! and whatever happens to the disk while the process runs. CallTools' throttle is a sliding log, so ours is one too. A request counts
+//! before it is sent, and leaves the window 3600 s after its *answer* came: CallTools counts from the arrival, which lies between the two.
 //!
-//! Memory is the law, the disk remembers:
+//! Memory decides, and the disk remembers:
 //!
 //! - [`window`]: one sliding hour, pure;
-//! - [`book`]: all of them in memory, with whose they are ([`owner`]) and the time by which they are kept; it decides;
-//! - [`ledger`]: the file that remembers them for the next process;
-//! - [`pace`]: how polling is spread evenly;
-//! - [`throttle`]: what a 429 teaches.
+//! - [`book`]: all hours in memory, with their [owners](owner) and the budget's own clock; it decides;
+//! - [`ledger`]: the file that keeps them for the next process;
+//! - [`pace`]: spreads polling evenly;
+//! - [`throttle`]: what follows from a 429.
 
 mod book;
 mod ledger;
@@ -41,16 +40,16 @@ use crate::{
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The first reading of a queue or of names after a start: from polling's part, but at once instead of at the pace.
+    /// The first reading of a queue or of names after a start: from polling's part of the budget, at once instead of at the pace.
     ColdStart,
     /// Background polling: up to `requests_per_hour` − `reserve`, at the pace.
     Poll,
-    /// A person or a program asked for it: up to `requests_per_hour`.
+    /// A person or a program requested it: up to `requests_per_hour`.
     OnDemand,
 }
 
 impl Purpose {
-    /// Whether polling's part pays.
+    /// Whether it is spent from polling's part.
     fn is_polling(self) -> bool {
         self != Purpose::OnDemand
     }
@@ -63,28 +62,28 @@ pub enum Cause {
     Pace,
     /// The window is full.
     Spent,
-    /// Others spend from the account: CallTools asked for silence with a 429, or little is left for us.
+    /// Others spend from the account: CallTools asked for a pause with a 429, or leaves little for us.
     Throttled,
-    /// CallTools has trouble of its own, and asked for silence with a 5xx and Retry-After.
+    /// CallTools has a problem of its own, and asked for a pause with a 5xx and Retry-After.
     Paused,
 }
 
-/// There is no permit now, and when there may be one.
+/// There is no permit now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
-    /// The earliest moment at which asking again makes sense.
+    /// When there may be one: asking earlier is useless.
     pub until: Moment,
     /// Why.
     pub cause: Cause,
 }
 
 impl Refusal {
-    /// How long that is from now.
+    /// The time from now until then.
     pub fn wait(&self, now: Moment) -> Duration {
         self.until.boot.saturating_sub(now.boot)
     }
 
-    /// What people are told of it now.
+    /// The message for people, with the time that is left.
     pub fn told(&self, now: Moment) -> String {
         format!("{self}{}", next_one(self.until, now))
     }
@@ -98,21 +97,21 @@ impl fmt::Display for Refusal {
             Cause::Throttled => {
                 "others spend from this account, so CallTools asked for a pause (429)"
             }
-            Cause::Paused => "CallTools has trouble of its own and asked for a pause",
+            Cause::Paused => "CallTools has a problem of its own and asked for a pause",
         })
     }
 }
 
-/// The part of an hour's polling that may be saved up in the bucket. Simulations of waiting questions were best with 4 %.
+/// The part of an hour's polling that the bucket can save up. In simulations of callers who wait, 4 % was best.
 const BUCKET: f64 = 0.04;
 
-/// An account of any size may poll this many queues at once, for half of its hour at most.
+/// An account of any size may poll this many queues at once, up to half of its hour.
 const FEW: u32 = 8;
 
-/// The part of the even pace that is kept for an hour after a loss: what was sent before may not have been spread as evenly as it counts.
+/// The part of the even pace that polling keeps for an hour after a loss. Lost requests count as evenly spread, which they may not have been.
 const CAUTION: f64 = 0.75;
 
-/// The right to send one request. It counts as spent already; dropping it unused gives nothing back.
+/// The right to send one request. It is already spent: dropping it unused gives nothing back.
 #[derive(Debug)]
 #[must_use = "a permit is a spent request"]
 pub struct Permit {
@@ -122,7 +121,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The answer has come, or never will: from now the request takes an hour to leave the window.
+    /// The answer has come, or never will. The request leaves the window an hour from now.
     pub fn answered(self) {
         let Member { owner, .. } = *self.member;
         self.member
@@ -137,17 +136,17 @@ pub struct Usage {
     pub limit: u32,
     /// Kept back from polling.
     pub reserve: u32,
-    /// Requests in the last 3600 s, those under way included.
+    /// Requests in the last 3600 s, including those under way.
     pub used: u32,
-    /// The part of the rate that we allow ourselves: 1 unless others spend from the account too.
+    /// The part of the rate that openseat uses: 1 unless others spend from the account too.
     pub share: f64,
-    /// CallTools wants to hear nothing until then.
+    /// CallTools asked for a pause until then.
     pub throttled_until: Option<Moment>,
     /// The time between two requests of background polling at the present rate.
     pub period: Duration,
 }
 
-/// An owner's place in the book, for as long as anything holds it.
+/// An owner's entry in the book. Dropping it leaves the book.
 #[derive(Debug)]
 struct Member {
     owner: OwnerId,
@@ -167,7 +166,7 @@ impl Drop for Member {
     }
 }
 
-/// One account's budget. Shared by everything that may send a request.
+/// One account's budget, shared by everything that may send a request.
 #[derive(Debug)]
 pub struct Budget {
     account: String,
@@ -177,11 +176,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// An account's budget, in a ledger that serves other accounts as well. Accounts that are one in the [owner](BudgetOwner)'s eyes spend
-    /// from one hour.
+    /// An account's budget, in a ledger that other accounts share. Accounts whose [owners](BudgetOwner) share an hour spend from one window.
     ///
     /// # Panics
-    /// If `reserve` is not less than `limit`, as the config makes sure.
+    /// If `reserve` is not less than `limit`. The config makes sure that it is.
     pub fn new(
         ledger: Arc<Ledger>,
         owner: BudgetOwner,
@@ -208,7 +206,7 @@ impl Budget {
         }
     }
 
-    /// A budget that forgets at exit: where no state folder is configured, and for tests.
+    /// A budget that forgets at exit: without a state folder, and for tests.
     pub fn in_memory(limit: NonZeroU32, reserve: u32, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
         let owner = BudgetOwner {
@@ -218,20 +216,19 @@ impl Budget {
         Self::new(ledger, owner, limit, reserve, clock)
     }
 
-    /// A permit now, or the moment at which there may be one. The request is on the disk as spent before this returns, unless the disk does
-    /// not take it.
+    /// A permit now, or the time at which there may be one. The request is stored as spent before this returns, unless the disk fails.
     ///
     /// # Errors
-    /// [`Refusal`], where it is not yet time, the window is full or CallTools asked for silence.
+    /// [`Refusal`], if it is not yet time, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let permit = self.admit(purpose)?;
         self.member.ledger.written(permit.number).await;
-        // Somebody else's 429 may have come meanwhile: silence is silence.
+        // Another request's 429 may have come meanwhile, and its pause holds for this one too.
         self.member.with(|book| self.refuse_in_silence(book))?;
         Ok(permit)
     }
 
-    /// A permit, before the disk has it.
+    /// A permit that is not stored yet.
     fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let owner = self.member.owner;
         let (number, others_have_stopped) = self.member.with(|book| {
@@ -256,7 +253,7 @@ impl Budget {
         if others_have_stopped {
             tracing::info!(
                 account = self.account,
-                "others no longer spend from this account as far as can be told; polling is at its full pace again"
+                "no sign of other software that spends from this account any more; polling is back at its full pace"
             );
         }
         Ok(Permit {
@@ -289,12 +286,12 @@ impl Budget {
         }
     }
 
-    /// Requests that may be saved up, and that a start may send at once.
+    /// How many requests a start may send at once.
     pub fn burst(&self) -> u32 {
         burst(self.allowance.for_polling())
     }
 
-    /// CallTools answered 429: silence for as long as it asks, and a smaller share afterwards. Returns when the silence ends.
+    /// CallTools answered 429: nothing is sent for as long as it asks, and less afterwards. Returns when the pause ends.
     pub fn throttled(&self, wait: Option<Duration>) -> Moment {
         let owner = self.member.owner;
         let (is_news, level, until) = self.member.with(|book| {
@@ -310,14 +307,14 @@ impl Budget {
             tracing::warn!(
                 account = self.account,
                 share = level,
-                "CallTools refused a request (429) that this budget had room for: others spend from this account, or requests_per_hour is \
-                 too high; polling is slower until that ends"
+                "CallTools refused a request (429) although this budget had room: other software spends from this account, or \
+                 requests_per_hour is too high; polling slows down until that ends"
             );
         }
         until
     }
 
-    /// CallTools asked for silence without saying that the account's requests are spent, as a 503 does.
+    /// CallTools asked for a pause, but not because the account's requests are spent: a 503.
     pub fn pause(&self, wait: Duration) {
         let owner = self.member.owner;
         self.member.with(|book| {
@@ -327,12 +324,12 @@ impl Budget {
         });
     }
 
-    /// How full the bucket of permits that polling has saved up is, 0 to 1.
+    /// How full the bucket of saved permits is, 0 to 1.
     pub fn fill(&self) -> f64 {
         self.pace.fill()
     }
 
-    /// The time between two requests of background polling on a day without 429s, bursts and people who ask.
+    /// The time between two requests of background polling without 429s, bursts and requests on demand.
     pub fn usual_period(&self) -> Duration {
         HOUR / self.allowance.for_polling()
     }
@@ -342,7 +339,7 @@ impl Budget {
         self.pace.period()
     }
 
-    /// What makes polling slow, where it is: that others spend, or that the hour is nearly spent.
+    /// Why polling is slow: others spend from the account, or the hour is nearly spent.
     pub fn slowed_by(&self) -> Cause {
         let owner = self.member.owner;
         self.member.with(|book| {
@@ -356,7 +353,7 @@ impl Budget {
         })
     }
 
-    /// The state of the window now. It comes from memory, and waits for nothing.
+    /// The state of the window now, from memory.
     pub fn usage(&self) -> Usage {
         let (used, share, throttled_until) = self.member.with(|book| {
             let now = book.now();
@@ -376,7 +373,7 @@ impl Budget {
     }
 }
 
-/// What the window bears and what our share of the account allows, whichever is less; more careful after a loss.
+/// The rate that the window or our share of the account allows, whichever is less; lower after a loss.
 fn even_rate(book: &mut Book, owner: OwnerId, allowance: Allowance, in_hand: u32) -> f64 {
     let (now, cautious) = (book.now(), book.is_cautious());
     let hour = book.hour(owner);
@@ -389,7 +386,7 @@ fn our_rate(allowance: Allowance, share: f64) -> f64 {
     share * f64::from(allowance.for_polling()) / HOUR.as_secs_f64()
 }
 
-/// Whether the full share is there again, and the log has not been told.
+/// Whether the share is full again and the log does not say so yet.
 fn others_have_stopped(book: &mut Book, owner: OwnerId) -> bool {
     let now: Time = book.now();
     let hour = book.hour(owner);
@@ -398,8 +395,8 @@ fn others_have_stopped(book: &mut Book, owner: OwnerId) -> bool {
     is_over
 }
 
-/// Requests that an account may send at once, where polling has so many an hour: a part of them, so that no start spends the hour. Small budgets
-/// may a little more, since one queue at once would leave the second unknown for minutes.
+/// How many requests an account may send at once if polling has `for_polling` an hour: a part of them, so that no start spends the hour. Small
+/// budgets may send a little more, because one queue at once would leave the second unknown for minutes.
 pub fn burst(for_polling: u32) -> u32 {
     let part = (f64::from(for_polling) * BUCKET) as u32;
     part.max(FEW.min(for_polling / 2)).max(1)

@@ -1,11 +1,11 @@
-//! Whose hour a request is spent from.
+//! The owner of a budget: which account's hour a request is spent from.
 
 use std::{collections::HashMap, net::IpAddr};
 
 use url::{Host, Url};
 
-/// Whose budget it is: an account, known by its name and by its address and token. Requests count if either is the same, so neither a
-/// new name nor a new token begins a new hour.
+/// Owns a budget: an account, identified by its name, and by its address and token. If either is the same, the hour is the same, so neither a
+/// new name nor a new token starts a fresh hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetOwner {
     /// The account's name in the config.
@@ -25,10 +25,10 @@ impl BudgetOwner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct OwnerId(pub u64);
 
-/// The host and port behind a base URL, so that two spellings of one address are one.
+/// The host and port of a base URL, the same for all spellings of one address.
 ///
-/// Case, a default port, a dot at the end, the scheme and the path make no difference; nor does the name of the loopback. Where two
-/// accounts of CallTools sat behind one host with one token, they would share an hour: the careful reading.
+/// Case, a default port, a trailing dot, the scheme, the path and the name of the loopback make no difference. Two accounts of CallTools
+/// behind one host with one token would share an hour, which is the safe error.
 pub fn origin(base_url: &Url) -> String {
     let host = match base_url.host() {
         Some(Host::Domain(name)) => domain(name),
@@ -46,24 +46,24 @@ const LOOPBACK: &str = "localhost";
 
 fn domain(name: &str) -> String {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    // RFC 6761: names below it are the loopback as well.
+    // RFC 6761: names below `localhost` are the loopback as well.
     if name == LOOPBACK || name.ends_with(".localhost") {
         return LOOPBACK.to_owned();
     }
-    // Schemes that browsers do not know leave an address as a name.
+    // With a scheme that browsers do not know, the parser leaves an address as a name.
     name.parse().map_or(name, ip)
 }
 
 fn ip(address: IpAddr) -> String {
     let address = address.to_canonical();
-    // Linux connects to the loopback where the address is 0.0.0.0 or ::.
+    // Linux connects 0.0.0.0 and :: to the loopback.
     if address.is_loopback() || address.is_unspecified() {
         return LOOPBACK.to_owned();
     }
     address.to_string()
 }
 
-/// Puts owners that share an hour into groups, also through a chain of others: returns the number of each one's group.
+/// Groups owners that share an hour, directly or through other owners. Returns each one's group number.
 pub(super) fn groups<'a>(owners: impl Iterator<Item = &'a BudgetOwner>) -> Vec<usize> {
     let mut parents: Vec<usize> = Vec::new();
     let (mut accounts, mut identities) = (HashMap::new(), HashMap::new());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ports_and_hosts_are_others() {
+    fn different_ports_and_hosts_are_different_origins() {
         let origins = [
             "http://a/",
             "http://a:8080/",

@@ -1,9 +1,9 @@
-//! The pace of polling: spread evenly, with a small bucket for bursts.
+//! The pace of polling: evenly spread, with a small bucket for bursts.
 //!
-//! governor's token bucket says when the next poll may start. It alone would not keep the promise: `Quota::per_hour(1000)`
-//! lets 1,999 requests through in its first hour, since a full bucket comes on top of a full rate, and every restart fills
-//! the bucket again. So the ledger is the law, and it also tells the bucket how fast to fill: whenever the rate that
-//! the ledger's window would bear for an hour has changed, the bucket is fitted to it.
+//! governor's token bucket says when the next poll may start. It alone would not keep the promise: `Quota::per_hour(1000)` lets 1,999
+//! requests through in its first hour, because a full bucket comes on top of a full rate, and every restart fills the bucket again. So
+//! the [window](super::window) decides, and it also tells the bucket how fast to fill: whenever the rate that the window bears for an hour
+//! has changed, the bucket is fitted to it.
 
 use std::{
     num::NonZeroU32,
@@ -21,16 +21,16 @@ use governor::{
 use super::window::Time;
 use crate::clock::Clock;
 
-/// A smaller change of the rate is not worth a new bucket; the ledger catches what it amounts to.
+/// A smaller change of the rate is not worth a new bucket. The window catches the difference.
 const WORTH_FITTING: f64 = 0.02;
 
-/// A window of so many requests is read in some microseconds, for each request that is admitted.
-const READ_IN_NO_TIME: usize = 1024;
+/// A window of this many requests is read in some microseconds, so it is read for each admitted request.
+const SMALL_WINDOW: usize = 1024;
 
-/// How often a larger one is read: at 20,000 an hour, every fifth request or so.
-const FIT_LARGE_ONES_EVERY: Duration = Duration::from_secs(1);
+/// How often a larger window is read: at 20,000 an hour, at about every fifth request.
+const FIT_LARGE_EVERY: Duration = Duration::from_secs(1);
 
-/// Boot time, as governor wants it: it must not step.
+/// Boot time for governor, which needs a clock that does not step.
 #[derive(Clone, Debug)]
 struct BootTime(Arc<dyn Clock>);
 
@@ -48,7 +48,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, BootTime, StateInformationMi
 #[derive(Debug)]
 pub(super) struct Pace {
     clock: BootTime,
-    /// How many permits may be saved up.
+    /// How many permits can be saved up.
     capacity: NonZeroU32,
     bucket: Mutex<Bucket>,
 }
@@ -56,21 +56,21 @@ pub(super) struct Pace {
 #[derive(Debug)]
 struct Bucket {
     limiter: Limiter,
-    /// Permits a second that flow into the bucket.
+    /// Permits per second that flow into the bucket.
     rate: f64,
-    /// Permits a second that evenly spread polls may take, from the flow and from what is in hand. Without the difference, permits that
-    /// were saved up by chance would lie in the bucket while the flow runs dry for their sake.
+    /// Permits per second that evenly spread polls take, from the flow and from the saved ones. It is higher than `rate`, so that permits
+    /// saved by chance are used up instead of slowing the flow.
     pace: f64,
-    /// Permits saved up when the last one was taken.
+    /// Saved permits when the last one was taken.
     in_hand: u32,
-    /// When that was, as boot time.
+    /// When the last one was taken, as boot time.
     taken: Duration,
     /// When the bucket was last fitted, on the budget's clock.
     fitted: Option<Time>,
 }
 
 impl Pace {
-    /// An empty bucket that fills at `rate` permits a second.
+    /// An empty bucket that fills at `rate` permits per second.
     pub fn new(clock: Arc<dyn Clock>, capacity: NonZeroU32, rate: f64) -> Self {
         let clock = BootTime(clock);
         let bucket = Bucket::new(&clock, capacity, rate, 0);
@@ -81,7 +81,7 @@ impl Pace {
         }
     }
 
-    /// Takes a permit from the bucket, or says how long until there is one.
+    /// Takes a permit from the bucket, or returns how long until there is one.
     pub fn take(&self) -> Result<(), Duration> {
         let mut bucket = self.lock();
         let outcome = bucket.limiter.check();
@@ -95,20 +95,19 @@ impl Pace {
         }
     }
 
-    /// Whether it is time to fit the bucket to a window of this size. Large ones change little within a second, and take a while to read.
+    /// Whether it is time to fit the bucket to a window of this size. Large windows change little within a second, and take longer to read.
     pub fn is_to_be_fitted(&self, now: Time, used: usize) -> bool {
         let mut bucket = self.lock();
         let is_time = bucket
             .fitted
-            .is_none_or(|last| now >= last + FIT_LARGE_ONES_EVERY);
+            .is_none_or(|last| now >= last + FIT_LARGE_EVERY);
         if is_time {
             bucket.fitted = Some(now);
         }
-        is_time || used <= READ_IN_NO_TIME
+        is_time || used <= SMALL_WINDOW
     }
 
-    /// Makes the bucket fill at the rate that `even_rate` names for the permits now in hand; and the pace at which these would be
-    /// used up as well.
+    /// Sets the rate to what `even_rate` returns for the saved permits, and the pace to what it returns for none, which uses these up.
     pub fn fit(&self, mut even_rate: impl FnMut(u32) -> f64) {
         let mut bucket = self.lock();
         let rate = even_rate(bucket.in_hand);
@@ -127,13 +126,13 @@ impl Pace {
         ((f64::from(bucket.in_hand) + earned) / f64::from(self.capacity.get())).min(1.0)
     }
 
-    /// The time between two polls that are evenly spread over what there is to spend.
+    /// The time between two evenly spread polls.
     pub fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.lock().pace)
     }
 
     fn lock(&self) -> MutexGuard<'_, Bucket> {
-        // Each change of the bucket is one assignment.
+        // Each change of the bucket is one assignment, so a panic leaves it whole.
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -237,7 +236,7 @@ mod tests {
         assert_eq!(
             pace.period(),
             Duration::from_secs(5),
-            "what is in hand is to be used"
+            "saved permits are used up"
         );
         pace.take().unwrap();
         pace.take().unwrap();

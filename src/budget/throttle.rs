@@ -1,47 +1,47 @@
-//! What a refusal teaches: a 429 that the window did not expect means that somebody else spends from the account too.
+//! The throttle: what follows from a 429. If the window had room, other software spends from the account too.
 //!
-//! openseat then keeps the silence that CallTools asked for, goes on at a lower rate, and climbs back slowly: additive increase,
-//! multiplicative decrease, the rule by which strangers come to share a line.
+//! openseat then sends nothing for as long as CallTools asks, goes on at a lower rate, and recovers slowly: additive increase,
+//! multiplicative decrease, the rule by which TCP connections share a line.
 
 use std::time::Duration;
 
 use super::window::Time;
 
-/// What is left of the rate after a 429. Gentler than TCP's half: a router would rather have older answers from the
-/// others' share than much older ones from ours.
+/// The part of the rate that is left after a 429. Gentler than TCP's half, because half the rate makes all answers much older.
 const DECREASE: f64 = 0.7;
 
-/// The rate never falls below this part, so that what is known goes on getting renewed.
+/// The rate never falls below this part, so that polling never stops.
 const FLOOR: f64 = 0.05;
 
-/// From one 429 to the full rate it takes 36 minutes: slow against the minutes in which a window empties, quick against a shift.
+/// Recovering from one 429 takes 36 minutes: slow compared with the minutes in which a window empties, quick compared with a shift.
 const INCREASE_PER_HOUR: f64 = 0.5;
 
-/// Without a readable `Retry-After`: a minute, doubled with each 429 that follows, to an hour, after which a sliding
-/// window is certainly empty.
+/// The pause without a readable `Retry-After`. It doubles with each further 429.
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
-const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
-/// A 429 this long after the last silence is a new story.
+/// The longest pause: after an hour a sliding window is certainly empty.
+const MAX_SILENCE: Duration = Duration::from_secs(3600);
+
+/// A 429 this long after the last pause starts again at the first one.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Throttle {
-    /// The part of the rate that we allowed ourselves at `since`.
+    /// The part of the rate that openseat used at `since`.
     pub factor: f64,
     /// When the last 429 came.
     pub since: Time,
-    /// CallTools wants to hear nothing until then, as it said with a 429.
+    /// Nothing is sent until then, because of a 429.
     pub silent_until: Time,
-    /// Likewise, as it said with a 503.
+    /// Nothing is sent until then, because of a 503.
     pub paused_until: Time,
-    /// How many 429s without a time to wait came in a row.
+    /// How many 429s in a row named no time to wait.
     pub in_row: u32,
 }
 
 impl Default for Throttle {
-    /// Nothing was ever refused.
+    /// The full rate.
     fn default() -> Self {
         Self {
             factor: 1.0,
@@ -54,36 +54,36 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// As it was stored, brought back into its bounds.
+    /// A stored throttle, clamped to its bounds.
     pub fn restored(self, now: Time) -> Self {
         Self {
             factor: self.factor.clamp(FLOOR, 1.0),
             since: self.since.min(now),
-            silent_until: self.silent_until.min(now + LONGEST_SILENCE),
-            paused_until: self.paused_until.min(now + LONGEST_SILENCE),
+            silent_until: self.silent_until.min(now + MAX_SILENCE),
+            paused_until: self.paused_until.min(now + MAX_SILENCE),
             in_row: self.in_row,
         }
     }
 
-    /// The part of the rate that we allow ourselves now.
+    /// The part of the rate that openseat uses now.
     pub fn factor(&self, now: Time) -> f64 {
         let hours = now.saturating_sub(self.since).as_secs_f64() / 3600.0;
         (self.factor + hours * INCREASE_PER_HOUR).min(1.0)
     }
 
-    /// The end of the silence that CallTools asked for with a 429, if it lasts.
+    /// The end of the pause after a 429, if it lasts.
     pub fn silence(&self, now: Time) -> Option<Time> {
         (self.silent_until > now).then_some(self.silent_until)
     }
 
-    /// The end of the pause that CallTools asked for with a 503, if it lasts.
+    /// The end of the pause after a 503, if it lasts.
     pub fn break_off(&self, now: Time) -> Option<Time> {
         (self.paused_until > now).then_some(self.paused_until)
     }
 
-    /// A 429 came, asking for `wait`. `jitter` in 0..1 spreads those who were refused together.
+    /// A 429 came and asked for `wait`. `jitter` in 0..1 spreads clients that were refused together.
     pub fn refused(&mut self, wait: Option<Duration>, now: Time, jitter: f64) {
-        // Requests under way together are refused together: one event, one step down.
+        // Requests that are under way together are refused together: that is one event, and one step down.
         let same_event = self.silence(now).is_some();
         let in_row = match wait {
             Some(_) => 0,
@@ -101,12 +101,12 @@ impl Throttle {
         self.silent_until = self.silent_until.max(end(asked, now, jitter));
     }
 
-    /// A 503 came, asking for `wait`: silence as well, but nobody else spends, so the share stays as it is.
+    /// A 503 came and asked for `wait`. No one else spends from the account, so the rate stays as it is.
     pub fn pause(&mut self, wait: Duration, now: Time, jitter: f64) {
         self.paused_until = self.paused_until.max(end(wait, now, jitter));
     }
 
-    /// What holds where two accounts turn out to be one: the longer silence and the lower throttle.
+    /// Joins the throttles of two accounts that turn out to share an hour: the longer pauses and the lower rate hold.
     pub fn join(&mut self, other: Throttle, now: Time) {
         let silent_until = self.silent_until.max(other.silent_until);
         let paused_until = self.paused_until.max(other.paused_until);
@@ -117,9 +117,9 @@ impl Throttle {
     }
 }
 
-/// When a silence ends that was asked for now.
+/// The end of a pause that starts now.
 fn end(wait: Duration, now: Time, jitter: f64) -> Time {
-    let wait = wait.min(LONGEST_SILENCE);
+    let wait = wait.min(MAX_SILENCE);
     now + wait + wait.mul_f64(0.05 * jitter).min(Duration::from_secs(10))
 }
 
@@ -168,7 +168,7 @@ mod tests {
         }
         assert_eq!(silences, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
         throttle.refused(None, at(now + 3600), 0.0);
-        assert_eq!(silence(&throttle, now + 3600), 60, "a new story");
+        assert_eq!(silence(&throttle, now + 3600), 60, "it starts again");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_shares_the_lower_holds_and_the_longer_silence() {
+    fn joined_throttles_keep_the_lower_share_and_the_longer_silence() {
         let (mut lowered, mut silent) = (Throttle::default(), Throttle::default());
         lowered.refused(Some(at(1)), at(100), 0.0);
         silent.pause(at(500), at(100), 0.0);

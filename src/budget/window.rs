@@ -1,7 +1,7 @@
-//! One sliding hour: the requests that are in it, in memory.
+//! One sliding hour: the requests in it, in memory.
 //!
-//! Times here are [`Time`]s of the budget's own clock. Admission, answers and leaving are O(1) amortized: requests are kept in the order
-//! in which they leave.
+//! Times are [`Time`]s of the budget's own clock. Admission, answers and leaving are O(1) amortized, because requests are kept in the order in
+//! which they leave.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,26 +14,26 @@ use super::{Purpose, owner::OwnerId};
 /// The length of CallTools' window: Django REST Framework's throttle for `1000/hour` looks back 3600 s.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// Our hour and CallTools' may run at different speeds: NTP slews a clock by at most 500 ppm, 1.8 s in an hour.
+/// Our clock and CallTools' may run at different speeds: NTP slews a clock by at most 500 ppm, which is 1.8 s in an hour.
 const DRIFT: Duration = Duration::from_secs(2);
 
-/// A request whose answer was never noted, since its process was killed, arrived at CallTools at the latest this long after it was
-/// sent: the longest time-out that a config may set is 60 s, and the connection ends with the process.
+/// A killed process does not record the answers of its requests. They arrived at CallTools within this time: the longest time-out that a
+/// config may set is 60 s, and the connection ends with the process.
 const UNANSWERED: Duration = Duration::from_secs(60);
 
 /// How long an answered request stays in the window after its answer.
 pub(super) const STAYS: Duration = HOUR.saturating_add(DRIFT);
 
-/// How long a request stays in the window after it was sent, if no answer is noted. Nothing that was sent longer ago matters.
+/// How long a request stays in the window after it was sent if no answer is recorded. Older requests do not matter.
 pub(super) const STAYS_UNANSWERED: Duration = STAYS.saturating_add(UNANSWERED);
 
-/// A moment on the budget's own clock, which never goes back: see [`Book`](super::book::Book).
+/// A time on the budget's own clock, which never goes back: see the [book](super::book).
 pub(super) type Time = Duration;
 
 /// How many requests an account may have in its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Allowance {
-    /// All of ours.
+    /// All requests.
     pub limit: u32,
     /// Kept back from polling; less than `limit`.
     pub reserve: u32,
@@ -49,11 +49,11 @@ impl Allowance {
 /// A request in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    /// Counts up, in the order of sending.
+    /// Ascending in the order of sending.
     pub id: u64,
-    /// Who sent it.
+    /// The owner that sent it.
     pub owner: OwnerId,
-    /// Whether background polling sent it, rather than a person or a program that asked.
+    /// Sent by background polling rather than on demand.
     pub polling: bool,
     /// Whether its answer has come.
     pub answered: bool,
@@ -61,7 +61,7 @@ pub(super) struct Request {
     pub leaves: Time,
 }
 
-/// The requests that are in the window.
+/// The requests in the window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Window {
     polling: Log,
@@ -80,12 +80,12 @@ impl Window {
         self.log(request.polling).add(request);
     }
 
-    /// The answer to a request has come; returns the request as it is from now on. `None` if it has left the window.
+    /// The answer to a request has come. Returns the changed request, or `None` if it has left the window.
     pub fn answered(&mut self, id: u64, polling: bool, leaves: Time) -> Option<Request> {
         self.log(polling).answered(id, leaves)
     }
 
-    /// Lets go what has left.
+    /// Removes the requests that have left.
     pub fn expire(&mut self, now: Time) {
         self.polling.expire(now);
         self.on_demand.expire(now);
@@ -103,7 +103,7 @@ impl Window {
         self.polling.len() + self.on_demand.len()
     }
 
-    /// How many of them polling sent.
+    /// How many of them are polling's.
     pub fn used_by_polling(&self) -> usize {
         self.polling.len()
     }
@@ -118,11 +118,11 @@ impl Window {
         for_all.max(room_at(self.polling.len(), part, || self.polling.leaves()))
     }
 
-    /// The highest steady rate of polling, in requests a second, that the window would admit without ever saying no in the
-    /// coming hour, if `in_hand` permits may be used at any time besides. Reads the whole window.
+    /// The highest steady rate of polling, in requests a second, at which the window refuses nothing in the coming hour, even if `in_hand`
+    /// saved permits are used at any time. Reads the whole window.
     ///
-    /// The *m*-th request from now finds room once all but *limit − m* of the present ones have left, at *T(m)*. Sent at an even
-    /// rate *r* it comes at *(m − in_hand) / r*. So *r* is the least of *(m − in_hand) / T(m)*, over all *m*.
+    /// The *m*-th request from now has room once all but *limit − m* of the present ones have left, at *T(m)*. At an even rate *r* it is
+    /// sent at *(m − in_hand) / r*. So *r* is the least of *(m − in_hand) / T(m)* over all *m*.
     pub fn even_rate(&self, now: Time, allowance: Allowance, in_hand: u32) -> f64 {
         let for_all = even_rate(self.leaves(), self.used(), now, allowance.limit, in_hand);
         let (polls, part) = (self.polling.len(), allowance.for_polling());
@@ -137,9 +137,9 @@ impl Window {
 /// Requests of one kind.
 #[derive(Clone, Debug, Default)]
 struct Log {
-    /// Ascending by the time at which they leave: the order of their answers.
+    /// In the order in which they leave, which is the order of their answers.
     answered: VecDeque<Request>,
-    /// Those without an answer. Ascending, too: they leave in the order of sending, which is that of their ids.
+    /// Those without an answer. They leave in the order of sending, which is the order of their ids.
     under_way: BTreeMap<u64, Request>,
 }
 
@@ -150,7 +150,7 @@ impl Log {
 
     fn add(&mut self, request: Request) {
         if request.answered {
-            // At the end, but where windows are joined.
+            // It is the last one, except when windows are joined.
             let after = |other: &Request| other.leaves <= request.leaves;
             let place = self.answered.partition_point(after);
             self.answered.insert(place, request);
@@ -188,7 +188,7 @@ impl Log {
     }
 }
 
-/// Two ascending sequences as one.
+/// Merges two ascending sequences.
 fn merged(
     a: impl Iterator<Item = Time>,
     b: impl Iterator<Item = Time>,
@@ -206,7 +206,7 @@ fn room_at<I: Iterator<Item = Time>>(
     limit: u32,
     leaves: impl FnOnce() -> I,
 ) -> Option<Time> {
-    // One more has to leave than there are too many.
+    // For room, one more has to leave than are above the limit.
     let too_many = used.checked_sub(limit as usize)?;
     leaves().nth(too_many)
 }
@@ -219,7 +219,7 @@ fn even_rate(
     in_hand: u32,
 ) -> f64 {
     let (used, limit, in_hand) = (used as f64, f64::from(limit), f64::from(in_hand));
-    // When everything of now has left, a whole limit may be sent in each hour.
+    // Once all present requests have left, a whole limit may be sent in each hour.
     let after_all = (limit - in_hand).max(1.0) / HOUR.as_secs_f64();
     let by_then = leaves.zip(1..).map(|(leaves, left)| {
         let room = limit - used + f64::from(left);
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    /// They leave after 60 s, 120 s, …: the polls first.
+    /// Its requests leave after 60 s, 120 s and so on, the polls first.
     fn window(polls: u64, on_demand: u64) -> Window {
         let mut window = Window::default();
         for i in 0..polls + on_demand {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn polling_stops_short_of_the_reserve_and_people_may_use_it() {
+    fn polling_leaves_the_reserve_to_requests_on_demand() {
         for (polls, on_demand, purpose, expected) in [
             (7, 0, Purpose::Poll, 0),
             (8, 0, Purpose::Poll, 60),
@@ -278,7 +278,7 @@ mod tests {
             // Requests on demand take from polling only beyond the reserve.
             (7, 2, Purpose::Poll, 0),
             (7, 3, Purpose::Poll, 60),
-            // More than the limit, after it was lowered: 12 are in, room comes when 3 have left.
+            // More than the limit, after it was lowered: 12 are in, and there is room when 3 have left.
             (0, 12, Purpose::OnDemand, 180),
             (12, 0, Purpose::Poll, 300),
         ] {
@@ -288,11 +288,11 @@ mod tests {
     }
 
     #[test]
-    fn what_has_left_is_let_go_and_an_answer_moves_its_request() {
+    fn expired_requests_are_removed_and_an_answer_moves_its_request() {
         let mut window = window(4, 2);
         window.expire(NOW + Duration::from_secs(120));
         assert_eq!((window.used(), window.used_by_polling()), (4, 2));
-        // The fourth was sent, and is answered only now.
+        // The fourth is answered only now.
         let leaves = NOW + Duration::from_secs(900);
         let answered = window.answered(3, true, leaves).expect("it is in");
         assert!(answered.answered && answered.leaves == leaves);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever was spent, requests sent at the even rate never find the window full.
+        /// Requests sent at the even rate never find the window full, whatever was spent before.
         #[test]
         fn the_even_rate_is_never_refused(
             leaves in proptest::collection::vec(1u64..3_600_000, 0..60),
@@ -344,15 +344,15 @@ mod tests {
             }
         }
 
-        /// Two kinds of request, answered or not, in any order: always as a plain sort would have it.
+        /// With both kinds of request, answered or not, the time of room is that of a plain sort.
         #[test]
-        fn room_comes_as_a_plain_sort_has_it(
+        fn the_time_of_room_is_that_of_a_plain_sort(
             sent in proptest::collection::vec((1u64..3_000, proptest::bool::ANY, proptest::bool::ANY), 0..60),
             limit in 1u32..50,
         ) {
             let mut window = Window::default();
             let mut sent = sent;
-            // What is under way leaves in the order of sending.
+            // Requests under way leave in the order of sending.
             sent.sort_unstable();
             for (id, (seconds, polling, answered)) in (0..).zip(&sent) {
                 window.add(request(id, *polling, *answered, Duration::from_secs(*seconds)));

@@ -7,7 +7,8 @@ use crate::{
     budget::Usage,
     clock::Clock,
     decision::{
-        OnUnknown, Policy, board::QueueState, criteria::Mismatch, decide, reservations::Holds,
+        OnUnknown, Policy, Reason, board::QueueState, criteria::Mismatch, decide,
+        reservations::Holds,
     },
     fixtures::{Still, agent, available, raw, snapshot},
     model::{

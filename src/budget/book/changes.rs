@@ -1,4 +1,4 @@
-//! What the file does not have yet: the changes since the last batch was taken.
+//! Changes that the file does not have yet, and batches of them.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::{
     clock::{Clock, stored_time::StoredTime},
 };
 
-/// What is to be written in one transaction.
+/// What to write in one transaction.
 #[derive(Debug)]
 pub(in crate::budget) struct Batch {
-    /// Nothing that the file has counts any more.
+    /// Replaces everything in the file.
     pub whole: bool,
-    /// Those of `requests` with these ids and above are new to the file.
+    /// Requests with this id and above are new to the file.
     pub new_from: u64,
-    /// Requests, as they are now; all of them, where `whole` is set.
+    /// The changed requests; all of them if `whole` is set.
     pub requests: Vec<Request>,
-    /// All owners; `None` if the file has them as they are.
+    /// All owners; `None` if none has changed.
     pub owners: Option<Vec<(OwnerId, Owner)>>,
-    /// Whether what has left is to be removed.
+    /// Removes requests that have left the window.
     pub tidy: bool,
     pub time: Time,
     pub stamp: StoredTime,
@@ -30,7 +30,7 @@ pub(in crate::budget) struct Batch {
 }
 
 impl Batch {
-    /// The newest request that it takes to the file.
+    /// The newest request in the batch.
     pub fn up_to(&self) -> Option<u64> {
         self.requests.iter().map(|request| request.id).max()
     }
@@ -43,22 +43,22 @@ pub(super) struct Changes {
     pub new_from: u64,
     pub requests: BTreeMap<u64, Request>,
     pub owners: bool,
-    /// Something that should be written without waiting for more.
+    /// Some change should be written without waiting for more.
     pub urgent: bool,
 }
 
-/// So many changes may wait to be written one by one: an hour of the usual account four times over. Beyond that the disk hangs, and all is written anew.
+/// The most changes that wait to be written one by one: four hours of the usual account. With more, the disk hangs, and all is written anew.
 const MAX_CHANGES: usize = 4096;
 
 impl Book {
-    /// Whether something waits that should be written at once.
+    /// Whether a change should be written at once.
     pub fn is_urgent(&self) -> bool {
         self.changes.urgent
     }
 
-    /// What is to be written, as of the last look; `None` if the file has all of it.
+    /// Takes what to write, as of the last look; `None` if the file has everything.
     ///
-    /// It does not look itself: the thread that writes may not see the clock that a simulation moves.
+    /// It does not read the clock itself: the writing thread may not see the clock that a simulation moves.
     pub fn take_batch(&mut self, whole: bool, clock: &dyn Clock) -> Option<Batch> {
         let tidy = self.now >= self.tidied + TIDY_EVERY;
         if tidy {
@@ -111,7 +111,7 @@ impl Book {
         })
     }
 
-    /// What was taken could not be written: next time all of it is.
+    /// The last batch could not be written. The next one has everything.
     pub fn write_all_again(&mut self) {
         self.changes.whole = true;
         self.changes.requests.clear();

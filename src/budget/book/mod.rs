@@ -1,11 +1,11 @@
-//! The book: every sliding hour of this process, whose it is, and the time by which it is kept. It is the law of the budget.
+//! The book: every sliding hour of this process, with its owners and the budget's own clock. It decides what may be sent.
 //!
-//! It lives in memory, reads no file and waits for nothing, so nothing that happens to a file makes it forget. What has changed is
-//! gathered in a [`Batch`] for the [ledger](super::ledger)'s file, which is for the next process.
+//! It lives in memory, reads no file and waits for nothing, so nothing that happens to a file makes it forget. Changes are collected in a
+//! [`Batch`] for the [ledger](super::ledger)'s file, which is for the next process.
 //!
-//! **Time.** Of boot time and wall time the budget takes the smaller passage. The book adds up these passages, from look to look, on a
-//! clock of its own that never goes back: a wall clock that is set costs no more than the time between two looks, and frees nothing.
-//! The file keeps this clock's reading beside a stamp of both clocks, and the next process goes on from there.
+//! **Time.** Between two looks, the budget counts the shorter of the passages of boot time and wall time. The book adds these up on a clock
+//! of its own that never goes back. Setting the wall clock therefore costs at most the time between two looks, and never frees a request
+//! early. The file stores this clock's time beside the machine's, and the next process continues from there.
 
 mod changes;
 
@@ -24,56 +24,56 @@ use super::{
 };
 use crate::clock::{Clock, Moment, stored_time::StoredTime};
 
-/// What a new book's clock shows: late enough that an hour before it can be written.
+/// The time on a new book's clock: late enough that the times of the hour before it are positive.
 const BEGINNING: Time = Duration::from_secs(86_400);
 
-/// Wall and boot time may drift apart by so much before the file is told: less than what would tell two clocks apart ([`StoredTime`]).
+/// The drift between wall and boot time that is written to the file: less than what tells two clocks apart ([`StoredTime`]).
 const WORTH_WRITING: Duration = Duration::from_secs(1);
 
-/// How long an owner stays known after it was last seen: for as long as one of its requests may be in a window, which may be
-/// younger than what was written down of the owner.
+/// How long an owner stays known after it was last seen: as long as one of its requests may be in a window. That request may be newer than
+/// the stored time at which the owner was seen.
 const OWNER_STAYS: Duration = STAYS_UNANSWERED.saturating_add(TIDY_EVERY);
 
-/// How often what has left is removed from the file, and owners are written down as seen: a sixtieth of the time for which it matters.
+/// How often expired requests are removed from the file, and owners are stored as seen: a sixtieth of the time for which it matters.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// An hour, and what its account's refusals have taught.
+/// An hour, and the throttle of its account.
 #[derive(Debug, Default)]
 pub(super) struct Hour {
     pub window: Window,
     pub throttle: Throttle,
-    /// Whether the log was told that others spend from it.
+    /// The log said that others spend from it.
     pub told_of_others: bool,
 }
 
-/// Who has sent requests, or may.
+/// An owner that has sent requests, or may send some.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Owner {
     pub name: BudgetOwner,
-    /// When a config that has it was last in force.
+    /// When a config with this owner was last in force.
     pub seen: Time,
-    /// The share of its hour.
+    /// The throttle of its hour.
     pub throttle: Throttle,
-    /// The loss whose hour was counted as spent for it.
+    /// The loss for which its hour was counted as spent.
     pub counted: Option<Time>,
 }
 
-/// An owner, with its place in this process.
+/// An owner, and its place in this process.
 #[derive(Debug)]
 struct Entry {
     owner: Owner,
-    /// The budgets that spend for it.
+    /// How many budgets spend for it.
     users: usize,
     /// The number of its hour.
     hour: usize,
 }
 
-/// What the file has, or is to have.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stored {
     pub requests: Vec<Request>,
     pub owners: Vec<(OwnerId, Owner)>,
-    /// What the book's clock showed, and the machine's at the same moment.
+    /// The book's clock, and the machine's clocks at the same moment.
     pub time: Time,
     pub stamp: StoredTime,
     /// When the ledger was last lost.
@@ -85,7 +85,7 @@ pub(super) struct Stored {
 pub(super) struct Book {
     seen: Moment,
     now: Time,
-    /// What both clocks showed when the file was last written.
+    /// Both clocks when the file was last written.
     written: Moment,
     tidied: Time,
     owners: BTreeMap<OwnerId, Entry>,
@@ -96,7 +96,7 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Nothing was ever sent.
+    /// A book without any requests.
     pub fn new(clock: &dyn Clock) -> Self {
         Self::restored(
             Stored {
@@ -110,7 +110,7 @@ impl Book {
         )
     }
 
-    /// Goes on from what an earlier process has left.
+    /// Continues from what an earlier process stored.
     pub fn restored(stored: Stored, clock: &dyn Clock) -> Self {
         let seen = clock.now();
         let now = stored.time + StoredTime::new(seen, clock).since(&stored.stamp);
@@ -149,15 +149,15 @@ impl Book {
         book
     }
 
-    /// From this moment back nobody knows what was sent. What is in the book counts all the same.
+    /// Nobody knows what was sent before this moment. What is in the book still counts.
     pub fn is_lost_now(&mut self) {
         self.lost = Some(self.now);
         self.changes.whole = true;
     }
 
-    /// Moves the book's clock on, and returns what it shows. Everything that follows is told by this time.
+    /// Moves the book's clock forward and returns its time. Everything that follows uses this time.
     pub fn look(&mut self, clock: &dyn Clock) -> Time {
-        // Read behind the lock: two readings must not overtake each other.
+        // Read under the lock, so that two readings cannot overtake each other.
         let moment = clock.now();
         self.now += moment.shortest_since(self.seen);
         self.seen = moment;
@@ -167,22 +167,22 @@ impl Book {
         self.now
     }
 
-    /// What the book's clock showed at the last look.
+    /// The book's clock at the last look.
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// The machine's clocks at the last look, as far ahead as `time` is.
+    /// The moment at which the book's clock will show `time`.
     pub fn moment(&self, time: Time) -> Moment {
         self.seen.later(time.saturating_sub(self.now))
     }
 
-    /// Whether the hour before is unknown, so that bursts are out of place.
+    /// Whether the requests of the last hour are not all known, so that there must be no burst.
     pub fn is_cautious(&self) -> bool {
         self.lost.is_some_and(|lost| self.now < lost + HOUR)
     }
 
-    /// Enters an owner, who from now on spends from its hour, or from that of whom it shares with.
+    /// Enters an owner. It spends from its own hour, or from that of an owner that it shares with.
     pub fn enter(&mut self, name: &BudgetOwner, allowance: Allowance) -> OwnerId {
         self.forget_owners();
         let known = self
@@ -212,7 +212,7 @@ impl Book {
         }
     }
 
-    /// The hour that an owner spends from, with nothing in it that has left.
+    /// The hour that an owner spends from, without expired requests.
     pub fn hour(&mut self, id: OwnerId) -> &mut Hour {
         let entry = self
             .owners
@@ -226,7 +226,7 @@ impl Book {
         hour
     }
 
-    /// Counts a request as sent if there is room for it, and returns its number; otherwise the time at which there will be room.
+    /// Counts a request as sent if there is room, and returns its number. Otherwise returns the time at which there will be room.
     pub fn admit(
         &mut self,
         id: OwnerId,
@@ -252,7 +252,7 @@ impl Book {
         Ok(number)
     }
 
-    /// The answer to a request has come: from now it takes an hour to leave.
+    /// The answer to a request has come. The request leaves an hour from now.
     pub fn answered(&mut self, id: OwnerId, number: u64, polling: bool) {
         let leaves = self.now + STAYS;
         if let Some(request) = self.hour(id).window.answered(number, polling, leaves) {
@@ -260,7 +260,7 @@ impl Book {
         }
     }
 
-    /// What an hour's account was refused has changed its share, for all who spend from it.
+    /// An hour's throttle has changed, for all owners that spend from it.
     pub fn throttle_changed(&mut self, id: OwnerId) {
         let share = self.hour(id).throttle;
         let hour = self.owners[&id].hour;
@@ -296,7 +296,7 @@ impl Book {
         OwnerId(id)
     }
 
-    /// Owners whom no config of the last hour has had: nothing that they sent is in any window, and they connect nobody any more.
+    /// Forgets owners that no config of the last hour had: none of their requests is in a window, and they connect no other owners any more.
     fn forget_owners(&mut self) {
         let now = self.now;
         for entry in self.owners.values_mut().filter(|entry| entry.users > 0) {
@@ -322,7 +322,7 @@ impl Book {
         self.group(requests);
     }
 
-    /// Makes one hour for all owners that share one, and sorts the requests into them.
+    /// Gives owners that share an hour the same one, and puts the requests into the hours.
     fn group(&mut self, requests: Vec<Request>) {
         let groups = groups(self.owners.values().map(|entry| &entry.owner.name));
         let mut hours: BTreeMap<usize, Hour> = BTreeMap::new();
@@ -345,7 +345,7 @@ impl Book {
         self.hours = hours;
     }
 
-    /// Where nobody knows what was sent in the hour before a loss, it counts as spent evenly, beside what is known.
+    /// Nobody knows what was sent in the hour before a loss, so all of it counts as spent evenly, in addition to what is known.
     fn count_what_was_lost(&mut self, id: OwnerId, allowance: Allowance) {
         let Some(lost) = self.lost else { return };
         let hour = self.owners[&id].hour;
@@ -358,7 +358,7 @@ impl Book {
             return;
         }
         let window = &self.hour(id).window;
-        // All together as many as there may be, whoever sent those that are known.
+        // Together with the known requests, whoever sent them, that makes the limit.
         let missing = allowance.limit.saturating_sub(window.used() as u32);
         let polls = window.used_by_polling() as u32;
         let by_polling = allowance.for_polling().saturating_sub(polls).min(missing);
@@ -366,7 +366,7 @@ impl Book {
         self.spend_evenly(id, lost, false, missing - by_polling);
     }
 
-    /// So many requests, spread over the hour before `end`.
+    /// Counts `count` requests, spread over the hour before `end`.
     fn spend_evenly(&mut self, owner: OwnerId, end: Time, polling: bool, count: u32) {
         for n in 1..=count {
             let sent = end.saturating_sub(HOUR) + HOUR * n / count;
@@ -386,7 +386,7 @@ impl Book {
     }
 }
 
-/// Wall time less boot time, in milliseconds.
+/// Wall time minus boot time, in milliseconds.
 fn offset(moment: Moment) -> i128 {
     moment.wall.as_millis() as i128 - moment.boot.as_millis() as i128
 }

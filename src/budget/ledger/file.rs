@@ -1,4 +1,4 @@
-//! The ledger's file: what is in it, how it is written, and whether what is read can be believed.
+//! The ledger's file: writes it, and checks at a start whether it is complete.
 
 use std::{
     fs, io,
@@ -23,24 +23,24 @@ use crate::{
     sqlite::{self, OpenError},
 };
 
-/// Nobody else writes this file, so whoever holds its lock is a stranger, and not waited for longer than a slow disk may take.
+/// How long to wait for the file's lock. No other openseat writes this file, so only a foreign program can hold it.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// Bytes that the file and its log get before anybody needs them, so that they can be written on a disk that is full: an hour
-/// of some 4,000 requests. After the first hour the file has what it needs by itself.
+/// In bytes. The file and its log get this size in advance, so that they can be written when the disk is full: an hour of some 4,000
+/// requests. After the first hour the file has grown to what it needs.
 const ROOM: u32 = 512 * 1024;
 
-/// The log is written back and begun anew after so many pages: half of the room that it has.
+/// After this many pages the log is written back and starts again: half of its room.
 const LOG_PAGES: u32 = 64;
 
-/// What the file says at the start.
+/// What was found at the start.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Nothing: the folder is new.
     Nothing,
     /// Everything that was sent.
     All(Stored),
-    /// Not everything, and perhaps nothing: why that is known, and what can be read.
+    /// Something is missing: the reason, and what can be read.
     Lost(String, Option<Stored>),
 }
 
@@ -48,18 +48,18 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct LedgerFile {
     path: PathBuf,
-    /// `None` while another process has it, or it cannot be made.
+    /// `None` while another process has it, or it cannot be created.
     folder: Option<Folder>,
     open: Option<Open>,
     witness: Witness,
-    /// The number of the last transaction, whether it could be written or not.
+    /// The number of the last transaction, written or not.
     change: u64,
     /// Rows in the file.
     requests: u64,
     owners: u64,
-    /// Whether the log was told that there is no room in advance.
+    /// The log said that there is no room in advance.
     told_of_room: bool,
-    /// Why the file cannot be used, although it opens: its tables are not ours.
+    /// Why the file cannot be used although it opens: its tables are not ours.
     unfit: Option<String>,
 }
 
@@ -72,7 +72,7 @@ struct Open {
 }
 
 impl LedgerFile {
-    /// The ledger at this path, which is not looked at yet.
+    /// The ledger at this path. It is not opened yet.
     pub fn new(path: &Path) -> Self {
         Self {
             folder: None,
@@ -87,21 +87,21 @@ impl LedgerFile {
         }
     }
 
-    /// Takes the folder for this process, and reads what an earlier one has left.
+    /// Locks the folder for this process, and reads what an earlier one stored.
     ///
     /// # Errors
-    /// Only what people have to mend before a start.
+    /// Only those that people must fix before a start.
     pub fn read(&mut self, clock: &dyn Clock) -> Result<Found, LedgerError> {
         let prepared = self.prepare(clock);
-        // Read behind the lock, so that no predecessor writes to it any more.
+        // Read under the lock, so that no earlier process still writes to it.
         let said = self.witness.testimony();
         self.change = said.map_or(0, |said| said.change);
         let contents = match prepared.and_then(|_| self.contents(clock)) {
             Err(error) if error.is_final() => return Err(error),
-            // Nothing can be left for the next process either, so each one that starts here has to be careful.
+            // Nothing can be stored for the next process either, so each one that starts here is cautious.
             Err(error) => return Ok(Found::Lost(error.to_string(), None)),
-            Ok(None) if self.had_a_life() => {
-                let why = "it is gone from a folder that was in use, or was damaged";
+            Ok(None) if self.was_in_use() => {
+                let why = "it is missing from a folder that was in use, or was damaged";
                 return Ok(Found::Lost(why.to_owned(), None));
             }
             Ok(None) => return Ok(Found::Nothing),
@@ -111,9 +111,9 @@ impl LedgerFile {
         self.change = self.change.max(contents.change);
         let flaw = match said {
             _ if contents.flaw.is_some() => contents.flaw,
-            // There was no witness then.
+            // Older layouts had no witness.
             _ if contents.is_of_an_older_layout => None,
-            None => Some("its witness is gone or damaged"),
+            None => Some("its witness is missing or damaged"),
             Some(said) if contents.change < said.change => {
                 Some("its end is missing, or it is an older copy")
             }
@@ -131,14 +131,14 @@ impl LedgerFile {
         Ok(read(&open.connection, clock)?)
     }
 
-    /// Whether openseat has been at work in the folder before, as far as anything there tells. Where nobody can look, it has.
-    fn had_a_life(&self) -> bool {
+    /// Whether openseat has used the folder before. A folder that cannot be read counts as used.
+    fn was_in_use(&self) -> bool {
         match fs::read_dir(parent(&self.path)) {
             Ok(entries) => entries.flatten().any(|entry| {
                 let name = entry.file_name();
                 let name = name.as_encoded_bytes();
                 let has = |prefix: &str| name.starts_with(prefix.as_bytes());
-                // The ledger itself says nothing: it was made just now, if there was none.
+                // The ledger itself proves nothing: it may have been created just now.
                 has("state.sqlite3")
                     || has("history.sqlite3")
                     || has("budget.sqlite3-witness")
@@ -148,8 +148,8 @@ impl LedgerFile {
         }
     }
 
-    /// Makes sure that the file is there and can be written to. Returns whether it or its witness is another one than before, so that all of it
-    /// has to be written.
+    /// Makes sure that the file exists and can be written. Returns whether the file or its witness is new, so that everything has to be
+    /// written.
     pub fn prepare(&mut self, clock: &dyn Clock) -> Result<bool, LedgerError> {
         if !self.folder.as_ref().is_some_and(Folder::is_still_there) {
             (self.folder, self.open) = (None, None);
@@ -167,7 +167,7 @@ impl LedgerFile {
         Ok(true)
     }
 
-    /// Writes a batch, and has the witness say so. The witness is told of a batch that cannot be written, too.
+    /// Writes a batch, and records it in the witness, even if it cannot be written.
     pub fn write(&mut self, batch: &Batch) -> Result<(), LedgerError> {
         self.change += 1;
         let written = self.write_rows(batch);
@@ -176,21 +176,21 @@ impl LedgerFile {
             .err()
             .and_then(LedgerError::of_foreign_tables);
         if written.as_ref().is_err_and(|error| !error.is_busy()) {
-            // What is wrong with it is seen, and put right where it can be, when it is opened the next time.
+            // The next opening finds out what is wrong, and repairs it if possible.
             self.open = None;
         }
-        let witnessed = self.have_it_witnessed();
+        let witnessed = self.write_witness();
         written.and(witnessed)
     }
 
-    /// Has the witness say that there is more than the file has.
+    /// Records in the witness that the file lacks a transaction.
     pub fn fall_behind(&mut self) {
         self.change += 1;
-        // Where that fails as well, nothing can be left for the next process.
-        let _ = self.have_it_witnessed();
+        // If that fails as well, nothing can be stored for the next process.
+        let _ = self.write_witness();
     }
 
-    fn have_it_witnessed(&mut self) -> Result<(), LedgerError> {
+    fn write_witness(&mut self) -> Result<(), LedgerError> {
         let inode = fs::metadata(&self.path).map_or(0, |file| file.ino());
         let testimony = Testimony {
             change: self.change,
@@ -214,7 +214,7 @@ impl LedgerFile {
         let connection = match opened {
             Err(OpenError::Damaged(why)) => {
                 let aside = sqlite::quarantine(&self.path, clock.now()).map_err(folder)?;
-                tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "the budget ledger is damaged or not openseat's, and was set aside");
+                tracing::error!(path = %self.path.display(), aside = %aside.display(), why, "the budget ledger was damaged or not openseat's; it was renamed, and a new one started");
                 SCHEMA.open(&self.path)
             }
             opened => opened,
@@ -224,7 +224,7 @@ impl LedgerFile {
         if let Err(error) = make_room(&connection)
             && !std::mem::replace(&mut self.told_of_room, true)
         {
-            tracing::warn!(%error, "there is no room in advance for the budget ledger; a full disk will stop it");
+            tracing::warn!(%error, "no room can be reserved for the budget ledger, so a full disk will stop it; free some space");
         }
         let file = fs::metadata(&self.path).map_err(folder)?;
         let log = fs::metadata(log(&self.path)).ok();
@@ -265,7 +265,7 @@ impl LedgerFile {
             [self.change, self.requests, self.owners],
         )?;
         transaction.commit()?;
-        // The log is made by the first transaction.
+        // The first transaction creates the log.
         if open.log.is_none() {
             open.log = fs::metadata(log(&self.path)).ok();
         }
@@ -274,8 +274,8 @@ impl LedgerFile {
 }
 
 impl Open {
-    /// Whether the file is still the one of that name, and its log as well: what is written to one that was removed, the next process does
-    /// not find.
+    /// Whether the file at the path is still the open one, and its log as well. The next process would not find what is written to a removed
+    /// file.
     fn is_still_there(&self, path: &Path) -> bool {
         let is_there = |path: &Path, known: &fs::Metadata| {
             fs::metadata(path).is_ok_and(|found| same(known, &found))
@@ -298,8 +298,8 @@ fn log(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Writes nothing in particular, and gives its place back to the file: pages that are there can be written whatever the disk says, but
-/// for file systems that write each page to a new place.
+/// Writes a filler and frees its pages. Existing pages can be written even on a full disk, except on file systems that write each page to a
+/// new place.
 fn make_room(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "DROP TABLE IF EXISTS room; BEGIN IMMEDIATE; CREATE TABLE room (filler BLOB); INSERT INTO room VALUES (zeroblob({ROOM})); COMMIT;

@@ -1,4 +1,4 @@
-//! The state folder: private, and one process' alone.
+//! The state folder: private, and used by one process at a time.
 
 use std::{
     fs::{self, DirBuilder, TryLockError},
@@ -9,14 +9,14 @@ use std::{
 
 use super::LedgerError;
 
-/// What the folder and its files may be to others: nothing. They hold names of people and ids of calls.
+/// Only openseat's user may read the folder and its files: they contain names of people and ids of calls.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// What the names of openseat's files in the folder begin with.
+/// Prefixes of the names of openseat's files.
 const OURS: [&str; 4] = ["budget.", "state.", "history.", "control."];
 
-/// A folder that this process holds. No other one can until this is dropped, or the process ends.
+/// A folder that this process has locked, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -24,7 +24,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder for this process, makes it if there is none, and closes it to others.
+    /// Locks the folder for this process. Creates it if it is missing, and makes it private.
     pub fn take(path: &Path) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::Folder(path.to_owned(), error);
         let made = DirBuilder::new()
@@ -46,7 +46,7 @@ impl Folder {
         })
     }
 
-    /// Whether the folder of this name is still the one that is held.
+    /// Whether the folder at the path is still the locked one.
     pub fn is_still_there(&self) -> bool {
         let held = self.lock.metadata().ok();
         let named = fs::metadata(&self.path).ok();
@@ -54,28 +54,28 @@ impl Folder {
             .is_some_and(|(held, named)| same(&held, &named))
     }
 
-    /// Has the disk remember what was made or renamed in it.
+    /// Syncs its entries to the disk, so that new and renamed files survive a power cut.
     pub fn sync(&self) -> io::Result<()> {
         self.lock.sync_all()
     }
 }
 
-/// Whether both are one file.
+/// Whether both are the same file.
 pub(super) fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Who holds a folder.
+/// The process that holds a folder.
 #[derive(Debug, thiserror::Error)]
-#[error("another openseat{} runs with the state folder {}; each needs a folder of its own", spoken(*.pid), .folder.display())]
+#[error("another openseat{} runs with the state folder {}; each needs a folder of its own", in_parentheses(*.pid), .folder.display())]
 pub struct Holder {
     /// The folder.
     pub folder: PathBuf,
-    /// The process, where the kernel tells.
+    /// The process, if the kernel shows it.
     pub pid: Option<u32>,
 }
 
-fn spoken(pid: Option<u32>) -> String {
+fn in_parentheses(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
@@ -90,18 +90,18 @@ impl Holder {
     }
 }
 
-/// The process that holds a lock on this inode, in a text like `1: FLOCK  ADVISORY  WRITE 4321 fd:01:131 0 EOF`.
+/// Finds the process that locks this inode in the text of `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 4321 fd:01:131 0 EOF`.
 fn holder(locks: &str, inode: u64) -> Option<u32> {
     let mut lines = locks.lines().map(|line| line.split_ascii_whitespace());
     lines.find_map(|mut words| {
         let (kind, pid, file) = (words.nth(1)?, words.nth(2)?, words.next()?);
         let is_it = kind == "FLOCK" && file.rsplit(':').next()? == inode.to_string();
-        // 0: a process that cannot be seen from here.
+        // 0 is a process of another namespace.
         pid.parse().ok().filter(|pid| is_it && *pid != 0)
     })
 }
 
-/// Mends the modes of the folder and of our files in it. A folder that others use as well stays as it is.
+/// Makes our files private, and the folder if it has no other files.
 fn close_to_others(path: &Path) -> io::Result<()> {
     let mut shared = false;
     for entry in fs::read_dir(path)? {
@@ -121,7 +121,7 @@ fn close_to_others(path: &Path) -> io::Result<()> {
         true => {
             tracing::warn!(
                 folder = %path.display(),
-                "the state folder is open to other users and holds files that are not openseat's, so its mode is left alone; give openseat a folder of its own"
+                "the state folder is open to other users, but its mode is left as it is, because it holds files that are not openseat's; give openseat a folder of its own"
             );
             Ok(())
         }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_holder_is_read_off_the_kernels_list() {
+    fn the_holder_is_found_in_the_kernels_list_of_locks() {
         let locks = "1: POSIX  ADVISORY  WRITE 77 fd:01:131 0 EOF\n\
                      2: FLOCK  ADVISORY  WRITE 0 fd:01:132 0 EOF\n\
                      2: -> FLOCK  ADVISORY  WRITE 99 fd:01:131 0 EOF\n\
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_one_processs_and_the_other_is_told_whose() {
+    fn a_second_process_is_told_who_holds_the_folder() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("deep/state");
         let folder = Folder::take(&path).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_its_files_are_closed_to_others() {
+    fn a_folder_and_its_files_are_made_private() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("state");
         fs::create_dir(&path).unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_use_stays_as_it_is() {
+    fn a_folder_with_other_files_keeps_its_mode() {
         let home = tempfile::tempdir().unwrap();
         let theirs = home.path().join("theirs.txt");
         fs::write(&theirs, "").unwrap();

@@ -15,10 +15,10 @@ use crate::{
     clock::{Clock, stored_time::StoredTime},
 };
 
-/// What the clock of such a book shows.
+/// The clock of a book from an older layout starts here.
 const FIRST: Time = Duration::from_secs(86_400);
 
-/// What a file of layout 1 or 2 had, if it has just been brought to the present one.
+/// The content of a file of layout 1 or 2 that was just migrated; `None` for any other file.
 pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Result<Option<Stored>> {
     let sql = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'request_2'";
     let is_there: bool = connection.query_row(sql, [], |row| row.get(0))?;
@@ -28,7 +28,7 @@ pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Resu
         let sql = format!("SELECT count(*) > 0 FROM {table}");
         connection.query_row(&sql, [], |row| row.get::<_, bool>(0))
     };
-    // A new file goes through all layouts as well.
+    // A new file goes through all migrations as well.
     if !is_there || is_written || !(has_rows("sqlite_sequence")? || has_rows("lost_2")?) {
         return Ok(None);
     }
@@ -102,7 +102,7 @@ fn stored_owner(owners: &mut Vec<(OwnerId, Owner)>, name: BudgetOwner) -> OwnerI
     id
 }
 
-/// A moment of the past hour, on the clock that a book from an older layout begins with.
+/// A time of the past hour, on the clock of a book from an older layout.
 fn of_age(age: Duration, after: Duration) -> Time {
     (FIRST + after).saturating_sub(age)
 }

@@ -1,12 +1,12 @@
-//! The ledger: the [book](super::book) in memory, and a file that remembers it for the next process.
+//! The ledger: the [book](super::book) in memory, and a file that keeps it for the next process.
 //!
-//! A thread owns the file. A request is written and synchronized before it leaves; all that are admitted in the same few milliseconds share
-//! one transaction. Where that fails or takes too long, the request leaves all the same, since the book has it: the log says so
-//! once, `openseat_state_degraded` is 1, and everything is written again as soon as that works.
+//! A thread owns the file. A request is written and synced before it is sent. Requests admitted within a few milliseconds share one
+//! transaction. If writing fails or takes too long, the request is sent all the same, because the book has it: the log says so once,
+//! `openseat_state_degraded` is 1, and everything is written again as soon as that works.
 //!
-//! - [`folder`]: the state folder, private and one process' own;
-//! - [`file`](mod@file): the SQLite file, and what is believed of it at a start;
-//! - [`witness`]: the small file that tells a ledger which lost its end.
+//! - [`folder`]: the state folder, private and used by one process;
+//! - [`file`](mod@file): the SQLite file, and the check of it at a start; `schema`, `rows`, `columns` and `layout_2` are its content;
+//! - [`witness`]: the small file that reveals a ledger that lost its end.
 
 mod columns;
 mod file;
@@ -40,33 +40,33 @@ use crate::{
     sqlite::{self, Condition, OpenError},
 };
 
-/// A disk that is well answers within this time, even a slow one. A request waits no longer to be written down.
+/// How long a request waits to be written. Even a slow disk answers within this time if it works.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often those who wait look at the time.
+/// How often a waiting request looks at the clock.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Transactions start at least this far apart, so that admissions of the same moments share one. Each synchronizes two files: a disk is asked
-/// for 200 synchronizations a second at most, however many accounts there are.
+/// Transactions start at least this far apart, so that requests of the same moment share one. Each syncs two files, so the disk gets at most
+/// 200 syncs a second, however many accounts there are.
 const APART: Duration = Duration::from_millis(10);
 
-/// What nobody waits for, such as that an answer has come, is written with the next request or after this time. Where it is lost, a request
-/// counts for a minute more.
+/// Changes that nothing waits for, such as answers, are written with the next request or after this time. If they are lost, a request counts
+/// for a minute longer.
 const AT_LEISURE: Duration = Duration::from_secs(5);
 
-/// How often a file that cannot be written is tried again.
+/// How often writing is tried again after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The file is no good, or cannot be opened.
+    /// The file cannot be opened, or is not a ledger.
     #[error("the budget ledger cannot be used: {0}")]
     Open(#[from] OpenError),
-    /// SQLite's word.
+    /// SQLite's error.
     #[error("the budget ledger cannot be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The system's word on the state folder, or a file in it.
+    /// An error of the state folder, or of a file in it.
     #[error("the state folder cannot be used: {}: {}", .0.display(), .1)]
     Folder(PathBuf, io::Error),
     /// Another process has the folder.
@@ -75,14 +75,14 @@ pub enum LedgerError {
     /// The disk has not answered yet.
     #[error("the disk has not answered within {} s", PATIENCE.as_secs())]
     Hangs,
-    /// The system has no thread to spare.
-    #[error("the budget ledger has no thread to write with: {0}")]
+    /// The system cannot start a thread.
+    #[error("the thread that writes the budget ledger cannot be started: {0}")]
     Thread(io::Error),
 }
 
 impl LedgerError {
-    /// Whether a start should be refused: people have to mend it. A folder that is there and cannot be written to may mend itself; one that
-    /// we may not make or enter does not.
+    /// Whether a start must fail because people have to fix this. A folder that cannot be written may recover. One that may not be created or
+    /// entered does not.
     fn is_final(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         match self {
@@ -94,7 +94,7 @@ impl LedgerError {
         }
     }
 
-    /// SQLite's word, if it says that the file is damaged, or that our SQL does not fit its tables.
+    /// SQLite's error, if it means that the file is damaged, or that its tables are not ours.
     fn of_foreign_tables(&self) -> Option<String> {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let LedgerError::Sqlite(error) = self else {
@@ -107,7 +107,7 @@ impl LedgerError {
         (is_damaged || sqlite::does_not_fit(error)).then(|| error.to_string())
     }
 
-    /// Whether somebody else holds the file's lock, which ends by itself.
+    /// Whether another program holds the file's lock, which ends by itself.
     fn is_busy(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         let code = match self {
@@ -120,14 +120,14 @@ impl LedgerError {
     }
 }
 
-/// What the thread and those who wait for it share.
+/// What the thread shares with the callers that wait for it.
 #[derive(Debug)]
 struct Shared {
     book: Mutex<Book>,
     condition: Arc<Condition>,
-    /// Up to which request all were tried to be written.
+    /// Writing was tried for all requests up to this number.
     tried: watch::Sender<u64>,
-    /// How many transactions there were, for tests and benchmarks.
+    /// How many transactions were written, for tests and benchmarks.
     transactions: AtomicU64,
 }
 
@@ -135,7 +135,7 @@ impl Shared {
     fn new(book: Book) -> Self {
         let condition = Condition::new(
             "ledger",
-            "requests are counted in memory and sent all the same; a restart may forget some of them",
+            "requests are counted in memory and still sent; a restart may forget some of them",
         );
         Self {
             book: Mutex::new(book),
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Nothing in the book panics halfway but for a mistake of ours, and counting on is better than not counting.
+        // Only a bug panics halfway through a change, and counting on is better than not counting.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,27 +159,27 @@ pub struct Ledger {
     thread: Option<Thread>,
 }
 
-/// The thread that writes, as seen by those who want something written.
+/// The writing thread, as its callers see it.
 #[derive(Debug)]
 struct Thread {
     /// Dropping it ends the thread, once all is written.
     wake: Mutex<Option<SyncSender<()>>>,
-    /// Says nothing, and ends with the thread.
+    /// Receives nothing; disconnects when the thread ends.
     end: Mutex<Receiver<()>>,
 }
 
 impl Ledger {
-    /// Opens or creates the ledger in a file, and takes its folder for this process. What was lost counts as spent evenly.
+    /// Opens or creates the ledger in a file, and locks its folder for this process. What was lost counts as spent evenly.
     ///
     /// # Errors
-    /// [`LedgerError::InUse`], where another process is there; a file from a newer openseat; a folder that we may not make or enter.
+    /// [`LedgerError::InUse`] if another process uses the folder; a file of a newer openseat; a folder that may not be created or entered.
     pub fn keep(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
         let (shared, mut keeper, _) = open(path, clock)?;
         let (wake, woken) = mpsc::sync_channel(1);
         let (alive, end) = mpsc::channel::<()>();
         let run = move || {
             keeper.run(&woken);
-            // The folder is free before anybody hears of the end.
+            // The folder is free before `finish` returns.
             drop(keeper);
             drop(alive);
         };
@@ -194,7 +194,7 @@ impl Ledger {
         })
     }
 
-    /// A ledger whose thread a test turns itself, and whether something was found to be lost.
+    /// A ledger without a thread, which a test drives itself, and whether something was lost.
     #[cfg(test)]
     pub(super) fn by_hand(
         path: &Path,
@@ -221,12 +221,12 @@ impl Ledger {
         Arc::clone(&self.shared.condition)
     }
 
-    /// How many transactions were written so far.
+    /// How many transactions were written.
     pub fn transactions(&self) -> u64 {
         self.shared.transactions.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits, and nothing after that; takes at most so long.
+    /// Writes what is waiting, and nothing after that, within `longest`.
     pub fn finish(&self, longest: Duration) {
         let Some(thread) = &self.thread else { return };
         thread
@@ -242,7 +242,7 @@ impl Ledger {
         }
     }
 
-    /// Does something with the book, as of now, and has urgent changes written.
+    /// Does something with the book, as of now, and wakes the thread for urgent changes.
     pub(super) fn with<T>(&self, clock: &dyn Clock, work: impl FnOnce(&mut Book) -> T) -> T {
         let (done, urgent) = {
             let mut book = self.shared.book();
@@ -252,13 +252,13 @@ impl Ledger {
         };
         if urgent && let Some(thread) = &self.thread {
             let wake = thread.wake.lock().unwrap_or_else(PoisonError::into_inner);
-            // If there is a word for it already, one is enough.
+            // If the channel is full, the thread wakes anyway.
             let _ = wake.as_ref().map(|wake| wake.try_send(()));
         }
         done
     }
 
-    /// Waits until a request is on the disk, or it is clear that it will not be soon.
+    /// Waits until a request is stored, or it is clear that this will not happen soon.
     pub(super) async fn written(&self, number: u64) {
         if self.thread.is_none() || self.shared.condition.is_degraded() {
             return;
@@ -266,7 +266,7 @@ impl Ledger {
         let mut tried = self.shared.tried.subscribe();
         let begun = clock::steady();
         loop {
-            // The time is the disk's, which no test's clock moves, so the timer says only when to look again.
+            // The disk takes real time, which no test's clock moves, so the timer only says when to look again.
             let wait = tried.wait_for(|tried| *tried >= number);
             let is_tried = tokio::time::timeout(LOOK, wait).await.is_ok();
             if is_tried || self.shared.condition.is_degraded() {
@@ -279,7 +279,7 @@ impl Ledger {
     }
 }
 
-/// Opens a ledger, without a thread to write it. Says whether something of it was lost.
+/// Opens a ledger without a thread. Returns whether something was lost.
 fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<(Arc<Shared>, Keeper, bool), LedgerError> {
     let mut file = LedgerFile::new(path);
     let found = file.read(clock.as_ref())?;
@@ -290,8 +290,8 @@ fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<(Arc<Shared>, Keeper, bool
         Found::Lost(why, stored) => {
             tracing::error!(
                 path = %path.display(), why,
-                "the budget ledger is lost: what was sent in the last hour counts as spent evenly, so polling goes on at three quarters of \
-                 its pace, and without a burst, for an hour"
+                "the budget ledger is lost: the whole last hour counts as spent evenly, so polling runs at three quarters of its pace, and \
+                 without a burst, for an hour"
             );
             let book = stored.map(|stored| Book::restored(stored, clock.as_ref()));
             let mut book = book.unwrap_or_else(|| Book::new(clock.as_ref()));
@@ -305,12 +305,12 @@ fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<(Arc<Shared>, Keeper, bool
         shared: Arc::clone(&shared),
         clock,
     };
-    // Before anything is sent, so that the next process knows of this one.
+    // Before anything is sent, so that the next process knows about this one.
     keeper.write();
     Ok((shared, keeper, is_lost))
 }
 
-/// Writes what the book has into the file.
+/// Writes the book's changes to the file.
 #[derive(Debug)]
 pub(super) struct Keeper {
     file: LedgerFile,
@@ -319,7 +319,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Until nobody needs it any more.
+    /// Writes until the ledger is dropped.
     fn run(&mut self, woken: &Receiver<()>) {
         loop {
             let begun = clock::steady();
@@ -336,7 +336,7 @@ impl Keeper {
         }
     }
 
-    /// Writes what there is to write, in one transaction.
+    /// Writes what is waiting, in one transaction.
     pub(super) fn write(&mut self) {
         let prepared = self.file.prepare(self.clock.as_ref());
         let is_another = *prepared.as_ref().unwrap_or(&true);

@@ -1,4 +1,4 @@
-//! The rows of the ledger's file: read, checked against their seals, and written.
+//! Reads and writes the rows of the ledger's file, each with a checksum.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, stored_time::StoredTime},
 };
 
-/// What the file has, and whether it hangs together.
+/// What the file contains, and whether that is consistent.
 pub(super) struct Contents {
     pub(super) stored: Stored,
     pub(super) change: u64,
@@ -107,7 +107,7 @@ fn read_owner(row: &Row<'_>) -> rusqlite::Result<(OwnerId, Owner)> {
     Ok((OwnerId(number(row, 0)?), owner))
 }
 
-/// Removes every row, and what is left of older layouts.
+/// Removes every row, and the tables of older layouts.
 pub(super) fn clear(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "DROP TABLE IF EXISTS request_2; DROP TABLE IF EXISTS throttle_2; DROP TABLE IF EXISTS lost_2; DELETE FROM request;",
@@ -137,7 +137,7 @@ pub(super) fn write_request(
     ])?;
     match changed {
         1 => Ok(()),
-        // The file is not as it was left: all is written again.
+        // Another program has changed the file. Everything is written again.
         _ => Err(rusqlite::Error::StatementChangedRows(changed)),
     }
 }
@@ -240,7 +240,7 @@ fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &StoredTime, lost: i64) -> 
     seal(&[&stamp.boot_id], &numbers)
 }
 
-/// A check sum of a row: SQLite finds torn pages, and not a flipped bit in a number.
+/// A row's checksum: SQLite finds torn pages, but no flipped bit in a number.
 pub(super) fn seal(texts: &[&str], numbers: &[i64]) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     for text in texts {

@@ -1,7 +1,7 @@
-//! The witness: a small file beside the ledger that says how much the ledger must have.
+//! The witness: a small file beside the ledger that records how many transactions the ledger must have.
 //!
-//! It is written in the same breath as each transaction, and where a transaction fails as well. So a ledger that lost its end, an
-//! older copy and a copy of another file give themselves away at the next start: they fall short of what the witness says.
+//! It is written with each transaction, even with one that fails. So the next start notices a ledger that lost its end, an older copy of it,
+//! and a copy of another one: they do not match the witness.
 
 use std::{
     fs::{self, OpenOptions},
@@ -12,7 +12,7 @@ use std::{
 
 use super::folder::same;
 
-/// What the witness says of the ledger.
+/// What the witness records about the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Testimony {
     /// The number of its last transaction.
@@ -42,12 +42,12 @@ impl Witness {
         &self.path
     }
 
-    /// What it said last; `None` if it cannot be understood.
+    /// What it recorded last; `None` if it cannot be read.
     pub fn testimony(&self) -> Option<Testimony> {
         parse(&fs::read_to_string(&self.path).ok()?)
     }
 
-    /// Writes down what the ledger has, and waits for the disk. Returns whether the file is new.
+    /// Records what the ledger has, and waits for the disk. Returns whether the file is new.
     pub fn write(&mut self, testimony: Testimony) -> io::Result<bool> {
         let is_new = !self.is_still_there();
         if is_new {
@@ -61,13 +61,13 @@ impl Witness {
             self.file = Some(file);
         }
         let file = self.file.as_ref().expect("it was opened");
-        // Always of one length, in place: on a full disk, too.
+        // In place and always of the same length, so that it works on a full disk, too.
         file.write_all_at(text(testimony).as_bytes(), 0)?;
         file.sync_data()?;
         Ok(is_new)
     }
 
-    /// Whether somebody has removed or replaced it since it was written.
+    /// Whether the file was removed or replaced since it was written.
     pub fn is_gone(&self) -> bool {
         self.file.is_some() && !self.is_still_there()
     }
@@ -93,7 +93,7 @@ fn parse(said: &str) -> Option<Testimony> {
         change: change.parse().ok()?,
         inode: inode.parse().ok()?,
     };
-    // Any other spelling, and any flipped bit, is none of ours.
+    // Any other spelling, and any flipped bit, is not ours.
     (text(testimony) == said).then_some(testimony)
 }
 
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_no_flipped_bit_is_believed() {
+    fn a_testimony_is_read_back_and_any_flipped_bit_is_noticed() {
         let home = tempfile::tempdir().unwrap();
         let mut witness = Witness::beside(&home.path().join("budget.sqlite3"));
         assert_eq!(witness.testimony(), None);
@@ -119,7 +119,7 @@ mod tests {
         }
         fs::write(witness.path(), &good[..good.len() - 1]).unwrap();
         assert_eq!(witness.testimony(), None, "cut short");
-        // The next writing mends it, and makes it anew if it was removed.
+        // The next write repairs it, and creates it again if it was removed.
         assert!(!witness.write(says(9, 1)).unwrap());
         assert_eq!(witness.testimony(), Some(says(9, 1)));
         fs::remove_file(witness.path()).unwrap();

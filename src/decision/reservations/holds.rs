@@ -73,7 +73,7 @@ impl Reservation {
     }
 
     /// Whether its time is up on either clock: holding a seat for too long is the worse error.
-    fn is_over(&self, now: Moment) -> bool {
+    pub(super) fn is_over(&self, now: Moment) -> bool {
         now.longest_since(self.made) >= self.ttl
     }
 }

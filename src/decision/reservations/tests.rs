@@ -1,6 +1,9 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Barrier, atomic::AtomicUsize},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use proptest::prelude::*;
