@@ -1,4 +1,4 @@
-//! What others may ask of an account's task.
+//! What others can ask an account's task to do.
 
 use std::time::Duration;
 
@@ -11,50 +11,50 @@ use crate::{
     model::{fault::Fault, known::Known},
 };
 
-/// A wish, sent to the account's task over a bounded channel.
+/// A request to the account's task, sent over a bounded channel.
 #[derive(Debug)]
 pub enum Ask {
     /// Poll this queue now, out of the reserve.
     Refresh {
         /// Which one.
         queue: QueueKey,
-        /// To be answered once the new snapshot is on the board, or there will be none. Dropping it says that the task stops.
+        /// Answered once the new snapshot is on the board, or cannot be had. Dropped if the task stops.
         reply: oneshot::Sender<Result<(), RefreshError>>,
     },
-    /// Somebody would wait a moment for a fresher answer about this queue, if a permit is to spare.
+    /// A caller waits a moment for a fresher answer about this queue, if there is a permit to spare.
     Fresh {
         /// Which one.
         queue: QueueKey,
-        /// How much the answer is in doubt.
-        doubt: Staleness,
-        /// To be answered once there is something newer, and dropped when there will be nothing.
+        /// How stale the answer may be.
+        staleness: Staleness,
+        /// Answered once there is something newer; dropped if there will be nothing.
         reply: oneshot::Sender<()>,
     },
-    /// The token may be another one by now: if the last was refused, it is tried at once.
+    /// The token may have changed: if the last one was refused, it is tried at once.
     TryToken,
-    /// The config has changed: go on by it.
+    /// The config has changed: continue with it.
     Take(Box<Terms>),
-    /// What is known, as the store has it.
+    /// Everything that is known.
     Known {
-        /// To be answered at once.
+        /// Answered at once.
         reply: oneshot::Sender<Known>,
     },
 }
 
-/// Asks an account's task for something newer about a queue, and waits for it at most so long. Whether it came, the board tells.
+/// Asks an account's task for something newer about a queue, and waits for it up to `longest`. If it came, it is on the board.
 pub async fn wait_for_newer(
     asks: &mpsc::Sender<Ask>,
     queue: &QueueKey,
-    doubt: Staleness,
+    staleness: Staleness,
     longest: Duration,
 ) {
     let (reply, newer) = oneshot::channel();
     let ask = Ask::Fresh {
         queue: queue.clone(),
-        doubt,
+        staleness,
         reply,
     };
-    // A task that has no time for this wish is no reason to wait.
+    // If the task is too busy for this request, waiting is useless.
     if asks.try_send(ask).is_ok() {
         let _ = tokio::time::timeout(longest, newer).await;
     }
@@ -66,12 +66,12 @@ pub enum RefreshError {
     /// No request was sent: the budget has no permit.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// CallTools was asked, in vain.
+    /// The request failed.
     #[error(transparent)]
     Failed(#[from] Fault),
 }
 
-/// Somebody who waits for a job to end.
+/// A caller that waits for a job to end.
 #[derive(Debug)]
 pub(super) enum Waiter {
     Refresh(oneshot::Sender<Result<(), RefreshError>>),
@@ -79,7 +79,7 @@ pub(super) enum Waiter {
 }
 
 impl Waiter {
-    /// Tells how it ended. Whoever asked may have gone.
+    /// Tells how the job ended. The caller may have gone.
     pub fn tell(self, ended: Result<(), RefreshError>) {
         match self {
             Waiter::Refresh(reply) => drop(reply.send(ended)),

@@ -1,4 +1,4 @@
-//! What an account's task is made of.
+//! What an account's task needs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,61 +20,61 @@ use crate::{
     state::store::Store,
 };
 
-/// A queue, as the task that polls it needs it.
+/// The settings of a queue.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
-    /// Its place on the board.
+    /// Its key on the board.
     pub key: QueueKey,
-    /// How the config names it.
+    /// Its name or id in the config.
     pub reference: QueueRef,
     /// How its seats are counted.
     pub rule: Rule,
     /// What the count is compared with.
     pub threshold: Option<Quantity>,
-    /// How old knowledge of it may get; `None` leaves it to the plan.
+    /// How old its data may get; `None` leaves it to the plan.
     pub max_age: Option<Duration>,
 }
 
 impl QueueSettings {
-    /// What the schedule has to know of it.
+    /// What the schedule needs to know about it.
     pub fn need(&self) -> Need {
         Need::new(&self.reference, &self.rule)
     }
 }
 
-/// What an account's task is made of.
+/// What an account's task needs.
 #[derive(Debug)]
 pub struct Deps {
-    /// Whose requests they are.
+    /// Owns the budget from which requests are spent.
     pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,
-    /// What the operator says of the schedule.
+    /// The operator's settings of the schedule.
     pub options: ScheduleOptions,
-    /// Sends what the budget permits.
+    /// Sends requests that have a permit.
     pub client: Client,
-    /// The account's.
+    /// The account's budget.
     pub budget: Arc<Budget>,
     /// Where snapshots are published.
     pub board: Arc<Board>,
-    /// Told of agents who have taken a call.
+    /// Reservations end when agents take calls.
     pub reservations: Arc<Reservations>,
-    /// Told of what people should see, and knows how often each queue is asked about.
+    /// Counts what happens, and how often each queue is asked about.
     pub metrics: Arc<Metrics>,
-    /// Keeps over a restart what it can.
+    /// Keeps what is known across a restart; `None` without a state folder.
     pub store: Option<Arc<Store>>,
-    /// What an earlier task knew of these queues.
+    /// What an earlier task knew about these queues.
     pub known: Known,
-    /// For stamps.
+    /// The time of everything.
     pub clock: Arc<dyn Clock>,
-    /// Shared with the server.
+    /// The account's names, shared with the server.
     pub names: watch::Sender<Arc<Names>>,
-    /// Tells others how the account is.
+    /// Publishes the account's health.
     pub health: watch::Sender<Health>,
-    /// What others ask.
+    /// Requests from outside.
     pub asks: mpsc::Receiver<Ask>,
-    /// Reads the token again when CallTools refuses it; `None` where there is nothing to read.
+    /// Reads the token again when CallTools refuses it; `None` if there is no token to read.
     pub token: Option<Arc<TokenKeeper>>,
-    /// Shows that the task turns.
+    /// Beats while the task runs.
     pub pulse: Pulse,
 }

@@ -1,11 +1,11 @@
-//! What is wrong with an account now: since when, whom it concerns, and what the log says of it.
+//! The faults of an account now: since when, for which queues, and what the log says about them.
 //!
-//! A fault of the *account* concerns all of its queues: CallTools refuses the token, asks for silence, cannot be reached, or the hour is spent.
-//! A fault of a *queue* is its own: it was deleted, or its list alone cannot be read. The account's task tells every request's end; this type
-//! works out what follows, for the board, for metrics and for people. It is pure, apart from its lines in the log.
+//! A fault of the *account* affects all of its queues: CallTools refuses the token, asks for a pause, cannot be reached, or the hour is spent.
+//! A fault of a *queue* is its own: it was deleted, or only its list cannot be read. The account's task reports how each request ended. This
+//! type derives from it what the board, the metrics and people see. It is pure, except for its log lines.
 //!
-//! The log has one line when a fault begins and one when it ends, however many queues and attempts it meets. A fault that comes and goes is
-//! one fault; queues that fail one after the other share lines, which come ever more seldom.
+//! The log has one line when a fault begins and one when it ends, for any number of queues and attempts. A fault that comes and goes counts as
+//! one. Queues that fail one after the other share lines, at growing intervals.
 
 mod said;
 
@@ -18,17 +18,17 @@ use crate::{
     model::fault::{Fault, FaultKind},
 };
 
-/// So many requests fail in a row, none of them answered well in between, before CallTools counts as down for the whole account. A single
-/// request fails now and then, and a list may be broken alone.
+/// After this many failed requests in a row, CallTools counts as down for the whole account. Single requests fail now and then, and a single
+/// list may be broken.
 const IN_A_ROW: u32 = 3;
 
-/// So many polls of one queue fail in a row before its own fault counts. The first retry comes within seconds.
+/// After this many failed polls in a row, a queue has a fault of its own. The first retry comes within seconds.
 const OWN_IN_A_ROW: u32 = 2;
 
 /// What is wrong with an account now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentFault {
-    /// As it was seen last.
+    /// As it was last seen.
     pub fault: Arc<Fault>,
     /// When it began.
     pub since: Moment,
@@ -50,11 +50,11 @@ pub(super) enum Asked {
     Statuses,
     /// The queue at this place.
     Queue(usize),
-    /// The list of everybody, from which the queues' statuses come.
+    /// The list of all agents, from which the queues' statuses come.
     Feed,
 }
 
-/// What a queue's own polls have met with since the last that was answered.
+/// The failures of a queue's own polls since the last success.
 #[derive(Clone, Debug)]
 struct Own {
     fault: Arc<Fault>,
@@ -63,7 +63,7 @@ struct Own {
 }
 
 impl Own {
-    /// Whether it is more than a hiccup.
+    /// Whether it is more than a single failure.
     fn counts(&self) -> bool {
         self.kind().is_definite() || self.failures >= OWN_IN_A_ROW
     }
@@ -73,15 +73,15 @@ impl Own {
     }
 }
 
-/// What is known of one queue's faults.
+/// The faults of one queue.
 #[derive(Clone, Debug, Default)]
 struct OfQueue {
     own: Option<Own>,
-    /// A fault that is over, and when CallTools was asked that then answered. It explains why nothing newer is known of the queue.
+    /// A fault of the account that is over, and when the request began that ended it. Until the queue has newer data, it explains the age.
     past: Option<(Arc<Fault>, Moment)>,
-    /// Nothing is known of the queue yet.
+    /// Nothing is known about the queue yet.
     is_unknown: bool,
-    /// Its statuses come from the list of everybody.
+    /// Its statuses come from the list of all agents.
     is_fed: bool,
 }
 
@@ -89,12 +89,12 @@ struct OfQueue {
 #[derive(Debug)]
 pub(super) struct Faults {
     present: Option<PresentFault>,
-    /// When the present fault was last met with.
+    /// When the present fault was last seen.
     met: Option<Moment>,
-    /// Requests that failed since the last that was answered, and when the first of them did.
+    /// How many requests failed since the last success, and when the first of them did.
     in_a_row: u32,
     failing_since: Option<Moment>,
-    /// Something was answered well, ever.
+    /// Some request has succeeded.
     ever_well: bool,
     names: Option<Arc<Fault>>,
     statuses: Option<Arc<Fault>>,
@@ -104,7 +104,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Nothing is wrong with an account of so many queues.
+    /// No faults yet, for this many queues.
     pub fn new(account: Arc<str>, queues: usize) -> Self {
         let unknown = OfQueue {
             is_unknown: true,
@@ -124,12 +124,12 @@ impl Faults {
         }
     }
 
-    /// What is wrong with the account.
+    /// The fault of the account.
     pub fn present(&self) -> Option<&PresentFault> {
         self.present.as_ref()
     }
 
-    /// Whether CallTools answers, so that what one queue meets with is its own.
+    /// Whether CallTools answers, so that a failure of one queue is the queue's own.
     pub fn is_answered(&self) -> bool {
         let kind = self.present.as_ref().map(PresentFault::kind);
         let is_silent = matches!(kind, Some(FaultKind::BadToken | FaultKind::UpstreamDown));
@@ -155,7 +155,7 @@ impl Faults {
         }
     }
 
-    /// A queue of the config is none of the account's: no request says so, but the list of names.
+    /// The account has no such queue, according to the list of names.
     pub fn not_found(&mut self, place: usize, fault: &Arc<Fault>, now: Moment) {
         self.queue_failed(place, fault, now);
         if self.is_with_all_queues(FaultKind::NoSuchQueue) {
@@ -163,12 +163,12 @@ impl Faults {
         }
     }
 
-    /// The hour is spent or CallTools wants silence, so that nothing is sent.
+    /// Nothing is sent, because the hour is spent or CallTools asked for a pause.
     pub fn refused(&mut self, fault: &Arc<Fault>, now: Moment) {
         self.begin(fault, now);
     }
 
-    /// A request that began at `begun` was answered well.
+    /// A request that began at `begun` succeeded.
     pub fn succeeded(&mut self, asked: Asked, begun: Moment) {
         self.ever_well = true;
         match asked {
@@ -186,30 +186,30 @@ impl Faults {
         }
     }
 
-    /// The list of everybody is used no more.
+    /// The list of all agents is no longer used.
     pub fn feed_is_gone(&mut self) {
         self.feed = None;
     }
 
-    /// Statuses of this moment are known of a queue.
+    /// A queue has statuses of this moment.
     pub fn renewed(&mut self, place: usize, as_of: Moment) {
         let queue = &mut self.queues[place];
         queue.past.take_if(|(_, over)| as_of.boot >= over.boot);
         queue.is_unknown = false;
     }
 
-    /// Whether a queue's statuses come from the list of everybody.
+    /// Sets whether a queue's statuses come from the list of all agents.
     pub fn is_fed(&mut self, place: usize, is_fed: bool) {
         self.queues[place].is_fed = is_fed;
     }
 
-    /// Whether a queue's own polls fail, so that newer statuses from elsewhere do not make up for them: the queue may be gone.
+    /// Whether a queue's own polls fail. Newer statuses from elsewhere do not help then, because the queue may be gone.
     pub fn has_own(&self, place: usize) -> bool {
         let own = self.queues[place].own.as_ref();
         own.is_some_and(Own::counts)
     }
 
-    /// Why there is nothing newer of a queue.
+    /// Why there is nothing newer for a queue.
     pub fn of_queue(&self, place: usize) -> Option<&Arc<Fault>> {
         let queue = &self.queues[place];
         let present = self.present.as_ref().map(|present| &present.fault);
@@ -219,7 +219,7 @@ impl Faults {
             list.filter(|_| queue.is_unknown)
         };
         let feed = || self.feed.as_ref().filter(|_| queue.is_fed);
-        // A queue that CallTools does not know is not found by waiting for the account.
+        // A queue that CallTools does not know stays unknown when the account recovers.
         own.filter(|own| own.kind().is_definite())
             .or(present)
             .or(own)
@@ -228,7 +228,7 @@ impl Faults {
             .or(queue.past.as_ref().map(|(fault, _)| fault))
     }
 
-    /// The queues are others now. `places` tells where each was before, if anywhere.
+    /// Replaces the queues. `places` has the former place of each, if it had one.
     pub fn rearrange(&mut self, account: Arc<str>, places: &[Option<usize>]) {
         let fresh = OfQueue {
             is_unknown: true,
@@ -240,11 +240,11 @@ impl Faults {
         self.said.rearrange(account, places);
     }
 
-    /// Says in the log what has changed and was not said yet.
+    /// Logs what has changed.
     pub fn say(&mut self, keys: impl Fn(usize) -> QueueKey, now: Moment) {
         self.said.account(self.present.as_ref(), now);
         if self.present.is_some() {
-            return; // It explains what its queues suffer.
+            return; // It explains the faults of the queues.
         }
         let faults = self.queues.iter().map(|queue| {
             let own = queue.own.as_ref().filter(|own| own.counts());
@@ -262,7 +262,7 @@ impl Faults {
         });
     }
 
-    /// Whether what was met with last is the account's fault rather than one queue's.
+    /// Whether the last failure is the account's rather than one queue's.
     fn concerns_all(&self, kind: FaultKind) -> bool {
         match kind {
             FaultKind::UpstreamDown => self.in_a_row >= IN_A_ROW || !self.ever_well,
@@ -290,13 +290,13 @@ impl Faults {
         });
     }
 
-    /// CallTools answers. What queues have met with meanwhile was not theirs.
+    /// CallTools answers again. Failures of queues during the fault were not their own.
     fn end(&mut self, asked: Asked, begun: Moment) {
         self.in_a_row = 0;
         let failing_since = self.failing_since.take();
         let Some(present) = &self.present else { return };
         let kind = present.kind();
-        // An answer to something else does not show that the queues are there or may be read.
+        // An answer to another request does not prove that the queues exist or may be read.
         if kind.is_definite() && !matches!(asked, Asked::Queue(_)) && self.is_with_all_queues(kind)
         {
             return;

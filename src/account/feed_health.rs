@@ -1,7 +1,7 @@
-//! Whether the two feeds, sweeps and queue polls, answer. Sweeps that fail while polls succeed are of no use.
+//! Compares the two feeds, sweeps and queue polls. Sweeps that fail while polls succeed are useless.
 
-/// So many sweeps may fail in a row while queues can be polled, with the waits in between for about half a minute: longer, and the answers
-/// are too old for what sweeps have promised.
+/// How many sweeps may fail in a row while polls succeed. With the waits in between this takes about half a minute. After that the answers are
+/// older than planned with sweeps.
 const SWEEP_FAILURES: u32 = 3;
 
 /// Counts failed sweeps.
@@ -13,17 +13,17 @@ pub(super) struct FeedHealth {
 }
 
 impl FeedHealth {
-    /// A queue was polled with success.
+    /// A poll succeeded.
     pub fn polled(&mut self) {
         self.polled_since_failure = true;
     }
 
-    /// A sweep was read, or sweeps were given up: counting starts again.
+    /// A sweep was read, or sweeps were suspended: counting starts again.
     pub fn recovered(&mut self) {
         self.failed_alone = 0;
     }
 
-    /// A sweep failed. Returns whether it is time to give sweeps up. In an outage polls fail too, so that says nothing about sweeps.
+    /// A sweep failed. Returns whether to suspend sweeps. In an outage polls fail, too, which says nothing about sweeps.
     pub fn sweep_failed(&mut self) -> bool {
         self.failed_alone = match std::mem::take(&mut self.polled_since_failure) {
             true => self.failed_alone + 1,

@@ -1,4 +1,4 @@
-//! What is known goes from task to task: it is taken over at the start, kept on disk meanwhile, and told to whoever asks.
+//! Passes what is known from task to task: takes it over at the start, and stores it while running.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::{
     state::store::Note,
 };
 
-/// How often the newest statuses are kept: a third of the least default `max_age`, so that answers outlive a quick restart.
+/// How often the newest statuses are stored: a third of the least default `max_age`, so that answers survive a quick restart.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
-/// Sweeps that proved true so lately need not do so again before they are used.
+/// Sweeps that were trusted within this time are used again without a new comparison.
 const TRUST_LASTS: Duration = Duration::from_secs(3600);
 
 impl Account {
-    /// What an earlier task knew is on the board before anything is asked, as old as it is. A queue's poll waits until it is certain
+    /// Takes over what an earlier task knew, with its age, before the first request. The poll of a queue is not shown until it is certain
     /// which queue its name means.
     pub(super) fn take_over(&mut self, known: Known) {
         self.naming.handed = known.queues.into_iter().collect();
@@ -31,7 +31,7 @@ impl Account {
         }
     }
 
-    /// The last polls of these queues were recalled: they are on the board, and those that are recent wait for their turn.
+    /// Shows the recalled polls of these queues. Queues with a recent one wait for their turn.
     pub(super) fn show_recalled(&mut self, places: &[usize]) {
         let now = self.deps.clock.now();
         let period = self.deps.budget.usual_period();
@@ -52,9 +52,8 @@ impl Account {
         }
     }
 
-    /// Only of sweeps that are trusted is anything kept, and distrust takes it away. So what is there was trusted, and nothing that polls
-    /// contradict since.
-    /// Returns when the last whole sweep was, at the earliest.
+    /// Trusts sweeps again if they were trusted recently. Only trusted sweeps are stored, and distrust deletes them, so stored ones were
+    /// trusted to the end. Returns when the last whole sweep was, at the earliest.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
         let now = self.deps.clock.now();
         let is_recent = |sighting: &Sighting| {
@@ -73,7 +72,7 @@ impl Account {
             .min_by_key(|at| at.boot)
     }
 
-    /// What is known now, for another task to take over.
+    /// Everything that is known now, for another task to take over.
     pub(super) fn known(&self) -> Known {
         let queues = self.ids.iter().enumerate();
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
@@ -88,7 +87,7 @@ impl Account {
         }
     }
 
-    /// The account has another name, or another token: all is kept under that.
+    /// Stores everything again, because the account has another name or token.
     pub(super) fn keep_everything(&mut self) {
         self.keep_names();
         (0..self.deps.queues.len()).for_each(|place| self.keep_poll(place));
@@ -98,7 +97,7 @@ impl Account {
         }
     }
 
-    /// A queue was polled: that is kept at once, since its turn comes seldom.
+    /// Stores a poll at once, because the queue's next turn may be far away.
     pub(super) fn keep_poll(&self, place: usize) {
         let (Some(store), Some(id)) = (&self.deps.store, self.ids[place]) else {
             return;
@@ -108,7 +107,7 @@ impl Account {
         }
     }
 
-    /// Sweeps come every few seconds: what they saw is kept now and then.
+    /// Stores what sweeps saw, but not more often than [`KEEP_EVERY`].
     pub(super) fn keep_statuses_now_and_then(&mut self) {
         let now = self.deps.clock.now();
         if self
@@ -119,7 +118,7 @@ impl Account {
         }
     }
 
-    /// Keeps what sweeps have seen since the last time.
+    /// Stores what sweeps have seen since the last time.
     pub(super) fn keep_statuses(&mut self, now: Moment) {
         let Some(store) = &self.deps.store else {
             return;
@@ -136,7 +135,7 @@ impl Account {
         }
     }
 
-    /// What was kept of sweeps is not to be believed after a restart, either.
+    /// Deletes stored sweeps, so that they are not used after a restart either.
     pub(super) fn unkeep_statuses(&mut self) {
         self.kept_up_to = None;
         if let Some(store) = &self.deps.store {

@@ -1,33 +1,33 @@
-//! How many agents all queues of an account list together, and since when it is none where there were some.
+//! Counts the agents of all queues of an account, and notices when there are none any more.
 //!
-//! Every list may be empty because the day is over, or because CallTools leaves the agents out, as a token with fewer rights or a filter would
-//! have it. openseat cannot tell these apart, so the lists are believed, and people are told once.
+//! Every list may be empty because the day is over, or because CallTools leaves the agents out: for a token with fewer rights, or by a filter.
+//! openseat cannot tell which, so it believes the lists and reports it once.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::clock::Moment;
 
-/// Queues are polled one after the other, so lists that went empty together are found empty over a round. The most agents of this time is how many
-/// there were. A line in the log is not written again within it either.
+/// The number of agents before is the most within this time, because queues are polled one by one, and lists that went empty together are
+/// found empty one by one. The log line is not repeated within this time either.
 const RECENT: Duration = Duration::from_secs(3600);
 
-/// Counts of this time are kept as one, so that there are sixty at most.
+/// Counts within this time are kept as one, so that there are sixty at most.
 const STEP: Duration = Duration::from_secs(60);
 
 /// Every list of an account is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emptied {
-    /// When the last of them was found so.
+    /// When the last list was found empty.
     pub since: Moment,
     /// How many agents they listed before.
     pub agents_before: usize,
 }
 
-/// What is to be said in the log.
+/// What to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     Emptied(Emptied),
-    /// There are so many again.
+    /// There are agents again: how many.
     Filled(usize),
 }
 
@@ -37,18 +37,18 @@ pub(super) struct Headcount {
     /// The most agents of each step, the oldest first.
     recent: VecDeque<(Moment, usize)>,
     emptied: Option<Emptied>,
-    /// When the log was told last that all is empty, and whether it waits for the end of that.
+    /// When the log last said that all lists are empty, and whether it has yet to say that this is over.
     told: Option<Moment>,
     is_end_due: bool,
 }
 
 impl Headcount {
-    /// Every list that was empty at once, if they still are.
+    /// Since when all lists are empty, if they are.
     pub fn emptied(&self) -> Option<Emptied> {
         self.emptied
     }
 
-    /// All queues together list so many agents. Returns what the log has to say of that.
+    /// Takes in the number of agents on all lists. Returns what to log.
     pub fn take(&mut self, agents: usize, now: Moment) -> Option<News> {
         self.keep(agents, now);
         match (agents, self.emptied) {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_go_empty_one_after_the_other_are_told_once_with_the_most_there_were() {
+    fn lists_that_go_empty_one_by_one_are_reported_once_with_the_most_agents_before() {
         let (mut headcount, minutes) = (Headcount::default(), moments());
         let mut news = Vec::new();
         for (minute, agents) in [(0, 80), (1, 120), (2, 70), (3, 1), (4, 0), (5, 0), (90, 0)] {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_never_had_agents_has_lost_none() {
+    fn an_account_that_never_had_agents_reports_nothing() {
         let (mut headcount, minutes) = (Headcount::default(), moments());
         for minute in 0..200 {
             assert_eq!(headcount.take(0, minutes(minute)), None);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_come_and_go_are_a_line_an_hour() {
+    fn lists_that_empty_and_fill_again_are_reported_once_an_hour() {
         let (mut headcount, minutes) = (Headcount::default(), moments());
         let mut news = Vec::new();
         for minute in 0..180 {

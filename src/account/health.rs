@@ -1,14 +1,14 @@
-//! How an account is, for those who look on: metrics, pages, `status`.
+//! The health of an account, for metrics, pages and `status`.
 
 use super::{Emptied, PresentFault};
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Sweeps of the whole account are trusted, and statuses come from them.
+    /// Sweeps of the whole account are trusted, so statuses come from them.
     pub sweeps: bool,
-    /// What is wrong with the account as a whole.
+    /// The fault of the account as a whole.
     pub fault: Option<PresentFault>,
-    /// Every list of agents is empty, where there were some.
+    /// Every list of agents is empty although there were agents before.
     pub emptied: Option<Emptied>,
 }

@@ -1,4 +1,9 @@
-//! What an account's task has done for it, in tasks of their own: reading one list.
+//! A job: reading one list from CallTools, in a task of its own.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::{
     account::{Account, roster::Joined, schedule::Job},
@@ -12,12 +17,7 @@ use crate::{
     },
     model::names::{NamedQueue, Names, Status},
 };
-use std::sync::Arc;
-
-use serde_json::Value;
-use tokio::task::JoinSet;
-
-/// What to ask CallTools for.
+/// What to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
     Queues,
@@ -28,12 +28,12 @@ pub(super) enum Work {
     Everybody(u32),
 }
 
-/// What CallTools answered, and to what.
+/// What was read, and the answer.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Queues(Result<Vec<NamedQueue>, Setback>),
     Statuses(Result<Vec<Status>, Setback>),
-    /// Of the queue that had this id then.
+    /// The agents of the queue with this id.
     Agents(u64, Result<Harvest, Setback>),
     Everybody(u32, Result<Everybody, Setback>),
 }
@@ -42,14 +42,14 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Done {
     pub job: Job,
-    /// Of the queue that was polled.
+    /// The number of the polled queue.
     pub seat: Option<u64>,
     pub begun: Moment,
     pub outcome: Outcome,
 }
 
 impl Work {
-    /// Does it, beginning with `permit`.
+    /// Reads the list. `permit` is for the first request.
     pub async fn perform(
         self,
         client: &Client,
@@ -164,7 +164,7 @@ impl Account {
         });
     }
 
-    /// What a job reads, for the log.
+    /// The name of a job's list, for the log.
     pub(super) fn list_of(&self, job: Job) -> String {
         match job {
             Job::Queues => "queues".to_owned(),

@@ -1,11 +1,12 @@
-//! One task per CallTools account: it asks the [`schedule`] what to do next, gets a permit from the
-//! [budget](crate::budget), has it done, and publishes on the [board](crate::decision::board) what came of it.
+//! One task per CallTools account. It asks the [`schedule`] what to do next, gets a permit from the [budget](crate::budget), starts the job,
+//! and publishes its result on the [board](crate::decision::board).
 //!
-//! The task owns everything that changes; what it starts are short-lived tasks in a set that it watches, so none can be lost. A
-//! fault of this account harms no other: each has its own client, budget and task.
+//! The task owns everything that changes. It starts short-lived tasks in a set that it watches, so none can be lost. A fault of one account
+//! affects no other: each has its own client, budget and task.
 //!
-//! This file is the loop and what others ask of it; [`results`] takes in what came back, [`naming`] knows which queue a name means, [`publish`] shows it, [`faults`] knows what is wrong,
-//! [`job`] is the work itself, [`handover`] hands on what came of it.
+//! This file is the loop. A [`job`] reads one list, [`results`] takes in its answer, [`publish`] shows it on the board. [`naming`] knows which
+//! queue a name means, [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, [`handover`] passes what is known
+//! to the next task.
 
 mod ask;
 mod deps;
@@ -63,11 +64,11 @@ use crate::{
     process::pulse::TURN,
 };
 
-/// How often the task looks what was asked meanwhile, for an idle account's first question to be noticed: well within the time in which
-/// a person would call it slow. Its pulse beats as often.
+/// How often the task counts new questions, so that an idle account notices the first one: well before a person would call it slow. Its
+/// pulse beats as often.
 const LISTEN: Duration = TURN;
 
-/// Nothing that is kept is older than a day.
+/// The schedule's times start this long before the boot. Nothing that is kept is older than a day.
 const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
 
 /// See the [module](self).
@@ -78,42 +79,41 @@ pub struct Account {
     schedule: Schedule,
     roster: Roster,
     sweep: Sweep,
-    /// How much the sweep under way has brought.
+    /// How much the present sweep has read.
     swept: Tally,
     headcount: Headcount,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
-    /// Numbers of the queues that stay with them, wherever a new config puts them.
+    /// Numbers that stay with their queues when a new config moves them.
     seats: Vec<u64>,
     last_seat: u64,
     naming: Naming,
     /// Questions about each queue: the counters, and what they showed when last looked at.
     questions: Vec<(Arc<QueueMeters>, u64)>,
-    /// Who waits for what is under way.
+    /// Callers that wait for jobs under way.
     waiters: HashMap<Job, Vec<Waiter>>,
-    /// Since when the budget says no.
+    /// Since when the budget refuses permits.
     refused_since: Option<Moment>,
-    /// The token of the newest request, and when a refused one is next looked for in its file.
+    /// The token of the newest request, and when its file is read again if CallTools refuses it.
     token_sent: Option<Digest>,
     token_look_at: Duration,
-    /// Things said in the log once.
+    /// The log said these once.
     login_assumed: bool,
     login_unclear: bool,
-    /// What is wrong now.
     faults: Faults,
-    /// The fault that the board shows of each queue.
+    /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
     feed_health: FeedHealth,
-    /// When statuses were last kept, and the newest of them.
+    /// When statuses were last stored, and the time of the newest.
     kept: Option<Moment>,
     kept_up_to: Option<Moment>,
 }
 
 impl Account {
-    /// A task that has not asked anything yet.
+    /// A task that has not started.
     ///
     /// # Panics
-    /// If the metrics were not made for these queues: whoever wires the process made a mistake.
+    /// If the metrics do not have these queues, which is a bug.
     pub fn new(mut deps: Deps) -> Self {
         let known = std::mem::take(&mut deps.known);
         let name: Arc<str> = deps.owner.account.as_str().into();
@@ -161,9 +161,9 @@ impl Account {
     /// Polls until told to stop.
     ///
     /// # Errors
-    /// A poll that panicked: the process ends then, and is started again, rather than serve ever older answers.
+    /// A job that panicked. The process then ends and is started again, so that it does not go on with ever older answers.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
-        // Dropping the set ends what is under way; its permits stay spent.
+        // Dropping the set cancels jobs under way. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {
             self.deps.pulse.beat();
@@ -182,7 +182,7 @@ impl Account {
         }
     }
 
-    /// While CallTools refuses the token, its file is looked at, and another token is tried at once, once.
+    /// Reads the token's file from time to time while CallTools refuses the token, and tries another token at once.
     fn look_for_another_token(&mut self) {
         let Some(token) = &self.deps.token else {
             return;
@@ -199,7 +199,7 @@ impl Account {
         }
     }
 
-    /// Starts jobs until there is nothing to start; returns the time to wait for more.
+    /// Starts all jobs that are due. Returns how long to wait for the next one.
     async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
         self.count_questions();
         loop {
@@ -207,7 +207,7 @@ impl Account {
             tracing::trace!(account = &*self.name, ?next, "the schedule's choice");
             let (job, purpose) = match next {
                 Next::Wait(wait) => {
-                    self.tell_of_a_slow_pace();
+                    self.report_a_slow_pace();
                     return wait;
                 }
                 Next::Start { job, cold: true } => (job, Purpose::ColdStart),
@@ -228,7 +228,7 @@ impl Account {
         }
     }
 
-    /// Questions are demand.
+    /// Tells the schedule about new questions: they are demand.
     fn count_questions(&mut self) {
         let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
             let asked = meters.asked();
@@ -257,7 +257,7 @@ fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
     (meters, asked)
 }
 
-/// A moment as the schedule counts time: from well before the boot, since what is known may be older than that.
+/// A moment on the schedule's clock. It starts well before the boot, because data may be older than that.
 fn schedule_time(moment: Moment) -> Duration {
     moment.boot + BEFORE_BOOT
 }

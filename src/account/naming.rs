@@ -1,8 +1,7 @@
-//! Which queue a name means now, and what a status does: both lists are read every half hour, and sooner where they are in doubt.
+//! Knows which queue a name means, and what a status does. Both lists are read every half hour, and sooner if they may have changed.
 //!
-//! A name that means another queue is followed, and nothing that was known of the queue before answers for it. A name that no queue has
-//! is looked up again and again; what was known of its queue ages. Stored names that are too old say nothing before they were read again,
-//! or cannot be.
+//! If a name means another queue, openseat follows it and forgets the queue before. A name that no queue has is looked up again and again,
+//! while the queue's data ages. Stored names that are too old are not used until they were read again, or reading has failed.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,17 +18,17 @@ use crate::{
     state::store::Note,
 };
 
-/// What an account's task knows of its lists.
+/// What an account's task knows about its lists.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
     /// When each list was read.
     queues_read: Option<Moment>,
     statuses_read: Option<Moment>,
-    /// The names of queues are an earlier run's, and too old to be believed at once.
+    /// The names of queues are an earlier run's, and too old to use at once.
     is_stale: bool,
-    /// What an earlier task knew of queues, by id, until it is certain what their names mean.
+    /// An earlier task's polls, by queue id, until it is certain what the names mean.
     pub handed: HashMap<u64, Poll>,
-    /// When an earlier task's last whole sweep was, until the queues are known that it tells of.
+    /// When an earlier task's last whole sweep was, until its queues are known.
     pub swept_before: Option<Moment>,
 }
 
@@ -47,7 +46,7 @@ impl Account {
         let store = self.deps.store.as_ref();
         let stored = store.and_then(|store| store.names(&self.deps.owner, now));
         let Some((names, age)) = stored else {
-            // Another task may have handed its names on; nothing says when they were read.
+            // Names from another task have no age.
             self.schedule.doubt_names();
             return;
         };
@@ -58,7 +57,7 @@ impl Account {
         }
         if names.queues.is_some() {
             self.naming.is_stale = age >= NAMES_LIVE;
-            // Where nothing is configured by name the list is not read again, and its age says nothing.
+            // Without queues that are configured by name the list is not read again, so its age does not matter.
             if self.has_names() {
                 self.naming.queues_read = Some(read);
             }
@@ -67,7 +66,7 @@ impl Account {
         self.deps.names.send_replace(Arc::new(names));
     }
 
-    /// The list of queues was read; returns why one of the configured names has no queue.
+    /// Takes in the list of queues. Returns why a configured name has no queue.
     pub(super) fn take_in_queues(&mut self, queues: Vec<NamedQueue>) -> Option<Fault> {
         self.naming.queues_read = Some(self.deps.clock.now());
         self.take_in_names(|names| names.queues = Some(queues));
@@ -77,7 +76,7 @@ impl Account {
         unresolved
     }
 
-    /// The list of statuses was read: every row is understood by it.
+    /// Takes in the list of statuses, and reads every row again with it.
     pub(super) fn take_in_statuses(&mut self, statuses: Vec<Status>) {
         self.naming.statuses_read = Some(self.deps.clock.now());
         let before = Arc::clone(&self.deps.names.borrow());
@@ -99,7 +98,7 @@ impl Account {
             status = status.name,
             was = before.queue_action,
             now = status.queue_action,
-            "what a status does was changed in CallTools; its agents count by that from now on"
+            "the action of a status was changed in CallTools; its agents now count accordingly"
         );
     }
 
@@ -117,8 +116,8 @@ impl Account {
         }
     }
 
-    /// The list of queues cannot be read now. Names from before are better than none, as they are while the daemon runs.
-    pub(super) fn make_do_with_stored_names(&mut self) {
+    /// Uses stored names although they are too old, because the list of queues cannot be read now.
+    pub(super) fn fall_back_to_stored_names(&mut self) {
         if std::mem::take(&mut self.naming.is_stale) {
             self.schedule.doubt_names();
             self.resolve();
@@ -126,8 +125,8 @@ impl Account {
         }
     }
 
-    /// Finds the ids of the queues, as far as they can be told now; returns why one of them has none. What an earlier task knew of those that
-    /// are found is on the board before they are polled.
+    /// Finds the ids of the queues, as far as they are known. Returns why a queue has none. What an earlier task knew about a found queue is on
+    /// the board before the queue is polled.
     pub(super) fn resolve(&mut self) -> Option<Fault> {
         let names = Arc::clone(&self.deps.names.borrow());
         let (mut unresolved, mut recalled) = (None, Vec::new());
@@ -162,7 +161,7 @@ impl Account {
         unresolved
     }
 
-    /// Whether it can be told of every queue which one it is.
+    /// Whether it is known which queue each name means.
     fn is_certain(&self, names: &Names) -> bool {
         !self.has_names() || (!self.naming.is_stale && names.queues.is_some())
     }
@@ -175,13 +174,13 @@ impl Account {
         self.faults.not_found(place, &Arc::new(fault.clone()), now);
     }
 
-    /// Returns whether the queue had another id before, or none.
+    /// Sets the id of a queue. Returns whether it had another id before, or none.
     fn identify(&mut self, place: usize, id: u64, names: &Names) -> bool {
         let key = &self.deps.queues[place].key;
         let shown = self.deps.board.get(key).unwrap_or_default();
         let is_another = shown.id.is_some_and(|was| was != id);
         if is_another {
-            tracing::warn!(queue = %key, was = shown.id, now = id, "the name means another queue in CallTools now, which is followed");
+            tracing::warn!(queue = %key, was = shown.id, now = id, "the queue's name now means another queue in CallTools; openseat follows the name");
             self.deps.board.is_another(key);
             self.roster.forget_queue(place);
             self.schedule.id_changed(place);
@@ -195,8 +194,8 @@ impl Account {
         self.ids[place].replace(id) != Some(id)
     }
 
-    /// A poll ended, and meanwhile the name means another queue, or none: what it brought says nothing. Those who wait for it get the poll
-    /// of the other queue, which is due at once.
+    /// Drops the result of a poll whose queue's name meanwhile means another queue, or none. Waiting callers get the poll of the other queue,
+    /// which is due at once.
     pub(super) fn ended_for_another_queue(&mut self, place: usize) {
         let (job, now) = (Job::Poll(place), self.now());
         self.schedule.ended(job, Ending::Unpaid, now, 0.0);
@@ -220,7 +219,7 @@ impl Account {
     }
 }
 
-/// The id behind a reference, if it can be told yet; an error if it can be told that there is none.
+/// The id of a configured queue; `None` if it is not known yet; an error if there is no such queue.
 pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
     match reference {
         QueueRef::Id(id) => Some(Ok(*id)),

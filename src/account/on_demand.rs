@@ -1,4 +1,4 @@
-//! Requests from outside: a refresh out of the reserve, or a fresher answer for somebody who waits.
+//! Requests from outside: a refresh from the reserve, or a fresher answer for a caller that waits.
 
 use tokio::task::JoinSet;
 
@@ -9,7 +9,7 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// A bucket of permits this full is better spent on a poll of the queue itself, which renews its membership too.
+/// With a bucket of permits this full, a poll of the queue itself is better than a sweep, because it renews the membership, too.
 const PLENTY: f64 = 0.8;
 
 impl Account {
@@ -20,10 +20,10 @@ impl Account {
             }
             Ask::Fresh {
                 queue,
-                doubt,
+                staleness,
                 reply,
             } => {
-                self.freshen(&queue, doubt, Waiter::Fresh(reply), jobs)
+                self.freshen(&queue, staleness, Waiter::Fresh(reply), jobs)
                     .await
             }
             Ask::TryToken => self.schedule.try_token(),
@@ -32,7 +32,7 @@ impl Account {
         }
     }
 
-    /// Somebody wants a queue polled now, out of the reserve. A poll that is under way serves everybody who asks meanwhile.
+    /// Polls a queue now, from the reserve. A poll under way serves all callers that ask meanwhile.
     async fn refresh(&mut self, queue: &QueueKey, waiter: Waiter, jobs: &mut JoinSet<Done>) {
         let Some(place) = self.place(queue) else {
             let state = self.deps.board.get(queue);
@@ -50,11 +50,11 @@ impl Account {
         }
     }
 
-    /// Somebody would wait for a fresher answer: one request for all who ask at once, if it is worth one and there is one to spare.
+    /// Gets a fresher answer for a caller that waits: one request for all that ask at once, if the answer is worth a permit and there is one.
     async fn freshen(
         &mut self,
         queue: &QueueKey,
-        doubt: Staleness,
+        staleness: Staleness,
         waiter: Waiter,
         jobs: &mut JoinSet<Done>,
     ) {
@@ -64,7 +64,7 @@ impl Account {
             return;
         };
         let (poll, sweep) = (Job::Poll(place), Job::Sweep(1));
-        let by_sweep = doubt.is_about_statuses() && self.schedule.sweep_tells(place, now);
+        let by_sweep = staleness.is_about_statuses() && self.schedule.sweep_tells(place, now);
         if self.schedule.is_under_way(poll) {
             return self.wait_for(poll, waiter);
         }
@@ -77,7 +77,7 @@ impl Account {
         } else {
             poll
         };
-        if !doubt.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
+        if !staleness.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
             return;
         }
         if let Ok(permit) = self.deps.budget.permit(Purpose::Poll).await {
@@ -102,7 +102,7 @@ impl Account {
         self.waiters.entry(job).or_default().push(waiter);
     }
 
-    /// The place of a queue that can be polled.
+    /// The place of a queue in the config, if its id is known.
     pub(super) fn place(&self, queue: &QueueKey) -> Option<usize> {
         let place = self
             .deps

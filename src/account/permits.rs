@@ -1,4 +1,4 @@
-//! What the budget says: how long a permit was waited for, and what is told when there is none.
+//! The budget's answers: counts how long permits take, and reports when there are none.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,16 +8,16 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// A budget that says no for longer than this explains why answers grow old; a shorter wait is the ordinary pace. Half of the
-/// shortest default `max_age`.
-const WORTH_TELLING: Duration = Duration::from_secs(30);
+/// A longer wait for a permit is reported, because it makes answers old. Shorter ones are the usual pace. Half of the shortest default
+/// `max_age`.
+const WORTH_REPORTING: Duration = Duration::from_secs(30);
 
-/// However long the budget says no, it is asked again after this: its clock may have been slower than its wait.
+/// The budget is asked again after this time at the latest, because its clock may be slower than timers.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Account {
-    /// Where the hour is nearly spent, the pace is so slow that answers grow old without any request having been refused.
-    pub(super) fn tell_of_a_slow_pace(&mut self) {
+    /// Reports a slow pace. If the hour is nearly spent, answers get old although no request was refused.
+    pub(super) fn report_a_slow_pace(&mut self) {
         if self.is_slow() {
             let now = self.deps.clock.now();
             let refusal = Refusal {
@@ -30,7 +30,7 @@ impl Account {
 
     pub(super) fn is_slow(&self) -> bool {
         let usual = self.deps.budget.usual_period() * 3;
-        self.deps.budget.period() > WORTH_TELLING.max(usual)
+        self.deps.budget.period() > WORTH_REPORTING.max(usual)
     }
 
     pub(super) fn permitted(&mut self) {
@@ -50,14 +50,14 @@ impl Account {
         self.schedule
             .refused(wait.min(LOOK_AGAIN), schedule_time(now));
         let is_news = matches!(refusal.cause, Cause::Spent | Cause::Throttled);
-        if is_news && wait > WORTH_TELLING {
+        if is_news && wait > WORTH_REPORTING {
             self.faults.refused(&Arc::new(fault_of(refusal)), now);
-            self.make_do_with_stored_names();
+            self.fall_back_to_stored_names();
         }
     }
 }
 
-/// Why there is nothing new, when the budget is the reason.
+/// A refusal of the budget, as the fault that the board shows.
 pub(crate) fn fault_of(refusal: Refusal) -> Fault {
     let Refusal { until, cause } = refusal;
     match cause {

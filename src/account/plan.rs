@@ -15,20 +15,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A default `max_age` leaves room for two looks in a row to fail or come late.
 const ROUNDS: u32 = 3;
 
-/// A default `max_age` is at least this: with few queues the rounds are short, and a hiccup of a minute is common.
-const SHORTEST_MAX_AGE: Duration = Duration::from_secs(60);
+/// The least default `max_age`. With few queues the rounds are short, but failures of a minute are common.
+const MIN_DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// … and at most this, three times as long as a call lasts. Most agents do something else by then: rather unknown than that old.
-const LONGEST_MAX_AGE: Duration = Duration::from_secs(900);
+/// The greatest default `max_age`: three times as long as a call. After that most agents do something else, so unknown is the better answer.
+const MAX_DEFAULT_MAX_AGE: Duration = Duration::from_secs(900);
 
-/// A membership may be so many turns of an average queue old. A queue that nobody asks about has its turn after 2.6 of them, while permits
-/// are saved up after 4.6, and then it may fail once.
+/// How many turns of an average queue a membership may be old. A queue without questions has its turn after 2.6 of them, or after 4.6 while
+/// permits are saved up, and then it may fail once.
 const MEMBERS_ROUNDS: u32 = 6;
 
-/// A schedule that waits for no time at all would wait for ever.
+/// The least step of time, so that a wait of zero cannot loop forever.
 const INSTANT: Duration = Duration::from_millis(1);
 
-/// CallTools answers within half a second as a rule, and a snapshot is as old as the poll's first request once it is there.
+/// CallTools usually answers within half a second, and a new snapshot is as old as the poll's first request.
 const USUAL_ANSWER: Duration = Duration::from_millis(500);
 
 /// What to expect of one account.
@@ -36,7 +36,7 @@ const USUAL_ANSWER: Duration = Duration::from_millis(500);
 pub struct Plan {
     /// Requests in any hour, all told.
     pub requests_per_hour: u32,
-    /// How many of them polling leaves alone.
+    /// How many of them are kept back from polling.
     pub reserve: u32,
     /// Requests an hour that polling may send.
     pub polls_per_hour: u32,
@@ -48,7 +48,7 @@ pub struct Plan {
     pub first_hour: FirstHour,
 }
 
-/// How an account begins when nothing is known from before, while its queues are asked about alike.
+/// The first hour of an account about which nothing is known, with equal demand for its queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstHour {
     /// Queues that are polled at once.
@@ -65,7 +65,7 @@ impl Plan {
         self.queues.iter().filter(|queue| !queue.fits())
     }
 
-    /// Whether every answer can hold from one look to the next.
+    /// Whether no queue's data expires between two polls.
     pub fn fits(&self) -> bool {
         self.misfits().next().is_none()
     }
@@ -89,12 +89,12 @@ pub struct PlannedQueue {
 }
 
 impl PlannedQueue {
-    /// Whether an answer can hold from one look to the next.
+    /// Whether its data does not expire between two polls or sweeps.
     pub fn fits(&self) -> bool {
         self.expected.worst_age <= self.max_age && self.keeps_its_members()
     }
 
-    /// Whether a membership can hold from one poll of the queue to the next.
+    /// Whether its membership does not expire between two polls of the queue.
     pub fn keeps_its_members(&self) -> bool {
         self.expected.membership_interval <= self.members_max_age
     }
@@ -103,20 +103,20 @@ impl PlannedQueue {
 /// How old the answers about a queue will be, on a day when nothing fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The time from one look at its agents' statuses to the next.
+    /// The time between two readings of its agents' statuses.
     pub interval: Duration,
-    /// The time from one poll of the queue, which tells who belongs to it, to the next.
+    /// The time between two polls of the queue, which show its members.
     pub membership_interval: Duration,
-    /// The age of an answer at a random time, on average.
+    /// The age of an answer on average.
     pub mean_age: Duration,
-    /// The greatest age, just before the next look's answer is there.
+    /// The greatest age, just before the next reading arrives.
     pub worst_age: Duration,
 }
 
 impl Expected {
     fn new(expected: schedule::Expected, pages: u32) -> Self {
         let schedule::Expected { statuses, members } = expected;
-        // A sweep is read page by page; a poll of a queue is there when its last page is.
+        // Each page of a sweep counts at once, a poll only with its last page.
         let took = if statuses == members {
             USUAL_ANSWER * pages
         } else {
@@ -159,7 +159,7 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
     }
 }
 
-/// Has a schedule go through its first hour, with queues of so many pages, and sweeps that prove true.
+/// Simulates a schedule's first hour, with queues of this many pages, and sweeps that are trusted.
 pub fn first_hour(
     queues: &[(Need, u32)],
     options: ScheduleOptions,
@@ -172,9 +172,9 @@ pub fn first_hour(
     };
     let needs = queues.iter().map(|(need, _)| *need);
     let mut schedule = Schedule::new(needs, lively, budget::burst(polls_per_hour));
-    // Everybody who is in a queue is in the account.
+    // All agents of a queue are in the account.
     let pages = queues.iter().map(|(_, pages)| *pages).max().unwrap_or(1);
-    // A schedule tells what happened long ago from what never did.
+    // Not zero, because the schedule distinguishes long ago from never.
     let begin = HOUR;
     let mut now = begin;
     let mut first_polls = vec![None; queues.len()];
@@ -248,14 +248,14 @@ fn policy(queue: &config::Queue) -> Policy {
     }
 }
 
-/// How old a membership may get with turns at this distance; see [`decide`](crate::decision::decide) for what it may be in any case.
+/// How old a membership may get if the queue's turns come this far apart. [`decide`](crate::decision::decide) has the general limits.
 pub fn members_max_age(interval: Duration) -> Duration {
     (interval * MEMBERS_ROUNDS).min(MAX_MEMBERS_AGE)
 }
 
-/// The `max_age` of a queue whose config names none, if its statuses are looked at once in an `interval`.
+/// The `max_age` of a queue whose config sets none, if its statuses are read once in an `interval`.
 pub fn default_max_age(interval: Duration) -> Duration {
-    (interval * ROUNDS).clamp(SHORTEST_MAX_AGE, LONGEST_MAX_AGE)
+    (interval * ROUNDS).clamp(MIN_DEFAULT_MAX_AGE, MAX_DEFAULT_MAX_AGE)
 }
 
 #[cfg(test)]
@@ -384,7 +384,7 @@ mod tests {
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
             // What follows from the plan alone fits it, up to the age at which answers are of no use.
             let fits = |queue: &PlannedQueue| {
-                queue.expected.worst_age <= LONGEST_MAX_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
+                queue.expected.worst_age <= MAX_DEFAULT_MAX_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
             };
             prop_assert_eq!(plan.fits(), plan.queues.iter().all(fits));
         }

@@ -1,4 +1,4 @@
-//! What the account knows becomes what the board shows: snapshots, faults, and how old either may get.
+//! Publishes what the account knows on the board: snapshots, faults, and how old data may get.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ impl Account {
         let key = &self.deps.queues[place].key;
         let was = self.deps.board.get(key).unwrap_or_default();
         if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
-            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent: unknown");
+            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent, so the queue's seats are unknown; correct the criteria");
         }
         self.deps
             .board
@@ -26,8 +26,7 @@ impl Account {
         self.shown[place] = None;
     }
 
-    /// Newer statuses are known: they count in every queue that was polled before. A queue whose own polls fail may be gone, so that what is
-    /// known of it ages as a whole.
+    /// Publishes newer statuses in every queue that was polled before. A queue whose own polls fail may be gone, so its data ages as a whole.
     pub(super) fn renew_others(&mut self, polled: Option<usize>) {
         let others = (0..self.deps.queues.len()).filter(|place| Some(*place) != polled);
         for place in others {
@@ -58,7 +57,7 @@ impl Account {
         Some(snapshot)
     }
 
-    /// How old knowledge may get, where the config does not say, follows from how often it can be renewed.
+    /// Sets how old data may get if the config does not say. It follows from how often it can be renewed.
     pub(super) fn plan(&mut self) {
         let period = self.deps.budget.usual_period();
         let expected = self.schedule.expected_evenly(period);
@@ -76,7 +75,7 @@ impl Account {
         self.schedule.bounded_by(tightest, bound);
     }
 
-    /// Shows what is wrong where it has changed, and says it in the log.
+    /// Publishes and logs changes of faults.
     pub(super) fn show_faults(&mut self) {
         let now = self.deps.clock.now();
         for place in 0..self.deps.queues.len() {

@@ -1,4 +1,4 @@
-//! Taking in what CallTools answered: names, polls and sweeps become what the board shows; faults are told to whom they concern.
+//! Takes in CallTools' answers: names, polls and sweeps become snapshots, and failures become faults.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -24,7 +24,7 @@ use crate::{
 impl Account {
     pub(super) fn ended(&mut self, done: Done) {
         let Some(job) = self.job_now(&done) else {
-            return; // The queue is none of the account's any more.
+            return; // The config no longer has the queue.
         };
         let Done { begun, outcome, .. } = done;
         if let (Job::Poll(place), Outcome::Agents(id, _)) = (job, &outcome)
@@ -74,7 +74,7 @@ impl Account {
         );
     }
 
-    /// What the job is called now: a new config may have moved its queue.
+    /// The job as it is now: a new config may have moved its queue.
     fn job_now(&self, done: &Done) -> Option<Job> {
         let Some(seat) = done.seat else {
             return Some(done.job);
@@ -83,11 +83,11 @@ impl Account {
         Some(Job::Poll(place))
     }
 
-    /// Takes in what a job brought; returns the number of requests it took.
+    /// Takes in the result of a job. Returns the number of requests it took.
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
-                // One request is what these lists take: they have a page of 250 entries.
+                // These lists take one request: a page has 250 entries.
                 return self
                     .take_in_queues(queues)
                     .map_or(Ok(1), |fault| Err(fault.into()));
@@ -112,7 +112,7 @@ impl Account {
                 }
             }
             Outcome::Queues(Err(setback)) => {
-                self.make_do_with_stored_names();
+                self.fall_back_to_stored_names();
                 setback
             }
             Outcome::Statuses(Err(setback)) => setback,
@@ -124,8 +124,8 @@ impl Account {
         Err(failed)
     }
 
-    /// An agent who is no longer available has taken a call: the seat that was held for it is not needed any more. The board shows the
-    /// agent gone already, so that no seat looks open for a moment in between.
+    /// Ends reservations for agents who are no longer available: they have taken a call, so its seat need not be held any more. The board
+    /// already shows that the agent is gone, so no seat looks open in between.
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
             let key = |place: &usize| self.deps.queues[*place].key.clone();
@@ -171,7 +171,7 @@ impl Account {
         requests
     }
 
-    /// Whether anybody is left on any list.
+    /// Notices when all lists are empty.
     fn count_heads(&mut self) {
         let Some(agents) = self.roster.headcount() else {
             return;
@@ -188,7 +188,7 @@ impl Account {
             Some(News::Emptied(Emptied { agents_before, .. })) => tracing::warn!(
                 account,
                 agents_before,
-                "every queue's list of agents is empty: the day may be over, or CallTools leaves the agents out"
+                "every queue's list of agents is empty: the day may be over, or the token may no longer see the agents"
             ),
             Some(News::Filled(agents)) => {
                 tracing::info!(account, agents, "there are agents in the queues again");
@@ -197,7 +197,7 @@ impl Account {
         }
     }
 
-    /// Says what should not stay unsaid about a poll.
+    /// Counts and logs what is unusual about a poll.
     fn note(&mut self, place: usize, complete: bool, notes: &Notes) {
         let key = &self.deps.queues[place].key;
         if !complete {
@@ -208,7 +208,7 @@ impl Account {
         }
         if notes.queue_login_assumed && !self.login_assumed {
             self.login_assumed = true;
-            tracing::warn!(queue = %key, "rows have no queue_logged_in; logged_in is taken for it");
+            tracing::warn!(queue = %key, "rows have no queue_logged_in; logged_in is used instead");
         }
         if notes.queue_login_unclear && !self.login_unclear {
             self.login_unclear = true;
@@ -221,7 +221,7 @@ impl Account {
 
     fn take_in_sweep(&mut self, page: u32, everybody: Everybody) {
         if self.schedule.is_distrustful(self.now()) {
-            return; // It was under way when sweeps were found wanting.
+            return; // It was under way when sweeps were suspended.
         }
         let Everybody {
             as_of,
@@ -248,16 +248,16 @@ impl Account {
         };
         let did_pay = self.schedule.sweeps(self.now());
         self.schedule.swept(page, next);
-        self.naming.swept_before = None; // This one tells more.
+        self.naming.swept_before = None; // This one is newer.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
             Verdict::Kept => {
-                self.plan(); // It may be longer than was thought.
+                self.plan(); // The list may be longer than expected.
                 if did_pay && !self.schedule.sweeps(self.now()) {
                     tracing::info!(
                         account = &*self.name,
                         pages = page,
-                        "the list of everybody in the account is so long that polling the queues one by one costs less; it is not read on"
+                        "the account's list of agents is so long that polling the queues one by one costs less; it is not read any further"
                     );
                 }
                 return;
@@ -265,7 +265,7 @@ impl Account {
             Verdict::Taken if !was_trusted => {
                 tracing::info!(
                     account = &*self.name,
-                    "sweeps of the whole account agree with its queues and are used"
+                    "sweeps of the whole account agree with its queues and are now used"
                 );
                 self.schedule.trust();
                 self.sweeps_are_trusted(true);
@@ -281,7 +281,7 @@ impl Account {
         self.keep_statuses_now_and_then();
     }
 
-    /// People log in to their queues when they have come online.
+    /// Polls queues of agents who came online sooner, because they log in to their queues then.
     fn hurry_queues_of_those_who_came(&mut self, seen: Vec<(&AgentId, bool)>) {
         let came = |(id, logged_in): &(&AgentId, bool)| {
             let known = self.roster.newest(id);
@@ -309,7 +309,7 @@ impl Account {
         members.map(|((place, _), _)| place).collect()
     }
 
-    /// CallTools has answered. While the hour is nearly spent, an answer now and then does not end that.
+    /// A request succeeded. While the hour is nearly spent, single answers do not end that fault.
     fn answered(&mut self, job: Job, begun: Moment) {
         if !self.is_slow() {
             self.faults.succeeded(asked(job), begun);
@@ -322,20 +322,20 @@ impl Account {
             .send_modify(|health| health.sweeps = trusted);
     }
 
-    /// CallTools did not answer a sweep. If it answers polls all the same, again and again, it is of no use to wait for sweeps.
+    /// A sweep failed. If polls keep succeeding meanwhile, sweeps are suspended.
     fn sweep_failed(&mut self) {
         if self.feed_health.sweep_failed() {
             self.distrust(
-                "the account's list of agents cannot be read, and those of its queues can",
+                "the account's list of agents cannot be read, but those of its queues can",
             );
         }
     }
 
-    /// From now on queue polls alone, and nothing of what sweeps said.
+    /// Suspends sweeps and drops what they said. Queues are polled one by one.
     fn distrust(&mut self, why: &str) {
         let now = self.now();
         if self.schedule.is_distrustful(now) {
-            return; // What was under way says the same again.
+            return; // Sweeps are suspended already.
         }
         self.feed_health.recovered();
         self.schedule.distrust(now);
@@ -348,13 +348,13 @@ impl Account {
         tracing::warn!(
             account = &*self.name,
             why,
-            "sweeps of the whole account are not used; queues are polled one by one"
+            "sweeps of the whole account are suspended; queues are polled one by one"
         );
         self.plan();
         self.renew_others(None);
     }
 
-    /// Takes in why a job brought nothing.
+    /// Takes in why a job failed.
     fn tell(&mut self, job: Job, fault: &Arc<Fault>) {
         if let Job::Poll(place) = job
             && is_refused_id(fault)
@@ -368,12 +368,12 @@ impl Account {
             return self.distrust(&fault.to_string());
         }
         self.faults.failed(asked(job), fault, now);
-        if matches!(job, Job::Sweep(_)) && !is_of_the_account(fault) {
+        if matches!(job, Job::Sweep(_)) && !fault.kind().is_of_the_account() {
             self.sweep_failed();
         }
     }
 
-    /// While CallTools answers others, a 404 for one queue says that the queue is gone, and not that the address is wrong.
+    /// A job's fault. While CallTools answers other requests, a 404 for one queue means that the queue is gone, not that the address is wrong.
     fn fault_of(&self, job: Job, fault: &Arc<Fault>) -> Arc<Fault> {
         match (job, &**fault) {
             (
@@ -391,13 +391,6 @@ impl Account {
     }
 }
 
-fn is_of_the_account(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. }
-    )
-}
-
 fn asked(job: Job) -> Asked {
     match job {
         Job::Queues => Asked::Names,
@@ -407,7 +400,7 @@ fn asked(job: Job) -> Asked {
     }
 }
 
-/// Whether CallTools may know no queue of the id that it was asked for.
+/// Whether this may mean that CallTools has no queue with this id.
 fn is_refused_id(fault: &Fault) -> bool {
     matches!(
         fault,
@@ -419,7 +412,7 @@ fn is_refused_id(fault: &Fault) -> bool {
     )
 }
 
-/// Whether CallTools said that it does not give the list of everybody, rather than failed to.
+/// Whether CallTools refuses the list of all agents, rather than fails to send it.
 fn is_refusal(fault: &Fault) -> bool {
     let refused = [
         Down::NotFound,

@@ -1,5 +1,5 @@
-//! A new config for an account that goes on: its queues change places, come and go, or are counted by other rules, and the task keeps all that
-//! it knows. Only what is new is asked for.
+//! Applies a new config to a running account. Queues may move, come, go, or get another rule. The task keeps what it knows, and reads only
+//! what is new.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,27 +13,27 @@ use crate::{
     config::{QueueRef, ScheduleOptions},
 };
 
-/// What a new config says of an account.
+/// A new config of an account.
 #[derive(Debug)]
 pub struct Terms {
-    /// Whose requests they are: the account's name may be another.
+    /// The owner of the budget: the account may have another name.
     pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,
-    /// What the operator says of the schedule.
+    /// The operator's settings of the schedule.
     pub options: ScheduleOptions,
-    /// How CallTools is reached; `None` where that is as it was.
+    /// How to reach CallTools; `None` if that is unchanged.
     pub way: Option<Way>,
-    /// To be answered once they are in force.
+    /// Answered once the config is in force.
     pub reply: oneshot::Sender<()>,
 }
 
-/// How CallTools is reached, and what that may cost.
+/// How to reach CallTools, and the budget for it.
 #[derive(Debug)]
 pub struct Way {
-    /// Sends what the budget permits.
+    /// Sends requests that have a permit.
     pub client: Client,
-    /// The account's.
+    /// The account's budget.
     pub budget: Arc<Budget>,
     /// Reads the token again when CallTools refuses it.
     pub token: Arc<TokenKeeper>,
@@ -79,17 +79,17 @@ impl Account {
         self.show_queues(&before, &places);
         self.plan();
         self.poll_what_is_too_old(&before, &places);
-        // It was read with the config, and may be another one.
+        // The token was read with the config, and may have changed.
         self.schedule.try_token();
         if was_called != self.deps.owner {
             self.keep_everything();
         }
         self.show_faults();
-        // Who asked may have lost patience.
+        // The caller may have given up.
         let _ = reply.send(());
     }
 
-    /// Where each of these queues is now. A queue that the config names in another way is the same if its id is.
+    /// The present place of each of these queues. A queue that the config names differently is the same if its id is.
     fn places_of(&self, queues: &[QueueSettings]) -> Vec<Option<usize>> {
         let names = Arc::clone(&self.deps.names.borrow());
         let id = |reference: &QueueRef| id_of(reference, &names).and_then(Result::ok);
@@ -112,8 +112,8 @@ impl Account {
         places
     }
 
-    /// A queue that the config names by its id instead of its name, or the other way round, takes along what is kept under the other. (What another
-    /// name of the account moves was moved before, for all accounts together.)
+    /// Moves the data of queues that the config now names by id instead of by name, or the other way round. Data under another name of the
+    /// account was moved before, for all accounts together.
     fn carry(&self, before: &[QueueSettings], places: &[Option<usize>]) {
         let queues = self.deps.queues.iter().zip(places);
         let moves = queues.filter_map(|(queue, was)| {
@@ -126,7 +126,7 @@ impl Account {
         self.deps.reservations.carry(&moves);
     }
 
-    /// What was asked about a queue before it came is no demand.
+    /// Counts demand from now on. Questions before a queue was added do not count.
     fn count_from_now(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         let queues = self.deps.queues.iter().zip(places);
         let questions = queues.map(|(queue, was)| {
@@ -139,21 +139,21 @@ impl Account {
         self.questions = questions.collect();
     }
 
-    /// What is known of a queue is measured by its new rule, and shown.
+    /// Measures queues by their new rules, and publishes the results.
     fn show_queues(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
             let was_measured_so = before[*was].rule == self.deps.queues[place].rule;
             let key = self.deps.queues[place].key.clone();
             match self.snapshot(place) {
-                _ if was_measured_so => {} // It is on the board; what counts as its edge may be another.
+                _ if was_measured_so => {} // It is on the board already. `snapshot` has told the schedule about a new threshold.
                 Some(snapshot) => self.deps.board.renew(&key, snapshot),
                 None => self.deps.board.unmeasure(&key),
             }
         }
     }
 
-    /// A new rule may read what only the queue's own polls tell. The last may be older than the rule can do with: then one is due.
+    /// Polls queues at once whose new rule reads what only their own polls show, if the last poll is too old for it.
     fn poll_what_is_too_old(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         let now = self.deps.clock.now();
         for (place, was) in places.iter().enumerate() {

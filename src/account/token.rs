@@ -1,4 +1,4 @@
-//! Keeps an account's token: reads it again when CallTools refuses it, so that a rotated token needs no restart.
+//! Keeps an account's token. It reads the token again when CallTools refuses it, so a rotated token needs no restart.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use crate::{
     process::aside,
 };
 
-/// A token that CallTools refuses is read again this often: the next try may be minutes away, and whoever mends the file watches.
+/// How often a refused token is read again. The next try may be minutes away, but a person who has changed the file is waiting.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
@@ -25,16 +25,16 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub struct TokenKeeper {
     source: TokenSource,
     transport: Arc<HttpTransport>,
-    /// Shared with the server, whose drop-in API is opened by the same token.
+    /// Shared with the server, because the drop-in API accepts the same token.
     digest: watch::Sender<Option<Digest>>,
-    /// Whether it is being read: a file that hangs is waited for once.
+    /// A read is under way, so that a hanging file occupies one thread only.
     reading: AtomicBool,
-    /// Why it could last not be read, so that this is told once; empty if it could.
+    /// Why the last read failed, so that the log says it once; empty if it succeeded.
     trouble: Mutex<String>,
 }
 
 impl TokenKeeper {
-    /// Watches over the token from `source` that `transport` was made with.
+    /// Keeps the token from `source`, which `transport` sends.
     pub fn new(
         source: TokenSource,
         transport: Arc<HttpTransport>,
@@ -49,13 +49,12 @@ impl TokenKeeper {
         }
     }
 
-    /// The token in use, to be compared.
+    /// The digest of the token in use.
     pub fn digest(&self) -> Option<Digest> {
         *self.digest.borrow()
     }
 
-    /// Reads the token again, and returns at once: from the moment it is read the new one is used, if there is one. Its file may hang, and the
-    /// account must go on meanwhile.
+    /// Starts to read the token again, and returns at once, because its file may hang. A new token is used as soon as it is read.
     pub fn look(self: &Arc<Self>) {
         if self.reading.swap(true, Ordering::Relaxed) {
             return;
@@ -71,7 +70,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Reads the token again, and waits for it.
+    /// Reads the token again, and waits until it is read.
     pub async fn read_again(self: &Arc<Self>) {
         let keeper = Arc::clone(self);
         if let Err(error) = aside::bounded(move || keeper.read_now()).await {
@@ -98,7 +97,7 @@ impl TokenKeeper {
     }
 
     fn trouble(&self) -> MutexGuard<'_, String> {
-        // A text is whole, whatever panicked.
+        // The text is replaced as a whole, so a panic leaves nothing half done.
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +111,7 @@ impl TokenKeeper {
         });
         if changed {
             self.transport.set_authorization(token.authorization());
-            tracing::info!(source = %self.source, "the token has changed; the new one is used from now on");
+            tracing::info!(source = %self.source, "the token has changed; the new one is in use");
         }
     }
 }

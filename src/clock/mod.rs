@@ -1,14 +1,13 @@
-//! Time, read so that no clock can fool us.
+//! Time that stays right across suspend, reboots and clock changes.
 //!
-//! Linux has two clocks that matter here. *Boot time* (`CLOCK_BOOTTIME`) never steps and goes on while the machine sleeps,
-//! but starts again at every boot. *Wall time* (`CLOCK_REALTIME`) survives a reboot, but people and NTP move it. A
-//! [`Moment`] is both, read together; whoever compares two moments says which error would hurt:
+//! Linux has two clocks that matter here. *Boot time* (`CLOCK_BOOTTIME`) never steps and goes on while the machine sleeps, but starts again
+//! at every boot. *Wall time* (`CLOCK_REALTIME`) survives a reboot, but people and NTP set it. A [`Moment`] is both, read together. Callers
+//! that compare two moments choose the safe error:
 //!
-//! - too *young* an age would let old data pass for fresh, so ages take the [longer](Moment::longest_since) reading;
-//! - too *long* a wait would free a request too early, so the budget takes the [shorter](Moment::shortest_since) one.
+//! - ages use the [longer](Moment::longest_since) reading, so stale data never looks fresh;
+//! - the budget uses the [shorter](Moment::shortest_since) reading, so no request leaves the window too early.
 //!
-//! `std::time::Instant` is of no use for either: it stands still while a machine sleeps. Timers (`tokio::time`) only decide
-//! when we look again, never what we believe.
+//! `std::time::Instant` serves neither: it stops while a machine sleeps. Timers (`tokio::time`) only decide when to look again.
 
 pub mod stored_time;
 
@@ -20,8 +19,8 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Boot time begins with this instead of zero, so that what was known before a reboot has its place and its order on this clock,
-/// too. What is older is of no use: no answer rests on anything older than a day.
+/// Boot time starts here instead of at zero, so that moments before a reboot have a place on this clock, too. Two days are enough: no answer
+/// rests on anything older than a day.
 pub const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
 
 /// One point in time on both clocks.
@@ -71,27 +70,27 @@ impl Moment {
 
     /// Wall time for people and for JSON.
     pub fn timestamp(self) -> Timestamp {
-        // The wall clock would have to stand beyond the year 9999 for this to be out of range.
+        // Only a wall clock beyond the year 9999 is out of range.
         Timestamp::from_millisecond(self.wall.as_millis() as i64).unwrap_or(Timestamp::MAX)
     }
 
-    /// `2026-11-22T10:00:00.123Z`: RFC 3339 in UTC with milliseconds, the one form in which openseat writes a time.
+    /// The time as `2026-11-22T10:00:00.123Z`: RFC 3339 in UTC with milliseconds, the only format that openseat writes.
     pub fn rfc3339(self) -> String {
         format!("{:.3}", self.timestamp())
     }
 }
 
-/// Where moments come from. The daemon has one; tests and simulations bring their own.
+/// The source of moments. The daemon uses the system's, tests and simulations their own.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Both clocks, read together.
     fn now(&self) -> Moment;
 
-    /// Boot time alone, for the length of something short.
+    /// Boot time alone, to measure something short.
     fn boot(&self) -> Duration {
         self.now().boot
     }
 
-    /// Names this boot of the machine: boot times of different boots cannot be compared.
+    /// Identifies this boot of the machine: boot times of different boots cannot be compared.
     fn boot_id(&self) -> &str;
 }
 
@@ -102,10 +101,10 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Reads the kernel's boot id, or `OPENSEAT_BOOT_ID` where a hardened service cannot see `/proc/sys` (systemd's `%b`).
+    /// Reads the kernel's boot id, or `OPENSEAT_BOOT_ID` (systemd's `%b`) if a hardened service cannot see `/proc/sys`.
     ///
-    /// Where neither can be read, every start counts as a boot of its own: the careful reading, as it makes the budget
-    /// trust only the wall clock over a restart.
+    /// If neither can be read, every start counts as a new boot. That is the safe error: across a restart, the budget then uses only the
+    /// wall clock.
     pub fn new() -> Self {
         let from_kernel = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let from_unit = || std::env::var("OPENSEAT_BOOT_ID").ok();
@@ -117,7 +116,7 @@ impl SystemClock {
     }
 }
 
-/// systemd writes the boot id without dashes, the kernel with them; they name the same boot.
+/// Removes the dashes: the kernel writes them, systemd does not.
 fn normal_boot_id(id: &str) -> String {
     id.trim().replace('-', "")
 }
@@ -150,7 +149,7 @@ fn boottime() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Time since the machine booted that it did not sleep, for how long something took: nothing sets it, and no test's clock moves it.
+/// Time since boot without suspend, to measure how long something took. It is never set, and no test's clock moves it.
 pub fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -158,13 +157,13 @@ pub fn steady() -> Duration {
 
 fn realtime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    // A wall clock before 1970 reads as 1970: nothing we compare is older.
+    // A wall clock before 1970 reads as 1970: no compared time is older.
     Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec as u32)
 }
 
-/// A clock that follows Tokio's, so that a paused runtime moves it, and whose wall can be set and whose machine can sleep.
+/// A clock that follows Tokio's, so that a paused runtime moves it. Its wall clock can be set, and its machine can sleep.
 ///
-/// Used by tests and by benchmarks that live through simulated hours.
+/// For tests, and for benchmarks that simulate hours.
 #[derive(Debug)]
 pub struct VirtualClock {
     start: tokio::time::Instant,
@@ -185,7 +184,7 @@ impl VirtualClock {
         }
     }
 
-    /// Sets the wall clock forward (or back, when negative), as NTP or a person would.
+    /// Sets the wall clock forward, or back if negative, as NTP or a person would.
     pub fn step_wall(&self, by_ms: i64) {
         self.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
@@ -200,7 +199,7 @@ impl VirtualClock {
 }
 
 impl Default for VirtualClock {
-    /// Starts at a Sunday morning in November 2026.
+    /// Starts on a Sunday morning in November 2026.
     fn default() -> Self {
         Self::starting_at(Timestamp::constant(1_795_341_600, 0))
     }

@@ -47,7 +47,7 @@ use crate::{
         reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
         status_line, watch_decisions,
     },
-    state::{LAST_WORDS, State, history::Watched},
+    state::{LAST_WRITES, State, history::Watched},
 };
 
 /// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
@@ -314,7 +314,7 @@ impl Work {
             let state = Arc::clone(&self.wiring.state);
             let reservations = Arc::clone(&self.wiring.reservations);
             let write = move || {
-                reservations.finish(LAST_WORDS);
+                reservations.finish(LAST_WRITES);
                 state.finish();
             };
             tokio::task::spawn_blocking(write).await?;

@@ -1,4 +1,4 @@
-//! An agent of an account, as one row of CallTools' lists shows them.
+//! An agent of an account, as one row of CallTools' lists describes them.
 
 use std::{fmt, sync::Arc};
 
@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::model::raw::RawRow;
 
-/// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL ending in
-/// either, or an object; all of them come down to this text.
+/// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL that ends in either, or an
+/// object. All of them are reduced to this text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct AgentId(pub Arc<str>);
@@ -19,30 +19,29 @@ impl fmt::Display for AgentId {
     }
 }
 
-/// An agent as one row saw them: of a poll of a queue, or of a sweep of the whole account.
+/// An agent in one row, from a poll of a queue or from a sweep of the whole account.
 #[derive(Clone, Debug)]
 pub struct Agent {
     /// `app_user`.
     pub id: AgentId,
-    /// `full_name`; empty where CallTools sent none.
+    /// `full_name`; empty if CallTools sent none.
     pub name: Arc<str>,
-    /// The name of the agent's status, resolved through `statuses/` where the row bears an id; `None` for no status.
+    /// The name of the agent's status, looked up in `statuses/` if the row has an id; `None` for no status.
     pub status: Option<Arc<str>>,
-    /// Whether that status makes the agent ready for calls; `None` where it cannot be told.
+    /// Whether that status makes the agent ready for calls; `None` if unknown.
     pub available: Option<bool>,
-    /// Logged in to the queue that was asked for. See [`QueueLogin`](crate::calltools::QueueLogin) for rows that do not say.
+    /// Logged in to the polled queue. See [`QueueLogin`](crate::calltools::QueueLogin) for rows that do not say.
     pub queue_logged_in: bool,
-    /// Logged in to the dialer; where the row does not say, as above.
+    /// Logged in to the dialer. Rows that do not say are treated in the same way.
     pub logged_in: bool,
-    /// Since when the status holds (`agent_status_modified_on`).
+    /// Since when the agent has this status (`agent_status_modified_on`).
     pub status_since: Option<Timestamp>,
     /// The row as CallTools sent it: for custom criteria and the drop-in API.
     pub raw: RawRow,
 }
 
 impl Agent {
-    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock
-    /// may have a say.
+    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock counts.
     pub fn is_older_than(&self, other: &Agent) -> bool {
         matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
     }

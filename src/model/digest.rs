@@ -1,11 +1,11 @@
-//! The digest of a secret: what is kept and compared, so that the secret itself need not be.
+//! The digest of a secret, kept and compared instead of the secret itself.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// The SHA-256 of a secret. Comparing two takes the same time wherever they differ, and hides the length as well.
+/// The SHA-256 of a secret. A comparison always takes the same time, and hides the length as well.
 #[derive(Clone, Copy)]
 pub struct Digest([u8; 32]);
 
@@ -39,7 +39,7 @@ impl Eq for Digest {}
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of a short secret even the digest would tell too much.
+        // The digest of a short secret could be guessed.
         f.write_str("Digest(***)")
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that can go wrong between us and CallTools: a closed set, each with one sentence on what to do.
+//! Everything that can go wrong between openseat and CallTools. Each fault has one sentence on what to do.
 
 use std::{fmt, time::Duration};
 
@@ -15,42 +15,42 @@ pub enum Fault {
     NoPermission,
     /// The queue is not one of the account's.
     NoSuchQueue(NoSuchQueue),
-    /// 429, though our own window had room: other software spends from the account.
+    /// 429, although our own window had room: other software spends from the account.
     Throttled {
-        /// When CallTools wants to hear from us again; `None` if it did not say, in a way that can be read.
+        /// When the next request may be sent; `None` if CallTools did not say, or not in a readable way.
         until: Option<Moment>,
     },
-    /// Our own window is full: nothing was sent.
+    /// Our own window is full, so nothing was sent.
     BudgetSpent {
         /// When there will be a permit again.
         until: Moment,
     },
-    /// CallTools could not be reached, or what came back was no answer.
+    /// CallTools could not be reached, or its answer was unusable.
     UpstreamDown {
         /// How it failed.
         kind: Down,
-        /// What was seen, for people: never the token, never more than a line, never raw bytes of the body.
+        /// What was seen, for people: at most a line, never the token, never raw bytes of the body.
         detail: String,
-        /// What `Retry-After` asked for, at most an hour; `None` where it was absent or unreadable.
+        /// What `Retry-After` asked for, at most an hour; `None` if it was absent or unreadable.
         wait: Option<Duration>,
     },
 }
 
-/// What is known about a queue that does not exist.
+/// Which queue does not exist, and what is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoSuchQueue {
-    /// No queue has this name; the nearest spellings, best first.
+    /// No queue has this name.
     Name {
-        /// The name that was asked for.
+        /// The name in the config.
         asked: String,
-        /// Names that the account does have.
+        /// The nearest names of the account, best first.
         nearest: Vec<String>,
     },
-    /// Several queues have this name: their ids, one of which must be configured instead.
+    /// Several queues have this name, so the config must use one of their ids.
     Ambiguous {
-        /// The name that was asked for.
+        /// The name in the config.
         asked: String,
-        /// The ids of the queues so named.
+        /// The ids of the queues with this name.
         ids: Vec<u64>,
     },
     /// CallTools refused this id.
@@ -63,22 +63,22 @@ pub enum NoSuchQueue {
 pub enum Down {
     /// The host's name could not be resolved.
     Dns,
-    /// Nobody listens, or the network says no.
+    /// Nothing listens at the address, or the network rejects the connection.
     Refused,
-    /// The proxy that the config names, or one on the way, refused or cannot be reached: CallTools never heard of the request.
+    /// The proxy, in the config or on the way, refused or cannot be reached, so the request did not reach CallTools.
     Proxy,
-    /// The TLS handshake failed: certificate, host name, protocol version.
+    /// The TLS handshake failed: certificate, host name or protocol version.
     Tls,
-    /// No complete answer within the time allowed.
+    /// No complete answer within the time-out.
     #[strum(serialize = "timeout")]
     TimeOut,
     /// The connection broke in the middle of an answer.
     ConnectionLost,
     /// 5xx.
     ServerError,
-    /// A redirect, which is never followed: it would carry the token elsewhere.
+    /// A redirect. It is not followed, because it would carry the token elsewhere.
     Redirect,
-    /// 404, and not in CallTools' own words: nothing is at this address.
+    /// 404, but not CallTools' own: nothing is at this address.
     #[strum(serialize = "unexpected_status")]
     NotFound,
     /// An answer with another status that this endpoint never gives.
@@ -89,7 +89,7 @@ pub enum Down {
     UnexpectedShape,
     /// A body over the limit, or pages without end.
     TooLarge,
-    /// A list with far fewer rows than CallTools counts, which would pass for fewer agents.
+    /// A list with far fewer rows than CallTools counts, which would look like fewer agents.
     Incomplete,
 }
 
@@ -112,10 +112,10 @@ impl Down {
                 "check this machine's clock and CA certificates (package ca-certificates), and that base_url names the right host"
             }
             Down::TimeOut => {
-                "check the network; if CallTools is slow for everybody, its status page says so. openseat goes on trying"
+                "check the network; if CallTools is slow for everybody, its status page says so. openseat keeps trying"
             }
-            Down::ConnectionLost => "check the network; openseat goes on trying",
-            Down::ServerError => "CallTools has trouble of its own; openseat goes on trying",
+            Down::ConnectionLost => "check the network; openseat keeps trying",
+            Down::ServerError => "CallTools has a problem of its own; openseat keeps trying",
             Down::Redirect => {
                 "use the silo from the address you log in at; redirects are not followed because they would carry the token elsewhere"
             }
@@ -132,7 +132,7 @@ impl Down {
                 "the answer is larger than any list of agents should be; check the silo or base_url"
             }
             Down::Incomplete => {
-                "a list without these agents would count too few seats, so it is not used; openseat goes on trying, and `openseat check` shows what comes back"
+                "a list without these agents would count too few seats, so it is not used; openseat keeps trying, and `openseat check` shows what comes back"
             }
         }
     }
@@ -148,7 +148,7 @@ impl Fault {
         }
     }
 
-    /// When it will be over, where that is known.
+    /// When it will be over, if that is known.
     pub fn until(&self) -> Option<Moment> {
         match self {
             Fault::Throttled { until } => *until,
@@ -157,7 +157,7 @@ impl Fault {
         }
     }
 
-    /// What people are told of it now: with how long it goes on, where that is known.
+    /// The message for people, with the time that is left, if that is known.
     pub fn told(&self, now: Moment) -> String {
         let rest = self.until().map(|until| next_one(until, now));
         format!("{self}{}", rest.unwrap_or_default())
@@ -243,7 +243,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The kinds of faults that an account can have. The words are those of the decisions' reasons.
+/// The kinds of faults that an account can have, named like the decisions' reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum FaultKind {
@@ -255,7 +255,7 @@ pub enum FaultKind {
     NoSuchQueue,
     /// The hour's requests are spent.
     BudgetSpent,
-    /// CallTools asked for silence.
+    /// CallTools asked for a pause.
     Throttled,
     /// CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
@@ -270,7 +270,7 @@ impl FaultKind {
         self.into()
     }
 
-    /// Whether one request that failed so says that all will.
+    /// Whether one request that fails in this way means that all will.
     pub(crate) fn is_of_the_account(self) -> bool {
         matches!(
             self,
@@ -278,18 +278,18 @@ impl FaultKind {
         )
     }
 
-    /// Whether the same question will get the same answer until somebody does something.
+    /// Whether every retry will fail in this way until a person does something.
     pub(crate) fn is_definite(self) -> bool {
         matches!(self, FaultKind::NoPermission | FaultKind::NoSuchQueue)
     }
 }
 
-/// The end of a sentence on requests that are refused: how long that goes on, seen from now.
+/// The end of a sentence about refused requests: when the next one may be sent.
 pub fn next_one(until: Moment, now: Moment) -> String {
     let left = until.boot.saturating_sub(now.boot);
     match left.is_zero() {
         true => String::new(),
-        // Rounded up: "in 0 s" helps nobody.
+        // Rounded up, so that it never says "in 0 s".
         false => format!(
             "; the next one may be sent in {} s",
             left.as_secs_f64().ceil()

@@ -1,17 +1,16 @@
-//! One field of a row, in whichever of its forms CallTools wrote it.
+//! One field of a row, in any of the forms that CallTools writes.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A row that cannot be read: which field is at fault, never its value.
+/// A row that cannot be read. Names the field at fault, never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadRow(pub(crate) &'static str);
 
-/// What a field held. CallTools writes the same thing in several forms; the forms meet here, and what they mean is for the
-/// row to say.
+/// The content of a field. CallTools writes the same thing in several forms. This type keeps the form, and the row decides what it means.
 #[derive(Debug, Default)]
 pub(crate) enum Field<'a> {
     /// The row has no such key.
@@ -28,7 +27,7 @@ pub(crate) enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Trimmed text; `None` where there is none or it is blank.
+    /// Trimmed text; `None` if there is none or it is blank.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Field::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
@@ -36,7 +35,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A number, in figures or in a text of digits, bare or as the `id` of an object.
+    /// A number: a JSON number or a text of digits, bare or as the `id` of an object.
     pub(crate) fn number(&self) -> Option<u64> {
         match self {
             Field::Number(number) => Some(*number),
@@ -46,7 +45,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Nothing, in any of the ways to write it.
+    /// Whether it is empty, in any form.
     pub(crate) fn is_blank(&self) -> bool {
         match self {
             Field::Absent | Field::Null => true,
@@ -55,8 +54,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A truth value or nothing; `Err` with `problem` for anything else. `1`, `0` and the words in any case are what languages and
-    /// databases make of a truth value on the way; other numbers and words are none.
+    /// A truth value or nothing; `Err` with `problem` for anything else. `1`, `0`, and `true` and `false` in any case are truth values, because
+    /// languages and databases turn them into these on the way.
     pub(crate) fn truth(&self, problem: &'static str) -> Result<Option<bool>, BadRow> {
         match (self, self.text()) {
             _ if self.is_blank() => Ok(None),
@@ -70,7 +69,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Digits only: `parse` alone would take a sign too.
+/// Digits only: `parse` alone would accept a sign, too.
 fn digits(text: &str) -> Option<u64> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| text.parse().ok()).flatten()
@@ -78,7 +77,7 @@ fn digits(text: &str) -> Option<u64> {
 
 /// Reads a row's fields into a struct of [`Field`]s.
 pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, BadRow> {
-    // A derived struct would read an array too, by position.
+    // A derived struct would read an array as well, by position.
     if !raw.get().starts_with('{') {
         return Err(BadRow("a row is not an object"));
     }

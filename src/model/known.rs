@@ -1,6 +1,6 @@
-//! What is known of an account's queues and agents, on its way from one task to the next: over a restart, or when the config changes.
+//! What is known about an account's queues and agents, handed from one task to the next: across a restart, or when the config changes.
 //!
-//! Everything has the moment at which CallTools said it, so nothing becomes fresh by being handed on.
+//! Everything keeps the time of CallTools' data, so handing it on makes nothing fresher.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,52 +11,52 @@ use crate::{
     model::agent::{Agent, AgentId},
 };
 
-/// What one complete poll said of a queue.
+/// The result of one complete poll of a queue.
 #[derive(Clone, Debug)]
 pub struct Poll {
-    /// When CallTools looked, at the earliest.
+    /// The earliest time at which CallTools can have read the data.
     pub as_of: Moment,
     /// How long it took, all pages.
     pub took: Duration,
-    /// Whether the rows were as many as CallTools counted.
+    /// Whether there were as many rows as CallTools counted.
     pub complete: bool,
     /// Each agent once, in CallTools' order.
     pub agents: Vec<Arc<Agent>>,
 }
 
-/// Everything that is worth handing on.
+/// Everything worth handing on.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// Each queue's last poll, by CallTools' id of the queue: what the config calls it may have changed.
+    /// Each queue's last poll, by CallTools' id of the queue, because its name in the config may have changed.
     pub queues: Vec<(u64, Poll)>,
-    /// The newest rows of agents, where something newer is known of them than their queues' polls.
+    /// The newest rows of agents, if they are newer than their queues' polls.
     pub agents: Vec<Sighting>,
-    /// What was counted of agents who come and go: a departure that has ended a reservation must not end another one.
+    /// Whether agents were available when last counted: a departure that has ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
 }
 
-/// A row of an agent, and when CallTools looked.
+/// A row of an agent, and its time.
 #[derive(Clone, Debug)]
 pub struct Sighting {
-    /// The agent, as the row says.
+    /// The agent in that row.
     pub agent: Arc<Agent>,
-    /// When CallTools looked, at the earliest.
+    /// The earliest time at which CallTools can have read the row.
     pub at: Moment,
     /// Seen by a sweep of the whole account rather than by a poll of a queue.
     pub by_sweep: bool,
 }
 
-/// Whether an agent was available when last looked at.
+/// Whether an agent was available when last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
     /// Whether they were.
     pub available: bool,
-    /// With which status.
+    /// Their status.
     pub status: Option<Arc<str>>,
     /// Since when, by CallTools' clock.
     pub since: Option<Timestamp>,
-    /// When CallTools looked.
+    /// The time of CallTools' data.
     pub at: Moment,
-    /// It was read from a file, and more may have been seen since.
+    /// It was read from a file, and the process that wrote it may have seen more since.
     pub stored: bool,
 }

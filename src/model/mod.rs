@@ -1,4 +1,4 @@
-//! The nouns that every part of openseat knows.
+//! The types that every part of openseat shares.
 
 pub mod agent;
 pub mod digest;

@@ -1,8 +1,7 @@
-//! What an account calls its queues and its statuses.
+//! The names of an account's queues and statuses.
 //!
-//! Operators know queues by name, CallTools by id; rows bear ids of statuses whose names and meanings differ from account to
-//! account. Both lists are read rarely, so they are kept on disk between runs. When to read them again is for the account's
-//! task to decide; here is only what they say.
+//! Operators know queues by name, CallTools by id. Rows have ids of statuses, whose names and meanings differ from account to account. Both
+//! lists are rarely read, so they are kept on disk between runs. The account's task decides when to read them again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,18 +19,18 @@ use crate::{
 pub struct NamedQueue {
     /// CallTools' number for it.
     pub id: u64,
-    /// What people call it; case-sensitive.
+    /// Its name; case-sensitive.
     pub name: String,
     /// The row as CallTools sent it.
     pub raw: Box<RawValue>,
 }
 
-/// One entry of `statuses/`. Ids differ from account to account, names can be changed; what a status does cannot.
+/// One entry of `statuses/`. Ids differ from account to account, and people can rename a status.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// CallTools' number for it.
     pub id: u64,
-    /// What people call it.
+    /// Its name.
     pub name: String,
     /// What it does: `Set Ready`, `Set Not Ready`, `Logout` or `No Action`.
     pub queue_action: Option<String>,
@@ -54,7 +53,7 @@ impl Fields<'_> {
         self.id.number().ok_or(BadRow("an entry has no id"))
     }
 
-    /// As it stands, blanks and all: names are compared exactly.
+    /// The name as it is, with all spaces: names are compared exactly.
     fn name(&self) -> Result<String, BadRow> {
         match &self.name {
             Field::Text(name) => Ok(name.clone().into_owned()),
@@ -67,7 +66,7 @@ impl NamedQueue {
     /// Reads a row of `queues/`.
     ///
     /// # Errors
-    /// [`BadRow`], where it has no id or no name.
+    /// [`BadRow`] if it has no id or no name.
     pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
         let fields: Fields<'_> = field::read(&raw)?;
         let (id, name) = (fields.id()?, fields.name()?);
@@ -79,7 +78,7 @@ impl Status {
     /// Reads a row of `statuses/`.
     ///
     /// # Errors
-    /// [`BadRow`], where it has no id or no name.
+    /// [`BadRow`] if it has no id or no name.
     pub fn from_row(raw: Box<RawValue>) -> Result<Self, BadRow> {
         let fields: Fields<'_> = field::read(&raw)?;
         let (id, name) = (fields.id()?, fields.name()?);
@@ -92,7 +91,7 @@ impl Status {
         })
     }
 
-    /// Whether the status makes an agent ready for calls; `None` where the row does not say what it does.
+    /// Whether the status makes an agent ready for calls; `None` if the row does not say.
     pub fn is_ready(&self) -> Option<bool> {
         let action = self.queue_action.as_deref()?;
         Some(action.eq_ignore_ascii_case("Set Ready"))
@@ -104,15 +103,15 @@ impl Status {
 pub struct Names {
     /// `None` until `queues/` was read.
     pub queues: Option<Vec<NamedQueue>>,
-    /// `None` until `statuses/` was read, or where it cannot be.
+    /// `None` until `statuses/` was read, or if it cannot be read.
     pub statuses: Option<Vec<Status>>,
 }
 
 impl Names {
-    /// The id of the queue with exactly this name. A list that was not read yet has no queues: read it first.
+    /// The id of the queue with exactly this name. Read the list first: before that it has no queues.
     ///
     /// # Errors
-    /// [`NoSuchQueue::Name`] with the nearest spellings, or [`NoSuchQueue::Ambiguous`] with the ids of all queues so named.
+    /// [`NoSuchQueue::Name`] with the nearest spellings, or [`NoSuchQueue::Ambiguous`] with the ids of all queues with this name.
     pub fn resolve(&self, name: &str) -> Result<u64, NoSuchQueue> {
         let ids: Vec<u64> = self
             .queues()
@@ -134,7 +133,7 @@ impl Names {
         }
     }
 
-    /// The name of the queue with this id, where it is known.
+    /// The name of the queue with this id, if known.
     pub fn queue_name(&self, id: u64) -> Option<&str> {
         let queue = self.queues().iter().find(|queue| queue.id == id)?;
         Some(&queue.name)
@@ -145,8 +144,7 @@ impl Names {
         self.statuses().iter().find(|status| status.id == id)
     }
 
-    /// The status with this name. Where several share it, the one least likely to be ready: better a call sent elsewhere
-    /// than one that meets nobody.
+    /// The status with this name. If several share it, one that is not ready: a call sent elsewhere is better than one that meets no agent.
     pub fn status_named(&self, name: &str) -> Option<&Status> {
         self.statuses()
             .iter()
@@ -154,7 +152,7 @@ impl Names {
             .min_by_key(|status| status.is_ready())
     }
 
-    /// The names as JSON, for a file that spares the look-ups after a restart.
+    /// The names as JSON, for a file that saves the requests after a restart.
     pub fn to_json(&self) -> String {
         let stored = Stored {
             queues: self.queues.as_deref().map(raw_queues),
@@ -163,10 +161,10 @@ impl Names {
         serde_json::to_string(&stored).expect("texts and rows that were JSON before serialize")
     }
 
-    /// Names from what [`to_json`](Self::to_json) wrote.
+    /// Reads what [`to_json`](Self::to_json) wrote.
     ///
     /// # Errors
-    /// Anything else; nothing is lost then but the time to ask CallTools again.
+    /// Anything else. The names are then requested again.
     pub fn from_json(json: &str) -> Result<Self, Unreadable> {
         let stored: Stored<Box<RawValue>> = serde_json::from_str(json)?;
         Ok(Self {
@@ -189,7 +187,7 @@ impl Names {
     }
 }
 
-/// The file's shape. The rows say everything, so they are all that is stored.
+/// The format of the file: only the rows, because they contain everything.
 #[derive(Deserialize, Serialize)]
 struct Stored<R> {
     queues: Option<Vec<R>>,
@@ -316,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_statuses_with_one_name_the_one_that_is_not_ready_counts() {
+    fn if_two_statuses_share_a_name_the_one_that_is_not_ready_counts() {
         let names = with_statuses(&[
             json!({"id": 1, "name": "Available", "queue_action": "Set Ready"}),
             json!({"id": 2, "name": "Available", "queue_action": "Logout"}),

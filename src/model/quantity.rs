@@ -1,13 +1,13 @@
-//! A number of seats, or whatever else a criterion measures.
+//! A number of seats, or of anything else that criteria measure.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-/// A finite number that prints as an integer where it is one: `7`, not `7.0`.
+/// A finite number that prints as an integer if it is one: `7`, not `7.0`.
 ///
-/// Seats are whole, but a criterion may measure any number that CallTools sends, so counts and thresholds share this type.
+/// Seats are whole numbers, but criteria may measure any number that CallTools sends, so counts and thresholds share this type.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Quantity(f64);
 
@@ -15,7 +15,7 @@ impl Quantity {
     /// No seats.
     pub const ZERO: Quantity = Quantity(0.0);
 
-    /// `None` for infinities and NaN, which have no place in a comparison that decides about a call.
+    /// `None` for infinities and NaN, with which no comparison could decide about a call.
     pub fn new(number: f64) -> Option<Self> {
         number.is_finite().then_some(Self(number))
     }
@@ -25,7 +25,7 @@ impl Quantity {
         self.0
     }
 
-    /// This much less `count` seats, for instance those held by reservations.
+    /// This minus `count` seats, for example those held by reservations.
     pub fn less(self, count: u32) -> Self {
         Self(self.0 - f64::from(count))
     }
@@ -53,12 +53,12 @@ impl From<u32> for Quantity {
 
 impl From<usize> for Quantity {
     fn from(number: usize) -> Self {
-        // Exact up to 2^53; a list of agents is bounded far below.
+        // Exact up to 2^53, far more than a list of agents may have.
         Self(number as f64)
     }
 }
 
-/// The whole number, where it is one that every JSON reader keeps exactly.
+/// The whole number, if it is one that every JSON reader keeps exactly.
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)

@@ -1,7 +1,7 @@
-//! The JSON of a row, kept for those who read more of it than openseat does.
+//! The JSON of a row as CallTools sent it, for custom criteria and the drop-in API.
 //!
-//! Rows are most of what openseat remembers, more than a kilobyte each. So a row that differs from another one in its log-in to a queue alone
-//! is not written down: it is worked out when somebody reads it.
+//! Rows take most of openseat's memory, more than a kilobyte each. A row that differs from another one only in its log-in to a queue is
+//! therefore not stored, but computed when it is read.
 
 use std::{
     collections::BTreeMap,
@@ -14,18 +14,18 @@ use serde_json::value::RawValue;
 /// The field of a row that differs from queue to queue.
 const QUEUE_LOGIN: &str = "queue_logged_in";
 
-/// A row as CallTools sent it, but perhaps for the log-in to a queue. Reads as the JSON that it is.
+/// A row as CallTools sent it, perhaps with the log-in from another row. Dereferences to its JSON.
 #[derive(Clone, Debug)]
 pub struct RawRow {
     sent: Arc<RawValue>,
     elsewhere: Option<Arc<Elsewhere>>,
 }
 
-/// The log-in counts that another row of the same agent has.
+/// Another row of the same agent, whose log-in counts.
 #[derive(Debug)]
 struct Elsewhere {
     row: Arc<RawValue>,
-    /// Both together, once somebody has read it.
+    /// The joined row, once it was read.
     joined: OnceLock<Box<RawValue>>,
 }
 
@@ -66,7 +66,7 @@ impl Deref for RawRow {
 
 fn with_queue_login(row: &RawValue, other: &RawValue) -> Box<RawValue> {
     let (Ok(mut joined), Ok(mut other)) = (fields(row), fields(other)) else {
-        // Every row was read as an object before it came here.
+        // Cannot happen: every row was read as an object before.
         return row.to_owned();
     };
     match other.remove(QUEUE_LOGIN) {
@@ -76,7 +76,7 @@ fn with_queue_login(row: &RawValue, other: &RawValue) -> Box<RawValue> {
     serde_json::value::to_raw_value(&joined).unwrap_or_else(|_| row.to_owned())
 }
 
-/// The values stay as they were sent: a field that nobody reads may hold anything.
+/// The values stay as CallTools sent them, because fields that openseat does not read may contain anything.
 fn fields(row: &RawValue) -> serde_json::Result<BTreeMap<Box<str>, &RawValue>> {
     serde_json::from_str(row.get())
 }

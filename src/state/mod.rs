@@ -1,4 +1,4 @@
-//! The state folder: what of a daemon outlives it, and in what condition that is.
+//! The state folder: what outlives a daemon, and whether it can be written.
 
 pub mod history;
 pub mod journal;
@@ -17,38 +17,37 @@ use crate::{
 /// The budget ledger's file.
 pub const LEDGER_FILE: &str = "budget.sqlite3";
 
-/// The file of names and of what was known of queues and agents.
+/// The file of names, polls, statuses and held seats.
 pub const STORE_FILE: &str = "state.sqlite3";
 
-/// The file of what was: counts and decisions.
+/// The file of past counts and decisions.
 pub const HISTORY_FILE: &str = "history.sqlite3";
 
-/// A daemon that was just told to stop is gone after 3 s. Until then the next one waits for the folder.
+/// How long to wait for a folder in use. A daemon that was told to stop is gone after 3 s.
 const HANDOVER: Duration = Duration::from_secs(5);
 
-/// How often it looks.
+/// How often to try the folder again.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What is written last may take so long.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long the last writes of each file may take.
+pub(crate) const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// What survives a restart, or at least this run.
+/// The state of a daemon. Without a folder only the ledger exists, in memory.
 #[derive(Debug)]
 pub struct State {
-    /// What was spent.
+    /// The requests that were sent.
     pub ledger: Arc<Ledger>,
-    /// What was known; `None` without a folder.
+    /// What is known; `None` without a folder.
     pub store: Option<Arc<Store>>,
-    /// What was; `None` without a folder, or where no days of it are wanted.
+    /// What was known; `None` without a folder, or if the config keeps no history.
     pub history: Option<Arc<Recorder>>,
 }
 
 impl State {
-    /// Opens what a daemon keeps in its folder, and takes the folder for itself. What cannot be used now is done without, with the caution that
-    /// its loss asks for.
+    /// Locks the folder and opens its files. The daemon goes on without a file that cannot be used now, with the caution that its loss requires.
     ///
     /// # Errors
-    /// Another daemon uses the folder, or a newer openseat has.
+    /// Another daemon uses the folder, or a newer openseat has written it.
     pub async fn open(
         dir: Option<&Path>,
         history_days: u32,
@@ -73,7 +72,7 @@ impl State {
         })
     }
 
-    /// In what condition each part is, for metrics; nothing without a folder.
+    /// The condition of each part, for metrics; empty without a folder.
     pub fn gauges(&self) -> Vec<StateGauges> {
         let gauges = |condition: Arc<Condition>, dropped| StateGauges {
             part: condition.part,
@@ -93,22 +92,22 @@ impl State {
         .collect()
     }
 
-    /// Writes what waits. Takes a moment, so not in a task.
+    /// Writes what is waiting. It blocks, so it must not run in a task.
     pub fn finish(&self) {
-        self.ledger.finish(LAST_WORDS);
+        self.ledger.finish(LAST_WRITES);
         if let Some(store) = &self.store {
-            store.finish(LAST_WORDS);
+            store.finish(LAST_WRITES);
         }
         if let Some(history) = &self.history {
-            history.finish(LAST_WORDS);
+            history.finish(LAST_WRITES);
         }
     }
 }
 
-/// Opens the ledger of a state folder, and takes the folder for this process: from one that is just ending after a moment.
+/// Opens the ledger of a state folder, and locks the folder for this process. It waits a moment for a process that is just ending.
 ///
 /// # Errors
-/// Another process uses the folder, a newer openseat has, or it may not be made or entered.
+/// Another process uses the folder, a newer openseat has written it, or it may not be created or entered.
 pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let path = dir.join(LEDGER_FILE);
     let mut waited = Duration::ZERO;

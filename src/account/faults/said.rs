@@ -1,4 +1,4 @@
-//! What the log was told of an account's faults, so that it is told once.
+//! Remembers what the log said about an account's faults, so that it says it once.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,17 +9,17 @@ use crate::{
     model::fault::{Fault, FaultKind},
 };
 
-/// A fault that comes back within this time of its last end is the same story.
+/// A fault that returns within this time of its last end is the same one.
 const SAME_STORY: Duration = Duration::from_secs(3600);
 
-/// A fault that came back is over when it has stayed away for so long. One that comes every few minutes is one line, not one for each time.
+/// A fault that has returned is over when it has been gone for this long. So one that comes every few minutes is one line.
 const STAYS_AWAY: Duration = Duration::from_secs(600);
 
-/// The first wait between two lines about queues. It doubles with each line, up to [`SAME_STORY`], and begins anew after so long without one:
-/// the first queue that fails is named at once, and a hundred that follow share a handful of lines.
+/// The first wait between two lines about queues. It doubles with each line, up to [`SAME_STORY`], and starts again after that time without a
+/// line. So the first failing queue is named at once, and a hundred that follow share a handful of lines.
 const FIRST_GAP: Duration = Duration::from_secs(60);
 
-/// Queues that a line names; the others are counted.
+/// How many queues a line names; the others are counted.
 const NAMED: usize = 10;
 
 /// See the [module](self).
@@ -34,14 +34,14 @@ pub(super) struct Said {
     gap: Duration,
 }
 
-/// What the log says of one kind.
+/// What the log said about one kind of fault.
 #[derive(Clone, Copy, Debug, Default)]
 struct Story {
-    /// When the fault began that the log speaks of.
+    /// When the logged fault began.
     began: Option<Moment>,
-    /// Since when it is over, while that is not said.
+    /// Since when it is over, while the log does not say so yet.
     over: Option<Moment>,
-    /// When the last one ended of which the log said so.
+    /// When the last fault ended whose end was logged.
     ended: Option<Moment>,
 }
 
@@ -62,7 +62,7 @@ impl Said {
         self.account = account;
     }
 
-    /// What is wrong with the account now.
+    /// Logs a change of the account's fault.
     pub fn account(&mut self, present: Option<&PresentFault>, now: Moment) {
         for (&kind, story) in FaultKind::ALL.iter().zip(&mut self.of_account) {
             match present.filter(|present| present.kind() == kind) {
@@ -72,7 +72,7 @@ impl Said {
         }
     }
 
-    /// What is wrong with each queue alone.
+    /// Logs changes of the queues' own faults.
     pub fn queues<'a>(
         &mut self,
         faults: impl Iterator<Item = Option<&'a Arc<Fault>>>,
@@ -118,7 +118,7 @@ impl Said {
                         queues = names,
                         fault = fault_word,
                         advice,
-                        "{fault}; {others} more are alike"
+                        "{fault}; {others} more queues have the same fault"
                     )
                 }
             }

@@ -1,4 +1,4 @@
-//! How often each queue is asked about, and what follows from it: which queue is most overdue, and how slow the pace may be while nobody asks.
+//! Demand: how often each queue is asked about, which queue is therefore most overdue, and how slow the pace may be without questions.
 
 use std::time::Duration;
 
@@ -7,48 +7,48 @@ use super::{Expected, Queue, Schedule, jobs::Job};
 /// A queue that was never polled is as overdue as one whose membership is as old as any may be.
 const NEVER: Duration = crate::decision::MAX_MEMBERS_AGE;
 
-/// A question counts half after this time: demand follows the campaigns of the day.
+/// The weight of a question halves in this time, so that demand follows the campaigns of the day.
 pub(super) const DEMAND_HALF_LIFE: Duration = Duration::from_secs(600);
 
-/// Every queue counts as asked at least this part of the mean. By the square-root rule a queue that nobody asks about is then polled at
-/// no less than two fifths of the mean rate, so that its snapshot stays within three times the planned age.
+/// Every queue has at least this part of the mean demand. By the square-root rule, a queue without questions is then polled at two fifths of
+/// the mean rate or more, so its snapshot stays within three times the planned age.
 pub(super) const DEMAND_FLOOR: f64 = 1.0 / 6.0;
 
-/// A queue whose member was seen coming online since its last poll counts so much more: people log in to their queues then.
+/// The factor for a queue with a member who came online since its last poll: people log in to their queues then.
 const URGENT: f64 = 2.0;
 
-/// While sweeps keep statuses fresh, a queue whose answer one log-in or log-out could turn counts so much more than one with seats in
-/// plenty. Measured with `cargo bench --bench freshness` (20 queues, 60 agents): 1.75 % wrong answers instead of 1.94 %; five and ten gain
-/// no more, and would let the other queues' memberships grow old.
+/// The factor for a queue whose answer one log-in or log-out could turn, while sweeps keep statuses fresh. Measured with `cargo bench --bench
+/// freshness` (20 queues, 60 agents): 1.75 % wrong answers instead of 1.94 %. Factors of five and ten gain no more, and make the other
+/// queues' memberships older.
 const AT_EDGE: f64 = 3.0;
 
-/// Without a question for so long, an account is idle.
+/// An account is idle after this time without questions.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(600);
 
-/// An idle account is polled at most so much later than needed that the first question still meets half of `max_age`.
+/// In an idle account, statuses get no older than this part of `max_age`.
 pub(super) const IDLE_AGE: f64 = 0.5;
 
-/// The same for memberships, which live for half an hour at least and are not what questions hang on.
+/// The same for memberships, which hold for half an hour or more and matter less for the first question.
 pub(super) const IDLE_MEMBERS_AGE: f64 = 0.75;
 
-/// An account that is not swept goes so much slower while permits are saved up: half of the budget is left too.
+/// An account without sweeps is this much slower while permits are saved up, which leaves half of the budget.
 const SAVING_STRETCH: f64 = 2.0;
 
-/// Permits are saved up for so long after the last question that was willing to wait.
+/// Permits are saved up for this long after the last question that waited.
 pub(super) const SAVING_FOR: Duration = Duration::from_secs(300);
 
 impl Schedule {
-    /// A member of a queue may have logged in or out: poll it a little sooner.
+    /// A member of a queue may have logged in or out: poll the queue a little sooner.
     pub fn hurry(&mut self, queue: usize) {
         self.queues[queue].urgent = true;
     }
 
-    /// A member of a queue is missing from a sweep: poll it in the next slot for queues, as nothing else will say whether they have left.
+    /// A member of a queue is missing from a sweep: poll the queue in the next slot for queues, because only that shows whether they have left.
     pub fn look_for_missing(&mut self, queue: usize) {
         self.queues[queue].missing = true;
     }
 
-    /// Whether one log-in or log-out could turn the answer about a queue.
+    /// Sets whether one log-in or log-out could turn the answer about a queue.
     pub fn at_edge(&mut self, queue: usize, at_edge: bool) {
         self.queues[queue].at_edge = at_edge;
     }
@@ -71,18 +71,18 @@ impl Schedule {
         }
     }
 
-    /// Somebody asked who would wait for a fresh answer: from now on some permits are saved up for such.
+    /// A caller waits for a fresh answer: from now on some permits are saved up for such callers.
     pub fn asked_to_wait(&mut self, now: Duration) {
         self.last_waiting = Some(now);
     }
 
-    /// The tightest `max_age` of the account's queues, and how old their memberships may get: a slow pace must not outlast either.
+    /// Sets the tightest `max_age` of the account's queues, and how old their memberships may get. A slow pace must keep both.
     pub fn bounded_by(&mut self, max_age: Duration, members_max_age: Duration) {
         self.tightest = max_age;
         self.members_max_age = members_max_age;
     }
 
-    /// The queue with the greatest demand × (time since its last poll)², a request's worth of it.
+    /// The queue with the greatest demand × (time since its last poll)² per request.
     pub(super) fn most_overdue(&self, now: Duration, of: impl Fn(&Queue) -> bool) -> Option<Job> {
         let sweeps = self.sweeps(now);
         let score = |queue: &Queue| {
@@ -103,7 +103,7 @@ impl Schedule {
         let due = queues.filter(|(_, queue)| {
             of(queue) && self.can_be_polled(queue) && queue.attempts.is_ready(now)
         });
-        // Of equals the first.
+        // The first of equals.
         let most = due
             .map(|(place, queue)| (score(queue), place))
             .reduce(|best, next| if next.0 > best.0 { next } else { best });
@@ -115,7 +115,7 @@ impl Schedule {
             .is_some_and(|asked| now < asked + SAVING_FOR)
     }
 
-    /// Whether permits are saved up by sweeping less. An account that is not swept saves by a slower pace.
+    /// Whether permits are saved up by sweeping less. An account without sweeps saves by a slower pace.
     pub(super) fn saves_sweeping(&self, now: Duration) -> bool {
         self.is_saving(now) && self.sweeps(now)
     }
@@ -125,7 +125,7 @@ impl Schedule {
             .is_some_and(|asked| now >= asked + IDLE_AFTER)
     }
 
-    /// How much longer an account waits for its slots while it is idle, or saves without sweeping.
+    /// The factor by which slots are further apart while the account is idle, or saves without sweeps.
     pub(super) fn stretch(&self, now: Duration) -> f64 {
         let (idle, saving) = (self.is_idle(now), self.is_saving(now) && !self.sweeps(now));
         if !idle && !saving {
@@ -141,7 +141,7 @@ impl Schedule {
         wanted.min(self.bearable()).max(1.0)
     }
 
-    /// The stretch at which no queue's answers outlast their bounds.
+    /// The greatest stretch at which all queues' data stays within its limits.
     pub(super) fn bearable(&self) -> f64 {
         let expected = self.expected(self.period);
         let longest = |of: fn(&Expected) -> Duration| {
@@ -156,7 +156,7 @@ impl Schedule {
 
     /// A queue's demand, with the floor.
     pub(super) fn weight(&self, queue: &Queue) -> f64 {
-        // Without any questions all are alike.
+        // Without any questions all queues are equal.
         if self.mean_asked < 1e-6 {
             1.0
         } else {

@@ -4,27 +4,27 @@ use std::time::Duration;
 
 use super::{Queue, Schedule, jobs::Job, retry::Attempts, turns::Turn};
 
-/// Polls of one account under way together: enough that a cold start of a large account takes seconds and one hanging poll does not hold up the
-/// others, few enough that CallTools does not take us for an attack.
+/// How many jobs of one account run at once: enough for a cold start of a large account within seconds, and for one hanging poll not to block
+/// the others; few enough not to look like an attack.
 pub(super) const AT_ONCE: usize = 8;
 
 /// Names and statuses are read again after this long: people rename queues, and change what a status does. That is four requests an hour.
 pub const NAMES_LIVE: Duration = Duration::from_secs(1_800);
 
-/// Where a queue's id is in doubt, or the names could not be read, they are read again this long after the last time. Doubled while that
-/// goes on, up to [`NAMES_LIVE`]: a queue that is gone for good costs seven requests in the first half hour, and two an hour after it.
+/// The first wait before names are read again, if they could not be read or a queue's id is in doubt. It doubles up to [`NAMES_LIVE`]: a
+/// queue that is gone for good costs seven requests in the first half hour, and two an hour after that.
 const NAMES_AGAIN: Duration = Duration::from_secs(15);
 
-/// An unknown status asks for a new reading of `statuses/`, but not more often than this: some may stay unknown.
+/// An unknown status causes a new reading of `statuses/`, but not more often than this: some statuses may stay unknown.
 const STATUSES_AGAIN: Duration = Duration::from_secs(600);
 
-/// While questions may wait for fresh answers, permits are saved up for them: the background sweeps every third period and polls a queue every
-/// seventh. Half of the budget is left for those who ask, who know best when it is worth something.
+/// While permits are saved up for callers that wait, the background sweeps every third period and polls a queue every seventh. That leaves
+/// half of the budget for the callers.
 pub(super) const SAVING_SWEEP_PERIODS: u32 = 3;
 
 pub(super) const SAVING_POLL_PERIODS: u32 = 7;
 
-/// Queues of which nothing is known are polled every third period even then.
+/// Unknown queues are polled every third period even then.
 const SAVING_CATCH_UP_PERIODS: u32 = 3;
 
 /// What to do now.
@@ -37,7 +37,7 @@ pub enum Next {
         /// Part of a cold start, which does not wait for its slot.
         cold: bool,
     },
-    /// Nothing before this long, unless a job ends.
+    /// Nothing for this long, unless a job ends.
     Wait(Duration),
 }
 
@@ -63,7 +63,7 @@ impl Schedule {
         }
     }
 
-    /// Whether this may be begun out of turn, as far as faults and what is under way go.
+    /// Whether this job may start on demand, considering faults and jobs under way.
     pub fn may_ask(&self, job: Job, now: Duration) -> bool {
         let ready = match job {
             Job::Queues => self.names.is_ready(now),
@@ -77,13 +77,13 @@ impl Schedule {
         ready && now >= self.not_before.max(self.token_not_before) && self.has_room()
     }
 
-    /// Whether one more job may be under way. With a token in doubt, one request at a time tries whether it works again.
+    /// Whether one more job may start. After the token was refused, only one request at a time tries it again.
     fn has_room(&self) -> bool {
         let at_once = if self.is_token_refused() { 1 } else { AT_ONCE };
         self.in_flight < at_once
     }
 
-    /// What was never read and can be: names, statuses, then queues as far as the ration goes.
+    /// What was never read and can be: names, statuses, then queues, up to the ration.
     fn first_reading(&self, now: Duration) -> Option<Job> {
         let ready = |attempts: &Attempts| attempts.is_ready(now) && attempts.last_start.is_none();
         if self.needs_names() && ready(&self.names) {

@@ -1,4 +1,4 @@
-//! What starts and how it ends: a job takes its slot, and its outcome decides when to try again.
+//! Jobs: how they start and end. A job takes a slot, and its outcome decides when to try again.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::model::fault::Fault;
 /// The longest wait after faults of one queue.
 pub(super) const MAX_QUEUE_BACKOFF: Duration = Duration::from_secs(60);
 
-/// The longest wait with a bad token: somebody has to do something first, and hammering gets accounts locked.
+/// The longest wait with a bad token: a person has to replace it, and too many tries get accounts locked.
 const MAX_ACCOUNT_BACKOFF: Duration = Duration::from_secs(300);
 
-/// So many readings of `statuses/` may fail before the queues are polled without it. Until then, none is better than a guess.
+/// After this many failed readings of `statuses/`, queues are polled without it. Before that, no answer is better than a guess.
 const STATUSES_TRIES: u32 = 3;
 
 /// A request, or the pages of one list.
@@ -26,27 +26,27 @@ pub enum Job {
     Statuses,
     /// Poll a queue, by its place in the account's config.
     Poll(usize),
-    /// Read this page of everybody in the account.
+    /// Read this page of the account's list of agents.
     Sweep(u32),
 }
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Ending<'a> {
-    /// As it should, after so many requests.
+    /// It succeeded.
     Well {
         /// Pages read.
         requests: u32,
     },
     /// With a fault.
     Badly(&'a Fault),
-    /// The budget ran out on the way: nothing was learnt, about the queue or CallTools.
+    /// The budget ran out in between: this says nothing about the queue or CallTools.
     Unpaid,
 }
 
 impl Schedule {
-    /// A job was begun in its slot, or as part of a cold start. The next slot comes when what it will probably cost has been earned at
-    /// one request a `period`.
+    /// A job was started in its slot, or as part of a cold start. The next slot comes when its probable cost has been earned at one request
+    /// per `period`.
     pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
         self.period = period;
         self.last_question.get_or_insert(now);
@@ -63,7 +63,7 @@ impl Schedule {
         }
     }
 
-    /// A job was begun because somebody asked for it, out of the schedule's turn.
+    /// A job was started on demand, outside the schedule's slots.
     pub fn begun(&mut self, job: Job, now: Duration) {
         self.in_flight += 1;
         self.attempts(job).start(now);
@@ -108,7 +108,7 @@ impl Schedule {
                 self.token_not_before =
                     now + backoff(self.token_failures, MAX_ACCOUNT_BACKOFF, jitter);
             }
-            // The budget keeps the silence, and asking it again tells how long.
+            // The budget keeps the pause. Its next refusal tells how long.
             Ending::Badly(Fault::Throttled { .. } | Fault::BudgetSpent { .. }) => {
                 self.attempts(job).in_flight = false
             }
@@ -157,7 +157,7 @@ impl Schedule {
         self.token_failures > 0
     }
 
-    /// The token may be another one, or be accepted again: try it at once, with a single request.
+    /// The token may have changed, or be accepted again: try it at once, with a single request.
     pub fn try_token(&mut self) {
         self.token_not_before = Duration::ZERO;
     }

@@ -1,19 +1,19 @@
-//! What is the best next request? Pure: state and time in, the next job out.
+//! Decides which request is best next. Pure: state and time in, the next job out.
 //!
-//! - **Cold start**: what names and statuses the queues need, then a ration of queues at once, the most that a burst may spend. The others
-//!   follow at the pace: a whole sweep first, which tells all statuses, then a queue in every other slot until each is known. Queues that are
+//! - **Cold start**: first the names and statuses that the queues need, then some queues at once, as many as a burst allows. The others
+//!   follow at the pace: first a whole sweep, which shows all statuses, then a queue in every other slot until each is known. Queues that are
 //!   known from before a restart wait for their turn.
-//! - **After that** slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue, so three slots of
+//! - **After that** slots are evenly spread. An agent's status goes stale within seconds and is the same in every queue. So three slots of
 //!   four read the next page of a *sweep* of the whole account, and the fourth polls the queue whose membership is most overdue.
-//! - **Most overdue** is the greatest demand × (time since the last poll)². Served greedily this is the square-root rule: each queue is
-//!   polled at a rate proportional to the root of its demand, which makes the age that questions meet least (Cho and
-//!   Garcia-Molina, *Effective page refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).
-//! - **A sweep pays** while its pages are fewer than half of what polling the queues would take; one queue alone is polled alone.
-//!   A queue whose criteria read what a sweep does not tell is polled by itself, at its share.
-//! - **Faults** push a queue back, with doubled waits and jitter; a bad token pushes the whole account back. The first success ends it.
-//! - **Without questions** for a while the pace is slower, until the first one comes.
+//! - **Most overdue** is the greatest demand × (time since the last poll)². Served greedily, this is the square-root rule: each queue is
+//!   polled at a rate proportional to the root of its demand, which minimizes the age of answers (Cho and Garcia-Molina, *Effective page
+//!   refresh policies*, 2003; Azar et al., *Tractable near-optimal policies for crawling*, PNAS 2018).
+//! - **A sweep pays** while it has fewer pages than half of the requests to poll the queues. A single queue is always polled. A queue whose
+//!   criteria read what a sweep does not show is polled by itself, at its share.
+//! - **Faults** delay a queue, with doubled waits and jitter. A bad token delays the whole account. The first success ends the delay.
+//! - **Without questions** for a while the pace is slower, until the next one comes.
 //!
-//! The schedule knows nothing of the network, the budget's ledger or the board; [`crate::account`] performs what it says.
+//! The schedule knows nothing about the network, the budget's ledger or the board. [`crate::account`] does what it says.
 
 mod demand;
 mod due;
@@ -32,8 +32,8 @@ pub use self::{
 use self::{retry::Attempts, sweeping::Sweeping};
 use crate::config::{QueueRef, Rule, ScheduleOptions};
 
-/// A queue whose poll failed is the most overdue of all for so many tries, and then takes its turn like the others: a single failure is soon
-/// made good, and queues that fail for good starve nobody.
+/// For this many tries, a queue whose poll failed stays as overdue as it was. Then it takes its turn like the others. So a single failure is
+/// soon repaired, and queues that keep failing starve no other.
 const RETRIES: u32 = 3;
 
 /// What a queue needs besides being polled.
@@ -43,12 +43,12 @@ pub struct Need {
     pub id: bool,
     /// The queue's rule asks whether agents are available.
     pub statuses: bool,
-    /// The queue's rule reads what only a poll of the queue tells.
+    /// The queue's rule reads what only a poll of the queue shows.
     pub alone: bool,
 }
 
 impl Need {
-    /// What a queue of the config needs.
+    /// The needs of a queue in the config.
     pub fn new(reference: &QueueRef, rule: &Rule) -> Self {
         Self {
             id: matches!(reference, QueueRef::Name(_)),
@@ -58,10 +58,10 @@ impl Need {
     }
 }
 
-/// The time between two looks at the same thing, on a good day.
+/// The time between two readings, without faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// Between two looks at an agent's status.
+    /// Between two readings of an agent's status.
     pub statuses: Duration,
     /// Between two polls of the queue.
     pub members: Duration,
@@ -70,10 +70,10 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug)]
 struct Queue {
     need: Need,
-    /// The config has its name, and CallTools says which id that is.
+    /// The config has its name rather than its id.
     by_name: bool,
     attempts: Attempts,
-    /// It is to be polled for the first time, at once if the ration allows.
+    /// It must be polled for the first time, at once if the ration allows.
     is_new: bool,
     /// Requests that its last poll took.
     pages: u32,
@@ -107,7 +107,7 @@ impl Queue {
         f64::from(self.pages)
     }
 
-    /// When it was last polled, as far as being overdue goes.
+    /// When it was last polled, for the calculation of how overdue it is.
     fn last_poll(&self) -> Option<Duration> {
         if (1..=RETRIES).contains(&self.attempts.failures) {
             self.attempts.last_success
@@ -123,17 +123,17 @@ pub struct Schedule {
     options: ScheduleOptions,
     queues: Vec<Queue>,
     names: Attempts,
-    /// What a queue's id answers says that its name may mean another queue, or none.
+    /// The answer for a queue's id suggests that its name means another queue, or none.
     names_doubted: bool,
-    /// Readings in a row that such a doubt was the cause of.
+    /// How many readings in a row such a doubt has caused.
     names_doubts: u32,
     statuses: Attempts,
     sweeping: Sweeping,
-    /// `statuses/` cannot be read: queues are polled without it.
+    /// `statuses/` cannot be read, so queues are polled without it.
     statuses_given_up: bool,
-    /// A status was seen that the last reading did not have.
+    /// A status was seen that the last reading lacks.
     unknown_status: bool,
-    /// Times in a row that the token was refused, and when to try it again.
+    /// How often in a row the token was refused, and when to try it again.
     token_failures: u32,
     token_not_before: Duration,
     /// When there may be a permit.
@@ -142,13 +142,13 @@ pub struct Schedule {
     ration: u32,
     /// The start of the next slot.
     slot: Duration,
-    /// The time that one request takes to be earned.
+    /// The time between two requests at the present rate.
     period: Duration,
-    /// Slots begun, to know whose turn it is.
+    /// How many slots have begun; decides whose turn it is.
     turn: u32,
-    /// What queues that are polled by themselves have saved up of a slot.
+    /// The part of a slot that queues polled by themselves have saved up.
     alone_credit: f64,
-    /// What was begun last is a list of names or statuses.
+    /// The last started job was a list of names or statuses.
     last_was_list: bool,
     in_flight: usize,
     demand_at: Duration,
@@ -163,7 +163,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule for queues with these needs, in the order of the config. So many requests may poll queues at once when it begins.
+    /// A schedule for queues with these needs, in the order of the config. `ration` requests may poll queues at once when it starts.
     pub fn new(
         needs: impl IntoIterator<Item = Need>,
         options: ScheduleOptions,
@@ -206,7 +206,7 @@ impl Schedule {
         }
     }
 
-    /// A schedule as it will be once sweeps have proved true, for queues of so many pages: to plan with.
+    /// A schedule for plans: sweeps are trusted already, and queues have this many pages.
     pub fn planned(
         queues: impl IntoIterator<Item = (Need, u32)>,
         options: ScheduleOptions,
@@ -215,29 +215,29 @@ impl Schedule {
         let mut schedule = Self::new(needs, options, 0);
         for (queue, pages) in schedule.queues.iter_mut().zip(pages) {
             queue.pages = pages;
-            // Whoever is in a queue is in the account.
+            // All agents of a queue are in the account.
             schedule.sweeping.pages = schedule.sweeping.pages.max(pages);
         }
         schedule.trust();
         schedule
     }
 
-    /// The statuses are known from an earlier run, and were read this long ago. Those that are too old are read before any queue.
+    /// Statuses from an earlier run are this old. If they are too old, they are read before any queue.
     pub fn statuses_known(&mut self, age: Duration, now: Duration) {
         if age < NAMES_LIVE {
             self.statuses.last_success = Some(now.saturating_sub(age));
         }
     }
 
-    /// The same of the names of queues.
+    /// The same for the names of queues.
     pub fn names_known(&mut self, age: Duration, now: Duration) {
         if age < NAMES_LIVE {
             self.names.last_success = Some(now.saturating_sub(age));
         }
     }
 
-    /// A queue was polled at this time by an earlier run. Only what is older than a `round`, the time between two polls of it, is to be
-    /// polled again at once.
+    /// An earlier run polled a queue at this time. The queue is polled at once only if that is longer ago than a `round`, the time between two
+    /// of its polls.
     pub fn polled_before(
         &mut self,
         queue: usize,
@@ -251,8 +251,8 @@ impl Schedule {
         queue.is_new = now.saturating_sub(polled) > round;
     }
 
-    /// The queues are these from now on. `places` tells where each was before, if anywhere. New ones may be polled at once, so far as `ration`
-    /// goes; nothing else changes.
+    /// Replaces the queues. `places` has the former place of each, if it had one. New queues may be polled at once, up to `ration`. Nothing
+    /// else changes.
     pub fn rearrange(
         &mut self,
         needs: &[Need],
@@ -277,7 +277,7 @@ impl Schedule {
             .filter(|(place, queue)| is_gone(*place) && queue.attempts.in_flight);
         self.in_flight -= gone.count();
         let new = places.iter().filter(|was| was.is_none()).count() as u32;
-        // What is left of a cold start's ration goes on.
+        // The rest of a cold start's ration stays.
         self.ration = self.ration.saturating_add(new).min(ration);
         self.queues = queues;
         self.options = options;
@@ -288,7 +288,7 @@ impl Schedule {
         self.queues[queue].need.id = false;
     }
 
-    /// A queue's name means another queue now, of which nothing is known.
+    /// A queue's name now means another queue, about which nothing is known.
     pub fn id_changed(&mut self, place: usize) {
         let queue = &mut self.queues[place];
         queue.attempts = Attempts {
@@ -305,7 +305,7 @@ impl Schedule {
         self.queues[queue].need.id = true;
     }
 
-    /// A queue's id is refused, or suddenly means a queue without anybody: its name may mean another one.
+    /// A queue's id is refused, or its list is suddenly empty, so its name may mean another queue.
     pub fn doubt_name(&mut self, queue: usize) {
         self.names_doubted |= self.queues[queue].by_name;
     }
@@ -325,7 +325,7 @@ impl Schedule {
         self.statuses_given_up
     }
 
-    /// What is known of a queue is of no use any more: poll it at once, as if it were new.
+    /// A queue's data is useless now: poll it at once, as if it were new.
     pub fn poll_anew(&mut self, queue: usize) {
         self.queues[queue].is_new = true;
         self.ration += 1;

@@ -1,4 +1,4 @@
-//! How the slots divide: what each kind of queue gets, whether a sweep pays, and what to expect of it all.
+//! How the slots divide: the share of each kind of queue, whether a sweep pays, and the resulting times between readings.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use super::{
 };
 
 impl Schedule {
-    /// What to expect of each queue if every request is answered, at one request a `period`.
+    /// The time between readings of each queue, without faults, at one request per `period`.
     pub fn expected(&self, period: Duration) -> Vec<Expected> {
         self.expected_with(self.is_swept(), period)
     }
 
-    /// The same if all queues were asked alike and sweeps proved true, unless they were found wanting: a plan that lasts while demand comes and
-    /// goes, and over a restart.
+    /// The same for equal demand, with sweeps that are trusted unless they contradicted the queues. This plan does not change with demand or
+    /// with a restart.
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
         even.mean_asked = 0.0;
@@ -22,7 +22,7 @@ impl Schedule {
         even.expected_with(sweeps, period)
     }
 
-    /// Whether sweeps have proved true, and pay.
+    /// Whether sweeps are trusted and pay.
     pub(crate) fn is_swept(&self) -> bool {
         self.options.sweep && self.sweeping.trusted && self.sweep_pays()
     }
@@ -79,8 +79,7 @@ impl Schedule {
             && (self.sweep_pays() || self.sweep_keeps_the_plan())
     }
 
-    /// Whether a sweep that does not pay for those who ask now is needed for the others: their `max_age` was planned with it, and does not follow
-    /// demand.
+    /// Whether a sweep that does not pay for the present demand is needed for the other queues: their `max_age` was planned with sweeps.
     fn sweep_keeps_the_plan(&self) -> bool {
         let by_polls = || self.expected_with(false, self.period);
         let is_too_seldom = |queue: &Expected| queue.statuses > self.tightest;

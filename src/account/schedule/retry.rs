@@ -1,11 +1,11 @@
-//! How a list that is read again and again is doing, and when to try again after it failed.
+//! Attempts to read a list, and when to try again after a failure.
 
 use std::time::Duration;
 
 /// The first wait after a fault.
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How something that is read again and again is doing. Times are boot times.
+/// The attempts to read one list. Times are the schedule's.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attempts {
     pub in_flight: bool,
@@ -42,8 +42,8 @@ impl Attempts {
     }
 }
 
-/// The wait after `failures` in a row: doubled each time, up to `longest`; `jitter` in 0..1 takes up to half of it away, so that what
-/// failed together does not come back together.
+/// The wait after `failures` in a row: doubled each time, up to `longest`. `jitter` in 0..1 takes up to half of it away, so that requests
+/// that failed together are not repeated together.
 pub(super) fn backoff(failures: u32, longest: Duration, jitter: f64) -> Duration {
     let doubled = FIRST_BACKOFF.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
     doubled.min(longest).mul_f64(1.0 - jitter / 2.0)

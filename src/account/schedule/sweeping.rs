@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Schedule, retry::Attempts};
 
-/// Sweeps that could not be trusted are tried again after this long: somebody may have given the token more rights.
+/// Distrusted sweeps are tried again after this time: the token may have more rights by then.
 pub(super) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
 
 /// The sweep of the whole account.
@@ -13,26 +13,26 @@ pub(super) struct Sweeping {
     pub attempts: Attempts,
     /// The page to read next.
     pub page: u32,
-    /// Pages of the last whole sweep; one until the first is whole, as most accounts have.
+    /// Pages of the last whole sweep. Before the first it is one, as in most accounts.
     pub pages: u32,
-    /// Sweeps have proved true.
+    /// Sweeps agree with the queues.
     pub trusted: bool,
-    /// Sweeps were found wanting, and have not proved true since.
+    /// Sweeps contradicted the queues, and have not agreed with them since.
     pub distrusted: bool,
-    /// One was read to its end, or given up.
+    /// A sweep was read to its end, or suspended.
     pub was_whole: bool,
     pub not_before: Duration,
 }
 
 impl Schedule {
-    /// An earlier run has seen sweeps prove true. As far as is known they take so many pages.
+    /// An earlier run trusted sweeps. They have about this many pages.
     pub fn trusted_before(&mut self, pages: u32) {
         self.sweeping.pages = pages.max(1);
         self.sweeping.was_whole = true;
         self.trust();
     }
 
-    /// Whether one request, a sweep, tells the statuses of a queue's agents.
+    /// Whether a sweep of one request shows the statuses of a queue's agents.
     pub fn sweep_tells(&self, queue: usize, now: Duration) -> bool {
         self.sweeps(now)
             && self.sweeping.trusted
@@ -41,7 +41,7 @@ impl Schedule {
             && !self.queues[queue].need.alone
     }
 
-    /// Whether sweeps were found wanting, and are not yet to be tried again.
+    /// Whether sweeps are suspended.
     pub fn is_distrustful(&self, now: Duration) -> bool {
         now < self.sweeping.not_before
     }
@@ -58,13 +58,13 @@ impl Schedule {
         }
     }
 
-    /// A whole sweep proved true.
+    /// A whole sweep agrees with the queues.
     pub fn trust(&mut self) {
         self.sweeping.trusted = true;
         self.sweeping.distrusted = false;
     }
 
-    /// Sweeps are not to be believed, or not to be had: queue polls alone for a good while.
+    /// Suspends sweeps for a while, because they contradict the queues or cannot be read.
     pub fn distrust(&mut self, now: Duration) {
         self.sweeping.trusted = false;
         self.sweeping.distrusted = true;

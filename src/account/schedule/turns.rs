@@ -1,19 +1,19 @@
-//! Whose slot it is: the sweep's, a queue's, or that of a queue that is polled by itself.
+//! Turns: whether a slot is the sweep's, a queue's, or that of a queue that is polled by itself.
 //!
-//! Slots follow each other in turns of four: three read the sweep, one polls a queue. Evenly spaced sweeps keep statuses youngest, so the
-//! queue's slot lies between two of them.
+//! A turn has four slots: three read the sweep, one polls a queue. Evenly spaced sweeps keep statuses youngest, so the queue's slot lies
+//! between two of them.
 
 use std::time::Duration;
 
 use super::{Queue, Schedule, jobs::Job};
 
-/// Slots in a turn: three for the sweep and one for a queue. Simulations of accounts from 20 to 500 agents found no split that is better
-/// in all of them, and a learned one no better.
+/// Slots in a turn: three for the sweep and one for a queue. In simulations of accounts from 20 to 500 agents no other split was better in
+/// all of them, and a learned split was no better.
 pub(super) const TURN: u32 = 4;
 
 pub(super) const SWEEPS_IN_TURN: u32 = 3;
 
-/// The same while there are queues of which nothing is known: their calls are lost, and statuses that are somewhat older lose fewer.
+/// The same while some queues are unknown: their calls are lost, and somewhat older statuses lose fewer.
 const TURN_CATCHING_UP: u32 = 2;
 
 const SWEEPS_CATCHING_UP: u32 = 1;
@@ -28,8 +28,8 @@ pub(super) enum Turn {
 }
 
 impl Schedule {
-    /// A list that is read again as a matter of routine makes no statuses older than planned: it takes a queue's slot between two sweeps. Where
-    /// there are no such slots, no list comes right after another.
+    /// Whether a list of names or statuses may be read now. It takes a queue's slot between two sweeps, so that statuses get no older than
+    /// planned. Without such slots, no list comes right after another.
     pub(super) fn is_slot_for_lists(&self, now: Duration) -> bool {
         if self.has_turns(now) {
             self.whose_turn(now) == Turn::Queue
@@ -58,14 +58,14 @@ impl Schedule {
         let gap = match job {
             Job::Queues | Job::Statuses if !self.takes_turn(job, now) => self.period,
             _ if self.saves_sweeping(now) => self.period / 4, // How often it looks what is due.
-            // Whatever a job takes beyond one request is earned in full, lest a turn cost more than it lasts.
+            // Requests beyond the first are earned in full. Otherwise a turn would cost more than it lasts.
             _ => self.period.mul_f64(self.cost(job) - 1.0 + self.stride(now)),
         };
         gap.mul_f64(self.stretch(now))
     }
 
-    /// Sweeps at even distances leave statuses youngest, so the queue's slot is squeezed in between two of them: within a turn of four
-    /// periods the three sweeps are 4/3 periods apart.
+    /// The distance to the next slot, in periods. Evenly spaced sweeps keep statuses youngest, so the three sweeps of a turn of four periods
+    /// are 4/3 periods apart, and the queue's slot lies between two of them.
     fn stride(&self, now: Duration) -> f64 {
         let (turn, sweeps) = self.turn_at(now);
         let between_sweeps = f64::from(turn) / f64::from(sweeps);
@@ -104,7 +104,7 @@ impl Schedule {
         }
     }
 
-    /// Whether there are queues of which nothing is known, or only what is too old to be used, and whose polls do not fail.
+    /// Whether there are queues without usable data whose polls do not fail.
     pub(super) fn is_catching_up(&self, now: Duration) -> bool {
         let is_unknown = |queue: &Queue| {
             let last = queue.attempts.last_success;

@@ -1,9 +1,8 @@
-//! Whether a sweep, a list of everybody in the account, may be believed. It is checked, not assumed.
+//! Checks whether sweeps, lists of all agents of the account, can be trusted.
 //!
-//! A sweep refreshes every agent at the price of a few requests, but nobody has promised that CallTools' list without a queue is
-//! complete and current for every token. So the first sweep is compared with what polls of the queues said before any of it is
-//! used, and from then on each poll of a queue is compared with the sweep before it. Two things speak against sweeps: members of
-//! queues whom they do not show, and statuses that cannot both be true. Pure.
+//! A sweep refreshes every agent at the price of a few requests. But CallTools does not promise that this list is complete and current for
+//! every token. So the first sweep is compared with polls of the queues before it is used, and each later poll with the sweep before it.
+//! Sweeps are distrusted if they lack members of queues, or have statuses that contradict the polls. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -26,24 +25,24 @@ use crate::{
     },
 };
 
-/// CallTools' clock and ours may differ by so much before we take one of its dates for proof.
+/// CallTools' clock and ours may differ by this much. A date that is closer proves nothing.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// Rows without dates can be compared when they are of one moment: people change their status every minute or so.
+/// Rows without dates can be compared if they are this close in time: people change their status every minute or so.
 ///
 /// A queue is polled two thirds of a period after the last sweep: 2.5 s with CallTools' limit.
 const SAME_MOMENT: Duration = Duration::from_secs(3);
 
-/// One disagreement can be an accident of rows that are written while they are read.
-const MOST_ACCIDENTS: u32 = 1;
+/// One contradiction can be an accident: a row that was written while it was read.
+const MAX_ACCIDENTS: u32 = 1;
 
-/// So many in a hundred comparisons disagree before sweeps are given up.
-const MOST_PERCENT: u32 = 20;
+/// Sweeps are distrusted if more than this percentage of comparisons contradict them.
+const MAX_PERCENT: u32 = 20;
 
-/// Comparisons older than this many are half forgotten.
+/// After this many comparisons, older ones count half.
 const MEMORY: u32 = 200;
 
-/// Why sweeps are not believed.
+/// Why sweeps are distrusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
     /// Members of a queue are missing from them.
@@ -64,14 +63,14 @@ impl Doubt {
     }
 }
 
-/// What is made of a page.
+/// The verdict on a page.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Believed, and taken into the roster.
+    /// Trusted, and taken into the roster.
     Taken,
-    /// Kept back until the first sweep is whole and can be compared.
+    /// Kept until the first sweep is complete and can be compared.
     Kept,
-    /// Not believed.
+    /// Distrusted.
     Doubted(Doubt),
 }
 
@@ -88,26 +87,26 @@ pub struct SweptPage {
     pub agents: Vec<Agent>,
 }
 
-/// The judge of an account's sweeps.
+/// Checks an account's sweeps.
 #[derive(Debug, Default)]
 pub struct Sweep {
     trusted: bool,
     begun: Option<Moment>,
     seen: HashSet<AgentId>,
     kept: Vec<Sighting>,
-    /// Members whom a whole sweep did not show, and when it began.
+    /// Members that a whole sweep lacked, and when it began.
     missed: HashMap<AgentId, Moment>,
     compared: u32,
     contradicted: u32,
 }
 
 impl Sweep {
-    /// A page came. If it is believed, `roster` has its rows now.
+    /// Takes a page. If it is trusted, `roster` gets its rows.
     pub fn take(&mut self, page: SweptPage, roster: &mut Roster) -> Verdict {
         if page.page == 1 {
             self.begin(page.as_of);
         }
-        // A page that a cache had kept makes the whole sweep as old.
+        // If a page comes from a cache, the whole sweep is as old as that page.
         if let Some(begun) = &mut self.begun
             && page.as_of.boot < begun.boot
         {
@@ -134,7 +133,7 @@ impl Sweep {
         }
     }
 
-    /// A poll of a queue came: does it agree with what sweeps said? To be asked before the roster takes it.
+    /// Compares a poll of a queue with what sweeps said. Call it before the roster takes the poll.
     pub fn compare(&mut self, agents: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
         let swept = |agent: &Agent| {
             roster
@@ -211,8 +210,8 @@ impl Sweep {
             self.compared += 1;
             self.contradicted += u32::from(contradicted);
         }
-        let doubt = self.contradicted > MOST_ACCIDENTS
-            && self.contradicted * 100 >= self.compared * MOST_PERCENT;
+        let doubt = self.contradicted > MAX_ACCIDENTS
+            && self.contradicted * 100 >= self.compared * MAX_PERCENT;
         if self.compared > MEMORY {
             self.compared /= 2;
             self.contradicted /= 2;

@@ -26,8 +26,8 @@ async fn save_up(stage: &Stage) {
 }
 
 impl Stage {
-    async fn wait(&self, place: usize, doubt: Staleness, longest: Duration) {
-        wait_for_newer(&self.asks, &self.keys[place], doubt, longest).await;
+    async fn wait(&self, place: usize, staleness: Staleness, longest: Duration) {
+        wait_for_newer(&self.asks, &self.keys[place], staleness, longest).await;
     }
 
     /// Until just after a request was answered: the next one of the background is some seconds away.
@@ -81,7 +81,7 @@ async fn what_will_not_be_asked_is_not_waited_for() {
     stage.quiet().await;
     let began = tokio::time::Instant::now();
     stage.wait(5, Staleness::NONE, 5 * SECOND).await;
-    assert!(began.elapsed() < SECOND, "no doubt");
+    assert!(began.elapsed() < SECOND, "the answer is not stale");
     assert_eq!(stage.sent().len(), 0);
     // A queue that has just failed is not asked again for everybody who wonders.
     stage

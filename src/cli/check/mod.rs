@@ -29,7 +29,7 @@ use crate::{
     daemon,
     process::causes::causes,
     server::check::{self, By, Reach, Target, select},
-    state::{LAST_WORDS, keep_ledger},
+    state::{LAST_WRITES, keep_ledger},
 };
 
 /// A thousand queues, four at a time, at half a second each, twice over.
@@ -143,7 +143,7 @@ async fn ask(
     let progress = || spinner.done();
     let report = check::check(&targets, &reaches, by, &clock, &progress).await;
     // A pause that CallTools asked for, and when the last answers came, are for the next process, too.
-    ledger.finish(LAST_WORDS);
+    ledger.finish(LAST_WRITES);
     Ok(report.json)
 }
 

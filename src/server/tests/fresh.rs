@@ -47,14 +47,14 @@ async fn a_request_with_fresh_waits_for_newer_data() {
     let account = async {
         let Some(Ask::Fresh {
             queue,
-            doubt,
+            staleness,
             reply,
         }) = ends.asks.recv().await
         else {
             panic!("not a request for newer data");
         };
         assert_eq!(queue, key("main/sales"));
-        assert!(doubt != Staleness::NONE && doubt.is_about_statuses());
+        assert!(staleness != Staleness::NONE && staleness.is_about_statuses());
         let now = server.clock.now();
         server
             .board

@@ -13,7 +13,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Records `polls` polls of a queue with `agents` agents, five minutes apart. The clock moves on meanwhile.
+/// Records `polls` polls of a queue with `agents` agents, five minutes apart by the clock, which it moves.
 pub(crate) fn recorded(
     path: &Path,
     clock: &Arc<Still>,

@@ -1,4 +1,4 @@
-//! Bounds a reading of the history: it ends at a deadline, and when its client has gone.
+//! Limits of a reading of the history: its size, a deadline, and the client's patience.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,23 +6,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 
-/// As many buckets as a wide screen has columns.
+/// The most buckets of a range: as many as a wide screen has columns.
 pub const MAX_BUCKETS: u64 = 2_000;
 
-/// Why there is nothing to see.
+/// Why the history could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// SQLite's word.
+    /// SQLite's error.
     #[error("the history cannot be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The range makes no sense.
-    #[error("a range ends after it begins, and has 1 to {MAX_BUCKETS} buckets of a second or more")]
+    /// The range is empty or has too many parts.
+    #[error(
+        "a range must end after it begins, and have 1 to {MAX_BUCKETS} buckets of at least a second"
+    )]
     Range,
     /// The [`Limit`] is reached.
     #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
     TooLong(Duration),
     /// The client has gone.
-    #[error("nobody waits for it any more")]
+    #[error("the client no longer waits for it")]
     Abandoned,
 }
 
@@ -47,7 +49,7 @@ impl Limit {
         }
     }
 
-    /// Readers call this between two pieces of work.
+    /// Checks the limit. Readers call this between two pieces of work.
     ///
     /// # Errors
     /// The deadline has passed, or the client has gone.

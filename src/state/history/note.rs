@@ -8,10 +8,10 @@ use crate::{
     model::agent::Agent,
 };
 
-/// What is called agents without a status.
+/// The name for agents without a status.
 const NO_STATUS: &str = "none";
 
-/// Something to be written down.
+/// Something to record.
 #[derive(Debug)]
 pub(super) enum Note {
     Sample {
@@ -34,10 +34,10 @@ pub(super) enum Note {
     },
 }
 
-/// Counts of a queue at a moment.
+/// The counts of a queue at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Counts {
-    /// `None`: unknown.
+    /// `None` if unknown.
     pub seats: Option<f64>,
     /// Agents by status.
     pub agents: BTreeMap<Box<str>, u32>,

@@ -1,4 +1,4 @@
-//! Looking back. Reads wait for the disk: not for a task, and never for a decision.
+//! Reads the history. A read waits for the disk, so it must run neither in a task nor for a decision.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{decision::board::QueueKey, sqlite::rows_codec};
 
-/// As many rows as a week of one queue has.
+/// The most rows of one reading: a week of one queue.
 const MAX_SAMPLES: u32 = 50_000;
 
 /// A queue's rows at a moment.
@@ -24,14 +24,14 @@ const MAX_SAMPLES: u32 = 50_000;
 pub struct Rows {
     /// When they were known.
     pub at: Timestamp,
-    /// As CallTools sent them, a row for each agent.
+    /// One row per agent, as CallTools sent them.
     pub rows: Vec<Box<RawValue>>,
 }
 
-/// Decisions of a kind in a part of a range.
+/// Decisions of one kind in a part of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// Its beginning.
+    /// When the part begins.
     pub from: Timestamp,
     /// `accept` or `reject`.
     pub result: String,
@@ -49,7 +49,7 @@ pub struct History {
 }
 
 impl History {
-    /// Nothing is opened until something is asked.
+    /// The history at this path. Each reading opens the file.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -57,7 +57,7 @@ impl History {
         }
     }
 
-    /// The same history, whose readings stop at the limit.
+    /// The same history with a limit for its readings.
     pub fn within(&self, limit: Limit) -> Self {
         Self {
             path: self.path.clone(),
@@ -65,7 +65,7 @@ impl History {
         }
     }
 
-    /// Whether there is time to go on. Readings check it between two rows; work on what was read should check it, too.
+    /// Checks the limit. Readings do so between two rows; work on their results should, too.
     ///
     /// # Errors
     /// The limit is reached.
@@ -76,16 +76,16 @@ impl History {
     /// Seats and agents over time, a bucket for each part of the range.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     pub fn series(&self, key: &QueueKey, range: Range) -> Result<Vec<Bucket>, HistoryError> {
         let samples = self.between(key, range.from_ms - HOLDS_MS, range.to_ms)?;
         Ok(Series::over(range, &samples))
     }
 
-    /// Decisions over time, by result and reason; none where none were given.
+    /// Decisions over time, by result and reason. Parts without decisions are absent.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     pub fn decisions(&self, key: &QueueKey, range: Range) -> Result<Vec<Decided>, HistoryError> {
         let connection = self.open()?;
         let Some(queue) = queue(&connection, key)? else {
@@ -110,10 +110,10 @@ impl History {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Everything that was known of a queue in a time, in order: what another threshold would have answered follows from the seats.
+    /// Everything known about a queue between two moments, in order of time. The seats show what another threshold would have answered.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     pub fn samples(
         &self,
         key: &QueueKey,
@@ -126,7 +126,7 @@ impl History {
     /// The last changes of a queue's seats, newest first.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     pub fn changes(&self, key: &QueueKey, most: u32) -> Result<Vec<Sample>, HistoryError> {
         let connection = self.open()?;
         let Some(queue) = queue(&connection, key)? else {
@@ -151,16 +151,16 @@ impl History {
                 changes.push(later.named(&names));
             }
         }
-        // Before the first one nothing was known.
+        // Nothing was known before the first sample, so it is a change, too.
         let first = later.filter(|_| changes.len() < most as usize);
         changes.extend(first.map(|first| first.named(&names)));
         Ok(changes)
     }
 
-    /// A queue's rows, in order of time: what other criteria would have answered follows from them.
+    /// A queue's rows, in order of time. They show what other criteria would have answered.
     ///
     /// # Errors
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     pub fn rows(
         &self,
         key: &QueueKey,
@@ -238,7 +238,7 @@ struct Raw {
     at_ms: i64,
     as_of_ms: i64,
     seats: Option<f64>,
-    /// JSON: counts by the numbers of statuses.
+    /// JSON: counts by the ids of statuses in this file.
     agents: String,
 }
 

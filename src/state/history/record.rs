@@ -1,4 +1,4 @@
-//! Looking at what changes: at the board every few seconds, at the counters of decisions every minute.
+//! Watches what changes: the board every few seconds, the counters of decisions every minute.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,33 +18,32 @@ use crate::{
     metrics::{Metrics, QueueMeters},
 };
 
-/// Sweeps come every 4 to 5 s, and counts change no oftener.
+/// How often the board is read. Sweeps come every 4 to 5 s, and counts do not change more often.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Two samples of a queue are at least so far apart, and four a second are taken of all together.
+/// Two samples of a queue are at least this far apart, and all queues together have at most four a second.
 const SAMPLE_EVERY: Duration = Duration::from_secs(15);
 const SAMPLES_A_SECOND: u32 = 4;
 
-/// What stays the same is said again after this, so that it can be told from nothing being known.
+/// Unchanged counts are recorded again after this time, to tell them from unknown ones.
 const SAY_AGAIN: Duration = Duration::from_secs(300);
 
-/// The rows of a queue are taken this often, and of one queue in 5 s.
+/// The rows of a queue are recorded this often, and those of one queue every 5 s.
 const ROWS_EVERY: Duration = Duration::from_secs(300);
 const ROWS_TURN: Duration = Duration::from_secs(5);
 
 const MINUTE_MS: i64 = 60_000;
 
-/// What is looked at.
+/// What to watch.
 #[derive(Debug)]
 pub struct Watched {
-    /// Where snapshots are.
     board: Arc<Board>,
-    /// The queues, and where decisions about them are counted.
+    /// The queues, and the counters of their decisions.
     queues: Vec<(QueueKey, Arc<QueueMeters>)>,
 }
 
 impl Watched {
-    /// The queues that are on the board now.
+    /// Watches the queues that are on the board now.
     pub fn new(board: &Arc<Board>, metrics: &Metrics) -> Self {
         let queues = board.keys();
         let counted = |key: &QueueKey| Some((key.clone(), metrics.queue(key)?));
@@ -72,7 +71,7 @@ impl Recorder {
     }
 }
 
-/// What was seen of a queue.
+/// What was last seen of a queue.
 #[derive(Debug, Default)]
 struct Seen {
     snapshot: Option<Arc<Snapshot>>,
@@ -82,7 +81,7 @@ struct Seen {
 
 type Decided = HashMap<(&'static str, Reason), u64>;
 
-/// Who looks.
+/// Compares what it sees with what it saw before.
 #[derive(Debug)]
 pub(super) struct Watch {
     watched: Watched,
@@ -105,7 +104,7 @@ impl Watch {
         }
     }
 
-    /// What is worth writing down; of a minute that is not over only if it is the last look.
+    /// Looks once, and returns what to record. The last look also records the minute that is not over.
     pub fn look(&mut self, now: Moment, last: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         let Watched { board, queues } = &self.watched;
@@ -126,7 +125,7 @@ impl Watch {
         notes
     }
 
-    /// The decisions since the last count belong to the minute in which it was.
+    /// Counts the decisions since the last count. They belong to the minute of that count.
     fn count(&mut self, notes: &mut Vec<Note>) {
         let counted = self.watched.queues.iter().zip(&mut self.decided);
         for ((key, meters), before) in counted {
@@ -162,7 +161,7 @@ impl Seen {
         let is_time =
             |last: Option<Moment>, gap| last.is_none_or(|at| now.longest_since(at) >= gap);
         if !is_time(self.sample.as_ref().map(|(at, ..)| *at), sample_every) {
-            return; // It is looked at again when its time has come.
+            return; // A later look records it.
         }
         let counts = Counts::new(&snapshot);
         let is_same = self.sample.as_ref().is_some_and(|(at, polled, known)| {

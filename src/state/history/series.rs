@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use super::limit::{HistoryError, MAX_BUCKETS};
 
-/// A sample is true until the next one, if that comes before two of its queue's looks have been missed; after that nobody knows.
+/// A sample holds until the next one, but no longer than two of its queue's looks. After that the seats are unknown.
 pub const HOLDS_MS: i64 = 600_000;
 
-/// A time to look at, in equal parts.
+/// A range of time in equal parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
     pub(super) from_ms: i64,
@@ -18,10 +18,10 @@ pub struct Range {
 }
 
 impl Range {
-    /// From a moment on until before another.
+    /// The range from a moment, included, to another, excluded.
     ///
     /// # Errors
-    /// [`HistoryError::Range`], where it is empty or has too many parts.
+    /// [`HistoryError::Range`] if it is empty or has too many parts.
     pub fn new(from: Timestamp, to: Timestamp, bucket: Duration) -> Result<Self, HistoryError> {
         let range = Self {
             from_ms: from.as_millisecond(),
@@ -49,33 +49,33 @@ impl Range {
     }
 }
 
-/// What was known of a queue at a moment.
+/// What was known about a queue at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// When it was known.
     pub at: Timestamp,
-    /// When CallTools said it.
+    /// The time of CallTools' data.
     pub as_of: Timestamp,
-    /// What the queue's criteria counted; `None`: unknown.
+    /// What the queue's criteria counted; `None` if unknown.
     pub seats: Option<f64>,
     /// Agents by status.
     pub agents: BTreeMap<String, u32>,
 }
 
-/// What was known of a queue in a part of a range. Means are over the time in which something was known.
+/// What was known about a queue in a part of a range. Means cover only the time in which something was known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bucket {
-    /// Its beginning.
+    /// When the part begins.
     pub from: Timestamp,
-    /// For how much of it the seats were known.
+    /// How long the seats were known.
     pub known: Duration,
-    /// The least, mean and most seats; `None` where they were never known.
+    /// The least, mean and most seats; `None` if they were never known.
     pub seats: Option<[f64; 3]>,
     /// The mean number of agents by status.
     pub agents: BTreeMap<String, f64>,
 }
 
-/// Buckets in the making: sums of values times milliseconds.
+/// Buckets under construction: sums of values times milliseconds.
 pub(super) struct Series {
     range: Range,
     buckets: Vec<Bucket>,
@@ -107,7 +107,7 @@ impl Series {
         series.finish()
     }
 
-    /// A sample was true from here to there.
+    /// Adds a sample that held between two times.
     fn hold(&mut self, sample: &Sample, mut from_ms: i64, to_ms: i64) {
         while from_ms < to_ms {
             let n = self.range.bucket_of(from_ms);

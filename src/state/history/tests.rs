@@ -242,7 +242,7 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
     assert!(samples(&history) >= 7);
     let mut file = rusqlite::Connection::open(scene.path()).unwrap();
     let days = |n| Duration::from_secs(86_400) * n;
-    write::trim(&mut file, now, days(7), LARGEST).unwrap();
+    write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
     assert_eq!(samples(&history), 7);
     let rows = history
         .rows(&key(0), start.timestamp(), now.timestamp())
@@ -254,7 +254,7 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
     let ahead = at(now, 1_000_000).as_millisecond();
     let sql = "INSERT INTO sample VALUES (1, ?1, ?1, 1, '{}')";
     file.execute(sql, [ahead]).unwrap();
-    write::trim(&mut file, now, days(7), LARGEST).unwrap();
+    write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
     let left = file.query_row("SELECT count(*) FROM sample", [], |row| row.get(0));
     assert_eq!(left, Ok(0));
 }

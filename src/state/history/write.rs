@@ -1,4 +1,4 @@
-//! Writing history down, and letting go of what is old.
+//! Writes the history, and removes what is old.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,16 +7,16 @@ use rusqlite::{Connection, Transaction, params};
 use super::note::Note;
 use crate::{clock::Moment, decision::board::QueueKey, sqlite::rows_codec};
 
-/// How often what is old is let go.
+/// How often old entries are removed.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Rows are long, and kept for so long only.
+/// How long rows are kept. They are much longer than counts.
 const ROWS_LIVE: Duration = Duration::from_secs(86_400);
 
-/// What lies this far ahead was written by a clock that was wrong.
+/// Entries further in the future than this come from a wrong clock.
 const AHEAD: Duration = Duration::from_secs(86_400);
 
-/// Writes a batch down, in one transaction.
+/// Writes a batch in one transaction.
 pub(super) fn write<'a>(
     connection: &mut Connection,
     notes: impl Iterator<Item = &'a Note>,
@@ -74,7 +74,7 @@ fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()
     .map(drop)
 }
 
-/// The queue's number in this file.
+/// The queue's id in this file.
 fn queue(transaction: &Transaction<'_>, key: &QueueKey) -> rusqlite::Result<i64> {
     let sql = "INSERT INTO queue (account, queue) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     let names = [&*key.account, &*key.queue];
@@ -85,7 +85,7 @@ fn queue(transaction: &Transaction<'_>, key: &QueueKey) -> rusqlite::Result<i64>
         .query_row(names, |row| row.get(0))
 }
 
-/// `{"1":7,"2":3}`: a status is written out once in a file.
+/// Counts by status id, such as `{"1":7,"2":3}`: each status name is stored once per file.
 fn agents_json(
     transaction: &Transaction<'_>,
     agents: &BTreeMap<Box<str>, u32>,
@@ -103,7 +103,7 @@ fn agents_json(
     Ok(serde_json::to_string(&by_id).expect("numbers serialize"))
 }
 
-/// Lets go of what is older than `keep`, and of more where the file holds more than `largest`.
+/// Removes entries older than `keep`, and more of them if the file has more than `largest` bytes in use.
 pub(super) fn trim(
     connection: &mut Connection,
     now: Moment,
@@ -130,7 +130,7 @@ pub(super) fn trim(
     }
 }
 
-/// Bytes in use; what was let go is used again before the file grows.
+/// Bytes in use. Freed pages are used again before the file grows.
 fn held(connection: &Connection) -> rusqlite::Result<u64> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let pages = number("page_count")? - number("freelist_count")?;

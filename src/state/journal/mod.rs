@@ -1,8 +1,8 @@
-//! Reservations over a restart: a thread of their own keeps the store's file in line with what is held.
+//! Keeps reservations across a restart: a thread writes held seats to the store's file.
 //!
-//! What has changed is told by name alone, and the thread looks whether it is held when it writes: so neither the order of what it is told
-//! nor a file that did not work for a while makes it write down a seat that was released. Whoever makes a reservation hears of it once it is
-//! written, or after [`PATIENCE`] in any case.
+//! A change names only the reservation. The thread looks up whether it is held when it writes. So neither the order of changes nor a file
+//! that failed for a while makes it store a seat that was released. A new reservation waits until it is written, but no longer than
+//! [`PATIENCE`].
 
 #[cfg(test)]
 mod tests;
@@ -27,20 +27,20 @@ use crate::{
     state::store::Store,
 };
 
-/// A disk that takes longer is not waited for: the call rings.
+/// How long a reservation waits for the disk: the call is already ringing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Changes that may wait for the disk: some seconds of a busy router's calls. Where more come, everything is written anew.
-const WAITING: usize = 1_024;
+/// How many changes can wait for the disk: some seconds of a busy router's calls. With more, everything is written anew.
+const MAX_WAITING: usize = 1_024;
 
-/// How often it is looked whether the file is still there and works: a deleted file is noticed, and one that failed is written, about as
-/// soon as a person could stop the daemon after that.
+/// How often to check that the file exists and works. A deleted file is noticed, and a failed one written, before a person could stop the
+/// daemon.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The seats that an earlier process left in the store; whatever is held from now on is kept there.
+/// The reservations, beginning with those that an earlier process left in the store. The store keeps them from now on.
 ///
 /// # Errors
-/// The system has no thread to spare.
+/// The system cannot start a thread.
 pub fn reservations(store: Arc<Store>) -> std::io::Result<Reservations> {
     Reservations::with_journal(|held| Journal::start(store, held))
 }
@@ -49,7 +49,7 @@ pub fn reservations(store: Arc<Store>) -> std::io::Result<Reservations> {
 struct Change {
     queue: QueueKey,
     id: ReservationId,
-    /// Who waits until it is written.
+    /// Told when it is written.
     written: Option<oneshot::Sender<()>>,
 }
 
@@ -58,15 +58,15 @@ struct Change {
 struct Journal {
     store: Arc<Store>,
     writer: Writer<Change>,
-    /// Some changes found no room.
+    /// Some changes were dropped because too many were waiting.
     missed: Arc<AtomicBool>,
 }
 
 impl Journal {
-    /// Keeps what is held in this store from now on, and takes over what an earlier process left there.
+    /// Takes over what an earlier process left in this store, and keeps it up to date from now on.
     ///
     /// # Errors
-    /// The system has no thread to spare.
+    /// The system cannot start a thread.
     fn start(store: Arc<Store>, held: Arc<dyn SeatsInMemory>) -> std::io::Result<Self> {
         store.keep_seats_of(held);
         let (to, missed) = (Arc::clone(&store), Arc::new(AtomicBool::new(false)));
@@ -81,11 +81,11 @@ impl Journal {
                 .unzip();
             to.keep_seats(&changed);
             for written in waiting.into_iter().flatten() {
-                // Whoever waited may have given up.
+                // The receiver may have given up.
                 let _ = written.send(());
             }
         };
-        let writer = Writer::start_with_rounds("reservations", WAITING, LOOK, write)?;
+        let writer = Writer::start_with_rounds("reservations", MAX_WAITING, LOOK, write)?;
         Ok(Self {
             store,
             writer,
@@ -106,7 +106,7 @@ impl Journal {
 }
 
 impl reservations::Journal for Journal {
-    /// Waits for the disk, unless the file is known not to work.
+    /// Waits for the disk, unless the file is known to fail.
     fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()> {
         let (written, done) = oneshot::channel();
         self.send(queue, id, Some(written));
@@ -117,7 +117,7 @@ impl reservations::Journal for Journal {
         })
     }
 
-    /// (Those whose time is up end by themselves, in the file as well.)
+    /// Reservations that expire need no call: they end by themselves, in the file as well.
     fn ended(&self, queue: &QueueKey, id: &ReservationId) {
         self.send(queue, id, None);
     }

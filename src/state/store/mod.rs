@@ -1,12 +1,11 @@
-//! What survives a restart beside the budget's ledger: the names of queues and statuses, the last poll of every queue, the newest
-//! statuses, and the seats that are held.
+//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, and the held seats.
 //!
-//! Losing this file costs a few requests and the first seconds' answers, so every failure here is a line in the log and the daemon goes
-//! on. The ledger, which must not be lost, has a file of its own. Seats that are held are written whole, from memory, each time the file
-//! is opened: one that was locked, full, deleted or replaced for a while has them all as soon as it works, and none that ended meanwhile.
+//! Losing this file costs a few requests and the answers of the first seconds. So every failure is a line in the log, and the daemon goes
+//! on. The ledger, which must not be lost, has a file of its own. Held seats are written from memory each time the file is opened. A file
+//! that was locked, full, deleted or replaced for a while therefore has them all as soon as it works, and none that ended meanwhile.
 //!
-//! Names are read in place, once for each task. What changes while the daemon runs goes through [`Writer`]s, in batches: nothing that
-//! polls or decides waits for them, and a call that reserves waits a moment at most.
+//! Names are read in place, once per task. Changes go through [`Writer`]s, in batches: polls and decisions do not wait for them, and a call
+//! that reserves a seat waits a moment at most.
 
 mod names;
 mod reservations;
@@ -30,9 +29,8 @@ use crate::{
     sqlite::{Condition, File, writer::Writer},
 };
 
-/// Polls that may wait to be written: those of a minute, were there a poll for each of an account's requests, and CallTools' limit four times
-/// as high.
-const LINE: usize = 64;
+/// How many notes can wait to be written: a minute of polls, if each request of four usual accounts were one.
+const MAX_WAITING: usize = 64;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -44,14 +42,14 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in a file, which is opened or made when it is first used. One that is damaged is set aside.
+    /// The store in a file, which is opened or created when it is first used. A damaged file is quarantined.
     ///
     /// # Errors
-    /// The system has no thread to spare.
+    /// The system cannot start a thread.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> std::io::Result<Self> {
         let condition = Arc::new(Condition::new(
             "store",
-            "a restart would begin with older answers or with none, and without the seats that are held",
+            "a restart would begin with older answers or none, and without the held seats",
         ));
         let file = File::new(&SCHEMA, path, Arc::clone(&condition), Arc::clone(&clock));
         let shelf = Arc::new(Shelf {
@@ -59,7 +57,7 @@ impl Store {
             seats: OnceLock::new(),
         });
         let (written, now) = (Arc::clone(&shelf), Arc::clone(&clock));
-        let writer = Writer::start("openseat-store", LINE, move |notes: Vec<Note>| {
+        let writer = Writer::start("openseat-store", MAX_WAITING, move |notes: Vec<Note>| {
             written.with(|connection| snapshots::write(connection, &notes, now.as_ref()));
         })?;
         Ok(Self {
@@ -70,12 +68,12 @@ impl Store {
         })
     }
 
-    /// Hands over what is to be kept, without waiting.
+    /// Hands over something to keep, without waiting.
     pub fn keep(&self, note: Note) {
         self.writer.send(note);
     }
 
-    /// How much was not kept, since the disk was too slow.
+    /// How many notes were dropped because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.writer.dropped()
     }
@@ -85,10 +83,12 @@ impl Store {
         Arc::clone(&self.condition)
     }
 
-    /// Writes what waits, and nothing after that; takes at most so long.
+    /// Writes what is waiting, and nothing after that, within `longest`.
     pub fn finish(&self, longest: Duration) {
         if !self.writer.finish(longest) {
-            tracing::warn!("the newest statuses could not be stored in time");
+            tracing::warn!(
+                "the newest statuses could not be stored in time; a restart begins with older ones"
+            );
         }
     }
 
@@ -97,7 +97,7 @@ impl Store {
     }
 }
 
-/// The file, and what must be in it whenever it is used.
+/// The file, and the seats that must be in it whenever it is used.
 #[derive(Debug)]
 struct Shelf {
     file: Mutex<File>,
@@ -113,7 +113,7 @@ impl Shelf {
         self.file().with_begun(begin, work)
     }
 
-    /// A panic drops its transaction, and SQLite rolls that back: what is behind the lock is whole.
+    /// SQLite rolls back the transaction of a panic, so the file behind the lock is consistent.
     fn file(&self) -> MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The names of queues and statuses.
+//! Stores the names of queues and statuses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Store;
 use crate::{budget::BudgetOwner, clock::Moment, model::names::Names};
 
 impl Store {
-    /// The names that an earlier run of the same account read, and how old they are.
+    /// The names that an earlier run of the same account read, and their age.
     pub fn names(&self, owner: &BudgetOwner, now: Moment) -> Option<(Names, Duration)> {
         let row = self.with(|connection| {
             let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";
@@ -25,7 +25,7 @@ impl Store {
         match Names::from_json(&json) {
             Ok(names) => Some((names, age)),
             Err(error) => {
-                tracing::warn!(account = owner.account, %error, "stored names are not readable, and are asked for again");
+                tracing::warn!(account = owner.account, %error, "stored names cannot be read; they are requested again");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! The seats that are held for calls on their way.
+//! Stores the seats that are held for calls on their way.
 
 use std::{
     sync::{
@@ -19,17 +19,17 @@ use crate::{
     },
 };
 
-/// Brings the file in line with what memory knows.
+/// Brings the file up to date with memory.
 #[derive(Debug)]
 pub(super) struct Seats {
     memory: Arc<dyn SeatsInMemory>,
     clock: Arc<dyn Clock>,
-    /// What an earlier process left was taken over. Until then it must not be overwritten.
+    /// The seats of an earlier process were taken over. Until then they must not be overwritten.
     taken_over: AtomicBool,
 }
 
 impl Seats {
-    /// Takes over what an earlier process left, if that was not done yet, and writes everything that is held.
+    /// Takes over the seats of an earlier process, if that was not done yet, and writes everything that is held.
     pub fn write_whole(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let now = self.clock.now();
         let transaction = connection.transaction()?;
@@ -68,8 +68,8 @@ impl Seats {
         transaction.commit()
     }
 
-    /// In the transaction that removes a seat, and after memory was asked for that seat: no file lacks a seat without saying that a
-    /// departure was counted.
+    /// Runs in the transaction that removes a seat, after memory was asked for that seat. So a file that lacks a seat always has the time of
+    /// the departure.
     fn write_answered(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let Some(answered) = self.memory.answered() else {
             return Ok(());
@@ -83,8 +83,8 @@ impl Seats {
 }
 
 impl Store {
-    /// From now on the file says what `memory` holds, which gets first what an earlier process left. Where the file cannot be used now,
-    /// both happen as soon as it can.
+    /// Restores the seats of an earlier process into `memory`, and keeps the file up to date with it from now on. If the file cannot be used
+    /// now, this happens as soon as it can.
     pub fn keep_seats_of(&self, memory: Arc<dyn SeatsInMemory>) {
         let seats = Seats {
             memory,
@@ -96,7 +96,7 @@ impl Store {
         }
     }
 
-    /// Reservations of these names were made or have ended. With none it only looks after the file.
+    /// These reservations were made or have ended. An empty list only checks the file.
     pub fn keep_seats(&self, changed: &[(QueueKey, ReservationId)]) {
         let Some(seats) = self.shelf.seats.get() else {
             return;
@@ -107,7 +107,7 @@ impl Store {
         });
     }
 
-    /// Writes everything that is held: it is not known what has changed.
+    /// Writes everything that is held, because it is not known what has changed.
     pub fn keep_all_seats(&self) {
         self.shelf.file().close();
         self.keep_seats(&[]);
@@ -122,7 +122,7 @@ fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<Kept
     rows.query_map([millis(now.wall)], kept)?.collect()
 }
 
-/// When a departure last ended a reservation. Where nobody can tell how long ago that was, it may have been just now.
+/// When a departure last ended a reservation. If its age is unknown, it may have been just now.
 fn read_answered(
     transaction: &Transaction<'_>,
     clock: &dyn Clock,

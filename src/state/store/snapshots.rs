@@ -1,10 +1,10 @@
-//! The last poll of every queue, and the newest statuses.
+//! Stores the last poll of every queue, and the newest statuses.
 //!
-//! How much that writes, with the longest rows, 1.3 kB: a queue is polled every 15 s with sweeps and every 4 s without, and its 25
-//! rows are 3 kB packed, so below 1 kB/s. Statuses of 500 people, every 20 s: their moments take 40 kB, and the rows that have changed, some
-//! 60 in that time, a page of 4 kB each: 15 kB/s. A thousand queues of 25 different agents each take no more, since the budget bounds how many are
-//! seen in that time: 1,000 agents, so some 30 kB/s, with a file of 40 MB. Measured
-//! with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows are 8 kB packed, and all three files together write 35 kB/s. Nothing waits for the disk: see [`Schema`](crate::sqlite::Schema).
+//! How much it writes, with rows of 1.3 kB, the longest: a queue is polled every 15 s with sweeps and every 4 s without. Its 25 rows are 3 kB
+//! packed, so that is below 1 kB/s. The statuses of 500 people are written every 20 s: their times take 40 kB, and some 60 changed rows a
+//! page of 4 kB each, so 15 kB/s. A thousand queues of 25 different agents take about 30 kB/s and a file of 40 MB, because the budget limits
+//! how many agents are seen in that time to 1,000. Measured with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows
+//! are 8 kB packed, and all three files together write 35 kB/s.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,25 +24,25 @@ use crate::{
     sqlite::rows_codec,
 };
 
-/// What is older is of no use: no answer rests on anything older than a day.
-const LONGEST: Duration = Duration::from_secs(86_400);
+/// Older data is not used: no answer rests on anything older than a day.
+const MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// Something to be kept.
+/// Something to keep.
 #[derive(Debug)]
 pub enum Note {
     /// A queue, by CallTools' id, was polled.
     Polled(BudgetOwner, u64, Poll),
     /// Agents were seen by sweeps.
     Seen(BudgetOwner, Vec<Sighting>),
-    /// What sweeps saw is not to be believed.
+    /// What sweeps saw must not be used.
     Doubted(BudgetOwner),
     /// The account's names were read, at this moment.
     Named(BudgetOwner, Arc<Names>, Moment),
 }
 
 impl Store {
-    /// What an earlier run of the same account knew, with the moments at which it was so. What is too old, or of an age that nobody can
-    /// tell, is left out. `names` say what the rows mean.
+    /// What an earlier run of the same account knew, with the time of all data. Data that is too old, or whose age is unknown, is left out.
+    /// `names` gives the rows their meaning.
     pub fn known(&self, owner: &BudgetOwner, names: &Names) -> Known {
         let read = self.with(|connection| {
             Ok(Known {
@@ -55,7 +55,7 @@ impl Store {
     }
 }
 
-/// Writes a batch down, in one transaction.
+/// Writes a batch in one transaction.
 pub(super) fn write(
     connection: &mut Connection,
     notes: &[Note],
@@ -136,9 +136,9 @@ fn write_sighting(
     row.map(drop)
 }
 
-/// Lets go of queues that are no longer polled and of people who have left, a day later.
+/// Forgets queues that are no longer polled and people who have left, a day later.
 fn forget(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<()> {
-    let before = (now.wall.saturating_sub(LONGEST)).as_millis() as i64;
+    let before = (now.wall.saturating_sub(MAX_AGE)).as_millis() as i64;
     for sql in [
         "DELETE FROM polled WHERE wall_ms < ?1",
         "DELETE FROM sighting WHERE wall_ms < ?1",
@@ -175,7 +175,7 @@ fn polled(
     polls.filter_map(Result::transpose).collect()
 }
 
-/// The agents of rows that were packed; `None` where one cannot be read, as a poll counts whole or not at all.
+/// The agents of packed rows. `None` if one row cannot be read: a poll counts as a whole or not at all.
 fn agents(rows: &[u8], names: &Names) -> Option<Vec<Arc<Agent>>> {
     let rows = rows_codec::unpack(rows).ok()?.into_iter();
     let mut rows: Vec<Row> = rows
@@ -212,10 +212,10 @@ fn sightings(
     sightings.filter_map(Result::transpose).collect()
 }
 
-/// The moment of a stamp, if it can be told and is not too long ago.
+/// The moment of a stored time, if it is known and not too long ago.
 fn usable(at: &StoredTime, clock: &dyn Clock) -> Option<Moment> {
     let moment = at.to_moment(clock)?;
-    (clock.now().longest_since(moment) <= LONGEST).then_some(moment)
+    (clock.now().longest_since(moment) <= MAX_AGE).then_some(moment)
 }
 
 fn stamp(row: &SqlRow<'_>, first_column: usize) -> rusqlite::Result<StoredTime> {
