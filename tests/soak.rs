@@ -40,7 +40,7 @@ const MONTH_HOURS: u64 = 720;
 const SETTLED_HOURS: u64 = 72;
 
 /// What the allocator may keep beyond that: a leak of a hundred bytes a request would be four times as much.
-const MOST_GROWTH_KB: u64 = 1_024;
+const MAX_GROWTH_KB: u64 = 1_024;
 
 /// Few, so that a month is short: what goes wrong after ten thousand requests goes wrong after as many of these.
 const REQUESTS_PER_HOUR: u32 = 12;
@@ -319,7 +319,7 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
     assert_eq!(office.simulator.throttled(), 0);
     assert!(made_in_all > 1_000, "{made_in_all} seats held");
     assert!(
-        after < settled.0 + MOST_GROWTH_KB,
+        after < settled.0 + MAX_GROWTH_KB,
         "{} kB, then {after} kB",
         settled.0
     );

@@ -25,7 +25,7 @@ const DOMAIN: &str = ".calltools.io";
 
 /// Known labels have at most 9 characters. A token has 40: pasted here by mistake, it must not become a host name that is
 /// looked up and logged.
-const LONGEST_LABEL: usize = 32;
+const MAX_LABEL: usize = 32;
 
 /// The part of CallTools that an account lives in, as its login address names it: `east-1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Silo(String);
 pub enum NotASilo {
     /// Not `^[a-z0-9-]+$`, or longer than any silo.
     #[error(
-        "must be the first part of the address you log in at, such as \"east-1\": at most {LONGEST_LABEL} lower-case letters, digits and hyphens"
+        "must be the first part of the address you log in at, such as \"east-1\": at most {MAX_LABEL} lower-case letters, digits and hyphens"
     )]
     Label,
     /// A URL that does not parse.
@@ -76,7 +76,7 @@ impl Silo {
     }
 
     fn from_label(label: &str) -> Result<Self, NotASilo> {
-        let fits = (1..=LONGEST_LABEL).contains(&label.len())
+        let fits = (1..=MAX_LABEL).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label

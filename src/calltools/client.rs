@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// As many statuses as [`Notes`] names; one is enough to read `statuses/` again.
-const MOST_UNKNOWN_STATUSES: usize = 10;
+const MAX_UNKNOWN_STATUSES: usize = 10;
 
 /// The lists that openseat reads: the closed set of values of the metrics' label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -402,7 +402,7 @@ impl Notes {
         Self {
             queue_login_assumed: any(QueueLogin::Assumed),
             queue_login_unclear: any(QueueLogin::Unclear),
-            unknown_statuses: unknown.take(MOST_UNKNOWN_STATUSES).collect(),
+            unknown_statuses: unknown.take(MAX_UNKNOWN_STATUSES).collect(),
             skipped: list.skipped,
         }
     }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::model::digest::Digest;
 
 /// Far above any token (CallTools' have 40 characters), far below what a header may hold.
-pub const LONGEST_TOKEN: usize = 512;
+pub const MAX_TOKEN: usize = 512;
 
 /// A CallTools API token. Wiped from memory when dropped; `Debug` prints stars.
 #[derive(Clone)]
@@ -29,8 +29,8 @@ pub enum Flaw {
     /// A letter that cannot stand in a header: often a dash or a quote that a word processor has made prettier.
     #[error("has a character outside ASCII; copy the token again, as plain text")]
     NotAscii,
-    /// Longer than [`LONGEST_TOKEN`].
-    #[error("has more than {LONGEST_TOKEN} characters, which is too long for a token")]
+    /// Longer than [`MAX_TOKEN`].
+    #[error("has more than {MAX_TOKEN} characters, which is too long for a token")]
     TooLong,
 }
 
@@ -76,7 +76,7 @@ pub fn clean<'a>(text: &'a str, scheme: &str) -> Result<&'a str, Flaw> {
     let secret = without_scheme(text.trim(), scheme);
     match secret {
         "" => Err(Flaw::Empty),
-        _ if secret.len() > LONGEST_TOKEN => Err(Flaw::TooLong),
+        _ if secret.len() > MAX_TOKEN => Err(Flaw::TooLong),
         _ if secret.contains(char::is_whitespace) => Err(Flaw::InnerSpace),
         _ if secret.contains(char::is_control) => Err(Flaw::Control),
         _ if !secret.is_ascii() => Err(Flaw::NotAscii),
@@ -145,7 +145,7 @@ mod tests {
         ] {
             assert_eq!(Token::parse(text).err(), Some(flaw), "{text:?}");
         }
-        let long = "a".repeat(LONGEST_TOKEN + 1);
+        let long = "a".repeat(MAX_TOKEN + 1);
         assert_eq!(Token::parse(&long).err(), Some(Flaw::TooLong));
     }
 

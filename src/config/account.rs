@@ -4,8 +4,10 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use super::ScheduleOptions;
 use super::{
-    Account, Queue, keys, queue,
-    section::{Section, place},
+    Account, Queue, keys,
+    place::name_table,
+    queue,
+    section::Section,
     source::{Checked, all},
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
@@ -26,7 +28,7 @@ fn default_reserve(requests_per_hour: u32) -> u32 {
 /// Reads every `[[account]]`.
 pub(super) fn accounts(root: &Section<'_>) -> Checked<Vec<Account>> {
     let sections = root.tables("account", &keys::ACCOUNT, |table, number| {
-        place("account", table, "name", number)
+        name_table("account", table, "name", number)
     })?;
     if sections.is_empty() {
         return Err(root.wrong(
@@ -127,7 +129,7 @@ fn queues(
     sweeps: bool,
 ) -> Checked<Vec<Queue>> {
     let sections = section.tables("queue", &keys::QUEUE, |table, number| {
-        place("queue", table, "queue", number)
+        name_table("queue", table, "queue", number)
     })?;
     if sections.is_empty() {
         return Err(section.wrong(

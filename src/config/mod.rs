@@ -25,6 +25,7 @@ use crate::{
 
 mod account;
 mod keys;
+mod place;
 mod problem;
 mod queue;
 mod schedule;
@@ -39,7 +40,7 @@ pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
 pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource};
 
-pub(crate) use server::LONGEST_SOCKET_PATH;
+pub(crate) use server::MAX_SOCKET_PATH;
 
 use section::Section;
 use source::{Checked, Source};

@@ -32,7 +32,7 @@ const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(360
 
 const WHY_FRESH: &str = "what is older than an hour is not fresh by anybody's reckoning";
 
-const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::LONGEST_WAIT;
+const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::MAX_WAIT;
 
 const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few seconds";
 
@@ -40,7 +40,7 @@ const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few second
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let reference = section.required("queue", reference);
     let max_age = section.optional("max_age", |value| value.duration(MAX_AGES, WHY_MAX_AGES));
-    let on_unknown = section.optional("on_unknown", |value| value.word::<OnUnknown>());
+    let on_unknown = section.optional("on_unknown", |value| value.one_of::<OnUnknown>());
     let threshold = section.optional("threshold", Value::quantity);
     let patience = patience(section);
     let rule = rule(section, threshold);
@@ -155,8 +155,8 @@ fn definition(
     threshold: Checked<Option<Quantity>>,
 ) -> Checked<Definition> {
     let field = accept.required("field", |value| value.text().map(str::to_owned));
-    let measure = accept.optional("measure", |value| value.word::<Measure>());
-    let condition = accept.required("condition", |value| value.word::<Condition>());
+    let measure = accept.optional("measure", |value| value.one_of::<Measure>());
+    let condition = accept.required("condition", |value| value.one_of::<Condition>());
     let value = accept.optional("value", literal);
     let clash = match (section.value("threshold"), accept.value("value")) {
         (Some(threshold), Some(_)) => Err(threshold

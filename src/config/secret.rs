@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::Choice;
 
 use crate::{
-    calltools::token::{Flaw, LONGEST_TOKEN, Token, clean},
+    calltools::token::{Flaw, MAX_TOKEN, Token, clean},
     model::digest::Digest,
     process::{
         aside,
@@ -73,7 +73,7 @@ pub enum SecretFault {
     },
     /// More tokens than a hand-over needs.
     #[error(
-        "has more than {MOST_TOKENS} tokens, one a line; remove those that no caller uses any more"
+        "has more than {MAX_TOKENS} tokens, one a line; remove those that no caller uses any more"
     )]
     TooMany,
     /// A token of our own that could be guessed.
@@ -84,10 +84,10 @@ pub enum SecretFault {
 }
 
 /// Room for the longest tokens with white space around them.
-const LARGEST_SECRET_FILE: u64 = 2 * (MOST_TOKENS * LONGEST_TOKEN) as u64;
+const MAX_SECRET_FILE: u64 = 2 * (MAX_TOKENS * MAX_TOKEN) as u64;
 
 /// Tokens that callers may show at the same time: the old one and the new one are two, and each is compared at every request.
-const MOST_TOKENS: usize = 16;
+const MAX_TOKENS: usize = 16;
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
 const SHORTEST_BEARER: usize = 16;
@@ -165,7 +165,7 @@ impl BearerTokens {
         let tokens: Arc<[_]> = tokens.collect::<Result<_, SecretFault>>()?;
         match tokens.len() {
             0 => Err(Flaw::Empty.into()),
-            count if count > MOST_TOKENS => Err(SecretFault::TooMany),
+            count if count > MAX_TOKENS => Err(SecretFault::TooMany),
             _ => Ok(Self(tokens)),
         }
     }
@@ -246,7 +246,7 @@ fn bearer(text: &str) -> Result<&str, SecretFault> {
 }
 
 fn read(path: &Path) -> Result<SecretString, SecretFault> {
-    let bytes = file::read(path, LARGEST_SECRET_FILE)?;
+    let bytes = file::read(path, MAX_SECRET_FILE)?;
     Ok(file::text(&bytes)?.into())
 }
 

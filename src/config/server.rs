@@ -29,10 +29,10 @@ const DEFAULT_THREADS: u32 = 1;
 const THREADS: RangeInclusive<u32> = 1..=256;
 
 /// The system's limit for the path of a Unix socket, its final zero left out.
-pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// The longest name that the domain name system knows.
-const LONGEST_HOST: usize = 253;
+const MAX_HOST: usize = 253;
 
 /// Reads `[server]`; every key has a default.
 pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
@@ -229,7 +229,7 @@ fn host(value: &Value<'_>) -> Checked<String> {
         "must have names without a port, such as \"openseat.internal\""
     } else if !name.is_ascii() {
         "must have names as browsers send them, in ASCII: a name with other letters begins with xn--"
-    } else if name.len() > LONGEST_HOST || !name.split('.').all(is_sound) {
+    } else if name.len() > MAX_HOST || !name.split('.').all(is_sound) {
         "has something that is no host name; write names such as \"openseat.internal\""
     } else {
         return Ok(name.to_ascii_lowercase());
@@ -257,7 +257,7 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
         "must have an absolute path after \"unix:\", such as \"unix:/run/openseat/openseat.sock\""
     } else if path.contains('\0') {
         "has a NUL in it, which no path may have"
-    } else if path.len() > LONGEST_SOCKET_PATH {
+    } else if path.len() > MAX_SOCKET_PATH {
         "has a path of more than 107 bytes, which is all that a Unix socket may have"
     } else {
         return Ok(Listen::Unix(PathBuf::from(path)));

@@ -18,7 +18,7 @@ use toml::de::DeTable;
 use super::{ConfigError, Environment, Problem};
 
 /// More mistakes than this are counted only. Nobody reads them.
-const MOST_PROBLEMS: usize = 100;
+const MAX_PROBLEMS: usize = 100;
 
 /// The mistake is on the list already; there is nothing to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
     /// Puts a mistake on the list.
     pub(super) fn wrong(&self, offset: usize, place: &str, message: String) -> Reported {
         let mut problems = self.problems.borrow_mut();
-        if problems.len() < MOST_PROBLEMS {
+        if problems.len() < MAX_PROBLEMS {
             problems.push((offset, self.problem(offset, place, message)));
         } else {
             self.more.set(self.more.get() + 1);
@@ -113,7 +113,7 @@ impl<'a> Source<'a> {
     /// Puts a warning on the list, unless there are more than anybody reads.
     pub(super) fn warn(&self, offset: usize, place: &str, message: String) {
         let mut warnings = self.warnings.borrow_mut();
-        if warnings.len() < MOST_PROBLEMS {
+        if warnings.len() < MAX_PROBLEMS {
             warnings.push((offset, self.problem(offset, place, message)));
         }
     }

@@ -14,29 +14,29 @@ use toml::{
 
 use super::{
     keys,
-    section::Section,
+    place::Place,
     source::{Checked, Reported},
 };
 use crate::model::quantity::Quantity;
 
 /// Far above any name that people use, far below what would make metrics unreadable.
-const LONGEST_NAME: usize = 200;
+const MAX_NAME: usize = 200;
 
 /// One value of the file.
 #[derive(Clone, Copy)]
 pub(super) struct Value<'s> {
-    section: &'s Section<'s>,
+    place: &'s Place<'s>,
     key: &'static str,
     node: &'s Spanned<DeValue<'s>>,
 }
 
 impl<'s> Value<'s> {
     pub(super) fn new(
-        section: &'s Section<'s>,
+        place: &'s Place<'s>,
         key: &'static str,
         node: &'s Spanned<DeValue<'s>>,
     ) -> Self {
-        Self { section, key, node }
+        Self { place, key, node }
     }
 
     /// Where in the text it begins.
@@ -55,21 +55,19 @@ impl<'s> Value<'s> {
     }
 
     fn report(&self, message: String) -> Reported {
-        let source = self.section.source();
-        source.wrong(self.start(), self.section.place(), message)
+        self.place.wrong(self.start(), message)
     }
 
     /// Warns of this value; the message is a sentence that goes on after the key's name.
     pub(super) fn warn(&self, message: impl Display) {
         let message = format!("`{}` {message}", self.key);
-        let source = self.section.source();
-        source.warn(self.start(), self.section.place(), message);
+        self.place.warn(self.start(), message);
     }
 
     /// Reports a value of the wrong type, and shows one of the right type.
     pub(super) fn not_a(&self, expected: &str) -> Reported {
         let key = self.key;
-        let example = self.section.kind().example(key);
+        let example = self.place.kind.example(key);
         let found = named_type(self.node.get_ref());
         self.wrong(format!(
             "must be {expected}, not {found}; write for instance `{key} = {example}`"
@@ -78,7 +76,7 @@ impl<'s> Value<'s> {
 
     /// The line it stands in, counted from 1.
     fn line(&self) -> usize {
-        self.section.source().line(self.start())
+        self.place.source.line(self.start())
     }
 
     /// What it is, for readers that take several types.
@@ -106,8 +104,8 @@ impl<'s> Value<'s> {
             "begins or ends with a space"
         } else if name.contains('/') {
             "has a slash in it, which would read as two names in the address of a decision"
-        } else if name.len() > LONGEST_NAME {
-            return Err(self.wrong(format!("is longer than {LONGEST_NAME} bytes")));
+        } else if name.len() > MAX_NAME {
+            return Err(self.wrong(format!("is longer than {MAX_NAME} bytes")));
         } else {
             return Ok(name);
         };
@@ -180,7 +178,7 @@ impl<'s> Value<'s> {
         if text.contains('\0') {
             return Err(self.wrong("has a NUL in it, which no path may have"));
         }
-        Ok(self.section.source().resolve(text))
+        Ok(self.place.source.resolve(text))
     }
 
     /// The path of a file with a secret in it. A slash is asked for because a token pasted here by mistake would be shown
@@ -194,8 +192,8 @@ impl<'s> Value<'s> {
         self.path()
     }
 
-    /// One of a closed set of words.
-    pub(super) fn word<T: DeserializeOwned + VariantNames>(&self) -> Checked<T> {
+    /// One of a closed set.
+    pub(super) fn one_of<T: DeserializeOwned + VariantNames>(&self) -> Checked<T> {
         let text = self.text()?;
         T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
             self.wrong(match keys::nearest(text, T::VARIANTS.iter().copied()) {

@@ -51,8 +51,8 @@ async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     };
     let requests = values(&uri, "requests").pop();
     let requests = requests.and_then(|number| number.parse::<u16>().ok());
-    let Some(requests) = requests.filter(|number| *number <= MOST_AT_ONCE) else {
-        return refusal(format!("requests must be a number up to {MOST_AT_ONCE}"));
+    let Some(requests) = requests.filter(|number| *number <= MAX_AT_ONCE) else {
+        return refusal(format!("requests must be a number up to {MAX_AT_ONCE}"));
     };
     match spend(reach, requests).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
@@ -64,7 +64,7 @@ async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
 }
 
 /// No command sends more by itself.
-const MOST_AT_ONCE: u16 = 100;
+const MAX_AT_ONCE: u16 = 100;
 
 /// Their answers are not heard of here, so each counts for the longest time that a request without an answer may take.
 async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {

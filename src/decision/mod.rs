@@ -156,7 +156,7 @@ impl Patience {
     };
 
     /// Callers cannot hold a ringing call for longer.
-    pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
+    pub const MAX_WAIT: Duration = Duration::from_secs(5);
 }
 
 /// Memberships change over hours, statuses over minutes, so a membership may be this many times as old as `max_age`, …

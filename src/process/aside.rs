@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 /// The most threads that may be at work or left behind. Twenty accounts whose files hang take twenty; a process that has left so many
 /// behind has a file system that will not answer the next one either. Well below the 256 tasks that the unit allows.
-const MOST_THREADS: usize = 64;
+const MAX_THREADS: usize = 64;
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -32,7 +32,7 @@ pub enum Unfinished {
     #[error("no answer from the file system within {}", humantime::format_duration(*.0))]
     Late(Duration),
     /// Too many are waiting for something that hangs.
-    #[error("the file system has left {MOST_THREADS} earlier requests without an answer")]
+    #[error("the file system has left {MAX_THREADS} earlier requests without an answer")]
     TooMany,
     /// The system gives no thread.
     #[error("no thread to wait on: {0}")]
@@ -98,14 +98,14 @@ pub fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Unfinished> {
     spawned.map(drop).map_err(Unfinished::NoThread)
 }
 
-/// One of [`MOST_THREADS`].
+/// One of [`MAX_THREADS`].
 struct Place;
 
 impl Place {
     fn take() -> Result<Self, Unfinished> {
         let taken = THREADS.fetch_add(1, Ordering::Relaxed);
         let place = Place;
-        if taken < MOST_THREADS {
+        if taken < MAX_THREADS {
             Ok(place)
         } else {
             Err(Unfinished::TooMany)

@@ -1,7 +1,7 @@
 //! "Did you mean …?": the names nearest to one that does not exist.
 
 /// As many as a person still reads in one line.
-const MOST_SUGGESTIONS: usize = 3;
+const MAX_SUGGESTIONS: usize = 3;
 
 /// Jaro-Winkler similarity from which a name is worth suggesting: `sales` and `sales-queue` have 0.88, words that merely share
 /// some letters stay around 0.6.
@@ -18,7 +18,7 @@ pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> 
         .collect();
     near.sort_by(|(a, a_name), (b, b_name)| b.total_cmp(a).then(a_name.cmp(b_name)));
     near.dedup_by_key(|(_, name)| *name);
-    let best = near.into_iter().take(MOST_SUGGESTIONS);
+    let best = near.into_iter().take(MAX_SUGGESTIONS);
     best.map(|(_, name)| name.to_owned()).collect()
 }
 

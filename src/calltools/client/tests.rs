@@ -649,7 +649,7 @@ async fn what_the_rows_bring_to_light_is_noted() {
     assert!(harvest.notes.queue_login_unclear && !harvest.notes.queue_login_assumed);
     assert!(!harvest.rows[3].queue_logged_in, "unknown is not a seat");
     assert_eq!(harvest.notes.skipped, 1);
-    assert_eq!(harvest.notes.unknown_statuses.len(), MOST_UNKNOWN_STATUSES);
+    assert_eq!(harvest.notes.unknown_statuses.len(), MAX_UNKNOWN_STATUSES);
     assert!(!harvest.notes.unknown_statuses.contains("5"));
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 pub(super) const ACCEPTED: &str = "gzip";
 
 /// A body that one proxy after another has packed; more layers than this have no honest use.
-const MOST_LAYERS: usize = 2;
+const MAX_LAYERS: usize = 2;
 
 /// Why a body cannot be unpacked.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn unpack(headers: &HeaderMap, body: Bytes, most: usize) -> Result<By
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
         .collect();
-    if codings.len() > MOST_LAYERS || !codings.iter().all(is_gzip) {
+    if codings.len() > MAX_LAYERS || !codings.iter().all(is_gzip) {
         return Err(Packed::Unknown);
     }
     codings.iter().try_fold(body, |body, _| gunzip(&body, most))

@@ -21,7 +21,7 @@ use crate::process::causes::chain;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A status line is much shorter.
-const LONGEST_LINE: usize = 1024;
+const MAX_LINE: usize = 1024;
 
 /// A proxy on the way to CallTools.
 pub(super) struct Via {
@@ -103,7 +103,7 @@ impl Via {
         let head = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{password}\r\n");
         stream.write_all(head.as_bytes()).await.ok()?;
         let mut line = Vec::new();
-        while line.len() < LONGEST_LINE && !line.contains(&b'\n') {
+        while line.len() < MAX_LINE && !line.contains(&b'\n') {
             let mut piece = [0; 256];
             match stream.read(&mut piece).await.ok()? {
                 0 => break,

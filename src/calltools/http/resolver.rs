@@ -32,13 +32,13 @@ const USABLE: Duration = Duration::from_secs(3600);
 const PATIENCE_WITH_OLD: Duration = Duration::from_millis(500);
 
 /// Look-ups under way at once, each a thread. They may all hang, and the unit allows 256 tasks.
-const MOST_THREADS: usize = 48;
+const MAX_THREADS: usize = 48;
 
 /// Of those, names that did not answer the last time may take this many, so that they never hold up the others.
-const MOST_DOUBTFUL: usize = 32;
+const MAX_DOUBTFUL: usize = 32;
 
 /// Names that are remembered: more than accounts and proxies that one process can serve.
-const MOST_NAMES: usize = 4096;
+const MAX_NAMES: usize = 4096;
 
 /// Enough for the system's resolver and its modules.
 const STACK_BYTES: usize = 512 << 10;
@@ -160,7 +160,7 @@ impl Resolver {
 
     /// Starts a thread, if there may be one more.
     fn staff(self: &Arc<Self>, state: &mut State) {
-        if state.threads >= MOST_THREADS {
+        if state.threads >= MAX_THREADS {
             return;
         }
         let resolver = Arc::clone(self);
@@ -224,7 +224,7 @@ impl State {
                 self.queue.remove(place);
                 continue;
             }
-            if known.is_doubtful && self.doubtful >= MOST_DOUBTFUL {
+            if known.is_doubtful && self.doubtful >= MAX_DOUBTFUL {
                 place += 1;
                 continue;
             }
@@ -258,7 +258,7 @@ impl State {
 
     /// Forgets what nobody waits for, where there is more than can be in use.
     fn forget_some(&mut self) {
-        if self.names.len() >= MOST_NAMES {
+        if self.names.len() >= MAX_NAMES {
             self.names.retain(|_, known| known.pending.is_some());
         }
     }
@@ -406,7 +406,7 @@ mod tests {
                 assert!(said.ends_with(why), "{said}");
             }
         }
-        assert!(system.asked() <= MOST_THREADS);
+        assert!(system.asked() <= MAX_THREADS);
         system.open();
         assert!(resolver.addresses("well.test", PLENTY).await.is_ok());
     }
@@ -426,7 +426,7 @@ mod tests {
         for host in ["well.test", "better.test", "best.test"] {
             assert!(resolver.addresses(host, PLENTY).await.is_ok(), "{host}");
         }
-        assert!(system.asked() <= MOST_DOUBTFUL + 3, "{}", system.asked());
+        assert!(system.asked() <= MAX_DOUBTFUL + 3, "{}", system.asked());
         system.open();
     }
 

@@ -36,7 +36,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the daemon reads of a request's head is 16 KiB; the rest is for other headers.
-const MOST_NAMES: usize = 14 * 1024;
+const MAX_NAMES: usize = 14 * 1024;
 
 const UNRECORDED: &str =
     "nothing was asked, since what is spent is written down there; run it as the daemon's user";
@@ -104,7 +104,7 @@ async fn from_daemon(folder: &Path, asked: &[String]) -> Result<Option<String>, 
         query.append_pair("queue", queue);
     }
     let query = query.finish();
-    if query.len() > MOST_NAMES {
+    if query.len() > MAX_NAMES {
         let why = "these are too many queues at once; name fewer, or none to check all of them";
         return Err(exit_with(EXIT_USAGE, why));
     }

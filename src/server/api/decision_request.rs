@@ -178,10 +178,10 @@ fn patience(
     }
     let default = configured.unwrap_or(Patience::USUAL);
     let wait = parse_duration("wait", wait)?.unwrap_or(default.wait);
-    if wait > Patience::LONGEST_WAIT {
+    if wait > Patience::MAX_WAIT {
         return Err(Problem::bad_parameter(format!(
             "\"wait\" is at most {}",
-            humantime::format_duration(Patience::LONGEST_WAIT)
+            humantime::format_duration(Patience::MAX_WAIT)
         )));
     }
     let fresh = parse_duration("fresh", fresh)?.unwrap_or(default.fresh);

@@ -33,10 +33,10 @@ use crate::{
 };
 
 /// An account's and a queue's name of 200 bytes each, the most that the config takes, a slash and a line end.
-const LONGEST_LINE: u64 = 402;
+const MAX_LINE: u64 = 402;
 
 /// HAProxy's heaviest server weighs 256.
-const MOST_SEATS: u32 = 256;
+const MAX_SEATS: u32 = 256;
 
 /// Serves one listener until `stop`. Connections count among [`Limits::connections`](crate::server::Limits::connections), of which they get a part;
 /// one that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
@@ -70,7 +70,7 @@ async fn attend(app: Arc<App>, stream: Stream) {
 /// The line without its end; `None` where the client left before it was whole, or sent too much.
 async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
     let mut line = Vec::new();
-    let read = stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+    let read = stream.take(MAX_LINE).read_until(b'\n', &mut line).await;
     read.ok()?;
     let line = line.strip_suffix(b"\n")?;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -111,7 +111,7 @@ impl fmt::Display for Line<'_> {
 /// `on_unknown` without a count.
 fn weight(count: Option<Quantity>) -> u32 {
     let seats = count.map_or(1.0, Quantity::get);
-    seats.clamp(1.0, f64::from(MOST_SEATS)) as u32
+    seats.clamp(1.0, f64::from(MAX_SEATS)) as u32
 }
 
 #[cfg(test)]

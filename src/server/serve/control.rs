@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{connection::serve_control_client, current::Current, fast_path::Lane};
 use crate::{
-    config::LONGEST_SOCKET_PATH,
+    config::MAX_SOCKET_PATH,
     process::{aside, pulse::TURN},
     server::net::closing::Closing,
 };
@@ -39,7 +39,7 @@ use crate::{
 pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// Commands at work at the same time. People run a few; further ones wait in the socket's queue.
-const MOST_COMMANDS: usize = 16;
+const MAX_COMMANDS: usize = 16;
 
 /// The daemon's own user, nobody else.
 const MODE: u32 = 0o600;
@@ -93,7 +93,7 @@ impl ControlPath {
     /// The folder cannot be opened, where its own path is too long.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let path = folder.join(CONTROL_SOCKET);
-        if path.as_os_str().len() <= LONGEST_SOCKET_PATH {
+        if path.as_os_str().len() <= MAX_SOCKET_PATH {
             return Ok(Self {
                 path,
                 _folder: None,
@@ -142,7 +142,7 @@ impl Socket {
         let app = current.app();
         let pulse = app.pulses.begin("accepting at the control socket");
         let (lane, closing) = (Arc::<Lane>::default(), Arc::<Closing>::default());
-        let places = Arc::new(Semaphore::new(MOST_COMMANDS));
+        let places = Arc::new(Semaphore::new(MAX_COMMANDS));
         let mut connections = JoinSet::new();
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
