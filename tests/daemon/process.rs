@@ -643,6 +643,14 @@ async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
     let program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
     ready(address).await;
+    let hundred_answers = async || {
+        let begun = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
+        }
+        begun.elapsed()
+    };
+    let alone = hundred_answers().await;
     let mut crowd = Vec::new();
     for n in 0..800 {
         let mut stream = TcpStream::connect(address)
@@ -652,16 +660,10 @@ async fn hundreds_of_clients_that_never_finish_do_not_slow_an_honest_one() {
         stream.write_all(words).await.expect("it is open");
         crowd.push(stream);
     }
-    let begun = Instant::now();
-    for _ in 0..100 {
-        assert_eq!(get(address, "/v1/queues/sales/decision").await.status, 200);
-    }
-    // Each has waited for none of them: their heads have 5 s to come.
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    let in_crowd = hundred_answers().await;
+    // None has waited for the crowd, whose heads have 5 s to come. On a busy machine everything takes longer.
+    let bound = Duration::from_secs(3).max(10 * alone);
+    assert!(in_crowd < bound, "{in_crowd:?} against {alone:?}");
 }
 
 /// Reads until an answer's head is there.
