@@ -3,6 +3,9 @@
 //! A [`Url`] from here is safe to add a path to: it ends in a slash, and it has no user, password, query or fragment. The
 //! errors never repeat what was written, since a token may have been pasted there by mistake.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -158,120 +161,5 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::V6(address).to_canonical().is_loopback(),
         None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_silo_is_a_label_or_the_address_of_the_login_page() {
-        for (text, label) in [
-            ("east-1", "east-1"),
-            (" west-4\n", "west-4"),
-            ("https://east-1.calltools.io/login/", "east-1"),
-            ("https://East-1.CallTools.io/login/?next=/", "east-1"),
-            ("http://app.calltools.io", "app"),
-            ("https://east-1.calltools.io:443/", "east-1"),
-            ("central-1.calltools.io", "central-1"),
-            ("central-1.calltools.io/login/", "central-1"),
-        ] {
-            let silo = Silo::parse(text).expect(text);
-            assert_eq!(silo.label(), label, "{text}");
-            assert_eq!(
-                silo.base_url().as_str(),
-                format!("https://{label}.calltools.io/api/")
-            );
-        }
-    }
-
-    #[test]
-    fn anything_else_is_refused() {
-        for (text, error) in [
-            ("", NotASilo::Label),
-            ("East-1", NotASilo::Label),
-            ("east 1", NotASilo::Label),
-            ("-east", NotASilo::Label),
-            ("east/1", NotASilo::Label),
-            ("east.1", NotASilo::Label),
-            (".calltools.io", NotASilo::Label),
-            ("a.b.calltools.io", NotASilo::Label),
-            ("0123456789abcdef0123456789abcdef01234567", NotASilo::Label),
-            ("https://", NotASilo::Url),
-            ("https://calltools.io/", NotASilo::ForeignHost),
-            ("https://east-1.calltools.io:8443/", NotASilo::ForeignHost),
-            (
-                "https://east-1.calltools.io.evil.example/",
-                NotASilo::ForeignHost,
-            ),
-            (
-                "https://evil.example/east-1.calltools.io",
-                NotASilo::ForeignHost,
-            ),
-        ] {
-            assert_eq!(Silo::parse(text), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_base_url_always_ends_in_a_slash() {
-        for (text, url) in [
-            (
-                "https://east-1.calltools.io/api/",
-                "https://east-1.calltools.io/api/",
-            ),
-            ("http://127.0.0.1:8500/api", "http://127.0.0.1:8500/api/"),
-            ("http://[::1]:8500", "http://[::1]:8500/"),
-        ] {
-            assert_eq!(parse_base_url(text).expect(text).as_str(), url);
-        }
-    }
-
-    #[test]
-    fn a_base_url_bears_nothing_but_a_place() {
-        for (text, error) in [
-            ("east-1", NotABaseUrl::Malformed),
-            ("https://", NotABaseUrl::Malformed),
-            ("ftp://host/", NotABaseUrl::Scheme),
-            ("unix:/run/socket", NotABaseUrl::Scheme),
-            ("https://user@host/", NotABaseUrl::UserInfo),
-            ("https://:password@host/", NotABaseUrl::UserInfo),
-            ("https://host/api/?page_size=250", NotABaseUrl::Tail),
-            ("https://host/api/#", NotABaseUrl::Tail),
-        ] {
-            assert_eq!(parse_base_url(text), Err(error), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_token_stays_on_this_machine_or_is_encrypted() {
-        for (text, readable) in [
-            ("https://host/", false),
-            ("http://localhost:1/", false),
-            ("http://127.9.9.9/", false),
-            ("http://[::1]/", false),
-            ("http://[::ffff:127.0.0.1]/", false),
-            ("http://10.0.0.1/", true),
-            ("http://localhost.example/", true),
-            ("http://127.0.0.1.example/", true),
-        ] {
-            let url = parse_base_url(text).expect(text);
-            assert_eq!(is_readable_by_others(&url), readable, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_silo_never_leads_away_from_calltools(text in "\\PC{0,60}|https?://[a-z0-9.:@/-]{0,40}") {
-            if let Ok(silo) = Silo::parse(&text) {
-                let url = silo.base_url();
-                prop_assert_eq!(url.scheme(), "https");
-                prop_assert!(url.host_str().expect("a host").ends_with(".calltools.io"));
-                prop_assert_eq!(url.path(), "/api/");
-            }
-        }
     }
 }

@@ -1,5 +1,8 @@
 //! Plain sentences for people, in place of the codes and numbers that programs get.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::{
@@ -127,85 +130,4 @@ pub(super) fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     let first = letters.next().map(char::to_uppercase);
     first.into_iter().flatten().chain(letters).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_have_two_units_at_most() {
-        let cases = [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (312, "5 min 12 s"),
-            (3_600, "1 h"),
-            (7_500, "2 h 5 min"),
-            (273_600, "3 d 4 h"),
-        ];
-        for (seconds, words) in cases {
-            assert_eq!(span(Duration::from_secs(seconds)), words);
-        }
-    }
-
-    #[test]
-    fn only_one_is_singular() {
-        let counts = [0_u32, 1, 2].map(|count| counted(count, "seat"));
-        assert_eq!(counts, ["0 seats", "1 seat", "2 seats"]);
-    }
-
-    #[test]
-    fn faults_are_worded_without_remaining_seconds() {
-        let kinds: [fn(Moment) -> Fault; 2] = [
-            |until| Fault::BudgetSpent { until },
-            |until| Fault::Throttled { until: Some(until) },
-        ];
-        for kind in kinds {
-            let [soon, later] = [3, 2_573].map(|seconds| {
-                let until = Duration::from_secs(seconds);
-                super::fault(&kind(Moment {
-                    boot: until,
-                    wall: until,
-                }))
-            });
-            assert_eq!(soon, later);
-        }
-    }
-
-    #[test]
-    fn no_share_is_rounded_to_nothing_or_everything() {
-        for (part, words) in [
-            (0.0, "0 %"),
-            (0.000_1, "less than 1 %"),
-            (0.01, "1 %"),
-            (0.426, "43 %"),
-            (0.99, "99 %"),
-            (0.999_9, "more than 99 %"),
-            (1.0, "100 %"),
-        ] {
-            assert_eq!(share(part), words);
-        }
-    }
-
-    #[test]
-    fn sentences_end_with_one_full_stop() {
-        for (words, told) in [
-            ("check the token", "Check the token."),
-            ("did you mean \"a\"?", "Did you mean \"a\"?"),
-            (
-                "it passes. openseat goes on",
-                "It passes. openseat goes on.",
-            ),
-            ("Wait.", "Wait."),
-        ] {
-            assert_eq!(sentence(words), told);
-        }
-    }
-
-    #[test]
-    fn sentences_begin_with_a_capital() {
-        assert_eq!(capital("no answer in 10 s"), "No answer in 10 s");
-        assert_eq!(capital(""), "");
-    }
 }

@@ -1,0 +1,135 @@
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn file(content: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), content).expect("it can be written");
+    file
+}
+
+#[test]
+fn a_token_is_read_from_its_file_or_variable() {
+    let file = file(format!("Token {KEY}\n").as_bytes());
+    let env = |name: &str| (name == "CALLTOOLS_API_TOKEN").then(|| KEY.to_owned());
+    for source in [
+        TokenSource::File(file.path().to_owned()),
+        TokenSource::Credential(file.path().to_owned()),
+        TokenSource::Env("CALLTOOLS_API_TOKEN".to_owned()),
+    ] {
+        let token = source.read_with(&env).expect("a token");
+        assert_eq!(token.digest(), Digest::new(KEY.as_bytes()));
+    }
+}
+
+#[test]
+fn a_missing_token_says_where_it_was_looked_for() {
+    let error = |source: TokenSource| source.read_with(&|_| None).expect_err("none").to_string();
+    assert_eq!(
+        error(TokenSource::Env("OTHER".to_owned())),
+        "the environment variable OTHER is not set"
+    );
+    let missing = error(TokenSource::Credential("/nowhere/main.token".into()));
+    assert!(
+        missing.starts_with("systemd's credential /nowhere/main.token is not there: "),
+        "{missing}"
+    );
+}
+
+#[test]
+fn what_is_no_token_is_refused_without_showing_it() {
+    for (content, expected) in [
+        (b"".to_vec(), "is empty"),
+        (b"0123 4567".to_vec(), "white space"),
+        (b"01234567\xff".to_vec(), "is not UTF-8 at byte 8"),
+        (b"\xff\xfe4\x005\x006\x007\x00".to_vec(), "is in UTF-16"),
+        (b"0123\x004567".to_vec(), "a control character"),
+        (vec![b'4'; 3000], "more than 512 characters"),
+        (vec![b'4'; 30_000], "more than 16384 bytes"),
+    ] {
+        let file = file(&content);
+        let source = TokenSource::File(file.path().to_owned());
+        let error = source.read().expect_err("no token").to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("4567"), "{error}");
+    }
+}
+
+#[test]
+fn a_token_is_read_behind_a_byte_order_mark() {
+    let file = file(format!("\u{feff}{KEY}\r\n").as_bytes());
+    let token = TokenSource::File(file.path().to_owned()).read();
+    assert_eq!(
+        token.expect("a token").digest(),
+        Digest::new(KEY.as_bytes())
+    );
+    let file = file_of_bearers("\u{feff}0123456789abcdef\n");
+    let tokens = BearerTokens::read(file.path()).expect("a token");
+    assert!(tokens.open_for("0123456789abcdef"));
+}
+
+fn file_of_bearers(text: &str) -> tempfile::NamedTempFile {
+    file(text.as_bytes())
+}
+
+#[test]
+fn a_bearer_token_is_long_and_matches_itself_alone() {
+    let file = file(b"bearer 0123456789abcdef\n");
+    let token = BearerTokens::read(file.path()).expect("a token");
+    assert!(token.open_for("0123456789abcdef"));
+    for wrong in [
+        "",
+        "0123456789abcde",
+        "0123456789abcdeF",
+        "0123456789abcdef ",
+    ] {
+        assert!(!token.open_for(wrong), "{wrong:?}");
+    }
+    assert!(matches!(
+        BearerTokens::parse("0123456789abcde"),
+        Err(SecretFault::TooShort)
+    ));
+}
+
+#[test]
+fn each_line_of_a_bearer_file_is_valid_and_the_first_is_sent() {
+    let text = "\n old0old0old0old0 \r\n\nBearer new0new0new0new0\n";
+    let tokens = BearerTokens::parse(text).expect("two tokens");
+    assert!(tokens.open_for("old0old0old0old0") && tokens.open_for("new0new0new0new0"));
+    for wrong in [
+        "",
+        "old0old0old0old0\nnew0new0new0new0",
+        "third0third0third",
+    ] {
+        assert!(!tokens.open_for(wrong), "{wrong:?}");
+    }
+    let file = file_of_bearers(text);
+    let sent = BearerTokens::authorization(file.path()).expect("a token");
+    assert_eq!(sent, "Bearer old0old0old0old0");
+    let said = |text: &str| BearerTokens::parse(text).expect_err("no token").to_string();
+    assert!(said(" \n\t\n").contains("is empty"));
+    let short = said("old0old0old0old0\nshort\n");
+    assert!(
+        short.contains("line 2: that line has fewer than 16"),
+        "{short}"
+    );
+    let inner = said("old0old0old0old0 x\nnew0new0new0new0");
+    assert!(
+        inner.contains("line 1: that line has white space"),
+        "{inner}"
+    );
+    assert!(said(&"0123456789abcdef\n".repeat(17)).contains("more than 16 tokens"));
+}
+
+#[test]
+fn a_file_that_others_may_read_is_worth_a_warning() {
+    let file = file(KEY.as_bytes());
+    for (mode, warns) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("chmod");
+        let warning = exposure(file.path());
+        assert_eq!(warning.is_some(), warns, "{mode:o}: {warning:?}");
+    }
+    assert_eq!(exposure(Path::new("/nowhere/main.token")), None);
+}
