@@ -158,7 +158,7 @@ impl Office {
                 sweep: true,
                 idle_pace: 1.0,
             },
-            pulse: openseat::process::pulse::Pulses::default().begin("main"),
+            heartbeat: openseat::process::heartbeat::Heartbeats::default().begin("main"),
             token: None,
         });
         self.running = Some(Run {

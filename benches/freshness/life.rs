@@ -264,7 +264,7 @@ impl World {
                 .take()
                 .expect("there is one account"),
             token: None,
-            pulse: openseat::process::pulse::Pulses::default().begin("main"),
+            heartbeat: openseat::process::heartbeat::Heartbeats::default().begin("main"),
         })
     }
 

@@ -16,7 +16,7 @@ use crate::{
     },
     metrics::Metrics,
     model::{known::Known, names::Names, quantity::Quantity},
-    process::pulse::Pulse,
+    process::heartbeat::Heartbeat,
     state::store::Store,
 };
 
@@ -76,5 +76,5 @@ pub struct Deps {
     /// Reads the token again when CallTools refuses it; `None` if there is no token to read.
     pub token: Option<Arc<TokenKeeper>>,
     /// Beats while the task runs.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }

@@ -61,11 +61,11 @@ use crate::{
     decision::board::QueueKey,
     metrics::{Metrics, QueueMeters},
     model::{digest::Digest, fault::Fault},
-    process::pulse::TURN,
+    process::heartbeat::TURN,
 };
 
 /// How often the task counts new questions, so that an idle account notices the first one: well before a person would call it slow. Its
-/// pulse beats as often.
+/// heartbeat beats as often.
 const LISTEN: Duration = TURN;
 
 /// The schedule's times start this long before the boot. Nothing that is kept is older than a day.
@@ -166,7 +166,7 @@ impl Account {
         // Dropping the set cancels jobs under way. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {
-            self.deps.pulse.beat();
+            self.deps.heartbeat.beat();
             self.show_faults();
             self.look_for_another_token();
             let wait = self.start_what_is_due(&mut jobs).await;

@@ -17,14 +17,14 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     daemon::Daemon,
-    process::shutdown,
+    process::signals,
     server::Listener,
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
 /// The demo, until stopped.
 pub async fn demo(options: args::Demo) -> anyhow::Result<()> {
-    let shutdown = shutdown::signaled()?;
+    let shutdown = signals::signaled()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let world = WorldSettings {
         seed: options.seed,

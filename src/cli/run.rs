@@ -25,7 +25,7 @@ use crate::{
         Daemon, descriptors,
         systemd::{self, Notifier, SocketError},
     },
-    process::{aside, causes::causes, file::FileError, shutdown},
+    process::{aside, causes::causes, file::FileError, signals},
     server::{BindError, Detached},
     sqlite::OpenError,
 };
@@ -57,7 +57,7 @@ fn wrong_config(error: &ConfigError) -> ExitCode {
 
 async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
     // Before anything else, so that no signal during the start is lost or ends the process.
-    let shutdown = shutdown::signaled()?;
+    let shutdown = signals::signaled()?;
     let hangups = signal(SignalKind::hangup())?;
     let mut shutdown = std::pin::pin!(shutdown);
     let started = tokio::select! {

@@ -1,6 +1,6 @@
 //! The daemon whole: what a config becomes, who owns which task, and how it stops.
 //!
-//! Every task is in one set, and those that must go on turning have a [pulse](crate::process::pulse). One that ends early ends the process with an
+//! Every task is in one set, and those that must go on turning have a [heartbeat](crate::process::heartbeat). One that ends early ends the process with an
 //! error, so that systemd starts it again, rather than leave answers to grow old unnoticed. On the way out: unready first, polling stopped,
 //! answers finished, then gone, within [`GRACE`].
 //!
@@ -41,7 +41,7 @@ use crate::{
     config::Config,
     decision::board::Board,
     metrics::Metrics,
-    process::pulse::Pulses,
+    process::heartbeat::Heartbeats,
     server::{
         AccountHandle, App, Bound, Current, Detached, Listener, bind_all, check::Reach,
         reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
@@ -117,7 +117,7 @@ impl Daemon {
             reservations: Arc::new(reservations(&state)?),
             clock,
             state: Arc::new(state),
-            pulses: Pulses::default(),
+            heartbeats: Heartbeats::default(),
             stop: CancellationToken::new(),
             reloads,
         };
@@ -208,7 +208,7 @@ impl Daemon {
         tasks.spawn(supervised(
             Arc::clone(&notifier),
             Arc::clone(&self.current),
-            self.wiring.pulses.clone(),
+            self.wiring.heartbeats.clone(),
             stop.clone(),
         ));
         let current = Arc::clone(&self.current);
@@ -370,13 +370,13 @@ async fn answer(
 async fn supervised(
     notifier: Arc<Notifier>,
     current: Arc<Current>,
-    pulses: Pulses,
+    heartbeats: Heartbeats,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
     // Side by side: a ledger on a disk that hangs makes the status wait, and must not make the watchdog wait.
     let ((), watched) = tokio::join!(
         notifier.keep_status(&current, &stop),
-        notifier.keep_watchdog(&pulses, &stop)
+        notifier.keep_watchdog(&heartbeats, &stop)
     );
     watched.map(|()| End::OfItself)
 }

@@ -24,7 +24,7 @@ use tokio::{net::UnixDatagram, sync::oneshot, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    process::pulse::Pulses,
+    process::heartbeat::Heartbeats,
     server::{Current, Detached, in_runtime, status_line},
 };
 
@@ -162,7 +162,7 @@ impl Notifier {
     /// There is no thread to be had.
     pub async fn keep_watchdog(
         &self,
-        pulses: &Pulses,
+        heartbeats: &Heartbeats,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let (Some(socket), Some(period)) = (&self.socket, self.watchdog) else {
@@ -170,7 +170,7 @@ impl Notifier {
             return Ok(());
         };
         let socket = net::UnixDatagram::from(socket.as_fd().try_clone_to_owned()?);
-        let (pulses, stop) = (pulses.clone(), stop.clone());
+        let (heartbeats, stop) = (heartbeats.clone(), stop.clone());
         let (end, ended) = oneshot::channel();
         let work = move || {
             let fed = in_runtime(async {
@@ -178,7 +178,7 @@ impl Notifier {
                     socket: Some(UnixDatagram::from_std(socket)?),
                     watchdog: Some(period),
                 };
-                feed(&notifier, period, &pulses, &stop).await;
+                feed(&notifier, period, &heartbeats, &stop).await;
                 Ok(())
             });
             // Nobody waits for it any more if the process is ending.
@@ -194,7 +194,12 @@ impl Notifier {
 
 /// Feeds the watchdog four times in its period while every loop turns. Where one is stuck, the watchdog is left to bite: nothing short of
 /// a restart helps, and systemd restarts well.
-async fn feed(notifier: &Notifier, period: Duration, pulses: &Pulses, stop: &CancellationToken) {
+async fn feed(
+    notifier: &Notifier,
+    period: Duration,
+    heartbeats: &Heartbeats,
+    stop: &CancellationToken,
+) {
     let bound = (period / 2).max(SLOWEST_TURN);
     let mut ticks = tokio::time::interval(period / 4);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -204,7 +209,7 @@ async fn feed(notifier: &Notifier, period: Duration, pulses: &Pulses, stop: &Can
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let stuck = pulses.stuck(bound);
+        let stuck = heartbeats.stuck(bound);
         if stuck.is_empty() {
             notifier.tell(&[NotifyState::Watchdog]).await;
         } else if stuck != before {

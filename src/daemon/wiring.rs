@@ -27,7 +27,7 @@ use crate::{
     },
     metrics::Metrics,
     model::{known::Known, names::Names},
-    process::pulse::Pulses,
+    process::heartbeat::Heartbeats,
     server::{AccountHandle, Deps, Limits, check::Reach, reload_request::ReloadRequest},
     state::{State, journal},
 };
@@ -43,7 +43,7 @@ pub(super) struct Wiring {
     pub metrics: Arc<Metrics>,
     pub reservations: Arc<Reservations>,
     pub state: Arc<State>,
-    pub pulses: Pulses,
+    pub heartbeats: Heartbeats,
     pub stop: CancellationToken,
     /// Where the server sends the wish that the config be read again.
     pub reloads: mpsc::Sender<ReloadRequest>,
@@ -164,8 +164,8 @@ impl Wiring {
             options: prepared.config.schedule,
             asks: prepared.asks,
             token: Some(prepared.token),
-            pulse: self
-                .pulses
+            heartbeat: self
+                .heartbeats
                 .begin(format!("the account \"{}\"", prepared.config.name)),
         })
     }
@@ -202,7 +202,7 @@ impl Wiring {
             tls: callers.tls,
             limits: Limits::with_connections(descriptors::connections(config)),
             stopping: self.stop.clone(),
-            pulses: self.pulses.clone(),
+            heartbeats: self.heartbeats.clone(),
             reloads: Some(self.reloads.clone()),
             control,
         }

@@ -3,8 +3,8 @@
 pub mod aside;
 pub mod causes;
 pub mod file;
+pub mod heartbeat;
 pub mod log;
-pub mod pulse;
-pub mod shutdown;
+pub mod signals;
 pub mod spelling;
 pub mod tls;

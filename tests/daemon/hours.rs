@@ -106,7 +106,7 @@ impl Office {
             asks: wishes,
             options: BUSY,
             token: None,
-            pulse: openseat::process::pulse::Pulses::default().begin("main"),
+            heartbeat: openseat::process::heartbeat::Heartbeats::default().begin("main"),
         });
         let task = tokio::spawn(account.run(CancellationToken::new()));
         Self {

@@ -86,7 +86,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         health: watch::Sender::default(),
         asks: mpsc::channel(1).1,
         token: None,
-        pulse: crate::process::pulse::Pulses::default().begin("another"),
+        heartbeat: crate::process::heartbeat::Heartbeats::default().begin("another"),
     });
     for (key, was) in stage.keys.iter().zip(before).skip(1) {
         let state = board.get(key).unwrap();

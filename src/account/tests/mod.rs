@@ -202,7 +202,7 @@ impl Stage {
             health,
             asks: wishes,
             token: None,
-            pulse: crate::process::pulse::Pulses::default().begin("main"),
+            heartbeat: crate::process::heartbeat::Heartbeats::default().begin("main"),
         });
         (self.asks, self.health) = (asks, healths);
         self.task = tokio::spawn(account.run(CancellationToken::new()));

@@ -13,13 +13,13 @@ use super::{print, unless_gone};
 use crate::{
     cli::args,
     clock::{Clock, SystemClock},
-    process::shutdown,
+    process::signals,
     simulator::{Settings, Simulator, WorldSettings},
 };
 
 /// Runs the simulated CallTools until stopped.
 pub async fn simulate(options: args::Simulate) -> anyhow::Result<()> {
-    let shutdown = shutdown::signaled()?;
+    let shutdown = signals::signaled()?;
     let simulator = start(&options, Arc::new(SystemClock::new()))?;
     let listener = TcpListener::bind(options.listen)
         .await

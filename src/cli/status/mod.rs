@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::args,
     config::SecretError,
-    process::{causes::causes, shutdown},
+    process::{causes::causes, signals},
 };
 
 /// Between two looks: ages are shown in seconds.
@@ -114,7 +114,7 @@ async fn get(daemon: &Daemon, target: &str) -> Result<String, Unheard> {
 /// Looks every second until it is told to stop. On a terminal the newest stands there; elsewhere it is written down whenever more than
 /// ages has changed.
 async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
-    let interrupted = shutdown::interrupted()?;
+    let interrupted = signals::interrupted()?;
     let looking = async {
         let mut screen = (!json).then(Screen::open).flatten();
         let mut last = None;

@@ -35,9 +35,9 @@ async fn a_reload_is_told_with_its_moment_and_ends_with_ready() {
 async fn the_watchdog_is_fed_four_times_in_its_period_and_only_while_every_loop_turns() {
     let period = Duration::from_secs(40);
     let (notifier, ear) = heard(Some(period));
-    let (pulses, stop) = (Pulses::default(), CancellationToken::new());
-    let (well, ill) = (pulses.begin("well"), pulses.begin("ill"));
-    let (theirs, until) = (pulses.clone(), stop.clone());
+    let (heartbeats, stop) = (Heartbeats::default(), CancellationToken::new());
+    let (well, ill) = (heartbeats.begin("well"), heartbeats.begin("ill"));
+    let (theirs, until) = (heartbeats.clone(), stop.clone());
     let watch = tokio::spawn(async move { feed(&notifier, period, &theirs, &until).await });
     let mut fed = Vec::new();
     for second in 0..=80 {
@@ -64,7 +64,7 @@ async fn nobody_is_told_where_nobody_listens() {
     notifier.ready("").await;
     let stop = CancellationToken::new();
     stop.cancel();
-    let kept = notifier.keep_watchdog(&Pulses::default(), &stop).await;
+    let kept = notifier.keep_watchdog(&Heartbeats::default(), &stop).await;
     kept.expect("nothing can go wrong");
 }
 

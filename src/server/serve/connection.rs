@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     metrics::Dropped,
-    process::pulse::TURN,
+    process::heartbeat::TURN,
     server::{
         http::body::Endless,
         net::{
@@ -154,9 +154,9 @@ async fn accept_all<F>(
 {
     let mut trouble = Trouble::default();
     let id = ListenerId::new(listener, purpose);
-    let pulse = app.pulses.begin(format!("accepting at {listener}"));
+    let heartbeat = app.heartbeats.begin(format!("accepting at {listener}"));
     loop {
-        pulse.beat();
+        heartbeat.beat();
         app.connections.log_ended();
         tokio::select! {
             () = stop.cancelled() => return,

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::{connection::serve_control_client, current::Current, fast_path::Lane};
 use crate::{
     config::MAX_SOCKET_PATH,
-    process::{aside, pulse::TURN},
+    process::{aside, heartbeat::TURN},
     server::net::closing::Closing,
 };
 
@@ -140,7 +140,7 @@ impl Socket {
     /// Until `stop`, or until the file has gone.
     async fn serve(self, current: &Arc<Current>, stop: &CancellationToken) {
         let app = current.app();
-        let pulse = app.pulses.begin("accepting at the control socket");
+        let heartbeat = app.heartbeats.begin("accepting at the control socket");
         let (lane, closing) = (Arc::<Lane>::default(), Arc::<Closing>::default());
         let places = Arc::new(Semaphore::new(MAX_COMMANDS));
         let mut connections = JoinSet::new();
@@ -148,7 +148,7 @@ impl Socket {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         looks.tick().await;
         loop {
-            pulse.beat();
+            heartbeat.beat();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok((stream, place)) = self.accept(&places) => {

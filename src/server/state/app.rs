@@ -28,7 +28,7 @@ use crate::{
     },
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
-    process::pulse::Pulses,
+    process::heartbeat::Heartbeats,
     server::net::{limits::ConnectionLimits, tls::Tls},
     state::{State, history::History},
 };
@@ -143,7 +143,7 @@ pub struct Deps {
     /// Cancelled when the process begins to stop: from then on it is not ready, and refreshes end.
     pub(crate) stopping: CancellationToken,
     /// Where accept loops show that they still run.
-    pub(crate) pulses: Pulses,
+    pub(crate) heartbeats: Heartbeats,
     /// Where requests to reload the config go; `None` if it cannot be reloaded.
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     /// Routes that only `control.sock` answers.
@@ -164,7 +164,7 @@ pub struct App {
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
     pub(crate) stopping: CancellationToken,
-    pub(crate) pulses: Pulses,
+    pub(crate) heartbeats: Heartbeats,
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
     pub(crate) control: Router,
     /// Cancelled when another app replaces this one, and when the process stops.
@@ -259,7 +259,7 @@ impl App {
             retired: deps.stopping.child_token(),
             number: kept.number,
             stopping: deps.stopping,
-            pulses: deps.pulses,
+            heartbeats: deps.heartbeats,
             reloads: deps.reloads,
             control: deps.control,
             connections: kept.connections,

@@ -201,7 +201,7 @@ impl World {
             tls: self.tls,
             limits: self.limits,
             stopping: self.stopping,
-            pulses: Default::default(),
+            heartbeats: Default::default(),
             reloads: None,
             control: axum::Router::new(),
         }))

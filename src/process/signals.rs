@@ -1,12 +1,11 @@
-//! Signals in, one wish to stop out.
+//! Waits for the signals that stop a process.
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends when the process is asked to stop: SIGTERM from systemd, SIGINT from a keyboard. A second signal is taken at its word and ends the
-/// process at once.
+/// Ends when the process is asked to stop: SIGTERM from systemd, SIGINT from a keyboard. A second signal ends the process at once.
 ///
 /// # Errors
-/// The system's, if signals cannot be listened for.
+/// The system's, if it refuses to report signals.
 pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -28,10 +27,10 @@ pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// The same for a command that looks on and may end at any moment: nothing is said of it.
+/// The same for a command that only watches: it logs nothing, and may end at any moment.
 ///
 /// # Errors
-/// The system's, if signals cannot be listened for.
+/// The system's, if it refuses to report signals.
 pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
