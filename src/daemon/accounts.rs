@@ -1,4 +1,4 @@
-//! The accounts at work: a task each, which another one may replace while the process runs.
+//! The running accounts. Each has a task, which a reload may replace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,20 +20,20 @@ use crate::{
     server::{AccountHandle, check::Reach},
 };
 
-/// A task that is in the middle of something answers after that; what a request to the disk takes, and more. A reload waits no longer: the
-/// task goes on by the new config once it gets to it.
+/// How long a reload waits for a busy task: longer than a disk takes. After that the reload goes on, and the task takes the new config when it
+/// can.
 const HANDOVER: Duration = Duration::from_secs(1);
 
-/// An account's task, as its employer sees it.
+/// A running account, as the daemon sees it.
 #[derive(Debug)]
 pub(super) struct RunningAccount {
-    /// What it was started with.
+    /// Its settings.
     pub config: Arc<config::Account>,
-    /// Whose requests its are.
+    /// Whose requests it spends.
     owner: BudgetOwner,
-    /// How it is reached.
+    /// How the server reaches it.
     pub handle: AccountHandle,
-    /// How its CallTools is asked beside the task.
+    /// How its CallTools is asked without the task.
     pub reach: Reach,
     stop: CancellationToken,
     /// Cancelled once it has ended.
@@ -41,7 +41,7 @@ pub(super) struct RunningAccount {
 }
 
 impl RunningAccount {
-    /// Puts an account to work, until `stop` or until it is [retired](Self::retire).
+    /// Starts an account's task, which runs until `stop` or until it is [retired](Self::retire).
     pub fn start(
         account: Account,
         handle: AccountHandle,
@@ -55,7 +55,7 @@ impl RunningAccount {
         tasks.spawn(async move {
             let _leaving = leaving;
             account.run(told).await?;
-            Ok(End::AsTold)
+            Ok(End::Told)
         });
         Self {
             config: Arc::clone(&reach.config),
@@ -67,14 +67,14 @@ impl RunningAccount {
         }
     }
 
-    /// Whether a config speaks of this very account: the same place with the same token, or the same name with the same settings of both.
+    /// Whether a config means this account: the same address and token, or the same name with the same settings of both.
     pub fn is_the_same(&self, config: &config::Account, owner: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;
         self.owner.identity == owner.identity
             || is_named_so && self.config.upstream == config.upstream
     }
 
-    /// Goes on by another config. What is known stays, and what is under way goes on.
+    /// Takes another config. All knowledge stays, and jobs under way go on.
     pub async fn take(&mut self, prepared: Prepared) {
         let reach = prepared.reach();
         let Prepared {
@@ -117,12 +117,12 @@ impl RunningAccount {
         if tokio::time::timeout(HANDOVER, taking).await.is_err() {
             tracing::warn!(
                 account = &*self.config.name,
-                "takes its time to go on by the new config"
+                "is busy; it takes the new config as soon as it can"
             );
         }
     }
 
-    /// Whether requests go the same way and are paid alike.
+    /// Whether requests are sent and counted in the same way.
     fn is_reached_as(&self, config: &config::Account) -> bool {
         let was = &self.config;
         was.name == config.name
@@ -131,7 +131,7 @@ impl RunningAccount {
             && was.reserve == config.reserve
     }
 
-    /// Ends it, and waits a moment for it to be gone.
+    /// Stops the task, and waits a moment for its end.
     pub async fn retire(self) {
         self.stop.cancel();
         if tokio::time::timeout(HANDOVER, self.gone.cancelled())
@@ -142,7 +142,7 @@ impl RunningAccount {
         }
     }
 
-    /// Goes on with this token, which may be another one. One that was refused is tried at once.
+    /// Uses this token, which may be a new one. One that was refused is tried again at once.
     pub fn show(&self, token: &Token) {
         self.keep(token);
         send(&self.handle.asks, Ask::TryToken);
@@ -155,7 +155,7 @@ impl RunningAccount {
     }
 }
 
-/// A task that has no time now is none to wait for: whoever asks does without.
+/// Does not wait for a busy task.
 fn send(asks: &mpsc::Sender<Ask>, ask: Ask) {
     let _ = asks.try_send(ask);
 }

@@ -1,7 +1,7 @@
 //! File descriptors: every connection takes one, and so does every request to CallTools.
 //!
-//! The usual soft limit of 1,024 is for programs of the last century; the hard one is what the administrator means. Where even that is too low
-//! for `max_connections`, callers get fewer connections, so that polls, files and listeners keep theirs.
+//! The usual soft limit of 1,024 is for old programs that use `select`; the hard one is the administrator's. If that is too low for
+//! `max_connections`, callers get fewer connections, so that polls, files and listeners keep theirs.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -11,10 +11,10 @@ use crate::config::Config;
 /// commands at the control socket (16), and files that are read again.
 const ROOM: u64 = 64;
 
-/// Runtime and listeners of a thread that serves.
+/// The runtime and listeners of a serving thread.
 const PER_THREAD: u64 = 8;
 
-/// Connections that an account has open at the same time: eight lists on a cold start, a check and a refresh beside them.
+/// How many connections an account has open at once: eight lists on a cold start, a check and a refresh.
 const PER_ACCOUNT: u64 = 16;
 
 /// Raises the soft limit to the hard one.
@@ -33,7 +33,7 @@ pub fn raise() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// How many connections callers may have: `max_connections`, or fewer where there are no descriptors for them.
+/// How many connections callers may have: `max_connections`, or fewer if descriptors are short.
 pub fn connections(config: &Config) -> usize {
     let wanted = config.server.max_connections;
     match getrlimit(Resource::Nofile).current {
@@ -42,7 +42,7 @@ pub fn connections(config: &Config) -> usize {
     }
 }
 
-/// A sentence of warning, where callers get fewer connections than the config says.
+/// A warning, if callers get fewer connections than the config says.
 pub fn shortage(config: &Config) -> Option<String> {
     let (wanted, given) = (config.server.max_connections, connections(config));
     let limit = getrlimit(Resource::Nofile).current?;
@@ -60,7 +60,7 @@ fn room(config: &Config) -> u64 {
     ROOM + PER_THREAD * config.server.threads as u64 + PER_ACCOUNT * accounts
 }
 
-/// At least one: a daemon that polls and answers nobody is of no use.
+/// At least one: a daemon that answers no one is useless.
 fn fitting(wanted: usize, limit: u64, room: u64) -> usize {
     let left = usize::try_from(limit.saturating_sub(room)).unwrap_or(usize::MAX);
     wanted.min(left).max(1)

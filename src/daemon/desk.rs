@@ -1,4 +1,4 @@
-//! What the daemon does for the commands of this machine, beyond what it answers to everybody: only the control socket leads here.
+//! Requests that only commands on this machine can make, through the control socket.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     server::check::{By, Reach, check, select},
 };
 
-/// One config, and how its accounts are reached.
+/// A config, and how its accounts are reached.
 #[derive(Debug)]
 struct Desk {
     config: Config,
@@ -41,8 +41,8 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
         .with_state(Arc::new(desk))
 }
 
-/// `POST /v1/spend?account=main&requests=12`: counts requests that a command will send by itself within a minute; 204, or 429 with when there is
-/// room.
+/// `POST /v1/spend?account=main&requests=12`: counts requests that a command will send itself within a minute. Answers 204, or 429 with the time to
+/// wait.
 async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let account = values(&uri, "account").pop().unwrap_or_default();
     let mut reaches = desk.accounts.iter();
@@ -63,10 +63,10 @@ async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     }
 }
 
-/// No command sends more by itself.
+/// More than any command sends itself.
 const MAX_AT_ONCE: u16 = 100;
 
-/// Their answers are not heard of here, so each counts for the longest time that a request without an answer may take.
+/// The daemon does not see the answers, so each request counts as one that was never answered.
 async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
     for _ in 0..requests {
         drop(reach.budget.permit(Purpose::OnDemand).await?);
@@ -83,7 +83,7 @@ fn values(uri: &Uri, wanted: &str) -> Vec<String> {
         .collect()
 }
 
-/// The command is told, and exits with a usage error.
+/// Refuses; the command exits with a usage error.
 fn refusal(why: String) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
 }
@@ -98,7 +98,7 @@ async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
 }
 
-/// `POST /v1/log?levels=debug`: logs at these levels from now on.
+/// `POST /v1/log?levels=debug`: changes the log levels.
 async fn change_levels(uri: Uri) -> Response {
     let levels = values(&uri, "levels").pop().unwrap_or_default();
     match levels.parse() {

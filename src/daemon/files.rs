@@ -1,4 +1,5 @@
-//! The files that a config names: secrets, certificates, keys. Read before anything is changed, and off the runtime, since a file may hang.
+//! Reads the files that a config names: secrets, certificates, keys. It reads them before anything changes, and off the runtime, since a file may
+//! hang.
 
 use std::path::Path;
 
@@ -12,10 +13,10 @@ use crate::{
     server::Tls,
 };
 
-/// A bundle of every authority that systems know has some 250 kB.
+/// A bundle of all common authorities has some 250 kB.
 const LARGEST_CA_FILE: u64 = 2 * 1024 * 1024;
 
-/// What the files of a config say.
+/// The contents of a config's files.
 #[derive(Debug)]
 pub(super) struct Files {
     /// In the order of the config.
@@ -23,35 +24,35 @@ pub(super) struct Files {
     pub callers: Callers,
 }
 
-/// What the files of an account say.
+/// The contents of an account's files.
 #[derive(Debug)]
 pub(super) struct AccountFiles {
     pub token: Token,
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// How callers and we tell that the other is who we think.
+/// The secrets between callers and the server.
 #[derive(Debug)]
 pub(super) struct Callers {
-    /// What they must show, if anything.
+    /// The bearer tokens, if any.
     pub bearer: Option<BearerTokens>,
-    /// What we show, if anything.
+    /// Our certificate and key, if any.
     pub tls: Option<Tls>,
 }
 
 impl Files {
-    /// Reads them for the start.
+    /// Reads the files at the start.
     ///
     /// # Errors
-    /// The first that cannot be read or used.
+    /// The first file that cannot be read or used.
     pub async fn read(config: &Config, now: Moment) -> anyhow::Result<Self> {
         Self::read_with(config, move |files| Ok(Tls::read(files, now)?)).await
     }
 
-    /// Reads them to take the place of those in force, whose certificate is `last`.
+    /// Reads the files for a reload. `last` is the certificate in force.
     ///
     /// # Errors
-    /// As for the start, and a certificate that callers would refuse for its dates.
+    /// The same as at the start, or callers would refuse the certificate for its dates.
     pub async fn read_again(
         config: &Config,
         last: Option<Tls>,
@@ -98,7 +99,7 @@ impl AccountFiles {
     }
 }
 
-/// Reads certificate authorities to trust.
+/// Reads the certificate authorities of `ca_file`.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,11 +1,11 @@
-//! The daemon whole: what a config becomes, who owns which task, and how it stops.
+//! The whole daemon: turns a config into parts, owns every task, reloads and stops.
 //!
-//! Every task is in one set, and those that must go on turning have a [heartbeat](crate::process::heartbeat). One that ends early ends the process with an
-//! error, so that systemd starts it again, rather than leave answers to grow old unnoticed. On the way out: unready first, polling stopped,
-//! answers finished, then gone, within [`GRACE`].
+//! All tasks are in one set. Loops have a [heartbeat](crate::process::heartbeat). If a task ends early, the process ends with an error and
+//! systemd starts it again; otherwise answers would grow old unnoticed. On stopping, readiness ends first, then polling; then answers under way
+//! are finished, all within [`GRACE`].
 //!
-//! `wiring` makes parts of a config, `accounts` are those at work, `reloading` exchanges one config for another, `desk` does what commands ask
-//! for at the control socket.
+//! `wiring` builds the parts from a config, `accounts` are the running accounts, `reloading` exchanges one config for another, and `desk` answers
+//! commands at the control socket.
 
 mod accounts;
 pub mod descriptors;
@@ -50,24 +50,24 @@ use crate::{
     state::{LAST_WRITES, State, history::Watched},
 };
 
-/// All has to be over this long after the wish to stop: well within what systemd, Kubernetes and people wait.
+/// The longest time to stop: well within what systemd, Kubernetes and people wait.
 const GRACE: Duration = Duration::from_millis(2_800);
 
-/// Wishes that the config be read again which may wait for the one that is being read. People wish; more at once are a mistake.
-const RELOADS: usize = 4;
+/// How many reload requests may wait while one is served. People send them, so more at once are a mistake.
+const MAX_RELOADS: usize = 4;
 
 /// How a task of the set has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It was told to, with the process or before.
-    AsTold,
-    /// Nobody told it.
-    OfItself,
+    /// Because it was told to stop.
+    Told,
+    /// By itself.
+    Early,
 }
 
 type Tasks = JoinSet<anyhow::Result<End>>;
 
-/// A daemon that is wired but has not asked or answered anything.
+/// A daemon with all its parts, which has not asked or answered anything yet.
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
@@ -77,28 +77,28 @@ pub struct Daemon {
     listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     agent_checks: Option<Listener>,
-    /// Of their own, for the listeners; 0 serves in the runtime that runs the daemon.
+    /// How many threads serve the listeners; with 0 the runtime that runs the daemon serves them.
     threads: usize,
     notifier: Notifier,
-    /// The config's file, to be read again.
+    /// The config's file, for reloads.
     file: Option<PathBuf>,
     hangups: Option<Signal>,
-    wishes: mpsc::Receiver<ReloadRequest>,
+    reload_requests: mpsc::Receiver<ReloadRequest>,
 }
 
 impl Daemon {
-    /// Wires everything that a config asks for, and binds its addresses.
+    /// Builds all parts of a config, and binds its addresses.
     ///
     /// # Errors
-    /// A token or certificate that cannot be read, a state folder that cannot be used, an address that is taken.
+    /// A token or certificate cannot be read, the state folder cannot be used, or an address is taken.
     pub async fn new(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         Self::with_sockets(config, clock, Vec::new()).await
     }
 
-    /// The same, with sockets that were bound for it already.
+    /// The same, with sockets that are bound already.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and a passed socket that the config does not allow for.
+    /// The same as of [`new`](Self::new), or the config does not allow a passed socket.
     pub async fn with_sockets(
         config: &Config,
         clock: Arc<dyn Clock>,
@@ -110,7 +110,7 @@ impl Daemon {
             agent_checks,
         } = bind_all(&config.server, passed).await?;
         let state = State::open(config.state_dir.as_deref(), config.history_days, &clock).await?;
-        let (reloads, wishes) = mpsc::channel(RELOADS);
+        let (reloads, reload_requests) = mpsc::channel(MAX_RELOADS);
         let wiring = Wiring {
             board: Arc::new(Board::new(keys(config))),
             metrics: Arc::new(Metrics::new(keys(config), clock.now())),
@@ -144,21 +144,21 @@ impl Daemon {
             notifier: Notifier::default(),
             file: None,
             hangups: None,
-            wishes,
+            reload_requests,
         })
     }
 
-    /// Serves on so many threads of its own, rather than in the runtime that runs it.
+    /// Serves on this number of threads, not in the runtime that runs it.
     pub fn serving_on(self, threads: usize) -> Self {
         Self { threads, ..self }
     }
 
-    /// Tells a supervisor how it goes.
+    /// Reports its state to a supervisor.
     pub fn reporting_to(self, notifier: Notifier) -> Self {
         Self { notifier, ..self }
     }
 
-    /// Reads its config again from this file when the server is asked to.
+    /// Reloads from this file when the server is asked to.
     pub fn reloading_from(self, file: PathBuf) -> Self {
         Self {
             file: Some(file),
@@ -166,7 +166,7 @@ impl Daemon {
         }
     }
 
-    /// Reads it again on SIGHUP, too.
+    /// Reloads on SIGHUP too.
     pub fn reloading_on(self, hangups: Signal) -> Self {
         Self {
             hangups: Some(hangups),
@@ -174,12 +174,12 @@ impl Daemon {
         }
     }
 
-    /// Where it listens; a port that the config left to the system is known here.
+    /// Where it listens. If the config left the port to the system, it is known here.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
-    /// Where it answers HAProxy's agent-checks, if anywhere.
+    /// Where it answers HAProxy's agent-checks.
     pub fn agent_checks(&self) -> Option<&Listener> {
         self.agent_checks.as_ref()
     }
@@ -187,20 +187,20 @@ impl Daemon {
     /// Polls and answers until `shutdown`.
     ///
     /// # Errors
-    /// A task that ended early, or a signal that cannot be listened for.
+    /// A task ended early.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
         let stop = self.wiring.stop.clone();
         let mut tasks = Tasks::new();
         if let Some(listener) = self.agent_checks {
             let serving = serve_agent_checks(listener, Arc::clone(&self.current), stop.clone());
-            tasks.spawn(of_itself(serving));
+            tasks.spawn(until_stopped(serving));
         }
         if let Some(folder) = self.config.state_dir.clone() {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());
-            tasks.spawn(of_itself(serving));
+            tasks.spawn(until_stopped(serving));
         }
         let current = Arc::clone(&self.current);
-        tasks.spawn(of_itself(watch_decisions(
+        tasks.spawn(until_stopped(watch_decisions(
             move || current.app(),
             stop.clone(),
         )));
@@ -229,62 +229,64 @@ impl Daemon {
         };
         work.record();
         work.tell_ready().await;
-        let early = work.go_on(shutdown, self.wishes, self.hangups).await;
+        let early = work
+            .work(shutdown, self.reload_requests, self.hangups)
+            .await;
         work.stop(early).await
     }
 }
 
-/// A daemon that runs.
+/// A running daemon.
 #[derive(Debug)]
 struct Work {
     wiring: Wiring,
-    /// The one that is in force.
+    /// The config in force.
     config: Config,
     current: Arc<Current>,
     notifier: Arc<Notifier>,
     file: Option<PathBuf>,
     /// In the order of the config.
     accounts: Vec<RunningAccount>,
-    /// Ends the recording of these queues' history.
+    /// Ends the recording of the queues' history.
     recording: CancellationToken,
     tasks: Tasks,
 }
 
-/// What the set of tasks says of the one that ended.
+/// The result of a task that ended.
 type Ended = Result<anyhow::Result<End>, JoinError>;
 
 impl Work {
-    /// Until the wish to stop, or until a task ends that nobody has told to.
-    async fn go_on(
+    /// Serves reload requests until the process is to stop, or until a task ends early.
+    async fn work(
         &mut self,
         shutdown: impl Future<Output = ()>,
-        mut wishes: mpsc::Receiver<ReloadRequest>,
+        mut requests: mpsc::Receiver<ReloadRequest>,
         mut hangups: Option<Signal>,
     ) -> Option<Ended> {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
-            let wish = tokio::select! {
+            let request = tokio::select! {
                 () = &mut shutdown => return None,
                 Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(Ok(End::AsTold)) => continue,
+                    Ok(Ok(End::Told)) => continue,
                     ended => return Some(ended),
                 },
-                Some(wish) = wishes.recv() => Some(wish),
+                Some(request) = requests.recv() => Some(request),
                 () = hangup(&mut hangups) => None,
             };
             let outcome = tokio::select! {
                 outcome = self.reload() => outcome,
-                // A file that hangs holds up no stop.
+                // A file that hangs does not delay a stop.
                 () = &mut shutdown => return None,
             };
-            if let Some(wish) = wish {
+            if let Some(request) = request {
                 // The caller may have gone.
-                let _ = wish.send(outcome);
+                let _ = request.send(outcome);
             }
         }
     }
 
-    /// Records the history of the queues that there are now, and of no others.
+    /// Records the history of the present queues, and of no others.
     fn record(&mut self) {
         self.recording.cancel();
         self.recording = self.wiring.stop.child_token();
@@ -295,7 +297,7 @@ impl Work {
         let recording = history.watch(watched, self.recording.clone());
         self.tasks.spawn(async move {
             recording.await;
-            Ok(End::AsTold)
+            Ok(End::Told)
         });
     }
 
@@ -303,7 +305,7 @@ impl Work {
         self.notifier.ready(&status_line(&self.current.app())).await;
     }
 
-    /// Everybody gets to finish, within [`GRACE`].
+    /// Lets every task finish, within [`GRACE`].
     async fn stop(mut self, early: Option<Ended>) -> anyhow::Result<()> {
         self.wiring.stop.cancel();
         self.notifier.stopping().await;
@@ -334,13 +336,13 @@ impl Work {
     }
 }
 
-/// Work that nobody ends but with the process.
-async fn of_itself(work: impl Future<Output = ()>) -> anyhow::Result<End> {
+/// Wraps work that ends only with the process.
+async fn until_stopped(work: impl Future<Output = ()>) -> anyhow::Result<End> {
     work.await;
-    Ok(End::OfItself)
+    Ok(End::Early)
 }
 
-/// The next SIGHUP; never, where nothing listens for it.
+/// Waits for the next SIGHUP; for ever where signals are not watched.
 async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),
@@ -348,7 +350,7 @@ async fn hangup(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Serves until told to stop.
+/// Serves until `stop`.
 async fn answer(
     listeners: Vec<Listener>,
     threads: usize,
@@ -357,26 +359,26 @@ async fn answer(
 ) -> anyhow::Result<End> {
     if threads > 0 {
         serve_on_threads(threads, listeners, current, stop).await?;
-        return Ok(End::OfItself);
+        return Ok(End::Early);
     }
     let serving = listeners
         .into_iter()
         .map(|listener| serve(listener, Arc::clone(&current), stop.clone()));
     join_all(serving).await;
-    Ok(End::OfItself)
+    Ok(End::Early)
 }
 
-/// What a supervisor is told from time to time.
+/// Keeps the supervisor informed.
 async fn supervised(
     notifier: Arc<Notifier>,
     current: Arc<Current>,
     heartbeats: Heartbeats,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
-    // Side by side: a ledger on a disk that hangs makes the status wait, and must not make the watchdog wait.
+    // Side by side: a disk that hangs delays the status, and must not delay the watchdog.
     let ((), watched) = tokio::join!(
         notifier.keep_status(&current, &stop),
         notifier.keep_watchdog(&heartbeats, &stop)
     );
-    watched.map(|()| End::OfItself)
+    watched.map(|()| End::Early)
 }

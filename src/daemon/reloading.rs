@@ -1,8 +1,7 @@
-//! One config for another, while calls ring: whole or not at all.
+//! Exchanges one config for another while calls ring: completely, or not at all.
 //!
-//! An account whose settings are the same goes on as if nothing had happened. One whose settings have changed is told of them, and keeps its
-//! task with all that it knows; so does one that has only another name, since an account is its place and its token. Queues that stay keep their
-//! counters and the seats that are held in them.
+//! An account with the same settings goes on unchanged. With other settings, or another name, it keeps its task and all that it knows: an account is
+//! its address and token. Queues that stay keep their counters and reservations.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
 
@@ -23,18 +22,18 @@ use crate::{
     },
 };
 
-/// How an account comes through.
+/// What happens to an account.
 enum Step {
-    /// As it is, but for its secrets.
+    /// It stays as it is, with the secrets read again.
     Stays(RunningAccount),
-    /// With the same task, by other settings.
+    /// Its task takes other settings.
     GoesOn(Box<Prepared>, RunningAccount),
-    /// With a new task, in the place of another one or of none.
+    /// It gets a new task, which may replace another.
     Starts(Box<Prepared>, Option<RunningAccount>),
 }
 
 impl Work {
-    /// Reads the config again. What came of it is in the log and in the metrics, whoever wished for it.
+    /// Reads the config again. The log and the metrics have the result.
     pub(super) async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         self.notifier.reloading().await;
         let outcome = self.exchange().await;
@@ -55,7 +54,7 @@ impl Work {
                 );
             }
             Err(error) => {
-                tracing::error!(%error, "the config was read again and is refused; the old one stays in force");
+                tracing::error!(%error, "the new config is refused; the old one stays in force");
             }
         }
         self.tell_ready().await;
@@ -72,11 +71,11 @@ impl Work {
             .await
             .map_err(unusable)?;
         let prepared = self.prepare(&config, files.accounts).map_err(unusable)?;
-        // Nothing fails from here on.
+        // Nothing can fail from here on.
         Ok(self.put_in_force(config, files.callers, prepared).await)
     }
 
-    /// What the accounts of a new config need beyond those at work; in its order.
+    /// Prepares what the accounts of a new config need beyond those that run, in its order.
     fn prepare(
         &self,
         config: &Config,
@@ -156,14 +155,14 @@ impl Work {
         reloaded
     }
 
-    /// Who comes through how, in the order of the new config. Those who are left behind are gone.
+    /// What happens to each account, in the order of the new config. Accounts that are left over end.
     fn steps(
         &mut self,
         config: &Config,
         prepared: Vec<Result<Prepared, AccountFiles>>,
     ) -> Vec<Step> {
         let mut employed: Vec<_> = self.accounts.drain(..).map(Some).collect();
-        // An account is its place and token, so that comes before its name.
+        // An account is its address and token, so these are compared before names.
         let same = |one: &RunningAccount, prepared: &Prepared| {
             one.is_the_same(&prepared.config, &prepared.owner)
         };
@@ -217,11 +216,11 @@ impl Work {
         steps.map(step).collect()
     }
 
-    /// Puts an account to work that is new, or in the place of another one of its name.
+    /// Starts an account that is new, or replaces another one of its name.
     async fn start(&mut self, prepared: Prepared, last: Option<RunningAccount>) -> RunningAccount {
         if let Some(last) = last {
             last.retire().await;
-            // What it showed is of another account of CallTools.
+            // What the board shows is of another CallTools account.
             for queue in &prepared.config.queues {
                 self.wiring.board.forget(&key(&prepared.config, queue));
             }
@@ -234,7 +233,7 @@ impl Work {
         RunningAccount::start(account, handle, reach, owner, stop, &mut self.tasks)
     }
 
-    /// Accounts with another name take along what is kept under their old one.
+    /// Moves what is kept under old names of accounts.
     fn carry(&self, steps: &[Step]) {
         let mut moves = Vec::new();
         for step in steps {
@@ -260,7 +259,7 @@ async fn read(file: &Path) -> Result<Config, ReloadError> {
     loaded.map_err(|error| ReloadError::Config(error.to_string()))
 }
 
-/// Sockets, threads and files are made at the start.
+/// Warns of settings that only take effect at a start: sockets, threads, files.
 fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadError> {
     let fixed = [
         ("listen", was.server.listen == is.server.listen),

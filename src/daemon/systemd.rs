@@ -1,7 +1,6 @@
-//! Living under systemd: what it is told ([`Notifier`]), what it hands over ([`take_sockets`]), and the watchdog.
+//! Works with systemd: notifications and the watchdog ([`Notifier`]), and sockets that it passes ([`take_sockets`]).
 //!
-//! Nothing here is needed elsewhere: without systemd's variables in the environment nobody is told, no sockets come and nothing is
-//! watched. Telling never makes anybody wait for systemd longer than [`PATIENCE`].
+//! Without systemd's variables in the environment nothing here does anything. A notification waits for systemd at most [`MAX_WAIT`].
 
 #[cfg(test)]
 mod tests;
@@ -28,16 +27,16 @@ use crate::{
     server::{Current, Detached, in_runtime, status_line},
 };
 
-/// The longest wait for systemd to take a message. It takes them at once unless it hangs, and then a message is not worth more.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for systemd to take a message. It takes them at once, unless it hangs.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// How often the status line is renewed: about as often as a request is sent, which changes it.
+/// How often the status line is renewed: about as often as a request changes it.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 
-/// A loop may rightly stand still for so long: another process may hold the ledger's lock for five seconds.
-const SLOWEST_TURN: Duration = Duration::from_secs(6);
+/// A loop may take so long for one turn: another process may hold the lock of a state file for five seconds.
+const MAX_TURN: Duration = Duration::from_secs(6);
 
-/// A socket that was passed and that we cannot use: the unit that passes it is wrong.
+/// A passed socket that we cannot use, because of a mistake in its unit.
 #[derive(Debug, thiserror::Error)]
 #[error("systemd passed a socket (number {number}) that {flaw}")]
 pub struct SocketError {
@@ -47,10 +46,10 @@ pub struct SocketError {
 
 /// Takes the sockets that systemd has opened for us (`LISTEN_FDS`), if it has. Later calls find none.
 ///
-/// To be called before there are other threads, since it changes the environment.
+/// Call it before there are other threads: it changes the environment.
 ///
 /// # Errors
-/// One of them is no listening stream socket.
+/// One of them is not a listening stream socket.
 pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
     let mut given = ListenFd::from_env();
     (0..given.len())
@@ -69,7 +68,7 @@ pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
 }
 
 fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
-    // A socket that is not of the one kind is left where it was.
+    // A socket of the other kind stays where it is.
     let passed = match given.take_tcp_listener(at) {
         Ok(socket) => socket.map(Detached::Tcp),
         Err(_) => given.take_unix_listener(at)?.map(Detached::Unix),
@@ -77,16 +76,16 @@ fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
     Ok(passed.expect("each number is taken once"))
 }
 
-/// Tells systemd how it goes, or nobody.
+/// Sends notifications to systemd, if it runs this process.
 #[derive(Debug, Default)]
 pub struct Notifier {
-    /// `None`: nobody listens.
+    /// `None` without systemd.
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
 }
 
 impl Notifier {
-    /// Tells whoever the environment names: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
+    /// Uses the environment: `NOTIFY_SOCKET`, `WATCHDOG_USEC`.
     pub fn from_env() -> Self {
         let Some(address) = env::var_os("NOTIFY_SOCKET") else {
             return Self::default();
@@ -97,32 +96,32 @@ impl Notifier {
                 watchdog: sd_notify::watchdog_enabled(),
             },
             Err(error) => {
-                tracing::warn!(%error, "systemd cannot be told anything");
+                tracing::warn!(%error, "notifications to systemd cannot be sent");
                 Self::default()
             }
         }
     }
 
-    /// The listeners are bound and the state is loaded; CallTools need not have answered.
+    /// Says that the listeners are bound and the state is loaded. CallTools need not have answered.
     pub async fn ready(&self, status: &str) {
         self.tell(&[NotifyState::Ready, NotifyState::Status(status)])
             .await;
     }
 
-    /// What `systemctl status` shows.
+    /// Sets the line that `systemctl status` shows.
     pub async fn status(&self, status: &str) {
         self.tell(&[NotifyState::Status(status)]).await;
     }
 
-    /// The config is being read again; [`ready`](Self::ready) has to follow, whatever came of it.
+    /// Says that the config is being read again. [`ready`](Self::ready) has to follow, also after a failure.
     pub async fn reloading(&self) {
         let mut states = vec![NotifyState::Reloading];
-        // systemd of version 253 wants to know which reload this is.
+        // systemd 253 and later need to know which reload this is.
         states.extend(NotifyState::monotonic_usec_now());
         self.tell(&states).await;
     }
 
-    /// We are on our way out.
+    /// Says that the process is stopping.
     pub async fn stopping(&self) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")])
             .await;
@@ -134,19 +133,19 @@ impl Notifier {
         };
         let lines = states.iter().map(|state| format!("{state}\n"));
         let message: String = lines.collect();
-        let sent = tokio::time::timeout(PATIENCE, socket.send(message.as_bytes())).await;
+        let sent = tokio::time::timeout(MAX_WAIT, socket.send(message.as_bytes())).await;
         if !matches!(sent, Ok(Ok(_))) {
             tracing::debug!(message, "systemd did not take a message");
         }
     }
 
-    /// Keeps the status line true until `stop`.
+    /// Keeps the status line current until `stop`.
     pub async fn keep_status(&self, current: &Current, stop: &CancellationToken) {
         if self.socket.is_none() {
             return stop.cancelled().await;
         }
         let mut told = String::new();
-        while lasts(STATUS_EVERY, stop).await {
+        while pause(STATUS_EVERY, stop).await {
             let status = status_line(&current.app());
             if status != told {
                 self.status(&status).await;
@@ -155,11 +154,11 @@ impl Notifier {
         }
     }
 
-    /// Feeds the watchdog until `stop`, as long as every loop turns; see [`feed`]. That is done on a thread of its own, since a task that
-    /// hangs takes its thread with it, and somebody has to be left to say so.
+    /// Feeds the watchdog until `stop`, as long as no loop is stuck; see [`feed`]. It has its own thread, since a task that hangs blocks the
+    /// thread it runs on.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The system cannot start a thread.
     pub async fn keep_watchdog(
         &self,
         heartbeats: &Heartbeats,
@@ -181,26 +180,26 @@ impl Notifier {
                 feed(&notifier, period, &heartbeats, &stop).await;
                 Ok(())
             });
-            // Nobody waits for it any more if the process is ending.
+            // The process may be ending.
             let _ = end.send(fed);
         };
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(work)
-            .context("no thread for the watchdog")?;
+            .context("cannot start a thread for the watchdog")?;
         ended.await.context("the watchdog's thread has panicked")?
     }
 }
 
-/// Feeds the watchdog four times in its period while every loop turns. Where one is stuck, the watchdog is left to bite: nothing short of
-/// a restart helps, and systemd restarts well.
+/// Feeds the watchdog four times in its period while no loop is stuck. If one is, only a restart helps, so the watchdog is not fed, and systemd
+/// restarts the process.
 async fn feed(
     notifier: &Notifier,
     period: Duration,
     heartbeats: &Heartbeats,
     stop: &CancellationToken,
 ) {
-    let bound = (period / 2).max(SLOWEST_TURN);
+    let bound = (period / 2).max(MAX_TURN);
     let mut ticks = tokio::time::interval(period / 4);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Vec::new();
@@ -215,19 +214,19 @@ async fn feed(
         } else if stuck != before {
             tracing::error!(
                 ?stuck,
-                "no longer turning; the watchdog is not fed until it does"
+                "these loops are stuck; the watchdog is not fed until they go on"
             );
         }
         before = stuck;
     }
 }
 
-/// Whether it lasts for another while.
-async fn lasts(time: Duration, stop: &CancellationToken) -> bool {
+/// Waits. Returns `false` if `stop` came first.
+async fn pause(time: Duration, stop: &CancellationToken) -> bool {
     tokio::time::timeout(time, stop.cancelled()).await.is_err()
 }
 
-/// A path, or, behind an `@`, a name in Linux' abstract space.
+/// Connects to a path, or to a name in Linux' abstract namespace, which begins with `@`.
 fn connect(address: &[u8]) -> io::Result<UnixDatagram> {
     let socket = net::UnixDatagram::unbound()?;
     match address.strip_prefix(b"@") {

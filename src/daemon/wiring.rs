@@ -1,7 +1,6 @@
-//! How a config becomes parts that fit together.
+//! Builds the parts of a daemon from its config.
 //!
-//! What can fail comes first ([`Wiring::prepare`]) and touches nothing that is at work, so that a new config is taken whole or not at
-//! all.
+//! What can fail comes first ([`Wiring::prepare`]) and changes nothing that runs, so that a new config takes effect completely or not at all.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -32,10 +31,10 @@ use crate::{
     state::{State, journal},
 };
 
-/// Wishes that may wait for an account's task: a second of them from a busy router. Who comes then is answered from the board.
+/// How many requests may wait for an account's task: those of a second from a busy router. Further ones are answered from the board.
 const ASKS: usize = 64;
 
-/// What all accounts and all configs of a process share.
+/// What all accounts and configs of a process share.
 #[derive(Debug)]
 pub(super) struct Wiring {
     pub clock: Arc<dyn Clock>,
@@ -45,11 +44,11 @@ pub(super) struct Wiring {
     pub state: Arc<State>,
     pub heartbeats: Heartbeats,
     pub stop: CancellationToken,
-    /// Where the server sends the wish that the config be read again.
+    /// Where the server sends reload requests.
     pub reloads: mpsc::Sender<ReloadRequest>,
 }
 
-/// An account that can be put to work.
+/// An account that is ready to start.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub handle: AccountHandle,
@@ -57,9 +56,9 @@ pub(super) struct Prepared {
     pub owner: BudgetOwner,
     pub client: Client,
     transport: Arc<HttpTransport>,
-    /// The token as it was read.
+    /// The token that was read.
     pub secret: Token,
-    /// Keeps it.
+    /// Keeps the token, and reads it again.
     pub token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
     health: watch::Sender<Health>,
@@ -67,7 +66,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// How its CallTools is asked beside its task.
+    /// How its CallTools is asked without its task.
     pub fn reach(&self) -> Reach {
         Reach {
             config: Arc::clone(&self.config),
@@ -79,10 +78,10 @@ impl Prepared {
 }
 
 impl Wiring {
-    /// Makes ready what an account needs, without polling or publishing anything.
+    /// Prepares what an account needs, without polling or publishing anything.
     ///
     /// # Errors
-    /// A certificate or a ledger that cannot be used.
+    /// A certificate or the ledger cannot be used.
     pub fn prepare(
         &self,
         config: &Arc<config::Account>,
@@ -146,7 +145,7 @@ impl Wiring {
         })
     }
 
-    /// The account itself. What is `known` of its queues is on the board from now on.
+    /// Builds the account. What is `known` of its queues is published at once.
     pub fn account(&self, prepared: Prepared, known: Known) -> Account {
         Account::new(account::Deps {
             owner: prepared.owner,
@@ -170,7 +169,7 @@ impl Wiring {
         })
     }
 
-    /// What the last run knew of an account.
+    /// What the process before knew of an account.
     pub fn stored(&self, prepared: &Prepared) -> Known {
         let Some(store) = &self.state.store else {
             return Known::default();
@@ -180,7 +179,7 @@ impl Wiring {
         store.known(&prepared.owner, &names)
     }
 
-    /// What the server needs for a config, whose accounts are reached so.
+    /// What the server needs for a config, whose accounts have these handles.
     pub fn app(
         &self,
         config: &Config,
@@ -209,7 +208,7 @@ impl Wiring {
     }
 }
 
-/// The seats that are held, with those that a restart has interrupted.
+/// The reservations, with those from before a restart.
 pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     Ok(match &state.store {
         Some(store) => journal::reservations(Arc::clone(store))?,
@@ -217,7 +216,7 @@ pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     })
 }
 
-/// Whose requests an account's are, in the ledger.
+/// Whose requests an account spends, as the ledger knows it.
 pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
     BudgetOwner {
         account: account.name.to_string(),
@@ -225,10 +224,10 @@ pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
     }
 }
 
-/// The way to an account's CallTools.
+/// The transport to an account's CallTools.
 ///
 /// # Errors
-/// Certificates that cannot be read or used.
+/// Certificates cannot be read or used.
 pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
     let ca_pem = upstream.ca_file.as_deref().map(ca_pem).transpose()?;
     transport_with(upstream, token, ca_pem)

@@ -77,8 +77,8 @@ async fn a_systemd_that_reads_nothing_makes_nobody_wait_for_long() {
         notifier.tell(&[NotifyState::Watchdog]).await;
     }
     let waited = begun.elapsed();
-    assert!(waited >= PATIENCE, "the buffer was never full: {waited:?}");
-    assert!(waited <= PATIENCE * 2_000, "{waited:?}");
+    assert!(waited >= MAX_WAIT, "the buffer was never full: {waited:?}");
+    assert!(waited <= MAX_WAIT * 2_000, "{waited:?}");
 }
 
 #[tokio::test]
