@@ -1,16 +1,16 @@
 //! HAProxy's agent-check: a line with a queue's name, answered by a line that sets a server's state and weight.
 //!
 //! HAProxy opens a connection for each check, sends its `agent-send` and reads one line. A queue that accepts is `up 300%`, one that
-//! rejects is `up 0%`, which drains the server; what is unknown follows the queue's `on_unknown`, as everywhere.
+//! rejects is `up 0%`, which drains the server. An unknown queue follows its `on_unknown`.
 //!
 //! - The weight is 100 % of the configured one for each seat. So a server with `weight 1`, which is the default, weighs as many as
 //!   it has seats, and servers with other weights keep their proportion.
-//! - The word `drain` would do the same, but only `ready` takes it back, and `ready` also puts into service
-//!   what people have taken out of it by hand. The weight leaves the administrative state to people.
-//! - A queue that is not configured is `fail`, with the cause for HAProxy's log. Silence would leave the server as it is, which at
-//!   the start is up, and calls would go to a queue that nobody watches. `up` in all other answers takes it back.
+//! - The word `drain` would do the same, but only `ready` ends it, and `ready` also puts servers back into service that people have taken out
+//!   by hand. The weight leaves the administrative state to people.
+//! - A queue that is not configured is `fail`, with the cause for HAProxy's log. Without an answer HAProxy would leave the server as it is, which
+//!   is up at the start, and calls would go to a queue that is not watched. `up` in all other answers ends it.
 //!
-//! The protocol has no place for a token, so the config allows no address beyond loopback unless everybody may ask.
+//! The protocol has no place for a token, so the config allows an address beyond loopback only if anyone may ask.
 
 use std::{fmt, sync::Arc};
 
@@ -32,14 +32,14 @@ use crate::{
     },
 };
 
-/// An account's and a queue's name of 200 bytes each, the most that the config takes, a slash and a line end.
+/// The names of an account and a queue, at most 200 bytes each in the config, a slash and a line end.
 const MAX_LINE: u64 = 402;
 
-/// HAProxy's heaviest server weighs 256.
+/// The highest weight of a server in HAProxy.
 const MAX_SEATS: u32 = 256;
 
-/// Serves one listener until `stop`. Connections count among [`Limits::connections`](crate::server::Limits::connections), of which they get a part;
-/// one that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
+/// Serves one listener until `stop`. Connections count towards [`Limits::connections`](crate::server::Limits::connections), of which they get a part.
+/// One that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let attend = |stream, _via, _closing| attend(current.app(), stream);
     serve_with(
@@ -52,7 +52,7 @@ pub async fn serve(listener: Listener, current: Arc<Current>, stop: Cancellation
     .await;
 }
 
-/// One check.
+/// Answers one check.
 async fn attend(app: Arc<App>, stream: Stream) {
     let mut stream = BufReader::new(stream);
     let Ok(line) = within(app.limits.head, read_line(&mut stream)).await else {
@@ -61,13 +61,12 @@ async fn attend(app: Arc<App>, stream: Stream) {
     let Some(line) = line else {
         return;
     };
-    // A line of some bytes fits the socket's buffer, so it goes out without waiting for a reader; whether it arrives is the
-    // client's business.
+    // A short line fits into the socket's buffer, so this does not wait for a reader.
     let _ = stream.write_all(answer(&app, &line).as_bytes()).await;
     let _ = stream.shutdown().await;
 }
 
-/// The line without its end; `None` where the client left before it was whole, or sent too much.
+/// Reads the line, without its end. `None` if the client left early or sent too much.
 async fn read_line(stream: &mut BufReader<Stream>) -> Option<String> {
     let mut line = Vec::new();
     let read = stream.take(MAX_LINE).read_until(b'\n', &mut line).await;
@@ -84,17 +83,17 @@ fn answer(app: &App, asked: &str) -> String {
     }
 }
 
-/// Without the name, which is the asker's: it could be anything but a line, and HAProxy's log shows which server it is.
+/// The reason of a `fail`. It leaves out the name, which the client chose; HAProxy's log shows which server it is.
 fn refuse(error: &NotOnBoard) -> String {
     let cause = match error {
         NotOnBoard::Unknown { .. } => "no such queue is configured in openseat",
         NotOnBoard::Ambiguous { .. } => "several accounts have this queue: ask for account/queue",
     };
-    // The space counts: HAProxy does not know the word "fail#no".
+    // HAProxy needs the space: it does not know the word "fail#no".
     format!("fail #{cause}\n")
 }
 
-/// A decision in HAProxy's words.
+/// A decision as HAProxy's line.
 struct Line<'a>(&'a Decision);
 
 impl fmt::Display for Line<'_> {
@@ -107,8 +106,8 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// As many as there are seats. Who accepts weighs at least one: criteria of one's own may accept at a count of none, and
-/// `on_unknown` without a count.
+/// The weight: the number of seats. A queue that accepts weighs at least one, since custom criteria may accept at a count of zero, and `on_unknown`
+/// without a count.
 fn weight(count: Option<Quantity>) -> u32 {
     let seats = count.map_or(1.0, Quantity::get);
     seats.clamp(1.0, f64::from(MAX_SEATS)) as u32

@@ -1,8 +1,7 @@
-//! Connections: accepted, bounded, ended well.
+//! Accepts connections within the limits, serves them, and ends them in good order.
 //!
-//! The accept loop is our own because `axum::serve` bounds neither the number of connections nor the time of a head. Nothing
-//! here waits for a client without a deadline, and nothing that one client does makes the loop wait. It serves HTTP here, and
-//! whatever else a listener speaks through [`serve_with`].
+//! The accept loop is our own, because `axum::serve` limits neither the number of connections nor the time of a head. Each wait for a client has a
+//! deadline, and no client can make the loop wait. [`serve_with`] serves other protocols than HTTP.
 
 use std::{
     cell::RefCell,
@@ -58,18 +57,17 @@ use crate::{
     },
 };
 
-/// The longest request head, and the buffer of a connection: twice what browsers and proxies send, and with 1,024
-/// connections 16 MiB at the very most. A longer head gets 431, as do more than hyper's 100 headers.
+/// The longest head of a request, and the buffer of a connection: twice what browsers and proxies send. 1,024 connections take 16 MiB at most.
+/// A longer head gets 431, and so do more than hyper's limit of 100 headers.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// After a failed accept, which is almost always a lack of file descriptors: long enough not to spin, short enough that
-/// nobody notices.
+/// The pause after a failed accept, which is almost always a lack of file descriptors: long enough not to spin, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that has connected sends its request within a round trip; one that did so just before the stop is still answered.
+/// A client sends its request within a round trip. One that has connected just before the stop is still answered.
 const NEWCOMERS: Duration = Duration::from_millis(200);
 
-/// Serves one listener until `stop`; then answers what was asked, with `Connection: close`, and cuts what is left after
+/// Serves one listener until `stop`. Then it answers open requests, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](crate::server::Limits::drain).
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let lane = Arc::<Lane>::default();
@@ -83,7 +81,7 @@ pub async fn serve(listener: Listener, current: Arc<Current>, stop: Cancellation
         };
         match (stream, tls) {
             (Stream::Left(tcp), Some(tls)) => {
-                // Boxed, so that plain connections are no larger for it.
+                // Boxed, so that it does not make plain connections larger.
                 Either::Right(Box::pin(client.attend_by_tls(tls, tcp, closing)))
             }
             (stream, _) => Either::Left(client.attend(stream, closing)),
@@ -108,8 +106,7 @@ pub(crate) async fn serve_control_client(
     client.attend(stream, closing).await;
 }
 
-/// Serves one listener until `stop`, each connection as `attend` does; then tells those that are open to end and gives them
-/// [`Limits::drain`](crate::server::Limits::drain) for it.
+/// Serves one listener until `stop`, each connection by `attend`. Then open connections get [`Limits::drain`](crate::server::Limits::drain) to end.
 pub(crate) async fn serve_with<F>(
     listener: Listener,
     purpose: Purpose,
@@ -185,12 +182,12 @@ fn admit(
 ) {
     connections.spawn(async move {
         connection.await;
-        // Given back when the connection ends, however it ends.
+        // Freed when the connection ends, however it ends.
         drop(permit);
     });
 }
 
-/// Whether accepting fails at the moment: said once when it begins and once when it ends.
+/// Whether accepting fails now. The log says so once when that begins and once when it ends.
 #[derive(Default)]
 struct Trouble {
     begun: bool,
@@ -216,13 +213,13 @@ impl Trouble {
     }
 }
 
-/// A client that was gone before we took its connection must not make the others wait.
+/// Whether only the client has gone, which is no reason to pause.
 fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
-/// How a connection came; TLS is spoken over TCP alone.
+/// How a connection arrived. TLS is only used over TCP.
 fn arrival(stream: &Stream, tls: bool) -> Arrival {
     match stream {
         Stream::Left(tcp) => Arrival::by_tcp(tcp.peer_addr().ok().map(|peer| peer.ip()), tls),
@@ -245,7 +242,7 @@ impl Client {
         }
     }
 
-    /// The handshake, which has the time of a head; while stopping, that of a newcomer.
+    /// The TLS handshake, which may take as long as a head; during a stop, as long as a new client gets.
     async fn greet(
         &self,
         tls: &Tls,
@@ -285,13 +282,13 @@ impl Client {
             // Our own time-outs tell a slow head from an idle connection.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
-            // One write of one piece is cheaper than one of two, and answers are small.
+            // Answers are small, and one write is cheaper than two.
             .writev(false)
             .serve_connection(io, answers);
         tokio::select! {
             // In this order: the time-outs follow what the connection has just done.
             biased;
-            // How a client's connection breaks is the client's business.
+            // A broken connection is of no interest here.
             _ = until_end(connection, &timeouts, closing) => {}
             cause = timeouts.expired() => {
                 if let Some(cause) = cause {
@@ -302,7 +299,7 @@ impl Client {
     }
 }
 
-/// What rustls does not take is one of its errors in this wrapping; whoever merely goes away is the client's business.
+/// Whether rustls refused what the client sent. Then the error wraps one of its own; a client that only went away has another.
 fn refused(error: &io::Error) -> Option<Dropped> {
     tracing::debug!(%error, "no TLS handshake");
     (error.kind() == io::ErrorKind::InvalidData).then_some(Dropped::TlsFailed)
@@ -323,7 +320,7 @@ type Answer = Result<Response<AnswerBody>, Infallible>;
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    /// Boxed where it may wait: hyper moves the future, and nearly all are ready at once.
+    /// Boxed if it may wait: hyper moves the future, and nearly all are ready at once.
     type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
@@ -355,7 +352,7 @@ impl Answers {
             );
             admitted.then(|| lane.answer(app, asked)).flatten()
         };
-        // As in access: a panic is logged and costs its own client something. The router will make the answer of it.
+        // As in access: a panic is logged, and only its own client is affected. The router turns it into an answer.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
     }
 
@@ -383,7 +380,7 @@ fn is_stream<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Endless>().is_some()
 }
 
-/// Whether who asks has shown no right to: such a connection is not kept for long.
+/// Whether the client may not ask. Its connection is not kept for long.
 fn is_of_a_stranger(status: StatusCode) -> bool {
     matches!(
         status,
@@ -391,7 +388,7 @@ fn is_of_a_stranger(status: StatusCode) -> bool {
     )
 }
 
-/// Drives a connection to its end, and asks it to end well once the server stops.
+/// Drives a connection to its end. Once the server stops, the connection ends in good order.
 async fn until_end<I, S, B>(
     connection: http1::Connection<TokioIo<TimedStream<I>>, S>,
     timeouts: &Timeouts,
@@ -415,7 +412,7 @@ where
         return ended;
     }
     if timeouts.is_new() {
-        // hyper would close a connection from which nothing was read, and lose the request that is on its way.
+        // hyper would close a connection from which nothing was read, and lose a request on its way.
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = tokio::time::sleep(NEWCOMERS) => {}

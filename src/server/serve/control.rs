@@ -1,10 +1,10 @@
-//! `control.sock` in the state folder: where the commands of this machine reach the daemon.
+//! `control.sock` in the state folder, through which commands on this machine reach the daemon.
 //!
-//! It answers everything that the other addresses answer, without a token, and what only commands ask. Its file is open to the daemon's own
-//! user alone (mode 0600), and each connection's user is looked at as well: the daemon's own or root. It has a bound of its own for connections, so
-//! callers cannot keep commands out, and commands take no place of theirs.
+//! It answers everything that the other addresses answer, without a token, and requests that only commands make. Only the daemon's user can open
+//! its file (mode 0600), and each connection must come from that user or root. It has its own limit of connections, so callers cannot keep
+//! commands out, and commands take no connection from callers.
 //!
-//! A folder that cannot be written gives no socket: that is said once, tried again, and stops nothing else.
+//! If the folder cannot be written, there is no socket: the log says so once, and the daemon tries again.
 
 use std::{
     fs, io,
@@ -38,20 +38,20 @@ use crate::{
 /// The socket's name in the state folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
-/// Commands at work at the same time. People run a few; further ones wait in the socket's queue.
+/// How many commands run at once. People run a few; further ones wait in the socket's queue.
 const MAX_COMMANDS: usize = 16;
 
-/// The daemon's own user, nobody else.
+/// Only for the daemon's own user.
 const MODE: u32 = 0o600;
 
-/// A local file system makes a socket within a millisecond.
+/// The longest wait for the file system. A local one makes a socket within a millisecond.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How often a socket that could not be made is tried again, and one that was made is looked for: a person who empties the state folder
-/// can use the commands again soon.
+/// How often the daemon tries again to make the socket, or looks whether it is still there, so that commands work again soon after someone has
+/// emptied the folder.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Serves the socket of a state folder until `stop`, then finishes what was asked and removes it.
+/// Serves the socket of a state folder until `stop`, then finishes open requests and removes it.
 pub async fn serve(folder: PathBuf, current: Arc<Current>, stop: CancellationToken) {
     let mut degraded = false;
     while !stop.is_cancelled() {
@@ -66,7 +66,7 @@ pub async fn serve(folder: PathBuf, current: Arc<Current>, stop: CancellationTok
                 if !std::mem::replace(&mut degraded, true) {
                     tracing::warn!(
                         path = %folder.join(CONTROL_SOCKET).display(), %error,
-                        "the control socket cannot be made, so the commands check, status, reload and hooks cannot reach the daemon there; it is tried again"
+                        "the control socket cannot be made, so the commands check, status and reload cannot reach the daemon; it is tried again"
                     );
                 }
                 tokio::select! {
@@ -78,19 +78,19 @@ pub async fn serve(folder: PathBuf, current: Arc<Current>, stop: CancellationTok
     }
 }
 
-/// The path of a state folder's socket, short enough for a socket's address.
+/// A path of a state folder's socket that is short enough for a socket's address.
 #[derive(Debug)]
 pub struct ControlPath {
     path: PathBuf,
-    /// What a path below `/proc` stands on.
+    /// Keeps a path below `/proc` valid.
     _folder: Option<OwnedFd>,
 }
 
 impl ControlPath {
-    /// The socket of this folder.
+    /// Finds the path for a folder.
     ///
     /// # Errors
-    /// The folder cannot be opened, where its own path is too long.
+    /// The folder's own path is too long, and the folder cannot be opened.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let path = folder.join(CONTROL_SOCKET);
         if path.as_os_str().len() <= MAX_SOCKET_PATH {
@@ -107,7 +107,7 @@ impl ControlPath {
         })
     }
 
-    /// To bind or to connect to, while `self` lives.
+    /// The path to bind or connect to, valid while `self` lives.
     pub fn get(&self) -> &Path {
         &self.path
     }
@@ -120,7 +120,7 @@ struct Socket {
     file: File,
 }
 
-/// Which file it is: device and inode.
+/// The identity of a file: device and inode.
 type File = (u64, u64);
 
 impl Socket {
@@ -137,7 +137,7 @@ impl Socket {
         })
     }
 
-    /// Until `stop`, or until the file has gone.
+    /// Serves until `stop`, or until the file has gone.
     async fn serve(self, current: &Arc<Current>, stop: &CancellationToken) {
         let app = current.app();
         let heartbeat = app.heartbeats.begin("accepting at the control socket");
@@ -191,11 +191,11 @@ impl Socket {
     async fn is_gone(&self) -> bool {
         let path = self.path.clone();
         let found = aside::run(DEADLINE, move || file_at(&path)).await;
-        // A file system that does not answer has removed nothing.
+        // A file system that hangs has removed nothing.
         found.is_ok_and(|found| found.is_none_or(|found| found != self.file))
     }
 
-    /// Removes the file, but not that of a successor.
+    /// Removes the file, unless it is a successor's.
     async fn remove(&self) {
         let (path, file) = (self.path.clone(), self.file);
         let removed = aside::run(DEADLINE, move || {
@@ -207,7 +207,7 @@ impl Socket {
     }
 }
 
-/// The mode of the file says the same, but not before it is set.
+/// The file's mode says the same, but only once it is set.
 fn may_command(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
@@ -220,7 +220,7 @@ fn bind(path: &Path) -> io::Result<(StdListener, File)> {
     Ok((listener, file))
 }
 
-/// Removes what a killed predecessor left behind, and nothing else.
+/// Removes the socket of a killed predecessor, and nothing else.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());

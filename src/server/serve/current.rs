@@ -1,7 +1,7 @@
-//! The app of the newest configuration, which takes the place of the last one while connections stay open.
+//! The app of the newest configuration. It replaces the last one while connections stay open.
 //!
-//! A request is answered whole by the app that was there when it came. What counts connections and streams is passed on, so that
-//! their bounds hold over any number of configurations.
+//! A request is answered by the app that was current when it came. The counts of connections and streams are passed on, so their limits hold over
+//! any number of configurations.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(in crate::server) pages: Arc<Pages>,
     router: Router,
-    /// The same, and what only `control.sock` answers.
+    /// The same, and the routes that only `control.sock` answers.
     control: Router,
 }
 
@@ -33,7 +33,7 @@ impl Site {
         })
     }
 
-    /// Who finds the handlers of a client that came in so.
+    /// The router for clients that arrived this way.
     pub(crate) fn router(&self, via: Via) -> &Router {
         match via {
             Via::Control => &self.control,
@@ -47,7 +47,7 @@ impl Site {
 pub struct Current(ArcSwap<Site>);
 
 impl Current {
-    /// Begins with this one.
+    /// Starts with this app.
     pub fn new(app: Arc<App>) -> Arc<Self> {
         Arc::new(Self(ArcSwap::new(Site::new(app, Pages::new()))))
     }
@@ -57,12 +57,12 @@ impl Current {
         Arc::clone(&self.0.load().app)
     }
 
-    /// The newest app with its routes; not to be kept.
+    /// The newest app with its routes. Do not keep it.
     pub(crate) fn site(&self) -> Guard<Arc<Site>> {
         self.0.load()
     }
 
-    /// From the next request on this app answers. Streams of the last one end, and say so.
+    /// Makes this the newest app, from the next request on. Streams of the last one end, and say so.
     pub fn replace(&self, app: Arc<App>) {
         let pages = self.0.load().pages.successor();
         let last = self.0.swap(Site::new(app, pages));

@@ -18,7 +18,7 @@ use crate::server::{
     state::app::App,
 };
 
-/// All routes. HEAD works wherever GET does; another method gets 405 with `Allow`.
+/// All routes. HEAD works where GET does; another method gets 405 with `Allow`.
 pub fn router(app: Arc<App>, pages: Arc<Pages>) -> Router {
     let access = |rule| from_fn_with_state((Arc::clone(&app), rule), access::guard);
     let without_route = from_fn_with_state(Arc::clone(&app), guard_without_route);
@@ -43,7 +43,7 @@ async fn guard_without_route(
     access::guard(State((app, rule)), request, next).await
 }
 
-/// The routes that only `control.sock` answers, behind the same checks: no other site's page may ask, and no unread body may be long.
+/// The routes that only `control.sock` answers, behind the same checks.
 pub fn control_router(app: &Arc<App>) -> Router {
     let routes = app.control.clone();
     // axum panics if a layer is added to no routes.

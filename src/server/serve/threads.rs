@@ -1,7 +1,7 @@
-//! Threads that serve, each with a runtime of its own, so that neither the polls nor each other make them wait.
+//! Serving threads, each with its own runtime, so that polls do not make them wait, nor do they wait for each other.
 //!
-//! Every thread accepts at every address: whoever is free takes the next connection, and keeps it. They share the [`App`](crate::server::App), and with it
-//! the limit of connections; nothing that they share needs a lock in everyday business.
+//! Every thread accepts at every address: a free one takes the next connection, and keeps it. They share the [`App`](crate::server::App), and with it
+//! the limits of connections. Nothing that they share takes a lock for a plain request.
 
 use std::{io, sync::Arc, thread};
 
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{connection::serve, current::Current};
 use crate::server::net::listen::{Detached, Listener};
 
-/// Serves listeners on so many threads until `stop`, as [`serve`] does on the caller's.
+/// Serves listeners on several threads until `stop`, as [`serve`] does on the caller's.
 ///
 /// # Errors
-/// A thread that could not begin, or ended early: at once, while the others go on.
+/// A thread could not start, or ended early. This returns at once, while the others go on.
 pub async fn serve_on_threads(
     threads: usize,
     listeners: Vec<Listener>,
@@ -34,7 +34,7 @@ pub async fn serve_on_threads(
     try_join_all(ends).await.map(|_| ())
 }
 
-/// Starts a thread that does some work in a runtime of its own; what is returned ends when the thread does, whatever ended it.
+/// Starts a thread that works in its own runtime. The returned future ends with the thread, also after a panic.
 fn on_thread(
     name: String,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -42,13 +42,13 @@ fn on_thread(
     let (end, ended) = oneshot::channel();
     thread::Builder::new()
         .name(name)
-        // Nobody listens for the end any more if the process is ending.
+        // The receiver may be gone if the process is ending.
         .spawn(move || end.send(in_runtime(work)).ok())
         .context("no thread to serve on")?;
     Ok(async { ended.await.context("a thread that serves has panicked")? })
 }
 
-/// Does the work of a thread, in a runtime that nobody else has.
+/// Runs the work of a thread in its own runtime.
 pub(crate) fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
