@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
     clock::Moment,
-    decision::criteria::{Condition, Criteria, Definition, seats},
+    decision::criteria::{Condition, Criteria, Definition, SeatRule, seats},
     model::agent::{Agent, AgentId},
 };
 use serde_json::{Value, json, value::to_raw_value};
@@ -54,6 +54,8 @@ fn agent(number: u32) -> Agent {
         available: Some(number.is_multiple_of(3)),
         logged_in: true,
         queue_logged_in: number.is_multiple_of(2),
+        on_call: false,
+        ready: None,
         status_since: "2026-11-22T09:58:00.123Z".parse().ok(),
         raw: to_raw_value(&row).expect("JSON is JSON").into(),
     }
@@ -75,9 +77,12 @@ fn built_in(bench: &mut Criterion) {
         boot: std::time::Duration::from_secs(86_400),
         wall: std::time::Duration::from_secs(1_795_341_600),
     };
-    let forgotten_after = Some(std::time::Duration::from_secs(4 * 3600));
+    let rule = SeatRule {
+        forgotten_after: Some(std::time::Duration::from_secs(4 * 3600)),
+        count_on_call: false,
+    };
     bench.bench_function("criteria/250 rows/built-in", |bench| {
-        bench.iter(|| seats(black_box(&agents), forgotten_after, as_of));
+        bench.iter(|| seats(black_box(&agents), rule, as_of));
     });
 }
 

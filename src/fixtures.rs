@@ -32,6 +32,8 @@ pub(crate) fn agent(id: &str, name: &str, status: &str) -> Agent {
         available: Some(status == "Available"),
         queue_logged_in: true,
         logged_in: true,
+        on_call: false,
+        ready: None,
         status_since: Some(jiff::Timestamp::constant(1_795_341_000, 0)),
         raw: raw(&row).into(),
     }

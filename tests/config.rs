@@ -11,7 +11,7 @@ use std::{
 
 use openseat::{
     config::{Config, ConfigError, Listen, QueueRef, Rule, TokenSource},
-    decision::OnUnknown,
+    decision::{OnUnknown, criteria::SeatRule},
     model::quantity::Quantity,
 };
 use proptest::prelude::*;
@@ -195,12 +195,7 @@ fn five_lines_are_enough_and_the_rest_has_defaults() {
         panic!("one queue")
     };
     assert_eq!(queue.reference, QueueRef::Name("sales-queue".to_owned()));
-    assert!(matches!(
-        queue.rule,
-        Rule::Seats {
-            forgotten_after: None
-        }
-    ));
+    assert_eq!(queue.rule, Rule::Seats(SeatRule::default()));
     assert_eq!(queue.threshold, Some(Quantity::ZERO));
     assert_eq!((queue.max_age, queue.on_unknown), (None, OnUnknown::Reject));
 }
@@ -225,9 +220,14 @@ fn what_the_file_says_is_what_there_is() {
         config.server.agent_check_listen,
         Some(([127, 0, 0, 1], 7719).into())
     );
-    let [south, north] = config.accounts.as_slice() else {
-        panic!("two accounts")
+    let [south, north, day, night] = config.accounts.as_slice() else {
+        panic!("four accounts")
     };
+    assert_eq!((&south.budget, &north.budget), (&None, &None));
+    assert_eq!(day.budget, night.budget);
+    let shared = day.budget.as_ref().expect("it is shared");
+    assert_eq!((&*shared.name, shared.accounts.get()), ("acme", 2));
+    assert_eq!(day.polls_per_hour().get(), 475);
     assert_eq!(south.upstream.base_url, north.upstream.base_url);
     assert_eq!(
         south.upstream.token,
@@ -241,6 +241,11 @@ fn what_the_file_says_is_what_there_is() {
     assert_eq!(south.queues[0].threshold, Some(Quantity::from(2_u32)));
     assert_eq!(south.queues[0].max_age, Some(Duration::from_secs(36)));
     assert_eq!(south.queues[0].on_unknown, OnUnknown::Last);
+    let rule = SeatRule {
+        forgotten_after: Some(Duration::from_secs(8 * 3600)),
+        count_on_call: true,
+    };
+    assert_eq!(south.queues[0].rule, Rule::Seats(rule));
     assert_eq!(south.queues[1].reference, QueueRef::Id(5450));
     assert_eq!(&*south.queues[1].spelling, "5450");
 }

@@ -133,9 +133,7 @@ impl Office {
         let polled = |key: &QueueKey| QueueSettings {
             key: key.clone(),
             reference: QueueRef::Name(key.queue.to_string()),
-            rule: Rule::Seats {
-                forgotten_after: None,
-            },
+            rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
         };

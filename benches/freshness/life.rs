@@ -235,9 +235,7 @@ impl World {
         let queue = |queue: &Queue| QueueSettings {
             key: queue.key.clone(),
             reference: QueueRef::Id(queue.id),
-            rule: Rule::Seats {
-                forgotten_after: None,
-            },
+            rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
             threshold: Some(Quantity::ZERO),
             max_age: None,
         };

@@ -88,7 +88,7 @@ pub(crate) fn polled(harvest: Harvest, rule: &Rule) -> Snapshot {
 /// What is known of a queue, measured by its rule.
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     let as_of = match rule {
-        Rule::Seats { .. } => joined.as_of,
+        Rule::Seats(_) => joined.as_of,
         Rule::Custom(_) => joined.everybody_as_of,
     };
     Snapshot {
@@ -103,9 +103,7 @@ pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
 
 fn measure(joined: &Joined, rule: &Rule) -> Result<Measured, Mismatch> {
     match rule {
-        Rule::Seats { forgotten_after } => {
-            criteria::seats(&joined.agents, *forgotten_after, joined.as_of)
-        }
+        Rule::Seats(rule) => criteria::seats(&joined.agents, *rule, joined.as_of),
         Rule::Custom(criteria) => {
             let unreadable = |error: serde_json::Error| {
                 Mismatch(format!("a row cannot be read as JSON: {error}"))

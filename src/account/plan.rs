@@ -38,7 +38,7 @@ pub struct Plan {
     pub requests_per_hour: u32,
     /// How many of them are kept back from polling.
     pub reserve: u32,
-    /// Requests an hour that polling may send.
+    /// Requests an hour that polling may send: this account's part, if it shares its budget.
     pub polls_per_hour: u32,
     /// The time between two requests.
     pub period: Duration,
@@ -135,7 +135,7 @@ impl Expected {
 /// [`schedule`] itself expects, before anybody has asked a question.
 pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
     let requests_per_hour = account.requests_per_hour.get();
-    let polls_per_hour = requests_per_hour - account.reserve;
+    let polls_per_hour = account.polls_per_hour().get();
     let period = HOUR / polls_per_hour;
     let needs = account
         .queues

@@ -24,7 +24,7 @@ mod window;
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use ledger::{Holder, Ledger, LedgerError};
-pub use owner::{BudgetOwner, origin};
+pub use owner::{BudgetOwner, SharedBudget, origin};
 
 use self::{
     book::Book,
@@ -173,6 +173,10 @@ pub struct Budget {
     member: Arc<Member>,
     allowance: Allowance,
     pace: Pace,
+    /// How many accounts spend from the hour. Each polls at its part of the pace.
+    accounts: u32,
+    /// Keeps the account tied to those that it shares its budget with.
+    _tie: Option<Member>,
 }
 
 impl Budget {
@@ -187,22 +191,47 @@ impl Budget {
         reserve: u32,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::shared(ledger, owner, limit, reserve, None, clock)
+    }
+
+    /// The same for an account that may share its budget with others.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn shared(
+        ledger: Arc<Ledger>,
+        owner: BudgetOwner,
+        limit: NonZeroU32,
+        reserve: u32,
+        shared: Option<&SharedBudget>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let limit = limit.get();
         assert!(reserve < limit, "the config makes sure of it");
         let allowance = Allowance { limit, reserve };
-        let (id, rate) = ledger.with(clock.as_ref(), |book| {
+        let accounts = shared.map_or(1, |shared| shared.accounts.get());
+        let member = |owner| Member {
+            owner,
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+        };
+        let (id, tie, rate) = ledger.with(clock.as_ref(), |book| {
             let id = book.enter(&owner, allowance);
-            (id, even_rate(book, id, allowance, 0))
+            let tie = shared.map(|shared| book.enter(&shared.tie(&owner), allowance));
+            (
+                id,
+                tie,
+                even_rate(book, id, allowance, 0) / f64::from(accounts),
+            )
         });
+        let capacity = bucket_capacity(allowance.for_polling() / accounts);
         Self {
             account: owner.account,
-            pace: Pace::new(Arc::clone(&clock), bucket_capacity(allowance), rate),
-            member: Arc::new(Member {
-                owner: id,
-                ledger,
-                clock,
-            }),
+            pace: Pace::new(Arc::clone(&clock), capacity, rate),
+            member: Arc::new(member(id)),
             allowance,
+            accounts,
+            _tie: tie.map(member),
         }
     }
 
@@ -280,15 +309,16 @@ impl Budget {
     fn fit_pace(&self, book: &mut Book) {
         let (now, owner) = (book.now(), self.member.owner);
         let used = book.hour(owner).window.used();
+        let accounts = f64::from(self.accounts);
         if self.pace.is_to_be_fitted(now, used) {
             self.pace
-                .fit(|in_hand| even_rate(book, owner, self.allowance, in_hand));
+                .fit(|in_hand| even_rate(book, owner, self.allowance, in_hand) / accounts);
         }
     }
 
     /// How many requests a start may send at once.
     pub fn burst(&self) -> u32 {
-        burst(self.allowance.for_polling())
+        burst(self.allowance.for_polling() / self.accounts)
     }
 
     /// CallTools answered 429: nothing is sent for as long as it asks, and less afterwards. Returns when the pause ends.
@@ -331,7 +361,7 @@ impl Budget {
 
     /// The time between two requests of background polling without 429s, bursts and requests on demand.
     pub fn usual_period(&self) -> Duration {
-        HOUR / self.allowance.for_polling()
+        HOUR * self.accounts / self.allowance.for_polling()
     }
 
     /// The time between two requests of background polling at the present rate.
@@ -402,7 +432,7 @@ pub fn burst(for_polling: u32) -> u32 {
     part.max(FEW.min(for_polling / 2)).max(1)
 }
 
-fn bucket_capacity(allowance: Allowance) -> NonZeroU32 {
-    let capacity = (f64::from(allowance.for_polling()) * BUCKET) as u32;
+fn bucket_capacity(for_polling: u32) -> NonZeroU32 {
+    let capacity = (f64::from(for_polling) * BUCKET) as u32;
     NonZeroU32::new(capacity).unwrap_or(NonZeroU32::MIN)
 }

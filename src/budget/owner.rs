@@ -1,6 +1,6 @@
 //! The owner of a budget: which account's hour a request is spent from.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroU32, sync::Arc};
 
 use url::{Host, Url};
 
@@ -24,6 +24,26 @@ impl BudgetOwner {
 /// The number of an owner in the book and in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct OwnerId(pub u64);
+
+/// A budget that several accounts share. CallTools allows an account one hour, however many of its tokens the config has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedBudget {
+    /// Its name in the config.
+    pub name: Arc<str>,
+    /// How many accounts of the config share it. All of them have the same limits.
+    pub accounts: NonZeroU32,
+}
+
+impl SharedBudget {
+    /// A second owner of the same account, whose identity is that of the budget. It ties the account to all others of the budget, as a shared
+    /// token would, and is stored like any owner. No token has such an identity.
+    pub(super) fn tie(&self, owner: &BudgetOwner) -> BudgetOwner {
+        BudgetOwner {
+            account: owner.account.clone(),
+            identity: format!("budget {}", self.name),
+        }
+    }
+}
 
 /// The host and port of a base URL, the same for all spellings of one address.
 ///

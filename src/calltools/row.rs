@@ -59,6 +59,10 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     queue_logged_in: Field<'a>,
     #[serde(borrow, default)]
+    live_calls_count: Field<'a>,
+    #[serde(borrow, default)]
+    ready: Field<'a>,
+    #[serde(borrow, default)]
     agent_status_modified_on: Field<'a>,
 }
 
@@ -82,6 +86,12 @@ impl Row {
             available: standing.available,
             queue_logged_in: login.there,
             logged_in: login.dialer,
+            // What is no number says nothing of calls, and a list is not thrown away for it.
+            on_call: fields
+                .live_calls_count
+                .number()
+                .is_some_and(|calls| calls > 0),
+            ready: fields.ready.truth("").ok().flatten(),
             status_since,
             raw: raw.into(),
         };
@@ -292,6 +302,34 @@ mod tests {
         };
         row.as_object_mut().unwrap().extend(fields);
         Row::read(raw(&row), names)
+    }
+
+    #[test]
+    fn a_call_in_progress_is_told_in_every_form_of_a_number() {
+        for (calls, on_call) in [
+            (json!(1), true),
+            (json!(3), true),
+            (json!("2"), true),
+            (json!(0), false),
+            (json!("0"), false),
+            (json!(null), false),
+            (json!(""), false),
+            (json!(-1), false),
+            (json!([1]), false),
+        ] {
+            let row = read(json!({"live_calls_count": calls}), &unread()).unwrap();
+            assert_eq!(row.agent.on_call, on_call, "{calls}");
+        }
+        assert!(!read(json!({}), &unread()).unwrap().agent.on_call);
+        for (ready, told) in [
+            (json!(true), Some(true)),
+            (json!("0"), Some(false)),
+            (json!(null), None),
+            (json!("?"), None),
+        ] {
+            let row = read(json!({"ready": ready}), &unread()).unwrap();
+            assert_eq!(row.agent.ready, told, "{ready}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `[[account]]`: one CallTools account, its budget and its queues.
 
-use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, ops::RangeInclusive, time::Duration};
 
 use super::ScheduleOptions;
 use super::{
@@ -12,6 +12,7 @@ use super::{
     upstream::upstream,
     value::{Value, refuse_repeats, shown},
 };
+use crate::budget::SharedBudget;
 
 /// What CallTools allows an account in an hour.
 const CALLTOOLS_LIMIT: u32 = 1000;
@@ -40,10 +41,49 @@ pub(super) fn accounts(root: &Section<'_>) -> Checked<Vec<Account>> {
     let unique = refuse_repeats(names, |line| {
         format!("is the one of line {line} again; every account needs a name of its own")
     });
-    let accounts: Vec<_> = sections.iter().map(account).collect();
+    let sharers = sharers(&sections);
+    let accounts = sections.iter().map(|section| account(section, &sharers));
+    let accounts: Vec<_> = accounts.collect();
     let apart = refuse_same_upstream(&sections, &accounts);
+    let alike = refuse_different_limits(&sections, &accounts);
     let accounts = all(accounts)?;
-    unique.and(apart).map(|()| accounts)
+    unique.and(apart).and(alike).map(|()| accounts)
+}
+
+/// How many accounts name each budget.
+fn sharers<'s>(sections: &'s [Section<'_>]) -> HashMap<&'s str, u32> {
+    let mut sharers = HashMap::new();
+    let budgets = sections
+        .iter()
+        .filter_map(|section| section.value("budget"));
+    for name in budgets.filter_map(|value| value.as_text()) {
+        *sharers.entry(name).or_default() += 1;
+    }
+    sharers
+}
+
+/// One hour has one limit: with two of them nobody could say when it is spent.
+fn refuse_different_limits(sections: &[Section<'_>], accounts: &[Checked<Account>]) -> Checked<()> {
+    let mut first = HashMap::new();
+    let mut checked = Ok(());
+    for (section, account) in sections.iter().zip(accounts) {
+        let (Ok(account), Some(value)) = (account, section.value("budget")) else {
+            continue;
+        };
+        let Some(budget) = &account.budget else {
+            continue;
+        };
+        let limits = (account.requests_per_hour, account.reserve);
+        let (line, (requests, reserve)) =
+            *first.entry(&*budget.name).or_insert((value.line(), limits));
+        if (requests, reserve) != limits {
+            checked = Err(value.wrong(format_args!(
+                "is the budget of line {line} too, with requests_per_hour = {requests} and reserve = {reserve} there, {} and {} here; write the same for both",
+                limits.0, limits.1
+            )));
+        }
+    }
+    checked
 }
 
 /// Two budgets for one account would spend its hour twice.
@@ -61,19 +101,30 @@ fn refuse_same_upstream(sections: &[Section<'_>], accounts: &[Checked<Account>])
     })
 }
 
-fn account(section: &Section<'_>) -> Checked<Account> {
+fn account(section: &Section<'_>, sharers: &HashMap<&str, u32>) -> Checked<Account> {
     let name = section.required("name", Value::name);
     let upstream = upstream(section, &name);
     let budget = budget(section);
     let schedule = schedule(section);
     let sweeps = schedule.as_ref().is_ok_and(|options| options.sweep);
-    let queues = queues(section, budget, sweeps);
+    let shared = section.optional("budget", |value| {
+        let name = value.name()?;
+        let accounts = sharers.get(name).copied().and_then(NonZeroU32::new);
+        Ok(SharedBudget {
+            name: name.into(),
+            accounts: accounts.unwrap_or(NonZeroU32::MIN),
+        })
+    });
+    let parts = shared.as_ref().ok().and_then(Option::as_ref);
+    let parts = parts.map_or(NonZeroU32::MIN, |shared| shared.accounts);
+    let queues = queues(section, budget, parts, sweeps);
     let (requests_per_hour, reserve) = budget?;
     Ok(Account {
         name: name?.into(),
         upstream: upstream?,
         requests_per_hour,
         reserve,
+        budget: shared?,
         schedule: schedule?,
         queues: queues?,
     })
@@ -126,6 +177,7 @@ fn requests_per_hour(value: &Value<'_>) -> Checked<u32> {
 fn queues(
     section: &Section<'_>,
     budget: Checked<(NonZeroU32, u32)>,
+    parts: NonZeroU32,
     sweeps: bool,
 ) -> Checked<Vec<Queue>> {
     let sections = section.tables("queue", &keys::QUEUE, |table, number| {
@@ -143,7 +195,7 @@ fn queues(
     });
     let round = budget.map(|(requests, reserve)| Round {
         queues: sections.len(),
-        requests: requests.get() - reserve,
+        requests: ((requests.get() - reserve) / parts).max(1),
         sweeps,
     });
     let queues = all(sections.iter().map(|section| {

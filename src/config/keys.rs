@@ -64,6 +64,7 @@ pub(super) const ACCOUNT: Kind = Kind {
         key("token_env", r#""CALLTOOLS_API_TOKEN""#),
         key("requests_per_hour", "1000"),
         key("reserve", "50"),
+        key("budget", r#""acme""#),
         key("sweep", "true"),
         key("idle_pace", "0.25"),
         key("timeout", r#""10s""#),
@@ -84,6 +85,7 @@ pub(super) const QUEUE: Kind = Kind {
         key("fresh", r#""2s""#),
         key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),
+        key("count_on_call", "true"),
         key("accept", "{}"),
     ],
 };

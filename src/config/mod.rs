@@ -18,7 +18,11 @@ use std::{
 };
 
 use crate::{
-    decision::{OnUnknown, Patience, criteria::Criteria},
+    budget::SharedBudget,
+    decision::{
+        OnUnknown, Patience,
+        criteria::{Criteria, SeatRule},
+    },
     model::quantity::Quantity,
     process::file,
 };
@@ -264,10 +268,24 @@ pub struct Account {
     pub requests_per_hour: NonZeroU32,
     /// How many of them are kept back from polling; always less than `requests_per_hour`.
     pub reserve: u32,
+    /// The budget that it shares with the accounts that name the same one.
+    pub budget: Option<SharedBudget>,
     /// What its schedule may do.
     pub schedule: ScheduleOptions,
     /// At least one, with different names.
     pub queues: Vec<Queue>,
+}
+
+impl Account {
+    /// Requests an hour that polling may send: this account's part, if it shares its budget.
+    pub fn polls_per_hour(&self) -> NonZeroU32 {
+        let accounts = self
+            .budget
+            .as_ref()
+            .map_or(1, |budget| budget.accounts.get());
+        let polls = (self.requests_per_hour.get() - self.reserve) / accounts;
+        NonZeroU32::new(polls).unwrap_or(NonZeroU32::MIN)
+    }
 }
 
 /// How an account is reached.
@@ -327,11 +345,8 @@ impl fmt::Display for QueueRef {
 /// How seats are counted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rule {
-    /// Agents who are available and logged in to the queue.
-    Seats {
-        /// An agent available for longer than this has forgotten to log off, and is not counted.
-        forgotten_after: Option<Duration>,
-    },
+    /// Agents who are available, logged in to the queue, and on no call.
+    Seats(SeatRule),
     /// The operator's own rule.
     Custom(Arc<Criteria>),
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     decision::{
         OnUnknown, Patience,
-        criteria::{Condition, Criteria, Definition, Literal, Measure},
+        criteria::{Condition, Criteria, Definition, Literal, Measure, SeatRule},
     },
     model::quantity::Quantity,
 };
@@ -119,16 +119,18 @@ fn seats(
     let forgotten_after = section.optional("forgotten_after", |value| {
         value.duration(FORGOTTEN_AFTER, WHY_FORGOTTEN_AFTER)
     });
+    let count_on_call = section.optional("count_on_call", Value::flag);
     let threshold = threshold?.unwrap_or(Quantity::ZERO);
     if let (true, Some(value)) = (threshold < Quantity::ZERO, section.value("threshold")) {
         return Err(value.wrong(format_args!(
             "is {threshold}, and a count of seats is never below 0, so every call would be accepted; write 0 to ask for one seat"
         )));
     }
-    let rule = Rule::Seats {
+    let rule = SeatRule {
         forgotten_after: forgotten_after?,
+        count_on_call: count_on_call?.unwrap_or_default(),
     };
-    Ok((rule, Some(threshold)))
+    Ok((Rule::Seats(rule), Some(threshold)))
 }
 
 fn custom(
@@ -136,14 +138,18 @@ fn custom(
     accept: &Section<'_>,
     threshold: Checked<Option<Quantity>>,
 ) -> Checked<(Rule, Option<Quantity>)> {
-    let forgotten = section.optional("forgotten_after", |value| {
-        Err::<(), _>(value.wrong(
-            "belongs to the built-in rule, which [account.queue.accept] replaces; remove one of the two",
-        ))
+    let built_in = ["forgotten_after", "count_on_call"].map(|key| {
+        section.optional(key, |value| {
+            Err::<(), _>(value.wrong(
+                "belongs to the built-in rule, which [account.queue.accept] replaces; remove one of the two",
+            ))
+        })
     });
     let definition = definition(section, accept, threshold);
     let criteria = compile(section, accept, &definition?)?;
-    forgotten?;
+    for key in built_in {
+        key?;
+    }
     let threshold = criteria.threshold();
     Ok((Rule::Custom(Arc::new(criteria)), threshold))
 }

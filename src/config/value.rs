@@ -75,7 +75,7 @@ impl<'s> Value<'s> {
     }
 
     /// The line it stands in, counted from 1.
-    fn line(&self) -> usize {
+    pub(super) fn line(&self) -> usize {
         self.place.source.line(self.start())
     }
 

@@ -129,6 +129,7 @@ impl RunningAccount {
             && was.upstream == config.upstream
             && was.requests_per_hour == config.requests_per_hour
             && was.reserve == config.reserve
+            && was.budget == config.budget
     }
 
     /// Stops the task, and waits a moment for its end.

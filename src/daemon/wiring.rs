@@ -98,11 +98,12 @@ impl Wiring {
     ) -> anyhow::Result<Prepared> {
         let token = files.token;
         let owner = owner(config, &token);
-        let budget = Arc::new(Budget::new(
+        let budget = Arc::new(Budget::shared(
             Arc::clone(&self.state.ledger),
             owner.clone(),
             config.requests_per_hour,
             config.reserve,
+            config.budget.as_ref(),
             Arc::clone(&self.clock),
         ));
         let transport = Arc::new(transport_with(&config.upstream, &token, files.ca_pem)?);

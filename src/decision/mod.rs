@@ -190,9 +190,37 @@ pub struct Decision {
     pub valid_until: Option<Moment>,
     /// Whether that time is still to come.
     pub is_fresh: bool,
+    /// How many more calls would be accepted now. Above 0 exactly where the decision accepts.
+    pub capacity: u32,
 }
 
 impl Decision {
+    /// The decision for a call whose seat is held already: it stays accepted, whatever is known of the others.
+    pub fn held(self) -> Self {
+        if self.accept {
+            return self;
+        }
+        Self {
+            accept: true,
+            capacity: 1,
+            reason: match self.reason.is_known() {
+                true => Reason::Seats,
+                false => self.reason,
+            },
+            ..self
+        }
+    }
+
+    /// The same decision, turned into a rejection.
+    pub fn rejected_as(self, reason: Reason) -> Self {
+        Self {
+            accept: false,
+            capacity: 0,
+            reason,
+            ..self
+        }
+    }
+
     /// The decision without its ages. The rest stays the same until something happens.
     pub fn without_ages(self) -> Self {
         Self {
@@ -265,15 +293,16 @@ impl DecisionInput {
         let last = self
             .known
             .and_then(|known| answer(known.measured?, self.policy.threshold, held));
-        let (accept, reason, count) = match last {
-            Some(answer) if is_fresh => (answer.accepts(), answer.reason, Some(answer.open)),
+        let (capacity, reason, count) = match last {
+            Some(answer) if is_fresh => (answer.capacity, answer.reason, Some(answer.open)),
             last => {
-                let accept = accepts_unknown(self.policy.on_unknown, last);
-                (accept, self.why_unknown(is_fresh), None)
+                // Nobody knows how many would be too many, so one at a time.
+                let capacity = u32::from(accepts_unknown(self.policy.on_unknown, last));
+                (capacity, self.why_unknown(is_fresh), None)
             }
         };
         Decision {
-            accept,
+            accept: capacity > 0,
             reason,
             count,
             threshold: self.policy.threshold,
@@ -290,6 +319,7 @@ impl DecisionInput {
                 }
             }),
             is_fresh,
+            capacity,
         }
     }
 
@@ -314,11 +344,13 @@ struct Answer {
     reason: Reason,
     /// The count without the seats that reservations hold.
     open: Quantity,
+    /// See [`Decision::capacity`].
+    capacity: u32,
 }
 
 impl Answer {
     fn accepts(self) -> bool {
-        self.reason == Reason::Seats
+        self.capacity > 0
     }
 }
 
@@ -331,10 +363,12 @@ fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<
         Verdict::Holds(true) => Some(Answer {
             reason: Reason::Seats,
             open: count,
+            capacity: 1,
         }),
         Verdict::Holds(false) => Some(Answer {
             reason: Reason::BelowThreshold,
             open: count,
+            capacity: 0,
         }),
     }
 }
@@ -343,14 +377,34 @@ fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<
 /// queue that the count itself does not.
 fn compare(count: Quantity, comparison: Comparison, threshold: Quantity, held: u32) -> Answer {
     let open = open(count, held);
-    let reason = if !comparison.holds(count, threshold) {
-        Reason::BelowThreshold
-    } else if !downwards(comparison, count, threshold).holds(open, threshold) {
-        Reason::Reserved
+    let downwards = downwards(comparison, count, threshold);
+    let (reason, capacity) = if !comparison.holds(count, threshold) {
+        (Reason::BelowThreshold, 0)
+    } else if !downwards.holds(open, threshold) {
+        (Reason::Reserved, 0)
     } else {
-        Reason::Seats
+        (Reason::Seats, capacity(downwards, open, threshold))
     };
-    Answer { reason, open }
+    Answer {
+        reason,
+        open,
+        capacity,
+    }
+}
+
+/// How many more calls a comparison that holds would accept, if each of them took one seat.
+fn capacity(comparison: Comparison, open: Quantity, threshold: Quantity) -> u32 {
+    let beyond = open.get() - threshold.get();
+    // A cast from a number that is too large gives the largest `u32`.
+    match comparison {
+        Comparison::GreaterThan => beyond.ceil() as u32,
+        Comparison::GreaterOrEqual => (beyond.floor() as u32).saturating_add(1),
+        // Fewer seats do not end these, or the very next one does: what is counted are no seats.
+        Comparison::LessThan
+        | Comparison::LessOrEqual
+        | Comparison::Equals
+        | Comparison::NotEquals => 1,
+    }
 }
 
 /// The comparison for a count that reservations lower. A count above the number that it must not equal has to stay above it. Otherwise one

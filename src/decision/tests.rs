@@ -340,6 +340,14 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         })
 }
 
+fn any_threshold() -> impl Strategy<Value = Option<Quantity>> {
+    prop_oneof![
+        1 => Just(None),
+        4 => (-8_i32..32).prop_map(|quarters| Quantity::new(f64::from(quarters) / 4.0)),
+        1 => prop::num::f64::ANY.prop_map(Quantity::new),
+    ]
+}
+
 proptest! {
     #[test]
     fn an_unknown_is_accepted_only_where_the_policy_says_so(
@@ -376,6 +384,31 @@ proptest! {
         let state = polled(seats(count), Duration::ZERO);
         let decision = decide(&state, &policy(threshold, OnUnknown::Reject), held, NOW);
         prop_assert_eq!(decision.accept, count.saturating_sub(held) > threshold);
+    }
+
+    #[test]
+    fn capacity_is_above_zero_exactly_where_the_decision_accepts(
+        state in any_state(), policy in any_policy(), threshold in any_threshold(), held in 0_u32..8, now in any_moment(),
+    ) {
+        let policy = Policy { threshold, ..policy };
+        let decision = decide(&state, &policy, held, now);
+        prop_assert_eq!(decision.capacity > 0, decision.accept, "{:?}", decision);
+        if decision.accept && !decision.reason.is_known() {
+            prop_assert_eq!(decision.capacity, 1);
+        }
+    }
+
+    #[test]
+    fn capacity_is_the_number_of_calls_that_are_still_accepted(
+        count in 0_u32..9, held in 0_u32..9, threshold in (0_u32..36).prop_map(|quarters| f64::from(quarters) / 4.0), or_equal in any::<bool>(),
+    ) {
+        let comparison = if or_equal { Comparison::GreaterOrEqual } else { Comparison::GreaterThan };
+        let state = polled(compared(count, comparison), Duration::ZERO);
+        let policy = Policy { threshold: Quantity::new(threshold), ..policy(0, OnUnknown::Reject) };
+        let accepted = (held..).take_while(|&held| held < 100 && decide(&state, &policy, held, NOW).accept).count();
+        // With *at least 0*, no number of held seats closes the queue.
+        prop_assume!(accepted < 50);
+        prop_assert_eq!(decide(&state, &policy, held, NOW).capacity as usize, accepted);
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub struct Agent {
     pub queue_logged_in: bool,
     /// Logged in to the dialer. Rows that do not say are treated in the same way.
     pub logged_in: bool,
+    /// On a call now (`live_calls_count` above 0), whatever the status says.
+    pub on_call: bool,
+    /// Whether the dialer would give the agent a call (`ready`); `None` where the row does not say.
+    pub ready: Option<bool>,
     /// Since when the agent has this status (`agent_status_modified_on`).
     pub status_since: Option<Timestamp>,
     /// The row as CallTools sent it: for custom criteria and the drop-in API.
@@ -41,6 +45,17 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Available for this queue by their status, and yet on a call.
+    pub fn is_available_on_call(&self) -> bool {
+        self.available == Some(true) && self.queue_logged_in && self.on_call
+    }
+
+    /// Available for this queue by their status and on no call, and yet not ready for the dialer.
+    pub fn is_available_not_ready(&self) -> bool {
+        let is_free = self.available == Some(true) && self.queue_logged_in && !self.on_call;
+        is_free && self.ready == Some(false)
+    }
+
     /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock counts.
     pub fn is_older_than(&self, other: &Agent) -> bool {
         matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)

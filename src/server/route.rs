@@ -71,6 +71,12 @@ impl Route {
         self
     }
 
+    /// Lets a body of any length come, which nobody reads.
+    pub(super) fn ignoring_body(mut self) -> Self {
+        self.rule.ignores_body = true;
+        self
+    }
+
     /// Lets links on other sites' pages lead here.
     pub(super) fn linked(mut self) -> Self {
         self.rule.linked = true;

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use super::{
     api::{
         accounts,
-        decision_request::{DECISION_PARAMETERS, RESERVATION_PARAMETERS},
+        decision_request::{DECISION_PARAMETERS, REFRESH_PARAMETERS, RESERVATION_PARAMETERS},
         decisions, probes, queues, reload, reservations,
     },
     dashboard::{self, Pages},
@@ -60,7 +60,8 @@ pub(super) fn rule_without_route(path: &str) -> Rule {
 
 /// The rule of the plain decision, which the [fast path](super::serve::fast_path) answers in the router's place.
 pub(super) static DECISION_RULE: LazyLock<Rule> = LazyLock::new(|| {
-    let is_decision = |route: &Route| route.path.ends_with("/decision");
+    let is_decision =
+        |route: &Route| route.method == Method::GET && route.path.ends_with("/decision");
     let mut rules = table().into_iter().filter(is_decision);
     let rule = rules.next().expect("decisions are routed").rule;
     // The fast path answers both forms of the path.
@@ -96,14 +97,22 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
     let id = |name: &str| format!("{name}{suffix}");
     vec![
         decided(Operation::get(path("/decision"), decisions::get_decision))
+            .query(DECISION_PARAMETERS)
             .problems(&[MAY_ONLY_LOOK])
-            .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?format=status")
-            .more("Never waits for CallTools, unless the request asks for that with `fresh`."),
+            .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?call_id=…&reserve=45s")
+            .more("Never waits for CallTools, unless the request asks for that with `fresh`. With `reserve` it decides and holds the seat in one step; \
+                   the answer is 200 then, too, whether the seat is held or not. HEAD holds nothing."),
+        decided(Operation::post(path("/decision"), decisions::get_decision))
+            .query(DECISION_PARAMETERS)
+            .ignoring_body()
+            .problems(&[MAY_ONLY_LOOK])
+            .called(id("decideByPost"), Tag::Decisions, "the same, for routers that can only post; the body is not read"),
         Operation::get(path(""), queues::get_queue)
             .called(id("getQueue"), Tag::Queues, "one queue with its agents")
             .answers(200, "The queue, as far as it is known", Content::json::<QueueWithAgentsJson>(openapi::QUEUE))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         decided(Operation::post(path("/refresh"), queues::refresh_queue))
+            .query(REFRESH_PARAMETERS)
             .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
             .more("Spends one of the account's requests, from the reserve if need be. Answers as `decision` does, once the new snapshot is there.")
             .problems(&[
@@ -136,7 +145,6 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
 fn decided(operation: Operation) -> Operation {
     use problem_types::*;
     operation
-        .query(DECISION_PARAMETERS)
         .answers(
             200,
             "The decision, whether it is to accept or to reject",
@@ -144,7 +152,7 @@ fn decided(operation: Operation) -> Operation {
         )
         .answers(
             200,
-            "With `format=text`: `accept` or `reject`",
+            "With `format=text`: `accept` or `reject`. With `format=count`: a bare number",
             Content::text("text/plain", "accept\n"),
         )
         .answers_bare(204, "With `format=status`: accept")

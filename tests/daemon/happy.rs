@@ -21,7 +21,7 @@ async fn a_decision_has_these_keys_in_this_order() {
     let age_ms = decision["age_ms"].as_u64().expect("it is known");
     let expected = format!(
         "{{\"queue\":\"sales\",\"queue_id\":1,\"account\":\"main\",\"accept\":true,\"reason\":\"seats\",\"count\":2,\"threshold\":0,\
-         \"as_of\":\"{as_of}\",\"age_ms\":{age_ms},\"membership_age_ms\":{age_ms},\"valid_until\":\"{valid_until}\"}}"
+         \"as_of\":\"{as_of}\",\"age_ms\":{age_ms},\"membership_age_ms\":{age_ms},\"valid_until\":\"{valid_until}\",\"capacity\":2}}"
     );
     assert_eq!(answer.body, expected);
     let as_of: jiff::Timestamp = as_of.parse().expect("RFC 3339");

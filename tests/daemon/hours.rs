@@ -68,9 +68,7 @@ impl Office {
         let polled = |name: &String| QueueSettings {
             key: key(name),
             reference: QueueRef::Name(name.clone()),
-            rule: Rule::Seats {
-                forgotten_after: None,
-            },
+            rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
             threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
         };

@@ -217,6 +217,23 @@ async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_
 }
 
 #[tokio::test]
+async fn a_seat_that_a_decision_held_stays_held_over_a_crash() {
+    let (time, home) = (Time::new(), Home::new());
+    let calltools = CallTools::start(&time).await;
+    let first = calltools.daemon(&home, &time).await;
+    first.decides("sales", known).await;
+    let target = "/v1/queues/sales/decision?call_id=a&reserve=10m";
+    let held = first.get(target).await.json();
+    assert_eq!(held["accept"], true, "{held}");
+    drop(first);
+    let daemon = calltools.daemon(&home, &time).await;
+    let again = daemon.get(target).await.json();
+    assert_eq!(again["reservation"]["id"], held["reservation"]["id"]);
+    let list = daemon.get("/v1/reservations").await.json();
+    assert_eq!(list["reservations"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_after_it() {
     let (time, home) = (Time::new(), Home::new());
     let calltools = CallTools::start(&time).await;

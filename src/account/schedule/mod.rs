@@ -52,7 +52,7 @@ impl Need {
     pub fn new(reference: &QueueRef, rule: &Rule) -> Self {
         Self {
             id: matches!(reference, QueueRef::Name(_)),
-            statuses: matches!(rule, Rule::Seats { .. }),
+            statuses: matches!(rule, Rule::Seats(_)),
             alone: matches!(rule, Rule::Custom(criteria) if !criteria.is_renewed_by_statuses()),
         }
     }

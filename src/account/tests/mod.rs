@@ -26,7 +26,7 @@ use crate::{
     decision::{
         Decision, OnUnknown, Policy, Reason,
         board::{Board, QueueState},
-        criteria::{Condition, Criteria, Definition, Literal, Measure},
+        criteria::{Condition, Criteria, Definition, Literal, Measure, SeatRule},
         decide,
         reservations::Reservations,
         staleness::Staleness,
@@ -49,9 +49,10 @@ mod sweeps;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
-const SEATS: Rule = Rule::Seats {
+const SEATS: Rule = Rule::Seats(SeatRule {
     forgotten_after: None,
-};
+    count_on_call: false,
+});
 
 /// A simulated account, and the task that polls it.
 struct Stage {

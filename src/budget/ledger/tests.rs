@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::{
-    budget::{Budget, BudgetOwner, Purpose},
+    budget::{Budget, BudgetOwner, Purpose, SharedBudget, window::HOUR},
     fixtures::Still,
 };
 
@@ -337,4 +337,74 @@ async fn a_thousand_accounts_share_their_transactions() {
         "{transactions} transactions for a thousand requests"
     );
     ledger.finish(LONG);
+}
+
+/// The budgets of two tokens of one account, which the config gives one name.
+fn start_two(home: &Home, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
+    let (ledger, keeper, _) = Ledger::by_hand(&home.path(), home.clock()).unwrap();
+    let budget = |(account, name): (&str, &str)| {
+        let owner = BudgetOwner {
+            account: account.to_owned(),
+            identity: format!("token of {account}"),
+        };
+        let shared = SharedBudget {
+            name: name.into(),
+            accounts: NonZeroU32::new(2).unwrap(),
+        };
+        let limit = NonZeroU32::new(LIMIT).unwrap();
+        Budget::shared(
+            Arc::clone(&ledger),
+            owner,
+            limit,
+            0,
+            Some(&shared),
+            home.clock(),
+        )
+    };
+    let [day, night] = budgets;
+    ([("day", day), ("night", night)].map(budget), keeper)
+}
+
+#[test]
+fn two_tokens_with_one_budget_share_one_hour_over_restarts_too() {
+    let home = Home::new();
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
+    assert_eq!(spend(&day, &mut keeper, 25), 25);
+    assert_eq!((day.usage().used, night.usage().used), (25, 25));
+    assert_eq!(spend(&night, &mut keeper, LIMIT), 15);
+    assert_eq!(spend(&day, &mut keeper, 1), 0);
+    assert_eq!(
+        day.usual_period(),
+        HOUR / (LIMIT / 2),
+        "each polls at half the pace"
+    );
+    drop((day, night, keeper));
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
+    assert_eq!((day.usage().used, night.usage().used), (LIMIT, LIMIT));
+    assert_eq!(
+        spend(&day, &mut keeper, 1) + spend(&night, &mut keeper, 1),
+        0
+    );
+    // A 429 to one of them silences both.
+    let until = night.throttled(None);
+    assert_eq!(day.usage().throttled_until, Some(until));
+}
+
+#[test]
+fn an_account_that_leaves_a_budget_shares_what_was_spent_for_an_hour() {
+    let home = Home::new();
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
+    assert_eq!(spend(&day, &mut keeper, 30), 30);
+    drop((day, night, keeper));
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "night"]);
+    assert_eq!(spend(&night, &mut keeper, LIMIT), 10);
+    assert_eq!(spend(&day, &mut keeper, 1), 0);
+}
+
+#[test]
+fn accounts_of_different_budgets_share_nothing() {
+    let home = Home::new();
+    let ([day, night], mut keeper) = start_two(&home, ["acme", "other"]);
+    assert_eq!(spend(&day, &mut keeper, LIMIT), LIMIT);
+    assert_eq!(spend(&night, &mut keeper, LIMIT), LIMIT);
 }

@@ -175,11 +175,12 @@ fn reach(
 ) -> anyhow::Result<Reach> {
     let account = target.account;
     let token = account.upstream.token.read()?;
-    let budget = Budget::new(
+    let budget = Budget::shared(
         Arc::clone(ledger),
         daemon::owner(account, &token),
         account.requests_per_hour,
         account.reserve,
+        account.budget.as_ref(),
         Arc::clone(clock),
     );
     Ok(Reach {

@@ -45,6 +45,8 @@ struct Agent {
     status: Option<String>,
     available: Option<bool>,
     queue_logged_in: bool,
+    on_call: bool,
+    ready: Option<bool>,
     status_since: Option<Timestamp>,
     seat: Option<bool>,
     forgotten: Option<bool>,
@@ -148,6 +150,8 @@ fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {
     };
     let available = match agent.available {
         Some(true) if agent.forgotten == Some(true) => "forgotten",
+        Some(true) if agent.on_call => "on a call",
+        Some(true) if agent.ready == Some(false) => "not ready",
         Some(true) => "yes",
         Some(false) => "no",
         None => "?",

@@ -134,7 +134,15 @@ fn agents(queue: &Queue) -> String {
     let words = statuses
         .iter()
         .map(|(status, count)| format!("{count} {}", plain(status)));
-    let words: Vec<_> = words.collect();
+    let apart = [
+        (queue.available_on_call, "available but on a call"),
+        (queue.available_not_ready, "available but not ready"),
+    ];
+    let apart = apart.into_iter().filter_map(|(count, told)| {
+        let count = count.filter(|count| *count > 0)?;
+        Some(format!("{count} {told}"))
+    });
+    let words: Vec<_> = words.chain(apart).collect();
     match words.as_slice() {
         [] => "nobody".to_owned(),
         words => words.join(", "),

@@ -54,6 +54,10 @@ pub(super) struct Queue {
     pub valid_until: Option<Timestamp>,
     pub detail: Option<String>,
     pub agents_by_status: Option<BTreeMap<String, usize>>,
+    #[serde(default)]
+    pub available_on_call: Option<usize>,
+    #[serde(default)]
+    pub available_not_ready: Option<usize>,
     pub fault: Option<Fault>,
 }
 

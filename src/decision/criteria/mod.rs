@@ -28,7 +28,7 @@ use self::{check::Check, path::Path};
 pub use self::{
     definition::{Condition, Definition, DefinitionError, Literal, Measure},
     measured::{Comparison, Measured, Mismatch, Verdict},
-    seats::{Seat, seat, seats},
+    seats::{Seat, SeatRule, seat, seats},
 };
 use crate::model::quantity::Quantity;
 

@@ -11,7 +11,18 @@ use crate::{
 
 use super::{Comparison, Measured, Mismatch, Verdict};
 
-/// Counts the seats of a queue: agents who are available and logged in to it.
+/// How the built-in rule counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeatRule {
+    /// An agent available for longer than this has forgotten to log off, and is not counted.
+    pub forgotten_after: Option<Duration>,
+    /// Count agents who are available and on a call, as the hosted guide does.
+    pub count_on_call: bool,
+}
+
+/// Counts the seats of a queue: agents who are available, logged in to it, and on no call.
+///
+/// A call may begin without a change of status: a manual call, or one of another channel. Such an agent would not answer.
 ///
 /// People forget to log off, so an agent whose status has not changed for longer than `forgotten_after` is not counted. An agent without
 /// a date of the last change is counted: nothing speaks against them. Agents who are not logged in to the queue never count.
@@ -20,15 +31,15 @@ use super::{Comparison, Measured, Mismatch, Verdict};
 /// [`Mismatch`], if the availability of a logged-in agent is unknown: the count would be a guess.
 pub fn seats<A: Borrow<Agent>>(
     agents: &[A],
-    forgotten_after: Option<Duration>,
+    rule: SeatRule,
     as_of: Moment,
 ) -> Result<Measured, Mismatch> {
     let agents = agents.iter().map(Borrow::borrow);
     let (mut count, mut unknown) = (0_u32, 0_u32);
     for agent in agents {
-        match seat(agent, forgotten_after, as_of) {
+        match seat(agent, rule, as_of) {
             Seat::Open => count += 1,
-            Seat::None | Seat::Forgotten => {}
+            Seat::None | Seat::Forgotten | Seat::OnCall => {}
             Seat::Unknown => unknown += 1,
         }
     }
@@ -48,6 +59,8 @@ pub enum Seat {
     Open,
     /// Not logged in to the queue, or busy.
     None,
+    /// Available, but on a call.
+    OnCall,
     /// Available for so long that the agent must have forgotten to log off.
     Forgotten,
     /// Logged in, with a status whose meaning is unknown.
@@ -55,12 +68,12 @@ pub enum Seat {
 }
 
 /// Whether one agent is a seat. [`seats`] counts with this.
-pub fn seat(agent: &Agent, forgotten_after: Option<Duration>, as_of: Moment) -> Seat {
+pub fn seat(agent: &Agent, rule: SeatRule, as_of: Moment) -> Seat {
+    let is_forgotten = || is_forgotten(agent.status_since, rule.forgotten_after, as_of.timestamp());
     match agent.available {
         _ if !agent.queue_logged_in => Seat::None,
-        Some(true) if is_forgotten(agent.status_since, forgotten_after, as_of.timestamp()) => {
-            Seat::Forgotten
-        }
+        Some(true) if agent.on_call && !rule.count_on_call => Seat::OnCall,
+        Some(true) if is_forgotten() => Seat::Forgotten,
         Some(true) => Seat::Open,
         Some(false) => Seat::None,
         None => Seat::Unknown,
@@ -107,13 +120,19 @@ mod tests {
             available,
             logged_in: true,
             queue_logged_in,
+            on_call: false,
+            ready: None,
             status_since: since_s.map(|ago| NOW.timestamp() - SignedDuration::from_secs(ago)),
             raw: RawValue::from_string("{}".to_owned()).expect("JSON").into(),
         }
     }
 
     fn count(agents: &[Agent], forgotten_after_s: Option<u64>) -> Quantity {
-        let measured = seats(agents, forgotten_after_s.map(Duration::from_secs), NOW);
+        let rule = SeatRule {
+            forgotten_after: forgotten_after_s.map(Duration::from_secs),
+            count_on_call: false,
+        };
+        let measured = seats(agents, rule, NOW);
         measured.expect("every status is known").count
     }
 
@@ -131,8 +150,37 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_on_a_call_is_no_seat_unless_the_config_counts_them() {
+        let on_call = |available, queue_logged_in| Agent {
+            on_call: true,
+            ..agent(available, queue_logged_in, None)
+        };
+        let agents = [
+            agent(Some(true), true, None),
+            on_call(Some(true), true),
+            on_call(Some(true), false),
+            on_call(Some(false), true),
+        ];
+        for (count_on_call, expected) in [(false, 1_u32), (true, 2)] {
+            let rule = SeatRule {
+                count_on_call,
+                ..SeatRule::default()
+            };
+            let measured = seats(&agents, rule, NOW).expect("every status is known");
+            assert_eq!(measured.count, Quantity::from(expected));
+        }
+        assert_eq!(seat(&agents[1], SeatRule::default(), NOW), Seat::OnCall);
+        let unclear = on_call(None, true);
+        assert!(
+            seats(&[unclear], SeatRule::default(), NOW).is_err(),
+            "a status without a meaning stays unknown"
+        );
+    }
+
+    #[test]
     fn the_built_in_rule_accepts_above_the_threshold() {
-        let measured = seats::<Agent>(&[], None, NOW).expect("nobody's status is unknown");
+        let measured =
+            seats::<Agent>(&[], SeatRule::default(), NOW).expect("nobody's status is unknown");
         assert_eq!(measured.verdict, Verdict::Compare(Comparison::GreaterThan));
     }
 
@@ -162,7 +210,8 @@ mod tests {
         let known = agent(Some(true), true, None);
         let unknown = agent(None, true, None);
         let absent = agent(None, false, None);
-        let error = seats(&[known.clone(), unknown], None, NOW).expect_err("a guess");
+        let error =
+            seats(&[known.clone(), unknown], SeatRule::default(), NOW).expect_err("a guess");
         assert!(error.0.contains("statuses/ cannot be read"), "{error}");
         assert_eq!(count(&[known, absent], None), Quantity::from(1_u32));
     }

@@ -87,8 +87,18 @@ pub enum Reserved {
     AlreadyHeld(Reservation),
     /// The decision is to reject.
     Refused(Decision),
-    /// [`MAX_PER_QUEUE`] are held.
-    Full,
+    /// [`MAX_PER_QUEUE`] are held; the decision is the one that would have allowed another.
+    Full(Decision),
+}
+
+impl Reserved {
+    /// The decision that was made; `None` for a call that already holds a seat.
+    pub fn decision(&self) -> Option<&Decision> {
+        match self {
+            Self::Made(_, decision) | Self::Refused(decision) => Some(decision),
+            Self::AlreadyHeld(_) | Self::Full(_) => None,
+        }
+    }
 }
 
 /// Why a reservation ended.
@@ -154,7 +164,7 @@ impl Holds {
             return Reserved::Refused(decision);
         }
         if held.len() >= MAX_PER_QUEUE {
-            return Reserved::Full;
+            return Reserved::Full(decision);
         }
         let reservation = Reservation {
             id: ReservationId::random(),

@@ -154,7 +154,8 @@ fn a_queue_holds_at_most_max_per_queue_seats() {
     for call in 0..MAX_PER_QUEUE {
         made(reserve(&holds, &state, &call.to_string(), now));
     }
-    assert_eq!(reserve(&holds, &state, "more", now), Reserved::Full);
+    let more = reserve(&holds, &state, "more", now);
+    assert!(matches!(more, Reserved::Full(_)), "{more:?}");
 }
 
 #[test]
@@ -249,7 +250,7 @@ proptest! {
                         Reserved::AlreadyHeld(_) => prop_assert!(is_known),
                         Reserved::Made(..) => prop_assert!(!is_known && open),
                         Reserved::Refused(_) => prop_assert!(!is_known && !open),
-                        Reserved::Full => prop_assert!(false, "far from full"),
+                        Reserved::Full(_) => prop_assert!(false, "far from full"),
                     }
                 }
                 Event::Release(place) => if let Some(one) = before.get(place) {

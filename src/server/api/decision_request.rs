@@ -11,16 +11,21 @@ use tokio::time::Instant;
 
 use crate::{
     account,
-    decision::{self, Decision, Patience, Policy, board::QueueState, reservations::Reserved},
+    decision::{
+        self, Decision, Patience, Policy, Reason,
+        board::QueueState,
+        reservations::{Reservation, Reserved, TTL},
+    },
     model::quantity::Quantity,
     server::{
         http::{
+            call_id,
             params::{self, Parameter, Params, Shape},
             problem::Problem,
             problem_types,
             rights::Rights,
         },
-        json::decision::DecisionJson,
+        json::{decision::DecisionJson, reservation::TTL_PATTERN},
         state::app::{App, Queue},
     },
 };
@@ -34,8 +39,9 @@ const THRESHOLD: Parameter = Parameter {
 
 const FORMAT: Parameter = Parameter {
     name: "format",
-    meaning: "`text` answers `accept` or `reject`; `status` answers 204 or 403 without a body",
-    shape: Shape::OneOf(&["json", "text", "status"]),
+    meaning: "`text` answers `accept` or `reject`; `count` answers a bare number, the `capacity`, which is above 0 exactly if the decision is to accept; \
+              `status` answers 204 or 403 without a body",
+    shape: Shape::OneOf(&["json", "text", "count", "status"]),
     example: "json",
 };
 
@@ -53,8 +59,25 @@ const WAIT: Parameter = Parameter {
     example: "800ms",
 };
 
+const CALL_ID: Parameter = Parameter {
+    name: call_id::CALL_ID,
+    meaning: "The router's id of the call. A placeholder that was not filled in, such as `[CALLER_ID]` or `{{call.id}}`, is none: the answer has a `warning`",
+    shape: Shape::Text,
+    example: "a84b4c76e66710",
+};
+
+const RESERVE: Parameter = Parameter {
+    name: "reserve",
+    meaning: "Also hold the seat for the call in `call_id`, for this long, from `1s` to `10m`. The same call, asked again, gets the same reservation",
+    shape: Shape::Pattern(TTL_PATTERN),
+    example: "45s",
+};
+
 /// The parameters of a request for one decision.
-pub const DECISION_PARAMETERS: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT];
+pub const DECISION_PARAMETERS: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT, CALL_ID, RESERVE];
+
+/// The parameters of a refresh, which is answered like a decision.
+pub const REFRESH_PARAMETERS: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT];
 
 /// The parameters of a request for a reservation, whose answer has only one format.
 pub const RESERVATION_PARAMETERS: &[Parameter] = &[THRESHOLD, FRESH, WAIT];
@@ -65,6 +88,8 @@ enum Format {
     Json,
     /// `accept` or `reject`, for shell scripts and dial plans.
     Text,
+    /// How many more calls would be accepted, for routers that compare one number with 0.
+    Count,
     /// 204 or 403 without a body, for routers that only read the status, such as nginx' `auth_request`.
     Status,
 }
@@ -74,9 +99,10 @@ impl Format {
         match name {
             None | Some("json") => Ok(Format::Json),
             Some("text") => Ok(Format::Text),
+            Some("count") => Ok(Format::Count),
             Some("status") => Ok(Format::Status),
             Some(_) => Err(Problem::bad_parameter(
-                "\"format\" is one of json, text and status",
+                "\"format\" is one of json, text, count and status",
             )),
         }
     }
@@ -87,26 +113,45 @@ pub struct DecisionRequest {
     policy: Policy,
     format: Format,
     patience: Option<Patience>,
+    hold: Option<Hold>,
+    /// What the answer says about the request.
+    warning: Option<String>,
+}
+
+/// A seat to hold for a call, if the decision is to accept.
+struct Hold {
+    call_id: String,
+    ttl: Duration,
 }
 
 impl DecisionRequest {
     /// Reads the query of a request for a decision. What it leaves out is as configured.
     ///
     /// # Errors
-    /// A parameter is wrong, or a caller that may only look asks to wait.
+    /// A parameter is wrong, or a caller that may only look asks to wait or to hold a seat.
     pub fn parse(uri: &Uri, queue: &Queue, rights: Rights) -> Result<Self, Problem> {
         let params = Params::parse(uri.query(), DECISION_PARAMETERS)?;
-        let request = Self::read(&params, queue)?;
+        let request = Self::read(&params, queue)?.with_call(&params, uri, queue)?;
         if rights == Rights::All {
             return Ok(request);
         }
-        if params.one("fresh")?.or(params.one("wait")?).is_some() {
-            return Err(Problem::from_type(problem_types::MAY_ONLY_LOOK));
+        for spends in ["fresh", "wait", "reserve"] {
+            if params.one(spends)?.is_some() {
+                return Err(Problem::from_type(problem_types::MAY_ONLY_LOOK));
+            }
         }
         Ok(Self {
             patience: None,
             ..request
         })
+    }
+
+    /// Reads the query of a refresh.
+    ///
+    /// # Errors
+    /// A parameter is wrong.
+    pub fn parse_for_refresh(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
+        Self::read(&Params::parse(uri.query(), REFRESH_PARAMETERS)?, queue)
     }
 
     /// Reads the query of a request for a reservation.
@@ -115,6 +160,34 @@ impl DecisionRequest {
     /// A parameter is wrong.
     pub fn parse_for_reservation(uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
         Self::read(&Params::parse(uri.query(), RESERVATION_PARAMETERS)?, queue)
+    }
+
+    /// Adds the call that the request is about, and the seat to hold for it.
+    fn with_call(self, params: &Params<'_>, uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
+        let call_id = call_id::from_query(uri.query());
+        if let Some(Err(error)) = &call_id {
+            queue.warn_of_call_id(error);
+        }
+        let Some(ttl) = params.one("reserve")? else {
+            let warning = call_id.and_then(Result::err).map(|error| error.to_string());
+            return Ok(Self { warning, ..self });
+        };
+        let ttl = parse_ttl("reserve", ttl).map_err(Problem::bad_parameter)?;
+        let call_id = match call_id {
+            Some(Ok(call_id)) => call_id.into_owned(),
+            Some(Err(error)) => {
+                let why = format!("\"reserve\" needs the id of the call: {error}");
+                return Err(Problem::bad_parameter(why));
+            }
+            None => return Err(Problem::bad_parameter("\"reserve\" needs \"call_id\"")),
+        };
+        let hold = Some(Hold { call_id, ttl });
+        Ok(Self { hold, ..self })
+    }
+
+    /// The same for a HEAD, whose answer says nothing of a seat: it holds none.
+    pub fn without_hold(self) -> Self {
+        Self { hold: None, ..self }
     }
 
     fn read(params: &Params<'_>, queue: &Queue) -> Result<Self, Problem> {
@@ -126,6 +199,8 @@ impl DecisionRequest {
             policy,
             format: Format::parse(params.one("format")?)?,
             patience: patience(params.one("fresh")?, params.one("wait")?, queue.patience)?,
+            hold: None,
+            warning: None,
         })
     }
 
@@ -147,25 +222,88 @@ impl DecisionRequest {
         let (begun, now) = (Instant::now(), app.clock.now());
         let decide = |held| decision::decide(&app.state(queue), &self.policy, held, now);
         let reserved = queue.holds.reserve(call_id, ttl, now, decide);
-        if let Reserved::Made(_, decision) | Reserved::Refused(decision) = &reserved {
+        if let Some(decision) = reserved.decision() {
             app.decided(queue, decision, begun.elapsed());
         }
         reserved
     }
 
+    /// Decides, holds a seat if the request asks for that, and writes the answer.
+    pub async fn answer_and_hold(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
+        let Some(hold) = &self.hold else {
+            return self.answer(app, queue, rights);
+        };
+        let (decision, reservation) = match self.reserve(app, queue, &hold.call_id, hold.ttl) {
+            Reserved::Made(reservation, decision) => {
+                app.board.notify();
+                app.reservations.keep(&queue.key, &reservation).await;
+                (decision, Some(reservation))
+            }
+            Reserved::AlreadyHeld(reservation) => {
+                (self.decide_for_holder(app, queue), Some(reservation))
+            }
+            Reserved::Refused(decision) => (decision, None),
+            Reserved::Full(decision) => {
+                let decision = decision.rejected_as(Reason::Reserved);
+                app.decided(queue, &decision, Duration::ZERO);
+                (decision, None)
+            }
+        };
+        self.write(
+            app,
+            queue,
+            &app.state(queue),
+            &decision,
+            reservation.as_ref(),
+        )
+    }
+
+    /// The decision for a call that already holds a seat: its own seat does not stand in its way, and it stays accepted.
+    fn decide_for_holder(&self, app: &App, queue: &Queue) -> Decision {
+        let now = app.clock.now();
+        let others = queue.holds.held(now).saturating_sub(1);
+        decision::decide(&app.state(queue), &self.policy, others, now).held()
+    }
+
     /// Decides, counts the decision unless the caller only looks, and writes the answer.
     pub fn answer(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
         let (state, decision) = decide_for(rights, app, queue, &self.policy);
+        self.write(app, queue, &state, &decision, None)
+    }
+
+    fn write(
+        &self,
+        app: &App,
+        queue: &Queue,
+        state: &QueueState,
+        decision: &Decision,
+        reservation: Option<&Reservation>,
+    ) -> Response {
         match self.format {
             Format::Json => {
                 let now = app.clock.now();
-                let json = DecisionJson::new(&queue.key, &self.policy, &state, &decision, now);
+                let json = DecisionJson::new(&queue.key, &self.policy, state, decision, now)
+                    .with_reservation(reservation)
+                    .with_warning(self.warning.as_deref());
                 Json(json).into_response()
             }
-            Format::Text => as_text(&decision).into_response(),
-            Format::Status => as_status(&decision),
+            Format::Text => as_text(decision).into_response(),
+            Format::Count => decision.capacity.to_string().into_response(),
+            Format::Status => as_status(decision),
         }
     }
+}
+
+/// How long to hold a seat, as the parameter or member `name` says it; an error says what it must be.
+pub fn parse_ttl(name: &str, text: &str) -> Result<Duration, String> {
+    let ttl = params::duration(text).filter(|ttl| TTL.contains(ttl));
+    ttl.ok_or_else(|| {
+        format!(
+            "\"{name}\" must be a duration such as \"45s\", from {} to {}",
+            humantime::format_duration(*TTL.start()),
+            humantime::format_duration(*TTL.end()),
+        )
+    })
 }
 
 fn patience(

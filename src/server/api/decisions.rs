@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::Uri;
+use http::{Method, Uri};
 
 use super::decision_request::{DecisionRequest, decide_for};
 use crate::server::{
@@ -31,16 +31,20 @@ pub const LIST_PARAMETERS: &[Parameter] = &[Parameter {
     example: "sales-queue",
 }];
 
-/// `GET /v1/queues/{queue}/decision`
+/// `GET /v1/queues/{queue}/decision`, and `POST` for routers that can only post. With `reserve`, the seat is held as well.
 pub async fn get_decision(
     State(app): State<Arc<App>>,
     NamedQueue(queue): NamedQueue,
     rights: Rights,
+    method: Method,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let request = DecisionRequest::parse(&uri, &queue, rights)?;
+    let mut request = DecisionRequest::parse(&uri, &queue, rights)?;
+    if method == Method::HEAD {
+        request = request.without_hold();
+    }
     request.wait(&app, &queue).await;
-    Ok(request.answer(&app, &queue, rights))
+    Ok(request.answer_and_hold(&app, &queue, rights).await)
 }
 
 /// `GET /v1/decisions?queue=a&queue=b`

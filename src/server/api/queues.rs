@@ -73,7 +73,7 @@ pub async fn refresh_queue(
     rights: Rights,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let request = DecisionRequest::parse(&uri, &queue, Rights::All)?;
+    let request = DecisionRequest::parse_for_refresh(&uri, &queue)?;
     let reply = request_refresh(&app, &queue)?;
     tokio::select! {
         biased;

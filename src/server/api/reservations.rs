@@ -9,23 +9,15 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 
-use super::decision_request::DecisionRequest;
+use super::decision_request::{DecisionRequest, parse_ttl};
 use crate::{
     decision::{
         Decision, Reason,
         board::QueueKey,
-        reservations::{
-            DEFAULT_TTL, MAX_CALL_ID_LENGTH, MAX_PER_QUEUE, Reservation, ReservationId, Reserved,
-            TTL,
-        },
+        reservations::{DEFAULT_TTL, MAX_PER_QUEUE, Reservation, ReservationId, Reserved},
     },
     server::{
-        http::{
-            body::RequestBody,
-            params::{self, Params},
-            problem::Problem,
-            problem_types,
-        },
+        http::{body::RequestBody, call_id, params::Params, problem::Problem, problem_types},
         json::{
             decision::why_unknown,
             reservation::{ReservationJson, ReservationRequest, ReservationsJson},
@@ -47,26 +39,10 @@ fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
             "the body is not JSON such as {{\"call_id\":\"a84b4c76e66710\",\"ttl\":\"45s\"}}: {error}"
         ))
     })?;
-    if !(1..=MAX_CALL_ID_LENGTH).contains(&request.call_id.chars().count()) {
-        return Err(Problem::bad_request(format!(
-            "\"call_id\" must have 1 to {MAX_CALL_ID_LENGTH} characters"
-        )));
-    }
-    Ok((request.call_id, parse_ttl(request.ttl.as_deref())?))
-}
-
-fn parse_ttl(text: Option<&str>) -> Result<Duration, Problem> {
-    let Some(text) = text else {
-        return Ok(DEFAULT_TTL);
-    };
-    let ttl = params::duration(text).filter(|ttl| TTL.contains(ttl));
-    ttl.ok_or_else(|| {
-        Problem::bad_request(format!(
-            "\"ttl\" must be a duration such as \"45s\", from {} to {}",
-            humantime::format_duration(*TTL.start()),
-            humantime::format_duration(*TTL.end()),
-        ))
-    })
+    call_id::check(&request.call_id).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let ttl = request.ttl.as_deref();
+    let ttl = ttl.map_or(Ok(DEFAULT_TTL), |text| parse_ttl("ttl", text));
+    Ok((request.call_id, ttl.map_err(Problem::bad_request)?))
 }
 
 /// `POST /v1/queues/{queue}/reservations`: decides and holds a seat, in one step.
@@ -83,14 +59,14 @@ pub async fn create_reservation(
         Reserved::Made(reservation, _) => (StatusCode::CREATED, reservation),
         Reserved::AlreadyHeld(reservation) => (StatusCode::OK, reservation),
         Reserved::Refused(decision) => return Err(no_seat(&app, &queue, &decision)),
-        Reserved::Full => return Err(too_many()),
+        Reserved::Full(_) => return Err(too_many()),
     };
     if status == StatusCode::CREATED {
         app.board.notify();
         app.reservations.keep(&queue.key, &reservation).await;
     }
-    let left = app.decide(&queue, &app.state(&queue), &queue.policy).count;
-    let json = json(&app, &queue.key, &reservation).with_count(left);
+    let left = app.decide(&queue, &app.state(&queue), &queue.policy);
+    let json = json(&app, &queue.key, &reservation).with_seats_left(&left);
     Ok((status, Json(json)).into_response())
 }
 

@@ -147,7 +147,7 @@ impl<'a> CriteriaJson<'a> {
 
 fn agents<'a>(snapshot: &'a Snapshot, rule: &Rule) -> Vec<SeatJson<'a>> {
     let standing = |agent: &Agent| match rule {
-        Rule::Seats { forgotten_after } => Some(seat(agent, *forgotten_after, snapshot.as_of)),
+        Rule::Seats(rule) => Some(seat(agent, *rule, snapshot.as_of)),
         Rule::Custom(_) => None,
     };
     let view = |agent: &'a Agent| {
@@ -178,7 +178,7 @@ impl<'a> QueueJson<'a> {
             took_ms: snapshot.map(|snapshot| snapshot.took.as_millis() as u64),
             agents: snapshot.map(|snapshot| agents(snapshot, &finding.queue.rule)),
             criteria: match &finding.queue.rule {
-                Rule::Seats { .. } => None,
+                Rule::Seats(_) => None,
                 Rule::Custom(criteria) => Some(CriteriaJson::new(criteria, finding.selected)),
             },
             fault: finding

@@ -222,9 +222,9 @@ fn agents(standing: &Standing) -> Markup {
     }
 }
 
-/// Whether the built-in rule counts this agent as a seat.
+/// Whether the built-in rule counts this agent as a seat, unless the config says otherwise.
 fn takes_calls(agent: &Agent) -> bool {
-    agent.available == Some(true) && agent.queue_logged_in
+    agent.available == Some(true) && agent.queue_logged_in && !agent.on_call
 }
 
 fn row(agent: &Agent) -> Markup {
@@ -236,10 +236,11 @@ fn row(agent: &Agent) -> Markup {
             td { @match agent.status.as_deref() { Some(status) => bdi { (status) }, None => span.none { "none" } } }
             td.span { @match agent.status_since { Some(since) => (components::since(since)), None => span.none { "unknown" } } }
             td { (if agent.queue_logged_in { "yes" } else { "no" }) }
-            td { @match takes_calls(agent) {
-                true => span.badge.accept { span aria-hidden="true" { "✓" } " yes" },
-                false => "no",
-            } }
+            td {
+                @if takes_calls(agent) { span.badge.accept { span aria-hidden="true" { "✓" } " yes" } } @else { "no" }
+                @if agent.is_available_on_call() { ": on a call" }
+                @if agent.is_available_not_ready() { ", but not ready" }
+            }
         }
     }
 }

@@ -51,7 +51,7 @@ problem_types! {
         "the browser's Origin or Sec-Fetch-Site header names another site. Other sites may only link to pages: open the address directly, or \
          send the request from a program";
     MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
-        "waiting for fresh data may spend a request: leave out fresh and wait, or send the bearer token";
+        "waiting for fresh data may spend a request, and a held seat is missing elsewhere: leave out fresh, wait and reserve, or send the bearer token";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
         "GET / lists all paths";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",

@@ -29,6 +29,8 @@ pub struct Rule {
     pub guard: Guard,
     /// The longest body that the handler reads, in bytes; 0 if it reads none.
     pub max_body: usize,
+    /// Whether a body of any length may come, which nobody reads: routers that can only post send what they have.
+    pub ignores_body: bool,
     /// Whether a link on another site's page may lead here. Only for routes that spend no request, count no decision and hold nothing open.
     pub linked: bool,
 }
@@ -38,6 +40,7 @@ impl Rule {
     pub const NO_ROUTE: Self = Self {
         guard: Guard::Bearer,
         max_body: 0,
+        ignores_body: false,
         linked: false,
     };
 }

@@ -3,12 +3,16 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::time::{Timestamp, rfc3339, whole_ms};
+use super::{
+    reservation::HeldSeatJson,
+    time::{Timestamp, rfc3339, whole_ms},
+};
 use crate::{
     clock::Moment,
     decision::{
         Decision, Policy, Reason,
         board::{QueueKey, QueueState},
+        reservations::Reservation,
     },
     model::quantity::Quantity,
 };
@@ -43,9 +47,18 @@ pub struct DecisionJson<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     valid_until: Option<Moment>,
+    /// How many more calls would be accepted now: seats beyond the threshold and beyond those held for other calls. Above 0 exactly if the
+    /// decision is to accept, so a router that can only compare one number with 0 compares this one. 1 if `on_unknown` accepts.
+    pub capacity: u32,
     /// What is wrong or missing, and what to do. Only present if the queue's seats are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// The seat held for this call. Only present if `reserve` asked for it and the decision is to accept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation: Option<HeldSeatJson<'a>>,
+    /// What is wrong with the request, though it was answered: its `call_id` is not the id of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'a str>,
 }
 
 impl<'a> DecisionJson<'a> {
@@ -68,8 +81,24 @@ impl<'a> DecisionJson<'a> {
             age_ms: decision.age.map(whole_ms),
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.valid_until,
+            capacity: decision.capacity,
             detail: why_unknown(state, policy, decision, now),
+            reservation: None,
+            warning: None,
         }
+    }
+
+    /// The same with the seat that is held for the call.
+    pub fn with_reservation(self, reservation: Option<&'a Reservation>) -> Self {
+        Self {
+            reservation: reservation.map(HeldSeatJson::new),
+            ..self
+        }
+    }
+
+    /// The same with what is wrong with the request.
+    pub fn with_warning(self, warning: Option<&'a str>) -> Self {
+        Self { warning, ..self }
     }
 }
 

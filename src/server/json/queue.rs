@@ -28,6 +28,10 @@ pub struct QueueJson<'a> {
     agent_count: Option<usize>,
     /// How many of them are in each status, without those that have none; null before the first snapshot.
     agents_by_status: Option<BTreeMap<&'a str, usize>>,
+    /// How many of them are available, logged in to the queue, and yet on a call; null before the first snapshot.
+    available_on_call: Option<usize>,
+    /// How many of them are available, logged in to the queue and on no call, and yet not `ready` for the dialer; null before the first snapshot.
+    available_not_ready: Option<usize>,
     /// What is wrong with the queue's polls; null if nothing is.
     fault: Option<FaultJson>,
     /// When the last poll began.
@@ -49,11 +53,20 @@ impl<'a> QueueJson<'a> {
             name: state.name.as_deref(),
             agent_count: snapshot.map(|snapshot| snapshot.agents.len()),
             agents_by_status: snapshot.map(count_by_status),
+            available_on_call: snapshot
+                .map(|snapshot| count(snapshot, Agent::is_available_on_call)),
+            available_not_ready: snapshot
+                .map(|snapshot| count(snapshot, Agent::is_available_not_ready)),
             fault: fault.map(|fault| FaultJson::new(fault, now)),
             last_attempt: state.last_attempt,
             last_success: state.last_success,
         }
     }
+}
+
+fn count(snapshot: &Snapshot, which: fn(&Agent) -> bool) -> usize {
+    let agents = snapshot.agents.iter();
+    agents.filter(|agent| which(agent)).count()
 }
 
 fn count_by_status(snapshot: &Snapshot) -> BTreeMap<&str, usize> {
@@ -114,6 +127,10 @@ pub struct AgentJson<'a> {
     available: Option<bool>,
     /// Whether the agent is logged in to this queue.
     queue_logged_in: bool,
+    /// Whether the agent is on a call now, whatever the status says.
+    on_call: bool,
+    /// Whether CallTools' dialer would give the agent a call; null if CallTools does not say.
+    ready: Option<bool>,
     /// Since when the agent is in this status.
     #[schemars(with = "Option<Timestamp>")]
     status_since: Option<String>,
@@ -127,6 +144,8 @@ impl<'a> AgentJson<'a> {
             status: agent.status.as_deref(),
             available: agent.available,
             queue_logged_in: agent.queue_logged_in,
+            on_call: agent.on_call,
+            ready: agent.ready,
             status_since: agent.status_since.map(|since| format!("{since:.3}")),
         }
     }

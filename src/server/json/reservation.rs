@@ -7,11 +7,16 @@ use super::time::{Timestamp, rfc3339};
 use crate::{
     clock::Moment,
     decision::{
+        Decision,
         board::QueueKey,
         reservations::{MAX_CALL_ID_LENGTH, Reservation},
     },
     model::quantity::Quantity,
 };
+
+/// How long a seat may be held, as a regular expression: from `1s` to `10m`.
+pub const TTL_PATTERN: &str =
+    "^(([1-9][0-9]{3,4}|[1-5][0-9]{5}|600000)ms|([1-9][0-9]?|[1-5][0-9]{2}|600)s|([1-9]|10)m)$";
 
 /// A request to hold a seat for a call.
 #[derive(Deserialize, JsonSchema)]
@@ -21,9 +26,7 @@ pub struct ReservationRequest {
     #[schemars(length(min = 1, max = MAX_CALL_ID_LENGTH))]
     pub call_id: String,
     /// How long to hold the seat, from `1s` to `10m`; 45 s if left out.
-    #[schemars(regex(
-        pattern = r"^(([1-9][0-9]{3,4}|[1-5][0-9]{5}|600000)ms|([1-9][0-9]?|[1-5][0-9]{2}|600)s|([1-9]|10)m)$"
-    ))]
+    #[schemars(regex(pattern = TTL_PATTERN))]
     pub ttl: Option<String>,
 }
 
@@ -52,6 +55,9 @@ pub struct ReservationJson<'a> {
     /// Seats left for other calls, null if unknown. Only in the answer to a request for a reservation.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<Option<Quantity>>,
+    /// How many more calls would be accepted now. Only in the answer to a request for a reservation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<u32>,
 }
 
 impl<'a> ReservationJson<'a> {
@@ -65,14 +71,37 @@ impl<'a> ReservationJson<'a> {
             created_at: Some(reservation.made),
             expires_at: Some(reservation.expires()),
             count: None,
+            capacity: None,
         }
     }
 
-    /// The same with the seats that are left.
-    pub fn with_count(self, count: Option<Quantity>) -> Self {
+    /// The same with what the queue's present decision says about other calls.
+    pub fn with_seats_left(self, decision: &Decision) -> Self {
         Self {
-            count: Some(count),
+            count: Some(decision.count),
+            capacity: Some(decision.capacity),
             ..self
+        }
+    }
+}
+
+/// The seat held for the call that was asked about.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HeldSeat")]
+pub struct HeldSeatJson<'a> {
+    /// Releases the seat.
+    id: &'a str,
+    /// When it ends, unless an agent takes the call or the seat is released before.
+    #[serde(serialize_with = "rfc3339")]
+    #[schemars(with = "Timestamp")]
+    expires_at: Option<Moment>,
+}
+
+impl<'a> HeldSeatJson<'a> {
+    pub fn new(reservation: &'a Reservation) -> Self {
+        Self {
+            id: reservation.id.as_str(),
+            expires_at: Some(reservation.expires()),
         }
     }
 }

@@ -16,8 +16,8 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 const ABOUT: &str = "Accept or reject, answered from memory: whether a CallTools queue has an agent who would take a call now.
 
-HEAD works wherever GET does. Any other path is 404 `no-such-path`; another method is 405 `method-not-allowed`, with `Allow`; an unknown query \
-parameter is 400, except under `/api/`. Errors are problem JSON (RFC 9457); under `/api/` they look as CallTools' do. Pages for people are not \
+HEAD works wherever GET does. Any other path is 404 `no-such-path`; another method is 405 `method-not-allowed`, with `Allow`; query parameters \
+that openseat does not know are ignored, but for slips in `threshold`, `format`, `fresh`, `wait` and `reserve`, which are 400. Errors are problem JSON (RFC 9457); under `/api/` they look as CallTools' do. Pages for people are not \
 listed here. A browser that has logged in may use everything that is asked with GET. Answers may get more members later: ignore those that you do not know.";
 
 /// The OpenAPI document, for programs and for the reference page.

@@ -11,7 +11,8 @@ pub(in crate::server) const DECISION: &str = r#"{
   "as_of": "2026-11-22T10:00:00.123Z",
   "age_ms": 1834,
   "membership_age_ms": 61834,
-  "valid_until": "2026-11-22T10:01:30.123Z"
+  "valid_until": "2026-11-22T10:01:30.123Z",
+  "capacity": 7
 }"#;
 
 pub(in crate::server) const DECISIONS: &str = r#"{
@@ -28,6 +29,7 @@ pub(in crate::server) const DECISIONS: &str = r#"{
       "age_ms": null,
       "membership_age_ms": null,
       "valid_until": null,
+      "capacity": 0,
       "detail": "the first poll of this queue has not finished yet"
     }
   ],
@@ -48,9 +50,12 @@ pub(in crate::server) const QUEUES: &str = r#"{
       "age_ms": 1834,
       "membership_age_ms": 61834,
       "valid_until": "2026-11-22T10:01:30.123Z",
+      "capacity": 0,
       "name": "sales-queue",
       "agent_count": 3,
       "agents_by_status": { "Lunch": 1, "On a Call": 2 },
+      "available_on_call": 0,
+      "available_not_ready": 0,
       "fault": {
         "kind": "upstream_down",
         "message": "CallTools did not answer in time",
@@ -74,9 +79,12 @@ pub(in crate::server) const QUEUE: &str = r#"{
   "age_ms": 1834,
   "membership_age_ms": 61834,
   "valid_until": "2026-11-22T10:01:30.123Z",
+  "capacity": 1,
   "name": "sales-queue",
   "agent_count": 1,
   "agents_by_status": { "Available": 1 },
+  "available_on_call": 0,
+  "available_not_ready": 0,
   "fault": null,
   "last_attempt": "2026-11-22T10:00:00.123Z",
   "last_success": "2026-11-22T10:00:00.500Z",
@@ -89,6 +97,8 @@ pub(in crate::server) const QUEUE: &str = r#"{
       "status": "Available",
       "available": true,
       "queue_logged_in": true,
+      "on_call": false,
+      "ready": true,
       "status_since": "2026-11-22T09:58:11.000Z"
     }
   ]
@@ -107,7 +117,8 @@ pub(in crate::server) const RESERVATION: &str = r#"{
   "account": "main",
   "created_at": "2026-11-22T10:00:00.123Z",
   "expires_at": "2026-11-22T10:00:45.123Z",
-  "count": 6
+  "count": 6,
+  "capacity": 6
 }"#;
 
 pub(in crate::server) const RESERVATIONS: &str = r#"{

@@ -203,6 +203,14 @@ impl Operation {
         }
     }
 
+    /// Lets a body of any length come, which its handler does not read.
+    pub(super) fn ignoring_body(self) -> Self {
+        Self {
+            route: self.route.ignoring_body(),
+            ..self
+        }
+    }
+
     /// Lets links on other sites' pages lead here.
     pub(super) fn linked(self) -> Self {
         Self {

@@ -7,7 +7,7 @@
 //! handler): by which names this server may be called, whether another site's page may lead here, what the caller must show, and how long a
 //! body may be. The fast path asks the same rule ([`admits`]).
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
@@ -16,6 +16,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Uri, Version,
@@ -299,7 +300,7 @@ fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result
 /// Bounds a body that nobody reads. One that is read is bounded by its [reader](body::RequestBody), which also counts what it refuses.
 /// CallTools does not look at such bodies, so its routes ignore them too.
 fn check_length(rule: Rule, length: u64) -> Result<(), Problem> {
-    let is_read_or_ignored = rule.max_body > 0 || rule.guard == Guard::Token;
+    let is_read_or_ignored = rule.max_body > 0 || rule.ignores_body || rule.guard == Guard::Token;
     if is_read_or_ignored || length <= MAX_UNREAD as u64 {
         return Ok(());
     }
@@ -385,12 +386,22 @@ fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
 
 fn check_bearer(headers: &HeaderMap, bearer: &BearerTokens) -> Result<(), Problem> {
     // Missing and wrong get the same words and the same work.
-    let shown = credentials(headers, "bearer").unwrap_or_default();
-    if bearer.open_for(shown) {
+    let shown = credentials(headers, "bearer").map(Cow::Borrowed);
+    let shown = shown.or_else(|| basic_password(headers).map(Cow::Owned));
+    if bearer.open_for(&shown.unwrap_or_default()) {
         return Ok(());
     }
     Err(Problem::from_type(problem_types::UNAUTHORIZED)
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+}
+
+/// The password of HTTP Basic, for callers that can send nothing else; the user's name is not looked at.
+fn basic_password(headers: &HeaderMap) -> Option<String> {
+    let decoded = BASE64_STANDARD
+        .decode(credentials(headers, "basic")?)
+        .ok()?;
+    let (_user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(password.trim().to_owned())
 }
 
 /// What follows the scheme in the only `Authorization` header.

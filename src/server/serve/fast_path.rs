@@ -2,8 +2,8 @@
 //!
 //! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte: the same [`DecisionJson`] is written down once for each state of a
 //! queue, and later only the ages in it, which are what time alone changes. Everything is decided anew each time: a decision that comes
-//! out differently in anything but its ages is written down again. Whatever is not plain (parameters, other methods, a queue that
-//! waits, a refusal, a body) is left to the router.
+//! out differently in anything but its ages is written down again. Whatever is not plain (parameters that are ours, other methods, a queue
+//! that waits, a refusal, a body) is left to the router.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use crate::{
     clock::Moment,
     decision::{Decision, DecisionInput},
     server::{
+        http::{call_id, params},
         json::{decision::DecisionJson, time::whole_ms},
         state::app::{App, Queue},
     },
@@ -71,11 +72,25 @@ impl Lane {
 pub fn asked(request: &Request<Incoming>) -> Option<&str> {
     let uri = request.uri();
     let is_plain = request.method() == Method::GET
-        && uri.query().is_none()
+        && uri.query().is_none_or(is_without_effect)
         && uri.authority().is_none()
         && request.body().is_end_stream();
     let path = is_plain.then(|| uri.path())?;
     path.strip_prefix("/v1/queues/")?.strip_suffix("/decision")
+}
+
+/// Whether a query changes nothing about the answer, as that of most routers: parameters of theirs, and a call's id that is one at first sight.
+fn is_without_effect(query: &str) -> bool {
+    let mut ids = 0;
+    query.split('&').all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name == call_id::CALL_ID {
+            ids += 1;
+            return ids == 1 && call_id::is_plain(value);
+        }
+        // An encoded name may be any.
+        !name.contains(['%', '+']) && params::own_name(name).is_none()
+    })
 }
 
 /// The answer, in the place of the request that it answers: its map of headers is used again.
@@ -224,4 +239,39 @@ fn split(json: &str) -> Option<[&str; 3]> {
     let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
     let cut = [&json[..before], &json[between..members], &json[after..]];
     (numbers.iter().all(is_number) && cut[1] == MEMBERSHIP_AGE).then_some(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_without_effect;
+
+    #[test]
+    fn only_a_query_that_changes_nothing_is_answered_here() {
+        for query in [
+            "",
+            "caller_id=%2B13105550100&zip=90210&_=1764189134",
+            "callerId=1&CALL_UUID=x&campaign=a+b&sub[]=%5B1%5D",
+            "call_id=a84b4c76e66710",
+            "a&&b==c",
+        ] {
+            assert!(is_without_effect(query), "{query}");
+        }
+        for query in [
+            "threshold=2",
+            "zip=1&treshold=2",
+            "Format=text",
+            "format=json",
+            "%66ormat=text",
+            "for%6dat=text",
+            "call_id=",
+            "call_id=[CALLER_ID]",
+            "call_id=%7Bid%7D",
+            "call_id=null",
+            "call_id=a&call_id=b",
+            "c%61ll_id=[ID]",
+            "call_id=a&reserve=45s",
+        ] {
+            assert!(!is_without_effect(query), "{query}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! What all handlers share: the board, and what is needed to answer from it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use axum::Router;
 use tokio::{
@@ -29,7 +33,10 @@ use crate::{
     metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
     model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
     process::heartbeat::Heartbeats,
-    server::net::{limits::ConnectionLimits, tls::Tls},
+    server::{
+        http::call_id::NoCallId,
+        net::{limits::ConnectionLimits, tls::Tls},
+    },
     state::{State, history::History},
 };
 
@@ -111,6 +118,17 @@ pub struct Queue {
     pub holds: Arc<Holds>,
     /// The version of its state on the board.
     pub version: Arc<Version>,
+    /// Whether the log has said that a router sends no usable ids of calls.
+    pub call_id_warning: Once,
+}
+
+impl Queue {
+    /// Logs that a request has no usable id of a call: once, since a router that does so does it with each call.
+    pub fn warn_of_call_id(&self, error: &NoCallId) {
+        self.call_id_warning.call_once(|| {
+            tracing::warn!(queue = %self.key, %error, "a router sends no usable call_id: fill it in with the id of the call");
+        });
+    }
 }
 
 /// What an [`App`] is made of.
@@ -238,6 +256,7 @@ impl App {
                     .expect("the metrics were made for the queues of the board"),
                 holds: deps.reservations.queue(key),
                 version: deps.board.version(key).expect("it is one of the board's"),
+                call_id_warning: Once::new(),
             })
         };
         let queues: Vec<_> = deps.board.keys().iter().map(queue).collect();

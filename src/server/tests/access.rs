@@ -62,7 +62,7 @@ async fn requests_that_are_merely_unusual_are_answered() {
 async fn a_wrong_method_is_told_the_right_ones() {
     let server = World::with(&["main/sales"]).serve().await;
     let cases = [
-        ("POST", "/v1/queues/sales/decision", "GET,HEAD"),
+        ("DELETE", "/v1/queues/sales/decision", "GET,HEAD,POST"),
         ("GET", "/v1/queues/sales/refresh", "POST"),
         ("DELETE", "/v1/queues", "GET,HEAD"),
     ];

@@ -41,7 +41,7 @@ async fn each_account_shows_what_is_spent_of_its_hour() {
         assert_eq!((&one["share"], &one["sweeps"]), (&1.0.into(), &true.into()));
         assert_eq!(one["throttled_until"], Value::Null);
     }
-    let refused = server.get("/v1/accounts?queue=a").await;
+    let refused = server.get("/v1/accounts?threshold=2").await;
     assert_eq!(
         (refused.status, &*refused.problem()),
         (400, "bad-parameter")

@@ -333,6 +333,7 @@ async fn durations_are_accepted_exactly_as_documented() {
         documented(schema("wait")),
         documented(&ttl),
     );
+    let reserve = documented(schema("reserve"));
     assert!(wait("1500ms") && wait("5s") && !wait("5001ms") && !wait("6s"));
     for text in durations() {
         let in_query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
@@ -345,6 +346,11 @@ async fn durations_are_accepted_exactly_as_documented() {
             ask(format!("wait={in_query}")).await,
             wait(&text),
             "wait {text:?}"
+        );
+        assert_eq!(
+            ask(format!("call_id=call&reserve={in_query}")).await,
+            reserve(&text),
+            "reserve {text:?}"
         );
         let body = json!({ "call_id": "call", "ttl": text }).to_string();
         let answer = server

@@ -24,7 +24,7 @@ async fn a_known_decision_reads_as_documented() {
         answer.body,
         "{\"queue\":\"sales-queue\",\"queue_id\":5450,\"account\":\"main\",\"accept\":true,\"reason\":\"seats\",\
          \"count\":7,\"threshold\":0,\"as_of\":\"2026-11-22T10:00:00.123Z\",\"age_ms\":1834,\"membership_age_ms\":1834,\
-         \"valid_until\":\"2026-11-22T10:01:30.123Z\"}"
+         \"valid_until\":\"2026-11-22T10:01:30.123Z\",\"capacity\":7}"
     );
     assert_eq!(
         server.get("/v1/queues/5450/decision").await.body,
@@ -39,7 +39,7 @@ async fn unknown_values_are_null_and_the_detail_says_what_is_missing() {
     assert_eq!(
         answer.body,
         "{\"queue\":\"sales\",\"queue_id\":null,\"account\":\"main\",\"accept\":false,\"reason\":\"never_polled\",\
-         \"count\":null,\"threshold\":0,\"as_of\":null,\"age_ms\":null,\"membership_age_ms\":null,\"valid_until\":null,\
+         \"count\":null,\"threshold\":0,\"as_of\":null,\"age_ms\":null,\"membership_age_ms\":null,\"valid_until\":null,\"capacity\":0,\
          \"detail\":\"the first poll of this queue has not finished yet\"}"
     );
 }
@@ -140,7 +140,7 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
     let cases = [
         (
             "sales/decision?treshold=2",
-            "there is no parameter \"treshold\": this path takes threshold, format, fresh, wait",
+            "there is no parameter \"treshold\"; did you mean \"threshold\"?",
         ),
         (
             "sales/decision?threshold=two",
@@ -156,15 +156,23 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
         ),
         (
             "sales/decision?format=xml",
-            "\"format\" is one of json, text and status",
+            "\"format\" is one of json, text, count and status",
         ),
         (
             "texts/decision?threshold=2",
             "this queue's criteria compare with no number, so \"threshold\" has no meaning for them",
         ),
         (
-            "sales?verbose",
-            "there is no parameter \"verbose\": this path takes none",
+            "sales?threshold=2",
+            "this path has no parameter \"threshold\": it takes none",
+        ),
+        (
+            "sales/decision?reserve=45s",
+            "\"reserve\" needs \"call_id\"",
+        ),
+        (
+            "sales/decision?call_id=a&reserve=45",
+            "\"reserve\" must be a duration such as \"45s\", from 1s to 10m",
         ),
     ];
     for (target, detail) in cases {

@@ -15,7 +15,12 @@ pub(super) struct Caller(pub(super) TcpStream);
 
 impl Caller {
     pub(super) async fn ask(&mut self, target: &str, headers: &str) -> Answer {
-        let request = format!("GET {target} HTTP/1.1\r\n{headers}\r\n");
+        self.send(&format!("GET {target} HTTP/1.1\r\n{headers}\r\n"))
+            .await
+    }
+
+    /// Sends these very bytes, and reads the answer.
+    pub(super) async fn send(&mut self, request: &str) -> Answer {
         self.0.write_all(request.as_bytes()).await.unwrap();
         let mut text = Vec::new();
         loop {
@@ -160,6 +165,27 @@ proptest! {
             }
             Ok(())
         })?;
+    }
+}
+
+#[tokio::test]
+async fn parameters_of_routers_are_answered_in_the_express_lane() {
+    let world = World::with(&["main/sales"]);
+    world.publish("main/sales", available(2));
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    for query in [
+        "caller_id=1&zip=90210&_=1764189134",
+        "call_id=a84b4c76e66710",
+    ] {
+        let path = format!("/v1/queues/sales/decision?{query}");
+        let mut express = caller.ask(&path, "Host: localhost\r\n").await;
+        let routed = format!("{path}&format=json");
+        let mut routed = caller.ask(&routed, "Host: localhost\r\n").await;
+        for answer in [&mut express, &mut routed] {
+            assert!(answer.headers.remove("date").is_some());
+        }
+        assert_eq!(express, routed, "{query}");
     }
 }
 

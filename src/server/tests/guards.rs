@@ -56,6 +56,7 @@ fn rows() -> Vec<Row> {
 /// None of them fills in the log-in's form, and after four wrong tokens their address waits.
 const ANSWERS: &str = "\
 GET    /v1/queues/{queue}/decision                        401 401 200 200 401 200 | 200
+POST   /v1/queues/{queue}/decision                        401 401 200 401 401 200 | 200
 GET    /v1/queues/{queue}                                 401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/refresh                         401 401 503 401 401 503 | 503
 GET    /v1/queues/{queue}/chart.svg                       401 401 200 200 401 200 | 200
@@ -69,6 +70,7 @@ GET    /v1/reservations                                   401 401 200 200 401 20
 DELETE /v1/reservations/{id}                              401 401 404 401 401 404 | 404
 POST   /v1/reservations/{id}/release                      401 401 404 401 401 404 | 404
 GET    /v1/queues/{account}/{queue}/decision              401 401 200 200 401 200 | 200
+POST   /v1/queues/{account}/{queue}/decision              401 401 200 401 401 200 | 200
 GET    /v1/queues/{account}/{queue}                       401 401 200 200 401 200 | 200
 POST   /v1/queues/{account}/{queue}/refresh               401 401 503 401 401 503 | 503
 GET    /v1/queues/{account}/{queue}/chart.svg             401 401 200 200 401 200 | 200

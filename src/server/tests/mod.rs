@@ -17,6 +17,7 @@ mod queues;
 mod reservations;
 mod status_line;
 mod tls;
+mod trade;
 mod unread;
 mod watch_limits;
 mod watching;

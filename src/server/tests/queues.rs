@@ -50,10 +50,51 @@ async fn one_queue_comes_with_its_agents() {
             queue["agents"][1],
             serde_json::json!({
                 "id": "8", "name": "Bob", "status": "Lunch", "available": false, "queue_logged_in": true,
-                "status_since": "2026-11-22T09:50:00.000Z",
+                "on_call": false, "ready": null, "status_since": "2026-11-22T09:50:00.000Z",
             })
         );
     }
+}
+
+#[tokio::test]
+async fn agents_who_are_available_on_a_call_or_not_ready_are_told_apart() {
+    let world = World::with(&["main/sales", "main/new"]);
+    let one = |id: &str, status: &str, on_call, ready, queue_logged_in| Agent {
+        on_call,
+        ready,
+        queue_logged_in,
+        ..agent(id, id, status)
+    };
+    world.publish(
+        "main/sales",
+        vec![
+            one("free", "Available", false, Some(true), true),
+            one("silent", "Available", false, None, true),
+            one("calls", "Available", true, Some(true), true),
+            one("calls, too", "Available", true, Some(false), true),
+            one("elsewhere", "Available", true, Some(true), false),
+            one("usual", "On a Call", true, Some(false), true),
+            one("not ready", "Available", false, Some(false), true),
+        ],
+    );
+    let server = world.serve().await;
+    let queue = server.get("/v1/queues/sales").await.json();
+    assert_eq!(
+        (&queue["available_on_call"], &queue["available_not_ready"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(
+        (&queue["agents"][2]["on_call"], &queue["agents"][6]["ready"]),
+        (&true.into(), &false.into())
+    );
+    let new = server.get("/v1/queues/new").await.json();
+    assert_eq!(new["available_on_call"], Value::Null);
+    let page = server
+        .ask("GET", "/queues/sales", "Accept: text/html\r\n")
+        .await
+        .body;
+    assert!(page.contains("no: on a call"), "{page}");
+    assert!(page.contains(", but not ready"), "{page}");
 }
 
 #[tokio::test]

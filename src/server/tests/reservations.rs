@@ -41,7 +41,7 @@ async fn a_seat_is_held_listed_and_released() {
         made.body,
         format!(
             "{{\"id\":\"{id}\",\"call_id\":\"a84b4c76e66710\",\"queue\":\"sales\",\"queue_id\":null,\"account\":\"main\",\
-             \"created_at\":\"2026-11-22T10:00:00.123Z\",\"expires_at\":\"2026-11-22T10:00:30.123Z\",\"count\":1}}"
+             \"created_at\":\"2026-11-22T10:00:00.123Z\",\"expires_at\":\"2026-11-22T10:00:30.123Z\",\"count\":1,\"capacity\":1}}"
         )
     );
     assert_eq!(server.count().await, (1.into(), "seats".into()));
@@ -165,8 +165,17 @@ async fn a_malformed_request_is_told_what_is_wrong() {
         ("{}", "missing field `call_id`"),
         (r#"{"call_id":7}"#, "invalid type: integer `7`"),
         (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
-        (r#"{"call_id":""}"#, "must have 1 to 256 characters"),
-        (&long, "must have 1 to 256 characters"),
+        (r#"{"call_id":""}"#, "\"call_id\" is empty"),
+        (r#"{"call_id":"null"}"#, "where it has no id"),
+        (
+            r#"{"call_id":"{{call.id}}"}"#,
+            "a placeholder that the router did not fill in",
+        ),
+        (
+            r#"{"call_id":"%5BCALLER_ID%5D"}"#,
+            "a placeholder that the router did not fill in",
+        ),
+        (&long, "has more than 256 characters"),
         (
             r#"{"call_id":"a","ttl":"45"}"#,
             "\"ttl\" must be a duration such as \"45s\"",

@@ -431,10 +431,10 @@ async fn a_wrong_request_for_a_stream_is_rejected() {
     let too_many = format!("?{}", "queue=a&".repeat(101));
     for (query, status, problem, detail) in [
         (
-            "?queues=a",
+            "?queue=a&threshold=2",
             400,
             "bad-parameter",
-            "there is no parameter \"queues\": this path takes queue",
+            "this path has no parameter \"threshold\": it takes queue",
         ),
         (
             &*too_many,

@@ -1,0 +1,272 @@
+//! The id of a call in a query, and the values that routers send when they have none.
+//!
+//! A router that forgets to fill in a template sends the same text for every call. Taken for an id, all its calls would share one
+//! reservation, so such a value is no id.
+
+use std::borrow::Cow;
+
+use crate::decision::reservations::MAX_CALL_ID_LENGTH;
+
+/// The name of the parameter.
+pub const CALL_ID: &str = "call_id";
+
+/// What common languages print for a missing value, in lower case.
+const NOTHING: [&str; 8] = [
+    "null",
+    "undefined",
+    "none",
+    "nil",
+    "nan",
+    "(null)",
+    "<null>",
+    "[object object]",
+];
+
+/// How often a value may be percent-encoded once more than it has to be: by a template, and by the router behind it.
+const MAX_EXTRA_ENCODINGS: usize = 2;
+
+/// How much of a placeholder is shown: enough to find it in a router's settings.
+const SHOWN: usize = 40;
+
+/// Why a value is no call's id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoCallId {
+    #[error("\"call_id\" is empty")]
+    Empty,
+    #[error("\"call_id\" is \"{0}\", which the router sends where it has no id")]
+    Nothing(String),
+    #[error("\"call_id\" is \"{0}\", a placeholder that the router did not fill in")]
+    Placeholder(String),
+    #[error("\"call_id\" has more than {MAX_CALL_ID_LENGTH} characters")]
+    TooLong,
+    #[error("\"call_id\" is given more than once, with different values")]
+    Repeated,
+}
+
+/// The call's id in a query; `None` where the query has no such parameter.
+///
+/// # Errors
+/// What it has is not the id of a call.
+pub fn from_query(query: Option<&str>) -> Option<Result<Cow<'_, str>, NoCallId>> {
+    let pairs = query.unwrap_or_default().split('&');
+    let mut given = pairs.filter_map(|pair| {
+        let (name, value) = url::form_urlencoded::parse(pair.as_bytes()).next()?;
+        let raw = pair.split_once('=').map_or("", |(_, raw)| raw);
+        (name == CALL_ID).then_some((raw, value))
+    });
+    let (raw, value) = given.next()?;
+    if given.any(|(_, other)| other != value) {
+        return Some(Err(NoCallId::Repeated));
+    }
+    // `%call_id%` decodes to something else, since `%ca` is an encoded byte. No encoded text ends in a percent sign.
+    Some(match is_between(raw, "%", "%") {
+        true => Err(NoCallId::Placeholder(shown(raw))),
+        false => check(&value).map(|()| value),
+    })
+}
+
+/// Checks that a text is the id of a call.
+///
+/// # Errors
+/// It is not.
+pub fn check(text: &str) -> Result<(), NoCallId> {
+    if text.chars().count() > MAX_CALL_ID_LENGTH {
+        return Err(NoCallId::TooLong);
+    }
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..=MAX_EXTRA_ENCODINGS {
+        check_decoded(&text)?;
+        text = match percent_encoding::percent_decode_str(&text).decode_utf8() {
+            Ok(decoded) if decoded != text => Cow::Owned(decoded.into_owned()),
+            _ => return Ok(()),
+        };
+    }
+    Ok(())
+}
+
+/// Whether the raw value of a parameter is an id at first sight, as nearly all are: letters, digits and what joins them.
+pub fn is_plain(raw: &str) -> bool {
+    let joins = |byte: u8| matches!(byte, b'-' | b'_' | b'.' | b'@' | b':');
+    let is_nothing = |nothing: &&str| raw.eq_ignore_ascii_case(nothing);
+    (1..=MAX_CALL_ID_LENGTH).contains(&raw.len())
+        && raw
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || joins(byte))
+        && !raw.contains("--")
+        && !NOTHING.iter().any(is_nothing)
+}
+
+fn check_decoded(text: &str) -> Result<(), NoCallId> {
+    // Encoded once more than it has to be, a space is a plus sign.
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '+');
+    if text.is_empty() {
+        Err(NoCallId::Empty)
+    } else if NOTHING.contains(&&*text.to_lowercase()) {
+        Err(NoCallId::Nothing(shown(text)))
+    } else if is_placeholder(text) {
+        Err(NoCallId::Placeholder(shown(text)))
+    } else {
+        Ok(())
+    }
+}
+
+/// `[id]`, `{id}`, `{{id}}`, `${id}`, `%id%`, `<id>` and ViciDial's `--A--id--B--`, or a text around one of the forms that no id contains.
+fn is_placeholder(text: &str) -> bool {
+    let is_whole = [("[", "]"), ("{", "}"), ("%", "%"), ("<", ">")]
+        .iter()
+        .any(|(open, close)| is_between(text, open, close));
+    let contains = |open: &str, close: &str| {
+        let inside = text.split_once(open).map(|(_, rest)| rest);
+        inside.is_some_and(|rest| rest.contains(close))
+    };
+    (is_whole && !is_guid(text))
+        || contains("{{", "}}")
+        || contains("[[", "]]")
+        || contains("${", "}")
+        || contains("--A--", "--B--")
+}
+
+fn is_between(text: &str, open: &str, close: &str) -> bool {
+    let rest = text.strip_prefix(open);
+    rest.is_some_and(|rest| rest.ends_with(close))
+}
+
+/// Windows writes unique ids in braces.
+fn is_guid(text: &str) -> bool {
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    let is_of_hex = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    };
+    inner.is_some_and(|inner| inner.len() >= 32 && is_of_hex(inner))
+}
+
+fn shown(text: &str) -> String {
+    let printable = text.chars().filter(|c| !c.is_control());
+    printable.take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(raw: &str) -> Result<String, NoCallId> {
+        let query = format!("zip=90210&call_id={raw}&x=1");
+        let found = from_query(Some(&query)).expect("it is there");
+        found.map(Cow::into_owned)
+    }
+
+    /// As a client may encode a text: not at all where that is allowed, once, twice, and with every byte encoded.
+    fn encodings(text: &str) -> Vec<String> {
+        let once: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let twice: String = url::form_urlencoded::byte_serialize(once.as_bytes()).collect();
+        let lower = once.to_lowercase();
+        let each: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        vec![text.replace(' ', "+"), once, twice, lower, each]
+    }
+
+    #[test]
+    fn what_was_not_filled_in_is_no_id() {
+        for name in [
+            "id",
+            "call_id",
+            "CALLER_ID",
+            "call.id",
+            "Call:Id",
+            "be",
+            "dead_beef",
+            "call id",
+        ] {
+            for form in [
+                "[*]",
+                "{{*}}",
+                "{{ * }}",
+                "{*}",
+                "${*}",
+                "%*%",
+                "<*>",
+                "[[*]]",
+                "x-[[*]]",
+                "--A--*--B--",
+                "%%*%%",
+                "ringba-{{*}}",
+                "call-${*}",
+            ] {
+                let placeholder = form.replace('*', name);
+                for raw in encodings(&placeholder) {
+                    let found = of(&raw);
+                    assert!(
+                        matches!(found, Err(NoCallId::Placeholder(_))),
+                        "{raw}: {found:?}"
+                    );
+                }
+            }
+        }
+        for word in ["null", "undefined", "None", "nil", "(null)"] {
+            for word in [word.to_owned(), word.to_uppercase(), format!(" {word} ")] {
+                for raw in encodings(&word) {
+                    assert!(matches!(of(&raw), Err(NoCallId::Nothing(_))), "{raw}");
+                }
+            }
+        }
+        for empty in ["", "+", "%20", "%2520", "%09"] {
+            assert_eq!(of(empty), Err(NoCallId::Empty), "{empty}");
+        }
+        assert_eq!(from_query(Some("call_id")), Some(Err(NoCallId::Empty)));
+        assert_eq!(
+            from_query(Some("call_id=a&call_id=b")),
+            Some(Err(NoCallId::Repeated))
+        );
+        assert_eq!(of(&"x".repeat(257)), Err(NoCallId::TooLong));
+    }
+
+    #[test]
+    fn ids_of_calls_are_taken_as_they_are() {
+        for id in [
+            "a84b4c76e66710",
+            "7133",
+            "0",
+            "null-7",
+            "CA5ef8732a3c49700934481addd5ce1659",
+            "a84b4c76e66710@pc33.atlanta.com",
+            "3848276298220188511@[2001:db8::1]",
+            "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
+            "RGB-1a2b/3c",
+            "50%",
+            "Vertrieb Süd 7",
+        ] {
+            let once: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+            assert_eq!(of(&once).as_deref(), Ok(id));
+        }
+        assert_eq!(of("a&call_id=a").as_deref(), Ok("a"));
+        assert_eq!(from_query(Some("caller_id=a&CALL_ID=b")), None);
+        assert_eq!(from_query(None), None);
+    }
+
+    #[test]
+    fn what_looks_like_an_id_at_first_sight_is_one() {
+        for raw in [
+            "a84b4c76e66710",
+            "a--b",
+            "--A--id--B--",
+            "a@b.c",
+            "1:2",
+            "null",
+            "NaN",
+            "",
+            "{id}",
+            "[ID]",
+            "a b",
+            "a%20b",
+            &"x".repeat(257),
+        ] {
+            if is_plain(raw) {
+                assert_eq!(of(raw).as_deref(), Ok(raw));
+            }
+        }
+        assert!(is_plain("a84b4c76e66710@pc33.atlanta.com"));
+        assert!(!is_plain("Undefined") && !is_plain("{id}"));
+    }
+}
