@@ -30,8 +30,8 @@ pub fn run(options: &args::Health) -> ExitCode {
     }
 }
 
-/// Whether it is well is asked where callers ask. It shows no secret, so where one is wanted it is told a single word there; account by
-/// account and queue by queue it is told at the control socket, if it may use that.
+/// Health is asked at the address that callers use. No token is sent, so if one is needed the answer is a single word; details come from the control
+/// socket, if this user may use it.
 async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
     const VERBOSE: &str = "/readyz?verbose";
     let daemon = Daemon::at_its_address(config);

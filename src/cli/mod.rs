@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 pub mod args;
 mod certificate;
@@ -33,23 +33,23 @@ use crate::{
     process::{causes::causes, log},
 };
 
-/// A configuration that is wrong: sysexits' EX_CONFIG, so that systemd need not restart what is hopeless.
+/// A wrong configuration: EX_CONFIG of sysexits. A restart does not help, so systemd does not try.
 pub const EXIT_CONFIG: u8 = 78;
 
-/// A secret, the state folder or an address that openseat's user may not use: sysexits' EX_NOPERM, as hopeless.
+/// openseat's user may not use a secret, the state folder or an address: EX_NOPERM of sysexits. A restart does not help either.
 pub const EXIT_NO_PERMISSION: u8 = 77;
 
-/// A failure that trying again may mend.
+/// A failure that may go away.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The same for `check`, `plan` and `health`, which people and scripts run: 1 says that something does not do, 2 that nothing was tried.
+/// The same for `check`, `plan` and `health`, which people and scripts run: 1 means that something is not well, 2 that nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
 
-/// Does what the command line says; returns what to exit with.
+/// Runs the command, and returns the exit code.
 pub fn dispatch() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and the version are such errors, too, and go to standard output.
+        // Help and the version are such errors too, and go to standard output.
         Err(told) => return exit_after(told.print(), ExitCode::from(told.exit_code() as u8)),
     };
     log::start(
@@ -76,7 +76,7 @@ fn perform(Cli { command, log }: Cli) -> ExitCode {
     }
 }
 
-/// The file that was named, or the one that is there.
+/// The config file: the named one, or the first that exists.
 fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
     match &file.config {
         Some(path) => Ok(path.clone()),
@@ -84,7 +84,7 @@ fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
     }
 }
 
-/// Loads the config and tells its warnings; where it is wrong, tells all mistakes and returns what to exit with.
+/// Loads the config and prints its warnings. If it is wrong, prints all mistakes and returns the exit code.
 fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
     let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
     let config = loaded.map_err(|error| {
@@ -97,7 +97,7 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
     Ok(config)
 }
 
-/// Says why, and what to exit with.
+/// Prints why, and returns the exit code.
 fn exit_with(code: u8, why: &str) -> ExitCode {
     complain(&format!("openseat: {why}"));
     ExitCode::from(code)
@@ -108,7 +108,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     exit_with(EXIT_FAILURE, &causes(error.as_ref()))
 }
 
-/// JSON for people and programs alike.
+/// Prints JSON.
 fn to_json(document: &impl Serialize) -> String {
     let json = serde_json::to_string_pretty(document);
     json.expect("texts, numbers and truth values serialize") + "\n"
@@ -124,10 +124,10 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// What came of printing. A reader that has gone (`| head`) has read what it wanted.
+/// Ignores that the reader has gone (`| head`): it has read what it wanted.
 ///
 /// # Errors
-/// Everything else, such as a full disk: what was asked for is not there.
+/// Everything else, such as a full disk: the output is incomplete.
 fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -137,7 +137,7 @@ fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// What to exit with after printing.
+/// The exit code after printing.
 fn exit_after(printed: io::Result<()>, code: ExitCode) -> ExitCode {
     match unless_gone(printed) {
         Ok(()) => code,

@@ -14,19 +14,19 @@ use crate::{
     config,
 };
 
-/// What is assumed of every queue: how many agents each has is known only after a poll.
+/// Assumed for every queue: the number of its agents is known only after a poll.
 const PAGES: u32 = 1;
 
-/// What CallTools gives in one request.
+/// How many agents one request can bring.
 const AGENTS_A_PAGE: u32 = 250;
 
-/// About as long as a call takes: older than this, an answer tells of people most of whom do something else by now.
+/// About as long as a call takes. In an older answer most people do something else by now.
 const STALE: Duration = Duration::from_secs(300);
 
-/// Queues that do not fit and are named.
+/// How many queues that do not fit are named.
 const NAMED: usize = 5;
 
-/// Shows the plan; exits with 0 if everything fits.
+/// Prints the plan; exits with 0 if everything fits.
 pub fn run(options: &args::Plan) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,
@@ -46,7 +46,7 @@ pub fn run(options: &args::Plan) -> ExitCode {
     exit_after(printed, code)
 }
 
-/// An account's plan, and what it would be if the queues were longer.
+/// An account's plan, and the plan if the queues had more agents.
 struct Outlook<'a> {
     account: &'a str,
     plan: Plan,
@@ -83,7 +83,7 @@ impl<'a> Outlook<'a> {
         text
     }
 
-    /// Whether everything fits, and what to do where it does not.
+    /// Whether everything fits, and what to do otherwise.
     fn verdict(&self) -> Vec<String> {
         let misfits = misfits(&self.plan);
         let mut said: Vec<_> = misfits.iter().map(|said| painted(BAD, said)).collect();
@@ -121,7 +121,7 @@ impl<'a> Outlook<'a> {
     }
 }
 
-/// Whether statuses come from elsewhere than the queues' own polls.
+/// Whether statuses come from a feed and not from the queues' own polls.
 fn sweeps(plan: &Plan) -> bool {
     let mut queues = plan.queues.iter();
     queues.any(|queue| queue.expected.interval < queue.expected.membership_interval)
@@ -156,7 +156,7 @@ fn row(queue: &PlannedQueue) -> Vec<String> {
     ]
 }
 
-/// What is wrong, queue by queue; where it is many, the first are named.
+/// What is wrong, by queue; of many only the first.
 fn misfits(plan: &Plan) -> Vec<String> {
     let mut said: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
     let more = plan.misfits().count().saturating_sub(NAMED) as u64;
@@ -169,7 +169,7 @@ fn misfits(plan: &Plan) -> Vec<String> {
     said
 }
 
-/// How a start goes that cannot poll every queue at once.
+/// Describes a start that cannot poll every queue at once.
 fn first_hour(plan: &Plan) -> Option<String> {
     let (first, queues) = (plan.first_hour, plan.queues.len());
     if first.at_once >= queues {
@@ -209,7 +209,7 @@ fn misfit(queue: &PlannedQueue) -> String {
     )
 }
 
-/// What fits can still be of little use.
+/// Warns of a plan that fits, but is of little use.
 fn staleness(plan: &Plan) -> Option<String> {
     let slowest = slowest(plan);
     (slowest.expected.worst_age > STALE).then(|| {
@@ -246,11 +246,11 @@ struct AccountView<'a> {
     period_ms: u64,
     fits: bool,
     queues: Vec<QueueView<'a>>,
-    /// How a start goes when nothing is known from before.
+    /// The start, if nothing is known from before.
     first_hour: FirstHourView,
     /// The same queues if each took two requests a poll.
     two_pages: LongerView<'a>,
-    /// What to do, where something is to be done.
+    /// What to do, if anything.
     advice: Vec<String>,
 }
 

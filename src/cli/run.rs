@@ -30,7 +30,7 @@ use crate::{
     sqlite::OpenError,
 };
 
-/// How long the runtime waits at the end for what cannot be cancelled, such as a name look-up that hangs.
+/// How long the runtime waits at the end for work that cannot be cancelled, such as a file that hangs.
 const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// The daemon.
@@ -39,7 +39,7 @@ pub fn run(file: &ConfigFile) -> ExitCode {
         Ok(path) => path,
         Err(error) => return wrong_config(&error),
     };
-    // Here, where there is one thread.
+    // Now, while there is one thread.
     let passed = systemd::take_sockets().map_err(anyhow::Error::from);
     match passed.and_then(|passed| block_on(daemon(path, passed))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +62,7 @@ async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
     let mut shutdown = std::pin::pin!(shutdown);
     let started = tokio::select! {
         started = start(&path, passed) => started?,
-        // A config that hangs, or a predecessor that does not let go of the state folder, holds up no stop.
+        // A config that hangs, or a predecessor that keeps the state folder, does not delay a stop.
         () = &mut shutdown => return Ok(()),
     };
     started
@@ -97,7 +97,7 @@ async fn start(path: &Path, passed: Vec<Detached>) -> anyhow::Result<Daemon> {
         .reporting_to(notifier))
 }
 
-/// Tells what a supervisor may try again from what it should leave to people.
+/// Tells failures that a restart may solve from those that need people.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_of_the_config) {
         EXIT_CONFIG
@@ -108,8 +108,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The unit's sockets are part of the configuration, and so are a name that belongs to no regular file and the choice of a program that is
-/// older than its state.
+/// Sockets from the unit are part of the configuration; so are a path that is not a regular file, and a program that is older than its state.
 fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
     let is_newer = matches!(
         cause.downcast_ref(),
@@ -130,7 +129,7 @@ fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
     if let Some(LedgerError::Folder(_, error)) = cause.downcast_ref() {
         return forbids(error);
     }
-    // SQLite does not pass the system's word on. The folder is there when it cannot open its file.
+    // SQLite does not pass on the system's error. If it cannot open its file, the folder exists.
     let sqlite = cause
         .downcast_ref()
         .and_then(rusqlite::Error::sqlite_error_code);
@@ -140,7 +139,7 @@ fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {
     ) || cause.downcast_ref().is_some_and(forbids)
 }
 
-/// Runs a command to its end, and says why it failed if it did.
+/// Runs a command, and prints why it failed.
 pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -148,8 +147,7 @@ pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode
     }
 }
 
-/// Runs a future to its end in a runtime of its own, on this thread: commands mostly wait for CallTools, and the daemon answers on
-/// other threads.
+/// Runs a future in a runtime on this thread: commands mostly wait for CallTools, and the daemon has serving threads.
 pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -168,7 +166,7 @@ mod tests {
     use crate::config::{SecretFault, TokenSource};
 
     fn secret(cause: SecretFault) -> anyhow::Error {
-        // Nobody can be forbidden to read while tests run as root, so the error is made by hand.
+        // Root may read everything, so the error is made by hand.
         let mut error = TokenSource::File("/nowhere".into())
             .read()
             .expect_err("nothing is there");

@@ -1,7 +1,7 @@
-//! What commands print for people: colours, tables and words, as the terminal bears them.
+//! Prints for people: colours, tables and durations, as the terminal allows.
 //!
-//! Texts are written with colours in them, and [`show`] leaves them out where nobody would see them: in a pipe, a file, or
-//! where `NO_COLOR` asks for that. What others sent goes through [`plain`], since a name could otherwise command the terminal.
+//! Texts contain colours, and [`show`] leaves them out in a pipe, in a file, or if `NO_COLOR` is set. Names from elsewhere go through [`plain`]:
+//! they could contain commands for the terminal.
 
 use std::{
     borrow::Cow,
@@ -21,7 +21,7 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
 
-/// In front of a row that counts.
+/// The mark of a row that counts.
 pub(super) const MARK: char = '●';
 
 /// Prints to standard output.
@@ -39,8 +39,8 @@ pub(super) fn painted(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A text from elsewhere, with everything replaced that a terminal would take for a command, or that would turn the
-/// direction of writing and so show a name that is another's.
+/// A text from elsewhere, without what a terminal would take for a command, or what changes the direction of writing and so could show another
+/// name.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     let commands = |character: char| {
         character.is_control()
@@ -58,7 +58,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 pub(super) struct Column {
     name: &'static str,
     alignment: CellAlignment,
-    /// Whether its cells may take several lines where the terminal is narrow.
+    /// Whether its cells may take several lines on a narrow terminal.
     wraps: bool,
 }
 
@@ -89,7 +89,7 @@ impl Column {
     }
 }
 
-/// Rows as wide as the terminal, with as many lines as that takes; in a pipe one line each.
+/// Rows as wide as the terminal, in several lines if needed; in a pipe one line each.
 pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -114,7 +114,7 @@ pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
     coloured(&table.trim_fmt())
 }
 
-/// Colours a table that is laid out already: the codes would count as letters before.
+/// Colours a finished table: before, the codes would count as letters.
 fn coloured(table: &str) -> String {
     let (mut text, mut in_header) = (String::with_capacity(table.len() + 200), true);
     for line in table.lines() {
@@ -134,7 +134,7 @@ fn coloured(table: &str) -> String {
     text
 }
 
-/// How many letters a line of the terminal has; `None` where standard output is none.
+/// The width of the terminal in letters; `None` if standard output is not a terminal.
 fn width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     // A terminal that does not know its size says 0.
@@ -149,7 +149,7 @@ pub(super) fn counted(count: u64, thing: &str) -> String {
     }
 }
 
-/// A duration as people say it, with the digits that matter: `36 ms`, `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`.
+/// A duration for people, with the digits that matter: `36 ms`, `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`.
 pub(super) fn spoken(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

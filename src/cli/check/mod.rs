@@ -41,7 +41,7 @@ const MAX_NAMES: usize = 14 * 1024;
 const UNRECORDED: &str =
     "nothing was asked, since what is spent is written down there; run it as the daemon's user";
 
-/// Checks; exits with 0 if every queue could be asked and its criteria could measure it, whatever they decided.
+/// Checks. Exits with 0 if every queue was read and measured, whatever the decision.
 pub fn run(options: &args::Check) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,

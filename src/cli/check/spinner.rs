@@ -1,4 +1,4 @@
-//! A sign of life while CallTools is asked: on standard error, and only where somebody looks.
+//! A spinner while CallTools is asked, on standard error and only on a terminal.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Spinner {
         Self::start(queues, "{spinner} asking CallTools, {pos} of {len} done")
     }
 
-    /// Waits for the daemon, which tells no progress.
+    /// Waits for the daemon, which reports no progress.
     pub fn waiting() -> Self {
         Self::start(0, "{spinner} the daemon asks CallTools")
     }

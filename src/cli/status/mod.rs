@@ -1,7 +1,7 @@
 //! `openseat status`: what the running daemon knows, in a terminal.
 //!
-//! It asks the daemon alone, over its API, so it costs no request, counts as no question, and shows what routers are told. `seen` is what was
-//! heard, `report` tells it, `screen` keeps it on a terminal.
+//! It asks only the daemon, over its API: it costs no request, does not count as demand, and shows what routers get. `seen` is the answer, `report`
+//! turns it into text, `screen` redraws it on a terminal.
 
 mod report;
 mod screen;
@@ -23,10 +23,10 @@ use crate::{
     process::{causes::causes, signals},
 };
 
-/// Between two looks: ages are shown in seconds.
+/// The time between two looks: ages are shown in seconds.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Shows it once, or until it is told to stop.
+/// Shows the status once, or with `--watch` until it is stopped.
 pub fn run(options: &args::Status) -> ExitCode {
     let daemon = match daemon(options) {
         Ok(daemon) => daemon,
@@ -40,7 +40,7 @@ pub fn run(options: &args::Status) -> ExitCode {
     ended.unwrap_or_else(|error| failed(&error))
 }
 
-/// Another address wants no config: one that happens to lie about is of another daemon.
+/// With another address no config is needed: the one that is found may be another daemon's.
 fn daemon(options: &args::Status) -> Result<Daemon, ExitCode> {
     if let (Some(url), None) = (&options.url, &options.config.config) {
         return Ok(Daemon::at(url));
@@ -72,7 +72,7 @@ async fn once(daemon: &Daemon, json: bool) -> ExitCode {
     }
 }
 
-/// Nothing was heard, and what to exit with.
+/// No answer came; the exit code.
 struct Unheard {
     exit: u8,
     why: anyhow::Error,
@@ -111,8 +111,8 @@ async fn get(daemon: &Daemon, target: &str) -> Result<String, Unheard> {
     Err(Unheard { exit, why })
 }
 
-/// Looks every second until it is told to stop. On a terminal the newest stands there; elsewhere it is written down whenever more than
-/// ages has changed.
+/// Looks every second until it is stopped. A terminal shows the newest status; elsewhere it is printed whenever something other than ages has
+/// changed.
 async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
     let interrupted = signals::interrupted()?;
     let looking = async {
@@ -149,7 +149,7 @@ async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
         }
     };
     tokio::select! {
-        // Standard output takes no more.
+        // Standard output is closed.
         exit = looking => Ok(exit),
         () = interrupted => Ok(ExitCode::SUCCESS),
     }

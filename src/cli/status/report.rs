@@ -39,7 +39,7 @@ pub(super) fn text(seen: &Seen) -> String {
     text
 }
 
-/// Nobody answered.
+/// No answer came.
 pub(super) fn unheard(address: &Address, why: &anyhow::Error) -> String {
     format!(
         "{}  {address}: {}\n",
@@ -158,7 +158,7 @@ fn verdict(seen: &Seen) -> String {
     }
 }
 
-/// Nobody is on any list of an account that had agents.
+/// All lists of an account are empty that had agents before.
 fn emptied(account: &Account) -> Option<String> {
     let (since, before) = (account.empty_since?, account.agents_before?);
     let told = format!(

@@ -94,7 +94,7 @@ impl Seen {
         self.queues.iter().all(Queue::is_known)
     }
 
-    /// What tells one state from another, ages and spending left out.
+    /// What identifies a state, without ages and spending.
     pub(super) fn essence(&self) -> Vec<String> {
         let of_queue = |queue: &Queue| {
             let Queue {
