@@ -17,11 +17,11 @@ use crate::budget::SharedBudget;
 /// What CallTools allows an account in an hour.
 const CALLTOOLS_LIMIT: u32 = 1000;
 
-/// At the upper end six requests a second, twenty times what CallTools allows: what openseat is built and tested to serve. Each second it
-/// reads the whole window once, to spread what is left.
+/// The upper end is six requests a second, twenty times CallTools' limit: what openseat is built and tested for. It reads the whole window once a
+/// second, to spread what is left.
 const REQUESTS_PER_HOUR: RangeInclusive<u32> = 1..=20_000;
 
-/// Enough for a refresh or a `check` every minute or so. A twentieth where the whole budget is smaller than CallTools' own.
+/// Enough for a refresh or a `check` every minute or so. For budgets below CallTools' limit it is a twentieth.
 fn default_reserve(requests_per_hour: u32) -> u32 {
     (requests_per_hour / 20).min(50)
 }

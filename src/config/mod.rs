@@ -1,11 +1,10 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
-//! All mistakes are reported at once, each with its place and with what to write instead; what is allowed but probably not
-//! meant becomes a warning. Secrets are not in the file: it names where they are ([`TokenSource`], [`BearerTokens`]), and
-//! whoever needs one reads it there. `config.example.toml` has every key.
+//! All mistakes are reported at once, each with its place and with what to write instead. What is allowed but probably not meant is a warning.
+//! The file has no secrets: it names where they are ([`TokenSource`], [`BearerTokens`]). `config.example.toml` has every key.
 //!
-//! Inside: `source` holds the text and collects the mistakes, `section` and `value` walk through it, `keys` lists what may be
-//! written, and `server`, `account`, `upstream` and `queue` make the checked types from it.
+//! `source` holds the text and collects the mistakes; `section` and `value` walk through it, with their `place` for messages; `keys` lists what
+//! may be written; `server`, `account`, `upstream` and `queue` build the checked types.
 
 use std::{
     fmt,
@@ -50,25 +49,25 @@ use section::Section;
 use source::{Checked, Source};
 use value::Value;
 
-/// Where systemd puts the credentials of our unit, for as long as it runs.
+/// Where systemd puts the credentials of our unit while it runs.
 const SERVICE_CREDENTIALS: &str = "/run/credentials/openseat.service";
 
-/// The environment of this process, with what the service has beside it.
+/// The environment of this process, with the credentials of the service.
 fn service_env(name: &str) -> Option<String> {
     let of_service = (name == CREDENTIALS_DIRECTORY).then(|| SERVICE_CREDENTIALS.to_owned());
     process_env(name).or(of_service)
 }
 
-/// The variable in which systemd tells a unit where its credentials are.
+/// The variable with the folder of a unit's credentials.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Where the file is looked for, in this order, when none is named.
+/// The default paths of the file, in this order.
 pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];
 
-/// A thousand queues take some 100 kB. A larger file is another one, named by mistake.
+/// A thousand queues take some 100 kB. A larger file is not a config.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// How environment variables are looked up; tests bring their own.
+/// Looks up environment variables; tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The environment of this process. A variable that is not UTF-8 counts as absent.
@@ -76,18 +75,18 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A configuration that was checked whole. Nobody checks again.
+/// A configuration that is completely checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// Where the budget ledger and what else survives a restart live; `None`: in memory only.
+    /// The folder for the ledger and all else that outlives the process; `None` keeps everything in memory.
     pub state_dir: Option<PathBuf>,
     /// How many days of history are kept there; 0 keeps none.
     pub history_days: u32,
     /// At least one, with different names.
     pub accounts: Vec<Account>,
-    /// What is allowed but probably not meant, one sentence each; logged at start.
+    /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -95,7 +94,7 @@ impl Config {
     /// The first of the [default paths](DEFAULT_PATHS) that exists.
     ///
     /// # Errors
-    /// [`ConfigError::NotFound`], where none does.
+    /// [`ConfigError::NotFound`]: there is none.
     pub fn find() -> Result<PathBuf, ConfigError> {
         let mut paths = DEFAULT_PATHS.iter().map(PathBuf::from);
         paths
@@ -111,10 +110,10 @@ impl Config {
         Self::load_with(path, &process_env)
     }
 
-    /// The same for a command beside the service: a token that only systemd's unit has counts as found, since the daemon has it.
+    /// The same for a command beside the service. A token that only the service has counts as found.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// The same as of [`load`](Self::load).
     pub fn load_beside_the_service(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, &service_env)
     }
@@ -127,7 +126,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks a text. `path` is what the messages call it, and relative paths in it start at that folder.
+    /// Checks a text. `path` is for messages, and relative paths start at its folder.
     ///
     /// # Errors
     /// [`ConfigError::Mistakes`], with all of them.
@@ -164,7 +163,7 @@ impl Config {
         })
     }
 
-    /// The files of the operator's that hold a secret.
+    /// The files with secrets that the operator names.
     fn secret_files(&self) -> impl Iterator<Item = &Path> {
         let tokens = self.accounts.iter().map(|account| &account.upstream.token);
         let tokens = tokens.filter_map(|token| match token {
@@ -177,7 +176,7 @@ impl Config {
     }
 }
 
-/// A week shows what a week's shifts are like, and takes a queue some 3 MB.
+/// A week shows a week's shifts, and takes some 3 MB for each queue.
 const DEFAULT_HISTORY_DAYS: u32 = 7;
 
 /// Somewhat more than a year.
@@ -208,31 +207,30 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     Ok(text.to_owned())
 }
 
-/// Who may ask, and where.
+/// The server: its addresses, and who may ask.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// At least one.
     pub listen: Vec<Listen>,
-    /// What callers must show; `None` only on loopback and Unix sockets, or where the operator said `insecure_no_auth`.
+    /// The file with the bearer tokens; `None` only on loopback and Unix sockets, or with `insecure_no_auth`.
     pub bearer_token_file: Option<PathBuf>,
-    /// Names of this server beside `localhost`, addresses and names without a dot, in lower case and without a final dot. Looked at where callers
-    /// show no token.
+    /// Names of this server besides `localhost`, addresses and names without a dot; in lower case, without a final dot. They matter if callers need
+    /// no token.
     pub allowed_hosts: Vec<String>,
-    /// With what every TCP address of `listen` speaks TLS; `None`: plain HTTP.
+    /// TLS for every TCP address of `listen`; `None` for plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// Open connections over all listeners; one more is closed at once.
+    /// The limit of open connections over all listeners.
     pub max_connections: usize,
-    /// Where HAProxy's agent-checks are answered, if anywhere. They bear no token, so beyond loopback only where the operator said
-    /// `insecure_no_auth`.
+    /// Where HAProxy's agent-checks are answered. They have no token, so beyond loopback this needs `insecure_no_auth`.
     pub agent_check_listen: Option<SocketAddr>,
-    /// That answer; the polls have one of their own.
+    /// How many threads answer. Polls have their own.
     pub threads: usize,
 }
 
-/// What TLS is made of, as PEM.
+/// The files for TLS, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, and after it those that lead to an authority which callers know.
+    /// The certificate, followed by those that lead to an authority which callers trust.
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
@@ -248,7 +246,7 @@ pub enum Listen {
 }
 
 impl fmt::Display for Listen {
-    /// As the config spells it.
+    /// As in the config.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Listen::Tcp(address) => address.fmt(f),
@@ -260,17 +258,17 @@ impl fmt::Display for Listen {
 /// One CallTools account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    /// What metrics and JSON call the account: one line without a slash.
+    /// Its name in metrics and JSON: one line without a slash.
     pub name: Arc<str>,
-    /// How it is reached.
+    /// How to reach it.
     pub upstream: Upstream,
-    /// Requests in any 3600 s, ours all told.
+    /// The limit of our requests in any 3600 s.
     pub requests_per_hour: NonZeroU32,
-    /// How many of them are kept back from polling; always less than `requests_per_hour`.
+    /// How many of them polls may not use; always less than `requests_per_hour`.
     pub reserve: u32,
     /// The budget that it shares with the accounts that name the same one.
     pub budget: Option<SharedBudget>,
-    /// What its schedule may do.
+    /// Settings of its schedule.
     pub schedule: ScheduleOptions,
     /// At least one, with different names.
     pub queues: Vec<Queue>,
@@ -288,7 +286,7 @@ impl Account {
     }
 }
 
-/// How an account is reached.
+/// How to reach an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
@@ -299,7 +297,7 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// The longest wait for a whole answer, body included.
     pub timeout: Duration,
-    /// A proxy to use; without one none is used, whatever the environment says, since the token would pass through it.
+    /// The proxy. Proxies named in the environment are not used, since the token would pass through them.
     pub proxy: Option<url::Url>,
     /// More certificate authorities to trust, as PEM.
     pub ca_file: Option<PathBuf>,
@@ -308,28 +306,28 @@ pub struct Upstream {
 /// One queue of an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
-    /// The name or the id, as text: what metrics and JSON call the queue.
+    /// The name or id as text, as in metrics and JSON.
     pub spelling: Arc<str>,
     /// The name or the id.
     pub reference: QueueRef,
     /// How seats are counted.
     pub rule: Rule,
-    /// What the count is compared with; `None` for rules that compare with no number.
+    /// The value to compare the count with; `None` for rules that compare with no number.
     pub threshold: Option<Quantity>,
-    /// `None`: three times the planned age, at least 60 s.
+    /// `None` for three times the planned age, at least 60 s.
     pub max_age: Option<Duration>,
-    /// What to answer when nothing is known.
+    /// The answer while the queue is unknown.
     pub on_unknown: OnUnknown,
-    /// Whether its decisions wait for fresh answers without being asked to.
+    /// Whether its decisions wait for fresh answers by default.
     pub patience: Option<Patience>,
 }
 
 /// How the config names a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueueRef {
-    /// CallTools' number for it; a name of digits alone is taken for one.
+    /// CallTools' id. A name of digits alone is taken for an id.
     Id(u64),
-    /// Its name, letter by letter.
+    /// Its exact name.
     Name(String),
 }
 
@@ -347,6 +345,6 @@ impl fmt::Display for QueueRef {
 pub enum Rule {
     /// Agents who are available, logged in to the queue, and on no call.
     Seats(SeatRule),
-    /// The operator's own rule.
+    /// Custom criteria.
     Custom(Arc<Criteria>),
 }

@@ -1,4 +1,4 @@
-//! Reading the secrets that the config names: CallTools' tokens, and the one that our own callers show.
+//! Reads the secrets that the config names: CallTools' tokens, and the bearer tokens of our callers.
 
 #[cfg(test)]
 mod tests;
@@ -28,31 +28,31 @@ use crate::{
 /// Where an account's token is read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TokenSource {
-    /// A file of the operator's.
+    /// A file that the operator names.
     File(PathBuf),
-    /// A file that systemd hands over: who else may read it is systemd's business.
+    /// A file that systemd passes to the service. systemd guards it.
     Credential(PathBuf),
     /// The name of an environment variable.
     Env(String),
 }
 
-/// Why there is no secret to use. Says where it was looked for, never what was found.
+/// Why there is no secret. It says where the secret should be, never what was found.
 #[derive(Debug, thiserror::Error)]
 #[error("{place} {cause}")]
 pub struct SecretError {
     place: String,
-    /// What is wrong there.
+    /// What is wrong.
     #[source]
     pub cause: SecretFault,
 }
 
-/// What can be wrong with the place of a secret, or with the secret.
+/// What can be wrong with a secret or its source.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] FileError),
-    /// systemd hands it over to the service, and the service does not run.
+    /// systemd passes it to the service, and the service does not run.
     #[error(
         "is not there: it exists while the service runs; start the service, or set token_file or token_env"
     )]
@@ -63,23 +63,23 @@ pub enum SecretFault {
     /// The environment has no such variable.
     #[error("is not set")]
     NotSet,
-    /// The text is no token.
+    /// The text is not a token.
     #[error("{0}")]
     Flaw(#[from] Flaw),
-    /// One of several tokens is none.
+    /// One of several lines is not a token.
     #[error("has a mistake in line {line}: that line {cause}")]
     Line {
         /// Counted from 1.
         line: usize,
-        /// What is wrong there.
+        /// What is wrong.
         cause: Box<SecretFault>,
     },
-    /// More tokens than a hand-over needs.
+    /// More tokens than a rotation needs.
     #[error(
         "has more than {MAX_TOKENS} tokens, one a line; remove those that no caller uses any more"
     )]
     TooMany,
-    /// A token of our own that could be guessed.
+    /// A bearer token that could be guessed.
     #[error(
         "has fewer than {SHORTEST_BEARER} characters and could be guessed; make a new one with `openssl rand -hex 32`"
     )]
@@ -89,25 +89,25 @@ pub enum SecretFault {
 /// Room for the longest tokens with white space around them.
 const MAX_SECRET_FILE: u64 = 2 * (MAX_TOKENS * MAX_TOKEN) as u64;
 
-/// Tokens that callers may show at the same time: the old one and the new one are two, and each is compared at every request.
+/// How many tokens are valid at once. A rotation needs two, and each request is compared with all of them.
 const MAX_TOKENS: usize = 16;
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
 const SHORTEST_BEARER: usize = 16;
 
 impl TokenSource {
-    /// Reads the token, now: whoever changes it need not restart us.
+    /// Reads the token now, so a changed one needs no restart.
     ///
     /// # Errors
-    /// [`SecretError`], where there is none.
+    /// [`SecretError`]: there is none.
     pub fn read(&self) -> Result<Token, SecretError> {
         self.read_with(&super::process_env)
     }
 
-    /// The same, with another environment than that of the process.
+    /// The same with another environment.
     ///
     /// # Errors
-    /// [`SecretError`], where there is none.
+    /// [`SecretError`]: there is none.
     pub fn read_with(&self, env: super::Environment<'_>) -> Result<Token, SecretError> {
         let token = || {
             let text = match self {
@@ -141,16 +141,16 @@ impl fmt::Display for TokenSource {
     }
 }
 
-/// The tokens that callers of our own server show, any of them. Only their digests are kept.
+/// The bearer tokens of our server, each of them valid. Only their digests are kept.
 #[derive(Clone, Debug)]
 pub struct BearerTokens(Arc<[Digest]>);
 
 impl BearerTokens {
-    /// Reads them from a file, one a line, so that callers can be moved from one to the next: white space around each and the word `Bearer` in
-    /// front are dropped.
+    /// Reads them from a file, one on each line, so that callers can move from one to the next. Spaces around a token and the word `Bearer` before it
+    /// are dropped.
     ///
     /// # Errors
-    /// [`SecretError`], where the file holds none, or one that could be guessed.
+    /// [`SecretError`]: the file has none, or one that could be guessed.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let tokens = || Self::parse(read(path)?.expose_secret());
         tokens().map_err(|cause| SecretError {
@@ -162,7 +162,7 @@ impl BearerTokens {
     /// The same, from a text.
     ///
     /// # Errors
-    /// [`SecretFault`], where there is none, or one could be guessed.
+    /// [`SecretFault`]: there is none, or one could be guessed.
     pub fn parse(text: &str) -> Result<Self, SecretFault> {
         let tokens = lines(text).map(|line| Ok(Digest::new(line?.as_bytes())));
         let tokens: Arc<[_]> = tokens.collect::<Result<_, SecretFault>>()?;
@@ -173,10 +173,10 @@ impl BearerTokens {
         }
     }
 
-    /// What a caller sends who has the same file, the first of its tokens; it is shown in no log.
+    /// The header with the first token, for a caller that uses the same file. No log shows it.
     ///
     /// # Errors
-    /// [`SecretError`], as for [`read`](Self::read).
+    /// [`SecretError`], as of [`read`](Self::read).
     pub fn authorization(path: &Path) -> Result<HeaderValue, SecretError> {
         let value = || {
             let text = read(path)?;
@@ -193,12 +193,12 @@ impl BearerTokens {
         })
     }
 
-    /// Whether a caller has shown one of them. Takes the same time whichever it is, and wherever they differ; an empty one opens nothing.
+    /// Whether this is one of them, in constant time. An empty one never is.
     pub fn open_for(&self, shown: &str) -> bool {
         bool::from(self.same(&Digest::new(shown))) && !shown.is_empty()
     }
 
-    /// The same for a digest, as a [`Choice`] that can be combined in constant time.
+    /// The same for a digest, as a [`Choice`] to combine in constant time.
     pub fn same(&self, shown: &Digest) -> Choice {
         let none = Choice::from(0);
         self.0
@@ -221,7 +221,7 @@ impl PartialEq for BearerTokens {
     }
 }
 
-/// The tokens of a text. With several, a mistake is told with its line.
+/// The tokens in a text. With several, a mistake has its line.
 fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
     let filled = || {
         text.lines()
@@ -253,11 +253,10 @@ fn read(path: &Path) -> Result<SecretString, SecretFault> {
     Ok(file::text(&bytes)?.into())
 }
 
-/// Looking at a file's mode is a courtesy: one that hangs will be told of when it is read.
+/// The longest wait for a file's mode. A file that hangs is reported when it is read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A sentence of warning where other users of this machine can read a secret's file. A file that is not there is no reason
-/// to warn: reading it will say so.
+/// A warning if other users of this machine can read a secret's file. A missing file is reported when it is read.
 pub(super) fn exposure(path: &Path) -> Option<String> {
     let path = path.to_owned();
     let mode = aside::wait(LOOK, {

@@ -1,4 +1,4 @@
-//! `[server]`: who may ask, and where.
+//! `[server]`: addresses, and who may ask.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -13,25 +13,25 @@ use super::{
     value::{Value, refuse_repeats},
 };
 
-/// Loopback: whoever wants to be asked from elsewhere says so, and how callers prove themselves.
+/// Loopback. Other addresses need a word of the operator on how callers authenticate.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
 
-/// A connection takes some 20 kB: by default all of them together stay below 32 MiB.
+/// A connection takes some 20 kB, so by default all together stay below 32 MiB.
 const DEFAULT_CONNECTIONS: u32 = 1024;
 
-/// At the upper end the connections alone take more than a gigabyte, and more file descriptors than systemd gives.
+/// At the upper end connections alone take more than a gigabyte, and more file descriptors than systemd gives.
 const CONNECTIONS: RangeInclusive<u32> = 1..=65_536;
 
-/// One thread answers some hundred thousand questions a second.
+/// One thread answers some hundred thousand requests a second.
 const DEFAULT_THREADS: u32 = 1;
 
-/// More than there are cores help nobody, and no machine that runs this has more.
+/// More threads than cores do not help, and no machine that runs this has more cores.
 const THREADS: RangeInclusive<u32> = 1..=256;
 
-/// The system's limit for the path of a Unix socket, its final zero left out.
+/// The system's limit for the path of a Unix socket, without its final zero.
 pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
-/// The longest name that the domain name system knows.
+/// The longest name in DNS.
 const MAX_HOST: usize = 253;
 
 /// Reads `[server]`; every key has a default.
@@ -84,7 +84,7 @@ fn defaults() -> Server {
     }
 }
 
-/// Without a bearer token only this machine may ask, unless the operator says that all may.
+/// Without a bearer token only this machine may ask, unless the operator allows all.
 fn refuse_open_doors(
     section: &Section<'_>,
     listen: &[Listen],
@@ -109,7 +109,7 @@ fn refuse_open_doors(
     )))
 }
 
-/// An agent-check can show no token, so a bearer token opens no door for it.
+/// An agent-check has no token, so a bearer token does not help it.
 fn refuse_open_agent_check(
     section: &Section<'_>,
     address: Option<SocketAddr>,
@@ -136,7 +136,7 @@ fn refuse_taken_agent_check(
     address: Option<SocketAddr>,
     listen: &[Listen],
 ) -> Checked<()> {
-    // The system gives port 0 to each who asks for it.
+    // With port 0 the system chooses a free one.
     let taken = address
         .filter(|address| address.port() != 0 && listen.contains(&Listen::Tcp(*address)))
         .and_then(|_| section.value("agent_check_listen"));
@@ -166,7 +166,7 @@ fn tls(section: &Section<'_>) -> Checked<Option<TlsFiles>> {
     }
 }
 
-/// The key itself, pasted here by mistake, would be shown as the path of a file that does not exist.
+/// A key that was pasted here by mistake would be shown as the path of a missing file.
 fn pem_path(value: &Value<'_>) -> Checked<PathBuf> {
     if value.text()?.contains("-----BEGIN") {
         return Err(value.wrong(
@@ -209,7 +209,7 @@ fn hosts(value: &Value<'_>) -> Checked<Vec<String>> {
     Ok(hosts)
 }
 
-/// A name as a `Host` header has it, but for its port.
+/// A name as in a `Host` header, without a port.
 fn host(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
     let name = text.strip_suffix('.').unwrap_or(text);
@@ -244,7 +244,7 @@ fn tcp_address(value: &Value<'_>) -> Checked<SocketAddr> {
     })
 }
 
-/// Names other than `localhost` are not looked up: what they mean could change after this check.
+/// Names other than `localhost` are not looked up: their addresses could change after this check.
 fn tcp(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some(SocketAddr::new(DEFAULT_LISTEN.ip(), port.parse().ok()?)),
@@ -266,7 +266,7 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
 }
 
 impl Listen {
-    /// The address, where machines other than this one can reach it.
+    /// The address, if other machines can reach it.
     pub(crate) fn beyond_loopback(&self) -> Option<SocketAddr> {
         match self {
             Listen::Tcp(address) if is_beyond_loopback(*address) => Some(*address),

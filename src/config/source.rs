@@ -1,12 +1,11 @@
-//! The file that is being read, and the mistakes found so far.
+//! The text of the file, and the mistakes found so far.
 //!
-//! Serde would stop at the first mistake. So the document is walked, [`Section`](super::section::Section) by section and
-//! [`Value`](super::value::Value) by value: every reader either returns what it read or puts the mistake on the list and
-//! returns [`Reported`]. Whoever builds something reads all of its parts before the first `?`, and so all mistakes are found
-//! in one go.
+//! Serde would stop at the first mistake. So readers walk through the document by [`Section`](super::section::Section) and
+//! [`Value`](super::value::Value). Each reader returns what it read, or reports the mistake and returns [`Reported`]. Code that builds something reads all
+//! parts before the first `?`, so all mistakes are found at once.
 //!
-//! No message repeats a text from the file, since a token may have been pasted anywhere; only the names of accounts, queues
-//! and keys are shown, and the place where a rule's path breaks off.
+//! Messages do not repeat text from the file, since a token may have been pasted anywhere. They show only names of accounts, queues and keys,
+//! and the place where a rule's path breaks off.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,24 +16,24 @@ use toml::de::DeTable;
 
 use super::{ConfigError, Environment, Problem};
 
-/// More mistakes than this are counted only. Nobody reads them.
+/// How many mistakes are listed. Further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
 
-/// The mistake is on the list already; there is nothing to add.
+/// The mistake is on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// What was read, or word that the mistake is on the list.
+/// What was read; or the mistake is on the list.
 pub(super) type Checked<T> = Result<T, Reported>;
 
-/// Every item, or word that at least one of them was wrong.
+/// All items; or at least one mistake is on the list.
 pub(super) fn all<T>(items: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec<T>> {
-    // Through a list first: collecting into a result would stop at the first mistake.
+    // All items first: collecting into a result would stop at the first mistake.
     let items: Vec<_> = items.into_iter().collect();
     items.into_iter().collect()
 }
 
-/// Whatever others put into a message, it stays a line in the journal.
+/// Keeps a message to one line in the journal, whatever it quotes.
 fn in_one_line(message: String) -> String {
     if message.contains(char::is_control) {
         message.escape_debug().to_string()
@@ -43,7 +42,7 @@ fn in_one_line(message: String) -> String {
     }
 }
 
-/// The file, and what is known about it so far.
+/// See the [module](self).
 pub(super) struct Source<'a> {
     path: &'a Path,
     text: &'a str,
@@ -69,14 +68,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads the text as TOML. Where that fails, every place where it does is reported, and nothing is said about the rest: what
-    /// a broken file means would be a guess.
+    /// Parses the text as TOML. If it is broken, every broken place is reported and nothing else, since what the rest means would be a guess.
     pub(super) fn document(&self) -> Checked<DeTable<'a>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         let mut last_line = 0;
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
-            // What follows in the same line is most often a consequence.
+            // What follows in the same line is mostly a consequence.
             let line = self.line(offset);
             if line != last_line {
                 self.wrong(offset, "", syntax_error(error.message()));
@@ -89,7 +87,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Puts a mistake on the list.
+    /// Reports a mistake.
     pub(super) fn wrong(&self, offset: usize, place: &str, message: String) -> Reported {
         let mut problems = self.problems.borrow_mut();
         if problems.len() < MAX_PROBLEMS {
@@ -110,7 +108,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Puts a warning on the list, unless there are more than anybody reads.
+    /// Adds a warning, up to the limit of the list.
     pub(super) fn warn(&self, offset: usize, place: &str, message: String) {
         let mut warnings = self.warnings.borrow_mut();
         if warnings.len() < MAX_PROBLEMS {
@@ -118,12 +116,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Looks an environment variable up.
+    /// Looks up an environment variable.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         (self.env)(name)
     }
 
-    /// A path as the file means it: a relative one starts at the file's folder.
+    /// Resolves a path. A relative one starts at the file's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         let folder = self.path.parent();
         folder.unwrap_or(Path::new("")).join(path)
@@ -141,7 +139,7 @@ impl<'a> Source<'a> {
         letters.take_while(|(at, _)| start + at < offset).count() + 1
     }
 
-    /// What was built and what to warn of, or every mistake.
+    /// The result with its warnings, or all mistakes.
     pub(super) fn finish<T>(self, built: Checked<T>) -> Result<(T, Vec<String>), ConfigError> {
         let problems = in_order(self.problems);
         match built {
@@ -157,7 +155,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The parser's words, which never quote the file.
+/// The parser's message, which never quotes the file.
 fn syntax_error(message: &str) -> String {
     let message = message
         .strip_suffix(", expected nothing")

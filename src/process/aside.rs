@@ -54,7 +54,7 @@ pub fn wait<T: Send + 'static>(
     let (done, result) = sync_channel(1);
     start(move || {
         let _place = place;
-        // After the deadline nobody waits for it.
+        // After the deadline the receiver is gone.
         let _ = done.send(work());
     })?;
     result.recv_timeout(deadline).map_err(|error| match error {
@@ -93,7 +93,7 @@ pub async fn bounded<T: Send + 'static>(
 /// [`Unfinished::NoThread`]
 pub fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Unfinished> {
     let thread = thread::Builder::new().name("aside".to_owned());
-    // A panic is logged by the hook; the caller hears of it as the end of the channel.
+    // The panic hook logs a panic; the caller sees the end of the channel.
     let spawned = thread.spawn(move || drop(catch_unwind(AssertUnwindSafe(work))));
     spawned.map(drop).map_err(Unfinished::NoThread)
 }

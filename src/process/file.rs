@@ -1,7 +1,7 @@
 //! Reading the files that people name: the config, tokens, keys, certificates.
 //!
 //! Only regular files, up to a size, and within a deadline. A named pipe that nobody writes to, or a network file system that hangs, would
-//! otherwise stop whoever reads, and no signal ends that.
+//! otherwise block the reader, and no signal ends that.
 
 use std::{
     fs::{File, FileType},
@@ -52,7 +52,7 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
     let file = match opened {
         Ok(file) => File::from(file),
-        // What the system says of opening a socket tells nobody what is wrong.
+        // The system's error for a socket does not say what is wrong.
         Err(error) => return Err(kind_at(path).map_or(FileError::System(error), FileError::Kind)),
     };
     let found = file.metadata()?;

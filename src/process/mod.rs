@@ -1,4 +1,4 @@
-//! What any process needs: a log that nobody waits for, signals, a heartbeat, files and work that may hang.
+//! What any process needs: a log that never blocks, signals, heartbeats, files and work that may hang.
 
 pub mod aside;
 pub mod causes;
