@@ -1,7 +1,7 @@
 //! Where an account's API is: worked out from a silo or a base URL, and never anywhere but there.
 //!
-//! A [`Url`] from here is safe to add a path to: it ends in a slash, and it has no user, password, query or fragment. The
-//! errors never repeat what was written, since a token may have been pasted there by mistake.
+//! A path can be added to a [`Url`] from here: it ends in a slash, and has no user, password, query or fragment. Errors do not repeat the text, since
+//! a token may have been pasted there by mistake.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// The silos known to exist. CallTools adds new ones, so another label is worth a warning and no more.
+/// The known silos. CallTools adds new ones, so another label is only a warning.
 pub const KNOWN_SILOS: [&str; 9] = [
     "east-1",
     "east-2",
@@ -26,15 +26,15 @@ pub const KNOWN_SILOS: [&str; 9] = [
 /// The domain of every silo.
 const DOMAIN: &str = ".calltools.io";
 
-/// Known labels have at most 9 characters. A token has 40: pasted here by mistake, it must not become a host name that is
-/// looked up and logged.
+/// Known labels have at most 9 characters. A token has 40; if it is pasted here by mistake, it must not become a host name that is looked up and
+/// logged.
 const MAX_LABEL: usize = 32;
 
 /// The part of CallTools that an account lives in, as its login address names it: `east-1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silo(String);
 
-/// A text that names no silo.
+/// Why a text does not name a silo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotASilo {
     /// Not `^[a-z0-9-]+$`, or longer than any silo.
@@ -45,7 +45,7 @@ pub enum NotASilo {
     /// A URL that does not parse.
     #[error("is no valid URL; write the label alone, such as \"east-1\"")]
     Url,
-    /// A URL of somebody else.
+    /// Not an address of CallTools.
     #[error("is not an address under calltools.io; use base_url for any other address")]
     ForeignHost,
 }
@@ -67,7 +67,7 @@ impl Silo {
     }
 
     fn from_url(url: &Url) -> Result<Self, NotASilo> {
-        // Another port is not where that silo is, whoever listens there.
+        // The silo is not at another port.
         match (url.host_str(), url.port()) {
             (Some(host), None) => Self::from_host(host),
             _ => Err(NotASilo::ForeignHost),
@@ -105,7 +105,7 @@ impl Silo {
     }
 }
 
-/// A text that is no base URL.
+/// Why a text is not a base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotABaseUrl {
     /// Does not parse, or has no host.
@@ -124,7 +124,7 @@ pub enum NotABaseUrl {
     Tail,
 }
 
-/// Reads a base URL, and gives it the slash at its end that relative paths need.
+/// Parses a base URL, and adds the final slash that relative paths need.
 ///
 /// # Errors
 /// [`NotABaseUrl`], which says what to write instead.
@@ -145,7 +145,7 @@ pub fn parse_base_url(text: &str) -> Result<Url, NotABaseUrl> {
     Ok(url)
 }
 
-/// Whether a URL bears a user name or a password.
+/// Whether a URL has a user name or a password.
 pub fn has_user_info(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }

@@ -1,8 +1,8 @@
-//! The wire itself: requests to the account's origin over HTTP/1.1 and TLS.
+//! Sends requests to the account's origin, over HTTP/1.1 and TLS.
 //!
-//! Promises: the token goes to the configured origin and nowhere else, through no proxy that the config does not name; one
-//! call is one request on the wire, since it was paid with one permit; it ends within its timeout, and its body is bounded,
-//! also after decompression. What a reply means is for [`Page`](super::Page) to say.
+//! It promises: the token goes to the configured origin and nowhere else, and through a proxy only if the config names it. One call is one request
+//! on the wire, since it was paid with one permit. A call ends within its timeout. The size of a body is bounded, before and after
+//! decompression. [`Page`](super::Page) says what a reply means.
 
 mod coding;
 mod failure;
@@ -34,29 +34,29 @@ use crate::{
     process::tls::client_builder,
 };
 
-/// The largest body, decompressed. A page of 250 agents is a third of a megabyte; what is fifty times that is no page.
+/// The size limit of a decompressed body: fifty times a page of 250 agents.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 s to 75 s; a request sent into
-/// that moment fails, and costs a permit. Polls of one account follow one another in seconds, so a shorter time loses nothing.
+/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 s to 75 s, and a request at that moment fails and
+/// costs a permit. Polls of an account are seconds apart, so a shorter time loses nothing.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// Idle connections per account: one for polling and one for a person who asks. The rest of a cold start's may close.
+/// Idle connections for each account: one for polls and one for a person's request. Further ones, of a cold start, may close.
 const POOL_MAX_IDLE: usize = 2;
 
-/// When a silent connection is probed: a firewall that forgets it should be found out before the pool would give it away.
+/// When a silent connection is probed, so that one that a firewall has forgotten is found before it is used.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The part of the time for a connection that its host's name may take: less than all, so that a resolver that hangs is named as the cause.
+/// The part of the connect timeout that the look-up of a name may take: not all of it, so that a resolver that hangs is named as the cause.
 const NAMES_SHARE: f32 = 0.75;
 
-/// How long the body of a refusal may take. Its status has said what matters, and the connection can be used again where the body ends soon.
+/// How long the body of a refusal may take. Its status says what matters, and the connection can be used again if the body ends soon.
 const REFUSAL_BODY: Duration = Duration::from_secs(1);
 
 /// Longest detail of a fault: a line.
 const MAX_DETAIL_CHARS: usize = 200;
 
-/// What a transport needs to know; plain values, read and checked by others.
+/// The settings of a transport: plain values, already checked.
 pub struct HttpSettings {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
     pub base_url: Url,
@@ -66,25 +66,25 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// The longest wait for a whole answer, connection and body included.
     pub timeout: Duration,
-    /// The proxy to use; `None` uses none, whatever the environment says.
+    /// The proxy; `None` uses none, also if the environment names one.
     pub proxy: Option<Url>,
     /// Certificate authorities to trust beside the machine's, as PEM.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// A transport cannot be made of its settings. Found at start, never later.
+/// Why a transport cannot be built. It shows at the start, never later.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Neither `http` nor `https`, or no host, or with a user and password in it.
     #[error("base_url has to be an http or https address without user and password")]
     BaseUrl,
-    /// The proxy's address is of no use.
+    /// The proxy's address cannot be used.
     #[error("proxy is not an address that can be used")]
     Proxy,
     /// The additional certificate authorities are not PEM, or there are none in the file.
     #[error("ca_file holds no certificate in PEM form")]
     CaFile,
-    /// The machine trusts nobody, so no TLS connection could ever be made.
+    /// The machine trusts no authority, so TLS could never work.
     #[error(
         "this machine has no CA certificates to check CallTools' certificate with: install the package ca-certificates, set SSL_CERT_FILE, or set ca_file"
     )]
@@ -98,7 +98,7 @@ pub enum SetupError {
 pub struct HttpTransport {
     client: reqwest::Client,
     base_url: Url,
-    /// Who is connected to, for people: the host, or the proxy on the way there.
+    /// The host that is connected to, for messages: CallTools' or the proxy's.
     peer: String,
     via: Option<Via>,
     timeout: Duration,
@@ -117,7 +117,7 @@ impl HttpTransport {
     /// A transport that connects when it is first used.
     ///
     /// # Errors
-    /// [`SetupError`], where the settings or the machine's certificates are of no use.
+    /// [`SetupError`]: the settings or the machine's certificates cannot be used.
     pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
         check_base_url(&settings.base_url)?;
         let client = builder(&settings)?.build().map_err(|e| not_built(&e))?;
@@ -134,7 +134,7 @@ impl HttpTransport {
         })
     }
 
-    /// Another token from now on: the next request bears it. Requests under way keep theirs.
+    /// Uses another token from the next request on. Requests under way keep theirs.
     pub fn set_authorization(&self, authorization: HeaderValue) {
         let mut current = self
             .authorization
@@ -148,7 +148,7 @@ impl HttpTransport {
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The address of a path: whatever the path says, the origin stays.
+    /// The address of a path. The origin stays, whatever the path is.
     fn url(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -191,7 +191,7 @@ impl HttpTransport {
         })
     }
 
-    /// A proxy that passes requests on in the clear may have answered itself.
+    /// A proxy that passes on plain requests may have answered itself.
     fn pass(&self, reply: Reply) -> Result<Reply, Fault> {
         let own_answer = self
             .plain_proxy()
@@ -207,13 +207,13 @@ impl HttpTransport {
         self.via.as_ref().filter(|_| is_plain)
     }
 
-    /// The body beside a status that has said what matters already: empty, where it cannot be had soon and whole.
+    /// The body of a refusal; empty if it does not come soon and whole.
     async fn refusal_body(&self, headers: &HeaderMap, response: &mut Response) -> Bytes {
         let body = timeout(REFUSAL_BODY, self.body(headers, response)).await;
         body.ok().and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Bounded as it comes and as it is unpacked, so that a small body cannot become a large one unseen.
+    /// Reads the body, bounded before and after it is unpacked.
     async fn body(&self, headers: &HeaderMap, response: &mut Response) -> Result<Bytes, Fault> {
         let mut body = BytesMut::new();
         loop {
@@ -263,7 +263,7 @@ impl HttpTransport {
     }
 
     async fn fault(&self, error: reqwest::Error) -> Fault {
-        // The address has a queue's id in it at most, but it is noise in every log line.
+        // The address contains a queue's id at most, but is noise in every log line.
         let error = error.without_url();
         let kind = kind(&error);
         if let Some(proxy) = &self.via {
@@ -304,7 +304,7 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
     let plain = settings.base_url.scheme() == "http";
     let builder = client_builder()
         .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
-        // A redirect would carry the token away, and a retry would be a request that nobody paid for.
+        // A redirect would take the token elsewhere, and a retry would be a request without a permit.
         .redirect(redirect::Policy::none())
         .referer(false)
         .retry(retry::never())
@@ -323,7 +323,7 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         // Also turns off the proxies of the environment.
         .no_proxy();
     let builder = with_proxy(builder, settings.proxy.as_ref())?;
-    // Without TLS, certificates are not needed, and a machine without any can still run the demo.
+    // Plain HTTP needs no certificates, so a machine without any can run the demo.
     let needs_certificates = !plain || settings.proxy.is_some();
     match &settings.ca_pem {
         Some(pem) => Ok(builder.tls_certs_merge(certificates(pem)?)),
@@ -379,13 +379,13 @@ fn peer(settings: &HttpSettings) -> String {
     }
 }
 
-/// Kept out of debug output, and of header compression should there ever be any.
+/// Marked sensitive: it stays out of debug output.
 fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// Errors quote certificates and the like: one line of them, without control characters.
+/// One line of an error, without control characters: errors quote certificates and the like.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -1,4 +1,4 @@
-//! Pages joined into a list: every entry once, the unreadable ones counted. Pure.
+//! Joins pages into a list: every entry once, and the unreadable ones counted. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -22,41 +22,40 @@ use crate::model::{
     field::BadRow,
 };
 
-/// Of this many rows one may be unreadable. A single odd row should not take a whole queue down, but an API that has changed
-/// must not read as "no agents"; so a list of up to nine rows has to be readable whole, and from there on nine rows in ten.
+/// One row in so many may be unreadable. A single odd row should not take down a queue, but an API that has changed must not read as "no agents".
+/// So a list of up to nine rows has to be completely readable, and a longer one nine rows in ten.
 const ROWS_PER_BAD_ROW: usize = 10;
 
-/// Of this many rows one may be missing, by CallTools' own count. A count can be a few off: people come and go while pages are read, and a
-/// join counts some twice. Beyond that the list would pass for a queue with fewer agents.
+/// One row in so many may be missing, by CallTools' count. A count can be a few off: people come and go while pages are read, and a join counts
+/// some twice. A list that misses more would look like a queue with fewer agents.
 const ROWS_PER_MISSING_ROW: u64 = 10;
 
-/// As many pages of 250 as hold [`MAX_ROWS`], and a tenth of the usual account's hour.
+/// So many pages of 250 rows hold [`MAX_ROWS`]; they take a tenth of the usual hourly limit.
 pub(super) const MAX_PAGES: u32 = 100;
 
-/// All rows of a list together: [`MAX_ROWS`] of the size that CallTools' rows have, about 1.3 kB, where each page alone may be
-/// half of this.
+/// The size limit of all rows of a list: [`MAX_ROWS`] of 1.3 kB, the size of CallTools' rows. A single page may take half of it.
 pub(super) const MAX_LIST_BYTES: usize = 32 << 20;
 
-/// What a list is a list of.
+/// An entry of a list.
 pub(super) trait Entry: Sized {
-    /// What tells one entry from another.
+    /// Identifies an entry.
     type Key: Eq + Hash;
 
-    /// What people call them.
+    /// What people call the entries.
     const NOUN: &'static str;
 
-    /// Reads a row; `names` is what is known of the account so far.
+    /// Reads a row. `names` are the account's names that are known so far.
     fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow>;
 
     /// The key of this entry.
     fn key(&self) -> Self::Key;
 
-    /// Whether this is provably how things were before `other`.
+    /// Whether this is provably older than `other`.
     fn is_older_than(&self, _other: &Self) -> bool {
         false
     }
 
-    /// Settles what no entry can say by itself, once all of them are there.
+    /// Decides what only the whole list can tell.
     fn settle(_entries: &mut [Self]) -> Result<(), BadRow> {
         Ok(())
     }
@@ -109,15 +108,15 @@ impl Entry for Status {
     }
 }
 
-/// How much of a list has been read. A list that asks for more than these bounds is a loop, or nothing that can be polled.
+/// How much of a list has been read. A list beyond these limits is a loop, or cannot be polled.
 #[derive(Debug, Default)]
 pub(super) struct Extent {
     pages: u32,
     rows: usize,
     bytes: usize,
-    /// The newest count there is; the end of a list that shrank has none.
+    /// The newest count; the end of a list that shrank has none.
     count: Option<u64>,
-    /// Where the pages go in a circle, only a count can tell whether it was closed after the last one.
+    /// The pages are a circle. Only a count can tell whether it closed after the last page.
     is_a_circle: bool,
 }
 
@@ -132,7 +131,7 @@ impl Extent {
         }
     }
 
-    /// Adds a page, after which the list goes on or not.
+    /// Adds a page.
     fn add(&mut self, page: &Extent, goes_on: bool) -> Result<(), Fault> {
         self.pages += page.pages;
         self.rows += page.rows;
@@ -146,12 +145,12 @@ impl Extent {
         Ok(())
     }
 
-    /// By how many CallTools counts more rows than were `seen`; `None` where it counts none.
+    /// How many rows CallTools counts beyond those `seen`; `None` without a count.
     fn gap(&self, seen: usize) -> Option<i64> {
         Some(self.count? as i64 - seen as i64)
     }
 
-    /// Whether a list in which so many were `seen` is good enough to be used.
+    /// Whether a list with so many rows `seen` is complete enough.
     fn check(&self, seen: usize, noun: &str) -> Result<(), Fault> {
         let Some(count) = self.count else {
             return match self.is_a_circle {
@@ -172,7 +171,7 @@ impl Extent {
 
 /// All pages of a list.
 pub(super) struct List<'a, T: Entry> {
-    /// Each entry once, in the order of its first showing.
+    /// Each entry once, in the order of its first appearance.
     pub entries: Vec<T>,
     /// Rows that could not be read.
     pub skipped: usize,
@@ -183,7 +182,7 @@ pub(super) struct List<'a, T: Entry> {
 }
 
 impl<'a, T: Entry> List<'a, T> {
-    /// A list without pages; `names` is what is known of the account so far.
+    /// A list without pages. `names` are the account's names that are known so far.
     pub fn new(names: &'a Names) -> Self {
         Self {
             entries: Vec::new(),
@@ -195,9 +194,9 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Adds a page; returns the number of the next. An entry that shows twice has moved between pages while they were read: it is kept
-    /// once, in its first place, as it was last seen. Where the two have dates, the later date counts: pages can come from copies of
-    /// CallTools' data of which one lags. A page that shows nobody new ends the list: past their end, some lists begin again.
+    /// Adds a page and returns the number of the next. An entry that appears twice has moved between pages while they were read: it is kept once, in its
+    /// first place, as it was last seen. If both have dates, the later date counts, since a page can come from a replica that lags. A page without
+    /// new entries ends the list: some lists begin again past their end.
     ///
     /// # Errors
     /// [`Down::TooLarge`] for more pages, rows or bytes than a list can have.
@@ -218,7 +217,7 @@ impl<'a, T: Entry> List<'a, T> {
             return Ok(page.next);
         }
         if again > 0 {
-            // The pages begin again, and their unreadable rows with them.
+            // The pages begin again, and so do their unreadable rows.
             self.skipped = skipped;
             self.extent.is_a_circle |= page.next.is_some();
         }
@@ -243,10 +242,10 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Settles what only the whole list can tell, if it can be used. To be called once, after the last page.
+    /// Decides what only the whole list can tell, if it can be used. Call it once, after the last page.
     ///
     /// # Errors
-    /// [`Down::UnexpectedShape`], where more rows are unreadable than can be an accident, and [`Down::Incomplete`], where more are missing.
+    /// [`Down::UnexpectedShape`] if too many rows are unreadable, [`Down::Incomplete`] if too many are missing.
     pub fn check(&mut self) -> Result<(), Fault> {
         let rows = self.extent.rows;
         match self.problem {
@@ -260,24 +259,23 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Unreadable rows were there, too.
+    /// Unreadable rows count as seen.
     fn seen(&self) -> usize {
         self.entries.len() + self.skipped
     }
 
-    /// By how many CallTools counts more entries than it lists; `None` where the count fits or there is none.
+    /// How many entries CallTools counts beyond those it lists; `None` if the count fits or there is none.
     pub fn gap(&self) -> Option<i64> {
         self.extent.gap(self.seen()).filter(|gap| *gap != 0)
     }
 
-    /// Whether every entry is here that should be.
+    /// Whether no entry is missing.
     pub fn is_complete(&self) -> bool {
         self.skipped == 0 && self.gap().is_none()
     }
 }
 
-/// Whom the pages of a list have shown so far, where it is read a page at a time, with other requests in between. It has the bounds of
-/// any other list.
+/// What the pages of a list have shown so far, if it is read a page at a time with other requests in between. It has the limits of any list.
 #[derive(Debug, Default)]
 pub struct Tally {
     extent: Extent,
@@ -286,10 +284,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a page in, from page 1 anew. A page that shows nobody new becomes the last.
+    /// Adds a page; page 1 begins anew. A page without new entries becomes the last.
     ///
     /// # Errors
-    /// [`Down::TooLarge`] for more than a list can have, [`Down::Incomplete`] where it ends and too many are missing.
+    /// [`Down::TooLarge`] for more than a list may have, [`Down::Incomplete`] at the end if too many are missing.
     pub fn add(&mut self, number: u32, page: &mut Everybody) -> Result<(), Fault> {
         if number == 1 {
             *self = Self::default();

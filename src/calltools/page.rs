@@ -1,4 +1,4 @@
-//! One reply, read: a page of rows, or the fault that it stands for. Pure.
+//! Reads a reply: a page of rows, or a fault. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -17,35 +17,33 @@ use super::Reply;
 use crate::clock::Moment;
 use crate::model::fault::{Down, Fault, NoSuchQueue};
 
-/// Rows in one list, over all its pages: a hundred pages, far beyond any queue, and few enough to fit into memory.
+/// The most rows of a list, over all its pages: a hundred pages, far more than any queue has, and few enough for memory.
 pub(super) const MAX_ROWS: usize = 25_000;
 
-/// The shortest and the longest wait that `Retry-After` can ask for: a wait of nothing would be no wait, and after an hour
-/// CallTools' window holds none of the requests before it.
+/// The shortest and the longest wait that `Retry-After` can ask for. Zero would be no wait, and after an hour CallTools' window is empty.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-/// What a reply is the answer to; the same words mean different things for different questions.
+/// What was asked. The same words mean different things in different answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Counts from one.
+    /// The page's number, from 1.
     pub page: u32,
-    /// The queue that was asked for, where one was.
+    /// The queue that was asked for, if any.
     pub queue: Option<u64>,
 }
 
 /// One page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The rows as they came, but for characters that cannot be read. Each is JSON without deep nesting; whether it makes sense is
-    /// for others to say.
+    /// The rows as they came, but for bytes that are not UTF-8. Each is JSON without deep nesting; nothing else is checked here.
     pub rows: Vec<Box<RawValue>>,
-    /// How many rows CallTools counts on all pages; `None` where it does not, and past the end of the list.
+    /// CallTools' count of the rows on all pages; `None` if it gives none, and past the end of the list.
     pub count: Option<u64>,
     /// The number of the next page; `None` on the last. Always greater than this page's.
     pub next: Option<u32>,
-    /// The link to the next page leads to this one or one before: the pages go in a circle, and this is where it closes.
+    /// The link to the next page leads to this page or an earlier one: the pages are a circle, which closes here.
     pub leads_back: bool,
-    /// How long a cache has kept this answer.
+    /// How long a cache kept this answer.
     pub age: Duration,
 }
 
@@ -53,7 +51,7 @@ impl Page {
     /// Reads a reply that came at `now`.
     ///
     /// # Errors
-    /// The [`Fault`] that the reply stands for, or one that says what kind of answer it is instead of a page.
+    /// The [`Fault`] that the reply means, or one that says what it is instead of a page.
     pub fn read(reply: &Reply, ask: Ask, now: Moment) -> Result<Self, Fault> {
         match reply.status.as_u16() {
             200 => Ok(Self {
@@ -90,7 +88,7 @@ impl Page {
     }
 }
 
-/// What a reply that came at `now` stands for, whatever was asked, when its status is not the one that was hoped for.
+/// What a reply that came at `now` means if its status is not 200, whatever was asked.
 pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
     let wait = retry_after(&reply.headers, now);
     match reply.status.as_u16() {
@@ -114,7 +112,7 @@ pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
     }
 }
 
-/// A list as CallTools' framework wraps it. A bare list, which some deployments answer with, is all of its rows.
+/// A list in CallTools' envelope. Some deployments answer with a bare list of all rows.
 #[derive(serde::Deserialize)]
 struct Envelope<'a> {
     results: Option<Rows>,
@@ -141,10 +139,10 @@ impl Envelope<'_> {
     }
 }
 
-/// What stands where the rows should be.
+/// The value in place of the rows.
 enum Rows {
     These(Vec<Box<RawValue>>),
-    /// More than [`MAX_ROWS`]: an array of a million ones is a small body and a lot of memory.
+    /// More than [`MAX_ROWS`]: an array of a million ones is a small body, and much memory.
     TooMany,
 }
 
@@ -193,7 +191,7 @@ impl<'de> Visitor<'de> for RowsVisitor {
     }
 }
 
-/// A body as text. Bytes that are not UTF-8 become U+FFFD: they turn up in names that a program has cut, and the rest of the list is good.
+/// A body as text. Bytes that are not UTF-8 become U+FFFD: they occur in names that a program has cut, and the rest of the list is good.
 fn text(body: &[u8]) -> Cow<'_, str> {
     // JSON allows no byte-order mark, but some programs write one.
     String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
@@ -211,7 +209,7 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
     })
 }
 
-/// A text's content; anything else as it is written.
+/// The content of a string; anything else as it is written.
 fn written(value: &RawValue) -> Cow<'_, str> {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) => Cow::Owned(text.trim().to_owned()),
@@ -219,8 +217,7 @@ fn written(value: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// How many rows there are on all pages. A count that is switched off is negative, `false`, or a constant that is more than any list may
-/// have rows.
+/// The number of rows on all pages. A count that is switched off is negative, `false`, or a constant above the limit of any list.
 fn count(value: &RawValue) -> Result<Option<u64>, Fault> {
     let written = written(value);
     let number = match &*written {
@@ -236,8 +233,8 @@ fn count(value: &RawValue) -> Result<Option<u64>, Fault> {
     Ok(number.filter(is_a_count).map(|number| number as u64))
 }
 
-/// The page that a `next` link leads to, or its bare number. The link itself is never followed: behind a proxy it bears another scheme or
-/// host, and the token goes to the configured origin only.
+/// The page that a `next` link leads to, or its bare number. The link is never followed: behind a proxy it has another scheme or host, and the
+/// token goes to the configured origin only.
 fn next(value: &RawValue) -> Result<Option<u32>, Fault> {
     let written = written(value);
     match &*written {
@@ -259,25 +256,25 @@ fn page_number(link: &str) -> Option<u32> {
     number.parse().ok()
 }
 
-/// A page past the end: the list has shrunk since the page before. The same address has answered for page 1, so a 404 in
-/// CallTools' own words can mean nothing else.
+/// Whether this is a page past the end: the list has shrunk since the page before. The same address has answered for page 1, so CallTools' own
+/// 404 can mean nothing else.
 fn is_past_the_end(reply: &Reply, ask: Ask) -> bool {
     ask.page > 1 && error_text(reply, "detail").is_some()
 }
 
-/// A 404 in CallTools' own words: its API is there, the queue is not. One in other words says that the API is not there either.
+/// Whether this is CallTools' own 404: its API is there, and the queue is not. Another 404 means that the API is not there.
 fn no_such_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
     error_text(reply, "detail")?;
     Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
-/// `{"queue":["Select a valid choice…"]}`, `{"queue":["Enter a number."]}`: whatever it says, it says it of the queue.
+/// Whether the error is about the queue: `{"queue":["Select a valid choice…"]}`, `{"queue":["Enter a number."]}`.
 fn refused_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
     error_text(reply, "queue")?;
     Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
-/// CallTools' framework answers 403 instead of 401 where it is set up without a challenge; the words tell them apart.
+/// Whether a 403 stands for a 401: CallTools' framework answers 403 if it has no challenge. The words differ.
 fn forbidden(reply: &Reply) -> Fault {
     let about_the_token = |detail: &str| {
         detail.starts_with("Invalid token")
@@ -289,7 +286,7 @@ fn forbidden(reply: &Reply) -> Fault {
     }
 }
 
-/// What an error body says under `key`: a text, or the first of a list of them. For comparing, not for showing.
+/// The text under `key` in an error's body, or the first of several. For comparing, not for showing.
 fn error_text(reply: &Reply, key: &str) -> Option<String> {
     let text = text(&reply.body);
     let body: serde_json::Value = serde_json::from_str(&text).ok()?;
@@ -298,7 +295,7 @@ fn error_text(reply: &Reply, key: &str) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
-/// The host alone: the rest of the target may bear anything.
+/// Only the host: the rest of the target could contain anything.
 fn redirect(reply: &Reply) -> Fault {
     let location = reply.headers.get(header::LOCATION);
     let target = location
@@ -324,10 +321,10 @@ fn not_json(detail: &str) -> Fault {
     Fault::down(Down::NotJson, detail)
 }
 
-/// How long `Retry-After` asks us to wait: seconds, or an HTTP date; of several headers the longest, since less would be too little.
+/// The wait that `Retry-After` asks for: seconds, or an HTTP date. Of several headers the longest counts.
 ///
-/// A date is measured from the reply's own `Date`, since only those two come from one clock; where there is none, from ours.
-/// A date that has passed is the doing of some clock and says nothing, like any other text that cannot be read.
+/// A date is compared with the reply's own `Date`, which comes from the same clock; without it, with our clock. A date in the past comes from a
+/// wrong clock and means nothing, like any other text that cannot be read.
 fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let sent = date(headers).unwrap_or(SystemTime::UNIX_EPOCH + now.wall);
     let wait = |asked: &str| {
@@ -341,10 +338,10 @@ fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
     Some(asked.clamp(shortest, longest))
 }
 
-/// How long a cache has kept an answer: what `Age` says, of several the most. With any `Age` but zero a cache has answered, so that the
-/// `Date` is when CallTools did: if that was longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
+/// How long a cache kept an answer: the largest `Age`. If `Age` is not zero, a cache has answered, and `Date` is when CallTools did: if that was
+/// longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
 ///
-/// Without `Age` the `Date` tells nothing but how clocks differ.
+/// Without `Age`, `Date` only shows how clocks differ.
 fn age(headers: &HeaderMap, now: Moment) -> Duration {
     let ages = texts(headers, header::AGE).flat_map(|text| text.split(','));
     let ages: Vec<_> = ages.map(|age| seconds(age.trim())).collect();
@@ -362,13 +359,13 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(date).ok()
 }
 
-/// All headers of a name. One that is no text is an empty one: it is there, and cannot be read.
+/// All headers of a name. One that is not text counts as empty: it is there, and cannot be read.
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let headers = headers.get_all(name).into_iter();
     headers.map(|header| header.to_str().unwrap_or_default().trim())
 }
 
-/// Seconds, a fraction rounded up; so many that they do not fit a number are simply many.
+/// Seconds, with a fraction rounded up. A number that is too large is the largest.
 fn seconds(text: &str) -> Option<Duration> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

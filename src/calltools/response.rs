@@ -1,4 +1,4 @@
-//! CallTools' own shape, put together again from the rows of all pages.
+//! Builds CallTools' response again, from the rows of all pages.
 
 use std::borrow::Borrow;
 
@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 
 use crate::model::agent::Agent;
 
-/// The whole response that an operator's criteria look at: `results` is every row with all that CallTools sent, `count`
-/// their number, and there are no pages.
+/// The whole response, for custom criteria: `results` has every row with all that CallTools sent, `count` is their number, and there are no pages.
 ///
 /// # Errors
-/// A row that is JSON but cannot be read as a value. None that came through [`Page`](super::Page) is, save for one that
-/// imitates the reader's own markers; to leave it out would be to count wrongly.
+/// A row is JSON but cannot be read as a value. Of the rows from a [`Page`](super::Page), only one that imitates the parser's own markers cannot;
+/// leaving it out would make the count wrong.
 pub fn joined_response<A: Borrow<Agent>>(agents: &[A]) -> Result<Value, serde_json::Error> {
     let rows = agents
         .iter()

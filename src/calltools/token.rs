@@ -1,4 +1,4 @@
-//! The token that opens an account. It is read, sent and compared, and never shown.
+//! An account's token. It is read, sent and compared, and never shown.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::digest::Digest;
 
-/// Far above any token (CallTools' have 40 characters), far below what a header may hold.
+/// Longer than any token (CallTools' have 40 characters), shorter than a header may be.
 pub const MAX_TOKEN: usize = 512;
 
 /// A CallTools API token. Wiped from memory when dropped; `Debug` prints stars.

@@ -1,4 +1,4 @@
-//! Content codings: a body as it was packed becomes the body that was meant.
+//! Undoes content codings.
 
 use std::io::{self, Read};
 
@@ -9,13 +9,13 @@ use http::{HeaderMap, header};
 /// What [`unpack`] understands.
 pub(super) const ACCEPTED: &str = "gzip";
 
-/// A body that one proxy after another has packed; more layers than this have no honest use.
+/// How many codings a body may have. Several proxies could each add one; more are an attack.
 const MAX_LAYERS: usize = 2;
 
 /// Why a body cannot be unpacked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Packed {
-    /// It becomes larger than it may be.
+    /// It is larger than the limit.
     TooLarge,
     /// Its end is missing.
     CutShort,
@@ -39,14 +39,14 @@ pub(super) fn unpack(headers: &HeaderMap, body: Bytes, most: usize) -> Result<By
     codings.iter().try_fold(body, |body, _| gunzip(&body, most))
 }
 
-/// Codings are case-insensitive, and `x-gzip` is an older name of the same.
+/// Codings are case-insensitive, and `x-gzip` is an older name of gzip.
 fn is_gzip(coding: &&str) -> bool {
     ["gzip", "x-gzip"]
         .iter()
         .any(|name| coding.eq_ignore_ascii_case(name))
 }
 
-/// A gzip body may have several members, one after the other. An empty one, as of a reply without a body, stays empty.
+/// A gzip body may have several members. An empty body stays empty.
 fn gunzip(packed: &[u8], most: usize) -> Result<Bytes, Packed> {
     let mut body = Vec::new();
     if packed.is_empty() {

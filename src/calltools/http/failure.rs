@@ -1,4 +1,4 @@
-//! What an error of the HTTP library means, and how to say it.
+//! Turns errors of the HTTP library into faults with a clear message.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{self, CertificateError};
 use crate::model::fault::Down;
 use crate::process::causes::chain;
 
-/// What an error of the HTTP library means. A timeout is tested first, since it looks like the step that it interrupted.
+/// The kind of an error. A timeout is tested first, since it looks like the step that it interrupted.
 pub(super) fn kind(error: &reqwest::Error) -> Down {
     if error.is_timeout() {
         Down::TimeOut
@@ -23,7 +23,7 @@ pub(super) fn kind(error: &reqwest::Error) -> Down {
     }
 }
 
-/// The handshake fails with what TLS objects to, or with the end of the stream; the network with anything else.
+/// Whether TLS failed: with its own error, or with the end of the stream. Anything else is the network.
 fn connect_kind(error: &reqwest::Error) -> Down {
     match io_kind(error) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Down::Tls,
@@ -53,8 +53,7 @@ pub(super) fn is_before_tunnel(error: &reqwest::Error) -> bool {
         .any(|cause| cause.to_string() == "tunnel error: failed to create underlying connection")
 }
 
-/// What went wrong, said once: what TLS objects to in words, otherwise what the innermost error says. The outer ones mostly repeat that
-/// there was one.
+/// The message: TLS' own errors in words, otherwise the innermost error. The outer ones mostly say only that there was one.
 pub(super) fn words(error: &reqwest::Error) -> String {
     let tls = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {
@@ -130,7 +129,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     format!("the server's certificate {words}")
 }
 
-/// What the library that reads certificates knows by a name alone.
+/// Errors that the certificate library only names.
 fn other_words(name: &str) -> String {
     let words = match name {
         "CaUsedAsEndEntity" => "is an authority's own, which a server may not use",
@@ -145,7 +144,7 @@ fn other_words(name: &str) -> String {
     format!("the server's certificate {words}")
 }
 
-/// The names in a certificate: a few tell enough.
+/// The first few names in a certificate.
 fn names(presented: &[String]) -> String {
     // As rustls writes them: `DnsName("a.example")`.
     let bare = |name: &String| match name.split('"').nth(1) {
@@ -169,7 +168,7 @@ fn day(seconds: u64) -> String {
     }
 }
 
-/// Words in place of the names of enum variants: `CaUsedAsEndEntity` becomes `ca used as end entity`.
+/// Turns the name of an enum variant into words: `CaUsedAsEndEntity` becomes `ca used as end entity`.
 fn apart(text: &str) -> String {
     let mut words = String::with_capacity(text.len() + 8);
     for piece in text.split_inclusive(|char: char| !char.is_ascii_alphanumeric()) {

@@ -1,4 +1,4 @@
-//! The proxy on the way, where the config names one. What it refuses is its own doing, and is never blamed on CallTools.
+//! The proxy that the config names. Its refusals are reported as its own, and not as CallTools'.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{Reply, resolver::Resolver};
 use crate::model::fault::{Down, Fault};
 use crate::process::causes::chain;
 
-/// How long the proxy may take to say once more why it refuses.
+/// How long the proxy may take for a second refusal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A status line is much shorter.
@@ -39,12 +39,12 @@ impl Via {
         }
     }
 
-    /// What the proxy answered in place of CallTools, where it passes requests on in the clear and can do so.
+    /// What the proxy answered instead of CallTools, as one that passes on plain requests can.
     pub(super) fn own_answer(&self, reply: &Reply) -> Option<Fault> {
         is_the_proxys(reply).then(|| self.answered(reply.status))
     }
 
-    /// What went wrong between us and the proxy, or when it was asked for a tunnel to `target`; `None` where it was something else.
+    /// What failed between us and the proxy, or in its tunnel to `target`; `None` if it was something else.
     pub(super) async fn failure(&self, error: &reqwest::Error, target: &Url) -> Option<Fault> {
         let tunnel = chain(error).map(ToString::to_string);
         let tunnel =
@@ -77,8 +77,8 @@ impl Via {
         Fault::down(Down::Proxy, format!("the proxy {} {what}", self.host))
     }
 
-    /// The status with which the proxy refuses a tunnel. The HTTP library does not tell it, so the proxy is asked once more; nothing is
-    /// sent through a tunnel that it gives this time.
+    /// The status with which the proxy refuses a tunnel. The HTTP library does not report it, so the proxy is asked again. If it now opens a tunnel,
+    /// nothing is sent through it.
     async fn refusal(&self, target: &Url) -> Option<StatusCode> {
         if self.url.scheme() != "http" {
             return None;
@@ -133,7 +133,7 @@ fn status(line: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(words.next()?.as_bytes()).ok()
 }
 
-/// Whether a proxy gave this answer itself: it says so, or CallTools' API would have answered in JSON.
+/// Whether the proxy gave this answer itself: it says so, or the answer is not JSON.
 fn is_the_proxys(reply: &Reply) -> bool {
     let has = |name: &str| reply.headers.contains_key(name);
     let asks_for_a_token = || {

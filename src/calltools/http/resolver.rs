@@ -1,8 +1,7 @@
-//! Host names become addresses, for all accounts together.
+//! Looks up host names, for all accounts together.
 //!
-//! The system's resolver blocks the thread that asks it, for as long as it likes. So its threads are few and of its own, equal names are
-//! looked up once at a time, answers are kept for a while, and who asks waits no longer than it wants to. Where no thread can be had, a
-//! look-up fails; nothing panics.
+//! The system's resolver blocks its thread for an unknown time. So it has a few threads of its own, equal names share a look-up, answers are kept
+//! for a while, and each caller waits only as long as it wants. If the system cannot start a thread, a look-up fails; nothing panics.
 
 #[cfg(test)]
 mod tests;
@@ -23,27 +22,26 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long an answer is used without asking again. The system's resolver does not tell how long it holds; a minute is the usual
-/// shortest time in records of load balancers, and half of it notices a move soon enough.
+/// How long an answer is used. The system's resolver does not give its time to live; load balancers mostly use a minute or more, and half of that
+/// notices a move soon enough.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// How long an answer may stand in for one that does not come: a resolver that hangs is no reason to lose CallTools, whose certificate is
-/// checked anyway.
+/// How long an old answer is used if no new one comes. A resolver that hangs should not cost CallTools, whose certificate is checked anyway.
 const USABLE: Duration = Duration::from_secs(3600);
 
-/// An old answer at hand is used after this long without a new one.
+/// How long to wait for a new answer before an old one is used.
 const PATIENCE_WITH_OLD: Duration = Duration::from_millis(500);
 
-/// Look-ups under way at once, each a thread. They may all hang, and the unit allows 256 tasks.
+/// How many look-ups run at once, each on a thread. They may all hang, and the unit allows 256 tasks.
 const MAX_THREADS: usize = 48;
 
-/// Of those, names that did not answer the last time may take this many, so that they never hold up the others.
+/// How many of them may be for names that did not answer the last time, so that these do not delay others.
 const MAX_DOUBTFUL: usize = 32;
 
-/// Names that are remembered: more than accounts and proxies that one process can serve.
+/// How many names are kept: more than one process has accounts and proxies.
 const MAX_NAMES: usize = 4096;
 
-/// Enough for the system's resolver and its modules.
+/// The stack of a thread: enough for the system's resolver and its modules.
 const STACK_BYTES: usize = 512 << 10;
 
 type Addresses = Arc<[IpAddr]>;
@@ -60,7 +58,7 @@ pub(super) struct Unresolved {
     why: Arc<str>,
 }
 
-/// Looks names up, and remembers them.
+/// See the [module](self).
 pub(super) struct Resolver {
     look_up: Box<LookUp>,
     state: Mutex<State>,
@@ -69,7 +67,7 @@ pub(super) struct Resolver {
 #[derive(Default)]
 struct State {
     names: HashMap<String, Known>,
-    /// Names to look up next; those that answered the last time come first.
+    /// The names to look up next; those that answered the last time come first.
     queue: VecDeque<String>,
     threads: usize,
     doubtful: usize,
@@ -79,9 +77,9 @@ struct State {
 #[derive(Default)]
 struct Known {
     addresses: Option<(Addresses, Instant)>,
-    /// Who waits for the look-up that is queued or under way.
+    /// The callers that wait for a look-up.
     pending: Option<watch::Sender<Option<Answer>>>,
-    /// The last look-up brought nothing, or nobody had the patience to see its end.
+    /// The last look-up failed, or all callers gave up before its end.
     is_doubtful: bool,
 }
 
@@ -93,12 +91,12 @@ impl Resolver {
         })
     }
 
-    /// The one of this process.
+    /// The resolver of this process.
     pub(super) fn shared() -> Arc<Self> {
         Arc::clone(&SHARED)
     }
 
-    /// The addresses of a host, at the latest after `patience`.
+    /// The addresses of a host, within `patience`.
     pub(super) async fn addresses(
         self: &Arc<Self>,
         host: &str,
@@ -172,13 +170,13 @@ impl Resolver {
             .stack_size(STACK_BYTES);
         match thread.spawn(move || resolver.work()) {
             Ok(_) => state.threads += 1,
-            // Those that are at work will see to the queue.
+            // The running threads will serve the queue.
             Err(_) if state.threads > 0 => {}
             Err(error) => state.give_up(&format!("no thread to look it up on: {error}").into()),
         }
     }
 
-    /// A thread: one look-up after the other until none is left.
+    /// The work of a thread: one look-up after the other until none is left.
     fn work(&self) {
         let mut state = self.state();
         while let Some((host, is_doubtful)) = state.next() {
@@ -210,7 +208,7 @@ enum Begun {
 }
 
 impl State {
-    /// The next name to look up, and whether it is a doubtful one. A name that nobody waits for any more is dropped.
+    /// The next name to look up, and whether it is doubtful. A name without waiting callers is dropped.
     fn next(&mut self) -> Option<(String, bool)> {
         let mut place = 0;
         while let Some(host) = self.queue.get(place) {
@@ -252,14 +250,14 @@ impl State {
         }
     }
 
-    /// Nothing that is queued will be looked up.
+    /// Fails all queued look-ups.
     fn give_up(&mut self, why: &Arc<str>) {
         for host in std::mem::take(&mut self.queue) {
             self.answered(&host, Err(Arc::clone(why)));
         }
     }
 
-    /// Forgets what nobody waits for, where there is more than can be in use.
+    /// Drops names without waiting callers, if there are too many.
     fn forget_some(&mut self) {
         if self.names.len() >= MAX_NAMES {
             self.names.retain(|_, known| known.pending.is_some());
@@ -267,7 +265,7 @@ impl State {
     }
 }
 
-/// What the system said, in our words: the library puts the same words before each cause.
+/// The system's error, without the words that the library puts before each cause.
 fn read(answer: io::Result<Vec<IpAddr>>) -> Answer {
     match answer {
         Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
@@ -285,13 +283,13 @@ fn ask_the_system(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// Addresses that stand for themselves, and this machine.
+/// Literal addresses, and this machine.
 fn without_asking(host: &str) -> Option<Addresses> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Some(Arc::new([address]));
     }
-    // Never a name of the network: RFC 6761, section 6.3.
+    // `localhost` is never looked up: RFC 6761, section 6.3.
     let is_this_machine = host.trim_end_matches('.').eq_ignore_ascii_case("localhost");
     let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     is_this_machine.then(|| Arc::new(loopback) as Addresses)
