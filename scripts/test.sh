@@ -142,6 +142,8 @@ fi
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
 target=$(realpath "$target")
+# CI compiles everything once, so files for the next build would only take gigabytes of its disk.
+[[ -z ${CI:-} ]] || export CARGO_INCREMENTAL=0
 scratch=$(mktemp -d)
 # Daemons are in sbin, where the PATH of most users does not look.
 PATH=$PATH:/usr/sbin:$target/tools/bin
