@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use openseat::{
     calltools::{Ask, Page, Reply, Row, joined_response},
     clock::Moment,
-    decision::criteria::seats,
+    decision::criteria::{SeatRule, seats},
     model::names::Names,
 };
 
@@ -36,7 +36,7 @@ fuzz_target!(|body: &[u8]| {
     let agents: Vec<_> = rows
         .filter_map(|row| Some(Row::read(row, &Names::default()).ok()?.agent))
         .collect();
-    let _ = seats(&agents, None, NOW);
+    let _ = seats(&agents, SeatRule::default(), NOW);
     if let Ok(response) = joined_response(&agents) {
         assert_eq!(response["count"], agents.len());
     }
