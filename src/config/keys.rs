@@ -35,6 +35,7 @@ pub(super) const SERVER: Kind = Kind {
     keys: &[
         key("listen", r#""127.0.0.1:7717""#),
         key("bearer_token_file", r#""/etc/openseat/bearer.token""#),
+        key("client", "[]"),
         key("insecure_no_auth", "true"),
         key("allowed_hosts", r#"["openseat.internal"]"#),
         key("tls_cert", r#""/etc/openseat/tls/fullchain.pem""#),
@@ -100,11 +101,22 @@ pub(super) const ACCEPT: Kind = Kind {
     ],
 };
 
+pub(super) const CLIENT: Kind = Kind {
+    header: "[[server.client]]",
+    keys: &[
+        key("name", r#""buyer-7""#),
+        key("token_file", r#""/etc/openseat/buyer-7.token""#),
+        key("queues", r#"["sales-queue"]"#),
+        key("may", r#""ask""#),
+        key("in_url", "true"),
+    ],
+};
+
 /// What people write for `queue`, some of which other tables have as keys of their own.
 const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
 
 /// Every table of the file.
-pub(super) const ALL: [&Kind; 6] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT];
+pub(super) const ALL: [&Kind; 7] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT, &CLIENT];
 
 impl Kind {
     pub(super) fn has(&self, name: &str) -> bool {
@@ -128,13 +140,18 @@ impl Kind {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
             "write `queue`, for the name as for the id".to_owned()
-        } else if let Some(home) = ALL.iter().find(|kind| kind.has(unknown)) {
+        } else if let Some(home) = ALL.iter().find(|kind| kind.is_home_of(unknown)) {
             home.welcome(unknown)
         } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
             format!("did you mean `{nearest}`?")
         } else {
             format!("{} may have {}", self.title(), self.list())
         }
+    }
+
+    /// Whether a key that stands elsewhere probably belongs here. Few configs have clients, and `queues` is a slip of `queue` more often.
+    fn is_home_of(&self, name: &str) -> bool {
+        self.header != CLIENT.header && self.has(name)
     }
 
     /// A key of an earlier openseat, and why it is gone.

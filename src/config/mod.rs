@@ -16,6 +16,9 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+use strum::VariantNames;
+
 use crate::{
     budget::SharedBudget,
     decision::{
@@ -27,6 +30,7 @@ use crate::{
 };
 
 mod account;
+mod client;
 mod keys;
 mod place;
 mod problem;
@@ -172,6 +176,12 @@ impl Config {
         });
         tokens
             .chain(self.server.bearer_token_file.as_deref())
+            .chain(
+                self.server
+                    .clients
+                    .iter()
+                    .map(|client| client.token_file.as_path()),
+            )
             .chain(self.server.tls.as_ref().map(|tls| tls.key.as_path()))
     }
 }
@@ -214,6 +224,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// The file with the bearer tokens; `None` only on loopback and Unix sockets, or with `insecure_no_auth`.
     pub bearer_token_file: Option<PathBuf>,
+    /// Further callers. Only where there is a bearer token.
+    pub clients: Vec<Client>,
     /// Names of this server besides `localhost`, addresses and names without a dot; in lower case, without a final dot. They matter if callers need
     /// no token.
     pub allowed_hosts: Vec<String>,
@@ -225,6 +237,35 @@ pub struct Server {
     pub agent_check_listen: Option<SocketAddr>,
     /// How many threads answer. Polls have their own.
     pub threads: usize,
+}
+
+/// A caller with a token of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its name in metrics and the log.
+    pub name: Arc<str>,
+    /// Its tokens, one a line.
+    pub token_file: PathBuf,
+    /// The queues that it may name, by name, id or `account/queue`; `None`: all.
+    pub queues: Option<Arc<[Box<str>]>>,
+    /// What it may do with them.
+    pub may: May,
+    /// Whether it may show its token as `?key=…`.
+    pub in_url: bool,
+}
+
+/// What a client may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum May {
+    /// Ask for decisions.
+    #[default]
+    Ask,
+    /// Ask, and hold and release seats.
+    Reserve,
+    /// Ask, and read everything that GET answers.
+    Read,
 }
 
 /// The files for TLS, as PEM.

@@ -198,6 +198,11 @@ impl BearerTokens {
         bool::from(self.same(&Digest::new(shown))) && !shown.is_empty()
     }
 
+    /// Whether some token opens both.
+    pub fn overlaps(&self, other: &BearerTokens) -> bool {
+        other.0.iter().any(|token| bool::from(self.same(token)))
+    }
+
     /// The same for a digest, as a [`Choice`] to combine in constant time.
     pub fn same(&self, shown: &Digest) -> Choice {
         let none = Choice::from(0);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Listen, Server, TlsFiles,
+    Listen, Server, TlsFiles, client,
     section::Section,
     source::{Checked, all},
     value::{Value, refuse_repeats},
@@ -47,6 +47,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let agent_check = section.optional("agent_check_listen", tcp_address);
     let allowed_hosts = section.optional("allowed_hosts", hosts);
     let tls = tls(section);
+    let clients = client::clients(section);
     let (listen, bearer_token_file, tls) = (listen?, bearer_token_file?, tls?);
     let (insecure, agent_check_listen) = (insecure?.unwrap_or(false), agent_check?);
     let allowed_hosts = allowed_hosts?.unwrap_or_default();
@@ -63,6 +64,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let server = Server {
         listen,
         bearer_token_file,
+        clients: clients?,
         allowed_hosts,
         tls,
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
@@ -76,6 +78,7 @@ fn defaults() -> Server {
     Server {
         listen: vec![Listen::Tcp(DEFAULT_LISTEN)],
         bearer_token_file: None,
+        clients: Vec::new(),
         allowed_hosts: Vec::new(),
         tls: None,
         max_connections: DEFAULT_CONNECTIONS as usize,

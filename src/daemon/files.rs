@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     calltools::Token,
@@ -36,6 +36,8 @@ pub(super) struct AccountFiles {
 pub(super) struct Callers {
     /// The bearer tokens, if any.
     pub bearer: Option<BearerTokens>,
+    /// Further callers with the tokens that they show, in the order of the config.
+    pub clients: Vec<(config::Client, BearerTokens)>,
     /// Our certificate and key, if any.
     pub tls: Option<Tls>,
 }
@@ -73,16 +75,39 @@ impl Files {
             });
             let server = &config.server;
             let bearer = server.bearer_token_file.as_deref().map(BearerTokens::read);
+            let bearer = bearer.transpose()?;
             Ok(Self {
                 accounts: accounts.collect::<anyhow::Result<_>>()?,
                 callers: Callers {
-                    bearer: bearer.transpose()?,
+                    clients: clients(&server.clients, bearer.as_ref())?,
+                    bearer,
                     tls: server.tls.as_ref().map(tls).transpose()?,
                 },
             })
         };
         aside::bounded(read).await?
     }
+}
+
+/// The clients with their tokens. A token that two callers share would say nothing of who asks.
+fn clients(
+    clients: &[config::Client],
+    bearer: Option<&BearerTokens>,
+) -> anyhow::Result<Vec<(config::Client, BearerTokens)>> {
+    let mut read: Vec<(config::Client, BearerTokens)> = Vec::with_capacity(clients.len());
+    for client in clients {
+        let tokens = BearerTokens::read(&client.token_file)
+            .with_context(|| format!("client \"{}\"", client.name))?;
+        let mut others = read.iter().map(|(_, tokens)| tokens).chain(bearer);
+        if others.any(|other| other.overlaps(&tokens)) {
+            bail!(
+                "client \"{}\": another caller has one of its tokens; make a new one with `openssl rand -hex 32`",
+                client.name
+            );
+        }
+        read.push((client.clone(), tokens));
+    }
+    Ok(read)
 }
 
 impl AccountFiles {

@@ -198,6 +198,7 @@ impl Wiring {
             clock: Arc::clone(&self.clock),
             state: Some(Arc::clone(&self.state)),
             bearer: callers.bearer,
+            clients: callers.clients,
             allowed_hosts: config.server.allowed_hosts.clone(),
             tls: callers.tls,
             limits: Limits::with_connections(descriptors::connections(config)),

@@ -105,6 +105,12 @@ pub struct Metrics {
     config_is_newest: Gauge,
     config_read: Gauge<f64, AtomicU64>,
     connections_dropped: Family<CauseLabels, Counter>,
+    client_requests: Family<ClientLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClientLabels {
+    client: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -154,6 +160,7 @@ impl Metrics {
             config_is_newest: Gauge::default(),
             config_read: Gauge::default(),
             connections_dropped: Family::default(),
+            client_requests: Family::default(),
         };
         metrics.count_for(queues);
         let queues = QueueCounters(Arc::clone(&metrics.queues));
@@ -225,6 +232,11 @@ impl Metrics {
             "Connections that openseat closed, by cause",
             self.connections_dropped.clone(),
         );
+        registry.register(
+            "openseat_client_requests",
+            "Requests by each client of the config, with its own token",
+            self.client_requests.clone(),
+        );
         registry.register_collector(Box::new(queues));
         registry.register_collector(Box::new(process::Process::started(started)));
     }
@@ -232,6 +244,14 @@ impl Metrics {
     /// The counters of one queue. Look them up once and keep them. `None` for a queue that is not configured.
     pub fn queue(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
         self.queues().get(key)
+    }
+
+    /// Counts a request of a client of the config.
+    pub fn client_request(&self, client: &Arc<str>) {
+        let labels = ClientLabels {
+            client: Arc::clone(client),
+        };
+        self.client_requests.get_or_create(&labels).inc();
     }
 
     /// Counts a decision that was given to a caller.

@@ -11,7 +11,7 @@ use axum::{
 use http::Method;
 
 use super::{
-    http::rule::{Guard, Rule},
+    http::rule::{Guard, Need, Rule},
     state::app::App,
 };
 
@@ -51,12 +51,28 @@ impl Route {
 
     /// Guarded by the bearer token, unless [`guarded`](Self::guarded) says otherwise.
     fn new(method: Method, path: Cow<'static, str>, handler: MethodRouter<Arc<App>>) -> Self {
+        let need = match method.is_safe() {
+            true => Need::Read,
+            false => Need::Operate,
+        };
+        let rule = Rule {
+            need,
+            names_queues: path.contains("{queue}"),
+            ..Rule::NO_ROUTE
+        };
         Self {
             method,
             path,
-            rule: Rule::NO_ROUTE,
+            rule,
             handler,
         }
+    }
+
+    /// Sets what a client of the config must be allowed to do. The handler checks the queues that such a request names.
+    pub(super) fn needing(mut self, need: Need) -> Self {
+        self.rule.need = need;
+        self.rule.names_queues = true;
+        self
     }
 
     /// Sets what callers must show.

@@ -23,7 +23,7 @@ use super::{
         accept::wants_html,
         problem::Problem,
         problem_types,
-        rule::{Guard, Rule},
+        rule::{Guard, Need, Rule},
     },
     json::{
         account::AccountsJson,
@@ -98,6 +98,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
     vec![
         decided(Operation::get(path("/decision"), decisions::get_decision))
             .query(DECISION_PARAMETERS)
+            .needing(Need::Ask)
             .problems(&[MAY_ONLY_LOOK])
             .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?call_id=…&reserve=45s")
             .more("Never waits for CallTools, unless the request asks for that with `fresh`. With `reserve` it decides and holds the seat in one step; \
@@ -105,6 +106,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
         decided(Operation::post(path("/decision"), decisions::get_decision))
             .query(DECISION_PARAMETERS)
             .ignoring_body()
+            .needing(Need::Ask)
             .problems(&[MAY_ONLY_LOOK])
             .called(id("decideByPost"), Tag::Decisions, "the same, for routers that can only post; the body is not read"),
         Operation::get(path(""), queues::get_queue)
@@ -124,6 +126,7 @@ fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
             .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::post(path("/reservations"), reservations::create_reservation)
+            .needing(Need::Reserve)
             .called(id("reserve"), Tag::Reservations, "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
             .more("Decides and reserves in one step. A reservation ends when an agent of the queue leaves *available* after it was made, when it is \
                    released, or after its `ttl`, whichever comes first.")
@@ -168,11 +171,13 @@ fn of_several_queues() -> Vec<Operation> {
     use problem_types::*;
     vec![
         Operation::get("/v1/decisions", decisions::list_decisions)
+            .needing(Need::Ask)
             .called("decideMany", Tag::Decisions, "several decisions, and the best of them; ?queue=a&queue=b")
             .query(decisions::LIST_PARAMETERS)
             .answers(200, "The decisions, in the order of the request", Content::json::<DecisionsJson>(openapi::DECISIONS))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         Operation::get("/v1/watch", watch::watch_decisions)
+            .needing(Need::Ask)
             .called("watch", Tag::Decisions, "decisions as they change, as server-sent events; ?queue=a&queue=b")
             .more("Starts with an event `snapshot` that has all `decisions`, or resumes after `Last-Event-ID`. Then sends an event `decision` for \
                    each decision that changes, and a comment every 15 s. Before openseat ends a stream, it says why in an event `end`.")
@@ -193,10 +198,12 @@ fn of_several_queues() -> Vec<Operation> {
             .answers(200, "The seats held", Content::json::<ReservationsJson>(openapi::RESERVATIONS))
             .problems(&[BAD_PARAMETER]),
         Operation::delete("/v1/reservations/{id}", reservations::release_reservation)
+            .needing(Need::Reserve)
             .called("release", Tag::Reservations, "releases a seat")
             .answers_bare(204, "The seat is free again")
             .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),
         Operation::post("/v1/reservations/{id}/release", reservations::release_reservation)
+            .needing(Need::Reserve)
             .called("releaseByPost", Tag::Reservations, "the same, for clients that cannot send DELETE")
             .answers_bare(204, "The seat is free again")
             .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),

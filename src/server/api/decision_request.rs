@@ -132,7 +132,7 @@ impl DecisionRequest {
     pub fn parse(uri: &Uri, queue: &Queue, rights: Rights) -> Result<Self, Problem> {
         let params = Params::parse(uri.query(), DECISION_PARAMETERS)?;
         let request = Self::read(&params, queue)?.with_call(&params, uri, queue)?;
-        if rights == Rights::All {
+        if rights.is_demand() {
             return Ok(request);
         }
         for spends in ["fresh", "wait", "reserve"] {
@@ -183,6 +183,11 @@ impl DecisionRequest {
         };
         let hold = Some(Hold { call_id, ttl });
         Ok(Self { hold, ..self })
+    }
+
+    /// Whether it asks for a seat to be held.
+    pub fn holds(&self) -> bool {
+        self.hold.is_some()
     }
 
     /// The same for a HEAD, whose answer says nothing of a seat: it holds none.
@@ -352,7 +357,7 @@ pub fn decide_for(
     queue: &Queue,
     policy: &Policy,
 ) -> (Arc<QueueState>, Decision) {
-    if rights == Rights::All {
+    if rights.is_demand() {
         return app.decide_and_count(queue, policy);
     }
     let state = app.state(queue);

@@ -14,7 +14,9 @@ use crate::server::{
     http::{
         params::{Parameter, Params, Shape},
         problem::Problem,
+        problem_types,
         rights::Rights,
+        rule::Need,
     },
     json::decision::{DecisionJson, DecisionsJson},
     state::{
@@ -40,6 +42,9 @@ pub async fn get_decision(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut request = DecisionRequest::parse(&uri, &queue, rights)?;
+    if request.holds() && !app.may(rights, Need::Reserve) {
+        return Err(Problem::from_type(problem_types::MAY_NOT));
+    }
     if method == Method::HEAD {
         request = request.without_hold();
     }
@@ -54,7 +59,7 @@ pub async fn list_decisions(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), LIST_PARAMETERS)?;
-    let queues = named_queues(&app, params.all("queue"))?;
+    let queues = named_queues(&app, rights, params.all("queue"))?;
     let decisions: Vec<_> = queues
         .iter()
         .map(|queue| {

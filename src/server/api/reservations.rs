@@ -17,7 +17,10 @@ use crate::{
         reservations::{DEFAULT_TTL, MAX_PER_QUEUE, Reservation, ReservationId, Reserved},
     },
     server::{
-        http::{body::RequestBody, call_id, params::Params, problem::Problem, problem_types},
+        http::{
+            body::RequestBody, call_id, params::Params, problem::Problem, problem_types,
+            rights::Rights,
+        },
         json::{
             decision::why_unknown,
             reservation::{ReservationJson, ReservationRequest, ReservationsJson},
@@ -128,13 +131,22 @@ fn list<'a>(app: &App, held: impl Iterator<Item = (&'a QueueKey, &'a Reservation
 pub async fn release_reservation(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
+    rights: Rights,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
     Params::parse(uri.query(), &[])?;
     let id = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
-    let released = app
-        .reservations
-        .release(&ReservationId::from_text(&id), app.clock.now());
+    let (id, now) = (ReservationId::from_text(&id), app.clock.now());
+    // A client of some queues does not learn of other queues' seats.
+    let is_ours = app.may_name_all(rights)
+        || app
+            .reservations
+            .list(now)
+            .iter()
+            .any(|(queue, one)| one.id == id && app.may_name(rights, queue));
+    let released = is_ours
+        .then(|| app.reservations.release(&id, now))
+        .flatten();
     released.ok_or_else(|| Problem::from_type(problem_types::NO_SUCH_RESERVATION))?;
     app.board.notify();
     Ok(StatusCode::NO_CONTENT)

@@ -115,15 +115,17 @@ fn is_placeholder(text: &str) -> bool {
     let is_whole = [("[", "]"), ("{", "}"), ("%", "%"), ("<", ">")]
         .iter()
         .any(|(open, close)| is_between(text, open, close));
-    let contains = |open: &str, close: &str| {
-        let inside = text.split_once(open).map(|(_, rest)| rest);
-        inside.is_some_and(|rest| rest.contains(close))
-    };
+    let contains = |open: &str, close: &str| is_in_order(text, open, close);
     (is_whole && !is_guid(text))
         || contains("{{", "}}")
         || contains("[[", "]]")
         || contains("${", "}")
-        || contains("--A--", "--B--")
+        || is_in_order(&text.to_uppercase(), "--A--", "--B--")
+}
+
+fn is_in_order(text: &str, open: &str, close: &str) -> bool {
+    let rest = text.split_once(open).map(|(_, rest)| rest);
+    rest.is_some_and(|rest| rest.contains(close))
 }
 
 fn is_between(text: &str, open: &str, close: &str) -> bool {

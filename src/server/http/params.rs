@@ -57,6 +57,17 @@ pub enum Shape {
 /// The query of a request. The limit on the request's head bounds its length.
 pub struct Params<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 
+/// The parameter in which a client of the config may show its token. It is read before any handler runs, and shown nowhere.
+pub const KEY: &str = "key";
+
+/// The only value of [`KEY`] in a query.
+pub fn key(query: Option<&str>) -> Option<Cow<'_, str>> {
+    let pairs = url::form_urlencoded::parse(query?.as_bytes());
+    let mut keys = pairs.filter(|(name, _)| name == KEY);
+    let (_, key) = keys.next()?;
+    keys.next().is_none().then_some(key)
+}
+
 /// The names whose slips are rejected. Each changes what is answered, and no router has a parameter of such a name.
 const OWN: [&str; 5] = ["threshold", "format", "fresh", "wait", "reserve"];
 

@@ -52,6 +52,8 @@ problem_types! {
          send the request from a program";
     MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
         "waiting for fresh data may spend a request, and a held seat is missing elsewhere: leave out fresh, wait and reserve, or send the bearer token";
+    MAY_NOT: FORBIDDEN, "may-not", "This client may not do that",
+        "the config gives this client's token other queues or other rights: see queues and may of its [[server.client]]";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
         "GET / lists all paths";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",

@@ -10,8 +10,17 @@ use http::request::Parts;
 pub enum Rights {
     /// Look at what is known, as a browser that has logged in. It neither spends requests nor counts as demand.
     Look,
+    /// What the config allows one of its clients: the one at this place.
+    Client(usize),
     /// Everything that the route does.
     All,
+}
+
+impl Rights {
+    /// Whether a decision for this caller counts: one that is only looked at is no demand.
+    pub fn is_demand(self) -> bool {
+        self != Self::Look
+    }
 }
 
 /// A request that did not pass access, as in some tests, may only look.

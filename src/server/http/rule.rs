@@ -22,11 +22,28 @@ pub enum Guard {
     Token,
 }
 
+/// What a route does for its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Decides.
+    Ask,
+    /// Holds or releases a seat.
+    Reserve,
+    /// Tells more than decisions.
+    Read,
+    /// Spends requests, or changes how openseat works.
+    Operate,
+}
+
 /// What access checks before the handler of a route runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// What callers must show.
     pub guard: Guard,
+    /// What a client of the config must be allowed to do.
+    pub need: Need,
+    /// Whether the path or the query names the queues that the answer is about.
+    pub names_queues: bool,
     /// The longest body that the handler reads, in bytes; 0 if it reads none.
     pub max_body: usize,
     /// Whether a body of any length may come, which nobody reads: routers that can only post send what they have.
@@ -39,6 +56,8 @@ impl Rule {
     /// For paths without a route: only callers who may ask learn that nothing is there.
     pub const NO_ROUTE: Self = Self {
         guard: Guard::Bearer,
+        need: Need::Operate,
+        names_queues: false,
         max_body: 0,
         ignores_body: false,
         linked: false,

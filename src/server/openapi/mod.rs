@@ -25,7 +25,7 @@ use super::{
     http::{
         params::Parameter,
         problem_types::{self, ProblemType},
-        rule::Guard,
+        rule::{Guard, Need},
     },
     json::shape,
     route::Route,
@@ -211,6 +211,14 @@ impl Operation {
         }
     }
 
+    /// Sets what a client of the config must be allowed to do; without it, to read, or nothing where it is no GET.
+    pub(super) fn needing(self, need: Need) -> Self {
+        Self {
+            route: self.route.needing(need),
+            ..self
+        }
+    }
+
     /// Lets links on other sites' pages lead here.
     pub(super) fn linked(self) -> Self {
         Self {
@@ -279,6 +287,7 @@ impl Operation {
                 problem_types::BAD_REQUEST,
                 problem_types::UNAUTHORIZED,
                 problem_types::FOREIGN_ORIGIN,
+                problem_types::MAY_NOT,
                 problem_types::BODY_TOO_LARGE,
                 problem_types::FOREIGN_HOST,
             ],

@@ -7,19 +7,18 @@
 //! handler): by which names this server may be called, whether another site's page may lead here, what the caller must show, and how long a
 //! body may be. The fast path asks the same rule ([`admits`]).
 
-use std::{borrow::Cow, net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
     extract::State,
     middleware::Next,
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Version,
     header::{self, HeaderName},
     request::Parts,
     uri::Authority,
@@ -27,20 +26,17 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use crate::{
-    config::BearerTokens,
-    server::{
-        http::{
-            accept::wants_html,
-            body::{self, BodyLimits},
-            problem::Problem,
-            problem_types,
-            rights::Rights,
-            rule::{Guard, LOGIN, Rule},
-        },
-        net::listen::Via,
-        state::app::App,
+use super::caller::{Caller, Refusal};
+use crate::server::{
+    http::{
+        body::{self, BodyLimits},
+        problem::Problem,
+        problem_types,
+        rights::Rights,
+        rule::{Guard, Rule},
     },
+    net::listen::Via,
+    state::app::App,
 };
 
 /// The longest body that nobody reads, such as the `{}` that some clients always send.
@@ -67,29 +63,6 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
         HeaderValue::from_static("no-referrer"),
     ),
 ];
-
-/// Why a request is not let in.
-enum Refusal {
-    /// Somebody looks for a page and has to log in first.
-    LogIn,
-    /// Anything else.
-    Problem(Problem),
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl Refusal {
-    fn into_response(self, path: &str) -> Response {
-        match self {
-            Self::LogIn => Redirect::to(&login_address(path)).into_response(),
-            Self::Problem(problem) => problem.into_response(),
-        }
-    }
-}
 
 /// Routes a request that is well-formed, and finishes the answer either way.
 pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -> Response {
@@ -171,8 +144,14 @@ pub fn admits(
         }
         greeted.0 = Some((app.number, host.as_bytes().into()));
     }
-    let rights = check_caller(app, rule, via, request.method(), request.uri(), headers);
-    matches!(rights, Ok(Rights::All))
+    let caller = Caller {
+        via,
+        arrival: None,
+        method: request.method(),
+        uri: request.uri(),
+        headers,
+    };
+    matches!(caller.check(app, rule), Ok(Rights::All))
 }
 
 /// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
@@ -197,7 +176,14 @@ fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Re
     let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
     check_name(app, via, &parts.headers)?;
     check_site(rule, parts)?;
-    let rights = check_caller(app, rule, via, &parts.method, &parts.uri, &parts.headers)?;
+    let caller = Caller {
+        via,
+        arrival: parts.extensions.get().copied(),
+        method: &parts.method,
+        uri: &parts.uri,
+        headers: &parts.headers,
+    };
+    let rights = caller.check(app, rule)?;
     check_length(rule, length)?;
     parts.extensions.insert(rights);
     parts.extensions.insert(BodyLimits {
@@ -205,55 +191,6 @@ fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Re
         time: app.limits.head,
     });
     Ok(())
-}
-
-/// A program shows the token, a person's browser that it has logged in. A browser that has may look: what changes something is for programs
-/// with the token.
-fn check_caller(
-    app: &App,
-    rule: Rule,
-    via: Via,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Rights, Refusal> {
-    let wants_bearer = match rule.guard {
-        Guard::Bearer | Guard::Page => true,
-        Guard::Probe => uri.query().is_some(),
-        Guard::Open | Guard::Token => false,
-    };
-    let Some(bearer) = bearer(app, via).filter(|_| wants_bearer) else {
-        return Ok(Rights::All);
-    };
-    match check_bearer(headers, bearer) {
-        Ok(()) => Ok(Rights::All),
-        Err(_) if method.is_safe() && app.sessions.knows(headers, app.clock.now()) => {
-            Ok(Rights::Look)
-        }
-        Err(_) if is_visit(rule, method, headers) => Err(Refusal::LogIn),
-        Err(problem) => Err(problem.into()),
-    }
-}
-
-/// Whether a person asks for a page.
-fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
-    rule.guard == Guard::Page && method == Method::GET && wants_html(headers)
-}
-
-/// The login form, which leads on to a path.
-fn login_address(path: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("next", path)
-        .finish();
-    format!("{LOGIN}?{query}")
-}
-
-/// The token that callers must show, if any.
-fn bearer(app: &App, via: Via) -> Option<&BearerTokens> {
-    match via {
-        Via::Control => None,
-        Via::Tcp | Via::Unix => app.bearer.as_ref(),
-    }
 }
 
 /// `CONNECT` wants a tunnel and `TRACE` an echo of its headers; neither belongs here. An `Upgrade` header is simply not
@@ -382,36 +319,6 @@ fn is_page_of(origin: &HeaderValue, host: Option<&Authority>) -> bool {
         .strip_prefix("http://")
         .or_else(|| origin.strip_prefix("https://"));
     host.is_some_and(|host| authority.is_some_and(|authority| host == authority))
-}
-
-fn check_bearer(headers: &HeaderMap, bearer: &BearerTokens) -> Result<(), Problem> {
-    // Missing and wrong get the same words and the same work.
-    let shown = credentials(headers, "bearer").map(Cow::Borrowed);
-    let shown = shown.or_else(|| basic_password(headers).map(Cow::Owned));
-    if bearer.open_for(&shown.unwrap_or_default()) {
-        return Ok(());
-    }
-    Err(Problem::from_type(problem_types::UNAUTHORIZED)
-        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-}
-
-/// The password of HTTP Basic, for callers that can send nothing else; the user's name is not looked at.
-fn basic_password(headers: &HeaderMap) -> Option<String> {
-    let decoded = BASE64_STANDARD
-        .decode(credentials(headers, "basic")?)
-        .ok()?;
-    let (_user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some(password.trim().to_owned())
-}
-
-/// What follows the scheme in the only `Authorization` header.
-fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(only), None) = (given.next(), given.next()) else {
-        return None;
-    };
-    let (named, token) = only.to_str().ok()?.split_once(' ')?;
-    named.eq_ignore_ascii_case(scheme).then(|| token.trim())
 }
 
 #[cfg(test)]

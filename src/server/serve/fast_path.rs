@@ -89,7 +89,7 @@ fn is_without_effect(query: &str) -> bool {
             return ids == 1 && call_id::is_plain(value);
         }
         // An encoded name may be any.
-        !name.contains(['%', '+']) && params::own_name(name).is_none()
+        !name.contains(['%', '+']) && params::own_name(name).is_none() && name != params::KEY
     })
 }
 
@@ -270,6 +270,7 @@ mod tests {
             "call_id=a&call_id=b",
             "c%61ll_id=[ID]",
             "call_id=a&reserve=45s",
+            "key=0123456789abcdef",
         ] {
             assert!(!is_without_effect(query), "{query}");
         }

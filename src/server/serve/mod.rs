@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod agent_check;
+mod caller;
 pub mod connection;
 pub mod control;
 pub mod current;

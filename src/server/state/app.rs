@@ -14,6 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    clients::Clients,
     reload_request::ReloadRequest,
     sessions::Sessions,
     watch_hub::{WatchHub, WatchLimits},
@@ -22,7 +23,7 @@ use crate::{
     account::{Ask, Health},
     budget::Budget,
     clock::Clock,
-    config::BearerTokens,
+    config::{self, BearerTokens},
     decision::{
         Decision, Patience, Policy,
         board::{Board, NotOnBoard, QueueKey, QueueState, Version},
@@ -152,6 +153,8 @@ pub struct Deps {
     pub state: Option<Arc<State>>,
     /// The bearer tokens that callers must show one of, if any.
     pub(crate) bearer: Option<BearerTokens>,
+    /// Further callers, with their tokens.
+    pub(crate) clients: Vec<(config::Client, BearerTokens)>,
     /// Names of this server, as [the config](crate::config::Server::allowed_hosts) has them.
     pub(crate) allowed_hosts: Vec<String>,
     /// TLS for TCP connections; `None` if they are plain.
@@ -178,6 +181,7 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     state: Option<Arc<State>>,
     pub(crate) bearer: Option<BearerTokens>,
+    pub(in crate::server) clients: Clients,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
@@ -272,6 +276,7 @@ impl App {
             clock: deps.clock,
             state: deps.state,
             bearer: deps.bearer,
+            clients: Clients::new(deps.clients),
             allowed_hosts: deps.allowed_hosts,
             tls: deps.tls,
             limits: deps.limits,

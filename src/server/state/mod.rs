@@ -1,9 +1,11 @@
 //! What requests share: the app, sessions, and the threads for work that handlers wait for.
 
 pub mod app;
+pub mod clients;
 pub mod decision_log;
 pub mod guesses;
 pub mod named_queue;
+mod permissions;
 pub mod pool;
 pub mod reload_request;
 pub mod sessions;

@@ -6,7 +6,10 @@ use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
 use super::app::{App, Queue};
-use crate::{decision::board::NotOnBoard, server::http::problem::Problem};
+use crate::{
+    decision::board::NotOnBoard,
+    server::http::{problem::Problem, problem_types, rights::Rights},
+};
 
 /// The most queues in one request. A router compares the few that serve one campaign; a hundred names of 100 bytes still
 /// fit the longest request head.
@@ -26,7 +29,8 @@ impl FromRequestParts<Arc<App>> for NamedQueue {
             [queue] => app.find(None, queue),
             _ => return Err(Problem::no_such_path()),
         };
-        Ok(Self(queue?))
+        let Ok(rights) = Rights::from_request_parts(parts, app).await;
+        Ok(Self(allowed(app, rights, queue)?))
     }
 }
 
@@ -36,6 +40,7 @@ impl FromRequestParts<Arc<App>> for NamedQueue {
 /// Too few or too many names, or a name that no queue has.
 pub fn named_queues<'a>(
     app: &App,
+    rights: Rights,
     names: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Arc<Queue>>, Problem> {
     let names: Vec<_> = names.collect();
@@ -45,6 +50,19 @@ pub fn named_queues<'a>(
             names.len()
         )));
     }
-    let found: Result<_, NotOnBoard> = names.into_iter().map(|name| app.find_named(name)).collect();
-    Ok(found?)
+    let find = |name| allowed(app, rights, app.find_named(name));
+    names.into_iter().map(find).collect()
+}
+
+/// The queue that was found, if the caller may name it. A client of some queues does not learn which others there are.
+fn allowed(
+    app: &App,
+    rights: Rights,
+    found: Result<Arc<Queue>, NotOnBoard>,
+) -> Result<Arc<Queue>, Problem> {
+    match found {
+        Ok(queue) if app.may_name(rights, &queue.key) => Ok(queue),
+        Err(error) if app.may_name_all(rights) => Err(error.into()),
+        _ => Err(Problem::from_type(problem_types::MAY_NOT)),
+    }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod agent_check;
+mod clients;
 mod connections;
 mod contract;
 mod dashboard;
@@ -41,7 +42,7 @@ use crate::{
     account::{Ask, Health, RefreshError},
     budget::Budget,
     clock::Clock,
-    config::{BearerTokens, Listen},
+    config::{self, BearerTokens, Listen},
     decision::{
         OnUnknown, Patience, Policy,
         board::{Board, QueueKey},
@@ -65,6 +66,7 @@ struct World {
     patience: HashMap<QueueKey, Patience>,
     accounts: Vec<AccountHandle>,
     bearer: Option<BearerTokens>,
+    clients: Vec<(config::Client, BearerTokens)>,
     allowed_hosts: Vec<String>,
     tls: Option<Tls>,
     limits: Limits,
@@ -99,6 +101,7 @@ impl World {
             patience: HashMap::new(),
             accounts: Vec::new(),
             bearer: None,
+            clients: Vec::new(),
             allowed_hosts: Vec::new(),
             tls: None,
             limits: Limits::with_connections(1024),
@@ -198,6 +201,7 @@ impl World {
             clock: self.clock,
             state: self.state,
             bearer: self.bearer,
+            clients: self.clients,
             allowed_hosts: self.allowed_hosts,
             tls: self.tls,
             limits: self.limits,

@@ -26,6 +26,7 @@ use super::{
         params::{Parameter, Params, Shape},
         problem::Problem,
         problem_types,
+        rights::Rights,
     },
     json::shape,
     state::{
@@ -77,11 +78,12 @@ shape!(
 /// `GET /v1/watch?queue=a&queue=b`; without `queue`, all of them.
 pub(super) async fn watch_decisions(
     State(app): State<Arc<App>>,
+    rights: Rights,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), PARAMETERS)?;
-    let (queues, selection) = select(&app, &params)?;
+    let (queues, selection) = select(&app, rights, &params)?;
     if app.stopping.is_cancelled() {
         return Err(Problem::stopping());
     }
@@ -102,11 +104,18 @@ pub(super) async fn watch_decisions(
     Ok((headers, Extension(Endless), Body::from_stream(events)).into_response())
 }
 
-fn select(app: &App, params: &Params<'_>) -> Result<(Vec<Arc<Queue>>, Selection), Problem> {
+fn select(
+    app: &App,
+    rights: Rights,
+    params: &Params<'_>,
+) -> Result<(Vec<Arc<Queue>>, Selection), Problem> {
     if params.all("queue").next().is_none() {
+        if !app.may_name_all(rights) {
+            return Err(Problem::from_type(problem_types::MAY_NOT));
+        }
         return Ok((app.queues().to_vec(), Selection::All));
     }
-    let queues = named_queues(app, params.all("queue"))?;
+    let queues = named_queues(app, rights, params.all("queue"))?;
     let keys = queues.iter().map(|queue| queue.key.clone()).collect();
     Ok((queues, Selection::Only(keys)))
 }
