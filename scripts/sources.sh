@@ -48,8 +48,10 @@ copy_crate() {
 read_by_compiler() {
     # The build that tests use, so that nothing is compiled for this alone.
     cargo test --quiet --locked --no-run --test config
-    # Make's format: "target: file file…", with a backslash before each space in a name. The compiler and cargo write absolute paths.
-    sed 's/^[^:]*: *//; s/\\ /\x01/g' "$target/debug/openseat.d" | tr ' \001' '\n ' | sed -n "s|^$PWD/||p" | still_there | sort --unique
+    # What the compiler noted about the library and about the program, but not about the unit tests of either. It writes Make's format,
+    # "target: file file…", with a backslash before each space in a name; files outside this folder have absolute paths.
+    sed -nE 's/\\ /\x01/g; s/^[^ ]*\.rlib: //p; s/^[^ ]*: (src\/main\.rs)/\1/p' "$target"/debug/deps/openseat-*.d |
+        tr ' \001' '\n ' | sed "s|^$PWD/||" | grep -v '^/' | still_there | sort --unique
 }
 
 # still_there: an old build folder remembers files that have been removed since.
