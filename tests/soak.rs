@@ -137,7 +137,7 @@ impl Office {
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
         };
-        let (asks, wishes) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(1);
         let account = Account::new(account::Deps {
             owner,
             queues: self.keys.iter().map(polled).collect(),
@@ -151,7 +151,7 @@ impl Office {
             clock: Arc::clone(&self.clock),
             names: watch::channel(Arc::new(Names::default())).0,
             health: watch::Sender::default(),
-            asks: wishes,
+            asks: asked,
             options: ScheduleOptions {
                 sweep: true,
                 idle_pace: 1.0,

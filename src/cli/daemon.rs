@@ -231,7 +231,7 @@ pub async fn command(
     deadline: Duration,
 ) -> Result<Answer, Unreached> {
     let path = || folder.join(CONTROL_SOCKET);
-    let socket = match ControlPath::of(folder) {
+    let socket = match ControlPath::new(folder) {
         Ok(socket) => socket,
         Err(error) => return Err(unreached(&error, path())),
     };

@@ -134,8 +134,8 @@ const COLUMNS: [Column; 8] = [
     Column::numbers("members every"),
     Column::numbers("mean age"),
     Column::numbers("worst age"),
-    Column::words("max_age"),
-    Column::words("fits"),
+    Column::labels("max_age"),
+    Column::labels("fits"),
 ];
 
 fn row(queue: &PlannedQueue) -> Vec<String> {

@@ -117,7 +117,7 @@ fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
     is_newer
         || matches!(cause.downcast_ref(), Some(FileError::Kind(_)))
         || cause.is::<SocketError>()
-        || matches!(cause.downcast_ref(), Some(BindError::OpenDoor { .. }))
+        || matches!(cause.downcast_ref(), Some(BindError::NeedsToken { .. }))
 }
 
 fn is_forbidden(cause: &(dyn Error + 'static)) -> bool {

@@ -73,7 +73,7 @@ impl Column {
     }
 
     /// For a few short words.
-    pub const fn words(name: &'static str) -> Self {
+    pub const fn labels(name: &'static str) -> Self {
         Self {
             wraps: false,
             ..Self::names(name)
@@ -84,7 +84,7 @@ impl Column {
     pub const fn numbers(name: &'static str) -> Self {
         Self {
             alignment: CellAlignment::Right,
-            ..Self::words(name)
+            ..Self::labels(name)
         }
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn headers_and_marks_are_coloured_and_nothing_else() {
         let rows = [[" ", "a ● b"], ["●", "c"]].map(|row| row.map(str::to_owned).to_vec());
-        let text = table(&[Column::words(""), Column::names("name")], rows);
+        let text = table(&[Column::labels(""), Column::names("name")], rows);
         assert!(text.contains(&painted(GOOD, MARK)), "{text}");
         let bare = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(bare, "   name\n─────────\n   a ● b\n●  c\n");

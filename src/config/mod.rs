@@ -69,7 +69,7 @@ const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];
 
 /// A thousand queues take some 100 kB. A larger file is not a config.
-const LARGEST_FILE: u64 = 1024 * 1024;
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Looks up environment variables; tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -206,7 +206,7 @@ const NO_STATE: &str = "no [state] dir is set: what was spent of the hour's requ
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let path = || path.to_owned();
-    let bytes = file::read(&path(), LARGEST_FILE).map_err(|source| ConfigError::Unreadable {
+    let bytes = file::read(&path(), MAX_FILE).map_err(|source| ConfigError::Unreadable {
         path: path(),
         source,
     })?;

@@ -103,7 +103,7 @@ fn refuse_open_doors(
     };
     if insecure {
         value.warn(format_args!(
-            "has {open}: whoever reaches that address can ask, since insecure_no_auth is true"
+            "has {open}: anyone who reaches that address can ask, since insecure_no_auth is true"
         ));
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn refuse_open_agent_check(
     };
     if insecure {
         value.warn(format_args!(
-            "is {open}: whoever reaches that address can ask, since insecure_no_auth is true"
+            "is {open}: anyone who reaches that address can ask, since insecure_no_auth is true"
         ));
         return Ok(());
     }

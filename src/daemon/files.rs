@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A bundle of all common authorities has some 250 kB.
-const LARGEST_CA_FILE: u64 = 2 * 1024 * 1024;
+const MAX_CA_FILE: u64 = 2 * 1024 * 1024;
 
 /// The contents of a config's files.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl AccountFiles {
 /// # Errors
 /// The file cannot be read.
 pub(super) fn ca_pem(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let pem = file::read(path, LARGEST_CA_FILE);
+    let pem = file::read(path, MAX_CA_FILE);
     let pem = pem.with_context(|| format!("ca_file {} cannot be read", path.display()))?;
     Ok(pem.to_vec())
 }

@@ -26,7 +26,7 @@ const OTHER: &str = "other";
 pub type ByStatus = Vec<(Box<str>, usize)>;
 
 /// Counts the agents of one queue. A status of the account that no agent has counts 0: that is known.
-pub(super) fn of_queue(snapshot: &Snapshot, names: &Names) -> ByStatus {
+pub(super) fn count_one_queue(snapshot: &Snapshot, names: &Names) -> ByStatus {
     count(snapshot.agents.iter().map(|agent| &**agent), names)
 }
 

@@ -93,7 +93,7 @@ impl QueueGauges {
             seats: decision.count,
             agents: snapshot
                 .filter(|_| decision.is_fresh)
-                .map(|snapshot| agents::of_queue(snapshot, names)),
+                .map(|snapshot| agents::count_one_queue(snapshot, names)),
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
             last_success: state.last_success,

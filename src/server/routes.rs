@@ -81,17 +81,17 @@ const LOG_IN: &str = "For a browser that has to log in first: to the form";
 
 /// Everything that the document describes, in reading order.
 pub(super) fn operations() -> Vec<Operation> {
-    let mut operations = of_queue("/v1/queues/{queue}", "");
-    operations.extend(of_several_queues());
+    let mut operations = queue_routes("/v1/queues/{queue}", "");
+    operations.extend(multi_queue_routes());
     // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "refresh" or "reservations" has to be
     // written `{account}/%64ecision`.
-    operations.extend(of_queue("/v1/queues/{account}/{queue}", "OfAccount"));
-    operations.extend(as_calltools());
-    operations.extend(of_the_daemon());
+    operations.extend(queue_routes("/v1/queues/{account}/{queue}", "OfAccount"));
+    operations.extend(drop_in_routes());
+    operations.extend(daemon_routes());
     operations
 }
 
-fn of_queue(queue: &str, suffix: &str) -> Vec<Operation> {
+fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
     use problem_types::*;
     let path = |tail: &str| format!("{queue}{tail}");
     let id = |name: &str| format!("{name}{suffix}");
@@ -167,7 +167,7 @@ fn decided(operation: Operation) -> Operation {
         .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE])
 }
 
-fn of_several_queues() -> Vec<Operation> {
+fn multi_queue_routes() -> Vec<Operation> {
     use problem_types::*;
     vec![
         Operation::get("/v1/decisions", decisions::list_decisions)
@@ -210,7 +210,7 @@ fn of_several_queues() -> Vec<Operation> {
     ]
 }
 
-fn as_calltools() -> Vec<Operation> {
+fn drop_in_routes() -> Vec<Operation> {
     let detail = || Content::json::<drop_in::Detail>(openapi::DETAIL);
     let guarded = |operation: Operation| {
         operation
@@ -269,7 +269,7 @@ fn as_calltools() -> Vec<Operation> {
     ]
 }
 
-fn of_the_daemon() -> Vec<Operation> {
+fn daemon_routes() -> Vec<Operation> {
     use problem_types::*;
     vec![
         Operation::post("/v1/reload", reload::reload_config)

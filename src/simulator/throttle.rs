@@ -168,13 +168,13 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// More arrivals in an hour than this are not told apart; 16 MiB, and a thousand times what a client may send.
-    const MOST: usize = 1 << 20;
+    const MAX_RECENT: usize = 1 << 20;
 
     /// A request arrived.
     pub fn add(&mut self, now: Duration) {
         let gone = self.recent.partition_point(|&at| at + HOUR <= now);
         self.recent.drain(..gone);
-        if self.recent.len() == Self::MOST {
+        if self.recent.len() == Self::MAX_RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(now);

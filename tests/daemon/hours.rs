@@ -87,7 +87,7 @@ impl Office {
             Arc::clone(&clock),
             Arc::new(()),
         );
-        let (asks, wishes) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(1);
         let account = Account::new(account::Deps {
             owner,
             queues: names.iter().map(polled).collect(),
@@ -101,7 +101,7 @@ impl Office {
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,
             health: watch::channel(Default::default()).0,
-            asks: wishes,
+            asks: asked,
             options: BUSY,
             token: None,
             heartbeat: openseat::process::heartbeat::Heartbeats::default().begin("main"),

@@ -545,7 +545,7 @@ async fn a_hangup_at_any_moment_of_the_start_is_heard_and_ends_nothing() {
     second.signal(Signal::HUP);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(second.has_ended().is_none(), "{}", second.log());
-    // While it waits for the folder, a wish to stop is heard at once.
+    // While it waits for the folder, it stops at once when told to.
     let begun = Instant::now();
     second.signal(Signal::TERM);
     assert_eq!(second.ended().await.code(), Some(0), "{}", second.log());
@@ -683,11 +683,11 @@ async fn requests_that_came_whole_while_the_process_stood_still_are_answered() {
     let program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
     ready(address).await;
-    let wish = r#"{"call_id":"call"}"#;
+    let body = r#"{"call_id":"call"}"#;
     let head = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let body = format!(
-        "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{wish}",
-        wish.len()
+        "POST /v1/queues/sales/reservations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     );
     let mut halves = Vec::new();
     for (request, at) in [(head, 20), (head, 1), (head, 0), (&*body, body.len() - 5)] {

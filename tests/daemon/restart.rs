@@ -251,9 +251,9 @@ async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_afte
         .decides("sales", |decision| decision["count"] == 5)
         .await;
     for call in 0..4 {
-        let wish = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
+        let body = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
         let made = first
-            .post_json("/v1/queues/sales/reservations", &wish)
+            .post_json("/v1/queues/sales/reservations", &body)
             .await;
         assert_eq!(made.status, 201, "{made:?}");
     }

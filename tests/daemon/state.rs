@@ -231,9 +231,9 @@ async fn seats_are_held_over_a_restart_though_the_file_was_deleted_meanwhile() {
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
     let reserve = async |call: &str| {
-        let wish = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
+        let body = format!(r#"{{"call_id":"{call}","ttl":"10m"}}"#);
         let made = daemon
-            .post_json("/v1/queues/sales/reservations", &wish)
+            .post_json("/v1/queues/sales/reservations", &body)
             .await;
         assert_eq!(made.status, 201, "{made:?}");
     };

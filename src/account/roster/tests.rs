@@ -236,7 +236,7 @@ fn an_unchanged_row_is_joined_once() {
 }
 
 #[test]
-fn whoever_left_the_account_is_forgotten() {
+fn an_agent_who_left_the_account_is_forgotten() {
     let mut roster = Roster::new(1);
     sweep(&mut roster, 0, vec![agent("a", "A", "Available")]);
     sweep(&mut roster, 5, vec![agent("b", "B", "Available")]);

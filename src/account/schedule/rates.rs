@@ -82,8 +82,8 @@ impl Schedule {
     /// Whether a sweep that does not pay for the present demand is needed for the other queues: their `max_age` was planned with sweeps.
     fn sweep_keeps_the_plan(&self) -> bool {
         let by_polls = || self.expected_with(false, self.period);
-        let is_too_seldom = |queue: &Expected| queue.statuses > self.tightest;
-        self.pays_with(|_| 1.0) && by_polls().iter().any(is_too_seldom)
+        let is_too_rare = |queue: &Expected| queue.statuses > self.tightest;
+        self.pays_with(|_| 1.0) && by_polls().iter().any(is_too_rare)
     }
 
     /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while

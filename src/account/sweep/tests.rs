@@ -247,7 +247,7 @@ fn what_is_not_a_contradiction() {
 }
 
 #[test]
-fn whoever_is_missing_is_missed_once_a_later_poll_and_a_later_sweep_agree_on_it() {
+fn an_agent_is_missing_once_a_later_poll_and_a_later_sweep_agree() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     let without_one = || people(4, "Available");
@@ -267,7 +267,7 @@ fn whoever_is_missing_is_missed_once_a_later_poll_and_a_later_sweep_agree_on_it(
 }
 
 #[test]
-fn whoever_left_is_not_missing() {
+fn an_agent_who_left_is_not_missing() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     judge.sweep(10, people(5, "Available"));
@@ -278,7 +278,7 @@ fn whoever_left_is_not_missing() {
 }
 
 #[test]
-fn whoever_slipped_between_two_pages_is_seen_the_next_time() {
+fn an_agent_who_fell_between_two_pages_is_seen_the_next_time() {
     let mut judge = Judge::new(1);
     judge.poll(0, 0, people(5, "Available"));
     judge.sweep(10, people(4, "Available"));
@@ -290,7 +290,7 @@ fn whoever_slipped_between_two_pages_is_seen_the_next_time() {
 }
 
 #[test]
-fn whoever_was_first_polled_while_the_sweep_was_read_is_not_missing() {
+fn an_agent_first_polled_during_the_sweep_is_not_missing() {
     let mut judge = Judge::new(2);
     judge.poll(0, 0, people(2, "Available"));
     judge.page(10, 1, false, people(1, "Available"));

@@ -177,7 +177,7 @@ impl Stage {
     /// Puts a task to work that begins with this knowledge, in the place of the one before it.
     fn employ(&mut self, known: Known) {
         self.task.abort();
-        let (asks, wishes) = mpsc::channel(64);
+        let (asks, asked) = mpsc::channel(64);
         let (health, healths) = watch::channel(Health::default());
         let account = Account::new(Deps {
             owner: BudgetOwner {
@@ -201,7 +201,7 @@ impl Stage {
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::default()),
             health,
-            asks: wishes,
+            asks: asked,
             token: None,
             heartbeat: crate::process::heartbeat::Heartbeats::default().begin("main"),
         });

@@ -171,10 +171,7 @@ impl LedgerFile {
     pub fn write(&mut self, batch: &Batch) -> Result<(), LedgerError> {
         self.change += 1;
         let written = self.write_rows(batch);
-        self.unfit = written
-            .as_ref()
-            .err()
-            .and_then(LedgerError::of_foreign_tables);
+        self.unfit = written.as_ref().err().and_then(LedgerError::foreign_tables);
         if written.as_ref().is_err_and(|error| !error.is_busy()) {
             // The next opening finds out what is wrong, and repairs it if possible.
             self.open = None;

@@ -56,7 +56,7 @@ pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Resu
             owner: stored_owner(&mut stored.owners, name),
             polling: row.get(3)?,
             answered,
-            leaves: of_age(now.since(&stamp(row, 5)?), stays),
+            leaves: time_of(now.since(&stamp(row, 5)?), stays),
         });
     }
     let sql = "SELECT account, wait_ms, share, boot_id, boot_ms, wall_ms FROM throttle_2";
@@ -68,8 +68,8 @@ pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Resu
         let wait = time(row, 1)?;
         let share = Throttle {
             factor: row.get(2)?,
-            since: of_age(age, Duration::ZERO),
-            silent_until: of_age(age, wait),
+            since: time_of(age, Duration::ZERO),
+            silent_until: time_of(age, wait),
             ..Throttle::default()
         };
         let of_it = stored
@@ -83,7 +83,7 @@ pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Resu
     let ages = statement.query_map([], |row| Ok(now.since(&stamp(row, 0)?)))?;
     let ages: Vec<Duration> = ages.collect::<Result<_, _>>()?;
     let recent = ages.into_iter().filter(|age| *age < STAYS_UNANSWERED).min();
-    stored.lost = recent.map(|age| of_age(age, Duration::ZERO));
+    stored.lost = recent.map(|age| time_of(age, Duration::ZERO));
     Ok(Some(stored))
 }
 
@@ -103,6 +103,6 @@ fn stored_owner(owners: &mut Vec<(OwnerId, Owner)>, name: BudgetOwner) -> OwnerI
 }
 
 /// A time of the past hour, on the clock of a book from an older layout.
-fn of_age(age: Duration, after: Duration) -> Time {
+fn time_of(age: Duration, after: Duration) -> Time {
     (FIRST + after).saturating_sub(age)
 }

@@ -95,7 +95,7 @@ impl LedgerError {
     }
 
     /// SQLite's error, if it means that the file is damaged, or that its tables are not ours.
-    fn of_foreign_tables(&self) -> Option<String> {
+    fn foreign_tables(&self) -> Option<String> {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let LedgerError::Sqlite(error) = self else {
             return None;

@@ -125,11 +125,11 @@ fn heading(queue: &Queue) -> String {
 }
 
 const COLUMNS: [Column; 6] = [
-    Column::words(""),
+    Column::labels(""),
     Column::names("agent"),
     Column::names("status"),
-    Column::words("available"),
-    Column::words("logged in"),
+    Column::labels("available"),
+    Column::labels("logged in"),
     Column::numbers("since"),
 ];
 

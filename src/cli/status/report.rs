@@ -9,10 +9,10 @@ use crate::cli::{
 };
 
 const COLUMNS: [Column; 8] = [
-    Column::words(""),
+    Column::labels(""),
     Column::names("queue"),
-    Column::words("decision"),
-    Column::words("reason"),
+    Column::labels("decision"),
+    Column::labels("reason"),
     Column::numbers("seats"),
     Column::numbers("threshold"),
     Column::numbers("age"),

@@ -49,10 +49,14 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     };
     let mut lines = vec![summary.to_owned()];
     if verbose {
-        lines.extend(app.accounts.iter().map(|account| of_account(&app, account)));
+        lines.extend(
+            app.accounts
+                .iter()
+                .map(|account| account_line(&app, account)),
+        );
         let queues = states
             .iter()
-            .map(|(queue, state)| of_queue(&app, queue, state));
+            .map(|(queue, state)| queue_line(&app, queue, state));
         lines.extend(queues);
     }
     for line in &mut lines {
@@ -68,7 +72,7 @@ fn is_settled(state: &QueueState) -> bool {
 }
 
 /// Whether CallTools answers for the account; if not, why and for how long.
-fn of_account(app: &App, account: &AccountHandle) -> String {
+fn account_line(app: &App, account: &AccountHandle) -> String {
     let name = &account.name;
     match account.health().fault {
         None => format!("account {name}: ok"),
@@ -82,11 +86,11 @@ fn of_account(app: &App, account: &AccountHandle) -> String {
 }
 
 /// Whether the queue's seats are known, and what is wrong with it. A fault of its whole account is shown only in the account's line.
-fn of_queue(app: &App, queue: &Queue, state: &QueueState) -> String {
+fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
     let decision = app.decide(queue, state, &queue.policy);
-    let of_account = app.account(&queue.key.account);
-    let of_account = of_account.and_then(|account| account.health().fault);
-    let fault = state.fault.as_deref().map(|fault| match of_account {
+    let account = app.account(&queue.key.account);
+    let account_fault = account.and_then(|account| account.health().fault);
+    let fault = state.fault.as_deref().map(|fault| match account_fault {
         Some(present) if *present.fault == *fault => "see its account".to_owned(),
         _ => fault.told(app.clock.now()),
     });

@@ -83,7 +83,7 @@ pub(super) async fn log_in(
         return Ok(Redirect::to(next).into_response());
     };
     let is_right = || bearer.open_for(token.trim());
-    let source = Source::of(arrival, &headers);
+    let source = Source::new(arrival, &headers);
     let guesses = &app.sessions.guesses;
     match guesses.look(source, app.clock.now(), is_right) {
         Ok(true) => {}

@@ -7,8 +7,8 @@
 //! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `refusal` has the errors.
 
 mod base;
+mod error;
 mod page;
-mod refusal;
 mod rows;
 mod token;
 
@@ -22,11 +22,11 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use serde_json::value::RawValue;
 
-pub(super) use self::refusal::{Detail, Filters};
+pub(super) use self::error::{Detail, Filters};
 use self::{
     base::Base,
+    error::{DropInError, detail},
     page::{Envelope, Page, Request},
-    refusal::{Refusal, detail},
 };
 use super::{
     http::{
@@ -101,7 +101,7 @@ pub(super) fn is_at(path: &str) -> bool {
 
 /// The answer for unknown paths under `/api/`.
 pub(super) fn not_found() -> Response {
-    Refusal::NotFound.into_response()
+    DropInError::NotFound.into_response()
 }
 
 /// The answer for methods other than GET and HEAD.
@@ -129,9 +129,9 @@ async fn add_slash(uri: Uri) -> Response {
 pub(super) struct Caller(usize);
 
 impl FromRequestParts<Arc<App>> for Caller {
-    type Rejection = Refusal;
+    type Rejection = DropInError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, DropInError> {
         token::account(app, &parts.headers).map(Caller)
     }
 }
@@ -149,12 +149,12 @@ pub(super) async fn list_agent_statuses(
     arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DropInError> {
     let request = Request::new(&uri, Base::new(&headers, arrival));
     let account = caller.account(&app);
     let sources = match request.param("queue") {
-        Some(queue) => vec![rows::of_queue(&app, account, queue)?],
-        None => rows::of_account(&app, account)?,
+        Some(queue) => vec![rows::queue_snapshot(&app, account, queue)?],
+        None => rows::account_snapshots(&app, account)?,
     };
     let listing = rows::Listing::new(&sources, request.param("queue").is_some());
     let listing = match request.param("agent_status") {
@@ -162,7 +162,10 @@ pub(super) async fn list_agent_statuses(
         None => listing,
     };
     if request.param("team").is_some() {
-        return Err(Refusal::Filter("team", "openseat cannot filter by team."));
+        return Err(DropInError::Filter(
+            "team",
+            "openseat cannot filter by team.",
+        ));
     }
     let page = Page::new(&request, listing.len())?;
     let rows: Vec<_> = listing.rows(page.range()).collect();
@@ -174,15 +177,15 @@ pub(super) async fn get_agent_status(
     caller: Caller,
     State(app): State<Arc<App>>,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
-) -> Result<Response, Refusal> {
-    let Path(id) = id.map_err(|_| Refusal::NotFound)?;
+) -> Result<Response, DropInError> {
+    let Path(id) = id.map_err(|_| DropInError::NotFound)?;
     let account = caller.account(&app);
-    let known = rows::known_of_account(&app, account);
+    let known = rows::known_snapshots(&app, account);
     let listing = rows::Listing::new(&known, false);
     match listing.agent(&id) {
         Some(row) => Ok((rows::age(&app, &known), Json(row)).into_response()),
         // An agent that openseat does not know may exist: only if all queues are known it does not.
-        None => rows::of_account(&app, account).and(Err(Refusal::NotFound)),
+        None => rows::account_snapshots(&app, account).and(Err(DropInError::NotFound)),
     }
 }
 
@@ -193,10 +196,10 @@ pub(super) async fn list_queues(
     arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DropInError> {
     let names = caller.account(&app).names();
     let queues = names.queues.as_ref();
-    let queues = queues.ok_or_else(|| Refusal::not_read("queues"))?;
+    let queues = queues.ok_or_else(|| DropInError::not_read("queues"))?;
     let rows: Vec<_> = queues.iter().map(|queue| &*queue.raw).collect();
     Ok(page_of(
         &Request::new(&uri, Base::new(&headers, arrival)),
@@ -211,10 +214,10 @@ pub(super) async fn list_statuses(
     arrival: Arrival,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, DropInError> {
     let names = caller.account(&app).names();
     let statuses = names.statuses.as_ref();
-    let statuses = statuses.ok_or_else(|| Refusal::not_read("statuses"))?;
+    let statuses = statuses.ok_or_else(|| DropInError::not_read("statuses"))?;
     let rows: Vec<_> = statuses.iter().map(|status| &*status.raw).collect();
     Ok(page_of(
         &Request::new(&uri, Base::new(&headers, arrival)),

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::{base::Base, refusal::Refusal};
+use super::{base::Base, error::DropInError};
 
 /// Rows per page unless the client says otherwise.
 const DEFAULT_SIZE: usize = 25;
@@ -82,7 +82,7 @@ pub(in crate::server) struct Envelope<'a, R> {
 }
 
 impl Page {
-    pub(super) fn new(request: &Request<'_>, rows: usize) -> Result<Self, Refusal> {
+    pub(super) fn new(request: &Request<'_>, rows: usize) -> Result<Self, DropInError> {
         let size = size(request.param("page_size"));
         let last = rows.div_ceil(size).max(1);
         let number = match request.param("page") {
@@ -92,7 +92,7 @@ impl Page {
         };
         match number {
             Some(number) if (1..=last).contains(&number) => Ok(Self { number, size, rows }),
-            _ => Err(Refusal::InvalidPage),
+            _ => Err(DropInError::InvalidPage),
         }
     }
 

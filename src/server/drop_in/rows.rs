@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{page::number, refusal::Refusal};
+use super::{error::DropInError, page::number};
 use crate::{
     decision::snapshot::Snapshot,
     model::{agent::Agent, names::Names},
@@ -22,18 +22,18 @@ use crate::{
 };
 
 /// The snapshot of one queue, for a request that names its id.
-pub(super) fn of_queue(
+pub(super) fn queue_snapshot(
     app: &App,
     account: &AccountHandle,
     id: &str,
-) -> Result<Arc<Snapshot>, Refusal> {
-    let id = number(id).ok_or_else(|| Refusal::not_a_number("queue"))?;
+) -> Result<Arc<Snapshot>, DropInError> {
+    let id = number(id).ok_or_else(|| DropInError::not_a_number("queue"))?;
     match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
         Some(queue) => known(app, queue),
         // It may be a queue whose id has not been looked up yet.
         None => match queues_of(app, account).find(|queue| app.state(queue).id.is_none()) {
-            Some(queue) => known(app, queue).and(Err(Refusal::no_choice("queue"))),
-            None => Err(Refusal::no_choice("queue")),
+            Some(queue) => known(app, queue).and(Err(DropInError::no_choice("queue"))),
+            None => Err(DropInError::no_choice("queue")),
         },
     }
 }
@@ -47,17 +47,17 @@ fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
 }
 
 /// The snapshots of all the account's queues. If one is unknown, so is the whole list: its agents would be missing.
-pub(super) fn of_account(
+pub(super) fn account_snapshots(
     app: &App,
     account: &AccountHandle,
-) -> Result<Vec<Arc<Snapshot>>, Refusal> {
+) -> Result<Vec<Arc<Snapshot>>, DropInError> {
     queues_of(app, account)
         .map(|queue| known(app, queue))
         .collect()
 }
 
 /// The snapshots of the account's queues that are known.
-pub(super) fn known_of_account(app: &App, account: &AccountHandle) -> Vec<Arc<Snapshot>> {
+pub(super) fn known_snapshots(app: &App, account: &AccountHandle) -> Vec<Arc<Snapshot>> {
     queues_of(app, account)
         .filter_map(|queue| known(app, queue).ok())
         .collect()
@@ -69,7 +69,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
 }
 
 /// The queue's snapshot, while it is fresh. Whether the queue's criteria fit it does not matter: clients of the drop-in have their own.
-fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
+fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
     let state = app.state(queue);
     let decision = app.decide(queue, &state, &queue.policy);
     match &state.snapshot {
@@ -78,7 +78,7 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, Refusal> {
             let why =
                 why_unknown(&state, &queue.policy, &decision, app.clock.now()).unwrap_or_default();
             let name = &queue.key.queue;
-            Err(Refusal::Unknown(format!(
+            Err(DropInError::Unknown(format!(
                 "openseat does not know the agents of queue \"{name}\" now: {why}."
             )))
         }
@@ -127,12 +127,12 @@ impl<'s> Listing<'s> {
     }
 
     /// Only the agents in a status, given by its id.
-    pub(super) fn with_status(self, id: &str, names: &Names) -> Result<Self, Refusal> {
-        let id = number(id).ok_or_else(|| Refusal::not_a_number("agent_status"))?;
+    pub(super) fn with_status(self, id: &str, names: &Names) -> Result<Self, DropInError> {
+        let id = number(id).ok_or_else(|| DropInError::not_a_number("agent_status"))?;
         let statuses = names.statuses.as_deref();
         let named = statuses.and_then(|all| all.iter().find(|status| status.id == id));
         if statuses.is_some() && named.is_none() {
-            return Err(Refusal::no_choice("agent_status"));
+            return Err(DropInError::no_choice("agent_status"));
         }
         let name = named.map(|status| &*status.name);
         let mut agents = Vec::with_capacity(self.agents.len());
@@ -182,12 +182,12 @@ struct StatusOnly {
 }
 
 /// CallTools writes a status as its id or as its name. Without the name of the id the two cannot be compared.
-fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, Refusal> {
+fn is_in_status(agent: &Agent, id: u64, name: Option<&str>) -> Result<bool, DropInError> {
     let row: Result<StatusOnly, _> = serde_json::from_str(agent.raw.get());
     match row.ok().and_then(|row| row.agent_status) {
         Some(StatusField::Id(of_row)) => Ok(of_row == id),
         Some(StatusField::Name(of_row)) => {
-            let name = name.ok_or_else(|| Refusal::not_read("statuses"))?;
+            let name = name.ok_or_else(|| DropInError::not_read("statuses"))?;
             Ok(of_row == name)
         }
         None => Ok(false),

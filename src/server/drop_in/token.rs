@@ -3,16 +3,16 @@
 use http::{HeaderMap, header};
 use subtle::{Choice, ConditionallySelectable};
 
-use super::refusal::Refusal;
+use super::error::DropInError;
 use crate::{model::digest::Digest, server::state::app::App};
 
 /// The account that a request's token belongs to, by its index among the accounts.
-pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, Refusal> {
+pub(super) fn account(app: &App, headers: &HeaderMap) -> Result<usize, DropInError> {
     let shown = Digest::new(credentials(headers)?);
-    find(app, &shown).ok_or(Refusal::Unauthorized("Invalid token."))
+    find(app, &shown).ok_or(DropInError::Unauthorized("Invalid token."))
 }
 
-fn credentials(headers: &HeaderMap) -> Result<&str, Refusal> {
+fn credentials(headers: &HeaderMap) -> Result<&str, DropInError> {
     let header = headers.get(header::AUTHORIZATION);
     let mut words = header
         .map_or(&b""[..], |value| value.as_bytes())
@@ -20,20 +20,20 @@ fn credentials(headers: &HeaderMap) -> Result<&str, Refusal> {
         .filter(|word| !word.is_empty());
     let is_token = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"token");
     if !words.next().is_some_and(is_token) {
-        return Err(Refusal::Unauthorized(
+        return Err(DropInError::Unauthorized(
             "Authentication credentials were not provided.",
         ));
     }
     match (words.next(), words.next()) {
-        (None, _) => Err(Refusal::Unauthorized(
+        (None, _) => Err(DropInError::Unauthorized(
             "Invalid token header. No credentials provided.",
         )),
         (Some(token), None) => str::from_utf8(token).map_err(|_| {
-            Refusal::Unauthorized(
+            DropInError::Unauthorized(
                 "Invalid token header. Token string should not contain invalid characters.",
             )
         }),
-        (Some(_), Some(_)) => Err(Refusal::Unauthorized(
+        (Some(_), Some(_)) => Err(DropInError::Unauthorized(
             "Invalid token header. Token string should not contain spaces.",
         )),
     }

@@ -3,6 +3,9 @@
 //! A router that forgets to fill in a template sends the same text for every call. Taken for an id, all its calls would share one
 //! reservation, so such a value is no id.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use crate::decision::reservations::MAX_CALL_ID_LENGTH;
@@ -148,127 +151,4 @@ fn is_guid(text: &str) -> bool {
 fn shown(text: &str) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     printable.take(SHOWN).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(raw: &str) -> Result<String, NoCallId> {
-        let query = format!("zip=90210&call_id={raw}&x=1");
-        let found = from_query(Some(&query)).expect("it is there");
-        found.map(Cow::into_owned)
-    }
-
-    /// As a client may encode a text: not at all where that is allowed, once, twice, and with every byte encoded.
-    fn encodings(text: &str) -> Vec<String> {
-        let once: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-        let twice: String = url::form_urlencoded::byte_serialize(once.as_bytes()).collect();
-        let lower = once.to_lowercase();
-        let each: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        vec![text.replace(' ', "+"), once, twice, lower, each]
-    }
-
-    #[test]
-    fn what_was_not_filled_in_is_no_id() {
-        for name in [
-            "id",
-            "call_id",
-            "CALLER_ID",
-            "call.id",
-            "Call:Id",
-            "be",
-            "dead_beef",
-            "call id",
-        ] {
-            for form in [
-                "[*]",
-                "{{*}}",
-                "{{ * }}",
-                "{*}",
-                "${*}",
-                "%*%",
-                "<*>",
-                "[[*]]",
-                "x-[[*]]",
-                "--A--*--B--",
-                "%%*%%",
-                "ringba-{{*}}",
-                "call-${*}",
-            ] {
-                let placeholder = form.replace('*', name);
-                for raw in encodings(&placeholder) {
-                    let found = of(&raw);
-                    assert!(
-                        matches!(found, Err(NoCallId::Placeholder(_))),
-                        "{raw}: {found:?}"
-                    );
-                }
-            }
-        }
-        for word in ["null", "undefined", "None", "nil", "(null)"] {
-            for word in [word.to_owned(), word.to_uppercase(), format!(" {word} ")] {
-                for raw in encodings(&word) {
-                    assert!(matches!(of(&raw), Err(NoCallId::Nothing(_))), "{raw}");
-                }
-            }
-        }
-        for empty in ["", "+", "%20", "%2520", "%09"] {
-            assert_eq!(of(empty), Err(NoCallId::Empty), "{empty}");
-        }
-        assert_eq!(from_query(Some("call_id")), Some(Err(NoCallId::Empty)));
-        assert_eq!(
-            from_query(Some("call_id=a&call_id=b")),
-            Some(Err(NoCallId::Repeated))
-        );
-        assert_eq!(of(&"x".repeat(257)), Err(NoCallId::TooLong));
-    }
-
-    #[test]
-    fn ids_of_calls_are_taken_as_they_are() {
-        for id in [
-            "a84b4c76e66710",
-            "7133",
-            "0",
-            "null-7",
-            "CA5ef8732a3c49700934481addd5ce1659",
-            "a84b4c76e66710@pc33.atlanta.com",
-            "3848276298220188511@[2001:db8::1]",
-            "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}",
-            "RGB-1a2b/3c",
-            "50%",
-            "Vertrieb Süd 7",
-        ] {
-            let once: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-            assert_eq!(of(&once).as_deref(), Ok(id));
-        }
-        assert_eq!(of("a&call_id=a").as_deref(), Ok("a"));
-        assert_eq!(from_query(Some("caller_id=a&CALL_ID=b")), None);
-        assert_eq!(from_query(None), None);
-    }
-
-    #[test]
-    fn what_looks_like_an_id_at_first_sight_is_one() {
-        for raw in [
-            "a84b4c76e66710",
-            "a--b",
-            "--A--id--B--",
-            "a@b.c",
-            "1:2",
-            "null",
-            "NaN",
-            "",
-            "{id}",
-            "[ID]",
-            "a b",
-            "a%20b",
-            &"x".repeat(257),
-        ] {
-            if is_plain(raw) {
-                assert_eq!(of(raw).as_deref(), Ok(raw));
-            }
-        }
-        assert!(is_plain("a84b4c76e66710@pc33.atlanta.com"));
-        assert!(!is_plain("Undefined") && !is_plain("{id}"));
-    }
 }

@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 pub struct Closing {
     /// Set before connections are woken.
     begun: AtomicBool,
-    pub told: CancellationToken,
+    /// Wakes each connection once.
+    pub begin_token: CancellationToken,
 }
 
 impl Closing {
     pub fn begin(&self) {
         self.begun.store(true, Ordering::Release);
-        self.told.cancel();
+        self.begin_token.cancel();
     }
 
     pub fn has_begun(&self) -> bool {

@@ -21,13 +21,13 @@ use tokio_util::either::Either;
 
 use crate::config::{Listen, Server};
 
-/// The socket's owner and group may ask, nobody else: whoever can connect can read agents' names.
+/// The socket's owner and group may ask, nobody else, since answers hold agents' names.
 const UNIX_MODE: u32 = 0o660;
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The system's word.
+    /// The system refused.
     #[error("cannot listen on {listen}: {source}")]
     Refused {
         /// The address.
@@ -35,11 +35,11 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody else bound an address for us that other machines can reach, and our config knows nothing of it.
+    /// A socket was passed on that other machines can reach, and the config neither names it nor sets a token.
     #[error(
         "a socket at {address} was passed on, which other machines can reach, and there is no bearer_token_file; set one, or name the address in `listen`"
     )]
-    OpenDoor {
+    NeedsToken {
         /// The address.
         address: SocketAddr,
     },
@@ -54,7 +54,7 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// A bound address that no runtime has to do with: passed on by whoever has bound it for us, or for another runtime of ours.
+/// A bound address that belongs to no runtime yet: systemd passed it on, or it goes to another runtime of ours.
 #[derive(Debug)]
 pub enum Detached {
     /// An IP address and port.
@@ -105,19 +105,19 @@ pub(crate) type Stream = Either<TcpStream, UnixStream>;
 
 /// What a stream or a long answer that nobody reads may hold in the kernel, which doubles it for its own needs: some pieces of a stream of
 /// decisions. Left alone the kernel lets it grow to 4 MB.
-pub(crate) const LITTLE: usize = 64 * 1024;
+pub(crate) const SMALL_SEND_BUFFER: usize = 64 * 1024;
 
 /// The socket below a connection, whatever is spoken over it. What the system refuses here leaves a connection as it was.
 pub(crate) trait Socket {
     fn socket(&self) -> BorrowedFd<'_>;
 
     /// Has the kernel keep little of what the client has not taken.
-    fn keep_little(&self) {
-        let _ = set_socket_send_buffer_size(self.socket(), LITTLE);
+    fn shrink_send_buffer(&self) {
+        let _ = set_socket_send_buffer_size(self.socket(), SMALL_SEND_BUFFER);
     }
 
     /// Has the kernel forget on close what the client has not taken, and tell it so (RST). It would else keep it for minutes.
-    fn forget_on_close(&self) {
+    fn reset_on_close(&self) {
         let _ = set_socket_linger(self.socket(), Some(Duration::ZERO));
     }
 }
@@ -149,7 +149,7 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
-/// Everything that is listened on.
+/// All bound addresses.
 #[derive(Debug)]
 pub struct Bound {
     /// For requests: those of the config, in its order, and then those that were only passed.
@@ -178,7 +178,7 @@ pub async fn bind_all(config: &Server, passed: Vec<Detached>) -> Result<Bound, B
         None => None,
     };
     if config.bearer_token_file.is_none() {
-        passed.iter().try_for_each(Listener::refuse_open_door)?;
+        passed.iter().try_for_each(Listener::check_reach)?;
     }
     listeners.append(&mut passed);
     Ok(Bound {
@@ -259,11 +259,11 @@ impl Listener {
         }
     }
 
-    /// What the config refuses, nobody else may open behind its back.
-    fn refuse_open_door(&self) -> Result<(), BindError> {
+    /// A passed socket must follow the same rule as an address of the config.
+    fn check_reach(&self) -> Result<(), BindError> {
         let listen = self.local_addr().map(Listen::Tcp);
         match listen.as_ref().and_then(Listen::beyond_loopback) {
-            Some(address) => Err(BindError::OpenDoor { address }),
+            Some(address) => Err(BindError::NeedsToken { address }),
             None => Ok(()),
         }
     }

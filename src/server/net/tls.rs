@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A chain of a dozen large certificates; a larger file is another one, named by mistake.
-const LARGEST_FILE: u64 = 128 * 1024;
+const MAX_FILE: u64 = 128 * 1024;
 
 /// What the handlers of requests speak.
 const PROTOCOL: &[u8] = b"http/1.1";
@@ -163,7 +163,7 @@ impl Tls {
     }
 
     /// The handshake, which takes as long as the client likes.
-    pub(crate) async fn greet(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
     }
 }
@@ -185,7 +185,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    file::read(path, LARGEST_FILE).map_err(|source| TlsError::Unreadable {
+    file::read(path, MAX_FILE).map_err(|source| TlsError::Unreadable {
         key,
         path: path.to_owned(),
         source,

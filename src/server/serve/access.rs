@@ -26,7 +26,7 @@ use http::{
 use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt;
 
-use super::caller::{Caller, Refusal};
+use super::caller::{Caller, Denied};
 use crate::server::{
     http::{
         body::{self, BodyLimits},
@@ -100,7 +100,7 @@ pub async fn guard(
             };
             next.run(Request::from_parts(parts, body)).await
         }
-        Err(refusal) => refusal.into_response(parts.uri.path()),
+        Err(denied) => denied.into_response(parts.uri.path()),
     }
 }
 
@@ -113,9 +113,9 @@ pub fn finish(headers: &mut HeaderMap) {
 
 /// The `Host` with which a connection's last request was let in, and by which app: routers send the same one each time.
 #[derive(Debug, Default)]
-pub struct Greeted(Option<(u64, Box<[u8]>)>);
+pub struct KnownHost(Option<(u64, Box<[u8]>)>);
 
-impl Greeted {
+impl KnownHost {
     fn is(&self, app: &App, host: &HeaderValue) -> bool {
         let known = self.0.as_ref();
         known.is_some_and(|(number, known)| *number == app.number && **known == *host.as_bytes())
@@ -128,21 +128,21 @@ pub fn admits(
     rule: Rule,
     via: Via,
     request: &Request<Incoming>,
-    greeted: &mut Greeted,
+    known_host: &mut KnownHost,
 ) -> bool {
     let headers = request.headers();
-    // What a browser says of other sites is left to the guard, with whatever this one does not know.
+    // What a browser says of other sites is left to the guard, with all that this one does not know.
     let is_plain = !headers.contains_key(header::ORIGIN) && !headers.contains_key(SEC_FETCH_SITE);
     let mut hosts = headers.get_all(header::HOST).iter();
     let (true, Some(host), None) = (is_plain, hosts.next(), hosts.next()) else {
         return false;
     };
-    if !greeted.is(app, host) {
+    if !known_host.is(app, host) {
         let is_known = check_form(request).is_ok() && check_name(app, via, headers).is_ok();
         if !is_known {
             return false;
         }
-        greeted.0 = Some((app.number, host.as_bytes().into()));
+        known_host.0 = Some((app.number, host.as_bytes().into()));
     }
     let caller = Caller {
         via,
@@ -171,7 +171,7 @@ fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
 }
 
 /// Checks a request by the rule of its route. What the caller may do goes with the request.
-fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Refusal> {
+fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Denied> {
     // A request that did not come over a socket came as a stranger's.
     let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
     check_name(app, via, &parts.headers)?;

@@ -17,7 +17,7 @@ use std::{fmt, sync::Arc};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio_util::sync::CancellationToken;
 
-use super::{connection::serve_with, current::Current};
+use super::{accept::serve_listener, current::Current};
 use crate::{
     decision::{Decision, board::NotOnBoard},
     metrics::Dropped,
@@ -41,19 +41,19 @@ const MAX_SEATS: u32 = 256;
 /// Serves one listener until `stop`. Connections count towards [`Limits::connections`](crate::server::Limits::connections), of which they get a part.
 /// One that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
-    let attend = |stream, _via, _closing| attend(current.app(), stream);
-    serve_with(
+    let serve_client = |stream, _via, _closing| answer_check(current.app(), stream);
+    serve_listener(
         listener,
         Purpose::AgentChecks,
         &current.app(),
         &stop,
-        attend,
+        serve_client,
     )
     .await;
 }
 
 /// Answers one check.
-async fn attend(app: Arc<App>, stream: Stream) {
+async fn answer_check(app: Arc<App>, stream: Stream) {
     let mut stream = BufReader::new(stream);
     let Ok(line) = within(app.limits.head, read_line(&mut stream)).await else {
         return app.metrics.connection_dropped(Dropped::SlowRequest);

@@ -23,20 +23,20 @@ use crate::{
 };
 
 /// Why a request is not let in.
-pub(super) enum Refusal {
+pub(super) enum Denied {
     /// Somebody looks for a page and has to log in first.
     LogIn,
     /// Anything else.
     Problem(Problem),
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for Denied {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl Refusal {
+impl Denied {
     pub(super) fn into_response(self, path: &str) -> Response {
         match self {
             Self::LogIn => Redirect::to(&login_address(path)).into_response(),
@@ -58,7 +58,7 @@ pub(super) struct Caller<'r> {
 impl Caller<'_> {
     /// A program shows the token, a person's browser that it has logged in. A browser that has may look: what changes something is for
     /// programs with the token. A client of the config may do what the config allows it.
-    pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Refusal> {
+    pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Denied> {
         let wants_bearer = match rule.guard {
             Guard::Bearer | Guard::Page => true,
             Guard::Probe => self.uri.query().is_some(),
@@ -78,7 +78,7 @@ impl Caller<'_> {
             return Ok(Rights::Look);
         }
         match is_visit(rule, self.method, self.headers) {
-            true => Err(Refusal::LogIn),
+            true => Err(Denied::LogIn),
             false => Err(unauthorized().into()),
         }
     }
@@ -96,7 +96,7 @@ impl Caller<'_> {
             found = app.clients.by_url(&key);
             found.is_some()
         };
-        let source = Source::of(arrival, self.headers);
+        let source = Source::new(arrival, self.headers);
         let looked = app.sessions.guesses.look(source, app.clock.now(), is_right);
         match looked {
             Ok(_) => Ok(found),
@@ -106,7 +106,7 @@ impl Caller<'_> {
 }
 
 /// What a client of the config may do on a route, if anything.
-fn check_client(app: &App, rule: Rule, place: usize) -> Result<Rights, Refusal> {
+fn check_client(app: &App, rule: Rule, place: usize) -> Result<Rights, Denied> {
     let client = app.clients.get(place).ok_or_else(unauthorized)?;
     app.metrics.client_request(&client.name);
     match client.may_use(rule) {

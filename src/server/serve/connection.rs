@@ -1,7 +1,6 @@
-//! Accepts connections within the limits, serves them, and ends them in good order.
+//! Serves one HTTP connection: the TLS handshake, its requests, and its end.
 //!
-//! The accept loop is our own, because `axum::serve` limits neither the number of connections nor the time of a head. Each wait for a client has a
-//! deadline, and no client can make the loop wait. [`serve_with`] serves other protocols than HTTP.
+//! Each wait for a client has a deadline.
 
 use std::{
     cell::RefCell,
@@ -28,27 +27,26 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
-    task::JoinSet,
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    access::{self, Greeted},
+    accept::{arrival, serve_listener},
+    access::{self, KnownHost},
     current::{Current, Site},
-    fast_path::{self, Lane},
+    fast_path::{self, FastPath},
 };
 use crate::{
     metrics::Dropped,
-    process::heartbeat::TURN,
     server::{
         http::body::Endless,
         net::{
             arrival::Arrival,
             closing::{Closing, RarelyPolled},
             deadline::within,
-            limits::{ConnectionPermit, ListenerId, Purpose},
-            listen::{LITTLE, Listener, Socket, Stream, Via},
+            limits::Purpose,
+            listen::{Listener, SMALL_SEND_BUFFER, Socket, Stream, Via},
             timeouts::{TimedBody, TimedStream, Timeouts},
             tls::Tls,
         },
@@ -61,189 +59,72 @@ use crate::{
 /// A longer head gets 431, and so do more than hyper's limit of 100 headers.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The pause after a failed accept, which is almost always a lack of file descriptors: long enough not to spin, too short to be noticed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// A client sends its request within a round trip. One that has connected just before the stop is still answered.
-const NEWCOMERS: Duration = Duration::from_millis(200);
+const NEW_CLIENT_TIME: Duration = Duration::from_millis(200);
 
 /// Serves one listener until `stop`. Then it answers open requests, with `Connection: close`, and cuts what is left after
 /// [`Limits::drain`](crate::server::Limits::drain).
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
-    let lane = Arc::<Lane>::default();
-    let attend = |stream, via, closing| {
+    let fast_path = Arc::<FastPath>::default();
+    let serve_client = |stream, via, closing| {
         let tls = current.site().app.tls.clone();
-        let client = Client {
+        let connection = Connection {
             via,
             arrival: arrival(&stream, tls.is_some()),
             current: Arc::clone(&current),
-            lane: Arc::clone(&lane),
+            fast_path: Arc::clone(&fast_path),
         };
         match (stream, tls) {
             (Stream::Left(tcp), Some(tls)) => {
                 // Boxed, so that it does not make plain connections larger.
-                Either::Right(Box::pin(client.attend_by_tls(tls, tcp, closing)))
+                Either::Right(Box::pin(connection.serve_over_tls(tls, tcp, closing)))
             }
-            (stream, _) => Either::Left(client.attend(stream, closing)),
+            (stream, _) => Either::Left(connection.serve(stream, closing)),
         }
     };
-    serve_with(listener, Purpose::Requests, &current.app(), &stop, attend).await;
+    serve_listener(
+        listener,
+        Purpose::Requests,
+        &current.app(),
+        &stop,
+        serve_client,
+    )
+    .await;
 }
 
 /// Serves one client of `control.sock`.
 pub(crate) async fn serve_control_client(
     stream: UnixStream,
     current: Arc<Current>,
-    lane: Arc<Lane>,
+    fast_path: Arc<FastPath>,
     closing: Arc<Closing>,
 ) {
-    let client = Client {
+    let connection = Connection {
         via: Via::Control,
         arrival: Arrival::UNIX,
         current,
-        lane,
+        fast_path,
     };
-    client.attend(stream, closing).await;
+    connection.serve(stream, closing).await;
 }
 
-/// Serves one listener until `stop`, each connection by `attend`. Then open connections get [`Limits::drain`](crate::server::Limits::drain) to end.
-pub(crate) async fn serve_with<F>(
-    listener: Listener,
-    purpose: Purpose,
-    app: &App,
-    stop: &CancellationToken,
-    attend: impl Fn(Stream, Via, Arc<Closing>) -> F,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    let closing = Arc::default();
-    accept_all(
-        &listener,
-        purpose,
-        app,
-        stop,
-        |stream, via| attend(stream, via, Arc::clone(&closing)),
-        &mut connections,
-    )
-    .await;
-    drop(listener);
-    closing.begin();
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(app.limits.drain, all_ended)
-        .await
-        .is_err()
-    {
-        tracing::warn!(connections = connections.len(), "cut while stopping");
-    }
-    connections.shutdown().await;
-}
-
-async fn accept_all<F>(
-    listener: &Listener,
-    purpose: Purpose,
-    app: &App,
-    stop: &CancellationToken,
-    attend: impl Fn(Stream, Via) -> F,
-    connections: &mut JoinSet<()>,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let mut trouble = Trouble::default();
-    let id = ListenerId::new(listener, purpose);
-    let heartbeat = app.heartbeats.begin(format!("accepting at {listener}"));
-    loop {
-        heartbeat.beat();
-        app.connections.log_ended();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, via)) => {
-                    trouble.over(listener);
-                    let arrival = arrival(&stream, false);
-                    match app.connections.acquire(&id, arrival) {
-                        Some(permit) => admit(permit, attend(stream, via), connections),
-                        None => app.metrics.connection_dropped(Dropped::OverLimit),
-                    }
-                }
-                Err(error) => trouble.pause(listener, &error).await,
-            },
-            Some(_) = connections.join_next() => {}
-            () = tokio::time::sleep(TURN) => {}
-        }
-    }
-}
-
-/// Starts a connection that has its permit.
-fn admit(
-    permit: ConnectionPermit,
-    connection: impl Future<Output = ()> + Send + 'static,
-    connections: &mut JoinSet<()>,
-) {
-    connections.spawn(async move {
-        connection.await;
-        // Freed when the connection ends, however it ends.
-        drop(permit);
-    });
-}
-
-/// Whether accepting fails now. The log says so once when that begins and once when it ends.
-#[derive(Default)]
-struct Trouble {
-    begun: bool,
-}
-
-impl Trouble {
-    async fn pause(&mut self, listener: &Listener, error: &io::Error) {
-        if is_of_the_client(error) {
-            return;
-        }
-        if !self.begun {
-            tracing::warn!(%listener, %error, "cannot accept connections");
-            self.begun = true;
-        }
-        tokio::time::sleep(ACCEPT_PAUSE).await;
-    }
-
-    fn over(&mut self, listener: &Listener) {
-        if self.begun {
-            tracing::info!(%listener, "accepting connections again");
-            self.begun = false;
-        }
-    }
-}
-
-/// Whether only the client has gone, which is no reason to pause.
-fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset)
-}
-
-/// How a connection arrived. TLS is only used over TCP.
-fn arrival(stream: &Stream, tls: bool) -> Arrival {
-    match stream {
-        Stream::Left(tcp) => Arrival::by_tcp(tcp.peer_addr().ok().map(|peer| peer.ip()), tls),
-        Stream::Right(_) => Arrival::UNIX,
-    }
-}
-
-/// One connection, from accept to close.
-struct Client {
+/// One connection, from accept to close. It keeps what all its requests have in common.
+struct Connection {
     via: Via,
     arrival: Arrival,
     current: Arc<Current>,
-    lane: Arc<Lane>,
+    fast_path: Arc<FastPath>,
 }
 
-impl Client {
-    async fn attend_by_tls(self, tls: Tls, stream: TcpStream, closing: Arc<Closing>) {
-        if let Some(stream) = self.greet(&tls, stream, &closing).await {
-            self.attend(stream, closing).await;
+impl Connection {
+    async fn serve_over_tls(self, tls: Tls, stream: TcpStream, closing: Arc<Closing>) {
+        if let Some(stream) = self.handshake(&tls, stream, &closing).await {
+            self.serve(stream, closing).await;
         }
     }
 
     /// The TLS handshake, which may take as long as a head; during a stop, as long as a new client gets.
-    async fn greet(
+    async fn handshake(
         &self,
         tls: &Tls,
         stream: TcpStream,
@@ -251,13 +132,13 @@ impl Client {
     ) -> Option<TlsStream<TcpStream>> {
         let app = self.current.app();
         let stopped = async {
-            closing.told.cancelled().await;
-            tokio::time::sleep(NEWCOMERS).await;
+            closing.begin_token.cancelled().await;
+            tokio::time::sleep(NEW_CLIENT_TIME).await;
         };
         let cause = tokio::select! {
-            greeted = within(app.limits.head, tls.greet(stream)) => match greeted {
+            handshake = within(app.limits.head, tls.handshake(stream)) => match handshake {
                 Ok(Ok(stream)) => return Some(stream),
-                Ok(Err(error)) => refused(&error)?,
+                Ok(Err(error)) => handshake_failure(&error)?,
                 Err(_) => Dropped::SlowRequest,
             },
             () = stopped => return None,
@@ -266,7 +147,7 @@ impl Client {
         None
     }
 
-    async fn attend<S>(self, stream: S, closing: Arc<Closing>)
+    async fn serve<S>(self, stream: S, closing: Arc<Closing>)
     where
         S: AsyncRead + AsyncWrite + Socket + Unpin + Send + 'static,
     {
@@ -274,9 +155,9 @@ impl Client {
         let timeouts = Timeouts::new(app.limits);
         let io = TokioIo::new(TimedStream::new(stream, timeouts.clone()));
         let answers = Answers {
-            client: self,
+            connection: self,
             timeouts: timeouts.clone(),
-            greeted: RefCell::default(),
+            known_host: RefCell::default(),
         };
         let connection = http1::Builder::new()
             // Our own time-outs tell a slow head from an idle connection.
@@ -299,17 +180,17 @@ impl Client {
     }
 }
 
-/// Whether rustls refused what the client sent. Then the error wraps one of its own; a client that only went away has another.
-fn refused(error: &io::Error) -> Option<Dropped> {
+/// The cause to count, if rustls refused what the client sent. A client that only went away is not counted.
+fn handshake_failure(error: &io::Error) -> Option<Dropped> {
     tracing::debug!(%error, "no TLS handshake");
     (error.kind() == io::ErrorKind::InvalidData).then_some(Dropped::TlsFailed)
 }
 
 /// Answers the requests of one connection.
 struct Answers {
-    client: Client,
+    connection: Connection,
     timeouts: Timeouts,
-    greeted: RefCell<Greeted>,
+    known_host: RefCell<KnownHost>,
 }
 
 /// An answer of the fast path is whole from the start, so its end need not be followed.
@@ -325,51 +206,53 @@ impl Service<Request<Incoming>> for Answers {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.timeouts.asked();
-        let site = self.client.current.site();
-        match self.express(&site.app, &request) {
+        let site = self.connection.current.site();
+        match self.answer_fast(&site.app, &request) {
             Some(body) => {
                 let response = fast_path::response(request, body).map(EitherBody::Left);
                 self.timeouts.trust(true);
                 self.timeouts.answered_at_once();
                 Either::Left(future::ready(Ok(response)))
             }
-            None => Either::Right(Box::pin(self.routed(&site, request))),
+            None => Either::Right(Box::pin(self.answer_by_router(&site, request))),
         }
     }
 }
 
 impl Answers {
-    fn express(&self, app: &Arc<App>, request: &Request<Incoming>) -> Option<Bytes> {
-        let Client { via, lane, .. } = &self.client;
+    fn answer_fast(&self, app: &Arc<App>, request: &Request<Incoming>) -> Option<Bytes> {
+        let Connection { via, fast_path, .. } = &self.connection;
         let answer = || {
-            let asked = fast_path::asked(request)?;
+            let queue = fast_path::queue_in_path(request)?;
             let admitted = access::admits(
                 app,
                 *DECISION_RULE,
                 *via,
                 request,
-                &mut self.greeted.borrow_mut(),
+                &mut self.known_host.borrow_mut(),
             );
-            admitted.then(|| lane.answer(app, asked)).flatten()
+            admitted.then(|| fast_path.answer(app, queue)).flatten()
         };
         // As in access: a panic is logged, and only its own client is affected. The router turns it into an answer.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
     }
 
-    fn routed(
+    fn answer_by_router(
         &self,
         site: &Site,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Answer> + Send + use<> {
-        let via = self.client.via;
+        let via = self.connection.via;
         let router = site.router(via).clone();
         let timeouts = self.timeouts.clone();
-        request.extensions_mut().insert(self.client.arrival);
+        request.extensions_mut().insert(self.connection.arrival);
         async move {
             let response = access::answer(&router, via, request).await;
-            timeouts.trust(!is_of_a_stranger(response.status()));
-            if is_stream(&response) || response.body().size_hint().lower() > LITTLE as u64 {
-                timeouts.keep_little();
+            timeouts.trust(!is_refusal(response.status()));
+            if is_stream(&response)
+                || response.body().size_hint().lower() > SMALL_SEND_BUFFER as u64
+            {
+                timeouts.shrink_send_buffer();
             }
             Ok(response.map(|body| EitherBody::Right(timeouts.answered(body))))
         }
@@ -381,7 +264,7 @@ fn is_stream<B>(response: &Response<B>) -> bool {
 }
 
 /// Whether the client may not ask. Its connection is not kept for long.
-fn is_of_a_stranger(status: StatusCode) -> bool {
+fn is_refusal(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST
@@ -402,7 +285,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = pin!(connection);
-    let told = pin!(closing.told.cancelled());
+    let told = pin!(closing.begin_token.cancelled());
     let mut told = RarelyPolled::new(told);
     let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
@@ -415,7 +298,7 @@ where
         // hyper would close a connection from which nothing was read, and lose a request on its way.
         tokio::select! {
             ended = connection.as_mut() => return ended,
-            () = tokio::time::sleep(NEWCOMERS) => {}
+            () = tokio::time::sleep(NEW_CLIENT_TIME) => {}
         }
     }
     connection.as_mut().graceful_shutdown();

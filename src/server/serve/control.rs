@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{connection::serve_control_client, current::Current, fast_path::Lane};
+use super::{connection::serve_control_client, current::Current, fast_path::FastPath};
 use crate::{
     config::MAX_SOCKET_PATH,
     process::{aside, heartbeat::TURN},
@@ -91,7 +91,7 @@ impl ControlPath {
     ///
     /// # Errors
     /// The folder's own path is too long, and the folder cannot be opened.
-    pub fn of(folder: &Path) -> io::Result<Self> {
+    pub fn new(folder: &Path) -> io::Result<Self> {
         let path = folder.join(CONTROL_SOCKET);
         if path.as_os_str().len() <= MAX_SOCKET_PATH {
             return Ok(Self {
@@ -127,7 +127,7 @@ impl Socket {
     async fn bind(folder: &Path) -> io::Result<Self> {
         let path = folder.join(CONTROL_SOCKET);
         let folder = folder.to_owned();
-        let bound = aside::run(DEADLINE, move || bind(ControlPath::of(&folder)?.get())).await;
+        let bound = aside::run(DEADLINE, move || bind(ControlPath::new(&folder)?.get())).await;
         let (listener, file) = bound.map_err(io::Error::other)??;
         listener.set_nonblocking(true)?;
         Ok(Self {
@@ -141,7 +141,7 @@ impl Socket {
     async fn serve(self, current: &Arc<Current>, stop: &CancellationToken) {
         let app = current.app();
         let heartbeat = app.heartbeats.begin("accepting at the control socket");
-        let (lane, closing) = (Arc::<Lane>::default(), Arc::<Closing>::default());
+        let (fast_path, closing) = (Arc::<FastPath>::default(), Arc::<Closing>::default());
         let places = Arc::new(Semaphore::new(MAX_COMMANDS));
         let mut connections = JoinSet::new();
         let mut looks = tokio::time::interval(LOOK);
@@ -155,7 +155,7 @@ impl Socket {
                     let client = serve_control_client(
                         stream,
                         Arc::clone(current),
-                        Arc::clone(&lane),
+                        Arc::clone(&fast_path),
                         Arc::clone(&closing),
                     );
                     connections.spawn(async move {

@@ -1,4 +1,4 @@
-//! The express lane: `GET …/decision` as routers ask it, answered without the router and without a lock that threads share.
+//! The fast path: `GET …/decision` as routers ask it, answered without the router and without a lock that threads share.
 //!
 //! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte: the same [`DecisionJson`] is written down once for each state of a
 //! queue, and later only the ages in it, which are what time alone changes. Everything is decided anew each time: a decision that comes
@@ -29,47 +29,47 @@ use crate::{
 
 /// Spellings of a queue that are kept: its name and id, with and without the account, and as many again for different ways to
 /// percent-encode them. What comes beyond that is looked up each time.
-const SPELLINGS: usize = 8;
+const MAX_SPELLINGS: usize = 8;
 
 /// See the [module](self). Each thread that serves has its own.
 #[derive(Debug, Default)]
-pub struct Lane {
+pub struct FastPath {
     /// Only this thread's connections come here, so it is free whenever they do.
-    known: Mutex<Known>,
+    answers: Mutex<Answers>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    /// Of the app that the rest belongs to.
+struct Answers {
+    /// The app that the answers belong to.
     app: Option<u64>,
-    /// Of the board's spellings.
+    /// The version of the board's spellings.
     version: u64,
-    /// By what stands in the path, as it stands there.
-    queues: HashMap<Box<str>, Ready>,
+    /// By the queue as the path spells it.
+    by_spelling: HashMap<Box<str>, CachedAnswer>,
 }
 
-/// A queue that was asked about before.
+/// The answer for a queue that was asked about before.
 #[derive(Debug)]
-struct Ready {
+struct CachedAnswer {
     queue: Arc<Queue>,
     /// Of the queue's state that the rest was made of.
     version: u64,
-    grounds: DecisionInput,
-    text: Text,
-    /// Whether the text says how long something goes on, so that it is another one a second later.
-    says_how_long: bool,
+    input: DecisionInput,
+    text: AnswerText,
+    /// Whether the text counts down to something, so that it changes each second.
+    has_countdown: bool,
 }
 
-impl Lane {
-    /// The answer about what a request [asked], once the gate has let it in; `None` if it is not for this lane after all.
-    pub fn answer(&self, app: &App, asked: &str) -> Option<Bytes> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.answer(app, asked)
+impl FastPath {
+    /// The answer for a queue as the [path](queue_in_path) spells it, once access has let the request in; `None` leaves it to the router.
+    pub fn answer(&self, app: &App, queue: &str) -> Option<Bytes> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.answer(app, queue)
     }
 }
 
-/// The queue that a request asks about, as it spells it; `None` where there is anything about it that this lane does not know.
-pub fn asked(request: &Request<Incoming>) -> Option<&str> {
+/// The queue that a request asks about, as its path spells it; `None` if anything else in the request could change the answer.
+pub fn queue_in_path(request: &Request<Incoming>) -> Option<&str> {
     let uri = request.uri();
     let is_plain = request.method() == Method::GET
         && uri.query().is_none_or(is_without_effect)
@@ -105,58 +105,58 @@ pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>
     response
 }
 
-impl Known {
-    fn answer(&mut self, app: &App, asked: &str) -> Option<Bytes> {
+impl Answers {
+    fn answer(&mut self, app: &App, spelling: &str) -> Option<Bytes> {
         let now = app.clock.now();
-        self.forget_old_spellings(app);
-        if let Some(ready) = self.queues.get_mut(asked) {
-            return Some(ready.answer(app, now));
+        self.forget_outdated(app);
+        if let Some(cached) = self.by_spelling.get_mut(spelling) {
+            return Some(cached.answer(app, now));
         }
-        let queue = find(app, asked).filter(|queue| queue.patience.is_none())?;
-        let mut ready = Ready::new(app, queue, now);
-        let answer = ready.answer(app, now);
-        self.queues.insert(asked.into(), ready);
+        let queue = find(app, spelling).filter(|queue| queue.patience.is_none())?;
+        let mut cached = CachedAnswer::new(app, queue, now);
+        let answer = cached.answer(app, now);
+        self.by_spelling.insert(spelling.into(), cached);
         Some(answer)
     }
 
-    fn forget_old_spellings(&mut self, app: &App) {
+    fn forget_outdated(&mut self, app: &App) {
         let version = app.board.spelled().number();
-        let most = SPELLINGS * app.queues().len();
+        let max = MAX_SPELLINGS * app.queues().len();
         let is_of_another = self.app != Some(app.number) || self.version != version;
-        if is_of_another || self.queues.len() > most {
-            self.queues.clear();
+        if is_of_another || self.by_spelling.len() > max {
+            self.by_spelling.clear();
             (self.app, self.version) = (Some(app.number), version);
         }
     }
 }
 
 /// As the router reads a path: split first, decoded afterwards.
-fn find(app: &App, asked: &str) -> Option<Arc<Queue>> {
+fn find(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
-    match asked.split_once('/') {
-        None => app.find(None, &decode(asked)?).ok(),
+    match spelling.split_once('/') {
+        None => app.find(None, &decode(spelling)?).ok(),
         Some((_, queue)) if queue.contains('/') => None,
         Some((account, queue)) => app.find(Some(&decode(account)?), &decode(queue)?).ok(),
     }
 }
 
-impl Ready {
+impl CachedAnswer {
     fn new(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
         let version = queue.version.number();
         let state = app.state(&queue);
-        let grounds = DecisionInput::new(&state, &queue.policy);
-        let decision = grounds.decide(queue.holds.held(now), now);
+        let input = DecisionInput::new(&state, &queue.policy);
+        let decision = input.decide(queue.holds.held(now), now);
         let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
-        let text = Text::of(&view, &decision);
+        let text = AnswerText::new(&view, &decision);
         let fault = state
             .fault
             .as_deref()
             .filter(|_| !decision.reason.is_known());
         Self {
-            says_how_long: fault.is_some_and(|fault| fault.until().is_some()),
+            has_countdown: fault.is_some_and(|fault| fault.until().is_some()),
             queue,
             version,
-            grounds,
+            input,
             text,
         }
     }
@@ -166,13 +166,13 @@ impl Ready {
         let decision = self.decide(app, now);
         let took = app.clock.boot().saturating_sub(now.boot);
         app.decided(&self.queue, &decision, took);
-        self.text.at(&decision)
+        self.text.with_ages_of(&decision)
     }
 
     fn decide(&mut self, app: &App, now: Moment) -> Decision {
         if self.queue.version.number() == self.version {
-            let decision = self.grounds.decide(self.queue.holds.held(now), now);
-            if self.text.says(&decision) && !self.says_how_long {
+            let decision = self.input.decide(self.queue.holds.held(now), now);
+            if self.text.matches(&decision) && !self.has_countdown {
                 return decision;
             }
         }
@@ -183,7 +183,7 @@ impl Ready {
 
 /// A decision written down, with room for its ages.
 #[derive(Debug)]
-struct Text {
+struct AnswerText {
     decision: Decision,
     /// What comes before, between and after the ages, or all of it where there are none.
     parts: [Box<str>; 3],
@@ -192,8 +192,8 @@ struct Text {
 const AGE: &str = "\"age_ms\":";
 const MEMBERSHIP_AGE: &str = ",\"membership_age_ms\":";
 
-impl Text {
-    fn of(view: &DecisionJson<'_>, decision: &Decision) -> Self {
+impl AnswerText {
+    fn new(view: &DecisionJson<'_>, decision: &Decision) -> Self {
         let json = serde_json::to_string(view).expect("texts and numbers can be written");
         Self {
             decision: *decision,
@@ -204,18 +204,18 @@ impl Text {
     }
 
     /// Whether this is what the decision says, but for the ages.
-    fn says(&self, decision: &Decision) -> bool {
+    fn matches(&self, decision: &Decision) -> bool {
         self.decision.without_ages() == decision.without_ages()
     }
 
-    /// With these ages.
-    fn at(&self, decision: &Decision) -> Bytes {
+    /// The text with the ages of this decision.
+    fn with_ages_of(&self, decision: &Decision) -> Bytes {
         let [before, between, after] = &self.parts;
         let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
         let [one, two] = &mut digits;
         let (age, membership_age) = match (decision.age, decision.membership_age) {
-            (Some(age), Some(of_members)) => {
-                (one.format(whole_ms(age)), two.format(whole_ms(of_members)))
+            (Some(age), Some(membership)) => {
+                (one.format(whole_ms(age)), two.format(whole_ms(membership)))
             }
             _ => ("", ""),
         };

@@ -1,5 +1,6 @@
 //! From an accepted connection to an answered request, for HTTP, HAProxy's agent-checks and the control socket.
 
+mod accept;
 pub mod access;
 pub mod agent_check;
 mod caller;

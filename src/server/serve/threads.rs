@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_end_of_a_thread_is_heard_whatever_ended_it() {
+    async fn the_end_of_a_thread_is_reported_after_a_panic_too() {
         let well = on_thread("well".to_owned(), async { Ok(()) });
         assert!(well.unwrap().await.is_ok());
         let badly = on_thread("badly".to_owned(), async { bail!("for some reason") });

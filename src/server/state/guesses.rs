@@ -25,7 +25,7 @@ const AT_ONCE: u32 = 4;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Addresses to remember, in about 100 kB. A forgotten address gets its first few guesses back.
-const MOST: usize = 1024;
+const MAX_SOURCES: usize = 1024;
 
 /// The client's address, as a proxy reports it.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -36,7 +36,7 @@ pub struct Source(IpAddr);
 
 impl Source {
     /// The peer, or the client of a proxy on this machine. A client can write anything into the proxy's header except its last address.
-    pub fn of(arrival: Arrival, headers: &HeaderMap) -> Self {
+    pub fn new(arrival: Arrival, headers: &HeaderMap) -> Self {
         let told = arrival.near.then(|| last_forwarded(headers)).flatten();
         let address = told.or(arrival.peer);
         Self(network(address.unwrap_or(Ipv6Addr::UNSPECIFIED.into())))
@@ -93,11 +93,11 @@ impl Guesses {
 }
 
 fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Moment) {
-    if settled.len() < MOST || settled.contains_key(&source) {
+    if settled.len() < MAX_SOURCES || settled.contains_key(&source) {
         return;
     }
     settled.retain(|_, owed| *owed > now.boot);
-    if settled.len() >= MOST {
+    if settled.len() >= MAX_SOURCES {
         // The one that would be forgotten next anyway.
         let first = settled.iter().min_by_key(|(_, owed)| **owed);
         if let Some(first) = first.map(|(source, _)| *source) {
@@ -113,7 +113,7 @@ mod tests {
 
     fn source(address: &str) -> Source {
         let peer = Some(address.parse().expect("an address"));
-        Source::of(Arrival::by_tcp(peer, false), &HeaderMap::new())
+        Source::new(Arrival::by_tcp(peer, false), &HeaderMap::new())
     }
 
     #[test]
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn many_sources_fill_no_memory_and_lock_nobody_out() {
         let (guesses, clock) = (Guesses::default(), Still::new());
-        for n in 0..3 * MOST as u32 {
+        for n in 0..3 * MAX_SOURCES as u32 {
             let source = source(&std::net::Ipv4Addr::from_bits(n).to_string());
             assert_eq!(guesses.look(source, clock.now(), || false), Ok(false));
         }
-        assert!(guesses.settled.lock().expect("no panic").len() <= MOST);
+        assert!(guesses.settled.lock().expect("no panic").len() <= MAX_SOURCES);
         let person = source("203.0.113.8");
         assert_eq!(guesses.look(person, clock.now(), || true), Ok(true));
     }
@@ -156,7 +156,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(FORWARDED_FOR, value.parse().expect("a header"));
             let peer = Some(peer.parse().expect("an address"));
-            Source::of(Arrival::by_tcp(peer, false), &headers)
+            Source::new(Arrival::by_tcp(peer, false), &headers)
         };
         for value in ["9.9.9.9", "1.1.1.1, 9.9.9.9", "junk,9.9.9.9:4711 "] {
             assert_eq!(told("127.0.0.1", value), source("9.9.9.9"), "{value}");

@@ -99,7 +99,7 @@ async fn a_session_opens_what_looks_and_nothing_that_acts() {
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_session_whoever_still_has_the_cookie() {
+async fn logging_out_ends_the_session_for_everyone_with_the_cookie() {
     let server = behind_a_token().serve().await;
     let cookie = server.log_in().await;
     let answer = server.submit("/logout", &cookie, "").await;

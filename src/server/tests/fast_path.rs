@@ -1,4 +1,4 @@
-//! The express lane answers as the router does, whatever happens.
+//! The fast path answers as the router does, whatever happens.
 
 use proptest::prelude::*;
 
@@ -37,13 +37,13 @@ impl Caller {
     /// The same question twice: once as it is, once with a parameter that changes nothing but who answers.
     async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
         const HOST: &str = "Host: localhost\r\n";
-        let mut express = self.ask(path, HOST).await;
+        let mut fast = self.ask(path, HOST).await;
         let mut routed = self.ask(&format!("{path}?format=json"), HOST).await;
         // A second may end between the two.
-        for answer in [&mut express, &mut routed] {
+        for answer in [&mut fast, &mut routed] {
             assert!(answer.headers.remove("date").is_some());
         }
-        (express, routed)
+        (fast, routed)
     }
 }
 
@@ -159,9 +159,9 @@ proptest! {
             for event in events {
                 happen(&event, &server, &key(NAME));
                 let path = "/v1/queues/a%20%22name%22%20with%20%22age_ms%22:1,/decision";
-                let (express, routed) = caller.asks_both(path).await;
+                let (fast, routed) = caller.asks_both(path).await;
                 prop_assert_eq!(routed.status, 200);
-                prop_assert_eq!(express, routed, "after {:?}", event);
+                prop_assert_eq!(fast, routed, "after {:?}", event);
             }
             Ok(())
         })?;
@@ -169,7 +169,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn parameters_of_routers_are_answered_in_the_express_lane() {
+async fn parameters_of_routers_are_answered_on_the_fast_path() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(2));
     let server = world.serve().await;
@@ -179,13 +179,13 @@ async fn parameters_of_routers_are_answered_in_the_express_lane() {
         "call_id=a84b4c76e66710",
     ] {
         let path = format!("/v1/queues/sales/decision?{query}");
-        let mut express = caller.ask(&path, "Host: localhost\r\n").await;
+        let mut fast = caller.ask(&path, "Host: localhost\r\n").await;
         let routed = format!("{path}&format=json");
         let mut routed = caller.ask(&routed, "Host: localhost\r\n").await;
-        for answer in [&mut express, &mut routed] {
+        for answer in [&mut fast, &mut routed] {
             assert!(answer.headers.remove("date").is_some());
         }
-        assert_eq!(express, routed, "{query}");
+        assert_eq!(fast, routed, "{query}");
     }
 }
 
@@ -213,13 +213,13 @@ async fn every_spelling_of_a_queue_is_answered_and_none_that_is_no_longer_clear(
     let mut caller = Caller(server.connect().await);
     for path in ["sales", "s%61les", "main/sales", "m%61in/sales"] {
         let path = format!("/v1/queues/{path}/decision");
-        let (express, routed) = caller.asks_both(&path).await;
-        assert_eq!((express.status, &express), (200, &routed), "{path}");
+        let (fast, routed) = caller.asks_both(&path).await;
+        assert_eq!((fast.status, &fast), (200, &routed), "{path}");
     }
     for path in ["", "main/", "/sales", "main/sales/sales", "%FF", "sale"] {
         let path = format!("/v1/queues/{path}/decision");
-        let (express, routed) = caller.asks_both(&path).await;
-        assert_eq!((express.status / 100, &express), (4, &routed), "{path}");
+        let (fast, routed) = caller.asks_both(&path).await;
+        assert_eq!((fast.status / 100, &fast), (4, &routed), "{path}");
     }
     // CallTools turns out to call the other account's queue the same.
     let name = Some("sales".into());

@@ -92,7 +92,7 @@ async fn a_decision_comes_over_tls() {
 }
 
 #[tokio::test]
-async fn the_cookie_of_a_browser_that_came_over_our_tls_is_secure_whatever_it_says() {
+async fn a_cookie_set_over_our_tls_is_secure_whatever_the_headers_say() {
     let files = Files::new();
     let trusted = files.renew();
     let mut world = world(&files);

@@ -7,13 +7,13 @@ use super::*;
 use crate::fixtures::available;
 
 /// How long a test may take where other tests keep all cores busy.
-const LONGEST: Duration = Duration::from_secs(120);
+const MAX_WAIT: Duration = Duration::from_secs(120);
 
 const CLIENTS: usize = 60;
 const QUEUES: usize = 400;
 
 /// The most for each client: the send buffer that is set, as the kernel doubles it, and half of that again for a page of each side's.
-const MOST: usize = 192 * 1024;
+const MAX_HELD: usize = 192 * 1024;
 
 /// Bytes that were handed to the kernel at this port, and not yet taken by their clients.
 fn unread(port: u16) -> usize {
@@ -71,7 +71,7 @@ async fn most_unread(server: &Server, metrics: &Metrics, stir: impl Fn(usize)) -
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let ended = tokio::time::timeout(LONGEST, all_cut).await;
+    let ended = tokio::time::timeout(MAX_WAIT, all_cut).await;
     assert!(
         ended.is_ok(),
         "{} are cut, {} bytes kept",
@@ -85,7 +85,7 @@ async fn most_unread(server: &Server, metrics: &Metrics, stir: impl Fn(usize)) -
 #[track_caller]
 fn hold_little(most: usize) {
     assert!(most > 0, "all of them were slow, so something was kept");
-    assert!(most <= CLIENTS * MOST, "{most}");
+    assert!(most <= CLIENTS * MAX_HELD, "{most}");
 }
 
 fn queue_name(number: usize) -> String {

@@ -196,7 +196,7 @@ fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
 }
 
 #[test]
-fn what_stays_the_same_is_said_seldom_and_what_changes_fast_at_a_bounded_rate() {
+fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_rate() {
     let mut scene = Scene::new(1);
     scene.polled(0, available(1));
     let mut written = 0;

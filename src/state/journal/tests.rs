@@ -368,7 +368,7 @@ async fn four_calls(process: &Process) -> Moment {
 }
 
 #[tokio::test]
-async fn whatever_a_crash_loses_of_two_departures_no_seat_opens_that_is_held() {
+async fn no_held_seat_opens_whatever_a_crash_loses_of_two_departures() {
     let disk = Disk::new();
     let process = disk.process();
     let looked = four_calls(&process).await;

@@ -318,7 +318,7 @@ fn lists_of_an_earlier_run_are_read_first_where_they_are_old() {
 }
 
 #[test]
-fn a_doubted_name_is_looked_up_soon_and_then_ever_more_seldom() {
+fn a_doubtful_name_is_looked_up_soon_and_then_less_and_less_often() {
     let mut schedule = Schedule::new([BY_NAME, BY_ID], POLLS, RATION);
     run(&mut schedule, s(0));
     let mut look_ups = Vec::new();

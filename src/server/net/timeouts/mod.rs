@@ -80,7 +80,7 @@ struct State {
     /// The last request was not allowed to the client.
     is_stranger: AtomicBool,
     /// The kernel is to keep little for the client from now on.
-    keep_little: AtomicBool,
+    shrink_send_buffer: AtomicBool,
 }
 
 /// The bit of `phase` that says that its time has begun anew.
@@ -91,7 +91,7 @@ impl State {
         Self {
             phase: AtomicU8::new(Phase::New as u8 | RESTARTED),
             is_stranger: AtomicBool::default(),
-            keep_little: AtomicBool::default(),
+            shrink_send_buffer: AtomicBool::default(),
         }
     }
 
@@ -150,8 +150,8 @@ impl Timeouts {
     }
 
     /// For a stream or a long answer: has the kernel keep little of it for a client that does not read.
-    pub fn keep_little(&self) {
-        self.state.keep_little.store(true, Ordering::Relaxed);
+    pub fn shrink_send_buffer(&self) {
+        self.state.shrink_send_buffer.store(true, Ordering::Relaxed);
     }
 
     /// How long a phase may last; `None` without a limit.

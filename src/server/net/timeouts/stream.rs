@@ -43,10 +43,10 @@ impl<S: AsyncRead + Socket + Unpin> AsyncRead for TimedStream<S> {
 impl<S: Socket> TimedStream<S> {
     fn bytes_go(&self) {
         self.timeouts.bytes_go();
-        let keep_little = &self.timeouts.state.keep_little;
-        if keep_little.load(Ordering::Relaxed) {
-            keep_little.store(false, Ordering::Relaxed);
-            self.stream.keep_little();
+        let shrink_send_buffer = &self.timeouts.state.shrink_send_buffer;
+        if shrink_send_buffer.load(Ordering::Relaxed) {
+            shrink_send_buffer.store(false, Ordering::Relaxed);
+            self.stream.shrink_send_buffer();
         }
     }
 }
@@ -55,7 +55,7 @@ impl<S: Socket> TimedStream<S> {
 impl<S: Socket> Drop for TimedStream<S> {
     fn drop(&mut self) {
         if matches!(self.timeouts.state.phase(), Phase::Taking | Phase::Flushing) {
-            self.stream.forget_on_close();
+            self.stream.reset_on_close();
         }
     }
 }

@@ -91,7 +91,7 @@ async fn the_kernel_keeps_little_for_a_stream_that_nobody_reads() {
     let (mut watched, theirs, timeouts) = connection().await;
     let theirs_holds = rustix::net::sockopt::socket_recv_buffer_size(&theirs);
     let theirs_holds = theirs_holds.expect("the system knows");
-    timeouts.keep_little();
+    timeouts.shrink_send_buffer();
     let written = written_unread(&mut watched).await;
     let ours_holds = rustix::net::sockopt::socket_send_buffer_size(watched.stream.socket());
     let ours_holds = ours_holds.expect("the system knows");

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// Why a request is refused, in the words of Django REST Framework.
 #[derive(Debug)]
-pub(in crate::server) enum Refusal {
+pub(in crate::server) enum DropInError {
     /// 401, with one of Django's sentences.
     Unauthorized(&'static str),
     /// 404 `Not found.`
@@ -25,15 +25,15 @@ pub(in crate::server) enum Refusal {
     Unknown(String),
 }
 
-impl Refusal {
+impl DropInError {
     /// A filter is not a number.
     pub(super) fn not_a_number(filter: &'static str) -> Self {
-        Refusal::Filter(filter, "Enter a number.")
+        DropInError::Filter(filter, "Enter a number.")
     }
 
     /// A filter names something that the account does not have.
     pub(super) fn no_choice(filter: &'static str) -> Self {
-        Refusal::Filter(
+        DropInError::Filter(
             filter,
             "Select a valid choice. That choice is not one of the available choices.",
         )
@@ -41,26 +41,26 @@ impl Refusal {
 
     /// CallTools has not sent the account's `what` yet.
     pub(super) fn not_read(what: &str) -> Self {
-        Refusal::Unknown(format!(
+        DropInError::Unknown(format!(
             "openseat has not read the account's {what} from CallTools."
         ))
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for DropInError {
     fn into_response(self) -> Response {
         match self {
-            Refusal::Unauthorized(text) => {
+            DropInError::Unauthorized(text) => {
                 let challenge = [(header::WWW_AUTHENTICATE, "Token")];
                 (challenge, detail(StatusCode::UNAUTHORIZED, text)).into_response()
             }
-            Refusal::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
-            Refusal::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
-            Refusal::Filter(filter, text) => {
+            DropInError::NotFound => detail(StatusCode::NOT_FOUND, "Not found."),
+            DropInError::InvalidPage => detail(StatusCode::NOT_FOUND, "Invalid page."),
+            DropInError::Filter(filter, text) => {
                 let filters = Filters(BTreeMap::from([(filter, [text])]));
                 (StatusCode::BAD_REQUEST, Json(filters)).into_response()
             }
-            Refusal::Unknown(text) => detail(StatusCode::SERVICE_UNAVAILABLE, &text),
+            DropInError::Unknown(text) => detail(StatusCode::SERVICE_UNAVAILABLE, &text),
         }
     }
 }
