@@ -36,7 +36,7 @@ const MAX_TEST_FUNCTION: usize = 105;
 /// What is longer, and why.
 const LONG: [(&str, &str); 2] = [
     (
-        "server/routes.rs of_the_daemon",
+        "server/routes.rs daemon_routes",
         "rows of the one table of routes",
     ),
     (
@@ -193,6 +193,67 @@ fn arrows_between_folders_run_downwards() {
     assert!(
         wrong.is_empty(),
         "these arrows run upwards:\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// Inside `server/`, the parts that know nothing of the parts named after them.
+const IN_THE_DARK: [(&str, &[&str]); 4] = [
+    // HTTP's own words: parameters, problems, rules.
+    (
+        "server/http",
+        &[
+            "api",
+            "dashboard",
+            "drop_in",
+            "openapi",
+            "serve",
+            "state",
+            "watch",
+        ],
+    ),
+    (
+        "server/net",
+        &[
+            "api",
+            "dashboard",
+            "drop_in",
+            "openapi",
+            "serve",
+            "state",
+            "watch",
+        ],
+    ),
+    (
+        "server/state",
+        &["api", "dashboard", "drop_in", "openapi", "serve"],
+    ),
+    // Access knows rules, not the handlers behind them.
+    (
+        "server/serve/access",
+        &["api", "dashboard", "drop_in", "openapi", "watch"],
+    ),
+];
+
+#[test]
+fn the_parts_of_the_server_know_only_what_they_need() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test) {
+        for (part, unknown) in IN_THE_DARK {
+            if !Path::new(&source.module).starts_with(part) {
+                continue;
+            }
+            let is_unknown = |path: &String| {
+                let inside = path.strip_prefix("server/");
+                inside.is_some_and(|inside| unknown.contains(&folder(inside)))
+            };
+            let named = named(source).into_iter().filter(is_unknown);
+            wrong.extend(named.map(|path| format!("{} names {path}", source.path)));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "these know too much:\n{}",
         wrong.join("\n")
     );
 }

@@ -120,7 +120,7 @@ impl Wiring {
         );
         let (names, named) = watch::channel(Arc::new(Names::default()));
         let (health, healths) = watch::channel(Health::default());
-        let (wishes, asks) = mpsc::channel(ASKS);
+        let (ask_sender, asks) = mpsc::channel(ASKS);
         Ok(Prepared {
             handle: AccountHandle {
                 name: Arc::clone(&config.name),
@@ -128,7 +128,7 @@ impl Wiring {
                 budget,
                 names: named,
                 health: healths,
-                asks: wishes,
+                asks: ask_sender,
             },
             config: Arc::clone(config),
             owner,

@@ -22,6 +22,7 @@ mod dashboard;
 mod drop_in;
 mod http;
 mod json;
+mod limits;
 mod net;
 mod openapi;
 mod route;
@@ -36,6 +37,7 @@ mod tests;
 pub(crate) use self::serve::threads::in_runtime;
 pub use self::{
     drop_in::page_of_list,
+    limits::{Limits, WatchLimits},
     net::{
         listen::{BindError, Bound, Detached, Listener, bind_all},
         tls::{Tls, TlsError},
@@ -48,10 +50,9 @@ pub use self::{
         threads::serve_on_threads,
     },
     state::{
-        app::{AccountHandle, App, Deps, Limits, Queue},
+        app::{AccountHandle, App, Deps, Queue},
         reload_request,
         status_line::status_line,
-        watch_hub::WatchLimits,
         watch_task::watch_decisions,
     },
 };

@@ -406,7 +406,7 @@ async fn get_index(
     headers: HeaderMap,
 ) -> Response {
     match wants_html(&headers) {
-        true => dashboard::show_overview(&app, &pages, &headers, &INDEX_LINES).await,
+        true => dashboard::get_overview(&app, &pages, &headers, &INDEX_LINES).await,
         false => INDEX.as_str().into_response(),
     }
 }

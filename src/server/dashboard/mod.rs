@@ -36,7 +36,7 @@ use http::header;
 
 pub(super) use self::{
     history_section::{RANGE, get_chart},
-    overview::show as show_overview,
+    overview::get_overview,
     pages::Pages,
 };
 use super::{
@@ -69,8 +69,11 @@ pub(super) fn routes() -> Vec<Route> {
     let page = |route: Route| route.guarded(Guard::Page).linked();
     let open = |route: Route| route.guarded(Guard::Open);
     let mut routes = vec![
-        page(Route::get("/queues/{queue}", queue::show)),
-        page(Route::get("/queues/{account}/{queue}", queue::show)),
+        page(Route::get("/queues/{queue}", queue::get_queue_page)),
+        page(Route::get(
+            "/queues/{account}/{queue}",
+            queue::get_queue_page,
+        )),
         open(Route::get(LOGIN, login::show_login)).linked(),
         open(Route::post(LOGIN, login::log_in)).reading(login::MAX_FORM),
         open(Route::post(paths::LOGOUT, login::log_out)),

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// `GET /`, for a browser.
-pub(in crate::server) async fn show(
+pub(in crate::server) async fn get_overview(
     app: &Arc<App>,
     pages: &Pages,
     headers: &HeaderMap,

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// `GET /queues/{queue}`, `GET /queues/{account}/{queue}`
-pub(super) async fn show(
+pub(super) async fn get_queue_page(
     State(app): State<Arc<App>>,
     Extension(pages): Extension<Arc<Pages>>,
     queue: Result<NamedQueue, Problem>,

@@ -14,10 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clients::Clients,
-    reload_request::ReloadRequest,
-    sessions::Sessions,
-    watch_hub::{WatchHub, WatchLimits},
+    clients::Clients, reload_request::ReloadRequest, sessions::Sessions, watch_hub::WatchHub,
 };
 use crate::{
     account::{Ask, Health},
@@ -36,43 +33,11 @@ use crate::{
     process::heartbeat::Heartbeats,
     server::{
         http::call_id::NoCallId,
+        limits::Limits,
         net::{limits::ConnectionLimits, tls::Tls},
     },
     state::{State, history::History},
 };
-
-/// Limits on connections and time, which keep one client from hurting others.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Open connections over all listeners; further ones are closed at once. Some are kept for clients on this machine.
-    pub connections: usize,
-    /// From the first byte of a request (for the first request, from the start of the connection) to the end of its head. A head of one
-    /// packet needs a thousandth of five seconds.
-    pub head: Duration,
-    /// Between requests. It is longer than the 60 s for which common HTTP clients and proxies keep a connection, so that a request never
-    /// meets a connection that is being closed. It may start a `head` late.
-    pub idle: Duration,
-    /// For the client to take a whole answer: the longest list, about 1 MB, over a poor line.
-    pub write: Duration,
-    /// For answers under way when the server stops; less than the 3 s in which the whole process has to end.
-    pub drain: Duration,
-    /// Limits on streams of decisions.
-    pub watch: WatchLimits,
-}
-
-impl Limits {
-    /// The default limits for a number of connections.
-    pub fn with_connections(connections: usize) -> Self {
-        Self {
-            connections,
-            head: Duration::from_secs(5),
-            idle: Duration::from_secs(75),
-            write: Duration::from_secs(30),
-            drain: Duration::from_secs(2),
-            watch: WatchLimits::with_connections(connections),
-        }
-    }
-}
 
 /// What the server knows of an account, and how to reach its task.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -12,38 +11,8 @@ use super::decision_log::DecisionLog;
 use crate::{
     clock::Moment,
     decision::{Decision, board::QueueKey},
+    server::limits::WatchLimits,
 };
-
-/// What bounds streams of decisions.
-#[derive(Clone, Copy, Debug)]
-pub struct WatchLimits {
-    /// Open streams. Each has its own connection, so streams get a quarter of the connections: routers that ask always find room.
-    /// A stream that is not read holds about 128 kB of kernel memory, so by default all together hold at most 32 MB.
-    pub streams: usize,
-    /// The longest silence on a stream; a comment ends it. Proxies commonly give up after 60 s.
-    pub heartbeat: Duration,
-    /// The pause after a look at all queues: twenty looks a second cost little even with thousands of queues, and nobody
-    /// notices the delay.
-    pub rest: Duration,
-    /// The longest time between two looks. Timers stand still while the machine sleeps, and after a clock step or a long row of failed polls
-    /// a snapshot gets stale sooner than its decision said.
-    pub look: Duration,
-    /// Changes to keep for clients that return or fall behind: minutes of a busy account, and about 2 MB.
-    pub log: usize,
-}
-
-impl WatchLimits {
-    /// The default limits for a number of connections.
-    pub fn with_connections(connections: usize) -> Self {
-        Self {
-            streams: (connections / 4).max(1),
-            heartbeat: Duration::from_secs(15),
-            rest: Duration::from_millis(50),
-            look: Duration::from_secs(1),
-            log: 4096,
-        }
-    }
-}
 
 /// See the [module](self).
 #[derive(Debug)]

@@ -28,7 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use self::{body::TimedBody, stream::TimedStream};
 use super::{closing::RarelyPolled, deadline::last_look};
-use crate::{metrics::Dropped, server::state::app::Limits};
+use crate::{metrics::Dropped, server::limits::Limits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
