@@ -4,7 +4,7 @@
 //! One thing differs on purpose: if openseat does not know, because a snapshot is stale or was never taken, the answer is 503 and never an
 //! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart.
 //!
-//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `refusal` has the errors.
+//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors.
 
 mod base;
 mod error;
@@ -234,6 +234,6 @@ pub fn page_of_list(uri: &Uri, headers: &HeaderMap, rows: &[&RawValue]) -> Respo
 fn page_of(request: &Request<'_>, rows: &[&RawValue]) -> Response {
     match Page::new(request, rows.len()) {
         Ok(page) => page.envelope(request, &rows[page.range()]),
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
