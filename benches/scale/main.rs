@@ -1,18 +1,20 @@
 //! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
 //!
-//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`, `viewers`) does the
+//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
 //! rows that have this word. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
 //! that it works.
 
 #![allow(clippy::print_stdout)] // It is what a benchmark is for.
 
 mod process;
+mod scrapes;
 mod setting;
 mod viewers;
 
 use std::time::Duration;
 
 use process::Daemon;
+use scrapes::Scraper;
 use setting::{Account, Setting};
 use tokio::time::sleep;
 use viewers::Viewers;
@@ -85,6 +87,9 @@ async fn main() {
     }
     if wanted("viewers") {
         rows.extend(viewers(scale).await);
+    }
+    if wanted("scrapes") {
+        rows.extend(scrapes(scale).await);
     }
     print(&rows);
     let missed = rows.iter().any(|row| !row.holds());
@@ -247,6 +252,48 @@ async fn viewers(scale: Scale) -> [Row; 3] {
             // A look of each viewer each second takes a small part of a slow line.
             bound: 64.0,
             unit: "KiB",
+        },
+    ]
+}
+
+/// 1,000 queues, scraped without a pause or not at all.
+async fn scrapes(scale: Scale) -> [Row; 3] {
+    const WHAT: &str = "1,000 queues, 5,000 agents";
+    /// Turns of each, as for viewers.
+    const TURNS: usize = 4;
+    let account = Account::hasty(0, scale.number(1_000), scale.number(5_000));
+    let setting = Setting::begin(vec![account]).await;
+    let daemon = Daemon::start(&setting).await;
+    let queues = setting.accounts[0].queues();
+    let (mut alone, mut scraped, mut took) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..if scale.trial { 1 } else { TURNS } {
+        alone.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
+        let scraper = Scraper::start(&daemon, scale.time(5));
+        scraped.extend(viewers::decisions(&daemon, &queues, scale.time(5)).await);
+        took.extend(scraper.took().await);
+    }
+    println!("{} scrapes beside {} decisions", took.len(), scraped.len());
+    [
+        Row {
+            what: WHAT,
+            measured: "a scrape of /metrics, median",
+            value: scrapes::median(took),
+            bound: 20.0,
+            unit: "ms",
+        },
+        Row {
+            what: WHAT,
+            measured: "99th percentile of a decision, nobody scrapes",
+            value: viewers::slowest(alone),
+            bound: 10.0,
+            unit: "ms",
+        },
+        Row {
+            what: WHAT,
+            measured: "99th percentile of a decision, somebody scrapes without a pause",
+            value: viewers::slowest(scraped),
+            bound: 10.0,
+            unit: "ms",
         },
     ]
 }

@@ -59,15 +59,19 @@ pub(super) fn rule_without_route(path: &str) -> Rule {
 }
 
 /// The rule of the plain decision, which the [fast path](super::serve::fast_path) answers in the router's place.
-pub(super) static DECISION_RULE: LazyLock<Rule> = LazyLock::new(|| {
-    let is_decision =
-        |route: &Route| route.method == Method::GET && route.path.ends_with("/decision");
-    let mut rules = table().into_iter().filter(is_decision);
+pub(super) static DECISION_RULE: LazyLock<Rule> = LazyLock::new(|| rule_of_all("/decision"));
+
+/// The rule of several decisions, which the fast path answers as well.
+pub(super) static DECISIONS_RULE: LazyLock<Rule> = LazyLock::new(|| rule_of_all("/v1/decisions"));
+
+/// The rule that GET has at all paths with this end.
+fn rule_of_all(end: &str) -> Rule {
+    let is_meant = |route: &Route| route.method == Method::GET && route.path.ends_with(end);
+    let mut rules = table().into_iter().filter(is_meant);
     let rule = rules.next().expect("decisions are routed").rule;
-    // The fast path answers both forms of the path.
     assert!(rules.all(|other| other.rule == rule));
     rule
-});
+}
 
 /// The OpenAPI document of all operations.
 pub(super) static DOCUMENT: LazyLock<Document> = LazyLock::new(|| Document::new(&operations()));
@@ -305,7 +309,8 @@ fn daemon_routes() -> Vec<Operation> {
                 200,
                 "In OpenMetrics, if `Accept` asks for that",
                 Content::text("application/openmetrics-text", openapi::METRICS),
-            ),
+            )
+            .problems(&[BUSY]),
         Operation::get("/livez", probes::get_liveness)
             .called("live", Tag::Operations, "200 while the process runs")
             .guarded(Guard::Probe)

@@ -105,9 +105,12 @@ fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
 }
 
 /// `GET /metrics`, in the format that `Accept` asks for.
-pub async fn get_metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub async fn get_metrics(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let accept = headers.get(header::ACCEPT);
     let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));
-    let text = app.metrics.render(app.scrape(), format);
-    ([(header::CONTENT_TYPE, format.content_type())], text).into_response()
+    let text = app.render_metrics(format).await?;
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
 }

@@ -35,7 +35,7 @@ use super::{
     accept::{arrival, serve_listener},
     access::{self, KnownHost},
     current::{Current, Site},
-    fast_path::{self, FastPath},
+    fast_path::{self, FastPath, Question},
 };
 use crate::{
     metrics::Dropped,
@@ -50,7 +50,6 @@ use crate::{
             timeouts::{TimedBody, TimedStream, Timeouts},
             tls::Tls,
         },
-        routes::DECISION_RULE,
         state::app::App,
     },
 };
@@ -223,15 +222,15 @@ impl Answers {
     fn answer_fast(&self, app: &Arc<App>, request: &Request<Incoming>) -> Option<Bytes> {
         let Connection { via, fast_path, .. } = &self.connection;
         let answer = || {
-            let queue = fast_path::queue_in_path(request)?;
+            let question = Question::from_request(request)?;
             let admitted = access::admits(
                 app,
-                *DECISION_RULE,
+                question.rule(),
                 *via,
                 request,
                 &mut self.known_host.borrow_mut(),
             );
-            admitted.then(|| fast_path.answer(app, queue)).flatten()
+            admitted.then(|| fast_path.answer(app, question)).flatten()
         };
         // As in access: a panic is logged, and only its own client is affected. The router turns it into an answer.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()

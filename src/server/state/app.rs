@@ -14,7 +14,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clients::Clients, reload_request::ReloadRequest, sessions::Sessions, watch_hub::WatchHub,
+    clients::Clients, pool::Pool, reload_request::ReloadRequest, scrape, sessions::Sessions,
+    watch_hub::WatchHub,
 };
 use crate::{
     account::{Ask, Health},
@@ -26,10 +27,9 @@ use crate::{
         board::{Board, NotOnBoard, QueueKey, QueueState, Version},
         decide,
         reservations::{Holds, Reservations},
-        snapshot::Snapshot,
     },
-    metrics::{self, ByStatus, Metrics, QueueGauges, QueueMeters, Scrape},
-    model::{digest::Digest, fault::FaultKind, names::Names, quantity::Quantity},
+    metrics::{Metrics, QueueMeters},
+    model::{digest::Digest, names::Names, quantity::Quantity},
     process::heartbeat::Heartbeats,
     server::{
         http::call_id::NoCallId,
@@ -144,7 +144,7 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) reservations: Arc<Reservations>,
     pub(crate) clock: Arc<dyn Clock>,
-    state: Option<Arc<State>>,
+    pub(super) state: Option<Arc<State>>,
     pub(crate) bearer: Option<BearerTokens>,
     pub(in crate::server) clients: Clients,
     pub(crate) allowed_hosts: Vec<String>,
@@ -164,6 +164,8 @@ pub struct App {
     pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
     pub(in crate::server) sessions: Arc<Sessions>,
+    /// Computes the metrics, away from the threads that serve.
+    pub(in crate::server) scrapes: Arc<Pool>,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
@@ -174,6 +176,7 @@ struct Kept {
     connections: Arc<ConnectionLimits>,
     watch: WatchHub,
     sessions: Arc<Sessions>,
+    scrapes: Arc<Pool>,
     number: u64,
 }
 
@@ -187,6 +190,7 @@ impl App {
             connections: Arc::new(ConnectionLimits::new(deps.limits.connections)),
             watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
+            scrapes: Arc::new(scrape::pool()),
             number: 0,
         };
         Self::assemble(deps, kept)
@@ -208,6 +212,7 @@ impl App {
                 true => Arc::clone(&last.sessions),
                 false => Arc::new(Sessions::new()),
             },
+            scrapes: Arc::clone(&last.scrapes),
             number: last.number + 1,
         };
         Self::assemble(deps, kept)
@@ -254,6 +259,7 @@ impl App {
             connections: kept.connections,
             watch: kept.watch,
             sessions: kept.sessions,
+            scrapes: kept.scrapes,
             queues,
             by_key,
         }
@@ -359,50 +365,4 @@ impl App {
     pub(crate) fn account(&self, name: &str) -> Option<&AccountHandle> {
         self.accounts.iter().find(|account| *account.name == *name)
     }
-
-    /// Everything that metrics show, as of now.
-    pub(crate) fn scrape(&self) -> Scrape {
-        let budgets = self.accounts.iter();
-        let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
-        Scrape {
-            queues: self.queues.iter().map(|queue| self.gauges(queue)).collect(),
-            budgets: budgets.collect(),
-            agents: self.agents(),
-            faults: self.accounts.iter().map(fault).collect(),
-            open_connections: self.connections.open(),
-            open_streams: self.watch.open_streams(&self.limits.watch),
-            state: self.state.iter().flat_map(|state| state.gauges()).collect(),
-        }
-    }
-
-    /// The agents of each account, from its queues with fresh data.
-    fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
-        let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
-        for queue in &self.queues {
-            let state = self.state(queue);
-            if self.decide(queue, &state, &queue.policy).is_fresh {
-                let snapshots = known.entry(&queue.key.account).or_default();
-                snapshots.extend(state.snapshot.clone());
-            }
-        }
-        let of_account = |account: &AccountHandle| {
-            let snapshots = known.get(&*account.name)?;
-            let agents = metrics::each_once(snapshots, &account.names());
-            Some((Arc::clone(&account.name), agents))
-        };
-        self.accounts.iter().filter_map(of_account).collect()
-    }
-
-    fn gauges(&self, queue: &Queue) -> QueueGauges {
-        let account = self.account(&queue.key.account);
-        let names = account.map(AccountHandle::names).unwrap_or_default();
-        let (state, now) = (self.state(queue), self.clock.now());
-        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
-    }
-}
-
-/// An account's name and the kind of its present fault.
-fn fault(account: &AccountHandle) -> (Arc<str>, Option<FaultKind>) {
-    let fault = account.health().fault;
-    (Arc::clone(&account.name), fault.map(|fault| fault.kind()))
 }

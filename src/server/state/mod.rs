@@ -8,6 +8,7 @@ pub mod named_queue;
 mod permissions;
 pub mod pool;
 pub mod reload_request;
+mod scrape;
 pub mod sessions;
 pub mod status_line;
 pub mod watch_hub;

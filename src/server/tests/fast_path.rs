@@ -36,9 +36,20 @@ impl Caller {
 
     /// The same question twice: once as it is, once with a parameter that changes nothing but who answers.
     async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
+        self.asks_with(path, &format!("{path}?format=json")).await
+    }
+
+    /// The same for several decisions, whose parameters the fast path reads only where they are not encoded.
+    async fn asks_for_many(&mut self, query: &str) -> (Answer, Answer) {
+        let path = format!("/v1/decisions?{query}");
+        self.asks_with(&path, &path.replace("queue=", "%71ueue="))
+            .await
+    }
+
+    async fn asks_with(&mut self, path: &str, to_router: &str) -> (Answer, Answer) {
         const HOST: &str = "Host: localhost\r\n";
         let mut fast = self.ask(path, HOST).await;
-        let mut routed = self.ask(&format!("{path}?format=json"), HOST).await;
+        let mut routed = self.ask(to_router, HOST).await;
         // A second may end between the two.
         for answer in [&mut fast, &mut routed] {
             assert!(answer.headers.remove("date").is_some());
@@ -140,7 +151,7 @@ proptest! {
 
     #[test]
     fn it_answers_as_the_router_does_whatever_happens(
-        events in prop::collection::vec(event(), 1..40),
+        events in prop::collection::vec((any::<bool>(), event()), 1..40),
         on_unknown in prop_oneof![Just(OnUnknown::Reject), Just(OnUnknown::Accept), Just(OnUnknown::Last)],
         max_age in prop_oneof![Just(None), (1..120_u64).prop_map(Some)],
         threshold in 0..3_u32,
@@ -148,20 +159,27 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             const NAME: &str = "main/a \"name\" with \"age_ms\":1,";
-            let mut world = World::with(&[NAME]);
-            *world.policy(NAME) = Policy {
-                threshold: Some(Quantity::from(threshold)),
-                max_age: max_age.map(Duration::from_secs),
-                on_unknown,
-            };
+            const OTHER: &str = "main/other";
+            let mut world = World::with(&[NAME, OTHER]);
+            for queue in [NAME, OTHER] {
+                *world.policy(queue) = Policy {
+                    threshold: Some(Quantity::from(threshold)),
+                    max_age: max_age.map(Duration::from_secs),
+                    on_unknown,
+                };
+            }
             let server = world.serve().await;
             let mut caller = Caller(server.connect().await);
-            for event in events {
-                happen(&event, &server, &key(NAME));
+            for (to_other, event) in events {
+                happen(&event, &server, &key(if to_other { OTHER } else { NAME }));
                 let path = "/v1/queues/a%20%22name%22%20with%20%22age_ms%22:1,/decision";
                 let (fast, routed) = caller.asks_both(path).await;
                 prop_assert_eq!(routed.status, 200);
                 prop_assert_eq!(fast, routed, "after {:?}", event);
+                let query = "queue=a+%22name%22+with+%22age_ms%22:1,&queue=other&zip=1&queue=main%2Fother";
+                let (fast, routed) = caller.asks_for_many(query).await;
+                prop_assert_eq!(routed.status, 200);
+                prop_assert_eq!(fast, routed, "many, after {:?}", event);
             }
             Ok(())
         })?;
@@ -198,10 +216,15 @@ async fn it_counts_as_the_router_does() {
     for _ in 0..3 {
         caller.asks_both("/v1/queues/sales/decision").await;
     }
+    let (fast, routed) = caller.asks_for_many("queue=sales&queue=main/sales").await;
+    assert_eq!((fast.status, &fast), (200, &routed));
+    // Who names a queue that is not there gets no decision, and none is counted.
+    let (fast, routed) = caller.asks_for_many("queue=sales&queue=nowhere").await;
+    assert_eq!((fast.status, &fast.body), (404, &routed.body));
     let meters = server.app.metrics.queue(&key("main/sales")).unwrap();
-    assert_eq!(meters.asked(), 6);
+    assert_eq!(meters.asked(), 10);
     let metrics = server.get("/metrics").await.body;
-    let count = "openseat_decision_duration_seconds_count 6";
+    let count = "openseat_decision_duration_seconds_count 10";
     assert!(metrics.lines().any(|line| line == count), "{metrics}");
 }
 

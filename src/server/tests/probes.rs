@@ -72,6 +72,16 @@ async fn verbose_readiness_shows_an_accounts_fault_once_and_its_effect_on_each_q
 }
 
 #[tokio::test]
+async fn metrics_are_answered_even_if_no_thread_can_be_started() {
+    let server = World::with(&["main/sales"]).serve().await;
+    let starves = &server.app.scrapes.starves;
+    starves.store(true, std::sync::atomic::Ordering::SeqCst);
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("openseat_queue_known"));
+}
+
+#[tokio::test]
 async fn metrics_come_in_the_requested_format() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(3));

@@ -1,0 +1,130 @@
+//! An answer that is written once for each state of a queue, and again only in its ages.
+
+use std::sync::Arc;
+
+use crate::{
+    clock::Moment,
+    decision::{Decision, DecisionInput},
+    server::{
+        json::{decision::DecisionJson, time::whole_ms},
+        state::app::{App, Queue},
+    },
+};
+
+/// The answer for a queue that was asked about before.
+#[derive(Debug)]
+pub struct CachedAnswer {
+    queue: Arc<Queue>,
+    /// Of the queue's state that the rest was made of.
+    version: u64,
+    input: DecisionInput,
+    text: AnswerText,
+    /// Whether the text counts down to something, so that it changes each second.
+    has_countdown: bool,
+}
+
+impl CachedAnswer {
+    pub fn new(app: &App, queue: Arc<Queue>) -> Self {
+        let now = app.clock.now();
+        Self::at(app, queue, now)
+    }
+
+    fn at(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
+        let version = queue.version.number();
+        let state = app.state(&queue);
+        let input = DecisionInput::new(&state, &queue.policy);
+        let decision = input.decide(queue.holds.held(now), now);
+        let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
+        let text = AnswerText::new(&view, &decision);
+        let fault = state
+            .fault
+            .as_deref()
+            .filter(|_| !decision.reason.is_known());
+        Self {
+            has_countdown: fault.is_some_and(|fault| fault.until().is_some()),
+            queue,
+            version,
+            input,
+            text,
+        }
+    }
+
+    /// Decides and counts, and adds the answer to `text`.
+    pub fn write(&mut self, app: &App, text: &mut Vec<u8>) -> Decision {
+        let now = app.clock.now();
+        let decision = self.decide(app, now);
+        let took = app.clock.boot().saturating_sub(now.boot);
+        app.decided(&self.queue, &decision, took);
+        self.text.write(&decision, text);
+        decision
+    }
+
+    fn decide(&mut self, app: &App, now: Moment) -> Decision {
+        if self.queue.version.number() == self.version {
+            let decision = self.input.decide(self.queue.holds.held(now), now);
+            if self.text.matches(&decision) && !self.has_countdown {
+                return decision;
+            }
+        }
+        *self = Self::at(app, Arc::clone(&self.queue), now);
+        self.text.decision
+    }
+}
+
+/// A decision written down, with room for its ages.
+#[derive(Debug)]
+struct AnswerText {
+    decision: Decision,
+    /// What comes before, between and after the ages, or all of it where there are none.
+    parts: [Box<str>; 3],
+}
+
+const AGE: &str = "\"age_ms\":";
+const MEMBERSHIP_AGE: &str = ",\"membership_age_ms\":";
+
+impl AnswerText {
+    fn new(view: &DecisionJson<'_>, decision: &Decision) -> Self {
+        let json = serde_json::to_string(view).expect("texts and numbers can be written");
+        Self {
+            decision: *decision,
+            parts: split(&json)
+                .unwrap_or([json.as_str(), "", ""])
+                .map(Box::from),
+        }
+    }
+
+    /// Whether this is what the decision says, but for the ages.
+    fn matches(&self, decision: &Decision) -> bool {
+        self.decision.without_ages() == decision.without_ages()
+    }
+
+    /// Adds the answer, with the ages of this decision, to `text`.
+    fn write(&self, decision: &Decision, text: &mut Vec<u8>) {
+        let [before, between, after] = &self.parts;
+        let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
+        let [one, two] = &mut digits;
+        let (age, membership_age) = match (decision.age, decision.membership_age) {
+            (Some(age), Some(membership)) => {
+                (one.format(whole_ms(age)), two.format(whole_ms(membership)))
+            }
+            _ => ("", ""),
+        };
+        let parts = [before, age, between, membership_age, after];
+        text.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            text.extend_from_slice(part.as_bytes());
+        }
+    }
+}
+
+/// Cuts the ages out; `None` where they are not numbers. Keys cannot be mistaken: a quotation mark inside a value is escaped.
+fn split(json: &str) -> Option<[&str; 3]> {
+    let before = json.find(AGE)? + AGE.len();
+    let between = before + json[before..].find(',')?;
+    let members = between + MEMBERSHIP_AGE.len();
+    let after = members + json[members..].find(',')?;
+    let numbers = [&json[before..between], &json[members..after]];
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let cut = [&json[..before], &json[between..members], &json[after..]];
+    (numbers.iter().all(is_number) && cut[1] == MEMBERSHIP_AGE).then_some(cut)
+}

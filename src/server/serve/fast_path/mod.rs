@@ -1,0 +1,150 @@
+//! The fast path: plain questions for decisions, as routers ask them, answered without the router and without a lock that threads share.
+//!
+//! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte. The JSON is written once for each state of a queue; later only the
+//! ages in it are, which are what time alone changes. Every decision is made anew: one that differs in anything but its ages is written anew.
+//! All that is not plain is left to the router: parameters that are ours, other methods, a queue that waits, a refusal, a body.
+
+mod answer;
+mod question;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+pub use self::question::Question;
+use self::{
+    answer::CachedAnswer,
+    question::{find_in_path, find_in_query, spellings},
+};
+use super::access;
+use crate::server::state::app::{App, Queue};
+
+/// Spellings of a queue that are kept: its name and id, with and without the account, and as many again for different ways to
+/// percent-encode them. What comes beyond that is looked up each time.
+const MAX_SPELLINGS: usize = 8;
+
+/// About the length of one decision, to begin a list of them with.
+const USUAL_LENGTH: usize = 420;
+
+/// See the [module](self). Each thread that serves has its own.
+#[derive(Debug, Default)]
+pub struct FastPath {
+    /// Only this thread's connections come here, so it is free whenever they do.
+    answers: Mutex<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// The app that the answers belong to.
+    app: Option<u64>,
+    /// The version of the board's spellings.
+    version: u64,
+    /// By the queue as a path spells it. A queue that waits is not here.
+    by_path: HashMap<Box<str>, CachedAnswer>,
+    /// By the queue as a query spells it.
+    by_query: HashMap<Box<str>, CachedAnswer>,
+}
+
+impl FastPath {
+    /// The answer, once access has let the request in; `None` leaves it to the router.
+    pub fn answer(&self, app: &App, question: Question<'_>) -> Option<Bytes> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.forget_outdated(app);
+        match question {
+            Question::One(spelling) => answers.one(app, spelling),
+            Question::Many(query) => answers.many(app, query),
+        }
+    }
+}
+
+/// The answer, in the place of the request that it answers: its map of headers is used again.
+pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    let mut response = Response::new(Full::new(body));
+    let mut headers: HeaderMap = request.into_parts().0.headers;
+    headers.clear();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    access::finish(&mut headers);
+    *response.headers_mut() = headers;
+    response
+}
+
+impl Answers {
+    fn one(&mut self, app: &App, spelling: &str) -> Option<Bytes> {
+        let find = || find_in_path(app, spelling).filter(|queue| queue.patience.is_none());
+        let cached = cached(&mut self.by_path, app, spelling, find)?;
+        let mut text = Vec::new();
+        cached.write(app, &mut text);
+        Some(text.into())
+    }
+
+    fn many(&mut self, app: &App, query: &str) -> Option<Bytes> {
+        // All first: decisions that the router makes again must not be counted here.
+        for spelling in spellings(query) {
+            cached(&mut self.by_query, app, spelling, || {
+                find_in_query(app, spelling)
+            })?;
+        }
+        let count = spellings(query).count();
+        let mut text = Vec::with_capacity(USUAL_LENGTH * (count + 1));
+        // The decision that accepts with the most seats, and where its text is. An unknown count is smaller than any known one.
+        let mut best = None;
+        text.extend_from_slice(b"{\"decisions\":[");
+        for (place, spelling) in spellings(query).enumerate() {
+            if place > 0 {
+                text.push(b',');
+            }
+            let start = text.len();
+            let decision = self.by_query.get_mut(spelling)?.write(app, &mut text);
+            let is_better = best
+                .as_ref()
+                .is_none_or(|(count, _)| decision.count > *count);
+            if decision.accept && is_better {
+                best = Some((decision.count, start..text.len()));
+            }
+        }
+        text.extend_from_slice(b"],\"best\":");
+        match best {
+            Some((_, range)) => text.extend_from_within(range),
+            None => text.extend_from_slice(b"null"),
+        }
+        text.push(b'}');
+        Some(text.into())
+    }
+
+    fn forget_outdated(&mut self, app: &App) {
+        let version = app.board.spelled().number();
+        let max = MAX_SPELLINGS * app.queues().len();
+        if self.app != Some(app.number) || self.version != version {
+            *self = Self {
+                app: Some(app.number),
+                version,
+                ..Self::default()
+            };
+        }
+        for answers in [&mut self.by_path, &mut self.by_query] {
+            if answers.len() > max {
+                answers.clear();
+            }
+        }
+    }
+}
+
+/// The answer that is kept for a spelling, or a new one if the spelling is a queue's.
+fn cached<'a>(
+    answers: &'a mut HashMap<Box<str>, CachedAnswer>,
+    app: &App,
+    spelling: &str,
+    find: impl FnOnce() -> Option<Arc<Queue>>,
+) -> Option<&'a mut CachedAnswer> {
+    if !answers.contains_key(spelling) {
+        answers.insert(spelling.into(), CachedAnswer::new(app, find()?));
+    }
+    answers.get_mut(spelling)
+}

@@ -1,0 +1,92 @@
+//! The metrics of a scrape, computed on a thread of their own: with many queues that takes milliseconds, in which no decision should wait.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    app::{AccountHandle, App, Queue},
+    pool::{Pool, Undone},
+};
+use crate::{
+    decision::snapshot::Snapshot,
+    metrics::{self, ByStatus, Format, QueueGauges, Scrape},
+    model::fault::FaultKind,
+};
+
+/// Scrapes that wait. One scraper or two are usual, and each asks again only after its answer.
+const MAX_WAITING: usize = 8;
+
+/// How long a scrape may take. Prometheus gives up after 10 s.
+const MAX_WAIT: Duration = Duration::from_secs(8);
+
+/// A pool for scrapes: one thread, so that a crowd of scrapers takes one core at most.
+pub fn pool() -> Pool {
+    Pool::new("metrics", 1, MAX_WAITING)
+}
+
+impl App {
+    /// All metrics at this moment.
+    ///
+    /// # Errors
+    /// Too many scrapes are waiting, or this one took too long.
+    pub async fn render_metrics(self: &Arc<Self>, format: Format) -> Result<String, Undone> {
+        let app = Arc::clone(self);
+        let render = move |_: CancellationToken| app.metrics.render(app.scrape(), format);
+        match self.scrapes.run(MAX_WAIT, render).await {
+            // A machine that is short of threads needs its metrics most.
+            Err(Undone::NoThread(_)) => Ok(self.metrics.render(self.scrape(), format)),
+            rendered => rendered,
+        }
+    }
+
+    /// Everything that metrics show, as of now.
+    fn scrape(&self) -> Scrape {
+        let budgets = self.accounts.iter();
+        let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
+        Scrape {
+            queues: self
+                .queues()
+                .iter()
+                .map(|queue| self.gauges(queue))
+                .collect(),
+            budgets: budgets.collect(),
+            agents: self.agents(),
+            faults: self.accounts.iter().map(fault).collect(),
+            open_connections: self.connections.open(),
+            open_streams: self.watch.open_streams(&self.limits.watch),
+            state: self.state.iter().flat_map(|state| state.gauges()).collect(),
+        }
+    }
+
+    /// The agents of each account, from its queues with fresh data.
+    fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
+        let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
+        for queue in self.queues() {
+            let state = self.state(queue);
+            if self.decide(queue, &state, &queue.policy).is_fresh {
+                let snapshots = known.entry(&queue.key.account).or_default();
+                snapshots.extend(state.snapshot.clone());
+            }
+        }
+        let of_account = |account: &AccountHandle| {
+            let snapshots = known.get(&*account.name)?;
+            let agents = metrics::each_once(snapshots, &account.names());
+            Some((Arc::clone(&account.name), agents))
+        };
+        self.accounts.iter().filter_map(of_account).collect()
+    }
+
+    fn gauges(&self, queue: &Queue) -> QueueGauges {
+        let account = self.account(&queue.key.account);
+        let names = account.map(AccountHandle::names).unwrap_or_default();
+        let (state, now) = (self.state(queue), self.clock.now());
+        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
+    }
+}
+
+/// An account's name and the kind of its present fault.
+fn fault(account: &AccountHandle) -> (Arc<str>, Option<FaultKind>) {
+    let fault = account.health().fault;
+    (Arc::clone(&account.name), fault.map(|fault| fault.kind()))
+}
