@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clients::Clients, pool::Pool, reload_request::ReloadRequest, scrape, sessions::Sessions,
+    clients::Clients, pool::Pool, reload_request::ReloadRequest, sessions::Sessions,
     watch_hub::WatchHub,
 };
 use crate::{
@@ -38,6 +38,9 @@ use crate::{
     },
     state::{State, history::History},
 };
+
+/// Scrapes that wait for the one thread that computes them: a crowd of scrapers takes one core at most. One scraper or two are usual.
+const MAX_WAITING_SCRAPES: usize = 8;
 
 /// What the server knows of an account, and how to reach its task.
 #[derive(Clone, Debug)]
@@ -190,7 +193,7 @@ impl App {
             connections: Arc::new(ConnectionLimits::new(deps.limits.connections)),
             watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
-            scrapes: Arc::new(scrape::pool()),
+            scrapes: Arc::new(Pool::new("metrics", 1, MAX_WAITING_SCRAPES)),
             number: 0,
         };
         Self::assemble(deps, kept)

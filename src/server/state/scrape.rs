@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     app::{AccountHandle, App, Queue},
-    pool::{Pool, Undone},
+    pool::Undone,
 };
 use crate::{
     decision::snapshot::Snapshot,
@@ -14,16 +14,8 @@ use crate::{
     model::fault::FaultKind,
 };
 
-/// Scrapes that wait. One scraper or two are usual, and each asks again only after its answer.
-const MAX_WAITING: usize = 8;
-
 /// How long a scrape may take. Prometheus gives up after 10 s.
 const MAX_WAIT: Duration = Duration::from_secs(8);
-
-/// A pool for scrapes: one thread, so that a crowd of scrapers takes one core at most.
-pub fn pool() -> Pool {
-    Pool::new("metrics", 1, MAX_WAITING)
-}
 
 impl App {
     /// All metrics at this moment.
