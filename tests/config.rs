@@ -67,7 +67,7 @@ fn every_bad_file_gets_its_messages() {
     }
 }
 
-/// The text beside a good file has its warnings; none, no warnings.
+/// The text beside a good file has its warnings, then its notes; without such a text there are none.
 #[test]
 fn every_good_file_is_taken() {
     let files = files("good");
@@ -75,8 +75,79 @@ fn every_good_file_is_taken() {
     for path in files {
         let text = fs::read_to_string(&path).expect("it can be read");
         let config = parse(&text).unwrap_or_else(|error| panic!("{}:\n{error}", path.display()));
-        assert_as_expected(&path, &config.warnings.join("\n"));
+        assert_as_expected(&path, &[config.warnings, config.notes].concat().join("\n"));
     }
+}
+
+#[test]
+fn what_people_paste_is_taken() {
+    let config = good("pasted.toml");
+    let accounts = config.accounts.as_slice();
+    let urls = accounts
+        .iter()
+        .map(|account| account.upstream.base_url.as_str());
+    let silos: Vec<_> = urls
+        .filter_map(|url| url.split(['/', '.']).nth(2))
+        .collect();
+    assert_eq!(silos, ["east-1", "west-4", "central-1"]);
+    let queues: Vec<_> = accounts
+        .iter()
+        .flat_map(|account| &account.queues)
+        .collect();
+    let references: Vec<_> = queues
+        .iter()
+        .map(|queue| queue.reference.to_string())
+        .collect();
+    assert_eq!(references, ["5450", "5451", "5452", "5453"]);
+    let thresholds: Vec<_> = queues.iter().map(|queue| queue.threshold).collect();
+    let number = |number: u32| Some(Quantity::from(number));
+    assert_eq!(thresholds, [number(0), number(2), number(3), None]);
+}
+
+#[test]
+fn the_state_has_a_folder_without_a_line_of_config() {
+    const ACCOUNT: &str = "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nqueue = [{ queue = \"sales\" }]\n";
+    let parse = |text: &str, variables: &[(&str, &str)]| {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Config::parse(
+            &format!("{text}{ACCOUNT}"),
+            Path::new("openseat.toml"),
+            &env,
+        )
+        .expect("a good file")
+    };
+    let service = ("STATE_DIRECTORY", "/var/lib/openseat:/var/lib/other");
+    let xdg = ("XDG_STATE_HOME", "/state");
+    let home = ("HOME", "/home/ann");
+    for (variables, folder) in [
+        (&[service, xdg, home][..], "/var/lib/openseat"),
+        (&[xdg, home], "/state/openseat"),
+        (&[home], "/home/ann/.local/state/openseat"),
+        (
+            &[("XDG_STATE_HOME", "relative"), home],
+            "/home/ann/.local/state/openseat",
+        ),
+    ] {
+        for text in ["", "[state]\nhistory_days = 3\n"] {
+            let config = parse(text, variables);
+            assert_eq!(config.state_dir.as_deref(), Some(Path::new(folder)));
+            assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        }
+        let named = parse("[state]\ndir = \"/elsewhere\"\n", variables);
+        assert_eq!(named.state_dir, Some("/elsewhere".into()));
+        let memory = parse("[state]\ndir = false\n", variables);
+        assert_eq!(
+            (memory.state_dir, memory.warnings.len()),
+            (None, 0),
+            "on purpose"
+        );
+    }
+    let nowhere = parse("", &[]);
+    assert_eq!(nowhere.state_dir, None);
+    assert!(nowhere.warnings[0].starts_with("no [state] dir is set, nor $STATE_DIRECTORY"));
 }
 
 /// `# key = value` and `# [table]`, which the example's prose never looks like.

@@ -26,6 +26,9 @@ pub const KNOWN_SILOS: [&str; 9] = [
 /// The domain of every silo.
 const DOMAIN: &str = ".calltools.io";
 
+/// The domain of CallTools' own site, under which people remember their login address. Requests go to [`DOMAIN`].
+const SITE: &str = ".calltools.com";
+
 /// Known labels have at most 9 characters. A token has 40; if it is pasted here by mistake, it must not become a host name that is looked up and
 /// logged.
 const MAX_LABEL: usize = 32;
@@ -37,21 +40,23 @@ pub struct Silo(String);
 /// Why a text does not name a silo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotASilo {
-    /// Not `^[a-z0-9-]+$`, or longer than any silo.
+    /// Not `^[a-z0-9-]+$` in any case, or longer than any silo.
     #[error(
-        "must be the first part of the address you log in at, such as \"east-1\": at most {MAX_LABEL} lower-case letters, digits and hyphens"
+        "must be the first part of the address you log in at, such as \"east-1\": at most {MAX_LABEL} letters, digits and hyphens"
     )]
     Label,
     /// A URL that does not parse.
     #[error("is no valid URL; write the label alone, such as \"east-1\"")]
     Url,
     /// Not an address of CallTools.
-    #[error("is not an address under calltools.io; use base_url for any other address")]
+    #[error(
+        "is not an address under calltools.io or calltools.com; use base_url for any other address"
+    )]
     ForeignHost,
 }
 
 impl Silo {
-    /// Reads a label, or the whole address of the login page.
+    /// Reads a label, or the whole address of the login page, in any case.
     ///
     /// # Errors
     /// [`NotASilo`], which says what to write instead.
@@ -60,22 +65,20 @@ impl Silo {
         if text.contains("://") {
             return Self::from_url(&Url::parse(text).map_err(|_| NotASilo::Url)?);
         }
-        match text.split_once('/').map_or(text, |(host, _)| host) {
-            host if host.ends_with(DOMAIN) => Self::from_host(host),
-            _ => Self::from_label(text),
+        let host = text.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = host.to_ascii_lowercase();
+        match silo_of(&host) {
+            Some(label) => Self::from_label(label),
+            None => Self::from_label(&text.to_ascii_lowercase()),
         }
     }
 
     fn from_url(url: &Url) -> Result<Self, NotASilo> {
-        // The silo is not at another port.
-        match (url.host_str(), url.port()) {
-            (Some(host), None) => Self::from_host(host),
+        // The silo is not at another port. The parser writes hosts in lower case.
+        match (url.host_str().and_then(silo_of), url.port()) {
+            (Some(label), None) => Self::from_label(label),
             _ => Err(NotASilo::ForeignHost),
         }
-    }
-
-    fn from_host(host: &str) -> Result<Self, NotASilo> {
-        Self::from_label(host.strip_suffix(DOMAIN).ok_or(NotASilo::ForeignHost)?)
     }
 
     fn from_label(label: &str) -> Result<Self, NotASilo> {
@@ -103,6 +106,13 @@ impl Silo {
         Url::parse(&format!("https://{}{DOMAIN}/api/", self.0))
             .expect("a label of letters, digits and hyphens makes a host name")
     }
+}
+
+/// The first part of one of CallTools' host names.
+fn silo_of(host: &str) -> Option<&str> {
+    [DOMAIN, SITE]
+        .into_iter()
+        .find_map(|domain| host.strip_suffix(domain))
 }
 
 /// Why a text is not a base URL.

@@ -12,7 +12,10 @@ pub const MAX_TOKEN: usize = 512;
 
 /// A CallTools API token. Wiped from memory when dropped; `Debug` prints stars.
 #[derive(Clone)]
-pub struct Token(SecretString);
+pub struct Token {
+    secret: SecretString,
+    was_wrapped: bool,
+}
 
 /// What is wrong with the text of a token. Says where to look, never what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,17 +38,25 @@ pub enum Flaw {
 }
 
 impl Token {
-    /// Reads a token as people paste it: with white space around it, or with `Token ` in front.
+    /// Reads a token as people paste it; see [`clean`].
     ///
     /// # Errors
     /// [`Flaw`], where no token is left or it could not be sent.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
-        clean(text, "token").map(|token| Self(token.to_owned().into()))
+        clean(text).map(|token| Self {
+            secret: token.to_owned().into(),
+            was_wrapped: token != text.trim(),
+        })
+    }
+
+    /// Whether quotes, `Token` or the like were left out: worth a sentence to the person who pasted them.
+    pub fn was_wrapped(&self) -> bool {
+        self.was_wrapped
     }
 
     /// The value of the `Authorization` header, marked as sensitive so that nothing prints it.
     pub fn authorization(&self) -> HeaderValue {
-        let mut value = HeaderValue::try_from(format!("Token {}", self.0.expose_secret()))
+        let mut value = HeaderValue::try_from(format!("Token {}", self.secret.expose_secret()))
             .expect("a token is visible ASCII");
         value.set_sensitive(true);
         value
@@ -53,12 +64,12 @@ impl Token {
 
     /// A fingerprint to compare with.
     pub fn digest(&self) -> Digest {
-        Digest::new(self.0.expose_secret())
+        Digest::new(self.secret.expose_secret())
     }
 
     /// Names the account behind an origin and this token, without telling the token.
     pub fn identity(&self, origin: &str) -> String {
-        Digest::new(format!("{origin} {}", self.0.expose_secret())).short()
+        Digest::new(format!("{origin} {}", self.secret.expose_secret())).short()
     }
 }
 
@@ -68,12 +79,29 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Trims a secret, drops one `scheme` word (in lower case) in front of it, and refuses what cannot stand in a header.
+/// Quotes that people, chats and word processors put around a token: the opening and the closing one.
+const QUOTES: [(char, char); 6] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('`', '`'),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{ab}', '\u{bb}'),
+];
+
+/// The header's name, as `curl` commands and API docs show it.
+const HEADER: &str = "authorization";
+
+/// What stands before a token in the header. Both are taken wherever a token is read: no token is one of these words.
+const SCHEMES: [&str; 2] = ["token", "bearer"];
+
+/// Finds the secret in what people paste, and refuses what cannot stand in a header. It may have space and quotes around it, and in front one
+/// `Authorization:` and one `Token` or `Bearer`, in any case.
 ///
 /// # Errors
 /// [`Flaw`]
-pub fn clean<'a>(text: &'a str, scheme: &str) -> Result<&'a str, Flaw> {
-    let secret = without_scheme(text.trim(), scheme);
+pub fn clean(text: &str) -> Result<&str, Flaw> {
+    let secret = unquoted(without_scheme(unquoted(without_header(unquoted(text)))));
     match secret {
         "" => Err(Flaw::Empty),
         _ if secret.len() > MAX_TOKEN => Err(Flaw::TooLong),
@@ -84,17 +112,39 @@ pub fn clean<'a>(text: &'a str, scheme: &str) -> Result<&'a str, Flaw> {
     }
 }
 
-/// `Token abc` and `TOKEN  abc` to `abc`; the word alone to nothing; `Tokenabc` stays whole.
-fn without_scheme<'a>(text: &'a str, scheme: &str) -> &'a str {
-    let Some((word, rest)) = text.split_at_checked(scheme.len()) else {
+/// The text without space and one pair of quotes around it.
+fn unquoted(text: &str) -> &str {
+    let text = text.trim();
+    let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
+    QUOTES.into_iter().find_map(inner).map_or(text, str::trim)
+}
+
+/// `Authorization: x` and `"Authorization": x` to `x`.
+fn without_header(text: &str) -> &str {
+    let name = text.trim_start_matches(['"', '\'']);
+    let rest = match name.split_at_checked(HEADER.len()) {
+        Some((word, rest)) if word.eq_ignore_ascii_case(HEADER) => rest,
+        _ => return text,
+    };
+    let after_quote = rest.trim_start_matches(['"', '\'']);
+    let Some(value) = after_quote.trim_start().strip_prefix(':') else {
         return text;
     };
-    let stands_alone = rest.is_empty() || rest.starts_with(char::is_whitespace);
-    if word.eq_ignore_ascii_case(scheme) && stands_alone {
-        rest.trim_start()
-    } else {
-        text
+    match after_quote == rest {
+        true => value.trim_start(),
+        // In `"Authorization": "x"`, the first and the last quote are gone as if they were a pair.
+        false => value.trim_start().trim_start_matches(['"', '\'']),
     }
+}
+
+/// `Token abc` and `BEARER  abc` to `abc`; the word alone to nothing; `Tokenabc` stays whole.
+fn without_scheme(text: &str) -> &str {
+    let rest = |scheme: &str| {
+        let (word, rest) = text.split_at_checked(scheme.len())?;
+        let stands_alone = rest.is_empty() || rest.starts_with(char::is_whitespace);
+        (word.eq_ignore_ascii_case(scheme) && stands_alone).then(|| rest.trim_start())
+    };
+    SCHEMES.into_iter().find_map(rest).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -113,19 +163,36 @@ mod tests {
             format!("Token {KEY}"),
             format!("\ttOkEn \t {KEY} "),
             format!("\u{a0}{KEY}\u{2003}"),
+            format!("Bearer {KEY}"),
+            format!("Authorization: Token {KEY}"),
+            format!("authorization:token {KEY}\n"),
+            format!("AUTHORIZATION : Bearer {KEY}"),
+            format!("Authorization: {KEY}"),
+            format!("\"{KEY}\""),
+            format!("'Token {KEY}'"),
+            format!("Token \"{KEY}\""),
+            format!("\"Authorization: Token {KEY}\""),
+            format!("\"Authorization\": \"Token {KEY}\""),
+            format!("'Authorization': 'Token {KEY}'"),
+            format!("`{KEY}`"),
+            format!("\u{201c}{KEY}\u{201d}"),
+            format!("\u{2018}Token {KEY}\u{2019}"),
+            format!("\u{ab} {KEY} \u{bb}"),
         ] {
             let token = Token::parse(&text).expect("a token");
             assert_eq!(token.authorization(), format!("Token {KEY}"));
             assert_eq!(token.digest(), Digest::new(KEY.as_bytes()), "{text:?}");
+            assert_eq!(token.was_wrapped(), text.trim() != KEY, "{text:?}");
         }
     }
 
     #[test]
     fn one_prefix_is_dropped_and_no_more() {
-        assert_eq!(clean("Tokenabc", "token"), Ok("Tokenabc"));
-        assert_eq!(clean("token Token abc", "token"), Err(Flaw::InnerSpace));
-        assert_eq!(clean("Bearer abc", "token"), Err(Flaw::InnerSpace));
-        assert_eq!(clean("Bearer abc", "bearer"), Ok("abc"));
+        assert_eq!(clean("Tokenabc"), Ok("Tokenabc"));
+        assert_eq!(clean("token Token abc"), Err(Flaw::InnerSpace));
+        assert_eq!(clean("Bearer Token abc"), Err(Flaw::InnerSpace));
+        assert_eq!(clean("authorizationabc"), Ok("authorizationabc"));
+        assert_eq!(clean("Authorization abc"), Err(Flaw::InnerSpace));
     }
 
     #[test]
@@ -141,7 +208,10 @@ mod tests {
             ("abc\0def", Flaw::Control),
             ("abc\u{7f}", Flaw::Control),
             ("\u{feff}abc", Flaw::NotAscii),
-            ("\u{201c}abc\u{201d}", Flaw::NotAscii),
+            ("\u{201c}abc", Flaw::NotAscii),
+            ("Authorization:", Flaw::Empty),
+            ("Authorization: Bearer", Flaw::Empty),
+            ("\"\"", Flaw::Empty),
         ] {
             assert_eq!(Token::parse(text).err(), Some(flaw), "{text:?}");
         }
@@ -157,6 +227,24 @@ mod tests {
     }
 
     proptest! {
+        /// Each layer that people add is found again, in any case and with any space.
+        #[test]
+        fn a_token_is_found_in_any_wrapping(
+            key in "[a-zA-Z0-9]{20,60}",
+            header in prop::sample::select(vec!["", "Authorization:", "authorization: ", "AUTHORIZATION :  "]),
+            scheme in prop::sample::select(vec!["", "Token ", "token\t", "Bearer ", "BEARER  "]),
+            (inner, outer) in (0..=QUOTES.len(), 0..=QUOTES.len()),
+            space in "[ \t\r\n]{0,3}",
+        ) {
+            let quoted = |at: usize, text: String| match QUOTES.get(at) {
+                Some((open, close)) => format!("{open}{text}{close}"),
+                None => text,
+            };
+            let inner = quoted(inner, format!("{scheme}{key}"));
+            let text = format!("{space}{}{space}", quoted(outer, format!("{header}{inner}")));
+            prop_assert_eq!(clean(&text), Ok(&*key), "{:?}", text);
+        }
+
         #[test]
         fn every_accepted_token_can_be_sent(text in "\\PC{0,80}|[ -~]{0,80}|(?s).{0,40}") {
             // A flaw holds no text, so there is nothing else to check about the others.

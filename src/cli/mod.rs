@@ -94,6 +94,9 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
     for warning in &config.warnings {
         warn(warning);
     }
+    for remark in &config.notes {
+        note(remark);
+    }
     Ok(config)
 }
 
@@ -148,6 +151,13 @@ fn exit_after(printed: io::Result<()>, code: ExitCode) -> ExitCode {
 /// Prints to standard error, if it can be written.
 fn complain(text: &str) {
     let text = log::with_priority(tracing::Level::ERROR, text);
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Says on standard error what was made of something that a person wrote.
+fn note(text: &str) {
+    let text = format!("note: {text}");
+    let text = log::with_priority(tracing::Level::INFO, &text);
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 

@@ -78,6 +78,9 @@ async fn start(path: &Path, passed: Vec<Detached>) -> anyhow::Result<Daemon> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    for note in &config.notes {
+        tracing::info!("{note}");
+    }
     if let Err(error) = descriptors::raise() {
         tracing::warn!(%error, "the limit of open files cannot be raised");
     }

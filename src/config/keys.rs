@@ -112,6 +112,9 @@ pub(super) const CLIENT: Kind = Kind {
     ],
 };
 
+/// What CallGrid's hosted form calls the `field` of a rule.
+pub(super) const HOSTED_FIELD: &str = "property";
+
 /// What people write for `queue`, some of which other tables have as keys of their own.
 const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
 
@@ -121,6 +124,11 @@ pub(super) const ALL: [&Kind; 7] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &A
 impl Kind {
     pub(super) fn has(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key.name == name)
+    }
+
+    /// Whether a key may be written, also under the name that the hosted form has for it.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        self.has(name) || (self.header == ACCEPT.header && name == HOSTED_FIELD)
     }
 
     /// A value to show for this key.
@@ -203,7 +211,7 @@ impl Kind {
 }
 
 /// Lower case and underscores, as all keys and words of the file are.
-fn normal(word: &str) -> String {
+pub(super) fn normal(word: &str) -> String {
     // No key is longer: what comes after that cannot make a word any nearer.
     let start = word.trim().chars().take(40);
     start

@@ -10,7 +10,6 @@ use std::{
     fmt,
     net::SocketAddr,
     num::NonZeroU32,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -32,6 +31,7 @@ use crate::{
 mod account;
 mod client;
 mod keys;
+pub mod pasted;
 mod place;
 mod problem;
 mod queue;
@@ -40,33 +40,47 @@ mod secret;
 mod section;
 mod server;
 mod source;
+mod state;
 mod upstream;
 mod value;
 
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
-pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource};
+pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource, WRAPPED};
 
 pub(crate) use server::MAX_SOCKET_PATH;
 
 use section::Section;
 use source::{Checked, Source};
-use value::Value;
+use state::StateDir;
 
 /// Where systemd puts the credentials of our unit while it runs.
 const SERVICE_CREDENTIALS: &str = "/run/credentials/openseat.service";
 
-/// The environment of this process, with the credentials of the service.
-fn service_env(name: &str) -> Option<String> {
-    let of_service = (name == CREDENTIALS_DIRECTORY).then(|| SERVICE_CREDENTIALS.to_owned());
-    process_env(name).or(of_service)
+/// Where systemd puts the state of our unit.
+const SERVICE_STATE: &str = "/var/lib/openseat";
+
+/// The environment of this process, with the credentials of the service; and with its state folder, if the service reads the same file.
+fn service_env(path: &Path, name: &str) -> Option<String> {
+    let of_service = || match name {
+        CREDENTIALS_DIRECTORY => Some(SERVICE_CREDENTIALS.to_owned()),
+        state::STATE_DIRECTORY => {
+            let is_service = path == Path::new(SERVICE_CONFIG) && Path::new(SERVICE_STATE).exists();
+            is_service.then(|| SERVICE_STATE.to_owned())
+        }
+        _ => None,
+    };
+    process_env(name).or_else(of_service)
 }
 
 /// The variable with the folder of a unit's credentials.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// The default paths of the file, in this order.
-pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", "/etc/openseat/openseat.toml"];
+pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", SERVICE_CONFIG];
+
+/// What the service reads.
+const SERVICE_CONFIG: &str = "/etc/openseat/openseat.toml";
 
 /// A thousand queues take some 100 kB. A larger file is not a config.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -84,7 +98,7 @@ pub fn process_env(name: &str) -> Option<String> {
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// The folder for the ledger and all else that outlives the process; `None` keeps everything in memory.
+    /// The folder for the ledger and all else that outlives the process; `None` keeps everything in memory, as `dir = false` asks for.
     pub state_dir: Option<PathBuf>,
     /// How many days of history are kept there; 0 keeps none.
     pub history_days: u32,
@@ -92,6 +106,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,
+    /// What was made of values that are written in another way than they are used, one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Config {
@@ -119,7 +135,7 @@ impl Config {
     /// # Errors
     /// The same as of [`load`](Self::load).
     pub fn load_beside_the_service(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, &service_env)
+        Self::load_with(path, &|name| service_env(path, name))
     }
 
     fn load_with(path: &Path, env: Environment<'_>) -> Result<Self, ConfigError> {
@@ -140,8 +156,9 @@ impl Config {
             let root = Section::root(&source, &document);
             Self::check(&root)
         });
-        let (mut config, warnings) = source.finish(config)?;
-        config.warnings.splice(0..0, warnings);
+        let (mut config, remarks) = source.finish(config)?;
+        config.warnings.splice(0..0, remarks.warnings);
+        config.notes = remarks.notes;
         Ok(config)
     }
 
@@ -151,17 +168,19 @@ impl Config {
             .and_then(|section| server::server(section.as_ref()));
         let state = root
             .table("state", &keys::STATE, "state")
-            .and_then(|section| state(section.as_ref()));
+            .and_then(|section| state::state(root, section.as_ref()));
         let accounts = account::accounts(root);
         let (state_dir, history_days) = state?;
+        let (state_dir, warning) = match state_dir {
+            StateDir::Folder(folder) => (Some(folder), None),
+            StateDir::Memory => (None, None),
+            StateDir::Nowhere => (None, Some(NO_STATE.to_owned())),
+        };
         Ok(Self {
             server: server?,
             accounts: accounts?,
-            warnings: state_dir
-                .is_none()
-                .then(|| NO_STATE.to_owned())
-                .into_iter()
-                .collect(),
+            warnings: warning.into_iter().collect(),
+            notes: Vec::new(),
             state_dir,
             history_days,
         })
@@ -186,23 +205,7 @@ impl Config {
     }
 }
 
-/// A week shows a week's shifts, and takes some 3 MB for each queue.
-const DEFAULT_HISTORY_DAYS: u32 = 7;
-
-/// Somewhat more than a year.
-const HISTORY_DAYS: RangeInclusive<u32> = 0..=400;
-
-/// Reads `[state]`: the folder, and the days of history.
-fn state(section: Option<&Section<'_>>) -> Checked<(Option<PathBuf>, u32)> {
-    let Some(section) = section else {
-        return Ok((None, DEFAULT_HISTORY_DAYS));
-    };
-    let dir = section.optional("dir", Value::path);
-    let days = section.optional("history_days", |value| value.integer(HISTORY_DAYS));
-    Ok((dir?, days?.unwrap_or(DEFAULT_HISTORY_DAYS)))
-}
-
-const NO_STATE: &str = "no [state] dir is set: what was spent of the hour's requests is forgotten at every restart, and restarts in a row can spend more than CallTools allows";
+const NO_STATE: &str = "no [state] dir is set, nor $STATE_DIRECTORY, $XDG_STATE_HOME or $HOME to find one by: what was spent of the hour's requests is forgotten at every restart, and restarts in a row can spend more than CallTools allows; set [state] dir, or dir = false to keep it in memory on purpose";
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let path = || path.to_owned();

@@ -33,6 +33,11 @@ impl Place<'_> {
     pub(super) fn warn(&self, at: usize, message: String) {
         self.source.warn(at, &self.name, message);
     }
+
+    /// Says what was made of this point of the text.
+    pub(super) fn note(&self, at: usize, message: String) {
+        self.source.note(at, &self.name, message);
+    }
 }
 
 /// Names a table by the value of a key, if that is a text or a number, else by its number.

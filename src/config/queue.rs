@@ -5,7 +5,9 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    Queue, QueueRef, Rule, keys,
+    Queue, QueueRef, Rule,
+    keys::{self, HOSTED_FIELD},
+    pasted::{self, NoId, is_address, is_id},
     section::Section,
     source::{Checked, Reported},
     value::{Value, integer_value},
@@ -74,27 +76,24 @@ pub(super) fn peek(value: &Value<'_>) -> Option<QueueRef> {
         DeValue::Integer(integer) => u64::try_from(integer_value(integer)?)
             .ok()
             .map(QueueRef::Id),
-        DeValue::String(text) if is_id(text) => text.parse().ok().map(QueueRef::Id),
-        DeValue::String(text) => Some(QueueRef::Name(text.to_string())),
+        DeValue::String(text) => pasted::queue(text).ok(),
         _ => None,
     }
 }
 
-/// A name of digits alone is taken for an id: ids are copied as often as names, and with quotes as often as without.
-fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 fn reference(value: &Value<'_>) -> Checked<QueueRef> {
     match value.node() {
+        DeValue::String(text) if is_address(text) => {
+            let reference = pasted::queue(text).map_err(|error| value.wrong(error))?;
+            value.note(format_args!("is taken as the id {reference}"));
+            Ok(reference)
+        }
         DeValue::String(text) if !is_id(text) => {
             value.name().map(|name| QueueRef::Name(name.to_owned()))
         }
         DeValue::String(_) | DeValue::Integer(_) => match peek(value) {
             Some(QueueRef::Id(id)) if id > 0 => Ok(QueueRef::Id(id)),
-            _ => Err(value.wrong(
-                "is no queue's id; copy the number from the address of the queue's settings page",
-            )),
+            _ => Err(value.wrong(NoId)),
         },
         _ => Err(value.not_a("a name or an id")),
     }
@@ -160,10 +159,10 @@ fn definition(
     accept: &Section<'_>,
     threshold: Checked<Option<Quantity>>,
 ) -> Checked<Definition> {
-    let field = accept.required("field", |value| value.text().map(str::to_owned));
+    let field = field(accept);
     let measure = accept.optional("measure", |value| value.one_of::<Measure>());
-    let condition = accept.required("condition", |value| value.one_of::<Condition>());
-    let value = accept.optional("value", literal);
+    let condition = accept.required("condition", condition);
+    let value = accept.optional("value", |value| literal(value, condition));
     let clash = match (section.value("threshold"), accept.value("value")) {
         (Some(threshold), Some(_)) => Err(threshold
             .wrong("says again what value says in [account.queue.accept]; remove one of the two")),
@@ -184,6 +183,9 @@ fn compile(
     accept: &Section<'_>,
     definition: &Definition,
 ) -> Checked<Criteria> {
+    if let ("count" | "$.count", Some(value)) = (definition.field.trim(), field_value(accept)) {
+        value.warn("counts everybody in the queue, people who are offline as well; leave [account.queue.accept] out to count those who can take a call");
+    }
     match (Criteria::compile(definition), section.value("threshold")) {
         (Err(error), Some(threshold)) if error.key == "value" => Err(incomparable(&threshold)),
         (Ok(criteria), Some(threshold)) if criteria.threshold().is_none() => {
@@ -204,8 +206,53 @@ fn incomparable(threshold: &Value<'_>) -> Reported {
     )
 }
 
-fn literal(value: &Value<'_>) -> Checked<Literal> {
+/// The path as it is written, under either name.
+fn field_value<'s>(accept: &'s Section<'_>) -> Option<Value<'s>> {
+    accept.value("field").or_else(|| accept.value(HOSTED_FIELD))
+}
+
+/// The path of a rule, under our name or under that of the hosted form.
+fn field(accept: &Section<'_>) -> Checked<String> {
+    let text = |value: &Value<'_>| value.text().map(str::to_owned);
+    let Some(hosted) = accept.value(HOSTED_FIELD) else {
+        return accept.required("field", text);
+    };
+    if accept.value("field").is_some() {
+        return Err(hosted.wrong("says again what field says; remove one of the two"));
+    }
+    hosted.note("is taken as `field`");
+    text(&hosted)
+}
+
+fn condition(value: &Value<'_>) -> Checked<Condition> {
+    let text = value.text()?;
+    match pasted::condition(text) {
+        Some(name) if name != text => {
+            value.note(format_args!("is taken as \"{name}\""));
+            value.one_of_as(name)
+        }
+        _ => value.one_of_as(text),
+    }
+}
+
+/// Whether a condition compares numbers and nothing else.
+fn compares_numbers(condition: Condition) -> bool {
+    use Condition::{GreaterOrEqual, GreaterThan, LessOrEqual, LessThan};
+    matches!(
+        condition,
+        GreaterThan | GreaterOrEqual | LessThan | LessOrEqual
+    )
+}
+
+fn literal(value: &Value<'_>, condition: Checked<Condition>) -> Checked<Literal> {
     match value.node() {
+        DeValue::String(text) if condition.is_ok_and(compares_numbers) => {
+            let number = text.trim().parse().ok().and_then(Quantity::new);
+            if let Some(number) = number {
+                value.note(format_args!("is taken as the number {number}"));
+            }
+            Ok(number.map_or_else(|| Literal::Text(text.to_string()), Literal::Number))
+        }
         DeValue::String(text) => Ok(Literal::Text(text.to_string())),
         DeValue::Boolean(flag) => Ok(Literal::Bool(*flag)),
         _ => value.quantity().map(Literal::Number),

@@ -131,6 +131,10 @@ impl TokenSource {
     }
 }
 
+/// What to say of a token that was found inside of something else.
+pub const WRAPPED: &str =
+    "has more in it than the token, such as quotes or \"Token\" in front; only the token is used";
+
 impl fmt::Display for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,8 +150,8 @@ impl fmt::Display for TokenSource {
 pub struct BearerTokens(Arc<[Digest]>);
 
 impl BearerTokens {
-    /// Reads them from a file, one on each line, so that callers can move from one to the next. Spaces around a token and the word `Bearer` before it
-    /// are dropped.
+    /// Reads them from a file, one on each line, so that callers can move from one to the next. What people paste around a token is
+    /// dropped: see [`clean`].
     ///
     /// # Errors
     /// [`SecretError`]: the file has none, or one that could be guessed.
@@ -246,7 +250,7 @@ fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
 }
 
 fn bearer(text: &str) -> Result<&str, SecretFault> {
-    let secret = clean(text, "bearer")?;
+    let secret = clean(text)?;
     match secret.len() < SHORTEST_BEARER {
         true => Err(SecretFault::TooShort),
         false => Ok(secret),

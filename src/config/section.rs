@@ -39,7 +39,7 @@ impl<'a> Section<'a> {
     fn refuse_unknown_keys(&self) {
         for key in self.table.keys() {
             let name = key.get_ref();
-            if !self.place.kind.has(name) {
+            if !self.place.kind.takes(name) {
                 let advice = self.place.kind.advice(name);
                 let message = format!("unknown key `{}`; {advice}", shown_name(name));
                 self.place.wrong(key.span().start, message);

@@ -52,6 +52,16 @@ pub(super) struct Source<'a> {
     problems: RefCell<Vec<(usize, Problem)>>,
     more: Cell<usize>,
     warnings: RefCell<Vec<(usize, Problem)>>,
+    notes: RefCell<Vec<(usize, Problem)>>,
+}
+
+/// What is worth saying about a config that is good.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    /// What is probably not meant.
+    pub warnings: Vec<String>,
+    /// What was made of values that are written in another way than they are used.
+    pub notes: Vec<String>,
 }
 
 impl<'a> Source<'a> {
@@ -65,6 +75,7 @@ impl<'a> Source<'a> {
             problems: RefCell::default(),
             more: Cell::default(),
             warnings: RefCell::default(),
+            notes: RefCell::default(),
         }
     }
 
@@ -116,6 +127,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Adds a note, up to the limit of the list.
+    pub(super) fn note(&self, offset: usize, place: &str, message: String) {
+        let mut notes = self.notes.borrow_mut();
+        if notes.len() < MAX_PROBLEMS {
+            notes.push((offset, self.problem(offset, place, message)));
+        }
+    }
+
     /// Looks up an environment variable.
     pub(super) fn env(&self, name: &str) -> Option<String> {
         (self.env)(name)
@@ -139,13 +158,17 @@ impl<'a> Source<'a> {
         letters.take_while(|(at, _)| start + at < offset).count() + 1
     }
 
-    /// The result with its warnings, or all mistakes.
-    pub(super) fn finish<T>(self, built: Checked<T>) -> Result<(T, Vec<String>), ConfigError> {
+    /// The result with what is worth saying about it, or all mistakes.
+    pub(super) fn finish<T>(self, built: Checked<T>) -> Result<(T, Remarks), ConfigError> {
         let problems = in_order(self.problems);
         match built {
             Ok(built) if problems.is_empty() => {
-                let warnings = in_order(self.warnings);
-                Ok((built, warnings.iter().map(Problem::to_string).collect()))
+                let lines = |list| in_order(list).iter().map(Problem::to_string).collect();
+                let remarks = Remarks {
+                    warnings: lines(self.warnings),
+                    notes: lines(self.notes),
+                };
+                Ok((built, remarks))
             }
             _ => Err(ConfigError::Mistakes {
                 problems,

@@ -64,7 +64,12 @@ fn base_url(section: &Section<'_>) -> Checked<Url> {
 }
 
 fn silo(value: &Value<'_>) -> Checked<Url> {
-    let silo = Silo::parse(value.text()?).map_err(|error| value.wrong(error))?;
+    let text = value.text()?;
+    let silo = Silo::parse(text).map_err(|error| value.wrong(error))?;
+    // A text that is no silo may be a token, and is not repeated.
+    if silo.is_known() && silo.label() != text {
+        value.note(format_args!("is taken as \"{}\"", silo.label()));
+    }
     if !silo.is_known() {
         value.warn(unknown_silo(silo.label()));
     }

@@ -64,6 +64,12 @@ impl<'s> Value<'s> {
         self.place.warn(self.start(), message);
     }
 
+    /// Says what was made of this value; the message is a sentence that goes on after the key's name.
+    pub(super) fn note(&self, message: impl Display) {
+        let message = format!("`{}` {message}", self.key);
+        self.place.note(self.start(), message);
+    }
+
     /// Reports a value of the wrong type, and shows one of the right type.
     pub(super) fn not_a(&self, expected: &str) -> Reported {
         let key = self.key;
@@ -194,7 +200,11 @@ impl<'s> Value<'s> {
 
     /// One of a closed set.
     pub(super) fn one_of<T: DeserializeOwned + VariantNames>(&self) -> Checked<T> {
-        let text = self.text()?;
+        self.one_of_as(self.text()?)
+    }
+
+    /// The same for a value that was written in other words; `text` is the word.
+    pub(super) fn one_of_as<T: DeserializeOwned + VariantNames>(&self, text: &str) -> Checked<T> {
         T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
             self.wrong(match keys::nearest(text, T::VARIANTS.iter().copied()) {
                 Some(nearest) => format!("must be one of a few words; did you mean \"{nearest}\"?"),

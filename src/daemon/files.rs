@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     calltools::Token,
     clock::Moment,
-    config::{self, BearerTokens, Config},
+    config::{self, BearerTokens, Config, WRAPPED},
     process::{aside, file},
     server::Tls,
 };
@@ -112,8 +112,12 @@ fn clients(
 
 impl AccountFiles {
     fn read(account: &config::Account) -> anyhow::Result<Self> {
+        let token = account.upstream.token.read()?;
+        if token.was_wrapped() {
+            tracing::info!(account = %account.name, "{} {WRAPPED}", account.upstream.token);
+        }
         Ok(Self {
-            token: account.upstream.token.read()?,
+            token,
             ca_pem: account
                 .upstream
                 .ca_file

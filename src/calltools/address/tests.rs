@@ -13,6 +13,11 @@ fn a_silo_is_a_label_or_the_address_of_the_login_page() {
         ("https://east-1.calltools.io:443/", "east-1"),
         ("central-1.calltools.io", "central-1"),
         ("central-1.calltools.io/login/", "central-1"),
+        ("East-1", "east-1"),
+        ("WEST-2.CallTools.IO", "west-2"),
+        ("EAST-1.calltools.com/login?next=/", "east-1"),
+        ("https://East-3.CallTools.com/#/queues", "east-3"),
+        ("app.calltools.io?x=1", "app"),
     ] {
         let silo = Silo::parse(text).expect(text);
         assert_eq!(silo.label(), label, "{text}");
@@ -27,7 +32,10 @@ fn a_silo_is_a_label_or_the_address_of_the_login_page() {
 fn anything_else_is_refused() {
     for (text, error) in [
         ("", NotASilo::Label),
-        ("East-1", NotASilo::Label),
+        ("Eäst-1", NotASilo::Label),
+        ("calltools.com", NotASilo::Label),
+        ("east-1.calltools.com.evil.example", NotASilo::Label),
+        ("https://calltools.com/", NotASilo::ForeignHost),
         ("east 1", NotASilo::Label),
         ("-east", NotASilo::Label),
         ("east/1", NotASilo::Label),

@@ -18,14 +18,14 @@ use self::spinner::Spinner;
 use super::{
     EXIT_FAILURE, EXIT_USAGE, args,
     daemon::{Unreached, command},
-    exit_after, exit_with, failed, load_or_explain, print,
+    exit_after, exit_with, failed, load_or_explain, note, print,
     run::block_on,
     terminal::show,
 };
 use crate::{
     budget::{Budget, Ledger, LedgerError},
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{Config, WRAPPED},
     daemon,
     process::causes::causes,
     server::check::{self, By, Reach, Target, select},
@@ -175,6 +175,9 @@ fn reach(
 ) -> anyhow::Result<Reach> {
     let account = target.account;
     let token = account.upstream.token.read()?;
+    if token.was_wrapped() {
+        note(&format!("{} {WRAPPED}", account.upstream.token));
+    }
     let budget = Budget::shared(
         Arc::clone(ledger),
         daemon::owner(account, &token),
