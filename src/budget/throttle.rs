@@ -28,6 +28,10 @@ const MAX_SILENCE: Duration = Duration::from_secs(3600);
 /// A 429 this long after the last pause starts again at the first one.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
+/// A wait of at most this, which `Retry-After: 0` comes to, says little: it is believed once. Where it ends in another 429, it means nothing, and
+/// further refused requests could prolong a lock.
+const HARDLY_A_WAIT: Duration = Duration::from_secs(1);
+
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Throttle {
@@ -88,6 +92,8 @@ impl Throttle {
     pub fn refused(&mut self, wait: Option<Duration>, now: Time, jitter: f64) {
         // Requests that are under way together are refused together: that is one event, and one step down.
         let same_event = self.silence(now).is_some();
+        let again = self.silent_until > Time::ZERO && now <= self.silent_until + FORGIVEN_AFTER;
+        let wait = wait.filter(|wait| same_event || !again || *wait > HARDLY_A_WAIT);
         let in_row = match wait {
             Some(_) => 0,
             None if same_event => self.in_row,

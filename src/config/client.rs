@@ -60,6 +60,9 @@ fn queues(value: &Value<'_>) -> Checked<Arc<[Box<str>]>> {
     let queues: Option<Arc<[Box<str>]>> = nodes.iter().map(|node| queue(node.get_ref())).collect();
     match queues {
         Some(queues) if !queues.is_empty() => Ok(queues),
-        _ => Err(value.not_a("a list of queues, by name or id")),
+        Some(_) => Err(value.wrong("is an empty list; name a queue, or leave it out for all")),
+        None => {
+            Err(value.wrong("must have names or ids of queues, such as [\"sales-queue\", 5450]"))
+        }
     }
 }

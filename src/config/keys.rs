@@ -148,6 +148,8 @@ impl Kind {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
             "write `queue`, for the name as for the id".to_owned()
+        } else if self.header == CLIENT.header && unknown == "queue" {
+            "write `queues`, a list".to_owned()
         } else if let Some(home) = ALL.iter().find(|kind| kind.is_home_of(unknown)) {
             home.welcome(unknown)
         } else if let Some(nearest) = nearest(unknown, self.keys.iter().map(|key| key.name)) {
@@ -174,6 +176,7 @@ impl Kind {
     fn secret_advice(&self) -> String {
         let instead = match self.header {
             "[server]" => "name a file that holds it with bearer_token_file",
+            "[[server.client]]" => "name a file that holds it with token_file",
             _ => {
                 "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
             }

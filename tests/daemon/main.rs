@@ -22,5 +22,6 @@ mod state;
 mod support;
 mod systemd;
 mod tls;
+mod trade;
 mod watch;
 mod wire;

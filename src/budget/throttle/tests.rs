@@ -89,3 +89,21 @@ fn joined_throttles_keep_the_lower_share_and_the_longer_silence() {
         assert_eq!(one.paused_until, silent.paused_until);
     }
 }
+
+#[test]
+fn a_wait_of_nothing_is_believed_once() {
+    let mut throttle = Throttle::default();
+    throttle.refused(Some(at(1)), at(100), 0.0);
+    // Another one that was under way.
+    throttle.refused(Some(at(1)), at(100), 0.0);
+    assert_eq!(silence(&throttle, 100), 1);
+    throttle.refused(Some(at(1)), at(102), 0.0);
+    assert_eq!(silence(&throttle, 102), 60);
+    throttle.refused(Some(at(1)), at(163), 0.0);
+    assert_eq!(silence(&throttle, 163), 120);
+    // A named time counts, and long after the last refusal so does a short one.
+    throttle.refused(Some(at(30)), at(300), 0.0);
+    assert_eq!(silence(&throttle, 300), 30);
+    throttle.refused(Some(at(1)), at(5_000), 0.0);
+    assert_eq!(silence(&throttle, 5_000), 1);
+}
