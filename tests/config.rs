@@ -105,6 +105,23 @@ fn what_people_paste_is_taken() {
 }
 
 #[test]
+fn the_config_in_force_is_a_config_and_means_the_same() {
+    for path in files("good") {
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let config = parse(&text).expect("a good file");
+        let shown = config.to_toml();
+        let again = parse(&shown).unwrap_or_else(|error| panic!("{error}\n{shown}"));
+        assert_eq!(config.accounts, again.accounts, "{shown}");
+        assert_eq!(config.state_dir, again.state_dir);
+        assert_eq!(
+            format!("{:?}", config.server),
+            format!("{:?}", again.server)
+        );
+        assert_eq!(again.to_toml(), shown, "nothing is left to add");
+    }
+}
+
+#[test]
 fn the_state_has_a_folder_without_a_line_of_config() {
     const ACCOUNT: &str = "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\nqueue = [{ queue = \"sales\" }]\n";
     let parse = |text: &str, variables: &[(&str, &str)]| {

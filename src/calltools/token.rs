@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use crate::model::digest::Digest;
 
@@ -21,7 +22,7 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Nothing but white space, or the word before the token alone.
-    #[error("is empty")]
+    #[error("is empty; copy the token into it")]
     Empty,
     /// Two words or more, or two lines.
     #[error("has white space inside; copy the token alone, in one piece")]
@@ -60,6 +61,11 @@ impl Token {
             .expect("a token is visible ASCII");
         value.set_sensitive(true);
         value
+    }
+
+    /// The token and a line end: what a token file has in it. Wiped when dropped.
+    pub fn expose_line(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}\n", self.secret.expose_secret()))
     }
 
     /// A fingerprint to compare with.

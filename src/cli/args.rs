@@ -18,6 +18,7 @@ use crate::{
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
   openseat demo                             see it work, nothing else needed
+  openseat init                             make a configuration for your account
   openseat check --config openseat.toml     ask CallTools once and show what it says
   openseat run --config openseat.toml       the daemon")]
 pub struct Cli {
@@ -57,6 +58,18 @@ pub struct ConfigFile {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a configuration: asks for login address, token and queues, writes them, and checks
+    #[command(after_help = "Examples:
+  openseat init
+  openseat init --silo east-1 --token-file ./main.token --queue sales-queue --threshold 0
+  printf '%s\\n' east-1 \"$TOKEN\" sales-queue,5450 0 | openseat init
+
+Without a terminal, each question that no flag answers takes one line of standard input, in this order: silo,
+token, queues with commas between them, threshold. The token goes into a file of its own (mode 0600), and nothing is
+replaced without --force.
+
+Exit codes: those of check; 2 also for an answer that is missing or wrong.")]
+    Init(Init),
     /// Poll and answer until stopped: the daemon
     #[command(after_help = "Examples:
   openseat run
@@ -73,6 +86,7 @@ Exit codes:
     #[command(after_help = "Examples:
   openseat check                  every configured queue
   openseat check sales-queue      one of them
+  openseat check --all            with every agent, not only those who are logged in
   openseat check --json | jq .    for programs
   openseat check --curl           equivalent curl commands, with the token as $CALLTOOLS_API_TOKEN
 
@@ -86,6 +100,20 @@ Exit codes:
   2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
      configured")]
     Check(Check),
+    /// List the account's queues with their ids, and with --seats their agents and seats now
+    #[command(after_help = "Examples:
+  openseat queues
+  openseat queues --seats         and ask each queue who is free
+  openseat queues --json | jq -r '.[].queues[].name'
+
+The list costs one request of each account's hour for every 250 queues, paid from the reserve. --seats costs
+one more for the statuses, and at least one for each queue. If a daemon runs with the same state folder, the daemon asks.
+
+Exit codes: 0 listed, 1 an account could not be asked, 2 the configuration is wrong.")]
+    Queues(Queues),
+    /// Check, show or start a configuration; offline
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Show how the budget divides over the queues; offline
     #[command(after_help = "Examples:
   openseat plan
@@ -130,7 +158,8 @@ is set, the daemon uses these levels from now on, even if the configuration is r
 
 Exit codes:
   0  the new configuration is in force
-  1  it is rejected and the old one stays in force, or no daemon answers")]
+  1  the daemon rejects it and the old one stays in force, or no daemon answers
+  2  it is wrong, and so does not say where the daemon is")]
     Reload(ConfigFile),
     /// Try openseat: a simulated CallTools and the daemon in one process
     #[command(after_help = "Examples:
@@ -172,9 +201,71 @@ pub struct Check {
     /// Print JSON: `ok`, `queues` (decisions with agents, criteria, fault, requests, budget), `accounts`
     #[arg(long, conflicts_with = "curl")]
     pub json: bool,
+    /// List every agent, also those who are not logged in to the queue
+    #[arg(long)]
+    pub all: bool,
     /// Print equivalent curl commands and send nothing
     #[arg(long)]
     pub curl: bool,
+}
+
+/// `openseat init`
+#[derive(Clone, Debug, Args)]
+pub struct Init {
+    /// Where to write the configuration [default: openseat.toml].
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// The account's name in metrics and answers
+    #[arg(long, default_value = "main")]
+    pub name: String,
+    /// Login address, its first part such as east-1, or the API's own address
+    #[arg(long, value_name = "SILO")]
+    pub silo: Option<String>,
+    /// A file that has the API token already, which the configuration then names
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A queue's name, id or settings address; may be repeated
+    #[arg(long = "queue", value_name = "QUEUE")]
+    pub queues: Vec<String>,
+    /// Accept a call while there are more free agents than this
+    #[arg(long, value_name = "N")]
+    pub threshold: Option<u32>,
+    /// Folder for what must survive a restart [default: the user's own state folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub state_dir: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `openseat queues`
+#[derive(Clone, Debug, Args)]
+pub struct Queues {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Ask each queue for its agents, and count its seats
+    #[arg(long)]
+    pub seats: bool,
+    /// Print JSON: for each account its `queues` with `id`, `name`, `agents`, `seats`
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `openseat config`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Report every mistake in the configuration
+    #[command(
+        after_help = "Exit codes: 0 it is good, 2 it is wrong, or a token file cannot be read."
+    )]
+    Check(ConfigFile),
+    /// Print the configuration in force, with all defaults and without secrets
+    Show(ConfigFile),
+    /// Print a commented configuration with every key, to start from
+    #[command(after_help = "Example:
+  openseat config example > openseat.toml")]
+    Example,
 }
 
 /// `openseat plan`

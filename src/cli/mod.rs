@@ -1,17 +1,22 @@
 //! The commands.
 
 pub mod args;
+mod asking;
 mod certificate;
 mod check;
 mod completions;
+mod config;
 mod daemon;
 mod demo;
 mod health;
+mod init;
 mod man;
 mod plan;
+mod queues;
 mod reload;
 mod run;
 mod simulate;
+mod spinner;
 mod status;
 mod terminal;
 
@@ -69,6 +74,9 @@ fn perform(Cli { command, log }: Cli) -> ExitCode {
         Command::Simulate(simulate) => run::in_runtime(simulate::simulate(simulate)),
         Command::Completions { shell } => completions::print(shell),
         Command::Check(check) => check::run(&check),
+        Command::Init(init) => init::run(&init),
+        Command::Queues(queues) => queues::run(&queues),
+        Command::Config(command) => config::run(&command),
         Command::Plan(plan) => plan::run(&plan),
         Command::Health(health) => health::run(&health),
         Command::Status(status) => status::run(&status),

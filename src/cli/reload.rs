@@ -12,10 +12,11 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::{
+    EXIT_USAGE,
     args::ConfigFile,
     complain,
     daemon::{Unreached, command},
-    exit_after, failed, file_of, print,
+    exit_after, exit_with, failed, file_of, print,
     run::block_on,
     warn,
 };
@@ -26,8 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reloads; exits with 0 once the new config is in force.
 pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
-    let reloaded = folders(file).and_then(|folders| block_on(reload(&folders, levels)));
-    match reloaded {
+    let folders = match folders(file) {
+        Ok(folders) => folders,
+        Err(error) => return exit_with(EXIT_USAGE, &error.to_string()),
+    };
+    match block_on(reload(&folders, levels)) {
         Ok(reloaded) => {
             for warning in &reloaded.warnings {
                 warn(warning);
@@ -74,7 +78,7 @@ fn folders(file: &ConfigFile) -> anyhow::Result<Vec<PathBuf>> {
         (false, _) => Ok(folders),
         (true, Err(error)) => Err(anyhow!("{error}")),
         (true, Ok(_)) => bail!(
-            "without [state] dir there is no control socket; send SIGHUP to the daemon, or POST /v1/reload to its address"
+            "without a state folder there is no control socket; send SIGHUP to the daemon, or POST /v1/reload to its address"
         ),
     }
 }
@@ -89,10 +93,7 @@ async fn reload(folders: &[PathBuf], levels: Option<&Levels>) -> anyhow::Result<
         }
     }
     let path = nobody.expect("there is at least one folder");
-    bail!(
-        "nobody answers at {}; is the daemon running?",
-        path.display()
-    )
+    bail!("no daemon answers at {}; is it running?", path.display())
 }
 
 async fn reload_at(folder: &Path, levels: Option<&Levels>) -> Result<Reloaded, Unreached> {

@@ -39,6 +39,7 @@ mod schedule;
 mod secret;
 mod section;
 mod server;
+mod show;
 mod source;
 mod state;
 mod upstream;

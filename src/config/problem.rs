@@ -1,6 +1,9 @@
 //! What is wrong with a file, said so that it can be put right.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use crate::process::file::{FileError, NotText};
 
@@ -37,12 +40,12 @@ impl fmt::Display for Problem {
 pub enum ConfigError {
     /// Neither of the [default paths](super::Config::find) exists.
     #[error(
-        "no configuration found: neither {} exists; copy config.example.toml to one of them, or name another file with --config",
+        "no configuration found: neither {} exists; `openseat init` makes one, or name another file with --config",
         super::DEFAULT_PATHS.join(" nor ")
     )]
     NotFound,
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", .path.display())]
+    #[error("cannot read the configuration {}: {source}{}", .path.display(), next_step(.path, .source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -65,6 +68,17 @@ pub enum ConfigError {
         /// How many mistakes there are beyond those.
         more: usize,
     },
+}
+
+/// What to do about a file that is not there.
+fn next_step(path: &Path, source: &FileError) -> String {
+    match source {
+        FileError::System(error) if error.kind() == io::ErrorKind::NotFound => format!(
+            "; check the path, or run `openseat init --config {}` to make one",
+            path.display()
+        ),
+        _ => String::new(),
+    }
 }
 
 struct Lines<'a>(&'a [Problem], usize);

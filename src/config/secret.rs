@@ -50,7 +50,7 @@ pub struct SecretError {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
     /// The file cannot be read.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {0}{next}", next = next_step(.0))]
     Unreadable(#[from] FileError),
     /// systemd passes it to the service, and the service does not run.
     #[error(
@@ -84,6 +84,16 @@ pub enum SecretFault {
         "has fewer than {SHORTEST_BEARER} characters and could be guessed; make a new one with `openssl rand -hex 32`"
     )]
     TooShort,
+}
+
+/// What to do about a file that is not there.
+fn next_step(error: &FileError) -> &'static str {
+    match error {
+        FileError::System(error) if error.kind() == io::ErrorKind::NotFound => {
+            "; check the path, or write the token into that file and chmod 600 it"
+        }
+        _ => "",
+    }
 }
 
 /// Room for the longest tokens with white space around them.

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     config::Config,
     process::log,
-    server::check::{By, Reach, check, select},
+    server::check::{By, Reach, check, list, select},
 };
 
 /// A config, and how its accounts are reached.
@@ -36,6 +36,7 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
     };
     Router::new()
         .route("/v1/check", post(answer_check))
+        .route("/v1/list", post(answer_list))
         .route("/v1/spend", post(answer_spend))
         .route("/v1/log", post(change_levels))
         .with_state(Arc::new(desk))
@@ -96,6 +97,16 @@ async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     };
     let report = check(&targets, &desk.accounts, By::Daemon, &desk.clock, &|| ()).await;
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
+}
+
+/// `POST /v1/list?seats=true`: every account's queues, with or without their agents and seats.
+async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    let seats = values(&uri, "seats").iter().any(|value| value == "true");
+    let mut listings = Vec::with_capacity(desk.accounts.len());
+    for reach in &desk.accounts {
+        listings.push(list(reach, &desk.clock, seats).await);
+    }
+    axum::Json(listings).into_response()
 }
 
 /// `POST /v1/log?levels=debug`: changes the log levels.

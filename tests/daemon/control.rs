@@ -343,7 +343,7 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
     drop(program);
     let said = say(&home, &["reload"]).await.exits(1);
     assert!(
-        said.err.contains("nobody answers at") && said.err.contains("control.sock"),
+        said.err.contains("no daemon answers at") && said.err.contains("control.sock"),
         "{said:?}"
     );
 }

@@ -7,39 +7,26 @@
 
 mod curl;
 mod report;
-mod spinner;
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
-use reqwest::{Method, StatusCode};
 use url::form_urlencoded;
 
-use self::spinner::Spinner;
 use super::{
-    EXIT_FAILURE, EXIT_USAGE, args,
-    daemon::{Unreached, command},
-    exit_after, exit_with, failed, load_or_explain, note, print,
-    run::block_on,
-    terminal::show,
+    EXIT_FAILURE, EXIT_USAGE, args, asking, exit_after, exit_with, failed, load_or_explain, print,
+    run::block_on, spinner::Spinner, terminal::show,
 };
 use crate::{
-    budget::{Budget, Ledger, LedgerError},
+    budget::Ledger,
     clock::{Clock, SystemClock},
-    config::{Config, WRAPPED},
-    daemon,
+    config::Config,
     process::causes::causes,
     server::check::{self, By, Reach, Target, select},
-    state::{LAST_WRITES, keep_ledger},
+    state::LAST_WRITES,
 };
-
-/// A thousand queues, four at a time, at half a second each, twice over.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the daemon reads of a request's head is 16 KiB; the rest is for other headers.
 const MAX_NAMES: usize = 14 * 1024;
-
-const UNRECORDED: &str =
-    "nothing was asked, since what is spent is written down there; run it as the daemon's user";
 
 /// Checks. Exits with 0 if every queue was read and measured, whatever the decision.
 pub fn run(options: &args::Check) -> ExitCode {
@@ -57,7 +44,7 @@ pub fn run(options: &args::Check) -> ExitCode {
         };
     }
     match block_on(async { Ok(report(&config, &options.queues).await) }) {
-        Ok(Ok(json)) => tell(&json, options.json),
+        Ok(Ok(json)) => tell(&json, options),
         Ok(Err(exit)) => exit,
         Err(error) => failed(&error),
     }
@@ -65,40 +52,6 @@ pub fn run(options: &args::Check) -> ExitCode {
 
 /// The daemon's report, or one of our own where no daemon runs.
 async fn report(config: &Config, asked: &[String]) -> Result<String, ExitCode> {
-    let Some(folder) = &config.state_dir else {
-        let ledger = Ledger::in_memory(&SystemClock::new());
-        return ask(config, asked, ledger, By::CommandAlone).await;
-    };
-    if let Some(report) = from_daemon(folder, asked).await? {
-        return Ok(report);
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    // A daemon may have started meanwhile, and hold the folder.
-    match keep_ledger(folder, &clock).await {
-        Ok(ledger) if ledger.condition().is_degraded() => {
-            let why = format!(
-                "the state folder {} cannot be used; {UNRECORDED}",
-                folder.display()
-            );
-            Err(exit_with(EXIT_FAILURE, &why))
-        }
-        Ok(ledger) => ask(config, asked, ledger, By::Command).await,
-        Err(error) if is_in_use(&error) => match from_daemon(folder, asked).await? {
-            Some(report) => Ok(report),
-            None => Err(failed(&error.context(
-                "nothing was asked: the daemon does not answer at its control socket",
-            ))),
-        },
-        Err(error) => Err(failed(&error.context(UNRECORDED))),
-    }
-}
-
-fn is_in_use(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(LedgerError::InUse(_)))
-}
-
-/// Has the daemon ask; `None` where no daemon answers.
-async fn from_daemon(folder: &Path, asked: &[String]) -> Result<Option<String>, ExitCode> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for queue in asked {
         query.append_pair("queue", queue);
@@ -108,22 +61,9 @@ async fn from_daemon(folder: &Path, asked: &[String]) -> Result<Option<String>, 
         let why = "these are too many queues at once; name fewer, or none to check all of them";
         return Err(exit_with(EXIT_USAGE, why));
     }
-    let spinner = Spinner::waiting();
-    let answer = command(
-        folder,
-        Method::POST,
-        &format!("/v1/check?{query}"),
-        PATIENCE,
-    )
-    .await;
-    drop(spinner);
-    match answer {
-        Ok((StatusCode::OK, report)) => Ok(Some(report)),
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),
-        Ok((status, why)) => Err(exit_with(EXIT_FAILURE, &format!("{status}: {why}"))),
-        Err(Unreached::Nobody(_)) => Ok(None),
-        Err(Unreached::Failed(error)) => Err(failed(&error)),
-    }
+    let target = format!("/v1/check?{query}");
+    let alone = async |ledger, by| ask(config, asked, ledger, by).await;
+    asking::ask(config.state_dir.as_deref(), &target, alone).await
 }
 
 async fn ask(
@@ -173,28 +113,11 @@ fn reach(
     ledger: &Arc<Ledger>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Reach> {
-    let account = target.account;
-    let token = account.upstream.token.read()?;
-    if token.was_wrapped() {
-        note(&format!("{} {WRAPPED}", account.upstream.token));
-    }
-    let budget = Budget::shared(
-        Arc::clone(ledger),
-        daemon::owner(account, &token),
-        account.requests_per_hour,
-        account.reserve,
-        account.budget.as_ref(),
-        Arc::clone(clock),
-    );
-    Ok(Reach {
-        config: Arc::new(account.clone()),
-        budget: Arc::new(budget),
-        transport: Arc::new(daemon::transport(&account.upstream, &token)?),
-        token: None,
-    })
+    let token = asking::token(&target.account.upstream.token)?;
+    asking::reach(target.account, &token, ledger, clock)
 }
 
-fn tell(json: &str, as_it_is: bool) -> ExitCode {
+fn tell(json: &str, options: &args::Check) -> ExitCode {
     let report: report::Report = match serde_json::from_str(json) {
         Ok(report) => report,
         Err(error) => {
@@ -202,9 +125,9 @@ fn tell(json: &str, as_it_is: bool) -> ExitCode {
             return exit_with(EXIT_FAILURE, &why);
         }
     };
-    let printed = match as_it_is {
+    let printed = match options.json {
         true => print(json),
-        false => show(&report::text(&report)),
+        false => show(&report::text(&report, options.all)),
     };
     let code = match report.ok {
         true => ExitCode::SUCCESS,

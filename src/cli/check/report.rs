@@ -78,20 +78,29 @@ struct Budget {
     throttled_until: Option<String>,
 }
 
-/// Everything, queue after queue, and at the end what it cost.
-pub(super) fn text(report: &Report) -> String {
+/// The verdicts, then each queue, then what it cost, and the verdicts again: they are what people look for, wherever the screen ends.
+/// Without `all`, only agents who are logged in to the queue or available are listed.
+pub(super) fn text(report: &Report, all: bool) -> String {
+    let verdicts: String = report.queues.iter().map(summary).collect();
     let queues = report.queues.iter();
-    let mut text: String = queues.map(|one| queue(one) + "\n").collect();
+    let mut text = verdicts.clone() + "\n";
+    text.extend(queues.map(|one| queue(one, all) + "\n"));
     for account in &report.accounts {
         text += &costs(account, &report.asked_by);
     }
-    text
+    text + "\n" + &verdicts
 }
 
-fn queue(queue: &Queue) -> String {
+/// `main/sales-queue: accept  7 seats are more than the threshold of 0`
+fn summary(queue: &Queue) -> String {
+    let key = format!("{}/{}", queue.account, queue.queue);
+    format!("{}  {}\n", painted(STRONG, plain(&key)), verdict(queue))
+}
+
+fn queue(queue: &Queue, all: bool) -> String {
     let mut text = heading(queue);
     if let Some(agents) = &queue.agents {
-        text += &table_of(agents, queue.as_of);
+        text += &table_of(agents, queue.as_of, all);
         text.push('\n');
     }
     if let Some(criteria) = &queue.criteria {
@@ -133,14 +142,34 @@ const COLUMNS: [Column; 6] = [
     Column::numbers("since"),
 ];
 
-/// The agents: seats first, then those who are logged in to the queue.
-fn table_of(agents: &[Agent], as_of: Option<Timestamp>) -> String {
+/// The agents: seats first, then those who are logged in to the queue. Without `all`, the others are only counted.
+fn table_of(agents: &[Agent], as_of: Option<Timestamp>, all: bool) -> String {
     if agents.is_empty() {
         return "nobody is in this queue\n".to_owned();
     }
-    let mut rows: Vec<_> = agents.iter().collect();
+    // Someone who is available and not logged in to the queue is a common surprise.
+    let matters = |agent: &&Agent| {
+        all || agent.seat == Some(true) || agent.queue_logged_in || agent.available == Some(true)
+    };
+    let mut rows: Vec<_> = agents.iter().filter(matters).collect();
     rows.sort_by_key(|agent| (agent.seat != Some(true), !agent.queue_logged_in));
-    table(&COLUMNS, rows.into_iter().map(|agent| row(agent, as_of)))
+    let hidden = agents.len() - rows.len();
+    let mut text = match rows.is_empty() {
+        true => String::new(),
+        false => table(&COLUMNS, rows.into_iter().map(|agent| row(agent, as_of))),
+    };
+    if hidden > 0 {
+        let others = counted(hidden as u64, "agent");
+        let _ = writeln!(
+            text,
+            "{}",
+            painted(
+                FAINT,
+                format!("and {others} not logged in to this queue; --all lists them")
+            )
+        );
+    }
+    text
 }
 
 fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {

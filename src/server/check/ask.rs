@@ -166,14 +166,7 @@ impl<'a> Asker<'a> {
 
     /// A client, and the number of requests that it has sent.
     fn client(&self) -> (Client, Arc<Sent>) {
-        let sent = Arc::new(Sent::default());
-        let client = Client::new(
-            Arc::clone(&self.reach.transport),
-            Arc::clone(&self.reach.budget),
-            Arc::clone(&self.clock),
-            Arc::clone(&sent) as Arc<dyn Observer>,
-        );
-        (client, sent)
+        client(self.reach, &self.clock)
     }
 
     async fn look_up(&self) -> LookUps {
@@ -256,6 +249,18 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// A client, and the number of requests that it has sent.
+pub(super) fn client(reach: &Reach, clock: &Arc<dyn Clock>) -> (Client, Arc<Sent>) {
+    let sent = Arc::new(Sent::default());
+    let client = Client::new(
+        Arc::clone(&reach.transport),
+        Arc::clone(&reach.budget),
+        Arc::clone(clock),
+        Arc::clone(&sent) as Arc<dyn Observer>,
+    );
+    (client, sent)
+}
+
 /// The id of a queue, or why it is not known.
 fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, Setback> {
     if let Some(hopeless) = look_ups.hopeless() {
@@ -308,10 +313,10 @@ fn affects_all(setback: &Setback) -> bool {
 
 /// Counts the requests of a client.
 #[derive(Debug, Default)]
-struct Sent(AtomicU32);
+pub(super) struct Sent(AtomicU32);
 
 impl Sent {
-    fn count(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 }

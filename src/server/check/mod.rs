@@ -3,10 +3,12 @@
 //! The daemon does this for `openseat check`, with its own client and budget; if no daemon runs, the command does it itself. Either way its
 //! requests come from the reserve, and the report is the same: JSON, which the command prints or turns into text. Only the spent requests are kept.
 //!
-//! `select` finds the queues, `ask` asks CallTools, `notes` adds what else a person should know, `json` writes the report.
+//! `select` finds the queues, `ask` asks CallTools, `notes` adds what else a person should know, `json` writes the report. `listing` lists all queues of
+//! an account, for people who do not know their names.
 
 mod ask;
 mod json;
+mod listing;
 mod notes;
 mod select;
 
@@ -18,6 +20,7 @@ use self::ask::{Answers, Asker};
 pub use self::{
     ask::Reach,
     json::By,
+    listing::{ListedQueue, Listing, list},
     select::{Target, Unknown, select},
 };
 use crate::clock::Clock;

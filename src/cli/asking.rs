@@ -1,0 +1,135 @@
+//! Asks CallTools on behalf of a command: the running daemon does, with its client and out of its budget. Where none runs, the command takes the
+//! state folder for itself and asks as the daemon would.
+
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use reqwest::{Method, StatusCode};
+
+use super::{
+    EXIT_FAILURE, EXIT_USAGE,
+    daemon::{Unreached, command},
+    exit_with, failed, note,
+    spinner::Spinner,
+};
+use crate::{
+    budget::{Budget, Ledger, LedgerError},
+    calltools::Token,
+    clock::{Clock, SystemClock},
+    config::{Account, TokenSource, WRAPPED},
+    daemon,
+    server::check::{By, Reach},
+    state::keep_ledger,
+};
+
+/// A thousand queues, four at a time, at half a second each, twice over.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const UNRECORDED: &str =
+    "nothing was asked, since what is spent is written down there; run it as the daemon's user";
+
+/// The daemon's answer to a POST of `target`, or that of `alone`, where no daemon runs with this state folder.
+pub(super) async fn ask(
+    folder: Option<&Path>,
+    target: &str,
+    alone: impl AsyncFnOnce(Ledger, By) -> Result<String, ExitCode>,
+) -> Result<String, ExitCode> {
+    let Some(folder) = folder else {
+        let ledger = Ledger::in_memory(&SystemClock::new());
+        return alone(ledger, By::CommandAlone).await;
+    };
+    if let Some(answer) = from_daemon(folder, target).await? {
+        return Ok(answer);
+    }
+    match keep(folder).await? {
+        Some(ledger) => alone(ledger, By::Command).await,
+        // A daemon has started meanwhile, and holds the folder.
+        None => match from_daemon(folder, target).await? {
+            Some(answer) => Ok(answer),
+            None => Err(exit_with(
+                EXIT_FAILURE,
+                "nothing was asked: the daemon does not answer at its control socket",
+            )),
+        },
+    }
+}
+
+/// The ledger of a state folder that no daemon uses.
+pub(super) async fn own_ledger(folder: Option<&Path>) -> Result<Ledger, ExitCode> {
+    let Some(folder) = folder else {
+        return Ok(Ledger::in_memory(&SystemClock::new()));
+    };
+    keep(folder).await?.ok_or_else(|| {
+        let why = format!(
+            "an openseat runs with the state folder {}; stop it first",
+            folder.display()
+        );
+        exit_with(EXIT_FAILURE, &why)
+    })
+}
+
+/// Takes a state folder for this command; `None` where another process has it.
+async fn keep(folder: &Path) -> Result<Option<Ledger>, ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    match keep_ledger(folder, &clock).await {
+        Ok(ledger) if ledger.condition().is_degraded() => {
+            let why = format!(
+                "the state folder {} cannot be used; {UNRECORDED}",
+                folder.display()
+            );
+            Err(exit_with(EXIT_FAILURE, &why))
+        }
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(error) if is_in_use(&error) => Ok(None),
+        Err(error) => Err(failed(&error.context(UNRECORDED))),
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LedgerError::InUse(_)))
+}
+
+/// Has the daemon ask; `None` where no daemon answers.
+async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, ExitCode> {
+    let spinner = Spinner::waiting();
+    let answer = command(folder, Method::POST, target, PATIENCE).await;
+    drop(spinner);
+    match answer {
+        Ok((StatusCode::OK, answer)) => Ok(Some(answer)),
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),
+        Ok((status, why)) => Err(exit_with(EXIT_FAILURE, &format!("{status}: {why}"))),
+        Err(Unreached::Nobody(_)) => Ok(None),
+        Err(Unreached::Failed(error)) => Err(failed(&error)),
+    }
+}
+
+/// Reads a token, and says if it was found inside of something else.
+pub(super) fn token(source: &TokenSource) -> anyhow::Result<Token> {
+    let token = source.read()?;
+    if token.was_wrapped() {
+        note(&format!("{source} {WRAPPED}"));
+    }
+    Ok(token)
+}
+
+/// The way to an account, paid from this ledger.
+pub(super) fn reach(
+    account: &Account,
+    token: &Token,
+    ledger: &Arc<Ledger>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Reach> {
+    let budget = Budget::shared(
+        Arc::clone(ledger),
+        daemon::owner(account, token),
+        account.requests_per_hour,
+        account.reserve,
+        account.budget.as_ref(),
+        Arc::clone(clock),
+    );
+    Ok(Reach {
+        config: Arc::new(account.clone()),
+        budget: Arc::new(budget),
+        transport: Arc::new(daemon::transport(&account.upstream, token)?),
+        token: None,
+    })
+}

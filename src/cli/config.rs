@@ -1,0 +1,58 @@
+//! `openseat config`: checks, shows and starts configurations, and sends nothing.
+
+use std::process::ExitCode;
+
+use super::{
+    EXIT_USAGE, args::ConfigCommand, complain, exit_after, load_or_explain, print,
+    terminal::counted, warn,
+};
+use crate::{
+    config::{Config, SecretFault, TokenSource},
+    process::causes::causes,
+};
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// Runs one of them.
+pub fn run(command: &ConfigCommand) -> ExitCode {
+    let file = match command {
+        ConfigCommand::Example => return exit_after(print(EXAMPLE), ExitCode::SUCCESS),
+        ConfigCommand::Check(file) | ConfigCommand::Show(file) => file,
+    };
+    let config = match load_or_explain(file) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    match command {
+        ConfigCommand::Show(_) => exit_after(print(&config.to_toml()), ExitCode::SUCCESS),
+        _ => check(&config),
+    }
+}
+
+/// The tokens are looked at too: a missing file is a mistake, and one that only the service has is none.
+fn check(config: &Config) -> ExitCode {
+    let mut good = true;
+    for account in &config.accounts {
+        let source = &account.upstream.token;
+        let Err(error) = source.read() else { continue };
+        let elsewhere = matches!(error.cause, SecretFault::NoCredential | SecretFault::NotSet);
+        let text = format!("account \"{}\": {}", account.name, causes(&error));
+        match (source, elsewhere) {
+            (TokenSource::File(_), _) | (_, false) => {
+                complain(&text);
+                good = false;
+            }
+            _ => warn(&text),
+        }
+    }
+    let queues = config.accounts.iter().map(|account| account.queues.len());
+    let text = format!(
+        "good: {}, {}\n",
+        counted(config.accounts.len() as u64, "account"),
+        counted(queues.sum::<usize>() as u64, "queue")
+    );
+    match good {
+        true => exit_after(print(&text), ExitCode::SUCCESS),
+        false => ExitCode::from(EXIT_USAGE),
+    }
+}

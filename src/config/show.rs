@@ -1,0 +1,183 @@
+//! The config in force as TOML: with every default, and without secrets, since it only names where they are.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{
+    Account, Client, Config, Listen, Queue, QueueRef, Rule, Server, TokenSource, value::shown,
+};
+use crate::{
+    calltools::address::is_readable_by_others,
+    decision::criteria::{Criteria, Literal},
+};
+
+impl Config {
+    /// The config as a file would have it. Keys that are off are left out.
+    pub fn to_toml(&self) -> String {
+        let mut text = Table::new("[server]");
+        server(&mut text, &self.server);
+        for one in &self.server.clients {
+            text.header("[[server.client]]");
+            client(&mut text, one);
+        }
+        text.header("[state]");
+        match &self.state_dir {
+            Some(folder) => text.text("dir", folder.display()),
+            None => text.line("dir", false),
+        }
+        text.line("history_days", self.history_days);
+        for one in &self.accounts {
+            text.header("[[account]]");
+            account(&mut text, one);
+            for one in &one.queues {
+                text.header("[[account.queue]]");
+                queue(&mut text, one);
+            }
+        }
+        text.0
+    }
+}
+
+/// A text with lines of TOML.
+struct Table(String);
+
+impl Table {
+    fn new(header: &str) -> Self {
+        Self(format!("{header}\n"))
+    }
+
+    fn header(&mut self, header: &str) {
+        let _ = writeln!(self.0, "\n{header}");
+    }
+
+    fn line(&mut self, key: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    fn text(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.line(key, quoted(value));
+    }
+
+    fn list(&mut self, key: &str, values: impl Iterator<Item = String>) {
+        let values: Vec<_> = values.map(quoted).collect();
+        self.line(key, format!("[{}]", values.join(", ")));
+    }
+
+    fn optional(&mut self, key: &str, value: Option<impl std::fmt::Display>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn duration(&mut self, key: &str, value: Option<Duration>) {
+        if let Some(value) = value {
+            self.line(key, shown(value));
+        }
+    }
+}
+
+fn quoted(value: impl std::fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn server(text: &mut Table, server: &Server) {
+    text.list("listen", server.listen.iter().map(Listen::to_string));
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    text.optional(
+        "bearer_token_file",
+        server.bearer_token_file.as_ref().map(path),
+    );
+    let is_open = server
+        .listen
+        .iter()
+        .any(|listen| listen.beyond_loopback().is_some());
+    let agent_check = server.agent_check_listen.map(Listen::Tcp);
+    let is_open = is_open || agent_check.is_some_and(|listen| listen.beyond_loopback().is_some());
+    text.line(
+        "insecure_no_auth",
+        is_open && server.bearer_token_file.is_none(),
+    );
+    text.list("allowed_hosts", server.allowed_hosts.iter().cloned());
+    text.optional("tls_cert", server.tls.as_ref().map(|tls| path(&tls.cert)));
+    text.optional("tls_key", server.tls.as_ref().map(|tls| path(&tls.key)));
+    text.line("max_connections", server.max_connections);
+    text.optional("agent_check_listen", server.agent_check_listen);
+    text.line("threads", server.threads);
+}
+
+fn client(text: &mut Table, client: &Client) {
+    text.text("name", &client.name);
+    text.text("token_file", client.token_file.display());
+    if let Some(queues) = &client.queues {
+        text.list("queues", queues.iter().map(ToString::to_string));
+    }
+    text.text("may", serde_word(&client.may));
+    text.line("in_url", client.in_url);
+}
+
+fn account(text: &mut Table, account: &Account) {
+    let upstream = &account.upstream;
+    text.text("name", &account.name);
+    text.text("base_url", &upstream.base_url);
+    let plain_http = is_readable_by_others(&upstream.base_url);
+    text.line("insecure_plain_http", plain_http);
+    match &upstream.token {
+        TokenSource::File(path) | TokenSource::Credential(path) => {
+            text.text("token_file", path.display());
+        }
+        TokenSource::Env(name) => text.text("token_env", name),
+    }
+    text.line("requests_per_hour", account.requests_per_hour);
+    text.line("reserve", account.reserve);
+    text.optional("budget", account.budget.as_ref().map(|budget| &budget.name));
+    text.line("sweep", account.schedule.sweep);
+    text.line("idle_pace", account.schedule.idle_pace);
+    text.duration("timeout", Some(upstream.timeout));
+    text.duration("connect_timeout", Some(upstream.connect_timeout));
+    text.optional("proxy", upstream.proxy.as_ref());
+    text.optional(
+        "ca_file",
+        upstream.ca_file.as_ref().map(|path| path.display()),
+    );
+}
+
+fn queue(text: &mut Table, queue: &Queue) {
+    match &queue.reference {
+        QueueRef::Id(id) => text.line("queue", id),
+        QueueRef::Name(name) => text.text("queue", name),
+    }
+    let built_in = matches!(queue.rule, Rule::Seats(_));
+    if let (true, Some(threshold)) = (built_in, queue.threshold) {
+        text.line("threshold", threshold);
+    }
+    text.duration("max_age", queue.max_age);
+    text.text("on_unknown", serde_word(&queue.on_unknown));
+    text.duration("fresh", queue.patience.map(|patience| patience.fresh));
+    text.duration("wait", queue.patience.map(|patience| patience.wait));
+    match &queue.rule {
+        Rule::Seats(rule) => {
+            text.duration("forgotten_after", rule.forgotten_after);
+            text.line("count_on_call", rule.count_on_call);
+        }
+        Rule::Custom(criteria) => accept(text, criteria),
+    }
+}
+
+fn accept(text: &mut Table, criteria: &Criteria) {
+    let definition = criteria.definition();
+    text.header("[account.queue.accept]");
+    text.text("field", &definition.field);
+    text.text("measure", criteria.measured_by());
+    text.text("condition", definition.condition);
+    match &definition.value {
+        Some(Literal::Number(number)) => text.line("value", number),
+        Some(Literal::Text(value)) => text.text("value", value),
+        Some(Literal::Bool(value)) => text.line("value", value),
+        None => {}
+    }
+}
+
+/// The name of a variant, as the file has it.
+fn serde_word(word: &impl serde::Serialize) -> String {
+    let word = serde_json::to_value(word).expect("a word serializes");
+    word.as_str().unwrap_or_default().to_owned()
+}
