@@ -172,7 +172,11 @@ fn accept(text: &mut Table, criteria: &Criteria) {
         Some(Literal::Number(number)) => text.line("value", number),
         Some(Literal::Text(value)) => text.text("value", value),
         Some(Literal::Bool(value)) => text.line("value", value),
-        None => {}
+        None => {
+            if let Some(threshold) = criteria.threshold() {
+                text.line("value", threshold);
+            }
+        }
     }
 }
 
