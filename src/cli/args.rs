@@ -68,7 +68,10 @@ Without a terminal, each question that no flag answers takes one line of standar
 token, queues with commas between them, threshold. The token goes into a file of its own (mode 0600), and nothing is
 replaced without --force.
 
-Exit codes: those of check; 2 also for an answer that is missing or wrong.")]
+Exit codes:
+  0  written, and every queue could be asked
+  1  CallTools does not accept the answers, or a queue could not be asked
+  2  an answer is missing or wrong, or a file exists already")]
     Init(Init),
     /// Poll and answer until stopped: the daemon
     #[command(after_help = "Examples:
