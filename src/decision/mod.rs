@@ -4,6 +4,7 @@ pub mod board;
 pub mod criteria;
 pub mod reservations;
 pub mod snapshot;
+pub mod soon;
 pub mod staleness;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,193 @@
+//! How long an agent stays in a status, told by looks that may come late, twice or out of order.
+//!
+//! CallTools dates each change of status. Where it does not, a change happened in the middle of the two looks around it. Looks also bound
+//! what dates say: a clock that jumps cannot make a stay longer or shorter than the looks allow.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{clock::Moment, model::known::Presence};
+
+/// A stay without dates teaches nothing if its ends are known less well than this: wrap-ups are of about this length.
+const MAX_DOUBT: Duration = Duration::from_secs(15);
+
+/// The status that an agent is in, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stay {
+    status: Arc<str>,
+    available: bool,
+    since: Option<Timestamp>,
+    began: Option<Began>,
+    /// Boot time of the first look that showed it, and of the newest.
+    first: Duration,
+    seen: Duration,
+    /// Boot time of the last look before it began.
+    before: Option<Duration>,
+    stored: bool,
+}
+
+/// When a stay began, as boot time, and how far that may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Began {
+    at: Duration,
+    doubt: Duration,
+}
+
+/// Time that an agent was seen to spend in a status that takes no calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The status.
+    pub status: Arc<str>,
+    /// Time since the look before.
+    pub time: Duration,
+    /// The stay has ended.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How long it lasted; `None` if that is not known well enough.
+    pub lasted: Option<Duration>,
+    /// The agent has become available.
+    pub available: bool,
+}
+
+impl Stay {
+    /// The status.
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// Whether the agent is available in it.
+    pub fn is_available(&self) -> bool {
+        self.available
+    }
+
+    /// When it began, as boot time, if that is known.
+    pub fn began(&self) -> Option<Duration> {
+        self.began.map(|began| began.at)
+    }
+
+    /// Boot time of the newest look.
+    pub fn seen(&self) -> Duration {
+        self.seen
+    }
+
+    /// Begins with a first look, or with the one after `before`.
+    fn new(look: &Presence, before: Option<Duration>) -> Self {
+        Self {
+            status: look.status.clone().unwrap_or_default(),
+            available: look.available,
+            since: look.since,
+            began: Began::new(look.since, look.at, before),
+            first: look.at.boot,
+            seen: look.at.boot,
+            before,
+            stored: look.stored,
+        }
+    }
+
+    /// The look shows this stay still. A date tells that also where the status has another name now.
+    fn goes_on(&self, look: &Presence) -> bool {
+        match (self.since, look.since) {
+            (Some(since), Some(shown)) => since == shown,
+            _ => self.has_status_of(look),
+        }
+    }
+
+    fn has_status_of(&self, look: &Presence) -> bool {
+        *self.status == *look.status.as_deref().unwrap_or_default()
+    }
+
+    fn is_contradicted_by_date(&self, look: &Presence) -> bool {
+        matches!((look.since, self.since), (Some(shown), Some(since)) if shown < since)
+    }
+
+    /// How long it lasted, if `next` came after it.
+    fn lasted(&self, next: &Stay) -> Option<Duration> {
+        let dated = || {
+            let (began, ended) = (self.since?, next.since?);
+            Duration::try_from(ended.duration_since(began)).ok()
+        };
+        let looked = || {
+            let (began, ended) = (self.began?, next.began?);
+            (began.doubt + ended.doubt <= MAX_DOUBT).then(|| ended.at.saturating_sub(began.at))
+        };
+        let lasted = dated().or_else(looked)?;
+        let least = self.seen - self.first;
+        let most = self
+            .before
+            .map_or(Duration::MAX, |before| next.first.saturating_sub(before));
+        Some(lasted.max(least).min(most))
+    }
+}
+
+impl Began {
+    fn new(since: Option<Timestamp>, look: Moment, before: Option<Duration>) -> Option<Self> {
+        let earliest = before.unwrap_or_default();
+        match (since, before) {
+            (Some(since), _) => {
+                let lasting = Duration::try_from(look.timestamp().duration_since(since));
+                let at = look.boot.saturating_sub(lasting.unwrap_or_default());
+                let doubt = Duration::ZERO;
+                Some(Self {
+                    at: at.max(earliest),
+                    doubt,
+                })
+            }
+            (None, Some(before)) => {
+                let doubt = look.boot.saturating_sub(before) / 2;
+                Some(Self {
+                    at: before + doubt,
+                    doubt,
+                })
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// Takes in a look at an agent. Returns the time that passed in the status before, if it takes no calls.
+///
+/// A look that is older than the newest, by its moment or by its date, changes nothing: so polls, sweeps and deltas that show the same
+/// change count it once. A stay that was read from a file counts nothing, since the earlier process may have counted it.
+pub fn follow(known: &mut Option<Stay>, look: &Presence) -> Option<Passed> {
+    let Some(stay) = known else {
+        *known = Some(Stay::new(look, None));
+        return None;
+    };
+    if look.at.boot <= stay.seen || stay.is_contradicted_by_date(look) {
+        return None;
+    }
+    if stay.goes_on(look) {
+        let time = look.at.boot - stay.seen;
+        stay.seen = look.at.boot;
+        stay.since = stay.since.or(look.since);
+        stay.available = look.available;
+        stay.status = look.status.clone().unwrap_or_default();
+        let counts = !stay.available && !stay.stored;
+        return counts.then(|| Passed {
+            status: Arc::clone(&stay.status),
+            time,
+            ended: None,
+        });
+    }
+    let next = Stay::new(look, Some(stay.seen));
+    // The same status with a later date: something else came between, and nobody saw when.
+    let is_seen_ending = !stay.has_status_of(look);
+    let was = std::mem::replace(stay, next);
+    let counts = is_seen_ending && !was.available && !was.stored && !look.stored;
+    counts.then(|| Passed {
+        time: stay
+            .began()
+            .unwrap_or(look.at.boot)
+            .saturating_sub(was.seen),
+        ended: Some(Ended {
+            lasted: was.lasted(stay),
+            available: look.available,
+        }),
+        status: was.status,
+    })
+}
