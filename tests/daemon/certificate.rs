@@ -222,7 +222,7 @@ async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
     let text = fs::read_to_string(&path).expect("it is there");
     let with_token = "bearer_token_file = \"./bearer\"\ntls_cert";
     // Without a state folder there is no control socket, so status uses TLS.
-    let text = text.replace("[state]\ndir = \"state\"\n", "");
+    let text = text.replace("[state]\ndir = \"state\"\n", "[state]\ndir = false\n");
     fs::write(&path, text.replace("tls_cert", with_token)).expect("a config");
     for (which, with_authority) in [(0, true), (0, false), (1, true), (1, false)] {
         write("cert.pem", &siblings.pem(which, with_authority));

@@ -327,7 +327,7 @@ async fn a_reload_waits_says_what_changed_and_fails_where_it_is_refused() {
     }
     // Without systemd's word a broken file is what is told.
     fs::write(&config, good.replace("[server]", "[sever]")).expect("it can be written");
-    let said = say(&home, &["reload"]).await.exits(1);
+    let said = say(&home, &["reload"]).await.exits(2);
     assert!(said.err.contains("did you mean"), "{said:?}");
     fs::write(&config, &good).expect("it can be written");
     fs::write(home.path().join("main.token"), "no token at all\n").expect("a file");

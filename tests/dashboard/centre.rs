@@ -33,7 +33,7 @@ impl Centre {
 
     /// The same without a state folder.
     pub async fn forgetful(queues: &[(&str, &[&str])]) -> Self {
-        Self::with(queues, "").await
+        Self::with(queues, "[state]\ndir = false\n").await
     }
 
     /// The same behind a token.

@@ -84,6 +84,20 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
         .sees(".people tbody", |text| !text.contains("✓"))
         .await;
     browser.sees(".now .number", |text| text == "0").await;
+    // Asked now, CallTools says the same.
+    browser.click(".test_now button").await;
+    browser
+        .sees(".test_now .result", |text| {
+            text.starts_with("A call would be rejected: 0 free, threshold 0")
+        })
+        .await;
+    centre.everybody_is("Available");
+    browser.click(".test_now button").await;
+    browser
+        .sees(".test_now .result", |text| {
+            text.starts_with("A call would be accepted: 2 free, threshold 0")
+        })
+        .await;
     assert_eq!(browser.complaints().await, [""; 0]);
     let requests = browser.requests().await;
     assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");

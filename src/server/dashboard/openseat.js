@@ -137,6 +137,33 @@
     olds.slice(freshes.length).forEach((child) => child.remove());
   }
 
+  // --- test now --------------------------------------------------------------------------------------------------------
+
+  for (const button of page.querySelectorAll('button[data-test]')) button.hidden = false;
+
+  page.addEventListener('click', async ({ target }) => {
+    const button = target.closest('button[data-test]');
+    if (!button) return;
+    const result = button.parentElement.querySelector('.result');
+    button.disabled = true;
+    setText(result, 'CallTools is asked …');
+    try {
+      const answer = await fetch(button.dataset.test, { method: 'POST', cache: 'no-store' });
+      setText(result, outcome(await answer.json(), answer.ok));
+    } catch {
+      setText(result, 'openseat does not answer.');
+    }
+    button.disabled = false;
+    refresh();
+  });
+
+  function outcome(said, ok) {
+    if (!ok) return [said.title, said.detail].filter(Boolean).join(': ');
+    const verdict = said.accept ? 'A call would be accepted' : 'A call would be rejected';
+    const seats = said.count === null ? 'the seats are unknown' : `${said.count} free, threshold ${said.threshold ?? 'none'}`;
+    return `${verdict}: ${seats} (${said.reason}).`;
+  }
+
   // --- the stream of changes -------------------------------------------------------------------------------------------
 
   let source = null;

@@ -12,6 +12,15 @@ pub(super) const LOGOUT: &str = "/logout";
 
 /// The page of a queue.
 pub(super) fn queue(key: &QueueKey) -> String {
+    format!("{QUEUES}{}", encoded(key))
+}
+
+fn encoded(key: &QueueKey) -> String {
     let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    format!("{QUEUES}{}/{}", encode(&key.account), encode(&key.queue))
+    format!("{}/{}", encode(&key.account), encode(&key.queue))
+}
+
+/// Where a queue is polled at once.
+pub(super) fn refresh(key: &QueueKey) -> String {
+    format!("/v1/queues/{}/refresh", encoded(key))
 }

@@ -24,6 +24,7 @@ use super::{
     what_if::{self, Rule, Trial},
 };
 use crate::{
+    decision::board::QueueKey,
     model::agent::Agent,
     server::{
         http::{params::Params, problem::Problem},
@@ -114,6 +115,7 @@ fn build(
         watch: Some(watch),
         content: html! {
             (current(standing))
+            (test_now(app, &standing.queue.key))
             (history_section::charts(recorded, standing, period, &address))
             (history_section::changes(app, recorded, standing))
             (other_rule(standing, period, form, recorded, &address))
@@ -190,6 +192,25 @@ fn current(standing: &Standing) -> Markup {
                     h2 #troubles { "Problems" }
                     ul { li.trouble { h3 { (what) } p { b { "To do: " } (components::with_code(&advice)) } } }
                 }
+            }
+        }
+    }
+}
+
+/// The button that asks CallTools now. A browser that has logged in may only look, so it is shown where callers need no token; access lets no other
+/// site's page use its route. The script fills in the result, which updates of the page leave alone.
+fn test_now(app: &App, key: &QueueKey) -> Markup {
+    let command = format!("openseat check {key}");
+    html! {
+        section.test_now aria-labelledby="test-now" data-keep {
+            h2 #test-now { "Test now" }
+            @if app.bearer.is_none() {
+                p.none { "Asks CallTools now, as " code { (command) } " does in a shell. It costs one or more of the account’s requests." }
+                // The script shows it: without the script it would do nothing.
+                button type="button" hidden data-test=(paths::refresh(key)) { "Ask CallTools" }
+                p.result role="status" {}
+            } @else {
+                p.none { "To ask CallTools now, run " code { (command) } " on openseat’s machine." }
             }
         }
     }

@@ -260,3 +260,21 @@ async fn an_unknown_is_never_shown_as_a_number() {
     assert!(page.contains("too old to answer from"), "{page}");
     assert!(page.contains("Problems"), "{page}");
 }
+
+#[tokio::test]
+async fn only_who_may_spend_gets_a_button_that_asks_calltools() {
+    let open = World::with(&["main/sales"]).serve().await;
+    let page = open
+        .ask("GET", "/queues/main/sales", "Accept: text/html\r\n")
+        .await;
+    let button = "data-test=\"/v1/queues/main/sales/refresh\"";
+    assert!(page.body.contains(button), "{}", page.body);
+    let mut world = World::with(&["main/sales"]);
+    world.bearer = Some("a bearer token".into());
+    let guarded = world.serve().await;
+    let headers = "Accept: text/html\r\nAuthorization: Bearer a bearer token\r\n";
+    let page = guarded.ask("GET", "/queues/main/sales", headers).await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("data-test="), "{}", page.body);
+    assert!(page.body.contains("openseat check main/sales"));
+}
