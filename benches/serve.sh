@@ -10,8 +10,11 @@
 # all the while. The servers run side by side and are asked in turn, so that whatever else the machine does meets them alike.
 # nginx gives out a fixed text, which is openseat's own answer; and, from its proxy_cache, the agents of a queue as CallTools lists them.
 #
-# It needs nginx, wrk, curl, and h2load for the Unix socket, which wrk cannot ask. As root, on Debian:
-#   apt-get install --no-install-recommends nginx wrk curl nghttp2-client
+# Two serving threads would need a third core for the client. So their row compares what one second of processor answers, with one thread and
+# with two, while client and server share the cores: threads that wait for each other would need more of it for each answer.
+#
+# It needs nginx, wrk, curl, openssl, and h2load for the Unix socket, which wrk cannot ask. As root, on Debian:
+#   apt-get install --no-install-recommends nginx wrk curl openssl nghttp2-client
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +30,7 @@ for argument in "$@"; do
     esac
 done
 
-for tool in nginx wrk h2load curl taskset; do
+for tool in nginx wrk h2load curl openssl taskset; do
     command -v "$tool" >/dev/null || {
         printf '%s is not installed; the top of %s says how to get it\n' "$tool" "$0" >&2
         exit 2
@@ -35,6 +38,7 @@ for tool in nginx wrk h2load curl taskset; do
 done
 
 connections=32
+scheme=http
 server_core=0
 client_core=$(($(nproc) > 1 ? 1 : 0))
 scratch=$(mktemp -d)
@@ -82,9 +86,10 @@ found() {
     fail "nothing came of $1"
 }
 
-# start_openseat NAME QUEUES AGENTS LIMIT: a simulated account and an openseat that watches all of its queues; sets $url, $socket, $ids.
+# start_openseat NAME QUEUES AGENTS LIMIT [CORES [LINE…]]: a simulated account and an openseat that watches all of its queues, with these lines
+# in its [server]; sets $url, $socket, $ids, $pid.
 start_openseat() {
-    local name=$1 api token
+    local name=$1 cores=${5:-$server_core} api token
     start "$name-simulator" "$client_core" "$binary" simulate --listen 127.0.0.1:0 \
         --queues "$2" --agents "$3" --requests-per-hour "$4"
     api=$(found "$scratch/$name-simulator.out" 'answers at \(http[^ ]*\)')
@@ -92,16 +97,19 @@ start_openseat() {
     mapfile -t ids < <(sed -nE 's/^ +([0-9]+)  .*/\1/p' "$scratch/$name-simulator.out")
     socket=$scratch/$name.socket
     {
-        printf '[server]\nlisten = ["127.0.0.1:0", "unix:%s"]\n[[account]]\nname = "main"\nbase_url = "%s"\n' "$socket" "$api"
+        printf '[server]\nlisten = ["127.0.0.1:0", "unix:%s"]\n' "$socket"
+        (($# < 6)) || printf '%s\n' "${@:6}"
+        printf '[[account]]\nname = "main"\nbase_url = "%s"\n' "$api"
         printf 'token_env = "CALLTOOLS_API_TOKEN"\nrequests_per_hour = %d\nqueue = [' "$4"
         printf '{ queue = %d }, ' "${ids[@]}"
         printf ']\n'
     } >"$scratch/$name.toml"
-    CALLTOOLS_API_TOKEN=$token start "$name" "$server_core" "$binary" run --config "$scratch/$name.toml"
-    url=http://$(found "$scratch/$name.log" '"listener":"\([0-9.:]*\)"')
+    CALLTOOLS_API_TOKEN=$token start "$name" "$cores" "$binary" run --config "$scratch/$name.toml"
+    pid=${pids[-1]}
+    url=$scheme://$(found "$scratch/$name.log" '"listener":"\([0-9.:]*\)"')
     upstream=$api authorization="Token $token"
     for _ in {1..600}; do
-        if curl --silent --fail --max-time 5 --output "$scratch/readyz" "$url/readyz"; then
+        if curl --silent --insecure --fail --max-time 5 --output "$scratch/readyz" "$url/readyz"; then
             return
         fi
         sleep 0.1
@@ -109,7 +117,7 @@ start_openseat() {
     fail "$name does not get ready"
 }
 
-# start_nginx NAME BODY: sets $fixed, $cached and $nginx_socket. nginx cannot tell which port it got, so a free one is looked for.
+# start_nginx NAME BODY: sets $fixed, $large, $fixed_tls, $cached and $nginx_socket. $large is $scratch/large. nginx cannot tell which port it got, so a free one is looked for.
 start_nginx() {
     local name=$1 body=$2 port root=$scratch/$1-nginx
     mkdir "$root"
@@ -134,10 +142,15 @@ http {
     scgi_temp_path $root/scgi;
     proxy_cache_path $root/cache keys_zone=cache:1m;
     default_type application/json;
+    open_file_cache max=8;
+    ssl_certificate $scratch/cert.pem;
+    ssl_certificate_key $scratch/key.pem;
     server {
         listen 127.0.0.1:$port;
+        listen 127.0.0.1:$((port + 1)) ssl;
         listen unix:$nginx_socket;
         location = /fixed { return 200 '$body'; }
+        location = /large { alias $scratch/large; }
         location /api/ {
             proxy_pass $upstream;
             proxy_set_header Authorization "$authorization";
@@ -153,6 +166,8 @@ END
             if curl --silent --fail --output "$scratch/fixed" "http://127.0.0.1:$port/fixed" &&
                 [[ $(<"$scratch/fixed") == "$body" ]]; then
                 fixed=http://127.0.0.1:$port/fixed
+                large=http://127.0.0.1:$port/large
+                fixed_tls=https://127.0.0.1:$((port + 1))/fixed
                 cached="http://127.0.0.1:$port/api/agentstatuses/?queue=${ids[0]}&page_size=250"
                 return
             fi
@@ -164,10 +179,10 @@ END
 
 # --- the questions --------------------------------------------------------------------------------------------------
 
-# ask WHAT URL: one turn; writes requests a second and the 99th percentile in microseconds down for later.
+# ask WHAT URL [WRK-OPTION…]: one turn; writes requests a second and the 99th percentile in microseconds down for later.
 ask() {
     local out=$scratch/wrk
-    taskset -c "$client_core" wrk --threads 1 --connections "$connections" --duration "${seconds}s" --latency "$2" >"$out"
+    taskset -c "$client_core" wrk --threads 1 --connections "$connections" --duration "${seconds}s" --latency "${@:3}" "$2" >"$out"
     if grep -E 'Non-2xx|Socket errors' "$out" >&2; then
         fail "$1 was not answered well"
     fi
@@ -175,6 +190,18 @@ ask() {
         $1 == "99%" { n = $2 + 0; p99 = $2 ~ /us$/ ? n : $2 ~ /ms$/ ? n * 1e3 : n * 1e6 }
         $1 == "Requests/sec:" { printf "%.0f %d\n", $2, p99 }
     ' "$out" >>"$scratch/turns.$1"
+}
+
+# ticks PID: the processor time of a process so far.
+ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
+
+# ask_per_cpu WHAT URL PID: one turn with client and server on all cores; writes answers for each second of the server's processor time.
+ask_per_cpu() {
+    local before answers
+    before=$(ticks "$3")
+    wrk --threads 2 --connections "$connections" --duration "${seconds}s" "$2" >"$scratch/wrk"
+    answers=$(sed -nE 's/^ *([0-9]+) requests in .*/\1/p' "$scratch/wrk")
+    printf '%d –\n' "$((answers * $(getconf CLK_TCK) / ($(ticks "$3") - before)))" >>"$scratch/turns.$1"
 }
 
 # ask_socket WHAT SOCKET PATH: the same through a Unix socket; h2load tells no percentiles.
@@ -222,26 +249,72 @@ fi
 binary=$(realpath "$binary")
 
 say "20 queues: one at a time, ${connections} connections, $turns turns of $seconds s each"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -keyout "$scratch/key.pem" -out "$scratch/cert.pem" 2>"$scratch/openssl.log"
+chmod 600 "$scratch/key.pem"
+(umask 077 && printf 'a-token-of-some-length-for-routers' >"$scratch/bearer")
+bearer="Authorization: Bearer $(<"$scratch/bearer")"
+# A new call with each request.
+cat >"$scratch/calls.lua" <<'END'
+local number = 0
+request = function()
+    number = number + 1
+    return wrk.format("GET", wrk.path .. "?call_id=a84b4c76e66710-" .. number)
+end
+END
+
+scheme=https start_openseat tls 20 100 1000 "$server_core" "tls_cert = \"$scratch/cert.pem\"" "tls_key = \"$scratch/key.pem\"" \
+    "bearer_token_file = \"$scratch/bearer\""
+tls_url=$url tls_path=/v1/queues/${ids[0]}/decision
+scheme=http
+start_openseat guarded 20 100 1000 "$server_core" "bearer_token_file = \"$scratch/bearer\""
+guarded_url=$url guarded_path=/v1/queues/${ids[0]}/decision
 start_openseat few 20 100 1000
 path=/v1/queues/${ids[0]}/decision
-start_nginx few "$(curl --silent --fail "$url$path")"
 batch="/v1/decisions?queue=${ids[0]}"
 for number in {1..49}; do
     batch+="&queue=${ids[number % 20]}"
 done
+curl --silent --fail --output "$scratch/large" "$url$batch"
+start_nginx few "$(curl --silent --fail "$url$path")"
 curl --silent --fail --output "$scratch/cached" "$cached"
 for ((turn = 0; turn < turns; turn++)); do
     ask fixed "$fixed"
     ask decision "$url$path"
+    ask guarded "$guarded_url$guarded_path" -H "$bearer"
     ask cached "$cached"
+    ask fixed-calls "$fixed" -s "$scratch/calls.lua"
+    ask calls "$url$path" -s "$scratch/calls.lua"
+    ask fixed-tls "$fixed_tls"
+    ask tls "$tls_url$tls_path" -H "$bearer"
+    ask large "$large"
     ask batch "$url$batch"
+    ask hold "$url$path?call_id=a84b4c76e66710&reserve=45s"
     ask_socket fixed-socket "$nginx_socket" /fixed
     ask_socket decision-socket "$socket" "$path"
 done
 row "a decision, 20 queues; nginx: a fixed text of the same size" decision fixed 1.0 1.2
+row "the same with a bearer token" guarded fixed 1.0 1.2
+row "the same with a new call_id each time; nginx: asked the same way" calls fixed-calls 1.0 1.2
+row "the same over TLS, with a bearer token; nginx: the fixed text over TLS" tls fixed-tls 1.0 1.2
 row "the same; nginx: CallTools' own list of the queue ($(stat -c %s "$scratch/cached") bytes), cached" decision cached 2.0
+row "50 decisions in one answer; nginx: a file of the same size ($(stat -c %s "$scratch/large") bytes)" batch large 0.3
 row "50 decisions in one answer; nginx: the fixed text" batch fixed
-row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket
+row "a decision that holds a seat (reserve=45s); nginx: the fixed text" hold fixed
+row "a decision over the Unix socket; nginx: the fixed text over one" decision-socket fixed-socket 1.0
+
+if (($(nproc) > 1)); then
+    say "one thread and two"
+    start_openseat one 20 100 1000 0,1 'threads = 1'
+    one_url=$url one_path=/v1/queues/${ids[0]}/decision one_pid=$pid
+    start_openseat two 20 100 1000 0,1 'threads = 2'
+    for ((turn = 0; turn < turns; turn++)); do
+        ask_per_cpu one "$one_url$one_path" "$one_pid"
+        ask_per_cpu two "$url/v1/queues/${ids[0]}/decision" "$pid"
+    done
+    # 0.9 for each of two is 1.8 for both.
+    row "answers for each second of processor, two threads; instead of nginx: one thread" two one 0.9
+fi
 
 if [[ $profile == dist ]]; then
     say "1,000 queues"
