@@ -47,16 +47,19 @@ pub enum Policy {
     Cache,
     /// openseat.
     Openseat,
-    /// openseat, asked with `fresh=2s&wait=800ms`.
+    /// openseat, asked with `fresh=300ms&wait=800ms`.
     Waiting,
+    /// openseat, asked with `fresh=2s&wait=800ms`.
+    WaitingLess,
 }
 
 impl Policy {
-    pub const ALL: [Policy; 4] = [
+    pub const ALL: [Policy; 5] = [
         Policy::RoundRobin,
         Policy::Cache,
         Policy::Openseat,
         Policy::Waiting,
+        Policy::WaitingLess,
     ];
 
     pub fn name(self) -> &'static str {
@@ -64,7 +67,17 @@ impl Policy {
             Policy::RoundRobin => "round robin",
             Policy::Cache => "cache with time to live",
             Policy::Openseat => "openseat",
-            Policy::Waiting => "openseat with fresh=2s",
+            Policy::Waiting => "openseat with fresh=300ms",
+            Policy::WaitingLess => "openseat with fresh=2s",
+        }
+    }
+
+    /// How fresh an answer has to be not to be waited for.
+    fn patience(self) -> Patience {
+        let fresh_ms = if self == Policy::Waiting { 300 } else { 2000 };
+        Patience {
+            fresh: Duration::from_millis(fresh_ms),
+            ..Patience::USUAL
         }
     }
 }
@@ -123,7 +136,7 @@ pub fn live(size: Size, policy: Policy, seed: u64, warm_up: Duration, measured: 
         match policy {
             Policy::RoundRobin => drop(tokio::task::spawn_local(round_robin(Rc::clone(&world)))),
             Policy::Cache => {}
-            Policy::Openseat | Policy::Waiting => {
+            Policy::Openseat | Policy::Waiting | Policy::WaitingLess => {
                 let account = world.account();
                 drop(tokio::spawn(account.run(CancellationToken::new())));
             }
@@ -330,8 +343,8 @@ impl World {
                 self.counted(queue)
             }
             Policy::Openseat => self.decided(queue),
-            Policy::Waiting => {
-                let patience = Patience::USUAL;
+            Policy::Waiting | Policy::WaitingLess => {
+                let patience = policy.patience();
                 let (state, decision) = self.decision(queue);
                 if let Some(doubt) = patience.staleness(&decision, state.snapshot.as_deref()) {
                     wait_for_newer(&self.asks, &queue.key, doubt, patience.wait).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use life::{Policy, Score, Size};
 
 /// Queues, agents, and questions an hour.
-const SIZES: [Size; 6] = [
+const SIZES: [Size; 8] = [
     Size {
         queues: 5,
         agents: 25,
@@ -45,6 +45,16 @@ const SIZES: [Size; 6] = [
         queues: 100,
         agents: 500,
         questions: 12_000,
+    },
+    Size {
+        queues: 100,
+        agents: 2_000,
+        questions: 20_000,
+    },
+    Size {
+        queues: 300,
+        agents: 10_000,
+        questions: 60_000,
     },
 ];
 

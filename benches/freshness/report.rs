@@ -89,7 +89,7 @@ fn with_table(page: &str, rows: &[Row]) -> String {
     format!("{before}{BEGIN}{table}{END}{after}")
 }
 
-const COLOURS: [&str; 4] = ["#9aa0a6", "#c58b3b", "#2f7ed8", "#1aa179"];
+const COLOURS: [&str; 5] = ["#9aa0a6", "#c58b3b", "#2f7ed8", "#1aa179", "#7b61c9"];
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 46.0;
@@ -112,7 +112,7 @@ fn plot(rows: &[Row]) -> String {
          <text x=\"{LEFT}\" y=\"16\" font-size=\"13\">Wrong answers in percent, by account and policy</text>\n"
     );
     for (i, policy) in Policy::ALL.iter().enumerate() {
-        let x = LEFT + 175.0 * i as f64;
+        let x = LEFT + 142.0 * i as f64;
         let _ = writeln!(
             svg,
             "<rect x=\"{x}\" y=\"22\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"31\">{}</text>",

@@ -1,12 +1,14 @@
 //! The health of an account, for metrics, pages and `status`.
 
-use super::{Emptied, PresentFault};
+use super::{Emptied, PresentFault, feeds::Feed};
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Sweeps of the whole account are trusted, so statuses come from them.
     pub sweeps: bool,
+    /// Where statuses come from now.
+    pub feed: Feed,
     /// The fault of the account as a whole.
     pub fault: Option<PresentFault>,
     /// Every list of agents is empty although there were agents before.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::{
     account::{Account, roster::Joined, schedule::Job},
     budget::{Permit, Purpose},
-    calltools::{Client, Everybody, Harvest, Setback, joined_response},
+    calltools::{Client, Everybody, Everyone, Harvest, Setback, joined_response},
     clock::Moment,
     config::Rule,
     decision::{
@@ -25,7 +25,7 @@ pub(super) enum Work {
     /// The agents of the queue with this id.
     Agents(u64),
     /// A page of everybody.
-    Everybody(u32),
+    Everybody(Everyone, u32),
 }
 
 /// What was read, and the answer.
@@ -35,7 +35,7 @@ pub(super) enum Outcome {
     Statuses(Result<Vec<Status>, Setback>),
     /// The agents of the queue with this id.
     Agents(u64, Result<Harvest, Setback>),
-    Everybody(u32, Result<Everybody, Setback>),
+    Everybody(Everyone, u32, Result<Everybody, Setback>),
 }
 
 /// A job that ended.
@@ -64,9 +64,9 @@ impl Work {
                 let harvest = client.agents(id, names, purpose, Some(permit)).await;
                 Outcome::Agents(id, harvest)
             }
-            Work::Everybody(page) => {
-                let everybody = client.everybody(page, names, permit).await;
-                Outcome::Everybody(page, everybody.map_err(Setback::from))
+            Work::Everybody(list, page) => {
+                let everybody = client.everybody(list, page, names, permit).await;
+                Outcome::Everybody(list, page, everybody.map_err(Setback::from))
             }
         }
     }
@@ -134,7 +134,9 @@ impl Account {
             Job::Queues => Work::Queues,
             Job::Statuses => Work::Statuses,
             Job::Poll(queue) => Work::Agents(id(queue)),
-            Job::Sweep(page) => Work::Everybody(page),
+            Job::Sweep(page) => Work::Everybody(Everyone::Listed, page),
+            Job::Delta(page) => Work::Everybody(Everyone::NewestFirst, page),
+            Job::Available(status, page) => Work::Everybody(Everyone::WithStatus(status), page),
         };
         let (client, names) = (
             self.deps.client.clone(),
@@ -149,7 +151,7 @@ impl Account {
         );
         let seat = match job {
             Job::Poll(queue) => Some(self.seats[queue]),
-            Job::Queues | Job::Statuses | Job::Sweep(_) => None,
+            _ => None,
         };
         jobs.spawn(async move {
             let outcome = work.perform(&client, &names, purpose, permit).await;
@@ -169,6 +171,8 @@ impl Account {
             Job::Statuses => "statuses".to_owned(),
             Job::Poll(place) => format!("agents of {}", self.deps.queues[place].key),
             Job::Sweep(page) => format!("all agents, page {page}"),
+            Job::Delta(page) => format!("agents by change, page {page}"),
+            Job::Available(status, page) => format!("agents with status {status}, page {page}"),
         }
     }
 }

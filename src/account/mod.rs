@@ -12,6 +12,8 @@ mod ask;
 mod deps;
 mod faults;
 mod feed_health;
+mod feeding;
+pub mod feeds;
 mod handover;
 mod headcount;
 mod health;
@@ -51,6 +53,7 @@ pub use self::{
 pub(crate) use self::{job::polled, naming::id_of, permits::fault_of};
 use crate::{
     account::{
+        feeds::Feeds,
         roster::Roster,
         schedule::{Job, Next, Schedule},
         sweep::Sweep,
@@ -81,6 +84,7 @@ pub struct Account {
     sweep: Sweep,
     /// How much the present sweep has read.
     swept: Tally,
+    feeds: Feeds,
     headcount: Headcount,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
@@ -129,6 +133,7 @@ impl Account {
             roster: Roster::new(deps.queues.len()),
             sweep: Sweep::default(),
             swept: Tally::default(),
+            feeds: Feeds::default(),
             headcount: Headcount::default(),
             ids: vec![None; deps.queues.len()],
             seats: (0..deps.queues.len() as u64).collect(),
@@ -153,6 +158,9 @@ impl Account {
         account.restore_names();
         account.take_over(known);
         account.resolve();
+        account.look_at_rules();
+        account.filter_by_ready_statuses();
+        account.show_feed();
         account.plan();
         account.show_faults();
         account

@@ -86,6 +86,7 @@ impl Account {
         self.take_in_names(|names| names.statuses = Some(statuses));
         let names = Arc::clone(&self.deps.names.borrow());
         self.roster.read_again(&names);
+        self.filter_by_ready_statuses();
         self.renew_others(None);
     }
 

@@ -59,24 +59,24 @@ impl Account {
         jobs: &mut JoinSet<Done>,
     ) {
         let now = self.now();
-        self.schedule.asked_to_wait(now);
         let Some(place) = self.place(queue) else {
-            return;
+            return self.schedule.asked_to_wait(now);
         };
-        let (poll, sweep) = (Job::Poll(place), Job::Sweep(1));
-        let by_sweep = staleness.is_about_statuses() && self.schedule.sweep_tells(place, now);
+        let poll = Job::Poll(place);
         if self.schedule.is_under_way(poll) {
             return self.wait_for(poll, waiter);
         }
-        if by_sweep && self.schedule.is_under_way(sweep) {
-            return self.wait_for(sweep, waiter);
+        if self.schedule.statuses_take_long(now) {
+            return; // Questions would take the requests from the statuses of all queues.
+        }
+        self.schedule.asked_to_wait(now);
+        let statuses = self.schedule.statuses_at_once(place, now);
+        let statuses = statuses.filter(|_| staleness.is_about_statuses());
+        if let Some(statuses) = statuses.filter(|job| self.schedule.is_under_way(*job)) {
+            return self.wait_for(statuses, waiter);
         }
         let fill = self.deps.budget.fill();
-        let job = if by_sweep && fill < PLENTY {
-            sweep
-        } else {
-            poll
-        };
+        let job = statuses.filter(|_| fill < PLENTY).unwrap_or(poll);
         if !staleness.is_worth_a_permit(fill) || !self.schedule.may_ask(job, now) {
             return;
         }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Account, Emptied, RefreshError,
     faults::Asked,
+    feeding::feed_beside_sweeps,
     headcount::News,
     job::{Done, Outcome},
 };
@@ -13,7 +14,7 @@ use crate::{
         schedule::{Ending, Job},
         sweep::{SweptPage, Verdict},
     },
-    calltools::{Everybody, Harvest, Notes, Setback},
+    calltools::{Everybody, Everyone, Harvest, Notes, Setback},
     clock::Moment,
     model::{
         agent::AgentId,
@@ -102,7 +103,7 @@ impl Account {
                 };
                 return Ok(self.take_in_poll(place, harvest));
             }
-            Outcome::Everybody(page, Ok(mut everybody)) => {
+            Outcome::Everybody(Everyone::Listed, page, Ok(mut everybody)) => {
                 match self.swept.add(page, &mut everybody) {
                     Ok(()) => {
                         self.take_in_sweep(page, everybody);
@@ -111,12 +112,16 @@ impl Account {
                     Err(fault) => fault.into(),
                 }
             }
+            Outcome::Everybody(list, page, Ok(everybody)) => {
+                self.take_in_feed(list, page, everybody);
+                return Ok(1);
+            }
             Outcome::Queues(Err(setback)) => {
                 self.fall_back_to_stored_names();
                 setback
             }
             Outcome::Statuses(Err(setback)) => setback,
-            Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, Err(setback)) => setback,
+            Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, _, Err(setback)) => setback,
         };
         if let Setback::Fault(fault) = &failed {
             self.tell(job, &Arc::new(fault.clone()));
@@ -162,6 +167,7 @@ impl Account {
         if let Some(doubt) = self.sweep.compare(&rows, as_of, &self.roster) {
             self.distrust(doubt.sentence());
         }
+        self.audit_feed(&rows, as_of);
         self.feed_health.polled();
         self.roster.poll(place, as_of, took, complete, rows);
         self.keep_poll(place);
@@ -239,6 +245,8 @@ impl Account {
                 .map(|agent| (&agent.id, agent.logged_in))
                 .collect(),
         );
+        self.audit_feed(&agents, as_of);
+        self.feeds.full_page(page, next, as_of, &agents);
         let was_trusted = self.sweep.is_trusted();
         let swept = SweptPage {
             as_of,
@@ -248,6 +256,7 @@ impl Account {
         };
         let did_pay = self.schedule.sweeps(self.now());
         self.schedule.swept(page, next);
+        self.ask_next();
         self.naming.swept_before = None; // This one is newer.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
@@ -273,6 +282,9 @@ impl Account {
             Verdict::Taken => {}
         }
         self.feed_health.recovered();
+        if next.is_none() {
+            self.full_list_is_whole();
+        }
         for place in self.queues_of(self.sweep.missed()) {
             self.schedule.look_for_missing(place);
         }
@@ -282,7 +294,7 @@ impl Account {
     }
 
     /// Polls queues of agents who came online sooner, because they log in to their queues then.
-    fn hurry_queues_of_those_who_came(&mut self, seen: Vec<(&AgentId, bool)>) {
+    pub(super) fn hurry_queues_of_those_who_came(&mut self, seen: Vec<(&AgentId, bool)>) {
         let came = |(id, logged_in): &(&AgentId, bool)| {
             let known = self.roster.newest(id);
             *logged_in && known.is_some_and(|known| !known.agent.logged_in)
@@ -297,7 +309,10 @@ impl Account {
         }
     }
 
-    fn queues_of<'a>(&self, agents: impl Iterator<Item = &'a AgentId>) -> HashSet<usize> {
+    pub(super) fn queues_of<'a>(
+        &self,
+        agents: impl Iterator<Item = &'a AgentId>,
+    ) -> HashSet<usize> {
         let agents: HashSet<&AgentId> = agents.collect();
         if agents.is_empty() {
             return HashSet::new();
@@ -322,17 +337,8 @@ impl Account {
             .send_modify(|health| health.sweeps = trusted);
     }
 
-    /// A sweep failed. If polls keep succeeding meanwhile, sweeps are suspended.
-    fn sweep_failed(&mut self) {
-        if self.feed_health.sweep_failed() {
-            self.distrust(
-                "the account's list of agents cannot be read, but those of its queues can",
-            );
-        }
-    }
-
     /// Suspends sweeps and drops what they said. Queues are polled one by one.
-    fn distrust(&mut self, why: &str) {
+    pub(super) fn distrust(&mut self, why: &str) {
         let now = self.now();
         if self.schedule.is_distrustful(now) {
             return; // Sweeps are suspended already.
@@ -341,6 +347,7 @@ impl Account {
         self.schedule.distrust(now);
         self.sweeps_are_trusted(false);
         self.faults.feed_is_gone();
+        self.feeds.reset();
         self.sweep.reset();
         self.roster.forget_sweeps();
         self.unkeep_statuses();
@@ -350,6 +357,7 @@ impl Account {
             why,
             "sweeps of the whole account are suspended; queues are polled one by one"
         );
+        self.show_feed();
         self.plan();
         self.renew_others(None);
     }
@@ -367,9 +375,16 @@ impl Account {
         if concerns_sweeps_alone {
             return self.distrust(&fault.to_string());
         }
+        if let (Some(feed), true) = (feed_beside_sweeps(job), is_refusal(fault)) {
+            return self.feed_refused(feed);
+        }
         self.faults.failed(asked(job), fault, now);
-        if matches!(job, Job::Sweep(_)) && !fault.kind().is_of_the_account() {
-            self.sweep_failed();
+        if job.is_about_statuses() {
+            self.feeds.interrupted();
+            self.ask_next();
+        }
+        if job.is_about_statuses() && !fault.kind().is_of_the_account() {
+            self.sweep_failed(job);
         }
     }
 
@@ -396,7 +411,7 @@ fn asked(job: Job) -> Asked {
         Job::Queues => Asked::Names,
         Job::Statuses => Asked::Statuses,
         Job::Poll(place) => Asked::Queue(place),
-        Job::Sweep(_) => Asked::Feed,
+        Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => Asked::Feed,
     }
 }
 

@@ -76,6 +76,7 @@ impl Account {
         self.carry(&before, &places);
         self.count_from_now(&before, &places);
         self.resolve();
+        self.look_at_rules();
         self.show_queues(&before, &places);
         self.plan();
         self.poll_what_is_too_old(&before, &places);

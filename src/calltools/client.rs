@@ -122,11 +122,24 @@ pub struct Harvest {
     pub requests: u32,
 }
 
+/// A list of agents of the whole account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Everyone {
+    /// All of them.
+    Listed,
+    /// All of them, those first whose status changed last.
+    NewestFirst,
+    /// Those whose status has this number.
+    WithStatus(u64),
+}
+
 /// A page of everybody in the account.
 #[derive(Debug)]
 pub struct Everybody {
     /// The moment it was asked for, less the time for which a cache had kept it.
     pub as_of: Moment,
+    /// That time.
+    pub cached: Duration,
     /// Its agents, each once.
     pub agents: Vec<Agent>,
     pub(super) extent: Extent,
@@ -220,6 +233,9 @@ pub struct Client {
     habits: Arc<Mutex<HashMap<ListId, Habits>>>,
 }
 
+/// The field that tells when an agent's status changed.
+const ORDERING_FIELD: &str = "agent_status_modified_on";
+
 impl Client {
     /// A client that sends through `transport` what `budget` permits.
     pub fn new(
@@ -256,29 +272,31 @@ impl Client {
         Ok(Harvest::new(reading, changes, walk.requests))
     }
 
-    /// One page of the list of everybody in the account: the same rows as a queue's, without a queue's view.
+    /// One page of a list of everybody in the account: the same rows as a queue's, without a queue's view.
     ///
     /// # Errors
     /// [`Fault`], where it could not be read.
     pub async fn everybody(
         &self,
+        list: Everyone,
         page: u32,
         names: &Names,
         permit: Permit,
     ) -> Result<Everybody, Fault> {
         let ask = Ask { page, queue: None };
         let as_of = self.clock.now();
-        let path = path(Endpoint::AgentStatuses, ask);
+        let path = path(Endpoint::AgentStatuses, ask) + &list.query();
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
         let mut page = page.await?;
-        let (as_of, extent) = (as_of.earlier(page.age), Extent::of(&page));
+        let (cached, extent) = (page.age, Extent::of(&page));
         // It is one page of many, so its count says nothing about it.
         (page.count, page.leads_back) = (None, false);
         let mut list: List<'_, Row> = List::new(names);
         let next = list.add(page)?;
         list.check()?;
         Ok(Everybody {
-            as_of,
+            as_of: as_of.earlier(cached),
+            cached,
             next,
             extent,
             notes: Notes::of(&list),
@@ -574,6 +592,17 @@ fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Readin
         first
     } else {
         second
+    }
+}
+
+impl Everyone {
+    /// What the list's address has beyond that of the full list.
+    fn query(self) -> String {
+        match self {
+            Everyone::Listed => String::new(),
+            Everyone::NewestFirst => format!("&ordering=-{ORDERING_FIELD}"),
+            Everyone::WithStatus(id) => format!("&agent_status={id}"),
+        }
     }
 }
 

@@ -11,7 +11,9 @@ pub mod token;
 mod transport;
 
 pub(crate) use client::PAGE_SIZE;
-pub use client::{Change, Client, Endpoint, Everybody, Harvest, Notes, Observer, Oddity, Setback};
+pub use client::{
+    Change, Client, Endpoint, Everybody, Everyone, Harvest, Notes, Observer, Oddity, Setback,
+};
 pub use http::{HttpSettings, HttpTransport, SetupError};
 pub use list::Tally;
 pub use page::{Ask, Page};

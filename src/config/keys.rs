@@ -83,7 +83,7 @@ pub(super) const QUEUE: Kind = Kind {
         key("threshold", "0"),
         key("max_age", r#""90s""#),
         key("on_unknown", r#""reject""#),
-        key("fresh", r#""2s""#),
+        key("fresh", r#""500ms""#),
         key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),
         key("count_on_call", "true"),

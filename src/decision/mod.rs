@@ -152,7 +152,7 @@ impl Patience {
     /// The defaults if only one of the two is given. CallTools usually answers within half a second; a shorter wait spends a request
     /// that only later callers profit from.
     pub const USUAL: Patience = Patience {
-        fresh: Duration::from_secs(2),
+        fresh: Duration::from_millis(500),
         wait: Duration::from_millis(800),
     };
 

@@ -21,6 +21,9 @@ use crate::{
     model::{fault::FaultKind, names::Names, quantity::Quantity},
 };
 
+/// Where statuses can come from.
+pub const FEEDS: [&str; 4] = ["delta", "available", "sweep", "queues"];
+
 /// The state of everything, taken for one scrape.
 #[derive(Debug, Default)]
 pub struct Scrape {
@@ -32,6 +35,8 @@ pub struct Scrape {
     pub agents: Vec<(Arc<str>, ByStatus)>,
     /// What is wrong with each account.
     pub faults: Vec<(Arc<str>, Option<FaultKind>)>,
+    /// Where each account's statuses come from: one of [`FEEDS`].
+    pub feeds: Vec<(Arc<str>, &'static str)>,
     /// Connections open now, over all listeners.
     pub open_connections: usize,
     /// How many of them are streams of decisions.
@@ -114,6 +119,7 @@ impl Collector for Scrape {
         self.encode_reservations(&mut encoder)?;
         self.encode_budgets(&mut encoder)?;
         self.encode_faults(&mut encoder)?;
+        self.encode_feeds(&mut encoder)?;
         self.encode_state(&mut encoder)?;
         let counts = [
             (
@@ -292,6 +298,24 @@ impl Scrape {
             encoder,
             "openseat_account_fault",
             "1 while the account as a whole has this fault.",
+            samples,
+        )
+    }
+
+    fn encode_feeds(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let samples = self.feeds.iter().flat_map(|(account, in_use)| {
+            FEEDS.iter().map(move |feed| {
+                let is_used = u8::from(feed == in_use);
+                (
+                    [("account", &**account), ("feed", *feed)],
+                    f64::from(is_used),
+                )
+            })
+        });
+        gauges(
+            encoder,
+            "openseat_feed",
+            "1 for the feed that the account's statuses come from, 0 for the others.",
             samples,
         )
     }

@@ -14,6 +14,14 @@ use serde_json::value::RawValue;
 /// The field of a row that differs from queue to queue.
 const QUEUE_LOGIN: &str = "queue_logged_in";
 
+/// The fields of a row that tell the agent's status.
+const STATUS: [&str; 4] = [
+    "status",
+    "agent_status",
+    "agent_status_modified_on",
+    "ready",
+];
+
 /// A row as CallTools sent it, perhaps with the log-in from another row. Dereferences to its JSON.
 #[derive(Clone, Debug)]
 pub struct RawRow {
@@ -39,6 +47,19 @@ impl RawRow {
                 joined: OnceLock::new(),
             })),
         }
+    }
+
+    /// This row with nulls where it tells the agent's status.
+    pub fn without_status(&self) -> Self {
+        let Ok(mut fields) = fields(self) else {
+            return self.clone(); // Every row was read as an object before it came here.
+        };
+        for name in STATUS {
+            if let Some(field) = fields.get_mut(name) {
+                *field = RawValue::NULL;
+            }
+        }
+        serde_json::value::to_raw_value(&fields).map_or_else(|_| self.clone(), Self::from)
     }
 }
 

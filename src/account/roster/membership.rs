@@ -104,9 +104,10 @@ impl Roster {
         for member in &mut membership.members {
             let person = self.people.get(&member.polled.id);
             let newest = person.and_then(|person| person.newest.as_ref());
-            let at = newest.map_or(membership.as_of, |newest| newest.at);
-            oldest = Some(earlier(at, oldest));
+            let seen = newest.map_or(membership.as_of, |newest| newest.at);
+            oldest = Some(earlier(self.confirmed.status(seen), oldest));
             if member.polled.queue_logged_in {
+                let at = self.confirmed.availability(seen);
                 oldest_logged_in = Some(earlier(at, oldest_logged_in));
             }
             agents.push(match newest {
@@ -119,6 +120,7 @@ impl Roster {
         let polled_or_swept = self
             .swept
             .map_or(membership.as_of, |swept| later(swept, membership.as_of));
+        let polled_or_swept = self.confirmed.availability(polled_or_swept);
         Some(Joined {
             as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),

@@ -16,6 +16,7 @@
 //! **Departures** ([`presence`]) end reservations, each at most one. They are told by what was seen last, and not by the rows, which
 //! are taken back where sweeps are distrusted.
 
+mod confirmed;
 mod membership;
 mod person;
 mod presence;
@@ -29,6 +30,7 @@ use std::{
 };
 
 use self::{
+    confirmed::Confirmed,
     membership::Member,
     person::{MAX_LAG, Person},
 };
@@ -76,6 +78,7 @@ pub struct Roster {
     departed: Vec<(AgentId, presence::Gone)>,
     /// When it was last looked who has left.
     tidied: Option<Moment>,
+    confirmed: Confirmed,
 }
 
 impl Roster {
@@ -87,6 +90,7 @@ impl Roster {
             swept: None,
             departed: Vec::new(),
             tidied: None,
+            confirmed: Confirmed::default(),
         }
     }
 
@@ -97,7 +101,8 @@ impl Roster {
     }
 
     /// Rows of one list of CallTools were seen, all at one moment. Older ones than are known are forgotten.
-    pub fn see(&mut self, sightings: Vec<Sighting>) {
+    /// Returns the look that the list lags behind, if it does.
+    pub fn see(&mut self, sightings: Vec<Sighting>) -> Option<Moment> {
         let agents = sightings
             .iter()
             .map(|sighting| (&*sighting.agent, sighting.at));
@@ -106,6 +111,7 @@ impl Roster {
             let at = earlier(sighting.at, lag);
             self.take_row(Sighting { at, ..sighting }, Source::Look);
         }
+        lag
     }
 
     /// A row of an agent is known from an earlier task or process.
@@ -310,6 +316,7 @@ impl Roster {
     /// Sweeps are not to be believed: back to what polls of the queues said. Departures that were counted stay counted.
     pub fn forget_sweeps(&mut self) {
         self.swept = None;
+        self.confirmed = Confirmed::default();
         for person in self.people.values_mut() {
             person.newest.take_if(|newest| newest.by_sweep);
             person.latest = person
@@ -427,7 +434,7 @@ impl Roster {
 }
 
 /// The earlier of a moment and another, if there is one.
-fn earlier(at: Moment, other: Option<Moment>) -> Moment {
+pub(super) fn earlier(at: Moment, other: Option<Moment>) -> Moment {
     match other {
         Some(other) if other.boot < at.boot => other,
         _ => at,

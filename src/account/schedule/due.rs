@@ -54,6 +54,9 @@ impl Schedule {
         if let Some(job) = self.first_reading(now) {
             return Next::Start { job, cold: true };
         }
+        if let Some(job) = self.reads_on(now) {
+            return Next::Start { job, cold: true };
+        }
         if now < self.slot {
             return Next::Wait(self.slot - now);
         }
@@ -72,7 +75,9 @@ impl Schedule {
                 let queue = &self.queues[queue];
                 self.can_be_polled(queue) && queue.attempts.is_ready(now)
             }
-            Job::Sweep(_) => self.sweeping.attempts.is_ready(now),
+            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {
+                self.sweeping.attempts.is_ready(now)
+            }
         };
         ready && now >= self.not_before.max(self.token_not_before) && self.has_room()
     }
@@ -138,14 +143,18 @@ impl Schedule {
         match list {
             Job::Queues => self.needs_names() || self.names_doubted,
             Job::Statuses => self.statuses.last_success.is_none(),
-            Job::Poll(_) | Job::Sweep(_) => false,
+            Job::Poll(_) | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => false,
         }
     }
 
-    /// The sweep's next page, if it may be read now.
+    /// The next request about statuses, if it may be sent now.
     fn sweep(&self, now: Duration) -> Option<Job> {
-        (self.sweeps(now) && self.sweeping.attempts.is_ready(now))
-            .then_some(Job::Sweep(self.sweeping.page))
+        (self.sweeps(now) && self.sweeping.attempts.is_ready(now)).then(|| self.status_job())
+    }
+
+    /// The next page of a list of which a part was read: it is not worth a wait, since the list changes meanwhile.
+    pub(super) fn reads_on(&self, now: Duration) -> Option<Job> {
+        self.sweep(now).filter(|_| self.sweeping.reads_on)
     }
 
     /// Background work while permits are saved up for questions that wait. Queues that are polled by themselves keep their share, since

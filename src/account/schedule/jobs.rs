@@ -28,6 +28,17 @@ pub enum Job {
     Poll(usize),
     /// Read this page of the account's list of agents.
     Sweep(u32),
+    /// Read this page of everybody, ordered by the date of change.
+    Delta(u32),
+    /// Read this page of those who have the status with this number.
+    Available(u64, u32),
+}
+
+impl Job {
+    /// Whether it tells statuses of the whole account.
+    pub fn is_about_statuses(self) -> bool {
+        matches!(self, Job::Sweep(_) | Job::Delta(_) | Job::Available(..))
+    }
 }
 
 /// How a job ended.
@@ -50,6 +61,12 @@ impl Schedule {
     pub fn started(&mut self, job: Job, now: Duration, period: Duration) {
         self.period = period;
         self.last_question.get_or_insert(now);
+        if self.reads_on(now) == Some(job) {
+            self.begun(job, now);
+            // It is the rest of a list, and is earned before the next slot.
+            self.slot = self.slot.max(now) + period;
+            return;
+        }
         let is_first =
             matches!(job, Job::Poll(queue) if self.queues[queue].is_new && self.ration > 0);
         let (gap, takes_turn) = (self.gap(job, now), self.takes_turn(job, now));
@@ -80,7 +97,7 @@ impl Schedule {
                 let queue = &mut self.queues[queue];
                 (queue.urgent, queue.missing, queue.is_new) = (false, false, false);
             }
-            Job::Sweep(_) => {}
+            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {}
         }
     }
 
@@ -98,7 +115,7 @@ impl Schedule {
                         self.ration = self.ration.saturating_sub(requests.saturating_sub(1));
                     }
                     Job::Statuses => self.statuses_given_up = false,
-                    Job::Queues | Job::Sweep(_) => {}
+                    Job::Queues | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {}
                 }
             }
             Ending::Unpaid => self.attempts(job).in_flight = false,
@@ -138,7 +155,7 @@ impl Schedule {
             Job::Queues => &mut self.names,
             Job::Statuses => &mut self.statuses,
             Job::Poll(queue) => &mut self.queues[queue].attempts,
-            Job::Sweep(_) => &mut self.sweeping.attempts,
+            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => &mut self.sweeping.attempts,
         }
     }
 
@@ -148,7 +165,9 @@ impl Schedule {
             Job::Queues => self.names.in_flight,
             Job::Statuses => self.statuses.in_flight,
             Job::Poll(queue) => self.queues[queue].attempts.in_flight,
-            Job::Sweep(page) => self.sweeping.attempts.in_flight && self.sweeping.page == page,
+            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {
+                self.sweeping.attempts.in_flight && self.status_job() == job
+            }
         }
     }
 

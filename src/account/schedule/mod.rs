@@ -30,7 +30,10 @@ pub use self::{
     jobs::{Ending, Job},
 };
 use self::{retry::Attempts, sweeping::Sweeping};
-use crate::config::{QueueRef, Rule, ScheduleOptions};
+use crate::{
+    account::feeds::Request,
+    config::{QueueRef, Rule, ScheduleOptions},
+};
 
 /// For this many tries, a queue whose poll failed stays as overdue as it was. Then it takes its turn like the others. So a single failure is
 /// soon repaired, and queues that keep failing starve no other.
@@ -180,6 +183,9 @@ impl Schedule {
                 attempts: Attempts::default(),
                 page: 1,
                 pages: 1,
+                request: Request::Full,
+                reads_on: false,
+                feed_pages: None,
                 trusted: false,
                 distrusted: false,
                 was_whole: false,

@@ -37,7 +37,7 @@ impl Schedule {
         let poll = self.roots(|queue| !queue.need.alone) / polls.max(f64::EPSILON);
         let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
         let sweep = period.mul_f64(
-            f64::from(self.sweeping.pages) * turn
+            f64::from(self.status_pages()) * turn
                 / f64::from(SWEEPS_IN_TURN)
                 / (1.0 - of_alone).max(f64::EPSILON),
         );
@@ -98,7 +98,7 @@ impl Schedule {
         let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
         let roots: f64 = shared().map(root).sum();
         // A hair's breadth for rounding: at exactly half, sweeps gain nothing.
-        f64::from(self.sweeping.pages) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
+        f64::from(self.status_pages()) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }
 
     /// *Σ√(dp)*, over demand and pages.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Schedule, retry::Attempts};
+use super::{Schedule, jobs::Job, retry::Attempts};
+use crate::account::feeds::Request;
 
 /// Distrusted sweeps are tried again after this time: the token may have more rights by then.
 pub(super) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
@@ -19,6 +20,12 @@ pub(super) struct Sweeping {
     pub trusted: bool,
     /// Sweeps contradicted the queues, and have not agreed with them since.
     pub distrusted: bool,
+    /// What to ask for next: a page of the full list, or of a feed that tells the same with fewer.
+    pub request: Request,
+    /// That is the next page of a list of which a part was read.
+    pub reads_on: bool,
+    /// Pages of a complete reading of such a feed, while one is used.
+    pub feed_pages: Option<u32>,
     /// A sweep was read to its end, or suspended.
     pub was_whole: bool,
     pub not_before: Duration,
@@ -32,13 +39,41 @@ impl Schedule {
         self.trust();
     }
 
-    /// Whether a sweep of one request shows the statuses of a queue's agents.
-    pub fn sweep_tells(&self, queue: usize, now: Duration) -> bool {
-        self.sweeps(now)
-            && self.sweeping.trusted
-            && self.sweeping.pages == 1
-            && self.sweeping.page == 1
-            && !self.queues[queue].need.alone
+    /// What to ask for next about statuses, and the pages of a complete reading of a feed that takes the place of the full list.
+    pub fn ask_next(&mut self, request: Request, reads_on: bool, feed_pages: Option<u32>) {
+        self.sweeping.request = request;
+        self.sweeping.reads_on = reads_on;
+        self.sweeping.feed_pages = feed_pages;
+    }
+
+    /// The next request about statuses.
+    pub fn status_job(&self) -> Job {
+        match self.sweeping.request {
+            Request::Full => Job::Sweep(self.sweeping.page),
+            Request::Delta(page) => Job::Delta(page),
+            Request::Available { status, page } => Job::Available(status, page),
+        }
+    }
+
+    /// Requests of a complete reading of the feed in use.
+    pub fn status_pages(&self) -> u32 {
+        self.sweeping.feed_pages.unwrap_or(self.sweeping.pages)
+    }
+
+    /// Whether statuses take several requests: then nobody waits for them, since questions would take the feed's slots.
+    pub fn statuses_take_long(&self, now: Duration) -> bool {
+        self.sweeps(now) && self.status_pages() > 1
+    }
+
+    /// The request that tells the statuses of a queue's agents, if one is enough.
+    pub fn statuses_at_once(&self, queue: usize, now: Duration) -> Option<Job> {
+        let is_whole = match self.sweeping.request {
+            Request::Full => self.sweeping.pages == 1 && self.sweeping.page == 1,
+            _ => self.sweeping.feed_pages == Some(1) && !self.sweeping.reads_on,
+        };
+        let is_told =
+            self.sweeps(now) && self.sweeping.trusted && is_whole && !self.queues[queue].need.alone;
+        is_told.then(|| self.status_job())
     }
 
     /// Whether sweeps are suspended.
@@ -66,6 +101,7 @@ impl Schedule {
 
     /// Suspends sweeps for a while, because they contradict the queues or cannot be read.
     pub fn distrust(&mut self, now: Duration) {
+        self.ask_next(Request::Full, false, None);
         self.sweeping.trusted = false;
         self.sweeping.distrusted = true;
         self.sweeping.was_whole = true;

@@ -138,7 +138,8 @@ impl Sweep {
         let swept = |agent: &Agent| {
             roster
                 .newest(&agent.id)
-                .filter(|sighting| sighting.by_sweep)
+                // A status that is not known is what a filtered list leaves of an agent.
+                .filter(|sighting| sighting.by_sweep && sighting.agent.status.is_some())
                 .cloned()
         };
         let pairs: Vec<_> = agents

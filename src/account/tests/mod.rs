@@ -36,6 +36,7 @@ use crate::{
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
 };
 
+mod feeds;
 mod floods;
 mod fresh;
 mod handover;

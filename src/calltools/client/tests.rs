@@ -13,7 +13,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::*;
 use crate::{
     calltools::{
-        Outgoing, Reply, Tally,
+        Everyone, Outgoing, Reply, Tally,
         list::{MAX_LIST_BYTES, MAX_PAGES},
     },
     clock::VirtualClock,
@@ -340,7 +340,10 @@ async fn a_page_of_everybody_is_as_old_as_its_age_too() {
     let world = world(1000, move |page, _| Ok(kept(page_of(&list, page, 3), 3000)));
     let asked = world.clock.now();
     let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
-    let everybody = world.client.everybody(1, &Names::default(), permit).await;
+    let everybody = world
+        .client
+        .everybody(Everyone::Listed, 1, &Names::default(), permit)
+        .await;
     assert_eq!(
         everybody.unwrap().as_of,
         asked.earlier(Duration::from_secs(3000))
@@ -353,7 +356,10 @@ async fn sweep(world: &World) -> (u32, Option<Fault>) {
     loop {
         let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
         let names = Names::default();
-        let page = world.client.everybody(number, &names, permit).await;
+        let page = world
+            .client
+            .everybody(Everyone::Listed, number, &names, permit)
+            .await;
         let mut page = page.unwrap();
         match (tally.add(number, &mut page), page.next) {
             (Ok(()), Some(next)) => number = next,

@@ -66,10 +66,11 @@ fn account(account: &Account) -> String {
     if let Some(every) = account.request_every_ms {
         let _ = write!(text, "; one every {}", spoken(Duration::from_millis(every)));
     }
-    text += if account.sweeps {
-        "; statuses by sweeps of the account"
-    } else {
-        "; queue by queue"
+    text += match account.feed.as_deref() {
+        Some("delta") => "; statuses by the list of changes",
+        Some("available") => "; statuses by the lists of those who are available",
+        _ if account.sweeps => "; statuses by sweeps of the account",
+        _ => "; queue by queue",
     };
     if let Some(share) = account.share.filter(|share| *share < 1.0) {
         let percent = (share * 100.0).round();

@@ -27,6 +27,9 @@ pub(super) struct Account {
     pub throttled_until: Option<Timestamp>,
     pub request_every_ms: Option<u64>,
     pub sweeps: bool,
+    /// Missing from daemons before it was told.
+    #[serde(default)]
+    pub feed: Option<String>,
     pub fault: Option<Fault>,
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,

@@ -35,6 +35,8 @@ pub struct AccountJson<'a> {
     request_every_ms: u64,
     /// Whether statuses come from sweeps of the whole account; otherwise queues are polled one by one.
     sweeps: bool,
+    /// Where statuses come from: `delta` (the list ordered by change), `available` (those who are available), `sweep` (the full list), `queues`.
+    feed: &'static str,
     /// How many queues are configured.
     queues: usize,
     /// How many of them have a fault.
@@ -73,6 +75,7 @@ impl<'a> AccountJson<'a> {
             throttled_until: usage.throttled_until,
             request_every_ms: whole_ms(usage.period),
             sweeps: health.sweeps,
+            feed: health.feed.as_str(),
             queues: states.len(),
             faulty_queues: faulty.count(),
             fault: own_fault

@@ -155,6 +155,7 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "throttled_until": null,
       "request_every_ms": 3790,
       "sweeps": true,
+      "feed": "delta",
       "queues": 20,
       "faulty_queues": 0,
       "fault": null,

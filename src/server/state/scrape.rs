@@ -45,6 +45,7 @@ impl App {
             budgets: budgets.collect(),
             agents: self.agents(),
             faults: self.accounts.iter().map(fault).collect(),
+            feeds: self.accounts.iter().map(feed).collect(),
             open_connections: self.connections.open(),
             open_streams: self.watch.open_streams(&self.limits.watch),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
@@ -75,6 +76,11 @@ impl App {
         let (state, now) = (self.state(queue), self.clock.now());
         QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
     }
+}
+
+/// An account's name and where its statuses come from.
+fn feed(account: &AccountHandle) -> (Arc<str>, &'static str) {
+    (Arc::clone(&account.name), account.health().feed.as_str())
 }
 
 /// An account's name and the kind of its present fault.

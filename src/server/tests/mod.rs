@@ -125,6 +125,7 @@ impl World {
         let (asks, requests) = mpsc::channel(1);
         let (health, health_reader) = watch::channel(Health {
             sweeps: true,
+            feed: crate::account::feeds::Feed::Sweep,
             ..Health::default()
         });
         let limit = std::num::NonZeroU32::new(1000).expect("it is not 0");

@@ -132,7 +132,7 @@ fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
     let (now, poll, sweep) = (play.now, Job::Poll(3), Job::Sweep(1));
     play.perform(sweep);
     assert!(play.schedule.may_ask(poll, now) && play.schedule.may_ask(sweep, now));
-    assert!(play.schedule.sweep_tells(3, now));
+    assert!(play.schedule.statuses_at_once(3, now).is_some());
     play.schedule.begun(poll, now);
     assert!(!play.schedule.may_ask(poll, now), "under way");
     play.schedule
@@ -141,7 +141,7 @@ fn what_is_asked_out_of_turn_heeds_faults_and_what_is_under_way() {
     assert!(play.schedule.may_ask(poll, now + FIRST_BACKOFF));
     // The first of two pages was read: a whole sweep is more than one request.
     play.schedule.swept(1, Some(2));
-    assert!(!play.schedule.sweep_tells(3, now));
+    assert_eq!(play.schedule.statuses_at_once(3, now), None);
     play.schedule.begun(Job::Poll(4), now);
     play.schedule
         .ended(Job::Poll(4), Ending::Badly(&Fault::BadToken), now, 0.0);

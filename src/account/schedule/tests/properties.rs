@@ -75,7 +75,7 @@ proptest! {
                 },
                 Event::Fresh(queue) => {
                     let job = if queue < 6 { Job::Poll(queue) } else { Job::Sweep(1) };
-                    if (queue < 6 || schedule.sweep_tells(0, now)) && schedule.may_ask(job, now) {
+                    if (queue < 6 || schedule.statuses_at_once(0, now).is_some()) && schedule.may_ask(job, now) {
                         prop_assert!(!under_way.contains(&job), "{job:?} twice");
                         schedule.begun(job, now);
                         under_way.push(job);

@@ -1,0 +1,250 @@
+//! Takes in lists of changes and of those who are available, and keeps the schedule, the log and the metrics informed of the feed in use.
+
+use std::sync::Arc;
+
+use super::{
+    Account,
+    feeds::{DeltaPage, Feed, FilteredPage, GivenUp, ReadyStatus, Taken, Trust},
+};
+use crate::{
+    account::{roster::earlier, schedule::Job},
+    calltools::{Everybody, Everyone},
+    clock::Moment,
+    config::Rule,
+    model::{agent::Agent, known::Sighting},
+};
+
+impl Account {
+    /// A page came of a list that takes the place of the full list.
+    pub(super) fn take_in_feed(&mut self, list: Everyone, page: u32, everybody: Everybody) {
+        if self.schedule.is_distrustful(self.now()) {
+            return; // It was under way when lists of everybody were found wanting.
+        }
+        if !everybody.notes.unknown_statuses.is_empty() {
+            self.schedule.saw_unknown_status();
+        }
+        let now = self.deps.clock.now();
+        let (as_of, last, rows) = (everybody.as_of, everybody.next.is_none(), &everybody.agents);
+        let taken = match list {
+            Everyone::WithStatus(_) => {
+                let page = FilteredPage {
+                    as_of,
+                    page,
+                    last,
+                    rows,
+                };
+                self.feeds.take_available(page, &self.roster, now)
+            }
+            Everyone::NewestFirst | Everyone::Listed => {
+                let cached = everybody.cached;
+                let page = DeltaPage {
+                    as_of,
+                    cached,
+                    page,
+                    last,
+                    rows,
+                };
+                self.feeds.take_delta(page, &self.roster, now)
+            }
+        };
+        self.hurry_queues_of_those_who_came(
+            rows.iter()
+                .map(|agent| (&agent.id, agent.logged_in))
+                .collect(),
+        );
+        let lag = self.see_rows(everybody.agents, as_of);
+        self.follow(taken, lag);
+        self.feed_health.recovered();
+        self.renew_others(None);
+        self.keep_statuses_now_and_then();
+    }
+
+    /// Rows of a poll or of a full page came, and are not in the roster yet: do they agree with the feed in use?
+    pub(super) fn audit_feed(&mut self, rows: &[Agent], as_of: Moment) {
+        let now = self.deps.clock.now();
+        if let Some(taken) = self.feeds.compare(rows, as_of, &self.roster, now) {
+            self.follow(taken, None);
+        }
+    }
+
+    /// The full list was read to its end and is believed.
+    pub(super) fn full_list_is_whole(&mut self) {
+        for rows in one_look_each(self.feeds.take_kept()) {
+            self.roster.see(rows);
+        }
+        let now = self.deps.clock.now();
+        if self.feeds.full_list_is_whole(&self.roster, now) {
+            self.tell_feed_in_use();
+        }
+        self.ask_next();
+    }
+
+    /// Tells the schedule what to ask for next.
+    pub(super) fn ask_next(&mut self) {
+        let (request, at_once) = self.feeds.next(self.deps.clock.now());
+        let feed = self.feeds.in_use();
+        let pages = (feed != Feed::Sweep).then(|| self.feeds.pages());
+        self.schedule.ask_next(request, at_once, pages);
+        self.show_feed();
+    }
+
+    /// The statuses that make an agent ready may be others now.
+    pub(super) fn filter_by_ready_statuses(&mut self) {
+        let names = Arc::clone(&self.deps.names.borrow());
+        let statuses = names.statuses.iter().flatten();
+        let ready = statuses.filter(|status| status.is_ready() == Some(true));
+        let ready = ready.map(|status| ReadyStatus {
+            id: status.id,
+            name: status.name.clone(),
+        });
+        self.feeds.set_ready_statuses(ready.collect());
+    }
+
+    /// Criteria of the config may read why somebody is not available.
+    pub(super) fn look_at_rules(&mut self) {
+        let reads_reasons = |rule: &Rule| matches!(rule, Rule::Custom(criteria) if criteria.is_renewed_by_statuses());
+        let needs_reasons = self
+            .deps
+            .queues
+            .iter()
+            .any(|queue| reads_reasons(&queue.rule));
+        self.feeds.set_needs_reasons(needs_reasons);
+    }
+
+    /// CallTools refuses a list that takes the place of the full list.
+    pub(super) fn feed_refused(&mut self, feed: Feed) {
+        let taken = self.feeds.refused(feed, self.deps.clock.now());
+        self.follow(taken, None);
+    }
+
+    /// The feed that statuses come from, for people who look on.
+    pub(super) fn show_feed(&mut self) {
+        let feed = match self.schedule.is_swept() {
+            true => self.feeds.in_use(),
+            false => Feed::Queues,
+        };
+        self.deps.health.send_if_modified(|health| {
+            let changed = health.feed != feed;
+            health.feed = feed;
+            changed
+        });
+    }
+
+    /// A request about statuses failed. If polls keep succeeding meanwhile, its feed is suspended.
+    pub(super) fn sweep_failed(&mut self, job: Job) {
+        if !self.feed_health.sweep_failed() {
+            return;
+        }
+        if let Some(feed) = feed_beside_sweeps(job) {
+            self.feed_health.recovered();
+            self.feed_refused(feed);
+        } else {
+            self.distrust(
+                "the account's list of agents cannot be read, but those of its queues can",
+            );
+        }
+    }
+
+    /// Takes rows of one page in. Returns the look that they lag behind, if they do.
+    fn see_rows(&mut self, agents: Vec<Agent>, at: Moment) -> Option<Moment> {
+        let rows = agents.into_iter().map(|agent| Sighting {
+            agent: Arc::new(agent),
+            at,
+            by_sweep: true,
+        });
+        match self.sweep.is_trusted() {
+            true => self.roster.see(rows.collect()),
+            false => {
+                self.feeds.keep(rows.collect());
+                None
+            }
+        }
+    }
+
+    /// Does what follows from a page, whose rows lag behind the look at `lag`.
+    fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
+        let was = self.deps.health.borrow().feed;
+        match taken {
+            Taken::Rows => {}
+            Taken::Changes { base, as_of } => {
+                if self.feeds.in_use() == Feed::Delta {
+                    self.roster.confirm_changes(base, earlier(as_of, lag));
+                }
+                self.end_reading();
+            }
+            Taken::Available { as_of, gone } => {
+                self.roster.confirm_available(earlier(as_of, lag), &gone);
+                self.end_reading();
+            }
+            Taken::GivenUp(feed, why) => self.give_up_feed(feed, why),
+        }
+        for place in self.queues_of(self.feeds.absent()) {
+            self.schedule.look_for_missing(place);
+        }
+        self.ask_next();
+        if self.deps.health.borrow().feed != was {
+            self.plan();
+        }
+    }
+
+    fn end_reading(&mut self) {
+        self.feeds.count_available(&self.roster);
+        if self.feeds.choose() {
+            self.tell_feed_in_use();
+        }
+    }
+
+    fn give_up_feed(&mut self, feed: Feed, why: GivenUp) {
+        let doubted = matches!(why, GivenUp::Doubted(_));
+        match feed {
+            Feed::Delta if doubted => self.roster.forget_changes(),
+            Feed::Available if doubted => self.roster.forget_available(),
+            _ => {}
+        }
+        let why = match why {
+            GivenUp::Failed => "it takes too many pages, or does not fit what is known",
+            GivenUp::Doubted(doubt) => doubt.sentence(),
+        };
+        tracing::warn!(
+            account = &*self.name,
+            feed = feed.as_str(),
+            why,
+            instead = self.feeds.in_use().as_str(),
+            "a feed of statuses is not used"
+        );
+        self.renew_others(None);
+    }
+
+    fn tell_feed_in_use(&self) {
+        let feed = self.feeds.in_use();
+        let pages = self.feeds.pages();
+        tracing::info!(
+            account = &*self.name,
+            feed = feed.as_str(),
+            pages,
+            proved = self.feeds.trust(feed) == Trust::Trusted,
+            "statuses come from this feed from now on"
+        );
+    }
+}
+
+/// The feed that a job reads and that takes the place of the full list.
+pub(super) fn feed_beside_sweeps(job: Job) -> Option<Feed> {
+    match job {
+        Job::Delta(_) => Some(Feed::Delta),
+        Job::Available(..) => Some(Feed::Available),
+        _ => None,
+    }
+}
+
+/// Rows that were seen at different moments, those of one moment together, the earliest first.
+fn one_look_each(rows: Vec<Sighting>) -> Vec<Vec<Sighting>> {
+    let mut looks: Vec<Vec<Sighting>> = Vec::new();
+    for row in rows {
+        match looks.last_mut() {
+            Some(look) if look[0].at == row.at => look.push(row),
+            _ => looks.push(vec![row]),
+        }
+    }
+    looks
+}

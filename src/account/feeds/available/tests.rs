@@ -1,0 +1,126 @@
+//! Readings of filtered lists.
+
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{fixtures::agent, model::known::Sighting};
+
+fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+fn rows(names: std::ops::Range<usize>, status: &str) -> Vec<Agent> {
+    let row = |n| agent(&format!("a{n}"), "", status);
+    names.map(row).collect()
+}
+
+fn roster(rows: Vec<Agent>) -> Roster {
+    let mut roster = Roster::new(1);
+    let sighting = |agent| Sighting {
+        agent: Arc::new(agent),
+        at: at(0),
+        by_sweep: true,
+    };
+    roster.see(rows.into_iter().map(sighting).collect());
+    roster
+}
+
+fn page(number: u32, last: bool, rows: &[Agent]) -> FilteredPage<'_> {
+    FilteredPage {
+        as_of: at(10),
+        page: number,
+        last,
+        rows,
+    }
+}
+
+fn available(names: &[&str]) -> Available {
+    let statuses = names.iter().zip(1..).map(|(name, id)| ReadyStatus {
+        id,
+        name: (*name).to_owned(),
+    });
+    let mut available = Available::default();
+    available.set_statuses(statuses.collect());
+    available
+}
+
+#[test]
+fn who_is_not_on_the_complete_list_is_not_available_any_more() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..30, "Available"));
+    let listed = rows(2..30, "Available");
+    let (first, second) = listed.split_at(20);
+    assert_eq!(feed.next_page(), Some((1, 1)));
+    assert_eq!(feed.take(page(1, false, first), &board), Step::ReadOn);
+    assert_eq!(feed.next_page(), Some((1, 2)));
+    let Step::Complete { as_of, mut gone } = feed.take(page(2, true, second), &board) else {
+        panic!("it is complete");
+    };
+    gone.sort();
+    assert_eq!((as_of, gone.len(), &*gone[0].0), (at(10), 2, "a0"));
+    assert_eq!((feed.pages(), feed.proved), (Some(2), true));
+}
+
+#[test]
+fn each_ready_status_has_its_list() {
+    let mut feed = available(&["Available", "Ready for chats"]);
+    let mut both = rows(0..10, "Available");
+    let others = |names| {
+        let mut others = rows(names, "Ready for chats");
+        others.iter_mut().for_each(|row| row.available = Some(true));
+        others
+    };
+    both.extend(others(10..20));
+    let board = roster(both);
+    let first = rows(0..10, "Available");
+    assert_eq!(feed.take(page(1, true, &first), &board), Step::ReadOn);
+    assert_eq!(feed.next_page(), Some((2, 1)));
+    let step = feed.take(page(1, true, &others(10..20)), &board);
+    assert_eq!(
+        step,
+        Step::Complete {
+            as_of: at(10),
+            gone: Vec::new()
+        }
+    );
+}
+
+#[test]
+fn a_filter_that_is_ignored_is_found_out_at_once() {
+    let mut feed = available(&["Available"]);
+    let mut everybody = rows(0..10, "Available");
+    everybody.extend(rows(10..20, "Not Available"));
+    let step = feed.take(page(1, true, &everybody), &roster(Vec::new()));
+    assert_eq!(step, Step::Distrusted(Doubt::Unfiltered));
+}
+
+#[test]
+fn a_list_that_does_not_fit_what_is_known_is_not_used() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..100, "Available"));
+    let few = rows(0..50, "Available");
+    for step in [Step::Misfit, Step::Misfit, Step::Failed] {
+        assert_eq!(feed.take(page(1, true, &few), &board), step);
+    }
+}
+
+#[test]
+fn polls_that_show_otherwise_end_its_trust() {
+    let mut feed = available(&["Available"]);
+    let board = roster(rows(0..30, "Available"));
+    let mut listed = rows(0..30, "Available");
+    listed[0].status_since = Some(jiff::Timestamp::constant(1_795_341_900, 0));
+    assert!(matches!(
+        feed.take(page(1, true, &listed), &board),
+        Step::Complete { .. }
+    ));
+    assert_eq!(feed.compare(&rows(0..10, "Available"), &board), None);
+    assert_eq!(
+        feed.compare(&rows(0..3, "On a Call"), &board),
+        Some(Doubt::Missed)
+    );
+}

@@ -1,0 +1,437 @@
+//! The list of everybody, ordered by the date of their last change, the newest first.
+//!
+//! One page tells every change since the page before, however large the roster. Nobody has promised that CallTools orders this list, so every page is
+//! checked, and so is what the list leaves out. Dates are compared with dates of CallTools alone, and moments with our clock alone.
+//!
+//! A chain of readings begins at a look at the full list. Each reading has to reach back to the newest date of the one before, and a little further: CallTools
+//! may commit changes late. Then everybody who is not on the list has not changed, and is known as of the moment at which its first page was sent. Pure.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    dates::{Dates, distinct},
+    doubt::Doubt,
+    misses::Misses,
+};
+use crate::{
+    account::roster::Roster,
+    clock::Moment,
+    model::agent::{Agent, AgentId},
+};
+
+/// A reading ends after this many pages of dated rows. A list that changes faster than that is read better in another way.
+const MAX_PAGES: u32 = 3;
+
+/// Pages of undated rows that are skipped at once. As many as a roster of 10,000 has; the next reading begins behind them.
+const MAX_UNDATED_PAGES: u32 = 40;
+
+/// The least time that a reading reaches back beyond the last: clocks of several servers, and commits that take a moment.
+const MIN_OVERLAP: SignedDuration = SignedDuration::from_secs(2);
+
+/// The most: what comes later than that is a change that the list left out.
+const MAX_OVERLAP: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long the largest lateness is remembered.
+const LATENESS_LASTS: Duration = Duration::from_secs(3600);
+
+/// An answer that a cache kept for longer tells of no change.
+const MAX_CACHED: Duration = Duration::from_secs(2);
+
+/// Two dates descend by chance every other time, eight once in forty thousand.
+const DATES_TO_PROVE: usize = 8;
+
+/// Readings without enough dates to prove the order. A list that stands still proves nothing.
+const MAX_UNPROVEN: u32 = 10;
+
+/// Answers in a row that are older than what is known already.
+const MAX_LAGGING: u32 = 3;
+
+/// Agents that a page leaves out at once. One may have been deleted.
+const MAX_ABSENT: usize = 3;
+
+/// Two requests under way together may be answered in the other order. Their looks are compared from this distance on.
+const CROSSING: Duration = Duration::from_secs(10);
+
+/// An agent that was left out is watched for so long.
+const ABSENCE_LASTS: Duration = Duration::from_secs(600);
+
+/// One page of the ordered list.
+#[derive(Clone, Copy, Debug)]
+pub struct DeltaPage<'a> {
+    /// When it was sent, less the time for which a cache had kept it.
+    pub as_of: Moment,
+    /// That time.
+    pub cached: Duration,
+    /// Its number, from 1.
+    pub page: u32,
+    /// Whether the list ends with it.
+    pub last: bool,
+    /// Its rows, in CallTools' order.
+    pub rows: &'a [Agent],
+}
+
+/// What follows from a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read this page at once.
+    ReadOn(u32),
+    /// Everybody who was seen since `base` is known as of `as_of`.
+    Complete {
+        /// Where the chain began.
+        base: Moment,
+        /// When the first page was sent.
+        as_of: Moment,
+    },
+    /// Its rows count, and say nothing about those who are not on it: it is older than what is known.
+    Lagging,
+    /// It did not reach back to the last reading. The chain is broken.
+    Failed,
+    /// The list is not what it should be.
+    Distrusted(Doubt),
+}
+
+/// Readings that reach back to each other.
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    base: Moment,
+    as_of: Moment,
+    /// The newest date of the last complete reading.
+    high: Option<Timestamp>,
+}
+
+/// A reading that is not over.
+#[derive(Debug)]
+struct Reading {
+    as_of: Moment,
+    /// Pages read, those of undated rows apart.
+    pages: u32,
+    undated_pages: u32,
+    newest: Option<Timestamp>,
+    dates: usize,
+    is_lagging: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Delta {
+    chain: Option<Chain>,
+    reading: Option<Reading>,
+    proved: bool,
+    unproven: u32,
+    lagging: u32,
+    /// Rows without a date that led the list, and rows a page.
+    undated: usize,
+    page_size: usize,
+    /// The largest lateness, and when it was seen.
+    late: Option<(SignedDuration, Moment)>,
+    /// Pages of the last ten complete readings.
+    took: VecDeque<u32>,
+    /// Agents that the list left out, and since when.
+    absent: HashMap<AgentId, Moment>,
+    misses: Misses,
+}
+
+impl Delta {
+    /// Begins a chain at a look at the full list: these rows were seen at `at`.
+    pub fn begin(&mut self, at: Moment, rows: &[Agent]) {
+        self.reading = None;
+        self.proved = false;
+        self.chain = Some(Chain {
+            base: at,
+            as_of: at,
+            high: rows.iter().filter_map(|row| row.status_since).max(),
+        });
+    }
+
+    /// Forgets the chain and the proof.
+    pub fn end(&mut self) {
+        let took = std::mem::take(&mut self.took);
+        *self = Self {
+            took,
+            undated: self.undated,
+            page_size: self.page_size,
+            ..Self::default()
+        };
+    }
+
+    /// Whether a chain was begun.
+    pub fn has_begun(&self) -> bool {
+        self.chain.is_some()
+    }
+
+    /// Whether the list was seen to be ordered and to leave nobody out.
+    pub fn is_proved(&self) -> bool {
+        self.proved
+    }
+
+    /// The page that a reading begins with: the one that holds the last undated row.
+    pub fn first_page(&self) -> u32 {
+        match self.undated {
+            0 => 1,
+            undated => ((undated - 1) / self.page_size.max(1)) as u32 + 1,
+        }
+    }
+
+    /// The mean number of pages of the last readings.
+    pub fn pages(&self) -> f64 {
+        match self.took.len() {
+            0 => 1.0,
+            readings => f64::from(self.took.iter().sum::<u32>()) / readings as f64,
+        }
+    }
+
+    /// Agents that the last readings left out: their queues should be polled soon.
+    pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
+        self.absent.keys()
+    }
+
+    /// The newest date of the last complete reading.
+    #[cfg(test)]
+    pub(super) fn high(&self) -> Option<Timestamp> {
+        self.chain.and_then(|chain| chain.high)
+    }
+
+    /// A reading was not answered: it begins again.
+    pub fn interrupted(&mut self) {
+        self.reading = None;
+    }
+
+    /// A page came. `roster` is as it was before.
+    pub fn take(&mut self, page: DeltaPage<'_>, roster: &Roster) -> Step {
+        if page.cached > MAX_CACHED {
+            self.reading = None;
+            return self.lags();
+        }
+        let Some(Dates {
+            undated,
+            dated,
+            is_rest_undated,
+        }) = Dates::read(page.rows)
+        else {
+            return Step::Distrusted(Doubt::Unordered);
+        };
+        if !page.last {
+            self.page_size = page.rows.len();
+        }
+        let is_first = self.reading.is_none();
+        if is_first && page.page > 1 && undated == 0 {
+            // There are fewer undated rows than there were.
+            self.undated = self.undated.saturating_sub(self.page_size.max(1));
+            return Step::ReadOn(page.page - 1);
+        }
+        let reading = self.reading.get_or_insert_with(|| Reading::new(page.as_of));
+        if page.as_of.boot < reading.as_of.boot {
+            reading.as_of = page.as_of; // A cache had kept it.
+        }
+        if reading.pages == 0 {
+            self.undated = (page.page as usize - 1) * self.page_size + undated;
+        }
+        let Some((&newest, &oldest)) = dated.first().zip(dated.last()) else {
+            return self.take_undated(page);
+        };
+        reading.pages += 1;
+        reading.dates += distinct(&dated);
+        if reading.newest.is_none() {
+            reading.newest = Some(newest);
+            if let Err(doubt) = self.look_for_absent(page, (newest, oldest), roster) {
+                return Step::Distrusted(doubt);
+            }
+        }
+        self.learn_lateness(page, roster);
+        let ends = page.last || is_rest_undated;
+        self.go_on(page.page, oldest, ends)
+    }
+
+    /// Rows of a poll or of a full page, all of one look: the list should have brought them. To be asked before the roster takes them.
+    pub fn compare(&mut self, rows: &[Agent], as_of: Moment, roster: &Roster) -> Option<Doubt> {
+        let chain = self.chain.filter(|_| self.proved)?;
+        let due = chain.high? - self.overlap();
+        let (mut compared, mut missed) = (0, 0);
+        for row in rows {
+            let Some(known) = roster.newest(&row.id) else {
+                continue;
+            };
+            // A status that is not known is what a filtered list leaves of an agent.
+            let is_comparable = known.at.boot >= chain.base.boot
+                && known.at.boot <= as_of.boot
+                && known.agent.status.is_some();
+            if !is_comparable {
+                continue;
+            }
+            compared += 1;
+            let (date, was) = (row.status_since, known.agent.status_since);
+            let was_due = date.is_none_or(|date| date <= due);
+            let differs =
+                || row.status != known.agent.status || row.available != known.agent.available;
+            let is_missed = was_due && (date > was || date == was && differs());
+            missed += u32::from(is_missed);
+        }
+        self.misses.add(compared, missed).then_some(Doubt::Missed)
+    }
+
+    fn overlap(&self) -> SignedDuration {
+        let late = self.late.map_or(SignedDuration::ZERO, |(late, _)| late);
+        (late * 3 / 2).clamp(MIN_OVERLAP, MAX_OVERLAP)
+    }
+
+    /// A page without any date.
+    fn take_undated(&mut self, page: DeltaPage<'_>) -> Step {
+        let Some(reading) = &mut self.reading else {
+            return Step::Failed;
+        };
+        if reading.newest.is_some() || page.rows.is_empty() && page.page == 1 {
+            return self.complete(); // The dated rows have come to their end, or there is nobody.
+        }
+        if page.last {
+            return Step::Distrusted(Doubt::Undated);
+        }
+        reading.undated_pages += 1;
+        if reading.undated_pages >= MAX_UNDATED_PAGES {
+            self.reading = None;
+            return Step::Failed;
+        }
+        Step::ReadOn(page.page + 1)
+    }
+
+    fn go_on(&mut self, page: u32, oldest: Timestamp, ends: bool) -> Step {
+        let high = self.chain.and_then(|chain| chain.high);
+        let reaches_back = high.is_none_or(|high| oldest <= high - self.overlap());
+        let pages = self.reading.as_ref().map_or(0, |reading| reading.pages);
+        if ends || reaches_back {
+            return self.complete();
+        }
+        if pages >= MAX_PAGES {
+            self.reading = None;
+            return Step::Failed;
+        }
+        Step::ReadOn(page + 1)
+    }
+
+    fn complete(&mut self) -> Step {
+        let Some(reading) = self.reading.take() else {
+            return Step::Failed;
+        };
+        self.took.push_back(reading.pages.max(1));
+        if self.took.len() > 10 {
+            self.took.pop_front();
+        }
+        let chain = self.chain.get_or_insert(Chain {
+            base: reading.as_of,
+            as_of: reading.as_of,
+            high: None,
+        });
+        if reading.is_lagging || reading.newest < chain.high {
+            return self.lags();
+        }
+        self.lagging = 0;
+        chain.high = reading.newest;
+        chain.as_of = reading.as_of;
+        let (base, as_of) = (chain.base, chain.as_of);
+        if !self.proved {
+            self.proved = reading.dates >= DATES_TO_PROVE && self.absent.is_empty();
+            self.unproven += 1;
+            if !self.proved && self.unproven >= MAX_UNPROVEN {
+                return Step::Distrusted(Doubt::Unproven);
+            }
+        }
+        Step::Complete { base, as_of }
+    }
+
+    fn lags(&mut self) -> Step {
+        self.lagging += 1;
+        match self.lagging >= MAX_LAGGING {
+            true => Step::Distrusted(Doubt::Lagging),
+            false => Step::Lagging,
+        }
+    }
+
+    /// Whether everybody is on the page whose date is known to belong there. The first page alone is of one moment, so it alone is looked at.
+    fn look_for_absent(
+        &mut self,
+        page: DeltaPage<'_>,
+        (newest, oldest): (Timestamp, Timestamp),
+        roster: &Roster,
+    ) -> Result<(), Doubt> {
+        let listed: HashSet<&AgentId> = page.rows.iter().map(|row| &row.id).collect();
+        self.absent.retain(|id, since| {
+            !listed.contains(id) && page.as_of.longest_since(*since) < ABSENCE_LASTS
+        });
+        let overlap = self.overlap();
+        let mut is_lagging = false;
+        let mut missing = 0;
+        let mut left_out = false;
+        for sighting in roster.newest_rows() {
+            let Some(date) = sighting.agent.status_since else {
+                continue;
+            };
+            let id = &sighting.agent.id;
+            let may_have_crossed = sighting.at.boot + CROSSING > page.as_of.boot;
+            if date <= oldest || may_have_crossed || listed.contains(id) {
+                continue;
+            }
+            if date > newest - overlap {
+                is_lagging |= date > newest;
+                continue;
+            }
+            missing += 1;
+            match self.absent.get(id) {
+                // Somebody has seen the agent since the list first left them out.
+                Some(since) => left_out |= sighting.at.boot > since.boot,
+                None => drop(self.absent.insert(id.clone(), page.as_of)),
+            }
+        }
+        if let Some(reading) = &mut self.reading {
+            reading.is_lagging = is_lagging;
+        }
+        match missing >= MAX_ABSENT || left_out {
+            true => Err(Doubt::LeftOut),
+            false => Ok(()),
+        }
+    }
+
+    /// A row that is news although it is older than the last reading was committed late.
+    fn learn_lateness(&mut self, page: DeltaPage<'_>, roster: &Roster) {
+        let Some(Chain {
+            high: Some(high),
+            base,
+            ..
+        }) = self.chain
+        else {
+            return;
+        };
+        let late = page.rows.iter().filter_map(|row| {
+            let date = row.status_since.filter(|date| *date < high)?;
+            let known = roster.newest(&row.id)?;
+            let is_news = known.at.boot >= base.boot && known.agent.status_since < Some(date);
+            is_news.then(|| high.duration_since(date))
+        });
+        let Some(late) = late.max() else { return };
+        let is_forgotten = |(known, at): (SignedDuration, Moment)| {
+            late >= known || page.as_of.longest_since(at) > LATENESS_LASTS
+        };
+        if self.late.is_none_or(is_forgotten) {
+            self.late = Some((late, page.as_of));
+        }
+    }
+}
+
+impl Reading {
+    fn new(as_of: Moment) -> Self {
+        Self {
+            as_of,
+            pages: 0,
+            undated_pages: 0,
+            newest: None,
+            dates: 0,
+            is_lagging: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

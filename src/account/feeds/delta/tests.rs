@@ -1,0 +1,279 @@
+//! Readings of an ordered list, page by page.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{fixtures::agent, model::known::Sighting};
+
+fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+fn date(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_341_600 + seconds).unwrap()
+}
+
+/// Rows with these dates, named by their places from `first` on.
+fn rows(first: usize, dates: &[Option<i64>]) -> Vec<Agent> {
+    let row = |(place, since): (usize, &Option<i64>)| Agent {
+        status_since: since.map(date),
+        ..agent(&format!("a{place}"), "", "Available")
+    };
+    (first..).zip(dates).map(row).collect()
+}
+
+/// Twenty dates, a second apart, the newest first.
+fn newest_first(newest: i64) -> Vec<Option<i64>> {
+    (0..20).map(|back| Some(newest - back)).collect()
+}
+
+fn roster(seen: u64, rows: Vec<Agent>) -> Roster {
+    let mut roster = Roster::new(1);
+    see(&mut roster, seen, rows);
+    roster
+}
+
+fn see(roster: &mut Roster, seen: u64, rows: Vec<Agent>) {
+    let sighting = |agent| Sighting {
+        agent: Arc::new(agent),
+        at: at(seen),
+        by_sweep: true,
+    };
+    roster.see(rows.into_iter().map(sighting).collect());
+}
+
+fn page(number: u32, sent: u64, last: bool, rows: &[Agent]) -> DeltaPage<'_> {
+    DeltaPage {
+        as_of: at(sent),
+        cached: Duration::ZERO,
+        page: number,
+        last,
+        rows,
+    }
+}
+
+/// A chain that began at 0, with nobody on the board.
+fn begun(newest: i64) -> Delta {
+    let mut delta = Delta::default();
+    delta.begin(at(0), &rows(0, &[Some(newest)]));
+    delta
+}
+
+fn complete(as_of: u64) -> Step {
+    Step::Complete {
+        base: at(0),
+        as_of: at(as_of),
+    }
+}
+
+#[test]
+fn a_page_that_reaches_back_is_complete_and_proves_the_order() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let rows = rows(0, &newest_first(8));
+    assert_eq!(delta.take(page(1, 10, false, &rows), &nobody), complete(10));
+    assert!(delta.is_proved());
+}
+
+#[test]
+fn a_page_that_does_not_reach_back_is_followed_by_two_more_and_then_fails() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    for (number, newest, step) in [
+        (1, 100, Step::ReadOn(2)),
+        (2, 80, Step::ReadOn(3)),
+        (3, 60, Step::Failed),
+    ] {
+        let rows = rows(number as usize * 100, &newest_first(newest));
+        assert_eq!(delta.take(page(number, 101, false, &rows), &nobody), step);
+    }
+    let third = rows(0, &newest_first(15));
+    assert_eq!(
+        delta.take(page(1, 102, false, &third), &nobody),
+        complete(102),
+        "the chain goes on"
+    );
+}
+
+#[test]
+fn a_reading_is_as_old_as_its_first_page() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let first = rows(0, &newest_first(30));
+    assert_eq!(
+        delta.take(page(1, 31, false, &first), &nobody),
+        Step::ReadOn(2)
+    );
+    let second = rows(20, &newest_first(10));
+    assert_eq!(
+        delta.take(page(2, 33, false, &second), &nobody),
+        complete(31)
+    );
+}
+
+#[test]
+fn dates_that_ascend_are_not_believed() {
+    for dates in [[Some(1), Some(2)], [Some(1), None]] {
+        let (mut delta, nobody) = (begun(0), Roster::new(1));
+        let mut dates = dates.to_vec();
+        dates.push(Some(0));
+        let rows = rows(0, &dates);
+        assert_eq!(
+            delta.take(page(1, 5, true, &rows), &nobody),
+            Step::Distrusted(Doubt::Unordered),
+            "{dates:?}"
+        );
+    }
+}
+
+#[test]
+fn undated_rows_lead_or_follow_and_are_skipped_the_next_time() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let undated = [None; 20];
+    let third: Vec<_> = [None; 5]
+        .into_iter()
+        .chain(newest_first(8))
+        .take(20)
+        .collect();
+    assert_eq!(
+        delta.take(page(1, 9, false, &rows(0, &undated)), &nobody),
+        Step::ReadOn(2)
+    );
+    assert_eq!(
+        delta.take(page(2, 9, false, &rows(20, &undated)), &nobody),
+        Step::ReadOn(3)
+    );
+    assert_eq!(
+        delta.take(page(3, 9, false, &rows(40, &third)), &nobody),
+        complete(9)
+    );
+    assert_eq!(
+        delta.first_page(),
+        3,
+        "45 undated rows end on the third page"
+    );
+    // Ten of them have a date now, so that the third page holds no undated row any more.
+    let dated = rows(40, &newest_first(8));
+    assert_eq!(
+        delta.take(page(3, 12, false, &dated), &nobody),
+        Step::ReadOn(2)
+    );
+    let second: Vec<_> = [None; 15]
+        .into_iter()
+        .chain(newest_first(11))
+        .take(20)
+        .collect();
+    assert_eq!(
+        delta.take(page(2, 12, false, &rows(20, &second)), &nobody),
+        Step::ReadOn(3)
+    );
+    let third = rows(60, &newest_first(6));
+    assert_eq!(
+        delta.take(page(3, 12, false, &third), &nobody),
+        complete(12)
+    );
+    // Undated rows at the end say that all dated ones were there.
+    let last: Vec<_> = newest_first(11)
+        .into_iter()
+        .take(10)
+        .chain([None; 10])
+        .collect();
+    assert_eq!(
+        begun(-100).take(page(1, 12, false, &rows(0, &last)), &nobody),
+        complete(12)
+    );
+}
+
+#[test]
+fn a_list_without_any_date_is_not_believed_and_one_without_anybody_is() {
+    let nobody = Roster::new(1);
+    let undated = rows(0, &[None; 20]);
+    let step = begun(0).take(page(1, 9, true, &undated), &nobody);
+    assert_eq!(step, Step::Distrusted(Doubt::Undated));
+    let mut delta = Delta::default();
+    delta.begin(at(0), &[]);
+    assert_eq!(delta.take(page(1, 9, true, &[]), &nobody), complete(9));
+}
+
+#[test]
+fn an_older_answer_moves_nothing_and_three_in_a_row_are_too_many() {
+    let (mut delta, nobody) = (begun(0), Roster::new(1));
+    let now = rows(0, &newest_first(8));
+    assert_eq!(delta.take(page(1, 10, false, &now), &nobody), complete(10));
+    let older = rows(0, &newest_first(5));
+    assert_eq!(
+        delta.take(page(1, 15, false, &older), &nobody),
+        Step::Lagging
+    );
+    let kept = DeltaPage {
+        cached: Duration::from_secs(3),
+        ..page(1, 17, false, &now)
+    };
+    assert_eq!(delta.take(kept, &nobody), Step::Lagging);
+    assert_eq!(
+        delta.take(page(1, 20, false, &older), &nobody),
+        Step::Distrusted(Doubt::Lagging)
+    );
+}
+
+#[test]
+fn agents_who_are_left_out_are_found_out() {
+    let listed = rows(0, &newest_first(40));
+    let left_out = |count: usize| {
+        let mut dates = newest_first(40);
+        dates.extend((0..count).map(|n| Some(30 - n as i64)));
+        rows(0, &dates)
+    };
+    let step = begun(20).take(page(1, 60, false, &listed), &roster(45, left_out(3)));
+    assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
+    // One alone may have been deleted, until somebody sees it again.
+    let mut delta = begun(23);
+    let mut board = roster(45, left_out(1));
+    assert_eq!(
+        delta.take(page(1, 60, false, &listed), &board),
+        complete(60)
+    );
+    assert!(!delta.is_proved());
+    assert_eq!(delta.absent().count(), 1);
+    see(&mut board, 65, left_out(1).split_off(20));
+    let step = delta.take(page(1, 80, false, &listed), &board);
+    assert_eq!(step, Step::Distrusted(Doubt::LeftOut));
+}
+
+#[test]
+fn a_late_commit_widens_the_overlap() {
+    let mut delta = begun(0);
+    let mut board = roster(1, rows(0, &newest_first(-10)));
+    let now = rows(0, &newest_first(18));
+    assert_eq!(delta.take(page(1, 20, true, &now), &board), complete(20));
+    see(&mut board, 20, now);
+    // Agent 5 changed at 14 and was at 13 before: the last list had not brought it.
+    let mut dates = newest_first(18);
+    dates[4] = Some(14);
+    dates[5] = Some(14);
+    let late = rows(0, &dates);
+    assert_eq!(delta.take(page(1, 25, true, &late), &board), complete(25));
+    assert_eq!(delta.overlap(), SignedDuration::from_secs(6));
+}
+
+#[test]
+fn other_lists_that_show_what_it_missed_end_its_trust() {
+    let mut delta = begun(0);
+    let now = rows(0, &newest_first(30));
+    assert_eq!(
+        delta.take(page(1, 31, true, &now), &Roster::new(1)),
+        complete(31)
+    );
+    let board = roster(31, now);
+    let same = rows(0, &newest_first(30));
+    assert_eq!(delta.compare(&same, at(40), &board), None);
+    // Changes since then are none that it should have brought.
+    let later = rows(0, &[Some(35), Some(36), Some(37)]);
+    assert_eq!(delta.compare(&later, at(40), &board), None);
+    let mut changed = rows(0, &newest_first(30));
+    for row in changed.iter_mut().skip(10).take(3) {
+        row.available = Some(false);
+    }
+    assert_eq!(delta.compare(&changed, at(45), &board), Some(Doubt::Missed));
+}

@@ -1,0 +1,406 @@
+//! Where an account's statuses come from, and which request asks for them next.
+//!
+//! Four feeds can tell them. The full list ([`sweep`](crate::account::sweep)) takes a request for each 250 agents. The list ordered by the date of change
+//! ([`delta`]) takes one for any roster. The lists of those who are available ([`available`]) take one for each 250 of these. Where none of them pays or is
+//! trusted, queue polls tell statuses as well. The [`choice`] is the cheapest that is trusted.
+//!
+//! The delta and the filtered lists rest on the full list: they are tried beside it once it has more than one page, proved against it, and one of its pages is
+//! read every two minutes while they are in use. Pure: [`crate::account`] sends what this says and tells what came back.
+
+mod available;
+mod choice;
+mod dates;
+mod delta;
+mod doubt;
+mod feed;
+mod misses;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use self::{available::Available, delta::Delta};
+pub use self::{
+    available::{FilteredPage, ReadyStatus},
+    choice::{Choice, Pages, Trust},
+    delta::DeltaPage,
+    doubt::Doubt,
+    feed::Feed,
+};
+use crate::{
+    account::roster::Roster,
+    calltools::PAGE_SIZE,
+    clock::Moment,
+    model::{
+        agent::{Agent, AgentId},
+        known::Sighting,
+    },
+};
+
+/// While another feed is in use, every so many requests one reads the next page of the full list.
+const FULL_PAGE_EVERY: u32 = 30;
+
+/// … and at least this often.
+const FULL_PAGE_AFTER: Duration = Duration::from_secs(120);
+
+/// The next request about statuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Request {
+    /// The next page of the full list.
+    #[default]
+    Full,
+    /// A page of the list ordered by the date of change.
+    Delta(u32),
+    /// A page of the list of agents with this status.
+    Available {
+        /// CallTools' number for it.
+        status: u64,
+        /// From 1.
+        page: u32,
+    },
+}
+
+/// What follows from a page of a delta or a filtered list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Its rows count, and nothing else follows.
+    Rows,
+    /// Everybody who was seen since `base` is known as of `as_of`.
+    Changes {
+        /// Where the chain of readings began.
+        base: Moment,
+        /// When the reading began.
+        as_of: Moment,
+    },
+    /// Whether anybody is available is known as of `as_of`; these are not any more.
+    Available {
+        /// When the reading began.
+        as_of: Moment,
+        /// Who was available before.
+        gone: Vec<AgentId>,
+    },
+    /// The feed is given up for a while.
+    GivenUp(Feed, GivenUp),
+}
+
+/// Why a feed is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// It took too many pages.
+    Failed,
+    /// It is not believed.
+    Doubted(Doubt),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Feeds {
+    delta: Delta,
+    available: Available,
+    choice: Choice,
+    /// The next page of a reading that goes on.
+    going_on: Option<Request>,
+    /// The last request tried a feed that is not in use.
+    tried: bool,
+    /// Pages of the full list, as far as is known.
+    sweep_pages: u32,
+    /// Agents who are available, as far as is known.
+    known_available: usize,
+    /// Some queue reads statuses that the filtered lists do not tell.
+    needs_reasons: bool,
+    /// Requests since the last page of the full list, and when that was read.
+    since_full: u32,
+    full_at: Option<Moment>,
+    /// Rows of deltas that were read before the full list was trusted.
+    kept: Vec<Sighting>,
+}
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self {
+            delta: Delta::default(),
+            available: Available::default(),
+            choice: Choice::default(),
+            going_on: None,
+            tried: false,
+            sweep_pages: 1,
+            known_available: 0,
+            needs_reasons: false,
+            since_full: 0,
+            full_at: None,
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl Feeds {
+    /// The feed in use, where the full list is trusted and pays.
+    pub fn in_use(&self) -> Feed {
+        self.choice.in_use()
+    }
+
+    /// How a feed stands.
+    pub fn trust(&self, feed: Feed) -> Trust {
+        self.choice.trust(feed)
+    }
+
+    /// Requests of one complete reading of the feed in use.
+    pub fn pages(&self) -> u32 {
+        match self.in_use() {
+            Feed::Delta => self.delta.pages().round() as u32,
+            Feed::Available => self.available_pages(),
+            Feed::Sweep | Feed::Queues => self.sweep_pages,
+        }
+    }
+
+    /// The account's statuses that make an agent ready.
+    pub fn set_ready_statuses(&mut self, statuses: Vec<ReadyStatus>) {
+        self.available.set_statuses(statuses);
+    }
+
+    /// Whether some queue reads statuses that the filtered lists do not tell.
+    pub fn set_needs_reasons(&mut self, needs_reasons: bool) {
+        self.needs_reasons = needs_reasons;
+    }
+
+    /// The request about statuses that is sent next, and whether it is sent at once.
+    pub fn next(&self, now: Moment) -> (Request, bool) {
+        if let Some(request) = self.going_on {
+            return (request, true);
+        }
+        if self.sweep_pages < 2 {
+            return (Request::Full, false);
+        }
+        let trial = if self.tried { None } else { self.trial(now) };
+        (trial.unwrap_or_else(|| self.routine(now)), false)
+    }
+
+    /// A page of the full list came, before the roster takes it. `next` is the page after it.
+    pub fn full_page(&mut self, page: u32, next: Option<u32>, as_of: Moment, rows: &[Agent]) {
+        (self.since_full, self.full_at, self.tried) = (0, Some(as_of), false);
+        self.sweep_pages = match next {
+            Some(next) => self.sweep_pages.max(next),
+            None => page,
+        };
+        let is_start = page == 1 || self.in_use() == Feed::Available;
+        if is_start
+            && self.sweep_pages > 1
+            && !self.delta.has_begun()
+            && self.may_try(Feed::Delta, as_of)
+        {
+            self.delta.begin(as_of, rows);
+        }
+    }
+
+    /// The full list was read to its end, and is trusted. Returns whether another feed is used from now on.
+    pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
+        self.known_available = roster.available();
+        if self.in_use() == Feed::Sweep {
+            self.prove_delta(now);
+        }
+        self.choose()
+    }
+
+    /// Rows of deltas that were kept until the full list was trusted.
+    pub fn take_kept(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.kept)
+    }
+
+    /// Keeps rows until the full list is trusted.
+    pub fn keep(&mut self, rows: Vec<Sighting>) {
+        self.kept.extend(rows);
+    }
+
+    /// A page of the list ordered by change came. `roster` is as it was before.
+    pub fn take_delta(&mut self, page: DeltaPage<'_>, roster: &Roster, now: Moment) -> Taken {
+        self.sent(Feed::Delta);
+        let step = self.delta.take(page, roster);
+        let taken = match step {
+            delta::Step::ReadOn(page) => {
+                self.going_on = Some(Request::Delta(page));
+                return Taken::Rows;
+            }
+            delta::Step::Lagging => Taken::Rows,
+            delta::Step::Complete { base, as_of } => Taken::Changes { base, as_of },
+            delta::Step::Failed => self.give_up(Feed::Delta, GivenUp::Failed, now),
+            delta::Step::Distrusted(doubt) => {
+                self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now)
+            }
+        };
+        if self.in_use() == Feed::Available {
+            self.prove_delta(now);
+        }
+        taken
+    }
+
+    /// A page of a filtered list came. `roster` is as it was before.
+    pub fn take_available(
+        &mut self,
+        page: FilteredPage<'_>,
+        roster: &Roster,
+        now: Moment,
+    ) -> Taken {
+        self.sent(Feed::Available);
+        match self.available.take(page, roster) {
+            available::Step::ReadOn => {
+                let next = self.available.next_page();
+                self.going_on = next.map(|(status, page)| Request::Available { status, page });
+                Taken::Rows
+            }
+            available::Step::Misfit => Taken::Rows,
+            available::Step::Complete { as_of, gone } => {
+                self.choice.proved(Feed::Available);
+                Taken::Available { as_of, gone }
+            }
+            available::Step::Failed => self.give_up(Feed::Available, GivenUp::Failed, now),
+            available::Step::Distrusted(doubt) => {
+                self.give_up(Feed::Available, GivenUp::Doubted(doubt), now)
+            }
+        }
+    }
+
+    /// Rows of a poll or of a full page, before the roster takes them: does what the feed in use said agree?
+    pub fn compare(
+        &mut self,
+        rows: &[Agent],
+        as_of: Moment,
+        roster: &Roster,
+        now: Moment,
+    ) -> Option<Taken> {
+        let by_delta = self.delta.compare(rows, as_of, roster);
+        if let Some(doubt) = by_delta {
+            return Some(self.give_up(Feed::Delta, GivenUp::Doubted(doubt), now));
+        }
+        if self.in_use() != Feed::Available {
+            return None;
+        }
+        let doubt = self.available.compare(rows, roster)?;
+        Some(self.give_up(Feed::Available, GivenUp::Doubted(doubt), now))
+    }
+
+    /// A page was not answered: its reading begins again.
+    pub fn interrupted(&mut self) {
+        self.going_on = None;
+        self.delta.interrupted();
+        self.available.interrupted();
+    }
+
+    /// CallTools refuses to give a feed.
+    pub fn refused(&mut self, feed: Feed, now: Moment) -> Taken {
+        self.sent(feed);
+        self.give_up(feed, GivenUp::Doubted(Doubt::Refused), now)
+    }
+
+    /// The full list is not trusted any more, so nothing that rests on it is.
+    pub fn reset(&mut self) {
+        self.going_on = None;
+        self.delta.end();
+        self.available.end();
+        self.choice = Choice::default();
+        self.kept.clear();
+        self.known_available = 0;
+    }
+
+    /// A reading is over: chooses the feed for the next. Returns whether it is another one.
+    pub fn choose(&mut self) -> bool {
+        self.choice.read(Pages {
+            sweep: self.sweep_pages,
+            available: self.available_pages(),
+            delta: self.delta.pages(),
+        })
+    }
+
+    /// Agents that the delta left out: their queues should be polled soon.
+    pub fn absent(&self) -> impl Iterator<Item = &AgentId> {
+        self.delta.absent()
+    }
+
+    /// Counts who is available, for the cost of the filtered lists.
+    pub fn count_available(&mut self, roster: &Roster) {
+        self.known_available = roster.available();
+    }
+
+    /// A feed that is not in use and may be better.
+    fn trial(&self, now: Moment) -> Option<Request> {
+        let in_use = self.in_use();
+        let is_unproved = |feed| in_use != feed && self.choice.trust(feed) != Trust::Trusted;
+        if is_unproved(Feed::Delta) && self.delta.has_begun() && self.may_try(Feed::Delta, now) {
+            return Some(Request::Delta(self.delta.first_page()));
+        }
+        let would_gain = f64::from(self.available_pages()) < 0.75 * f64::from(self.pages());
+        if is_unproved(Feed::Available)
+            && would_gain
+            && self.is_trusted_by_now()
+            && self.may_try(Feed::Available, now)
+        {
+            return self.filtered();
+        }
+        None
+    }
+
+    /// Whether the full list was whole once, so that it is known who is available.
+    fn is_trusted_by_now(&self) -> bool {
+        self.known_available > 0
+    }
+
+    fn routine(&self, now: Moment) -> Request {
+        if self.is_full_page_due(now) {
+            return Request::Full;
+        }
+        match self.in_use() {
+            Feed::Delta => Request::Delta(self.delta.first_page()),
+            Feed::Available => self.filtered().unwrap_or_default(),
+            Feed::Sweep | Feed::Queues => Request::Full,
+        }
+    }
+
+    fn filtered(&self) -> Option<Request> {
+        let (status, page) = self.available.next_page()?;
+        Some(Request::Available { status, page })
+    }
+
+    fn is_full_page_due(&self, now: Moment) -> bool {
+        let is_old = |at: Moment| now.longest_since(at) >= FULL_PAGE_AFTER;
+        self.since_full + 1 >= FULL_PAGE_EVERY || self.full_at.is_none_or(is_old)
+    }
+
+    fn may_try(&self, feed: Feed, now: Moment) -> bool {
+        let is_possible = match feed {
+            Feed::Available => self.available.is_possible() && !self.needs_reasons,
+            _ => true,
+        };
+        is_possible && self.choice.may_try(feed, now)
+    }
+
+    fn available_pages(&self) -> u32 {
+        let pages = self.known_available.div_ceil(PAGE_SIZE as usize).max(1) as u32;
+        self.available.pages().unwrap_or(pages)
+    }
+
+    fn prove_delta(&mut self, now: Moment) {
+        if self.delta.is_proved() && self.may_try(Feed::Delta, now) {
+            self.choice.proved(Feed::Delta);
+        }
+    }
+
+    fn sent(&mut self, feed: Feed) {
+        self.going_on = None;
+        self.since_full += 1;
+        self.tried = self.in_use() != feed;
+    }
+
+    fn give_up(&mut self, feed: Feed, why: GivenUp, now: Moment) -> Taken {
+        self.going_on = None;
+        match feed {
+            Feed::Delta => self.delta.end(),
+            Feed::Available => self.available.end(),
+            Feed::Sweep | Feed::Queues => {}
+        }
+        match why {
+            GivenUp::Failed => self.choice.failed(feed, now),
+            GivenUp::Doubted(doubt) => self.choice.distrust(feed, doubt, now),
+        }
+        self.choose();
+        Taken::GivenUp(feed, why)
+    }
+}

@@ -1,0 +1,506 @@
+//! The feeds against a small model of a CallTools that lies.
+
+use std::{sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{account::roster::earlier, fixtures::agent};
+
+/// Agents of the model, and rows on a page.
+const PEOPLE: usize = 120;
+/// Those who are available fit on one page: a reading of several can skip an agent between two pages, and is mended by the next.
+const PAGE: usize = 75;
+
+/// Milliseconds between two requests, and until one is served.
+const PERIOD: u64 = 4_000;
+const WAY: u64 = 150;
+
+const STATUSES: [&str; 3] = ["Available", "On a Call", "Post Call"];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lie {
+    Nothing,
+    /// `ordering=` is ignored.
+    OrderingOff,
+    AscendingOnly,
+    /// `agent_status=` is ignored.
+    FilterOff,
+    BothOff,
+    /// The ordered list leaves out three agents for ever.
+    LeavesOut,
+    /// The same agents' changes do not show in the dates.
+    DatesStandStill,
+    /// Dates are those of another time zone.
+    LocalTime,
+    /// One answer in three is up to so many seconds old.
+    Lags(u64),
+    /// Two thirds of the people, more than a page of them, have no date, ever.
+    Undated,
+    /// Somebody is deleted every minute.
+    Deletes,
+    /// Everybody changes every few seconds.
+    TooFast,
+}
+
+/// What was true from a moment on: the status, and its date.
+#[derive(Clone, Copy, Debug)]
+struct Truth {
+    from: u64,
+    status: usize,
+    date: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Person {
+    name: String,
+    /// One for each status.
+    rows: [Agent; 3],
+    truths: Vec<Truth>,
+    is_deleted: bool,
+}
+
+impl Person {
+    fn at(&self, time: u64) -> Truth {
+        let then = self.truths.iter().rev().find(|truth| truth.from <= time);
+        *then.unwrap_or(&self.truths[0])
+    }
+}
+
+struct World {
+    lie: Lie,
+    dice: Rng,
+    now: u64,
+    people: Vec<Person>,
+    feeds: Feeds,
+    roster: Roster,
+    full: u32,
+    given_up: Vec<(u64, Feed, GivenUp)>,
+    changes_of_feed: Vec<(u64, Feed)>,
+}
+
+fn moment(time: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(10_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+    start.later(Duration::from_millis(time))
+}
+
+impl World {
+    fn new(lie: Lie, seed: u64) -> Self {
+        let mut dice = Rng::with_seed(seed);
+        let name = |n: usize| format!("agent-{n:03}");
+        let people = (0..PEOPLE).map(|n| Person {
+            name: name(n),
+            rows: STATUSES.map(|status| agent(&name(n), &name(n), status)),
+            truths: vec![Truth {
+                from: 0,
+                status: dice.usize(..3),
+                date: (lie != Lie::Undated || n % 3 == 0).then(|| -dice.i64(1_000..600_000)),
+            }],
+            is_deleted: false,
+        });
+        let mut world = Self {
+            lie,
+            people: people.collect(),
+            dice,
+            now: 0,
+            feeds: Feeds::default(),
+            roster: Roster::new(4),
+            full: 1,
+            given_up: Vec::new(),
+            changes_of_feed: Vec::new(),
+        };
+        world.feeds.set_ready_statuses(vec![ReadyStatus {
+            id: 1,
+            name: STATUSES[0].to_owned(),
+        }]);
+        world
+    }
+
+    /// Time passes, and people change.
+    fn pass(&mut self, time: u64) {
+        let mean = if self.lie == Lie::TooFast {
+            4_000.0
+        } else {
+            60_000.0
+        };
+        for place in 0..PEOPLE {
+            if self.dice.f64() < time as f64 / mean {
+                let at = self.now + 1 + self.dice.u64(..time);
+                self.change(place, at);
+            }
+        }
+        let minute = |time: u64| time / 60_000;
+        if self.lie == Lie::Deletes && minute(self.now) < minute(self.now + time) {
+            let place = self.dice.usize(..PEOPLE);
+            self.people[place].is_deleted = true;
+        }
+        self.now += time;
+    }
+
+    fn change(&mut self, place: usize, at: u64) {
+        if self.people[place].is_deleted {
+            return;
+        }
+        let was = self.people[place].at(at);
+        let stands_still = self.lie == Lie::DatesStandStill
+            || self.lie == Lie::Undated && !place.is_multiple_of(3);
+        let date = if stands_still {
+            was.date
+        } else {
+            Some(at as i64)
+        };
+        self.people[place].truths.push(Truth {
+            from: at,
+            status: (was.status + 1 + self.dice.usize(..2)) % 3,
+            date,
+        });
+    }
+
+    fn row(&self, place: usize, time: u64) -> Agent {
+        let (person, truth) = (&self.people[place], self.people[place].at(time));
+        let zone = if self.lie == Lie::LocalTime {
+            -5 * 3600
+        } else {
+            0
+        };
+        let date = |date: i64| {
+            Timestamp::from_millisecond(1_795_341_600_000 + date + zone * 1000).unwrap()
+        };
+        Agent {
+            status_since: truth.date.map(date),
+            ..person.rows[truth.status].clone()
+        }
+    }
+
+    /// A page of a list, as CallTools gives it now.
+    fn page(&mut self, request: Request, page: u32) -> (Vec<Agent>, bool) {
+        let time = match self.lie {
+            Lie::Lags(most) if self.dice.usize(..3) == 0 => {
+                self.now.saturating_sub(self.dice.u64(..most * 1000))
+            }
+            _ => self.now,
+        };
+        let places = (0..PEOPLE).filter(|&place| !self.people[place].is_deleted);
+        let mut rows: Vec<(usize, Agent)> =
+            places.map(|place| (place, self.row(place, time))).collect();
+        let is_ordered = !matches!(self.lie, Lie::OrderingOff | Lie::BothOff);
+        let is_filtered = !matches!(self.lie, Lie::FilterOff | Lie::BothOff);
+        match request {
+            Request::Delta(_) if is_ordered => {
+                if self.lie == Lie::LeavesOut {
+                    rows.retain(|(place, _)| *place % 30 != 7);
+                }
+                // Undated rows are the largest.
+                let key = |row: &Agent| (row.status_since.is_none(), row.status_since);
+                rows.sort_by_key(|(_, row)| key(row));
+                if self.lie != Lie::AscendingOnly {
+                    rows.reverse();
+                }
+            }
+            Request::Available { .. } if is_filtered => {
+                rows.retain(|(_, row)| row.available == Some(true));
+            }
+            _ => {}
+        }
+        let start = (page as usize - 1) * PAGE;
+        let last = start + PAGE >= rows.len();
+        let rows = rows.into_iter().map(|(_, row)| row);
+        (rows.skip(start).take(PAGE).collect(), last)
+    }
+
+    /// The next request about statuses.
+    fn ask(&mut self) {
+        let (sent, was) = (self.now, self.feeds.in_use());
+        let (request, at_once) = self.feeds.next(moment(sent));
+        if !at_once {
+            self.pass(PERIOD);
+        }
+        let sent = self.now;
+        self.pass(WAY);
+        match request {
+            Request::Full => self.full_page(sent),
+            Request::Delta(number) => {
+                let (rows, last) = self.page(request, number);
+                let page = DeltaPage {
+                    as_of: moment(sent),
+                    cached: Duration::ZERO,
+                    page: number,
+                    last,
+                    rows: &rows,
+                };
+                let taken = self.feeds.take_delta(page, &self.roster, moment(self.now));
+                let lag = self.see(sent, &rows);
+                self.follow(taken, lag);
+            }
+            Request::Available { page: number, .. } => {
+                let (rows, last) = self.page(request, number);
+                let page = FilteredPage {
+                    as_of: moment(sent),
+                    page: number,
+                    last,
+                    rows: &rows,
+                };
+                let taken = self
+                    .feeds
+                    .take_available(page, &self.roster, moment(self.now));
+                let lag = self.see(sent, &rows);
+                self.follow(taken, lag);
+            }
+        }
+        if self.feeds.in_use() != was {
+            self.changes_of_feed.push((self.now, self.feeds.in_use()));
+        }
+    }
+
+    fn full_page(&mut self, sent: u64) {
+        let number = self.full;
+        let (rows, last) = self.page(Request::Full, number);
+        let next = (!last).then_some(number + 1);
+        self.full = next.unwrap_or(1);
+        let doubt = self
+            .feeds
+            .compare(&rows, moment(sent), &self.roster, moment(self.now));
+        if let Some(taken) = doubt {
+            self.follow(taken, None);
+        }
+        self.feeds.full_page(number, next, moment(sent), &rows);
+        self.see(sent, &rows);
+        if last {
+            self.feeds
+                .full_list_is_whole(&self.roster, moment(self.now));
+        }
+    }
+
+    /// A queue of some of the people is polled.
+    fn poll(&mut self, queue: usize) {
+        let sent = self.now;
+        self.pass(WAY);
+        let time = self.now;
+        let places =
+            (0..PEOPLE).filter(|place| place % 4 == queue && !self.people[*place].is_deleted);
+        let rows: Vec<Agent> = places.map(|place| self.row(place, time)).collect();
+        let doubt = self
+            .feeds
+            .compare(&rows, moment(sent), &self.roster, moment(self.now));
+        if let Some(taken) = doubt {
+            self.follow(taken, None);
+        }
+        self.roster
+            .poll(queue, moment(sent), Duration::from_millis(WAY), true, rows);
+    }
+
+    fn see(&mut self, sent: u64, rows: &[Agent]) -> Option<Moment> {
+        let sighting = |agent: &Agent| Sighting {
+            agent: Arc::new(agent.clone()),
+            at: moment(sent),
+            by_sweep: true,
+        };
+        self.roster.see(rows.iter().map(sighting).collect())
+    }
+
+    /// What the account does.
+    fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
+        match taken {
+            Taken::Rows => {}
+            Taken::Changes { base, as_of } => {
+                if self.feeds.in_use() == Feed::Delta {
+                    self.roster.confirm_changes(base, earlier(as_of, lag));
+                }
+                self.feeds.count_available(&self.roster);
+                self.feeds.choose();
+            }
+            Taken::Available { as_of, gone } => {
+                self.roster.confirm_available(earlier(as_of, lag), &gone);
+                self.feeds.count_available(&self.roster);
+                self.feeds.choose();
+            }
+            Taken::GivenUp(feed, why) => {
+                self.given_up.push((self.now, feed, why));
+                match feed {
+                    Feed::Delta => self.roster.forget_changes(),
+                    _ => self.roster.forget_available(),
+                }
+            }
+        }
+    }
+
+    fn live(&mut self, minutes: u64) {
+        let end = self.now + minutes * 60_000;
+        let mut turn = 0;
+        while self.now < end {
+            self.ask();
+            turn += 1;
+            if turn % 3 == 0 {
+                self.poll(turn / 3 % 4);
+            }
+            self.check();
+        }
+    }
+
+    /// Nothing is shown as newer than CallTools said: what a row says was true at some moment since the one as of which it is known.
+    fn check(&self) {
+        let ours = |lag: u64| matches!(self.lie, Lie::Lags(most) if most * 1000 >= lag);
+        for place in 0..PEOPLE {
+            let person = &self.people[place];
+            let id = AgentId(person.name.as_str().into());
+            let Some(row) = self.roster.newest(&id) else {
+                continue;
+            };
+            let known = self.roster.known_as_of(row).boot - moment(0).boot;
+            // An answer that lags cannot be told from one that does not, where nothing has changed.
+            let lag = match self.lie {
+                Lie::Lags(most) if ours(0) => most * 1000,
+                _ => 0,
+            };
+            let since = (known.as_millis() as u64).saturating_sub(lag);
+            let was_true =
+                |truth: &Truth| (truth.status == 0) == (row.agent.available == Some(true));
+            let then = person.at(since);
+            let later = person
+                .truths
+                .iter()
+                .rev()
+                .take_while(|truth| truth.from > since);
+            let is_true = was_true(&then) || later.clone().any(was_true);
+            assert!(
+                is_true || person.is_deleted || self.may_be_wrong(),
+                "{:?} at {}: {id} is shown as {:?} as of {since}, was {then:?}, then {:?}; {:?}",
+                self.lie,
+                self.now,
+                row.agent.status,
+                later.collect::<Vec<_>>(),
+                self.changes_of_feed
+            );
+        }
+    }
+
+    /// A list that leaves people out, or whose dates do not move, is found out within three minutes; until then it is believed.
+    fn may_be_wrong(&self) -> bool {
+        let is_found_out = matches!(self.feeds.trust(Feed::Delta), Trust::Distrusted(..));
+        matches!(
+            self.lie,
+            Lie::LeavesOut | Lie::DatesStandStill | Lie::Undated
+        ) && !is_found_out
+    }
+
+    fn delta_is_out(&self) -> bool {
+        matches!(
+            self.feeds.trust(Feed::Delta),
+            Trust::Distrusted(..) | Trust::Resting(_)
+        )
+    }
+}
+
+fn lived(lie: Lie, seed: u64, minutes: u64) -> World {
+    let mut world = World::new(lie, seed);
+    world.live(minutes);
+    world
+}
+
+#[test]
+fn an_honest_account_is_fed_by_changes() {
+    for seed in 0..2 {
+        let world = lived(Lie::Nothing, seed, 30);
+        assert_eq!(world.feeds.in_use(), Feed::Delta, "seed {seed}");
+        assert_eq!(world.given_up, [], "seed {seed}");
+        let oldest = world
+            .roster
+            .newest_rows()
+            .map(|row| world.roster.known_as_of(row).boot);
+        let age = moment(world.now).boot - oldest.min().unwrap();
+        assert!(age < Duration::from_secs(10), "seed {seed}: {age:?}");
+    }
+}
+
+#[test]
+fn lists_that_are_ignored_are_found_out_within_two_sweeps() {
+    let two_sweeps = 2 * 2 * (PEOPLE / PAGE + 1) as u64 * (PERIOD + 2 * WAY);
+    for (lie, feed) in [
+        (Lie::OrderingOff, Feed::Available),
+        (Lie::AscendingOnly, Feed::Available),
+        (Lie::FilterOff, Feed::Delta),
+        (Lie::BothOff, Feed::Sweep),
+    ] {
+        let world = lived(lie, 1, 20);
+        assert_eq!(world.feeds.in_use(), feed, "{lie:?}: {:?}", world.given_up);
+        assert!(world.given_up.len() <= 2, "{lie:?}: {:?}", world.given_up);
+        assert!(
+            world.changes_of_feed.iter().all(|(at, _)| *at < two_sweeps),
+            "{lie:?}: {:?}",
+            world.changes_of_feed
+        );
+    }
+}
+
+#[test]
+fn a_list_that_misses_changes_is_given_up_within_three_minutes() {
+    for lie in [Lie::LeavesOut, Lie::DatesStandStill, Lie::Undated] {
+        for seed in 0..3 {
+            let mut world = World::new(lie, seed);
+            let mut trusted_since = None;
+            while world.now < 10 * 60_000 {
+                world.live(0);
+                world.ask();
+                if (world.now / 4_500).is_multiple_of(3) {
+                    world.poll(world.now as usize / 13_500 % 4);
+                }
+                world.check();
+                match world.feeds.in_use() {
+                    Feed::Delta => {
+                        let since = *trusted_since.get_or_insert(world.now);
+                        assert!(world.now - since < 180_000, "{lie:?}, seed {seed}");
+                    }
+                    _ => trusted_since = None,
+                }
+            }
+            assert!(world.delta_is_out(), "{lie:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn what_is_only_odd_keeps_its_trust() {
+    for seed in 0..2 {
+        for lie in [Lie::LocalTime, Lie::Deletes] {
+            let world = lived(lie, seed, 20);
+            assert_eq!(
+                world.feeds.in_use(),
+                Feed::Delta,
+                "{lie:?} {seed}: {:?}",
+                world.given_up
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Checks itself as it goes.
+    #[test]
+    fn nothing_is_shown_as_newer_than_it_was(seed in any::<u64>(), lie in 0..8usize) {
+        let lies = [
+            Lie::Nothing, Lie::OrderingOff, Lie::FilterOff, Lie::BothOff, Lie::LocalTime, Lie::Lags(20), Lie::Deletes, Lie::TooFast,
+        ];
+        let mut world = World::new(lies[lie], seed);
+        let mut high = None;
+        for _ in 0..200 {
+            world.live(0);
+            world.ask();
+            if world.dice.usize(..4) == 0 {
+                let queue = world.dice.usize(..4);
+                world.poll(queue);
+            }
+            world.check();
+            if let Some(newest) = world.feeds.delta.high() {
+                prop_assert!(high <= Some(newest) || world.feeds.in_use() != Feed::Delta);
+                high = Some(newest);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Which feed statuses come from, in accounts whose roster has several pages.
+
+use super::*;
+use crate::{
+    account::feeds::Feed,
+    logged::{Logged, listen},
+    simulator::{Ordering as SimulatedOrdering, Quirks},
+};
+
+/// Six pages of agents, in as many queues as make sweeps pay.
+fn large(seed: u64) -> Setting {
+    Setting::new(WorldSettings {
+        seed,
+        queues: 40,
+        agents: 1_300,
+        ..WorldSettings::study()
+    })
+}
+
+fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Stage {
+    let stage = setting.start();
+    stage.simulator.quirks(quirk);
+    stage
+}
+
+fn feed(stage: &Stage) -> Feed {
+    stage.health.borrow().feed
+}
+
+/// Lines of the log about feeds, the first words of each.
+fn said(logged: &Logged) -> Vec<String> {
+    let lines = logged.lines().into_iter();
+    lines.filter(|line| line.contains("feed")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_roster_is_as_fresh_as_a_small_one() {
+    let (logged, _guard) = listen();
+    let stage = large(1).start();
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&stage), Feed::Delta, "{:?}", logged.lines());
+    let mut oldest = Duration::ZERO;
+    stage
+        .watch(20 * MINUTE, |stage| {
+            for place in stage.places() {
+                let decision = stage.decide(place);
+                assert!(decision.reason.is_known(), "{place}: {decision:?}");
+                oldest = oldest.max(decision.age.unwrap());
+            }
+        })
+        .await;
+    assert!(oldest < 4 * stage.budget.usual_period(), "{oldest:?}");
+    assert_eq!((feed(&stage), stage.distrusted()), (Feed::Delta, 0));
+    assert_eq!(said(&logged).len(), 1, "{:?}", said(&logged));
+    assert!(stage.simulator.worst_sliding_hour() <= 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_are_not_ordered_or_filtered_are_given_up_within_two_sweeps() {
+    let off = SimulatedOrdering::Off;
+    for (ordering, is_filter_ignored, expected, lines) in [
+        (off, false, Feed::Available, 2),
+        (SimulatedOrdering::AscendingOnly, false, Feed::Available, 2),
+        (SimulatedOrdering::WrongField, false, Feed::Available, 2),
+        (SimulatedOrdering::On, true, Feed::Delta, 1),
+        (off, true, Feed::Sweep, 2),
+    ] {
+        let (logged, _guard) = listen();
+        let quirk = |quirks: &mut Quirks| {
+            quirks.ordering = ordering;
+            quirks.status_filter_ignored = is_filter_ignored;
+        };
+        let stage = with(quirk, large(2));
+        // The first ration of polls, then two sweeps of six pages with a trial between their pages.
+        sleep(5 * MINUTE).await;
+        assert_eq!(feed(&stage), expected, "{ordering:?}: {:?}", logged.lines());
+        sleep(20 * MINUTE).await;
+        let said = said(&logged);
+        assert_eq!(feed(&stage), expected, "{ordering:?}: {said:?}");
+        assert_eq!(said.len(), lines, "{ordering:?}: {said:?}");
+        assert_eq!(stage.distrusted(), 0);
+        assert!(stage.simulator.worst_sliding_hour() <= 1000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_where_statuses_take_several_requests() {
+    let quirk = |quirks: &mut Quirks| {
+        quirks.ordering = SimulatedOrdering::Off;
+        quirks.status_filter_ignored = true;
+    };
+    let stage = with(quirk, large(3));
+    sleep(10 * MINUTE).await;
+    assert_eq!(feed(&stage), Feed::Sweep);
+    stage.sent();
+    let doubt = Staleness {
+        chance: 0.9,
+        of_membership: 0.0,
+    };
+    let asked = stage.clock.now();
+    for place in 0..10 {
+        wait_for_newer(&stage.asks, &stage.keys[place], doubt, SECOND).await;
+    }
+    let waited = stage.clock.now().longest_since(asked);
+    assert!(
+        waited < 2 * SECOND,
+        "{waited:?}: only polls that were on their way were waited for"
+    );
+}
