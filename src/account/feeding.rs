@@ -201,6 +201,9 @@ impl Account {
             Feed::Available if doubted => self.roster.forget_available(),
             _ => {}
         }
+        if doubted {
+            self.keep_confirmed();
+        }
         let why = match why {
             GivenUp::Failed => "it takes too many pages, or does not fit what is known",
             GivenUp::Doubted(doubt) => doubt.sentence(),

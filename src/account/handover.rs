@@ -26,6 +26,9 @@ impl Account {
             .agents
             .into_iter()
             .for_each(|sighting| self.roster.recall(sighting));
+        if self.sweep.is_trusted() {
+            self.roster.recall_confirmed(known.confirmed);
+        }
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
         }
@@ -79,6 +82,7 @@ impl Account {
         Known {
             queues: queues.collect(),
             agents: self.roster.seen_beside_polls(None),
+            confirmed: self.roster.confirmed(),
             presences: self
                 .roster
                 .presences()
@@ -132,6 +136,15 @@ impl Account {
             .or(self.kept_up_to);
         if !seen.is_empty() {
             store.keep(Note::Seen(self.deps.owner.clone(), seen));
+        }
+        self.keep_confirmed();
+    }
+
+    /// Stores what lists have said by leaving agents out, or that it is not believed any more.
+    pub(super) fn keep_confirmed(&self) {
+        if let Some(store) = &self.deps.store {
+            let confirmed = self.roster.confirmed();
+            store.keep(Note::Confirmed(self.deps.owner.clone(), confirmed));
         }
     }
 

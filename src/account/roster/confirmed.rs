@@ -9,22 +9,13 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::Sighting,
+        known::{Confirmed, Sighting},
     },
 };
 
-/// What is known of agents who were not on a list.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Confirmed {
-    /// Who was seen since the first moment had not changed at the second.
-    changes: Option<(Moment, Moment)>,
-    /// Whether anybody is available is known as of this moment.
-    available: Option<Moment>,
-}
-
 impl Confirmed {
     /// As of when the status of an agent is known who was seen then.
-    pub fn status(&self, seen: Moment) -> Moment {
+    pub(super) fn status(&self, seen: Moment) -> Moment {
         match self.changes {
             Some((base, as_of)) if seen.boot >= base.boot => later(seen, as_of),
             _ => seen,
@@ -32,13 +23,23 @@ impl Confirmed {
     }
 
     /// As of when it is known whether an agent is available who was seen then.
-    pub fn availability(&self, seen: Moment) -> Moment {
+    pub(super) fn availability(&self, seen: Moment) -> Moment {
         let seen = self.available.map_or(seen, |as_of| later(seen, as_of));
         self.status(seen)
     }
 }
 
 impl Roster {
+    /// What lists have said by leaving agents out, to hand on.
+    pub fn confirmed(&self) -> Confirmed {
+        self.confirmed
+    }
+
+    /// Lists have said this to an earlier task or process.
+    pub fn recall_confirmed(&mut self, confirmed: Confirmed) {
+        self.confirmed = confirmed;
+    }
+
     /// A list of changes was complete: who was seen since `base` and was not on it has not changed until `as_of`.
     pub fn confirm_changes(&mut self, base: Moment, as_of: Moment) {
         let as_of = match self.confirmed.changes {

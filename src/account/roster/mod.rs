@@ -30,7 +30,6 @@ use std::{
 };
 
 use self::{
-    confirmed::Confirmed,
     membership::Member,
     person::{MAX_LAG, Person},
 };
@@ -43,7 +42,7 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::{Poll, Presence, Sighting},
+        known::{Confirmed, Poll, Presence, Sighting},
         names::Names,
     },
 };

@@ -245,8 +245,11 @@ impl Transport for Wire {
             return Box::pin(async { Err(Fault::down(Down::ServerError, "502")) });
         }
         if let (true, Some(body)) = (is_sweep(path), *self.sweeps.lock().unwrap()) {
-            let page = path.split_once("&page=").map_or("1", |(_, page)| page);
-            let body = body(page.parse().unwrap()).to_string();
+            let (_, query) = path.split_once('?').unwrap_or((path, ""));
+            let mut query = url::form_urlencoded::parse(query.as_bytes());
+            let page = query.find(|(name, _)| name == "page");
+            let page = page.map_or(1, |(_, page)| page.parse().unwrap());
+            let body = body(page).to_string();
             return Box::pin(async move {
                 Ok(Reply {
                     status: StatusCode::OK,

@@ -201,13 +201,21 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
         let stage = still(queues, 300).start();
         *stage.wire.sweeps.lock().unwrap() = Some(body);
         stage.watch(15 * MINUTE, |_| ()).await;
-        let sweeps = stage.sweeps_sent();
+        let sent = stage.sent();
+        let is_full = |path: &&String| is_sweep(path) && !path.contains("ordering=");
+        let sweeps = sent.iter().filter(is_full).count();
+        let deltas = sent
+            .iter()
+            .filter(|path| path.contains("ordering="))
+            .count();
         assert_eq!(
             stage.distrusted(),
             distrusted,
             "{queues} queues, {sweeps} pages"
         );
         assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
+        // A delta is tried beside the pages of a sweep, and never takes more requests than they do.
+        assert!(deltas <= sweeps, "{queues} queues: {deltas} of {sweeps}");
         stage.assert_true();
     }
 }

@@ -5,7 +5,7 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_7374, // "osst"
     unmarked: (2, "names"),
-    migrations: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED],
+    migrations: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED, CONFIRMED],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
 };
@@ -66,5 +66,17 @@ CREATE TABLE answered ( -- when a departure last ended a reservation; one row
     boot_id  TEXT    NOT NULL,
     boot_ms  INTEGER NOT NULL,
     wall_ms  INTEGER NOT NULL
+) STRICT;
+";
+
+const CONFIRMED: &str = "
+CREATE TABLE confirmed ( -- what lists said of agents by leaving them out
+    account  TEXT    NOT NULL,
+    identity TEXT    NOT NULL,
+    moment   TEXT    NOT NULL CHECK (moment IN ('base', 'changes', 'available')),
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL,
+    PRIMARY KEY (account, moment)
 ) STRICT;
 ";

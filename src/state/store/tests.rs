@@ -11,7 +11,7 @@ use crate::{
     fixtures::{Still, available},
     model::{
         agent::Agent,
-        known::{Known, Poll, Sighting},
+        known::{Confirmed, Known, Poll, Sighting},
         names::Names,
     },
     state::journal,
@@ -95,6 +95,36 @@ fn polls_and_sightings_come_back_with_their_moments() {
         .open(&clock)
         .known(&owner("another token"), &Names::default());
     assert!(others.queues.is_empty() && others.agents.is_empty());
+}
+
+#[test]
+fn what_lists_confirmed_comes_back_until_it_is_doubted() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let base = clock.now();
+    clock.pass(Duration::from_secs(10));
+    let confirmed = Confirmed {
+        changes: Some((base, clock.now())),
+        available: Some(clock.now()),
+    };
+    let keep = |note| {
+        let store = folder.open(&clock);
+        store.keep(note);
+        store.finish(PATIENCE);
+    };
+    keep(Note::Confirmed(owner("token"), confirmed));
+    assert_eq!(folder.known(&clock).confirmed, confirmed);
+    let others = folder
+        .open(&clock)
+        .known(&owner("another token"), &Names::default());
+    assert_eq!(others.confirmed, Confirmed::default());
+    let no_changes = Confirmed {
+        changes: None,
+        ..confirmed
+    };
+    keep(Note::Confirmed(owner("token"), no_changes));
+    assert_eq!(folder.known(&clock).confirmed, no_changes);
+    keep(Note::Doubted(owner("token")));
+    assert_eq!(folder.known(&clock).confirmed, Confirmed::default());
 }
 
 #[test]
