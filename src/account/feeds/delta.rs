@@ -27,8 +27,9 @@ use crate::{
 /// A reading ends after this many pages of dated rows. A list that changes faster than that is read better in another way.
 const MAX_PAGES: u32 = 3;
 
-/// Pages of undated rows that are skipped at once. As many as a roster of 10,000 has; the next reading begins behind them.
-const MAX_UNDATED_PAGES: u32 = 40;
+/// Pages of undated rows that one reading skips; the next begins behind them. A thousand people without a date are more than an account has
+/// beside those who work, and a trial of the list should cost little.
+const MAX_UNDATED_PAGES: u32 = 4;
 
 /// The least time that a reading reaches back beyond the last: clocks of several servers, and commits that take a moment.
 const MIN_OVERLAP: SignedDuration = SignedDuration::from_secs(2);
