@@ -54,8 +54,8 @@ read_by_compiler() {
         tr ' \001' '\n ' | sed "s|^$PWD/||" | grep -v '^/' | still_there | sort --unique
 }
 
-# still_there: an old build folder remembers files that have been removed since.
-still_there() { while read -r file; do [[ ! -e $file ]] || echo "$file"; done; }
+# still_there: an old build folder remembers files that have been removed since. An included text may have dots in its path.
+still_there() { while read -r file; do [[ ! -e $file ]] || realpath --relative-to=. "$file"; done; }
 
 read_by_compiler >"$scratch/read"
 
