@@ -2,12 +2,13 @@
 
 use std::{
     io::{self, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
+    process,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
 use anyhow::Context as _;
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What shells report for a program that Ctrl-C ended.
@@ -18,6 +19,9 @@ const SHOW_CURSOR: &[u8] = b"\x1b[?25h\n";
 
 /// Held while files are written.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// The terminal's modes before the first question, if there is a terminal.
+static TERMINAL: OnceLock<Termios> = OnceLock::new();
 
 /// Keeps Ctrl-C from ending the process until this is dropped.
 pub(super) fn while_writing() -> MutexGuard<'static, ()> {
@@ -30,6 +34,7 @@ pub(super) fn guard() -> anyhow::Result<()> {
     let Ok(terminal) = tcgetattr(io::stdin()) else {
         return Ok(());
     };
+    let _ = TERMINAL.set(terminal);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -40,14 +45,21 @@ pub(super) fn guard() -> anyhow::Result<()> {
     };
     let wait = move || {
         runtime.block_on(interrupts.recv());
-        let _whole = while_writing();
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &terminal);
-        let _ = io::stderr().write_all(SHOW_CURSOR);
-        std::process::exit(EXIT_INTERRUPTED);
+        end();
     };
     thread::Builder::new()
         .name("interrupt".to_owned())
         .spawn(wait)
         .context("no thread for Ctrl-C")?;
     Ok(())
+}
+
+/// Ends the process as Ctrl-C does. A question may hear of Ctrl-C before the signal does, since it reads the key itself.
+pub(super) fn end() -> ! {
+    let _whole = while_writing();
+    if let Some(terminal) = TERMINAL.get() {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, terminal);
+    }
+    let _ = io::stderr().write_all(SHOW_CURSOR);
+    process::exit(EXIT_INTERRUPTED);
 }

@@ -8,6 +8,7 @@ mod interrupt;
 mod questions;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -69,7 +70,10 @@ fn usage(why: String) -> ExitCode {
 }
 
 fn no_answer(why: NoAnswer) -> ExitCode {
-    usage(why.to_string())
+    match why {
+        NoAnswer::Failed(error) if error.kind() == io::ErrorKind::Interrupted => interrupt::end(),
+        why => usage(why.to_string()),
+    }
 }
 
 /// Asks for silo and token until CallTools answers with the account's queues.
