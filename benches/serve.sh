@@ -99,7 +99,8 @@ start_openseat() {
     {
         printf '[server]\nlisten = ["127.0.0.1:0", "unix:%s"]\n' "$socket"
         (($# < 6)) || printf '%s\n' "${@:6}"
-        printf '[[account]]\nname = "main"\nbase_url = "%s"\n' "$api"
+        # In memory: several daemons of one user would wait for each other's folder.
+        printf '[state]\ndir = false\n[[account]]\nname = "main"\nbase_url = "%s"\n' "$api"
         printf 'token_env = "CALLTOOLS_API_TOKEN"\nrequests_per_hour = %d\nqueue = [' "$4"
         printf '{ queue = %d }, ' "${ids[@]}"
         printf ']\n'
