@@ -109,6 +109,15 @@ mkdir "$group" 2>/dev/null || {
 }
 unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "it cannot make namespaces"
 
+# bootstrap RELEASE MIRROR: one try. debootstrap mounts /proc in the new system and leaves it there if it fails or is stopped. In a mount
+# namespace of its own that ends with it, so the next try removes files and not another system's /proc.
+bootstrap() {
+    rm -rf --one-file-system "$cache/partial" || return 1
+    timeout --kill-after 10 "$fetch_limit" unshare --pid --mount-proc --fork --kill-child=SIGKILL debootstrap --variant=minbase \
+        --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,curl,ca-certificates \
+        "$1" "$cache/partial" "$2" >"$cache/debootstrap.log" 2>&1
+}
+
 # fetch: the base system of this machine's own release, from where this machine gets its packages.
 fetch() {
     local release mirror
@@ -119,11 +128,14 @@ fetch() {
         awk -v release="$release" '$2 == release && $3 == "main" { print $1; exit }')
     [[ -n $release && -n $mirror ]] || cannot "this machine has no Debian packages"
     say "fetching the base system of $release"
-    rm -rf "$cache/partial"
     mkdir -p "$cache"
-    timeout "$fetch_limit" debootstrap --variant=minbase \
-        --include=systemd,systemd-sysv,dbus,libnss-systemd,procps,curl,ca-certificates \
-        "$release" "$cache/partial" "$mirror" >"$cache/debootstrap.log" 2>&1 || cannot "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log")"
+    local tries
+    for tries in 1 2 3; do
+        bootstrap "$release" "$mirror" && break
+        # A mirror that was out of reach for a moment is no fault of the package.
+        ((tries < 3)) || cannot "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log")"
+        sleep 5
+    done
     rm -rf "$cache/partial/var/cache/apt/archives"
     mv "$cache/partial" "$cache/root"
 }
