@@ -231,10 +231,11 @@ pub struct Client {
     observer: Arc<dyn Observer>,
     /// Of the lists that are read again and again; as many as the config names, and the account's own.
     habits: Arc<Mutex<HashMap<ListId, Habits>>>,
+    ordering_field: Arc<str>,
 }
 
 /// The field that tells when an agent's status changed.
-const ORDERING_FIELD: &str = "agent_status_modified_on";
+pub(crate) const ORDERING_FIELD: &str = "agent_status_modified_on";
 
 impl Client {
     /// A client that sends through `transport` what `budget` permits.
@@ -250,6 +251,16 @@ impl Client {
             clock,
             observer,
             habits: Arc::default(),
+            ordering_field: ORDERING_FIELD.into(),
+        }
+    }
+
+    /// The same for an account whose API knows the date of change by another name.
+    #[must_use]
+    pub fn ordered_by(self, ordering_field: &Arc<str>) -> Self {
+        Self {
+            ordering_field: Arc::clone(ordering_field),
+            ..self
         }
     }
 
@@ -285,7 +296,7 @@ impl Client {
     ) -> Result<Everybody, Fault> {
         let ask = Ask { page, queue: None };
         let as_of = self.clock.now();
-        let path = path(Endpoint::AgentStatuses, ask) + &list.query();
+        let path = path(Endpoint::AgentStatuses, ask) + &list.query(&self.ordering_field);
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
         let mut page = page.await?;
         let (cached, extent) = (page.age, Extent::of(&page));
@@ -597,10 +608,10 @@ fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Readin
 
 impl Everyone {
     /// What the list's address has beyond that of the full list.
-    fn query(self) -> String {
+    fn query(self, ordering_field: &str) -> String {
         match self {
             Everyone::Listed => String::new(),
-            Everyone::NewestFirst => format!("&ordering=-{ORDERING_FIELD}"),
+            Everyone::NewestFirst => format!("&ordering=-{ordering_field}"),
             Everyone::WithStatus(id) => format!("&agent_status={id}"),
         }
     }

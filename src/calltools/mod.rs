@@ -10,10 +10,10 @@ mod row;
 pub mod token;
 mod transport;
 
-pub(crate) use client::PAGE_SIZE;
 pub use client::{
     Change, Client, Endpoint, Everybody, Everyone, Harvest, Notes, Observer, Oddity, Setback,
 };
+pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE};
 pub use http::{HttpSettings, HttpTransport, SetupError};
 pub use list::Tally;
 pub use page::{Ask, Page};

@@ -68,6 +68,7 @@ pub(super) const ACCOUNT: Kind = Kind {
         key("budget", r#""acme""#),
         key("sweep", "true"),
         key("idle_pace", "0.25"),
+        key("ordering_field", r#""agent_status_modified_on""#),
         key("timeout", r#""10s""#),
         key("connect_timeout", r#""3s""#),
         key("proxy", r#""http://proxy.example:3128""#),

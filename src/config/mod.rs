@@ -346,6 +346,8 @@ pub struct Upstream {
     pub proxy: Option<url::Url>,
     /// More certificate authorities to trust, as PEM.
     pub ca_file: Option<PathBuf>,
+    /// The name by which its API sorts agents by their date of change.
+    pub ordering_field: Arc<str>,
 }
 
 /// One queue of an account.

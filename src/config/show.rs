@@ -131,6 +131,7 @@ fn account(text: &mut Table, account: &Account) {
     text.optional("budget", account.budget.as_ref().map(|budget| &budget.name));
     text.line("sweep", account.schedule.sweep);
     text.line("idle_pace", account.schedule.idle_pace);
+    text.text("ordering_field", &upstream.ordering_field);
     text.duration("timeout", Some(upstream.timeout));
     text.duration("connect_timeout", Some(upstream.connect_timeout));
     text.optional("proxy", upstream.proxy.as_ref());

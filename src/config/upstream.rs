@@ -1,6 +1,6 @@
 //! How an account is reached: the address, the token's place, the waits.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use url::Url;
 
@@ -11,8 +11,9 @@ use super::{
     source::Checked,
     value::{Value, shown},
 };
-use crate::calltools::address::{
-    KNOWN_SILOS, Silo, has_user_info, is_readable_by_others, parse_base_url,
+use crate::calltools::{
+    ORDERING_FIELD,
+    address::{KNOWN_SILOS, Silo, has_user_info, is_readable_by_others, parse_base_url},
 };
 
 /// CallTools answers within half a second as a rule; twenty times that is a hang.
@@ -38,6 +39,7 @@ pub(super) fn upstream(section: &Section<'_>, account: &Checked<&str>) -> Checke
     let waits = waits(section);
     let proxy = section.optional("proxy", proxy);
     let ca_file = section.optional("ca_file", Value::path);
+    let ordering_field = section.optional("ordering_field", |value| ordering_field(value));
     let (timeout, connect_timeout) = waits?;
     Ok(Upstream {
         base_url: base_url?,
@@ -46,6 +48,7 @@ pub(super) fn upstream(section: &Section<'_>, account: &Checked<&str>) -> Checke
         timeout,
         proxy: proxy?,
         ca_file: ca_file?,
+        ordering_field: ordering_field?.unwrap_or_else(|| ORDERING_FIELD.into()),
     })
 }
 
@@ -173,6 +176,21 @@ fn credential(section: &Section<'_>, account: &str) -> Checked<TokenSource> {
         ))
     })?;
     Ok(TokenSource::Credential(folder.join(file)))
+}
+
+/// No name of a field in Django is longer than a few words.
+const MAX_FIELD: usize = 100;
+
+/// The name of a field as Django has them; a double underscore leads into a related record. It becomes a part of an address.
+fn ordering_field(value: &Value<'_>) -> Checked<Arc<str>> {
+    let name = value.text()?;
+    if name.starts_with('-') {
+        return Err(value.wrong("begins with a minus; write the field's name alone, openseat asks for the newest first itself"));
+    }
+    let is_part_of_a_name = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
+    let fits = !name.is_empty() && name.len() <= MAX_FIELD && name.chars().all(is_part_of_a_name);
+    fits.then(|| name.into())
+        .ok_or_else(|| value.wrong("must be the name of a field: letters, digits and underscores"))
 }
 
 /// The name of an environment variable. Capitals are asked for because a token pasted here by mistake has none, or not only.

@@ -117,7 +117,8 @@ impl Wiring {
             Arc::clone(&budget),
             Arc::clone(&self.clock),
             Arc::new(observer),
-        );
+        )
+        .ordered_by(&config.upstream.ordering_field);
         let (names, named) = watch::channel(Arc::new(Names::default()));
         let (health, healths) = watch::channel(Health::default());
         let (ask_sender, asks) = mpsc::channel(ASKS);

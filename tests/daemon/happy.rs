@@ -1,10 +1,10 @@
 //! The good day.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use openseat::simulator::{Endpoint, Settings, Simulator, TOKEN, WorldSettings};
 
-use crate::support::{CallTools, Home, PATIENT, Time, account, ask, known, post};
+use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, ask, known, post};
 
 #[tokio::test]
 async fn a_decision_has_these_keys_in_this_order() {
@@ -154,6 +154,66 @@ async fn seven_hundred_agents_are_three_pages_and_one_snapshot() {
     assert_eq!(whole["agents"].as_array().map(Vec::len), Some(700));
     assert_eq!(whole["complete"], true, "{name}");
     assert_eq!(calltools.simulator.requests_to(Endpoint::AgentStatuses), 3);
+}
+
+/// The feed of a large account whose API sorts by `modified`, and the names that it was asked to sort by.
+async fn feed_and_names(account_lines: &str) -> (String, BTreeSet<String>) {
+    let (time, home) = (Time::new(), Home::new());
+    let world = WorldSettings {
+        queues: 40,
+        agents: 1_300,
+        ..WorldSettings::study()
+    };
+    let simulator = Simulator::new(Settings::new(world), time.clock());
+    simulator.quirks(|quirks| {
+        quirks.ordering_name = Some("modified".to_owned());
+        quirks.status_filter_ignored = true;
+    });
+    let ids: Vec<_> = simulator.world(|world| {
+        let queues = world.queues().iter();
+        queues
+            .map(|queue| format!("queue = {}", queue.id))
+            .collect()
+    });
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+    let calltools = CallTools::serve(simulator).await;
+    home.set_token("main", TOKEN);
+    let lines = format!("{PATIENT}\n{account_lines}");
+    let account = account("main", &calltools.serving.base_url(), &lines, &ids);
+    let daemon = home.start(&time, &[account]).await;
+    time.until("a feed that has been chosen", async || {
+        let decided = ["delta", "available", "sweep"];
+        let names = orderings(&calltools.simulator);
+        !names.is_empty() && decided.contains(&feed(&daemon).await.as_str())
+    })
+    .await;
+    time.pass(Duration::from_secs(120)).await;
+    (feed(&daemon).await, orderings(&calltools.simulator))
+}
+
+async fn feed(daemon: &TestDaemon) -> String {
+    let accounts = daemon.get("/v1/accounts").await.json();
+    let feed = accounts["accounts"][0]["feed"].as_str();
+    feed.expect("a feed").to_owned()
+}
+
+/// The values of `ordering=` in all requests.
+fn orderings(simulator: &Simulator) -> BTreeSet<String> {
+    let received = simulator.received().into_iter();
+    let names = received.filter_map(|request| {
+        let (_, rest) = request.target.split_once("ordering=")?;
+        Some(rest.split('&').next().unwrap_or_default().to_owned())
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn an_account_that_sorts_by_another_name_has_the_feed_of_changes_once_the_config_says_it() {
+    let (feed, names) = feed_and_names("ordering_field = \"modified\"").await;
+    assert_eq!((&*feed, names), ("delta", ["-modified".to_owned()].into()));
+    let (feed, names) = feed_and_names("").await;
+    let usual = ["-agent_status_modified_on".to_owned()];
+    assert_eq!((&*feed, names), ("sweep", usual.into()));
 }
 
 #[tokio::test]
