@@ -202,7 +202,7 @@ impl Account {
             _ => {}
         }
         if doubted {
-            self.keep_confirmed();
+            self.keep_without_feeds();
         }
         let why = match why {
             GivenUp::Failed => "it takes too many pages, or does not fit what is known",

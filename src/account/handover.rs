@@ -26,9 +26,6 @@ impl Account {
             .agents
             .into_iter()
             .for_each(|sighting| self.roster.recall(sighting));
-        if self.sweep.is_trusted() {
-            self.roster.recall_confirmed(known.confirmed);
-        }
         for (agent, counted) in known.presences {
             self.roster.recall_presence(agent, counted);
         }
@@ -81,8 +78,7 @@ impl Account {
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
         Known {
             queues: queues.collect(),
-            agents: self.roster.seen_beside_polls(None),
-            confirmed: self.roster.confirmed(),
+            agents: self.roster.known_beside_polls(None),
             presences: self
                 .roster
                 .presences()
@@ -111,7 +107,7 @@ impl Account {
         }
     }
 
-    /// Stores what sweeps saw, but not more often than [`KEEP_EVERY`].
+    /// Stores what sweeps and lists of changes told, but not more often than [`KEEP_EVERY`].
     pub(super) fn keep_statuses_now_and_then(&mut self) {
         let now = self.deps.clock.now();
         if self
@@ -122,29 +118,28 @@ impl Account {
         }
     }
 
-    /// Stores what sweeps have seen since the last time.
+    /// Stores what sweeps and lists of changes have told since the last time.
     pub(super) fn keep_statuses(&mut self, now: Moment) {
         let Some(store) = &self.deps.store else {
             return;
         };
-        let seen = self.roster.seen_beside_polls(self.kept_up_to);
+        let known = self.roster.known_beside_polls(self.kept_up_to);
         self.kept = Some(now);
-        self.kept_up_to = seen
+        self.kept_up_to = known
             .iter()
             .map(|sighting| sighting.at)
             .max_by_key(|at| at.boot)
             .or(self.kept_up_to);
-        if !seen.is_empty() {
-            store.keep(Note::Seen(self.deps.owner.clone(), seen));
+        if !known.is_empty() {
+            store.keep(Note::Seen(self.deps.owner.clone(), known));
         }
-        self.keep_confirmed();
     }
 
-    /// Stores what lists have said by leaving agents out, or that it is not believed any more.
-    pub(super) fn keep_confirmed(&self) {
-        if let Some(store) = &self.deps.store {
-            let confirmed = self.roster.confirmed();
-            store.keep(Note::Confirmed(self.deps.owner.clone(), confirmed));
+    /// Stores the rows again with the moments of the looks that showed them, since what lists said beyond that is not believed any more.
+    pub(super) fn keep_without_feeds(&mut self) {
+        self.unkeep_statuses();
+        if self.sweep.is_trusted() {
+            self.keep_statuses(self.deps.clock.now());
         }
     }
 

@@ -24,24 +24,13 @@ pub struct Poll {
     pub agents: Vec<Arc<Agent>>,
 }
 
-/// What lists say of agents by leaving them out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Confirmed {
-    /// Agents who were seen since the first moment had not changed at the second.
-    pub changes: Option<(Moment, Moment)>,
-    /// Whether any agent is available is known as of this moment.
-    pub available: Option<Moment>,
-}
-
 /// Everything worth handing on.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Each queue's last poll, by CallTools' id of the queue, because its name in the config may have changed.
     pub queues: Vec<(u64, Poll)>,
-    /// The newest rows of agents, if they are newer than their queues' polls.
+    /// The newest rows of agents, where more is known than their queues' polls tell.
     pub agents: Vec<Sighting>,
-    /// As of when their statuses are known beyond that.
-    pub confirmed: Confirmed,
     /// Whether agents were available when last counted: a departure that has ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
 }

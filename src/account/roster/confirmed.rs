@@ -9,9 +9,18 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::{Confirmed, Sighting},
+        known::Sighting,
     },
 };
+
+/// What lists have said by leaving agents out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Confirmed {
+    /// Agents who were seen since the first moment had not changed at the second.
+    changes: Option<(Moment, Moment)>,
+    /// Whether any agent is available is known as of this moment.
+    available: Option<Moment>,
+}
 
 impl Confirmed {
     /// As of when the status of an agent is known who was seen then.
@@ -30,16 +39,6 @@ impl Confirmed {
 }
 
 impl Roster {
-    /// What lists have said by leaving agents out, to hand on.
-    pub fn confirmed(&self) -> Confirmed {
-        self.confirmed
-    }
-
-    /// Lists have said this to an earlier task or process.
-    pub fn recall_confirmed(&mut self, confirmed: Confirmed) {
-        self.confirmed = confirmed;
-    }
-
     /// A list of changes was complete: who was seen since `base` and was not on it has not changed until `as_of`.
     pub fn confirm_changes(&mut self, base: Moment, as_of: Moment) {
         let as_of = match self.confirmed.changes {

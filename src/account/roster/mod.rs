@@ -20,6 +20,7 @@ mod confirmed;
 mod membership;
 mod person;
 mod presence;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use std::{
 };
 
 use self::{
+    confirmed::Confirmed,
     membership::Member,
     person::{MAX_LAG, Person},
 };
@@ -42,21 +44,10 @@ use crate::{
     clock::Moment,
     model::{
         agent::{Agent, AgentId},
-        known::{Confirmed, Poll, Presence, Sighting},
+        known::{Poll, Presence, Sighting},
         names::Names,
     },
 };
-
-/// People who belong to no queue are forgotten when they were not seen for so long: after any lag, and after any reservation that
-/// their departure could end has run out.
-const STRANGERS_LIVE: Duration = Duration::from_secs(1_800);
-
-/// How often it is looked who has left; it takes a walk through everybody.
-const LOOK_FOR_STRANGERS: Duration = Duration::from_secs(60);
-
-/// People outside all queues who are remembered: as many as one list can have. A list that shows others each time would grow the
-/// roster without bound otherwise.
-const MAX_STRANGERS: usize = 25_000;
 
 /// Whether rows come from CallTools now, or from what an earlier task or process knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,8 +234,11 @@ impl Roster {
         })
     }
 
-    /// What was seen of the queues' members after this moment and their queues' last polls do not tell, to hand on.
-    pub fn seen_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
+    /// What is known of the queues' members beyond their queues' last polls, and is newer than `moment`, to hand on.
+    ///
+    /// Each row bears the moment as of which *it* is known, lists of changes included. One moment for all rows would lie: a row that was
+    /// lost on the way would look as new as the others.
+    pub fn known_beside_polls(&self, moment: Option<Moment>) -> Vec<Sighting> {
         let mut polled: HashMap<&AgentId, Vec<&Arc<Agent>>> = HashMap::new();
         for member in self
             .queues
@@ -262,54 +256,17 @@ impl Roster {
             let is_polled = polled
                 .iter()
                 .any(|polled| Arc::ptr_eq(polled, &newest.agent));
-            (newest.by_sweep || !is_polled).then_some(newest)
+            let at = self.confirmed.status(newest.at);
+            let is_beside_polls = newest.by_sweep || !is_polled || at.boot > newest.at.boot;
+            is_beside_polls.then(|| Sighting {
+                agent: Arc::clone(&newest.agent),
+                at,
+                by_sweep: true,
+            })
         });
         let is_new =
-            |sighting: &&Sighting| moment.is_none_or(|moment| sighting.at.boot > moment.boot);
-        newest.filter(is_new).cloned().collect()
-    }
-
-    /// A sweep that began at `begun` has covered the whole account. An agent who was not seen since then and belongs to no queue has
-    /// left.
-    pub fn swept(&mut self, begun: Moment) {
-        self.swept = Some(begun);
-        let members = self.member_ids();
-        self.people.retain(|id, person| {
-            let seen = person.last_seen();
-            seen.is_some_and(|at| at.boot >= begun.boot) || members.contains(id)
-        });
-    }
-
-    /// Lets go of people who belong to no queue and were not seen for a while, as nothing else does without sweeps.
-    fn forget_strangers(&mut self, now: Moment) {
-        let is_time = |tidied: Moment| now.boot >= tidied.boot + LOOK_FOR_STRANGERS;
-        if !self.tidied.is_none_or(is_time) {
-            return;
-        }
-        self.tidied = Some(now);
-        let members = self.member_ids();
-        let seen_since = |person: &Person, oldest: Duration| {
-            person.last_seen().is_some_and(|at| at.boot >= oldest)
-        };
-        let oldest = now.boot.saturating_sub(STRANGERS_LIVE);
-        self.people
-            .retain(|id, person| members.contains(id) || seen_since(person, oldest));
-        let strangers = self.people.iter().filter(|(id, _)| !members.contains(id));
-        let mut looks: Vec<Duration> = strangers
-            .filter_map(|(_, person)| person.last_seen())
-            .map(|at| at.boot)
-            .collect();
-        if looks.len() > MAX_STRANGERS {
-            let place = looks.len() - MAX_STRANGERS;
-            let (_, oldest, _) = looks.select_nth_unstable(place);
-            let oldest = *oldest;
-            self.people
-                .retain(|id, person| members.contains(id) || seen_since(person, oldest));
-        }
-    }
-
-    fn member_ids(&self) -> HashSet<AgentId> {
-        self.members().map(|(_, agent)| agent.id.clone()).collect()
+            |sighting: &Sighting| moment.is_none_or(|moment| sighting.at.boot > moment.boot);
+        newest.filter(is_new).collect()
     }
 
     /// Sweeps are not to be believed: back to what polls of the queues said. Departures that were counted stay counted.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-use super::*;
+use super::{strangers::MAX_STRANGERS, *};
 use crate::{fixtures::agent, model::known::Sighting};
 
 fn at(seconds: u64) -> Moment {
@@ -71,7 +71,7 @@ fn handed_on(roster: &Roster, queues: usize, stored: bool) -> Roster {
             next.recall_poll(place, poll);
         }
     }
-    for sighting in roster.seen_beside_polls(None) {
+    for sighting in roster.known_beside_polls(None) {
         next.recall(sighting);
     }
     if !stored {
@@ -92,6 +92,53 @@ fn available(joined: &Joined) -> Vec<(&str, Option<bool>, bool)> {
     agents
         .map(|agent| (&*agent.id.0, agent.available, agent.queue_logged_in))
         .collect()
+}
+
+#[test]
+fn rows_are_stored_as_new_as_they_were_confirmed_and_no_newer() {
+    let mut roster = Roster::new(1);
+    let people = ["a", "b"].map(|id| agent(id, id, "Available"));
+    poll(&mut roster, 0, 0, people.to_vec());
+    let stored = |roster: &Roster, moment| -> Vec<(String, u64)> {
+        let rows = roster.known_beside_polls(moment);
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| (row.agent.id.to_string(), row.at.boot.as_secs() - 1_000))
+            .collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(stored(&roster, None), [], "the poll tells it all");
+
+    roster.confirm_changes(at(0), at(30));
+    let both = [("a".to_owned(), 30), ("b".to_owned(), 30)];
+    assert_eq!(stored(&roster, None), both);
+    assert_eq!(stored(&roster, Some(at(30))), [], "nothing newer is known");
+
+    // A row that was lost on its way to the file: the next process knows the old one, as of when it was confirmed.
+    let mut next = Roster::new(1);
+    next.recall_poll(0, roster.last_poll(0).unwrap());
+    for row in roster.known_beside_polls(None) {
+        next.recall(row);
+    }
+    see(&mut roster, 40, vec![agent("a", "a", "On a Call")]);
+    roster.confirm_changes(at(0), at(50));
+    for row in roster.known_beside_polls(None) {
+        if *row.agent.id.0 == *"b" {
+            next.recall(row);
+        }
+    }
+    let moments = ["a", "b"].map(|id| next.newest(&AgentId(id.into())).unwrap().at);
+    assert_eq!(moments, [at(30), at(50)]);
+    assert_eq!(next.join(0).unwrap().as_of, at(30));
+
+    roster.forget_changes();
+    let looked = [("a".to_owned(), 40)];
+    assert_eq!(
+        stored(&roster, None),
+        looked,
+        "what the lists confirmed is not believed"
+    );
 }
 
 #[test]

@@ -5,7 +5,14 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_7374, // "osst"
     unmarked: (2, "names"),
-    migrations: &[NAMES, RESERVATIONS, SNAPSHOTS, ANSWERED, CONFIRMED],
+    migrations: &[
+        NAMES,
+        RESERVATIONS,
+        SNAPSHOTS,
+        ANSWERED,
+        CONFIRMED,
+        UNCONFIRMED,
+    ],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
 };
@@ -79,4 +86,8 @@ CREATE TABLE confirmed ( -- what lists said of agents by leaving them out
     wall_ms  INTEGER NOT NULL,
     PRIMARY KEY (account, moment)
 ) STRICT;
+";
+
+const UNCONFIRMED: &str = "
+DROP TABLE confirmed; -- each row in sighting has its own moment, which a row that was not written cannot share
 ";

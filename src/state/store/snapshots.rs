@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, Row as SqlRow, Transaction, params};
 use serde_json::value::RawValue;
 
 use super::Store;
@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Moment, stored_time::StoredTime},
     model::{
         agent::Agent,
-        known::{Confirmed, Known, Poll, Sighting},
+        known::{Known, Poll, Sighting},
         names::Names,
     },
     sqlite::rows_codec,
@@ -32,10 +32,8 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 pub enum Note {
     /// A queue, by CallTools' id, was polled.
     Polled(BudgetOwner, u64, Poll),
-    /// Agents were seen by sweeps.
+    /// Sweeps or lists of changes told this of agents.
     Seen(BudgetOwner, Vec<Sighting>),
-    /// Lists of changes, or of those who are available, said this by leaving agents out.
-    Confirmed(BudgetOwner, Confirmed),
     /// What sweeps saw must not be used.
     Doubted(BudgetOwner),
     /// The account's names were read, at this moment.
@@ -50,7 +48,6 @@ impl Store {
             Ok(Known {
                 queues: polled(connection, owner, names, self.clock.as_ref())?,
                 agents: sightings(connection, owner, names, self.clock.as_ref())?,
-                confirmed: confirmed(connection, owner, self.clock.as_ref())?,
                 presences: Vec::new(),
             })
         });
@@ -76,13 +73,9 @@ pub(super) fn write(
                 }
                 forget(&transaction, clock.now())?;
             }
-            Note::Confirmed(owner, confirmed) => {
-                write_confirmed(&transaction, owner, *confirmed, clock)?;
-            }
             Note::Doubted(owner) => {
                 let sql = "DELETE FROM sighting WHERE account = ?1";
                 transaction.execute(sql, [&owner.account])?;
-                write_confirmed(&transaction, owner, Confirmed::default(), clock)?;
             }
             Note::Named(owner, names, read) => {
                 super::names::write(&transaction, owner, names, *read)?;
@@ -141,37 +134,6 @@ fn write_sighting(
         agent.raw.get()
     ]);
     row.map(drop)
-}
-
-fn write_confirmed(
-    transaction: &Transaction<'_>,
-    owner: &BudgetOwner,
-    confirmed: Confirmed,
-    clock: &dyn Clock,
-) -> rusqlite::Result<()> {
-    let delete = "DELETE FROM confirmed WHERE account = ?1";
-    transaction
-        .prepare_cached(delete)?
-        .execute([&owner.account])?;
-    let (base, changes) = confirmed.changes.unzip();
-    for (name, moment) in [
-        ("base", base),
-        ("changes", changes),
-        ("available", confirmed.available),
-    ] {
-        let Some(moment) = moment else { continue };
-        let at = StoredTime::new(moment, clock);
-        let insert = "INSERT INTO confirmed (account, identity, moment, boot_id, boot_ms, wall_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        transaction.prepare_cached(insert)?.execute(params![
-            owner.account,
-            owner.identity,
-            name,
-            at.boot_id,
-            at.boot_ms,
-            at.wall_ms
-        ])?;
-    }
-    Ok(())
 }
 
 /// Forgets queues that are no longer polled and people who have left, a day later.
@@ -248,29 +210,6 @@ fn sightings(
         Ok(sighting)
     })?;
     sightings.filter_map(Result::transpose).collect()
-}
-
-fn confirmed(
-    connection: &Connection,
-    owner: &BudgetOwner,
-    clock: &dyn Clock,
-) -> rusqlite::Result<Confirmed> {
-    let mut statement = connection.prepare(
-        "SELECT boot_id, boot_ms, wall_ms FROM confirmed WHERE account = ?1 AND identity = ?2 AND moment = ?3",
-    )?;
-    let mut moment = |name: &str| {
-        let found = statement
-            .query_row(params![owner.account, owner.identity, name], |row| {
-                stamp(row, 0)
-            })
-            .optional()?;
-        Ok::<_, rusqlite::Error>(found.and_then(|at| usable(&at, clock)))
-    };
-    let (base, changes) = (moment("base")?, moment("changes")?);
-    Ok(Confirmed {
-        changes: base.zip(changes),
-        available: moment("available")?,
-    })
 }
 
 /// The moment of a stored time, if it is known and not too long ago.

@@ -11,7 +11,7 @@ use crate::{
     fixtures::{Still, available},
     model::{
         agent::Agent,
-        known::{Confirmed, Known, Poll, Sighting},
+        known::{Known, Poll, Sighting},
         names::Names,
     },
     state::journal,
@@ -98,36 +98,6 @@ fn polls_and_sightings_come_back_with_their_moments() {
 }
 
 #[test]
-fn what_lists_confirmed_comes_back_until_it_is_doubted() {
-    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
-    let base = clock.now();
-    clock.pass(Duration::from_secs(10));
-    let confirmed = Confirmed {
-        changes: Some((base, clock.now())),
-        available: Some(clock.now()),
-    };
-    let keep = |note| {
-        let store = folder.open(&clock);
-        store.keep(note);
-        store.finish(PATIENCE);
-    };
-    keep(Note::Confirmed(owner("token"), confirmed));
-    assert_eq!(folder.known(&clock).confirmed, confirmed);
-    let others = folder
-        .open(&clock)
-        .known(&owner("another token"), &Names::default());
-    assert_eq!(others.confirmed, Confirmed::default());
-    let no_changes = Confirmed {
-        changes: None,
-        ..confirmed
-    };
-    keep(Note::Confirmed(owner("token"), no_changes));
-    assert_eq!(folder.known(&clock).confirmed, no_changes);
-    keep(Note::Doubted(owner("token")));
-    assert_eq!(folder.known(&clock).confirmed, Confirmed::default());
-}
-
-#[test]
 fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
     let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
     let keep = |notes: Vec<Note>| {
@@ -165,12 +135,13 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
 
 #[test]
 fn a_store_of_an_old_layout_still_knows_its_names_and_reservations() {
-    let (first, second, third) = (
+    let (first, second, third, fifth) = (
         include_str!("../../../tests/layouts/state-1.sql"),
         include_str!("../../../tests/layouts/state-2.sql"),
         include_str!("../../../tests/layouts/state-3.sql"),
+        include_str!("../../../tests/layouts/state-5.sql"),
     );
-    for (layout, held) in [(first, 0), (second, 1), (third, 1)] {
+    for (layout, held) in [(first, 0), (second, 1), (third, 1), (fifth, 1)] {
         let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
         let old = Connection::open(folder.path()).unwrap();
         old.execute_batch(layout).unwrap();

@@ -1,0 +1,59 @@
+-- The store in layout 5, as it was released: never to be changed.
+CREATE TABLE names (
+    account  TEXT    PRIMARY KEY,
+    identity TEXT    NOT NULL, -- another token or origin may be another account, with other ids
+    json     TEXT    NOT NULL,
+    read_ms  INTEGER NOT NULL  -- wall time
+) STRICT;
+CREATE TABLE reservations (
+    id         TEXT    PRIMARY KEY,
+    account    TEXT    NOT NULL,
+    queue      TEXT    NOT NULL,
+    call_id    TEXT    NOT NULL,
+    made_ms    INTEGER NOT NULL, -- wall time
+    expires_ms INTEGER NOT NULL  -- wall time
+) STRICT;
+CREATE TABLE polled ( -- the last poll of each queue
+    account  TEXT    NOT NULL,
+    identity TEXT    NOT NULL,
+    queue    INTEGER NOT NULL, -- CallTools' id
+    took_ms  INTEGER NOT NULL,
+    complete INTEGER NOT NULL,
+    rows     BLOB    NOT NULL, -- as CallTools sent them: a JSON array, packed by zlib
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL,
+    PRIMARY KEY (account, queue)
+) STRICT;
+CREATE TABLE sighting ( -- when a sweep last saw each member of a queue
+    account  TEXT    NOT NULL,
+    identity TEXT    NOT NULL,
+    agent    TEXT    NOT NULL,
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL,
+    PRIMARY KEY (account, agent)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sighted_row ( -- apart, since it is long and changes less often
+    account  TEXT    NOT NULL,
+    agent    TEXT    NOT NULL,
+    json     TEXT    NOT NULL,
+    PRIMARY KEY (account, agent)
+) STRICT;
+CREATE TABLE answered ( -- when a departure last ended a reservation; one row
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE confirmed ( -- what lists said of agents by leaving them out
+    account  TEXT    NOT NULL,
+    identity TEXT    NOT NULL,
+    moment   TEXT    NOT NULL CHECK (moment IN ('base', 'changes', 'available')),
+    boot_id  TEXT    NOT NULL,
+    boot_ms  INTEGER NOT NULL,
+    wall_ms  INTEGER NOT NULL,
+    PRIMARY KEY (account, moment)
+) STRICT;
+PRAGMA application_id = 0x6f737374;
+PRAGMA user_version = 5;
