@@ -380,11 +380,11 @@ impl World {
     /// Polls one queue and keeps whether it has a seat.
     async fn poll(&self, queue: &Queue, purpose: Purpose, permit: Permit) {
         let names = self.names().await;
-        let harvest = self.client.agents(queue.id, &names, purpose, Some(permit));
-        if let Ok(harvest) = harvest.await {
+        let list = self.client.agents(queue.id, &names, purpose, Some(permit));
+        if let Ok(list) = list.await {
             let has_seat = |agent: &Agent| agent.available == Some(true) && agent.queue_logged_in;
-            let seat = harvest.rows.iter().any(has_seat);
-            queue.count.replace(Some((harvest.as_of, seat)));
+            let seat = list.rows.iter().any(has_seat);
+            queue.count.replace(Some((list.as_of, seat)));
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     account::{roster::earlier, schedule::Job},
-    calltools::{Everybody, Everyone},
+    calltools::{Everyone, RosterPage},
     clock::Moment,
     config::Rule,
     model::{agent::Agent, known::Sighting},
@@ -16,15 +16,15 @@ use crate::{
 
 impl Account {
     /// A page came of a list that takes the place of the full list.
-    pub(super) fn take_in_feed(&mut self, list: Everyone, page: u32, everybody: Everybody) {
+    pub(super) fn take_in_feed(&mut self, list: Everyone, page: u32, listed: RosterPage) {
         if self.schedule.is_distrustful(self.now()) {
             return; // It was under way when lists of everybody were found wanting.
         }
-        if !everybody.notes.unknown_statuses.is_empty() {
+        if !listed.notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();
         }
         let now = self.deps.clock.now();
-        let (as_of, last, rows) = (everybody.as_of, everybody.next.is_none(), &everybody.agents);
+        let (as_of, last, rows) = (listed.as_of, listed.next.is_none(), &listed.agents);
         let taken = match list {
             Everyone::WithStatus(_) => {
                 let page = FilteredPage {
@@ -36,7 +36,7 @@ impl Account {
                 self.feeds.take_available(page, &self.roster, now)
             }
             Everyone::NewestFirst | Everyone::Listed => {
-                let cached = everybody.cached;
+                let cached = listed.cached;
                 let page = DeltaPage {
                     as_of,
                     cached,
@@ -52,7 +52,7 @@ impl Account {
                 .map(|agent| (&agent.id, agent.logged_in))
                 .collect(),
         );
-        let lag = self.see_rows(everybody.agents, as_of);
+        let lag = self.see_rows(listed.agents, as_of);
         self.follow(taken, lag);
         self.feed_health.recovered();
         self.renew_others(None);

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::{
     account::{Account, roster::Joined, schedule::Job},
     budget::{Permit, Purpose},
-    calltools::{Client, Everybody, Everyone, Harvest, Setback, joined_response},
+    calltools::{AgentList, Client, Everyone, RequestError, RosterPage, joined_response},
     clock::Moment,
     config::Rule,
     decision::{
@@ -25,17 +25,17 @@ pub(super) enum Work {
     /// The agents of the queue with this id.
     Agents(u64),
     /// A page of everybody.
-    Everybody(Everyone, u32),
+    RosterPage(Everyone, u32),
 }
 
 /// What was read, and the answer.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Queues(Result<Vec<NamedQueue>, Setback>),
-    Statuses(Result<Vec<Status>, Setback>),
+    Queues(Result<Vec<NamedQueue>, RequestError>),
+    Statuses(Result<Vec<Status>, RequestError>),
     /// The agents of the queue with this id.
-    Agents(u64, Result<Harvest, Setback>),
-    Everybody(Everyone, u32, Result<Everybody, Setback>),
+    Agents(u64, Result<AgentList, RequestError>),
+    RosterPage(Everyone, u32, Result<RosterPage, RequestError>),
 }
 
 /// A job that ended.
@@ -61,26 +61,26 @@ impl Work {
             Work::Queues => Outcome::Queues(client.queues(purpose, Some(permit)).await),
             Work::Statuses => Outcome::Statuses(client.statuses(purpose, Some(permit)).await),
             Work::Agents(id) => {
-                let harvest = client.agents(id, names, purpose, Some(permit)).await;
-                Outcome::Agents(id, harvest)
+                let list = client.agents(id, names, purpose, Some(permit)).await;
+                Outcome::Agents(id, list)
             }
-            Work::Everybody(list, page) => {
-                let everybody = client.everybody(list, page, names, permit).await;
-                Outcome::Everybody(list, page, everybody.map_err(Setback::from))
+            Work::RosterPage(list, page) => {
+                let roster_page = client.roster_page(list, page, names, permit).await;
+                Outcome::RosterPage(list, page, roster_page.map_err(RequestError::from))
             }
         }
     }
 }
 
 /// A single poll of a queue, measured by its rule.
-pub(crate) fn polled(harvest: Harvest, rule: &Rule) -> Snapshot {
+pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
     let joined = Joined {
-        as_of: harvest.as_of,
-        everybody_as_of: harvest.as_of,
-        members_as_of: harvest.as_of,
-        took: harvest.took,
-        complete: harvest.complete,
-        agents: harvest.rows.into_iter().map(Arc::new).collect(),
+        as_of: list.as_of,
+        everybody_as_of: list.as_of,
+        members_as_of: list.as_of,
+        took: list.took,
+        complete: list.complete,
+        agents: list.rows.into_iter().map(Arc::new).collect(),
     };
     snapshot(joined, rule)
 }
@@ -134,9 +134,9 @@ impl Account {
             Job::Queues => Work::Queues,
             Job::Statuses => Work::Statuses,
             Job::Poll(queue) => Work::Agents(id(queue)),
-            Job::Sweep(page) => Work::Everybody(Everyone::Listed, page),
-            Job::Delta(page) => Work::Everybody(Everyone::NewestFirst, page),
-            Job::Available(status, page) => Work::Everybody(Everyone::WithStatus(status), page),
+            Job::Sweep(page) => Work::RosterPage(Everyone::Listed, page),
+            Job::Delta(page) => Work::RosterPage(Everyone::NewestFirst, page),
+            Job::Available(status, page) => Work::RosterPage(Everyone::WithStatus(status), page),
         };
         let (client, names) = (
             self.deps.client.clone(),

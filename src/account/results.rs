@@ -14,7 +14,7 @@ use crate::{
         schedule::{Ending, Job},
         sweep::{SweptPage, Verdict},
     },
-    calltools::{Everybody, Everyone, Harvest, Notes, Setback},
+    calltools::{AgentList, Everyone, Notes, RequestError, RosterPage},
     clock::Moment,
     model::{
         agent::AgentId,
@@ -43,28 +43,28 @@ impl Account {
             Ok(requests) => Ending::Well {
                 requests: *requests,
             },
-            Err(Setback::Fault(fault)) => Ending::Badly(fault),
-            Err(Setback::Refused(_)) => Ending::Unpaid,
+            Err(RequestError::Fault(fault)) => Ending::Badly(fault),
+            Err(RequestError::Refused(_)) => Ending::Unpaid,
         };
         let now = self.now();
         self.schedule.ended(job, ending, now, fastrand::f64());
         if let (Job::Poll(_), Ok(_)) = (job, &result) {
             self.plan(); // It may have taken more requests than before.
         }
-        if let Err(Setback::Refused(refusal)) = &result {
+        if let Err(RequestError::Refused(refusal)) = &result {
             self.refused(*refusal);
         }
         self.show_faults();
-        let told = result.map(|_| ()).map_err(|setback| match setback {
-            Setback::Fault(fault) => RefreshError::Failed(fault),
-            Setback::Refused(refusal) => RefreshError::Refused(refusal),
+        let told = result.map(|_| ()).map_err(|error| match error {
+            RequestError::Fault(fault) => RefreshError::Failed(fault),
+            RequestError::Refused(refusal) => RefreshError::Refused(refusal),
         });
         for waiter in self.waiters.remove(&job).unwrap_or_default() {
             waiter.tell(told.clone());
         }
     }
 
-    fn tell_of_its_end(&self, job: Job, begun: Moment, result: &Result<u32, Setback>) {
+    fn tell_of_its_end(&self, job: Job, begun: Moment, result: &Result<u32, RequestError>) {
         tracing::debug!(
             account = &*self.name,
             list = self.list_of(job),
@@ -85,7 +85,7 @@ impl Account {
     }
 
     /// Takes in the result of a job. Returns the number of requests it took.
-    fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, Setback> {
+    fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, RequestError> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
                 // These lists take one request: a page has 250 entries.
@@ -97,33 +97,33 @@ impl Account {
                 self.take_in_statuses(statuses);
                 return Ok(1);
             }
-            Outcome::Agents(_, Ok(harvest)) => {
+            Outcome::Agents(_, Ok(list)) => {
                 let Job::Poll(place) = job else {
                     unreachable!("agents are what polls bring")
                 };
-                return Ok(self.take_in_poll(place, harvest));
+                return Ok(self.take_in_poll(place, list));
             }
-            Outcome::Everybody(Everyone::Listed, page, Ok(mut everybody)) => {
-                match self.swept.add(page, &mut everybody) {
+            Outcome::RosterPage(Everyone::Listed, page, Ok(mut listed)) => {
+                match self.swept.add(page, &mut listed) {
                     Ok(()) => {
-                        self.take_in_sweep(page, everybody);
+                        self.take_in_sweep(page, listed);
                         return Ok(1);
                     }
                     Err(fault) => fault.into(),
                 }
             }
-            Outcome::Everybody(list, page, Ok(everybody)) => {
-                self.take_in_feed(list, page, everybody);
+            Outcome::RosterPage(list, page, Ok(listed)) => {
+                self.take_in_feed(list, page, listed);
                 return Ok(1);
             }
-            Outcome::Queues(Err(setback)) => {
+            Outcome::Queues(Err(error)) => {
                 self.fall_back_to_stored_names();
-                setback
+                error
             }
-            Outcome::Statuses(Err(setback)) => setback,
-            Outcome::Agents(_, Err(setback)) | Outcome::Everybody(_, _, Err(setback)) => setback,
+            Outcome::Statuses(Err(error)) => error,
+            Outcome::Agents(_, Err(error)) | Outcome::RosterPage(_, _, Err(error)) => error,
         };
-        if let Setback::Fault(fault) = &failed {
+        if let RequestError::Fault(fault) = &failed {
             self.tell(job, &Arc::new(fault.clone()));
         }
         Err(failed)
@@ -143,8 +143,8 @@ impl Account {
         }
     }
 
-    fn take_in_poll(&mut self, place: usize, harvest: Harvest) -> u32 {
-        let Harvest {
+    fn take_in_poll(&mut self, place: usize, list: AgentList) -> u32 {
+        let AgentList {
             as_of,
             took,
             rows,
@@ -152,7 +152,7 @@ impl Account {
             changes,
             notes,
             requests,
-        } = harvest;
+        } = list;
         for change in changes {
             let (queue, agents) = (&self.deps.queues[place].key, rows.len());
             match change.began {
@@ -225,17 +225,17 @@ impl Account {
         }
     }
 
-    fn take_in_sweep(&mut self, page: u32, everybody: Everybody) {
+    fn take_in_sweep(&mut self, page: u32, listed: RosterPage) {
         if self.schedule.is_distrustful(self.now()) {
             return; // It was under way when sweeps were suspended.
         }
-        let Everybody {
+        let RosterPage {
             as_of,
             agents,
             next,
             notes,
             ..
-        } = everybody;
+        } = listed;
         if !notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();
         }

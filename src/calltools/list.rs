@@ -11,7 +11,7 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    Everybody, Page,
+    Page, RosterPage,
     page::MAX_ROWS,
     row::{Row, settle_queue_logins},
 };
@@ -121,7 +121,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    pub(super) fn of(page: &Page) -> Self {
+    pub(super) fn from_page(page: &Page) -> Self {
         Self {
             pages: 1,
             rows: page.rows.len(),
@@ -201,7 +201,8 @@ impl<'a, T: Entry> List<'a, T> {
     /// # Errors
     /// [`Down::TooLarge`] for more pages, rows or bytes than a list can have.
     pub fn add(&mut self, page: Page) -> Result<Option<u32>, Fault> {
-        self.extent.add(&Extent::of(&page), page.next.is_some())?;
+        self.extent
+            .add(&Extent::from_page(&page), page.next.is_some())?;
         let (known, skipped) = (self.entries.len(), self.skipped);
         let mut again = 0;
         for row in page.rows {
@@ -288,7 +289,7 @@ impl Tally {
     ///
     /// # Errors
     /// [`Down::TooLarge`] for more than a list may have, [`Down::Incomplete`] at the end if too many are missing.
-    pub fn add(&mut self, number: u32, page: &mut Everybody) -> Result<(), Fault> {
+    pub fn add(&mut self, number: u32, page: &mut RosterPage) -> Result<(), Fault> {
         if number == 1 {
             *self = Self::default();
         }

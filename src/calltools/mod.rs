@@ -11,7 +11,8 @@ pub mod token;
 mod transport;
 
 pub use client::{
-    Change, Client, Endpoint, Everybody, Everyone, Harvest, Notes, Observer, Oddity, Setback,
+    AgentList, Change, Client, Endpoint, Everyone, Notes, Observer, Oddity, RequestError,
+    RosterPage,
 };
 pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE};
 pub use http::{HttpSettings, HttpTransport, SetupError};

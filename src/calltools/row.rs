@@ -78,7 +78,7 @@ impl Row {
     pub fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
         let fields: Fields<'_> = field::read(&raw)?;
         let id = agent_id(&fields.app_user)?;
-        let login = Login::of(&fields)?;
+        let login = Login::from_fields(&fields)?;
         let standing = standing(&fields, names)?;
         let name = fields.full_name.text().unwrap_or_default().into();
         let status_since = fields.agent_status_modified_on.text().and_then(timestamp);
@@ -138,7 +138,7 @@ struct Login {
 }
 
 impl Login {
-    fn of(fields: &Fields<'_>) -> Result<Self, BadRow> {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, BadRow> {
         let dialer = fields.logged_in.truth("logged_in is not a truth value")?;
         let there = fields
             .queue_logged_in

@@ -308,12 +308,12 @@ impl calltools::Observer for UpstreamMeters {
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration) {
         tracing::trace!(
             account = &*self.account,
-            endpoint = endpoint.word(),
+            endpoint = endpoint.as_str(),
             outcome,
             ?took,
             "a request to CallTools has ended"
         );
         self.metrics
-            .upstream_request(&self.account, endpoint.word(), outcome, took);
+            .upstream_request(&self.account, endpoint.as_str(), outcome, took);
     }
 }

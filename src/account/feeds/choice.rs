@@ -43,7 +43,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    fn of(&self, feed: Feed) -> f64 {
+    fn number(&self, feed: Feed) -> f64 {
         match feed {
             Feed::Delta => self.delta,
             Feed::Available => f64::from(self.available),
@@ -122,8 +122,8 @@ impl Choice {
     pub fn read(&mut self, pages: Pages) -> bool {
         let best = self.best(pages);
         let is_better = match self.is_settled {
-            true => pages.of(best) <= GAIN * pages.of(self.in_use),
-            false => pages.of(best) < pages.of(self.in_use),
+            true => pages.number(best) <= GAIN * pages.number(self.in_use),
+            false => pages.number(best) < pages.number(self.in_use),
         };
         if best == self.in_use || !is_better {
             self.better = None;
@@ -147,7 +147,7 @@ impl Choice {
         let trusted = feeds
             .into_iter()
             .filter(|feed| self.trust(*feed) == Trust::Trusted);
-        let least = trusted.reduce(|best, next| match pages.of(next) < pages.of(best) {
+        let least = trusted.reduce(|best, next| match pages.number(next) < pages.number(best) {
             true => next,
             false => best,
         });

@@ -117,7 +117,7 @@ impl Roster {
         );
         let person = self.people.entry(id.clone()).or_default();
         person.show(sighting);
-        let Some(seen) = Presence::of(&agent, at, source == Source::Memory) else {
+        let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
         };
         if let Some(gone) = presence::follow(&mut person.presence, seen) {
@@ -323,7 +323,7 @@ impl Roster {
             let Some(newest) = &person.newest else {
                 continue;
             };
-            let read = Presence::of(&newest.agent, newest.at, false);
+            let read = Presence::from_agent(&newest.agent, newest.at, false);
             if let (Some(presence), Some(read)) = (&mut person.presence, read)
                 && presence.at == read.at
             {

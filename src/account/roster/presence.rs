@@ -41,7 +41,7 @@ pub(super) struct Gone {
 
 impl Presence {
     /// What a row says; `None` where its status is not understood, which says nothing.
-    pub(super) fn of(agent: &Agent, at: Moment, stored: bool) -> Option<Self> {
+    pub(super) fn from_agent(agent: &Agent, at: Moment, stored: bool) -> Option<Self> {
         Some(Self {
             available: agent.available?,
             status: agent.status.clone(),

@@ -10,8 +10,11 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json, value::RawValue};
 
-use super::*;
+use tokio::time::sleep;
+
+use super::{pager::PATIENCE, *};
 use crate::{
+    budget::Cause,
     calltools::{
         Everyone, Outgoing, Reply, Tally,
         list::{MAX_LIST_BYTES, MAX_PAGES},
@@ -106,7 +109,7 @@ fn world(
 }
 
 impl World {
-    async fn agents(&self) -> Result<Harvest, Setback> {
+    async fn agents(&self) -> Result<AgentList, RequestError> {
         let names = Names::default();
         self.client
             .agents(5450, &names, Purpose::OnDemand, None)
@@ -146,9 +149,9 @@ fn agents(count: usize) -> Vec<Value> {
     (0..count).map(agent).collect()
 }
 
-fn ids(harvest: &Harvest) -> Vec<usize> {
+fn ids(list: &AgentList) -> Vec<usize> {
     let id = |agent: &Agent| agent.id.0.parse().unwrap();
-    harvest.rows.iter().map(id).collect()
+    list.rows.iter().map(id).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,13 +159,13 @@ async fn seven_hundred_agents_come_in_three_requests() {
     let list = agents(700);
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 700)));
     let before = world.clock.now();
-    let harvest = world.agents().await.unwrap();
-    assert_eq!(ids(&harvest), (0..700).collect::<Vec<_>>());
-    assert!(harvest.complete);
-    assert_eq!(harvest.requests, 3);
-    assert_eq!(harvest.notes, Notes::default());
-    assert_eq!(harvest.as_of, before);
-    assert_eq!(harvest.took, 3 * LATENCY);
+    let list = world.agents().await.unwrap();
+    assert_eq!(ids(&list), (0..700).collect::<Vec<_>>());
+    assert!(list.complete);
+    assert_eq!(list.requests, 3);
+    assert_eq!(list.notes, Notes::default());
+    assert_eq!(list.as_of, before);
+    assert_eq!(list.took, 3 * LATENCY);
     assert_eq!(
         world.fake.paths(),
         [
@@ -180,11 +183,11 @@ async fn a_permit_in_hand_pays_for_the_first_request() {
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 3)));
     let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
     let names = Names::default();
-    let harvest = world
+    let list = world
         .client
         .agents(1, &names, Purpose::Poll, Some(permit))
         .await;
-    assert_eq!(harvest.unwrap().rows.len(), 3);
+    assert_eq!(list.unwrap().rows.len(), 3);
     assert_eq!(world.used().await, 1);
 }
 
@@ -198,13 +201,13 @@ async fn an_agent_that_moves_between_pages_is_kept_once_and_one_that_was_missed_
         let list = if nth == 0 { &before } else { &after };
         Ok(page_of(list, page, 500))
     });
-    let harvest = world.agents().await.unwrap();
-    let mut seen = ids(&harvest);
+    let list = world.agents().await.unwrap();
+    let mut seen = ids(&list);
     seen.sort_unstable();
     assert_eq!(seen, (0..500).collect::<Vec<_>>());
-    assert!(harvest.complete);
-    assert_eq!(harvest.requests, 4);
-    assert_eq!(harvest.took, 2 * LATENCY, "the first reading is not used");
+    assert!(list.complete);
+    assert_eq!(list.requests, 4);
+    assert_eq!(list.took, 2 * LATENCY, "the first reading is not used");
 }
 
 fn began(oddity: Oddity) -> Vec<Change> {
@@ -219,8 +222,8 @@ fn ended(oddity: Oddity) -> Vec<Change> {
 
 /// Reads a queue's list and says: how many requests it took, what has changed, and how many agents there are.
 async fn reads(world: &World) -> (u32, Vec<Change>, usize) {
-    let harvest = world.agents().await.unwrap();
-    (harvest.requests, harvest.changes, harvest.rows.len())
+    let list = world.agents().await.unwrap();
+    (list.requests, list.changes, list.rows.len())
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,18 +323,15 @@ async fn a_list_is_as_old_as_its_oldest_page_and_a_cache_is_told_of_once() {
     });
     for changes in [began(Oddity::Cached), vec![]] {
         let asked = world.clock.now();
-        let harvest = world.agents().await.unwrap();
+        let list = world.agents().await.unwrap();
         let oldest = asked.later(LATENCY).earlier(Duration::from_secs(3000));
-        assert_eq!((harvest.as_of, harvest.changes), (oldest, changes));
-        assert_eq!(harvest.took, 3 * LATENCY);
+        assert_eq!((list.as_of, list.changes), (oldest, changes));
+        assert_eq!(list.took, 3 * LATENCY);
     }
     *cached.lock().unwrap() = false;
     let asked = world.clock.now();
-    let harvest = world.agents().await.unwrap();
-    assert_eq!(
-        (harvest.as_of, harvest.changes),
-        (asked, ended(Oddity::Cached))
-    );
+    let list = world.agents().await.unwrap();
+    assert_eq!((list.as_of, list.changes), (asked, ended(Oddity::Cached)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -340,12 +340,12 @@ async fn a_page_of_everybody_is_as_old_as_its_age_too() {
     let world = world(1000, move |page, _| Ok(kept(page_of(&list, page, 3), 3000)));
     let asked = world.clock.now();
     let permit = world.budget.permit(Purpose::OnDemand).await.unwrap();
-    let everybody = world
+    let listed = world
         .client
-        .everybody(Everyone::Listed, 1, &Names::default(), permit)
+        .roster_page(Everyone::Listed, 1, &Names::default(), permit)
         .await;
     assert_eq!(
-        everybody.unwrap().as_of,
+        listed.unwrap().as_of,
         asked.earlier(Duration::from_secs(3000))
     );
 }
@@ -358,7 +358,7 @@ async fn sweep(world: &World) -> (u32, Option<Fault>) {
         let names = Names::default();
         let page = world
             .client
-            .everybody(Everyone::Listed, number, &names, permit)
+            .roster_page(Everyone::Listed, number, &names, permit)
             .await;
         let mut page = page.unwrap();
         match (tally.add(number, &mut page), page.next) {
@@ -417,9 +417,9 @@ async fn a_second_reading_that_fails_leaves_the_first() {
         0 | 1 => Ok(page_of(&list, page, 261)),
         _ => Err(Fault::down(Down::TimeOut, "no answer")),
     });
-    let harvest = world.agents().await.unwrap();
-    assert_eq!((harvest.rows.len(), harvest.complete), (260, false));
-    assert_eq!(harvest.requests, 3);
+    let list = world.agents().await.unwrap();
+    assert_eq!((list.rows.len(), list.complete), (260, false));
+    assert_eq!(list.requests, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -430,10 +430,10 @@ async fn a_list_that_shrinks_ends_at_the_404() {
         let list = if nth == 0 { &before } else { &after };
         Ok(page_of(list, page, list.len()))
     });
-    let harvest = world.agents().await.unwrap();
+    let list = world.agents().await.unwrap();
     // 255 were counted and 250 seen: read again, and it fits.
-    assert_eq!((harvest.rows.len(), harvest.complete), (245, true));
-    assert_eq!(harvest.requests, 3);
+    assert_eq!((list.rows.len(), list.complete), (245, true));
+    assert_eq!(list.requests, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -454,7 +454,9 @@ async fn pages_that_begin_again_end_the_list_and_pages_without_end_are_a_fault()
         Ok(reply(StatusCode::OK, &body))
     });
     match endless.agents().await {
-        Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => assert_eq!(kind, Down::TooLarge),
+        Err(RequestError::Fault(Fault::UpstreamDown { kind, .. })) => {
+            assert_eq!(kind, Down::TooLarge)
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(endless.used().await, MAX_PAGES);
@@ -469,10 +471,10 @@ async fn a_list_of_enormous_rows_is_a_fault() {
         let body = json!({"count": 9, "next": format!("?page={}", page + 1), "results": [row]});
         Ok(reply(StatusCode::OK, &body))
     });
-    let setback = world.agents().await.unwrap_err();
+    let error = world.agents().await.unwrap_err();
     assert!(matches!(
-        setback,
-        Setback::Fault(Fault::UpstreamDown {
+        error,
+        RequestError::Fault(Fault::UpstreamDown {
             kind: Down::TooLarge,
             ..
         })
@@ -487,8 +489,8 @@ async fn a_fault_in_the_middle_publishes_nothing() {
         3 => Ok(reply(StatusCode::BAD_GATEWAY, &json!(null))),
         page => Ok(page_of(&list, page, 700)),
     });
-    let setback = world.agents().await.unwrap_err();
-    assert_eq!(setback.to_string(), "CallTools answered 502 Bad Gateway");
+    let error = world.agents().await.unwrap_err();
+    assert_eq!(error.to_string(), "CallTools answered 502 Bad Gateway");
     let heard = world.heard.0.lock().unwrap().clone();
     let outcomes: Vec<_> = heard.iter().map(|(_, outcome, _)| *outcome).collect();
     assert_eq!(outcomes, ["ok", "ok", "server_error"]);
@@ -504,7 +506,7 @@ async fn a_budget_that_is_spent_in_the_middle_publishes_nothing() {
     let list = agents(700);
     let world = world(2, move |page, _| Ok(page_of(&list, page, 700)));
     match world.agents().await {
-        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Spent),
+        Err(RequestError::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Spent),
         other => panic!("{other:?}"),
     }
     assert_eq!(world.used().await, 2);
@@ -515,7 +517,10 @@ async fn no_permit_no_request() {
     let list = agents(1);
     let world = world(1, move |page, _| Ok(page_of(&list, page, 1)));
     assert!(world.agents().await.is_ok());
-    assert!(matches!(world.agents().await, Err(Setback::Refused(_))));
+    assert!(matches!(
+        world.agents().await,
+        Err(RequestError::Refused(_))
+    ));
     assert_eq!(world.fake.paths().len(), 1);
 }
 
@@ -527,13 +532,13 @@ async fn paced(requests_per_hour: u32) -> Duration {
     });
     let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
     let names = Names::default();
-    let harvest = world
+    let list = world
         .client
         .agents(5450, &names, Purpose::Poll, Some(permit))
         .await
         .unwrap();
-    assert_eq!((harvest.rows.len(), world.used().await), (700, 3));
-    harvest.took
+    assert_eq!((list.rows.len(), world.used().await), (700, 3));
+    list.took
 }
 
 #[tokio::test(start_paused = true)]
@@ -554,16 +559,16 @@ async fn a_walk_waits_for_half_a_minute_in_all() {
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 5_000)));
     let permit = world.budget.permit(Purpose::ColdStart).await.unwrap();
     let names = Names::default();
-    let harvest = world
+    let list = world
         .client
         .agents(5450, &names, Purpose::Poll, Some(permit))
         .await
         .unwrap();
-    assert_eq!(harvest.rows.len(), 5_000);
+    assert_eq!(list.rows.len(), 5_000);
     // Twenty pages in the pace of one every 3.6 s would take more than a minute.
     let longest = PATIENCE + 20 * LATENCY;
-    assert!(harvest.took <= longest, "{:?}", harvest.took);
-    assert!(harvest.took > PATIENCE / 2, "{:?}", harvest.took);
+    assert!(list.took <= longest, "{:?}", list.took);
+    assert!(list.took > PATIENCE / 2, "{:?}", list.took);
 }
 
 #[tokio::test(start_paused = true)]
@@ -572,7 +577,10 @@ async fn a_request_leaves_the_window_an_hour_after_its_answer() {
     let world = world(1, move |page, _| Ok(page_of(&list, page, 1)));
     world.agents().await.unwrap();
     tokio::time::advance(Duration::from_secs(3599)).await;
-    assert!(matches!(world.agents().await, Err(Setback::Refused(_))));
+    assert!(matches!(
+        world.agents().await,
+        Err(RequestError::Refused(_))
+    ));
     // Unanswered, it would stay for a minute more.
     tokio::time::advance(Duration::from_secs(30)).await;
     assert!(world.agents().await.is_ok());
@@ -587,14 +595,15 @@ async fn a_429_silences_the_budget() {
         Ok(throttled)
     });
     let now = world.clock.now();
-    let Err(Setback::Fault(Fault::Throttled { until: Some(until) })) = world.agents().await else {
+    let Err(RequestError::Fault(Fault::Throttled { until: Some(until) })) = world.agents().await
+    else {
         panic!("it was refused");
     };
     // Up to a twentieth more, so that those who were refused together come back apart.
     let silence = until.shortest_since(now).as_secs();
     assert!((120..=126).contains(&silence), "{silence}");
     match world.agents().await {
-        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Throttled),
+        Err(RequestError::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Throttled),
         other => panic!("{other:?}"),
     }
     assert_eq!(world.fake.paths().len(), 1);
@@ -608,14 +617,14 @@ async fn a_503_that_names_a_time_silences_the_budget_at_the_same_share() {
         down.headers.insert(header::RETRY_AFTER, wait);
         Ok(down)
     });
-    assert!(matches!(world.agents().await, Err(Setback::Fault(_))));
+    assert!(matches!(world.agents().await, Err(RequestError::Fault(_))));
     match world.agents().await {
-        Err(Setback::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Paused),
+        Err(RequestError::Refused(refusal)) => assert_eq!(refusal.cause, Cause::Paused),
         other => panic!("{other:?}"),
     }
     assert_eq!(world.budget.usage().share, 1.0, "others are not to blame");
     tokio::time::advance(Duration::from_secs(127)).await;
-    assert!(matches!(world.agents().await, Err(Setback::Fault(_))));
+    assert!(matches!(world.agents().await, Err(RequestError::Fault(_))));
     assert_eq!(world.fake.paths().len(), 2);
 }
 
@@ -624,7 +633,10 @@ async fn a_queue_that_calltools_refuses_is_named() {
     let body = json!({"queue": ["Select a valid choice. That choice is not one of the available choices."]});
     let world = world(1000, move |_, _| Ok(reply(StatusCode::BAD_REQUEST, &body)));
     let no_queue = Fault::NoSuchQueue(NoSuchQueue::Id(5450));
-    assert_eq!(world.agents().await.unwrap_err(), Setback::Fault(no_queue));
+    assert_eq!(
+        world.agents().await.unwrap_err(),
+        RequestError::Fault(no_queue)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -644,19 +656,19 @@ async fn what_the_rows_bring_to_light_is_noted() {
         ]),
     };
     let world = world(1000, move |page, _| Ok(page_of(&list, page, 20)));
-    let harvest = world
+    let list = world
         .client
         .agents(1, &names, Purpose::OnDemand, None)
         .await
         .unwrap();
-    assert_eq!(harvest.rows.len(), 19);
-    assert_eq!(harvest.requests, 1, "reading again would not mend a row");
-    assert!(!harvest.complete);
-    assert!(harvest.notes.queue_login_unclear && !harvest.notes.queue_login_assumed);
-    assert!(!harvest.rows[3].queue_logged_in, "unknown is not a seat");
-    assert_eq!(harvest.notes.skipped, 1);
-    assert_eq!(harvest.notes.unknown_statuses.len(), MAX_UNKNOWN_STATUSES);
-    assert!(!harvest.notes.unknown_statuses.contains("5"));
+    assert_eq!(list.rows.len(), 19);
+    assert_eq!(list.requests, 1, "reading again would not mend a row");
+    assert!(!list.complete);
+    assert!(list.notes.queue_login_unclear && !list.notes.queue_login_assumed);
+    assert!(!list.rows[3].queue_logged_in, "unknown is not a seat");
+    assert_eq!(list.notes.skipped, 1);
+    assert_eq!(list.notes.unknown_statuses.len(), MAX_UNKNOWN_STATUSES);
+    assert!(!list.notes.unknown_statuses.contains("5"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -664,7 +676,7 @@ async fn a_changed_api_does_not_read_as_no_agents() {
     let renamed = json!([{"user": 1, "state": "Available"}, {"user": 2, "state": "Available"}]);
     let world = world(1000, move |_, _| Ok(reply(StatusCode::OK, &renamed)));
     match world.agents().await {
-        Err(Setback::Fault(Fault::UpstreamDown { kind, .. })) => {
+        Err(RequestError::Fault(Fault::UpstreamDown { kind, .. })) => {
             assert_eq!(kind, Down::UnexpectedShape);
         }
         other => panic!("{other:?}"),

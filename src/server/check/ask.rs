@@ -14,7 +14,9 @@ use super::select::Target;
 use crate::{
     account::{TokenKeeper, fault_of, id_of, polled},
     budget::{Budget, Purpose, Usage},
-    calltools::{Client, Endpoint, Harvest, Notes, Observer, Setback, Transport, joined_response},
+    calltools::{
+        AgentList, Client, Endpoint, Notes, Observer, RequestError, Transport, joined_response,
+    },
     clock::{Clock, Moment},
     config::{self, Rule},
     decision::{
@@ -60,7 +62,7 @@ pub(super) struct Answers<'a> {
     /// In the order of the config.
     pub findings: Vec<Finding<'a>>,
     /// Why statuses could not be read, if that is the only failure.
-    pub statuses: Option<Setback>,
+    pub statuses: Option<RequestError>,
     /// All requests of this check, including look-ups.
     pub requests: u32,
     /// The account's hour afterwards; `None` if the ledger cannot be read.
@@ -84,7 +86,7 @@ pub(super) struct Finding<'a> {
     pub state: QueueState,
     pub decision: Decision,
     /// Why there is no snapshot.
-    pub setback: Option<Setback>,
+    pub error: Option<RequestError>,
     /// What else the rows showed.
     pub notes: Notes,
     /// How many nodes of the response the queue's own criteria look at; `None` for the built-in rule.
@@ -105,9 +107,9 @@ impl Finding<'_> {
         self.decision.reason.is_known()
     }
 
-    /// One sentence on what to do about a setback.
+    /// One sentence on what to do about an error.
     pub fn advice(&self) -> Option<String> {
-        self.setback.as_ref().map(|setback| fault(setback).advice())
+        self.error.as_ref().map(|error| fault(error).advice())
     }
 }
 
@@ -115,16 +117,16 @@ impl Finding<'_> {
 #[derive(Debug, Default)]
 struct LookUps {
     names: Names,
-    queues: Option<Setback>,
-    statuses: Option<Setback>,
+    queues: Option<RequestError>,
+    statuses: Option<RequestError>,
     requests: u32,
 }
 
 impl LookUps {
     /// A failure that every further request would meet too, so that it would only cost time and requests.
-    fn hopeless(&self) -> Option<&Setback> {
-        let mut setbacks = self.queues.iter().chain(&self.statuses);
-        setbacks.find(|setback| affects_all(setback))
+    fn hopeless(&self) -> Option<&RequestError> {
+        let mut errors = self.queues.iter().chain(&self.statuses);
+        errors.find(|error| affects_all(error))
     }
 }
 
@@ -195,12 +197,12 @@ impl<'a> Asker<'a> {
     ) -> Finding<'a> {
         let (client, sent) = self.client();
         let id = id(queue, look_ups);
-        let harvest = match &id {
+        let list = match &id {
             Ok(id) => {
                 let names = &look_ups.names;
                 client.agents(*id, names, Purpose::OnDemand, None).await
             }
-            Err(setback) => Err(setback.clone()),
+            Err(error) => Err(error.clone()),
         };
         let state = QueueState {
             name: id.as_ref().ok().and_then(|id| {
@@ -210,7 +212,7 @@ impl<'a> Asker<'a> {
             id: id.ok(),
             ..QueueState::default()
         };
-        self.finding(queue, policy, state, harvest, sent.count())
+        self.finding(queue, policy, state, list, sent.count())
     }
 
     fn finding(
@@ -218,20 +220,20 @@ impl<'a> Asker<'a> {
         queue: &'a config::Queue,
         policy: Policy,
         mut state: QueueState,
-        harvest: Result<Harvest, Setback>,
+        list: Result<AgentList, RequestError>,
         requests: u32,
     ) -> Finding<'a> {
         let now = self.clock.now();
-        let (mut notes, mut selected, mut setback) = (Notes::default(), None, None);
-        match harvest {
-            Ok(harvest) => {
-                notes = harvest.notes.clone();
-                selected = nodes(&harvest, &queue.rule);
-                state.snapshot = Some(Arc::new(polled(harvest, &queue.rule)));
+        let (mut notes, mut selected, mut error) = (Notes::default(), None, None);
+        match list {
+            Ok(list) => {
+                notes = list.notes.clone();
+                selected = nodes(&list, &queue.rule);
+                state.snapshot = Some(Arc::new(polled(list, &queue.rule)));
             }
             Err(why) => {
                 state.fault = Some(Arc::new(fault(&why)));
-                setback = Some(why);
+                error = Some(why);
             }
         }
         Finding {
@@ -241,7 +243,7 @@ impl<'a> Asker<'a> {
             queue,
             policy,
             state,
-            setback,
+            error,
             notes,
             selected,
             requests,
@@ -262,7 +264,7 @@ pub(super) fn client(reach: &Reach, clock: &Arc<dyn Clock>) -> (Client, Arc<Sent
 }
 
 /// The id of a queue, or why it is not known.
-fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, Setback> {
+fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, RequestError> {
     if let Some(hopeless) = look_ups.hopeless() {
         return Err(hopeless.clone());
     }
@@ -275,27 +277,27 @@ fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, Setback> {
     }
 }
 
-fn nodes(harvest: &Harvest, rule: &Rule) -> Option<usize> {
+fn nodes(list: &AgentList, rule: &Rule) -> Option<usize> {
     let Rule::Custom(criteria) = rule else {
         return None;
     };
-    let response = joined_response(&harvest.rows).ok()?;
+    let response = joined_response(&list.rows).ok()?;
     criteria.selects(&response).ok()
 }
 
-/// A setback as a fault.
-pub(super) fn fault(setback: &Setback) -> Fault {
-    match setback {
-        Setback::Fault(fault) => fault.clone(),
-        Setback::Refused(refusal) => fault_of(*refusal),
+/// An error as a fault.
+pub(super) fn fault(error: &RequestError) -> Fault {
+    match error {
+        RequestError::Fault(fault) => fault.clone(),
+        RequestError::Refused(refusal) => fault_of(*refusal),
     }
 }
 
 /// Whether the account's other requests would fail the same way.
-fn affects_all(setback: &Setback) -> bool {
-    match setback {
-        Setback::Refused(_) => true,
-        Setback::Fault(fault) => match fault {
+fn affects_all(error: &RequestError) -> bool {
+    match error {
+        RequestError::Refused(_) => true,
+        RequestError::Fault(fault) => match fault {
             Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. } => true,
             Fault::NoPermission | Fault::NoSuchQueue(_) => false,
             Fault::UpstreamDown { kind, .. } => matches!(

@@ -60,9 +60,9 @@ pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, seats: bool) -> Listing
     };
     match client.queues(Purpose::OnDemand, None).await {
         Ok(queues) => listing.queues = queues.into_iter().map(ListedQueue::from).collect(),
-        Err(setback) => {
-            listing.cause = Some(setback.told(clock.now()));
-            listing.advice = Some(fault(&setback).advice());
+        Err(error) => {
+            listing.cause = Some(error.told(clock.now()));
+            listing.advice = Some(fault(&error).advice());
         }
     }
     listing.requests = sent.count();

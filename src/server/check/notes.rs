@@ -16,8 +16,8 @@ pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
     let mismatch = finding
         .snapshot()
         .and_then(|snapshot| snapshot.measured.as_ref().err());
-    Some(match (&finding.setback, mismatch) {
-        (Some(setback), _) => setback.told(finding.now),
+    Some(match (&finding.error, mismatch) {
+        (Some(error), _) => error.told(finding.now),
         (None, Some(mismatch)) => {
             format!("the criteria do not fit what CallTools sent: {mismatch}")
         }

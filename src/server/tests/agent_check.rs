@@ -11,7 +11,7 @@ struct Agent {
 }
 
 impl Agent {
-    async fn of(world: World) -> Self {
+    async fn with_world(world: World) -> Self {
         let server = world.serve().await;
         let listener = bind(&Listen::Tcp(([127, 0, 0, 1], 0).into())).await;
         let listener = listener.expect("a free port is free");
@@ -42,7 +42,7 @@ async fn a_queue_with_seats_is_up_and_weighs_as_many_and_one_without_weighs_noth
     let world = World::with(&["main/sales", "main/support"]);
     world.publish("main/sales", available(3));
     world.publish("main/support", available(0));
-    let agent = Agent::of(world).await;
+    let agent = Agent::with_world(world).await;
     assert_eq!(agent.check("sales\n").await, "up 300%\n");
     assert_eq!(agent.check("main/sales\r\n").await, "up 300%\n");
     assert_eq!(agent.check("support\n").await, "up 0%\n");
@@ -52,14 +52,14 @@ async fn a_queue_with_seats_is_up_and_weighs_as_many_and_one_without_weighs_noth
 async fn what_is_unknown_follows_on_unknown() {
     let mut world = World::with(&["main/careful", "main/bold"]);
     world.policy("main/bold").on_unknown = OnUnknown::Accept;
-    let agent = Agent::of(world).await;
+    let agent = Agent::with_world(world).await;
     assert_eq!(agent.check("careful\n").await, "up 0%\n");
     assert_eq!(agent.check("bold\n").await, "up 100%\n");
 }
 
 #[tokio::test]
 async fn a_queue_that_nobody_watches_is_down_with_the_cause() {
-    let agent = Agent::of(World::with(&["one/sales", "two/sales"])).await;
+    let agent = Agent::with_world(World::with(&["one/sales", "two/sales"])).await;
     for (asked, said) in [
         ("slaes\n", "fail #no such queue"),
         ("\n", "fail #no such queue"),
@@ -77,7 +77,7 @@ async fn a_check_is_counted_as_a_decision() {
     let world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
     let metrics = world.metrics.clone();
-    let agent = Agent::of(world).await;
+    let agent = Agent::with_world(world).await;
     agent.check("sales\n").await;
     let text = metrics_text(&metrics);
     let counted = text.lines().any(|line| {
@@ -94,7 +94,7 @@ async fn a_line_that_does_not_end_is_cut_by_its_length_or_by_time() {
     world.publish("main/sales", available(1));
     world.limits.head = Duration::from_millis(200);
     let metrics = world.metrics.clone();
-    let agent = Agent::of(world).await;
+    let agent = Agent::with_world(world).await;
     assert_eq!(agent.check(&"a".repeat(100_000)).await, "");
     assert!(!dropped(&metrics, "slow_request", 1));
     for silent in ["", "sales"] {
@@ -109,7 +109,7 @@ async fn checks_and_requests_share_the_connections() {
     let mut world = World::with(&["main/sales"]);
     world.publish("main/sales", available(1));
     world.limits.connections = 1;
-    let agent = Agent::of(world).await;
+    let agent = Agent::with_world(world).await;
     let holding = agent.server.connect().await;
     // The slot is taken once the server has accepted the connection.
     let mut answer = agent.check("sales\n").await;

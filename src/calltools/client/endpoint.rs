@@ -1,0 +1,81 @@
+//! The lists of CallTools' API that openseat reads, and their addresses.
+
+use std::fmt;
+
+use crate::calltools::Ask;
+
+/// The most that CallTools gives at once.
+pub(crate) const PAGE_SIZE: u32 = 250;
+
+/// The field that tells when an agent's status changed.
+pub(crate) const ORDERING_FIELD: &str = "agent_status_modified_on";
+
+/// The lists that openseat reads: the closed set of values of the metrics' label `endpoint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `agentstatuses/?queue=…`
+    AgentStatuses,
+    /// `queues/`
+    Queues,
+    /// `statuses/`
+    Statuses,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Endpoint; 3] = [
+        Endpoint::AgentStatuses,
+        Endpoint::Queues,
+        Endpoint::Statuses,
+    ];
+
+    /// The word for metrics and logs, and the path below `…/api/`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Endpoint::AgentStatuses => "agentstatuses",
+            Endpoint::Queues => "queues",
+            Endpoint::Statuses => "statuses",
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A list of agents of the whole account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Everyone {
+    /// All of them.
+    Listed,
+    /// All of them, those first whose status changed last.
+    NewestFirst,
+    /// Those whose status has this number.
+    WithStatus(u64),
+}
+
+impl Everyone {
+    /// What the list's address has beyond that of the full list.
+    pub(super) fn query(self, ordering_field: &str) -> String {
+        match self {
+            Everyone::Listed => String::new(),
+            Everyone::NewestFirst => format!("&ordering=-{ordering_field}"),
+            Everyone::WithStatus(id) => format!("&agent_status={id}"),
+        }
+    }
+}
+
+/// Relative to `…/api/`.
+pub(super) fn path(endpoint: Endpoint, ask: Ask) -> String {
+    let mut path = format!("{endpoint}/?");
+    if let Some(queue) = ask.queue {
+        path += &format!("queue={queue}&");
+    }
+    path += &format!("page_size={PAGE_SIZE}");
+    if ask.page > 1 {
+        path += &format!("&page={}", ask.page);
+    }
+    path
+}

@@ -1,0 +1,201 @@
+//! Reads a list page by page, one permit for each request.
+
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Client, RequestError,
+    endpoint::{Endpoint, path},
+    oddity::{Habits, Oddity},
+};
+use crate::{
+    budget::{Cause, Permit, Purpose, Refusal},
+    calltools::{
+        Ask,
+        list::{Entry, List},
+    },
+    clock::Moment,
+    model::{fault::Fault, names::Names},
+};
+
+/// How long one reading may wait for permits once it has begun, all waits together. Half of the shortest default `max_age`: a
+/// list that took longer would be old before it is whole, and its pages would no longer fit each other.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A refusal that asks for no wait at all must not become a loop without rest.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+/// One reading of a list, whole.
+pub(super) struct Reading<'a, T: Entry> {
+    /// The oldest page's.
+    pub(super) as_of: Moment,
+    is_cached: bool,
+    pub(super) took: Duration,
+    pub(super) list: List<'a, T>,
+}
+
+impl<T: Entry> Reading<'_, T> {
+    fn gap(&self) -> Option<i64> {
+        self.list.gap()
+    }
+
+    pub(super) fn oddities(&self) -> BTreeSet<Oddity> {
+        let oddities = [
+            (self.gap().is_some(), Oddity::Miscounted),
+            (self.list.skipped > 0, Oddity::RowsSkipped),
+            (self.is_cached, Oddity::Cached),
+        ];
+        let present = oddities.into_iter().filter(|(is_odd, _)| *is_odd);
+        present.map(|(_, oddity)| oddity).collect()
+    }
+
+    /// A page that was asked for at this moment, and that a cache had kept for so long.
+    fn dates_from(&mut self, asked: Moment, age: Duration) {
+        let as_of = asked.earlier(age);
+        if as_of.boot < self.as_of.boot {
+            self.as_of = as_of;
+        }
+        self.is_cached |= !age.is_zero();
+    }
+}
+
+/// The way through one list's pages, and what it has cost.
+#[derive(Debug)]
+pub(super) struct Pager<'a> {
+    client: &'a Client,
+    endpoint: Endpoint,
+    queue: Option<u64>,
+    purpose: Purpose,
+    /// What is left of [`PATIENCE`].
+    patience: Duration,
+    pub(super) requests: u32,
+}
+
+impl<'a> Pager<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        endpoint: Endpoint,
+        queue: Option<u64>,
+        purpose: Purpose,
+    ) -> Self {
+        Self {
+            client,
+            endpoint,
+            queue,
+            purpose,
+            patience: PATIENCE,
+            requests: 0,
+        }
+    }
+
+    /// Reads the list, and once more if its count is off in another way than the last time: rows can slip between pages while they are
+    /// read. A count that is off in the same way again does not get better by reading.
+    pub(super) async fn list<'n, T: Entry>(
+        &mut self,
+        names: &'n Names,
+        first: Option<Permit>,
+    ) -> Result<Reading<'n, T>, RequestError> {
+        let permit = match first {
+            Some(permit) => permit,
+            None => self.client.budget.permit(self.purpose).await?,
+        };
+        let mut reading = self.read(names, permit).await?;
+        let usual = self.habits(|habits| habits.gap);
+        if reading.gap().is_some_and(|gap| Some(gap) != usual) {
+            // Where this fails, the first reading still has every page.
+            if let Ok(again) = self.read_again(names).await {
+                reading = nearer(reading, again);
+            }
+        }
+        self.habits(|habits| habits.gap = reading.gap());
+        reading.list.check()?;
+        Ok(reading)
+    }
+
+    pub(super) fn habits<R>(&self, look: impl FnOnce(&mut Habits) -> R) -> R {
+        let habits = self.client.habits.lock();
+        let mut habits = habits.unwrap_or_else(PoisonError::into_inner);
+        look(habits.entry((self.endpoint, self.queue)).or_default())
+    }
+
+    async fn read_again<'n, T: Entry>(
+        &mut self,
+        names: &'n Names,
+    ) -> Result<Reading<'n, T>, RequestError> {
+        let permit = self.next_permit().await?;
+        self.read(names, permit).await
+    }
+
+    async fn read<'n, T: Entry>(
+        &mut self,
+        names: &'n Names,
+        permit: Permit,
+    ) -> Result<Reading<'n, T>, RequestError> {
+        let begun = Instant::now();
+        let mut reading = Reading {
+            as_of: self.client.clock.now(),
+            is_cached: false,
+            took: Duration::ZERO,
+            list: List::new(names),
+        };
+        let mut next = self.page(1, permit, &mut reading).await?;
+        while let Some(number) = next {
+            let permit = self.next_permit().await?;
+            next = self.page(number, permit, &mut reading).await?;
+        }
+        reading.took = begun.elapsed();
+        Ok(reading)
+    }
+
+    /// Reads one page, and tells the number of the next.
+    async fn page<T: Entry>(
+        &mut self,
+        page: u32,
+        permit: Permit,
+        reading: &mut Reading<'_, T>,
+    ) -> Result<Option<u32>, Fault> {
+        let ask = Ask {
+            page,
+            queue: self.queue,
+        };
+        let path = path(self.endpoint, ask);
+        self.requests += 1;
+        let asked = self.client.clock.now();
+        let page = self.client.page(self.endpoint, &path, ask, permit).await?;
+        reading.dates_from(asked, page.age);
+        reading.list.add(page)
+    }
+
+    /// A permit to go on with: a list that was begun is worth a wait, within [`PATIENCE`].
+    ///
+    /// Where only the pace would make it longer, the rest goes at once instead. Of a small account's even pace a list with
+    /// several pages would otherwise never see its end, and spend on its beginning again and again.
+    async fn next_permit(&mut self) -> Result<Permit, Refusal> {
+        loop {
+            let refusal = match self.client.budget.permit(self.purpose).await {
+                Ok(permit) => return Ok(permit),
+                Err(refusal) => refusal,
+            };
+            let wait = refusal.wait(self.client.clock.now()).max(SHORTEST_WAIT);
+            match self.patience.checked_sub(wait) {
+                Some(left) => {
+                    self.patience = left;
+                    sleep(wait).await;
+                }
+                None if refusal.cause == Cause::Pace => self.purpose = Purpose::ColdStart,
+                None => return Err(refusal),
+            }
+        }
+    }
+}
+
+/// Of two readings the one whose count is less off; the second, where they are alike.
+fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Reading<'n, T> {
+    let off = |reading: &Reading<'_, T>| reading.gap().map_or(0, i64::unsigned_abs);
+    if off(&first) < off(&second) {
+        first
+    } else {
+        second
+    }
+}
