@@ -7,6 +7,8 @@ mod http;
 mod links;
 mod metrics;
 mod running;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{fs, path::Path};
 

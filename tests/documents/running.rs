@@ -1,32 +1,24 @@
 //! A daemon with its simulated CallTools, for examples to be sent to.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use openseat::{
     clock::{Clock, SystemClock},
-    config::Config,
-    daemon::Daemon,
-    simulator::{Settings, Simulator, TOKEN, WorldSettings},
+    simulator::{Serving, Settings, Simulator, TOKEN, WorldSettings},
 };
 use reqwest::{Method, RequestBuilder, StatusCode};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
 };
+
+use crate::support::{Home, TestDaemon, account};
 
 /// Both are gone when it is dropped.
 pub struct Running {
-    pub address: SocketAddr,
-    daemon: JoinHandle<()>,
-    _calltools: openseat::simulator::Serving,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.daemon.abort();
-    }
+    pub daemon: TestDaemon,
+    _calltools: Serving,
+    _home: Home,
 }
 
 impl Running {
@@ -37,27 +29,15 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let calltools = simulator.serve(listener).expect("a simulator");
         let queue = simulator.world(|world| world.queues()[0].name.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 2\n[state]\ndir = \"state\"\n\
-             [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./token\"\n\
-             [[account.queue]]\nqueue = {}\n",
-            calltools.base_url(),
-            toml::Value::from(queue),
-        );
-        std::fs::write(folder.path().join("token"), TOKEN).expect("a token");
-        let path = folder.path().join("openseat.toml");
-        std::fs::write(&path, &text).expect("a config");
-        let config = Config::parse(&text, &path, &|_| None).expect("a config");
-        let daemon = Daemon::new(&config, clock).await.expect("a daemon");
-        let address = daemon.listeners()[0].local_addr().expect("TCP");
-        let running = daemon.reloading_from(path).run(std::future::pending());
-        let daemon = tokio::spawn(async { running.await.expect("it runs until it is dropped") });
+        let queue = format!("queue = {}", toml::Value::from(queue));
+        let home = Home::new();
+        home.set_token("main", TOKEN);
+        let main = account("main", &calltools.base_url(), "", &[&queue]);
+        let config = home.config_of("max_connections = 2", &[main]);
         Self {
-            address,
-            daemon,
+            daemon: TestDaemon::start_by(&config, clock).await,
             _calltools: calltools,
-            _folder: folder,
+            _home: home,
         }
     }
 
@@ -65,7 +45,7 @@ impl Running {
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let client = openseat::process::tls::client_builder().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
-        client.request(method, format!("http://{}{path}", self.address))
+        client.request(method, format!("http://{}{path}", self.daemon.address))
     }
 
     /// Asks until there is an answer: while all connections are taken there is none.
@@ -103,7 +83,7 @@ impl Running {
     pub async fn overfill(&self) {
         let mut open = Vec::new();
         for _ in 0..4 {
-            let connection = TcpStream::connect(self.address).await;
+            let connection = TcpStream::connect(self.daemon.address).await;
             open.push(connection.expect("a connection"));
         }
         let mut newest = open.pop().expect("four were opened");

@@ -168,9 +168,15 @@ impl Home {
 
     /// Writes a config of these accounts, which listens where there is room and keeps its state here.
     pub fn config(&self, accounts: &[String]) -> PathBuf {
+        self.config_of("", accounts)
+    }
+
+    /// The same, with lines of its own for the server.
+    pub fn config_of(&self, server: &str, accounts: &[String]) -> PathBuf {
         let path = self.path().join("openseat.toml");
-        let head = "[server]\nlisten = \"127.0.0.1:0\"\n\n[state]\ndir = \"state\"\n";
-        fs::write(&path, format!("{head}{}", accounts.concat())).expect("a config");
+        let head =
+            format!("[server]\nlisten = \"127.0.0.1:0\"\n{server}\n\n[state]\ndir = \"state\"\n");
+        fs::write(&path, head + &accounts.concat()).expect("a config");
         path
     }
 
