@@ -8,7 +8,10 @@ use std::{
 use serde_json::value::RawValue;
 
 use crate::{
+    budget::Budget,
+    calltools::RequestError,
     clock::{Clock, Moment},
+    config::Config,
     decision::{
         criteria::{Comparison, Measured, Verdict},
         snapshot::Snapshot,
@@ -17,6 +20,11 @@ use crate::{
         agent::{Agent, AgentId},
         quantity::Quantity,
     },
+    server::check::{
+        Reach, select,
+        survey::{SurveyReport, survey},
+    },
+    simulator::{Simulator, TOKEN},
 };
 
 /// An agent with a status, logged in to the queue, whose row looks as CallTools would send it.
@@ -104,4 +112,27 @@ impl Clock for Still {
     fn boot_id(&self) -> &str {
         "still"
     }
+}
+
+/// What `check --report` finds out about a simulated account, asked for its first queue.
+pub(crate) async fn surveyed(
+    simulator: &Simulator,
+    ordering_field: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<SurveyReport, RequestError> {
+    let queue = simulator.world(|world| world.queues()[0].id);
+    let text = format!(
+        "[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\n\
+         ordering_field = \"{ordering_field}\"\nqueue = [{{ queue = {queue} }}]\n"
+    );
+    let config = Config::parse(&text, "openseat.toml".as_ref(), &|_| None).expect("a good config");
+    let limit = config.accounts[0].requests_per_hour;
+    let reach = Reach {
+        config: Arc::new(config.accounts[0].clone()),
+        budget: Arc::new(Budget::in_memory(limit, 50, Arc::clone(clock))),
+        transport: simulator.transport(TOKEN),
+        token: None,
+    };
+    let targets = select(&config, &[]).expect("the config has a queue");
+    survey(&targets[0], &reach, clock).await
 }

@@ -19,7 +19,7 @@ pub use http::{HttpSettings, HttpTransport, SetupError};
 pub use list::Tally;
 pub use page::{Ask, Page};
 pub use response::joined_response;
-pub(crate) use row::settle_queue_logins;
 pub use row::{QueueLogin, Row};
+pub(crate) use row::{settle_queue_logins, timestamp};
 pub use token::Token;
 pub use transport::{Outgoing, Reply, Transport};

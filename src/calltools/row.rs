@@ -261,7 +261,7 @@ fn unlisted(id: Option<u64>, name: Option<&str>, names: &Names) -> Option<Box<st
 }
 
 /// RFC 3339, or a date and time without an offset, which CallTools means as UTC.
-fn timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let utc = |time: civil::DateTime| time.to_zoned(TimeZone::UTC).ok();
     text.parse()
         .ok()

@@ -92,14 +92,18 @@ Exit codes:
   openseat check --all            with every agent, not only those who are logged in
   openseat check --json | jq .    for programs
   openseat check --curl           equivalent curl commands, with the token as $CALLTOOLS_API_TOKEN
+  openseat check --report r.json  how the account's API behaves, without names: for a bug report
 
 Each queue costs at least one request of the account's hour, and each account one or two more for
 names and statuses, paid from the reserve. If a daemon runs with the same state folder, the daemon asks,
 with its own token and budget, and this command shows the report; run it as root or as the daemon's user.
 
+--report sends at most ten requests instead. In the file, names, ids, tokens and hosts are replaced, so that
+it can be shown to others. openseat simulate --like FILE behaves as the report says.
+
 Exit codes:
   0  all good, whatever was decided
-  1  a queue could not be asked, or its criteria do not fit what CallTools sent
+  1  a queue could not be asked, its criteria do not fit what CallTools sent, or the report is not complete
   2  nothing was asked: the configuration is wrong, a token cannot be read, or no such queue is
      configured")]
     Check(Check),
@@ -176,6 +180,7 @@ Exit codes:
   openseat simulate --queues 1 --agents 10 --seats 3    always three seats, to test a router
   openseat simulate --fault ok:2m --fault 503:5m        two good minutes, five bad ones, then good again
   openseat simulate --ordering off --lag 30s            a list that is not sorted, from a slow replica
+  openseat simulate --like report.json                  an account like the one of the report
   curl -H 'Authorization: Token simulated0token0of0a0simulated0account00' http://127.0.0.1:8500/api/queues/")]
     Simulate(Simulate),
     /// Print a completion script for a shell
@@ -210,6 +215,9 @@ pub struct Check {
     /// Print equivalent curl commands and send nothing
     #[arg(long)]
     pub curl: bool,
+    /// Find out how the account's API behaves, and write a report that names nobody, for a bug report
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "all", "curl"])]
+    pub report: Option<PathBuf>,
 }
 
 /// `openseat init`
@@ -347,6 +355,9 @@ pub struct Simulate {
     /// Keep every queue at exactly this many seats: no agent comes, goes or takes a call
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
     pub seats: Option<u32>,
+    /// Behave as a report of `openseat check --report` says that an account does
+    #[arg(long, value_name = "FILE", conflicts_with_all = super::simulate::flags::TOLD_BY_REPORTS)]
+    pub like: Option<PathBuf>,
     /// Simulated seconds per real second
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,

@@ -96,6 +96,8 @@ async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, Exit
     match answer {
         Ok((StatusCode::OK, answer)) => Ok(Some(answer)),
         Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),
+        // The daemon says what CallTools said, in whole sentences.
+        Ok((StatusCode::BAD_GATEWAY, why)) => Err(exit_with(EXIT_FAILURE, &why)),
         Ok((status, why)) => Err(exit_with(EXIT_FAILURE, &format!("{status}: {why}"))),
         Err(Unreached::Nobody(_)) => Ok(None),
         Err(Unreached::Failed(error)) => Err(failed(&error)),

@@ -17,6 +17,11 @@ impl Spinner {
         Self::start(queues, "{spinner} asking CallTools, {pos} of {len} done")
     }
 
+    /// Waits for CallTools, for a few seconds.
+    pub fn asking() -> Self {
+        Self::start(0, "{spinner} asking CallTools")
+    }
+
     /// Waits for the daemon, which reports no progress.
     pub fn waiting() -> Self {
         Self::start(0, "{spinner} the daemon asks CallTools")

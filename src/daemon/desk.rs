@@ -16,7 +16,10 @@ use crate::{
     clock::Clock,
     config::Config,
     process::log,
-    server::check::{By, Reach, check, list, select},
+    server::check::{
+        By, Reach, check, list, select,
+        survey::{self, survey},
+    },
 };
 
 /// A config, and how its accounts are reached.
@@ -37,6 +40,7 @@ pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Cloc
     Router::new()
         .route("/v1/check", post(answer_check))
         .route("/v1/list", post(answer_list))
+        .route("/v1/survey", post(answer_survey))
         .route("/v1/spend", post(answer_spend))
         .route("/v1/log", post(change_levels))
         .with_state(Arc::new(desk))
@@ -107,6 +111,29 @@ async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
         listings.push(list(reach, &desk.clock, seats).await);
     }
     axum::Json(listings).into_response()
+}
+
+/// `POST /v1/survey?queue=main/sales`: how the API of this queue's account behaves. Answers 502 with what CallTools said, if it said nothing else.
+async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    let targets = match select(&desk.config, &values(&uri, "queue")) {
+        Ok(targets) => targets,
+        Err(unknown) => return refusal(unknown.to_string()),
+    };
+    let target = match survey::only(&targets) {
+        Ok(target) => target,
+        Err(several) => return refusal(several.to_string()),
+    };
+    let mut reaches = desk.accounts.iter();
+    let reach = reaches
+        .find(|reach| reach.config.name == target.account.name)
+        .expect("the desk has every account of its config");
+    match survey(target, reach, &desk.clock).await {
+        Ok(report) => axum::Json(report).into_response(),
+        Err(error) => {
+            let why = survey::told(&error, desk.clock.now());
+            (StatusCode::BAD_GATEWAY, why).into_response()
+        }
+    }
 }
 
 /// `POST /v1/log?levels=debug`: changes the log levels.

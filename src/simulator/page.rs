@@ -53,7 +53,7 @@ impl Query {
     pub(super) fn page_size(&self, max: PageSizeMax) -> usize {
         match self.get("page_size") {
             Some("max") if max == PageSizeMax::Whole => usize::MAX,
-            Some("max") => MAX_PAGE_SIZE,
+            Some("max") if max == PageSizeMax::Clipped => MAX_PAGE_SIZE,
             Some(size) => match size.trim().parse::<u128>() {
                 Ok(1..) => size.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
                 // DRF ignores zero and what is not a number.

@@ -26,6 +26,8 @@ pub struct Quirks {
     pub sweep: SweepQuirk,
     /// The filter `agent_status` is ignored.
     pub status_filter_ignored: bool,
+    /// The filter `agent_status_modified_on__gte` works.
+    pub change_filter: bool,
     /// Rows move while a list is paged: some show up twice, some not at all.
     pub rows_move: bool,
     /// `count` is off by this.
@@ -140,6 +142,8 @@ pub enum PageSizeMax {
     Clipped,
     /// The whole list.
     Whole,
+    /// A page of the default size, as DRF does with what is no number.
+    Ignored,
 }
 
 /// Which rows have `queue_logged_in`.
@@ -162,6 +166,8 @@ pub enum ForeignQueue {
     Refused,
     /// 200 with no rows.
     Empty,
+    /// 404.
+    NotFound,
 }
 
 /// What `agentstatuses/` without a queue brings.

@@ -18,7 +18,7 @@ use rustix::{
 use tokio::task::spawn_blocking;
 
 use crate::{
-    commands::{CANARY, Office, WRONG},
+    office::{CANARY, Office, WRONG},
     support::soon,
 };
 

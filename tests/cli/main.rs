@@ -1,7 +1,11 @@
 //! The command line as people and scripts use it: the real program, against a simulated CallTools over a real socket.
 
+mod check;
 mod commands;
+mod curl;
 mod init;
+mod office;
+mod report;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,6 +31,7 @@ pub use self::{
 use super::{
     Ask, Outgoing, Page, QueueLogin, Reply, Row, Transport,
     list::{Entry, Extent, List},
+    page,
 };
 use crate::{
     budget::{Budget, Permit, Purpose, Refusal},
@@ -249,6 +250,28 @@ impl Client {
         let names = Names::default();
         let reading = pager.list(&names, first).await?;
         Ok(reading.list.entries)
+    }
+
+    /// Sends one GET, and returns what came back, whatever it says: to find out how an API behaves.
+    ///
+    /// # Errors
+    /// [`Fault`], if nothing came, or if CallTools asked for a pause, which then holds for the account.
+    pub async fn probe(
+        &self,
+        endpoint: Endpoint,
+        path: &str,
+        permit: Permit,
+    ) -> Result<Reply, Fault> {
+        let request = Outgoing::get(path);
+        self.exchange(endpoint, request, permit, |reply, now| {
+            match page::fault(reply, now) {
+                pause @ (Fault::Throttled { .. } | Fault::UpstreamDown { wait: Some(_), .. }) => {
+                    Err(pause)
+                }
+                _ => Ok(reply.clone()),
+            }
+        })
+        .await
     }
 
     async fn page(

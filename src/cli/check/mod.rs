@@ -3,10 +3,11 @@
 //! Where a daemon runs with the same state folder, the daemon asks, with its client and out of its budget; this command only shows the
 //! report. Where none runs, it takes the state folder for itself and asks as the daemon would.
 //!
-//! `report` turns the report into text; `curl` tells how to ask without openseat.
+//! `report` turns the report into text; `curl` tells how to ask without openseat. `survey` is `--report`: how the account's API behaves.
 
 mod curl;
 mod report;
+mod survey;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -42,6 +43,9 @@ pub fn run(options: &args::Check) -> ExitCode {
             }
             Err(unknown) => exit_with(EXIT_USAGE, &unknown.to_string()),
         };
+    }
+    if let Some(path) = &options.report {
+        return survey::run(&config, &options.queues, path);
     }
     match block_on(async { Ok(report(&config, &options.queues).await) }) {
         Ok(Ok(json)) => tell(&json, options),

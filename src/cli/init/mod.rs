@@ -320,6 +320,7 @@ fn finish(config: &Path) -> ExitCode {
         json: false,
         all: false,
         curl: false,
+        report: None,
     });
     let option = match config == Path::new(crate::config::DEFAULT_PATHS[0]) {
         true => String::new(),

@@ -9,6 +9,33 @@ use crate::simulator::{
     RetryAfter, Simulator, StatusForm, SweepQuirk, Ties, UserForm,
 };
 
+/// Options that a report speaks for, so that `--like` excludes them.
+pub const TOLD_BY_REPORTS: [&str; 23] = [
+    "queues",
+    "agents",
+    "latency",
+    "ordering",
+    "ordering_name",
+    "page_size_max",
+    "nulls",
+    "undated",
+    "filter",
+    "change_filter",
+    "sweep",
+    "foreign_queue",
+    "endless_pages",
+    "bare_array",
+    "count_off_by",
+    "links_origin",
+    "statuses_forbidden",
+    "clocks_apart",
+    "calls_without_status",
+    "dates",
+    "agent_status",
+    "app_user",
+    "queue_logged_in",
+];
+
 /// Ways in which the simulated account can differ or fail.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
@@ -62,6 +89,9 @@ pub struct Flags {
     /// Whether the filter agent_status= works
     #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
     pub filter: bool,
+    /// Whether the filter agent_status_modified_on__gte= works
+    #[arg(long, value_name = "on|off", default_value = "off", action = ArgAction::Set, value_parser = on_or_off, help_heading = "Lists")]
+    pub change_filter: bool,
     /// What a list of all agents brings
     #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
     pub sweep: SweepQuirk,
@@ -119,6 +149,39 @@ impl Flags {
     /// A fault after one that never ends.
     pub(super) fn apply(&self, simulator: &Simulator) -> anyhow::Result<()> {
         simulator.quirks(|quirks| *quirks = self.quirks());
+        self.inject(simulator)
+    }
+
+    /// The same where a report says what the account is like: flags say what no report can.
+    ///
+    /// # Errors
+    /// A fault after one that never ends.
+    pub(super) fn apply_to(&self, told: Quirks, simulator: &Simulator) -> anyhow::Result<()> {
+        let Quirks {
+            rows_move,
+            retry_after,
+            ties,
+            lag,
+            lag_spares,
+            late_commits,
+            cache,
+            ..
+        } = self.quirks();
+        let both = Quirks {
+            rows_move,
+            retry_after,
+            ties,
+            lag,
+            lag_spares,
+            late_commits,
+            cache,
+            ..told
+        };
+        simulator.quirks(|quirks| *quirks = both);
+        self.inject(simulator)
+    }
+
+    fn inject(&self, simulator: &Simulator) -> anyhow::Result<()> {
         simulator.set_foreign(self.foreign);
         let mut begin = Some(Duration::ZERO);
         for span in &self.faults {
@@ -148,6 +211,7 @@ impl Flags {
             statuses_forbidden: self.statuses_forbidden,
             sweep: self.sweep,
             status_filter_ignored: !self.filter,
+            change_filter: self.change_filter,
             rows_move: self.rows_move,
             count_off_by: self.count_off_by,
             links_origin: self.links_origin.clone(),

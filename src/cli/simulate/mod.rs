@@ -1,6 +1,7 @@
 //! `openseat simulate`: a simulated CallTools over HTTP, with the faults and quirks that are asked for.
 
 pub mod flags;
+mod like;
 #[cfg(test)]
 mod tests;
 
@@ -9,7 +10,8 @@ use std::{fmt::Write as _, sync::Arc};
 use anyhow::{Context as _, ensure};
 use tokio::net::TcpListener;
 
-use super::{print, unless_gone};
+use self::like::Likeness;
+use super::{print, unless_gone, warn};
 use crate::{
     cli::args,
     clock::{Clock, SystemClock},
@@ -20,35 +22,69 @@ use crate::{
 /// Runs the simulated CallTools until stopped.
 pub async fn simulate(options: args::Simulate) -> anyhow::Result<()> {
     let shutdown = signals::signaled()?;
-    let simulator = start(&options, Arc::new(SystemClock::new()))?;
+    let likeness = likeness(&options)?;
+    let simulator = start(&options, likeness.as_ref(), Arc::new(SystemClock::new()))?;
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let serving = simulator.serve(listener)?;
+    for what in likeness.iter().flat_map(|likeness| &likeness.not_imitated) {
+        warn(&format!(
+            "the report says this, and the simulator does not do it: {what}"
+        ));
+    }
     unless_gone(print(&welcome(&simulator, &serving.base_url())))?;
     shutdown.await;
     Ok(())
 }
 
-fn start(options: &args::Simulate, clock: Arc<dyn Clock>) -> anyhow::Result<Simulator> {
-    let simulator = Simulator::new(settings(options)?, clock);
-    options.flags.apply(&simulator)?;
+fn likeness(options: &args::Simulate) -> anyhow::Result<Option<Likeness>> {
+    let report = options.like.as_deref().map(like::read).transpose()?;
+    Ok(report.as_ref().map(Likeness::of_report))
+}
+
+fn start(
+    options: &args::Simulate,
+    likeness: Option<&Likeness>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Simulator> {
+    let simulator = Simulator::new(settings(options, likeness)?, clock);
+    match likeness {
+        None => options.flags.apply(&simulator)?,
+        Some(likeness) => {
+            let quirks = likeness.quirks.clone();
+            options.flags.apply_to(quirks, &simulator)?;
+        }
+    }
     if let Some(seats) = options.seats {
         simulator.world(|world| world.set_seats(seats as usize));
     }
     Ok(simulator)
 }
 
-fn settings(options: &args::Simulate) -> anyhow::Result<Settings> {
+fn settings(options: &args::Simulate, likeness: Option<&Likeness>) -> anyhow::Result<Settings> {
     // Beyond a million, a second is more than a week, and no poll sees two states of one shift.
     ensure!(
         options.speed > 0.0 && options.speed <= 1e6,
         "--speed must be more than 0 and at most 1000000"
     );
-    let (queues, agents) = (options.queues as usize, options.agents as usize);
+    let (queues, agents, latency, calls_without_status) = match likeness {
+        Some(likeness) => (
+            likeness.queues,
+            likeness.agents,
+            likeness.latency,
+            likeness.calls_without_status,
+        ),
+        None => (
+            options.queues as usize,
+            options.agents as usize,
+            options.latency,
+            options.flags.calls_without_status,
+        ),
+    };
     let world = WorldSettings {
         seed: options.seed,
-        calls_without_status: options.flags.calls_without_status,
+        calls_without_status,
         ..match options.seats {
             Some(_) => WorldSettings::still(queues, agents),
             None => WorldSettings {
@@ -60,7 +96,7 @@ fn settings(options: &args::Simulate) -> anyhow::Result<Settings> {
     };
     Ok(Settings {
         requests_per_hour: options.requests_per_hour,
-        latency: options.latency,
+        latency,
         speed: options.speed,
         ..Settings::new(world)
     })

@@ -27,7 +27,8 @@ impl Running {
     async fn start(flags: &[&str]) -> Self {
         let quick = ["--latency", "0s", "--seats", "1", "--agents", "300"];
         let options = parse(&[&quick[..], flags].concat()).expect("good flags");
-        let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+        let simulator =
+            start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let serving = simulator.serve(listener).expect("it serves");
         let client = crate::process::tls::client_builder()
@@ -91,7 +92,7 @@ async fn each_kind_of_fault_can_be_asked_for() {
 async fn faults_follow_one_another() {
     let flags = ["--fault", "ok:1m", "--fault", "503:5m", "--fault", "401"];
     let options = parse(&flags).expect("good flags");
-    let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
     let transport = simulator.transport(crate::simulator::TOKEN);
     let mut seen = Vec::new();
     for _ in 0..8 {
@@ -115,7 +116,7 @@ async fn wrong_faults_are_explained() {
     }
     let options = parse(&["--fault", "503", "--fault", "401"]).expect("each is well formed");
     let error =
-        start(&options, Arc::new(VirtualClock::default())).expect_err("the first never ends");
+        start(&options, None, Arc::new(VirtualClock::default())).expect_err("the first never ends");
     assert!(error.to_string().contains("never ends"), "{error}");
     for flags in [
         ["--filter", "maybe"],
@@ -180,7 +181,7 @@ async fn quirks_show_in_the_answers() {
 async fn answer_of(flags: &[&str], later: Duration, path: &str) -> (u16, http::HeaderMap, Value) {
     let quick = ["--latency", "0s", "--agents", "300"];
     let options = parse(&[&quick[..], flags].concat()).expect("good flags");
-    let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
     let transport = simulator.transport(crate::simulator::TOKEN);
     transport.get(path).await.expect("a first answer");
     tokio::time::sleep(later).await;
@@ -310,7 +311,7 @@ async fn a_cache_repeats_an_answer_with_its_age() {
 async fn lunch_seen(flags: &[&str], count: usize) -> Vec<bool> {
     let still = ["--seats", "0", "--agents", "0", "--latency", "0s"];
     let options = parse(&[&still[..], flags].concat()).expect("good flags");
-    let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+    let simulator = start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
     let queue = simulator.queue_id("sales-queue").expect("the first queue");
     let agent = simulator.world(|world| world.add_agent("Ada", &[queue]));
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -358,7 +359,8 @@ async fn rows_can_move_over_the_edges_of_pages() {
     ] {
         let options =
             parse(&[&["--latency", "0s", "--agents", "300"], flags].concat()).expect("good flags");
-        let simulator = start(&options, Arc::new(VirtualClock::default())).expect("it starts");
+        let simulator =
+            start(&options, None, Arc::new(VirtualClock::default())).expect("it starts");
         let transport = simulator.transport(crate::simulator::TOKEN);
         let mut torn = 0;
         for _ in 0..20 {

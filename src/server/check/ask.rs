@@ -126,7 +126,7 @@ impl LookUps {
     /// A failure that every further request would meet too, so that it would only cost time and requests.
     fn hopeless(&self) -> Option<&RequestError> {
         let mut errors = self.queues.iter().chain(&self.statuses);
-        errors.find(|error| affects_all(error))
+        errors.find(|error| stops_all(error))
     }
 }
 
@@ -294,22 +294,22 @@ pub(super) fn fault(error: &RequestError) -> Fault {
 }
 
 /// Whether the account's other requests would fail the same way.
-fn affects_all(error: &RequestError) -> bool {
+fn stops_all(error: &RequestError) -> bool {
     match error {
         RequestError::Refused(_) => true,
-        RequestError::Fault(fault) => match fault {
-            Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. } => true,
-            Fault::NoPermission | Fault::NoSuchQueue(_) => false,
-            Fault::UpstreamDown { kind, .. } => matches!(
-                kind,
-                Down::Dns
-                    | Down::Refused
-                    | Down::Proxy
-                    | Down::Tls
-                    | Down::TimeOut
-                    | Down::Redirect
-            ),
-        },
+        RequestError::Fault(fault) => affects_all(fault),
+    }
+}
+
+/// The same of a fault.
+pub(super) fn affects_all(fault: &Fault) -> bool {
+    match fault {
+        Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. } => true,
+        Fault::NoPermission | Fault::NoSuchQueue(_) => false,
+        Fault::UpstreamDown { kind, .. } => matches!(
+            kind,
+            Down::Dns | Down::Refused | Down::Proxy | Down::Tls | Down::TimeOut | Down::Redirect
+        ),
     }
 }
 

@@ -11,6 +11,7 @@ mod json;
 mod listing;
 mod notes;
 mod select;
+pub mod survey;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Api;
 use crate::{
-    calltools::Reply,
+    calltools::{Reply, timestamp},
     simulator::{
         api_error::ApiError,
         order::{self, SortField, SortOrder},
@@ -24,7 +24,11 @@ struct Filter {
     queue: Option<u64>,
     status: Option<u64>,
     team: Option<u64>,
+    changed_since: Option<Timestamp>,
 }
+
+/// The name of Django's filter for dates of change from a moment on.
+const CHANGED_SINCE: &str = "agent_status_modified_on__gte";
 
 impl Api {
     pub(super) fn agent_statuses(&mut self, list: &List<'_>) -> Result<Reply, ApiError> {
@@ -93,6 +97,10 @@ impl Api {
                     .is_none_or(|status| view.status(person).id == status)
         };
         let in_team = |person: &&Person| filter.team.is_none_or(|team| person.team == team);
+        let is_recent = |person: &&Person| {
+            let since = filter.changed_since;
+            since.is_none_or(|since| view.modified_on(person).is_some_and(|on| on >= since))
+        };
         let mut past = self.world.uncommitted(self.quirks.late_commits);
         past.extend(self.world.changed_since(lag));
         self.world
@@ -101,6 +109,7 @@ impl Api {
             .filter(seen)
             .filter(in_status)
             .filter(in_team)
+            .filter(is_recent)
             .collect()
     }
 
@@ -120,13 +129,19 @@ impl Api {
             queue: number("queue"),
             status: number("agent_status"),
             team: number("team"),
+            changed_since: match self.quirks.change_filter {
+                true => query.get(CHANGED_SINCE).and_then(timestamp),
+                false => None,
+            },
         };
         let queues = self.world.queues();
         let foreign = filter
             .queue
             .is_some_and(|id| queues.iter().all(|queue| queue.id != id));
-        if foreign && self.quirks.foreign_queue == ForeignQueue::Refused {
-            complaints.push(ApiError::no_choice("queue"));
+        match self.quirks.foreign_queue {
+            ForeignQueue::Refused if foreign => complaints.push(ApiError::no_choice("queue")),
+            ForeignQueue::NotFound if foreign => return Err(ApiError::NotFound("Not found.")),
+            _ => {}
         }
         let statuses = self.world.statuses();
         if filter

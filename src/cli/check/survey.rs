@@ -1,0 +1,155 @@
+//! `openseat check --report FILE`: how the account's API behaves, printed in words and written to a file that names nobody.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use url::form_urlencoded;
+
+use super::reach;
+use crate::{
+    budget::Ledger,
+    cli::{
+        EXIT_FAILURE, EXIT_USAGE, asking, exit_after, exit_with, failed,
+        run::block_on,
+        spinner::Spinner,
+        terminal::{BAD, STRONG, counted, painted, plain, show},
+        to_json,
+    },
+    clock::{Clock, SystemClock},
+    config::Config,
+    process::causes::causes,
+    server::check::{
+        Target, select,
+        survey::{self, SurveyReport},
+    },
+    state::LAST_WRITES,
+};
+
+/// Surveys the account of the named queue. Exits with 0 if everything was asked.
+pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
+    let targets = match select(config, asked) {
+        Ok(targets) => targets,
+        Err(unknown) => return exit_with(EXIT_USAGE, &unknown.to_string()),
+    };
+    let target = match survey::only(&targets) {
+        Ok(target) => target,
+        Err(several) => return exit_with(EXIT_USAGE, &several.to_string()),
+    };
+    // Before anything is spent.
+    let file = match create(path) {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
+    let report = match block_on(async { Ok(ask(config, target).await) }) {
+        Ok(Ok(report)) => report,
+        Ok(Err(exit)) => return given_up(path, exit),
+        Err(error) => return given_up(path, failed(&error)),
+    };
+    if let Err(error) = write(file, &report) {
+        let why = format!("{} cannot be written: {error}", path.display());
+        return exit_with(EXIT_FAILURE, &why);
+    }
+    let code = match report.stopped {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::from(EXIT_FAILURE),
+    };
+    exit_after(show(&text(&report, target, path)), code)
+}
+
+/// Creates the file, and replaces none.
+fn create(path: &Path) -> Result<File, ExitCode> {
+    let created = OpenOptions::new().write(true).create_new(true).open(path);
+    created.map_err(|error| {
+        let path = path.display();
+        let why = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                format!("{path} exists already; remove it, or name another file")
+            }
+            _ => format!("{path} cannot be written: {error}"),
+        };
+        exit_with(EXIT_USAGE, &why)
+    })
+}
+
+fn given_up(path: &Path, exit: ExitCode) -> ExitCode {
+    // It is empty, and was made a moment ago.
+    let _ = fs::remove_file(path);
+    exit
+}
+
+fn write(mut file: File, report: &SurveyReport) -> io::Result<()> {
+    file.write_all(to_json(report).as_bytes())?;
+    file.sync_all()
+}
+
+/// The daemon's report, or one of our own where no daemon runs.
+async fn ask(config: &Config, target: &Target<'_>) -> Result<SurveyReport, ExitCode> {
+    let queue = target.key(target.queues[0].0).to_string();
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("queue", &queue)
+        .finish();
+    let path = format!("/v1/survey?{query}");
+    let alone = async |ledger, _| ask_alone(target, ledger).await;
+    let json = asking::ask(config.state_dir.as_deref(), &path, alone).await?;
+    serde_json::from_str(&json).map_err(|error| {
+        let why = format!("the daemon's report cannot be read; is it another version? {error}");
+        exit_with(EXIT_FAILURE, &why)
+    })
+}
+
+async fn ask_alone(target: &Target<'_>, ledger: Ledger) -> Result<String, ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ledger = Arc::new(ledger);
+    let reach = reach(target, &ledger, &clock).map_err(|error| {
+        let error = error.context(format!("account \"{}\"", target.account.name));
+        exit_with(EXIT_USAGE, &causes(error.as_ref()))
+    })?;
+    let spinner = Spinner::asking();
+    let report = survey::survey(target, &reach, &clock).await;
+    drop(spinner);
+    // A pause that CallTools asked for is for the next process, too.
+    ledger.finish(LAST_WRITES);
+    match report {
+        Ok(report) => Ok(serde_json::to_string(&report).expect("texts and numbers serialize")),
+        Err(error) => Err(exit_with(EXIT_FAILURE, &survey::told(&error, clock.now()))),
+    }
+}
+
+fn text(report: &SurveyReport, target: &Target<'_>, path: &Path) -> String {
+    let account = painted(STRONG, plain(&target.account.name));
+    let mut text = format!(
+        "{account}: {}\n\n",
+        counted(report.requests.into(), "request")
+    );
+    let said: Vec<_> = report
+        .said
+        .iter()
+        .map(|said| said.split_once(": ").unwrap_or(("", said)))
+        .collect();
+    let width = said.iter().map(|(subject, _)| subject.len()).max();
+    let width = width.unwrap_or_default();
+    for (subject, said) in said {
+        let subject = painted(STRONG, format!("{subject:width$}"));
+        let _ = writeln!(text, "{subject}  {}", plain(said));
+    }
+    if let Some(stopped) = &report.stopped {
+        let _ = writeln!(
+            text,
+            "\n{}  {}",
+            painted(BAD, "not complete"),
+            plain(stopped)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nwritten to {}: names, ids, tokens and hosts in it are replaced; dates of change and log-in are not",
+        plain(&path.display().to_string())
+    );
+    text
+}

@@ -1,0 +1,267 @@
+//! `openseat simulate --like FILE`: an account that behaves as a report of `openseat check --report` says.
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    calltools::{ORDERING_FIELD, PAGE_SIZE},
+    process::file,
+    server::check::survey::{
+        Access, Agreement, Count, DateForm, Envelope, Filter, Findings, Form, Links, Ordering,
+        OtherDate, PageSizeMax, PastTheEnd, Presence, REPORT_FORMAT, SurveyReport, UnknownQueue,
+    },
+    simulator::{self, Quirks},
+};
+
+/// Ten answers with forty rows each are half a megabyte.
+const MAX_REPORT: u64 = 64 * 1024 * 1024;
+
+/// What a simulator needs to behave like an account.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Likeness {
+    pub queues: usize,
+    pub agents: usize,
+    pub calls_without_status: u8,
+    pub latency: Duration,
+    pub quirks: Quirks,
+    /// What the report says and no simulator does.
+    pub not_imitated: Vec<&'static str>,
+}
+
+/// Reads a report.
+///
+/// # Errors
+/// The file cannot be read, or is no report of this format.
+pub(super) fn read(path: &Path) -> anyhow::Result<SurveyReport> {
+    let shown = path.display();
+    let bytes = file::read(path, MAX_REPORT).with_context(|| format!("{shown} cannot be read"))?;
+    let text = file::text(&bytes).with_context(|| format!("{shown} is no report"))?;
+    let report: SurveyReport = serde_json::from_str(text)
+        .with_context(|| format!("{shown} is no report of openseat check --report"))?;
+    ensure!(
+        report.format == REPORT_FORMAT,
+        "{shown} is a report of format {}, and this openseat reads format {REPORT_FORMAT}; use openseat {}",
+        report.format,
+        report.openseat
+    );
+    Ok(report)
+}
+
+impl Likeness {
+    /// What a report says. What could not be judged is as usual.
+    pub fn of_report(report: &SurveyReport) -> Self {
+        let found = &report.found;
+        let usual = simulator::WorldSettings::lively();
+        let agents = match found.everybody {
+            // The simulator hides one of five again.
+            Some(Agreement::Partial) => found.agents.map(|seen| seen * 5 / 4),
+            _ => found.agents,
+        };
+        Self {
+            // The bounds of --queues and --agents.
+            queues: found
+                .queues
+                .map_or(usual.queues, |size| size.clamp(1, 10_000) as usize),
+            agents: agents.map_or(usual.agents, |size| size.min(100_000) as usize),
+            calls_without_status: calls_without_status(found),
+            latency: Duration::from_millis(found.latency_ms.unwrap_or_default()),
+            quirks: quirks(found, &report.ordering_field),
+            not_imitated: not_imitated(found),
+        }
+    }
+}
+
+/// How many in a hundred of those on a call are available all the same.
+fn calls_without_status(found: &Findings) -> u8 {
+    let people = found.people.unwrap_or_default();
+    match people.on_call {
+        0 => 0,
+        on_call => (people.available_on_call * 100).div_ceil(on_call).min(100) as u8,
+    }
+}
+
+fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
+    let is_renamed = ordering_field != ORDERING_FIELD;
+    let sorts = found.ordering == Some(Ordering::NewestFirst);
+    let ahead = found.newest_change_ahead_seconds.unwrap_or_default();
+    Quirks {
+        agent_status: status_form(found.agent_status),
+        app_user: user_form(found.app_user),
+        dates: date_form(found.dates),
+        bare_array: found.envelope == Some(Envelope::BareArray),
+        queue_logged_in: login_field(found),
+        foreign_queue: foreign_queue(found.unknown_queue),
+        statuses_forbidden: found.statuses_list == Some(Access::Forbidden),
+        sweep: sweep(found),
+        status_filter_ignored: found.status_filter == Some(Filter::Ignored),
+        change_filter: found.change_filter == Some(Filter::Works),
+        count_off_by: match found.count {
+            Some(Count::OffBy(off)) => off,
+            _ => 0,
+        },
+        links_origin: (found.links == Some(Links::Elsewhere))
+            .then(|| "https://links.invalid".to_owned()),
+        ordering: ordering(found.ordering.as_ref()),
+        ordering_name: (is_renamed && sorts).then(|| ordering_field.to_owned()),
+        nulls: match found.undated_first {
+            Some(false) => simulator::NullOrder::Smallest,
+            _ => simulator::NullOrder::Largest,
+        },
+        undated_percent: found.undated_percent.unwrap_or_default().min(100),
+        endless_pages: found.past_the_end == Some(PastTheEnd::BeginsAgain),
+        page_size_max: match found.page_size_max {
+            Some(PageSizeMax::Whole) => simulator::PageSizeMax::Whole,
+            Some(PageSizeMax::Ignored) => simulator::PageSizeMax::Ignored,
+            _ => simulator::PageSizeMax::Clipped,
+        },
+        // Within a minute it is the newest change that is not quite as old as our clock has it.
+        clocks_apart: Duration::from_secs(u64::try_from(ahead).unwrap_or(0) / 60 * 60),
+        ..Quirks::default()
+    }
+}
+
+fn status_form(form: Option<Form>) -> simulator::StatusForm {
+    match form {
+        Some(Form::Text) => simulator::StatusForm::Name,
+        Some(Form::Null) => simulator::StatusForm::Null,
+        _ => simulator::StatusForm::Id,
+    }
+}
+
+fn user_form(form: Option<Form>) -> simulator::UserForm {
+    match form {
+        Some(Form::Number) => simulator::UserForm::Number,
+        Some(Form::Url) => simulator::UserForm::Url,
+        Some(Form::Object) => simulator::UserForm::Object,
+        _ => simulator::UserForm::Uuid,
+    }
+}
+
+fn date_form(form: Option<DateForm>) -> simulator::DateForm {
+    match form {
+        Some(DateForm::Seconds) => simulator::DateForm::Seconds,
+        Some(DateForm::Spaced) => simulator::DateForm::Spaced,
+        _ => simulator::DateForm::Rfc3339,
+    }
+}
+
+fn login_field(found: &Findings) -> simulator::LoggedInField {
+    match (
+        found.queue_logged_in_with_queue,
+        found.queue_logged_in_without_queue,
+    ) {
+        (_, Some(Presence::All)) => simulator::LoggedInField::Always,
+        (Some(Presence::None), _) => simulator::LoggedInField::Never,
+        _ => simulator::LoggedInField::WithQueue,
+    }
+}
+
+fn foreign_queue(answer: Option<UnknownQueue>) -> simulator::ForeignQueue {
+    match answer {
+        Some(UnknownQueue::Empty) => simulator::ForeignQueue::Empty,
+        Some(UnknownQueue::NotFound) => simulator::ForeignQueue::NotFound,
+        _ => simulator::ForeignQueue::Refused,
+    }
+}
+
+fn sweep(found: &Findings) -> simulator::SweepQuirk {
+    match (found.everybody_list, found.everybody) {
+        (Some(Access::Forbidden), _) => simulator::SweepQuirk::Forbidden,
+        (Some(Access::NotFound), _) => simulator::SweepQuirk::NotFound,
+        (_, Some(Agreement::Partial)) => simulator::SweepQuirk::Partial,
+        (_, Some(Agreement::Stale)) => simulator::SweepQuirk::Stale,
+        _ => simulator::SweepQuirk::Whole,
+    }
+}
+
+fn ordering(ordering: Option<&Ordering>) -> simulator::Ordering {
+    match ordering {
+        Some(Ordering::OldestFirst) => simulator::Ordering::AscendingOnly,
+        Some(Ordering::ByOther(_)) => simulator::Ordering::WrongField,
+        Some(Ordering::Ignored | Ordering::Unsorted | Ordering::Refused) => {
+            simulator::Ordering::Off
+        }
+        Some(Ordering::NewestFirst) | None => simulator::Ordering::On,
+    }
+}
+
+/// What the report says and the simulator cannot do.
+fn not_imitated(found: &Findings) -> Vec<&'static str> {
+    let cases = lists_not_imitated(found).into_iter();
+    let cases = cases.chain(rows_not_imitated(found));
+    let cases = cases.filter(|(is_so, _)| *is_so);
+    cases.map(|(_, what)| what).collect()
+}
+
+fn lists_not_imitated(found: &Findings) -> [(bool, &'static str); 11] {
+    let is_other = |list: Option<Access>, known: &[Access]| {
+        list.is_some_and(|access| access != Access::Readable && !known.contains(&access))
+    };
+    let is_not = |size: Option<u64>, usual: u32| size.is_some_and(|size| size != u64::from(usual));
+    let other_order = matches!(
+        found.ordering,
+        Some(Ordering::Unsorted | Ordering::Refused)
+            | Some(Ordering::ByOther(
+                OtherDate::ReadySince | OtherDate::WebPhoneRegisteredOn
+            ))
+    );
+    let statuses = is_other(found.statuses_list, &[Access::Forbidden]);
+    let everybody = [Access::Forbidden, Access::NotFound];
+    let everybody = is_other(found.everybody_list, &everybody);
+    let filters = [found.status_filter, found.change_filter];
+    let max_is_refused = found.page_size_max == Some(PageSizeMax::Refused);
+    let ends_empty = found.past_the_end == Some(PastTheEnd::Empty);
+    let is_unfiltered = found.unknown_queue == Some(UnknownQueue::Everybody);
+    [
+        (is_other(found.queues_list, &[]), "queues/ cannot be read"),
+        (statuses, "statuses/ cannot be read"),
+        (everybody, "the list of everybody cannot be read"),
+        (other_order, "how ordering= sorts"),
+        (
+            filters.contains(&Some(Filter::Refused)),
+            "a filter is refused",
+        ),
+        (is_unfiltered, "an unknown queue brings everybody"),
+        (found.count == Some(Count::Absent), "no count"),
+        (ends_empty, "an empty page after the last"),
+        (max_is_refused, "page_size=max is refused"),
+        (is_not(found.default_page_size, 25), "the default page size"),
+        (is_not(found.largest_page, PAGE_SIZE), "the largest page"),
+    ]
+}
+
+fn rows_not_imitated(found: &Findings) -> [(bool, &'static str); 5] {
+    let logins = [
+        found.queue_logged_in_with_queue,
+        found.queue_logged_in_without_queue,
+    ];
+    let odd_status = matches!(
+        found.agent_status,
+        Some(Form::Mixed | Form::Object | Form::Url)
+    );
+    let odd_dates = matches!(found.dates, Some(DateForm::Offset | DateForm::Unreadable));
+    let people = found.people.unwrap_or_default();
+    [
+        (
+            logins.contains(&Some(Presence::Some)),
+            "only some rows have queue_logged_in",
+        ),
+        (
+            odd_status || found.app_user == Some(Form::Mixed),
+            "the form of agent_status or app_user",
+        ),
+        (odd_dates, "the form of dates"),
+        (
+            people.available_not_ready > 0,
+            "people who are available and not ready",
+        ),
+        (
+            found.cached_seconds.is_some(),
+            "a cache on the way, see --cache",
+        ),
+    ]
+}

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use clap::Parser;
+
+use super::*;
+use crate::{
+    cli::{
+        args::{self, Cli, Command},
+        simulate::start,
+    },
+    clock::{Clock, VirtualClock},
+    fixtures::surveyed,
+    server::check::survey::People,
+};
+
+fn parse(flags: &[&str]) -> Result<args::Simulate, clap::Error> {
+    let words = ["openseat", "simulate", "--latency", "0s"];
+    match Cli::try_parse_from(words.iter().chain(flags))?.command {
+        Command::Simulate(options) => Ok(options),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The report on a simulator with these flags, or one like a report.
+async fn report(flags: &[&str], likeness: Option<&Likeness>) -> SurveyReport {
+    report_by(flags, likeness, ORDERING_FIELD).await
+}
+
+async fn report_by(flags: &[&str], likeness: Option<&Likeness>, field: &str) -> SurveyReport {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let options = parse(flags).expect("good flags");
+    let simulator = start(&options, likeness, Arc::clone(&clock)).expect("it starts");
+    let report = surveyed(&simulator, field, &clock).await.expect("answers");
+    // As a file has it.
+    let written = serde_json::to_string(&report).expect("it serializes");
+    serde_json::from_str(&written).expect("a report")
+}
+
+/// The findings without the numbers that differ from day to day.
+fn comparable(report: &SurveyReport) -> Findings {
+    let some = |number: u64| u64::from(number > 0);
+    let people = report.found.people.map(|people| People {
+        listed: 0,
+        available: some(people.available),
+        available_on_call: some(people.available_on_call),
+        available_not_ready: some(people.available_not_ready),
+        on_call: some(people.on_call),
+    });
+    let ahead = report.found.newest_change_ahead_seconds;
+    Findings {
+        people,
+        newest_change_ahead_seconds: ahead.map(|ahead| i64::from(ahead > 60)),
+        ..report.found.clone()
+    }
+}
+
+const LARGE: [&str; 2] = ["--agents", "300"];
+
+#[tokio::test(start_paused = true)]
+async fn a_simulator_like_a_report_gives_the_same_report() {
+    let large: [&[&str]; 13] = [
+        &[],
+        &["--ordering", "off"],
+        &["--ordering", "ascending-only"],
+        &["--ordering", "wrong-field"],
+        &["--ordering-name", "modified"],
+        &["--undated", "10%"],
+        &["--undated", "10%", "--nulls", "smallest"],
+        &["--page-size-max", "whole"],
+        &["--page-size-max", "ignored"],
+        &["--links-origin", "http://10.0.0.7:8000"],
+        &["--filter", "off"],
+        &["--count-off-by", "4"],
+        &["--sweep", "stale"],
+    ];
+    let small: [&[&str]; 23] = [
+        &["--change-filter", "on"],
+        &["--page-size-max", "ignored"],
+        &["--sweep", "forbidden"],
+        &["--sweep", "not-found"],
+        &["--sweep", "partial"],
+        &["--sweep", "stale"],
+        &["--foreign-queue", "empty"],
+        &["--foreign-queue", "not-found"],
+        &["--endless-pages"],
+        &["--bare-array"],
+        &["--count-off-by", "3"],
+        &["--count-off-by", "-2"],
+        &["--statuses-forbidden"],
+        &["--clocks-apart", "2h"],
+        &["--calls-without-status", "50%"],
+        &["--dates", "seconds"],
+        &["--dates", "spaced"],
+        &["--agent-status", "name"],
+        &["--agent-status", "null"],
+        &["--app-user", "number"],
+        &["--app-user", "url"],
+        &["--app-user", "object"],
+        &["--queue-logged-in", "never"],
+    ];
+    let large = large.iter().map(|flags| (&LARGE[..], *flags));
+    let small = small.iter().map(|flags| (&[][..], *flags));
+    for (size, flags) in large.chain(small) {
+        let odd = report(&[size, flags].concat(), None).await;
+        let plain = report(size, None).await;
+        let is_odd = comparable(&odd) != comparable(&plain);
+        assert_eq!(is_odd, !flags.is_empty(), "{flags:?}: nothing was found");
+        let likeness = Likeness::of_report(&odd);
+        assert_eq!(likeness.not_imitated, [""; 0], "{flags:?}");
+        let again = report(&[], Some(&likeness)).await;
+        assert_eq!(comparable(&odd), comparable(&again), "{flags:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_to_sort_by_is_imitated_as_well() {
+    let flags = ["--agents", "300", "--ordering-name", "modified"];
+    let odd = report_by(&flags, None, "modified").await;
+    let likeness = Likeness::of_report(&odd);
+    let again = report_by(&[], Some(&likeness), "modified").await;
+    assert_eq!(again.found.ordering, Some(Ordering::NewestFirst));
+    let usual = report(&[], Some(&likeness)).await;
+    assert_eq!(usual.found.ordering, Some(Ordering::Ignored));
+}
+
+#[test]
+fn what_no_simulator_does_is_said() {
+    let found = Findings {
+        count: Some(Count::Absent),
+        largest_page: Some(1_000),
+        dates: Some(DateForm::Offset),
+        queues_list: Some(Access::Forbidden),
+        ..Findings::default()
+    };
+    let said = not_imitated(&found);
+    let expected = [
+        "queues/ cannot be read",
+        "no count",
+        "the largest page",
+        "the form of dates",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn flags_that_a_report_speaks_for_are_refused_beside_it() {
+    let beside = |flags: &[&str]| {
+        let words = ["openseat", "simulate", "--like", "report.json"];
+        Cli::try_parse_from(words.iter().chain(flags)).map(|_| ())
+    };
+    for flags in [
+        &["--ordering", "off"][..],
+        &["--agents", "10"],
+        &["--filter", "off"],
+        &["--latency", "1s"],
+        &["--app-user", "url"],
+        &["--bare-array"],
+    ] {
+        let refused = beside(flags).expect_err("an error").to_string();
+        assert!(
+            refused.contains("cannot be used with"),
+            "{flags:?}: {refused}"
+        );
+    }
+    for flags in [
+        &["--fault", "503"][..],
+        &["--lag", "30s"],
+        &["--cache", "5s"],
+        &["--seats", "3"],
+        &["--seed", "7"],
+    ] {
+        beside(flags).expect("not a part of a report");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_report_is_refused_with_what_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    let refused = |text: &str| {
+        std::fs::write(&path, text).expect("a file");
+        format!("{:#}", read(&path).expect_err("no report"))
+    };
+    assert!(refused("{}").contains("is no report of openseat check --report"));
+    assert!(refused("\u{0}").contains("is no report"));
+    let other = r#"{"openseat":"9.0.0","format":2,"asked_at":"","ordering_field":"","requests":0,
+        "stopped":null,"said":[],"found":{},"answers":[]}"#;
+    let refused = refused(other);
+    assert!(
+        refused.contains("format 2") && refused.contains("openseat 9.0.0"),
+        "{refused}"
+    );
+}

@@ -1,0 +1,220 @@
+//! What CallTools answered, as far as a survey judges by it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, value::RawValue};
+
+use super::question::Question;
+use crate::{
+    calltools::{PAGE_SIZE, Reply, Row},
+    clock::Moment,
+    model::{
+        agent::Agent,
+        names::{NamedQueue, Names, Status},
+    },
+};
+
+/// The answer to one question.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub question: Question,
+    /// What was asked, below `…/api/`.
+    pub path: String,
+    /// When.
+    pub asked: Moment,
+    pub took: Duration,
+    /// What came back, or the kind of fault that kept it from coming.
+    pub reply: Result<Reply, &'static str>,
+    /// The body as JSON, whatever it says; the rows of a list are in [`list`](Self::list) instead.
+    pub body: Option<Value>,
+    /// The list in it, if the status is 200.
+    pub list: Option<List>,
+}
+
+/// One page of a list.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pub rows: Vec<AnsweredRow>,
+    /// Without an envelope.
+    pub is_bare: bool,
+    /// `None` if it is absent, or is no number of rows.
+    pub count: Option<u64>,
+    /// The link to the next page.
+    pub next: Option<String>,
+}
+
+/// A row, and the agent in it.
+#[derive(Debug)]
+pub(super) struct AnsweredRow {
+    pub value: Value,
+    /// `None` in lists of something else, and for a row that cannot be read.
+    pub agent: Option<Agent>,
+}
+
+impl Answer {
+    /// Takes in what came back.
+    pub fn new(
+        (question, path): (Question, String),
+        (asked, took): (Moment, Duration),
+        reply: Result<Reply, &'static str>,
+        names: &Names,
+    ) -> Self {
+        let mut body = reply.as_ref().ok().and_then(|reply| {
+            let text = String::from_utf8_lossy(&reply.body);
+            serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()
+        });
+        let is_list = reply.as_ref().is_ok_and(|reply| reply.status == 200);
+        let list = body.as_mut().filter(|_| is_list);
+        Self {
+            list: list.and_then(|body| List::take(body, names)),
+            question,
+            path,
+            asked,
+            took,
+            reply,
+            body,
+        }
+    }
+
+    /// Whether the list has an end that was seen: its rows are all that there are.
+    pub fn is_whole(&self) -> bool {
+        let size = self.question.page_size();
+        self.list.as_ref().is_some_and(|list| {
+            let fits = size.is_some_and(|size| (list.rows.len() as u32) < size.min(PAGE_SIZE));
+            list.is_bare || list.next.is_none() || fits
+        })
+    }
+
+    /// The status of what came back.
+    pub fn status(&self) -> Option<u16> {
+        self.reply.as_ref().ok().map(|reply| reply.status.as_u16())
+    }
+
+    /// CallTools' own clock when it answered.
+    pub fn date(&self) -> Option<Timestamp> {
+        let reply = self.reply.as_ref().ok()?;
+        let date = reply.headers.get(http::header::DATE)?.to_str().ok()?;
+        Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
+    }
+
+    /// For how long a cache had kept it.
+    pub fn age_seconds(&self) -> Option<u64> {
+        let reply = self.reply.as_ref().ok()?;
+        let age = reply.headers.get(http::header::AGE)?.to_str().ok()?;
+        age.trim().parse().ok()
+    }
+}
+
+impl List {
+    /// Takes the rows out of a body. They can be many megabytes, so there is one copy of them.
+    fn take(body: &mut Value, names: &Names) -> Option<Self> {
+        let envelope = match body {
+            Value::Array(_) => None,
+            _ => Some((
+                body.get("count").and_then(Value::as_u64),
+                body.get("next").and_then(Value::as_str).map(str::to_owned),
+            )),
+        };
+        let rows = match envelope {
+            None => body.as_array_mut()?,
+            Some(_) => body.get_mut("results")?.as_array_mut()?,
+        };
+        let rows = std::mem::take(rows).into_iter();
+        let (count, next) = envelope.clone().unwrap_or_default();
+        Some(Self {
+            rows: rows.map(|row| AnsweredRow::new(row, names)).collect(),
+            is_bare: envelope.is_none(),
+            count: count.filter(|count| *count <= MAX_COUNT),
+            next,
+        })
+    }
+
+    /// How many rows the list has on all its pages, as far as CallTools tells.
+    pub fn total(&self) -> u64 {
+        self.count.unwrap_or(0).max(self.rows.len() as u64)
+    }
+
+    /// The agents whose rows can be read.
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
+        self.rows.iter().filter_map(|row| row.agent.as_ref())
+    }
+}
+
+/// A count that is switched off is a constant above the size of any account.
+const MAX_COUNT: u64 = 1_000_000;
+
+impl AnsweredRow {
+    fn new(value: Value, names: &Names) -> Self {
+        let agent = Row::read(raw(&value), names).ok().map(|row| row.agent);
+        Self { value, agent }
+    }
+
+    /// The date of the last change.
+    pub fn changed(&self) -> Option<Timestamp> {
+        self.agent.as_ref()?.status_since
+    }
+
+    pub fn text(&self, field: &str) -> Option<&str> {
+        self.value.get(field)?.as_str()
+    }
+
+    /// The number of the agent's status, if the row has it.
+    pub fn status_id(&self) -> Option<u64> {
+        let status = self.value.get("agent_status")?;
+        let digits = || status.as_str()?.trim().parse().ok();
+        status.as_u64().or_else(digits)
+    }
+
+    /// Whether the agent has this status, by its number or else by its name.
+    pub fn has_status(&self, id: u64, names: &Names) -> bool {
+        match (self.status_id(), names.status_by_id(id)) {
+            (Some(own), _) => own == id,
+            (None, Some(status)) => {
+                let own = self
+                    .agent
+                    .as_ref()
+                    .and_then(|agent| agent.status.as_deref());
+                own == Some(status.name.trim())
+            }
+            (None, None) => false,
+        }
+    }
+}
+
+fn raw(value: &Value) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).expect("what was JSON before serializes")
+}
+
+/// The answers so far.
+#[derive(Debug, Default)]
+pub(super) struct Answers(pub Vec<Answer>);
+
+impl Answers {
+    pub fn get(&self, question: Question) -> Option<&Answer> {
+        self.0.iter().find(|answer| answer.question == question)
+    }
+
+    /// The list that came, if one did.
+    pub fn list(&self, question: Question) -> Option<&List> {
+        self.get(question)?.list.as_ref()
+    }
+
+    /// The account's names, as far as they came.
+    pub fn names(&self) -> Names {
+        let rows = |question| {
+            let rows = self.list(question).map(|list| list.rows.iter());
+            rows.map(|rows| rows.map(|row| raw(&row.value)))
+        };
+        let queues = rows(Question::Queues);
+        let statuses = rows(Question::Statuses);
+        Names {
+            queues: queues.map(|rows| {
+                rows.filter_map(|row| NamedQueue::from_row(row).ok())
+                    .collect()
+            }),
+            statuses: statuses
+                .map(|rows| rows.filter_map(|row| Status::from_row(row).ok()).collect()),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What a survey has found out about an account's API. Each is `None` where nothing could be judged, for instance in an account that is too small.
+
+use serde::{Deserialize, Serialize};
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Findings {
+    /// How many queues `queues/` has.
+    pub queues: Option<u64>,
+    /// How many statuses `statuses/` has.
+    pub statuses: Option<u64>,
+    /// How many agents the account has.
+    pub agents: Option<u64>,
+    /// Of the agents on the first page: how many they are and what they do.
+    pub people: Option<People>,
+    /// Whether `queues/` can be read.
+    pub queues_list: Option<Access>,
+    /// Whether `statuses/` can be read.
+    pub statuses_list: Option<Access>,
+    /// Whether `agentstatuses/` can be read without a queue.
+    pub everybody_list: Option<Access>,
+    /// How the list of everybody fits that of the queue.
+    pub everybody: Option<Agreement>,
+    /// How lists come.
+    pub envelope: Option<Envelope>,
+    /// How many rows come where no page size is asked for.
+    pub default_page_size: Option<u64>,
+    /// How many rows come where a thousand are asked for.
+    pub largest_page: Option<u64>,
+    /// What `page_size=max` brings.
+    pub page_size_max: Option<PageSizeMax>,
+    /// How `count` fits the rows.
+    pub count: Option<Count>,
+    /// What a page after the last brings.
+    pub past_the_end: Option<PastTheEnd>,
+    /// Where links to other pages lead.
+    pub links: Option<Links>,
+    /// What `ordering=-…` does.
+    pub ordering: Option<Ordering>,
+    /// Where agents without a date stand, if it sorts.
+    pub undated_first: Option<bool>,
+    /// How many agents in a hundred have no date.
+    pub undated_percent: Option<u8>,
+    /// The filter `agent_status=`.
+    pub status_filter: Option<Filter>,
+    /// The filter `agent_status_modified_on__gte=`.
+    pub change_filter: Option<Filter>,
+    /// A queue that the account does not have.
+    pub unknown_queue: Option<UnknownQueue>,
+    /// Rows of the list of everybody that have `queue_logged_in`.
+    pub queue_logged_in_without_queue: Option<Presence>,
+    /// Rows of a queue's list that have it.
+    pub queue_logged_in_with_queue: Option<Presence>,
+    /// What `agent_status` holds.
+    pub agent_status: Option<Form>,
+    /// What `app_user` holds.
+    pub app_user: Option<Form>,
+    /// How dates are written.
+    pub dates: Option<DateForm>,
+    /// How far CallTools' clock is ahead of this machine's, from its `Date`.
+    pub clock_ahead_seconds: Option<i64>,
+    /// How far the newest date of change is ahead of CallTools' clock; below 0 it is in the past.
+    pub newest_change_ahead_seconds: Option<i64>,
+    /// How long the oldest answer had been kept by a cache.
+    pub cached_seconds: Option<u64>,
+    /// The median time to an answer.
+    pub latency_ms: Option<u64>,
+}
+
+/// What the agents on a page do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct People {
+    /// How many there are on the page.
+    pub listed: u64,
+    /// Whose status makes them available.
+    pub available: u64,
+    /// Of these, who are on a call all the same.
+    pub available_on_call: u64,
+    /// Of these, who are on no call and yet not `ready`.
+    pub available_not_ready: u64,
+    /// All who are on a call.
+    pub on_call: u64,
+}
+
+/// Whether a list can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// It came.
+    Readable,
+    /// 401 or 403.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// Anything else.
+    Failed,
+}
+
+/// How the list of everybody fits a queue's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Agreement {
+    /// Everybody of the queue is on it, with the same status.
+    Whole,
+    /// Some of the queue are not on it.
+    Partial,
+    /// Those of the queue who are available are not available there.
+    Stale,
+}
+
+/// How lists come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// Page by page, with `count`, `next` and `results`.
+    Pages,
+    /// Whole, as a bare array.
+    BareArray,
+}
+
+/// What `page_size=max` brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageSizeMax {
+    /// All rows.
+    Whole,
+    /// As many as a page may have.
+    Clipped,
+    /// As many as without it.
+    Ignored,
+    /// An error.
+    Refused,
+}
+
+/// How `count` fits the rows of a list that came whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Count {
+    /// It is their number.
+    Exact,
+    /// It is more by this, or less.
+    OffBy(i64),
+    /// There is none.
+    Absent,
+}
+
+/// What a page after the last brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PastTheEnd {
+    /// 404.
+    NotFound,
+    /// No rows.
+    Empty,
+    /// Rows: the list begins again.
+    BeginsAgain,
+}
+
+/// Where links to other pages lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Links {
+    /// To the address that was asked.
+    Same,
+    /// Elsewhere.
+    Elsewhere,
+}
+
+/// What `ordering=-…` does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// It sorts by the date of change, the newest first.
+    NewestFirst,
+    /// It sorts by it, the oldest first.
+    OldestFirst,
+    /// It sorts by another date.
+    ByOther(OtherDate),
+    /// It changes nothing.
+    Ignored,
+    /// It changes something, but the result is not sorted.
+    Unsorted,
+    /// An error.
+    Refused,
+}
+
+/// A date of a row that lists can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum OtherDate {
+    /// The log-in to the dialer.
+    LoggedInSince,
+    /// The last time that the agent became ready.
+    ReadySince,
+    /// The registration of the telephone.
+    WebPhoneRegisteredOn,
+}
+
+/// Whether a filter works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// It leaves out what does not fit.
+    Works,
+    /// It changes nothing.
+    Ignored,
+    /// An error.
+    Refused,
+}
+
+/// What a queue that the account does not have brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownQueue {
+    /// 400.
+    Refused,
+    /// 404.
+    NotFound,
+    /// No rows.
+    Empty,
+    /// Rows, as if no queue had been asked for.
+    Everybody,
+}
+
+/// How many rows have a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// All of them.
+    All,
+    /// Some of them.
+    Some,
+    /// None of them.
+    None,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A number, or a text of digits.
+    Number,
+    /// Any other text.
+    Text,
+    /// A text with slashes.
+    Url,
+    /// An object.
+    Object,
+    /// Null, or nothing.
+    Null,
+    /// Not the same in all rows.
+    Mixed,
+}
+
+/// How dates are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DateForm {
+    /// `2026-11-22T10:00:00.123456Z`.
+    Fractions,
+    /// `2026-11-22T10:00:00Z`.
+    Seconds,
+    /// `2026-11-22 10:00:00`.
+    Spaced,
+    /// With an offset from UTC.
+    Offset,
+    /// In another way, which openseat cannot read.
+    Unreadable,
+}

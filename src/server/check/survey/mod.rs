@@ -1,0 +1,243 @@
+//! The survey: tries each assumption about an account's API, for a bug report.
+//!
+//! It sends at most ten requests, out of the reserve. `question` and `paths` say what is asked, `answer` takes in what comes back, `judge` and `order` find
+//! out what it means, `words` says it, and `disguise` replaces everything that could tell whose account it is.
+
+mod answer;
+mod disguise;
+mod findings;
+mod judge;
+mod order;
+mod paths;
+mod question;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::findings::{
+    Access, Agreement, Count, DateForm, Envelope, Filter, Findings, Form, Links, Ordering,
+    OtherDate, PageSizeMax, PastTheEnd, People, Presence, UnknownQueue,
+};
+use self::{
+    answer::{Answer, Answers},
+    disguise::Disguise,
+    paths::Subject,
+    question::Question,
+};
+use super::{
+    Reach, Target,
+    ask::{client, fault},
+};
+use crate::{
+    budget::Purpose,
+    calltools::{Client, Endpoint, RequestError},
+    clock::{Clock, Moment},
+    config::QueueRef,
+    model::fault::Fault,
+};
+
+/// The format of a report, for programs that read one.
+pub const REPORT_FORMAT: u32 = 1;
+
+/// What a survey has found. It names nobody.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SurveyReport {
+    /// The version of openseat that wrote it.
+    pub openseat: String,
+    /// [`REPORT_FORMAT`]
+    pub format: u32,
+    /// When the first request was sent, by this machine's clock.
+    pub asked_at: String,
+    /// What lists were asked to be sorted by.
+    pub ordering_field: String,
+    /// What it cost.
+    pub requests: u32,
+    /// Why not everything was asked.
+    pub stopped: Option<String>,
+    /// The findings in words.
+    pub said: Vec<String>,
+    /// The findings for programs.
+    pub found: Findings,
+    /// What came back, with everything replaced that could tell whose it is.
+    pub answers: Vec<DisguisedAnswer>,
+}
+
+/// An answer in which nothing tells whose it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DisguisedAnswer {
+    /// The address below `…/api/`.
+    pub asked: String,
+    /// The status, or the kind of fault that kept an answer from coming.
+    pub answered: Value,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Those that tell about time.
+    pub headers: Map<String, Value>,
+    /// How many rows came. The body has the first of them.
+    pub rows: Option<usize>,
+    /// The body.
+    pub body: Value,
+}
+
+/// Surveys the account of the target's first queue.
+///
+/// # Errors
+/// [`RequestError`] if not even the first answer came, for instance because CallTools asked for silence: there is nothing to report.
+pub async fn survey(
+    target: &Target<'_>,
+    reach: &Reach,
+    clock: &Arc<dyn Clock>,
+) -> Result<SurveyReport, RequestError> {
+    if let Some(token) = &reach.token {
+        token.read_again().await;
+    }
+    let upstream = &reach.config.upstream;
+    let subject = Subject {
+        queue: queue(target),
+        ordering_field: &upstream.ordering_field,
+        base_url: &upstream.base_url,
+    };
+    let (client, sent) = client(reach, clock);
+    let asked_at = clock.now().rfc3339();
+    let surveyor = Surveyor {
+        client,
+        reach,
+        clock: clock.as_ref(),
+    };
+    let (answers, stopped) = surveyor.ask_all(&subject).await;
+    if let (true, Some(error)) = (answers.0.is_empty(), &stopped) {
+        return Err(error.clone());
+    }
+    let found = judge::judge(&subject, &answers);
+    Ok(SurveyReport {
+        openseat: env!("CARGO_PKG_VERSION").to_owned(),
+        format: REPORT_FORMAT,
+        asked_at,
+        ordering_field: subject.ordering_field.to_owned(),
+        requests: sent.count(),
+        stopped: stopped.map(|error| reason(&error)),
+        said: words::words(&found, subject.ordering_field),
+        answers: disguised(&answers, &subject),
+        found,
+    })
+}
+
+/// The first queue of a target: it has one at least.
+fn queue<'a>(target: &Target<'a>) -> &'a QueueRef {
+    &target.queues[0].0.reference
+}
+
+/// Why a survey ended early, in words without an address.
+fn reason(error: &RequestError) -> String {
+    match error {
+        RequestError::Refused(refusal) => refusal.to_string(),
+        RequestError::Fault(Fault::UpstreamDown { kind, .. }) => kind.as_str().to_owned(),
+        RequestError::Fault(fault) => fault.to_string(),
+    }
+}
+
+struct Surveyor<'a> {
+    client: Client,
+    reach: &'a Reach,
+    clock: &'a dyn Clock,
+}
+
+impl Surveyor<'_> {
+    /// Asks one question after the other; returns why it had to stop, if it had to.
+    async fn ask_all(&self, subject: &Subject<'_>) -> (Answers, Option<RequestError>) {
+        let mut answers = Answers::default();
+        for question in Question::ALL {
+            let Some(path) = paths::path(question, subject, &answers) else {
+                continue;
+            };
+            match self.ask(question, path, &answers).await {
+                Ok(answer) => answers.0.push(answer),
+                Err(error) => return (answers, Some(error)),
+            }
+        }
+        (answers, None)
+    }
+
+    /// # Errors
+    /// What every further request would meet, too: no permit, a 429, a refused token, no connection.
+    async fn ask(
+        &self,
+        question: Question,
+        path: String,
+        answers: &Answers,
+    ) -> Result<Answer, RequestError> {
+        let permit = self.reach.budget.permit(Purpose::OnDemand).await?;
+        let endpoint = match question {
+            Question::Queues => Endpoint::Queues,
+            Question::Statuses => Endpoint::Statuses,
+            _ => Endpoint::AgentStatuses,
+        };
+        let asked = self.clock.now();
+        let reply = self.client.probe(endpoint, &path, permit).await;
+        let took = self.clock.now().longest_since(asked);
+        let reply = match reply {
+            Ok(reply) if reply.status == 401 => return Err(Fault::BadToken.into()),
+            Ok(reply) => Ok(reply),
+            Err(fault) if super::ask::affects_all(&fault) => return Err(fault.into()),
+            Err(fault) => Err(fault.as_str()),
+        };
+        let names = answers.names();
+        Ok(Answer::new((question, path), (asked, took), reply, &names))
+    }
+}
+
+fn disguised(answers: &Answers, subject: &Subject<'_>) -> Vec<DisguisedAnswer> {
+    let mut disguise = Disguise::new(subject.ordering_field);
+    let answers = answers.0.iter().map(|answer| DisguisedAnswer {
+        asked: disguise.path(&answer.path),
+        answered: match &answer.reply {
+            Ok(reply) => reply.status.as_u16().into(),
+            Err(kind) => (*kind).into(),
+        },
+        took_ms: answer.took.as_millis() as u64,
+        headers: match &answer.reply {
+            Ok(reply) => disguise.headers(&reply.headers),
+            Err(_) => Map::new(),
+        },
+        rows: answer.list.as_ref().map(|list| list.rows.len()),
+        body: match answer.reply {
+            Ok(_) => disguise.body(answer),
+            Err(_) => Value::Null,
+        },
+    });
+    answers.collect()
+}
+
+/// What people are told about a survey that did not begin.
+pub fn told(error: &RequestError, now: Moment) -> String {
+    format!(
+        "no report was made: {}\nWhat to do: {}",
+        error.told(now),
+        fault(error).advice()
+    )
+}
+
+/// More than one account was meant.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a report is about one account; name a queue of it, such as {0}")]
+pub struct Several(String);
+
+/// The one account that a command line means.
+///
+/// # Errors
+/// [`Several`]
+pub fn only<'t, 'c>(targets: &'t [Target<'c>]) -> Result<&'t Target<'c>, Several> {
+    match targets {
+        [target] => Ok(target),
+        targets => {
+            let keys = targets.iter().map(|target| target.key(target.queues[0].0));
+            let keys: Vec<_> = keys.map(|key| key.to_string()).collect();
+            Err(Several(keys.join(" or ")))
+        }
+    }
+}

@@ -1,0 +1,341 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    clock::VirtualClock,
+    fixtures::surveyed,
+    simulator::{
+        self, ForeignQueue, InjectedFault, LoggedInField, NullOrder, Quirks, Settings, Simulator,
+        StatusForm, SweepQuirk, UserForm, WorldSettings,
+    },
+};
+
+/// More agents than a page has, and fewer than two pages.
+const LARGE: usize = 300;
+
+fn account(agents: usize) -> (Simulator, Arc<dyn Clock>) {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
+    let world = WorldSettings {
+        agents,
+        ..WorldSettings::lively()
+    };
+    let simulator = Simulator::new(Settings::new(world), Arc::clone(&clock));
+    (simulator, clock)
+}
+
+async fn found(agents: usize, quirk: impl FnOnce(&mut Quirks)) -> Findings {
+    let (simulator, clock) = account(agents);
+    simulator.quirks(quirk);
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock);
+    report.await.expect("answers").found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_account_is_found_as_it_is_with_ten_requests() {
+    let (simulator, clock) = account(LARGE);
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    let report = report.expect("answers");
+    assert_eq!((report.requests, simulator.requests()), (10, 10));
+    assert_eq!(report.stopped, None);
+    let Findings {
+        people,
+        newest_change_ahead_seconds,
+        ..
+    } = report.found;
+    let expected = Findings {
+        queues: Some(6),
+        statuses: Some(6),
+        agents: Some(300),
+        queues_list: Some(Access::Readable),
+        statuses_list: Some(Access::Readable),
+        everybody_list: Some(Access::Readable),
+        // A page of the list is not all of it.
+        everybody: None,
+        envelope: Some(Envelope::Pages),
+        default_page_size: Some(25),
+        largest_page: Some(250),
+        page_size_max: Some(PageSizeMax::Clipped),
+        count: Some(Count::Exact),
+        past_the_end: Some(PastTheEnd::NotFound),
+        links: Some(Links::Same),
+        ordering: Some(Ordering::NewestFirst),
+        undated_first: None,
+        undated_percent: Some(0),
+        status_filter: Some(Filter::Works),
+        change_filter: Some(Filter::Ignored),
+        unknown_queue: Some(UnknownQueue::Refused),
+        queue_logged_in_without_queue: Some(Presence::None),
+        queue_logged_in_with_queue: Some(Presence::All),
+        agent_status: Some(Form::Number),
+        app_user: Some(Form::Text),
+        dates: Some(DateForm::Fractions),
+        clock_ahead_seconds: None,
+        cached_seconds: None,
+        latency_ms: Some(0),
+        people,
+        newest_change_ahead_seconds,
+    };
+    assert_eq!(report.found, expected);
+    assert!(newest_change_ahead_seconds.is_some_and(|ahead| (-300..=0).contains(&ahead)));
+    let people = people.expect("agents");
+    assert_eq!(people.listed, 250);
+    assert!(people.available > 0 && people.on_call > people.available_on_call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_small_account_cannot_show_is_not_judged() {
+    let small = found(20, |_| ()).await;
+    assert_eq!(small.page_size_max, None);
+    assert_eq!(small.largest_page, None);
+    assert_eq!(small.links, None);
+    assert_eq!(small.everybody, Some(Agreement::Whole));
+    assert_eq!(small.ordering, Some(Ordering::NewestFirst));
+    let tiny = found(1, |_| ()).await;
+    assert_eq!(tiny.ordering, None);
+}
+
+type Case = (&'static str, usize, fn(&mut Quirks), fn(&Findings) -> bool);
+
+const CASES: [Case; 26] = [
+    (
+        "ordering off",
+        LARGE,
+        |q| q.ordering = simulator::Ordering::Off,
+        |f| f.ordering == Some(Ordering::Ignored),
+    ),
+    (
+        "ascending",
+        LARGE,
+        |q| q.ordering = simulator::Ordering::AscendingOnly,
+        |f| f.ordering == Some(Ordering::OldestFirst),
+    ),
+    (
+        "another field",
+        LARGE,
+        |q| q.ordering = simulator::Ordering::WrongField,
+        |f| f.ordering == Some(Ordering::ByOther(OtherDate::LoggedInSince)),
+    ),
+    (
+        "another name",
+        LARGE,
+        |q| q.ordering_name = Some("modified".to_owned()),
+        |f| f.ordering == Some(Ordering::Ignored),
+    ),
+    (
+        "nulls first",
+        LARGE,
+        |q| q.undated_percent = 10,
+        |f| f.undated_first == Some(true) && f.undated_percent.is_some_and(|p| p > 5),
+    ),
+    (
+        "nulls last",
+        LARGE,
+        |q| {
+            q.undated_percent = 10;
+            q.nulls = NullOrder::Smallest;
+        },
+        |f| f.undated_first == Some(false),
+    ),
+    (
+        "the whole list",
+        LARGE,
+        |q| q.page_size_max = simulator::PageSizeMax::Whole,
+        |f| f.page_size_max == Some(PageSizeMax::Whole),
+    ),
+    (
+        "no filter",
+        120,
+        |q| q.status_filter_ignored = true,
+        |f| f.status_filter == Some(Filter::Ignored),
+    ),
+    (
+        "bare",
+        120,
+        |q| q.bare_array = true,
+        |f| f.envelope == Some(Envelope::BareArray) && f.count.is_none(),
+    ),
+    (
+        "field always",
+        120,
+        |q| q.queue_logged_in = LoggedInField::Always,
+        |f| f.queue_logged_in_without_queue == Some(Presence::All),
+    ),
+    (
+        "field never",
+        120,
+        |q| q.queue_logged_in = LoggedInField::Never,
+        |f| f.queue_logged_in_with_queue == Some(Presence::None),
+    ),
+    (
+        "empty queue",
+        120,
+        |q| q.foreign_queue = ForeignQueue::Empty,
+        |f| f.unknown_queue == Some(UnknownQueue::Empty),
+    ),
+    (
+        "statuses",
+        120,
+        |q| q.statuses_forbidden = true,
+        |f| f.statuses_list == Some(Access::Forbidden) && f.status_filter == Some(Filter::Works),
+    ),
+    (
+        "sweep forbidden",
+        120,
+        |q| q.sweep = SweepQuirk::Forbidden,
+        |f| f.everybody_list == Some(Access::Forbidden),
+    ),
+    (
+        "sweep missing",
+        120,
+        |q| q.sweep = SweepQuirk::NotFound,
+        |f| f.everybody_list == Some(Access::NotFound),
+    ),
+    (
+        "sweep partial",
+        120,
+        |q| q.sweep = SweepQuirk::Partial,
+        |f| f.everybody == Some(Agreement::Partial),
+    ),
+    (
+        "sweep stale",
+        120,
+        |q| q.sweep = SweepQuirk::Stale,
+        |f| f.everybody == Some(Agreement::Stale),
+    ),
+    (
+        "count more",
+        120,
+        |q| q.count_off_by = 3,
+        |f| f.count == Some(Count::OffBy(3)),
+    ),
+    (
+        "count less",
+        120,
+        |q| q.count_off_by = -1,
+        |f| f.count == Some(Count::OffBy(-1)),
+    ),
+    (
+        "endless",
+        120,
+        |q| q.endless_pages = true,
+        |f| f.past_the_end == Some(PastTheEnd::BeginsAgain),
+    ),
+    (
+        "links",
+        LARGE,
+        |q| q.links_origin = Some("http://10.0.0.7".to_owned()),
+        |f| f.links == Some(Links::Elsewhere),
+    ),
+    (
+        "status names",
+        120,
+        |q| q.agent_status = StatusForm::Name,
+        |f| f.agent_status == Some(Form::Text) && f.status_filter == Some(Filter::Works),
+    ),
+    (
+        "no status",
+        120,
+        |q| q.agent_status = StatusForm::Null,
+        |f| f.agent_status == Some(Form::Null) && f.status_filter == Some(Filter::Works),
+    ),
+    (
+        "user numbers",
+        120,
+        |q| q.app_user = UserForm::Number,
+        |f| f.app_user == Some(Form::Number),
+    ),
+    (
+        "whole seconds",
+        120,
+        |q| q.dates = simulator::DateForm::Spaced,
+        |f| f.dates == Some(DateForm::Spaced),
+    ),
+    (
+        "clocks",
+        120,
+        |q| q.clocks_apart = Duration::from_secs(7200),
+        |f| {
+            f.newest_change_ahead_seconds
+                .is_some_and(|ahead| ahead > 6000)
+        },
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn each_difference_of_an_account_is_found_and_no_plain_account_has_it() {
+    for (name, agents, quirk, shows) in CASES {
+        let odd = found(agents, quirk).await;
+        assert!(shows(&odd), "{name}: {odd:#?}");
+        let plain = found(agents, |_| ()).await;
+        assert!(!shows(&plain), "{name}: a plain account has it, too");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_name_to_sort_by_is_tried() {
+    let (simulator, clock) = account(LARGE);
+    simulator.quirks(|quirks| quirks.ordering_name = Some("modified".to_owned()));
+    let report = surveyed(&simulator, "modified", &clock)
+        .await
+        .expect("answers");
+    assert_eq!(report.found.ordering, Some(Ordering::NewestFirst));
+    assert!(
+        report
+            .said
+            .iter()
+            .any(|said| said.contains("ordering=-modified sorts"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_during_a_silence_and_a_survey_ends_where_one_begins() {
+    let (simulator, clock) = account(20);
+    simulator.inject(
+        1,
+        None,
+        InjectedFault::Throttled(Some(Duration::from_secs(90))),
+    );
+    let refused = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    assert!(matches!(
+        refused,
+        Err(RequestError::Fault(Fault::Throttled { .. }))
+    ));
+    assert_eq!(simulator.requests(), 1);
+    let wait = InjectedFault::Throttled(Some(Duration::from_secs(90)));
+    simulator.inject(1, Some(simulator::Endpoint::AgentStatuses), wait);
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    let report = report.expect("two answers");
+    assert_eq!((report.answers.len(), report.requests), (2, 3));
+    let stopped = report.stopped.expect("a reason");
+    assert!(stopped.contains("429"), "{stopped}");
+    assert_eq!(simulator.requests(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_costs_one_request_and_is_no_report() {
+    let (simulator, clock) = account(20);
+    simulator.set_token("another");
+    let refused = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    assert!(matches!(refused, Err(RequestError::Fault(Fault::BadToken))));
+    assert_eq!(simulator.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_no_lists_are_a_part_of_the_report() {
+    for fault in [
+        InjectedFault::WebPage(200),
+        InjectedFault::WrongShape,
+        InjectedFault::EmptyBody,
+        InjectedFault::BrokenJson,
+        InjectedFault::NoRows,
+        InjectedFault::Forbidden,
+        InjectedFault::NotFound,
+    ] {
+        let (simulator, clock) = account(20);
+        simulator.inject(usize::MAX, None, fault.clone());
+        let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+        let report = report.expect("answers");
+        let told = report.said.iter().any(|said| said.starts_with("queues:"));
+        assert!(told && report.answers.len() >= 3, "{fault:?}: {report:#?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! An office to ask about: a simulated account with a few people, and the program that is run beside it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use openseat::{
+    clock::SystemClock,
+    simulator::{Settings, Simulator, WorldSettings},
+};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use crate::support::{CallTools, Home};
+
+/// The account's token: no output may have it in it.
+pub const CANARY: &str = "canary0that0must0not0be0seen0anywhere000";
+
+/// What is a token to nobody.
+pub const WRONG: &str = "another0canary0that0must0not0be0seen0000";
+
+/// How every colour begins.
+pub const COLOUR: &str = "\x1b[";
+
+/// One account with one queue that has three people: one is available, one is on a call, one is available elsewhere.
+pub struct Office {
+    pub calltools: CallTools,
+    pub home: Home,
+    pub queue: u64,
+}
+
+impl Office {
+    pub async fn open() -> Self {
+        let simulator = Simulator::new(
+            Settings {
+                token: CANARY.to_owned(),
+                ..Settings::new(WorldSettings::still(0, 0))
+            },
+            Arc::new(SystemClock::new()),
+        );
+        let queue = simulator.world(|world| {
+            let queue = world.add_queue("sales-queue");
+            for name in ["Ada Lovelace", "Blaise Pascal", "Carl Gauß"] {
+                world.add_agent(name, &[queue]);
+            }
+            let agents = world.agents_of(queue);
+            let available = world.status_named("Available").expect("a usual status");
+            let busy = world.status_named("On a Call").expect("a usual status");
+            for (agent, status, logged_in) in
+                [(0, available, true), (1, busy, true), (2, available, false)]
+            {
+                assert!(world.set_status(&agents[agent], status));
+                assert!(world.set_logged_in(queue, &agents[agent], logged_in));
+            }
+            queue
+        });
+        let office = Self {
+            calltools: CallTools::serve(simulator).await,
+            home: Home::new(),
+            queue,
+        };
+        office.home.set_token("main", CANARY);
+        office.configure(&office.account("main", "\nqueue = \"sales-queue\"\n"));
+        office
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// An `[[account]]` and its only queue.
+    pub fn account(&self, name: &str, queue: &str) -> String {
+        format!(
+            "[[account]]\nname = \"{name}\"\nbase_url = \"{}\"\ntoken_file = \"./{name}.token\"\n[[account.queue]]{queue}",
+            self.calltools.serving.base_url()
+        )
+    }
+
+    /// With a state folder.
+    pub fn configure(&self, accounts: &str) {
+        let text = format!("[state]\ndir = \"state\"\n{accounts}");
+        fs::write(self.path("openseat.toml"), text).expect("it can be written");
+    }
+
+    pub async fn check(&self, arguments: &[&str]) -> Said {
+        self.run(&[&["check"], arguments].concat()).await
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Said {
+        run(self.home.path(), arguments, &[]).await
+    }
+
+    pub async fn shell(&self, script: &str) -> Said {
+        let script = script.replace("openseat ", concat!(env!("CARGO_BIN_EXE_openseat"), " "));
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        say(command, self.home.path(), &[]).await
+    }
+}
+
+/// What the program printed, in which no token is.
+#[derive(Debug)]
+pub struct Said {
+    pub out: String,
+    pub err: String,
+    pub code: i32,
+}
+
+impl Said {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.out.contains(word), "{word:?} is not in:\n{}", self.out);
+        }
+        self
+    }
+
+    #[track_caller]
+    pub fn complains(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.err.contains(word), "{word:?} is not in:\n{}", self.err);
+        }
+        self
+    }
+}
+
+pub async fn run(folder: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
+    command.args(arguments);
+    say(command, folder, env).await
+}
+
+pub async fn say(mut command: Command, folder: &Path, env: &[(&str, &str)]) -> Said {
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.envs(env.iter().copied());
+    // The simulator lives in this runtime, and has to answer meanwhile.
+    let output = spawn_blocking(move || command.output()).await;
+    let Output {
+        stdout,
+        stderr,
+        status,
+    } = output.expect("no panic").expect("it runs");
+    let said = Said {
+        out: String::from_utf8(stdout).expect("UTF-8"),
+        err: String::from_utf8(stderr).expect("UTF-8"),
+        code: status.code().expect("no signal ended it"),
+    };
+    for secret in [CANARY, WRONG] {
+        assert!(!said.out.contains(secret) && !said.err.contains(secret));
+    }
+    said
+}
