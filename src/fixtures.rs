@@ -132,6 +132,7 @@ pub(crate) async fn surveyed(
         budget: Arc::new(Budget::in_memory(limit, 50, Arc::clone(clock))),
         transport: simulator.transport(TOKEN),
         token: None,
+        health: None,
     };
     let targets = select(&config, &[]).expect("the config has a queue");
     survey(&targets[0], &reach, clock).await

@@ -11,11 +11,12 @@ use openseat::{
     decision::{
         Decision, OnUnknown, Patience, Policy as Terms,
         board::{Board, QueueKey},
+        criteria::{self, Seat, SeatRule},
         decide,
     },
     metrics::{Metrics, QueueMeters},
     model::{agent::Agent, names::Names, quantity::Quantity},
-    simulator::{Settings, Simulator, TOKEN, WorldSettings},
+    simulator::{Ordering, Settings, Simulator, TOKEN, WorldSettings},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -45,40 +46,74 @@ pub enum Policy {
     RoundRobin,
     /// A cache with a time to live, filled on demand: a proxy in front of the API.
     Cache,
-    /// openseat.
+    /// openseat, answering from memory.
     Openseat,
-    /// openseat, asked with `fresh=300ms&wait=800ms`.
-    Waiting,
-    /// openseat, asked with `fresh=2s&wait=800ms`.
-    WaitingLess,
+    /// openseat, asked with this many milliseconds as `fresh=`, and `wait=800ms`.
+    Waiting(u64),
 }
 
-impl Policy {
-    pub const ALL: [Policy; 5] = [
-        Policy::RoundRobin,
-        Policy::Cache,
-        Policy::Openseat,
-        Policy::Waiting,
-        Policy::WaitingLess,
-    ];
+/// What CallTools can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// All that openseat makes use of.
+    Whole,
+    /// `ordering=` is ignored.
+    Unordered,
+    /// So is the filter by status.
+    SweepsOnly,
+    /// One call in ten begins without a change of status.
+    SilentCalls,
+}
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Policy::RoundRobin => "round robin",
-            Policy::Cache => "cache with time to live",
-            Policy::Openseat => "openseat",
-            Policy::Waiting => "openseat with fresh=300ms",
-            Policy::WaitingLess => "openseat with fresh=2s",
-        }
+/// One column of the tables.
+#[derive(Debug)]
+pub struct Column {
+    pub name: &'static str,
+    pub policy: Policy,
+    pub api: Api,
+}
+
+pub const COLUMNS: [Column; 10] = [
+    column("round robin", Policy::RoundRobin, Api::Whole),
+    column("cache", Policy::Cache, Api::Whole),
+    column("openseat", Policy::Openseat, Api::Whole),
+    column("fresh=300ms", Policy::Waiting(300), Api::Whole),
+    column("fresh=2s", Policy::Waiting(2_000), Api::Whole),
+    column("calls without a status", Policy::Openseat, Api::SilentCalls),
+    column("no order", Policy::Openseat, Api::Unordered),
+    column(
+        "no order; fresh=300ms",
+        Policy::Waiting(300),
+        Api::Unordered,
+    ),
+    column("no order nor filter", Policy::Openseat, Api::SweepsOnly),
+    column(
+        "no order nor filter; fresh=300ms",
+        Policy::Waiting(300),
+        Api::SweepsOnly,
+    ),
+];
+
+const fn column(name: &'static str, policy: Policy, api: Api) -> Column {
+    Column { name, policy, api }
+}
+
+impl Column {
+    /// Whether it says something of its own. A roster of one page is swept with one request, so that other lists are never tried.
+    pub fn fits(&self, size: Size) -> bool {
+        let needs_pages = matches!(self.api, Api::Unordered | Api::SweepsOnly);
+        !needs_pages || size.agents > PAGE_SIZE
     }
 
     /// How fresh an answer has to be not to be waited for.
-    fn patience(self) -> Patience {
-        let fresh_ms = if self == Policy::Waiting { 300 } else { 2000 };
-        Patience {
+    fn patience(&self) -> Option<Patience> {
+        let Policy::Waiting(fresh_ms) = self.policy else {
+            return None;
+        };
+        Some(Patience {
             fresh: Duration::from_millis(fresh_ms),
             ..Patience::USUAL
-        }
+        })
     }
 }
 
@@ -116,6 +151,9 @@ impl Score {
     }
 }
 
+/// Rows of a page, at most.
+const PAGE_SIZE: usize = 250;
+
 /// CallTools' limit, and openseat's default reserve.
 const LIMIT: u32 = 1000;
 const RESERVE: u32 = 50;
@@ -124,7 +162,13 @@ const RESERVE: u32 = 50;
 const LATENCY: Duration = Duration::from_millis(300);
 
 /// Lives through `warm_up`, then counts for `measured`.
-pub fn live(size: Size, policy: Policy, seed: u64, warm_up: Duration, measured: Duration) -> Score {
+pub fn live(
+    size: Size,
+    column: &'static Column,
+    seed: u64,
+    warm_up: Duration,
+    measured: Duration,
+) -> Score {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -132,16 +176,16 @@ pub fn live(size: Size, policy: Policy, seed: u64, warm_up: Duration, measured: 
         .expect("a runtime without sockets");
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let world = Rc::new(World::new(size, seed));
-        match policy {
+        let world = Rc::new(World::new(size, column.api, seed));
+        match column.policy {
             Policy::RoundRobin => drop(tokio::task::spawn_local(round_robin(Rc::clone(&world)))),
             Policy::Cache => {}
-            Policy::Openseat | Policy::Waiting | Policy::WaitingLess => {
+            Policy::Openseat | Policy::Waiting(_) => {
                 let account = world.account();
                 drop(tokio::spawn(account.run(CancellationToken::new())));
             }
         }
-        world.questions(policy, warm_up, measured).await
+        world.questions(column, warm_up, measured).await
     })
 }
 
@@ -179,12 +223,13 @@ const TERMS: Terms = Terms {
 };
 
 impl World {
-    fn new(size: Size, seed: u64) -> Self {
+    fn new(size: Size, api: Api, seed: u64) -> Self {
         let clock = Arc::new(VirtualClock::default());
         let people = WorldSettings {
             seed,
             queues: size.queues,
             agents: size.agents,
+            calls_without_status: if api == Api::SilentCalls { 10 } else { 0 },
             ..WorldSettings::study()
         };
         let settings = Settings {
@@ -193,6 +238,12 @@ impl World {
             ..Settings::new(people)
         };
         let simulator = Simulator::new(settings, clock.clone());
+        simulator.quirks(|quirks| {
+            if matches!(api, Api::Unordered | Api::SweepsOnly) {
+                quirks.ordering = Ordering::Off;
+            }
+            quirks.status_filter_ignored = api == Api::SweepsOnly;
+        });
         let limit = NonZeroU32::new(LIMIT).expect("it is not 0");
         let budget = Arc::new(Budget::in_memory(limit, RESERVE, clock.clone()));
         let client = Client::new(
@@ -248,7 +299,7 @@ impl World {
         let queue = |queue: &Queue| QueueSettings {
             key: queue.key.clone(),
             reference: QueueRef::Id(queue.id),
-            rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
+            rule: Rule::Seats(SeatRule::default()),
             threshold: Some(Quantity::ZERO),
             max_age: None,
         };
@@ -282,7 +333,7 @@ impl World {
     /// Asks at random times, and compares each answer with the truth.
     async fn questions(
         self: &Rc<Self>,
-        policy: Policy,
+        column: &'static Column,
         warm_up: Duration,
         measured: Duration,
     ) -> Score {
@@ -300,7 +351,7 @@ impl World {
             let (world, score) = (Rc::clone(self), Rc::clone(&score));
             // Each question is a task: one that waits holds up no other.
             tokio::task::spawn_local(async move {
-                let (accept, age) = world.answer(policy, place, ttl).await;
+                let (accept, age) = world.answer(column, place, ttl).await;
                 let truth = world.simulator.seats(world.queues[place].id) > 0;
                 if counts {
                     score.borrow_mut().take(accept, truth, age);
@@ -324,12 +375,12 @@ impl World {
 
     async fn answer(
         &self,
-        policy: Policy,
+        column: &Column,
         place: usize,
         ttl: Duration,
     ) -> (bool, Option<Duration>) {
         let queue = &self.queues[place];
-        match policy {
+        match column.policy {
             Policy::RoundRobin => self.counted(queue),
             Policy::Cache => {
                 let (_, age) = self.counted(queue);
@@ -342,12 +393,13 @@ impl World {
                 }
                 self.counted(queue)
             }
-            Policy::Openseat => self.decided(queue),
-            Policy::Waiting | Policy::WaitingLess => {
-                let patience = policy.patience();
-                let (state, decision) = self.decision(queue);
-                if let Some(doubt) = patience.staleness(&decision, state.snapshot.as_deref()) {
-                    wait_for_newer(&self.asks, &queue.key, doubt, patience.wait).await;
+            Policy::Openseat | Policy::Waiting(_) => {
+                if let Some(patience) = column.patience() {
+                    let (state, decision) = self.decision(queue);
+                    let doubt = patience.staleness(&decision, state.snapshot.as_deref());
+                    if let Some(doubt) = doubt {
+                        wait_for_newer(&self.asks, &queue.key, doubt, patience.wait).await;
+                    }
                 }
                 self.decided(queue)
             }
@@ -382,8 +434,10 @@ impl World {
         let names = self.names().await;
         let list = self.client.agents(queue.id, &names, purpose, Some(permit));
         if let Ok(list) = list.await {
-            let has_seat = |agent: &Agent| agent.available == Some(true) && agent.queue_logged_in;
-            let seat = list.rows.iter().any(has_seat);
+            let is_open = |agent: &Agent| {
+                criteria::seat(agent, SeatRule::default(), list.as_of) == Seat::Open
+            };
+            let seat = list.rows.iter().any(is_open);
             queue.count.replace(Some((list.as_of, seat)));
         }
     }

@@ -1,100 +1,119 @@
 //! How often are answers wrong? The real schedule, budget, board and decisions against the simulator in virtual time, beside two other ways
 //! to spend the same budget in the same world.
 //!
-//! `cargo bench --bench freshness` prints a table, writes it into `docs/freshness.md` between two marks, and draws `docs/freshness.svg`.
-//! `cargo bench --bench freshness -- 20x60` prints the rows of one size; `-- --test` lives through a few minutes of the smallest account, to see that it works.
+//! `cargo bench --bench freshness` lives through all sizes, prints each result, writes the tables into `docs/freshness.md` between two marks, and draws
+//! `docs/freshness.svg`. The whole takes hours, so it can be done in pieces: `cargo bench --bench freshness -- --sizes 20x60,50x200 --seeds 1 --minutes 60
+//! --write` writes these rows and keeps the others. `-- --test` lives through a few minutes of a small account, to see that it works.
 //!
 //! *Wrong* means that the answer served differs from the truth at that instant: somebody is available and logged in, or nobody is. Questions come at
 //! random, more for popular queues. The first hour is not counted: the cold start has to be paid back in it.
 
 mod life;
+mod plot;
 mod report;
 
 use std::time::Duration;
 
-use life::{Policy, Score, Size};
+use clap::Parser;
 
-/// Queues, agents, and questions an hour.
-const SIZES: [Size; 8] = [
-    Size {
-        queues: 5,
-        agents: 25,
-        questions: 600,
-    },
-    Size {
-        queues: 20,
-        agents: 60,
-        questions: 3_000,
-    },
-    Size {
-        queues: 20,
-        agents: 200,
-        questions: 6_000,
-    },
-    Size {
-        queues: 50,
-        agents: 200,
-        questions: 8_000,
-    },
-    Size {
-        queues: 50,
-        agents: 500,
-        questions: 12_000,
-    },
-    Size {
-        queues: 100,
-        agents: 500,
-        questions: 12_000,
-    },
-    Size {
-        queues: 100,
-        agents: 2_000,
-        questions: 20_000,
-    },
-    Size {
-        queues: 300,
-        agents: 10_000,
-        questions: 60_000,
-    },
+use life::{Api, COLUMNS, Column, Score, Size};
+
+/// From a single queue to the largest account that one limit can follow.
+const SIZES: [Size; 10] = [
+    size(1, 10, 300),
+    size(2, 10, 200),
+    size(5, 25, 600),
+    size(3, 30, 2_000),
+    size(20, 60, 3_000),
+    size(50, 200, 8_000),
+    size(50, 500, 12_000),
+    size(100, 500, 20_000),
+    size(100, 2_000, 20_000),
+    size(300, 10_000, 60_000),
 ];
 
-/// Different worlds of the same size: their scores are added up.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
+const fn size(queues: usize, agents: usize, questions: u32) -> Size {
+    Size {
+        queues,
+        agents,
+        questions,
+    }
+}
 
 const WARM_UP: Duration = Duration::from_secs(3_600);
-const MEASURED: Duration = Duration::from_secs(2 * 3_600);
+
+/// How often are answers wrong? Without options all sizes are run and `docs/freshness.md` is written.
+#[derive(Parser)]
+struct Options {
+    /// These sizes only, such as 20x60
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<String>,
+    /// These columns only, by their names in the tables
+    #[arg(long, value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Different worlds of each size, whose scores are added up
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Minutes that are counted, after the first hour
+    #[arg(long, default_value_t = 120)]
+    minutes: u64,
+    /// Write what was run into `docs/freshness.md`, although it is not all
+    #[arg(long)]
+    write: bool,
+    // Both tell `cargo bench` and `cargo test --benches` apart, as criterion does.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    test: bool,
+}
+
+impl Options {
+    fn is_all(&self) -> bool {
+        self.sizes.is_empty() && self.columns.is_empty()
+    }
+
+    fn wants(&self, size: Size, column: &Column) -> bool {
+        let wants = |names: &[String], name: &str| {
+            names.is_empty() || names.iter().any(|wanted| wanted == name)
+        };
+        wants(&self.sizes, &size.to_string()) && wants(&self.columns, column.name)
+    }
+}
 
 fn main() {
-    // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
-    let trial = std::env::args().any(|argument| argument == "--test")
-        || !std::env::args().any(|argument| argument == "--bench");
-    if trial {
-        let minutes = Duration::from_secs(300);
-        for policy in Policy::ALL {
-            let score = life::live(SIZES[0], policy, 1, minutes, minutes);
-            assert!(
-                score.questions > 0 && score.worst_hour <= 1000,
-                "{policy:?}: {score:?}"
-            );
-        }
-        return;
+    let options = Options::parse();
+    if options.test || !options.bench {
+        return trial();
     }
-    let only = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let mut rows = Vec::new();
-    for size in SIZES
-        .into_iter()
-        .filter(|size| only.as_ref().is_none_or(|only| *only == size.to_string()))
-    {
-        for policy in Policy::ALL {
-            let scores = SEEDS.map(|seed| life::live(size, policy, seed, WARM_UP, MEASURED));
-            let score = scores.reduce(Score::plus).expect("there is a seed");
-            report::print_row(size, policy, &score);
-            rows.push((size, policy, score));
+    let measured = Duration::from_secs(60 * options.minutes);
+    let mut page = report::Page::read();
+    for size in SIZES {
+        for column in COLUMNS.iter().filter(|column| column.fits(size)) {
+            if !options.wants(size, column) {
+                continue;
+            }
+            let scores =
+                (1..=options.seeds).map(|seed| life::live(size, column, seed, WARM_UP, measured));
+            let score = scores.reduce(Score::plus).unwrap_or_default();
+            report::print(size, column, &score);
+            page.take(size, column, &score, (options.seeds, options.minutes));
+            // After each, so that a run that is given up has not been for nothing.
+            if options.write || options.is_all() {
+                page.write();
+            }
         }
     }
-    if only.is_none() {
-        report::write(&rows);
+}
+
+fn trial() {
+    let minutes = Duration::from_secs(300);
+    for column in &COLUMNS {
+        let score = life::live(size(5, 25, 600), column, 1, minutes, minutes);
+        assert!(
+            score.questions > 0 && score.worst_hour <= 1000,
+            "{}: {score:?}",
+            column.name
+        );
     }
+    assert!(COLUMNS.iter().any(|column| column.api != Api::Whole));
 }

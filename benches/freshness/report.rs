@@ -1,10 +1,179 @@
-//! The table and the plot.
+//! The page with the tables, and the plot. The tables are their own memory: what is not run keeps its numbers.
 
 use std::fmt::Write as _;
 
-use super::life::{Policy, Score, Size};
+use super::{
+    life::{Column, Score, Size},
+    plot,
+};
 
-type Row = (Size, Policy, Score);
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.md");
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.svg");
+
+const BEGIN: &str = "<!-- made by `cargo bench --bench freshness`: begin -->\n";
+const END: &str = "<!-- end -->";
+
+/// What stands where nothing was run, or where a column says nothing of its own.
+const NOTHING: &str = "–";
+
+/// The first table: who spends the budget.
+pub const WHO: [&str; 7] = [
+    SIZE,
+    "always accept",
+    "round robin",
+    "cache",
+    "openseat",
+    "fresh=300ms",
+    "fresh=2s",
+];
+
+/// The second: openseat where CallTools offers less.
+const LESS: [&str; 7] = [
+    SIZE,
+    "openseat",
+    "calls without a status",
+    "no order",
+    "no order; fresh=300ms",
+    "no order nor filter",
+    "no order nor filter; fresh=300ms",
+];
+
+/// The third: more about openseat, when nobody waits.
+const MORE: [&str; 7] = [
+    SIZE,
+    "wrong accepts",
+    "wrong rejects",
+    "mean age s",
+    "95 % age s",
+    "worst hour",
+    "seeds × minutes",
+];
+
+const SIZE: &str = "queues / agents / questions an hour";
+
+/// The page, and the tables in it.
+pub struct Page {
+    text: String,
+    tables: [Table; 3],
+}
+
+impl Page {
+    /// # Panics
+    /// If the page cannot be read, or has lost the marks between which the tables belong.
+    pub fn read() -> Self {
+        let text = std::fs::read_to_string(PAGE).expect("docs/freshness.md can be read");
+        let (_, between, _) = split(&text);
+        let tables = [WHO, LESS, MORE].map(|heads| Table::read(between, heads));
+        Self { text, tables }
+    }
+
+    /// Takes in what was run.
+    pub fn take(&mut self, size: Size, column: &Column, score: &Score, run: (u64, u64)) {
+        let row = row(size);
+        let line = Line::new(score);
+        self.set(&row, column.name, format!("{:.2}", line.wrong));
+        if column.name != "openseat" {
+            return;
+        }
+        self.set(&row, "always accept", format!("{:.1}", line.always_accept));
+        self.set(&row, "wrong accepts", format!("{:.2}", line.accepts));
+        self.set(&row, "wrong rejects", format!("{:.2}", line.rejects));
+        self.set(&row, "mean age s", format!("{:.1}", line.mean_age_s));
+        self.set(&row, "95 % age s", format!("{:.1}", line.age_95_s));
+        self.set(&row, "worst hour", score.worst_hour.to_string());
+        self.set(&row, "seeds × minutes", format!("{} × {}", run.0, run.1));
+    }
+
+    fn set(&mut self, row: &str, head: &str, value: String) {
+        for table in &mut self.tables {
+            table.set(row, head, &value);
+        }
+    }
+
+    /// # Panics
+    /// If the files cannot be written.
+    pub fn write(&self) {
+        let (before, _, after) = split(&self.text);
+        let [who, less, more] = self.tables.each_ref().map(Table::text);
+        let text = format!("{before}{BEGIN}{who}\n{less}\n{more}{END}{after}");
+        std::fs::write(PAGE, text).expect("docs/freshness.md can be written");
+        let picture = plot::bars(&self.tables[0].rows);
+        std::fs::write(PICTURE, picture).expect("docs/freshness.svg can be written");
+    }
+}
+
+/// What is before the tables, the tables, and what is after them.
+fn split(page: &str) -> (&str, &str, &str) {
+    let (before, rest) = page.split_once(BEGIN).expect("the tables' first mark");
+    let (between, after) = rest.split_once(END).expect("the tables' last mark");
+    (before, between, after)
+}
+
+struct Table {
+    heads: [&'static str; 7],
+    /// In the order of the sizes.
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn read(text: &str, heads: [&'static str; 7]) -> Self {
+        let cells = |line: &str| -> Vec<String> {
+            let line = line.trim_start_matches("| ").trim_end_matches(" |");
+            line.split(" | ").map(str::to_owned).collect()
+        };
+        let mut lines = text.lines().map(cells);
+        let found = lines.any(|line| line == heads);
+        let rows = lines.skip(1).take_while(|line| line.len() == heads.len());
+        Self {
+            heads,
+            rows: if found { rows.collect() } else { Vec::new() },
+        }
+    }
+
+    fn set(&mut self, row: &str, head: &str, value: &str) {
+        let Some(place) = self.heads.iter().position(|one| *one == head) else {
+            return;
+        };
+        let known = self.rows.iter().position(|known| known[0] == row);
+        let known = known.unwrap_or_else(|| {
+            let mut cells = vec![NOTHING.to_owned(); self.heads.len()];
+            cells[0] = row.to_owned();
+            self.rows.push(cells);
+            self.rows.sort_by_key(|cells| agents(&cells[0]));
+            let mut rows = self.rows.iter();
+            rows.position(|cells| cells[0] == row).unwrap_or_default()
+        });
+        self.rows[known][place] = value.to_owned();
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "| {} |\n|{}\n",
+            self.heads.join(" | "),
+            "---:|".repeat(self.heads.len())
+        );
+        for row in &self.rows {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        text
+    }
+}
+
+fn row(size: Size) -> String {
+    let Size {
+        queues,
+        agents,
+        questions,
+    } = size;
+    format!("{queues} / {agents} / {questions}")
+}
+
+/// Agents, then queues, of a row.
+fn agents(row: &str) -> Option<(usize, usize)> {
+    let mut numbers = row.split(" / ").map(|number| number.parse().ok());
+    let queues = numbers.next()??;
+    Some((numbers.next()??, queues))
+}
 
 struct Line {
     wrong: f64,
@@ -16,7 +185,7 @@ struct Line {
 }
 
 impl Line {
-    fn of(score: &Score) -> Self {
+    fn new(score: &Score) -> Self {
         let percent = |part: u64| 100.0 * part as f64 / score.questions as f64;
         let mut ages = score.ages_ms.clone();
         ages.sort_unstable();
@@ -34,131 +203,20 @@ impl Line {
     }
 }
 
-/// Says what is known so far; the whole takes minutes.
+/// Says what is known so far; the whole takes hours.
 #[allow(clippy::print_stdout)] // It is what a benchmark is for.
-pub fn print_row(size: Size, policy: Policy, score: &Score) {
-    println!("{}", row(size, policy, score));
-}
-
-fn row(size: Size, policy: Policy, score: &Score) -> String {
-    let line = Line::of(score);
-    format!(
-        "| {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} | {} |",
-        size.queues,
-        size.agents,
-        policy.name(),
+pub fn print(size: Size, column: &Column, score: &Score) {
+    let line = Line::new(score);
+    println!(
+        "{size} {}: wrong {:.2} % (accepts {:.2}, rejects {:.2}), always accept {:.1} %, age {:.1} s, 95 % {:.1} s, worst hour {}, questions {}",
+        column.name,
         line.wrong,
         line.accepts,
         line.rejects,
         line.always_accept,
         line.mean_age_s,
         line.age_95_s,
-        score.worst_hour
-    )
-}
-
-const HEAD: &str = "\
-| queues | agents | policy | wrong % | wrong accepts % | wrong rejects % | always accept % | mean age s | 95 % age s | worst hour |
-|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|
-";
-
-const BEGIN: &str = "<!-- made by `cargo bench --bench freshness`: begin -->\n";
-const END: &str = "<!-- end -->";
-
-/// Writes the table into its page and draws the plot.
-///
-/// # Panics
-/// If the page has lost the marks between which the table belongs.
-pub fn write(rows: &[Row]) {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.md");
-    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/freshness.svg");
-    let text = std::fs::read_to_string(page).expect("docs/freshness.md can be read");
-    std::fs::write(page, with_table(&text, rows)).expect("docs/freshness.md can be written");
-    std::fs::write(picture, plot(rows)).expect("docs/freshness.svg can be written");
-}
-
-/// The page with this table in the place of the old one.
-fn with_table(page: &str, rows: &[Row]) -> String {
-    let (before, rest) = page.split_once(BEGIN).expect("the table's first mark");
-    let (_, after) = rest.split_once(END).expect("the table's last mark");
-    let mut table = HEAD.to_owned();
-    for (size, policy, score) in rows {
-        table += &row(*size, *policy, score);
-        table.push('\n');
-    }
-    format!("{before}{BEGIN}{table}{END}{after}")
-}
-
-const COLOURS: [&str; 5] = ["#9aa0a6", "#c58b3b", "#2f7ed8", "#1aa179", "#7b61c9"];
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 320.0;
-const LEFT: f64 = 46.0;
-const BOTTOM: f64 = 270.0;
-const TOP: f64 = 40.0;
-
-/// Bars of wrong answers, a group for each size.
-fn plot(rows: &[Row]) -> String {
-    let most = rows
-        .iter()
-        .map(|(_, _, score)| Line::of(score).wrong)
-        .fold(1.0, f64::max);
-    let y = |wrong: f64| BOTTOM - (BOTTOM - TOP) * wrong / most;
-    let groups: Vec<_> = rows.chunks(Policy::ALL.len()).collect();
-    let group_width = (WIDTH - LEFT) / groups.len() as f64;
-    let bar = group_width * 0.8 / Policy::ALL.len() as f64;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"16\" font-size=\"13\">Wrong answers in percent, by account and policy</text>\n"
+        score.worst_hour,
+        score.questions,
     );
-    for (i, policy) in Policy::ALL.iter().enumerate() {
-        let x = LEFT + 142.0 * i as f64;
-        let _ = writeln!(
-            svg,
-            "<rect x=\"{x}\" y=\"22\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"31\">{}</text>",
-            COLOURS[i],
-            x + 14.0,
-            policy.name()
-        );
-    }
-    let step = (most / 5.0).ceil().max(1.0);
-    for tick in (0..)
-        .map(|n| f64::from(n) * step)
-        .take_while(|tick| *tick <= most)
-    {
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{0:.1}\" y2=\"{0:.1}\" stroke=\"#dddddd\"/><text x=\"{1}\" y=\"{2:.1}\" text-anchor=\"end\">{tick}</text>",
-            y(tick),
-            LEFT - 6.0,
-            y(tick) + 4.0
-        );
-    }
-    for (g, group) in groups.iter().enumerate() {
-        let x0 = LEFT + group_width * (g as f64 + 0.1);
-        for (i, (_, _, score)) in group.iter().enumerate() {
-            let wrong = Line::of(score).wrong;
-            let x = x0 + bar * i as f64;
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\" text-anchor=\"middle\">{wrong:.1}</text>",
-                y(wrong),
-                bar - 2.0,
-                BOTTOM - y(wrong),
-                COLOURS[i],
-                x + bar / 2.0 - 1.0,
-                y(wrong) - 3.0
-            );
-        }
-        let (size, _, _) = &group[0];
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{} queues, {} agents</text>",
-            x0 + group_width * 0.4,
-            BOTTOM + 16.0,
-            size.queues,
-            size.agents
-        );
-    }
-    svg + "</svg>\n"
 }

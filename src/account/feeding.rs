@@ -10,7 +10,6 @@ use crate::{
     account::{roster::earlier, schedule::Job},
     calltools::{Everyone, RosterPage},
     clock::Moment,
-    config::Rule,
     model::{agent::Agent, known::Sighting},
 };
 
@@ -102,12 +101,8 @@ impl Account {
 
     /// Criteria of the config may read why somebody is not available.
     pub(super) fn look_at_rules(&mut self) {
-        let reads_reasons = |rule: &Rule| matches!(rule, Rule::Custom(criteria) if criteria.is_renewed_by_statuses());
-        let needs_reasons = self
-            .deps
-            .queues
-            .iter()
-            .any(|queue| reads_reasons(&queue.rule));
+        let mut queues = self.deps.queues.iter();
+        let needs_reasons = queues.any(|queue| queue.rule.reads_reasons());
         self.feeds.set_needs_reasons(needs_reasons);
     }
 
@@ -117,15 +112,18 @@ impl Account {
         self.follow(taken, None);
     }
 
-    /// The feed that statuses come from, for people who look on.
+    /// The feed that statuses come from, and why not another, for people who look on.
     pub(super) fn show_feed(&mut self) {
         let feed = match self.schedule.is_swept() {
             true => self.feeds.in_use(),
             false => Feed::Queues,
         };
+        let feeds = self
+            .feeds
+            .standings(self.schedule.full_list(), self.deps.clock.now());
         self.deps.health.send_if_modified(|health| {
-            let changed = health.feed != feed;
-            health.feed = feed;
+            let changed = health.feed != feed || health.feeds != feeds;
+            (health.feed, health.feeds) = (feed, feeds);
             changed
         });
     }

@@ -1,6 +1,9 @@
 //! The health of an account, for metrics, pages and `status`.
 
-use super::{Emptied, PresentFault, feeds::Feed};
+use super::{
+    Emptied, PresentFault,
+    feeds::{Feed, FeedStanding},
+};
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +12,8 @@ pub struct Health {
     pub sweeps: bool,
     /// Where statuses come from now.
     pub feed: Feed,
+    /// How each feed stands; empty until the account's task has started.
+    pub feeds: Vec<FeedStanding>,
     /// The fault of the account as a whole.
     pub fault: Option<PresentFault>,
     /// Every list of agents is empty although there were agents before.

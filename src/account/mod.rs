@@ -160,7 +160,6 @@ impl Account {
         account.resolve();
         account.look_at_rules();
         account.filter_by_ready_statuses();
-        account.show_feed();
         account.plan();
         account.show_faults();
         account

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    account::schedule::{self, Ending, Job, Need, Next, Schedule},
+    account::{
+        feeds::{FeedStanding, Feeds},
+        schedule::{self, Ending, Job, Need, Next, Schedule},
+    },
     budget,
     config::{self, ScheduleOptions},
     decision::{MAX_MEMBERS_AGE, Policy, board::QueueState},
@@ -44,6 +47,8 @@ pub struct Plan {
     pub period: Duration,
     /// In the order of the config.
     pub queues: Vec<PlannedQueue>,
+    /// How each feed of statuses stands if the account has no more than one page of agents.
+    pub feeds: Vec<FeedStanding>,
     /// How it begins.
     pub first_hour: FirstHour,
 }
@@ -155,6 +160,14 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
         queues: queues
             .map(|(queue, expected)| planned(queue, pages(queue), expected, members))
             .collect(),
+        feeds: Feeds::planned(
+            schedule.status_pages(),
+            account
+                .queues
+                .iter()
+                .any(|queue| queue.rule.reads_reasons()),
+            schedule.full_list(),
+        ),
         first_hour: first_hour(&needs, account.schedule, polls_per_hour),
     }
 }

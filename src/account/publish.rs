@@ -73,6 +73,7 @@ impl Account {
         }
         let bound = members_max_age.max(decision::MIN_MEMBERS_AGE);
         self.schedule.bounded_by(tightest, bound);
+        self.show_feed();
     }
 
     /// Publishes and logs changes of faults.

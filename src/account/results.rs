@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     account::{
-        schedule::{Ending, Job},
+        schedule::{Ending, Job, TRUST_AGAIN},
         sweep::{SweptPage, Verdict},
     },
     calltools::{AgentList, Everyone, Notes, RequestError, RosterPage},
@@ -347,7 +347,8 @@ impl Account {
         self.schedule.distrust(now);
         self.sweeps_are_trusted(false);
         self.faults.feed_is_gone();
-        self.feeds.reset();
+        let until = self.deps.clock.now().later(TRUST_AGAIN);
+        self.feeds.distrust_full_list(why.to_owned(), until);
         self.sweep.reset();
         self.roster.forget_sweeps();
         self.unkeep_statuses();

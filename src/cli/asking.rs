@@ -133,5 +133,6 @@ pub(super) fn reach(
         budget: Arc::new(budget),
         transport: Arc::new(daemon::transport(&account.upstream, token)?),
         token: None,
+        health: None,
     })
 }

@@ -9,9 +9,13 @@ use super::{
     terminal::{BAD, Column, FAINT, GOOD, STRONG, counted, painted, show, spoken, table},
 };
 use crate::{
-    account::plan::{Plan, PlannedQueue, plan},
+    account::{
+        feeds::{Feed, FeedStanding, Standing},
+        plan::{Plan, PlannedQueue, plan},
+    },
     cli::args,
     config,
+    server::FeedJson,
 };
 
 /// Assumed for every queue: the number of its agents is known only after a poll.
@@ -95,7 +99,7 @@ impl<'a> Outlook<'a> {
         said
     }
 
-    fn assumptions(&self) -> [String; 2] {
+    fn assumptions(&self) -> [String; 3] {
         let slowest = slowest(&self.longer);
         let misfits: Vec<_> = self.longer.misfits().map(|queue| &*queue.queue).collect();
         let fits = match misfits.as_slice() {
@@ -117,8 +121,31 @@ impl<'a> Outlook<'a> {
                 spoken(slowest.expected.mean_age),
                 spoken(slowest.expected.worst_age),
             ),
+            feeds(&self.plan),
         ]
     }
+}
+
+/// Where statuses come from, and what would take its place in a larger account.
+fn feeds(plan: &Plan) -> String {
+    let in_use = |feed: &&FeedStanding| feed.standing == Standing::InUse;
+    let Some(feed) = plan.feeds.iter().find(in_use) else {
+        return String::new();
+    };
+    if feed.feed == Feed::Queues {
+        return format!("Statuses come from {}: {}.", feed.feed.noun(), feed.why);
+    }
+    let mut said = format!(
+        "Statuses come from {}: one request for {AGENTS_A_PAGE} agents. In a larger account a list that takes fewer replaces them once it has proved true: {}",
+        feed.feed.noun(),
+        Feed::Delta.noun(),
+    );
+    let available = plan.feeds.iter().find(|one| one.feed == Feed::Available);
+    match available.filter(|one| one.standing == Standing::Impossible) {
+        None => said += &format!(", or {}.", Feed::Available.noun()),
+        Some(one) => said += &format!("; {} do not: {}.", one.feed.noun(), one.why),
+    }
+    said
 }
 
 /// Whether statuses come from a feed and not from the queues' own polls.
@@ -245,6 +272,8 @@ struct AccountView<'a> {
     polls_per_hour: u32,
     period_ms: u64,
     fits: bool,
+    /// Where statuses come from if the account has one page of agents, and why not from another list.
+    feeds: Vec<FeedJson>,
     queues: Vec<QueueView<'a>>,
     /// The start, if nothing is known from before.
     first_hour: FirstHourView,
@@ -291,6 +320,7 @@ impl<'a> AccountView<'a> {
             polls_per_hour: plan.polls_per_hour,
             period_ms: ms(plan.period),
             fits: plan.fits(),
+            feeds: plan.feeds.iter().map(FeedJson::from).collect(),
             queues: plan.queues.iter().map(QueueView::of).collect(),
             first_hour: FirstHourView {
                 queues_at_once: plan.first_hour.at_once,

@@ -395,3 +395,11 @@ pub enum Rule {
     /// Custom criteria.
     Custom(Arc<Criteria>),
 }
+
+impl Rule {
+    /// Whether rows of any list renew its result and it may read why somebody is not available, which lists of those who are available do
+    /// not tell.
+    pub fn reads_reasons(&self) -> bool {
+        matches!(self, Rule::Custom(criteria) if criteria.is_renewed_by_statuses())
+    }
+}

@@ -73,6 +73,7 @@ impl Prepared {
             budget: Arc::clone(&self.handle.budget),
             transport: Arc::clone(&self.transport) as Arc<dyn Transport>,
             token: Some(Arc::clone(&self.token)),
+            health: Some(self.handle.health.clone()),
         }
     }
 }

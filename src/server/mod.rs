@@ -37,6 +37,7 @@ mod tests;
 pub(crate) use self::serve::threads::in_runtime;
 pub use self::{
     drop_in::page_of_list,
+    json::feed::FeedJson,
     limits::{Limits, WatchLimits},
     net::{
         listen::{BindError, Bound, Detached, Listener, bind_all},

@@ -100,7 +100,7 @@ async fn json_has_the_decision_the_agents_the_requests_and_the_budget() {
     });
     assert_eq!(queue["budget"], budget);
     let account = serde_json::json!({
-        "account": "main", "requests": 3, "budget": budget, "statuses_fault": null,
+        "account": "main", "requests": 3, "budget": budget, "statuses_fault": null, "feeds": null,
     });
     assert_eq!(json["accounts"], serde_json::json!([account]));
 }

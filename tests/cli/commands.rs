@@ -166,12 +166,14 @@ sales-queue      1             8 s            8 s     4.5 s      8.5 s  11 s    
 Everything fits.
 Assumed is one page (250 agents) for each queue.
 With two pages each, polls would come every 16 s, and answers be 9 s old on average and 17 s at worst: sales-queue would not fit.
+Statuses come from polls of the queues: polling the queues one by one takes fewer requests.
 ";
     assert_eq!(said.out, expected);
     let json = office.run(&["plan", "--json"]).await.exits(0).json();
     assert_eq!(json["fits"], true);
     let account = &json["accounts"][0];
     assert_eq!(account["polls_per_hour"], 900);
+    assert_eq!(account["feeds"][3]["standing"], "in_use");
     assert_eq!(account["period_ms"], 4_000);
     let queue = serde_json::json!({
         "queue": "sales-queue", "pages": 1, "interval_ms": 8_000, "membership_interval_ms": 8_000, "mean_age_ms": 4_500, "worst_age_ms": 8_500,

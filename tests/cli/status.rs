@@ -116,6 +116,12 @@ async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_h
     assert_eq!(err, "");
     let (json, _) = office.status(&["--json"], 0).await;
     let json: Value = serde_json::from_str(&json).expect("JSON");
+    let feeds = &json["accounts"][0]["feeds"];
+    assert_eq!(
+        (&feeds[3]["feed"], &feeds[3]["standing"]),
+        (&"queues".into(), &"in_use".into()),
+        "one queue is polled alone: {feeds}"
+    );
     assert_eq!(json["accounts"][0]["used"], 3);
     assert_eq!(json["queues"][0]["reason"], "seats");
 }

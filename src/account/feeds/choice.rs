@@ -15,7 +15,7 @@ const FAILURE_LASTS: Duration = Duration::from_secs(600);
 const READINGS: u32 = 5;
 
 /// … by a quarter of the pages at least. Otherwise two feeds that are alike would take turns.
-const GAIN: f64 = 0.75;
+pub(super) const GAIN: f64 = 0.75;
 
 /// How a feed stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

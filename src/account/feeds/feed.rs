@@ -16,6 +16,16 @@ pub enum Feed {
 }
 
 impl Feed {
+    /// What people call it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Feed::Delta => "the list of changes",
+            Feed::Available => "the lists of those who are available",
+            Feed::Sweep => "sweeps of the account",
+            Feed::Queues => "polls of the queues",
+        }
+    }
+
     /// Its name in metrics, pages and logs.
     pub fn as_str(self) -> &'static str {
         self.into()

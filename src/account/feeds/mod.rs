@@ -14,18 +14,20 @@ mod delta;
 mod doubt;
 mod feed;
 mod misses;
+mod standing;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use self::{available::Available, delta::Delta};
+use self::{available::Available, choice::GAIN, delta::Delta};
 pub use self::{
     available::{FilteredPage, ReadyStatus},
     choice::{Choice, Pages, Trust},
     delta::DeltaPage,
     doubt::Doubt,
     feed::Feed,
+    standing::{FeedStanding, FullList, Standing},
 };
 use crate::{
     account::roster::Roster,
@@ -111,6 +113,8 @@ pub struct Feeds {
     /// Requests since the last page of the full list, and when that was read.
     since_full: u32,
     full_at: Option<Moment>,
+    /// Why the full list was found wanting, and until when it is left alone.
+    full_doubted: Option<(Cow<'static, str>, Moment)>,
     /// Rows of deltas that were read before the full list was trusted.
     kept: Vec<Sighting>,
 }
@@ -128,6 +132,7 @@ impl Default for Feeds {
             needs_reasons: false,
             since_full: 0,
             full_at: None,
+            full_doubted: None,
             kept: Vec::new(),
         }
     }
@@ -195,6 +200,7 @@ impl Feeds {
     /// The full list was read to its end, and is trusted. Returns whether another feed is used from now on.
     pub fn full_list_is_whole(&mut self, roster: &Roster, now: Moment) -> bool {
         self.known_available = roster.available();
+        self.full_doubted = None;
         if self.in_use() == Feed::Sweep {
             self.prove_delta(now);
         }
@@ -291,8 +297,9 @@ impl Feeds {
         self.give_up(feed, GivenUp::Doubted(Doubt::Refused), now)
     }
 
-    /// The full list is not trusted any more, so nothing that rests on it is.
-    pub fn reset(&mut self) {
+    /// The full list is not trusted until then, so nothing that rests on it is.
+    pub fn distrust_full_list(&mut self, why: String, until: Moment) {
+        self.full_doubted = Some((why.into(), until));
         self.going_on = None;
         self.delta.end();
         self.available.end();
@@ -327,9 +334,8 @@ impl Feeds {
         if is_unproved(Feed::Delta) && self.delta.has_begun() && self.may_try(Feed::Delta, now) {
             return Some(Request::Delta(self.delta.first_page()));
         }
-        let would_gain = f64::from(self.available_pages()) < 0.75 * f64::from(self.pages());
         if is_unproved(Feed::Available)
-            && would_gain
+            && self.filter_may_gain()
             && self.is_trusted_by_now()
             && self.may_try(Feed::Available, now)
         {
@@ -370,6 +376,11 @@ impl Feeds {
             _ => true,
         };
         is_possible && self.choice.may_try(feed, now)
+    }
+
+    /// Whether the filtered lists would take fewer requests than the feed in use, by as much as a change asks for.
+    fn filter_may_gain(&self) -> bool {
+        f64::from(self.available_pages()) < GAIN * f64::from(self.pages())
     }
 
     fn available_pages(&self) -> u32 {

@@ -25,6 +25,7 @@ mod turns;
 
 use std::time::Duration;
 
+pub(super) use self::sweeping::TRUST_AGAIN;
 pub use self::{
     due::{NAMES_LIVE, Next},
     jobs::{Ending, Job},

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Schedule, jobs::Job, retry::Attempts};
-use crate::account::feeds::Request;
+use crate::account::feeds::{FullList, Request};
 
 /// Distrusted sweeps are tried again after this time: the token may have more rights by then.
-pub(super) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
+pub(in crate::account) const TRUST_AGAIN: Duration = Duration::from_secs(3600);
 
 /// The sweep of the whole account.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,15 @@ impl Schedule {
         let is_told =
             self.sweeps(now) && self.sweeping.trusted && is_whole && !self.queues[queue].need.alone;
         is_told.then(|| self.status_job())
+    }
+
+    /// What there is to say of the full list, for people.
+    pub fn full_list(&self) -> FullList {
+        FullList {
+            is_off: !self.options.sweep,
+            pays: self.sweep_pays(),
+            is_trusted: self.sweeping.trusted,
+        }
     }
 
     /// Whether sweeps are suspended.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    account::feeds::Feed,
+    account::feeds::{Feed, Standing},
     logged::{Logged, listen},
     simulator::{Ordering as SimulatedOrdering, Quirks},
 };
@@ -25,6 +25,12 @@ fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Stage {
 
 fn feed(stage: &Stage) -> Feed {
     stage.health.borrow().feed
+}
+
+/// How delta, available, sweep and queues stand.
+fn standings(stage: &Stage) -> Vec<Standing> {
+    let health = stage.health.borrow();
+    health.feeds.iter().map(|feed| feed.standing).collect()
 }
 
 /// Lines of the log about feeds, the first words of each.
@@ -106,4 +112,76 @@ async fn nobody_waits_where_statuses_take_several_requests() {
         waited < 2 * SECOND,
         "{waited:?}: only polls that were on their way were waited for"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_feed_tells_why_it_is_not_used() {
+    use Standing::*;
+    let good: fn(&mut Quirks) = |_| {};
+    let unordered: fn(&mut Quirks) = |quirks| quirks.ordering = SimulatedOrdering::Off;
+    let unfiltered: fn(&mut Quirks) = |quirks| {
+        quirks.ordering = SimulatedOrdering::Off;
+        quirks.status_filter_ignored = true;
+    };
+    let forbidden: fn(&mut Quirks) = |quirks| quirks.sweep = SweepQuirk::Forbidden;
+    for (quirk, expected, word) in [
+        (good, [InUse, NoGain, NoGain, NoGain], "proved true"),
+        (
+            unordered,
+            [Distrusted, InUse, NoGain, NoGain],
+            "not ordered by the date of change",
+        ),
+        (
+            unfiltered,
+            [Distrusted, Distrusted, InUse, NoGain],
+            "not ordered by the date of change",
+        ),
+        (
+            forbidden,
+            [Untried, Untried, Distrusted, InUse],
+            "once sweeps of the account are trusted",
+        ),
+    ] {
+        let stage = with(quirk, large(4));
+        sleep(10 * MINUTE).await;
+        assert_eq!(standings(&stage), expected, "{:?}", stage.health.borrow());
+        let health = stage.health.borrow().clone();
+        assert!(health.feeds[0].why.contains(word), "{:?}", health.feeds[0]);
+        let in_use = health
+            .feeds
+            .iter()
+            .find(|feed| feed.standing == Standing::InUse);
+        assert_eq!(in_use.unwrap().feed, health.feed);
+        for feed in &health.feeds {
+            let until = feed
+                .until
+                .map(|until| until.longest_since(stage.clock.now()));
+            let is_put_off = feed.standing == Distrusted;
+            assert_eq!(until.is_some(), is_put_off, "{feed:?}");
+            assert!(until.is_none_or(|until| until > 45 * MINUTE), "{feed:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_try() {
+    use Standing::*;
+    let small = || Setting::new(WorldSettings::study());
+    let stage = small().start();
+    sleep(5 * MINUTE).await;
+    assert_eq!(standings(&stage), [NoGain, NoGain, InUse, NoGain]);
+    let mut setting = small();
+    setting.options.sweep = false;
+    let stage = setting.start();
+    assert_eq!(
+        standings(&stage),
+        [Impossible, Impossible, Impossible, InUse],
+        "from the start"
+    );
+    // Criteria that read the name of a status cannot be fed by a list of those who are available.
+    let mut setting = large(5);
+    setting.rules = vec![custom("$.results[?@.agent_status == 'Lunch']")];
+    let stage = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
+    sleep(10 * MINUTE).await;
+    assert_eq!(standings(&stage), [Distrusted, Impossible, InUse, NoGain]);
 }

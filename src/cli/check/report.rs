@@ -67,6 +67,16 @@ struct Account {
     requests: u32,
     budget: Option<Budget>,
     statuses_fault: Option<String>,
+    #[serde(default)]
+    feeds: Option<Vec<Feed>>,
+}
+
+/// A list that the daemon's statuses can come from.
+#[derive(Debug, Deserialize)]
+struct Feed {
+    feed: String,
+    standing: String,
+    why: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -275,6 +285,21 @@ fn costs(account: &Account, asked_by: &str) -> String {
         Some(budget) => text += &hour(budget),
     }
     text.push('\n');
+    for feed in account.feeds.iter().flatten() {
+        let _ = writeln!(
+            text,
+            "{}",
+            painted(
+                FAINT,
+                format!(
+                    "  statuses by {}: {} ({})",
+                    plain(&feed.feed),
+                    plain(&feed.standing).replace('_', " "),
+                    plain(&feed.why)
+                )
+            )
+        );
+    }
     if let Some(fault) = &account.statuses_fault {
         let _ = writeln!(
             text,

@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::seen::{Account, Fault, Queue, Seen};
+use super::seen::{Account, Fault, Feed, Queue, Seen};
 use crate::cli::{
     daemon::Address,
-    terminal::{BAD, Column, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
+    terminal::{BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -80,7 +80,29 @@ fn account(account: &Account) -> String {
         let _ = write!(text, "; CallTools asked for a pause until {until:.0}");
     }
     text.push('\n');
+    for line in unused(account) {
+        let _ = writeln!(text, "{}", painted(FAINT, line));
+    }
     text
+}
+
+/// Why feeds that would be better are not used. Of those that would gain nothing there is nothing to say.
+fn unused(account: &Account) -> impl Iterator<Item = String> {
+    let in_use = |feed: &&Feed| feed.standing == "in_use";
+    let better = account.feeds.iter().take_while(move |feed| !in_use(feed));
+    let better = better.filter(|feed| feed.standing != "no_gain");
+    better.map(|feed| {
+        let until = match feed.until {
+            Some(until) => format!(" until {until:.0}"),
+            None => String::new(),
+        };
+        format!(
+            "  {} is not used{until} ({}): {}",
+            plain(&feed.feed),
+            plain(&feed.standing),
+            plain(&feed.why)
+        )
+    })
 }
 
 fn row(queue: &Queue, several: bool) -> Vec<String> {

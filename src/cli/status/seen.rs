@@ -30,9 +30,21 @@ pub(super) struct Account {
     /// Missing from daemons before it was told.
     #[serde(default)]
     pub feed: Option<String>,
+    /// How each feed stands, the best for the largest account first. Missing from older daemons.
+    #[serde(default)]
+    pub feeds: Vec<Feed>,
     pub fault: Option<Fault>,
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,
+}
+
+/// A list that statuses can come from.
+#[derive(Debug, Deserialize)]
+pub(super) struct Feed {
+    pub feed: String,
+    pub standing: String,
+    pub why: String,
+    pub until: Option<Timestamp>,
 }
 
 /// What is wrong, and what to do.

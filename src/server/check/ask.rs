@@ -9,10 +9,11 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
+use tokio::sync::watch;
 
 use super::select::Target;
 use crate::{
-    account::{TokenKeeper, fault_of, id_of, polled},
+    account::{Health, TokenKeeper, fault_of, feeds::FeedStanding, id_of, polled},
     budget::{Budget, Purpose, Usage},
     calltools::{
         AgentList, Client, Endpoint, Notes, Observer, RequestError, Transport, joined_response,
@@ -45,6 +46,8 @@ pub struct Reach {
     pub transport: Arc<dyn Transport>,
     /// Its token, if a daemon keeps it. It is read again first, because people check what they have just fixed.
     pub token: Option<Arc<TokenKeeper>>,
+    /// Its health, if a daemon polls it.
+    pub health: Option<watch::Receiver<Health>>,
 }
 
 /// What is needed to ask one account.
@@ -67,6 +70,8 @@ pub(super) struct Answers<'a> {
     pub requests: u32,
     /// The account's hour afterwards; `None` if the ledger cannot be read.
     pub usage: Option<Usage>,
+    /// How the feeds of its statuses stand, if a daemon polls it.
+    pub feeds: Option<Vec<FeedStanding>>,
 }
 
 impl Answers<'_> {
@@ -162,6 +167,11 @@ impl<'a> Asker<'a> {
             requests: look_ups.requests + of_queues,
             statuses: look_ups.statuses.clone().filter(|_| !already_reported),
             usage: Some(self.reach.budget.usage()),
+            feeds: self
+                .reach
+                .health
+                .as_ref()
+                .map(|health| health.borrow().feeds.clone()),
             findings,
         }
     }

@@ -7,7 +7,7 @@
 //!   `criteria`, `fault`, `cause` (why nothing is known, in one sentence, else `null`), `advice`, `notes`, `requests` (for its agents) and
 //!   `budget` (of its account);
 //! - `accounts`: the `requests` of this check, look-ups included, the `budget` after it, and `statuses_fault`, why statuses could not be
-//!   read if nothing else failed.
+//!   read if nothing else failed; and `feeds`, where a running daemon's statuses come from, as in `GET /v1/accounts`, else `null`.
 
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::{
         snapshot::Snapshot,
     },
     model::{agent::Agent, quantity::Quantity},
-    server::json::{decision::DecisionJson, fault::FaultJson, queue::AgentJson},
+    server::json::{decision::DecisionJson, fault::FaultJson, feed::FeedJson, queue::AgentJson},
 };
 
 /// Who asks CallTools.
@@ -51,6 +51,7 @@ struct AccountJson {
     requests: u32,
     budget: Option<BudgetJson>,
     statuses_fault: Option<String>,
+    feeds: Option<Vec<FeedJson>>,
 }
 
 /// An account's hour after the check.
@@ -207,6 +208,10 @@ pub(super) fn write(answers: &[Answers<'_>], by: By) -> String {
         requests: answers.requests,
         budget: BudgetJson::new(answers, by),
         statuses_fault: answers.statuses.as_ref().map(ToString::to_string),
+        feeds: answers
+            .feeds
+            .as_ref()
+            .map(|feeds| feeds.iter().map(FeedJson::from).collect()),
     };
     let report = ReportJson {
         ok: answers.iter().all(Answers::are_good),

@@ -17,6 +17,7 @@
 
 mod charts;
 mod components;
+mod feeds;
 mod form;
 mod history;
 mod history_section;

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::{
     charts,
     components::{self, Standing},
+    feeds,
     history::{self, Sparklines},
     layout::{self, Page},
     pages::Pages,
@@ -17,7 +18,7 @@ use super::{
     wording,
 };
 use crate::{
-    account::{Emptied, PresentFault},
+    account::{Emptied, PresentFault, feeds::FeedStanding},
     budget::Usage,
     decision::Reason,
     model::fault::FaultKind,
@@ -86,6 +87,7 @@ struct Account<'a> {
     usage: Usage,
     fault: Option<PresentFault>,
     emptied: Option<Emptied>,
+    feeds: Vec<FeedStanding>,
     standings: Vec<&'a Standing>,
 }
 
@@ -98,6 +100,7 @@ impl<'a> Account<'a> {
             usage: handle.budget.usage(),
             fault: health.fault,
             emptied: health.emptied,
+            feeds: health.feeds,
             standings: all.iter().filter(own).collect(),
         }
     }
@@ -301,6 +304,7 @@ fn budget(account: &Account<'_>) -> Markup {
                 @if let Some(until) = usage.throttled_until { b { "CallTools asked for a pause until " (wording::time(until)) "." } }
                 @else if class == "spent" { b { "The hour’s requests are spent. Polls resume as earlier requests turn an hour old." } }
                 @else { "One request is sent every " (wording::period(usage.period)) "." }
+                (feeds::sentences(&account.feeds))
                 @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its pace." }
             }
         }

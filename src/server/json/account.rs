@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     fault::FaultJson,
+    feed::FeedJson,
     time::{Timestamp, rfc3339, whole_ms},
 };
 use crate::{
@@ -37,6 +38,8 @@ pub struct AccountJson<'a> {
     sweeps: bool,
     /// Where statuses come from: `delta` (the list ordered by change), `available` (those who are available), `sweep` (the full list), `queues`.
     feed: &'static str,
+    /// How each feed stands, and why a better one is not used.
+    feeds: Vec<FeedJson>,
     /// How many queues are configured.
     queues: usize,
     /// How many of them have a fault.
@@ -76,6 +79,7 @@ impl<'a> AccountJson<'a> {
             request_every_ms: whole_ms(usage.period),
             sweeps: health.sweeps,
             feed: health.feed.as_str(),
+            feeds: health.feeds.iter().map(FeedJson::from).collect(),
             queues: states.len(),
             faulty_queues: faulty.count(),
             fault: own_fault

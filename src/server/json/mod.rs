@@ -6,6 +6,7 @@
 pub mod account;
 pub mod decision;
 pub mod fault;
+pub mod feed;
 pub mod queue;
 pub mod reservation;
 pub mod time;

@@ -156,6 +156,36 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "request_every_ms": 3790,
       "sweeps": true,
       "feed": "delta",
+      "feeds": [
+        {
+          "feed": "delta",
+          "standing": "in_use",
+          "why": "it has proved true and takes the fewest requests",
+          "until": null,
+          "requests": 1
+        },
+        {
+          "feed": "available",
+          "standing": "distrusted",
+          "why": "the filter by status is ignored",
+          "until": "2026-11-22T11:00:00.000Z",
+          "requests": 2
+        },
+        {
+          "feed": "sweep",
+          "standing": "no_gain",
+          "why": "a reading takes 8 requests, one of the list of changes 1",
+          "until": null,
+          "requests": 8
+        },
+        {
+          "feed": "queues",
+          "standing": "no_gain",
+          "why": "each poll tells the statuses of one queue alone",
+          "until": null,
+          "requests": null
+        }
+      ],
       "queues": 20,
       "faulty_queues": 0,
       "fault": null,

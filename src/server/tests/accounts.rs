@@ -1,7 +1,10 @@
 //! `/v1/accounts`.
 
 use super::*;
-use crate::account::{Emptied, PresentFault};
+use crate::account::{
+    Emptied, PresentFault,
+    feeds::{Feed, FeedStanding, Standing},
+};
 use crate::{budget::Purpose, fixtures::available, model::fault::Down};
 
 /// Two accounts, of which the second has two queues.
@@ -121,4 +124,41 @@ async fn lists_that_are_all_empty_show_since_when_and_how_many_agents_there_were
     assert_eq!(told["agents_before"], 31);
     let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
     assert!(page.contains("There were 31 agents before"), "{page}");
+}
+
+#[tokio::test]
+async fn each_feed_is_shown_with_how_it_stands_and_why() {
+    let mut world = World::with(&["main/a"]);
+    let ends = world.account("main", "t");
+    let server = world.serve().await;
+    let account = async || server.get("/v1/accounts").await.json()["accounts"][0].clone();
+    assert_eq!(account().await["feeds"], serde_json::json!([]));
+    let until = server.clock.now().later(Duration::from_secs(3_600));
+    let stands = |feed, standing, until, why: &'static str| FeedStanding {
+        feed,
+        standing,
+        why: why.into(),
+        until,
+        requests: Some(8),
+    };
+    ends.health.send_modify(|health| {
+        health.feeds = vec![
+            stands(Feed::Delta, Standing::Distrusted, Some(until), "it <lies>"),
+            stands(Feed::Available, Standing::NoGain, None, "nothing to gain"),
+            stands(Feed::Sweep, Standing::InUse, None, "the best that is left"),
+        ];
+    });
+    let feeds = account().await["feeds"].clone();
+    let expected = serde_json::json!({
+        "feed": "delta", "standing": "distrusted", "why": "it <lies>", "until": until.rfc3339(), "requests": 8,
+    });
+    assert_eq!(feeds[0], expected);
+    assert_eq!(feeds[2]["until"], Value::Null);
+    let page = server.ask("GET", "/", "Accept: text/html\r\n").await.body;
+    let said = format!(
+        "Statuses come from sweeps of the account. Not used until {} UTC: the list of changes (it &lt;lies&gt;).",
+        until.timestamp().strftime("%H:%M:%S")
+    );
+    assert!(page.contains(&said), "{page}");
+    assert!(!page.contains("nothing to gain"), "{page}");
 }

@@ -76,6 +76,7 @@ fn report(replies: Vec<Result<Reply, Fault>>) -> SurveyReport {
             budget: Arc::new(Budget::in_memory(limit, 50, Arc::clone(&clock))),
             transport: Arc::new(Script(Mutex::new(replies.into()))),
             token: None,
+            health: None,
         };
         let targets = select(&config, &[]).expect("a queue");
         survey(&targets[0], &reach, &clock).await.expect("answers")

@@ -1,0 +1,237 @@
+//! How each feed stands: which one is in use, and why not another. For people who look on.
+
+use std::{borrow::Cow, time::Duration};
+
+use super::{Doubt, Feeds, ReadyStatus, choice::Trust, feed::Feed};
+use crate::clock::Moment;
+
+/// How a feed stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Standing {
+    /// Statuses come from it.
+    InUse,
+    /// It takes as many requests as the one in use, or more.
+    NoGain,
+    /// It has not proved true yet.
+    Untried,
+    /// The account or its config does not allow it.
+    Impossible,
+    /// It took too many requests, and is tried again later.
+    Resting,
+    /// It was found wanting, and is tried again later.
+    Distrusted,
+}
+
+impl Standing {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A feed, how it stands and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedStanding {
+    /// The feed.
+    pub feed: Feed,
+    /// How it stands.
+    pub standing: Standing,
+    /// Why, in words.
+    pub why: Cow<'static, str>,
+    /// When it is tried again.
+    pub until: Option<Moment>,
+    /// Requests of one complete reading, where that is known.
+    pub requests: Option<u32>,
+}
+
+/// What the schedule makes of the full list, on which all other lists rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FullList {
+    /// The config has `sweep = false`.
+    pub is_off: bool,
+    /// It takes fewer requests than the queues' own polls.
+    pub pays: bool,
+    /// It agrees with what the queues say.
+    pub is_trusted: bool,
+}
+
+impl FullList {
+    /// Whether statuses come from it, or from a list that rests on it.
+    fn is_in_use(self) -> bool {
+        !self.is_off && self.pays && self.is_trusted
+    }
+}
+
+/// Why, and until when.
+type Reason = (Standing, Cow<'static, str>, Option<Moment>);
+
+const POLLS_COST_LESS: &str = "polling the queues one by one takes fewer requests";
+
+impl Feeds {
+    /// How each feed stands, the one that is the best for the largest account first.
+    pub fn standings(&self, full: FullList, now: Moment) -> Vec<FeedStanding> {
+        let feeds = [Feed::Delta, Feed::Available, Feed::Sweep, Feed::Queues];
+        let of_feed = |feed| {
+            let (standing, why, until) = match feed {
+                Feed::Queues => self.queues_stand(full),
+                Feed::Sweep => self.sweep_stands(full, now),
+                Feed::Delta | Feed::Available => self.stands(feed, full, now),
+            };
+            FeedStanding {
+                feed,
+                standing,
+                why,
+                until,
+                requests: self.requests_of(feed),
+            }
+        };
+        feeds.map(of_feed).to_vec()
+    }
+
+    /// How each feed would stand in an account of so many pages, whose full list has proved true.
+    pub fn planned(pages: u32, needs_reasons: bool, full: FullList) -> Vec<FeedStanding> {
+        let start = Moment {
+            boot: Duration::ZERO,
+            wall: Duration::ZERO,
+        };
+        let mut feeds = Feeds {
+            sweep_pages: pages,
+            needs_reasons,
+            full_at: Some(start),
+            ..Feeds::default()
+        };
+        // Every account has such a status.
+        feeds.set_ready_statuses(vec![ReadyStatus {
+            id: 0,
+            name: String::new(),
+        }]);
+        feeds.standings(full, start)
+    }
+
+    fn queues_stand(&self, full: FullList) -> Reason {
+        if full.is_in_use() {
+            let why = "each poll tells the statuses of one queue alone";
+            return (Standing::NoGain, why.into(), None);
+        }
+        let why = match full {
+            FullList { is_off: true, .. } => "the config has sweep = false",
+            FullList { pays: false, .. } => POLLS_COST_LESS,
+            _ => "no list of the whole account is trusted",
+        };
+        (Standing::InUse, why.into(), None)
+    }
+
+    fn sweep_stands(&self, full: FullList, now: Moment) -> Reason {
+        if full.is_off {
+            let why = "the config has sweep = false";
+            return (Standing::Impossible, why.into(), None);
+        }
+        if let (false, Some((why, until))) = (full.is_trusted, &self.full_doubted) {
+            return later(Standing::Distrusted, why.clone(), *until, now);
+        }
+        if !full.pays {
+            return (Standing::NoGain, POLLS_COST_LESS.into(), None);
+        }
+        if !full.is_trusted {
+            let why = "it is being compared with what the queues say";
+            return (Standing::Untried, why.into(), None);
+        }
+        match self.in_use() {
+            Feed::Sweep => {
+                let why = "no list that proved true takes fewer requests";
+                (Standing::InUse, why.into(), None)
+            }
+            _ => (Standing::NoGain, self.comparison(Feed::Sweep), None),
+        }
+    }
+
+    /// A list that rests on the full list.
+    fn stands(&self, feed: Feed, full: FullList, now: Moment) -> Reason {
+        if full.is_in_use() && self.in_use() == feed {
+            let why = "it has proved true and takes the fewest requests";
+            return (Standing::InUse, why.into(), None);
+        }
+        if let Some(why) = self.impossible(feed, full) {
+            return (Standing::Impossible, why.into(), None);
+        }
+        if !full.pays {
+            return (Standing::NoGain, POLLS_COST_LESS.into(), None);
+        }
+        let sentence = |doubt: Doubt| Cow::from(doubt.sentence());
+        match self.trust(feed) {
+            Trust::Distrusted(doubt, until) => {
+                later(Standing::Distrusted, sentence(doubt), until, now)
+            }
+            Trust::Resting(until) => {
+                let why = "it took too many requests, or did not fit what is known";
+                later(Standing::Resting, why.into(), until, now)
+            }
+            _ if !full.is_trusted || self.full_at.is_none() => {
+                let why = "it is tried once sweeps of the account are trusted";
+                (Standing::Untried, why.into(), None)
+            }
+            _ if self.sweep_pages < 2 => {
+                let why = "a sweep of the account takes one request";
+                (Standing::NoGain, why.into(), None)
+            }
+            Trust::Untried if feed == Feed::Delta || self.filter_may_gain() => {
+                let why = "it is being compared with sweeps of the account";
+                (Standing::Untried, why.into(), None)
+            }
+            Trust::Untried | Trust::Trusted => (Standing::NoGain, self.comparison(feed), None),
+        }
+    }
+
+    fn impossible(&self, feed: Feed, full: FullList) -> Option<&'static str> {
+        if full.is_off {
+            return Some(
+                "it is checked against sweeps of the account, and the config has sweep = false",
+            );
+        }
+        if feed != Feed::Available {
+            return None;
+        }
+        if self.needs_reasons {
+            return Some(
+                "criteria in the config read why agents are not available, which it does not tell",
+            );
+        }
+        let is_unknown = self.full_at.is_some() && !self.available.is_possible();
+        is_unknown.then_some("no status is known that makes agents available")
+    }
+
+    fn requests_of(&self, feed: Feed) -> Option<u32> {
+        let requests = match feed {
+            Feed::Delta => self.delta.pages().round() as u32,
+            Feed::Available => self.available_pages(),
+            Feed::Sweep => self.sweep_pages,
+            Feed::Queues => return None,
+        };
+        self.full_at.map(|_| requests)
+    }
+
+    fn comparison(&self, feed: Feed) -> Cow<'static, str> {
+        let requests = match self.requests_of(feed) {
+            Some(1) | None => "1 request".to_owned(),
+            Some(requests) => format!("{requests} requests"),
+        };
+        let (in_use, pages) = (self.in_use().noun(), self.pages());
+        format!("a reading takes {requests}, one of {in_use} {pages}").into()
+    }
+}
+
+/// A feed that is left alone for a while, and then tried again.
+fn later(standing: Standing, why: Cow<'static, str>, until: Moment, now: Moment) -> Reason {
+    match now.boot < until.boot {
+        true => (standing, why, Some(until)),
+        false => (
+            Standing::Untried,
+            format!("it is tried again; before, {why}").into(),
+            None,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;
