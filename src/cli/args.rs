@@ -268,7 +268,9 @@ pub struct Queues {
 pub enum ConfigCommand {
     /// Report every mistake in the configuration
     #[command(
-        after_help = "Exit codes: 0 it is good, 2 it is wrong, or a token file cannot be read."
+        after_help = "It reads every file that the configuration names: tokens, authorities, certificate and key.
+
+Exit codes: 0 it is good, 2 it is wrong, or a file that it names cannot be read or used."
     )]
     Check(ConfigFile),
     /// Print the configuration in force, with all defaults and without secrets

@@ -7,8 +7,9 @@ use super::{
     terminal::counted, warn,
 };
 use crate::{
-    config::{Config, SecretFault, TokenSource},
-    process::causes::causes,
+    clock::{Clock, SystemClock},
+    config::Config,
+    daemon,
 };
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -29,21 +30,15 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
     }
 }
 
-/// The tokens are looked at too: a missing file is a mistake, and one that only the service has is none.
+/// The files that it names are looked at too, all of them: a missing one is a mistake, and a token that only the service has is none.
 fn check(config: &Config) -> ExitCode {
     let mut good = true;
-    for account in &config.accounts {
-        let source = &account.upstream.token;
-        let Err(error) = source.read() else { continue };
-        let elsewhere = matches!(error.cause, SecretFault::NoCredential | SecretFault::NotSet);
-        let text = format!("account \"{}\": {}", account.name, causes(&error));
-        match (source, elsewhere) {
-            (TokenSource::File(_), _) | (_, false) => {
-                complain(&text);
-                good = false;
-            }
-            _ => warn(&text),
+    for problem in daemon::file_problems(config, SystemClock::new().now()) {
+        match problem.is_mistake {
+            true => complain(&problem.text),
+            false => warn(&problem.text),
         }
+        good &= !problem.is_mistake;
     }
     let queues = config.accounts.iter().map(|account| account.queues.len());
     let text = format!(

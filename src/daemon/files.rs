@@ -16,6 +16,10 @@ use crate::{
 /// A bundle of all common authorities has some 250 kB.
 const MAX_CA_FILE: u64 = 2 * 1024 * 1024;
 
+/// What is wrong with a token that two callers share: it would say nothing of who asks.
+pub(super) const SHARED: &str =
+    "another caller has one of its tokens; make a new one with `openssl rand -hex 32`";
+
 /// The contents of a config's files.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -89,7 +93,7 @@ impl Files {
     }
 }
 
-/// The clients with their tokens. A token that two callers share would say nothing of who asks.
+/// The clients with their tokens.
 fn clients(
     clients: &[config::Client],
     bearer: Option<&BearerTokens>,
@@ -100,10 +104,7 @@ fn clients(
             .with_context(|| format!("client \"{}\"", client.name))?;
         let mut others = read.iter().map(|(_, tokens)| tokens).chain(bearer);
         if others.any(|other| other.overlaps(&tokens)) {
-            bail!(
-                "client \"{}\": another caller has one of its tokens; make a new one with `openssl rand -hex 32`",
-                client.name
-            );
+            bail!("client \"{}\": {SHARED}", client.name);
         }
         read.push((client.clone(), tokens));
     }

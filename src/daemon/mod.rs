@@ -10,6 +10,7 @@
 mod accounts;
 pub mod descriptors;
 mod desk;
+mod file_problems;
 mod files;
 mod reloading;
 pub mod systemd;
@@ -27,11 +28,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::systemd::Notifier;
-pub use self::wiring::{owner, transport};
 use self::{
     accounts::RunningAccount,
     files::Files,
     wiring::{Wiring, keys, reservations},
+};
+pub use self::{
+    file_problems::{FileProblem, file_problems},
+    wiring::{owner, transport},
 };
 pub use crate::state::{HISTORY_FILE, LEDGER_FILE, STORE_FILE};
 use crate::{

@@ -237,6 +237,20 @@ pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<H
     transport_with(upstream, token, ca_pem)
 }
 
+/// Checks that the authorities of `ca_file` can be used.
+///
+/// # Errors
+/// They are not certificates in PEM form.
+pub(super) fn check_authorities(
+    upstream: &config::Upstream,
+    ca_pem: Vec<u8>,
+) -> anyhow::Result<()> {
+    // The token goes nowhere: nothing is sent.
+    let token = Token::parse("none").context("letters are a token")?;
+    transport_with(upstream, &token, Some(ca_pem))?;
+    Ok(())
+}
+
 fn transport_with(
     upstream: &config::Upstream,
     token: &Token,

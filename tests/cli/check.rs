@@ -44,6 +44,23 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn those_who_cannot_matter_are_counted_and_listed_where_all_are_asked_for() {
+    let office = Office::open().await;
+    office.calltools.simulator.world(|world| {
+        let agent = world.add_agent("Émilie du Châtelet", &[office.queue]);
+        let lunch = world.status_named("Lunch").expect("a usual status");
+        assert!(world.set_status(&agent, lunch));
+        assert!(world.set_logged_in(office.queue, &agent, false));
+    });
+    let hidden = "and 1 agent not logged in to this queue; --all lists them\n";
+    let said = office.check(&[]).await.exits(0).says(&[hidden]);
+    assert!(!said.out.contains("Émilie"), "{}", said.out);
+    let said = office.check(&["--all"]).await.exits(0);
+    let said = said.says(&["   Émilie du Châtelet  Lunch      no         no "]);
+    assert!(!said.out.contains("--all"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reject_is_no_failure() {
     let office = Office::open().await;
     office.configure(&office.account("main", "\nqueue = \"sales-queue\"\nthreshold = 1\n"));

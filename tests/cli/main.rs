@@ -2,9 +2,11 @@
 
 mod check;
 mod commands;
+mod config;
 mod curl;
 mod init;
 mod office;
+mod queues;
 mod report;
 mod status;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,165 @@
+//! `openseat config`: checks, shows and starts configurations, and sends nothing.
+
+use std::fs;
+
+use crate::{office::Office, support::Home};
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_is_printed_as_it_is_and_is_a_config() {
+    let office = Office::open().await;
+    let said = office.run(&["config", "example"]).await.exits(0);
+    assert_eq!((&*said.out, &*said.err), (EXAMPLE, ""));
+    office.home.write("example.toml", &said.out);
+    // It names files of a machine that has them.
+    let said = office
+        .run(&["config", "check", "--config", "example.toml"])
+        .await
+        .exits(2);
+    said.complains(&["account \"main\": the token file /etc/openseat/main.token cannot be read"]);
+    let shown = office
+        .run(&["config", "show", "--config", "example.toml"])
+        .await
+        .exits(0);
+    shown.says(&["requests_per_hour = 1000\n", "threshold = 0\n"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shown_config_has_every_default_no_secret_and_the_same_meaning() {
+    let office = Office::open().await;
+    let shown = office.run(&["config", "show"]).await.exits(0);
+    let shown = shown.says(&[
+        "[server]\nlisten = [\"127.0.0.1:7717\"]\n",
+        "[state]\ndir = ",
+        "name = \"main\"\n",
+        "requests_per_hour = 1000\nreserve = 50\n",
+        "ordering_field = \"agent_status_modified_on\"\n",
+        "queue = \"sales-queue\"\nthreshold = 0\n",
+    ]);
+    office.home.write("shown.toml", &shown.out);
+    let again = office
+        .run(&["config", "show", "--config", "shown.toml"])
+        .await
+        .exits(0);
+    assert_eq!(again.out, shown.out);
+    let good = office
+        .run(&["config", "check", "--config", "shown.toml"])
+        .await
+        .exits(0);
+    assert_eq!(good.out, "good: 1 account, 1 queue\n");
+    // And it decides alike.
+    let decision = |json: serde_json::Value| json["queues"][0]["accept"].clone();
+    let first = decision(office.check(&["--json"]).await.exits(0).json());
+    let second = office.check(&["--json", "--config", "shown.toml"]).await;
+    assert_eq!(first, decision(second.exits(0).json()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mistakes_at_once() {
+    let office = Office::open().await;
+    let server = "[server]\nbearer_token_file = \"./bearer.token\"\ntls_cert = \"./cert.pem\"\ntls_key = \"./key.pem\"\n\
+        [[server.client]]\nname = \"buyer-7\"\ntoken_file = \"./buyer-7.token\"\n\
+        [[server.client]]\nname = \"buyer-8\"\ntoken_file = \"./buyer-8.token\"\n\
+        [[server.client]]\nname = \"buyer-9\"\ntoken_file = \"./buyer-9.token\"\n";
+    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    let account = account.replace("token_file", "ca_file = \"./ca.pem\"\ntoken_file");
+    let other = office.account("other", "\nqueue = \"sales-queue\"\n");
+    let other = other.replace(
+        "token_file = \"./other.token\"",
+        "ca_file = \"./none.pem\"\ntoken_env = \"NO_SUCH_TOKEN\"",
+    );
+    let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}");
+    office.home.write("openseat.toml", &config);
+    office.home.write("main.token", "one two");
+    office.home.write("ca.pem", "no certificate");
+    office.home.write("cert.pem", "no certificate");
+    office.home.write("key.pem", "no key");
+    office.home.write("buyer-7.token", "short");
+    office
+        .home
+        .write("buyer-8.token", "0123456789abcdef0123456789abcdef");
+    office
+        .home
+        .write("buyer-9.token", "0123456789abcdef0123456789abcdef");
+    let said = office.run(&["config", "check"]).await.exits(2);
+    assert_eq!(said.out, "");
+    let said = said.complains(&[
+        "account \"main\": the token file ",
+        "main.token has",
+        "account \"main\": ca_file holds no certificate in PEM form",
+        "warning: account \"other\": the environment variable NO_SUCH_TOKEN is not set",
+        "account \"other\": ca_file ",
+        "none.pem cannot be read",
+        "the bearer token file ",
+        "bearer.token cannot be read",
+        "client \"buyer-7\": the bearer token file ",
+        "has fewer than 16 characters",
+        "client \"buyer-9\": another caller has one of its tokens",
+        "tls_cert ",
+        "has no whole certificate in PEM form",
+    ]);
+    assert!(!said.err.contains("buyer-8"), "{}", said.err);
+    assert_eq!(said.err.lines().count(), 8, "{}", said.err);
+    assert_eq!(office.calltools.simulator.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_files_are_good_and_an_outdated_certificate_is_a_warning() {
+    let office = Office::open().await;
+    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    let account = account.replace("token_file", "ca_file = \"./cert.pem\"\ntoken_file");
+    let config = format!(
+        "[server]\nbearer_token_file = \"./bearer.token\"\ntls_cert = \"./cert.pem\"\ntls_key = \"./key.pem\"\n\
+         [state]\ndir = \"state\"\n{account}"
+    );
+    office.home.write("openseat.toml", &config);
+    office
+        .home
+        .write("bearer.token", "0123456789abcdef0123456789abcdef");
+    let write = |year: i32| {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        office.home.write("cert.pem", &certificate.pem());
+        office.home.write("key.pem", &key.serialize_pem());
+    };
+    write(2100);
+    let said = office.run(&["config", "check"]).await.exits(0);
+    assert_eq!((&*said.out, &*said.err), ("good: 1 account, 1 queue\n", ""));
+    write(2021);
+    let said = office.run(&["config", "check"]).await.exits(0);
+    said.complains(&["warning: tls_cert "]);
+    // A key that belongs to another certificate.
+    let key = rcgen::KeyPair::generate().expect("a key");
+    office.home.write("key.pem", &key.serialize_pem());
+    let said = office.run(&["config", "check"]).await.exits(2);
+    said.complains(&["cannot be used together"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_config_is_told_whole_by_check_and_show() {
+    let home = Home::new();
+    home.write(
+        "openseat.toml",
+        "[server]\nlisten = \"nowhere\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\ncolour = \"red\"\n[[account.queue]]\nqueue = \"a\"\nthreshold = -1\n",
+    );
+    for command in ["check", "show"] {
+        let said = crate::office::run(home.path(), &["config", command], &[])
+            .await
+            .exits(2);
+        let said = said.complains(&[
+            "openseat.toml:2:",
+            "unknown key `colour`",
+            "openseat.toml:10:",
+        ]);
+        assert_eq!(said.out, "");
+    }
+    fs::remove_file(home.path().join("openseat.toml")).expect("it was there");
+    let said = crate::office::run(home.path(), &["config", "check"], &[])
+        .await
+        .exits(2);
+    said.complains(&["openseat init"]);
+}
