@@ -12,7 +12,7 @@ use crate::{
     },
     fixtures::{Still, agent, available, raw, snapshot},
     model::{
-        fault::{Down, Fault, FaultKind, NoSuchQueue},
+        fault::{Down, Fault, FaultKind, NoSuchQueue, QueueListing},
         names::{Names, Status},
         quantity::Quantity,
     },
@@ -183,6 +183,7 @@ fn whether_a_queue_is_known_is_said_from_the_first_scrape_on() {
     let misspelt = NoSuchQueue::Name {
         asked: "slaes".to_owned(),
         nearest: vec!["sales".to_owned()],
+        there: QueueListing::default(),
     };
     for unknown in [
         QueueState::default(),

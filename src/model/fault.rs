@@ -45,6 +45,8 @@ pub enum NoSuchQueue {
         asked: String,
         /// The nearest names of the account, best first.
         nearest: Vec<String>,
+        /// What there is, for people who may know every queue.
+        there: QueueListing,
     },
     /// Several queues have this name, so the config must use one of their ids.
     Ambiguous {
@@ -55,6 +57,30 @@ pub enum NoSuchQueue {
     },
     /// CallTools refused this id.
     Id(u64),
+}
+
+/// Queues of an account, those first that are most like a name that none has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueListing {
+    /// Id and name: as many as fit a few lines.
+    pub first: Vec<(u64, String)>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl fmt::Display for QueueListing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first.is_empty() {
+            return f.write_str("The account has no queues");
+        }
+        let queue = |(id, name): &(u64, String)| format!("\"{name}\" (id {id})");
+        let queues: Vec<_> = self.first.iter().map(queue).collect();
+        write!(f, "There are: {}", queues.join(", "))?;
+        match self.more {
+            0 => Ok(()),
+            more => write!(f, " and {more} more; `openseat queues` lists all"),
+        }
+    }
 }
 
 /// The ways in which CallTools can be down.
@@ -180,6 +206,18 @@ impl Fault {
         match self {
             Fault::UpstreamDown { kind, .. } => kind.as_str(),
             _ => self.kind().as_str(),
+        }
+    }
+
+    /// The [advice](Self::advice), and what queues there are where one is misspelt. For the log and for commands: callers may not know all queues.
+    pub fn full_advice(&self) -> String {
+        match self {
+            Fault::NoSuchQueue(NoSuchQueue::Name { there, .. }) => {
+                let advice = self.advice();
+                let stop = if advice.ends_with('?') { "" } else { "." };
+                format!("{advice}{stop} {there}")
+            }
+            _ => self.advice(),
         }
     }
 

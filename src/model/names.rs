@@ -11,11 +11,14 @@ use serde_json::value::RawValue;
 
 use crate::{
     model::{
-        fault::NoSuchQueue,
+        fault::{NoSuchQueue, QueueListing},
         field::{self, BadRow, Field},
     },
-    process::spelling::nearest,
+    process::spelling::{by_likeness, nearest},
 };
+
+/// As many queues as fit a few lines of a terminal.
+const MAX_LISTED: usize = 12;
 
 /// One entry of `queues/`.
 #[derive(Clone, Debug)]
@@ -128,6 +131,7 @@ impl Names {
             [] => Err(NoSuchQueue::Name {
                 asked: asked(),
                 nearest: self.nearest(name),
+                there: self.listing(name),
             }),
             _ => Err(NoSuchQueue::Ambiguous {
                 asked: asked(),
@@ -182,6 +186,19 @@ impl Names {
 
     fn statuses(&self) -> &[Status] {
         self.statuses.as_deref().unwrap_or_default()
+    }
+
+    /// What there is instead of `asked`, the most like it first.
+    fn listing(&self, asked: &str) -> QueueListing {
+        let queues = self.queues();
+        let names = queues.iter().map(|queue| queue.name.as_str());
+        let first = by_likeness(asked, names).into_iter().take(MAX_LISTED);
+        QueueListing {
+            first: first
+                .map(|place| (queues[place].id, queues[place].name.clone()))
+                .collect(),
+            more: queues.len().saturating_sub(MAX_LISTED),
+        }
     }
 
     /// The names most like `asked`, best first.

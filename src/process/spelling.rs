@@ -22,6 +22,16 @@ pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> 
     best.map(|(_, name)| name.to_owned()).collect()
 }
 
+/// The places of all names, those first that are most like `asked`; equally like ones by name.
+pub(crate) fn by_likeness<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut ranked: Vec<(f64, &str, usize)> = names
+        .enumerate()
+        .map(|(place, name)| (likeness(asked, name), name, place))
+        .collect();
+    ranked.sort_by(|(a, a_name, _), (b, b_name, _)| b.total_cmp(a).then(a_name.cmp(b_name)));
+    ranked.into_iter().map(|(_, _, place)| place).collect()
+}
+
 /// From 0 to 1; above 1 for names that differ in nothing but case and blanks around them, the usual mistake.
 fn likeness(asked: &str, name: &str) -> f64 {
     let plain = |text: &str| -> String {

@@ -123,6 +123,26 @@ async fn json_has_the_decision_the_agents_the_requests_and_the_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_queue_is_answered_with_what_there_is() {
+    let office = Office::open().await;
+    let (sales, billing) = (
+        office.queue,
+        office
+            .calltools
+            .simulator
+            .world(|world| world.add_queue("Billing")),
+    );
+    office.configure(&office.account("main", "\nqueue = \"Sales-Queue\"\n"));
+    let said = office.check(&[]).await.exits(1);
+    said.says(&[
+        "unknown  the account has no queue named \"Sales-Queue\"",
+        &format!(
+            "did you mean \"sales-queue\"? There are: \"sales-queue\" (id {sales}), \"Billing\" (id {billing})\n"
+        ),
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_queue_that_fails_takes_no_other_with_it() {
     let office = Office::open().await;
     let missing = "[[account.queue]]\nqueue = \"Sales-Queue\"\n";

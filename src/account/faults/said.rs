@@ -109,7 +109,7 @@ impl Said {
             let (first, fault) = queues[0];
             let others = queues.len() - 1;
             let names = named(queues.iter().map(|(place, _)| *place), &keys);
-            let (fault_word, advice) = (kind.as_str(), fault.advice());
+            let (fault_word, advice) = (kind.as_str(), fault.full_advice());
             match others {
                 0 => tracing::warn!(queue = %keys(first), fault = fault_word, advice, "{fault}"),
                 _ => {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     decision::board::NotOnBoard,
+    logged::listen,
     model::fault::NoSuchQueue,
     simulator::{Endpoint, ForeignQueue, QueueAction},
 };
@@ -187,6 +188,7 @@ async fn a_name_that_two_queues_have_means_none_until_it_is_plain_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_in_another_case_is_another_name() {
+    let (logged, _guard) = listen();
     let stage = named(2, 20).start();
     sleep(2 * MINUTE).await;
     let upper = stage.name(0).to_uppercase();
@@ -196,6 +198,13 @@ async fn a_name_in_another_case_is_another_name() {
         Some(NoSuchQueue::Name { nearest, .. }) => assert_eq!(nearest[0], upper),
         other => panic!("{other:?}"),
     }
+    // The log may know every queue.
+    let id = format!("(id {})", stage.ids[0]);
+    let lines = logged.lines();
+    let shown = lines
+        .iter()
+        .any(|line| line.contains("There are: ") && line.contains(&id));
+    assert!(shown, "{lines:?}");
     assert!(!stage.decide(0).reason.is_known());
     stage.rename(stage.ids[0], stage.name(0));
     sleep(2 * MINUTE).await;

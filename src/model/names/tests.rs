@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::fault::Fault;
 
 fn raw(row: &Value) -> Box<RawValue> {
     RawValue::from_string(row.to_string()).unwrap()
@@ -57,6 +58,42 @@ fn a_name_that_does_not_exist_gets_the_nearest_spellings() {
     assert_eq!(nearest("SALES-QUEUE")[..2], ["Sales-Queue", "sales-queue"]);
     assert_eq!(nearest("zzz"), [""; 0]);
     assert_eq!(nearest(&"x".repeat(1_000_000)), [""; 0]);
+}
+
+#[test]
+fn a_misspelt_name_is_answered_with_what_there_is() {
+    let mut queues = vec!["Billing", "sales-queue", "support"];
+    let told = |queues: &[&str], asked: &str| match with_queues(queues).resolve(asked) {
+        Err(wrong) => Fault::NoSuchQueue(wrong).full_advice(),
+        Ok(id) => panic!("{asked} is {id}"),
+    };
+    assert_eq!(
+        told(&queues, "Sales-Queue"),
+        "queue names are case-sensitive; did you mean \"sales-queue\"? \
+         There are: \"sales-queue\" (id 101), \"Billing\" (id 100), \"support\" (id 102)"
+    );
+    assert!(told(&[], "sales").ends_with(". The account has no queues"));
+    let many: Vec<_> = (0..40).map(|n| format!("overflow {n:02}")).collect();
+    queues.extend(many.iter().map(String::as_str));
+    let told = told(&queues, "billing");
+    assert_eq!(told.matches("(id ").count(), 12, "{told}");
+    assert!(
+        told.contains("? There are: \"Billing\" (id 100), "),
+        "{told}"
+    );
+    assert!(
+        told.ends_with(" and 31 more; `openseat queues` lists all"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_callers_are_told_names_no_other_queue_than_the_nearest() {
+    let names = with_queues(&["sales-queue", "vip"]);
+    let wrong = names.resolve("Sales-Queue").expect_err("no such queue");
+    let fault = Fault::NoSuchQueue(wrong);
+    assert!(!format!("{fault}: {}", fault.advice()).contains("vip"));
+    assert!(fault.full_advice().contains("vip"));
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Finding<'_> {
 
     /// One sentence on what to do about an error.
     pub fn advice(&self) -> Option<String> {
-        self.error.as_ref().map(|error| fault(error).advice())
+        self.error.as_ref().map(|error| fault(error).full_advice())
     }
 }
 

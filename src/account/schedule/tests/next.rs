@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     config::ScheduleOptions,
-    model::fault::{Down, NoSuchQueue},
+    model::fault::{Down, NoSuchQueue, QueueListing},
 };
 
 const BY_NAME: Need = Need {
@@ -235,6 +235,7 @@ fn a_name_that_is_not_found_is_looked_up_again_and_the_others_are_polled() {
     let fault = Fault::NoSuchQueue(NoSuchQueue::Name {
         asked: "x".to_owned(),
         nearest: Vec::new(),
+        there: QueueListing::default(),
     });
     assert_eq!(start(&mut schedule, s(0)), Job::Queues);
     schedule.ended(Job::Queues, Ending::Badly(&fault), s(0), 0.0);
