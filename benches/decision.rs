@@ -28,7 +28,7 @@ fn snapshot(seats: u32) -> Snapshot {
         members_as_of: POLLED,
         took: Duration::from_millis(300),
         complete: true,
-        agents: Vec::new(),
+        agents: Vec::new().into(),
         measured: Ok(Measured {
             count: Quantity::from(seats),
             verdict: Verdict::Compare(Comparison::GreaterThan),

@@ -1,6 +1,6 @@
 //! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
 //!
-//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
+//! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `roster`, `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
 //! rows that have this word. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
 //! that it works.
 
@@ -79,6 +79,9 @@ async fn main() {
     if wanted("memory") {
         rows.push(large(scale).await);
     }
+    if wanted("roster") {
+        rows.push(roster(scale).await);
+    }
     if wanted("growth") {
         rows.push(growth(scale).await);
     }
@@ -138,6 +141,22 @@ async fn large(scale: Scale) -> Row {
         measured: "resident",
         value: daemon.resident() as f64 / MIB,
         bound: 96.0,
+        unit: "MiB",
+    }
+}
+
+/// The largest account that one limit can follow: every queue was polled, and most agents have changed their status since.
+async fn roster(scale: Scale) -> Row {
+    let account = Account::hasty(0, scale.number(300), scale.number(10_000));
+    let setting = Setting::begin(vec![account]).await;
+    let daemon = Daemon::start(&setting).await;
+    // 5.5 requests a second: the queues take a minute or two, the 40 pages of the full list as long again.
+    sleep(scale.time(300)).await;
+    Row {
+        what: "300 queues, 10,000 agents in one to four of them",
+        measured: "resident",
+        value: daemon.resident() as f64 / MIB,
+        bound: 192.0,
         unit: "MiB",
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     clock::Moment,
     config::Rule,
     decision::{
-        criteria::{self, Measured, Mismatch},
+        criteria::{self, Measured, Mismatch, Renewal},
         snapshot::Snapshot,
     },
     model::names::{NamedQueue, Names, Status},
@@ -77,6 +77,7 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
     let joined = Joined {
         as_of: list.as_of,
         everybody_as_of: list.as_of,
+        everybody_seen: list.as_of,
         members_as_of: list.as_of,
         took: list.took,
         complete: list.complete,
@@ -87,17 +88,22 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
 
 /// What is known of a queue, measured by its rule.
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
-    let as_of = match rule {
-        Rule::Seats(_) => joined.as_of,
-        Rule::Custom(_) => joined.everybody_as_of,
-    };
     Snapshot {
         measured: measure(&joined, rule),
-        as_of,
+        as_of: as_of(&joined, rule),
         members_as_of: joined.members_as_of,
         took: joined.took,
         complete: joined.complete,
         agents: joined.agents,
+    }
+}
+
+/// How old the statuses are that the rule rests on.
+pub(super) fn as_of(joined: &Joined, rule: &Rule) -> Moment {
+    match (rule, rule.renewal()) {
+        (Rule::Seats(_), _) => joined.as_of,
+        (Rule::Custom(_), Renewal::Rows) => joined.everybody_seen,
+        (Rule::Custom(_), _) => joined.everybody_as_of,
     }
 }
 

@@ -4,9 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Account, job};
 use crate::{
-    account::plan,
-    config::Rule,
-    decision::{self, snapshot::Snapshot, staleness::hangs_on_membership},
+    account::{plan, roster::Joined},
+    decision::{self, criteria::Renewal, snapshot::Snapshot, staleness::hangs_on_membership},
 };
 
 impl Account {
@@ -33,28 +32,55 @@ impl Account {
             if self.faults.has_own(place) {
                 continue;
             }
-            if let Some(snapshot) = self.snapshot(place) {
-                self.faults.renewed(place, snapshot.as_of);
-                self.deps
-                    .board
-                    .renew(&self.deps.queues[place].key, snapshot);
-            }
+            let Some(joined) = self.join(place) else {
+                continue;
+            };
+            let key = &self.deps.queues[place].key;
+            let was = self.deps.board.snapshot(key);
+            let snapshot = match was.and_then(|was| self.renewed(place, &was, &joined)) {
+                Some(snapshot) => snapshot,
+                None => self.measured(place, joined),
+            };
+            self.faults.renewed(place, snapshot.as_of);
+            self.deps
+                .board
+                .renew(&self.deps.queues[place].key, snapshot);
         }
     }
 
-    pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
+    /// A queue whose rows are those of its last snapshot, but known as of another moment. An account of 300 queues has most of them at most times.
+    fn renewed(&self, place: usize, was: &Snapshot, joined: &Joined) -> Option<Snapshot> {
         let rule = &self.deps.queues[place].rule;
-        let joined = match rule {
-            Rule::Custom(criteria) if !criteria.is_renewed_by_statuses() => {
-                self.roster.as_polled(place)
-            }
-            _ => self.roster.join(place),
-        };
-        let snapshot = job::snapshot(joined?, rule);
-        let threshold = self.deps.queues[place].threshold;
-        self.schedule
-            .at_edge(place, hangs_on_membership(&snapshot, threshold));
-        Some(snapshot)
+        let is_same = Arc::ptr_eq(&was.agents, &joined.agents) && !rule.reads_time();
+        is_same.then(|| Snapshot {
+            as_of: job::as_of(joined, rule),
+            members_as_of: joined.members_as_of,
+            took: joined.took,
+            complete: joined.complete,
+            agents: Arc::clone(&was.agents),
+            measured: was.measured.clone(),
+        })
+    }
+
+    pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
+        let joined = self.join(place)?;
+        Some(self.measured(place, joined))
+    }
+
+    /// A queue's agents, with the newest that its rule may rest on.
+    fn join(&mut self, place: usize) -> Option<Joined> {
+        match self.deps.queues[place].rule.renewal() {
+            Renewal::Polls => self.roster.as_polled(place),
+            Renewal::Rows | Renewal::Statuses => self.roster.join(place),
+        }
+    }
+
+    fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
+        let queue = &self.deps.queues[place];
+        let snapshot = job::snapshot(joined, &queue.rule);
+        let at_edge = hangs_on_membership(&snapshot, queue.threshold);
+        self.schedule.at_edge(place, at_edge);
+        snapshot
     }
 
     /// Sets how old data may get if the config does not say. It follows from how often it can be renewed.
@@ -68,7 +94,8 @@ impl Account {
         for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {
             let planned = plan::default_max_age(expected.statuses);
             self.deps.board.plan(&queue.key, planned, members_max_age);
-            self.faults.is_fed(place, is_swept && !queue.need().alone);
+            let is_fed = is_swept && !self.schedule.is_polled_alone(place);
+            self.faults.is_fed(place, is_fed);
             tightest = tightest.min(queue.max_age.unwrap_or(planned));
         }
         let bound = members_max_age.max(decision::MIN_MEMBERS_AGE);

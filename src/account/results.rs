@@ -313,15 +313,10 @@ impl Account {
         &self,
         agents: impl Iterator<Item = &'a AgentId>,
     ) -> HashSet<usize> {
-        let agents: HashSet<&AgentId> = agents.collect();
-        if agents.is_empty() {
-            return HashSet::new();
-        }
-        let members = self
-            .roster
-            .members()
-            .filter(|(_, agent)| agents.contains(&agent.id));
-        members.map(|((place, _), _)| place).collect()
+        agents
+            .flat_map(|agent| self.roster.queues_of(agent))
+            .copied()
+            .collect()
     }
 
     /// A request succeeded. While the hour is nearly spent, single answers do not end that fault.

@@ -160,7 +160,7 @@ impl Account {
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
             let queue = &self.deps.queues[place];
-            if before[*was].rule == queue.rule || !queue.need().alone {
+            if before[*was].rule == queue.rule || !self.schedule.is_polled_alone(place) {
                 continue;
             }
             let planned = self.deps.board.get(&queue.key).unwrap_or_default();

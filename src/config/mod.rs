@@ -22,7 +22,7 @@ use crate::{
     budget::SharedBudget,
     decision::{
         OnUnknown, Patience,
-        criteria::{Criteria, SeatRule},
+        criteria::{Criteria, Renewal, SeatRule},
     },
     model::quantity::Quantity,
     process::file,
@@ -397,9 +397,22 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Whether rows of any list renew its result and it may read why somebody is not available, which lists of those who are available do
-    /// not tell.
+    /// Whether the same rows may count differently as time passes.
+    pub fn reads_time(&self) -> bool {
+        matches!(self, Rule::Seats(rule) if rule.forgotten_after.is_some())
+    }
+
+    /// Which lists renew its result. The built-in rule counts on statuses.
+    pub fn renewal(&self) -> Renewal {
+        match self {
+            Rule::Seats(_) => Renewal::Statuses,
+            Rule::Custom(criteria) => criteria.renewal(),
+        }
+    }
+
+    /// Whether it may read why somebody is not available, from rows of other lists than the queue's own. Lists of those who are available do not
+    /// tell.
     pub fn reads_reasons(&self) -> bool {
-        matches!(self, Rule::Custom(criteria) if criteria.is_renewed_by_statuses())
+        matches!(self, Rule::Custom(_)) && self.renewal() != Renewal::Polls
     }
 }

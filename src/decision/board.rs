@@ -205,6 +205,11 @@ impl Board {
         self.slots.get(key).map(|slot| Arc::clone(&slot.state))
     }
 
+    /// A queue's newest snapshot.
+    pub fn snapshot(&self, key: &QueueKey) -> Option<Arc<Snapshot>> {
+        self.slots.get(key)?.state.snapshot.clone()
+    }
+
     /// The version of a queue's state; `None` if it is not on this board.
     pub fn version(&self, key: &QueueKey) -> Option<Arc<Version>> {
         self.slots.get(key).map(|slot| Arc::clone(&slot.version))

@@ -22,7 +22,7 @@ pub struct Snapshot {
     /// metric and a log line report it.
     pub complete: bool,
     /// Each agent once, in CallTools' order.
-    pub agents: Vec<Arc<Agent>>,
+    pub agents: Arc<[Arc<Agent>]>,
     /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
 }

@@ -48,7 +48,7 @@ fn snapshot(measured: Result<Measured, Mismatch>, as_of: Moment) -> Arc<Snapshot
         members_as_of: as_of,
         took: Duration::ZERO,
         complete: true,
-        agents: Vec::new(),
+        agents: Vec::new().into(),
         measured,
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn count_one_queue(snapshot: &Snapshot, names: &Names) -> ByStatus {
 /// Counts the agents of several queues of one account. An agent of more than one queue counts once, with the newest status.
 pub fn each_once(snapshots: &[Arc<Snapshot>], names: &Names) -> ByStatus {
     let mut newest: HashMap<&AgentId, &Agent> = HashMap::new();
-    for agent in snapshots.iter().flat_map(|snapshot| &snapshot.agents) {
+    for agent in snapshots.iter().flat_map(|snapshot| snapshot.agents.iter()) {
         let known = newest.entry(&agent.id).or_insert(agent);
         if agent.status_since > known.status_since {
             *known = agent;

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{Roster, earlier, person::MAX_LAG};
-use crate::{
-    clock::Moment,
-    model::{agent::Agent, known::Sighting},
-};
+use crate::{clock::Moment, model::agent::Agent};
 
 /// What a poll of a queue said about who belongs to it.
 #[derive(Clone, Debug)]
@@ -18,10 +15,14 @@ pub struct Membership {
     /// Whether the rows were as many as CallTools counted.
     pub complete: bool,
     pub(super) members: Vec<Member>,
+    /// The rows when they were last joined. While no row has changed they are published again, so that a queue costs no more than a look at its members.
+    pub(super) joined: Option<Arc<[Arc<Agent>]>>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Member {
+    /// Their place among the people.
+    pub(super) who: usize,
     /// As the poll of the queue saw them.
     pub(super) polled: Arc<Agent>,
     /// The newest row when the two were last joined, and what came of it: most rows are the same from sweep to sweep.
@@ -35,6 +36,8 @@ pub struct Joined {
     pub as_of: Moment,
     /// The oldest status of all: what criteria rest on that may read any row.
     pub everybody_as_of: Moment,
+    /// The oldest row of all: what criteria rest on that may read what changes without a date, which no list confirms by leaving somebody out.
+    pub everybody_seen: Moment,
     /// When the queue itself was polled.
     pub members_as_of: Moment,
     /// How long that poll took.
@@ -42,7 +45,7 @@ pub struct Joined {
     /// Whether that poll's rows were as many as CallTools counted.
     pub complete: bool,
     /// Each agent once, in CallTools' order.
-    pub agents: Vec<Arc<Agent>>,
+    pub agents: Arc<[Arc<Agent>]>,
 }
 
 impl Membership {
@@ -66,16 +69,31 @@ impl Membership {
 }
 
 impl Member {
+    pub(super) fn new(who: usize, polled: Arc<Agent>) -> Self {
+        Self {
+            who,
+            polled,
+            joined: None,
+        }
+    }
+
+    /// Whether this was the newest row when they were last joined. (Never joined, or joined to nothing else, is the poll's own row.)
+    fn is_joined_to(&self, newest: &Arc<Agent>) -> bool {
+        let from = self.joined.as_ref().map_or(&self.polled, |(from, _)| from);
+        Arc::ptr_eq(from, newest)
+    }
+
     /// The newest row, with the log-in to this queue.
-    fn join(&mut self, newest: &Sighting) -> Arc<Agent> {
-        if Arc::ptr_eq(&newest.agent, &self.polled) {
+    fn join(&mut self, newest: &Arc<Agent>) -> Arc<Agent> {
+        if Arc::ptr_eq(newest, &self.polled) {
+            self.joined = None;
             return Arc::clone(&self.polled);
         }
         match &self.joined {
-            Some((from, joined)) if Arc::ptr_eq(from, &newest.agent) => Arc::clone(joined),
+            Some((from, joined)) if Arc::ptr_eq(from, newest) => Arc::clone(joined),
             _ => {
-                let joined = Arc::new(joined(&newest.agent, &self.polled));
-                self.joined = Some((Arc::clone(&newest.agent), Arc::clone(&joined)));
+                let joined = Arc::new(joined(newest, &self.polled));
+                self.joined = Some((Arc::clone(newest), Arc::clone(&joined)));
                 joined
             }
         }
@@ -99,22 +117,39 @@ impl Roster {
     /// A queue's agents with the newest that is known of each; `None` until the queue was polled.
     pub fn join(&mut self, place: usize) -> Option<Joined> {
         let membership = self.queues[place].as_mut()?;
-        let mut agents = Vec::with_capacity(membership.members.len());
+        let people = &self.people;
+        let newest = |member: &Member| people.at(member.who)?.newest.as_ref();
         let (mut oldest_logged_in, mut oldest) = (None, None);
-        for member in &mut membership.members {
-            let person = self.people.get(&member.polled.id);
-            let newest = person.and_then(|person| person.newest.as_ref());
+        let mut is_unchanged = true;
+        for member in &membership.members {
+            let newest = newest(member);
+            let row = newest.map_or(&member.polled, |newest| &newest.agent);
+            is_unchanged &= member.is_joined_to(row);
             let seen = newest.map_or(membership.as_of, |newest| newest.at);
-            oldest = Some(earlier(self.confirmed.status(seen), oldest));
+            oldest = Some(earlier(seen, oldest));
             if member.polled.queue_logged_in {
-                let at = self.confirmed.availability(seen);
-                oldest_logged_in = Some(earlier(at, oldest_logged_in));
+                oldest_logged_in = Some(earlier(seen, oldest_logged_in));
             }
-            agents.push(match newest {
-                Some(newest) => member.join(newest),
-                None => Arc::clone(&member.polled),
-            });
         }
+        let agents = match &membership.joined {
+            Some(joined) if is_unchanged => Arc::clone(joined),
+            _ => {
+                let members = membership.members.iter_mut();
+                let agents = members.map(|member| match newest(member) {
+                    Some(newest) => member.join(&newest.agent),
+                    None => {
+                        member.joined = None;
+                        Arc::clone(&member.polled)
+                    }
+                });
+                agents.collect()
+            }
+        };
+        membership.joined = Some(Arc::clone(&agents));
+        // What lists confirm by leaving agents out keeps the order of looks, so the oldest look is the oldest status.
+        let seen = oldest;
+        let oldest = oldest.map(|seen| self.confirmed.status(seen));
+        let oldest_logged_in = oldest_logged_in.map(|seen| self.confirmed.availability(seen));
         // A count rests on the statuses of those who are logged in to the queue. Of a queue without any it rests on nobody's, and
         // is as old as the last look at everybody.
         let polled_or_swept = self
@@ -124,6 +159,7 @@ impl Roster {
         Some(Joined {
             as_of: oldest_logged_in.or(oldest).unwrap_or(polled_or_swept),
             everybody_as_of: oldest.unwrap_or(polled_or_swept),
+            everybody_seen: seen.unwrap_or(membership.as_of),
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
@@ -137,6 +173,7 @@ impl Roster {
         Some(Joined {
             as_of: membership.as_of,
             everybody_as_of: membership.as_of,
+            everybody_seen: membership.as_of,
             members_as_of: membership.as_of,
             took: membership.took,
             complete: membership.complete,
@@ -148,3 +185,6 @@ impl Roster {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

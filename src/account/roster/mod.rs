@@ -18,23 +18,16 @@
 
 mod confirmed;
 mod membership;
+mod people;
 mod person;
 mod presence;
 mod strangers;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use self::{
-    confirmed::Confirmed,
-    membership::Member,
-    person::{MAX_LAG, Person},
-};
+use self::{confirmed::Confirmed, membership::Member, people::People, person::MAX_LAG};
 pub use self::{
     membership::{Joined, Membership},
     presence::Departure,
@@ -59,7 +52,7 @@ enum Source {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Roster {
-    people: HashMap<AgentId, Person>,
+    people: People,
     /// By the queue's place in the account.
     queues: Vec<Option<Membership>>,
     /// When the last sweep that covered the whole account began.
@@ -75,7 +68,7 @@ impl Roster {
     /// Nobody is known yet; `queues` is their number.
     pub fn new(queues: usize) -> Self {
         Self {
-            people: HashMap::new(),
+            people: People::default(),
             queues: vec![None; queues],
             swept: None,
             departed: Vec::new(),
@@ -88,6 +81,16 @@ impl Roster {
     pub fn rearrange(&mut self, places: &[Option<usize>]) {
         let queue = |was: &Option<usize>| was.and_then(|was| self.queues[was].take());
         self.queues = places.iter().map(queue).collect();
+        for person in self.people.values_mut() {
+            person.queues.clear();
+        }
+        for (place, membership) in self.queues.iter().enumerate() {
+            for member in membership.iter().flat_map(|queue| &queue.members) {
+                if let Some(person) = self.people.at_mut(member.who) {
+                    person.join(place);
+                }
+            }
+        }
     }
 
     /// Rows of one list of CallTools were seen, all at one moment. Older ones than are known are forgotten.
@@ -115,7 +118,7 @@ impl Roster {
             Arc::clone(&sighting.agent),
             sighting.at,
         );
-        let person = self.people.entry(id.clone()).or_default();
+        let (_, person) = self.people.meet(&id);
         person.show(sighting);
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
@@ -127,7 +130,7 @@ impl Roster {
 
     /// An earlier task or process has counted this of an agent.
     pub fn recall_presence(&mut self, id: AgentId, counted: Presence) {
-        let person = self.people.entry(id).or_default();
+        let (_, person) = self.people.meet(&id);
         presence::recall(&mut person.presence, counted);
     }
 
@@ -199,21 +202,34 @@ impl Roster {
             };
             self.take_row(sighting, source);
         }
-        let member = |polled| Member {
-            polled,
-            joined: None,
+        self.leave(place);
+        let member = |polled: Arc<Agent>| {
+            let (who, person) = self.people.meet(&polled.id);
+            person.join(place);
+            Member::new(who, polled)
         };
         self.queues[place] = Some(Membership {
             as_of,
             took,
             complete,
             members: agents.into_iter().map(member).collect(),
+            joined: None,
         });
+    }
+
+    /// Nobody belongs to the queue at this place any more.
+    fn leave(&mut self, place: usize) {
+        let membership = self.queues[place].take();
+        for member in membership.iter().flat_map(|queue| &queue.members) {
+            if let Some(person) = self.people.at_mut(member.who) {
+                person.queues.retain(|one| *one != place);
+            }
+        }
     }
 
     /// Another queue is at this place from now on: nothing is known of it.
     pub fn forget_queue(&mut self, place: usize) {
-        self.queues[place] = None;
+        self.leave(place);
     }
 
     /// Whether a queue's last poll showed anybody.
@@ -283,7 +299,7 @@ impl Roster {
         let memberships = self.queues.iter().flatten();
         for membership in memberships {
             for member in &membership.members {
-                let person = self.people.entry(member.polled.id.clone()).or_default();
+                let (_, person) = self.people.meet(&member.polled.id);
                 person.show(Sighting {
                     agent: Arc::clone(&member.polled),
                     at: membership.as_of,
@@ -314,6 +330,7 @@ impl Roster {
             }
         }
         for membership in self.queues.iter_mut().flatten() {
+            membership.joined = None;
             for member in &mut membership.members {
                 again(&mut member.polled);
                 member.joined = None;
@@ -355,20 +372,22 @@ impl Roster {
     /// How many agents the queues list together, each counted once; `None` until every queue was polled.
     pub fn headcount(&self) -> Option<usize> {
         let are_all_polled = self.queues.iter().all(Option::is_some);
-        let agents = || self.members().map(|(_, agent)| &agent.id);
-        are_all_polled.then(|| agents().collect::<HashSet<_>>().len())
+        let members = || self.people.values().filter(|person| person.is_member());
+        are_all_polled.then(|| members().count())
     }
 
     /// Who was seen no longer available since this was last asked.
     pub fn take_departures(&mut self) -> Vec<Departure> {
         let departed = std::mem::take(&mut self.departed);
         let of_agent = |(agent, gone): (AgentId, presence::Gone)| {
-            let mine = self
-                .members()
-                .filter(|(_, member)| member.id == agent && member.queue_logged_in);
-            let places = mine.map(|((place, _), _)| place).collect();
+            let is_logged_in = |place: &usize| {
+                let membership = self.queues[*place].as_ref();
+                let mut members = membership.into_iter().flat_map(|queue| &queue.members);
+                members.any(|member| member.polled.id == agent && member.polled.queue_logged_in)
+            };
+            let places = self.queues_of(&agent).iter().copied();
             Departure {
-                places,
+                places: places.filter(is_logged_in).collect(),
                 agent,
                 made_by: gone.made_by,
                 seen: gone.seen,
@@ -378,9 +397,9 @@ impl Roster {
     }
 
     /// The places of an agent's queues.
-    pub fn queues_of(&self, id: &AgentId) -> Vec<usize> {
-        let mine = self.members().filter(|(_, agent)| agent.id == *id);
-        mine.map(|((place, _), _)| place).collect()
+    pub fn queues_of(&self, id: &AgentId) -> &[usize] {
+        let person = self.people.get(id);
+        person.map_or(&[], |person| &person.queues)
     }
 
     fn memberships(&self) -> impl Iterator<Item = (usize, &Membership)> {

@@ -54,6 +54,8 @@ pub(super) struct Person {
     pub(super) latest: Option<Timestamp>,
     /// Whether the agent was available when last looked at; not taken back with the rows.
     pub(super) presence: Option<Presence>,
+    /// The places of the queues whose last poll lists them, in order.
+    pub(super) queues: Vec<usize>,
 }
 
 impl Person {
@@ -79,6 +81,17 @@ impl Person {
         }
         self.latest = self.latest.max(mark.since);
         true
+    }
+
+    /// The last poll of the queue at this place lists them.
+    pub(super) fn join(&mut self, queue: usize) {
+        if let Err(between) = self.queues.binary_search(&queue) {
+            self.queues.insert(between, queue);
+        }
+    }
+
+    pub(super) fn is_member(&self) -> bool {
+        !self.queues.is_empty()
     }
 
     pub(super) fn last_seen(&self) -> Option<Moment> {

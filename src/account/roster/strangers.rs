@@ -1,9 +1,9 @@
 //! Forgets people who have left: a list that shows others each time would otherwise fill the memory.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use super::{Roster, person::Person};
-use crate::{clock::Moment, model::agent::AgentId};
+use crate::clock::Moment;
 
 /// People who belong to no queue are forgotten when they were not seen for so long: after any lag, and after any reservation that
 /// their departure could end has run out.
@@ -21,10 +21,9 @@ impl Roster {
     /// left.
     pub fn swept(&mut self, begun: Moment) {
         self.swept = Some(begun);
-        let members = self.member_ids();
-        self.people.retain(|id, person| {
+        self.people.retain(|person| {
             let seen = person.last_seen();
-            seen.is_some_and(|at| at.boot >= begun.boot) || members.contains(id)
+            seen.is_some_and(|at| at.boot >= begun.boot) || person.is_member()
         });
     }
 
@@ -35,16 +34,15 @@ impl Roster {
             return;
         }
         self.tidied = Some(now);
-        let members = self.member_ids();
         let seen_since = |person: &Person, oldest: Duration| {
             person.last_seen().is_some_and(|at| at.boot >= oldest)
         };
         let oldest = now.boot.saturating_sub(STRANGERS_LIVE);
         self.people
-            .retain(|id, person| members.contains(id) || seen_since(person, oldest));
-        let strangers = self.people.iter().filter(|(id, _)| !members.contains(id));
+            .retain(|person| person.is_member() || seen_since(person, oldest));
+        let strangers = self.people.values().filter(|person| !person.is_member());
         let mut looks: Vec<Duration> = strangers
-            .filter_map(|(_, person)| person.last_seen())
+            .filter_map(Person::last_seen)
             .map(|at| at.boot)
             .collect();
         if looks.len() > MAX_STRANGERS {
@@ -52,11 +50,7 @@ impl Roster {
             let (_, oldest, _) = looks.select_nth_unstable(place);
             let oldest = *oldest;
             self.people
-                .retain(|id, person| members.contains(id) || seen_since(person, oldest));
+                .retain(|person| person.is_member() || seen_since(person, oldest));
         }
-    }
-
-    fn member_ids(&self) -> HashSet<AgentId> {
-        self.members().map(|(_, agent)| agent.id.clone()).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Who is where, which row counts, who has left.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
@@ -504,7 +506,7 @@ fn a_status_whose_meaning_changes_makes_nobody_leave() {
 #[test]
 fn people_who_belong_to_no_queue_are_forgotten_after_half_an_hour_without_sweeps_too() {
     let mut roster = Roster::new(1);
-    let knows = |roster: &Roster, id: &str| roster.people.contains_key(&AgentId(id.into()));
+    let knows = |roster: &Roster, id: &str| roster.people.get(&AgentId(id.into())).is_some();
     poll(&mut roster, 0, 0, vec![agent("a", "A", "Available")]);
     for seconds in (4..=1_800).step_by(4) {
         poll(&mut roster, 0, seconds, vec![agent("b", "B", "Available")]);

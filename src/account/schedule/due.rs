@@ -118,8 +118,10 @@ impl Schedule {
         let sweep = self.sweep(now);
         let first = match self.whose_turn(now) {
             _ if sweep.is_some() && !self.sweeping.was_whole => None,
-            Turn::Alone => self.most_overdue(now, |queue| queue.need.alone),
-            Turn::Queue if self.sweeps(now) => self.most_overdue(now, |queue| !queue.need.alone),
+            Turn::Alone => self.most_overdue(now, |queue| self.is_alone(queue)),
+            Turn::Queue if self.sweeps(now) => {
+                self.most_overdue(now, |queue| !self.is_alone(queue))
+            }
             Turn::Sweep | Turn::Queue => None,
         };
         // A slot is never left empty while there is anything to do.
@@ -168,7 +170,7 @@ impl Schedule {
         };
         let polls = |alone: bool, periods: f64| {
             due(self.last_poll_of(alone), periods)
-                .then(|| self.most_overdue(now, |queue| queue.need.alone == alone))
+                .then(|| self.most_overdue(now, |queue| self.is_alone(queue) == alone))
                 .flatten()
         };
         let sweeps = || {
@@ -190,7 +192,10 @@ impl Schedule {
 
     /// When a queue of this kind was last begun to be polled, and what that costs.
     fn last_poll_of(&self, alone: bool) -> Option<(Duration, f64)> {
-        let queues = self.queues.iter().filter(|queue| queue.need.alone == alone);
+        let queues = self
+            .queues
+            .iter()
+            .filter(|queue| self.is_alone(queue) == alone);
         let last = queues.max_by_key(|queue| queue.attempts.last_start)?;
         Some((last.attempts.last_start?, last.cost()))
     }

@@ -34,6 +34,7 @@ use self::{retry::Attempts, sweeping::Sweeping};
 use crate::{
     account::feeds::Request,
     config::{QueueRef, Rule, ScheduleOptions},
+    decision::criteria::Renewal,
 };
 
 /// For this many tries, a queue whose poll failed stays as overdue as it was. Then it takes its turn like the others. So a single failure is
@@ -49,6 +50,8 @@ pub struct Need {
     pub statuses: bool,
     /// The queue's rule reads what only a poll of the queue shows.
     pub alone: bool,
+    /// The queue's rule reads what can change without a date. While statuses come from a list of changes, only a poll of the queue shows it.
+    pub undated: bool,
 }
 
 impl Need {
@@ -57,7 +60,8 @@ impl Need {
         Self {
             id: matches!(reference, QueueRef::Name(_)),
             statuses: matches!(rule, Rule::Seats(_)),
-            alone: matches!(rule, Rule::Custom(criteria) if !criteria.is_renewed_by_statuses()),
+            alone: rule.renewal() == Renewal::Polls,
+            undated: rule.renewal() == Renewal::Rows,
         }
     }
 }

@@ -30,34 +30,35 @@ impl Schedule {
     pub(super) fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
         let of_alone = if sweeps { self.share_alone() } else { 0.0 };
         // What a poll of a queue costs on average, and with it a turn.
-        let shared = self.queues.iter().filter(|queue| !queue.need.alone);
+        let shared = self.queues.iter().filter(|queue| !self.is_alone(queue));
         let polls: f64 = shared
             .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
             .sum();
-        let poll = self.roots(|queue| !queue.need.alone) / polls.max(f64::EPSILON);
+        let poll = self.roots(|queue| !self.is_alone(queue)) / polls.max(f64::EPSILON);
         let turn = f64::from(SWEEPS_IN_TURN) + poll * f64::from(TURN - SWEEPS_IN_TURN);
         let sweep = period.mul_f64(
             f64::from(self.status_pages()) * turn
                 / f64::from(SWEEPS_IN_TURN)
                 / (1.0 - of_alone).max(f64::EPSILON),
         );
+        // Once for all queues: this is computed after each poll.
+        let [all, alone, shared] = [
+            self.roots(|_| true),
+            self.roots(|queue| self.is_alone(queue)),
+            self.roots(|queue| !self.is_alone(queue)),
+        ];
+        let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
         let members = |queue: &Queue| {
-            let (group, share) = match (sweeps, queue.need.alone) {
-                (false, _) => (self.roots(|_| true), 1.0),
-                (true, true) => (self.roots(|queue| queue.need.alone), of_alone),
-                (true, false) => {
-                    let of_turn = poll * f64::from(TURN - SWEEPS_IN_TURN) / turn;
-                    (
-                        self.roots(|queue| !queue.need.alone),
-                        (1.0 - of_alone) * of_turn,
-                    )
-                }
+            let (group, share) = match (sweeps, self.is_alone(queue)) {
+                (false, _) => (all, 1.0),
+                (true, true) => (alone, of_alone),
+                (true, false) => (shared, (1.0 - of_alone) * of_turn),
             };
             period.mul_f64(group * (queue.cost() / self.weight(queue)).sqrt() / share)
         };
         let expected = |queue: &Queue| {
             let members = members(queue);
-            let statuses = if sweeps && !queue.need.alone {
+            let statuses = if sweeps && !self.is_alone(queue) {
                 sweep
             } else {
                 members
@@ -69,7 +70,7 @@ impl Schedule {
 
     /// The part of the slots that queues with criteria of their own would have if all queues were polled by themselves.
     pub(super) fn share_alone(&self) -> f64 {
-        self.roots(|queue| queue.need.alone) / self.roots(|_| true).max(f64::EPSILON)
+        self.roots(|queue| self.is_alone(queue)) / self.roots(|_| true).max(f64::EPSILON)
     }
 
     /// Whether sweeps are part of the schedule now.
@@ -93,7 +94,7 @@ impl Schedule {
     }
 
     fn pays_with(&self, weight: impl Fn(&Queue) -> f64) -> bool {
-        let shared = || self.queues.iter().filter(|queue| !queue.need.alone);
+        let shared = || self.queues.iter().filter(|queue| !self.is_alone(queue));
         let demand: f64 = shared().map(&weight).sum();
         let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
         let roots: f64 = shared().map(root).sum();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Schedule, jobs::Job, retry::Attempts};
+use super::{Queue, Schedule, jobs::Job, retry::Attempts};
 use crate::account::feeds::{FullList, Request};
 
 /// Distrusted sweeps are tried again after this time: the token may have more rights by then.
@@ -55,6 +55,16 @@ impl Schedule {
         }
     }
 
+    /// Whether a queue's statuses come from its own polls alone.
+    pub fn is_polled_alone(&self, queue: usize) -> bool {
+        self.is_alone(&self.queues[queue])
+    }
+
+    pub(super) fn is_alone(&self, queue: &Queue) -> bool {
+        let is_full_list_read = self.sweeping.feed_pages.is_none();
+        queue.need.alone || queue.need.undated && !is_full_list_read
+    }
+
     /// Requests of a complete reading of the feed in use.
     pub fn status_pages(&self) -> u32 {
         self.sweeping.feed_pages.unwrap_or(self.sweeping.pages)
@@ -71,8 +81,10 @@ impl Schedule {
             Request::Full => self.sweeping.pages == 1 && self.sweeping.page == 1,
             _ => self.sweeping.feed_pages == Some(1) && !self.sweeping.reads_on,
         };
-        let is_told =
-            self.sweeps(now) && self.sweeping.trusted && is_whole && !self.queues[queue].need.alone;
+        let is_told = self.sweeps(now)
+            && self.sweeping.trusted
+            && is_whole
+            && !self.is_alone(&self.queues[queue]);
         is_told.then(|| self.status_job())
     }
 

@@ -109,7 +109,10 @@ impl Schedule {
         let is_unknown = |queue: &Queue| {
             let last = queue.attempts.last_success;
             let is_old = last.is_none_or(|last| now.saturating_sub(last) > self.members_max_age);
-            is_old && !queue.need.alone && queue.attempts.failures == 0 && self.can_be_polled(queue)
+            is_old
+                && !self.is_alone(queue)
+                && queue.attempts.failures == 0
+                && self.can_be_polled(queue)
         };
         self.queues
             .iter()

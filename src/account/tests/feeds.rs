@@ -1,5 +1,7 @@
 //! Which feed statuses come from, in accounts whose roster has several pages.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::{
     account::feeds::{Feed, Standing},
@@ -184,4 +186,70 @@ async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_t
     let stage = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
     sleep(10 * MINUTE).await;
     assert_eq!(standings(&stage), [Distrusted, Impossible, InUse, NoGain]);
+}
+
+/// When each agent was last seen on a call, and on none, in the world.
+#[derive(Default)]
+struct Calls(HashMap<AgentId, [Option<Duration>; 2]>);
+
+impl Calls {
+    fn look(&mut self, stage: &Stage, queue: u64) {
+        let now = stage.clock.now().boot;
+        let calls = stage.simulator.world(|world| {
+            let agents = world.agents_of(queue).into_iter();
+            agents
+                .map(|id| (world.agent(&id).unwrap().on_call, id))
+                .collect::<Vec<_>>()
+        });
+        for (on_call, id) in calls {
+            self.0.entry(id).or_default()[usize::from(on_call)] = Some(now);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn criteria_that_read_what_changes_without_a_date_are_no_fresher_than_their_rows() {
+    let mut setting = large(6);
+    setting.world.calls_without_status = 60;
+    // Both count on every agent of their queue.
+    setting.rules = vec![
+        custom("$.results[?@.status == 'Available']"),
+        custom("$.results[?@.status == 'Available' && @.live_calls_count == 0]"),
+    ];
+    let stage = setting.start();
+    sleep(20 * MINUTE).await;
+    assert_eq!(feed(&stage), Feed::Delta);
+    let [by_status, by_calls] = [38, 39];
+    let (mut calls, mut oldest) = (Calls::default(), [Duration::ZERO; 2]);
+    let began = stage.clock.now().boot;
+    stage
+        .watch(10 * MINUTE, |stage| {
+            calls.look(stage, stage.ids[by_calls]);
+            for (oldest, place) in oldest.iter_mut().zip([by_status, by_calls]) {
+                let decision = stage.decide(place);
+                assert!(decision.reason.is_known(), "{place}: {decision:?}");
+                *oldest = decision.age.unwrap().max(*oldest);
+            }
+            let snapshot = stage.state(by_calls).snapshot.clone().unwrap();
+            if snapshot.as_of.boot < began {
+                return; // What was true then was not looked at.
+            }
+            for agent in snapshot.agents.iter() {
+                let last = calls.0[&agent.id][usize::from(agent.on_call)];
+                // It is looked once a second.
+                let is_true = last.is_some_and(|last| last + 2 * SECOND >= snapshot.as_of.boot);
+                assert!(
+                    is_true,
+                    "{agent:?} was last so at {last:?}, {:?}",
+                    snapshot.as_of
+                );
+            }
+        })
+        .await;
+    let period = stage.budget.usual_period();
+    assert!(
+        oldest[0] < 4 * period,
+        "{oldest:?}: fed by the list of changes"
+    );
+    assert!(oldest[1] > 8 * period, "{oldest:?}: fed by its own polls");
 }

@@ -171,6 +171,7 @@ fn plan_of(queues: usize) -> Duration {
         id: false,
         statuses: true,
         alone: false,
+        undated: false,
     };
     let schedule = Schedule::planned(vec![(need, 1); queues], ScheduleOptions::default());
     let period = Duration::from_secs(3600) / 950;

@@ -17,6 +17,7 @@ mod hints;
 mod measured;
 mod path;
 mod query;
+mod renewal;
 mod scan;
 mod seats;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use self::{check::Check, path::Path};
 pub use self::{
     definition::{Condition, Definition, DefinitionError, Literal, Measure},
     measured::{Comparison, Measured, Mismatch, Verdict},
+    renewal::Renewal,
     seats::{Seat, SeatRule, seat, seats},
 };
 use crate::model::quantity::Quantity;
@@ -103,9 +105,9 @@ impl Criteria {
         }
     }
 
-    /// Whether statuses from other lists than the queue's own renew the result. If not, only a poll of the queue does.
-    pub fn is_renewed_by_statuses(&self) -> bool {
-        self.path.reads_only_shared_fields()
+    /// Which lists renew the result.
+    pub fn renewal(&self) -> Renewal {
+        self.path.renewal()
     }
 
     /// Evaluates the rule over the whole response: `{"count": …, "results": […]}`, all pages joined.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json_path::{JsonPath, ParseError};
 
 use super::{
-    Mismatch,
+    Mismatch, Renewal,
     cost::{MAX_STEPS, Shape},
     hints,
     query::Query,
@@ -55,14 +55,22 @@ impl Path {
         self.query.is_singular()
     }
 
-    /// Whether the path reads nothing of a row beyond [what every list of agents has](SHARED_FIELDS) and the queue's membership, and
-    /// not the membership alone.
-    pub(super) fn reads_only_shared_fields(&self) -> bool {
+    /// Which lists renew what the path selects.
+    pub(super) fn renewal(&self) -> Renewal {
         let names = self.query.names();
-        let known = |name: &&str| SHARED_FIELDS.contains(name) || MEMBERSHIP_FIELDS.contains(name);
-        !self.query.reads_all_fields()
-            && names.iter().all(known)
-            && names.iter().any(|name| SHARED_FIELDS.contains(name))
+        let known = |name: &&str| {
+            DATED_FIELDS.contains(name)
+                || UNDATED_FIELDS.contains(name)
+                || MEMBERSHIP_FIELDS.contains(name)
+        };
+        let is_shared = names.iter().any(|name| !MEMBERSHIP_FIELDS.contains(name));
+        if self.query.reads_all_fields() || !names.iter().all(known) || !is_shared {
+            return Renewal::Polls;
+        }
+        match names.iter().any(|name| UNDATED_FIELDS.contains(name)) {
+            true => Renewal::Rows,
+            false => Renewal::Statuses,
+        }
     }
 
     /// The nodes of a response that the path selects.
@@ -87,21 +95,25 @@ impl fmt::Display for Path {
     }
 }
 
-/// Fields of a row that are one fact about an agent, the same in every list.
-const SHARED_FIELDS: [&str; 14] = [
+/// Fields of every list of agents whose changes bring a new date, or that never change.
+const DATED_FIELDS: [&str; 5] = [
     "agent_status",
     "agent_status_modified_on",
     "app_user",
+    "full_name",
+    "status",
+];
+
+/// Fields of every list of agents that may change while the date stays: a call of another channel, or a phone that is lost.
+const UNDATED_FIELDS: [&str; 9] = [
     "campaign",
     "campaign_name",
-    "full_name",
     "live_calls_count",
     "live_inbound_calls_count",
     "logged_in",
     "logged_in_since",
     "ready",
     "ready_since",
-    "status",
     "web_phone_status",
 ];
 

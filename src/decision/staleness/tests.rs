@@ -40,7 +40,7 @@ fn staleness(
         members_as_of: NOW.earlier(members),
         took: Duration::ZERO,
         complete: true,
-        agents: Vec::new(),
+        agents: Vec::new().into(),
         measured,
     });
     let state = QueueState {
@@ -144,7 +144,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
             members_as_of: NOW.earlier(age),
             took: Duration::ZERO,
             complete: true,
-            agents: Vec::new(),
+            agents: Vec::new().into(),
             measured: measured(1.0, Comparison::GreaterThan),
         };
         let snapshot = std::sync::Arc::new(snapshot);

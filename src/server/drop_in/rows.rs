@@ -106,7 +106,7 @@ impl<'s> Listing<'s> {
         let mut places: HashMap<&str, (usize, &Snapshot)> = HashMap::new();
         let mut agents: Vec<&Agent> = Vec::new();
         for source in sources {
-            for agent in &source.agents {
+            for agent in source.agents.iter() {
                 match places.get_mut(&*agent.id.0) {
                     None => {
                         places.insert(&agent.id.0, (agents.len(), source));

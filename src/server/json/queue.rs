@@ -71,7 +71,7 @@ fn count(snapshot: &Snapshot, which: fn(&Agent) -> bool) -> usize {
 
 fn count_by_status(snapshot: &Snapshot) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
-    for agent in &snapshot.agents {
+    for agent in snapshot.agents.iter() {
         if let Some(status) = agent.status.as_deref() {
             *counts.entry(status).or_default() += 1;
         }

@@ -88,6 +88,8 @@ pub struct AgentTruth {
     pub status: String,
     /// Whether that status makes the agent ready.
     pub available: bool,
+    /// Whether the agent is on a call, whatever the status.
+    pub on_call: bool,
     /// Whether the agent went home and left their status behind; CallTools cannot tell.
     pub forgot_to_log_off: bool,
     /// The queues the agent is a member of, and whether logged in to each.
@@ -284,6 +286,7 @@ impl World {
             status_id: status.id,
             status: status.name.clone(),
             available: self.is_available(person),
+            on_call: person.call.is_some(),
             forgot_to_log_off: person.activity == Activity::Forgot,
             queues: person
                 .memberships

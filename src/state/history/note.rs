@@ -30,7 +30,7 @@ pub(super) enum Note {
     Rows {
         key: QueueKey,
         at: Moment,
-        agents: Vec<Arc<Agent>>,
+        agents: Arc<[Arc<Agent>]>,
     },
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Counts {
 impl Counts {
     pub fn new(snapshot: &Snapshot) -> Self {
         let mut agents: BTreeMap<Box<str>, u32> = BTreeMap::new();
-        for agent in &snapshot.agents {
+        for agent in snapshot.agents.iter() {
             let status = agent.status.as_deref().unwrap_or(NO_STATUS);
             *agents.entry(status.into()).or_default() += 1;
         }

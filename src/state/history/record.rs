@@ -182,7 +182,7 @@ impl Seen {
             notes.push(Note::Rows {
                 key: key.clone(),
                 at: now,
-                agents: snapshot.agents.clone(),
+                agents: Arc::clone(&snapshot.agents),
             });
         }
         self.snapshot = Some(snapshot);

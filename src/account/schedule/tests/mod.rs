@@ -26,6 +26,7 @@ const SHARED: Need = Need {
     id: false,
     statuses: false,
     alone: false,
+    undated: false,
 };
 const ALONE: Need = Need {
     alone: true,

@@ -10,11 +10,13 @@ const BY_NAME: Need = Need {
     id: true,
     statuses: true,
     alone: false,
+    undated: false,
 };
 const BY_ID: Need = Need {
     id: false,
     statuses: true,
     alone: false,
+    undated: false,
 };
 /// Queue polls alone.
 const POLLS: ScheduleOptions = ScheduleOptions {
@@ -75,6 +77,7 @@ fn a_queue_with_an_id_and_a_rule_of_its_own_needs_nothing_first() {
             id: false,
             statuses: false,
             alone: false,
+            undated: false,
         }],
         POLLS,
         RATION,
@@ -112,6 +115,7 @@ fn no_more_than_a_few_polls_are_under_way_together() {
             id: false,
             statuses: false,
             alone: false,
+            undated: false,
         }; 20],
         POLLS,
         RATION,
@@ -182,6 +186,7 @@ fn a_bad_token_holds_the_whole_account_with_one_try_at_a_time() {
             id: false,
             statuses: false,
             alone: false,
+            undated: false,
         }; 5],
         POLLS,
         RATION,

@@ -59,7 +59,7 @@ proptest! {
         by_name in any::<bool>(),
         sweep in any::<bool>(),
     ) {
-        let need = |alone| Need { id: by_name, statuses: by_name, alone };
+        let need = |alone| Need { id: by_name, statuses: by_name, alone, undated: false };
         let mut schedule = Schedule::new(alone.into_iter().map(need), idle(0.3), RATION);
         schedule.options.sweep = sweep;
         let (mut now, mut under_way) = (START, Vec::new());

@@ -8,6 +8,7 @@ fn lists_that_are_read_again_take_slots_of_queues_and_put_no_sweep_off() {
         id: true,
         statuses: true,
         alone: false,
+        undated: false,
     };
     for (queues, of_sweep) in [(3, 1), (30, 1), (30, 4)] {
         let mut play = Play::new(vec![(by_name, 1); queues], LIVELY);
@@ -165,7 +166,7 @@ fn what_is_expected_is_what_comes() {
                 // Slots are whole: among a few queues none comes much more often than another.
                 0.35,
             );
-            if play.has_swept() && !play.schedule.queues[queue].need.alone {
+            if play.has_swept() && !play.schedule.is_polled_alone(queue) {
                 close(
                     "sweep",
                     expected.statuses,
@@ -227,4 +228,32 @@ fn queues_that_nobody_asks_about_stay_within_the_max_age_that_was_planned_with_s
     play.go(HOUR);
     let swept = gaps(&play.times(|job| job == Job::Sweep(1)));
     assert!(longest(&swept) <= planned.as_secs_f64(), "{swept:?}");
+}
+
+#[test]
+fn what_can_change_without_a_date_is_polled_by_itself_while_a_list_of_changes_is_read() {
+    let undated = Need {
+        undated: true,
+        ..SHARED
+    };
+    let needs = (0..8).map(|_| (SHARED, 1)).chain([(undated, 1)]);
+    let mut play = Play::warm(needs, LIVELY);
+    let polls = |play: &mut Play| {
+        play.log.clear();
+        play.go(HOUR);
+        play.times(|job| job == Job::Poll(8)).len()
+    };
+    let swept = polls(&mut play);
+    assert!(!play.schedule.is_polled_alone(8));
+    play.schedule.ask_next(Request::Delta(1), false, Some(1));
+    let fed = polls(&mut play);
+    assert!(play.schedule.is_polled_alone(8));
+    assert!(
+        fed as f64 > 2.5 * swept as f64,
+        "{swept} polls beside sweeps, {fed} beside the list of changes"
+    );
+    let expected = play.schedule.expected(PERIOD);
+    assert!(expected[8].statuses == expected[8].members && expected[0].statuses < PERIOD * 2);
+    play.schedule.ask_next(Request::Full, false, None);
+    assert!(!play.schedule.is_polled_alone(8));
 }

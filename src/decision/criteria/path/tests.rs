@@ -33,7 +33,7 @@ fn short_spellings_begin_at_the_response() {
 
 #[test]
 fn fields_that_a_path_reads_are_told_apart_from_text_it_compares_with() {
-    let shared = |path: &str| Path::parse(path).expect(path).reads_only_shared_fields();
+    let renewal = |path: &str| Path::parse(path).expect(path).renewal();
     for path in [
         "results[?(@.status=='Available')]",
         "results[?(@.status=='Available' && @.queue_logged_in==true)]",
@@ -41,9 +41,15 @@ fn fields_that_a_path_reads_are_told_apart_from_text_it_compares_with() {
         "$.results[?match(@.status, 'Avail.*')]",
         "$['results'][*].status",
         "$..status",
-        "results[*].ready",
     ] {
-        assert!(shared(path), "{path}");
+        assert_eq!(renewal(path), Renewal::Statuses, "{path}");
+    }
+    for path in [
+        "results[*].ready",
+        "$.results[?@.status == 'Available' && @.live_calls_count == 0]",
+        "$.results[?@.status == 'Available' && @.queue_logged_in == true && @.web_phone_status == 'ok']",
+    ] {
+        assert_eq!(renewal(path), Renewal::Rows, "{path}");
     }
     for path in [
         "count",
@@ -57,7 +63,7 @@ fn fields_that_a_path_reads_are_told_apart_from_text_it_compares_with() {
         "$.results[*].*",
         "$..*",
     ] {
-        assert!(!shared(path), "{path}");
+        assert_eq!(renewal(path), Renewal::Polls, "{path}");
     }
 }
 
