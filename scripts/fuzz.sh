@@ -1,15 +1,41 @@
 #!/usr/bin/env bash
 # Feeds mutated input to everything that reads foreign data: bodies, configs, criteria, queries of the drop-in.
 #
-#   scripts/fuzz.sh [SECONDS]       runs each target for this time; the default is 10
+#   scripts/fuzz.sh [SECONDS] [TARGET…]     runs each target for this time; the default is 10
+#   scripts/fuzz.sh --runs N [TARGET…]      runs each target with so many inputs, however long that takes
+#
+# Targets are body, config, criteria and drop_in; the default is all of them. A million inputs take a target some minutes.
 #
 # It needs a C++ compiler for libFuzzer; the stable Rust compiler is enough. Input that breaks something is printed and kept in
 # fuzz/artifacts. To repeat it: target/debug/fuzz_body fuzz/artifacts/body-crash-….
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${1:-10}
-target=${CARGO_TARGET_DIR:-target}
+usage() {
+    sed -n '3,7s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+limit=-max_total_time=10
+case ${1-} in
+    --runs)
+        [[ ${2-} =~ ^[1-9][0-9]*$ ]] || usage
+        limit=-runs=$2
+        shift 2
+        ;;
+    [0-9]*)
+        [[ $1 =~ ^[1-9][0-9]*$ ]] || usage
+        limit=-max_total_time=$1
+        shift
+        ;;
+esac
+targets=("$@")
+[[ ${#targets[@]} -gt 0 ]] || targets=(body config criteria drop_in)
+for name in "${targets[@]}"; do
+    [[ -f fuzz/fuzz_targets/$name.rs ]] || usage
+done
+
+binaries=${CARGO_TARGET_DIR:-target}/debug
 finds=$(mktemp -d)
 trap 'rm -rf "$finds"' EXIT
 mkdir -p fuzz/artifacts
@@ -22,7 +48,7 @@ fuzz() {
     shift 2
     mkdir "$finds/$name"
     # No input may take anywhere near half a gigabyte or ten seconds.
-    if ! "$target/debug/fuzz_$name" -max_total_time="$seconds" -max_len="$max_length" -timeout=10 -rss_limit_mb=512 \
+    if ! "$binaries/fuzz_$name" "$limit" -max_len="$max_length" -timeout=10 -rss_limit_mb=512 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$name-" "$finds/$name" "$@" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         return 1
@@ -32,7 +58,10 @@ fuzz() {
         "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)"
 }
 
-fuzz body 16384 fuzz/corpus/body
-fuzz config 8192 tests/config/good tests/config/bad
-fuzz criteria 16384 fuzz/corpus/criteria
-fuzz drop_in 1024 fuzz/corpus/drop_in
+for name in "${targets[@]}"; do
+    case $name in
+        body | criteria) fuzz "$name" 16384 "fuzz/corpus/$name" ;;
+        config) fuzz config 8192 tests/config/good tests/config/bad ;;
+        drop_in) fuzz drop_in 1024 fuzz/corpus/drop_in ;;
+    esac
+done

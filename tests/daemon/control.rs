@@ -5,9 +5,10 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use openseat::simulator::TOKEN;
+use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::spawn_blocking};
@@ -117,6 +118,41 @@ async fn a_check_beside_a_daemon_is_sent_by_the_daemon_with_its_token_and_budget
     assert!(said.err.is_empty(), "{said:?}");
     let said = say(&home, &["check", "sale"]).await.exits(2);
     assert!(said.err.contains("did you mean sales?"), "{said:?}");
+}
+
+#[tokio::test]
+async fn during_a_silence_no_command_beside_a_daemon_sends_anything_and_each_tells_the_time_left() {
+    let (calltools, home, config) = scene().await;
+    let _program = running(&home, &config).await;
+    let simulator = &calltools.simulator;
+    let silence = InjectedFault::Throttled(Some(Duration::from_secs(900)));
+    simulator.inject(1, None, silence);
+    soon("a silence", async || {
+        let last = simulator.received().pop().expect("it polls");
+        last.status.is_some_and(|status| status == 429)
+    })
+    .await;
+    let before = simulator.requests();
+    for arguments in [
+        &["check"][..],
+        &["check", "sales"],
+        &["queues"],
+        &["queues", "--seats"],
+        &["check", "--report", "report.json"],
+    ] {
+        let said = say(&home, arguments).await.exits(1);
+        let all = said.out + &said.err;
+        let left = all.split("; the next one may be sent in ").nth(1);
+        let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+        assert!(left.is_some_and(|left| left > 800), "{arguments:?}: {all}");
+    }
+    let json = say(&home, &["check", "--json"]).await.exits(1).json();
+    assert_eq!(json["asked_by"], "daemon", "{json}");
+    assert!(
+        json["accounts"][0]["budget"]["throttled_until"].is_string(),
+        "{json}"
+    );
+    assert_eq!(simulator.requests(), before);
 }
 
 #[tokio::test]

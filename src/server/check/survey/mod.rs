@@ -31,14 +31,14 @@ use self::{
 };
 use super::{
     Reach, Target,
-    ask::{client, fault},
+    ask::{affects_all, client, fault},
 };
 use crate::{
     budget::Purpose,
     calltools::{Client, Endpoint, RequestError},
     clock::{Clock, Moment},
     config::QueueRef,
-    model::fault::Fault,
+    model::fault::{Down, Fault},
 };
 
 /// The format of a report, for programs that read one.
@@ -183,12 +183,24 @@ impl Surveyor<'_> {
         let reply = match reply {
             Ok(reply) if reply.status == 401 => return Err(Fault::BadToken.into()),
             Ok(reply) => Ok(reply),
-            Err(fault) if super::ask::affects_all(&fault) => return Err(fault.into()),
+            Err(fault) if stops(&fault, answers) => return Err(fault.into()),
             Err(fault) => Err(fault.as_str()),
         };
         let names = answers.names();
         Ok(Answer::new((question, path), (asked, took), reply, &names))
     }
+}
+
+/// Whether further requests would be in vain. Once an answer has come, one that takes too long may be a list that is too long.
+fn stops(fault: &Fault, answers: &Answers) -> bool {
+    let is_slow = matches!(
+        fault,
+        Fault::UpstreamDown {
+            kind: Down::TimeOut,
+            ..
+        }
+    );
+    affects_all(fault) && (answers.0.is_empty() || !is_slow)
 }
 
 fn disguised(answers: &Answers, subject: &Subject<'_>) -> Vec<DisguisedAnswer> {

@@ -56,8 +56,8 @@ fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-/// A status to filter by: best one that some agents have and others have not, so that it shows whether the filter works. Available agents
-/// are the ones that matter.
+/// A status to filter by: preferably one that some agents have and others do not, so that the answer shows whether the filter works. Among
+/// those, one that makes agents available: openseat filters by it.
 fn status(answers: &Answers) -> Option<u64> {
     let names = answers.names();
     let rows = answers.list(Question::Everybody).map(|list| &list.rows);

@@ -312,6 +312,25 @@ async fn nothing_is_sent_during_a_silence_and_a_survey_ends_where_one_begins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_takes_too_long_keeps_no_other_question_from_being_asked() {
+    let (simulator, clock) = account(20);
+    let lists = Some(simulator::Endpoint::AgentStatuses);
+    simulator.inject(1, lists, InjectedFault::Hang);
+    let report = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    let report = report.expect("answers");
+    assert_eq!(report.stopped, None);
+    assert_eq!(report.answers[2].answered, "timeout");
+    assert_eq!(report.found.everybody_list, Some(Access::Failed));
+    assert_eq!(report.found.unknown_queue, Some(UnknownQueue::Refused));
+    // Where nothing has come yet, nothing will.
+    simulator.inject(1, None, InjectedFault::Hang);
+    let before = simulator.requests();
+    let none = surveyed(&simulator, "agent_status_modified_on", &clock).await;
+    assert!(none.is_err());
+    assert_eq!(simulator.requests(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_token_costs_one_request_and_is_no_report() {
     let (simulator, clock) = account(20);
     simulator.set_token("another");
