@@ -9,9 +9,10 @@ use std::{
 use regex::Regex;
 
 /// The folders of `src/`, from the top floor down. Code names only what is on its own floor's folder or below.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["cli"],
     &["daemon"],
+    &["notify"],
     &["server"],
     &["account"],
     &["state"],

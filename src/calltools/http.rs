@@ -18,7 +18,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::{Certificate, ClientBuilder, Proxy, Response, redirect, retry, tls};
+use reqwest::{Certificate, ClientBuilder, Proxy, Response, dns::Resolve, redirect, retry, tls};
 use tokio::time::timeout;
 use url::Url;
 
@@ -297,6 +297,19 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>> {
         Box::pin(self.exchange(request))
+    }
+}
+
+/// How a request of another HTTP client of this process failed.
+pub(crate) fn cause(error: &reqwest::Error) -> Down {
+    kind(error)
+}
+
+/// The look-up of names for another HTTP client of this process, which waits this long for an answer.
+pub(crate) fn resolver(patience: Duration) -> impl Resolve + 'static {
+    Patient {
+        resolver: Resolver::shared(),
+        patience,
     }
 }
 

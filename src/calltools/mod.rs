@@ -16,6 +16,7 @@ pub use client::{
 };
 pub(crate) use client::{ORDERING_FIELD, PAGE_SIZE};
 pub use http::{HttpSettings, HttpTransport, SetupError};
+pub(crate) use http::{cause, resolver};
 pub use list::Tally;
 pub use page::{Ask, Page};
 pub use response::joined_response;

@@ -121,6 +121,9 @@ Exit codes: 0 listed, 1 an account could not be asked, 2 the configuration is wr
     /// Check, show or start a configuration; offline
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Try the addresses of [[notify]]
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Show how the budget divides over the queues; offline
     #[command(after_help = "Examples:
   openseat plan
@@ -279,6 +282,20 @@ Exit codes: 0 it is good, 2 it is wrong, or a file that it names cannot be read 
     #[command(after_help = "Example:
   openseat config example > openseat.toml")]
     Example,
+}
+
+/// `openseat notify`
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test message to each address, and report who took it
+    #[command(after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to
+CallTools, and no daemon needs to run.
+
+Exit codes:
+  0  every recipient took it
+  1  a recipient did not take it, or there is none
+  2  the configuration is wrong, or an address cannot be read")]
+    Test(ConfigFile),
 }
 
 /// `openseat plan`

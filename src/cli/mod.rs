@@ -11,6 +11,7 @@ mod demo;
 mod health;
 mod init;
 mod man;
+mod notify;
 mod plan;
 mod queues;
 mod reload;
@@ -77,6 +78,7 @@ fn perform(Cli { command, log }: Cli) -> ExitCode {
         Command::Init(init) => init::run(&init),
         Command::Queues(queues) => queues::run(&queues),
         Command::Config(command) => config::run(&command),
+        Command::Notify(command) => notify::run(&command),
         Command::Plan(plan) => plan::run(&plan),
         Command::Health(health) => health::run(&health),
         Command::Status(status) => status::run(&status),

@@ -12,13 +12,15 @@ mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{Clock, Moment};
 
 /// Offsets closer than this are the same: NTP slews a clock by at most 500 ppm, which is 1.8 s in the hour for which the budget needs it.
 const SAME_OFFSET_MS: i64 = 2_000;
 
 /// A reading of both clocks, in milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTime {
     /// Which boot of which machine.
     pub boot_id: String,

@@ -48,7 +48,7 @@ fn client(section: &Section<'_>) -> Checked<Client> {
 }
 
 /// Names or ids of queues, or `account/queue`. What they mean is known once CallTools has told the account's queues.
-fn queues(value: &Value<'_>) -> Checked<Arc<[Box<str>]>> {
+pub(super) fn queues(value: &Value<'_>) -> Checked<Arc<[Box<str>]>> {
     let queue = |node: &DeValue<'_>| match node {
         DeValue::String(name) if !name.trim().is_empty() => Some(name.trim().into()),
         DeValue::Integer(id) => Some(id.as_str().into()),

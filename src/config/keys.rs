@@ -27,6 +27,7 @@ pub(super) const ROOT: Kind = Kind {
         key("server", "{}"),
         key("state", "{}"),
         key("account", "[]"),
+        key("notify", "[]"),
     ],
 };
 
@@ -113,6 +114,20 @@ pub(super) const CLIENT: Kind = Kind {
     ],
 };
 
+pub(super) const NOTIFY: Kind = Kind {
+    header: "[[notify]]",
+    keys: &[
+        key("url_file", r#""/etc/openseat/slack.url""#),
+        key("insecure_plain_http", "true"),
+        key("on", r#"["bad_token", "upstream_down"]"#),
+        key("after", r#""5m""#),
+        key("queues", r#"["sales-queue"]"#),
+    ],
+};
+
+/// What people write in `[[notify]]` for the address itself.
+const NAMES_OF_AN_ADDRESS: [&str; 4] = ["url", "webhook", "webhook_url", "address"];
+
 /// What CallGrid's hosted form calls the `field` of a rule.
 pub(super) const HOSTED_FIELD: &str = "property";
 
@@ -120,7 +135,9 @@ pub(super) const HOSTED_FIELD: &str = "property";
 const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
 
 /// Every table of the file.
-pub(super) const ALL: [&Kind; 7] = [&ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT, &CLIENT];
+pub(super) const ALL: [&Kind; 8] = [
+    &ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT, &CLIENT, &NOTIFY,
+];
 
 impl Kind {
     pub(super) fn has(&self, name: &str) -> bool {
@@ -143,13 +160,13 @@ impl Kind {
         let unknown = &normal(unknown);
         if let Some(gone) = Self::gone(unknown) {
             gone.to_owned()
-        } else if is_secret(unknown) {
+        } else if is_secret(unknown) || self.is_address(unknown) {
             self.secret_advice()
         } else if self.has(unknown) {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
             "write `queue`, for the name as for the id".to_owned()
-        } else if self.header == CLIENT.header && unknown == "queue" {
+        } else if matches!(self.header, "[[server.client]]" | "[[notify]]") && unknown == "queue" {
             "write `queues`, a list".to_owned()
         } else if let Some(home) = ALL.iter().find(|kind| kind.is_home_of(unknown)) {
             home.welcome(unknown)
@@ -162,7 +179,12 @@ impl Kind {
 
     /// Whether a key that stands elsewhere probably belongs here. Few configs have clients, and `queues` is a slip of `queue` more often.
     fn is_home_of(&self, name: &str) -> bool {
-        self.header != CLIENT.header && self.has(name)
+        self.header != CLIENT.header && name != "queues" && self.has(name)
+    }
+
+    /// Whether a key that no table has seems to hold an address to notify.
+    fn is_address(&self, name: &str) -> bool {
+        self.header == NOTIFY.header && NAMES_OF_AN_ADDRESS.contains(&name)
     }
 
     /// A key of an earlier openseat, and why it is gone.
@@ -178,6 +200,7 @@ impl Kind {
         let instead = match self.header {
             "[server]" => "name a file that holds it with bearer_token_file",
             "[[server.client]]" => "name a file that holds it with token_file",
+            "[[notify]]" => "name a file that holds the address with url_file",
             _ => {
                 "name a file that holds it with token_file, an environment variable with token_env, or let systemd hand it over as the credential <account name>.token"
             }
@@ -196,7 +219,7 @@ impl Kind {
 
     fn header_of(&self, key: &str) -> String {
         match key {
-            "account" => "[[account]]".to_owned(),
+            "account" | "notify" => format!("[[{key}]]"),
             _ => format!("[{key}], at the left of everything else"),
         }
     }
@@ -283,6 +306,10 @@ mod tests {
             (&ACCOUNT, "token_fil", "did you mean `token_file`?"),
             (&ACCOUNT, "my_token", "secrets do not belong in this file"),
             (&SERVER, "password", "secrets do not belong in this file"),
+            (&NOTIFY, "url", "secrets do not belong in this file"),
+            (&NOTIFY, "queue", "write `queues`, a list"),
+            (&NOTIFY, "mail", "[[notify]] may have url_file"),
+            (&SERVER, "notify", "write it as [[notify]]"),
             (&ACCOUNT, "hook_url", "openseat takes no hooks any more"),
             (&STATE, "colour", "[state] may have dir"),
         ] {

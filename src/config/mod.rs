@@ -1,10 +1,10 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
 //! All mistakes are reported at once, each with its place and with what to write instead. What is allowed but probably not meant is a warning.
-//! The file has no secrets: it names where they are ([`TokenSource`], [`BearerTokens`]). `config.example.toml` has every key.
+//! The file has no secrets: it names where they are ([`TokenSource`], [`BearerTokens`], [`WebhookUrl`]). `config.example.toml` has every key.
 //!
 //! `source` holds the text and collects the mistakes; `section` and `value` walk through it, with their `place` for messages; `keys` lists what
-//! may be written; `server`, `account`, `upstream` and `queue` build the checked types.
+//! may be written; `server`, `account`, `upstream`, `queue` and `notify` build the checked types.
 
 use std::{
     fmt,
@@ -31,6 +31,7 @@ use crate::{
 mod account;
 mod client;
 mod keys;
+mod notify;
 pub mod pasted;
 mod place;
 mod problem;
@@ -44,10 +45,13 @@ mod source;
 mod state;
 mod upstream;
 mod value;
+mod webhook;
 
+pub use notify::{Condition, Notify, Subscription};
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
 pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource, WRAPPED};
+pub use webhook::WebhookUrl;
 
 pub(crate) use server::MAX_SOCKET_PATH;
 
@@ -105,6 +109,8 @@ pub struct Config {
     pub history_days: u32,
     /// At least one, with different names.
     pub accounts: Vec<Account>,
+    /// Who gets messages and pushes.
+    pub notify: Vec<Notify>,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,
     /// What was made of values that are written in another way than they are used, one sentence each.
@@ -171,6 +177,7 @@ impl Config {
             .table("state", &keys::STATE, "state")
             .and_then(|section| state::state(root, section.as_ref()));
         let accounts = account::accounts(root);
+        let notify = notify::recipients(root);
         let (state_dir, history_days) = state?;
         let (state_dir, warning) = match state_dir {
             StateDir::Folder(folder) => (Some(folder), None),
@@ -180,6 +187,7 @@ impl Config {
         Ok(Self {
             server: server?,
             accounts: accounts?,
+            notify: notify?,
             warnings: warning.into_iter().collect(),
             notes: Vec::new(),
             state_dir,
@@ -203,6 +211,7 @@ impl Config {
                     .map(|client| client.token_file.as_path()),
             )
             .chain(self.server.tls.as_ref().map(|tls| tls.key.as_path()))
+            .chain(self.notify.iter().map(|notify| notify.url_file.as_path()))
     }
 }
 

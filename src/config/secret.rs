@@ -1,4 +1,4 @@
-//! Reads the secrets that the config names: CallTools' tokens, and the bearer tokens of our callers.
+//! Reads the secrets that the config names: CallTools' tokens, and the bearer tokens of our callers. Addresses are in `webhook`.
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +46,12 @@ pub struct SecretError {
     pub cause: SecretFault,
 }
 
+impl SecretError {
+    pub(super) fn at(place: String, cause: SecretFault) -> Self {
+        Self { place, cause }
+    }
+}
+
 /// What can be wrong with a secret or its source.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFault {
@@ -79,6 +85,16 @@ pub enum SecretFault {
         "has more than {MAX_TOKENS} tokens, one a line; remove those that no caller uses any more"
     )]
     TooMany,
+    /// The text is not an address to notify.
+    #[error(
+        "has no address; write one line such as https://hooks.example/services/… into it, as the receiver shows it"
+    )]
+    NotAddress,
+    /// An address whose messages others could read, with the address itself.
+    #[error(
+        "has an http:// address on another machine, which can be read on the way; use https://, or insecure_plain_http = true where nobody else can listen"
+    )]
+    PlainAddress,
     /// A bearer token that could be guessed.
     #[error(
         "has fewer than {SHORTEST_BEARER} characters and could be guessed; make a new one with `openssl rand -hex 32`"
@@ -267,7 +283,7 @@ fn bearer(text: &str) -> Result<&str, SecretFault> {
     }
 }
 
-fn read(path: &Path) -> Result<SecretString, SecretFault> {
+pub(super) fn read(path: &Path) -> Result<SecretString, SecretFault> {
     let bytes = file::read(path, MAX_SECRET_FILE)?;
     Ok(file::text(&bytes)?.into())
 }

@@ -3,7 +3,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    Account, Client, Config, Listen, Queue, QueueRef, Rule, Server, TokenSource, value::shown,
+    Account, Client, Config, Listen, Notify, Queue, QueueRef, Rule, Server, Subscription,
+    TokenSource, value::shown,
 };
 use crate::{
     calltools::address::is_readable_by_others,
@@ -32,6 +33,10 @@ impl Config {
                 text.header("[[account.queue]]");
                 queue(&mut text, one);
             }
+        }
+        for one in &self.notify {
+            text.header("[[notify]]");
+            notify(&mut text, one);
         }
         text.0
     }
@@ -178,6 +183,21 @@ fn accept(text: &mut Table, criteria: &Criteria) {
                 text.line("value", threshold);
             }
         }
+    }
+}
+
+fn notify(text: &mut Table, notify: &Notify) {
+    text.text("url_file", notify.url_file.display());
+    text.line("insecure_plain_http", notify.insecure_plain_http);
+    match &notify.what {
+        Subscription::Conditions { on, after } => {
+            text.list("on", on.iter().map(|one| one.as_str().to_owned()));
+            text.duration("after", Some(*after));
+        }
+        Subscription::Decisions => text.list("on", ["decision".to_owned()].into_iter()),
+    }
+    if let Some(queues) = &notify.queues {
+        text.list("queues", queues.iter().map(ToString::to_string));
     }
 }
 

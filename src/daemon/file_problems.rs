@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    config::{self, BearerTokens, Config, SecretFault, TokenSource},
+    config::{self, BearerTokens, Config, Notify, SecretFault, TokenSource},
+    notify::recipients,
     process::causes::causes,
     server::{Tls, TlsError},
 };
@@ -38,7 +39,7 @@ impl FileProblem {
     }
 }
 
-/// Everything that is wrong with the files of a config: tokens, authorities, certificate and key. A file that hangs holds this up for seconds.
+/// Everything that is wrong with the files of a config: tokens, authorities, certificate and key, addresses to notify. A file that hangs holds this up for seconds.
 pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for account in &config.accounts {
@@ -56,6 +57,7 @@ pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     if let Some(files) = &server.tls {
         problems.extend(certificate(files, now));
     }
+    problems.extend(addresses(&config.notify));
     problems
 }
 
@@ -106,4 +108,15 @@ fn certificate(files: &config::TlsFiles, now: Moment) -> Option<FileProblem> {
         is_mistake: !matches!(error, TlsError::OutOfDate { .. }),
         ..FileProblem::mistake(&error)
     })
+}
+
+/// The addresses of notifications, each file once.
+fn addresses(notify: &[Notify]) -> Vec<FileProblem> {
+    let read = notify.iter().map(|one| recipients(std::slice::from_ref(one)));
+    let errors = read.filter_map(Result::err);
+    let mut problems: Vec<_> = errors
+        .map(|error| FileProblem::mistake(error.as_ref()))
+        .collect();
+    problems.dedup();
+    problems
 }

@@ -9,6 +9,7 @@ use crate::{
     calltools::Token,
     clock::Moment,
     config::{self, BearerTokens, Config, WRAPPED},
+    notify::{self, Recipients},
     process::{aside, file},
     server::Tls,
 };
@@ -26,6 +27,8 @@ pub(super) struct Files {
     /// In the order of the config.
     pub accounts: Vec<AccountFiles>,
     pub callers: Callers,
+    /// Who gets messages and pushes.
+    pub recipients: Recipients,
 }
 
 /// The contents of an account's files.
@@ -87,6 +90,7 @@ impl Files {
                     bearer,
                     tls: server.tls.as_ref().map(tls).transpose()?,
                 },
+                recipients: notify::recipients(&config.notify)?,
             })
         };
         aside::bounded(read).await?

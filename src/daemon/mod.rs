@@ -22,7 +22,7 @@ use anyhow::bail;
 use futures_util::future::join_all;
 use tokio::{
     signal::unix::Signal,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,7 @@ use crate::{
     config::Config,
     decision::board::Board,
     metrics::Metrics,
+    notify::{self, Recipients},
     process::heartbeat::Heartbeats,
     server::{
         AccountHandle, App, Bound, Current, Detached, Listener, bind_all, check::Reach,
@@ -88,6 +89,8 @@ pub struct Daemon {
     file: Option<PathBuf>,
     hangups: Option<Signal>,
     reload_requests: mpsc::Receiver<ReloadRequest>,
+    /// Who gets messages and pushes.
+    recipients: watch::Sender<Recipients>,
 }
 
 impl Daemon {
@@ -149,6 +152,7 @@ impl Daemon {
             file: None,
             hangups: None,
             reload_requests,
+            recipients: watch::Sender::new(files.recipients),
         })
     }
 
@@ -208,6 +212,13 @@ impl Daemon {
             move || current.app(),
             stop.clone(),
         )));
+        let current = Arc::clone(&self.current);
+        tasks.spawn(until_stopped(notify::run(
+            move || current.app(),
+            self.recipients.subscribe(),
+            self.wiring.state.store.clone(),
+            stop.clone(),
+        )));
         let notifier = Arc::new(self.notifier);
         tasks.spawn(supervised(
             Arc::clone(&notifier),
@@ -229,6 +240,7 @@ impl Daemon {
             file: self.file,
             accounts,
             recording: CancellationToken::new(),
+            recipients: self.recipients,
             tasks,
         };
         work.record();
@@ -253,6 +265,8 @@ struct Work {
     accounts: Vec<RunningAccount>,
     /// Ends the recording of the queues' history.
     recording: CancellationToken,
+    /// Where those who get messages and pushes are exchanged.
+    recipients: watch::Sender<Recipients>,
     tasks: Tasks,
 }
 

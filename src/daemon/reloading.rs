@@ -72,7 +72,10 @@ impl Work {
             .map_err(unusable)?;
         let prepared = self.prepare(&config, files.accounts).map_err(unusable)?;
         // Nothing can fail from here on.
-        Ok(self.put_in_force(config, files.callers, prepared).await)
+        let recipients = files.recipients;
+        let reloaded = self.put_in_force(config, files.callers, prepared).await;
+        self.recipients.send_replace(recipients);
+        Ok(reloaded)
     }
 
     /// Prepares what the accounts of a new config need beyond those that run, in its order.

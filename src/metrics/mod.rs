@@ -29,7 +29,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 
 pub use self::{
     agents::{ByStatus, MAX_STATUS_LABELS, each_once},
@@ -93,6 +93,20 @@ impl Dropped {
     }
 }
 
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Notified {
+    /// Its recipient took it.
+    Sent,
+    /// An attempt failed; it is tried again, or lost.
+    Failed,
+    /// It was given up.
+    Lost,
+    /// A newer answer of the queue took its place before it was sent.
+    Replaced,
+}
+
 /// Everything that openseat counts. One per process, shared by everything that counts.
 pub struct Metrics {
     registry: Registry,
@@ -106,11 +120,17 @@ pub struct Metrics {
     config_read: Gauge<f64, AtomicU64>,
     connections_dropped: Family<CauseLabels, Counter>,
     client_requests: Family<ClientLabels, Counter>,
+    notifications: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClientLabels {
     client: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -161,6 +181,7 @@ impl Metrics {
             config_read: Gauge::default(),
             connections_dropped: Family::default(),
             client_requests: Family::default(),
+            notifications: Family::default(),
         };
         metrics.count_for(queues);
         let queues = QueueCounters(Arc::clone(&metrics.queues));
@@ -237,6 +258,19 @@ impl Metrics {
             "Requests by each client of the config, with its own token",
             self.client_requests.clone(),
         );
+        // Each outcome is there from the start, so that a rate covers the first one.
+        for outcome in Notified::VARIANTS {
+            let outcome = outcome.into();
+            drop(
+                self.notifications
+                    .get_or_create_owned(&OutcomeLabels { outcome }),
+            );
+        }
+        registry.register(
+            "openseat_notifications",
+            "Messages and pushes to recipients of [[notify]], by outcome",
+            self.notifications.clone(),
+        );
         registry.register_collector(Box::new(queues));
         registry.register_collector(Box::new(process::Process::started(started)));
     }
@@ -252,6 +286,14 @@ impl Metrics {
             client: Arc::clone(client),
         };
         self.client_requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts what became of a notification.
+    pub fn notified(&self, outcome: Notified) {
+        let outcome = outcome.into();
+        self.notifications
+            .get_or_create_owned(&OutcomeLabels { outcome })
+            .inc();
     }
 
     /// Counts a decision that was given to a caller.

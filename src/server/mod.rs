@@ -52,6 +52,7 @@ pub use self::{
     },
     state::{
         app::{AccountHandle, App, Deps, Queue},
+        decision_log::Gist,
         reload_request,
         status_line::status_line,
         watch_task::watch_decisions,

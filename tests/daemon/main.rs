@@ -13,6 +13,7 @@ mod happy;
 mod hours;
 mod local;
 mod matrix;
+mod notify;
 mod process;
 mod queues;
 mod reload;

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use crate::{
     clock::Moment,
     decision::{
-        Decision, Policy,
+        Decision, Policy, Reason,
         board::{QueueKey, QueueState},
     },
+    model::quantity::Quantity,
     server::json::decision::DecisionJson,
 };
 
@@ -104,7 +105,7 @@ impl DecisionLog {
     /// Notes the present decision about a queue, and writes an entry if it has changed.
     pub fn note(&mut self, key: &QueueKey, policy: &Policy, present: LastDecision, now: Moment) {
         let last = self.last.get(key);
-        if last.is_none_or(|last| differ(&last.decision, &present.decision)) {
+        if last.is_none_or(|last| Gist::new(&last.decision) != Gist::new(&present.decision)) {
             self.append(key, policy, &present, now);
         }
         self.last.insert(key.clone(), present);
@@ -162,15 +163,23 @@ impl DecisionLog {
     }
 }
 
-/// Whether the difference matters to a client that acts on decisions. Ages and times change at every poll and do not count.
-fn differ(one: &Decision, other: &Decision) -> bool {
-    let what_matters = |decision: &Decision| {
-        (
-            decision.accept,
-            decision.reason,
-            decision.count,
-            decision.threshold,
-        )
-    };
-    what_matters(one) != what_matters(other)
+/// What matters in a decision to a client that acts on it. Ages and times change at every poll and do not count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gist {
+    accept: bool,
+    reason: Reason,
+    count: Option<Quantity>,
+    threshold: Option<Quantity>,
+}
+
+impl Gist {
+    /// What matters in this decision.
+    pub fn new(decision: &Decision) -> Self {
+        Self {
+            accept: decision.accept,
+            reason: decision.reason,
+            count: decision.count,
+            threshold: decision.threshold,
+        }
+    }
 }

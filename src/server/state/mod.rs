@@ -4,6 +4,7 @@ pub mod app;
 pub mod clients;
 pub mod decision_log;
 pub mod guesses;
+pub mod last_decisions;
 pub mod named_queue;
 mod permissions;
 pub mod pool;

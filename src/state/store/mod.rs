@@ -1,4 +1,5 @@
-//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, and the held seats.
+//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, the held seats, and what notifications
+//! have told.
 //!
 //! Losing this file costs a few requests and the answers of the first seconds. So every failure is a line in the log, and the daemon goes
 //! on. The ledger, which must not be lost, has a file of its own. Held seats are written from memory each time the file is opened. A file
@@ -8,6 +9,7 @@
 //! that reserves a seat waits a moment at most.
 
 mod names;
+mod notices;
 mod reservations;
 mod schema;
 mod snapshots;
@@ -70,7 +72,12 @@ impl Store {
 
     /// Hands over something to keep, without waiting.
     pub fn keep(&self, note: Note) {
-        self.writer.send(note);
+        self.try_keep(note);
+    }
+
+    /// The same. Returns whether there was room for it.
+    pub fn try_keep(&self, note: Note) -> bool {
+        self.writer.send(note)
     }
 
     /// How many notes were dropped because the disk was too slow.

@@ -12,6 +12,7 @@ pub(super) const SCHEMA: Schema = Schema {
         ANSWERED,
         CONFIRMED,
         UNCONFIRMED,
+        NOTICES,
     ],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
@@ -90,4 +91,11 @@ CREATE TABLE confirmed ( -- what lists said of agents by leaving them out
 
 const UNCONFIRMED: &str = "
 DROP TABLE confirmed; -- each row in sighting has its own moment, which a row that was not written cannot share
+";
+
+const NOTICES: &str = "
+CREATE TABLE notices ( -- what notifications have told, and what waits to be sent; one row
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    json     TEXT    NOT NULL
+) STRICT;
 ";

@@ -38,6 +38,8 @@ pub enum Note {
     Doubted(BudgetOwner),
     /// The account's names were read, at this moment.
     Named(BudgetOwner, Arc<Names>, Moment),
+    /// What notifications have told and what they have still to send.
+    Notices(String),
 }
 
 impl Store {
@@ -80,6 +82,7 @@ pub(super) fn write(
             Note::Named(owner, names, read) => {
                 super::names::write(&transaction, owner, names, *read)?;
             }
+            Note::Notices(json) => super::notices::write(&transaction, json)?,
         }
     }
     transaction.commit()

@@ -1,0 +1,230 @@
+//! `[[notify]]`: who gets a message when something lasts, and who gets each change of a queue's answer.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray, VariantNames};
+use toml::de::DeValue;
+
+use super::{
+    client::queues,
+    keys,
+    section::Section,
+    source::{Checked, all},
+    value::{Value, refuse_repeats},
+};
+
+/// A few channels of people, and a router for each of some dozen buyers. Each has its own connections and its own memory.
+const MAX_RECIPIENTS: usize = 64;
+
+/// Long enough that a failed poll and its repetition are no message, short enough that somebody can act on it.
+const DEFAULT_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// Nobody wants to hear tomorrow of what lasts today.
+const AFTER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+
+/// Somebody who gets messages or pushes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The file with the address, which is a secret.
+    pub url_file: PathBuf,
+    /// Whether the address may be plain HTTP to another machine.
+    pub insecure_plain_http: bool,
+    /// What is sent there.
+    pub what: Subscription,
+    /// The queues that it is about, by name, id or `account/queue`; `None`: all.
+    pub queues: Option<Arc<[Box<str>]>>,
+}
+
+/// What a recipient gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// One message when one of these has lasted, and one when it ends.
+    Conditions {
+        /// At least one.
+        on: BTreeSet<Condition>,
+        /// How long it must have lasted.
+        after: Duration,
+    },
+    /// Each change of a queue's answer.
+    Decisions,
+}
+
+/// What can last, and be worth a message.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    VariantArray,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Condition {
+    /// CallTools does not accept an account's token.
+    BadToken,
+    /// The token's user may not read a queue.
+    NoPermission,
+    /// An account has no such queue.
+    NoSuchQueue,
+    /// CallTools cannot be reached, or does not answer as it should.
+    UpstreamDown,
+    /// Other software spends from an account.
+    Throttled,
+    /// An account's hour is nearly spent, and polling has slowed down or stopped.
+    Budget,
+    /// A queue has no seats while questions come.
+    NoSeats,
+    /// A part of the state folder cannot be written.
+    State,
+}
+
+impl Condition {
+    /// Every condition, in the order of the documentation.
+    pub const ALL: &[Condition] = Self::VARIANTS;
+
+    /// Its name in the config and in messages.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The words of `on`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+enum Word {
+    BadToken,
+    NoPermission,
+    NoSuchQueue,
+    UpstreamDown,
+    Throttled,
+    Budget,
+    NoSeats,
+    State,
+    Decision,
+}
+
+impl Word {
+    /// `None` for changes of answers.
+    fn condition(self) -> Option<Condition> {
+        Some(match self {
+            Word::BadToken => Condition::BadToken,
+            Word::NoPermission => Condition::NoPermission,
+            Word::NoSuchQueue => Condition::NoSuchQueue,
+            Word::UpstreamDown => Condition::UpstreamDown,
+            Word::Throttled => Condition::Throttled,
+            Word::Budget => Condition::Budget,
+            Word::NoSeats => Condition::NoSeats,
+            Word::State => Condition::State,
+            Word::Decision => return None,
+        })
+    }
+}
+
+/// Reads every `[[notify]]`.
+pub(super) fn recipients(root: &Section<'_>) -> Checked<Vec<Notify>> {
+    let sections = root.tables("notify", &keys::NOTIFY, |_, number| {
+        format!("notify number {number}")
+    })?;
+    let recipients = all(sections.iter().map(recipient))?;
+    if let Some(first) = sections.get(MAX_RECIPIENTS) {
+        return Err(first.wrong(format_args!("is one more than {MAX_RECIPIENTS}")));
+    }
+    refuse_the_same_twice(&sections, &recipients).map(|()| recipients)
+}
+
+/// One address gets each message once.
+fn refuse_the_same_twice(sections: &[Section<'_>], recipients: &[Notify]) -> Checked<()> {
+    let sent = sections.iter().zip(recipients);
+    let sent = sent.flat_map(|(section, one)| {
+        let what: Vec<_> = match &one.what {
+            Subscription::Conditions { on, .. } => on.iter().copied().map(Some).collect(),
+            Subscription::Decisions => vec![None],
+        };
+        let file = section.value("url_file");
+        what.into_iter()
+            .filter_map(move |what| Some(((&one.url_file, what), file?)))
+    });
+    refuse_repeats(sent, |line| {
+        format!(
+            "gets a word of its `on` from line {line} already; name each word once for each url_file"
+        )
+    })
+}
+
+fn recipient(section: &Section<'_>) -> Checked<Notify> {
+    let url_file = section.required("url_file", address_path);
+    let insecure_plain_http = section.optional("insecure_plain_http", Value::flag);
+    let on = section.optional("on", words);
+    let queues = section.optional("queues", queues);
+    let why = "what lasts for longer than a day is no news";
+    let after = section.optional("after", |value| value.duration(AFTER, why));
+    let (on, after) = (on?, after?);
+    let what = match on {
+        None => Subscription::Conditions {
+            on: Condition::ALL.iter().copied().collect(),
+            after: after.unwrap_or(DEFAULT_AFTER),
+        },
+        Some(Some(on)) => Subscription::Conditions {
+            on,
+            after: after.unwrap_or(DEFAULT_AFTER),
+        },
+        Some(None) => Subscription::Decisions,
+    };
+    if let (Subscription::Decisions, Some(value), true) =
+        (&what, section.value("after"), after.is_some())
+    {
+        return Err(value.wrong(
+            "goes with conditions; a change of an answer is pushed at once, so remove this line",
+        ));
+    }
+    Ok(Notify {
+        url_file: url_file?,
+        insecure_plain_http: insecure_plain_http?.unwrap_or_default(),
+        what,
+        queues: queues?,
+    })
+}
+
+/// An address that was pasted here would be shown as the path of a missing file.
+fn address_path(value: &Value<'_>) -> Checked<PathBuf> {
+    if value.text()?.contains("://") {
+        return Err(value.wrong(
+            "must be the path of a file that holds the address, such as \"/etc/openseat/slack.url\"; the address is a secret and does not belong in this file",
+        ));
+    }
+    value.secret_path()
+}
+
+/// The conditions; `None` for changes of answers.
+fn words(value: &Value<'_>) -> Checked<Option<BTreeSet<Condition>>> {
+    let DeValue::Array(_) = value.node() else {
+        return Err(value.not_a("a list of words"));
+    };
+    let items = value.items();
+    if items.is_empty() {
+        return Err(value.wrong("is an empty list; leave it out for every condition"));
+    }
+    let words = all(items.iter().map(|item| item.one_of::<Word>()))?;
+    refuse_repeats(words.iter().copied().zip(items), |_| {
+        "has the same word twice".to_owned()
+    })?;
+    if words == [Word::Decision] {
+        return Ok(None);
+    }
+    if words.contains(&Word::Decision) {
+        return Err(value.wrong(
+            "has \"decision\" beside conditions: a router that takes pushes cannot read messages; write a [[notify]] of its own for it",
+        ));
+    }
+    let conditions = words.into_iter().filter_map(Word::condition);
+    Ok(Some(conditions.collect()))
+}

@@ -1,0 +1,83 @@
+//! The addresses that notifications go to. They are secrets: who has one may write there.
+
+use std::{fmt, path::Path};
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::secret::{self, SecretError, SecretFault};
+use crate::calltools::address::is_readable_by_others;
+
+/// The longest address. Those of chat services have some 100 characters, those of workflow services some 300.
+const MAX_ADDRESS: usize = 2048;
+
+/// An address that no log, error or metric shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookUrl(Url);
+
+impl WebhookUrl {
+    /// Reads it from a file, which holds nothing else.
+    ///
+    /// # Errors
+    /// [`SecretError`]: there is none, or it would be readable on a network although `plain_http` is false.
+    pub fn read(path: &Path, plain_http: bool) -> Result<Self, SecretError> {
+        let address = || Self::parse(secret::read(path)?.expose_secret(), plain_http);
+        address()
+            .map_err(|cause| SecretError::at(format!("the url file {}", path.display()), cause))
+    }
+
+    /// The same, from a text. Space and quotes around it are dropped.
+    ///
+    /// # Errors
+    /// [`SecretFault`]: it is no address, or readable on a network.
+    pub fn parse(text: &str, plain_http: bool) -> Result<Self, SecretFault> {
+        let text = text.trim().trim_matches(['"', '\'']).trim();
+        if text.is_empty() || text.len() > MAX_ADDRESS || text.contains(char::is_whitespace) {
+            return Err(SecretFault::NotAddress);
+        }
+        let url = Url::parse(text).map_err(|_| SecretFault::NotAddress)?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(SecretFault::NotAddress);
+        }
+        if is_readable_by_others(&url) && !plain_http {
+            return Err(SecretFault::PlainAddress);
+        }
+        Ok(Self(url))
+    }
+
+    /// The address, to send to.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookUrl(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_as_people_paste_it_and_never_shown() {
+        for (text, taken) in [
+            ("https://hooks.example/services/T0/B0/secret\n", true),
+            (" \"https://hooks.example/secret\" ", true),
+            ("https://user:secret@hooks.example:8443/x?sig=secret", true),
+            ("http://127.0.0.1:9/secret", true),
+            ("http://hooks.example/secret", false),
+            ("ftp://hooks.example/secret", false),
+            ("hooks.example/secret", false),
+            ("https://a.example/secret\nhttps://b.example/secret", false),
+            ("", false),
+        ] {
+            let address = WebhookUrl::parse(text, false);
+            assert_eq!(address.is_ok(), taken, "{text}");
+            assert!(!format!("{address:?}").contains("secret"), "{address:?}");
+        }
+        assert!(WebhookUrl::parse("http://hooks.example/secret", true).is_ok());
+    }
+}

@@ -1,0 +1,103 @@
+//! What outlives the process: what lasts for each recipient, and what waits to be sent. It has no addresses in it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    outbox::{Outbox, Waiting},
+    sight::Subject,
+    tracker::{Lasting, Tracker},
+};
+use crate::clock::{Clock, stored_time::StoredTime};
+
+/// See the [module](self).
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Memory {
+    recipients: Vec<KeptRecipient>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptRecipient {
+    /// The file with its address.
+    file: PathBuf,
+    lasting: Vec<KeptCondition>,
+    waiting: Vec<KeptMessage>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptCondition {
+    #[serde(flatten)]
+    subject: Subject,
+    since: StoredTime,
+    seen: StoredTime,
+    told: bool,
+    asked: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMessage {
+    json: String,
+    made: StoredTime,
+}
+
+impl Memory {
+    /// Reads what an earlier run kept. What cannot be read is forgotten.
+    pub fn from_json(json: &str) -> Self {
+        serde_json::from_str(json).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what notifications had told cannot be read; what lasts is told once more");
+            Self::default()
+        })
+    }
+
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers can be written")
+    }
+
+    /// Adds a recipient.
+    pub fn add(&mut self, file: &Path, tracker: &Tracker, outbox: &Outbox, clock: &dyn Clock) {
+        let time = |moment| StoredTime::new(moment, clock);
+        let lasting = tracker
+            .lasting
+            .iter()
+            .map(|(subject, lasting)| KeptCondition {
+                subject: subject.clone(),
+                since: time(lasting.since),
+                seen: time(lasting.seen),
+                told: lasting.told,
+                asked: lasting.asked,
+            });
+        let waiting = outbox.waiting().map(|waiting| KeptMessage {
+            json: String::from_utf8_lossy(&waiting.json).into_owned(),
+            made: time(waiting.made),
+        });
+        self.recipients.push(KeptRecipient {
+            file: file.to_owned(),
+            lasting: lasting.collect(),
+            waiting: waiting.collect(),
+        });
+    }
+
+    /// What was kept of a recipient. Times of which nothing is known any more count as now.
+    pub fn take(&mut self, file: &Path, clock: &dyn Clock) -> (Tracker, Outbox) {
+        let Some(place) = self.recipients.iter().position(|one| one.file == file) else {
+            return Default::default();
+        };
+        let kept = self.recipients.swap_remove(place);
+        let moment = |time: &StoredTime| time.to_moment(clock).unwrap_or_else(|| clock.now());
+        let lasting = kept.lasting.into_iter().map(|kept| {
+            let (since, seen) = (moment(&kept.since), moment(&kept.seen));
+            let lasting = Lasting::restored(since, seen, kept.told, kept.asked);
+            (kept.subject, lasting)
+        });
+        let waiting = kept.waiting.into_iter().map(|kept| Waiting {
+            made: moment(&kept.made),
+            json: kept.json.into(),
+        });
+        let tracker = Tracker {
+            lasting: lasting.collect(),
+        };
+        (tracker, Outbox::with(waiting))
+    }
+}

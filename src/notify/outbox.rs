@@ -1,0 +1,220 @@
+//! The messages that wait to be sent to one recipient: in order, one at a time, until it takes them.
+//!
+//! A message that the recipient refuses is given up sooner than one that does not reach it. The outbox is bounded; if it is full, the oldest
+//! message is lost, since the newest say how things are.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{backoff, webhook::Undelivered};
+use crate::clock::Moment;
+
+/// Messages that may wait. A day on which everything breaks and heals has some dozens.
+const MAX_WAITING: usize = 64;
+
+/// How long to try to reach a recipient. What is older is no news.
+const MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// How long to try while the recipient answers and refuses: time to correct the address and reload.
+const MAX_AGE_REFUSED: Duration = Duration::from_secs(3600);
+
+/// The longest wait between two attempts: soon enough after an outage, and 300 attempts a day.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// A message, as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub json: Bytes,
+    pub made: Moment,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Waiting>,
+    under_way: bool,
+    failures: u32,
+    /// Nothing is sent before that.
+    rest_until: Option<Instant>,
+}
+
+/// What follows from a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is tried again.
+    Again,
+    /// It is given up.
+    Lost,
+}
+
+impl Outbox {
+    /// With the messages of an earlier run.
+    pub fn with(waiting: impl IntoIterator<Item = Waiting>) -> Self {
+        let mut outbox = Self::default();
+        for one in waiting {
+            outbox.add(one);
+        }
+        outbox
+    }
+
+    /// Adds a message. Returns whether another one was lost for it.
+    pub fn add(&mut self, message: Waiting) -> bool {
+        self.waiting.push_back(message);
+        if self.waiting.len() <= MAX_WAITING {
+            return false;
+        }
+        // The first one may be under way, and its outcome is about the first one.
+        self.waiting.remove(usize::from(self.under_way));
+        true
+    }
+
+    /// What is to be sent now, which is then under way.
+    pub fn due(&mut self, now: Instant) -> Option<Bytes> {
+        if self.under_way || self.rest_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let first = self.waiting.front()?;
+        self.under_way = true;
+        Some(first.json.clone())
+    }
+
+    /// When something may be due.
+    pub fn next(&self) -> Option<Instant> {
+        let idle = !self.under_way && !self.waiting.is_empty();
+        self.rest_until.filter(|_| idle)
+    }
+
+    /// The recipient has taken what was under way.
+    pub fn sent(&mut self) {
+        self.waiting.pop_front();
+        self.under_way = false;
+        self.failures = 0;
+        self.rest_until = None;
+    }
+
+    /// What was under way did not arrive.
+    pub fn failed(&mut self, why: &Undelivered, now: Moment, at: Instant) -> Verdict {
+        self.under_way = false;
+        self.failures = self.failures.saturating_add(1);
+        let wait = backoff::wait(self.failures, LONGEST_WAIT);
+        self.rest_until = Some(at + wait.max(why.wait.unwrap_or_default()));
+        let patience = match why.refused {
+            true => MAX_AGE_REFUSED,
+            false => MAX_AGE,
+        };
+        let age = |first: &Waiting| now.shortest_since(first.made);
+        if self.waiting.front().map(age) <= Some(patience) {
+            return Verdict::Again;
+        }
+        self.waiting.pop_front();
+        Verdict::Lost
+    }
+
+    /// The address may be another one: it is tried at once.
+    pub fn retry(&mut self) {
+        self.rest_until = None;
+    }
+
+    /// What waits, the oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment {
+        boot: Duration::from_secs(500_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+
+    fn message(text: &str) -> Waiting {
+        Waiting {
+            json: Bytes::copy_from_slice(text.as_bytes()),
+            made: START,
+        }
+    }
+
+    fn failure(refused: bool) -> Undelivered {
+        Undelivered {
+            why: String::new(),
+            refused,
+            wait: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_go_one_at_a_time_in_order_and_wait_longer_after_each_failure() {
+        let mut outbox = Outbox::with([message("a"), message("b")]);
+        let mut waits = Vec::new();
+        for _ in 0..3 {
+            let now = Instant::now();
+            assert_eq!(outbox.due(now).as_deref(), Some(&b"a"[..]));
+            assert_eq!(outbox.due(now), None, "one is under way");
+            assert_eq!(outbox.failed(&failure(false), START, now), Verdict::Again);
+            assert_eq!(outbox.due(now), None, "it rests");
+            let next = outbox.next().expect("it will be tried again");
+            waits.push(next - now);
+            tokio::time::advance(next - now).await;
+        }
+        assert!(waits.is_sorted(), "{waits:?}");
+        assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"a"[..]));
+        outbox.sent();
+        assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"b"[..]));
+        outbox.sent();
+        assert_eq!(outbox.due(Instant::now()), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_the_recipient_asks_for_is_kept() {
+        let mut outbox = Outbox::with([message("a")]);
+        let now = Instant::now();
+        outbox.due(now);
+        let wait = Some(Duration::from_secs(90));
+        let told = Undelivered {
+            wait,
+            ..failure(false)
+        };
+        outbox.failed(&told, START, now);
+        assert!(outbox.next() >= Some(now + Duration::from_secs(90)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_given_up_after_an_hour_and_what_does_not_arrive_after_a_day() {
+        for (refused, patience) in [(true, MAX_AGE_REFUSED), (false, MAX_AGE)] {
+            let mut outbox = Outbox::with([message("a"), message("b")]);
+            let second = Duration::from_secs(1);
+            for (age, verdict) in [
+                (patience, Verdict::Again),
+                (patience + second, Verdict::Lost),
+            ] {
+                outbox.retry();
+                assert_eq!(outbox.due(Instant::now()).as_deref(), Some(&b"a"[..]));
+                let now = START.later(age);
+                assert_eq!(
+                    outbox.failed(&failure(refused), now, Instant::now()),
+                    verdict
+                );
+            }
+            assert_eq!(outbox.waiting().count(), 1, "the next one is not held up");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_outbox_loses_the_oldest_but_not_the_one_under_way() {
+        let mut outbox = Outbox::default();
+        for number in 0..MAX_WAITING {
+            assert!(!outbox.add(message(&number.to_string())));
+        }
+        outbox.due(Instant::now());
+        assert!(outbox.add(message("new")));
+        let mut left = outbox.waiting().map(|one| one.json.clone());
+        assert_eq!(left.next().as_deref(), Some(&b"0"[..]), "it is under way");
+        assert_eq!(left.next().as_deref(), Some(&b"2"[..]));
+        assert_eq!(left.last().as_deref(), Some(&b"new"[..]));
+    }
+}

@@ -1,0 +1,254 @@
+//! One look at everything: what lasts now, and what is known not to last.
+//!
+//! What is not seen is not over. A process that has just started knows of no fault, since it has not asked yet; so a condition ends only by proof:
+//! newer data of the account or the queue, or an answer that rests on some.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Moment,
+    config::Condition,
+    decision::{Reason, board::QueueKey},
+    model::fault::{Fault, FaultKind},
+    server::{AccountHandle, App, Queue},
+};
+
+/// What a condition is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Subject {
+    pub condition: Condition,
+    /// `None` for the process.
+    pub account: Option<Arc<str>>,
+    /// `None` for the whole account.
+    pub queue: Option<Arc<str>>,
+}
+
+impl Subject {
+    fn account(condition: Condition, account: &Arc<str>) -> Self {
+        Self {
+            condition,
+            account: Some(Arc::clone(account)),
+            queue: None,
+        }
+    }
+
+    fn queue(condition: Condition, key: &QueueKey) -> Self {
+        Self {
+            queue: Some(Arc::clone(&key.queue)),
+            ..Self::account(condition, &key.account)
+        }
+    }
+
+    /// The queue that it is about.
+    pub fn key(&self) -> Option<QueueKey> {
+        let account = self.account.as_ref()?;
+        let queue = self.queue.as_ref()?;
+        Some(QueueKey::new(Arc::clone(account), Arc::clone(queue)))
+    }
+}
+
+/// A condition that lasts, as it is seen now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// When it began, if that is known better than from the first look.
+    pub since: Option<Moment>,
+    /// What is wrong, for people.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+    /// How many questions about the queue were answered so far, for conditions that matter only if somebody asks.
+    pub asked: Option<u64>,
+}
+
+/// What is said of a condition that is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It is over.
+    Over,
+    /// That cannot be told yet.
+    Unknown,
+    /// Its account or queue is no longer configured.
+    Gone,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    pub lasting: BTreeMap<Subject, Evidence>,
+    /// The moment of the newest data of each account.
+    accounts: HashMap<Arc<str>, Option<Moment>>,
+    queues: HashMap<QueueKey, SeenQueue>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SeenQueue {
+    last_success: Option<Moment>,
+    /// Whether its answer rests on fresh data.
+    is_known: bool,
+}
+
+impl Sight {
+    /// Looks.
+    pub fn of(app: &App) -> Self {
+        let mut sight = Self::default();
+        for account in &app.accounts {
+            sight.accounts.insert(Arc::clone(&account.name), None);
+            sight.account(account, app.clock.now());
+        }
+        for queue in app.queues() {
+            sight.queue(app, queue);
+        }
+        let degraded = app.degraded();
+        if !degraded.is_empty() {
+            let subject = Subject {
+                condition: Condition::State,
+                account: None,
+                queue: None,
+            };
+            let what = format!(
+                "the state folder cannot be written ({})",
+                degraded.join(", ")
+            );
+            sight.see(subject, what, STATE_ADVICE, None);
+        }
+        sight
+    }
+
+    fn see(&mut self, subject: Subject, what: String, advice: &str, since: Option<Moment>) {
+        let evidence = Evidence {
+            since,
+            what,
+            advice: advice.to_owned(),
+            asked: None,
+        };
+        self.lasting.insert(subject, evidence);
+    }
+
+    fn account(&mut self, account: &AccountHandle, now: Moment) {
+        let present = account.health().fault;
+        let name = &account.name;
+        let fault = |kind| {
+            let is_it = |fault: &&crate::account::PresentFault| fault.kind() == kind;
+            present.as_ref().filter(is_it)
+        };
+        for (kind, condition) in [
+            (FaultKind::BadToken, Condition::BadToken),
+            (FaultKind::UpstreamDown, Condition::UpstreamDown),
+            (FaultKind::Throttled, Condition::Throttled),
+            (FaultKind::BudgetSpent, Condition::Budget),
+        ] {
+            if let Some(present) = fault(kind) {
+                let (fault, since) = (&present.fault, Some(present.since));
+                let subject = Subject::account(condition, name);
+                self.see(subject, fault.told(now), &fault.advice(), since);
+            }
+        }
+        let usage = account.budget.usage();
+        if usage.share < 1.0 && fault(FaultKind::Throttled).is_none() {
+            let percent = usage.share * 100.0;
+            let what = format!(
+                "other software spends from this account, so openseat polls at {percent:.0} % of its pace"
+            );
+            let subject = Subject::account(Condition::Throttled, name);
+            self.see(subject, what, THROTTLED_ADVICE, None);
+        }
+        // As the alert of Prometheus has it: a slow pace is a fault, and this is the reserve for refreshes and checks.
+        let nearly = usage.limit - usage.reserve / 5;
+        if usage.used >= nearly && fault(FaultKind::BudgetSpent).is_none() {
+            let what = format!(
+                "{} of the hour's {} requests are spent",
+                usage.used, usage.limit
+            );
+            let subject = Subject::account(Condition::Budget, name);
+            self.see(subject, what, BUDGET_ADVICE, None);
+        }
+    }
+
+    fn queue(&mut self, app: &App, queue: &Queue) {
+        let (key, now) = (&queue.key, app.clock.now());
+        let state = app.state(queue);
+        let decision = app.decide(queue, &state, &queue.policy);
+        let newest = state.snapshot.as_ref().map(|snapshot| snapshot.as_of);
+        let newest = newest.into_iter().chain(state.last_success);
+        let account = self.accounts.entry(Arc::clone(&key.account)).or_default();
+        *account = newest.chain(*account).max_by_key(|moment| moment.boot);
+        let seen = SeenQueue {
+            last_success: state.last_success,
+            is_known: decision.reason.is_known(),
+        };
+        self.queues.insert(key.clone(), seen);
+        let condition = match state.fault.as_deref() {
+            Some(Fault::NoPermission) => Some(Condition::NoPermission),
+            Some(Fault::NoSuchQueue(_)) => Some(Condition::NoSuchQueue),
+            _ => None,
+        };
+        if let (Some(condition), Some(fault)) = (condition, &state.fault) {
+            let subject = Subject::queue(condition, key);
+            self.see(subject, fault.told(now), &fault.advice(), None);
+        }
+        if matches!(decision.reason, Reason::BelowThreshold | Reason::Reserved) {
+            let evidence = Evidence {
+                since: None,
+                what: "no seats while calls come".to_owned(),
+                advice: NO_SEATS_ADVICE.to_owned(),
+                asked: Some(queue.meters.asked()),
+            };
+            let subject = Subject::queue(Condition::NoSeats, key);
+            self.lasting.insert(subject, evidence);
+        }
+    }
+
+    /// What is known of a condition that is not seen now, and was last seen at `seen`.
+    pub fn absence(&self, subject: &Subject, seen: Moment) -> Absence {
+        let later = |proof: Option<Moment>| match proof {
+            Some(proof) if proof.boot > seen.boot => Absence::Over,
+            _ => Absence::Unknown,
+        };
+        let Some(account) = &subject.account else {
+            return Absence::Over;
+        };
+        let Some(newest) = self.accounts.get(account) else {
+            return Absence::Gone;
+        };
+        match subject.key() {
+            Some(key) => match (self.queues.get(&key), subject.condition) {
+                (None, _) => Absence::Gone,
+                (Some(queue), Condition::NoSeats) if queue.is_known => Absence::Over,
+                (Some(_), Condition::NoSeats) => Absence::Unknown,
+                (Some(queue), _) => later(queue.last_success),
+            },
+            None => match subject.condition {
+                // The budget knows at any time, also after a restart.
+                Condition::Throttled | Condition::Budget => Absence::Over,
+                _ => later(*newest),
+            },
+        }
+    }
+}
+
+const STATE_ADVICE: &str = "check that the disk has space and that the folder is writable; openseat recovers by itself, and answers go on meanwhile";
+const THROTTLED_ADVICE: &str =
+    "find what else uses the account's API, or lower requests_per_hour to what is left";
+const BUDGET_ADVICE: &str = "find who asks for refreshes or fresh answers so often; `openseat plan` shows how the budget divides";
+const NO_SEATS_ADVICE: &str = "are its agents logged in to the queue and available?";
+
+#[cfg(test)]
+impl Sight {
+    /// What a test wants to be seen, of an account "main" with a queue "sales" whose data is of `newest`.
+    pub fn with(lasting: &[(Subject, Evidence)], newest: Moment, is_known: bool) -> Self {
+        let queue = SeenQueue {
+            last_success: Some(newest),
+            is_known,
+        };
+        Self {
+            lasting: lasting.iter().cloned().collect(),
+            accounts: HashMap::from([("main".into(), Some(newest))]),
+            queues: HashMap::from([(QueueKey::new("main", "sales"), queue)]),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Decides what is worth telling one recipient: a condition that has lasted, once, and its end, once.
+//!
+//! It is pure: sights and moments in, news out. A fault that comes and goes is one condition; it ends when it has been away for a while. What
+//! ends before anybody was told is not told at all.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::sight::{Absence, Evidence, Sight, Subject};
+use crate::clock::Moment;
+
+/// How long a condition must be away to be over: a poll that succeeds between two that fail is no recovery. With a shorter `after`, that time
+/// is enough.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// A condition that lasts, or has just been away.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Lasting {
+    pub since: Moment,
+    /// When it was last seen.
+    pub seen: Moment,
+    /// The recipient was told.
+    pub told: bool,
+    /// Somebody has asked since it began; true for conditions for which that does not matter.
+    pub asked: bool,
+    /// The number of questions when this process first saw it.
+    asked_before: Option<u64>,
+    /// Since when it is not seen any more.
+    away_since: Option<Moment>,
+    /// As it was last seen, for the message.
+    evidence: Option<Evidence>,
+}
+
+impl Lasting {
+    /// As an earlier run kept it.
+    pub fn restored(since: Moment, seen: Moment, told: bool, asked: bool) -> Self {
+        Self {
+            since,
+            seen,
+            told,
+            asked,
+            asked_before: None,
+            away_since: None,
+            evidence: None,
+        }
+    }
+}
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct News {
+    pub subject: Subject,
+    pub since: Moment,
+    /// When it ended; `None`: it lasts.
+    pub until: Option<Moment>,
+    /// What was seen; `None` for the end of a condition that only an earlier run has seen.
+    pub evidence: Option<Evidence>,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Tracker {
+    pub lasting: BTreeMap<Subject, Lasting>,
+}
+
+impl Tracker {
+    /// Takes a sight in. `after` says how long a condition must last to be told; `None`: the recipient does not want it.
+    pub fn look(
+        &mut self,
+        sight: &Sight,
+        after: impl Fn(&Subject) -> Option<Duration>,
+        now: Moment,
+    ) -> Vec<News> {
+        let mut news = Vec::new();
+        for (subject, evidence) in &sight.lasting {
+            if let Some(after) = after(subject) {
+                news.extend(self.seen(subject, evidence, after, now));
+            }
+        }
+        self.lasting.retain(|subject, lasting| {
+            if sight.lasting.contains_key(subject) && after(subject).is_some() {
+                return true;
+            }
+            let absence = sight.absence(subject, lasting.seen);
+            let (Some(after), false) = (after(subject), absence == Absence::Gone) else {
+                return false;
+            };
+            if absence == Absence::Unknown {
+                lasting.away_since = None;
+                return true;
+            }
+            let away_since = *lasting.away_since.get_or_insert(now);
+            if now.shortest_since(away_since) < AWAY.min(after) {
+                return true;
+            }
+            news.extend(lasting.told.then(|| News {
+                subject: subject.clone(),
+                since: lasting.since,
+                until: Some(away_since),
+                evidence: lasting.evidence.take(),
+            }));
+            false
+        });
+        news
+    }
+
+    fn seen(
+        &mut self,
+        subject: &Subject,
+        evidence: &Evidence,
+        after: Duration,
+        now: Moment,
+    ) -> Option<News> {
+        let since = evidence.since.unwrap_or(now);
+        let entry = self.lasting.entry(subject.clone());
+        let lasting = entry.or_insert_with(|| Lasting::restored(since, now, false, false));
+        let before = *lasting
+            .asked_before
+            .get_or_insert(evidence.asked.unwrap_or_default());
+        lasting.asked |= evidence.asked.is_none_or(|asked| asked != before);
+        lasting.seen = now;
+        lasting.away_since = None;
+        lasting.evidence = Some(evidence.clone());
+        if lasting.told || !lasting.asked || now.shortest_since(lasting.since) < after {
+            return None;
+        }
+        lasting.told = true;
+        Some(News {
+            subject: subject.clone(),
+            since: lasting.since,
+            until: None,
+            evidence: Some(evidence.clone()),
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Conditions that last, end, come back and outlive the process.
+
+use super::*;
+use crate::config::Condition;
+
+const START: Moment = Moment {
+    boot: Duration::from_secs(500_000),
+    wall: Duration::from_secs(1_795_341_600),
+};
+const AFTER: Duration = Duration::from_secs(300);
+
+fn at(seconds: u64) -> Moment {
+    START.later(Duration::from_secs(seconds))
+}
+
+fn subject(condition: Condition) -> Subject {
+    let of_queue = matches!(
+        condition,
+        Condition::NoSeats | Condition::NoPermission | Condition::NoSuchQueue
+    );
+    Subject {
+        condition,
+        account: (condition != Condition::State).then(|| "main".into()),
+        queue: of_queue.then(|| "sales".into()),
+    }
+}
+
+fn evidence(asked: Option<u64>) -> Evidence {
+    Evidence {
+        since: None,
+        what: "something is wrong".to_owned(),
+        advice: "mend it".to_owned(),
+        asked,
+    }
+}
+
+/// A day of one recipient, who wants everything that has lasted five minutes.
+struct Day {
+    tracker: Tracker,
+    condition: Condition,
+    asked: Option<u64>,
+    /// The moment of the account's newest data.
+    newest: u64,
+    is_known: bool,
+    told: Vec<(u64, bool)>,
+}
+
+impl Day {
+    fn of(condition: Condition) -> Self {
+        Self {
+            tracker: Tracker::default(),
+            condition,
+            asked: (condition == Condition::NoSeats).then_some(0),
+            newest: 0,
+            is_known: true,
+            told: Vec::new(),
+        }
+    }
+
+    /// A look every five seconds, in which the condition lasts or not. Notes when something is told, and whether it has begun.
+    fn pass(&mut self, seconds: std::ops::Range<u64>, lasts: bool) -> &mut Self {
+        for second in seconds.step_by(5) {
+            let lasting = [(subject(self.condition), evidence(self.asked))];
+            let lasting = if lasts { &lasting[..] } else { &[] };
+            let sight = Sight::with(lasting, at(self.newest), self.is_known);
+            let news = self.tracker.look(&sight, |_| Some(AFTER), at(second));
+            let told = news.iter().map(|news| (second, news.until.is_none()));
+            self.told.extend(told);
+        }
+        self
+    }
+}
+
+#[test]
+fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
+    for condition in Condition::ALL {
+        let mut day = Day::of(*condition);
+        day.pass(0..150, true);
+        day.asked = day.asked.map(|asked| asked + 1);
+        day.pass(150..1000, true);
+        day.newest = 1000;
+        day.pass(1000..2000, false);
+        assert_eq!(day.told, [(300, true), (1060, false)], "{condition:?}");
+        assert_eq!(day.tracker, Tracker::default(), "nothing is left");
+    }
+}
+
+#[test]
+fn what_ends_before_its_time_is_not_told() {
+    let mut day = Day::of(Condition::UpstreamDown);
+    day.pass(0..290, true);
+    day.newest = 290;
+    day.pass(290..1000, false);
+    assert_eq!(day.told, []);
+}
+
+#[test]
+fn a_fault_that_comes_and_goes_is_one_condition() {
+    let mut day = Day::of(Condition::UpstreamDown);
+    for round in 0..20 {
+        day.newest = round * 60 + 40;
+        day.pass(round * 60..round * 60 + 40, true);
+        day.pass(round * 60 + 40..round * 60 + 60, false);
+    }
+    assert_eq!(day.told, [(300, true)]);
+}
+
+#[test]
+fn no_seats_are_told_only_if_somebody_asks() {
+    let mut day = Day::of(Condition::NoSeats);
+    day.pass(0..3600, true);
+    assert_eq!(day.told, [], "nobody has asked");
+    day.asked = Some(1);
+    day.pass(3600..3700, true);
+    assert_eq!(day.told, [(3600, true)]);
+    day.is_known = false;
+    day.pass(3700..7200, false);
+    assert_eq!(day.told.len(), 1, "unknown seats are no seats");
+    day.is_known = true;
+    day.pass(7200..7300, false);
+    assert_eq!(day.told, [(3600, true), (7260, false)]);
+}
+
+#[test]
+fn a_process_that_has_not_asked_yet_takes_nothing_for_over() {
+    let queues = [Condition::NoPermission, Condition::NoSuchQueue];
+    for condition in [Condition::BadToken, Condition::UpstreamDown]
+        .into_iter()
+        .chain(queues)
+    {
+        let mut day = Day::of(condition);
+        day.pass(0..400, true);
+        // As after a restart: what an earlier run knew, and no fault.
+        let restored = day.tracker.lasting.iter().map(|(subject, lasting)| {
+            let Lasting {
+                since,
+                seen,
+                told,
+                asked,
+                ..
+            } = *lasting;
+            (subject.clone(), Lasting::restored(since, seen, told, asked))
+        });
+        day.tracker = Tracker {
+            lasting: restored.collect(),
+        };
+        day.pass(400..1000, false);
+        day.pass(1000..1500, true);
+        assert_eq!(day.told, [(300, true)], "{condition:?}");
+        day.newest = 1600;
+        day.pass(1600..1700, false);
+        assert_eq!(day.told, [(300, true), (1660, false)], "{condition:?}");
+    }
+}
+
+#[test]
+fn what_began_before_the_first_look_counts_from_its_beginning() {
+    let mut tracker = Tracker::default();
+    let old = Evidence {
+        since: Some(START),
+        ..evidence(None)
+    };
+    let sight = Sight::with(&[(subject(Condition::BadToken), old)], START, true);
+    let news = tracker.look(&sight, |_| Some(AFTER), at(4000));
+    assert_eq!(news.len(), 1);
+    assert_eq!(news[0].since, START);
+}
+
+#[test]
+fn what_is_no_longer_wanted_or_configured_is_forgotten_without_a_word() {
+    let mut day = Day::of(Condition::BadToken);
+    day.pass(0..400, true);
+    let mut tracker = day.tracker.clone();
+    let sight = Sight::with(
+        &[(subject(Condition::BadToken), evidence(None))],
+        START,
+        true,
+    );
+    assert_eq!(tracker.look(&sight, |_| None, at(400)), []);
+    assert_eq!(tracker, Tracker::default());
+    assert_eq!(
+        day.tracker
+            .look(&Sight::default(), |_| Some(AFTER), at(400)),
+        []
+    );
+    assert_eq!(day.tracker, Tracker::default());
+}
+
+#[test]
+fn with_no_time_to_last_each_change_is_told() {
+    let mut tracker = Tracker::default();
+    let seen = [(subject(Condition::State), evidence(None))];
+    let mut look = |lasting: &[_], second| {
+        let sight = Sight::with(lasting, START, true);
+        tracker
+            .look(&sight, |_| Some(Duration::ZERO), at(second))
+            .len()
+    };
+    assert_eq!((look(&seen, 0), look(&[], 5), look(&seen, 10)), (1, 1, 1));
+}

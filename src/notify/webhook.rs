@@ -1,0 +1,180 @@
+//! Sends to one address: a POST of JSON, over TLS that is checked, without redirects, within ten seconds.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use reqwest::{Response, header, redirect, retry, tls};
+use url::Url;
+
+use crate::{
+    calltools::{cause, resolver},
+    config::WebhookUrl,
+    model::fault::Down,
+    process::{causes::causes, tls::client_builder},
+};
+
+/// The longest wait for a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The part of it that the look-up of the name may take.
+const NAME_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest wait for a whole answer. Chat services answer within a second, and what takes longer is tried again.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an idle connection is kept: pushes come in bursts, messages do not.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// The most of an answer that is read, so that the connection can be used again. Its status has said what matters.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// The longest pause that a recipient can ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Why a recipient did not take something. It never shows the address, nor what came back: error pages repeat addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Undelivered {
+    /// What happened, in one sentence.
+    pub why: String,
+    /// It answered, and will hardly answer otherwise: the address or the message is wrong.
+    pub refused: bool,
+    /// The pause that it asked for.
+    pub wait: Option<Duration>,
+}
+
+/// Why there is no client to send with.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The machine trusts no authority, so TLS could never work.
+    #[error(
+        "this machine has no CA certificates to check the recipient's certificate with: install the package ca-certificates, or set SSL_CERT_FILE"
+    )]
+    NoCaStore,
+    /// Anything else that the HTTP library objects to.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(String),
+}
+
+/// One address.
+pub struct Webhook {
+    file: Arc<Path>,
+    url: Url,
+    client: reqwest::Client,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Webhook {
+    /// The address that was read from this file. It connects when it is first used.
+    ///
+    /// # Errors
+    /// [`WebhookError`]: the machine's certificates cannot be used.
+    pub fn new(file: Arc<Path>, address: &WebhookUrl) -> Result<Self, WebhookError> {
+        let url = address.expose().clone();
+        let is_plain = url.scheme() == "http";
+        let builder = client_builder()
+            .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
+            // A redirect would take the message to an address that nobody has named.
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // Attempts are ours to count and to space.
+            .retry(retry::never())
+            .http1_only()
+            .https_only(!is_plain)
+            .tls_version_min(tls::Version::TLS_1_2)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .dns_resolver(resolver(NAME_TIMEOUT))
+            // A proxy of the environment would learn the address.
+            .no_proxy();
+        // Plain HTTP needs no certificates.
+        let builder = match is_plain {
+            true => builder.tls_certs_only([]),
+            false => builder,
+        };
+        let client = builder.build().map_err(|error| not_built(&error))?;
+        Ok(Self { file, url, client })
+    }
+
+    /// The file that has the address: the name of the recipient in logs.
+    pub fn file(&self) -> &Arc<Path> {
+        &self.file
+    }
+
+    /// Sends this JSON once.
+    ///
+    /// # Errors
+    /// [`Undelivered`]: the recipient did not take it, or it is not known whether it did.
+    pub async fn deliver(&self, json: Bytes) -> Result<(), Undelivered> {
+        let request = self
+            .client
+            .post(self.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(json);
+        match request.send().await {
+            Ok(response) => judge(response).await,
+            Err(error) => Err(Undelivered {
+                why: words(cause(&error)).to_owned(),
+                refused: false,
+                wait: None,
+            }),
+        }
+    }
+}
+
+async fn judge(mut response: Response) -> Result<(), Undelivered> {
+    let status = response.status();
+    let wait = response.headers().get(header::RETRY_AFTER);
+    let wait = wait.and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+    let mut read = 0;
+    while let Ok(Some(piece)) = response.chunk().await {
+        read += piece.len();
+        if read > MAX_ANSWER {
+            break;
+        }
+    }
+    if status.is_success() {
+        return Ok(());
+    }
+    let may_pass = matches!(status.as_u16(), 408 | 425 | 429);
+    let hint = match status.as_u16() {
+        300..=399 => ", and redirects are not followed: write the new address into the file",
+        400 | 401 | 403 | 404 | 410 => ": make sure that the address is complete and still valid",
+        _ => "",
+    };
+    Err(Undelivered {
+        why: format!("it answered {}{hint}", status.as_u16()),
+        refused: !status.is_server_error() && !may_pass,
+        wait: wait.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
+    })
+}
+
+/// The library's own words often have the host's name in them.
+fn words(cause: Down) -> &'static str {
+    match cause {
+        Down::TimeOut => "it did not answer in time",
+        Down::Dns => "its name cannot be resolved",
+        Down::Tls => {
+            "no secure connection: check its certificate, and this machine's clock and CA certificates"
+        }
+        Down::Refused => "no connection",
+        Down::UnexpectedStatus | Down::TooLarge => "it does not answer in HTTP",
+        _ => "the connection broke off",
+    }
+}
+
+fn not_built(error: &reqwest::Error) -> WebhookError {
+    let said = causes(error);
+    match said.contains("No CA certificates") {
+        true => WebhookError::NoCaStore,
+        false => WebhookError::Client(said),
+    }
+}

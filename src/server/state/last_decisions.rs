@@ -1,0 +1,40 @@
+//! The last decision about each queue, as it was noticed, for notifications.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{
+    app::{App, Queue},
+    decision_log::Gist,
+};
+use crate::{decision::board::QueueKey, server::json::decision::DecisionJson};
+
+impl App {
+    /// Hears of each change of a decision from now on.
+    pub(crate) fn decision_changes(&self) -> watch::Receiver<()> {
+        self.watch.subscribe()
+    }
+
+    /// The last decision about each queue, as far as a look has noticed one.
+    pub(crate) fn last_decisions(&self) -> Vec<(QueueKey, Gist)> {
+        let log = self.watch.log();
+        let last = |queue: &Arc<Queue>| {
+            let last = log.last(&queue.key)?;
+            Some((queue.key.clone(), Gist::new(&last.decision)))
+        };
+        self.queues().iter().filter_map(last).collect()
+    }
+
+    /// The last decision about a queue as JSON, with its age when it was noticed. `None` for a queue that is gone.
+    pub(crate) fn last_decision(&self, key: &QueueKey) -> Option<(Gist, Bytes)> {
+        let queue = self.queues().iter().find(|queue| queue.key == *key)?;
+        let last = self.watch.log().last(key)?.clone();
+        let (state, decision) = (&last.state, &last.decision);
+        let now = self.clock.now();
+        let json = DecisionJson::new(key, &queue.policy, state, decision, now);
+        let json = serde_json::to_vec(&json).expect("texts and numbers can be written");
+        Some((Gist::new(decision), json.into()))
+    }
+}
