@@ -230,7 +230,14 @@ impl Office {
         let gauges = |key: &QueueKey| {
             let state = self.board.get(key).expect("it is on the board");
             let holds = self.reservations.queue(key);
-            QueueGauges::new(key, &state, &self.policy(), &holds, &Names::default(), now)
+            QueueGauges::new(
+                key,
+                &state,
+                &self.policy(),
+                &holds,
+                Some(&Names::default()),
+                now,
+            )
         };
         let scrape = Scrape {
             faults: Vec::new(),

@@ -288,13 +288,15 @@ Exit codes: 0 it is good, 2 it is wrong, or a file that it names cannot be read 
 #[derive(Clone, Debug, Subcommand)]
 pub enum NotifyCommand {
     /// Send a test message to each address, and report who took it
-    #[command(after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to
+    #[command(
+        after_help = "Each address gets one message, whose `event` is `test`, also a router that takes pushes. No request goes to
 CallTools, and no daemon needs to run.
 
 Exit codes:
   0  every recipient took it
   1  a recipient did not take it, or there is none
-  2  the configuration is wrong, or an address cannot be read")]
+  2  the configuration is wrong, or an address cannot be read"
+    )]
     Test(ConfigFile),
 }
 

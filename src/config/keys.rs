@@ -44,6 +44,7 @@ pub(super) const SERVER: Kind = Kind {
         key("max_connections", "1024"),
         key("agent_check_listen", r#""127.0.0.1:7718""#),
         key("threads", "1"),
+        key("metrics_by_status", "false"),
     ],
 };
 

@@ -250,6 +250,8 @@ pub struct Server {
     pub agent_check_listen: Option<SocketAddr>,
     /// How many threads answer. Polls have their own.
     pub threads: usize,
+    /// Whether metrics count agents by status, which is a series for each queue and status.
+    pub metrics_by_status: bool,
 }
 
 /// A caller with a token of its own.

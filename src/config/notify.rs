@@ -196,12 +196,18 @@ fn recipient(section: &Section<'_>) -> Checked<Notify> {
 
 /// An address that was pasted here would be shown as the path of a missing file.
 fn address_path(value: &Value<'_>) -> Checked<PathBuf> {
-    if value.text()?.contains("://") {
+    let text = value.text()?;
+    if text.contains("://") {
         return Err(value.wrong(
             "must be the path of a file that holds the address, such as \"/etc/openseat/slack.url\"; the address is a secret and does not belong in this file",
         ));
     }
-    value.secret_path()
+    if !text.contains('/') {
+        return Err(value.wrong(
+            "must be the path of a file, with a slash in it, such as \"./slack.url\"; the address itself does not belong in this file",
+        ));
+    }
+    value.path()
 }
 
 /// The conditions; `None` for changes of answers.

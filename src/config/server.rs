@@ -44,6 +44,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
     let max_connections = section.optional("max_connections", |value| value.integer(CONNECTIONS));
     let threads = section.optional("threads", |value| value.integer(THREADS));
     let insecure = section.optional("insecure_no_auth", Value::flag);
+    let metrics_by_status = section.optional("metrics_by_status", Value::flag);
     let agent_check = section.optional("agent_check_listen", tcp_address);
     let allowed_hosts = section.optional("allowed_hosts", hosts);
     let tls = tls(section);
@@ -70,6 +71,7 @@ pub(super) fn server(section: Option<&Section<'_>>) -> Checked<Server> {
         max_connections: max_connections?.unwrap_or(DEFAULT_CONNECTIONS) as usize,
         agent_check_listen,
         threads: threads?.unwrap_or(DEFAULT_THREADS) as usize,
+        metrics_by_status: metrics_by_status?.unwrap_or(true),
     };
     guarded.and(agent_guarded).map(|()| server)
 }
@@ -84,6 +86,7 @@ fn defaults() -> Server {
         max_connections: DEFAULT_CONNECTIONS as usize,
         agent_check_listen: None,
         threads: DEFAULT_THREADS as usize,
+        metrics_by_status: true,
     }
 }
 

@@ -107,6 +107,7 @@ fn server(text: &mut Table, server: &Server) {
     text.line("max_connections", server.max_connections);
     text.optional("agent_check_listen", server.agent_check_listen);
     text.line("threads", server.threads);
+    text.line("metrics_by_status", server.metrics_by_status);
 }
 
 fn client(text: &mut Table, client: &Client) {

@@ -204,6 +204,7 @@ impl Wiring {
             allowed_hosts: config.server.allowed_hosts.clone(),
             tls: callers.tls,
             limits: Limits::with_connections(descriptors::connections(config)),
+            metrics_by_status: config.server.metrics_by_status,
             stopping: self.stop.clone(),
             heartbeats: self.heartbeats.clone(),
             reloads: Some(self.reloads.clone()),

@@ -80,13 +80,14 @@ pub struct QueueGauges {
 }
 
 impl QueueGauges {
-    /// Reads them from the board. The account's `names` add the statuses that no agent has at the moment.
+    /// Reads them from the board. The account's `names` add the statuses that no agent has at the moment; without names, agents are not
+    /// counted by status.
     pub fn new(
         key: &QueueKey,
         state: &QueueState,
         policy: &Policy,
         holds: &Holds,
-        names: &Names,
+        names: Option<&Names>,
         now: Moment,
     ) -> Self {
         let held = holds.held(now);
@@ -98,7 +99,8 @@ impl QueueGauges {
             seats: decision.count,
             agents: snapshot
                 .filter(|_| decision.is_fresh)
-                .map(|snapshot| agents::count_one_queue(snapshot, names)),
+                .zip(names)
+                .map(|(snapshot, names)| agents::count_one_queue(snapshot, names)),
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
             last_success: state.last_success,

@@ -104,7 +104,7 @@ fn scrape_of(state: &QueueState, names: &Names, now: Moment) -> Scrape {
             state,
             &POLICY,
             &Holds::default(),
-            names,
+            Some(names),
             now,
         )],
         ..Scrape::default()
@@ -259,7 +259,14 @@ fn every_kind_of_fault_has_a_sample_for_every_account() {
 
 fn agents_of(state: &QueueState, names: &Names) -> Vec<(Box<str>, usize)> {
     let now = Still::new().now();
-    let gauges = QueueGauges::new(&sales(), state, &POLICY, &Holds::default(), names, now);
+    let gauges = QueueGauges::new(
+        &sales(),
+        state,
+        &POLICY,
+        &Holds::default(),
+        Some(names),
+        now,
+    );
     gauges.agents.expect("the snapshot is fresh")
 }
 

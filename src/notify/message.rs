@@ -209,9 +209,9 @@ fn spoken(duration: Duration) -> String {
 }
 
 fn clock_time(moment: Moment) -> String {
-    format!("{:.0} UTC", moment.timestamp())
-        .replace('T', " ")
-        .replace('Z', "")
+    let time = format!("{:.0}", moment.timestamp());
+    let time = time.replace('T', " ").replace('Z', "");
+    format!("{time} UTC")
 }
 
 #[cfg(test)]

@@ -118,11 +118,12 @@ pub(super) fn after<'a>(
     });
     let rules: Vec<_> = rules.collect();
     move |subject| {
-        let wanted = rules.iter().find(|(on, ..)| on.contains(&subject.condition));
+        let wanted = rules
+            .iter()
+            .find(|(on, ..)| on.contains(&subject.condition));
         let (_, after, selected) = wanted?;
-        let is_in = |selected: &HashSet<QueueKey>| {
-            subject.key().is_none_or(|key| selected.contains(&key))
-        };
+        let is_in =
+            |selected: &HashSet<QueueKey>| subject.key().is_none_or(|key| selected.contains(&key));
         selected.as_ref().is_none_or(is_in).then_some(*after)
     }
 }

@@ -129,6 +129,8 @@ pub struct Deps {
     pub(crate) tls: Option<Tls>,
     /// Limits on connections and time.
     pub(crate) limits: Limits,
+    /// Whether metrics count agents by status.
+    pub(crate) metrics_by_status: bool,
     /// Cancelled when the process begins to stop: from then on it is not ready, and refreshes end.
     pub(crate) stopping: CancellationToken,
     /// Where accept loops show that they still run.
@@ -153,6 +155,7 @@ pub struct App {
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Limits,
+    pub(in crate::server) metrics_by_status: bool,
     pub(crate) stopping: CancellationToken,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
@@ -253,6 +256,7 @@ impl App {
             allowed_hosts: deps.allowed_hosts,
             tls: deps.tls,
             limits: deps.limits,
+            metrics_by_status: deps.metrics_by_status,
             retired: deps.stopping.child_token(),
             number: kept.number,
             stopping: deps.stopping,

@@ -58,10 +58,11 @@ impl App {
         }
     }
 
-    /// The agents of each account, from its queues with fresh data.
+    /// The agents of each account by status, from its queues with fresh data; none if they are not counted.
     fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
         let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
-        for queue in self.queues() {
+        let queues = self.queues().iter().filter(|_| self.metrics_by_status);
+        for queue in queues {
             let state = self.state(queue);
             if self.decide(queue, &state, &queue.policy).is_fresh {
                 let snapshots = known.entry(&queue.key.account).or_default();
@@ -80,7 +81,8 @@ impl App {
         let account = self.account(&queue.key.account);
         let names = account.map(AccountHandle::names).unwrap_or_default();
         let (state, now) = (self.state(queue), self.clock.now());
-        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, &names, now)
+        let names = self.metrics_by_status.then_some(&*names);
+        QueueGauges::new(&queue.key, &state, &queue.policy, &queue.holds, names, now)
     }
 }
 

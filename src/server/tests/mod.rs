@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod agent_check;
+mod cardinality;
 mod clients;
 mod connections;
 mod contract;
@@ -70,6 +71,7 @@ struct World {
     allowed_hosts: Vec<String>,
     tls: Option<Tls>,
     limits: Limits,
+    metrics_by_status: bool,
     stopping: CancellationToken,
     /// 0 serves in the test's own runtime.
     threads: usize,
@@ -105,6 +107,7 @@ impl World {
             allowed_hosts: Vec::new(),
             tls: None,
             limits: Limits::with_connections(1024),
+            metrics_by_status: true,
             stopping: CancellationToken::new(),
             threads: 0,
             state: None,
@@ -206,6 +209,7 @@ impl World {
             allowed_hosts: self.allowed_hosts,
             tls: self.tls,
             limits: self.limits,
+            metrics_by_status: self.metrics_by_status,
             stopping: self.stopping,
             heartbeats: Default::default(),
             reloads: None,
