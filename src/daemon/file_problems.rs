@@ -112,7 +112,9 @@ fn certificate(files: &config::TlsFiles, now: Moment) -> Option<FileProblem> {
 
 /// The addresses of notifications, each file once.
 fn addresses(notify: &[Notify]) -> Vec<FileProblem> {
-    let read = notify.iter().map(|one| recipients(std::slice::from_ref(one)));
+    let read = notify
+        .iter()
+        .map(|one| recipients(std::slice::from_ref(one)));
     let errors = read.filter_map(Result::err);
     let mut problems: Vec<_> = errors
         .map(|error| FileProblem::mistake(error.as_ref()))

@@ -14,6 +14,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
+};
 
 use crate::support::{CallTools, Home, Program, TestDaemon, Time, soon};
 
@@ -446,6 +450,32 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
     daemon.stop().await;
 }
 
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
+    let (time, home) = (Time::new(), Home::new());
+    let (calltools, chat, elsewhere) = (
+        CallTools::start(&time).await,
+        Recipient::start().await,
+        Recipient::start().await,
+    );
+    chat.address_into(&home, "chat.url");
+    let location: &'static str = format!("Location: http://{}/\r\n", elsewhere.address).leak();
+    chat.behave(Manner::Answers(307, location));
+    let daemon = daemon(&calltools, &home, &time, FAULTS).await;
+    let recipients = [&chat];
+    let stage = Stage::new(&time, &daemon, &recipients);
+    refuse(&calltools);
+    stage.until("an attempt", || chat.attempts() >= 1).await;
+    chat.behave(Manner::Answers(429, "Retry-After: 100\r\n"));
+    let before = chat.attempts();
+    stage
+        .until("another attempt", || chat.attempts() > before)
+        .await;
+    stage.pass(80).await;
+    assert_eq!(chat.attempts(), before + 1, "it asked for 100 s");
+    assert_eq!(elsewhere.attempts(), 0);
+}
+
 /// The program itself, since its log and its exit code matter.
 #[tokio::test]
 async fn the_address_is_in_no_log_line_answer_metric_or_file() {
@@ -550,4 +580,55 @@ async fn notify_test_reports_who_takes_a_message() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     home.config(&[calltools.account()]);
     assert_eq!(run().await.status.code(), Some(1), "there is nobody");
+}
+
+/// Ends TLS in front of a recipient, for the name `localhost`. Returns the port and the certificate, which nobody has issued.
+async fn behind_tls(recipient: &Recipient) -> (u16, String) {
+    let issued =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.cert.der().clone()], key.into())
+        .expect("a key that fits");
+    let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), recipient.address);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await?;
+                let mut recipient = TcpStream::connect(behind).await?;
+                tokio::io::copy_bidirectional(&mut stream, &mut recipient).await
+            });
+        }
+    });
+    (port, issued.cert.pem())
+}
+
+#[tokio::test]
+async fn a_recipient_has_to_show_a_certificate_that_this_machine_trusts() {
+    let (time, home) = (Time::new(), Home::new());
+    let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
+    let (port, certificate) = behind_tls(&chat).await;
+    let (_, other) = behind_tls(&chat).await;
+    home.set_token("main", openseat::simulator::TOKEN);
+    home.write("trusted.pem", &certificate);
+    home.write("other.pem", &other);
+    home.write("chat.url", &format!("https://localhost:{port}/{SECRET}"));
+    home.config(&[calltools.account(), FAULTS.to_owned()]);
+    for (authorities, taken) in [("other.pem", false), ("trusted.pem", true)] {
+        let mut command = home.command(&["notify", "test"]);
+        command.env("SSL_CERT_FILE", home.path().join(authorities));
+        command.env("SSL_CERT_DIR", "/nonexistent");
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.expect("no panic").expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), taken, "{authorities}: {output:?}");
+        assert_eq!(said.contains("no secure connection"), !taken, "{said}");
+        assert_eq!(chat.attempts(), usize::from(taken), "{authorities}");
+    }
 }
