@@ -108,7 +108,7 @@ impl Answer {
 
 impl List {
     /// Takes the rows out of a body. They can be many megabytes, so there is one copy of them.
-    fn take(body: &mut Value, names: &Names) -> Option<Self> {
+    pub fn take(body: &mut Value, names: &Names) -> Option<Self> {
         let envelope = match body {
             Value::Array(_) => None,
             _ => Some((

@@ -294,10 +294,15 @@ fn is_refused(answer: &Answer) -> bool {
 
 /// Rows.
 impl Judge<'_> {
-    /// The rows of agents that tell the most: everybody, or else the queue.
+    /// The rows of agents that tell the most: all of them if they came at once, or a page, or else the queue's.
     fn rows(&self) -> Option<&Vec<AnsweredRow>> {
+        let all = self.answers.get(Question::Largest);
+        let all = all.filter(|answer| answer.is_whole());
         let lists = [Question::Everybody, Question::Queue].into_iter();
-        let mut rows = lists.filter_map(|one| Some(&self.answers.list(one)?.rows));
+        let lists = all
+            .into_iter()
+            .chain(lists.filter_map(|one| self.answers.get(one)));
+        let mut rows = lists.filter_map(|answer| Some(&answer.list.as_ref()?.rows));
         rows.find(|rows| !rows.is_empty())
     }
 

@@ -1,14 +1,18 @@
 //! Judges how a list is ordered.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{
     answer::{AnsweredRow, Answers, List},
     findings::{Ordering, OtherDate},
     question::Question,
 };
-use crate::calltools;
+use crate::{calltools, model::agent::AgentId};
 
 /// Of so few dates, many lists would be in order by chance.
 const FEW: usize = 5;
@@ -34,7 +38,7 @@ pub(super) fn judge(answers: &Answers) -> (Option<Ordering>, Option<bool>) {
 
 fn ordering(list: &List, usual: Option<&List>) -> Option<Ordering> {
     let dates = dates(list, AnsweredRow::changed);
-    let as_usual = usual.is_some_and(|usual| users(usual) == users(list));
+    let as_usual = usual.is_some_and(|usual| is_alike(list, usual));
     let mut distinct = dates.clone();
     distinct.sort_unstable();
     distinct.dedup();
@@ -61,10 +65,23 @@ fn ordering(list: &List, usual: Option<&List>) -> Option<Ordering> {
     Some(sorted.next().map_or(Ordering::Unsorted, Ordering::ByOther))
 }
 
-/// The first rows, as many as a page has: with `ordering=` more were asked for.
-fn users(list: &List) -> Vec<Option<&Value>> {
+/// How many neighbours of a hundred have to be the same in two lists of the same order. Between two requests a few agents come and go.
+const ALIKE_PERCENT: usize = 80;
+
+/// Whether two lists are in the same order: whether most neighbours in one are neighbours in the other.
+fn is_alike(list: &List, usual: &List) -> bool {
+    let (list, usual) = (users(list), users(usual));
+    let usual: HashSet<_> = usual.windows(2).collect();
+    let pairs = list.len().saturating_sub(1);
+    let same = list.windows(2).filter(|pair| usual.contains(pair)).count();
+    same * 100 >= pairs * ALIKE_PERCENT
+}
+
+/// The agents of the first rows, as many as a page has: with `ordering=` more were asked for.
+fn users(list: &List) -> Vec<Option<&AgentId>> {
     let page = list.rows.iter().take(calltools::PAGE_SIZE as usize);
-    page.map(|row| row.value.get("app_user")).collect()
+    page.map(|row| row.agent.as_ref().map(|agent| &agent.id))
+        .collect()
 }
 
 fn dates(list: &List, date: impl Fn(&AnsweredRow) -> Option<Timestamp>) -> Vec<Timestamp> {
