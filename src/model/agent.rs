@@ -45,6 +45,11 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Would take a call of this queue: what the built-in rule counts.
+    pub fn is_free(&self) -> bool {
+        self.available == Some(true) && self.queue_logged_in && !self.on_call
+    }
+
     /// Available for this queue by their status, and yet on a call.
     pub fn is_available_on_call(&self) -> bool {
         self.available == Some(true) && self.queue_logged_in && self.on_call
@@ -52,8 +57,7 @@ impl Agent {
 
     /// Available for this queue by their status and on no call, and yet not ready for the dialer.
     pub fn is_available_not_ready(&self) -> bool {
-        let is_free = self.available == Some(true) && self.queue_logged_in && !self.on_call;
-        is_free && self.ready == Some(false)
+        self.is_free() && self.ready == Some(false)
     }
 
     /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock counts.

@@ -184,6 +184,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
+    /// Puts the browser's clock into a time zone.
+    pub async fn lives_in(&self, zone: &str) {
+        let zone = json!({ "timezoneId": zone });
+        self.devtools("Emulation.setTimezoneOverride", zone).await;
+    }
+
     /// Saves a picture of the whole page.
     pub async fn shoot(&self, name: &str) {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });

@@ -10,6 +10,7 @@ mod door;
 mod driver;
 mod ending;
 mod looks;
+mod many;
 mod picture;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{charts, wording};
+use super::{charts, wording, zone::Zone};
 use crate::{
     clock::Moment,
-    decision::{Decision, OnUnknown, Reason, board::QueueState},
-    model::agent::Agent,
+    decision::{Decision, OnUnknown, Reason, board::QueueState, criteria::Verdict},
+    model::{agent::Agent, quantity::Quantity},
     server::state::app::{App, Queue},
 };
 use maud::{Markup, html};
@@ -21,12 +21,18 @@ pub(super) struct Standing {
     pub(super) state: Arc<QueueState>,
     pub(super) decision: Decision,
     pub(super) now: Moment,
+    /// The viewer's.
+    pub(super) zone: Zone,
+    /// Among all queues of the config; 0 on the page of one queue.
+    pub(super) place: usize,
 }
 
 impl Standing {
-    pub(super) fn new(app: &App, queue: &Arc<Queue>) -> Self {
+    pub(super) fn new(app: &App, queue: &Arc<Queue>, zone: &Zone) -> Self {
         let state = app.state(queue);
         Self {
+            zone: zone.clone(),
+            place: 0,
             decision: app.decide(queue, &state, &queue.policy),
             queue: Arc::clone(queue),
             now: app.clock.now(),
@@ -56,6 +62,49 @@ impl Standing {
         })
     }
 
+    /// How soon a person should look at it: first queues whose seats are unknown, then those with a fault, then those that reject.
+    pub(super) fn rank(&self) -> u8 {
+        match (self.decision.reason.is_known(), self.trouble().is_some()) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) if !self.decision.accept => 2,
+            (true, false) => 3,
+        }
+    }
+
+    /// What the queue lacks to accept calls: `needs 3 more free agents`. `None` where it lacks no number.
+    fn need(&self) -> Option<String> {
+        let snapshot = self.state.snapshot.as_deref()?;
+        let measured = snapshot.measured.as_ref().ok()?;
+        let Verdict::Compare(comparison) = measured.verdict else {
+            return None;
+        };
+        let lacks = wording::lacking(comparison, self.decision.count?, self.decision.threshold?)?;
+        // A rule may count something else, as long as it does not show that it counts agents who would take a call.
+        let free = snapshot.agents.iter().filter(|agent| agent.is_free());
+        let counts_agents = measured.count == Quantity::from(free.count());
+        let noun = if counts_agents {
+            "more free agent"
+        } else {
+            "more seat"
+        };
+        Some(format!("needs {}", wording::counted(lacks, noun)))
+    }
+
+    /// What people can act on, in a few words; `None` if the queue accepts calls as it should.
+    pub(super) fn lack(&self) -> Option<String> {
+        let reason = self.decision.reason;
+        match reason {
+            Reason::Seats => None,
+            Reason::BelowThreshold => Some(self.need().unwrap_or_else(|| {
+                let rule = wording::rule(&self.queue.policy, self.state.snapshot.as_deref());
+                format!("accepts {rule}")
+            })),
+            Reason::Reserved => Some(wording::why(reason).to_owned()),
+            _ => Some(format!("{}{}", wording::why(reason), on_unknown(self))),
+        }
+    }
+
     /// How long the data may still be used; zero if it may not.
     fn left(&self) -> Duration {
         let until = self.decision.valid_until.filter(|_| self.decision.is_fresh);
@@ -71,6 +120,18 @@ pub(super) fn name(standing: &Standing) -> Markup {
     html! { bdi { (name) } }
 }
 
+/// How many seats are open, as a number alone.
+pub(super) fn number(standing: &Standing) -> Markup {
+    let held = standing.queue.holds.held(standing.now);
+    html! {
+        @match standing.decision.count {
+            Some(count) => span.number { (count) },
+            None => span.number.unknown { "?" },
+        }
+        @if held > 0 { span.note { (held) " held" } }
+    }
+}
+
 /// How many seats are open. If that is unknown, no number is shown.
 pub(super) fn seats(standing: &Standing) -> Markup {
     let held = standing.queue.holds.held(standing.now);
@@ -83,8 +144,8 @@ pub(super) fn seats(standing: &Standing) -> Markup {
     }
 }
 
-/// Accept or reject, as text and symbol as well as by colour, and why.
-pub(super) fn decision(standing: &Standing) -> Markup {
+/// Accept or reject, as text and symbol as well as by colour.
+pub(super) fn badge(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     let (class, symbol) = match (decision.reason.is_known(), decision.accept) {
         (true, true) => ("accept", "✓"),
@@ -93,12 +154,23 @@ pub(super) fn decision(standing: &Standing) -> Markup {
     };
     html! {
         span class={ "badge " (class) } { span aria-hidden="true" { (symbol) } " " (wording::answer(decision.accept)) }
-        code.reason { (decision.reason) }
-        span.why { @match decision.reason {
-            Reason::Seats | Reason::BelowThreshold => { "accepts " (wording::rule(&standing.queue.policy, standing.state.snapshot.as_deref())) }
-            Reason::Reserved => (wording::why(decision.reason)),
-            _ => { (wording::why(decision.reason)) (on_unknown(standing)) }
-        } }
+    }
+}
+
+/// The answer and why.
+pub(super) fn decision(standing: &Standing) -> Markup {
+    let reason = standing.decision.reason;
+    let rule = wording::rule(&standing.queue.policy, standing.state.snapshot.as_deref());
+    html! {
+        (badge(standing))
+        code.reason { (reason) }
+        span.why {
+            @match (reason, standing.need()) {
+                (Reason::Seats, _) | (Reason::BelowThreshold, None) => { "accepts " (rule) }
+                (Reason::BelowThreshold, Some(need)) => { b { (need) } ": accepts " (rule) }
+                _ => (standing.lack().unwrap_or_default()),
+            }
+        }
     }
 }
 
@@ -121,7 +193,7 @@ pub(super) fn age(standing: &Standing) -> Markup {
     let (class, note) = if left.is_zero() {
         ("age old", "too old to answer from".to_owned())
     } else if left < (age + left) / LAST_QUARTER {
-        let until = wording::time(standing.now.later(left));
+        let until = standing.zone.time(standing.now.later(left));
         ("age near", format!("usable until {until}"))
     } else {
         ("age", String::new())
@@ -129,7 +201,7 @@ pub(super) fn age(standing: &Standing) -> Markup {
     let until_ms = (!left.is_zero()).then(|| wall_ms(standing.now.later(left)));
     html! {
         time class=(class) datetime=(as_of.rfc3339()) data-at=(seen_ms(standing, age)) data-until=[until_ms] {
-            span.span { "as of " (wording::time(as_of)) } span.note { (note) }
+            span.span { "as of " (standing.zone.time(as_of)) } span.note { (note) }
         }
     }
 }
@@ -149,7 +221,7 @@ pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Ma
     let (age, standing) = ages.max_by_key(|(age, _)| *age)?;
     let at = standing.now.earlier(age);
     Some(html! {
-        time datetime=(at.rfc3339()) data-since=(seen_ms(standing, age)) data-before="at most " data-after=" old" { "from " (wording::time(at)) " or later" }
+        time datetime=(at.rfc3339()) data-since=(seen_ms(standing, age)) data-before="at most " data-after=" old" { "from " (standing.zone.time(at)) " or later" }
     })
 }
 
@@ -167,10 +239,27 @@ pub(super) fn with_code(text: &str) -> Markup {
     }
 }
 
+/// An address of this server, to copy. The script puts the server's name before it.
+pub(super) fn address(path: &str) -> Markup {
+    html! {
+        p.address data-keep {
+            code data-path=(path) { (path) }
+            // Hidden, since it would do nothing without the script.
+            button.quiet type="button" hidden data-copy { "Copy" }
+        }
+    }
+}
+
 /// When something began; the script turns it into "… ago".
-pub(super) fn since(at: jiff::Timestamp) -> Markup {
+pub(super) fn since(at: jiff::Timestamp, zone: &Zone) -> Markup {
     let ms = at.as_millisecond();
-    html! { time datetime=(format!("{at:.0}")) data-since=(ms) data-after=" ago" { (wording::date(ms)) " UTC" } }
+    html! { time datetime=(format!("{at:.0}")) data-since=(ms) data-after=" ago" { (zone.full_date(ms)) } }
+}
+
+/// When something will be; the script adds "(in …)".
+pub(super) fn coming(at: Moment, zone: &Zone) -> Markup {
+    let text = zone.time(at);
+    html! { time datetime=(at.rfc3339()) data-in=(wall_ms(at)) data-text=(text) { (text) } }
 }
 
 /// How many agents are in each status. Statuses in which agents take calls come first, then larger counts.

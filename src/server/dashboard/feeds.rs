@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::wording;
+use super::zone::Zone;
 use crate::account::feeds::{FeedStanding, Standing};
 
 /// A sentence on the feed in use, and one on each that would be better and is not used.
-pub(super) fn sentences(feeds: &[FeedStanding]) -> Markup {
+pub(super) fn sentences(feeds: &[FeedStanding], zone: &Zone) -> Markup {
     let is_in_use = |feed: &&FeedStanding| feed.standing == Standing::InUse;
     let Some(in_use) = feeds.iter().find(is_in_use) else {
         return html! {};
@@ -17,7 +17,7 @@ pub(super) fn sentences(feeds: &[FeedStanding]) -> Markup {
         " Statuses come from " (in_use.feed.noun()) "."
         @for feed in better {
             " Not used"
-            @if let Some(until) = feed.until { " until " (wording::time(until)) }
+            @if let Some(until) = feed.until { " until " (zone.time(until)) }
             ": " (feed.feed.noun()) " (" (feed.why) ")."
         }
     }

@@ -13,7 +13,7 @@ use crate::{
         app::App,
         pool::{Pool, Undone},
     },
-    state::history::{History, HistoryError, Limit, Range},
+    state::history::{Bucket, History, HistoryError, Limit, Range},
 };
 
 /// How many reads run at once. One of them may try another rule, which takes long; the other stays free for other pages.
@@ -37,6 +37,24 @@ const SPARKLINES_LIVE: Duration = Duration::from_secs(30);
 /// A sparkline shows an hour, minute by minute.
 const SPARKLINE: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_secs(60));
 
+/// The pattern of the week comes from this many weeks, as far as they are recorded: enough to tell a habit from a bad day.
+const WEEKS: i64 = 4;
+
+/// The parts of a pattern: offsets of time zones are multiples of it.
+const QUARTER: Duration = Duration::from_secs(900);
+
+/// How long a pattern is reused: one more quarter of an hour changes little. Reading one takes as long as a page of several weeks.
+const PATTERN_LIVES: Duration = Duration::from_secs(600);
+
+/// How many patterns are kept, as many as pages.
+const MAX_PATTERNS: usize = 64;
+
+/// The seats of a queue over the last weeks, by quarters of an hour.
+pub(super) type Pattern = Vec<Bucket>;
+
+/// When patterns were read, and what was read.
+type Patterns = HashMap<QueueKey, (Moment, Arc<Look<Pattern>>)>;
+
 /// Seats of the last hour by queue, minute by minute; `None` where they are unknown.
 pub(super) type Sparklines = HashMap<QueueKey, Vec<Option<f64>>>;
 
@@ -53,6 +71,7 @@ pub(in crate::server) struct HistoryReader {
     readers: Arc<Readers>,
     /// The last sparklines and when they were read. Pages wait while they are being read.
     sparklines: Mutex<Option<(Moment, Arc<Sparklines>)>>,
+    patterns: Mutex<Patterns>,
 }
 
 impl HistoryReader {
@@ -63,6 +82,7 @@ impl HistoryReader {
                 trials: Arc::new(Semaphore::new(MAX_TRIALS)),
             }),
             sparklines: Mutex::default(),
+            patterns: Mutex::default(),
         }
     }
 
@@ -71,6 +91,7 @@ impl HistoryReader {
         Self {
             readers: Arc::clone(&self.readers),
             sparklines: Mutex::default(),
+            patterns: Mutex::default(),
         }
     }
 
@@ -100,6 +121,7 @@ impl HistoryReader {
 }
 
 /// The result of a read.
+#[derive(Debug)]
 pub(super) enum Look<T> {
     /// What was read.
     Seen(T),
@@ -176,6 +198,67 @@ fn read_sparklines(
         Ok((key, means))
     };
     keys.into_iter().map(sparkline).collect()
+}
+
+/// The seats of a queue over the last weeks. A pattern that was read not long ago is used again.
+///
+/// # Errors
+/// Too many reads are requested at once.
+pub(super) async fn pattern(
+    app: &App,
+    reader: &HistoryReader,
+    key: &QueueKey,
+) -> Result<Arc<Look<Pattern>>, Undone> {
+    let now = app.clock.now();
+    let lives = |at: Moment| now.longest_since(at) < PATTERN_LIVES;
+    let known = reader.patterns.lock().await.get(key).cloned();
+    if let Some((_, pattern)) = known.filter(|(at, _)| lives(*at)) {
+        return Ok(pattern);
+    }
+    let queue = key.clone();
+    let read = look(app, reader, move |history| {
+        read_pattern(history, &queue, now)
+    });
+    let pattern = Arc::new(read.await?);
+    // Before there is a file, the next page looks again.
+    if matches!(*pattern, Look::Seen(_)) {
+        let mut patterns = reader.patterns.lock().await;
+        if patterns.len() >= MAX_PATTERNS {
+            patterns.retain(|_, (at, _)| lives(*at));
+        }
+        if patterns.len() < MAX_PATTERNS {
+            patterns.insert(key.clone(), (now, Arc::clone(&pattern)));
+        }
+    }
+    Ok(pattern)
+}
+
+/// Week by week, the newest first, as far as the time for a read goes.
+fn read_pattern(history: &History, key: &QueueKey, now: Moment) -> Result<Pattern, HistoryError> {
+    let week = Duration::from_secs(7 * 86_400);
+    let quarter_ms = QUARTER.as_millis() as i64;
+    let now_ms = now.timestamp().as_millisecond();
+    let mut to = Timestamp::from_millisecond(now_ms - now_ms.rem_euclid(quarter_ms))
+        .unwrap_or(Timestamp::MIN);
+    let mut pattern = Vec::new();
+    for n in 0..WEEKS {
+        let from = earlier(to, week);
+        match history.series(key, Range::new(from, to, QUARTER)?) {
+            Ok(buckets) => {
+                let known = buckets.into_iter().filter(|bucket| bucket.seats.is_some());
+                let before = pattern.len();
+                pattern.extend(known);
+                if pattern.len() == before {
+                    break;
+                }
+            }
+            // The newest weeks alone are a pattern, too.
+            Err(HistoryError::TooLong(_)) if n > 0 => break,
+            Err(error) => return Err(error),
+        }
+        to = from;
+    }
+    Ok(pattern)
 }
 
 fn earlier(than: Timestamp, by: Duration) -> Timestamp {

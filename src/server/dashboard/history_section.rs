@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use strum::VariantArray as _;
 
 use super::{
-    charts::{self, Column},
+    charts::{self, Column, TimeAxis},
     components::Standing,
     form::Form,
     history::{HistoryReader, Look, look},
@@ -20,6 +20,7 @@ use super::{
     period::{Period, Window},
     what_if::{self, Rule, Trial},
     wording,
+    zone::Zone,
 };
 use crate::{
     decision::{Reason, board::QueueKey},
@@ -157,7 +158,7 @@ pub(super) fn charts(
     html! {
         section aria-labelledby="history" {
             header.row {
-                h2 #history { "The last " (period.name()) ", in UTC" }
+                h2 #history { "The last " (period.name()) ", in " (standing.zone.label_at(standing.now)) }
                 nav.periods aria-label="How far back" {
                     @for other in Period::VARIANTS {
                         a href={ (address) "?range=" (other.as_str()) } aria-current=[(*other == period).then_some("true")] { (other.name()) }
@@ -170,7 +171,7 @@ pub(super) fn charts(
                 Look::Unreadable(why) => p.none { "The history cannot be shown: " (why) "." },
                 Look::Seen(recorded) => div.charts {
                     (seats(recorded, standing, period))
-                    (decisions(recorded, period))
+                    (decisions(recorded, standing, period))
                 },
             }
         }
@@ -181,10 +182,15 @@ fn seats(recorded: &Recorded, standing: &Standing, period: Period) -> Markup {
     let (window, buckets) = &recorded.seats;
     let threshold = standing.queue.policy.threshold.map(Quantity::get);
     let title = format!("Seats over the last {}", period.name());
+    let time = TimeAxis {
+        period,
+        window: *window,
+        zone: &standing.zone,
+    };
     html! {
         figure {
             figcaption { b { "Seats" } " " (summary(*window, buckets)) }
-            (charts::inline(&charts::seats(period, *window, buckets, threshold, &title)))
+            (charts::inline(&charts::seats(time, buckets, threshold, &title)))
             p.legend {
                 span.swatch.line-swatch aria-hidden="true" {} "mean, "
                 span.swatch.band-swatch aria-hidden="true" {} "lowest to highest, "
@@ -213,12 +219,17 @@ fn summary(window: Window, buckets: &[Bucket]) -> String {
     }
 }
 
-fn decisions(recorded: &Recorded, period: Period) -> Markup {
+fn decisions(recorded: &Recorded, standing: &Standing, period: Period) -> Markup {
     let (window, columns) = &recorded.decisions;
     let total: u64 = columns.iter().map(Column::total).sum();
     let accepted: u64 = columns.iter().map(|column| column.accepted).sum();
     let unknown: u64 = columns.iter().map(|column| column.unknown).sum();
     let title = format!("Decisions over the last {}", period.name());
+    let time = TimeAxis {
+        period,
+        window: *window,
+        zone: &standing.zone,
+    };
     html! {
         figure {
             figcaption {
@@ -231,7 +242,7 @@ fn decisions(recorded: &Recorded, period: Period) -> Markup {
                     }
                 }
             }
-            (charts::inline(&charts::decisions(period, *window, columns, &title)))
+            (charts::inline(&charts::decisions(time, columns, &title)))
             p.legend {
                 span.swatch.ready aria-hidden="true" {} "accept, "
                 span.swatch.rejected-swatch aria-hidden="true" {} "reject, "
@@ -275,13 +286,13 @@ pub(super) fn changes(app: &App, look: &Look<Recorded>, standing: &Standing) -> 
     changes.truncate(MAX_CHANGES);
     html! {
         section aria-labelledby="changes" {
-            h2 #changes { "Last changes, in UTC" }
+            h2 #changes { "Last changes, in " (standing.zone.label_at(standing.now)) }
             @if changes.is_empty() { p.none { "Nothing has changed yet." } }
             @else {
                 div.wide tabindex="0" role="group" aria-label="Table of changes" {
                     table {
                         thead { tr { th scope="col" { "When" } th scope="col" { "Decision" } th scope="col" { "Seats" } th scope="col" { "Why" } } }
-                        tbody { @for change in &changes { (row(change)) } }
+                        tbody { @for change in &changes { (row(change, &standing.zone)) } }
                     }
                 }
             }
@@ -289,10 +300,10 @@ pub(super) fn changes(app: &App, look: &Look<Recorded>, standing: &Standing) -> 
     }
 }
 
-fn row(change: &Change) -> Markup {
+fn row(change: &Change, zone: &Zone) -> Markup {
     html! {
         tr {
-            td.span { (wording::date(change.at_ms)) }
+            td.span { (zone.date(change.at_ms)) }
             td { @match change.accept {
                 Some(true) => span.badge.accept { span aria-hidden="true" { "✓" } " accept" },
                 Some(false) => span.badge.reject { span aria-hidden="true" { "✕" } " reject" },
@@ -350,7 +361,13 @@ fn draw(app: &App, queue: &Queue, period: Period, window: Window, seen: &[Bucket
     let state = app.state(queue);
     let name = state.name.as_deref().unwrap_or(&queue.key.queue);
     let threshold = queue.policy.threshold.map(Quantity::get);
-    let chart = charts::seats(period, window, seen, threshold, "Seats");
+    let zone = Zone::utc();
+    let time = TimeAxis {
+        period,
+        window,
+        zone: &zone,
+    };
+    let chart = charts::seats(time, seen, threshold, "Seats");
     let nothing = match seen.iter().any(|bucket| bucket.seats.is_some()) {
         true => "",
         false => " (nothing recorded)",

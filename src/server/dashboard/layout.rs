@@ -7,6 +7,7 @@ use super::{
     paths,
     rendered::{PAGE_HEADERS, RenderedPage},
     wording,
+    zone::Zone,
 };
 use crate::server::{
     http::problem::Problem,
@@ -96,7 +97,7 @@ fn liveness(app: &App) -> Markup {
     html! {
         p.live role="status" {
             span.dot aria-hidden="true" {}
-            span.words { "As of " (wording::time(now)) }
+            span.words { "As of " (Zone::utc().time(now)) }
             noscript { " – reload for the latest data" }
         }
     }

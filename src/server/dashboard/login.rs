@@ -17,7 +17,7 @@ use crate::server::{
     state::{
         app::App,
         guesses::Source,
-        sessions::{cookie, no_cookie},
+        sessions::{no_cookie, set_cookie},
     },
 };
 
@@ -103,7 +103,7 @@ pub(super) async fn log_in(
         tracing::error!(%error, "login failed: the system gave no random session id");
         Problem::internal_error()
     })?;
-    let cookie = cookie(&id, is_secure(arrival, &headers));
+    let cookie = set_cookie(&id, is_secure(arrival, &headers));
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
 }
 

@@ -3,21 +3,27 @@
 //! How a page is made:
 //!
 //! 1. A handler (`overview`, `queue`) reads what it needs from the `history`, then asks the `renderer` for the page.
-//! 2. The renderer builds it on a thread of its own, once for each change and for all viewers: the handler's content inside the `layout`.
+//! 2. The renderer builds it on a thread of its own, once for each change and for all viewers of a zone: the handler's content inside the `layout`.
 //!    `components` are the parts that pages share, `charts` draws, `wording` has the plain sentences.
 //! 3. The result is `rendered`: plain, compressed and tagged, so that a browser that has it gets 304.
 //! 4. The script reloads the page when `/v1/watch` reports a change, replaces what is different, and keeps ages current. Pages are complete
 //!    without it.
 //!
-//! The page of a queue also has a `history_section`, and `form` and `what_if`, which try another rule on what was recorded. `login` is for
-//! servers that require a token.
+//! The overview is made of `first_steps`, `problems` and `accounts`. The page of a queue has a `history_section`, shows who was there
+//! (`attendance`) and the pattern of the `week`, and tries another rule on what was recorded (`form`, `what_if`). `login` is for servers that
+//! require a token.
+//!
+//! Pages show times in the `zone` of the viewer.
 //!
 //! All markup is written by [`maud`], which escapes names, and the pages' policy lets a browser run or load nothing but the three files here.
 //! Access is left to [`access`](super::serve::access). Viewing a page is not demand: it makes no queue poll more often.
 
+mod accounts;
+mod attendance;
 mod charts;
 mod components;
 mod feeds;
+mod first_steps;
 mod form;
 mod history;
 mod history_section;
@@ -27,11 +33,14 @@ mod overview;
 mod pages;
 mod paths;
 mod period;
+mod problems;
 mod queue;
 mod rendered;
 mod renderer;
+mod week;
 mod what_if;
 mod wording;
+mod zone;
 
 use http::header;
 

@@ -1,4 +1,5 @@
-// Keeps a page up to date: fetches it again when a decision changes, and counts up the ages between two fetches.
+// Keeps a page up to date: fetches it again when a decision changes, and counts up the ages between two fetches. Filters, orders and folds queues as
+// the reader likes, and tells the server the reader's time zone.
 'use strict';
 
 (() => {
@@ -10,6 +11,10 @@
   const REST = 300; // ms, at least, between two requests
   const state = document.querySelector('.live');
   const statusText = state.querySelector('.words');
+
+  // The server writes times in this zone. A page that was read without it is read again below, as every page is once.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `openseat_zone=${zone}; path=/; max-age=31536000; samesite=strict`;
 
   // --- ages --------------------------------------------------------------------------------------------------------
 
@@ -43,6 +48,10 @@
     for (const time of page.querySelectorAll('time[data-since]')) {
       const { since: ms, before = '', after = '' } = time.dataset;
       setText(time, before + duration(past(ms)) + after);
+    }
+    for (const time of page.querySelectorAll('time[data-in]')) {
+      const left = Number(time.dataset.in) - present;
+      setText(time, time.dataset.text + (left >= 1000 ? ` (in ${duration(left)})` : ''));
     }
     for (const time of page.querySelectorAll('time[data-at]')) {
       const age = past(time.dataset.at);
@@ -114,7 +123,11 @@
     const main = fresh.querySelector('main[data-watch]');
     if (!main) throw new Error('not the page');
     document.title = fresh.title;
+    arrange(main);
+    const focused = document.activeElement;
     update(page, main);
+    // An element that moves to another place loses the focus.
+    if (focused !== document.activeElement && page.contains(focused)) focused.focus({ preventScroll: true });
     tag = answer.headers.get('etag');
   }
 
@@ -132,9 +145,120 @@
     for (const { name, value } of [...fresh.attributes]) {
       if (old.getAttribute(name) !== value && !isTheReaders(name)) old.setAttribute(name, value);
     }
+    if (fresh.firstElementChild?.dataset.key !== undefined) return updateByKey(old, fresh);
     const [olds, freshes] = [[...old.childNodes], [...fresh.childNodes]];
     freshes.forEach((child, n) => (olds[n] ? update(olds[n], child) : old.append(child)));
     olds.slice(freshes.length).forEach((child) => child.remove());
+  }
+
+  // The same for children that have names: each stays the same element wherever it moves.
+  function updateByKey(old, fresh) {
+    const keys = new Set([...fresh.children].map((child) => child.dataset.key));
+    for (const child of [...old.children]) if (!keys.has(child.dataset.key)) child.remove();
+    const known = new Map([...old.children].map((child) => [child.dataset.key, child]));
+    let next = old.firstElementChild;
+    for (const child of [...fresh.children]) {
+      const same = known.get(child.dataset.key);
+      if (!same) old.insertBefore(child, next);
+      else if (same === next) next = next.nextElementSibling;
+      else old.insertBefore(same, next);
+      if (same) update(same, child);
+    }
+  }
+
+  // --- what the reader wants to see ------------------------------------------------------------------------------------
+
+  const tools = page.querySelector('.tools');
+  const [filter, order] = ['filter', 'order'].map((name) => tools?.querySelector(`[name=${name}]`));
+
+  const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: 'base' });
+  const name = (queue) => queue.querySelector('.name a').textContent;
+  const seats = (queue) => Number(queue.querySelector('.number:not(.unknown)')?.textContent ?? -1);
+  const configured = (a, b) => a.dataset.n - b.dataset.n;
+  const ORDERS = {
+    config: configured,
+    trouble: (a, b) => a.dataset.rank - b.dataset.rank || configured(a, b),
+    name: (a, b) => collator.compare(name(a), name(b)) || configured(a, b),
+    seats: (a, b) => seats(a) - seats(b) || configured(a, b),
+  };
+
+  // The order and the folded accounts are kept. A filter is not: hidden queues would be forgotten.
+  function kept(key) {
+    try {
+      return JSON.parse(localStorage.getItem(`openseat.${key}`));
+    } catch {
+      return null; // storage is off, or holds something else
+    }
+  }
+
+  function keep(key, value) {
+    try {
+      localStorage.setItem(`openseat.${key}`, JSON.stringify(value));
+    } catch {
+      // Then it lasts as long as the page.
+    }
+  }
+
+  // Orders the queues below `root`, and hides those that the filter leaves out.
+  function arrange(root) {
+    if (!tools) return;
+    const words = filter.value.trim().toLowerCase();
+    let [shown, all] = [0, 0];
+    for (const list of root.querySelectorAll('[data-queues]')) {
+      const account = list.closest('.account');
+      const isOfAccount = account.dataset.key.toLowerCase().includes(words);
+      const queues = [...list.children];
+      const sorted = queues.toSorted(ORDERS[order.value]);
+      if (sorted.some((queue, n) => queue !== queues[n])) list.append(...sorted);
+      for (const queue of queues) queue.hidden = !isOfAccount && !name(queue).toLowerCase().includes(words);
+      const visible = queues.filter((queue) => !queue.hidden).length;
+      account.hidden = !visible;
+      shown += visible;
+      all += queues.length;
+    }
+    setText(tools.querySelector('.shown'), words ? `${shown} of ${all} queues shown` : '');
+  }
+
+  // Accounts with a queue that the filter finds are open.
+  function fold() {
+    const folded = kept('folded') ?? [];
+    for (const account of page.querySelectorAll('details.account')) account.open = filter?.value.trim() ? true : !folded.includes(account.dataset.key);
+  }
+
+  page.addEventListener('click', ({ target }) => {
+    const account = target.closest('.account > summary')?.parentElement;
+    if (!account || filter?.value.trim()) return;
+    const others = (kept('folded') ?? []).filter((name) => name !== account.dataset.key);
+    keep('folded', account.open ? [...others, account.dataset.key] : others); // it is open until this click has worked
+  });
+
+  if (tools) {
+    tools.hidden = false;
+    order.value = kept('order') in ORDERS ? kept('order') : order.dataset.first;
+    filter.addEventListener('input', () => (arrange(page), fold()));
+    order.addEventListener('change', () => (keep('order', order.value), arrange(page)));
+    arrange(page);
+  }
+  fold();
+
+  // --- addresses -------------------------------------------------------------------------------------------------------
+
+  for (const code of page.querySelectorAll('code[data-path]')) setText(code, location.origin + code.dataset.path);
+  for (const button of page.querySelectorAll('button[data-copy]')) button.hidden = false;
+
+  page.addEventListener('click', async ({ target }) => {
+    const button = target.closest('button[data-copy]');
+    if (!button) return;
+    const code = button.parentElement.querySelector('code');
+    setText(button, (await copy(code)) ? 'Copied' : 'Press Ctrl+C');
+    setTimeout(() => setText(button, 'Copy'), 2000);
+  });
+
+  // Over plain HTTP browsers have no clipboard for scripts, but one for selections.
+  async function copy(code) {
+    getSelection().selectAllChildren(code);
+    if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent).then(() => true, () => document.execCommand('copy'));
+    return document.execCommand('copy');
   }
 
   // --- test now --------------------------------------------------------------------------------------------------------

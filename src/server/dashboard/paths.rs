@@ -1,6 +1,6 @@
 //! The addresses of pages.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::decision::board::QueueKey;
 
@@ -10,17 +10,45 @@ pub(super) const QUEUES: &str = "/queues/";
 /// Where browsers log out.
 pub(super) const LOGOUT: &str = "/logout";
 
+/// What is written as `%…` in a path. Queues are called `tier-2` and `after_hours`, and people read and copy these addresses. Dots are escaped, since
+/// a name could be `..`.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
 /// The page of a queue.
 pub(super) fn queue(key: &QueueKey) -> String {
     format!("{QUEUES}{}", encoded(key))
 }
 
 fn encoded(key: &QueueKey) -> String {
-    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let encode = |text| utf8_percent_encode(text, ESCAPED).to_string();
     format!("{}/{}", encode(&key.account), encode(&key.queue))
 }
 
 /// Where a queue is polled at once.
 pub(super) fn refresh(key: &QueueKey) -> String {
     format!("/v1/queues/{}/refresh", encoded(key))
+}
+
+/// Where a router asks about a queue.
+pub(super) fn decision(key: &QueueKey) -> String {
+    format!("/v1/queues/{}/decision", encoded(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_as_people_write_them_and_names_cannot_leave_their_place() {
+        for (name, path) in [
+            ("after_hours-2", "after_hours-2"),
+            ("a/b c", "a%2Fb%20c"),
+            ("..", "%2E%2E"),
+            ("Größe?#", "Gr%C3%B6%C3%9Fe%3F%23"),
+        ] {
+            let key = QueueKey::new("main", name);
+            assert_eq!(queue(&key), format!("/queues/main/{path}"));
+            assert_eq!(decision(&key), format!("/v1/queues/main/{path}/decision"));
+        }
+    }
 }

@@ -11,9 +11,10 @@ use http::{HeaderMap, StatusCode, Uri};
 use maud::{Markup, html};
 
 use super::{
+    attendance,
     components::{self, Standing},
     form::{self, Form},
-    history::Look,
+    history::{self, Look, Pattern},
     history_section::{self, Recorded},
     layout::{self, Page},
     pages::Pages,
@@ -21,7 +22,9 @@ use super::{
     period::Period,
     rendered::RenderedPage,
     renderer::{self, BuildPage, PageKey},
+    week,
     what_if::{self, Rule, Trial},
+    zone::Zone,
 };
 use crate::{
     decision::board::QueueKey,
@@ -35,6 +38,21 @@ use crate::{
         },
     },
 };
+
+/// What a request asks for.
+struct Wanted {
+    queue: Arc<Queue>,
+    period: Period,
+    zone: Zone,
+    form: Arc<Form>,
+}
+
+/// What was read of the queue's past.
+struct Past {
+    recorded: Look<Recorded>,
+    attendance: Look<attendance::Recorded>,
+    week: Arc<Look<Pattern>>,
+}
 
 /// `GET /queues/{queue}`, `GET /queues/{account}/{queue}`
 pub(super) async fn get_queue_page(
@@ -51,12 +69,19 @@ pub(super) async fn get_queue_page(
     let params = Params::named(uri.query(), &known)?;
     let period = history_section::period(&params)?.unwrap_or(Period::Hour);
     let form = Arc::new(Form::from_params(&params)?);
-    let page = if form.is_empty() {
-        let key = PageKey::Queue(queue.key.clone(), period);
-        let build = prepare(&app, &pages, &queue, period, form);
+    let wanted = Wanted {
+        queue,
+        period,
+        zone: Zone::from_request(&headers),
+        form,
+    };
+    let page = if wanted.form.is_empty() {
+        let (key, period) = (wanted.queue.key.clone(), wanted.period);
+        let key = PageKey::Queue(key, period, wanted.zone.clone());
+        let build = prepare(&app, &pages, wanted);
         renderer::shared(&app, &pages.renderer, key, build).await
     } else {
-        with_trial(&app, &pages, &queue, period, form).await
+        with_trial(&app, &pages, wanted).await
     };
     Ok(match page {
         Ok(page) => page.answer(&headers, app.clock.now()),
@@ -68,55 +93,60 @@ pub(super) async fn get_queue_page(
 async fn with_trial(
     app: &Arc<App>,
     pages: &Pages,
-    queue: &Arc<Queue>,
-    period: Period,
-    form: Arc<Form>,
+    wanted: Wanted,
 ) -> Result<Arc<RenderedPage>, Undone> {
     let permit = pages.history.trial().await?;
-    let build = prepare(app, pages, queue, period, form).await?;
+    let build = prepare(app, pages, wanted).await?;
     drop(permit);
     renderer::single(app, &pages.renderer, build).await
 }
 
 /// Reads what the page needs from the history.
-async fn prepare(
-    app: &Arc<App>,
-    pages: &Pages,
-    queue: &Arc<Queue>,
-    period: Period,
-    form: Arc<Form>,
-) -> Result<BuildPage, Undone> {
-    let before = Standing::new(app, queue);
-    let recorded =
-        history_section::read(app, &pages.history, &before, period, Arc::clone(&form)).await?;
-    let (app, queue) = (Arc::clone(app), Arc::clone(queue));
+async fn prepare(app: &Arc<App>, pages: &Pages, wanted: Wanted) -> Result<BuildPage, Undone> {
+    let before = Standing::new(app, &wanted.queue, &wanted.zone);
+    let reader = &pages.history;
+    let recorded = history_section::read(
+        app,
+        reader,
+        &before,
+        wanted.period,
+        Arc::clone(&wanted.form),
+    );
+    let past = Past {
+        recorded: recorded.await?,
+        attendance: attendance::read(app, reader, &before, wanted.period).await?,
+        week: history::pattern(app, reader, &wanted.queue.key).await?,
+    };
+    let app = Arc::clone(app);
     // The present state is read after the history, so that it is never older.
     Ok(Box::new(move || {
-        let standing = Standing::new(&app, &queue);
-        build(&app, &standing, period, &form, &recorded)
+        let standing = Standing::new(&app, &wanted.queue, &wanted.zone);
+        build(&app, &standing, &wanted, &past)
     }))
 }
 
-fn build(
-    app: &App,
-    standing: &Standing,
-    period: Period,
-    form: &Form,
-    recorded: &Look<Recorded>,
-) -> Page {
+fn build(app: &App, standing: &Standing, wanted: &Wanted, past: &Past) -> Page {
     let key = &standing.queue.key;
     let address = paths::queue(key);
     let watch = url::form_urlencoded::Serializer::new("/v1/watch?".to_owned())
         .append_pair("queue", &key.to_string())
         .finish();
     let name = standing.state.name.as_deref().unwrap_or(&key.queue);
+    let Wanted {
+        period, zone, form, ..
+    } = wanted;
+    let (period, recorded) = (*period, &past.recorded);
+    let now_ms = standing.now.timestamp().as_millisecond();
     Page {
         title: format!("{name} – openseat"),
         watch: Some(watch),
         content: html! {
             (current(standing))
-            (test_now(app, &standing.queue.key))
+            (decision_address(app, key))
+            (test_now(app, key))
             (history_section::charts(recorded, standing, period, &address))
+            (attendance::section(&past.attendance, period, zone, now_ms))
+            (week::section(&past.week, zone, now_ms))
             (history_section::changes(app, recorded, standing))
             (other_rule(standing, period, form, recorded, &address))
             (agents(standing))
@@ -150,7 +180,7 @@ fn other_rule(
                         "No result: " (why.to_string()) ". Choose a shorter time above or a simpler field."
                     },
                     Some(Trial::Answered(other, answers)) => {
-                        (what_if::outcome(other, rule, period, recorded.window(), answers))
+                        (what_if::outcome(other, rule, period, recorded.window(), answers, &standing.zone))
                     }
                 }
             } @else { p.none { "There is no recorded data to try a rule on." } }
@@ -197,6 +227,17 @@ fn current(standing: &Standing) -> Markup {
     }
 }
 
+/// The address that a router asks. The script writes it with the name of this server, and copies it.
+fn decision_address(app: &App, key: &QueueKey) -> Markup {
+    html! {
+        section aria-labelledby="address" {
+            h2 #address { "Ask for this decision" }
+            (components::address(&paths::decision(key)))
+            @if app.bearer.is_some() { p.none { "Callers send their token: " code { "Authorization: Bearer …" } } }
+        }
+    }
+}
+
 /// The button that asks CallTools now. A browser that has logged in may only look, so it is shown where callers need no token; access lets no other
 /// site's page use its route. The script fills in the result, which updates of the page leave alone.
 fn test_now(app: &App, key: &QueueKey) -> Markup {
@@ -222,7 +263,7 @@ fn agents(standing: &Standing) -> Markup {
     let mut agents: Vec<&Agent> = snapshot
         .map(|snapshot| snapshot.agents.iter().map(|agent| &**agent).collect())
         .unwrap_or_default();
-    agents.sort_by_key(|agent| (!takes_calls(agent), !agent.queue_logged_in, &agent.name));
+    agents.sort_by_key(|agent| (!agent.is_free(), !agent.queue_logged_in, &agent.name));
     html! {
         section aria-labelledby="agents" {
             h2 #agents { "Agents" }
@@ -235,7 +276,7 @@ fn agents(standing: &Standing) -> Markup {
                             th scope="col" { "Agent" } th scope="col" { "Status" } th scope="col" { "Since" }
                             th scope="col" { "Logged in here" } th scope="col" { "Would take a call" }
                         } }
-                        tbody { @for agent in agents { (row(agent)) } }
+                        tbody { @for agent in agents { (row(agent, &standing.zone)) } }
                     }
                 }
             }
@@ -243,22 +284,17 @@ fn agents(standing: &Standing) -> Markup {
     }
 }
 
-/// Whether the built-in rule counts this agent as a seat, unless the config says otherwise.
-fn takes_calls(agent: &Agent) -> bool {
-    agent.available == Some(true) && agent.queue_logged_in && !agent.on_call
-}
-
-fn row(agent: &Agent) -> Markup {
+fn row(agent: &Agent, zone: &Zone) -> Markup {
     html! {
         tr {
             th scope="row" {
                 @if agent.name.is_empty() { span.none { "agent " bdi { (agent.id) } } } @else { bdi { (agent.name) } }
             }
             td { @match agent.status.as_deref() { Some(status) => bdi { (status) }, None => span.none { "none" } } }
-            td.span { @match agent.status_since { Some(since) => (components::since(since)), None => span.none { "unknown" } } }
+            td.span { @match agent.status_since { Some(since) => (components::since(since, zone)), None => span.none { "unknown" } } }
             td { (if agent.queue_logged_in { "yes" } else { "no" }) }
             td {
-                @if takes_calls(agent) { span.badge.accept { span aria-hidden="true" { "✓" } " yes" } } @else { "no" }
+                @if agent.is_free() { span.badge.accept { span aria-hidden="true" { "✓" } " yes" } } @else { "no" }
                 @if agent.is_available_on_call() { ": on a call" }
                 @if agent.is_available_not_ready() { ", but not ready" }
             }

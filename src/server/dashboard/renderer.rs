@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-use super::{layout::Page, period::Period, rendered::RenderedPage};
+use super::{layout::Page, period::Period, rendered::RenderedPage, zone::Zone};
 use crate::{
     clock::Moment,
     decision::board::QueueKey,
@@ -44,11 +44,11 @@ const MAX_REST: Duration = Duration::from_secs(1);
 /// How many pages are kept. Few sites have viewers of more pages at once; a dropped page is rendered again.
 const MAX_PAGES: usize = 64;
 
-/// Identifies a page that is the same for all viewers.
+/// Identifies a page that is the same for all viewers in a zone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum PageKey {
-    Overview,
-    Queue(QueueKey, Period),
+    Overview(Zone),
+    Queue(QueueKey, Period, Zone),
 }
 
 /// Builds a page from what has been read for it.
@@ -169,8 +169,8 @@ async fn render(
 /// A number that grows with each change of what a page shows. Pages of the same edition differ at most in what changes with time alone.
 fn edition(app: &App, key: &PageKey) -> u64 {
     let states = app.queues().iter().filter(|queue| match key {
-        PageKey::Overview => true,
-        PageKey::Queue(one, _) => queue.key == *one,
+        PageKey::Overview(_) => true,
+        PageKey::Queue(one, ..) => queue.key == *one,
     });
     let states: u64 = states.map(|queue| queue.version.number()).sum();
     // Time and reservations change decisions, too. The log of decisions counts those changes.

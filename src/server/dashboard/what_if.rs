@@ -10,10 +10,11 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{
-    charts::{self, AnswerSpan},
+    charts::{self, AnswerSpan, TimeAxis},
     components::Standing,
     period::{Period, Window},
     wording,
+    zone::Zone,
 };
 use crate::{
     decision::{
@@ -211,11 +212,17 @@ pub(super) fn outcome(
     period: Period,
     window: Window,
     [present, answers]: &[Vec<AnswerSpan>; 2],
+    zone: &Zone,
 ) -> Markup {
     let outcome = compare(present, answers);
     if outcome.both_ms == 0 {
         return html! { p.none { "No data was recorded in this time that both rules could answer from." } };
     }
+    let time = TimeAxis {
+        period,
+        window,
+        zone,
+    };
     let share = |ms: i64| wording::share(ms as f64 / outcome.both_ms as f64);
     let differ_ms: i64 = outcome
         .differences
@@ -231,12 +238,12 @@ pub(super) fn outcome(
             " for " b { (share(outcome.other_ms)) } ". "
             @match differ_ms { 0 => "They never differ.", ms => { "They differ for " (duration(ms)) "." } }
         }
-        div.wide tabindex="0" role="group" aria-label="Drawing of both rules" { (charts::inline(&charts::two_rules(period, window, [present, answers]).set("class", "chart strips"))) }
-        @if !outcome.differences.is_empty() { (differences(&outcome.differences)) }
+        div.wide tabindex="0" role="group" aria-label="Drawing of both rules" { (charts::inline(&charts::two_rules(time, [present, answers]).set("class", "chart strips"))) }
+        @if !outcome.differences.is_empty() { (differences(&outcome.differences, zone)) }
     }
 }
 
-fn differences(spans: &[AnswerSpan]) -> Markup {
+fn differences(spans: &[AnswerSpan], zone: &Zone) -> Markup {
     html! {
         div.wide tabindex="0" role="group" aria-label="Table of differences" {
             table {
@@ -244,7 +251,7 @@ fn differences(spans: &[AnswerSpan]) -> Markup {
                 tbody {
                     @for span in spans.iter().rev().take(MAX_LISTED) {
                         tr {
-                            td { (wording::date(span.from_ms)) }
+                            td { (zone.full_date(span.from_ms)) }
                             td { (duration(span.to_ms - span.from_ms)) }
                             td { (wording::answer(!span.accept)) }
                             td { b { (wording::answer(span.accept)) } }

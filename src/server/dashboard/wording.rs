@@ -6,7 +6,6 @@ mod tests;
 use std::time::Duration;
 
 use crate::{
-    clock::Moment,
     decision::{
         Policy, Reason,
         criteria::{Comparison, Verdict},
@@ -38,11 +37,6 @@ pub(super) fn period(time: Duration) -> String {
     }
 }
 
-/// `10:00:00 UTC`
-pub(super) fn time(moment: Moment) -> String {
-    moment.timestamp().strftime("%H:%M:%S UTC").to_string()
-}
-
 /// What is wrong. It leaves out how many seconds were left, since they pass while the page stays.
 pub(super) fn fault(fault: &Fault) -> String {
     capital(&fault.to_string())
@@ -55,12 +49,6 @@ pub(super) fn sentence(text: &str) -> String {
         true => text,
         false => format!("{text}."),
     }
-}
-
-/// `24 Nov, 10:00:00`, in UTC.
-pub(super) fn date(ms: i64) -> String {
-    let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
-    at.strftime("%-d %b, %H:%M:%S").to_string()
 }
 
 /// `1 agent`, `7 agents`.
@@ -101,6 +89,24 @@ pub(super) fn compared(comparison: Comparison, threshold: Quantity) -> String {
         Comparison::Equals => format!("at exactly {threshold}"),
         Comparison::NotEquals => format!("at any number but {threshold}"),
     }
+}
+
+/// How many more it takes until a comparison holds, in whole numbers; `None` where more do not help.
+pub(super) fn lacking(
+    comparison: Comparison,
+    count: Quantity,
+    threshold: Quantity,
+) -> Option<Quantity> {
+    let least = match comparison {
+        Comparison::GreaterThan => threshold.get().floor() + 1.0,
+        Comparison::GreaterOrEqual => threshold.get(),
+        Comparison::LessThan
+        | Comparison::LessOrEqual
+        | Comparison::Equals
+        | Comparison::NotEquals => return None,
+    };
+    let lacks = (least - count.get()).ceil();
+    Quantity::new(lacks).filter(|lacks| *lacks > Quantity::ZERO)
 }
 
 /// Why a decision was made.

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod body;
 pub mod call_id;
+pub mod cookies;
 pub mod params;
 pub mod problem;
 pub mod problem_types;

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use rustix::rand::{GetRandomFlags, getrandom};
 use subtle::Choice;
 
 use super::guesses::Guesses;
-use crate::{clock::Moment, model::digest::Digest};
+use crate::{clock::Moment, model::digest::Digest, server::http::cookies::cookie};
 
 /// The cookie's name.
 const COOKIE: &str = "openseat_session";
@@ -107,17 +107,11 @@ impl Session {
 
 /// The digest of the id in the request's cookie.
 fn shown(headers: &HeaderMap) -> Option<Digest> {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    let texts = cookies.filter_map(|cookies| cookies.to_str().ok());
-    texts
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, id)| Digest::new(id))
+    cookie(headers, COOKIE).map(Digest::new)
 }
 
 /// The `Set-Cookie` header that starts a session. Scripts cannot read the cookie, and other sites' pages cannot make a browser send it.
-pub fn cookie(id: &str, secure: bool) -> String {
+pub fn set_cookie(id: &str, secure: bool) -> String {
     with_life(id, Sessions::LIFE, secure)
 }
 
@@ -136,6 +130,8 @@ fn with_life(id: &str, life: Duration, secure: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
     use crate::{clock::Clock, fixtures::Still};
 

@@ -13,6 +13,7 @@ mod drop_in;
 mod fast_path;
 mod fresh;
 mod guards;
+mod overview;
 mod pages;
 mod probes;
 mod queues;

@@ -12,15 +12,15 @@ use crate::{
     state::{State, history::fixtures::recorded},
 };
 
-const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
-const OVERVIEW: &str = "/";
-const QUEUE: &str = "/queues/main/sales";
+pub(super) const PERSON: &str = "Accept: text/html,application/xhtml+xml\r\n";
+pub(super) const OVERVIEW: &str = "/";
+pub(super) const QUEUE: &str = "/queues/main/sales";
 
 /// Long enough for any machine, and much shorter than the awaited work would take without a limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Server {
-    async fn page(&self, target: &str) -> Answer {
+    pub(super) async fn page(&self, target: &str) -> Answer {
         self.ask("GET", target, PERSON).await
     }
 
@@ -38,7 +38,7 @@ impl Server {
         }
     }
 
-    async fn words(&self, target: &str) -> String {
+    pub(super) async fn words(&self, target: &str) -> String {
         let page = self.page(target).await;
         assert_eq!(page.status, 200, "{page:?}");
         text(&page.body)
@@ -46,7 +46,7 @@ impl Server {
 }
 
 /// The text of a page, without its markup.
-fn text(page: &str) -> String {
+pub(super) fn text(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
     while let Some((before, after)) = rest.split_once('<') {
@@ -168,7 +168,7 @@ fn two_queues() -> (World, AccountEnds) {
 #[tokio::test]
 async fn the_headline_promises_no_more_than_is_known() {
     let never = "No poll has finished yet. The first answers are on their way.";
-    let nothing = "No queue has usable data.";
+    let nothing = "2 queues unknown: calls to them are rejected.";
     let all = "All answers are based on data from 10:00:00 UTC or later.";
 
     let (world, _ends) = two_queues();
@@ -223,7 +223,10 @@ async fn the_headline_promises_no_more_than_is_known() {
     world.fail("main/support", Fault::NoPermission);
     let words = world.serve().await.words(OVERVIEW).await;
     assert!(words.contains("1 of 2 queues accepts calls"), "{words}");
-    assert!(words.contains("1 queue has no usable data."), "{words}");
+    assert!(
+        words.contains("1 queue unknown: calls to it are rejected."),
+        "{words}"
+    );
     assert!(
         words.contains("All other answers are based on data from"),
         "{words}"
@@ -298,7 +301,7 @@ async fn a_spent_budget_is_red_and_explained_in_whole_sentences() {
     let page = server.page(OVERVIEW).await.body;
     assert!(page.contains(r#"<meter class="spent""#), "{page}");
     assert!(
-        text(&page).contains("The hour’s requests are spent. Polls resume"),
+        text(&page).contains("The hour’s requests are spent: next request at 10:01:30 UTC."),
         "{page}"
     );
 
@@ -306,7 +309,7 @@ async fn a_spent_budget_is_red_and_explained_in_whole_sentences() {
     account.budget.throttled(Some(Duration::from_secs(600)));
     server.clock.pass(Duration::from_secs(2));
     let words = server.words(OVERVIEW).await;
-    let silence = "CallTools asked for a pause until 10:10:";
+    let silence = "CallTools asked for a pause: next request at 10:10:";
     assert!(words.contains(silence), "{words}");
     let others = " UTC. Other programs use this account’s requests too, so openseat polls at ";
     assert!(words.contains(others), "{words}");
@@ -387,7 +390,7 @@ async fn an_account_without_agents_is_a_problem_and_statuses_keep_their_colours(
 // --- history --------------------------------------------------------------------------------------------------------------
 
 /// A queue with a history, and a server whose clock stands still: no deadline passes unless the test moves the clock.
-async fn with_a_past(polls: usize) -> (Server, TempDir) {
+pub(super) async fn with_a_past(polls: usize) -> (Server, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::with(&["main/sales"]);
     let path = folder.path().join("history.sqlite3");

@@ -9,6 +9,8 @@
 //! - Decisions by result and reason: one row a minute for each kind. At 30 bytes that is up to 130 kB a day for a queue that is always busy.
 //! - The agents' rows, packed: every 5 min, kept for a day. 25 agents take some 3 kB, so 0.9 MB for a queue. All queues together write one every
 //!   5 s at most, 52 MB a day. They show what other criteria would have answered.
+//! - Who is logged in to a queue, and whether they are free: when it changes, at most once a minute, kept for a week. 25 agents take some 100
+//!   bytes, so up to 150 kB a day for a queue. All queues together write two a second at most, 17 MB a day.
 //!
 //! Entries older than `history_days` are removed. If the file has more than [`MAX_BYTES`] in use, its older half is, too.
 //!
@@ -18,6 +20,7 @@
 pub(crate) mod fixtures;
 mod limit;
 mod note;
+mod presence;
 mod read;
 mod record;
 mod schema;
@@ -30,6 +33,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 pub use self::{
     limit::{HistoryError, Limit},
+    presence::{Attendance, Attended, Presence},
     read::{Decided, History, Rows},
     record::Watched,
     series::{Bucket, HOLDS_MS, Range, Sample},

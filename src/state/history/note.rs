@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use super::presence::Presence;
 use crate::{
     clock::Moment,
     decision::{board::QueueKey, snapshot::Snapshot},
@@ -27,11 +28,27 @@ pub(super) enum Note {
         reason: &'static str,
         count: u64,
     },
+    Present {
+        key: QueueKey,
+        at: Moment,
+        agents: Present,
+    },
     Rows {
         key: QueueKey,
         at: Moment,
         agents: Arc<[Arc<Agent>]>,
     },
+}
+
+/// Who is logged in to a queue, and what they do.
+pub(super) type Present = Vec<(Arc<Agent>, Presence)>;
+
+/// The agents of a snapshot who are logged in.
+pub(super) fn present(snapshot: &Snapshot) -> Present {
+    let agents = snapshot.agents.iter();
+    agents
+        .filter_map(|agent| Some((Arc::clone(agent), Presence::from_agent(agent)?)))
+        .collect()
 }
 
 /// The counts of a queue at a moment.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     limit::{HistoryError, Limit},
+    presence::{Attendance, Counting},
     series::{Bucket, HOLDS_MS, Range, Sample, Series, timestamp},
 };
 use crate::{decision::board::QueueKey, sqlite::rows_codec};
@@ -190,6 +191,32 @@ impl History {
             unpacked.extend(rows_codec::unpack(&rows).ok().map(|rows| Rows { at, rows }));
         }
         Ok(unpacked)
+    }
+
+    /// Who was logged in to a queue, and what they did.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read.
+    pub fn attendance(&self, key: &QueueKey, range: Range) -> Result<Attendance, HistoryError> {
+        let connection = self.open()?;
+        let mut counting = Counting::over(range);
+        let Some(queue) = queue(&connection, key)? else {
+            return Ok(counting.finish(&HashMap::new()));
+        };
+        let mut statement = connection.prepare(
+            "SELECT at_ms, agents FROM present WHERE queue = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms LIMIT ?4",
+        )?;
+        let from_ms = range.from_ms - HOLDS_MS;
+        let mut rows = statement.query(params![queue, from_ms, range.to_ms, MAX_SAMPLES])?;
+        while let Some(row) = rows.next()? {
+            self.go_on()?;
+            let ids: String = row.get(1)?;
+            counting.add(row.get(0)?, serde_json::from_str(&ids).unwrap_or_default());
+        }
+        let mut statement = connection.prepare("SELECT id, name FROM agent WHERE account = ?1")?;
+        let names = statement.query_map([&*key.account], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let names = names.collect::<rusqlite::Result<_>>()?;
+        Ok(counting.finish(&names))
     }
 
     fn between(

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Recorder,
-    note::{Counts, Note},
+    note::{Counts, Note, Present, present},
 };
 use crate::{
     clock::Moment,
@@ -31,6 +31,10 @@ const SAY_AGAIN: Duration = Duration::from_secs(300);
 /// The rows of a queue are recorded this often, and those of one queue every 5 s.
 const ROWS_EVERY: Duration = Duration::from_secs(300);
 const ROWS_TURN: Duration = Duration::from_secs(5);
+
+/// Who is there is recorded this often, and for all queues together at most twice a second.
+const PRESENT_EVERY: Duration = Duration::from_secs(60);
+const PRESENT_A_SECOND: u32 = 2;
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -71,12 +75,21 @@ impl Recorder {
     }
 }
 
+/// The least times between two records of a queue.
+#[derive(Clone, Copy, Debug)]
+struct Gaps {
+    sample: Duration,
+    rows: Duration,
+    present: Duration,
+}
+
 /// What was last seen of a queue.
 #[derive(Debug, Default)]
 struct Seen {
     snapshot: Option<Arc<Snapshot>>,
     sample: Option<(Moment, Moment, Counts)>,
     rows: Option<Moment>,
+    present: Option<(Moment, Present)>,
 }
 
 type Decided = HashMap<(&'static str, Reason), u64>;
@@ -109,10 +122,12 @@ impl Watch {
         let mut notes = Vec::new();
         let Watched { board, queues } = &self.watched;
         let number = queues.len() as u32;
-        let gaps = (
-            SAMPLE_EVERY.max(Duration::from_secs(1) * number / SAMPLES_A_SECOND),
-            ROWS_EVERY.max(ROWS_TURN * number),
-        );
+        let second = Duration::from_secs(1);
+        let gaps = Gaps {
+            sample: SAMPLE_EVERY.max(second * number / SAMPLES_A_SECOND),
+            rows: ROWS_EVERY.max(ROWS_TURN * number),
+            present: PRESENT_EVERY.max(second * number / PRESENT_A_SECOND),
+        };
         for ((key, _), seen) in queues.iter().zip(&mut self.seen) {
             if let Some(snapshot) = board.get(key).and_then(|state| state.snapshot.clone()) {
                 seen.look(key, snapshot, now, gaps, &mut notes);
@@ -151,7 +166,7 @@ impl Seen {
         key: &QueueKey,
         snapshot: Arc<Snapshot>,
         now: Moment,
-        (sample_every, rows_every): (Duration, Duration),
+        gaps: Gaps,
         notes: &mut Vec<Note>,
     ) {
         let known = self.snapshot.as_ref();
@@ -160,7 +175,7 @@ impl Seen {
         }
         let is_time =
             |last: Option<Moment>, gap| last.is_none_or(|at| now.longest_since(at) >= gap);
-        if !is_time(self.sample.as_ref().map(|(at, ..)| *at), sample_every) {
+        if !is_time(self.sample.as_ref().map(|(at, ..)| *at), gaps.sample) {
             return; // A later look records it.
         }
         let counts = Counts::new(&snapshot);
@@ -177,7 +192,10 @@ impl Seen {
                 counts,
             });
         }
-        if is_time(self.rows, rows_every) {
+        if is_time(self.present.as_ref().map(|(at, _)| *at), gaps.present) {
+            self.look_who_is_there(key, &snapshot, now, notes);
+        }
+        if is_time(self.rows, gaps.rows) {
             self.rows = Some(now);
             notes.push(Note::Rows {
                 key: key.clone(),
@@ -186,6 +204,33 @@ impl Seen {
             });
         }
         self.snapshot = Some(snapshot);
+    }
+
+    /// Records who is there if that has changed, or is to be said again.
+    fn look_who_is_there(
+        &mut self,
+        key: &QueueKey,
+        snapshot: &Snapshot,
+        now: Moment,
+        notes: &mut Vec<Note>,
+    ) {
+        let agents = present(snapshot);
+        let is_same = self.present.as_ref().is_some_and(|(at, known)| {
+            let both = known.iter().zip(&agents);
+            known.len() == agents.len()
+                && both
+                    .clone()
+                    .all(|(one, other)| one.1 == other.1 && one.0.id == other.0.id)
+                && now.longest_since(*at) < SAY_AGAIN
+        });
+        if !is_same {
+            self.present = Some((now, agents.clone()));
+            notes.push(Note::Present {
+                key: key.clone(),
+                at: now,
+                agents,
+            });
+        }
     }
 }
 

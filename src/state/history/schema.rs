@@ -5,7 +5,8 @@ use crate::sqlite::Schema;
 pub(super) const SCHEMA: Schema = Schema {
     application_id: 0x6f73_6869, // "oshi"
     unmarked: (0, ""),
-    migrations: &["
+    migrations: &[
+        "
 CREATE TABLE queue (
     id      INTEGER PRIMARY KEY,
     account TEXT    NOT NULL,
@@ -38,6 +39,23 @@ CREATE TABLE polled (
     rows  BLOB    NOT NULL, -- as CallTools sent them: a JSON array, packed by zlib
     PRIMARY KEY (queue, at_ms)
 ) STRICT;
-"],
+",
+        "
+CREATE TABLE agent (
+    id      INTEGER PRIMARY KEY,
+    account TEXT    NOT NULL,
+    agent   TEXT    NOT NULL, -- as CallTools identifies it
+    name    TEXT    NOT NULL,
+    seen_ms INTEGER NOT NULL, -- to the day: when it was last recorded
+    UNIQUE (account, agent)
+) STRICT;
+CREATE TABLE present (
+    queue  INTEGER NOT NULL,
+    at_ms  INTEGER NOT NULL,
+    agents TEXT    NOT NULL, -- JSON: their ids here: free, on a call, logged in otherwise
+    PRIMARY KEY (queue, at_ms)
+) STRICT, WITHOUT ROWID;
+",
+    ],
     synchronous: "NORMAL",
 };

@@ -34,7 +34,7 @@ impl Range {
         makes_sense.then_some(range).ok_or(HistoryError::Range)
     }
 
-    fn len(self) -> usize {
+    pub(super) fn len(self) -> usize {
         self.to_ms
             .abs_diff(self.from_ms)
             .div_ceil(self.bucket_ms.unsigned_abs()) as usize
@@ -46,6 +46,18 @@ impl Range {
 
     fn bucket_of(self, at_ms: i64) -> usize {
         ((at_ms - self.from_ms) / self.bucket_ms) as usize
+    }
+
+    /// A time within the range, split at the borders of buckets: their numbers, and the milliseconds in each.
+    pub(super) fn split(self, from_ms: i64, to_ms: i64) -> impl Iterator<Item = (usize, i64)> {
+        let mut from_ms = from_ms;
+        std::iter::from_fn(move || {
+            let n = (from_ms < to_ms).then(|| self.bucket_of(from_ms))?;
+            let end_ms = to_ms.min(self.start_ms(n + 1));
+            let ms = end_ms - from_ms;
+            from_ms = end_ms;
+            Some((n, ms))
+        })
     }
 }
 
@@ -108,12 +120,9 @@ impl Series {
     }
 
     /// Adds a sample that held between two times.
-    fn hold(&mut self, sample: &Sample, mut from_ms: i64, to_ms: i64) {
-        while from_ms < to_ms {
-            let n = self.range.bucket_of(from_ms);
-            let end = to_ms.min(self.range.start_ms(n + 1));
-            self.add(n, sample, end - from_ms);
-            from_ms = end;
+    fn hold(&mut self, sample: &Sample, from_ms: i64, to_ms: i64) {
+        for (n, ms) in self.range.split(from_ms, to_ms) {
+            self.add(n, sample, ms);
         }
     }
 

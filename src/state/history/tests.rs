@@ -169,7 +169,11 @@ fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
     scene.asked(0, 3);
     scene.polled(0, available(1));
     scene.clock.pass(SECOND * 5);
-    assert_eq!(scene.look(), 2, "a sample and rows: the minute is not over");
+    assert_eq!(
+        scene.look(),
+        3,
+        "a sample, rows and who is there: the minute is not over"
+    );
     scene.asked(0, 2);
     scene.clock.pass(SECOND * 60);
     assert_eq!(scene.look(), 2, "two kinds of decisions");
@@ -206,22 +210,26 @@ fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_ra
         written += scene.look();
         scene.clock.pass(SECOND * 5);
     }
-    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. And rows every 5 min.
-    assert!((120 + 6 + 11..120 + 8 + 15).contains(&written), "{written}");
+    // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. And rows every 5 min, and who is
+    // there every 5 min, then every minute.
+    assert!(
+        (120 + 6 + 11 + 30 + 5..120 + 8 + 15 + 31 + 8).contains(&written),
+        "{written}"
+    );
 }
 
 #[test]
 fn a_thousand_queues_share_one_rate() {
     let mut scene = Scene::new(1_000);
     (0..1_000).for_each(|n| scene.polled(n, available(1)));
-    assert_eq!(scene.look(), 2_000);
+    assert_eq!(scene.look(), 3_000);
     let mut written = 0;
     for n in 0..120 {
         scene.clock.pass(SECOND * 5);
         (0..1_000).for_each(|queue| scene.swept(queue, available(n % 3)));
         written += scene.watch.look(scene.clock.now(), false).len();
     }
-    assert!(written <= 4 * 600 + 1_000, "{written} in ten minutes");
+    assert!(written <= (4 + 2) * 600 + 1_000, "{written} in ten minutes");
 }
 
 #[test]
@@ -257,6 +265,67 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
     write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
     let left = file.query_row("SELECT count(*) FROM sample", [], |row| row.get(0));
     assert_eq!(left, Ok(0));
+}
+
+#[test]
+fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
+    let mut scene = Scene::new(1);
+    let start = scene.clock.now();
+    let away = || Agent {
+        queue_logged_in: false,
+        ..agent("c", "Cy", "Available")
+    };
+    let calling = || Agent {
+        on_call: true,
+        ..agent("b", "Bob", "Available")
+    };
+    scene.polled(0, vec![agent("a", "Ann", "Available"), calling(), away()]);
+    scene.look();
+    scene.clock.pass(SECOND * 90);
+    scene.swept(0, vec![agent("a", "Ann", "Lunch"), calling(), away()]);
+    scene.look();
+    // Nothing comes for an hour: what was known holds for ten minutes.
+    scene.clock.pass(SECOND * 3_600);
+    scene.polled(0, vec![agent("a", "Anne", "Available")]);
+    scene.look();
+    let history = scene.history();
+    let range = Range::new(at(start, -60), at(start, 3_840), SECOND * 60).unwrap();
+    let mut seen = history.attendance(&key(0), range).unwrap();
+    seen.agents.sort_by(|one, other| one.name.cmp(&other.name));
+    let names: Vec<_> = seen.agents.iter().map(|agent| &*agent.name).collect();
+    assert_eq!(
+        names,
+        ["Anne", "Bob"],
+        "the newest name; Cy was never there"
+    );
+    let minutes = |n: usize| {
+        seen.agents[n]
+            .parts
+            .iter()
+            .map(|ms| ms.map(|ms| ms / 1_000))
+    };
+    let anne: Vec<_> = minutes(0).take(4).collect();
+    assert_eq!(anne, [[0, 0, 0], [60, 0, 0], [30, 0, 30], [0, 0, 60]]);
+    let sum = |n, kind: usize| minutes(n).map(|seconds| seconds[kind]).sum::<i64>();
+    assert_eq!([sum(0, 0), sum(0, 2)], [90 + 150, 600]);
+    assert_eq!([sum(1, 0), sum(1, 1), sum(1, 2)], [0, 690, 0]);
+    let known: i64 = seen.known_ms.iter().sum();
+    assert_eq!(known, (690 + 150) * 1_000);
+    assert_eq!(seen.agents[1].first_ms, at(start, 0).as_millisecond());
+    assert_eq!(seen.agents[1].last_ms, at(start, 690).as_millisecond());
+
+    let mut file = rusqlite::Connection::open(scene.path()).unwrap();
+    let days = |n| Duration::from_secs(86_400) * n;
+    let count = |file: &rusqlite::Connection, table| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        file.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    scene.clock.pass(days(7) - SECOND * 1_800);
+    write::trim(&mut file, scene.clock.now(), days(400), MAX_BYTES).unwrap();
+    assert_eq!((count(&file, "present"), count(&file, "agent")), (1, 2));
+    scene.clock.pass(days(1) + SECOND * 3_600);
+    write::trim(&mut file, scene.clock.now(), days(400), MAX_BYTES).unwrap();
+    assert_eq!((count(&file, "present"), count(&file, "agent")), (0, 0));
 }
 
 #[test]

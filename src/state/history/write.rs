@@ -4,14 +4,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::note::Note;
+use super::{
+    note::{Note, Present},
+    presence::Ids,
+};
 use crate::{clock::Moment, decision::board::QueueKey, sqlite::rows_codec};
 
 /// How often old entries are removed.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How long rows are kept. They are much longer than counts.
-const ROWS_LIVE: Duration = Duration::from_secs(86_400);
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// How long it is kept who was there: as far back as a page looks.
+const PRESENT_LIVES: Duration = Duration::from_secs(7 * 86_400);
 
 /// Entries further in the future than this come from a wrong clock.
 const AHEAD: Duration = Duration::from_secs(86_400);
@@ -63,6 +69,13 @@ fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()
                 *count as i64
             ])
         }
+        Note::Present { key, at, agents } => {
+            let agents = present_json(transaction, &key.account, *at, agents)?;
+            let sql = "INSERT OR REPLACE INTO present (queue, at_ms, agents) VALUES (?1, ?2, ?3)";
+            transaction
+                .prepare_cached(sql)?
+                .execute(params![queue(transaction, key)?, ms(*at), agents])
+        }
         Note::Rows { key, at, agents } => {
             let rows = rows_codec::pack(agents.iter().map(|agent| &*agent.raw));
             let sql = "INSERT OR REPLACE INTO polled (queue, at_ms, rows) VALUES (?1, ?2, ?3)";
@@ -103,6 +116,35 @@ fn agents_json(
     Ok(serde_json::to_string(&by_id).expect("numbers serialize"))
 }
 
+/// The ids of agents by what they do, such as `[[3,7],[],[12]]`: each agent is stored once per file.
+fn present_json(
+    transaction: &Transaction<'_>,
+    account: &str,
+    at: Moment,
+    agents: &Present,
+) -> rusqlite::Result<String> {
+    let mut ids = Ids::default();
+    for (agent, presence) in agents {
+        // Written when the agent is new or has another name, and once a day, so that trimming knows who is still there.
+        let sql = "INSERT INTO agent (account, agent, name, seen_ms) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (account, agent) DO UPDATE SET name = excluded.name, seen_ms = excluded.seen_ms
+                   WHERE name <> excluded.name OR abs(excluded.seen_ms - seen_ms) > ?5";
+        transaction.prepare_cached(sql)?.execute(params![
+            account,
+            &*agent.id.0,
+            &*agent.name,
+            ms(at),
+            A_DAY.as_millis() as i64
+        ])?;
+        let sql = "SELECT id FROM agent WHERE account = ?1 AND agent = ?2";
+        let id = transaction
+            .prepare_cached(sql)?
+            .query_row([account, &*agent.id.0], |row| row.get(0))?;
+        ids[*presence as usize].push(id);
+    }
+    Ok(serde_json::to_string(&ids).expect("numbers serialize"))
+}
+
 /// Removes entries older than `keep`, and more of them if the file has more than `largest` bytes in use.
 pub(super) fn trim(
     connection: &mut Connection,
@@ -116,7 +158,10 @@ pub(super) fn trim(
         for (table, column, longest) in [
             ("sample", "at_ms", keep),
             ("decided", "minute_ms", keep),
-            ("polled", "at_ms", keep.min(ROWS_LIVE)),
+            ("polled", "at_ms", keep.min(A_DAY)),
+            ("present", "at_ms", keep.min(PRESENT_LIVES)),
+            // A day longer, since the moment is kept to the day: no entry names an agent that is gone.
+            ("agent", "seen_ms", keep.min(PRESENT_LIVES) + A_DAY),
         ] {
             let sql = format!("DELETE FROM {table} WHERE {column} < ?1 OR {column} > ?2");
             let oldest = ms(now).saturating_sub(longest.as_millis() as i64);

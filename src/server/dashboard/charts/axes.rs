@@ -1,12 +1,15 @@
 //! The axes of a chart: where times and values lie in the drawing, with grid lines and labels.
 
-use jiff::Timestamp;
+use jiff::Zoned;
 use svg::{
     Document,
     node::element::{Group, Line, Rectangle, Text, Title},
 };
 
-use crate::server::dashboard::period::{Period, Window};
+use crate::server::dashboard::{
+    period::{Period, Window},
+    zone::Zone,
+};
 
 /// Width and height of a chart in its own units. On a desktop two charts fit side by side at one unit per pixel.
 pub const SIZE: (f64, f64) = (560.0, 220.0);
@@ -14,6 +17,8 @@ pub const SIZE: (f64, f64) = (560.0, 220.0);
 /// Margins: room for labels of three digits on the left, and for a line of text below.
 pub const LEFT: f64 = 44.0;
 pub const RIGHT: f64 = 10.0;
+/// Half the width of a label of time, on a phone: no label runs over the right edge.
+const HALF_LABEL: f64 = 26.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 32.0;
 
@@ -41,13 +46,13 @@ impl Axes {
     }
 
     /// A chart with these axes and nothing in it yet. Screen readers read the title.
-    pub fn chart(self, period: Period, title: &str) -> Document {
+    pub fn chart(self, time: TimeAxis<'_>, title: &str) -> Document {
         Document::new()
             .set("class", "chart")
             .set("viewBox", (0, 0, SIZE.0, SIZE.1))
             .set("role", "img")
             .add(Title::new(title))
-            .add(self.grid(period))
+            .add(self.grid(time))
     }
 
     pub fn x(self, ms: f64) -> f64 {
@@ -72,7 +77,7 @@ impl Axes {
     }
 
     /// Grid lines and labels, drawn behind the values.
-    fn grid(self, period: Period) -> Group {
+    fn grid(self, time: TimeAxis<'_>) -> Group {
         let mut grid = Group::new().set("class", "axes");
         for n in 0..=((self.high - self.low) / self.step).round() as u32 {
             let value = self.low + f64::from(n) * self.step;
@@ -82,33 +87,63 @@ impl Axes {
                 .add(line("grid", [LEFT, SIZE.0 - RIGHT], [y, y]))
                 .add(text("end", LEFT - 8.0, y + 4.0, &label));
         }
-        grid.add(self.time_labels(period))
+        grid.add(self.time_labels(time))
     }
 
     /// The labels of the time axis.
-    pub fn time_labels(self, period: Period) -> Group {
+    pub fn time_labels(self, time: TimeAxis<'_>) -> Group {
         let mut labels = Group::new().set("class", "axes");
-        let tick = period.tick().as_millis() as i64;
-        let first = self.window.from_ms.div_euclid(tick) + 1;
-        let ticks = (first..).map(|n| n * tick);
-        for ms in ticks.take_while(|ms| *ms < self.window.to_ms) {
+        for ms in time.ticks() {
             let x = self.x(ms as f64);
             let base = SIZE.1 - BOTTOM;
             labels = labels
                 .add(line("grid", [x, x], [base, base + 5.0]))
-                .add(text("middle", x, SIZE.1 - 10.0, &time_label(ms, period)));
+                .add(text(
+                    "middle",
+                    x.min(SIZE.0 - HALF_LABEL),
+                    SIZE.1 - 10.0,
+                    &time.label(ms),
+                ));
         }
         labels
     }
 }
 
-fn time_label(ms: i64, period: Period) -> String {
-    let at = Timestamp::from_millisecond(ms).unwrap_or_default();
-    let format = match period {
-        Period::Hour | Period::Day => "%H:%M",
-        Period::Week => "%a %-d",
-    };
-    at.strftime(format).to_string()
+/// The time that a chart covers, with labels by the clocks of a zone.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeAxis<'a> {
+    pub period: Period,
+    pub window: Window,
+    pub zone: &'a Zone,
+}
+
+impl TimeAxis<'_> {
+    /// Where labels stand: at midnights, or at round times of day.
+    fn ticks(self) -> Vec<i64> {
+        let Window { from_ms, to_ms, .. } = self.window;
+        let is_inside = |ms: &i64| *ms > from_ms && *ms < to_ms;
+        if self.period == Period::Week {
+            let first = self.zone.zoned(from_ms).start_of_day().ok();
+            let next = |day: &Zoned| day.tomorrow().and_then(|day| day.start_of_day()).ok();
+            let midnights = std::iter::successors(first, next);
+            let midnights = midnights.map(|day| day.timestamp().as_millisecond());
+            let midnights = midnights.take_while(|ms| *ms < to_ms);
+            return midnights.filter(is_inside).collect();
+        }
+        let tick = self.period.tick().as_millis() as i64;
+        let offset = i64::from(self.zone.zoned(to_ms).offset().seconds()) * 1_000;
+        let first = (from_ms + offset).div_euclid(tick) + 1;
+        let ticks = (first..).map(|n| n * tick - offset);
+        ticks.take_while(is_inside).collect()
+    }
+
+    fn label(self, ms: i64) -> String {
+        let format = match self.period {
+            Period::Hour | Period::Day => "%H:%M",
+            Period::Week => "%a %-d",
+        };
+        self.zone.zoned(ms).strftime(format).to_string()
+    }
 }
 
 pub fn line(class: &str, [x1, x2]: [f64; 2], [y1, y2]: [f64; 2]) -> Line {
@@ -169,5 +204,42 @@ mod tests {
         }
         let below = Axes::new(WINDOW, -3.0, 2.0);
         assert!(below.low <= -3.0 && below.high >= 2.0, "{below:?}");
+    }
+
+    #[test]
+    fn labels_stand_at_round_times_of_the_viewers_clocks() {
+        let mut headers = http::HeaderMap::new();
+        let cookie = "openseat_zone=America/New_York";
+        headers.insert(http::header::COOKIE, cookie.parse().expect("a header"));
+        let zone = Zone::from_request(&headers);
+        // Summer time ends in New York on 1 November 2026 at 06:00 UTC.
+        let to: jiff::Timestamp = "2026-11-03T12:00:00Z".parse().expect("a moment");
+        let labels = |period, hours: i64| {
+            let to_ms = to.as_millisecond();
+            let window = Window {
+                from_ms: to_ms - hours * 3_600_000,
+                to_ms,
+                part_ms: 60_000,
+            };
+            let time = TimeAxis {
+                period,
+                window,
+                zone: &zone,
+            };
+            let ticks = time.ticks();
+            ticks
+                .into_iter()
+                .map(|ms| time.label(ms))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(labels(Period::Hour, 1), ["06:15", "06:30", "06:45"]);
+        assert_eq!(
+            labels(Period::Day, 24),
+            ["12:00", "18:00", "00:00", "06:00"]
+        );
+        assert_eq!(
+            labels(Period::Week, 96),
+            ["Sat 31", "Sun 1", "Mon 2", "Tue 3"]
+        );
     }
 }

@@ -5,8 +5,7 @@ use svg::{
     node::element::{Rectangle, Title},
 };
 
-use super::axes::{Axes, LEFT, SIZE, rounded, text};
-use crate::server::dashboard::period::{Period, Window};
+use super::axes::{Axes, LEFT, SIZE, TimeAxis, rounded, text};
 
 /// The decisions in one part of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,14 +26,14 @@ impl Column {
 }
 
 /// Decisions over time, as columns stacked by answer.
-pub fn decisions(period: Period, window: Window, columns: &[Column], title: &str) -> Document {
+pub fn decisions(time: TimeAxis<'_>, columns: &[Column], title: &str) -> Document {
     let highest = columns.iter().map(Column::total).max().unwrap_or_default();
-    let axes = Axes::new(window, 0.0, highest as f64);
-    let mut chart = axes.chart(period, title);
+    let axes = Axes::new(time.window, 0.0, highest as f64);
+    let mut chart = axes.chart(time, title);
     for column in columns {
         let from = column.from_ms as f64;
         // The last tenth stays free, to separate columns.
-        let time = [from, from + window.part_ms as f64 * 0.9];
+        let width = [from, from + time.window.part_ms as f64 * 0.9];
         let mut below = 0.0;
         let parts = [
             ("accepted", column.accepted),
@@ -43,7 +42,7 @@ pub fn decisions(period: Period, window: Window, columns: &[Column], title: &str
         ];
         for (class, count) in parts.into_iter().filter(|(_, count)| *count > 0) {
             let above = below + count as f64;
-            chart = chart.add(axes.rectangle(class, time, [below, above]));
+            chart = chart.add(axes.rectangle(class, width, [below, above]));
             below = above;
         }
     }
@@ -62,14 +61,14 @@ pub struct AnswerSpan {
 const TWO_ROWS: f64 = 124.0;
 
 /// What the present rule (first) and another rule answer over time, one row each.
-pub fn two_rules(period: Period, window: Window, answers: [&[AnswerSpan]; 2]) -> Document {
-    let axes = Axes::new(window, 0.0, 1.0);
+pub fn two_rules(time: TimeAxis<'_>, answers: [&[AnswerSpan]; 2]) -> Document {
+    let axes = Axes::new(time.window, 0.0, 1.0);
     let mut drawing = Document::new()
         .set("class", "chart")
         .set("viewBox", (0, SIZE.1 - TWO_ROWS, SIZE.0, TWO_ROWS))
         .set("role", "img")
         .add(Title::new("What both rules accept over time"))
-        .add(axes.time_labels(period));
+        .add(axes.time_labels(time));
     let names = ["present rule", "other rule"];
     for ((answers, name), row) in answers.into_iter().zip(names).zip(0_u8..) {
         let top = SIZE.1 - TWO_ROWS + 44.0 * f64::from(row);

@@ -18,6 +18,7 @@ use svg::{
 
 use self::axes::{SIZE, text};
 pub(super) use self::{
+    axes::TimeAxis,
     decisions::{AnswerSpan, Column, decisions, two_rules},
     seats::{seats, sparkline},
 };

@@ -10,14 +10,11 @@ use svg::{
 };
 
 use super::{
-    axes::{Axes, LEFT, RIGHT, SIZE, line, rounded},
+    axes::{Axes, LEFT, RIGHT, SIZE, TimeAxis, line, rounded},
     inline,
     steps::{Step, known_stretches, merge_equal, staircase},
 };
-use crate::{
-    server::dashboard::period::{Period, Window},
-    state::history::Bucket,
-};
+use crate::{server::dashboard::period::Window, state::history::Bucket};
 
 /// The height of a sparkline in its own units; its width is the number of its values.
 const SPARKLINE_HEIGHT: f64 = 24.0;
@@ -64,18 +61,18 @@ pub fn sparkline(values: &[Option<f64>]) -> Markup {
 
 /// Seats over time: the mean as a line, lowest to highest as a band, the threshold as a dashed line, and gaps where nothing is known.
 pub fn seats(
-    period: Period,
-    window: Window,
+    time: TimeAxis<'_>,
     buckets: &[Bucket],
     threshold: Option<f64>,
     title: &str,
 ) -> Document {
+    let window = time.window;
     let axes = axes(window, buckets, threshold);
     let place = |ms: f64, value: f64| (axes.x(ms), axes.y(value));
-    let mut chart = axes.chart(period, title);
+    let mut chart = axes.chart(time, title);
     for gap in gaps(window, buckets) {
-        let time = [gap.from, gap.to];
-        chart = chart.add(axes.rectangle("gap", time, [axes.low, axes.high]));
+        let span = [gap.from, gap.to];
+        chart = chart.add(axes.rectangle("gap", span, [axes.low, axes.high]));
     }
     let bands = buckets.iter().filter_map(|bucket| {
         let [lowest, _, highest] = bucket.seats?;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Moment;
 
 #[test]
 fn spans_have_two_units_at_most() {
@@ -74,4 +75,29 @@ fn sentences_end_with_one_full_stop() {
 fn sentences_begin_with_a_capital() {
     assert_eq!(capital("no answer in 10 s"), "No answer in 10 s");
     assert_eq!(capital(""), "");
+}
+
+#[test]
+fn what_lacks_is_a_whole_number_and_only_where_more_would_help() {
+    let number = |number: f64| Quantity::new(number).expect("a number");
+    let lacks = |comparison, count, threshold| {
+        lacking(comparison, number(count), number(threshold)).map(Quantity::get)
+    };
+    for (comparison, count, threshold, lack) in [
+        (Comparison::GreaterThan, 0.0, 0.0, Some(1.0)),
+        (Comparison::GreaterThan, 1.0, 3.0, Some(3.0)),
+        (Comparison::GreaterThan, 1.0, 3.5, Some(3.0)),
+        (Comparison::GreaterThan, 4.0, 3.0, None),
+        (Comparison::GreaterOrEqual, 1.0, 3.0, Some(2.0)),
+        (Comparison::GreaterOrEqual, 1.0, 2.5, Some(2.0)),
+        (Comparison::GreaterOrEqual, 3.0, 3.0, None),
+        (Comparison::LessThan, 9.0, 3.0, None),
+        (Comparison::Equals, 1.0, 3.0, None),
+    ] {
+        assert_eq!(
+            lacks(comparison, count, threshold),
+            lack,
+            "{comparison:?} {count} {threshold}"
+        );
+    }
 }

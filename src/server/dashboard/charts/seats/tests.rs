@@ -3,7 +3,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
-use crate::server::dashboard::charts::standalone;
+use crate::server::dashboard::{charts::standalone, period::Period, zone::Zone};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -24,11 +24,21 @@ fn bucket(n: i64, seats: Option<f64>) -> Bucket {
     }
 }
 
+fn seats_over(window: Window, buckets: &[Bucket], threshold: Option<f64>) -> Document {
+    let zone = Zone::utc();
+    let time = TimeAxis {
+        period: Period::Hour,
+        window,
+        zone: &zone,
+    };
+    super::seats(time, buckets, threshold, "Seats")
+}
+
 fn drawn(seats: &[Option<f64>]) -> String {
     let buckets = seats.iter().zip(0..);
     let buckets: Vec<_> = buckets.map(|(seats, n)| bucket(n, *seats)).collect();
     let window = window(buckets.len() as i64);
-    super::seats(Period::Hour, window, &buckets, None, "Seats").to_string()
+    seats_over(window, &buckets, None).to_string()
 }
 
 #[test]
@@ -64,13 +74,13 @@ fn equal_neighbours_are_merged() {
     for (n, most) in [(0, 2.0), (1, 2.0), (2, 3.0), (4, 3.0)] {
         bands[n].seats = Some([0.0, 1.0, most]);
     }
-    let chart = super::seats(Period::Hour, window(6), &bands, None, "Seats").to_string();
-    assert_eq!(chart.matches(r#"class="band""#).count(), 3, "{chart}");
+    let bands = seats_over(window(6), &bands, None).to_string();
+    assert_eq!(bands.matches(r#"class="band""#).count(), 3, "{bands}");
 }
 
 #[test]
 fn without_records_the_whole_chart_is_a_gap() {
-    let chart = super::seats(Period::Hour, window(10), &[], None, "Seats").to_string();
+    let chart = seats_over(window(10), &[], None).to_string();
     assert_eq!(chart.matches(r#"class="gap""#).count(), 1, "{chart}");
     assert!(!chart.contains("NaN") && !chart.contains("inf"), "{chart}");
 }
@@ -78,7 +88,7 @@ fn without_records_the_whole_chart_is_a_gap() {
 #[test]
 fn names_are_escaped() {
     let hostile = "<script>\"'&";
-    let chart = seats(Period::Hour, window(1), &[], Some(2.0), "Seats");
+    let chart = seats_over(window(1), &[], Some(2.0));
     let picture = standalone(chart, hostile);
     assert!(picture.contains("&lt;script&gt;\"'&amp;"), "{picture}");
     assert!(!picture.contains("<script"), "{picture}");

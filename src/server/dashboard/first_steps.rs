@@ -1,0 +1,42 @@
+//! What to do next, on the overview of a daemon that nobody has asked yet.
+
+use maud::{Markup, html};
+
+use super::{
+    components::{self, Standing},
+    paths,
+};
+use crate::server::{openapi::DOCS_PATH, state::app::App};
+
+/// The first steps; nothing once somebody has asked for a decision.
+pub(super) fn first_steps(app: &App, standings: &[Standing]) -> Markup {
+    let asked = standings
+        .iter()
+        .any(|standing| standing.queue.meters.asked() > 0);
+    let is_known = |standing: &&Standing| standing.decision.reason.is_known();
+    let example = standings.iter().find(is_known).or(standings.first());
+    let Some(example) = example.filter(|_| !asked) else {
+        return html! {};
+    };
+    let key = &example.queue.key;
+    html! {
+        section.next aria-labelledby="next" {
+            h2 #next { "What to do next" }
+            p { "openseat is running, and nobody has asked it for a decision since it started." }
+            ol {
+                li {
+                    "Ask for the decision about " bdi { (key.queue) } ", in a browser or with " code { "curl" } ":"
+                    (components::address(&paths::decision(key)))
+                    @if app.bearer.is_some() { "Send your token with it: " code { "Authorization: Bearer …" } }
+                }
+                li {
+                    "Let your call router ask this address before it sends a call, and send the call only if " code { "accept" } " is true. "
+                    a href=(DOCS_PATH) { "The reference" } " has all requests and formats."
+                }
+                li {
+                    "If the answer surprises you, run " code { "openseat check " (key) } " on this machine. It asks CallTools and shows every agent that counts."
+                }
+            }
+        }
+    }
+}
