@@ -73,9 +73,9 @@ impl Transport for Wire {
         let kind = Kind::of(request.path_and_query);
         Box::pin(async move {
             let watch = || self.watch.lock().expect("nobody panics with it");
-            if let Some((kind, at)) = watch().answered.take() {
-                let spent = at.elapsed();
-                watch().spent.push((kind, spent));
+            let answered = watch().answered.take();
+            if let Some((kind, at)) = answered {
+                watch().spent.push((kind, at.elapsed()));
             }
             let reply = self.inner.send(request).await;
             #[allow(clippy::disallowed_methods)] // It is what a benchmark measures.

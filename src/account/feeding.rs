@@ -34,7 +34,7 @@ impl Account {
                 };
                 self.feeds.take_available(page, &self.roster, now)
             }
-            Everyone::NewestFirst | Everyone::Listed => {
+            Everyone::NewestFirst | Everyone::Listed | Everyone::AtOnce => {
                 let cached = listed.cached;
                 let page = DeltaPage {
                     as_of,

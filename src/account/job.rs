@@ -141,6 +141,7 @@ impl Account {
             Job::Statuses => Work::Statuses,
             Job::Poll(queue) => Work::Agents(id(queue)),
             Job::Sweep(page) => Work::RosterPage(Everyone::Listed, page),
+            Job::Whole => Work::RosterPage(Everyone::AtOnce, 1),
             Job::Delta(page) => Work::RosterPage(Everyone::NewestFirst, page),
             Job::Available(status, page) => Work::RosterPage(Everyone::WithStatus(status), page),
         };
@@ -177,6 +178,7 @@ impl Account {
             Job::Statuses => "statuses".to_owned(),
             Job::Poll(place) => format!("agents of {}", self.deps.queues[place].key),
             Job::Sweep(page) => format!("all agents, page {page}"),
+            Job::Whole => "all agents at once".to_owned(),
             Job::Delta(page) => format!("agents by change, page {page}"),
             Job::Available(status, page) => format!("agents with status {status}, page {page}"),
         }

@@ -31,6 +31,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod token;
+mod whole;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -212,7 +212,7 @@ pub fn first_hour(
                     at_once += usize::from(now < begin + period);
                 }
             }
-            Job::Delta(_) | Job::Available(..) => {}
+            Job::Whole | Job::Delta(_) | Job::Available(..) => {}
             Job::Sweep(page) => {
                 schedule.swept(page, (page < pages).then_some(page + 1));
                 schedule.trust();

@@ -112,6 +112,10 @@ impl Account {
                     Err(fault) => fault.into(),
                 }
             }
+            Outcome::RosterPage(Everyone::AtOnce, _, Ok(list)) => match self.take_in_whole(list) {
+                Ok(()) => return Ok(1),
+                Err(fault) => fault.into(),
+            },
             Outcome::RosterPage(list, page, Ok(listed)) => {
                 self.take_in_feed(list, page, listed);
                 return Ok(1);
@@ -225,7 +229,7 @@ impl Account {
         }
     }
 
-    fn take_in_sweep(&mut self, page: u32, listed: RosterPage) {
+    pub(super) fn take_in_sweep(&mut self, page: u32, listed: RosterPage) {
         if self.schedule.is_distrustful(self.now()) {
             return; // It was under way when sweeps were suspended.
         }
@@ -367,6 +371,9 @@ impl Account {
         }
         let fault = &self.fault_of(job, fault);
         let now = self.deps.clock.now();
+        if job == Job::Whole && !fault.kind().is_of_the_account() {
+            return self.whole_failed(fault);
+        }
         let concerns_sweeps_alone = matches!(job, Job::Sweep(_)) && is_refusal(fault);
         if concerns_sweeps_alone {
             return self.distrust(&fault.to_string());
@@ -407,7 +414,7 @@ fn asked(job: Job) -> Asked {
         Job::Queues => Asked::Names,
         Job::Statuses => Asked::Statuses,
         Job::Poll(place) => Asked::Queue(place),
-        Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => Asked::Feed,
+        Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => Asked::Feed,
     }
 }
 

@@ -121,6 +121,11 @@ impl Choice {
     /// A reading of the feed in use is complete. Returns whether another is used from now on.
     pub fn read(&mut self, pages: Pages) -> bool {
         let best = self.best(pages);
+        // Nothing is cheaper than a sweep of one request, and nothing tells more.
+        if best == Feed::Sweep && pages.sweep <= 1 && self.in_use != Feed::Sweep {
+            (self.in_use, self.better) = (Feed::Sweep, None);
+            return true;
+        }
         let is_better = match self.is_settled {
             true => pages.number(best) <= GAIN * pages.number(self.in_use),
             false => pages.number(best) < pages.number(self.in_use),
@@ -224,6 +229,11 @@ mod tests {
         choice.proved(Feed::Available);
         choice.proved(Feed::Delta);
         assert!(!choice.read(one));
+        assert_eq!(choice.in_use(), Feed::Sweep);
+        // A roster that has come down to a page, or comes at once from now on.
+        choice.read(PAGES);
+        assert_eq!(choice.in_use(), Feed::Delta);
+        assert!(choice.read(one));
         assert_eq!(choice.in_use(), Feed::Sweep);
     }
 

@@ -17,6 +17,7 @@ mod misses;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -28,6 +29,7 @@ pub use self::{
     doubt::Doubt,
     feed::Feed,
     standing::{FeedStanding, FullList, Standing},
+    whole::WholeList,
 };
 use crate::{
     account::roster::Roster,
@@ -51,6 +53,8 @@ pub enum Request {
     /// The next page of the full list.
     #[default]
     Full,
+    /// The full list at once.
+    Whole,
     /// A page of the list ordered by the date of change.
     Delta(u32),
     /// A page of the list of agents with this status.
@@ -115,6 +119,7 @@ pub struct Feeds {
     full_at: Option<Moment>,
     /// Why the full list was found wanting, and until when it is left alone.
     full_doubted: Option<(Cow<'static, str>, Moment)>,
+    whole: WholeList,
     /// Rows of deltas that were read before the full list was trusted.
     kept: Vec<Sighting>,
 }
@@ -133,6 +138,7 @@ impl Default for Feeds {
             since_full: 0,
             full_at: None,
             full_doubted: None,
+            whole: WholeList::default(),
             kept: Vec::new(),
         }
     }
@@ -174,7 +180,7 @@ impl Feeds {
             return (request, true);
         }
         if self.sweep_pages < 2 {
-            return (Request::Full, false);
+            return (self.full(now), false);
         }
         let trial = if self.tried { None } else { self.trial(now) };
         (trial.unwrap_or_else(|| self.routine(now)), false)
@@ -205,6 +211,17 @@ impl Feeds {
             self.prove_delta(now);
         }
         self.choose()
+    }
+
+    /// The full list was asked for at once. Returns whether the answer is the whole list.
+    pub fn take_whole(&mut self, rows: usize, is_last: bool, now: Moment) -> bool {
+        self.going_on = None;
+        self.whole.take(rows, is_last, now)
+    }
+
+    /// The full list is not given at once.
+    pub fn whole_failed(&mut self, now: Moment) {
+        self.whole.give_up(now);
     }
 
     /// Rows of deltas that were kept until the full list was trusted.
@@ -351,12 +368,20 @@ impl Feeds {
 
     fn routine(&self, now: Moment) -> Request {
         if self.is_full_page_due(now) {
-            return Request::Full;
+            return self.full(now);
         }
         match self.in_use() {
             Feed::Delta => Request::Delta(self.delta.first_page()),
             Feed::Available => self.filtered().unwrap_or_default(),
-            Feed::Sweep | Feed::Queues => Request::Full,
+            Feed::Sweep | Feed::Queues => self.full(now),
+        }
+    }
+
+    /// The next look at the full list.
+    fn full(&self, now: Moment) -> Request {
+        match self.whole.is_worth_a_request(self.sweep_pages, now) {
+            true => Request::Whole,
+            false => Request::Full,
         }
     }
 

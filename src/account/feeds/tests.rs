@@ -224,6 +224,11 @@ impl World {
         self.pass(WAY);
         match request {
             Request::Full => self.full_page(sent),
+            Request::Whole => {
+                let (rows, last) = self.page(Request::Full, 1);
+                let is_whole = self.feeds.take_whole(rows.len(), last, moment(self.now));
+                assert!(!is_whole, "it is clipped here");
+            }
             Request::Delta(number) => {
                 let (rows, last) = self.page(request, number);
                 let page = DeltaPage {

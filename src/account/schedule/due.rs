@@ -75,7 +75,7 @@ impl Schedule {
                 let queue = &self.queues[queue];
                 self.can_be_polled(queue) && queue.attempts.is_ready(now)
             }
-            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {
+            Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => {
                 self.sweeping.attempts.is_ready(now)
             }
         };
@@ -145,7 +145,7 @@ impl Schedule {
         match list {
             Job::Queues => self.needs_names() || self.names_doubted,
             Job::Statuses => self.statuses.last_success.is_none(),
-            Job::Poll(_) | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => false,
+            Job::Poll(_) | Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => false,
         }
     }
 

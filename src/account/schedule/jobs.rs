@@ -28,6 +28,8 @@ pub enum Job {
     Poll(usize),
     /// Read this page of the account's list of agents.
     Sweep(u32),
+    /// Read the account's list of agents at once.
+    Whole,
     /// Read this page of everybody, ordered by the date of change.
     Delta(u32),
     /// Read this page of those who have the status with this number.
@@ -37,7 +39,10 @@ pub enum Job {
 impl Job {
     /// Whether it tells statuses of the whole account.
     pub fn is_about_statuses(self) -> bool {
-        matches!(self, Job::Sweep(_) | Job::Delta(_) | Job::Available(..))
+        matches!(
+            self,
+            Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..)
+        )
     }
 }
 
@@ -97,7 +102,7 @@ impl Schedule {
                 let queue = &mut self.queues[queue];
                 (queue.urgent, queue.missing, queue.is_new) = (false, false, false);
             }
-            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {}
+            Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => {}
         }
     }
 
@@ -115,7 +120,11 @@ impl Schedule {
                         self.ration = self.ration.saturating_sub(requests.saturating_sub(1));
                     }
                     Job::Statuses => self.statuses_given_up = false,
-                    Job::Queues | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {}
+                    Job::Queues
+                    | Job::Sweep(_)
+                    | Job::Whole
+                    | Job::Delta(_)
+                    | Job::Available(..) => {}
                 }
             }
             Ending::Unpaid => self.attempts(job).in_flight = false,
@@ -155,7 +164,9 @@ impl Schedule {
             Job::Queues => &mut self.names,
             Job::Statuses => &mut self.statuses,
             Job::Poll(queue) => &mut self.queues[queue].attempts,
-            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => &mut self.sweeping.attempts,
+            Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => {
+                &mut self.sweeping.attempts
+            }
         }
     }
 
@@ -165,7 +176,7 @@ impl Schedule {
             Job::Queues => self.names.in_flight,
             Job::Statuses => self.statuses.in_flight,
             Job::Poll(queue) => self.queues[queue].attempts.in_flight,
-            Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => {
+            Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => {
                 self.sweeping.attempts.in_flight && self.status_job() == job
             }
         }

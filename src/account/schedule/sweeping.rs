@@ -50,6 +50,7 @@ impl Schedule {
     pub fn status_job(&self) -> Job {
         match self.sweeping.request {
             Request::Full => Job::Sweep(self.sweeping.page),
+            Request::Whole => Job::Whole,
             Request::Delta(page) => Job::Delta(page),
             Request::Available { status, page } => Job::Available(status, page),
         }
@@ -67,7 +68,11 @@ impl Schedule {
 
     /// Requests of a complete reading of the feed in use.
     pub fn status_pages(&self) -> u32 {
-        self.sweeping.feed_pages.unwrap_or(self.sweeping.pages)
+        match self.sweeping.request {
+            // If it is not given, that is known at the next request.
+            Request::Whole => 1,
+            _ => self.sweeping.feed_pages.unwrap_or(self.sweeping.pages),
+        }
     }
 
     /// Whether statuses take several requests: then nobody waits for them, since questions would take the feed's slots.
@@ -78,7 +83,7 @@ impl Schedule {
     /// The request that tells the statuses of a queue's agents, if one is enough.
     pub fn statuses_at_once(&self, queue: usize, now: Duration) -> Option<Job> {
         let is_whole = match self.sweeping.request {
-            Request::Full => self.sweeping.pages == 1 && self.sweeping.page == 1,
+            Request::Full | Request::Whole => self.sweeping.pages == 1 && self.sweeping.page == 1,
             _ => self.sweeping.feed_pages == Some(1) && !self.sweeping.reads_on,
         };
         let is_told = self.sweeps(now)

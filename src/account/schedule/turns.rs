@@ -46,7 +46,7 @@ impl Schedule {
     /// Whether a job takes its turn, rather than a slot outside of the turns.
     pub(super) fn takes_turn(&self, job: Job, now: Duration) -> bool {
         match job {
-            Job::Poll(_) | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => true,
+            Job::Poll(_) | Job::Sweep(_) | Job::Whole | Job::Delta(_) | Job::Available(..) => true,
             Job::Queues | Job::Statuses => {
                 self.has_turns(now) && self.whose_turn(now) == Turn::Queue
             }
@@ -136,7 +136,12 @@ impl Schedule {
     fn cost(&self, job: Job) -> f64 {
         match job {
             Job::Poll(queue) => self.queues[queue].cost(),
-            Job::Queues | Job::Statuses | Job::Sweep(_) | Job::Delta(_) | Job::Available(..) => 1.0,
+            Job::Queues
+            | Job::Statuses
+            | Job::Sweep(_)
+            | Job::Whole
+            | Job::Delta(_)
+            | Job::Available(..) => 1.0,
         }
     }
 }

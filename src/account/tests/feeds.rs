@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     account::feeds::{Feed, Standing},
     logged::{Logged, listen},
-    simulator::{Ordering as SimulatedOrdering, Quirks},
+    simulator::{Ordering as SimulatedOrdering, PageSizeMax, Quirks},
 };
 
 /// Six pages of agents, in as many queues as make sweeps pay.
@@ -186,6 +186,65 @@ async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_t
     let stage = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
     sleep(10 * MINUTE).await;
     assert_eq!(standings(&stage), [Distrusted, Impossible, InUse, NoGain]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_comes_at_once_is_swept_with_one_request() {
+    let whole = |quirks: &mut Quirks| quirks.page_size_max = PageSizeMax::Whole;
+    let stage = with(whole, large(7));
+    sleep(5 * MINUTE).await;
+    assert_eq!(standings(&stage)[2], Standing::InUse);
+    let is_asked = |path: &String| path.contains("page_size=max");
+    let sweeps = |stage: &Stage| -> (usize, usize) {
+        let sent = stage.sent();
+        let at_once = sent.iter().filter(|path| is_asked(path)).count();
+        let sweeps = sent.iter().filter(|path| is_sweep(path)).count();
+        (at_once, sweeps - at_once)
+    };
+    sweeps(&stage);
+    let mut oldest = Duration::ZERO;
+    stage
+        .watch(10 * MINUTE, |stage| {
+            for place in stage.places() {
+                oldest = oldest.max(stage.decide(place).age.unwrap());
+            }
+        })
+        .await;
+    let (at_once, others) = sweeps(&stage);
+    assert!(at_once > 100 && others == 0, "{at_once} {others}");
+    assert!(oldest < 3 * stage.budget.usual_period(), "{oldest:?}");
+    // From now on it is clipped: its pages, and a list that proves true, tell the same.
+    stage
+        .simulator
+        .quirks(|quirks| quirks.page_size_max = PageSizeMax::Clipped);
+    stage.watch(20 * MINUTE, Stage::assert_all_known).await;
+    assert_eq!(feed(&stage), Feed::Delta);
+    assert_eq!((sweeps(&stage).0, stage.distrusted()), (1, 0));
+    assert!(stage.simulator.worst_sliding_hour() <= 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_come_at_once_is_asked_for_so_once() {
+    let large = |queues| {
+        Setting::new(WorldSettings {
+            queues,
+            agents: 600,
+            ..WorldSettings::study()
+        })
+    };
+    // With 3 queues a sweep of three pages does not pay, but one of one page does.
+    for queues in [20, 3] {
+        let stage = large(queues).start();
+        sleep(30 * MINUTE).await;
+        let sent = stage.sent();
+        let asked = sent.iter().filter(|path| path.contains("page_size=max"));
+        assert_eq!(asked.count(), 1, "{queues} queues");
+        stage.assert_all_known();
+    }
+    let small = Setting::new(WorldSettings::study()).start();
+    sleep(30 * MINUTE).await;
+    let sent = small.sent();
+    assert!(!sent.iter().any(|path| path.contains("page_size=max")));
 }
 
 /// When each agent was last seen on a call, and on none, in the world.

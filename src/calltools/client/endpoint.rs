@@ -50,6 +50,8 @@ impl fmt::Display for Endpoint {
 pub enum Everyone {
     /// All of them.
     Listed,
+    /// All of them on one page, if CallTools gives as many.
+    AtOnce,
     /// All of them, those first whose status changed last.
     NewestFirst,
     /// Those whose status has this number.
@@ -57,12 +59,14 @@ pub enum Everyone {
 }
 
 impl Everyone {
-    /// What the list's address has beyond that of the full list.
-    pub(super) fn query(self, ordering_field: &str) -> String {
+    /// The address of a page, relative to `…/api/`.
+    pub(super) fn path(self, ask: Ask, ordering_field: &str) -> String {
+        let page = path(Endpoint::AgentStatuses, ask);
         match self {
-            Everyone::Listed => String::new(),
-            Everyone::NewestFirst => format!("&ordering=-{ordering_field}"),
-            Everyone::WithStatus(id) => format!("&agent_status={id}"),
+            Everyone::Listed => page,
+            Everyone::AtOnce => format!("{}/?page_size=max", Endpoint::AgentStatuses),
+            Everyone::NewestFirst => format!("{page}&ordering=-{ordering_field}"),
+            Everyone::WithStatus(id) => format!("{page}&agent_status={id}"),
         }
     }
 }

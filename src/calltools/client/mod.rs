@@ -19,14 +19,13 @@ use std::{
 use tokio::time::Instant;
 
 pub(crate) use self::endpoint::{ORDERING_FIELD, PAGE_SIZE};
-use self::{
-    endpoint::path,
-    oddity::{Habits, ListId},
-    pager::{Pager, Reading},
-};
 pub use self::{
     endpoint::{Endpoint, Everyone},
     oddity::{Change, Oddity},
+};
+use self::{
+    oddity::{Habits, ListId},
+    pager::{Pager, Reading},
 };
 use super::{
     Ask, Outgoing, Page, QueueLogin, Reply, Row, Transport,
@@ -197,7 +196,7 @@ impl Client {
     ) -> Result<RosterPage, Fault> {
         let ask = Ask { page, queue: None };
         let as_of = self.clock.now();
-        let path = path(Endpoint::AgentStatuses, ask) + &list.query(&self.ordering_field);
+        let path = list.path(ask, &self.ordering_field);
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
         let mut page = page.await?;
         let (cached, extent) = (page.age, Extent::from_page(&page));

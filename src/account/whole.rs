@@ -1,0 +1,48 @@
+//! Takes in the full list of agents where it was asked for at once.
+
+use super::Account;
+use crate::{calltools::RosterPage, model::fault::Fault};
+
+impl Account {
+    /// The answer came: the whole list, or a part that says no more than a page of it.
+    pub(super) fn take_in_whole(&mut self, mut list: RosterPage) -> Result<(), Fault> {
+        if self.schedule.is_distrustful(self.now()) {
+            return Ok(()); // It was under way when sweeps were suspended.
+        }
+        let now = self.deps.clock.now();
+        let (rows, is_last) = (list.agents.len(), list.next.is_none());
+        let was_one = self.schedule.status_pages() == 1 && self.sweep.is_trusted();
+        if !self.feeds.take_whole(rows, is_last, now) {
+            tracing::info!(
+                account = &*self.name,
+                rows,
+                "CallTools does not give all agents at once, so they are read a page at a time"
+            );
+            self.ask_next();
+            self.plan();
+            return Ok(());
+        }
+        if !was_one {
+            tracing::info!(
+                account = &*self.name,
+                agents = rows,
+                "CallTools gives all agents at once, so one request tells all statuses"
+            );
+        }
+        self.swept.add(1, &mut list)?;
+        self.take_in_sweep(1, list);
+        Ok(())
+    }
+
+    /// No answer came, or a refusal. That is no fault: the pages of the list tell the same.
+    pub(super) fn whole_failed(&mut self, fault: &Fault) {
+        tracing::info!(
+            account = &*self.name,
+            why = %fault,
+            "CallTools does not give all agents at once, so they are read a page at a time"
+        );
+        self.feeds.whole_failed(self.deps.clock.now());
+        self.ask_next();
+        self.plan();
+    }
+}
