@@ -385,8 +385,11 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
     router.address_into(&home, "router.url");
     hanging.address_into(&home, "hanging.url");
     hanging.behave(Manner::Hangs);
-    let hangs = PUSHES.replace("router.url", "hanging.url");
-    let notify = format!("{PUSHES}queues = [\"support\"]\n{hangs}");
+    let router_gets = format!("{PUSHES}queues = [\"support\"]\n");
+    let notify = format!(
+        "{router_gets}{}",
+        router_gets.replace("router.url", "hanging.url")
+    );
     let daemon = daemon(&calltools, &home, &time, &notify).await;
     let of_support = |recipient: &Recipient| {
         let known = recipient
@@ -443,9 +446,24 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
         .await;
     assert!(replaced > Some(0.0), "{replaced:?}");
     hanging.behave(Manner::Hangs);
+    let before = hanging.attempts();
     calltools.set_status(1, "Available");
-    time.until("a push", async || of_support(&router).last() == Some(&true))
-        .await;
+    time.until("a push that hangs", async || {
+        hanging.attempts() > before && of_support(&router).last() == Some(&true)
+    })
+    .await;
+    // While it hangs, the other recipient is told at once. No time is pushed on, so nothing times out.
+    let failed = "openseat_notifications_total{outcome=\"failed\"}";
+    let failures = daemon.metric(failed).await;
+    let target = "/v1/queues/support/reservations";
+    let held = daemon.post_json(target, "{\"call_id\":\"a\"}").await;
+    assert_eq!(held.status, 201, "{held:?}");
+    soon("a push", async || {
+        let last = router.taken().pop();
+        last.is_some_and(|push| push["reason"] == "reserved")
+    })
+    .await;
+    assert_eq!(daemon.metric(failed).await, failures, "it still hangs");
     // The push that hangs is dropped.
     daemon.stop().await;
 }
