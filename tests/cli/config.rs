@@ -69,12 +69,14 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "token_file = \"./other.token\"",
         "ca_file = \"./none.pem\"\ntoken_env = \"NO_SUCH_TOKEN\"",
     );
-    let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}");
+    let notify = "\n[[notify]]\nurl_file = \"./slack.url\"\non = [\"bad_token\"]\n";
+    let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}{notify}");
     office.home.write("openseat.toml", &config);
     office.home.write("main.token", "one two");
     office.home.write("ca.pem", "no certificate");
     office.home.write("cert.pem", "no certificate");
     office.home.write("key.pem", "no key");
+    office.home.write("slack.url", "no address");
     office.home.write("buyer-7.token", "short");
     office
         .home
@@ -98,9 +100,10 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
         "client \"buyer-9\": another caller has one of its tokens",
         "tls_cert ",
         "has no whole certificate in PEM form",
+        "slack.url has no address; write one line such as https://",
     ]);
     assert!(!said.err.contains("buyer-8"), "{}", said.err);
-    assert_eq!(said.err.lines().count(), 8, "{}", said.err);
+    assert_eq!(said.err.lines().count(), 9, "{}", said.err);
     assert_eq!(office.calltools.simulator.requests(), 0);
 }
 
