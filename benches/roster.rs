@@ -189,6 +189,7 @@ fn account(
         metrics: Arc::new(Metrics::new(keys, clock.now())),
         reservations: Arc::default(),
         store: None,
+        cluster: None,
         known: Default::default(),
         clock,
         names: watch::Sender::new(Arc::new(Names::default())),

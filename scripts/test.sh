@@ -76,6 +76,7 @@ speed       beside   program,nginx,wrk,h2load,curl          the comparison with 
 openapi     beside   program,venv,curl,jq                   the API does what its document says
 test        last     -                                      cargo test
 kamailio    last     program,kamailio,curl                  the Kamailio recipe works
+engine      last     redis-server                           clusters work with a real Redis
 browser     last     chromium,chromedriver                  the pages in a real browser
 machine     last     root,network,zsh                       tests that need root, a network or other shells
 leftovers   last     perl                                   the run leaves no process behind

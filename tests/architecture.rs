@@ -9,7 +9,7 @@ use std::{
 use regex::Regex;
 
 /// The folders of `src/`, from the top floor down. Code names only what is on its own floor's folder or below.
-const FLOORS: [&[&str]; 14] = [
+const FLOORS: [&[&str]; 15] = [
     &["cli"],
     &["daemon"],
     &["notify"],
@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 14] = [
     &["account"],
     &["state"],
     &["config"],
+    &["cluster"],
     &["metrics", "simulator"],
     &["calltools", "decision"],
     &["budget"],

@@ -147,6 +147,7 @@ impl Office {
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::clone(&self.reservations),
             store: None,
+            cluster: None,
             known: Default::default(),
             clock: Arc::clone(&self.clock),
             names: watch::channel(Arc::new(Names::default())).0,

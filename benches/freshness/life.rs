@@ -316,6 +316,7 @@ impl World {
             metrics: Arc::clone(&self.metrics),
             reservations: Arc::default(),
             store: None,
+            cluster: None,
             known: Default::default(),
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::new(Names::default())),

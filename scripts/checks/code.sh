@@ -48,7 +48,9 @@ check_browser() {
     have axe || why="the test with axe-core, which npm cannot fetch" counts="${counts% *} 1"
 }
 
-check_machine() { cargo_test --test daemon --test cli -- --ignored; }
+check_engine() { cargo_test --lib --test daemon cluster:: -- --ignored; }
+
+check_machine() { cargo_test --test daemon --test cli -- --ignored --skip cluster::; }
 
 # cargo_test ARGUMENTS…: runs `cargo test` and sets $counts to what it reports.
 cargo_test() {

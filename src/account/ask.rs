@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Terms;
+use super::{Terms, remote::Remote};
 use crate::{
     budget::Refusal,
     decision::{board::QueueKey, staleness::Staleness},
@@ -76,6 +76,8 @@ pub enum RefreshError {
 pub(super) enum Waiter {
     Refresh(oneshot::Sender<Result<(), RefreshError>>),
     Fresh(oneshot::Sender<()>),
+    /// Another node of the cluster; see [`Remote`].
+    Remote(Remote),
 }
 
 impl Waiter {
@@ -84,7 +86,7 @@ impl Waiter {
         match self {
             Waiter::Refresh(reply) => drop(reply.send(ended)),
             Waiter::Fresh(reply) if ended.is_ok() => drop(reply.send(())),
-            Waiter::Fresh(_) => {}
+            Waiter::Fresh(_) | Waiter::Remote(_) => {}
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     budget::{Budget, BudgetOwner},
     calltools::Client,
     clock::Clock,
+    cluster::node::Membership,
     config::{QueueRef, Rule, ScheduleOptions},
     decision::{
         board::{Board, QueueKey},
@@ -65,6 +66,8 @@ pub struct Deps {
     pub store: Option<Arc<Store>>,
     /// What an earlier task knew about these queues.
     pub known: Known,
+    /// The account's place in a cluster of nodes; `None` without one.
+    pub cluster: Option<Membership>,
     /// The time of everything.
     pub clock: Arc<dyn Clock>,
     /// The account's names, shared with the server.

@@ -268,7 +268,10 @@ impl Faults {
             FaultKind::UpstreamDown => self.in_a_row >= IN_A_ROW || !self.ever_well,
             FaultKind::NoPermission => self.in_a_row >= IN_A_ROW || self.is_with_all_queues(kind),
             FaultKind::NoSuchQueue => self.is_with_all_queues(kind),
-            FaultKind::BadToken | FaultKind::BudgetSpent | FaultKind::Throttled => true,
+            FaultKind::BadToken
+            | FaultKind::BudgetSpent
+            | FaultKind::Throttled
+            | FaultKind::ClusterDown => true,
         }
     }
 

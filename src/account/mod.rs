@@ -6,7 +6,7 @@
 //!
 //! This file is the loop. A [`job`] reads one list, [`results`] takes in its answer, [`publish`] shows it on the board. [`naming`] knows which
 //! queue a name means, [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, [`handover`] passes what is known
-//! to the next task.
+//! to the next task. In a cluster, [`leading`] tells other nodes, and [`following`] listens to the one that polls.
 
 mod ask;
 mod deps;
@@ -14,15 +14,18 @@ mod faults;
 mod feed_health;
 mod feeding;
 pub mod feeds;
+mod following;
 mod handover;
 mod headcount;
 mod health;
 mod job;
+mod leading;
 mod naming;
 mod on_demand;
 mod permits;
 pub mod plan;
 mod publish;
+mod remote;
 mod results;
 pub mod roster;
 pub mod schedule;
@@ -36,11 +39,18 @@ mod whole;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    ask::Waiter, faults::Faults, feed_health::FeedHealth, headcount::Headcount, job::Done,
-    naming::Naming, token::LOOK_EVERY,
+    ask::Waiter,
+    faults::Faults,
+    feed_health::FeedHealth,
+    following::{Event, Followed, next_event},
+    headcount::Headcount,
+    job::Done,
+    leading::Told,
+    naming::Naming,
+    token::LOOK_EVERY,
 };
 pub use self::{
     ask::{Ask, RefreshError, wait_for_newer},
@@ -75,6 +85,15 @@ const LISTEN: Duration = TURN;
 /// The schedule's times start this long before the boot. Nothing that is kept is older than a day.
 const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
 
+/// Why the account's task no longer polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worked {
+    /// It is to stop.
+    Stopped,
+    /// Another node of the cluster leads, or none.
+    Deposed,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Account {
@@ -106,6 +125,9 @@ pub struct Account {
     login_assumed: bool,
     login_unclear: bool,
     faults: Faults,
+    /// What the other nodes of the cluster were told last, and whether there may be more.
+    told: Told,
+    has_news: bool,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
     feed_health: FeedHealth,
@@ -146,6 +168,8 @@ impl Account {
                 .map(|queue| questions(&deps.metrics, &queue.key))
                 .collect(),
             waiters: HashMap::new(),
+            told: Told::default(),
+            has_news: true,
             deps,
             refused_since: None,
             token_sent: None,
@@ -171,19 +195,61 @@ impl Account {
     /// # Errors
     /// A job that panicked. The process then ends and is started again, so that it does not go on with ever older answers.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let cluster = self.deps.cluster.as_mut();
+        let member = cluster.and_then(|cluster| cluster.task.take());
+        let member =
+            member.map(|member| AbortOnDropHandle::new(tokio::spawn(member.run(stop.clone()))));
+        let ended = self.follow_or_work(stop).await;
+        if let Some(member) = member {
+            member.await?; // It gives its lease away.
+        }
+        ended
+    }
+
+    async fn follow_or_work(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            if self.follows() {
+                if self.follow_the_leader(&stop).await == Followed::Stopped {
+                    return Ok(());
+                }
+                self = self.lead();
+            }
+            if self.work(&stop).await? == Worked::Stopped {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Polls until told to stop, or until another node of the cluster leads.
+    async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
         // Dropping the set cancels jobs under way. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {
             self.deps.heartbeat.beat();
             self.show_faults();
             self.look_for_another_token();
+            if std::mem::take(&mut self.has_news) {
+                self.tell_the_others().await;
+            }
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
                 () = stop.cancelled() => {
                     self.keep_statuses(self.deps.clock.now());
-                    return Ok(());
+                    return Ok(Worked::Stopped);
                 }
-                Some(done) = jobs.join_next() => self.ended(done?),
+                event = next_event(&mut self.deps.cluster) => match event {
+                    Event::Question(question) => {
+                        self.answer_question(&question, &mut jobs).await;
+                        self.has_news = true;
+                    }
+                    Event::Role if self.follows() => return Ok(Worked::Deposed),
+                    Event::Role => {}
+                    Event::End => return Ok(Worked::Stopped),
+                },
+                Some(done) = jobs.join_next() => {
+                    self.ended(done?);
+                    self.has_news = true;
+                }
                 Some(ask) = self.deps.asks.recv() => self.asked(ask, &mut jobs).await,
                 () = tokio::time::sleep(wait.min(LISTEN)) => {}
             }

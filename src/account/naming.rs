@@ -207,7 +207,7 @@ impl Account {
         let fault = self.faults.of_queue(place);
         let fault = fault.map_or_else(none, |fault| Fault::clone(fault));
         for waiter in self.waiters.remove(&job).unwrap_or_default() {
-            waiter.tell(Err(RefreshError::Failed(fault.clone())));
+            self.tell_waiter(waiter, Err(RefreshError::Failed(fault.clone())));
         }
     }
 

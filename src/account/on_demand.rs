@@ -33,12 +33,17 @@ impl Account {
     }
 
     /// Polls a queue now, from the reserve. A poll under way serves all callers that ask meanwhile.
-    async fn refresh(&mut self, queue: &QueueKey, waiter: Waiter, jobs: &mut JoinSet<Done>) {
+    pub(super) async fn refresh(
+        &mut self,
+        queue: &QueueKey,
+        waiter: Waiter,
+        jobs: &mut JoinSet<Done>,
+    ) {
         let Some(place) = self.place(queue) else {
             let state = self.deps.board.get(queue);
             let fault = state.and_then(|state| state.fault.as_deref().cloned());
             let unknown = || Fault::down(Down::TimeOut, "the queue's id is not known yet");
-            return waiter.tell(Err(fault.unwrap_or_else(unknown).into()));
+            return self.tell_waiter(waiter, Err(fault.unwrap_or_else(unknown).into()));
         };
         let job = Job::Poll(place);
         if self.schedule.is_under_way(job) {
@@ -46,12 +51,12 @@ impl Account {
         }
         match self.deps.budget.permit(Purpose::OnDemand).await {
             Ok(permit) => self.begin(job, Purpose::OnDemand, permit, waiter, jobs),
-            Err(refusal) => waiter.tell(Err(refusal.into())),
+            Err(refusal) => self.tell_waiter(waiter, Err(refusal.into())),
         }
     }
 
     /// Gets a fresher answer for a caller that waits: one request for all that ask at once, if the answer is worth a permit and there is one.
-    async fn freshen(
+    pub(super) async fn freshen(
         &mut self,
         queue: &QueueKey,
         staleness: Staleness,

@@ -60,7 +60,7 @@ impl Account {
             RequestError::Refused(refusal) => RefreshError::Refused(refusal),
         });
         for waiter in self.waiters.remove(&job).unwrap_or_default() {
-            waiter.tell(told.clone());
+            self.tell_waiter(waiter, told.clone());
         }
     }
 
@@ -350,6 +350,7 @@ impl Account {
         self.feeds.distrust_full_list(why.to_owned(), until);
         self.sweep.reset();
         self.roster.forget_sweeps();
+        self.told.doubted = true;
         self.unkeep_statuses();
         self.deps.metrics.sweep_distrusted(&self.name);
         tracing::warn!(

@@ -10,26 +10,33 @@
 //! - [`book`]: all hours in memory, with their [owners](owner) and the budget's own clock; it decides;
 //! - [`ledger`]: the file that keeps them for the next process;
 //! - [`pace`]: spreads polling evenly;
-//! - [`throttle`]: what follows from a 429.
+//! - [`throttle`]: what follows from a 429;
+//! - [`witness`]: in a cluster, other nodes hear of each request before it is sent.
 
 mod book;
 mod ledger;
 mod owner;
 mod pace;
+mod permit;
 #[cfg(test)]
 mod tests;
 mod throttle;
 mod window;
+mod witness;
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 pub use ledger::{Holder, Ledger, LedgerError};
 pub use owner::{BudgetOwner, SharedBudget, origin};
+pub use permit::Permit;
+pub use window::Mark;
+pub use witness::{Admitted, Mirrored, Witness};
 
 use self::{
     book::Book,
     owner::OwnerId,
     pace::Pace,
+    permit::Member,
     window::{Allowance, HOUR, Time},
 };
 use crate::{
@@ -66,6 +73,8 @@ pub enum Cause {
     Throttled,
     /// CallTools has a problem of its own, and asked for a pause with a 5xx and Retry-After.
     Paused,
+    /// Another node of the cluster sends the account's requests, or the cluster could not be told of this one.
+    NotLeading,
 }
 
 /// There is no permit now.
@@ -98,6 +107,9 @@ impl fmt::Display for Refusal {
                 "others spend from this account, so CallTools asked for a pause (429)"
             }
             Cause::Paused => "CallTools has a problem of its own and asked for a pause",
+            Cause::NotLeading => {
+                "this node of the cluster may not send requests for the account now"
+            }
         })
     }
 }
@@ -110,24 +122,6 @@ const FEW: u32 = 8;
 
 /// The part of the even pace that polling keeps for an hour after a loss. Lost requests count as evenly spread, which they may not have been.
 const CAUTION: f64 = 0.75;
-
-/// The right to send one request. It is already spent: dropping it unused gives nothing back.
-#[derive(Debug)]
-#[must_use = "a permit is a spent request"]
-pub struct Permit {
-    member: Arc<Member>,
-    number: u64,
-    polling: bool,
-}
-
-impl Permit {
-    /// The answer has come, or never will. The request leaves the window an hour from now.
-    pub fn answered(self) {
-        let Member { owner, .. } = *self.member;
-        self.member
-            .with(|book| book.answered(owner, self.number, self.polling));
-    }
-}
 
 /// The state of an account's window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -146,26 +140,6 @@ pub struct Usage {
     pub period: Duration,
 }
 
-/// An owner's entry in the book. Dropping it leaves the book.
-#[derive(Debug)]
-struct Member {
-    owner: OwnerId,
-    ledger: Arc<Ledger>,
-    clock: Arc<dyn Clock>,
-}
-
-impl Member {
-    fn with<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
-        self.ledger.with(self.clock.as_ref(), work)
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.with(|book| book.leave(self.owner));
-    }
-}
-
 /// One account's budget, shared by everything that may send a request.
 #[derive(Debug)]
 pub struct Budget {
@@ -177,6 +151,8 @@ pub struct Budget {
     accounts: u32,
     /// Keeps the account tied to those that it shares its budget with.
     _tie: Option<Member>,
+    /// Tells the other nodes of a cluster; `None` without one.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Budget {
@@ -232,6 +208,7 @@ impl Budget {
             allowance,
             accounts,
             _tie: tie.map(member),
+            witness: None,
         }
     }
 
@@ -250,8 +227,24 @@ impl Budget {
     /// # Errors
     /// [`Refusal`], if it is not yet time, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
-        let permit = self.admit(purpose)?;
-        self.member.ledger.written(permit.number).await;
+        let mut permit = self.admit(purpose)?;
+        if let Some(witness) = &self.witness {
+            let admitted = Admitted {
+                number: permit.number,
+                polling: permit.polling,
+                at: self.member.clock.now(),
+            };
+            let (told, ()) = tokio::join!(
+                witness.admitted(admitted),
+                self.member.ledger.written(permit.number)
+            );
+            if !told {
+                return Err(self.not_leading());
+            }
+            permit.witness = Some((Arc::clone(witness), admitted));
+        } else {
+            self.member.ledger.written(permit.number).await;
+        }
         // Another request's 429 may have come meanwhile, and its pause holds for this one too.
         self.member.with(|book| self.refuse_in_silence(book))?;
         Ok(permit)
@@ -260,6 +253,11 @@ impl Budget {
     /// A permit that is not stored yet.
     fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let owner = self.member.owner;
+        let witness = self.witness.as_deref();
+        if witness.is_some_and(|witness| !witness.leads()) {
+            return Err(self.not_leading());
+        }
+        let process = witness.map(Witness::process);
         let (number, others_have_stopped) = self.member.with(|book| {
             self.refuse_in_silence(book)?;
             let paced =
@@ -271,7 +269,7 @@ impl Budget {
                 });
             }
             let number = book
-                .admit(owner, self.allowance, purpose)
+                .admit(owner, self.allowance, purpose, process)
                 .map_err(|room_at| Refusal {
                     until: book.moment(room_at),
                     cause: Cause::Spent,
@@ -289,6 +287,7 @@ impl Budget {
             member: Arc::clone(&self.member),
             number,
             polling: purpose.is_polling(),
+            witness: None,
         })
     }
 
@@ -333,6 +332,9 @@ impl Budget {
             book.throttle_changed(owner);
             (is_news, level, book.moment(until))
         });
+        if let Some(witness) = self.witness.as_deref() {
+            witness.silenced(true, wait);
+        }
         if is_news {
             tracing::warn!(
                 account = self.account,
@@ -352,6 +354,9 @@ impl Budget {
             book.hour(owner).throttle.pause(wait, now, fastrand::f64());
             book.throttle_changed(owner);
         });
+        if let Some(witness) = self.witness.as_deref() {
+            witness.silenced(false, Some(wait));
+        }
     }
 
     /// How full the bucket of saved permits is, 0 to 1.

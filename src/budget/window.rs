@@ -30,6 +30,9 @@ pub(super) const STAYS: Duration = HOUR.saturating_add(DRIFT);
 /// How long a request stays in the window after it was sent if no answer is recorded. Older requests do not matter.
 pub(super) const STAYS_UNANSWERED: Duration = STAYS.saturating_add(UNANSWERED);
 
+/// How long a request of another node stays after this node has heard of it. It is sent within two seconds of its entry in the log.
+pub(super) const STAYS_MIRRORED: Duration = STAYS_UNANSWERED.saturating_add(Duration::from_secs(2));
+
 /// A time on the budget's own clock, which never goes back: see the [book](super::book).
 pub(super) type Time = Duration;
 
@@ -49,6 +52,15 @@ impl Allowance {
     }
 }
 
+/// Names a request in all nodes of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    /// The process that sent it; random.
+    pub process: u64,
+    /// Its number in the book of that process.
+    pub number: u64,
+}
+
 /// A request in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request {
@@ -62,6 +74,8 @@ pub(super) struct Request {
     pub answered: bool,
     /// When it leaves the window.
     pub leaves: Time,
+    /// Its name in the cluster; `None` if it was sent without one.
+    pub mark: Option<Mark>,
 }
 
 /// The requests in the window.
@@ -86,6 +100,26 @@ impl Window {
     /// The answer to a request has come. Returns the changed request, or `None` if it has left the window.
     pub fn answered(&mut self, id: u64, polling: bool, leaves: Time) -> Option<Request> {
         self.log(polling).answered(id, leaves)
+    }
+
+    /// The request with this mark. Reads the whole window.
+    pub fn marked(&self, mark: Mark) -> Option<Request> {
+        let mut requests = self.requests();
+        requests.find(|request| request.mark == Some(mark)).copied()
+    }
+
+    /// Gives each request without a mark one of this process. Returns these requests.
+    pub fn mark_all(&mut self, process: u64) -> Vec<Request> {
+        let logs = [&mut self.polling, &mut self.on_demand].into_iter();
+        let requests =
+            logs.flat_map(|log| log.answered.iter_mut().chain(log.under_way.values_mut()));
+        let unmarked = requests.filter(|request| request.mark.is_none());
+        let marked = unmarked.map(|request| {
+            let number = request.id;
+            request.mark = Some(Mark { process, number });
+            *request
+        });
+        marked.collect()
     }
 
     /// Removes the requests that have left.

@@ -26,6 +26,7 @@ pub(super) const ROOT: Kind = Kind {
     keys: &[
         key("server", "{}"),
         key("state", "{}"),
+        key("cluster", "{}"),
         key("account", "[]"),
         key("notify", "[]"),
     ],
@@ -53,6 +54,18 @@ pub(super) const STATE: Kind = Kind {
     keys: &[
         key("dir", r#""/var/lib/openseat""#),
         key("history_days", "7"),
+    ],
+};
+
+pub(super) const CLUSTER: Kind = Kind {
+    header: "[cluster]",
+    keys: &[
+        key("url", r#""redis://redis.internal:6379/0""#),
+        key("password_file", r#""/etc/openseat/redis.password""#),
+        key("prefix", r#""openseat""#),
+        key("lease", r#""10s""#),
+        key("replicas", "0"),
+        key("node", r#""router-3""#),
     ],
 };
 
@@ -136,8 +149,8 @@ pub(super) const HOSTED_FIELD: &str = "property";
 const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
 
 /// Every table of the file.
-pub(super) const ALL: [&Kind; 8] = [
-    &ROOT, &SERVER, &STATE, &ACCOUNT, &QUEUE, &ACCEPT, &CLIENT, &NOTIFY,
+pub(super) const ALL: [&Kind; 9] = [
+    &ROOT, &SERVER, &STATE, &CLUSTER, &ACCOUNT, &QUEUE, &ACCEPT, &CLIENT, &NOTIFY,
 ];
 
 impl Kind {
@@ -200,6 +213,7 @@ impl Kind {
     fn secret_advice(&self) -> String {
         let instead = match self.header {
             "[server]" => "name a file that holds it with bearer_token_file",
+            "[cluster]" => "name a file that holds it with password_file",
             "[[server.client]]" => "name a file that holds it with token_file",
             "[[notify]]" => "name a file that holds the address with url_file",
             _ => {

@@ -30,6 +30,7 @@ use crate::{
 
 mod account;
 mod client;
+mod cluster;
 mod keys;
 mod notify;
 pub mod pasted;
@@ -47,10 +48,11 @@ mod upstream;
 mod value;
 mod webhook;
 
+pub use cluster::Cluster;
 pub use notify::{Condition, Notify, Subscription};
 pub use problem::{ConfigError, Problem};
 pub use schedule::ScheduleOptions;
-pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource, WRAPPED};
+pub use secret::{BearerTokens, SecretError, SecretFault, TokenSource, WRAPPED, read_password};
 pub use webhook::WebhookUrl;
 
 pub(crate) use server::MAX_SOCKET_PATH;
@@ -107,6 +109,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// How many days of history are kept there; 0 keeps none.
     pub history_days: u32,
+    /// The engine that several nodes share; `None` for a machine of its own.
+    pub cluster: Option<Cluster>,
     /// At least one, with different names.
     pub accounts: Vec<Account>,
     /// Who gets messages and pushes.
@@ -176,9 +180,10 @@ impl Config {
         let state = root
             .table("state", &keys::STATE, "state")
             .and_then(|section| state::state(root, section.as_ref()));
-        let accounts = account::accounts(root);
+        let cluster = cluster::with_accounts(root);
         let notify = notify::recipients(root);
         let (state_dir, history_days) = state?;
+        let (cluster, accounts) = cluster?;
         let (state_dir, warning) = match state_dir {
             StateDir::Folder(folder) => (Some(folder), None),
             StateDir::Memory => (None, None),
@@ -186,7 +191,8 @@ impl Config {
         };
         Ok(Self {
             server: server?,
-            accounts: accounts?,
+            cluster,
+            accounts,
             notify: notify?,
             warnings: warning.into_iter().collect(),
             notes: Vec::new(),
@@ -212,6 +218,7 @@ impl Config {
             )
             .chain(self.server.tls.as_ref().map(|tls| tls.key.as_path()))
             .chain(self.notify.iter().map(|notify| notify.url_file.as_path()))
+            .chain((self.cluster.as_ref()).and_then(|cluster| cluster.password_file.as_deref()))
     }
 }
 

@@ -171,6 +171,25 @@ impl fmt::Display for TokenSource {
     }
 }
 
+/// Reads a password from the first line of a file.
+///
+/// # Errors
+/// [`SecretError`]: the file cannot be read, or is empty.
+pub fn read_password(path: &Path) -> Result<SecretString, SecretError> {
+    let password = || {
+        let text = read(path)?;
+        let first = text.expose_secret().lines().next().unwrap_or_default();
+        match first.is_empty() {
+            true => Err(SecretFault::Flaw(Flaw::Empty)),
+            false => Ok(SecretString::from(first.to_owned())),
+        }
+    };
+    password().map_err(|cause| SecretError {
+        place: format!("the password file {}", path.display()),
+        cause,
+    })
+}
+
 /// The bearer tokens of our server, each of them valid. Only their digests are kept.
 #[derive(Clone, Debug)]
 pub struct BearerTokens(Arc<[Digest]>);

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    Account, Client, Config, Listen, Notify, Queue, QueueRef, Rule, Server, Subscription,
+    Account, Client, Cluster, Config, Listen, Notify, Queue, QueueRef, Rule, Server, Subscription,
     TokenSource, value::shown,
 };
 use crate::{
@@ -26,6 +26,10 @@ impl Config {
             None => text.line("dir", false),
         }
         text.line("history_days", self.history_days);
+        if let Some(one) = &self.cluster {
+            text.header("[cluster]");
+            cluster(&mut text, one);
+        }
         for one in &self.accounts {
             text.header("[[account]]");
             account(&mut text, one);
@@ -40,6 +44,21 @@ impl Config {
         }
         text.0
     }
+}
+
+fn cluster(text: &mut Table, cluster: &Cluster) {
+    text.text("url", &cluster.url);
+    text.optional(
+        "password_file",
+        cluster
+            .password_file
+            .as_deref()
+            .map(std::path::Path::display),
+    );
+    text.text("prefix", &cluster.prefix);
+    text.duration("lease", Some(cluster.lease));
+    text.line("replicas", cluster.replicas);
+    text.text("node", &cluster.node);
 }
 
 /// A text with lines of TOML.

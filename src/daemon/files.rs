@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use secrecy::SecretString;
 
 use crate::{
     calltools::Token,
@@ -29,6 +30,8 @@ pub(super) struct Files {
     pub callers: Callers,
     /// Who gets messages and pushes.
     pub recipients: Recipients,
+    /// The password of the cluster's engine, if it has one.
+    pub cluster_password: Option<SecretString>,
 }
 
 /// The contents of an account's files.
@@ -83,7 +86,10 @@ impl Files {
             let server = &config.server;
             let bearer = server.bearer_token_file.as_deref().map(BearerTokens::read);
             let bearer = bearer.transpose()?;
+            let password = config.cluster.as_ref();
+            let password = password.and_then(|cluster| cluster.password_file.as_deref());
             Ok(Self {
+                cluster_password: password.map(config::read_password).transpose()?,
                 accounts: accounts.collect::<anyhow::Result<_>>()?,
                 callers: Callers {
                     clients: clients(&server.clients, bearer.as_ref())?,

@@ -42,6 +42,7 @@ use crate::{
     account::Account,
     budget::BudgetOwner,
     clock::Clock,
+    cluster::engine::RedisEngine,
     config::Config,
     decision::board::Board,
     metrics::Metrics,
@@ -76,6 +77,8 @@ type Tasks = JoinSet<anyhow::Result<End>>;
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
+    /// What the nodes of a cluster share.
+    engine: Option<Arc<RedisEngine>>,
     accounts: Vec<(Account, AccountHandle, Reach, BudgetOwner)>,
     config: Config,
     current: Arc<Current>,
@@ -118,6 +121,7 @@ impl Daemon {
         } = bind_all(&config.server, passed).await?;
         let state = State::open(config.state_dir.as_deref(), config.history_days, &clock).await?;
         let (reloads, reload_requests) = mpsc::channel(MAX_RELOADS);
+        let cluster = wiring::node(config, files.cluster_password, &clock)?;
         let wiring = Wiring {
             board: Arc::new(Board::new(keys(config))),
             metrics: Arc::new(Metrics::new(keys(config), clock.now())),
@@ -127,6 +131,7 @@ impl Daemon {
             heartbeats: Heartbeats::default(),
             stop: CancellationToken::new(),
             reloads,
+            node: cluster.as_ref().map(|(node, _)| Arc::clone(node)),
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
         for (account, files) in config.accounts.iter().zip(files.accounts) {
@@ -142,6 +147,7 @@ impl Daemon {
         let app = App::new(wiring.app(config, files.callers, handles.collect(), desk));
         Ok(Self {
             wiring,
+            engine: cluster.map(|(_, engine)| engine),
             accounts,
             config: config.clone(),
             current: Current::new(Arc::new(app)),
@@ -202,6 +208,9 @@ impl Daemon {
         if let Some(listener) = self.agent_checks {
             let serving = serve_agent_checks(listener, Arc::clone(&self.current), stop.clone());
             tasks.spawn(until_stopped(serving));
+        }
+        if let (Some(node), Some(engine)) = (self.wiring.node.clone(), self.engine) {
+            tasks.spawn(until_stopped(node.listen(engine, stop.clone())));
         }
         if let Some(folder) = self.config.state_dir.clone() {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());

@@ -277,6 +277,12 @@ fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadEr
         ("threads", was.server.threads == is.server.threads),
         ("state.dir", was.state_dir == is.state_dir),
         ("state.history_days", was.history_days == is.history_days),
+        ("cluster", was.cluster == is.cluster),
+        // Each has a place in the cluster that is taken at the start.
+        (
+            "the accounts of a cluster, their names and how they are reached",
+            is.cluster.is_none() || is.accounts.iter().all(|one| is_among(one, &was.accounts)),
+        ),
     ];
     let changed = fixed.into_iter().filter(|(_, same)| !same);
     let changed: Vec<_> = changed.map(|(name, _)| name).collect();
@@ -284,6 +290,13 @@ fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadEr
         return Ok(());
     }
     Err(ReloadError::NeedsRestart(changed))
+}
+
+/// Whether an account is reached under its name as one of the others is.
+fn is_among(account: &config::Account, others: &[config::Account]) -> bool {
+    others
+        .iter()
+        .any(|other| other.name == account.name && other.upstream == account.upstream)
 }
 
 fn spelt<'a>(keys: impl Iterator<Item = &'a QueueKey>) -> Vec<String> {

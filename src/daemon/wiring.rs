@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
+use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,9 +16,14 @@ use super::{
 };
 use crate::{
     account::{self, Account, Health, QueueSettings, TokenKeeper, plan},
-    budget::{Budget, BudgetOwner, origin},
+    budget::{Budget, BudgetOwner, Witness, origin},
     calltools::{self, Client, Endpoint, HttpSettings, HttpTransport, Token, Transport},
     clock::Clock,
+    cluster::{
+        engine::{Address, RedisEngine},
+        member::Member,
+        node::{Membership, Node, Settings},
+    },
     config::{self, Config},
     decision::{
         Patience, Policy,
@@ -46,6 +52,8 @@ pub(super) struct Wiring {
     pub stop: CancellationToken,
     /// Where the server sends reload requests.
     pub reloads: mpsc::Sender<ReloadRequest>,
+    /// This process as a node of a cluster; `None` without one.
+    pub node: Option<Arc<Node>>,
 }
 
 /// An account that is ready to start.
@@ -63,6 +71,8 @@ pub(super) struct Prepared {
     names: watch::Sender<Arc<Names>>,
     health: watch::Sender<Health>,
     asks: mpsc::Receiver<account::Ask>,
+    /// What makes its task one of a cluster; `None` without one, and where its task runs already.
+    cluster: Option<Membership>,
 }
 
 impl Prepared {
@@ -99,14 +109,15 @@ impl Wiring {
     ) -> anyhow::Result<Prepared> {
         let token = files.token;
         let owner = owner(config, &token);
-        let budget = Arc::new(Budget::shared(
+        let budget = Budget::shared(
             Arc::clone(&self.state.ledger),
             owner.clone(),
             config.requests_per_hour,
             config.reserve,
             config.budget.as_ref(),
             Arc::clone(&self.clock),
-        ));
+        );
+        let (budget, member, cluster) = self.join(config, &owner, budget);
         let transport = Arc::new(transport_with(&config.upstream, &token, files.ca_pem)?);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
@@ -131,6 +142,7 @@ impl Wiring {
                 names: named,
                 health: healths,
                 asks: ask_sender,
+                member,
             },
             config: Arc::clone(config),
             owner,
@@ -145,7 +157,26 @@ impl Wiring {
             names,
             health,
             asks,
+            cluster,
         })
+    }
+
+    /// The account's place in the cluster, which hears of its requests.
+    fn join(
+        &self,
+        config: &config::Account,
+        owner: &BudgetOwner,
+        budget: Budget,
+    ) -> (Arc<Budget>, Option<Arc<Member>>, Option<Membership>) {
+        let Some(node) = &self.node else {
+            return (Arc::new(budget), None, None);
+        };
+        let origin = origin(&config.upstream.base_url);
+        let (member, seat) = node.member(&config.name, &origin, &owner.identity);
+        let witness = Arc::clone(&member) as Arc<dyn Witness>;
+        let budget = Arc::new(budget.with_witness(witness));
+        let cluster = seat.map(|seat| node.membership(seat, Arc::clone(&budget)));
+        (budget, Some(member), cluster)
     }
 
     /// Builds the account. What is `known` of its queues is published at once.
@@ -160,6 +191,7 @@ impl Wiring {
             reservations: Arc::clone(&self.reservations),
             store: self.state.store.clone(),
             known,
+            cluster: prepared.cluster,
             clock: Arc::clone(&self.clock),
             names: prepared.names,
             health: prepared.health,
@@ -211,6 +243,31 @@ impl Wiring {
             control,
         }
     }
+}
+
+/// This process as a node of the config's cluster, and its engine.
+pub(super) fn node(
+    config: &Config,
+    password: Option<SecretString>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<(Arc<Node>, Arc<RedisEngine>)>> {
+    let Some(cluster) = &config.cluster else {
+        return Ok(None);
+    };
+    let engine = RedisEngine::new(&Address {
+        url: cluster.url.clone(),
+        password,
+        prefix: cluster.prefix.clone(),
+        replicas: cluster.replicas,
+    })
+    .context("the url in [cluster]")?;
+    let engine = Arc::new(engine);
+    let settings = Settings {
+        name: cluster.node.clone(),
+        lease: cluster.lease,
+    };
+    let node = Node::new(Arc::clone(&engine) as Arc<_>, settings, Arc::clone(clock));
+    Ok(Some((Arc::new(node), engine)))
 }
 
 /// The reservations, with those from before a restart.

@@ -64,6 +64,8 @@ pub enum Reason {
     Throttled,
     /// Unknown: CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
+    /// Unknown: the cluster's engine does not answer, so no node may ask CallTools.
+    ClusterDown,
 }
 
 impl From<&Fault> for Reason {
@@ -75,6 +77,7 @@ impl From<&Fault> for Reason {
             Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
             Fault::Throttled { .. } => Reason::Throttled,
             Fault::BudgetSpent { .. } => Reason::BudgetSpent,
+            Fault::ClusterDown => Reason::ClusterDown,
             Fault::UpstreamDown { .. } => Reason::UpstreamDown,
         }
     }

@@ -61,7 +61,7 @@ fn polled(measured: Result<Measured, Mismatch>, age: Duration) -> QueueState {
     }
 }
 
-fn faults() -> [(Fault, Reason); 6] {
+fn faults() -> [(Fault, Reason); 7] {
     [
         (Fault::BadToken, Reason::BadToken),
         (Fault::NoPermission, Reason::NoPermission),
@@ -75,6 +75,7 @@ fn faults() -> [(Fault, Reason); 6] {
             Fault::down(Down::TimeOut, "no answer in 10 s"),
             Reason::UpstreamDown,
         ),
+        (Fault::ClusterDown, Reason::ClusterDown),
     ]
 }
 

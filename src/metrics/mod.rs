@@ -34,7 +34,7 @@ use strum::{IntoStaticStr, VariantArray};
 pub use self::{
     agents::{ByStatus, MAX_STATUS_LABELS, each_once},
     queues::QueueMeters,
-    scrape::{QueueGauges, Scrape, StateGauges},
+    scrape::{ClusterGauges, QueueGauges, Scrape, StateGauges},
 };
 use self::{
     durations::Durations,

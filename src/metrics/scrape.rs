@@ -43,6 +43,25 @@ pub struct Scrape {
     pub open_streams: usize,
     /// The parts of the state folder; empty without one.
     pub state: Vec<StateGauges>,
+    /// Each account's place in the cluster; empty without one.
+    pub cluster: Vec<ClusterGauges>,
+}
+
+/// An account's place in a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterGauges {
+    /// The account.
+    pub account: Arc<str>,
+    /// The engine answers.
+    pub up: bool,
+    /// This node leads the account.
+    pub leads: bool,
+    /// Grows with each change of the leader.
+    pub epoch: u64,
+    /// How far this node is behind the log; `None` before it has read it.
+    pub lag: Option<Duration>,
+    /// How many nodes live.
+    pub nodes: usize,
 }
 
 /// A part of the state folder.
@@ -123,6 +142,7 @@ impl Collector for Scrape {
         self.encode_faults(&mut encoder)?;
         self.encode_feeds(&mut encoder)?;
         self.encode_state(&mut encoder)?;
+        self.encode_cluster(&mut encoder)?;
         let counts = [
             (
                 "openseat_open_connections",
@@ -344,6 +364,55 @@ impl Scrape {
             metric
                 .encode_family(&[("part", state.part)])?
                 .encode_counter::<NoLabelSet, _, u64>(&state.dropped, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn encode_cluster(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.cluster.is_empty() {
+            return Ok(());
+        }
+        let up = f64::from(u8::from(self.cluster.iter().all(|account| account.up)));
+        let nodes = self.cluster.iter().map(|account| account.nodes).max();
+        let whole = [
+            ("openseat_cluster_up", "1 while the engine answers.", up),
+            (
+                "openseat_cluster_nodes",
+                "Living nodes of the cluster.",
+                nodes.unwrap_or_default() as f64,
+            ),
+        ];
+        for (name, help, value) in whole {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&value)?;
+        }
+        type Read = fn(&ClusterGauges) -> Option<f64>;
+        let families: [(&str, &str, Read); 3] = [
+            (
+                "openseat_cluster_leader",
+                "1 on the node that sends the account's requests.",
+                |account| Some(u8::from(account.leads).into()),
+            ),
+            (
+                "openseat_cluster_epoch",
+                "Grows with each change of the account's leader.",
+                |account| Some(account.epoch as f64),
+            ),
+            (
+                "openseat_cluster_lag_seconds",
+                "How long ago this node knew everything in the account's log.",
+                |account| account.lag.map(|lag| lag.as_secs_f64()),
+            ),
+        ];
+        for (name, help, read) in families {
+            let samples = self
+                .cluster
+                .iter()
+                .filter_map(|account| Some(([("account", &*account.account)], read(account)?)));
+            gauges(encoder, name, help, samples)?;
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub enum Fault {
         /// When there will be a permit again.
         until: Moment,
     },
+    /// No node of the cluster may send requests, since its engine does not answer; or this node's lease has ended.
+    ClusterDown,
     /// CallTools could not be reached, or its answer was unusable.
     UpstreamDown {
         /// How it failed.
@@ -197,6 +199,7 @@ impl Fault {
             Fault::NoSuchQueue(_) => FaultKind::NoSuchQueue,
             Fault::BudgetSpent { .. } => FaultKind::BudgetSpent,
             Fault::Throttled { .. } => FaultKind::Throttled,
+            Fault::ClusterDown => FaultKind::ClusterDown,
             Fault::UpstreamDown { .. } => FaultKind::UpstreamDown,
         }
     }
@@ -229,6 +232,7 @@ impl Fault {
             Fault::NoSuchQueue(queue) => queue.advice(),
             Fault::Throttled { .. } => "find out what else uses this account's API, or lower requests_per_hour if nothing does; openseat has lowered its own share and recovers by itself".to_owned(),
             Fault::BudgetSpent { .. } => "wait, or poll fewer queues, or raise requests_per_hour if CallTools allows the account more; `openseat plan` shows how the budget divides".to_owned(),
+            Fault::ClusterDown => "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and goes on by itself".to_owned(),
             Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
         }
     }
@@ -274,6 +278,10 @@ impl fmt::Display for Fault {
             Fault::BudgetSpent { .. } => {
                 write!(f, "the account's requests for this hour are spent")
             }
+            Fault::ClusterDown => write!(
+                f,
+                "the cluster's engine does not answer, so no node may send requests"
+            ),
             Fault::UpstreamDown { detail, .. } => f.write_str(detail),
         }
     }
@@ -297,6 +305,8 @@ pub enum FaultKind {
     Throttled,
     /// CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
+    /// The cluster's engine does not answer, so no node may send requests.
+    ClusterDown,
 }
 
 impl FaultKind {

@@ -5,7 +5,12 @@ use tokio_rustls::rustls::crypto::ring;
 
 /// Builds an HTTP client that uses ring. reqwest brings no cryptography of its own, so every client begins here.
 pub fn client_builder() -> ClientBuilder {
+    use_ring();
+    Client::builder()
+}
+
+/// Makes ring the cryptography of libraries that take what the process has.
+pub fn use_ring() {
     // Only the first call sets it for the process, and all set the same.
     let _ = ring::default_provider().install_default();
-    Client::builder()
 }

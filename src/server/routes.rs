@@ -103,7 +103,7 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
         decided(Operation::get(path("/decision"), decisions::get_decision))
             .query(DECISION_PARAMETERS)
             .needing(Need::Ask)
-            .problems(&[MAY_ONLY_LOOK])
+            .problems(&[MAY_ONLY_LOOK, NO_LEADER])
             .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?call_id=…&reserve=45s")
             .more("Never waits for CallTools, unless the request asks for that with `fresh`. With `reserve` it decides and holds the seat in one step; \
                    the answer is 200 then, too, whether the seat is held or not. HEAD holds nothing."),
@@ -111,7 +111,7 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .query(DECISION_PARAMETERS)
             .ignoring_body()
             .needing(Need::Ask)
-            .problems(&[MAY_ONLY_LOOK])
+            .problems(&[MAY_ONLY_LOOK, NO_LEADER])
             .called(id("decideByPost"), Tag::Decisions, "the same, for routers that can only post; the body is not read"),
         Operation::get(path(""), queues::get_queue)
             .called(id("getQueue"), Tag::Queues, "one queue with its agents")
@@ -122,7 +122,7 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
             .more("Spends one of the account's requests, from the reserve if need be. Answers as `decision` does, once the new snapshot is there.")
             .problems(&[
-                BUDGET_SPENT, THROTTLED, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
+                BUDGET_SPENT, THROTTLED, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, CLUSTER_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
             ]),
         Operation::get(path("/chart.svg"), dashboard::get_chart)
             .called(id("draw"), Tag::Queues, "a picture of its seats over time; ?range=1h, ?range=24h, ?range=7d")
@@ -139,7 +139,7 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .answers(201, "A seat is held now", Content::json::<ReservationJson>(openapi::RESERVATION))
             .answers(200, "The call already has this reservation", Content::json::<ReservationJson>(openapi::RESERVATION))
             .problems(&[
-                BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_SEAT, SLOW_REQUEST, TOO_MANY_RESERVATIONS,
+                BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_SEAT, SLOW_REQUEST, TOO_MANY_RESERVATIONS, NO_LEADER,
             ]),
         Operation::get(path("/reservations"), reservations::list_reservations_of_queue)
             .called(id("getReservationsOfQueue"), Tag::Reservations, "the seats held in a queue")
@@ -205,12 +205,12 @@ fn multi_queue_routes() -> Vec<Operation> {
             .needing(Need::Reserve)
             .called("release", Tag::Reservations, "releases a seat")
             .answers_bare(204, "The seat is free again")
-            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),
+            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION, NO_LEADER]),
         Operation::post("/v1/reservations/{id}/release", reservations::release_reservation)
             .needing(Need::Reserve)
             .called("releaseByPost", Tag::Reservations, "the same, for clients that cannot send DELETE")
             .answers_bare(204, "The seat is free again")
-            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION]),
+            .problems(&[BAD_PARAMETER, NO_SUCH_RESERVATION, NO_LEADER]),
     ]
 }
 

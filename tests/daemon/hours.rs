@@ -97,6 +97,7 @@ impl Office {
             metrics,
             reservations: Arc::default(),
             store: None,
+            cluster: None,
             known: Default::default(),
             clock: Arc::clone(&clock),
             names: watch::channel(Arc::new(Names::default())).0,

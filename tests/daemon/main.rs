@@ -6,6 +6,7 @@ mod budget;
 mod certificate;
 mod clients;
 mod clocks;
+mod cluster;
 mod control;
 mod crowds;
 mod faults;

@@ -79,6 +79,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         board: board.clone(),
         metrics: stage.metrics.clone(),
         store: None,
+        cluster: None,
         known,
         reservations: Arc::default(),
         clock: stage.clock.clone(),

@@ -36,6 +36,7 @@ use crate::{
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
 };
 
+mod cluster;
 mod feeds;
 mod floods;
 mod fresh;
@@ -198,6 +199,7 @@ impl Stage {
             metrics: self.metrics.clone(),
             reservations: self.reservations.clone(),
             store: None,
+            cluster: None,
             known,
             clock: self.clock.clone(),
             names: watch::Sender::new(Arc::default()),

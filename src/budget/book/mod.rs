@@ -8,6 +8,7 @@
 //! early. The file stores this clock's time beside the machine's, and the next process continues from there.
 
 mod changes;
+mod mirrored;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +21,7 @@ use super::{
     Purpose,
     owner::{BudgetOwner, OwnerId, groups},
     throttle::Throttle,
-    window::{Allowance, HOUR, Request, STAYS, STAYS_UNANSWERED, Time, Window},
+    window::{Allowance, HOUR, Mark, Request, STAYS, STAYS_UNANSWERED, Time, Window},
 };
 use crate::clock::{Clock, Moment, stored_time::StoredTime};
 
@@ -232,6 +233,7 @@ impl Book {
         id: OwnerId,
         allowance: Allowance,
         purpose: Purpose,
+        process: Option<u64>,
     ) -> Result<u64, Time> {
         let (now, number) = (self.now, self.next_request);
         let window = &mut self.hour(id).window;
@@ -244,6 +246,7 @@ impl Book {
             polling: purpose.is_polling(),
             answered: false,
             leaves: now + STAYS_UNANSWERED,
+            mark: process.map(|process| Mark { process, number }),
         };
         window.add(request);
         self.next_request += 1;
@@ -376,6 +379,7 @@ impl Book {
                 polling,
                 answered: true,
                 leaves: sent + STAYS,
+                mark: None,
             };
             if request.leaves > self.now {
                 self.next_request += 1;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
-use crate::{budget::window::Time, clock::stored_time::StoredTime};
+use crate::{
+    budget::window::{Mark, Time},
+    clock::stored_time::StoredTime,
+};
 
 pub(super) fn ms(time: Time) -> i64 {
     time.as_millis() as i64
@@ -29,4 +32,14 @@ pub(super) fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<Stor
         boot_ms: row.get(first_column + 1)?,
         wall_ms: row.get(first_column + 2)?,
     })
+}
+
+/// The name of a request in the cluster: two columns, or none.
+pub(super) fn mark(row: &Row<'_>, first_column: usize) -> rusqlite::Result<Option<Mark>> {
+    let (process, number): (Option<i64>, Option<i64>) =
+        (row.get(first_column)?, row.get(first_column + 1)?);
+    Ok(process.zip(number).map(|(process, number)| Mark {
+        process: process as u64,
+        number: number as u64,
+    }))
 }

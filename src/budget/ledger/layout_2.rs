@@ -57,6 +57,7 @@ pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Resu
             polling: row.get(3)?,
             answered,
             leaves: time_of(now.since(&stamp(row, 5)?), stays),
+            mark: None,
         });
     }
     let sql = "SELECT account, wait_ms, share, boot_id, boot_ms, wall_ms FROM throttle_2";

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{
-    columns::{ms, number, stamp, time, time_of},
+    columns::{mark, ms, number, stamp, time, time_of},
     layout_2,
 };
 use crate::{
@@ -50,8 +50,9 @@ pub(super) fn read(
     let Some((numbers, now, stamp, lost)) = book.optional()? else {
         return Ok(None);
     };
-    let mut statement =
-        connection.prepare("SELECT id, owner, polling, answered, leaves_ms, seal FROM request")?;
+    let mut statement = connection.prepare(
+        "SELECT id, owner, polling, answered, leaves_ms, seal, process, number FROM request",
+    )?;
     let requests = statement.query_map([], |row| {
         let request = Request {
             id: number(row, 0)?,
@@ -59,6 +60,7 @@ pub(super) fn read(
             polling: row.get(2)?,
             answered: row.get(3)?,
             leaves: time(row, 4)?,
+            mark: mark(row, 6)?,
         };
         sound &= row.get::<_, i64>(5)? == seal_of_request(&request);
         Ok(request)
@@ -121,10 +123,10 @@ pub(super) fn write_request(
 ) -> rusqlite::Result<()> {
     let sql = match is_new {
         true => {
-            "INSERT INTO request (id, owner, polling, answered, leaves_ms, seal) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+            "INSERT INTO request (id, owner, polling, answered, leaves_ms, seal, process, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
         }
         false => {
-            "UPDATE request SET owner = ?2, polling = ?3, answered = ?4, leaves_ms = ?5, seal = ?6 WHERE id = ?1"
+            "UPDATE request SET owner = ?2, polling = ?3, answered = ?4, leaves_ms = ?5, seal = ?6, process = ?7, number = ?8 WHERE id = ?1"
         }
     };
     let changed = transaction.prepare_cached(sql)?.execute(params![
@@ -134,6 +136,8 @@ pub(super) fn write_request(
         request.answered,
         ms(request.leaves),
         seal_of_request(request),
+        request.mark.map(|mark| mark.process as i64),
+        request.mark.map(|mark| mark.number as i64),
     ])?;
     match changed {
         1 => Ok(()),
@@ -198,16 +202,18 @@ pub(super) fn write_book(
 }
 
 fn seal_of_request(request: &Request) -> i64 {
-    seal(
-        &[],
-        &[
-            request.id as i64,
-            request.owner.0 as i64,
-            request.polling.into(),
-            request.answered.into(),
-            ms(request.leaves),
-        ],
-    )
+    let mut numbers = vec![
+        request.id as i64,
+        request.owner.0 as i64,
+        request.polling.into(),
+        request.answered.into(),
+        ms(request.leaves),
+    ];
+    // Rows from before there were marks keep their seals.
+    if let Some(mark) = request.mark {
+        numbers.extend([mark.process as i64, mark.number as i64]);
+    }
+    seal(&[], &numbers)
 }
 
 fn seal_of_owner(id: OwnerId, owner: &Owner) -> i64 {

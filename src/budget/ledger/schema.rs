@@ -75,6 +75,10 @@ CREATE TABLE request ( -- what is in the hours
     seal      INTEGER NOT NULL
 ) STRICT;
 ",
+        "
+ALTER TABLE request ADD COLUMN process INTEGER; -- the request's name in the cluster; NULL: it has none
+ALTER TABLE request ADD COLUMN number INTEGER;
+",
     ],
     // A request is on the disk before it is on the wire.
     synchronous: "FULL",

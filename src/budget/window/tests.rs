@@ -9,6 +9,7 @@ const NOW: Time = Duration::from_secs(1_000_000);
 
 fn request(id: u64, polling: bool, answered: bool, leaves_in: Duration) -> Request {
     Request {
+        mark: None,
         id,
         owner: OwnerId(1),
         polling,

@@ -296,6 +296,9 @@ impl Client {
         read: impl FnOnce(&Reply, Moment) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let sent = Instant::now();
+        if !permit.is_valid() {
+            return Err(Fault::ClusterDown);
+        }
         let reply = self.transport.send(request).await;
         permit.answered();
         let answer = reply.and_then(|reply| read(&reply, self.clock.now()));

@@ -228,6 +228,23 @@ impl Holds {
         }
     }
 
+    /// Takes over a reservation, unless it is known already.
+    pub(super) fn restore_once(&self, reservation: Reservation) {
+        let is_known = self.lock().iter().any(|one| one.id == reservation.id);
+        if !is_known {
+            self.restore(reservation);
+        }
+    }
+
+    /// Drops a reservation that has ended elsewhere, where it was counted. Returns whether it was here.
+    pub(super) fn forget(&self, id: &ReservationId) -> bool {
+        let mut held = self.lock();
+        let before = held.len();
+        held.retain(|one| one.id != *id);
+        self.number.store(held.len() as u32, Ordering::Release);
+        held.len() < before
+    }
+
     pub(super) fn end(
         &self,
         end: End,

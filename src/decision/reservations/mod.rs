@@ -206,6 +206,20 @@ impl Reservations {
         Some(released)
     }
 
+    /// Another node of the cluster holds a seat.
+    pub fn held_elsewhere(&self, queue: &QueueKey, reservation: Reservation) {
+        self.queue(queue).restore_once(reservation);
+    }
+
+    /// A reservation has ended on another node of the cluster.
+    pub fn ended_elsewhere(&self, id: &ReservationId) {
+        for (queue, holds) in self.held.all() {
+            if holds.forget(id) {
+                self.forget(&queue, id);
+            }
+        }
+    }
+
     /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
     /// Returns whose it was.
     ///

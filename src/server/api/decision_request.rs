@@ -26,7 +26,10 @@ use crate::{
             rights::Rights,
         },
         json::{decision::DecisionJson, reservation::TTL_PATTERN},
-        state::app::{App, Queue},
+        state::{
+            app::{App, Queue},
+            seats::{self, SeatRequest},
+        },
     },
 };
 
@@ -223,27 +226,43 @@ impl DecisionRequest {
     }
 
     /// Decides, and holds a seat for the call if the decision is to accept. A decision that was made is counted.
-    pub fn reserve(&self, app: &App, queue: &Queue, call_id: &str, ttl: Duration) -> Reserved {
-        let (begun, now) = (Instant::now(), app.clock.now());
-        let decide = |held| decision::decide(&app.state(queue), &self.policy, held, now);
-        let reserved = queue.holds.reserve(call_id, ttl, now, decide);
+    ///
+    /// # Errors
+    /// In a cluster: the leader did not answer in time, or could not log the seat.
+    pub async fn reserve(
+        &self,
+        app: &App,
+        queue: &Queue,
+        call_id: &str,
+        ttl: Duration,
+    ) -> Result<Reserved, Problem> {
+        let begun = Instant::now();
+        let seat = SeatRequest {
+            queue,
+            policy: &self.policy,
+            call_id,
+            ttl,
+        };
+        let reserved = seats::reserve(app, &seat).await?;
         if let Some(decision) = reserved.decision() {
             app.decided(queue, decision, begun.elapsed());
         }
-        reserved
+        Ok(reserved)
     }
 
     /// Decides, holds a seat if the request asks for that, and writes the answer.
-    pub async fn answer_and_hold(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
+    pub async fn answer_and_hold(
+        &self,
+        app: &App,
+        queue: &Queue,
+        rights: Rights,
+    ) -> Result<Response, Problem> {
         let Some(hold) = &self.hold else {
-            return self.answer(app, queue, rights);
+            return Ok(self.answer(app, queue, rights));
         };
-        let (decision, reservation) = match self.reserve(app, queue, &hold.call_id, hold.ttl) {
-            Reserved::Made(reservation, decision) => {
-                app.board.notify();
-                app.reservations.keep(&queue.key, &reservation).await;
-                (decision, Some(reservation))
-            }
+        let reserved = self.reserve(app, queue, &hold.call_id, hold.ttl).await?;
+        let (decision, reservation) = match reserved {
+            Reserved::Made(reservation, decision) => (decision, Some(reservation)),
             Reserved::AlreadyHeld(reservation) => {
                 (self.decide_for_holder(app, queue), Some(reservation))
             }
@@ -254,13 +273,13 @@ impl DecisionRequest {
                 (decision, None)
             }
         };
-        self.write(
+        Ok(self.write(
             app,
             queue,
             &app.state(queue),
             &decision,
             reservation.as_ref(),
-        )
+        ))
     }
 
     /// The decision for a call that already holds a seat: its own seat does not stand in its way, and it stays accepted.

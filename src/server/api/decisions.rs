@@ -49,7 +49,7 @@ pub async fn get_decision(
         request = request.without_hold();
     }
     request.wait(&app, &queue).await;
-    Ok(request.answer_and_hold(&app, &queue, rights).await)
+    request.answer_and_hold(&app, &queue, rights).await
 }
 
 /// `GET /v1/decisions?queue=a&queue=b`

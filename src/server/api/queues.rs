@@ -127,6 +127,7 @@ pub fn refresh_failed(error: RefreshError, now: Moment) -> Problem {
                 Cause::Pace | Cause::Spent => problem_types::BUDGET_SPENT,
                 Cause::Throttled => problem_types::THROTTLED,
                 Cause::Paused => problem_types::UPSTREAM_DOWN,
+                Cause::NotLeading => problem_types::CLUSTER_DOWN,
             };
             until(Problem::new(kind, refusal.told(now)), refusal.until, now)
         }
@@ -160,6 +161,7 @@ fn failed(fault: &Fault, now: Moment) -> Problem {
             kind: Down::TimeOut,
             ..
         } => problem_types::UPSTREAM_SLOW,
+        Fault::ClusterDown => problem_types::CLUSTER_DOWN,
         Fault::UpstreamDown { .. } => problem_types::UPSTREAM_DOWN,
         Fault::BadToken => problem_types::BAD_TOKEN,
         Fault::NoPermission => problem_types::NO_PERMISSION,

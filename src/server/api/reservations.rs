@@ -28,6 +28,7 @@ use crate::{
         state::{
             app::{App, Queue},
             named_queue::NamedQueue,
+            seats,
         },
     },
 };
@@ -58,16 +59,13 @@ pub async fn create_reservation(
     let request = DecisionRequest::parse_for_reservation(&uri, &queue)?;
     let (call_id, ttl) = parse(&body?)?;
     request.wait(&app, &queue).await;
-    let (status, reservation) = match request.reserve(&app, &queue, &call_id, ttl) {
+    let reserved = request.reserve(&app, &queue, &call_id, ttl).await?;
+    let (status, reservation) = match reserved {
         Reserved::Made(reservation, _) => (StatusCode::CREATED, reservation),
         Reserved::AlreadyHeld(reservation) => (StatusCode::OK, reservation),
         Reserved::Refused(decision) => return Err(no_seat(&app, &queue, &decision)),
         Reserved::Full(_) => return Err(too_many()),
     };
-    if status == StatusCode::CREATED {
-        app.board.notify();
-        app.reservations.keep(&queue.key, &reservation).await;
-    }
     let left = app.decide(&queue, &app.state(&queue), &queue.policy);
     let json = json(&app, &queue.key, &reservation).with_seats_left(&left);
     Ok((status, Json(json)).into_response())
@@ -144,10 +142,9 @@ pub async fn release_reservation(
             .list(now)
             .iter()
             .any(|(queue, one)| one.id == id && app.may_name(rights, queue));
-    let released = is_ours
-        .then(|| app.reservations.release(&id, now))
-        .flatten();
-    released.ok_or_else(|| Problem::from_type(problem_types::NO_SUCH_RESERVATION))?;
-    app.board.notify();
-    Ok(StatusCode::NO_CONTENT)
+    let is_released = is_ours && seats::release(&app, &id).await?;
+    match is_released {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::from_type(problem_types::NO_SUCH_RESERVATION)),
+    }
 }

@@ -314,7 +314,10 @@ fn stops_all(error: &RequestError) -> bool {
 /// The same of a fault.
 pub(super) fn affects_all(fault: &Fault) -> bool {
     match fault {
-        Fault::BadToken | Fault::Throttled { .. } | Fault::BudgetSpent { .. } => true,
+        Fault::BadToken
+        | Fault::Throttled { .. }
+        | Fault::BudgetSpent { .. }
+        | Fault::ClusterDown => true,
         Fault::NoPermission | Fault::NoSuchQueue(_) => false,
         Fault::UpstreamDown { kind, .. } => matches!(
             kind,

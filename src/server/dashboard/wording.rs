@@ -123,6 +123,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::BudgetSpent => "the hour’s requests are spent",
         Reason::Throttled => "other programs use up this account’s requests",
         Reason::UpstreamDown => "CallTools gives no usable answer",
+        Reason::ClusterDown => "the cluster’s engine does not answer",
     }
 }
 

@@ -96,6 +96,10 @@ problem_types! {
         "the account has no such queue; the detail has the nearest spellings";
     UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools sent no agents",
         "CallTools cannot be reached, or its answer is not usable";
+    CLUSTER_DOWN: SERVICE_UNAVAILABLE, "cluster-down", "The cluster sends no requests now",
+        "this node may not send requests for the account: the cluster's engine does not answer, or no other node leads yet";
+    NO_LEADER: SERVICE_UNAVAILABLE, "no-leader", "The cluster's leader did not answer",
+        "the node that decides about the account's seats did not answer in time; asked again, the same call gets the same seat";
     BUSY: SERVICE_UNAVAILABLE, "busy", "Too many requests of this kind are waiting",
         "too many refreshes, reloads, pages or charts are waiting; ask again in a second";
     HISTORY_UNREADABLE: SERVICE_UNAVAILABLE, "history-unreadable", "The history cannot be read",

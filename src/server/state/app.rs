@@ -21,6 +21,7 @@ use crate::{
     account::{Ask, Health},
     budget::Budget,
     clock::Clock,
+    cluster::member::Member,
     config::{self, BearerTokens},
     decision::{
         Decision, Patience, Policy,
@@ -58,6 +59,8 @@ pub struct AccountHandle {
     pub health: watch::Receiver<Health>,
     /// To the account's task. Bounded: a full channel rejects further requests.
     pub asks: mpsc::Sender<Ask>,
+    /// The account's place in a cluster; `None` without one.
+    pub member: Option<Arc<Member>>,
 }
 
 impl AccountHandle {

@@ -10,6 +10,7 @@ mod permissions;
 pub mod pool;
 pub mod reload_request;
 mod scrape;
+pub mod seats;
 pub mod sessions;
 pub mod status_line;
 pub mod watch_hub;

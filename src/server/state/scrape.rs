@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     decision::snapshot::Snapshot,
-    metrics::{self, ByStatus, Format, QueueGauges, Scrape},
+    metrics::{self, ByStatus, ClusterGauges, Format, QueueGauges, Scrape},
     model::fault::FaultKind,
 };
 
@@ -54,8 +54,26 @@ impl App {
             feeds: self.accounts.iter().map(feed).collect(),
             open_connections: self.connections.open(),
             open_streams: self.watch.open_streams(&self.limits.watch),
+            cluster: self.cluster(),
             state: self.state.iter().flat_map(|state| state.gauges()).collect(),
         }
+    }
+
+    /// Each account's place in the cluster, if there is one.
+    fn cluster(&self) -> Vec<ClusterGauges> {
+        let now = self.clock.now();
+        let of_account = |account: &AccountHandle| {
+            let status = account.member.as_ref()?.status();
+            Some(ClusterGauges {
+                account: Arc::clone(&account.name),
+                up: status.up,
+                leads: status.leads,
+                epoch: status.epoch,
+                lag: status.up_to_date.map(|at| now.longest_since(at)),
+                nodes: status.nodes.len(),
+            })
+        };
+        self.accounts.iter().filter_map(of_account).collect()
     }
 
     /// The agents of each account by status, from its queues with fresh data; none if they are not counted.

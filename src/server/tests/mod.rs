@@ -140,6 +140,7 @@ impl World {
             names: names_reader,
             health: health_reader,
             asks,
+            member: None,
         });
         AccountEnds {
             names,

@@ -1,0 +1,369 @@
+//! An account whose requests another node of the cluster sends: it takes in what the leader says, and passes on what it is asked.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Account, Ask, Deps, LISTEN, RefreshError};
+use crate::{
+    budget::{Cause, Refusal},
+    calltools::{Row, settle_queue_logins},
+    cluster::{
+        entry::{Entry, Rows, SeenRow},
+        member::{Member, Role},
+        message::{Said, What},
+        node::Membership,
+    },
+    decision::board::{Board, QueueKey},
+    model::{
+        agent::Agent,
+        fault::{Down, Fault, FaultKind},
+        known::{Poll, Sighting},
+        names::Names,
+    },
+};
+
+/// How long a refresh may take on the leader: the longest time-out of a request, nearly. The caller gives up before.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// How long the leader may take for something newer. Callers wait for 5 s at most.
+const FRESHEN: Duration = Duration::from_secs(5);
+
+/// How long the log may take after the leader's answer.
+const APPLY: Duration = Duration::from_millis(250);
+
+/// How long nobody may lead before the queues show it as their fault: an ordinary change of the leader is over by then.
+const WORTH_SHOWING: Duration = Duration::from_secs(15);
+
+/// Why the account's task no longer follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// It is to stop.
+    Stopped,
+    /// This node leads from now on.
+    Leads,
+}
+
+impl Account {
+    /// Whether another node sends the account's requests.
+    pub(super) fn follows(&self) -> bool {
+        let cluster = self.deps.cluster.as_ref();
+        cluster.is_some_and(|cluster| *cluster.role.borrow() == Role::Following)
+    }
+
+    /// Follows until this node leads.
+    pub(super) async fn follow_the_leader(&mut self, stop: &CancellationToken) -> Followed {
+        self.waiters.clear();
+        let Some(mut cluster) = self.deps.cluster.take() else {
+            return Followed::Leads;
+        };
+        let mut passed = JoinSet::new();
+        let followed = loop {
+            self.deps.heartbeat.beat();
+            if *cluster.role.borrow_and_update() == Role::Leading {
+                while let Ok(news) = cluster.news.try_recv() {
+                    self.take_news(&news);
+                }
+                break Followed::Leads;
+            }
+            self.show_that_nobody_leads(&cluster.member);
+            tokio::select! {
+                () = stop.cancelled() => break Followed::Stopped,
+                // Without its member's task nothing goes on; `run` says why it ended.
+                changed = cluster.role.changed() => if changed.is_err() {
+                    break Followed::Stopped;
+                },
+                Some(news) = cluster.news.recv() => self.take_news(&news),
+                Some(ask) = self.deps.asks.recv() => self.pass_on(ask, &cluster.member, &mut passed),
+                Some(_) = passed.join_next() => {}
+                () = tokio::time::sleep(LISTEN) => {}
+            }
+        };
+        self.deps.cluster = Some(cluster);
+        followed
+    }
+
+    /// Begins to lead, as after a restart that lost nothing.
+    pub(super) fn lead(self) -> Self {
+        // What was wrong for the leader before is found out anew.
+        let shown = self.deps.queues.iter().zip(&self.shown);
+        for (queue, _) in shown.filter(|(_, fault)| fault.is_some()) {
+            self.deps.board.fault(&queue.key, None);
+        }
+        let known = self.known();
+        Self::new(Deps { known, ..self.deps })
+    }
+
+    fn take_news(&mut self, news: &Entry) {
+        if let Some(names) = &news.names {
+            self.take_names(names);
+        }
+        if news.doubted {
+            self.roster.forget_sweeps();
+        }
+        let names = Arc::clone(&self.deps.names.borrow());
+        for (queue, rows) in &news.polls {
+            self.take_poll(*queue, rows, &names);
+        }
+        let sightings = news.seen.iter().filter_map(|seen| sighting(seen, &names));
+        sightings.for_each(|sighting| self.roster.recall(sighting));
+        if !(news.polls.is_empty() && news.seen.is_empty()) {
+            (0..self.deps.queues.len()).for_each(|place| self.show_taken(place));
+            self.keep_statuses_now_and_then();
+        }
+        self.take_shown(news);
+        self.take_seats(news);
+    }
+
+    fn take_names(&mut self, names: &Arc<Names>) {
+        self.deps.names.send_replace(Arc::clone(names));
+        self.roster.read_again(names);
+        self.resolve();
+    }
+
+    fn take_poll(&mut self, queue: u64, rows: &Rows, names: &Names) {
+        let Some(agents) = agents(rows, names) else {
+            tracing::warn!(
+                account = &*self.name,
+                queue,
+                "the leader's rows of a queue cannot be read"
+            );
+            return;
+        };
+        let places = (0..self.ids.len()).filter(|place| self.ids[*place] == Some(queue));
+        for place in places.collect::<Vec<_>>() {
+            let poll = Poll {
+                as_of: rows.as_of,
+                took: rows.took,
+                complete: rows.complete,
+                agents: agents.clone(),
+            };
+            self.roster.recall_poll(place, poll);
+            self.keep_poll(place);
+        }
+    }
+
+    /// Shows what is known of a queue by now.
+    fn show_taken(&mut self, place: usize) {
+        if let Some(snapshot) = self.snapshot(place) {
+            let polled = snapshot.members_as_of.later(snapshot.took);
+            let key = &self.deps.queues[place].key;
+            self.deps.board.restore(key, snapshot, polled);
+        }
+    }
+
+    fn take_shown(&mut self, news: &Entry) {
+        for shown in &news.shown {
+            let mut queues = self.deps.queues.iter();
+            let Some(place) = queues.position(|queue| queue.key.queue == shown.queue) else {
+                continue;
+            };
+            let (board, key) = (&self.deps.board, &self.deps.queues[place].key);
+            board.plan(key, shown.max_age, shown.members_max_age);
+            if self.shown[place] != shown.fault {
+                board.fault(key, shown.fault.clone());
+                self.shown[place].clone_from(&shown.fault);
+            }
+        }
+        if let Some(fault) = &news.fault {
+            let now = self.deps.clock.now();
+            self.show_account_fault(
+                fault
+                    .clone()
+                    .map(|fault| super::PresentFault { fault, since: now }),
+            );
+        }
+    }
+
+    fn show_account_fault(&self, present: Option<super::PresentFault>) {
+        self.deps.health.send_if_modified(|health| {
+            let kind =
+                |fault: &Option<super::PresentFault>| fault.as_ref().map(super::PresentFault::kind);
+            let changed = kind(&health.fault) != kind(&present);
+            if changed {
+                health.fault = present;
+            }
+            changed
+        });
+    }
+
+    fn take_seats(&self, news: &Entry) {
+        for held in &news.held {
+            let key = QueueKey::new(Arc::clone(&self.name), Arc::clone(&held.queue));
+            let reservations = &self.deps.reservations;
+            reservations.held_elsewhere(&key, held.reservation.clone());
+        }
+        for id in &news.ended {
+            self.deps.reservations.ended_elsewhere(id);
+        }
+        if !(news.held.is_empty() && news.ended.is_empty()) {
+            self.deps.board.notify();
+        }
+    }
+
+    /// While nobody can lead, that is what is wrong. The leader's next words replace it.
+    fn show_that_nobody_leads(&mut self, member: &Member) {
+        let (status, now) = (member.status(), self.deps.clock.now());
+        let heard = status.up_to_date.map(|at| now.longest_since(at));
+        let is_down = !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
+        let is_shown = |fault: &Option<Arc<Fault>>| {
+            let kind = fault.as_ref().map(|fault| fault.kind());
+            kind == Some(FaultKind::ClusterDown)
+        };
+        let was_down = self.shown.iter().any(is_shown);
+        if is_down == was_down {
+            return;
+        }
+        let fault = is_down.then(|| Arc::new(Fault::ClusterDown));
+        for (queue, shown) in self.deps.queues.iter().zip(&mut self.shown) {
+            self.deps.board.fault(&queue.key, fault.clone());
+            shown.clone_from(&fault);
+        }
+        self.show_account_fault(fault.map(|fault| super::PresentFault { fault, since: now }));
+        match is_down {
+            true => tracing::warn!(
+                account = &*self.name,
+                "the cluster's engine does not answer, so no node may send requests; answers come from memory and grow old"
+            ),
+            false => tracing::info!(account = &*self.name, "the cluster's engine is back"),
+        }
+    }
+
+    /// Passes a request on to the leader, or serves it here if it concerns this node alone.
+    fn pass_on(&mut self, ask: Ask, member: &Arc<Member>, passed: &mut JoinSet<()>) {
+        let (member, board) = (Arc::clone(member), Arc::clone(&self.deps.board));
+        match ask {
+            Ask::Refresh { queue, reply } => {
+                let until = self.deps.clock.now().later(Duration::from_secs(1));
+                passed.spawn(async move {
+                    let refreshed = refresh(&member, &board, &queue).await;
+                    let refused = || {
+                        RefreshError::Refused(Refusal {
+                            until,
+                            cause: Cause::NotLeading,
+                        })
+                    };
+                    let _ = reply.send(refreshed.unwrap_or_else(|| Err(refused())));
+                });
+            }
+            Ask::Fresh {
+                queue,
+                staleness,
+                reply,
+            } => {
+                passed.spawn(async move {
+                    let what = What::Freshen {
+                        queue: queue.queue.to_string(),
+                        chance: staleness.chance,
+                        of_membership: staleness.of_membership,
+                    };
+                    if newer(&member, &board, &queue, what, FRESHEN, &reply).await {
+                        let _ = reply.send(());
+                    }
+                });
+            }
+            Ask::TryToken => self.schedule.try_token(),
+            Ask::Known { reply } => drop(reply.send(self.known())),
+            Ask::Take(terms) => self.take_terms(*terms),
+        }
+    }
+}
+
+/// Asks the leader for a poll; `None` where it does not answer.
+async fn refresh(
+    member: &Member,
+    board: &Board,
+    queue: &QueueKey,
+) -> Option<Result<(), RefreshError>> {
+    let before = version(board, queue);
+    let what = What::Refresh {
+        queue: queue.queue.to_string(),
+    };
+    match member.ask(what, REFRESH).await? {
+        Said::Done => {
+            changed(board, queue, before).await;
+            Some(Ok(()))
+        }
+        Said::Failed(why) => Some(Err(Fault::down(Down::TimeOut, why).into())),
+        _ => None,
+    }
+}
+
+/// Asks the leader for something newer, and waits until it is on this board; gives up with the caller.
+async fn newer(
+    member: &Member,
+    board: &Board,
+    queue: &QueueKey,
+    what: What,
+    patience: Duration,
+    caller: &oneshot::Sender<()>,
+) -> bool {
+    let before = version(board, queue);
+    if caller.is_closed() || member.ask(what, patience).await != Some(Said::Done) {
+        return false;
+    }
+    changed(board, queue, before).await;
+    true
+}
+
+fn version(board: &Board, queue: &QueueKey) -> u64 {
+    board.version(queue).map_or(0, |version| version.number())
+}
+
+/// Waits a moment until the board shows something new of a queue.
+async fn changed(board: &Board, queue: &QueueKey, before: u64) {
+    let mut changes = board.changes();
+    let newer = async {
+        while version(board, queue) == before {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(APPLY, newer).await;
+}
+
+/// The agents of a queue. `None` if one row cannot be read: a poll counts as a whole or not at all.
+fn agents(rows: &Rows, names: &Names) -> Option<Vec<Arc<Agent>>> {
+    let rows = rows.rows.iter();
+    let mut rows: Vec<Row> = rows
+        .map(|row| Row::read((**row).to_owned(), names).ok())
+        .collect::<Option<_>>()?;
+    settle_queue_logins(&mut rows).ok()?;
+    Some(rows.into_iter().map(|row| Arc::new(row.agent)).collect())
+}
+
+fn sighting(seen: &SeenRow, names: &Names) -> Option<Sighting> {
+    let row = Row::read((*seen.row).to_owned(), names).ok()?;
+    Some(Sighting {
+        agent: Arc::new(row.agent),
+        at: seen.at,
+        by_sweep: seen.by_sweep,
+    })
+}
+
+/// What a leader hears of the cluster.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Another node asks something.
+    Question(Vec<u8>),
+    /// Its role may have changed.
+    Role,
+    /// Its member's task has ended.
+    End,
+}
+
+/// Waits for the next event; for ever without a cluster.
+pub(super) async fn next_event(cluster: &mut Option<Membership>) -> Event {
+    let Some(cluster) = cluster else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        changed = cluster.role.changed() => match changed {
+            Ok(()) => Event::Role,
+            Err(_) => Event::End,
+        },
+        Some(question) = cluster.questions.recv() => Event::Question(question),
+    }
+}

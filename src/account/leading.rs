@@ -1,0 +1,271 @@
+//! An account whose requests this node sends for a cluster: it tells the others what it learns, and answers their questions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+use super::{Account, ask::Waiter, job::Done, remote::Remote};
+use crate::{
+    clock::Moment,
+    cluster::{
+        entry::{Entry, HeldSeat, Rows, SeenRow, Shown},
+        member::Member,
+        message::{Answer, Question, Said, What},
+    },
+    decision::{
+        Policy,
+        board::QueueKey,
+        decide,
+        reservations::{Reservation, ReservationId, Reserved, TTL},
+        staleness::Staleness,
+    },
+    model::{fault::Fault, names::Names, quantity::Quantity},
+};
+
+/// What the other nodes were told last.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    names: Option<Arc<Names>>,
+    /// By queue id, the time of the poll.
+    polls: BTreeMap<u64, Moment>,
+    seen: Option<Moment>,
+    shown: BTreeMap<Arc<str>, Shown>,
+    fault: Option<Option<Arc<Fault>>>,
+    held: BTreeSet<String>,
+    /// Sweeps are not believed any more, and the others do not know yet.
+    pub doubted: bool,
+    /// To be sent once the others know what was learnt.
+    answers: Vec<(String, Answer)>,
+}
+
+impl Account {
+    /// Tells the other nodes what is new. Without a cluster there are none.
+    pub(super) async fn tell_the_others(&mut self) {
+        let Some(member) = self.member() else { return };
+        let entry = self.news();
+        member.publish(entry).await;
+        for (node, answer) in std::mem::take(&mut self.told.answers) {
+            member.answer(node, answer).await;
+        }
+    }
+
+    fn member(&self) -> Option<Arc<Member>> {
+        let cluster = self.deps.cluster.as_ref();
+        cluster.map(|cluster| Arc::clone(&cluster.member))
+    }
+
+    fn news(&mut self) -> Entry {
+        let mut entry = Entry {
+            doubted: std::mem::take(&mut self.told.doubted),
+            ..Entry::default()
+        };
+        self.add_names(&mut entry);
+        // Seats first: one whose agent is seen to have left meanwhile is then held too long rather than given away twice.
+        self.add_seats(&mut entry);
+        self.add_rows(&mut entry);
+        self.add_shown(&mut entry);
+        entry
+    }
+
+    fn add_names(&mut self, entry: &mut Entry) {
+        let names = Arc::clone(&self.deps.names.borrow());
+        let is_told = |told: &Arc<Names>| Arc::ptr_eq(told, &names);
+        if !self.told.names.as_ref().is_some_and(is_told) {
+            entry.names = Some(Arc::clone(&names));
+            self.told.names = Some(names);
+        }
+    }
+
+    fn add_rows(&mut self, entry: &mut Entry) {
+        for place in 0..self.ids.len() {
+            let (Some(id), Some(polled)) = (self.ids[place], self.roster.polled(place)) else {
+                continue;
+            };
+            if self.told.polls.insert(id, polled) == Some(polled) {
+                continue;
+            }
+            if let Some(poll) = self.roster.last_poll(place) {
+                let rows = Rows {
+                    as_of: poll.as_of,
+                    took: poll.took,
+                    complete: poll.complete,
+                    rows: poll.agents.iter().map(|agent| agent.raw.clone()).collect(),
+                };
+                entry.polls.push((id, rows));
+            }
+        }
+        let seen = self.roster.known_beside_polls(self.told.seen);
+        let newest = seen.iter().map(|sighting| sighting.at);
+        self.told.seen = newest.max_by_key(|at| at.boot).or(self.told.seen);
+        entry.seen = seen
+            .into_iter()
+            .map(|sighting| SeenRow {
+                agent: sighting.agent.id.clone(),
+                at: sighting.at,
+                by_sweep: sighting.by_sweep,
+                row: sighting.agent.raw.clone(),
+            })
+            .collect();
+    }
+
+    fn add_shown(&mut self, entry: &mut Entry) {
+        for queue in &self.deps.queues {
+            let state = self.deps.board.get(&queue.key).unwrap_or_default();
+            let shown = Shown {
+                queue: Arc::clone(&queue.key.queue),
+                fault: state.fault.clone(),
+                max_age: state.planned_max_age,
+                members_max_age: state.planned_members_max_age,
+            };
+            if self.told.shown.get(&shown.queue) != Some(&shown) {
+                entry.shown.push(shown.clone());
+                self.told.shown.insert(Arc::clone(&shown.queue), shown);
+            }
+        }
+        let fault = self
+            .faults
+            .present()
+            .map(|present| Arc::clone(&present.fault));
+        let fault = Some(fault);
+        if self.told.fault != fault {
+            entry.fault.clone_from(&fault);
+            self.told.fault = fault;
+        }
+    }
+
+    fn add_seats(&mut self, entry: &mut Entry) {
+        let now = self.deps.clock.now();
+        let mut held = BTreeSet::new();
+        for queue in &self.deps.queues {
+            for reservation in self.deps.reservations.queue(&queue.key).list(now) {
+                let id = reservation.id.to_string();
+                if !self.told.held.contains(&id) {
+                    entry.held.push(HeldSeat {
+                        queue: Arc::clone(&queue.key.queue),
+                        reservation,
+                    });
+                }
+                held.insert(id);
+            }
+        }
+        let ended = self.told.held.difference(&held);
+        entry.ended = ended.map(|id| ReservationId::from_text(id)).collect();
+        self.told.held = held;
+    }
+
+    /// Answers another node, now or once a job has ended.
+    pub(super) async fn answer_question(&mut self, question: &[u8], jobs: &mut JoinSet<Done>) {
+        let (Some(member), Ok(question)) =
+            (self.member(), serde_json::from_slice::<Question>(question))
+        else {
+            return;
+        };
+        let Question { id, node, what } = question;
+        let remote = Remote::new(Arc::clone(&member), node, id);
+        let said = match what {
+            What::Refresh { queue } => {
+                let queue = self.key(&queue);
+                return self.refresh(&queue, Waiter::Remote(remote), jobs).await;
+            }
+            What::Freshen {
+                queue,
+                chance,
+                of_membership,
+            } => {
+                let (queue, staleness) = (
+                    self.key(&queue),
+                    Staleness {
+                        chance,
+                        of_membership,
+                    },
+                );
+                let waiter = Waiter::Remote(remote);
+                return self.freshen(&queue, staleness, waiter, jobs).await;
+            }
+            What::Release { id } => {
+                let (id, now) = (ReservationId::from_text(&id), self.deps.clock.now());
+                let released = self.deps.reservations.release(&id, now).is_some();
+                self.deps.board.notify();
+                // What is next told says that it has ended.
+                Said::Released(released)
+            }
+            reserve @ What::Reserve { .. } => self.reserve(&member, reserve).await,
+        };
+        let (node, answer) = remote.answer(said);
+        member.answer(node, answer).await;
+    }
+
+    fn key(&self, queue: &str) -> QueueKey {
+        QueueKey::new(Arc::clone(&self.name), queue)
+    }
+
+    /// Decides by the asking node's rule, and holds a seat.
+    async fn reserve(&self, member: &Member, what: What) -> Said {
+        let What::Reserve {
+            queue,
+            call_id,
+            ttl_ms,
+            threshold,
+            max_age_ms,
+            on_unknown,
+        } = what
+        else {
+            return Said::Unlogged;
+        };
+        let (key, ttl) = (self.key(&queue), Duration::from_millis(ttl_ms));
+        let Some(state) = self.deps.board.get(&key).filter(|_| TTL.contains(&ttl)) else {
+            return Said::Rejected("no_such_queue".to_owned());
+        };
+        let policy = Policy {
+            threshold: threshold.and_then(Quantity::new),
+            max_age: max_age_ms.map(Duration::from_millis),
+            on_unknown,
+        };
+        let now = self.deps.clock.now();
+        let holds = self.deps.reservations.queue(&key);
+        let reserved = holds.reserve(&call_id, ttl, now, |held| {
+            decide(&state, &policy, held, now)
+        });
+        match reserved {
+            Reserved::Made(reservation, _) => self.made(member, &key, &reservation).await,
+            Reserved::AlreadyHeld(known) => Said::AlreadyHeld {
+                id: known.id.to_string(),
+                age_ms: now.longest_since(known.made).as_millis() as u64,
+                ttl_ms: known.ttl.as_millis() as u64,
+            },
+            Reserved::Refused(decision) => Said::Rejected(decision.reason.as_str().to_owned()),
+            Reserved::Full(_) => Said::Full,
+        }
+    }
+
+    /// A seat counts once it is in the log.
+    async fn made(&self, member: &Member, key: &QueueKey, reservation: &Reservation) -> Said {
+        self.deps.board.notify();
+        if member.held(&key.queue, reservation).await {
+            return Said::Made {
+                id: reservation.id.to_string(),
+            };
+        }
+        let now = self.deps.clock.now();
+        self.deps.reservations.release(&reservation.id, now);
+        Said::Unlogged
+    }
+
+    /// Tells a caller how its job has ended. Other nodes hear of it once they know what was learnt.
+    pub(super) fn tell_waiter(&mut self, waiter: Waiter, ended: Result<(), super::RefreshError>) {
+        match waiter {
+            Waiter::Remote(remote) => {
+                let said = match ended {
+                    Ok(()) => Said::Done,
+                    Err(error) => Said::Failed(error.to_string()),
+                };
+                self.told.answers.push(remote.answer(said));
+            }
+            waiter => waiter.tell(ended),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A node that waits for an answer.
+
+use std::sync::Arc;
+
+use crate::cluster::{
+    member::Member,
+    message::{Answer, Said},
+};
+
+/// Answers a node once a job has ended. A node whose question leads to no job hears so when this is dropped.
+#[derive(Debug)]
+pub(super) struct Remote {
+    member: Arc<Member>,
+    node: String,
+    id: u64,
+    is_answered: bool,
+}
+
+impl Remote {
+    pub fn new(member: Arc<Member>, node: String, id: u64) -> Self {
+        Self {
+            member,
+            node,
+            id,
+            is_answered: false,
+        }
+    }
+
+    /// The answer, and the node that it is for.
+    pub fn answer(mut self, said: Said) -> (String, Answer) {
+        self.is_answered = true;
+        (std::mem::take(&mut self.node), Answer { id: self.id, said })
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let said = Said::Failed("nothing newer can be had now".to_owned());
+            let answer = Answer { id: self.id, said };
+            self.member
+                .answer_soon(std::mem::take(&mut self.node), answer);
+        }
+    }
+}

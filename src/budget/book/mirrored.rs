@@ -1,0 +1,59 @@
+//! Requests of other nodes of a cluster.
+
+use super::Book;
+use crate::budget::{
+    owner::OwnerId,
+    window::{Request, STAYS_MIRRORED},
+    witness::Mirrored,
+};
+
+impl Book {
+    /// Another node of the cluster has sent a request, which stays for so long from now. One that is known already only learns of its answer:
+    /// each node's own time is late enough.
+    pub fn mirror(&mut self, id: OwnerId, other: &Mirrored) {
+        let leaves = self.now + other.stays.min(STAYS_MIRRORED);
+        let number = self.next_request;
+        let window = &mut self.hour(id).window;
+        let changed = match window.marked(other.mark) {
+            Some(known) if other.answered && !known.answered => {
+                window.answered(known.id, known.polling, leaves)
+            }
+            Some(_) => None,
+            None => {
+                let request = Request {
+                    id: number,
+                    owner: id,
+                    polling: other.polling,
+                    answered: other.answered,
+                    leaves,
+                    mark: Some(other.mark),
+                };
+                window.add(request);
+                self.next_request += 1;
+                Some(request)
+            }
+        };
+        if let Some(request) = changed {
+            self.note(request);
+        }
+    }
+
+    /// Everything in an owner's hour, for other nodes of the cluster. Requests of earlier processes without a mark get one of `process`.
+    pub fn mirrored(&mut self, id: OwnerId, process: u64) -> Vec<Mirrored> {
+        let now = self.now;
+        let window = &mut self.hour(id).window;
+        let marked = window.mark_all(process);
+        let requests = window.requests();
+        let of_cluster = requests.filter_map(|request| {
+            Some(Mirrored {
+                mark: request.mark?,
+                polling: request.polling,
+                answered: request.answered,
+                stays: request.leaves.saturating_sub(now),
+            })
+        });
+        let all = of_cluster.collect();
+        marked.into_iter().for_each(|request| self.note(request));
+        all
+    }
+}

@@ -1,0 +1,59 @@
+//! The right to send one request, and whose it is.
+
+use std::sync::Arc;
+
+use super::{
+    book::Book,
+    ledger::Ledger,
+    owner::OwnerId,
+    witness::{Admitted, Witness},
+};
+use crate::clock::Clock;
+
+/// An owner's entry in the book. Dropping it leaves the book.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub owner: OwnerId,
+    pub ledger: Arc<Ledger>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Member {
+    pub fn with<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
+        self.ledger.with(self.clock.as_ref(), work)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.with(|book| book.leave(self.owner));
+    }
+}
+
+/// The right to send one request. It is already spent: dropping it unused gives nothing back.
+#[derive(Debug)]
+#[must_use = "a permit is a spent request"]
+pub struct Permit {
+    pub(super) member: Arc<Member>,
+    pub(super) number: u64,
+    pub(super) polling: bool,
+    pub(super) witness: Option<(Arc<dyn Witness>, Admitted)>,
+}
+
+impl Permit {
+    /// Whether the request may still be sent: in a cluster, a permit is good for a moment only, and ends with the lease.
+    pub fn is_valid(&self) -> bool {
+        let witness = self.witness.as_ref();
+        witness.is_none_or(|(witness, admitted)| witness.may_send(admitted))
+    }
+
+    /// The answer has come, or never will. The request leaves the window an hour from now.
+    pub fn answered(self) {
+        let Member { owner, .. } = *self.member;
+        self.member
+            .with(|book| book.answered(owner, self.number, self.polling));
+        if let Some((witness, admitted)) = &self.witness {
+            witness.answered(admitted);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    budget::{Mark, Mirrored},
+    cluster::entry::{HeldSeat, Rows, SeenRow, Shown, Silence},
+    decision::reservations::{Reservation, ReservationId},
+    fixtures::available,
+    model::{agent::AgentId, fault::Fault},
+};
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A moment of the writer's machine.
+fn here(at: u64) -> Moment {
+    Moment {
+        boot: seconds(500_000 + at),
+        wall: seconds(1_795_341_600 + at),
+    }
+}
+
+/// The same moment on the reader's machine.
+fn there(at: u64) -> Moment {
+    Moment {
+        boot: seconds(90_000 + at),
+        wall: seconds(1_795_341_600 + at),
+    }
+}
+
+fn engine(at: u64) -> Duration {
+    seconds(1_795_000_000 + at)
+}
+
+fn writing(at: u64) -> Writing {
+    Writing {
+        now: here(at),
+        engine: engine(at),
+    }
+}
+
+fn reading(at: u64) -> Reading {
+    Reading {
+        asked: there(at),
+        now: there(at),
+        engine: engine(at),
+        suspect_since: None,
+        is_old: false,
+    }
+}
+
+fn entry(at: u64) -> Entry {
+    let agents = available(3);
+    Entry {
+        whole: true,
+        polls: vec![(
+            5450,
+            Rows {
+                as_of: here(at - 20),
+                took: Duration::from_millis(321),
+                complete: true,
+                rows: agents.iter().map(|agent| agent.raw.clone()).collect(),
+            },
+        )],
+        seen: vec![SeenRow {
+            agent: AgentId("id-1".into()),
+            at: here(at - 5),
+            by_sweep: true,
+            row: agents[1].raw.clone(),
+        }],
+        shown: vec![Shown {
+            queue: "sales".into(),
+            fault: Some(Arc::new(Fault::down(crate::model::fault::Down::Tls, "no"))),
+            max_age: seconds(90),
+            members_max_age: seconds(1_800),
+        }],
+        fault: Some(Some(Arc::new(Fault::BadToken))),
+        held: vec![HeldSeat {
+            queue: "sales".into(),
+            reservation: Reservation {
+                id: ReservationId::from_text("r"),
+                call_id: "call".into(),
+                made: here(at - 10),
+                ttl: seconds(45),
+            },
+        }],
+        ended: vec![ReservationId::from_text("q")],
+        requests: vec![Mirrored {
+            mark: Mark {
+                process: u64::MAX,
+                number: 7,
+            },
+            polling: true,
+            answered: false,
+            stays: seconds(3_600),
+        }],
+        silences: vec![Silence {
+            throttled: true,
+            wait: Some(seconds(30)),
+        }],
+        ..Entry::default()
+    }
+}
+
+fn is_about(one: Moment, other: Moment) -> bool {
+    one.boot.abs_diff(other.boot) <= Duration::from_millis(1)
+}
+
+#[test]
+fn an_entry_keeps_its_ages_on_another_machine() {
+    let data = encode(&entry(100), &writing(100));
+    // It was read two seconds later.
+    let read = decode(&data, &reading(102)).unwrap();
+    assert!(read.whole);
+    let (queue, rows) = &read.polls[0];
+    assert_eq!((*queue, rows.rows.len(), rows.complete), (5450, 3, true));
+    assert!(is_about(rows.as_of, there(80)), "{:?}", rows.as_of);
+    assert!(is_about(read.seen[0].at, there(95)));
+    assert_eq!(read.shown, entry(100).shown);
+    assert_eq!(read.fault, entry(100).fault);
+    assert_eq!((read.ended.len(), read.silences.len()), (1, 1));
+    // What must last is counted from the receipt.
+    assert_eq!(read.requests, entry(100).requests);
+    assert!(is_about(read.held[0].reservation.made, there(92)));
+}
+
+#[test]
+fn what_is_old_has_aged_by_what_both_clocks_agree_on() {
+    let data = encode(&entry(100), &writing(100));
+    let stay = |reading: Reading| decode(&data, &reading).unwrap().requests[0].stays;
+    let old = Reading {
+        is_old: true,
+        ..reading(1_100)
+    };
+    assert_eq!(stay(old), seconds(2_600));
+    // The engine's clock jumped ahead, or the wall clock did: the other one counts.
+    let jumped = Reading {
+        engine: engine(4_000),
+        ..old
+    };
+    assert_eq!(stay(jumped), seconds(2_600));
+    let set = Reading {
+        asked: Moment {
+            wall: there(9_000).wall,
+            ..old.asked
+        },
+        ..old
+    };
+    assert_eq!(stay(set), seconds(2_600));
+    let gone = Reading {
+        is_old: true,
+        ..reading(3_800)
+    };
+    assert!(decode(&data, &gone).unwrap().requests.is_empty());
+}
+
+#[test]
+fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
+    let data = encode(&entry(100), &writing(100));
+    let as_of = |reading: Reading| decode(&data, &reading).unwrap().polls[0].1.as_of;
+    // Set back by an hour, and noticed: as old as what was known before.
+    let noticed = Reading {
+        engine: engine(0),
+        suspect_since: Some(there(60)),
+        ..reading(102)
+    };
+    assert!(as_of(noticed).boot <= there(60 - 20).boot);
+    let unnoticed = Reading {
+        engine: engine(0),
+        ..reading(102)
+    };
+    assert!(as_of(unnoticed).boot <= there(80).boot);
+    // Set ahead: only older.
+    let ahead = Reading {
+        engine: engine(3_000),
+        ..reading(102)
+    };
+    assert!(as_of(ahead).boot <= there(80).boot);
+}
+
+#[test]
+fn what_is_not_ours_is_an_error() {
+    let data = encode(&entry(100), &writing(100));
+    for wrong in [&b""[..], b"{}", &data[..data.len() / 2]] {
+        assert!(decode(wrong, &reading(100)).is_err());
+    }
+    let pack = |json: &[u8]| {
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(json).unwrap();
+        packed.finish().unwrap()
+    };
+    for wrong in [
+        r#"{"format":1}"#,
+        r#"{"format":2,"at":1,"wall":1}"#,
+        r#"{"format":1,"at":1,"wall":1,"held":[{"queue":"q","id":"i","call":"c","age":0,"ttl":18446744073709551615}]}"#,
+        r#"{"format":1,"at":1,"wall":1,"polls":[{"queue":-1}]}"#,
+    ] {
+        assert!(
+            decode(&pack(wrong.as_bytes()), &reading(100)).is_err(),
+            "{wrong}"
+        );
+    }
+    // A few kilobytes that unpack to more than any list.
+    let most = 100_000;
+    let bomb = pack(&vec![b' '; most + 1]);
+    assert!(bomb.len() < most / 50);
+    assert!(matches!(unpack(&bomb, most as u64), Err(BadEntry::TooLong)));
+    assert_eq!(unpack(&bomb, most as u64 + 1).unwrap().len(), most + 1);
+    let huge = r#"{"format":1,"at":18446744073709551615,"wall":0,"polls":[{"queue":1,"age":18446744073709551615,"took":0,"complete":true,"rows":[]}],"shown":[{"queue":"q","fault":{"spent":18446744073709551615},"max_age":18446744073709551615,"members_max_age":0}]}"#;
+    assert!(decode(&pack(huge.as_bytes()), &reading(100)).is_ok());
+}

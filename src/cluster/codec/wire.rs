@@ -1,0 +1,358 @@
+//! The JSON of an entry. Ages and stays are in milliseconds.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{BadEntry, FORMAT, Reading, Writing};
+use crate::{
+    budget::{Mark, Mirrored},
+    clock::Moment,
+    cluster::entry::{Entry, HeldSeat, Rows, SeenRow, Shown, Silence},
+    decision::reservations::{MAX_CALL_ID_LENGTH, Reservation, ReservationId, TTL},
+    model::{
+        agent::AgentId,
+        fault::{Down, Fault, NoSuchQueue, QueueListing},
+        names::Names,
+    },
+};
+
+/// More requests are in no window.
+const MAX_REQUESTS: usize = 100_000;
+
+/// See the [module](self). What an entry does not say is left out.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Wire {
+    pub format: u32,
+    /// The engine's time when it was written, at the latest.
+    pub at: u64,
+    /// The writer's wall clock.
+    pub wall: u64,
+    #[serde(default, skip_serializing_if = "is_false")]
+    whole: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    names: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    polls: Vec<WirePoll>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    doubted: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<WireSeen>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<WireShown>,
+    /// A list of none or one where it is told at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<Vec<WireFault>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<WireHeld>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<String>,
+    /// Process, number, polling, answered, stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<(u64, u64, bool, bool, u64)>,
+    /// After a 429, how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    silences: Vec<(bool, Option<u64>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePoll {
+    queue: u64,
+    age: u64,
+    took: u64,
+    complete: bool,
+    rows: Vec<Box<RawValue>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSeen {
+    agent: String,
+    age: u64,
+    by_sweep: bool,
+    row: Box<RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireShown {
+    queue: String,
+    fault: Option<WireFault>,
+    max_age: u64,
+    members_max_age: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHeld {
+    queue: String,
+    id: String,
+    call: String,
+    age: u64,
+    ttl: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireFault {
+    BadToken,
+    NoPermission,
+    NoQueue {
+        asked: String,
+        nearest: Vec<String>,
+    },
+    SeveralQueues {
+        asked: String,
+        ids: Vec<u64>,
+    },
+    NoId(u64),
+    Throttled(Option<u64>),
+    Spent(u64),
+    Cluster,
+    Down {
+        kind: usize,
+        detail: String,
+        wait: Option<u64>,
+    },
+}
+
+/// In the order of their numbers in the format.
+const DOWNS: [Down; 14] = [
+    Down::Dns,
+    Down::Refused,
+    Down::Proxy,
+    Down::Tls,
+    Down::TimeOut,
+    Down::ConnectionLost,
+    Down::ServerError,
+    Down::Redirect,
+    Down::NotFound,
+    Down::UnexpectedStatus,
+    Down::NotJson,
+    Down::UnexpectedShape,
+    Down::TooLarge,
+    Down::Incomplete,
+];
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+/// Rounded up: ages are never understated.
+fn age(now: Moment, at: Moment) -> u64 {
+    now.longest_since(at).as_micros().div_ceil(1000) as u64
+}
+
+impl Wire {
+    pub fn new(entry: &Entry, writing: &Writing) -> Self {
+        let now = writing.now;
+        let poll = |(queue, rows): &(u64, Rows)| WirePoll {
+            queue: *queue,
+            age: age(now, rows.as_of),
+            took: ms(rows.took),
+            complete: rows.complete,
+            rows: rows.rows.iter().map(|row| (**row).to_owned()).collect(),
+        };
+        let seen = |seen: &SeenRow| WireSeen {
+            agent: seen.agent.to_string(),
+            age: age(now, seen.at),
+            by_sweep: seen.by_sweep,
+            row: (*seen.row).to_owned(),
+        };
+        let shown = |shown: &Shown| WireShown {
+            queue: shown.queue.to_string(),
+            fault: shown
+                .fault
+                .as_deref()
+                .map(|fault| WireFault::new(fault, now)),
+            max_age: ms(shown.max_age),
+            members_max_age: ms(shown.members_max_age),
+        };
+        let held = |held: &HeldSeat| WireHeld {
+            queue: held.queue.to_string(),
+            id: held.reservation.id.to_string(),
+            call: held.reservation.call_id.to_string(),
+            // Rounded down: a seat is rather held for too long.
+            age: ms(now.shortest_since(held.reservation.made)),
+            ttl: ms(held.reservation.ttl),
+        };
+        let request = |one: &Mirrored| {
+            let stays = one.stays.as_micros().div_ceil(1000) as u64;
+            let Mark { process, number } = one.mark;
+            (process, number, one.polling, one.answered, stays)
+        };
+        let fault = |fault: &Option<Arc<Fault>>| {
+            let fault = fault.iter().map(|fault| WireFault::new(fault, now));
+            fault.collect()
+        };
+        Self {
+            format: FORMAT,
+            at: ms(writing.engine),
+            wall: ms(now.wall),
+            whole: entry.whole,
+            names: entry.names.as_deref().map(|names| {
+                RawValue::from_string(names.to_json())
+                    .or_else(|_| to_raw_value(&()))
+                    .expect("JSON is JSON")
+            }),
+            polls: entry.polls.iter().map(poll).collect(),
+            doubted: entry.doubted,
+            seen: entry.seen.iter().map(seen).collect(),
+            shown: entry.shown.iter().map(shown).collect(),
+            fault: entry.fault.as_ref().map(fault),
+            held: entry.held.iter().map(held).collect(),
+            ended: entry.ended.iter().map(ToString::to_string).collect(),
+            requests: entry.requests.iter().map(request).collect(),
+            silences: (entry.silences.iter())
+                .map(|silence| (silence.throttled, silence.wait.map(ms)))
+                .collect(),
+        }
+    }
+
+    pub fn entry(self, reading: &Reading) -> Result<Entry, BadEntry> {
+        if self.requests.len() > MAX_REQUESTS {
+            return Err(BadEntry::Content("it has more requests than any hour"));
+        }
+        let written = reading.written(&self);
+        let over = reading.over(&self);
+        let at = |age: u64| written.earlier(Duration::from_millis(age));
+        let names = self.names.as_deref().map(RawValue::get);
+        let names = names.map(Names::from_json).transpose();
+        let names = names.map_err(|_| BadEntry::Content("its names cannot be read"))?;
+        let polls = self.polls.into_iter().map(|poll| {
+            let rows = Rows {
+                as_of: at(poll.age),
+                took: Duration::from_millis(poll.took),
+                complete: poll.complete,
+                rows: poll.rows.into_iter().map(Into::into).collect(),
+            };
+            (poll.queue, rows)
+        });
+        let seen = self.seen.into_iter().map(|seen| SeenRow {
+            agent: AgentId(seen.agent.into()),
+            at: at(seen.age),
+            by_sweep: seen.by_sweep,
+            row: seen.row.into(),
+        });
+        let shown = self.shown.into_iter().map(|shown| Shown {
+            queue: shown.queue.into(),
+            fault: shown.fault.map(|fault| Arc::new(fault.fault(reading.now))),
+            max_age: Duration::from_millis(shown.max_age),
+            members_max_age: Duration::from_millis(shown.members_max_age),
+        });
+        let held = self
+            .held
+            .into_iter()
+            .map(|held| held.seat(reading.now, over));
+        let requests = self.requests.into_iter();
+        let requests = requests.map(|(process, number, polling, answered, stays)| Mirrored {
+            mark: Mark { process, number },
+            polling,
+            answered,
+            stays: Duration::from_millis(stays).saturating_sub(over),
+        });
+        let silences = self.silences.into_iter().map(|(throttled, wait)| Silence {
+            throttled,
+            wait: wait.map(Duration::from_millis),
+        });
+        let fault = |faults: Vec<WireFault>| {
+            let fault = faults.into_iter().next();
+            fault.map(|fault| Arc::new(fault.fault(reading.now)))
+        };
+        let ended = self.ended.iter();
+        Ok(Entry {
+            whole: self.whole,
+            names: names.map(Arc::new),
+            polls: polls.collect(),
+            doubted: self.doubted,
+            seen: seen.collect(),
+            shown: shown.collect(),
+            fault: self.fault.map(fault),
+            held: held.collect::<Result<_, _>>()?,
+            ended: ended.map(|id| ReservationId::from_text(id)).collect(),
+            requests: requests.filter(|one| !one.stays.is_zero()).collect(),
+            silences: silences.collect(),
+        })
+    }
+}
+
+impl WireHeld {
+    fn seat(self, now: Moment, over: Duration) -> Result<HeldSeat, BadEntry> {
+        let ttl = Duration::from_millis(self.ttl);
+        let is_ours = TTL.contains(&ttl)
+            && self.call.len() <= MAX_CALL_ID_LENGTH * 4
+            && self.id.len() <= MAX_CALL_ID_LENGTH;
+        if !is_ours {
+            return Err(BadEntry::Content("it holds a seat as openseat does not"));
+        }
+        Ok(HeldSeat {
+            queue: self.queue.into(),
+            reservation: Reservation {
+                id: ReservationId::from_text(&self.id),
+                call_id: self.call.into(),
+                made: now.earlier(Duration::from_millis(self.age) + over),
+                ttl,
+            },
+        })
+    }
+}
+
+impl WireFault {
+    fn new(fault: &Fault, now: Moment) -> Self {
+        let left = |until: Moment| ms(until.boot.saturating_sub(now.boot));
+        match fault {
+            Fault::BadToken => Self::BadToken,
+            Fault::NoPermission => Self::NoPermission,
+            Fault::NoSuchQueue(NoSuchQueue::Name { asked, nearest, .. }) => Self::NoQueue {
+                asked: asked.clone(),
+                nearest: nearest.clone(),
+            },
+            Fault::NoSuchQueue(NoSuchQueue::Ambiguous { asked, ids }) => Self::SeveralQueues {
+                asked: asked.clone(),
+                ids: ids.clone(),
+            },
+            Fault::NoSuchQueue(NoSuchQueue::Id(id)) => Self::NoId(*id),
+            Fault::Throttled { until } => Self::Throttled(until.map(left)),
+            Fault::BudgetSpent { until } => Self::Spent(left(*until)),
+            Fault::ClusterDown => Self::Cluster,
+            Fault::UpstreamDown { kind, detail, wait } => Self::Down {
+                kind: DOWNS.iter().position(|one| one == kind).unwrap_or_default(),
+                detail: detail.clone(),
+                wait: wait.map(ms),
+            },
+        }
+    }
+
+    fn fault(self, now: Moment) -> Fault {
+        let after = |left: u64| now.later(Duration::from_millis(left));
+        match self {
+            Self::BadToken => Fault::BadToken,
+            Self::NoPermission => Fault::NoPermission,
+            Self::NoQueue { asked, nearest } => {
+                // Other nodes name the nearest queues; all of them are in the leader's log.
+                let there = QueueListing::default();
+                Fault::NoSuchQueue(NoSuchQueue::Name {
+                    asked,
+                    nearest,
+                    there,
+                })
+            }
+            Self::SeveralQueues { asked, ids } => {
+                Fault::NoSuchQueue(NoSuchQueue::Ambiguous { asked, ids })
+            }
+            Self::NoId(id) => Fault::NoSuchQueue(NoSuchQueue::Id(id)),
+            Self::Throttled(left) => Fault::Throttled {
+                until: left.map(after),
+            },
+            Self::Spent(left) => Fault::BudgetSpent { until: after(left) },
+            Self::Cluster => Fault::ClusterDown,
+            Self::Down { kind, detail, wait } => Fault::UpstreamDown {
+                kind: DOWNS.get(kind).copied().unwrap_or(Down::TimeOut),
+                detail,
+                wait: wait.map(Duration::from_millis),
+            },
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a leader tells the other nodes: what CallTools said, the requests of the hour, and the seats held for calls.
+//!
+//! An [`Entry`] is a change. A [`Standing`] is all of them together: a node keeps it, so that it can write the next checkpoint if it leads.
+//! Times are moments of this machine; `codec` turns them into ages and back.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    budget::Mirrored,
+    clock::Moment,
+    decision::reservations::{Reservation, ReservationId},
+    model::{agent::AgentId, fault::Fault, names::Names, raw::RawRow},
+};
+
+/// A change, or with `whole` everything that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// It replaces everything before.
+    pub whole: bool,
+    /// The account's queues and statuses.
+    pub names: Option<Arc<Names>>,
+    /// Queues that were polled, by CallTools' id.
+    pub polls: Vec<(u64, Rows)>,
+    /// What sweeps saw before must not be used any more.
+    pub doubted: bool,
+    /// Rows of agents that did not come from a poll of a queue.
+    pub seen: Vec<SeenRow>,
+    /// What the board shows of queues beside their agents.
+    pub shown: Vec<Shown>,
+    /// What is wrong with the account.
+    pub fault: Option<Option<Arc<Fault>>>,
+    /// Seats that are held.
+    pub held: Vec<HeldSeat>,
+    /// Reservations that have ended.
+    pub ended: Vec<ReservationId>,
+    /// Requests that are about to be sent, or whose answers have come.
+    pub requests: Vec<Mirrored>,
+    /// CallTools wants silence.
+    pub silences: Vec<Silence>,
+}
+
+/// The agents of a polled queue, as CallTools sent them.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The time of the data.
+    pub as_of: Moment,
+    /// How long the poll took.
+    pub took: Duration,
+    /// Whether there were as many rows as CallTools counted.
+    pub complete: bool,
+    /// In CallTools' order.
+    pub rows: Vec<RawRow>,
+}
+
+/// A row of an agent.
+#[derive(Clone, Debug)]
+pub struct SeenRow {
+    /// Whose.
+    pub agent: AgentId,
+    /// The time of the data.
+    pub at: Moment,
+    /// Seen by a sweep of the whole account.
+    pub by_sweep: bool,
+    /// As CallTools sent it.
+    pub row: RawRow,
+}
+
+/// What the board shows of a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// Its name or id in the config.
+    pub queue: Arc<str>,
+    /// Why there is nothing newer.
+    pub fault: Option<Arc<Fault>>,
+    /// How old its data may get, if the config does not say.
+    pub max_age: Duration,
+    /// How old its membership may get.
+    pub members_max_age: Duration,
+}
+
+/// A seat that is held for a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldSeat {
+    /// The queue's name or id in the config.
+    pub queue: Arc<str>,
+    /// For which call, and how long.
+    pub reservation: Reservation,
+}
+
+/// CallTools wants silence for this long from now; `None` if it did not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// It was a 429, so others spend from the account.
+    pub throttled: bool,
+    /// How long.
+    pub wait: Option<Duration>,
+}
+
+impl Entry {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        !self.whole
+            && !self.doubted
+            && self.names.is_none()
+            && self.polls.is_empty()
+            && self.seen.is_empty()
+            && self.shown.is_empty()
+            && self.fault.is_none()
+            && self.held.is_empty()
+            && self.ended.is_empty()
+            && self.requests.is_empty()
+            && self.silences.is_empty()
+    }
+
+    /// This change and then `next`, as one. Neither is whole.
+    pub fn join(&mut self, next: Entry) {
+        if next.doubted {
+            self.doubted = true;
+            self.seen.retain(|seen| !seen.by_sweep);
+        }
+        self.names = next.names.or(self.names.take());
+        self.polls.extend(next.polls);
+        self.seen.extend(next.seen);
+        self.shown.extend(next.shown);
+        self.fault = next.fault.or(self.fault.take());
+        self.held.extend(next.held);
+        self.ended.extend(next.ended);
+        self.requests.extend(next.requests);
+        self.silences.extend(next.silences);
+    }
+}
+
+/// Everything that the entries of the log have said, but for the requests, which are in the budget's window.
+#[derive(Debug, Default)]
+pub struct Standing {
+    names: Option<Arc<Names>>,
+    polls: BTreeMap<u64, Rows>,
+    seen: HashMap<AgentId, SeenRow>,
+    shown: BTreeMap<Arc<str>, Shown>,
+    fault: Option<Arc<Fault>>,
+    held: HashMap<ReservationId, HeldSeat>,
+}
+
+/// The most agents that are remembered beside the queues' polls: what one list can have.
+const MAX_SEEN: usize = 25_000;
+
+impl Standing {
+    /// Takes an entry in.
+    pub fn apply(&mut self, entry: &Entry) {
+        if entry.whole {
+            // Seats stay held until their time is up: a checkpoint may come from an engine that went back in time.
+            let held = std::mem::take(&mut self.held);
+            *self = Self {
+                held,
+                ..Self::default()
+            };
+        }
+        if entry.doubted {
+            self.seen.retain(|_, seen| !seen.by_sweep);
+        }
+        if let Some(names) = &entry.names {
+            self.names = Some(Arc::clone(names));
+        }
+        for (queue, rows) in &entry.polls {
+            self.polls.insert(*queue, rows.clone());
+        }
+        for seen in &entry.seen {
+            if self.seen.len() < MAX_SEEN || self.seen.contains_key(&seen.agent) {
+                self.seen.insert(seen.agent.clone(), seen.clone());
+            }
+        }
+        for shown in &entry.shown {
+            self.shown.insert(Arc::clone(&shown.queue), shown.clone());
+        }
+        if let Some(fault) = &entry.fault {
+            self.fault.clone_from(fault);
+        }
+        for held in &entry.held {
+            self.held.insert(held.reservation.id.clone(), held.clone());
+        }
+        for id in &entry.ended {
+            self.held.remove(id);
+        }
+    }
+
+    /// All of it as one entry, without what is over at `now`.
+    pub fn whole(&mut self, now: Moment) -> Entry {
+        self.held
+            .retain(|_, held| now.longest_since(held.reservation.made) < held.reservation.ttl);
+        Entry {
+            whole: true,
+            names: self.names.clone(),
+            polls: self.polls.clone().into_iter().collect(),
+            doubted: false,
+            seen: self.seen.values().cloned().collect(),
+            shown: self.shown.values().cloned().collect(),
+            fault: Some(self.fault.clone()),
+            held: self.held(),
+            ..Entry::default()
+        }
+    }
+
+    /// The seats that are held, for a mirror.
+    pub fn held(&self) -> Vec<HeldSeat> {
+        self.held.values().cloned().collect()
+    }
+}

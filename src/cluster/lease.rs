@@ -1,0 +1,346 @@
+//! Who leads an account: a lease that is counted by one's own clock alone.
+//!
+//! The engine keeps one text for each account: its holder, a counter, and an epoch. The holder raises the counter from time to time. Any other
+//! node may take the lease once it has seen the same text for a whole lease and half a second more. The holder acts for a lease less a second
+//! from the moment at which it *sent* its last renewal. The engine's clock and its expiry play no part, since its clock may jump.
+//!
+//! Pure: its owner asks the engine, and tells what came back and when. All times are boot times of this machine.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use super::command::{Command, Look};
+
+/// How much sooner than its lease a holder stops, and how much later than that another may take it, in all: what two clocks may differ by in
+/// a lease (a minute at 500 ppm is 30 ms), and the look at the clock before each request.
+const STOPS_BEFORE: Duration = Duration::from_secs(1);
+const TAKEN_AFTER: Duration = Duration::from_millis(500);
+
+/// The text of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The process that holds it; `None` if it was given away.
+    pub holder: Option<String>,
+    /// How often it was written.
+    pub counter: u64,
+    /// Grows with each change of the holder.
+    pub epoch: u64,
+}
+
+/// What stands for nobody. A holder's id is never this.
+const NOBODY: &str = "-";
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holder = self.holder.as_deref().unwrap_or(NOBODY);
+        write!(f, "{holder} {} {}", self.counter, self.epoch)
+    }
+}
+
+/// Not a lease.
+#[derive(Debug, thiserror::Error)]
+#[error("not a lease")]
+pub struct NoLease;
+
+impl FromStr for Lease {
+    type Err = NoLease;
+
+    fn from_str(text: &str) -> Result<Self, NoLease> {
+        let mut parts = text.split(' ');
+        let mut part = || parts.next().ok_or(NoLease);
+        let (holder, counter, epoch) = (part()?, part()?, part()?);
+        Ok(Self {
+            holder: (holder != NOBODY).then(|| holder.to_owned()),
+            counter: counter.parse().map_err(|_| NoLease)?,
+            epoch: epoch.parse().map_err(|_| NoLease)?,
+        })
+    }
+}
+
+/// A text that was seen, and since when it has not changed.
+#[derive(Clone, Debug)]
+struct Seen {
+    generation: String,
+    text: String,
+    since: Duration,
+}
+
+/// One node's view of an account's lease.
+#[derive(Debug)]
+pub struct Candidate {
+    me: String,
+    length: Duration,
+    seen: Option<Seen>,
+    /// The highest epoch that was ever seen.
+    epoch: u64,
+    held: Option<Lease>,
+    /// Until when this node acts as the holder.
+    acts_until: Duration,
+}
+
+impl Candidate {
+    /// A node that knows nothing yet. `me` identifies this process, not the machine.
+    pub fn new(me: impl Into<String>, length: Duration) -> Self {
+        Self {
+            me: me.into(),
+            length,
+            seen: None,
+            epoch: 0,
+            held: None,
+            acts_until: Duration::ZERO,
+        }
+    }
+
+    /// The lease as this process holds it.
+    pub fn held(&self) -> Option<&Lease> {
+        self.held.as_ref()
+    }
+
+    /// Who holds it, as it was last seen.
+    pub fn holder(&self) -> Option<String> {
+        let lease: Lease = self.seen.as_ref()?.text.parse().ok()?;
+        lease.holder
+    }
+
+    /// Until when this node may act as the holder; in the past where it does not hold the lease.
+    pub fn acts_until(&self) -> Duration {
+        self.acts_until
+    }
+
+    /// The data set that was last seen.
+    pub fn generation(&self) -> Option<&str> {
+        self.seen.as_ref().map(|seen| &*seen.generation)
+    }
+
+    /// An epoch was heard of elsewhere.
+    pub fn heard_of(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// The engine showed the lease, in an answer that came at `now`.
+    pub fn looked(&mut self, look: &Look, now: Duration) {
+        self.heard_of(look.last.epoch);
+        self.saw(&look.generation, &look.lease, now);
+    }
+
+    /// The same, of this data set and this text.
+    pub fn saw(&mut self, generation: &str, text: &str, now: Duration) {
+        let lease: Option<Lease> = text.parse().ok();
+        if let Some(lease) = &lease {
+            self.heard_of(lease.epoch);
+        }
+        let is_same = |seen: &Seen| seen.generation == generation && seen.text == text;
+        if !self.seen.as_ref().is_some_and(is_same) {
+            self.seen = Some(Seen {
+                generation: generation.to_owned(),
+                text: text.to_owned(),
+                since: now,
+            });
+        }
+        let is_mine = lease.is_some_and(|lease| lease.holder.as_deref() == Some(&*self.me));
+        if !is_mine {
+            self.lost();
+        }
+    }
+
+    /// How long until the lease may be taken; `None` while nothing is known, or while this node holds it.
+    ///
+    /// `patience` keeps nodes that lead much behind others. A lease that was given away may be taken at once.
+    pub fn may_take_in(&self, now: Duration, patience: Duration) -> Option<Duration> {
+        let seen = self.seen.as_ref().filter(|_| self.held.is_none())?;
+        let lease: Option<Lease> = seen.text.parse().ok();
+        // One of an epoch before is from a data set that came back, and says nothing of who leads now.
+        let is_free =
+            lease.is_some_and(|lease| lease.holder.is_none() && lease.epoch >= self.epoch);
+        let rests = match is_free {
+            true => Duration::ZERO,
+            false => self.length + TAKEN_AFTER,
+        };
+        Some((seen.since + rests + patience).saturating_sub(now))
+    }
+
+    /// The command that takes the lease as it was seen.
+    pub fn take(&self) -> Option<(Command, Lease)> {
+        let seen = self.seen.as_ref()?;
+        let counter = seen.text.parse().map_or(0, |lease: Lease| lease.counter);
+        let lease = Lease {
+            holder: Some(self.me.clone()),
+            counter: counter + 1,
+            epoch: self.epoch + 1,
+        };
+        let command = Command::Take {
+            generation: seen.generation.clone(),
+            seen: seen.text.clone(),
+            lease: lease.to_string(),
+        };
+        Some((command, lease))
+    }
+
+    /// The lease was taken, by a command that was sent at `sent`.
+    pub fn taken(&mut self, lease: Lease, sent: Duration) {
+        self.epoch = lease.epoch;
+        self.written(lease, sent);
+    }
+
+    /// The command that renews the lease. Its outcome goes to [`renewed`](Self::renewed), or to [`lost`](Self::lost) if it was refused.
+    pub fn renew(&self) -> Option<(Command, Lease)> {
+        let (held, seen) = (self.held.as_ref()?, self.seen.as_ref()?);
+        let lease = Lease {
+            counter: held.counter + 1,
+            ..held.clone()
+        };
+        Some((self.write(seen, &lease), lease))
+    }
+
+    /// The lease was renewed, by a command that was sent at `sent`.
+    pub fn renewed(&mut self, lease: Lease, sent: Duration) {
+        self.written(lease, sent);
+    }
+
+    /// A renewal was refused, or another holder was seen. Nothing is sent from now on.
+    pub fn lost(&mut self) {
+        self.held = None;
+        self.acts_until = Duration::ZERO;
+    }
+
+    /// The command that gives the lease away. From now on this node does not act as its holder.
+    pub fn give_away(&mut self) -> Option<Command> {
+        let held = self.held.take();
+        self.acts_until = Duration::ZERO;
+        let lease = Lease {
+            holder: None,
+            counter: held.as_ref()?.counter + 1,
+            epoch: held?.epoch,
+        };
+        Some(self.write(self.seen.as_ref()?, &lease))
+    }
+
+    fn write(&self, seen: &Seen, lease: &Lease) -> Command {
+        Command::Renew {
+            generation: seen.generation.clone(),
+            holder: self.me.clone(),
+            lease: lease.to_string(),
+        }
+    }
+
+    fn written(&mut self, lease: Lease, sent: Duration) {
+        if let Some(seen) = &mut self.seen {
+            (seen.text, seen.since) = (lease.to_string(), sent);
+        }
+        self.held = Some(lease);
+        self.acts_until = sent + self.length.saturating_sub(STOPS_BEFORE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(10);
+    const NONE: Duration = Duration::ZERO;
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(1000.0 + seconds)
+    }
+
+    fn look(lease: &str) -> Look {
+        Look {
+            generation: "g".to_owned(),
+            lease: lease.to_owned(),
+            ..Look::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_is_taken_only_after_it_rested_for_its_length_by_ones_own_clock() {
+        let mut node = Candidate::new("b", LEASE);
+        assert_eq!(node.may_take_in(at(0.0), NONE), None);
+        node.looked(&look("a 1 4"), at(0.0));
+        node.looked(&look("a 1 4"), at(9.0));
+        assert_eq!(
+            node.may_take_in(at(9.0), NONE),
+            Some(Duration::from_millis(1500))
+        );
+        node.looked(&look("a 2 4"), at(10.0));
+        assert_eq!(
+            node.may_take_in(at(10.0), NONE),
+            Some(Duration::from_millis(10_500))
+        );
+        assert_eq!(node.may_take_in(at(20.5), NONE), Some(NONE));
+        let (command, lease) = node.take().unwrap();
+        let Command::Take {
+            seen, lease: text, ..
+        } = command
+        else {
+            panic!()
+        };
+        assert_eq!((&*seen, &*text), ("a 2 4", "b 3 5"));
+        node.taken(lease, at(20.5));
+        assert_eq!(node.acts_until(), at(29.5));
+    }
+
+    #[test]
+    fn an_absent_lease_rests_too_and_one_that_was_given_away_does_not() {
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look(""), at(0.0));
+        assert_eq!(
+            node.may_take_in(at(0.0), NONE),
+            Some(Duration::from_millis(10_500))
+        );
+        node.looked(&look("- 7 4"), at(1.0));
+        assert_eq!(node.may_take_in(at(1.0), NONE), Some(NONE));
+        node.heard_of(5);
+        assert_eq!(
+            node.may_take_in(at(1.0), NONE),
+            Some(Duration::from_millis(10_500))
+        );
+        // The same text in another data set may be an old one that came back.
+        let forgot = Look {
+            generation: "h".to_owned(),
+            ..look("a 7 4")
+        };
+        node.looked(&forgot, at(2.0));
+        assert_eq!(
+            node.may_take_in(at(2.0), NONE),
+            Some(Duration::from_millis(10_500))
+        );
+    }
+
+    #[test]
+    fn a_holder_counts_from_sending_and_stops_when_another_is_seen() {
+        let mut node = Candidate::new("b", LEASE);
+        node.looked(&look("- 7 4"), at(0.0));
+        let (_, lease) = node.take().unwrap();
+        node.taken(lease, at(0.0));
+        let (_, lease) = node.renew().unwrap();
+        assert_eq!(lease.to_string(), "b 9 5");
+        node.renewed(lease, at(3.0));
+        assert_eq!(node.acts_until(), at(12.0));
+        node.looked(&look("c 10 6"), at(4.0));
+        assert!(node.held().is_none());
+        assert_eq!(node.acts_until(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_process_is_not_mistaken_for_another_of_the_same_machine() {
+        let mut node = Candidate::new("b2", LEASE);
+        node.looked(&look("b 1 4"), at(0.0));
+        assert!(node.renew().is_none());
+        assert_eq!(
+            node.may_take_in(at(1.0), NONE),
+            Some(Duration::from_millis(9_500))
+        );
+    }
+
+    #[test]
+    fn what_is_no_lease_rests_like_one() {
+        let mut node = Candidate::new("b", LEASE);
+        node.heard_of(41);
+        node.looked(&look("spoilt"), at(0.0));
+        assert_eq!(
+            node.may_take_in(at(0.0), NONE),
+            Some(Duration::from_millis(10_500))
+        );
+        let (_, lease) = node.take().unwrap();
+        assert_eq!(lease.to_string(), "b 1 42");
+    }
+}

@@ -1,0 +1,241 @@
+//! The engine's scripts in Rust, for tests: what each [`Command`] does and answers. The same cases are run against this and the real engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{
+    command::{Command, Listener, Log, Logged, Look, MAX_READ, Position, Reply},
+    engine::{Engine, EngineError, Heard},
+    node::Node,
+};
+
+/// What the engine keeps of one account.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub generation: Option<String>,
+    pub lease: String,
+    pub log: BTreeMap<Position, (Duration, Vec<u8>)>,
+    pub checkpoint: Option<Logged>,
+    pub nodes: BTreeMap<String, Vec<u8>>,
+    pub mirrors: BTreeMap<String, Vec<u8>>,
+    pub accounts: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// Does what the command's script does, when the engine's clock shows `time`.
+    pub fn run(&mut self, command: &Command, time: Duration) -> Reply {
+        match command {
+            Command::Look {
+                node,
+                info,
+                generation,
+            } => {
+                let generation = self.generation.get_or_insert_with(|| generation.clone());
+                self.nodes.insert(node.clone(), info.clone());
+                Reply::Seen(Look {
+                    generation: generation.clone(),
+                    lease: self.lease.clone(),
+                    last: self.last().unwrap_or_default(),
+                    time,
+                    nodes: self.nodes.clone().into_iter().collect(),
+                })
+            }
+            Command::Take {
+                generation,
+                seen,
+                lease,
+            } => Reply::Done(self.write(generation, self.lease == *seen, lease)),
+            Command::Renew {
+                generation,
+                holder,
+                lease,
+            } => Reply::Done(self.write(generation, self.is_held_by(holder), lease)),
+            Command::Publish {
+                generation,
+                holder,
+                position,
+                entry,
+                checkpoint,
+            } => {
+                let may = self.is(generation) && self.is_held_by(holder);
+                let done = may && self.append(*position, entry, checkpoint.as_deref(), time);
+                Reply::Published(done, time)
+            }
+            Command::Read { after, checkpoint } => Reply::Log(self.read(*after, *checkpoint, time)),
+            Command::Mirror {
+                generation,
+                node,
+                mirror,
+            } => {
+                let may = self.is(generation);
+                if may {
+                    self.mirrors.insert(node.clone(), mirror.clone());
+                }
+                Reply::Done(may)
+            }
+            Command::Mirrors => Reply::Mirrors(self.mirrors.clone().into_iter().collect()),
+            Command::Forget { nodes, mirrors } => {
+                self.nodes.retain(|node, _| !nodes.contains(node));
+                self.mirrors.retain(|node, _| !mirrors.contains(node));
+                Reply::Done(true)
+            }
+            Command::Claim { identity, account } => {
+                let noted = self.accounts.entry(identity.clone());
+                Reply::Claimed(noted.or_insert_with(|| account.clone()).clone())
+            }
+            // Whoever listens is not the engine's to know.
+            Command::Send { .. } => Reply::Done(false),
+        }
+    }
+
+    fn write(&mut self, generation: &str, may: bool, lease: &str) -> bool {
+        let may = may && self.is(generation);
+        if may {
+            self.lease = lease.to_owned();
+        }
+        may
+    }
+
+    fn is(&self, generation: &str) -> bool {
+        self.generation.as_deref() == Some(generation)
+    }
+
+    fn is_held_by(&self, holder: &str) -> bool {
+        let first = self.lease.split_once(' ');
+        first.is_some_and(|(first, _)| first == holder)
+    }
+
+    fn last(&self) -> Option<Position> {
+        self.log.last_key_value().map(|(position, _)| *position)
+    }
+
+    fn append(
+        &mut self,
+        position: Position,
+        entry: &[u8],
+        checkpoint: Option<&[u8]>,
+        time: Duration,
+    ) -> bool {
+        if self.last() == Some(position) {
+            return true;
+        }
+        if self.last().is_some_and(|last| last > position) {
+            return false;
+        }
+        self.log.insert(position, (time, entry.to_vec()));
+        if let Some(data) = checkpoint {
+            self.checkpoint = Some(Logged {
+                position,
+                time,
+                data: data.to_vec(),
+            });
+            self.log = self.log.split_off(&position);
+        }
+        true
+    }
+
+    fn read(&self, after: Position, checkpoint: bool, time: Duration) -> Log {
+        let is_asked = checkpoint;
+        let checkpoint = self.checkpoint.clone().filter(|_| is_asked);
+        let after = match &checkpoint {
+            Some(checkpoint) => checkpoint.position,
+            None if is_asked => Position::default(),
+            None => after,
+        };
+        let entries = self.log.iter().filter(|(position, _)| **position > after);
+        let entries = entries
+            .take(MAX_READ)
+            .map(|(position, (time, data))| Logged {
+                position: *position,
+                time: *time,
+                data: data.clone(),
+            });
+        Log {
+            generation: self.generation.clone().unwrap_or_default(),
+            lease: self.lease.clone(),
+            time,
+            checkpoint,
+            entries: entries.collect(),
+        }
+    }
+}
+
+/// An engine in memory, for nodes of one process. It delivers messages as well.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    begun: Instant,
+    pub model: Mutex<Model>,
+    nodes: Mutex<Vec<Weak<Node>>>,
+    /// Nothing is answered.
+    pub is_down: AtomicBool,
+}
+
+impl Exchange {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            model: Mutex::default(),
+            nodes: Mutex::default(),
+            is_down: AtomicBool::new(false),
+        })
+    }
+
+    /// Delivers to this node, too.
+    pub fn introduce(&self, node: &Arc<Node>) {
+        self.nodes.lock().unwrap().push(Arc::downgrade(node));
+    }
+
+    fn deliver(&self, message: &Heard, to: Option<&str>) -> bool {
+        let nodes = self.nodes.lock().unwrap();
+        let living = nodes.iter().filter_map(Weak::upgrade);
+        let mut addressed = living
+            .filter(|node| to.is_none_or(|to| node.id() == to))
+            .peekable();
+        let is_heard = addressed.peek().is_some();
+        addressed.for_each(|node| node.hear(message.clone()));
+        is_heard
+    }
+}
+
+impl Engine for Exchange {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if self.is_down.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+                return Err(EngineError::Silent);
+            }
+            let time = Duration::from_secs(1_795_000_000) + self.begun.elapsed();
+            let reply = self.model.lock().unwrap().run(command, time);
+            Ok(match (command, reply) {
+                (Command::Publish { .. }, reply @ Reply::Published(true, _)) => {
+                    self.deliver(&Heard::Bell(account.to_owned()), None);
+                    reply
+                }
+                (Command::Send { to, message }, _) => {
+                    let (message, to) = match to {
+                        Listener::Leader => {
+                            (Heard::Question(account.to_owned(), message.clone()), None)
+                        }
+                        Listener::Node(node) => (Heard::Answer(message.clone()), Some(&**node)),
+                    };
+                    Reply::Done(self.deliver(&message, to))
+                }
+                (_, reply) => reply,
+            })
+        })
+    }
+}

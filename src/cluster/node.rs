@@ -1,0 +1,239 @@
+//! This process as a node of the cluster: the engine, and a member for each account.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    engine::{Engine, Heard, RedisEngine},
+    entry::Entry,
+    member::{Member, ORDERS, Order, Pending, Role, Status, Tenure},
+    task::{Parts, Task},
+};
+use crate::{budget::Budget, clock::Clock, model::digest::Digest};
+
+/// How many entries may wait for an account's task. If it is busy for longer, it gets everything at once later.
+const NEWS: usize = 256;
+
+/// How many questions may wait for an account's task.
+const QUESTIONS: usize = 64;
+
+/// How many messages may wait to be told apart: those of a second with a thousand accounts.
+const HEARD: usize = 4_096;
+
+/// The settings of a node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name, for people.
+    pub name: String,
+    /// A leader that is silent for so long is replaced.
+    pub lease: Duration,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Node {
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    /// This process. Random, so that no other process is ever taken for it.
+    process: u64,
+    pending: Arc<Pending>,
+    led: Arc<AtomicUsize>,
+    members: Mutex<HashMap<String, Arc<Member>>>,
+}
+
+/// What an account's task gets from the cluster.
+#[derive(Debug)]
+pub struct Membership {
+    /// Its place in the cluster.
+    pub member: Arc<Member>,
+    /// What it does, and changes of that.
+    pub role: watch::Receiver<Role>,
+    /// What the leader says.
+    pub news: mpsc::Receiver<Arc<Entry>>,
+    /// What other nodes ask, if this one leads.
+    pub questions: mpsc::Receiver<Vec<u8>>,
+    /// Its task, until it is started.
+    pub task: Option<Task>,
+}
+
+/// A member that has not started: it waits for its budget.
+pub struct Seat {
+    membership: Membership,
+    parts: SeatParts,
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat")
+            .field("member", &self.membership.member.key)
+            .finish_non_exhaustive()
+    }
+}
+
+struct SeatParts {
+    account: Arc<str>,
+    identity: String,
+    orders: mpsc::Receiver<Order>,
+    role: watch::Sender<Role>,
+    status: watch::Sender<Status>,
+    news: mpsc::Sender<Arc<Entry>>,
+}
+
+impl Node {
+    /// A node without members.
+    pub fn new(engine: Arc<dyn Engine>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            engine,
+            clock,
+            settings,
+            process: fastrand::u64(1..),
+            pending: Arc::default(),
+            led: Arc::default(),
+            members: Mutex::default(),
+        }
+    }
+
+    fn members(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Member>>> {
+        // Only insertions happen under the lock, so a panic left nothing half done.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of this process in the engine.
+    pub fn id(&self) -> String {
+        format!("{:016x}", self.process)
+    }
+
+    /// Its name, for people.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// An account's member. It is known by its name and address, so that a rotated token continues its hour; `identity` is a digest of address
+    /// and token. A new member comes with its seat, for its [membership](Self::membership).
+    pub fn member(
+        &self,
+        account: &Arc<str>,
+        origin: &str,
+        identity: &str,
+    ) -> (Arc<Member>, Option<Seat>) {
+        let key = Digest::new(format!("{account}\n{origin}")).short();
+        if let Some(member) = self.members().get(&key) {
+            return (Arc::clone(member), None);
+        }
+        let (orders, ordered) = mpsc::channel(ORDERS);
+        let (role, roles) = watch::channel(Role::default());
+        let (status, statuses) = watch::channel(Status::default());
+        let (news_to, news) = mpsc::channel(NEWS);
+        let (questions_to, questions) = mpsc::channel(QUESTIONS);
+        let member = Arc::new(Member {
+            key: key.clone(),
+            process: self.process,
+            clock: Arc::clone(&self.clock),
+            tenure: Arc::<Tenure>::default(),
+            orders,
+            role: roles.clone(),
+            status: statuses,
+            bell: Arc::<Notify>::default(),
+            questions: questions_to,
+        });
+        self.members().insert(key, Arc::clone(&member));
+        let seat = Seat {
+            membership: Membership {
+                member: Arc::clone(&member),
+                role: roles,
+                news,
+                questions,
+                task: None,
+            },
+            parts: SeatParts {
+                account: Arc::clone(account),
+                identity: Digest::new(identity).short(),
+                orders: ordered,
+                role,
+                status,
+                news: news_to,
+            },
+        };
+        (member, Some(seat))
+    }
+
+    /// What the account's task gets, whose requests `budget` admits.
+    pub fn membership(&self, seat: Seat, budget: Arc<Budget>) -> Membership {
+        let Seat { membership, parts } = seat;
+        let member = &membership.member;
+        let task = Task::new(Parts {
+            key: member.key.clone(),
+            account: parts.account,
+            identity: parts.identity,
+            node: self.id(),
+            process: self.process,
+            name: self.settings.name.clone(),
+            lease: self.settings.lease,
+            engine: Arc::clone(&self.engine),
+            clock: Arc::clone(&self.clock),
+            budget,
+            tenure: Arc::clone(&member.tenure),
+            orders: parts.orders,
+            role: parts.role,
+            status: parts.status,
+            bell: Arc::clone(&member.bell),
+            news: parts.news,
+            pending: Arc::clone(&self.pending),
+            led: Arc::clone(&self.led),
+        });
+        Membership {
+            task: Some(task),
+            ..membership
+        }
+    }
+
+    /// An account's member has gone.
+    pub fn leave(&self, member: &Member) {
+        self.members().remove(&member.key);
+    }
+
+    /// Hears bells, questions and answers, until `stop`.
+    pub async fn listen(self: Arc<Self>, engine: Arc<RedisEngine>, stop: CancellationToken) {
+        let (heard, mut messages) = mpsc::channel(HEARD);
+        let (id, told) = (self.id(), stop.clone());
+        let listening = async move { engine.listen(&id, heard, told).await };
+        let telling = async {
+            while let Some(message) = messages.recv().await {
+                self.hear(message);
+            }
+        };
+        tokio::join!(listening, telling);
+    }
+
+    /// Tells a member what came for it.
+    pub(crate) fn hear(&self, message: Heard) {
+        let member = |key: &str| self.members().get(key).map(Arc::clone);
+        match message {
+            Heard::Bell(key) => {
+                if let Some(member) = member(&key) {
+                    member.bell.notify_one();
+                }
+            }
+            Heard::Question(key, question) => {
+                if let Some(member) = member(&key)
+                    && *member.role.borrow() == Role::Leading
+                {
+                    // Who asks gives up by itself where this one is too busy.
+                    let _ = member.questions.try_send(question);
+                }
+            }
+            Heard::Answer(answer) => {
+                if let Ok(answer) = serde_json::from_slice(&answer) {
+                    self.pending.answered(answer);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The engine's side of each [`Command`]: one script each, in Lua, so that it happens as a whole.
+//!
+//! All keys of an account share a hash tag, so a clustered engine runs the scripts as well. Scripts name no key that they were not given.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+use super::command::{Command, MAX_READ};
+
+/// KEYS: generation, lease, log, nodes. ARGV: generation, node, info.
+const LOOK: &str = "
+local generation = redis.call('GET', KEYS[1])
+if not generation then
+  generation = ARGV[1]
+  redis.call('SET', KEYS[1], generation)
+end
+redis.call('HSET', KEYS[4], ARGV[2], ARGV[3])
+local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+return {generation, redis.call('GET', KEYS[2]) or '', last[1] and last[1][1] or '0-0', redis.call('TIME'), redis.call('HGETALL', KEYS[4])}
+";
+
+/// KEYS: generation, lease. ARGV: generation, the lease that was seen, the new one.
+const TAKE: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[3])
+return 1
+";
+
+/// KEYS: generation, lease. ARGV: generation, holder, the new lease.
+const RENEW: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local lease = redis.call('GET', KEYS[2]) or ''
+if string.match(lease, '^(%S+) ') ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[2], ARGV[3])
+return 1
+";
+
+/// KEYS: generation, lease, log, checkpoint. ARGV: generation, holder, place, entry, checkpoint or nothing, the bell's channel.
+///
+/// An entry whose place is not after the last one is there already: only the holder writes in its epoch, and it asks again where it heard
+/// nothing.
+const PUBLISH: &str = "
+local time = redis.call('TIME')
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, time} end
+local lease = redis.call('GET', KEYS[2]) or ''
+if string.match(lease, '^(%S+) ') ~= ARGV[2] then return {0, time} end
+local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+if last[1] and last[1][1] == ARGV[3] then return {1, time} end
+local at = time[1] .. ' ' .. time[2]
+local added = redis.pcall('XADD', KEYS[3], ARGV[3], 'e', ARGV[4], 't', at)
+if type(added) == 'table' then return {0, time} end
+if ARGV[5] ~= '' then
+  redis.call('HSET', KEYS[4], 'at', ARGV[3], 't', at, 'data', ARGV[5])
+  redis.call('XTRIM', KEYS[3], 'MINID', ARGV[3])
+end
+redis.call('PUBLISH', ARGV[6], ARGV[3])
+return {1, time}
+";
+
+/// KEYS: generation, lease, log, checkpoint. ARGV: place, 1 for the checkpoint, the most entries.
+const READ: &str = "
+local after = ARGV[1]
+local checkpoint = {}
+if ARGV[2] == '1' then
+  local at = redis.call('HMGET', KEYS[4], 'at', 't', 'data')
+  if at[1] then checkpoint = at; after = at[1] else after = '0-0' end
+end
+local entries = redis.call('XRANGE', KEYS[3], '(' .. after, '+', 'COUNT', ARGV[3])
+return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '', redis.call('TIME'), checkpoint, entries}
+";
+
+/// KEYS: generation, mirrors. ARGV: generation, node, mirror. Mirrors are of use for an hour; two hours allow for a clock that jumps by one.
+const MIRROR: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+redis.call('EXPIRE', KEYS[2], 7200)
+return 1
+";
+
+/// KEYS: mirrors.
+const MIRRORS: &str = "return redis.call('HGETALL', KEYS[1])";
+
+/// KEYS: nodes, mirrors. ARGV: how many nodes, these, and the others whose mirrors go.
+const FORGET: &str = "
+for place = 2, #ARGV do
+  redis.call('HDEL', KEYS[place - 1 <= tonumber(ARGV[1]) and 1 or 2], ARGV[place])
+end
+return 1
+";
+
+/// KEYS: accounts. ARGV: identity, account.
+const CLAIM: &str = "
+redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('HGET', KEYS[1], ARGV[1])
+";
+
+struct Scripts {
+    look: Script,
+    take: Script,
+    renew: Script,
+    publish: Script,
+    read: Script,
+    mirror: Script,
+    mirrors: Script,
+    forget: Script,
+    claim: Script,
+}
+
+static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    look: Script::new(LOOK),
+    take: Script::new(TAKE),
+    renew: Script::new(RENEW),
+    publish: Script::new(PUBLISH),
+    read: Script::new(READ),
+    mirror: Script::new(MIRROR),
+    mirrors: Script::new(MIRRORS),
+    forget: Script::new(FORGET),
+    claim: Script::new(CLAIM),
+});
+
+/// A script with what it needs.
+pub(super) struct Call {
+    pub script: &'static Script,
+    pub keys: Vec<&'static str>,
+    pub arguments: Vec<Vec<u8>>,
+}
+
+impl Call {
+    fn new(
+        script: &'static Script,
+        keys: &[&'static str],
+        arguments: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Self {
+        Self {
+            script,
+            keys: keys.to_vec(),
+            arguments: arguments.into_iter().collect(),
+        }
+    }
+}
+
+/// The call of a command; `None` for a message, which takes no script. `bell` is the channel that tells of entries.
+pub(super) fn call(command: &Command, bell: &str) -> Option<Call> {
+    let text = |text: &String| text.clone().into_bytes();
+    Some(match command {
+        Command::Look {
+            node,
+            info,
+            generation,
+        } => Call::new(
+            &SCRIPTS.look,
+            &["generation", "lease", "log", "nodes"],
+            [text(generation), text(node), info.clone()],
+        ),
+        Command::Take {
+            generation,
+            seen,
+            lease,
+        } => Call::new(
+            &SCRIPTS.take,
+            &["generation", "lease"],
+            [text(generation), text(seen), text(lease)],
+        ),
+        Command::Renew {
+            generation,
+            holder,
+            lease,
+        } => Call::new(
+            &SCRIPTS.renew,
+            &["generation", "lease"],
+            [text(generation), text(holder), text(lease)],
+        ),
+        Command::Publish { .. } => return publish(command, bell),
+        Command::Read { after, checkpoint } => Call::new(
+            &SCRIPTS.read,
+            &["generation", "lease", "log", "checkpoint"],
+            [
+                after.to_string().into_bytes(),
+                u8::from(*checkpoint).to_string().into_bytes(),
+                MAX_READ.to_string().into_bytes(),
+            ],
+        ),
+        Command::Mirror {
+            generation,
+            node,
+            mirror,
+        } => Call::new(
+            &SCRIPTS.mirror,
+            &["generation", "mirrors"],
+            [text(generation), text(node), mirror.clone()],
+        ),
+        Command::Mirrors => Call::new(&SCRIPTS.mirrors, &["mirrors"], []),
+        Command::Forget { nodes, mirrors } => {
+            let number = nodes.len().to_string().into_bytes();
+            let ids = nodes.iter().chain(mirrors).map(text);
+            Call::new(
+                &SCRIPTS.forget,
+                &["nodes", "mirrors"],
+                std::iter::once(number).chain(ids),
+            )
+        }
+        Command::Claim { identity, account } => Call::new(
+            &SCRIPTS.claim,
+            &["accounts"],
+            [text(identity), text(account)],
+        ),
+        Command::Send { .. } => return None,
+    })
+}
+
+fn publish(command: &Command, bell: &str) -> Option<Call> {
+    let Command::Publish {
+        generation,
+        holder,
+        position,
+        entry,
+        checkpoint,
+    } = command
+    else {
+        return None;
+    };
+    Some(Call::new(
+        &SCRIPTS.publish,
+        &["generation", "lease", "log", "checkpoint"],
+        [
+            generation.clone().into_bytes(),
+            holder.clone().into_bytes(),
+            position.to_string().into_bytes(),
+            entry.clone(),
+            checkpoint.clone().unwrap_or_default(),
+            bell.as_bytes().to_vec(),
+        ],
+    ))
+}

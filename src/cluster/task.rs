@@ -1,0 +1,414 @@
+//! A member's task: keeps the lease or waits for it, publishes what the leader says, and reads the log.
+//!
+//! It does one thing after the other, so there is one order of everything that is written. Each command ends within a second.
+
+mod nodes;
+mod reading;
+mod writing;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::nodes::{Info, Node};
+use super::{
+    codec,
+    command::{Command, Look, Position, REGISTRY, Reply},
+    engine::Engine,
+    entry::{Entry, Standing},
+    lease::Candidate,
+    member::{Order, Pending, Role, Status, Tenure},
+};
+use crate::{
+    budget::Budget,
+    clock::{Clock, Moment},
+};
+
+/// The time between two looks at the lease, at least.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How much longer a node waits for a lease for each account that it leads, so that accounts spread.
+const MODESTY: Duration = Duration::from_millis(50);
+
+/// The engine's clock has jumped if it disagrees with ours by more between two answers.
+const JUMP: Duration = Duration::from_millis(1500);
+
+/// What a task is made of.
+pub(super) struct Parts {
+    pub key: String,
+    /// The account's name, for the log.
+    pub account: Arc<str>,
+    /// This process, for the engine.
+    pub node: String,
+    pub process: u64,
+    /// The name of this node, for people.
+    pub name: String,
+    pub lease: Duration,
+    /// A digest of the account's address and token.
+    pub identity: String,
+    pub engine: Arc<dyn Engine>,
+    pub clock: Arc<dyn Clock>,
+    pub budget: Arc<Budget>,
+    pub tenure: Arc<Tenure>,
+    pub orders: mpsc::Receiver<Order>,
+    pub role: watch::Sender<Role>,
+    pub status: watch::Sender<Status>,
+    pub bell: Arc<Notify>,
+    pub news: mpsc::Sender<Arc<Entry>>,
+    pub pending: Arc<Pending>,
+    /// How many accounts this process leads.
+    pub led: Arc<AtomicUsize>,
+}
+
+/// See the [module](self).
+pub struct Task {
+    parts: Parts,
+    candidate: Candidate,
+    standing: Standing,
+    /// The last entry that was read or written.
+    position: Position,
+    /// Everything up to there is known.
+    is_synced: bool,
+    generation: Option<String>,
+    beats: u64,
+    next_beat: Duration,
+    next_read: Duration,
+    /// Whatever is due waits until then: an engine that does not answer is not asked without a pause.
+    not_before: Duration,
+    /// The account is known under this process' key in this data set.
+    is_claimed: bool,
+    /// The engine's clock at an answer, and ours.
+    engine_time: Option<(Duration, Duration)>,
+    suspect_since: Option<Moment>,
+    up_to_date: Option<Moment>,
+    is_up: bool,
+    /// The account's task missed some news.
+    has_lost_news: bool,
+    /// The number and the time of the last checkpoint; `None`: it is due.
+    checkpoint: Option<(u64, Duration)>,
+    nodes: HashMap<String, Node>,
+    mirrors_seen: HashMap<String, Duration>,
+    /// How often mirrors are read yet, since nodes came.
+    mirrors_due: u8,
+    last_epoch: u64,
+    said_bad: bool,
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("account", &self.parts.account)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Task {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            candidate: Candidate::new(parts.node.clone(), parts.lease),
+            parts,
+            standing: Standing::default(),
+            position: Position::default(),
+            is_synced: false,
+            generation: None,
+            beats: 0,
+            next_beat: Duration::ZERO,
+            next_read: Duration::ZERO,
+            not_before: Duration::ZERO,
+            is_claimed: false,
+            engine_time: None,
+            suspect_since: None,
+            up_to_date: None,
+            is_up: false,
+            has_lost_news: false,
+            checkpoint: None,
+            nodes: HashMap::new(),
+            mirrors_seen: HashMap::new(),
+            mirrors_due: 0,
+            last_epoch: 0,
+            said_bad: false,
+        }
+    }
+
+    /// Runs until `stop`, and then gives the lease away.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let bell = Arc::clone(&self.parts.bell);
+        loop {
+            let wait = self.wait();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.resign().await,
+                () = tokio::time::sleep(wait) => self.turn().await,
+                Some(order) = self.parts.orders.recv() => self.obey(order).await,
+                () = bell.notified() => {
+                    if !self.leads() {
+                        self.read().await;
+                    }
+                }
+            }
+            self.report();
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.parts.clock.now()
+    }
+
+    fn leads(&self) -> bool {
+        *self.parts.role.borrow() == Role::Leading
+    }
+
+    fn patience(&self) -> Duration {
+        MODESTY * self.parts.led.load(Ordering::Relaxed).min(1_000) as u32
+    }
+
+    /// How long until something is due.
+    fn wait(&self) -> Duration {
+        let now = self.now().boot;
+        let mut due = self.next_beat;
+        if self.leads() {
+            due = due.min(self.candidate.acts_until());
+        } else {
+            due = due.min(self.next_read);
+            if let Some(wait) = self.candidate.may_take_in(now, self.patience()) {
+                // A moment later, so that it is over then.
+                due = due.min(now + wait + Duration::from_millis(1));
+            }
+        }
+        due.max(self.not_before).saturating_sub(now)
+    }
+
+    async fn turn(&mut self) {
+        let now = self.now().boot;
+        if self.leads() && now >= self.candidate.acts_until() {
+            tracing::warn!(
+                account = &*self.parts.account,
+                "the lease could not be renewed in time; this node sends nothing more"
+            );
+            self.depose();
+        }
+        let may_take = self.candidate.may_take_in(now, self.patience());
+        if now >= self.next_beat || may_take.is_some_and(|wait| wait.is_zero()) {
+            self.beat().await;
+        } else if !self.leads() {
+            self.read().await;
+        }
+    }
+
+    /// Runs a command; `None` without an answer. Notes the engine's time where the answer tells it.
+    async fn ask(&mut self, command: &Command) -> Option<Reply> {
+        let answered = self.parts.engine.run(&self.parts.key, command).await;
+        self.is_up = answered.is_ok();
+        match answered {
+            Ok(reply) => Some(reply),
+            Err(error) => {
+                tracing::debug!(account = &*self.parts.account, %error, "a command brought no answer");
+                None
+            }
+        }
+    }
+
+    /// Notes the engine's clock, as an answer told it that came at `now`.
+    fn note_time(&mut self, engine: Duration, now: Moment) {
+        if let Some((before, at)) = self.engine_time {
+            let expected = before + now.boot.saturating_sub(at);
+            if expected.abs_diff(engine) > JUMP {
+                self.suspect_since = self.up_to_date.or(Some(now));
+            }
+        }
+        self.engine_time = Some((engine, now.boot));
+    }
+
+    /// Looks at the lease, and keeps it or takes it.
+    async fn beat(&mut self) {
+        let begun = self.now().boot;
+        self.not_before = begun + PAUSE;
+        self.next_beat = begun + self.parts.lease / 3;
+        self.beats += 1;
+        let info = Info {
+            name: self.parts.name.clone(),
+            beat: self.beats,
+            epoch: self.position.epoch.max(self.last_epoch),
+            number: self.position.number,
+            format: codec::FORMAT,
+        };
+        let look = Command::Look {
+            node: self.parts.node.clone(),
+            info: serde_json::to_vec(&info).expect("texts and numbers serialize"),
+            generation: format!("{:032x}", fastrand::u128(..)),
+        };
+        let Some(Reply::Seen(look)) = self.ask(&look).await else {
+            return;
+        };
+        let now = self.now();
+        self.note_time(look.time, now);
+        self.see_nodes(&look, now.boot);
+        self.candidate.looked(&look, now.boot);
+        if self.leads() && self.candidate.held().is_none() {
+            tracing::warn!(
+                account = &*self.parts.account,
+                lease = look.lease,
+                "another node has the lease"
+            );
+            self.depose();
+        }
+        self.see_data_set(&look).await;
+        if self.candidate.held().is_some() {
+            self.renew().await;
+        } else if let Some(wait) = self.candidate.may_take_in(now.boot, self.patience())
+            && wait.is_zero()
+            && self.claim().await
+        {
+            self.take().await;
+        }
+        if !self.leads() {
+            self.read().await;
+        } else if self.mirrors_due > 0 {
+            self.mirrors_due -= 1;
+            self.read_mirrors().await;
+        }
+        self.forget_nodes().await;
+    }
+
+    /// Whether the account is known under this key. Under two keys, two nodes would spend its hour.
+    async fn claim(&mut self) -> bool {
+        if self.is_claimed {
+            return true;
+        }
+        let command = Command::Claim {
+            identity: self.parts.identity.clone(),
+            account: self.parts.key.clone(),
+        };
+        let claimed = self.parts.engine.run(REGISTRY, &command).await;
+        match claimed {
+            Ok(Reply::Claimed(account)) if account == self.parts.key => self.is_claimed = true,
+            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.said_bad, true) => {
+                tracing::error!(
+                    account = &*self.parts.account,
+                    "another node of the cluster has this account (the same address and token) under another name, so this node does not poll it: give it the same name on all nodes"
+                );
+            }
+            _ => {}
+        }
+        self.is_claimed
+    }
+
+    /// Lays down what this node knows, where the data set may lack it.
+    async fn see_data_set(&mut self, look: &Look) {
+        let is_another = self.generation.as_ref() != Some(&look.generation);
+        let went_back = look.last < self.position;
+        let epoch = self.last_epoch.max(look.last.epoch);
+        let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
+        if went_back {
+            self.checkpoint = None;
+        }
+        if is_another {
+            self.is_claimed = false;
+        }
+        if is_another || (went_back && !self.leads()) {
+            (self.position, self.is_synced) = (Position::default(), false);
+        }
+        if !(is_another || went_back || has_another_leader) {
+            return;
+        }
+        let mirror = Entry {
+            held: self.standing.held(),
+            requests: self.parts.budget.mirrored(self.parts.process),
+            ..Entry::default()
+        };
+        let command = Command::Mirror {
+            generation: look.generation.clone(),
+            node: self.parts.node.clone(),
+            mirror: codec::encode(&mirror, &self.writing()),
+        };
+        if self.ask(&command).await == Some(Reply::Done(true)) {
+            self.generation = Some(look.generation.clone());
+        }
+    }
+
+    async fn renew(&mut self) {
+        let Some((command, lease)) = self.candidate.renew() else {
+            return;
+        };
+        let sent = self.now().boot;
+        match self.ask(&command).await {
+            Some(Reply::Done(true)) => self.candidate.renewed(lease, sent),
+            Some(_) => {
+                self.candidate.lost();
+                self.depose();
+                return;
+            }
+            None => return,
+        }
+        if self.leads() {
+            self.parts.tenure.set(self.candidate.acts_until());
+        } else {
+            self.assume().await;
+        }
+    }
+
+    async fn take(&mut self) {
+        let Some((command, lease)) = self.candidate.take() else {
+            return;
+        };
+        let sent = self.now().boot;
+        if self.ask(&command).await == Some(Reply::Done(true)) {
+            self.candidate.taken(lease, sent);
+            self.assume().await;
+        }
+    }
+
+    /// Begins to lead with the lease in hand, once everything is known that was ever logged.
+    async fn assume(&mut self) {
+        self.read().await;
+        if !self.is_synced || !self.read_mirrors().await {
+            return; // The next beat tries again.
+        }
+        let Some(lease) = self.candidate.held() else {
+            return;
+        };
+        let epoch = lease.epoch;
+        (self.position, self.last_epoch) = (Position { epoch, number: 0 }, epoch);
+        self.checkpoint = None;
+        if !self.publish(Entry::default()).await {
+            return;
+        }
+        self.mirrors_due = 2;
+        self.parts.tenure.set(self.candidate.acts_until());
+        self.parts.led.fetch_add(1, Ordering::Relaxed);
+        self.parts.role.send_replace(Role::Leading);
+        tracing::info!(
+            account = &*self.parts.account,
+            epoch,
+            "this node leads the account"
+        );
+    }
+
+    /// Stops leading, whatever the engine says.
+    fn depose(&mut self) {
+        self.parts.tenure.set(Duration::ZERO);
+        let was = self.parts.role.send_replace(Role::Following);
+        if was == Role::Leading {
+            self.parts.led.fetch_sub(1, Ordering::Relaxed);
+            self.is_synced = false;
+        }
+    }
+
+    /// Gives the lease away.
+    async fn resign(&mut self) {
+        self.depose();
+        if let Some(command) = self.candidate.give_away() {
+            self.ask(&command).await;
+        }
+    }
+}

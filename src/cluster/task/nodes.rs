@@ -1,0 +1,122 @@
+//! Which nodes live, and what is shown of them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Task;
+use crate::cluster::{
+    command::{Command, Look},
+    member::{NodeStatus, Status},
+};
+
+/// A node that was silent for so many leases is gone.
+const GONE_AFTER: u32 = 3;
+
+/// How long the mirror of a node that is gone may matter: an hour, and the time that a request may stay beyond it.
+const MIRROR_MATTERS: Duration = Duration::from_secs(2 * 3600);
+
+/// The most nodes that are believed to exist.
+pub(super) const MAX_NODES: usize = 1_024;
+
+/// What a node tells of itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Info {
+    pub(super) name: String,
+    /// Changes with each look, so that others see that it lives.
+    pub(super) beat: u64,
+    pub(super) epoch: u64,
+    pub(super) number: u64,
+    pub(super) format: u32,
+}
+
+/// A node, as this one sees it.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) info: Info,
+    pub(super) since: Duration,
+}
+
+impl Task {
+    pub(super) fn see_nodes(&mut self, look: &Look, now: Duration) {
+        for (id, info) in look.nodes.iter().take(MAX_NODES) {
+            let Ok(info) = serde_json::from_slice::<Info>(info) else {
+                continue;
+            };
+            self.candidate.heard_of(info.epoch);
+            match self.nodes.get_mut(id) {
+                Some(node) if node.info.beat == info.beat => {}
+                Some(node) => *node = Node { info, since: now },
+                None => {
+                    self.nodes.insert(id.clone(), Node { info, since: now });
+                    self.mirrors_due = 2;
+                }
+            }
+        }
+        let ids: Vec<_> = look.nodes.iter().map(|(id, _)| id).collect();
+        self.nodes.retain(|id, _| ids.contains(&id));
+    }
+
+    pub(super) fn is_gone(&self, node: &Node, now: Duration) -> bool {
+        now > node.since + self.parts.lease * GONE_AFTER
+    }
+
+    /// The leader removes nodes that have gone, each in its time.
+    pub(super) async fn forget_nodes(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        let now = self.now().boot;
+        let gone = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| self.is_gone(node, now));
+        let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
+        let (nodes, mut old) = (&self.nodes, Vec::new());
+        self.mirrors_seen.retain(|id, since| {
+            let stays = nodes.contains_key(id) || now < *since + MIRROR_MATTERS;
+            if !stays {
+                old.push(id.clone());
+            }
+            stays
+        });
+        if !(gone.is_empty() && old.is_empty()) {
+            let command = Command::Forget {
+                nodes: gone,
+                mirrors: old,
+            };
+            self.ask(&command).await;
+        }
+    }
+
+    /// Shows how the cluster does.
+    pub(super) fn report(&self) {
+        let now = self.now().boot;
+        let (leads, epoch) = (self.leads(), self.last_epoch.max(self.position.epoch));
+        let last = self.position;
+        let holder = self.candidate.holder();
+        let living = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| !self.is_gone(node, now));
+        let mut nodes: Vec<_> = living
+            .map(|(id, node)| NodeStatus {
+                name: node.info.name.clone(),
+                leads: holder.as_ref() == Some(id),
+                behind: match node.info.epoch == last.epoch {
+                    true => last.number.saturating_sub(node.info.number),
+                    false => 0,
+                },
+            })
+            .collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        let status = Status {
+            up: self.is_up,
+            leads,
+            epoch,
+            up_to_date: self.up_to_date,
+            nodes,
+        };
+        self.parts.status.send_replace(status);
+    }
+}

@@ -1,0 +1,152 @@
+//! Reads the log and what nodes have laid down, and passes it on.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Task, nodes::MAX_NODES};
+use crate::cluster::{
+    codec::{self, Reading},
+    command::{Command, Log, Logged, MAX_READ, Reply},
+    entry::Entry,
+};
+
+/// How often the log is read without a bell.
+pub(super) const READ_EVERY: Duration = Duration::from_secs(1);
+
+impl Task {
+    /// Reads the log to its end.
+    pub(super) async fn read(&mut self) {
+        self.next_read = self.now().boot + READ_EVERY;
+        let mut with_checkpoint = !self.is_synced;
+        loop {
+            let command = Command::Read {
+                after: self.position,
+                checkpoint: with_checkpoint,
+            };
+            let asked = self.now();
+            let Some(Reply::Log(log)) = self.ask(&command).await else {
+                return;
+            };
+            let now = self.now();
+            self.note_time(log.time, now);
+            if self.candidate.held().is_none() {
+                self.candidate.saw(&log.generation, &log.lease, now.boot);
+            }
+            if self.generation.as_ref() != Some(&log.generation) {
+                return; // The next beat looks at the new data set first.
+            }
+            let reading = Reading {
+                asked,
+                now,
+                engine: log.time,
+                suspect_since: self.suspect_since,
+                is_old: false,
+            };
+            let is_last = log.entries.len() < MAX_READ;
+            let is_gap = !self.take_in(log, &reading, with_checkpoint);
+            if is_gap && !with_checkpoint {
+                with_checkpoint = true;
+                continue;
+            }
+            with_checkpoint = false;
+            if is_last {
+                (self.is_synced, self.up_to_date) = (true, Some(asked));
+                self.suspect_since = None;
+                return;
+            }
+        }
+    }
+
+    /// Takes in a part of the log. Returns false at a gap, and stops there, unless a checkpoint was read just now.
+    pub(super) fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
+        if let Some(checkpoint) = log.checkpoint {
+            let reading = Reading {
+                is_old: true,
+                ..*reading
+            };
+            self.take_entry(&checkpoint, &reading);
+        }
+        for entry in log.entries {
+            if entry.position != self.position.next() && !after_checkpoint {
+                return false;
+            }
+            self.take_entry(&entry, reading);
+        }
+        true
+    }
+
+    pub(super) fn take_entry(&mut self, logged: &Logged, reading: &Reading) {
+        self.position = logged.position;
+        self.candidate.heard_of(logged.position.epoch);
+        let entry = match codec::decode(&logged.data, reading) {
+            Ok(entry) => entry,
+            Err(error) => {
+                if !std::mem::replace(&mut self.said_bad, true) {
+                    tracing::warn!(account = &*self.parts.account, position = %logged.position, %error, "an entry of the cluster's log cannot be used");
+                }
+                return;
+            }
+        };
+        self.count(&entry);
+        self.standing.apply(&entry);
+        self.tell(entry);
+    }
+
+    /// Counts what others have sent.
+    pub(super) fn count(&self, entry: &Entry) {
+        self.parts.budget.mirror(&entry.requests);
+        for silence in &entry.silences {
+            match (silence.throttled, silence.wait) {
+                (true, wait) => drop(self.parts.budget.throttled(wait)),
+                (false, Some(wait)) => self.parts.budget.pause(wait),
+                (false, None) => {}
+            }
+        }
+    }
+
+    /// Tells the account's task.
+    pub(super) fn tell(&mut self, entry: Entry) {
+        if self.has_lost_news {
+            let whole = Arc::new(self.standing.whole(self.now()));
+            self.has_lost_news = self.parts.news.try_send(whole).is_err();
+        } else {
+            self.has_lost_news = self.parts.news.try_send(Arc::new(entry)).is_err();
+        }
+    }
+
+    /// Joins what all nodes have laid down. Returns whether it could be read.
+    pub(super) async fn read_mirrors(&mut self) -> bool {
+        let asked = self.now();
+        let Some(Reply::Mirrors(mirrors)) = self.ask(&Command::Mirrors).await else {
+            return false;
+        };
+        let writing = self.writing();
+        let reading = Reading {
+            asked,
+            now: self.now(),
+            engine: writing.engine,
+            suspect_since: None,
+            is_old: true,
+        };
+        for (node, mirror) in mirrors.into_iter().take(MAX_NODES) {
+            self.mirrors_seen.entry(node).or_insert(asked.boot);
+            match codec::decode(&mirror, &reading) {
+                Ok(mirror) => {
+                    self.parts.budget.mirror(&mirror.requests);
+                    let held = Entry {
+                        held: mirror.held,
+                        ..Entry::default()
+                    };
+                    self.standing.apply(&held);
+                    if !held.held.is_empty() {
+                        self.tell(held);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(account = &*self.parts.account, %error, "what a node laid down cannot be used");
+                }
+            }
+        }
+        self.checkpoint = None;
+        true
+    }
+}

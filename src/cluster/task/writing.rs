@@ -1,0 +1,144 @@
+//! Writes the log, and sends questions and answers.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Task;
+use crate::cluster::{
+    codec::{self, Writing},
+    command::{Command, Listener, Reply},
+    entry::{Entry, Silence},
+    member::Order,
+    message::{Question, Said, What},
+};
+
+/// How many entries follow a checkpoint, and how old it gets, before the next one.
+const ENTRIES_PER_CHECKPOINT: u64 = 256;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+impl Task {
+    pub(super) fn writing(&self) -> Writing {
+        let now = self.now();
+        let engine = self.engine_time.map_or(Duration::ZERO, |(engine, at)| {
+            engine + now.boot.saturating_sub(at)
+        });
+        Writing { now, engine }
+    }
+
+    pub(super) async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Publish(entry, done) => self.publish_all(*entry, done).await,
+            Order::Ask(what, reply) => self.put_question(what, reply).await,
+            Order::Answer(node, answer) => {
+                let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
+                let to = Listener::Node(node);
+                self.ask(&Command::Send { to, message }).await;
+            }
+        }
+    }
+
+    pub(super) async fn put_question(&mut self, what: What, reply: oneshot::Sender<Said>) {
+        let Some(id) = self.parts.pending.add(reply) else {
+            return;
+        };
+        let question = Question {
+            id,
+            node: self.parts.node.clone(),
+            what,
+        };
+        let message = serde_json::to_vec(&question).expect("texts and numbers serialize");
+        let to = Listener::Leader;
+        self.ask(&Command::Send { to, message }).await;
+    }
+
+    /// Publishes this entry, and all that wait behind it, as one.
+    pub(super) async fn publish_all(
+        &mut self,
+        mut entry: Entry,
+        done: Option<oneshot::Sender<bool>>,
+    ) {
+        let mut waiting = vec![done];
+        let mut next = None;
+        while let Ok(order) = self.parts.orders.try_recv() {
+            match order {
+                Order::Publish(more, done) => {
+                    entry.join(*more);
+                    waiting.push(done);
+                }
+                other => {
+                    next = Some(other);
+                    break;
+                }
+            }
+        }
+        let published = self.leads() && self.publish(entry).await;
+        for done in waiting.into_iter().flatten() {
+            // The caller may have given up.
+            let _ = done.send(published);
+        }
+        if let Some(order) = next {
+            Box::pin(self.obey(order)).await;
+        }
+    }
+
+    /// Writes an entry to the log. Returns whether it is there.
+    pub(super) async fn publish(&mut self, entry: Entry) -> bool {
+        let (Some(lease), Some(generation)) = (self.candidate.held(), self.candidate.generation())
+        else {
+            return false;
+        };
+        let (now, holder) = (self.now(), lease.holder.clone().unwrap_or_default());
+        let generation = generation.to_owned();
+        self.standing.apply(&entry);
+        self.position = self.position.next();
+        let is_due = self.checkpoint.is_none_or(|(number, at)| {
+            self.position.number >= number + ENTRIES_PER_CHECKPOINT
+                || now.boot >= at + CHECKPOINT_EVERY
+        });
+        let checkpoint = is_due.then(|| {
+            let mut whole = self.standing.whole(now);
+            whole.requests = self.parts.budget.mirrored(self.parts.process);
+            let (throttled, paused) = self.parts.budget.silence();
+            let silences = [(true, throttled), (false, paused)];
+            whole.silences = silences
+                .into_iter()
+                .filter(|(_, wait)| wait.is_some())
+                .map(|(throttled, wait)| Silence { throttled, wait })
+                .collect();
+            codec::encode(&whole, &self.writing())
+        });
+        let command = Command::Publish {
+            generation,
+            holder,
+            position: self.position,
+            entry: codec::encode(&entry, &self.writing()),
+            checkpoint,
+        };
+        match self.ask(&command).await {
+            Some(Reply::Published(true, time)) => {
+                let now = self.now();
+                self.note_time(time, now);
+                (self.up_to_date, self.suspect_since) = (Some(now), None);
+                if is_due {
+                    self.checkpoint = Some((self.position.number, now.boot));
+                }
+                true
+            }
+            Some(_) => {
+                tracing::warn!(
+                    account = &*self.parts.account,
+                    "the log refuses this node: another one leads"
+                );
+                self.candidate.lost();
+                self.depose();
+                false
+            }
+            None => {
+                // It may be there or not; a checkpoint makes up for both.
+                self.checkpoint = None;
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The cluster's parts together: scripts against their model, and nodes in virtual time.
+
+mod scripts;
+mod simulated;

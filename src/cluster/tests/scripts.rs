@@ -1,0 +1,261 @@
+//! The same commands, run by the model and by a real engine, answer the same.
+
+use std::{
+    path::Path,
+    process::{Child, Command as Process, Stdio},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use crate::cluster::{
+    command::{Command, Log, Logged, Look, Position, REGISTRY, Reply},
+    engine::{Address, Engine as _, RedisEngine},
+    model::Model,
+};
+
+/// Debian's engine, on a Unix socket in a folder of its own; it ends with the test.
+#[derive(Debug)]
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            child: Self::launch(&folder),
+            folder,
+        }
+    }
+
+    fn launch(folder: &tempfile::TempDir) -> Child {
+        Process::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(folder.path().join("redis.sock"))
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server, of Debian's package of that name")
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    fn engine(&self, prefix: &str) -> RedisEngine {
+        let path: &Path = &self.socket();
+        RedisEngine::new(&Address {
+            url: format!("unix://{}", path.display()),
+            password: None,
+            prefix: prefix.to_owned(),
+            replicas: 0,
+        })
+        .unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer without what no two engines have in common: their times, and the order of a hash.
+fn comparable(reply: Reply) -> Reply {
+    let timeless = |logged: Logged| Logged {
+        time: Duration::ZERO,
+        ..logged
+    };
+    match reply {
+        Reply::Seen(look) => {
+            let mut nodes = look.nodes;
+            nodes.sort();
+            Reply::Seen(Look {
+                time: Duration::ZERO,
+                nodes,
+                ..look
+            })
+        }
+        Reply::Published(done, _) => Reply::Published(done, Duration::ZERO),
+        Reply::Log(log) => Reply::Log(Log {
+            time: Duration::ZERO,
+            checkpoint: log.checkpoint.map(timeless),
+            entries: log.entries.into_iter().map(timeless).collect(),
+            ..log
+        }),
+        Reply::Mirrors(mut mirrors) => {
+            mirrors.sort();
+            Reply::Mirrors(mirrors)
+        }
+        other => other,
+    }
+}
+
+fn text(options: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(options).prop_map(str::to_owned)
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..20)
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    (0..4_u64, 0..6_u64).prop_map(|(epoch, number)| Position { epoch, number })
+}
+
+fn place() -> impl Strategy<Value = Position> {
+    (1..4_u64, 1..6_u64).prop_map(|(epoch, number)| Position { epoch, number })
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let generation = || text(&["g", "g", "g", "h"]);
+    let holder = || text(&["a", "b", "-"]);
+    let lease = || text(&["", "a 1 1", "a 2 1", "b 1 2", "- 3 2", "odd", "a.b 1 1"]);
+    let node = || text(&["n", "m"]);
+    prop_oneof![
+        (node(), bytes(), generation()).prop_map(|(node, info, generation)| Command::Look {
+            node,
+            info,
+            generation
+        }),
+        (generation(), lease(), lease()).prop_map(|(generation, seen, lease)| Command::Take {
+            generation,
+            seen,
+            lease
+        }),
+        (generation(), holder(), lease()).prop_map(|(generation, holder, lease)| Command::Renew {
+            generation,
+            holder,
+            lease
+        }),
+        (
+            generation(),
+            holder(),
+            place(),
+            bytes(),
+            prop::option::weighted(0.3, prop::collection::vec(any::<u8>(), 1..20))
+        )
+            .prop_map(|(generation, holder, position, entry, checkpoint)| {
+                Command::Publish {
+                    generation,
+                    holder,
+                    position,
+                    entry,
+                    checkpoint,
+                }
+            }),
+        (position(), any::<bool>())
+            .prop_map(|(after, checkpoint)| Command::Read { after, checkpoint }),
+        (generation(), node(), bytes()).prop_map(|(generation, node, mirror)| Command::Mirror {
+            generation,
+            node,
+            mirror
+        }),
+        Just(Command::Mirrors),
+        (
+            prop::collection::vec(node(), 0..2),
+            prop::collection::vec(node(), 0..2)
+        )
+            .prop_map(|(nodes, mirrors)| Command::Forget { nodes, mirrors }),
+        (text(&["i", "j"]), text(&["x", "y"]))
+            .prop_map(|(identity, account)| Command::Claim { identity, account }),
+    ]
+}
+
+#[test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+fn the_engine_does_what_the_model_does() {
+    let server = Server::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    };
+    runtime.block_on(until_it_answers(&server));
+    proptest!(config, |(commands in prop::collection::vec(command(), 1..40))| {
+        let engine = server.engine(&format!("case-{:x}", fastrand::u64(..)));
+        let mut model = Model::default();
+        for command in &commands {
+            let account = match command {
+                Command::Claim { .. } => REGISTRY,
+                _ => "account",
+            };
+            let real = runtime.block_on(engine.run(account, command)).unwrap();
+            let modelled = model.run(command, Duration::ZERO);
+            prop_assert_eq!(comparable(real), comparable(modelled), "{:?}", command);
+        }
+    });
+}
+
+async fn until_it_answers(server: &Server) {
+    let engine = server.engine("start");
+    for _ in 0..500 {
+        if engine.run("a", &Command::Mirrors).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("redis-server does not answer");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn an_engine_that_goes_and_comes_back_answers_again_by_itself() {
+    let mut server = Server::start();
+    until_it_answers(&server).await;
+    let engine = server.engine("p");
+    assert!(engine.run("a", &Command::Mirrors).await.is_ok());
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    for _ in 0..3 {
+        assert!(engine.run("a", &Command::Mirrors).await.is_err());
+        assert!(!engine.is_up());
+    }
+    server.child = Server::launch(&server.folder);
+    until_it_answers(&server).await;
+    // It rests for a moment after a failure.
+    while engine.run("a", &Command::Mirrors).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(engine.is_up());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn an_engine_with_foreign_data_is_an_error_and_no_panic() {
+    let server = Server::start();
+    until_it_answers(&server).await;
+    let client = redis::Client::open(format!("unix://{}", server.socket().display())).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let log = "p:{a}:log";
+    let _: () = redis::cmd("SET")
+        .arg(log)
+        .arg("foreign")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let engine = server.engine("p");
+    let read = Command::Read {
+        after: Position::default(),
+        checkpoint: true,
+    };
+    assert!(engine.run("a", &read).await.is_err());
+    let _: () = redis::cmd("DEL")
+        .arg(log)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let _: String = redis::cmd("XADD")
+        .arg(log)
+        .arg("1-1")
+        .arg("other")
+        .arg("x")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert!(engine.run("a", &read).await.is_err());
+}

@@ -1,0 +1,458 @@
+//! Three nodes that always want to spend, in virtual time, over the real code of lease, log, mirrors and budget. The engine is the model.
+//!
+//! An upstream counts what arrives. Whatever happens to nodes, engine and clocks, alone or together, no hour has more than the limit, and no two
+//! nodes lead at once.
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    budget::{Budget, BudgetOwner, Ledger, Purpose, Witness as _},
+    clock::{Clock, Moment},
+    cluster::{
+        command::{Command, Reply},
+        engine::{Engine, EngineError},
+        member::{Member, Role},
+        model::Model,
+        node::{Node, Settings},
+    },
+};
+
+const LIMIT: u32 = 60;
+const LEASE: Duration = Duration::from_secs(10);
+const HOUR: Duration = Duration::from_secs(3600);
+/// The longest a request takes to arrive.
+const TIME_OUT: f64 = 10.0;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
+    /// Nodes stand still for minutes, between a permit and its request, too.
+    pauses: bool,
+    /// The engine loses everything.
+    forgets: bool,
+    /// The engine's clock jumps by up to 5,000 s.
+    jumps: bool,
+    /// Nodes and the engine do not reach each other for a while; commands may happen nevertheless.
+    splits: bool,
+    /// Nodes are killed and started again, with their ledger.
+    restarts: bool,
+}
+
+/// The clock of one machine, which follows the runtime's.
+struct MachineClock {
+    begun: Instant,
+    /// Machines have booted at different times, and their wall clocks differ.
+    boot: Duration,
+    wall: Duration,
+}
+
+impl fmt::Debug for MachineClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MachineClock")
+    }
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> Moment {
+        let passed = self.begun.elapsed();
+        Moment {
+            boot: self.boot + passed,
+            wall: self.wall + passed,
+        }
+    }
+
+    fn boot_id(&self) -> &str {
+        "simulated"
+    }
+}
+
+/// What all nodes share.
+struct World {
+    begun: Instant,
+    engine: Mutex<(Model, f64)>,
+    /// True times, in seconds.
+    arrivals: Mutex<Vec<f64>>,
+    leading: Mutex<Vec<Arc<Member>>>,
+    twice: Mutex<u32>,
+    random: Mutex<Rng>,
+}
+
+impl World {
+    fn seconds(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    fn random(&self, up_to: f64) -> f64 {
+        self.random.lock().unwrap().f64() * up_to
+    }
+
+    fn chance(&self, of: f64) -> bool {
+        self.random(1.0) < of
+    }
+
+    /// The most arrivals in any hour.
+    fn most(&self) -> usize {
+        let mut arrivals = self.arrivals.lock().unwrap().clone();
+        arrivals.sort_by(f64::total_cmp);
+        let is_within = |at: f64, one: f64| one > at - 3600.0 && one <= at;
+        let window = |at: &f64| arrivals.iter().filter(|one| is_within(*at, **one)).count();
+        arrivals.iter().map(window).max().unwrap_or(0)
+    }
+}
+
+/// A node's way to the engine.
+struct Link {
+    world: Arc<World>,
+    faults: Faults,
+    /// Nothing comes through until then.
+    cut_until: Mutex<f64>,
+    /// The node stands still until then.
+    paused_until: Mutex<f64>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link")
+    }
+}
+
+impl Link {
+    async fn stand_still(&self) {
+        loop {
+            let until = *self.paused_until.lock().unwrap();
+            let now = self.world.seconds();
+            if until <= now {
+                return;
+            }
+            sleep(Duration::from_secs_f64(until - now)).await;
+        }
+    }
+}
+
+impl Engine for Link {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            assert!(!account.is_empty());
+            self.stand_still().await;
+            let is_cut = *self.cut_until.lock().unwrap() > self.world.seconds();
+            // What was sent before the cut may arrive, and its answer is lost.
+            let is_lost = self.faults.splits && self.world.chance(0.002);
+            let takes = self.world.random(0.05);
+            sleep(Duration::from_secs_f64(takes)).await;
+            let reply = (!is_cut).then(|| {
+                let (model, offset) = &mut *self.world.engine.lock().unwrap();
+                let time = 1e6 + self.world.begun.elapsed().as_secs_f64() + *offset;
+                model.run(command, Duration::from_secs_f64(time))
+            });
+            self.stand_still().await;
+            match reply {
+                Some(reply) if !is_lost => Ok(reply),
+                _ => {
+                    sleep(Duration::from_millis(400)).await;
+                    Err(EngineError::Silent)
+                }
+            }
+        })
+    }
+}
+
+/// One machine: its clock, its ledger's file, and its process.
+struct Machine {
+    number: usize,
+    world: Arc<World>,
+    faults: Faults,
+    clock: Arc<MachineClock>,
+    ledger: Arc<Ledger>,
+}
+
+impl Machine {
+    fn new(number: usize, world: &Arc<World>, faults: Faults) -> Self {
+        let clock = Arc::new(MachineClock {
+            begun: world.begun,
+            boot: Duration::from_secs(200_000 + 10_000 * number as u64),
+            wall: Duration::from_secs(1_795_341_600 + 7 * number as u64),
+        });
+        Self {
+            number,
+            world: Arc::clone(world),
+            faults,
+            ledger: Arc::new(Ledger::in_memory(clock.as_ref())),
+            clock,
+        }
+    }
+
+    /// Lives through processes, one after the other.
+    async fn run(self) {
+        loop {
+            let stop = CancellationToken::new();
+            let life = match self.faults.restarts {
+                true => self.world.random(6_000.0),
+                false => 1e9,
+            };
+            let until = Instant::now() + Duration::from_secs_f64(life);
+            tokio::select! {
+                () = self.process(stop.clone()) => {}
+                () = sleep_until(until) => {}
+            }
+            sleep(Duration::from_secs_f64(self.world.random(20.0))).await;
+        }
+    }
+
+    /// One process. Dropping it is kill -9: it gives nothing away. What its ledger has written is for the next one.
+    async fn process(&self, stop: CancellationToken) {
+        let link = Arc::new(Link {
+            world: Arc::clone(&self.world),
+            faults: self.faults,
+            cut_until: Mutex::new(0.0),
+            paused_until: Mutex::new(0.0),
+        });
+        let settings = Settings {
+            name: format!("node-{}", self.number),
+            lease: LEASE,
+        };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let node = Node::new(
+            Arc::clone(&link) as Arc<dyn Engine>,
+            settings,
+            clock.clone(),
+        );
+        let (member, seat) = node.member(&"main".into(), "origin", "identity");
+        let owner = BudgetOwner {
+            account: "main".to_owned(),
+            identity: "identity".to_owned(),
+        };
+        let limit = NonZeroU32::new(LIMIT).unwrap();
+        let budget = Budget::new(Arc::clone(&self.ledger), owner, limit, 0, clock);
+        let budget = Arc::new(budget.with_witness(Arc::clone(&member) as Arc<_>));
+        let mut membership = node.membership(seat.unwrap(), Arc::clone(&budget));
+        let task = membership.task.take().unwrap();
+        self.world.leading.lock().unwrap().push(Arc::clone(&member));
+        let mut role = membership.role.clone();
+        let news = async { while membership.news.recv().await.is_some() {} };
+        tokio::select! {
+            () = task.run(stop) => {}
+            () = news => {}
+            () = self.spend(&budget, &member, &link) => {}
+            () = self.trouble(&link) => {}
+            () = async { while role.changed().await.is_ok() {} } => {}
+        }
+    }
+
+    /// Wants to send all the time.
+    async fn spend(&self, budget: &Budget, member: &Member, link: &Link) {
+        loop {
+            sleep(Duration::from_secs_f64(0.2 + self.world.random(6.0))).await;
+            link.stand_still().await;
+            let Ok(permit) = budget.permit(Purpose::OnDemand).await else {
+                continue;
+            };
+            if self.faults.pauses && self.world.chance(0.03) {
+                let until = self.world.seconds() + self.world.random(400.0);
+                *link.paused_until.lock().unwrap() = until;
+            }
+            link.stand_still().await;
+            if !permit.is_valid() {
+                continue;
+            }
+            let leaders = self.world.leading.lock().unwrap().clone();
+            let others = leaders
+                .iter()
+                .filter(|one| !std::ptr::eq(Arc::as_ptr(one), member));
+            // A process that was killed acts no more, but its tenure shows for a while.
+            if others
+                .filter(|one| Arc::strong_count(one) > 2 && one.leads())
+                .count()
+                > 0
+            {
+                *self.world.twice.lock().unwrap() += 1;
+            }
+            let slow = self.faults.pauses && self.world.chance(0.1);
+            let takes = self.world.random(if slow { TIME_OUT } else { 0.3 });
+            // It is on its way, whatever becomes of the process.
+            let world = Arc::clone(&self.world);
+            world.arrivals.lock().unwrap().push(world.seconds() + takes);
+            sleep(Duration::from_secs_f64(takes)).await;
+            permit.answered();
+        }
+    }
+
+    /// Cuts the node off now and then.
+    async fn trouble(&self, link: &Link) {
+        loop {
+            sleep(Duration::from_secs_f64(self.world.random(3_000.0))).await;
+            if self.faults.splits {
+                let until = self.world.seconds() + self.world.random(120.0);
+                *link.cut_until.lock().unwrap() = until;
+            }
+        }
+    }
+}
+
+/// What befalls the engine.
+async fn engine_troubles(world: Arc<World>, faults: Faults) {
+    loop {
+        sleep(Duration::from_secs_f64(world.random(3_000.0))).await;
+        if faults.forgets && world.chance(0.5) {
+            world.engine.lock().unwrap().0 = Model::default();
+        }
+        if faults.jumps {
+            let by = world.random(10_000.0) - 5_000.0;
+            world.engine.lock().unwrap().1 += by;
+        }
+    }
+}
+
+/// Some hours of three nodes. Returns the most arrivals in any hour, all arrivals, and how often two nodes led at once.
+fn live(seed: u64, faults: Faults, hours: u32) -> (usize, usize, u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    fastrand::seed(seed);
+    runtime.block_on(async {
+        let world = Arc::new(World {
+            begun: Instant::now(),
+            engine: Mutex::default(),
+            arrivals: Mutex::default(),
+            leading: Mutex::default(),
+            twice: Mutex::default(),
+            random: Mutex::new(Rng::with_seed(seed)),
+        });
+        let machines = (0..3).map(|number| Machine::new(number, &world, faults).run());
+        let machines: Vec<_> = machines.collect();
+        tokio::select! {
+            _ = futures_util::future::join_all(machines) => {}
+            () = engine_troubles(Arc::clone(&world), faults) => {}
+            () = sleep(HOUR * hours) => {}
+        }
+        let twice = *world.twice.lock().unwrap();
+        let all = world.arrivals.lock().unwrap().len();
+        (world.most(), all, twice)
+    })
+}
+
+const ALL: Faults = Faults {
+    pauses: true,
+    forgets: true,
+    jumps: true,
+    splits: true,
+    restarts: true,
+};
+
+fn mixes() -> [(&'static str, Faults); 7] {
+    let none = Faults::default();
+    [
+        ("none", none),
+        (
+            "pauses",
+            Faults {
+                pauses: true,
+                ..none
+            },
+        ),
+        (
+            "forgets",
+            Faults {
+                forgets: true,
+                ..none
+            },
+        ),
+        (
+            "jumps",
+            Faults {
+                jumps: true,
+                ..none
+            },
+        ),
+        (
+            "splits",
+            Faults {
+                splits: true,
+                ..none
+            },
+        ),
+        (
+            "restarts",
+            Faults {
+                restarts: true,
+                ..none
+            },
+        ),
+        ("all", ALL),
+    ]
+}
+
+#[test]
+fn no_hour_has_more_requests_than_the_limit_and_no_two_nodes_lead_at_once() {
+    for (name, faults) in mixes() {
+        // Everything at once hides most.
+        let seeds = if name == "all" { 2 } else { 1 };
+        for seed in 0..seeds {
+            let (most, all, twice) = live(seed, faults, 3);
+            let case = format!("{name}, seed {seed}: {most} at most, {all} in all, {twice} twice");
+            assert!(most <= LIMIT as usize, "{case}");
+            assert_eq!(twice, 0, "{case}");
+            assert!(all >= LIMIT as usize, "{case}");
+        }
+    }
+}
+
+#[test]
+fn without_faults_the_whole_hour_is_used() {
+    let (most, all, _) = live(7, Faults::default(), 4);
+    assert_eq!(most, LIMIT as usize);
+    assert!(all >= 3 * LIMIT as usize, "{all} requests in four hours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_gone_is_replaced_within_its_lease_and_two_seconds() {
+    let world = Arc::new(World {
+        begun: Instant::now(),
+        engine: Mutex::default(),
+        arrivals: Mutex::default(),
+        leading: Mutex::default(),
+        twice: Mutex::default(),
+        random: Mutex::new(Rng::with_seed(3)),
+    });
+    let first = tokio::spawn(Machine::new(0, &world, Faults::default()).run());
+    until_led(&world).await;
+    let second = tokio::spawn(Machine::new(1, &world, Faults::default()).run());
+    sleep(LEASE).await;
+    first.abort();
+    let _ = first.await;
+    world.leading.lock().unwrap().remove(0);
+    let gone = Instant::now();
+    until_led(&world).await;
+    let took = gone.elapsed();
+    assert!(took <= LEASE + Duration::from_secs(2), "took {took:?}");
+    second.abort();
+}
+
+async fn until_led(world: &World) {
+    let leads = || {
+        world
+            .leading
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|one| *one.role().borrow() == Role::Leading && one.leads())
+    };
+    while !leads() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! `[cluster]`: the engine that several nodes share.
+
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{Account, account, keys, section::Section, source::Checked, value::Value};
+
+/// Of all keys and channels in the engine.
+const DEFAULT_PREFIX: &str = "openseat";
+
+/// Long enough that a pause of a busy machine costs no change of the leader, short enough that no answer turns unknown meanwhile.
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+
+/// A leader acts for its lease less a second, and renews it each third. Longer than a minute, and answers would be too old.
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(60);
+
+/// More replicas than this belong to no engine that calls wait for.
+const REPLICAS: RangeInclusive<u32> = 0..=8;
+
+/// What an engine's URL may begin with.
+const SCHEMES: [&str; 3] = ["redis", "rediss", "unix"];
+
+/// The engine that several nodes share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where it is, without a password.
+    pub url: String,
+    /// The file with its password, if it has one.
+    pub password_file: Option<PathBuf>,
+    /// Of all keys and channels.
+    pub prefix: String,
+    /// A leader that is silent for so long is replaced.
+    pub lease: Duration,
+    /// How many replicas must have a write before it counts.
+    pub replicas: u32,
+    /// The name of this node, for people.
+    pub node: String,
+}
+
+/// Reads `[cluster]`, and the accounts that it is for.
+pub(super) fn with_accounts(root: &Section<'_>) -> Checked<(Option<Cluster>, Vec<Account>)> {
+    let section = root.table("cluster", &keys::CLUSTER, "cluster");
+    let accounts = account::accounts(root);
+    let section = section?;
+    let read = section.as_ref().map(cluster).transpose();
+    let (cluster, accounts) = (read?, accounts?);
+    match &section {
+        Some(section) if accounts.iter().any(shares_budget) => Err(section.wrong(
+            "accounts that share a `budget` may be led by different nodes, which would each spend the whole hour; remove `budget` from the accounts, or do without [cluster]",
+        )),
+        _ => Ok((cluster, accounts)),
+    }
+}
+
+/// Whether an account spends from the hour of another one, too.
+fn shares_budget(account: &Account) -> bool {
+    let budget = account.budget.as_ref();
+    budget.is_some_and(|budget| budget.accounts.get() > 1)
+}
+
+/// Reads `[cluster]`.
+fn cluster(section: &Section<'_>) -> Checked<Cluster> {
+    let url = section.required("url", url);
+    let password_file = section.optional("password_file", Value::secret_path);
+    let prefix = section.optional("prefix", prefix);
+    let lease = section.optional("lease", |value| {
+        value.duration(
+            LEASE,
+            "a leader acts for its lease less a second, and renews it each third",
+        )
+    });
+    let replicas = section.optional("replicas", |value| value.integer(REPLICAS));
+    let node = section.optional("node", Value::name);
+    Ok(Cluster {
+        url: url?,
+        password_file: password_file?,
+        prefix: prefix?.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+        lease: lease?.unwrap_or(DEFAULT_LEASE),
+        replicas: replicas?.unwrap_or_default(),
+        node: node?.map_or_else(host_name, str::to_owned),
+    })
+}
+
+fn url(value: &Value<'_>) -> Checked<String> {
+    let text = value.text()?;
+    let Ok(url) = Url::parse(text) else {
+        return Err(value.wrong(
+            "is no URL; write for instance \"redis://redis.internal:6379/0\" or \"unix:///run/redis/redis.sock\"",
+        ));
+    };
+    if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "pass") {
+        return Err(value.wrong(
+            "has a password; this file is read by many and copied to backups: name a file that holds it with password_file",
+        ));
+    }
+    if !SCHEMES.contains(&url.scheme()) {
+        return Err(value.wrong(format!(
+            "begins with {}://, and openseat takes redis://, rediss:// (TLS) and unix:///",
+            url.scheme()
+        )));
+    }
+    if url.scheme() != "unix" && url.host().is_none() {
+        return Err(value.wrong("names no host"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A prefix that can be told from what follows it, and needs no quoting in the engine's access rules.
+fn prefix(value: &Value<'_>) -> Checked<String> {
+    let text = value.text()?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    match !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(value.wrong("must be of 1 to 64 letters, digits, `-`, `_` or `.`")),
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    name.into_owned()
+}

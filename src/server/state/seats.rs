@@ -1,0 +1,178 @@
+//! Holds and releases seats: here, or through the leader of a cluster.
+//!
+//! In a cluster one node decides about all of an account's seats, and a seat counts once it is in the log. Any other node passes the request
+//! on, with its own rule. What comes back too late is a 503: asked again, the same call gets the same seat.
+
+use std::time::Duration;
+
+use super::app::{AccountHandle, App, Queue};
+use crate::{
+    budget::Witness as _,
+    cluster::{
+        member::Member,
+        message::{Said, What},
+    },
+    decision::{
+        Decision, Policy, Reason,
+        board::QueueKey,
+        decide,
+        reservations::{Reservation, ReservationId, Reserved},
+    },
+    model::quantity::Quantity,
+    server::http::{problem::Problem, problem_types},
+};
+
+/// How long the leader may take: the call is ringing.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A seat to hold.
+pub struct SeatRequest<'a> {
+    /// In this queue.
+    pub queue: &'a Queue,
+    /// If this accepts.
+    pub policy: &'a Policy,
+    /// For this call.
+    pub call_id: &'a str,
+    /// For so long.
+    pub ttl: Duration,
+}
+
+/// Holds a seat if the decision is to accept.
+///
+/// # Errors
+/// In a cluster: the leader did not answer in time, or could not log it.
+pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
+    match member(app, &seat.queue.key) {
+        Some(member) if !member.leads() => reserve_elsewhere(app, seat, member).await,
+        member => reserve_here(app, seat, member).await,
+    }
+}
+
+fn member<'a>(app: &'a App, queue: &QueueKey) -> Option<&'a Member> {
+    app.account(&queue.account)
+        .and_then(|account| account.member.as_deref())
+}
+
+async fn reserve_here(
+    app: &App,
+    seat: &SeatRequest<'_>,
+    member: Option<&Member>,
+) -> Result<Reserved, Problem> {
+    let (queue, now) = (seat.queue, app.clock.now());
+    let decide = |held| decide(&app.state(queue), seat.policy, held, now);
+    let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
+    let Reserved::Made(reservation, _) = &reserved else {
+        return Ok(reserved);
+    };
+    app.board.notify();
+    if let Some(member) = member
+        && !member.held(&queue.key.queue, reservation).await
+    {
+        app.reservations.release(&reservation.id, app.clock.now());
+        app.board.notify();
+        return Err(no_leader());
+    }
+    app.reservations.keep(&queue.key, reservation).await;
+    Ok(reserved)
+}
+
+async fn reserve_elsewhere(
+    app: &App,
+    seat: &SeatRequest<'_>,
+    member: &Member,
+) -> Result<Reserved, Problem> {
+    let SeatRequest {
+        queue,
+        policy,
+        call_id,
+        ttl,
+    } = seat;
+    let what = What::Reserve {
+        queue: queue.key.queue.to_string(),
+        call_id: (*call_id).to_owned(),
+        ttl_ms: ttl.as_millis() as u64,
+        threshold: policy.threshold.map(Quantity::get),
+        max_age_ms: policy.max_age.map(|age| age.as_millis() as u64),
+        on_unknown: policy.on_unknown,
+    };
+    let said = member.ask(what, PATIENCE).await;
+    let now = app.clock.now();
+    let reservation = |id: String, age: Duration, ttl: Duration| Reservation {
+        id: ReservationId::from_text(&id),
+        call_id: (*call_id).into(),
+        made: now.earlier(age),
+        ttl,
+    };
+    // What this node knows may be a moment older than what the leader decided by.
+    let decision = |others: u32| decide(&app.state(queue), policy, others, now);
+    match said {
+        Some(Said::Made { id }) => {
+            let made = reservation(id, Duration::ZERO, *ttl);
+            let decision = decision(queue.holds.held(now)).held();
+            let reservations = &app.reservations;
+            reservations.held_elsewhere(&queue.key, made.clone());
+            app.board.notify();
+            Ok(Reserved::Made(made, decision))
+        }
+        Some(Said::AlreadyHeld { id, age_ms, ttl_ms }) => {
+            let (age, ttl) = (Duration::from_millis(age_ms), Duration::from_millis(ttl_ms));
+            Ok(Reserved::AlreadyHeld(reservation(id, age, ttl)))
+        }
+        Some(Said::Rejected(reason)) => {
+            let decision = rejected(decision(queue.holds.held(now)), &reason);
+            Ok(Reserved::Refused(decision))
+        }
+        Some(Said::Full) => Ok(Reserved::Full(decision(queue.holds.held(now)))),
+        _ => Err(no_leader()),
+    }
+}
+
+/// The decision to reject, for the leader's reason.
+fn rejected(decision: Decision, reason: &str) -> Decision {
+    let reason = Reason::ALL.iter().find(|one| one.as_str() == reason);
+    decision.rejected_as(reason.copied().unwrap_or(Reason::Reserved))
+}
+
+/// Ends a reservation. Returns whether it was held.
+///
+/// # Errors
+/// In a cluster: the leader did not answer in time.
+pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
+    let members = app.accounts.iter().filter_map(member_of);
+    let (leading, following): (Vec<_>, Vec<_>) = members.partition(|member| member.leads());
+    let held = app.reservations.list(app.clock.now());
+    let place = held.iter().find(|(_, one)| one.id == *id);
+    let follower = place.and_then(|(queue, _)| member(app, queue));
+    let is_ours = follower.is_none_or(|member| member.leads());
+    if place.is_some() && is_ours {
+        let released = app.reservations.release(id, app.clock.now());
+        leading.iter().for_each(|member| member.ended(id.clone()));
+        app.board.notify();
+        return Ok(released.is_some());
+    }
+    // It may be so new that this node has not heard of it.
+    for member in following {
+        let what = What::Release { id: id.to_string() };
+        match member.ask(what, PATIENCE).await {
+            Some(Said::Released(true)) => {
+                app.reservations.ended_elsewhere(id);
+                app.board.notify();
+                return Ok(true);
+            }
+            Some(Said::Released(false)) => {}
+            _ => return Err(no_leader()),
+        }
+    }
+    Ok(false)
+}
+
+fn member_of(account: &AccountHandle) -> Option<&Member> {
+    account.member.as_deref()
+}
+
+fn no_leader() -> Problem {
+    Problem::from_type(problem_types::NO_LEADER).with(
+        http::header::RETRY_AFTER,
+        http::HeaderValue::from_static("1"),
+    )
+}

@@ -1,0 +1,282 @@
+//! Three daemons of one account, as processes of their own, with a real Redis between them and a CallTools that counts.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use openseat::simulator::TOKEN;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::support::{CallTools, Home, Program, Time, get, known, post, post_json, soon};
+
+/// The shortest that a config may have.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// A machine that is busy with other tests.
+const SLACK: Duration = Duration::from_secs(4);
+
+/// Debian's Redis, on a Unix socket. Dropping it is kill -9.
+struct Redis {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let child = Self::launch(&folder);
+        Self { child, folder }
+    }
+
+    fn launch(folder: &tempfile::TempDir) -> Child {
+        Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(folder.path().join("redis.sock"))
+            .arg("--dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server, of Debian's package of that name")
+    }
+
+    /// Kills it, and starts it again without its data.
+    fn start_again(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = Self::launch(&self.folder);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a process has a number");
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Node {
+    home: Home,
+    config: PathBuf,
+    program: Option<Program>,
+    address: SocketAddr,
+}
+
+impl Node {
+    async fn start(redis: &Redis, calltools: &CallTools, number: usize, account: &str) -> Self {
+        let home = Home::new();
+        home.set_token("main", TOKEN);
+        let cluster = format!(
+            "\n[cluster]\nurl = \"unix://{}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n",
+            redis.socket().display()
+        );
+        let config = home.config(&[
+            cluster,
+            calltools.account_with(account, "max_age = \"60s\""),
+        ]);
+        let program = Program::run(&home, &config);
+        let address = program.address().await;
+        Self {
+            home,
+            config,
+            program: Some(program),
+            address,
+        }
+    }
+
+    fn kill(&mut self) {
+        self.program = None;
+    }
+
+    async fn start_again(&mut self) {
+        let program = Program::run(&self.home, &self.config);
+        self.address = program.address().await;
+        self.program = Some(program);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.program.as_ref().expect("it runs").signal(signal);
+    }
+
+    async fn decision(&self) -> Value {
+        get(self.address, "/v1/queues/sales/decision").await.json()
+    }
+
+    async fn metric(&self, sample: &str) -> Option<f64> {
+        let text = get(self.address, "/metrics").await.body;
+        let line = text.lines().find_map(|line| line.strip_prefix(sample));
+        line.and_then(|value| value.trim().parse().ok())
+    }
+
+    async fn leads(&self) -> bool {
+        let sample = "openseat_cluster_leader{account=\"main\"}";
+        self.metric(sample).await == Some(1.0)
+    }
+}
+
+/// Three nodes that all know the queue, the leader first.
+async fn three(redis: &Redis, calltools: &CallTools, account: &str) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for number in 0..3 {
+        nodes.push(Node::start(redis, calltools, number, account).await);
+    }
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let leader = leader(&nodes).await;
+    nodes.swap(0, leader);
+    nodes
+}
+
+async fn leader(nodes: &[Node]) -> usize {
+    let mut found = None;
+    soon("one node leads", async || {
+        for (place, node) in nodes.iter().enumerate() {
+            if node.program.is_some() && node.leads().await {
+                found = Some(place);
+            }
+        }
+        found.is_some()
+    })
+    .await;
+    found.expect("it was found")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn followers_answer_and_one_of_them_goes_on_when_the_leader_is_killed() {
+    let (redis, time) = (Redis::start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let mut nodes = three(&redis, &calltools, "").await;
+    for node in &nodes {
+        let decision = node.decision().await;
+        assert_eq!(decision["count"], 2, "{decision}");
+        assert_eq!(node.metric("openseat_cluster_up").await, Some(1.0));
+        assert_eq!(node.metric("openseat_cluster_nodes").await, Some(3.0));
+    }
+    nodes[0].kill();
+    let (killed, before) = (Instant::now(), calltools.simulator.requests());
+    while calltools.simulator.requests() == before {
+        for node in &nodes[1..] {
+            let decision = node.decision().await;
+            assert!(known(&decision), "{decision}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(killed.elapsed() < LEASE + SLACK, "no poll in time");
+    }
+    // What the new leader reads reaches the other one.
+    calltools.set_status(0, "On a Call");
+    for node in &nodes[1..] {
+        soon("the change is known", async || {
+            node.decision().await["count"] == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn two_of_a_hundred_calls_on_three_nodes_get_the_two_seats() {
+    let (redis, time) = (Redis::start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let nodes = three(&redis, &calltools, "").await;
+    let reserve = |call: usize| {
+        let address = nodes[call % 3].address;
+        let body = format!("{{\"call_id\":\"call-{call}\"}}");
+        async move { post_json(address, "/v1/queues/sales/reservations", &body).await }
+    };
+    let answers = join_all((0..100).map(reserve)).await;
+    let made: Vec<usize> = (0..100)
+        .filter(|call| answers[*call].status == 201)
+        .collect();
+    assert_eq!(made.len(), 2);
+    let others = answers.iter().filter(|answer| answer.status != 201);
+    others.for_each(|answer| assert_eq!(answer.status, 409, "{answer:?}"));
+    let id = answers[made[0]].json()["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    // Asked again on another node, the call gets its own.
+    let elsewhere = nodes[(made[0] + 1) % 3].address;
+    let target = format!(
+        "/v1/queues/sales/decision?reserve=45s&call_id=call-{}",
+        made[0]
+    );
+    let again = get(elsewhere, &target).await.json();
+    assert_eq!(again["reservation"]["id"], *id, "{again}");
+    // Released there, it is free everywhere.
+    let release = format!("/v1/reservations/{id}/release");
+    assert_eq!(post(elsewhere, &release).await.status, 204);
+    for node in &nodes {
+        soon("one seat is left", async || {
+            node.decision().await["capacity"] == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn nothing_that_happens_sends_more_than_the_hour_allows() {
+    const LIMIT: usize = 60;
+    let (mut redis, time) = (Redis::start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let account = format!("requests_per_hour = {LIMIT}\nreserve = 50");
+    let mut nodes = three(&redis, &calltools, &account).await;
+    for round in 0..5 {
+        let refresh = |node: &Node| {
+            let address = node.address;
+            async move { post(address, "/v1/queues/sales/refresh").await.status }
+        };
+        let living = nodes.iter().filter(|node| node.program.is_some());
+        join_all(living.flat_map(|node| (0..5).map(move |_| refresh(node)))).await;
+        let leader = leader(&nodes).await;
+        match round {
+            0 => {
+                nodes[leader].kill();
+                tokio::time::sleep(LEASE).await;
+                nodes[leader].start_again().await;
+            }
+            1 => {
+                nodes[leader].signal(Signal::STOP);
+                tokio::time::sleep(LEASE * 2).await;
+                nodes[leader].signal(Signal::CONT);
+            }
+            2 => redis.start_again(),
+            3 => {
+                redis.signal(Signal::STOP);
+                tokio::time::sleep(LEASE).await;
+                // A follower's answer waits for no engine.
+                let asked = Instant::now();
+                assert!(known(&nodes[0].decision().await));
+                assert!(asked.elapsed() < Duration::from_secs(1));
+                redis.signal(Signal::CONT);
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(
+            calltools.simulator.requests() as usize <= LIMIT,
+            "round {round}"
+        );
+        assert_eq!(calltools.simulator.throttled(), 0);
+    }
+    assert!(calltools.simulator.requests() > 10);
+}
