@@ -88,8 +88,8 @@ pub(super) struct Sight {
 #[derive(Clone, Copy, Debug)]
 struct SeenQueue {
     last_success: Option<Moment>,
-    /// Whether its answer rests on fresh data.
-    is_known: bool,
+    /// It has seats by fresh data. A queue that is closed or unknown has none that anybody could tell of.
+    has_seats: bool,
 }
 
 impl Sight {
@@ -179,7 +179,7 @@ impl Sight {
         *account = newest.chain(*account).max_by_key(|moment| moment.boot);
         let seen = SeenQueue {
             last_success: state.last_success,
-            is_known: decision.reason.is_known(),
+            has_seats: decision.reason == Reason::Seats,
         };
         self.queues.insert(key.clone(), seen);
         let condition = match state.fault.as_deref() {
@@ -218,7 +218,7 @@ impl Sight {
         match subject.key() {
             Some(key) => match (self.queues.get(&key), subject.condition) {
                 (None, _) => Absence::Gone,
-                (Some(queue), Condition::NoSeats) if queue.is_known => Absence::Over,
+                (Some(queue), Condition::NoSeats) if queue.has_seats => Absence::Over,
                 (Some(_), Condition::NoSeats) => Absence::Unknown,
                 (Some(queue), _) => later(queue.last_success),
             },
@@ -240,10 +240,10 @@ const NO_SEATS_ADVICE: &str = "are its agents logged in to the queue and availab
 #[cfg(test)]
 impl Sight {
     /// What a test wants to be seen, of an account "main" with a queue "sales" whose data is of `newest`.
-    pub fn with(lasting: &[(Subject, Evidence)], newest: Moment, is_known: bool) -> Self {
+    pub fn with(lasting: &[(Subject, Evidence)], newest: Moment, has_seats: bool) -> Self {
         let queue = SeenQueue {
             last_success: Some(newest),
-            is_known,
+            has_seats,
         };
         Self {
             lasting: lasting.iter().cloned().collect(),

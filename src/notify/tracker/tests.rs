@@ -41,7 +41,7 @@ struct Day {
     asked: Option<u64>,
     /// The moment of the account's newest data.
     newest: u64,
-    is_known: bool,
+    has_seats: bool,
     told: Vec<(u64, bool)>,
 }
 
@@ -52,7 +52,7 @@ impl Day {
             condition,
             asked: (condition == Condition::NoSeats).then_some(0),
             newest: 0,
-            is_known: true,
+            has_seats: true,
             told: Vec::new(),
         }
     }
@@ -62,7 +62,7 @@ impl Day {
         for second in seconds.step_by(5) {
             let lasting = [(subject(self.condition), evidence(self.asked))];
             let lasting = if lasts { &lasting[..] } else { &[] };
-            let sight = Sight::with(lasting, at(self.newest), self.is_known);
+            let sight = Sight::with(lasting, at(self.newest), self.has_seats);
             let news = self.tracker.look(&sight, |_| Some(AFTER), at(second));
             let told = news.iter().map(|news| (second, news.until.is_none()));
             self.told.extend(told);
@@ -113,10 +113,10 @@ fn no_seats_are_told_only_if_somebody_asks() {
     day.asked = Some(1);
     day.pass(3600..3700, true);
     assert_eq!(day.told, [(3600, true)]);
-    day.is_known = false;
+    day.has_seats = false;
     day.pass(3700..7200, false);
     assert_eq!(day.told.len(), 1, "unknown seats are no seats");
-    day.is_known = true;
+    day.has_seats = true;
     day.pass(7200..7300, false);
     assert_eq!(day.told, [(3600, true), (7260, false)]);
 }
