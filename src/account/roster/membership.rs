@@ -23,6 +23,8 @@ pub struct Membership {
 pub(super) struct Member {
     /// Their place among the people.
     pub(super) who: usize,
+    /// They were logged in to the queue: beside the place, so that a walk through all members need not look at their rows.
+    pub(super) queue_logged_in: bool,
     /// As the poll of the queue saw them.
     pub(super) polled: Arc<Agent>,
     /// The newest row when the two were last joined, and what came of it: most rows are the same from sweep to sweep.
@@ -72,6 +74,7 @@ impl Member {
     pub(super) fn new(who: usize, polled: Arc<Agent>) -> Self {
         Self {
             who,
+            queue_logged_in: polled.queue_logged_in,
             polled,
             joined: None,
         }
@@ -127,7 +130,7 @@ impl Roster {
             is_unchanged &= member.is_joined_to(row);
             let seen = newest.map_or(membership.as_of, |newest| newest.at);
             oldest = Some(earlier(seen, oldest));
-            if member.polled.queue_logged_in {
+            if member.queue_logged_in {
                 oldest_logged_in = Some(earlier(seen, oldest_logged_in));
             }
         }
