@@ -54,6 +54,7 @@ fn decision(bench: &mut Criterion) {
         threshold: Some(Quantity::ZERO),
         max_age: Some(Duration::from_secs(90)),
         on_unknown: OnUnknown::Reject,
+        hours: None,
     };
     let now = POLLED.later(Duration::from_secs(12));
     let names: Vec<_> = (0..QUEUES)

@@ -166,6 +166,7 @@ fn account(
         rule: Rule::Seats(SeatRule::default()),
         threshold: Some(Quantity::ZERO),
         max_age: None,
+        hours: None,
     });
     let limit = NonZeroU32::new(1000).expect("it is not 0");
     let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));

@@ -18,6 +18,7 @@ use crate::{
     },
     model::{
         agent::{Agent, AgentId},
+        hours::{OpeningHours, Zone},
         quantity::Quantity,
     },
     server::check::{
@@ -76,6 +77,13 @@ pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
             verdict: Verdict::Compare(Comparison::GreaterThan),
         }),
     }
+}
+
+/// These hours, in a time zone.
+pub(crate) fn opening_hours(open: &[&str], zone: &str) -> Option<Arc<OpeningHours>> {
+    let entries = open.iter().map(|entry| entry.parse().expect("hours"));
+    let zone = Zone::find(zone).expect("a zone");
+    Some(Arc::new(OpeningHours::new(entries.collect(), zone)))
 }
 
 /// A clock that stands still until it is told to go on.

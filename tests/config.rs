@@ -239,10 +239,13 @@ fn the_example_is_taken_with_any_one_of_its_keys_uncommented() {
         if is_commented_out(line) {
             let mut lines = lines.clone();
             lines[index] = uncommented(line);
-            if line.starts_with("# tls_") {
-                // A certificate needs its key, and the key its certificate.
-                let pair = lines.iter_mut().filter(|line| line.starts_with("# tls_"));
-                pair.for_each(|line| *line = uncommented(line));
+            // A certificate needs its key, and the key its certificate; so do opening hours and their time zone.
+            for pair in [["# tls_cert", "# tls_key"], ["# open =", "# time_zone"]] {
+                let is_of_pair = |line: &&str| pair.iter().any(|start| line.starts_with(start));
+                if is_of_pair(line) {
+                    let pair = lines.iter_mut().filter(|line| is_of_pair(line));
+                    pair.for_each(|line| *line = uncommented(line));
+                }
             }
             parse(&lines.join("\n")).unwrap_or_else(|error| panic!("{line}\n{error}"));
         }

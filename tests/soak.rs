@@ -136,6 +136,7 @@ impl Office {
             rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
+            hours: None,
         };
         let (asks, asked) = mpsc::channel(1);
         let account = Account::new(account::Deps {
@@ -196,6 +197,7 @@ impl Office {
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
             on_unknown: OnUnknown::Reject,
+            hours: None,
         }
     }
 

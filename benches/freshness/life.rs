@@ -220,6 +220,7 @@ const TERMS: Terms = Terms {
     threshold: Some(Quantity::ZERO),
     max_age: None,
     on_unknown: OnUnknown::Reject,
+    hours: None,
 };
 
 impl World {
@@ -302,6 +303,7 @@ impl World {
             rule: Rule::Seats(SeatRule::default()),
             threshold: Some(Quantity::ZERO),
             max_age: None,
+            hours: None,
         };
         Account::new(Deps {
             owner: BudgetOwner {

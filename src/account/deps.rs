@@ -16,7 +16,7 @@ use crate::{
         reservations::Reservations,
     },
     metrics::Metrics,
-    model::{known::Known, names::Names, quantity::Quantity},
+    model::{hours::OpeningHours, known::Known, names::Names, quantity::Quantity},
     process::heartbeat::Heartbeat,
     state::store::Store,
 };
@@ -34,6 +34,8 @@ pub struct QueueSettings {
     pub threshold: Option<Quantity>,
     /// How old its data may get; `None` leaves it to the plan.
     pub max_age: Option<Duration>,
+    /// When it is open; `None`: always.
+    pub hours: Option<Arc<OpeningHours>>,
 }
 
 impl QueueSettings {

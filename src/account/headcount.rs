@@ -61,6 +61,12 @@ impl Headcount {
         }
     }
 
+    /// Nobody is expected now, so empty lists are no news.
+    pub fn rest(&mut self) {
+        self.recent.clear();
+        (self.emptied, self.is_end_due) = (None, false);
+    }
+
     fn empties(&mut self, now: Moment) -> Option<News> {
         let most = self.recent.iter().map(|(_, agents)| *agents).max();
         let agents_before = most.filter(|most| *most > 0)?;

@@ -220,10 +220,14 @@ impl Account {
         let Some(state) = self.deps.board.get(&key).filter(|_| TTL.contains(&ttl)) else {
             return Said::Rejected("no_such_queue".to_owned());
         };
+        let mut queues = self.deps.queues.iter();
         let policy = Policy {
             threshold: threshold.and_then(Quantity::new),
             max_age: max_age_ms.map(Duration::from_millis),
             on_unknown,
+            hours: queues
+                .find(|queue| queue.key == key)
+                .and_then(|queue| queue.hours.clone()),
         };
         let now = self.deps.clock.now();
         let holds = self.deps.reservations.queue(&key);

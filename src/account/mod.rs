@@ -22,6 +22,7 @@ mod job;
 mod leading;
 mod naming;
 mod on_demand;
+mod opening;
 mod permits;
 pub mod plan;
 mod publish;
@@ -50,6 +51,7 @@ use self::{
     job::Done,
     leading::Told,
     naming::Naming,
+    opening::Opening,
     token::LOOK_EVERY,
 };
 pub use self::{
@@ -112,6 +114,7 @@ pub struct Account {
     seats: Vec<u64>,
     last_seat: u64,
     naming: Naming,
+    opening: Opening,
     /// Questions about each queue: the counters, and what they showed when last looked at.
     questions: Vec<(Arc<QueueMeters>, u64)>,
     /// Callers that wait for jobs under way.
@@ -162,6 +165,7 @@ impl Account {
             seats: (0..deps.queues.len() as u64).collect(),
             last_seat: deps.queues.len() as u64,
             naming: Naming::default(),
+            opening: Opening::default(),
             questions: deps
                 .queues
                 .iter()
@@ -186,6 +190,7 @@ impl Account {
         account.look_at_rules();
         account.filter_by_ready_statuses();
         account.plan();
+        account.rest_what_is_closed();
         account.show_faults();
         account
     }
@@ -228,6 +233,7 @@ impl Account {
             self.deps.heartbeat.beat();
             self.show_faults();
             self.look_for_another_token();
+            self.rest_what_is_closed();
             if std::mem::take(&mut self.has_news) {
                 self.tell_the_others().await;
             }

@@ -259,6 +259,7 @@ fn policy(queue: &config::Queue) -> Policy {
         threshold: queue.threshold,
         max_age: queue.max_age,
         on_unknown: queue.on_unknown,
+        hours: queue.hours.clone(),
     }
 }
 

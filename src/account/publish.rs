@@ -89,6 +89,8 @@ impl Account {
         let expected = self.schedule.expected_evenly(period);
         let turns = expected.iter().map(|expected| expected.members).max();
         let members_max_age = plan::members_max_age(turns.unwrap_or_default());
+        let turns = expected.iter().map(|expected| expected.members);
+        self.opening.set_leads(turns, self.deps.options.idle_pace);
         let mut tightest = Duration::MAX;
         let is_swept = self.schedule.is_swept();
         for (place, (queue, expected)) in self.deps.queues.iter().zip(expected).enumerate() {

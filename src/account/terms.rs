@@ -79,6 +79,8 @@ impl Account {
         self.look_at_rules();
         self.show_queues(&before, &places);
         self.plan();
+        self.opening.hours_changed();
+        self.rest_what_is_closed();
         self.poll_what_is_too_old(&before, &places);
         // The token was read with the config, and may have changed.
         self.schedule.try_token();

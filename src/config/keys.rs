@@ -99,6 +99,8 @@ pub(super) const QUEUE: Kind = Kind {
         key("threshold", "0"),
         key("max_age", r#""90s""#),
         key("on_unknown", r#""reject""#),
+        key("open", r#"["Mon-Fri 08:00-18:00", "Sat 09:00-12:00"]"#),
+        key("time_zone", r#""America/New_York""#),
         key("fresh", r#""500ms""#),
         key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),

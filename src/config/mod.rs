@@ -24,7 +24,7 @@ use crate::{
         OnUnknown, Patience,
         criteria::{Criteria, Renewal, SeatRule},
     },
-    model::quantity::Quantity,
+    model::{hours::OpeningHours, quantity::Quantity},
     process::file,
 };
 
@@ -383,6 +383,8 @@ pub struct Queue {
     pub max_age: Option<Duration>,
     /// The answer while the queue is unknown.
     pub on_unknown: OnUnknown,
+    /// When it is open; `None`: always.
+    pub hours: Option<Arc<OpeningHours>>,
     /// Whether its decisions wait for fresh answers by default.
     pub patience: Option<Patience>,
 }

@@ -9,7 +9,7 @@ use super::{
     keys::{self, HOSTED_FIELD},
     pasted::{self, NoId, is_address, is_id},
     section::Section,
-    source::{Checked, Reported},
+    source::{Checked, Reported, all},
     value::{Value, integer_value},
 };
 use crate::{
@@ -17,7 +17,10 @@ use crate::{
         OnUnknown, Patience,
         criteria::{Condition, Criteria, Definition, Literal, Measure, SeatRule},
     },
-    model::quantity::Quantity,
+    model::{
+        hours::{Entry, HoursError, OpeningHours, Zone},
+        quantity::Quantity,
+    },
 };
 
 const MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
@@ -38,12 +41,16 @@ const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::MAX_
 
 const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few seconds";
 
+/// Lines of opening hours: several times a day on each day of a week, and some to spare.
+const MAX_ENTRIES: usize = 50;
+
 /// Reads one `[[account.queue]]`.
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let reference = section.required("queue", reference);
     let max_age = section.optional("max_age", |value| value.duration(MAX_AGES, WHY_MAX_AGES));
     let on_unknown = section.optional("on_unknown", |value| value.one_of::<OnUnknown>());
     let threshold = section.optional("threshold", Value::quantity);
+    let hours = hours(section);
     let patience = patience(section);
     let rule = rule(section, threshold);
     let reference = reference?;
@@ -55,6 +62,7 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
         threshold,
         max_age: max_age?,
         on_unknown: on_unknown?.unwrap_or_default(),
+        hours: hours?,
         patience: patience?,
     })
 }
@@ -68,6 +76,47 @@ fn patience(section: &Section<'_>) -> Checked<Option<Patience>> {
         fresh: fresh.unwrap_or(Patience::USUAL.fresh),
         wait: wait.unwrap_or(Patience::USUAL.wait),
     }))
+}
+
+/// When the queue is open. The hours mean nothing without a zone, and a zone changes nothing without hours.
+fn hours(section: &Section<'_>) -> Checked<Option<Arc<OpeningHours>>> {
+    let entries = section.optional("open", entries);
+    let zone = section.optional("time_zone", |value| {
+        Zone::find(value.text()?).map_err(|error| value.wrong(error))
+    });
+    match (section.value("open"), section.value("time_zone")) {
+        (Some(open), None) => {
+            return Err(open.wrong(
+                "needs a time zone; write below it for instance `time_zone = \"America/New_York\"`",
+            ));
+        }
+        (None, Some(zone)) => {
+            return Err(zone
+                .wrong("belongs to opening hours, and there are none; add `open`, or remove it"));
+        }
+        _ => {}
+    }
+    let (entries, zone) = (entries?, zone?);
+    Ok(entries
+        .zip(zone)
+        .map(|(entries, zone)| Arc::new(OpeningHours::new(entries, zone))))
+}
+
+/// Lines of hours: a list of texts, or one text.
+fn entries(value: &Value<'_>) -> Checked<Vec<Entry>> {
+    let items = value.items();
+    if items.is_empty() {
+        return Err(value.wrong("is an empty list; remove it for a queue that is always open"));
+    }
+    if items.len() > MAX_ENTRIES {
+        return Err(value.wrong(format_args!("has more than {MAX_ENTRIES} lines")));
+    }
+    let entry = |item: &Value<'_>| {
+        let text = item.as_text();
+        let text = text.ok_or_else(|| item.not_a("a list of days and times"))?;
+        text.parse().map_err(|error: HoursError| item.wrong(error))
+    };
+    all(items.iter().map(entry))
 }
 
 /// Which queue a value names, where it names one.

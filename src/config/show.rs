@@ -177,6 +177,10 @@ fn queue(text: &mut Table, queue: &Queue) {
     }
     text.duration("max_age", queue.max_age);
     text.text("on_unknown", serde_word(&queue.on_unknown));
+    if let Some(hours) = &queue.hours {
+        text.list("open", hours.entries());
+        text.text("time_zone", hours.zone());
+    }
     text.duration("fresh", queue.patience.map(|patience| patience.fresh));
     text.duration("wait", queue.patience.map(|patience| patience.wait));
     match &queue.rule {

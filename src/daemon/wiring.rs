@@ -332,6 +332,7 @@ pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {
         rule: queue.rule.clone(),
         threshold: queue.threshold,
         max_age: queue.max_age,
+        hours: queue.hours.clone(),
     };
     account.queues.iter().map(queue).collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod criteria;
+mod reason;
 pub mod reservations;
 pub mod snapshot;
 pub mod soon;
@@ -9,12 +10,12 @@ pub mod staleness;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr, VariantArray, VariantNames};
+use strum::VariantNames;
 
+pub use self::reason::Reason;
 use crate::{
     clock::Moment,
     decision::{
@@ -22,84 +23,11 @@ use crate::{
         criteria::{Comparison, Measured, Verdict},
         snapshot::Snapshot,
     },
-    model::{fault::Fault, quantity::Quantity},
+    model::{
+        hours::{OpeningHours, Span},
+        quantity::Quantity,
+    },
 };
-
-/// The reason for a decision. The names are part of the interface: JSON, metrics and docs share them.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    JsonSchema,
-    Display,
-    IntoStaticStr,
-    VariantArray,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Reason {
-    /// Known: the criteria hold.
-    Seats,
-    /// Known: the criteria do not hold.
-    BelowThreshold,
-    /// Known: reservations hold the seats that would be open.
-    Reserved,
-    /// Unknown: the snapshot is older than `max_age`, and no fault explains why.
-    TooOld,
-    /// Unknown: no poll of this queue has succeeded yet, and none has failed.
-    NeverPolled,
-    /// Unknown: CallTools does not accept the token.
-    BadToken,
-    /// Unknown: the token's user may not read the queue.
-    NoPermission,
-    /// Unknown: the account has no such queue.
-    NoSuchQueue,
-    /// Unknown: the account's requests for this hour are spent.
-    BudgetSpent,
-    /// Unknown: others spend from the account, so CallTools refuses our requests.
-    Throttled,
-    /// Unknown: CallTools cannot be reached, or does not answer as it should.
-    UpstreamDown,
-    /// Unknown: the cluster's engine does not answer, so no node may ask CallTools.
-    ClusterDown,
-}
-
-impl From<&Fault> for Reason {
-    /// The reason of a decision whose snapshot is too old because of this fault.
-    fn from(fault: &Fault) -> Self {
-        match fault {
-            Fault::BadToken => Reason::BadToken,
-            Fault::NoPermission => Reason::NoPermission,
-            Fault::NoSuchQueue(_) => Reason::NoSuchQueue,
-            Fault::Throttled { .. } => Reason::Throttled,
-            Fault::BudgetSpent { .. } => Reason::BudgetSpent,
-            Fault::ClusterDown => Reason::ClusterDown,
-            Fault::UpstreamDown { .. } => Reason::UpstreamDown,
-        }
-    }
-}
-
-impl Reason {
-    /// Every reason, in the order of the documentation.
-    pub const ALL: &[Reason] = Self::VARIANTS;
-
-    /// Its name in JSON and metrics.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
-
-    /// Whether the decision rests on fresh data. If not, [`OnUnknown`] decides.
-    pub fn is_known(self) -> bool {
-        matches!(
-            self,
-            Reason::Seats | Reason::BelowThreshold | Reason::Reserved
-        )
-    }
-}
 
 /// What to answer if there is no fresh data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
@@ -116,7 +44,7 @@ pub enum OnUnknown {
 }
 
 /// The part of a queue's settings that a decision needs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// What the count is compared with; `None` for criteria that do not compare numbers.
     pub threshold: Option<Quantity>,
@@ -124,12 +52,22 @@ pub struct Policy {
     pub max_age: Option<Duration>,
     /// What to answer if there is no fresh data.
     pub on_unknown: OnUnknown,
+    /// When the queue is open; `None`: always.
+    pub hours: Option<Arc<OpeningHours>>,
 }
 
 impl Policy {
     /// Data older than this is unknown.
     pub fn max_age(&self, state: &QueueState) -> Duration {
         self.max_age.unwrap_or(state.planned_max_age)
+    }
+
+    /// Until when the queue is closed, by the clocks of its time zone: `Mon 08:00`. `None` if the decision was made while it was open.
+    pub fn closed_until(&self, decision: &Decision) -> Option<String> {
+        let opens = decision
+            .turns
+            .filter(|_| decision.reason == Reason::Closed)?;
+        Some(self.hours.as_ref()?.local(opens))
     }
 
     /// A membership older than this is unknown.
@@ -190,10 +128,12 @@ pub struct Decision {
     pub age: Option<Duration>,
     /// How long ago the queue itself was polled for its members.
     pub membership_age: Option<Duration>,
-    /// Until when the snapshot may be used.
+    /// Until when the snapshot may be used, or the queue is open or closed, whichever ends first.
     pub valid_until: Option<Moment>,
-    /// Whether that time is still to come.
+    /// Whether the answer rests on a snapshot that may still be used.
     pub is_fresh: bool,
+    /// When the queue opens or closes next; `None` if it has no opening hours, or never closes.
+    pub turns: Option<Moment>,
     /// How many more calls would be accepted now. Above 0 exactly where the decision accepts.
     pub capacity: u32,
 }
@@ -239,20 +179,22 @@ impl Decision {
 ///
 /// `held` is the number of seats that reservations hold. While the snapshot is no older than `max_age` it answers, whatever
 /// happens to the polls. After that the reason is the fault, or [`Reason::TooOld`] if no fault explains it. A snapshot that the
-/// criteria could not measure gives no answer, however young it is.
+/// criteria could not measure gives no answer, however young it is. A queue that is closed rejects, whatever is known.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
-    DecisionInput::new(state, policy).decide(held, now)
+    DecisionInput::new(state, policy, now).decide(held, now)
 }
 
 /// What a decision needs beside the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
 /// instead of the state, so they do not keep an old snapshot alive.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct DecisionInput {
     policy: Policy,
     max_age: Duration,
     members_max_age: Duration,
     fault: Option<Reason>,
     known: Option<KnownSnapshot>,
+    /// What the opening hours said at `now` of [`new`](Self::new).
+    span: Option<Span>,
 }
 
 /// The part that comes from a snapshot.
@@ -265,24 +207,30 @@ struct KnownSnapshot {
 }
 
 impl DecisionInput {
-    /// Reads a state under a policy.
-    pub fn new(state: &QueueState, policy: &Policy) -> Self {
+    /// Reads a state under a policy, at `now`.
+    pub fn new(state: &QueueState, policy: &Policy, now: Moment) -> Self {
         let known = |snapshot: &Snapshot| KnownSnapshot {
             as_of: snapshot.as_of,
             members_as_of: snapshot.members_as_of,
             measured: snapshot.measured.as_ref().ok().copied(),
         };
         Self {
-            policy: *policy,
+            policy: policy.clone(),
             max_age: policy.max_age(state),
             members_max_age: policy.members_max_age(state),
             fault: state.fault.as_deref().map(Reason::from),
             known: state.snapshot.as_deref().map(known),
+            span: policy.hours.as_ref().map(|hours| hours.span(now)),
         }
     }
 
     /// As [`decide`] does.
     pub fn decide(&self, held: u32, now: Moment) -> Decision {
+        let span = self.span(now);
+        let turns = span.and_then(|span| span.until);
+        if span.is_some_and(|span| !span.is_open) {
+            return self.closed(turns);
+        }
         let membership_age = self
             .known
             .map(|known| now.longest_since(known.members_as_of));
@@ -316,14 +264,40 @@ impl DecisionInput {
             valid_until: self.known.map(|known| {
                 let statuses = known.as_of.later(self.max_age);
                 let members = known.members_as_of.later(self.members_max_age);
-                if statuses.wall < members.wall {
-                    statuses
-                } else {
-                    members
-                }
+                let ends = [statuses, members].into_iter().chain(turns);
+                ends.min_by_key(|end| end.wall).unwrap_or(statuses)
             }),
             is_fresh,
+            turns,
             capacity,
+        }
+    }
+
+    /// Whether the queue is open. The hours are read again only when the time for which they were read is over.
+    fn span(&self, now: Moment) -> Option<Span> {
+        let span = self.span?;
+        let hours = self.policy.hours.as_ref()?;
+        Some(if span.covers(now) {
+            span
+        } else {
+            hours.span(now)
+        })
+    }
+
+    /// The answer of a queue that is closed until `opens`. It rests on no data, so it shows none.
+    fn closed(&self, opens: Option<Moment>) -> Decision {
+        Decision {
+            accept: false,
+            reason: Reason::Closed,
+            count: None,
+            threshold: self.policy.threshold,
+            as_of: None,
+            age: None,
+            membership_age: None,
+            valid_until: opens,
+            is_fresh: false,
+            turns: opens,
+            capacity: 0,
         }
     }
 

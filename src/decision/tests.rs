@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     decision::criteria::Mismatch,
-    model::fault::{Down, NoSuchQueue},
+    fixtures::opening_hours,
+    model::fault::{Down, Fault, NoSuchQueue},
 };
 
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -22,6 +23,7 @@ fn policy(threshold: u32, on_unknown: OnUnknown) -> Policy {
         threshold: Some(Quantity::from(threshold)),
         max_age: Some(MAX_AGE),
         on_unknown,
+        hours: None,
     }
 }
 
@@ -178,6 +180,55 @@ fn an_unknown_gives_its_cause_and_follows_the_policy() {
     }
 }
 
+/// A queue that is open in the hour before [`NOW`] and in that after the next. It is Sunday, 10:00 UTC.
+fn closed() -> Policy {
+    Policy {
+        hours: opening_hours(&["Sun 09:00-10:00,11:00-12:00"], "UTC"),
+        ..policy(0, OnUnknown::Accept)
+    }
+}
+
+#[test]
+fn a_closed_queue_rejects_whatever_is_known_and_whatever_on_unknown_says() {
+    let known = (polled(seats(3), Duration::ZERO), Reason::Seats);
+    for (state, _) in unknowns().into_iter().chain([known]) {
+        for on_unknown in ON_UNKNOWN {
+            let policy = Policy {
+                on_unknown,
+                ..closed()
+            };
+            let decision = decide(&state, &policy, 0, NOW);
+            assert!(!decision.accept, "{decision:?}");
+            assert_eq!((decision.reason, decision.count), (Reason::Closed, None));
+            assert_eq!((decision.as_of, decision.is_fresh), (None, false));
+            let opens = NOW.later(Duration::from_secs(3600));
+            assert_eq!(decision.valid_until, Some(opens));
+            assert_eq!(decision.turns, Some(opens));
+        }
+    }
+}
+
+#[test]
+fn one_reading_of_a_state_decides_rightly_before_and_after_the_hours_change() {
+    let policy = Policy {
+        max_age: Some(Duration::from_secs(86_400)),
+        ..closed()
+    };
+    let state = polled(seats(3), Duration::ZERO);
+    let ms = Duration::from_millis(1);
+    for read_at in [NOW.earlier(ms), NOW, NOW.later(Duration::from_secs(3600))] {
+        let input = DecisionInput::new(&state, &policy, read_at);
+        for (now, reason) in [
+            (NOW.earlier(ms), Reason::Seats),
+            (NOW, Reason::Closed),
+            (NOW.later(Duration::from_secs(3600) - ms), Reason::Closed),
+            (NOW.later(Duration::from_secs(3600)), Reason::Seats),
+        ] {
+            assert_eq!(input.decide(0, now).reason, reason, "{read_at:?} {now:?}");
+        }
+    }
+}
+
 #[test]
 fn every_reason_occurs_for_some_state() {
     let knowns =
@@ -188,6 +239,7 @@ fn every_reason_occurs_for_some_state() {
         .into_iter()
         .chain(unknowns)
         .map(|(state, held)| decide(&state, &policy, held, NOW).reason)
+        .chain([decide(&QueueState::default(), &closed(), 0, NOW).reason])
         .collect();
     assert_eq!(given, Reason::ALL.iter().copied().collect());
 }

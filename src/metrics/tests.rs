@@ -22,6 +22,7 @@ const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(90)),
     on_unknown: OnUnknown::Accept,
+    hours: None,
 };
 
 fn sales() -> QueueKey {

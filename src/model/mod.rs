@@ -4,6 +4,7 @@ pub mod agent;
 pub mod digest;
 pub mod fault;
 pub(crate) mod field;
+pub mod hours;
 pub mod known;
 pub mod names;
 pub mod quantity;

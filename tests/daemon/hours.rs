@@ -71,6 +71,7 @@ impl Office {
             rule: Rule::Seats(openseat::decision::criteria::SeatRule::default()),
             threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
+            hours: None,
         };
         let owner = BudgetOwner {
             account: "main".to_owned(),

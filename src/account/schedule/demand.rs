@@ -101,7 +101,7 @@ impl Schedule {
         };
         let queues = self.queues.iter().enumerate();
         let due = queues.filter(|(_, queue)| {
-            of(queue) && self.can_be_polled(queue) && queue.attempts.is_ready(now)
+            of(queue) && self.takes_turns(queue) && queue.attempts.is_ready(now)
         });
         // The first of equals.
         let most = due
@@ -143,7 +143,9 @@ impl Schedule {
 
     /// The greatest stretch at which all queues' data stays within its limits.
     pub(super) fn bearable(&self) -> f64 {
-        let expected = self.expected(self.period);
+        let expected = self.expected(self.period).into_iter().zip(&self.queues);
+        let awake = expected.filter(|(_, queue)| !queue.rests);
+        let expected: Vec<_> = awake.map(|(expected, _)| expected).collect();
         let longest = |of: fn(&Expected) -> Duration| {
             let longest = expected.iter().map(of).max().unwrap_or_default();
             longest.as_secs_f64().max(1e-3)

@@ -100,9 +100,8 @@ impl Schedule {
         if self.ration == 0 {
             return None;
         }
-        let is_due = |queue: &Queue| {
-            queue.is_new && self.can_be_polled(queue) && queue.attempts.is_ready(now)
-        };
+        let is_due =
+            |queue: &Queue| queue.is_new && self.takes_turns(queue) && queue.attempts.is_ready(now);
         self.most_overdue(now, is_due)
     }
 
@@ -200,17 +199,26 @@ impl Schedule {
         Some((last.attempts.last_start?, last.cost()))
     }
 
+    /// Whether a queue waits for its id. Those that rest can wait, once a first reading has shown whether their names are right.
     fn needs_names(&self) -> bool {
-        self.queues.iter().any(|queue| queue.need.id)
+        let is_first = self.names.last_start.is_none();
+        let needs = |queue: &Queue| queue.need.id && (is_first || !queue.rests);
+        self.queues.iter().any(needs)
     }
 
     fn needs_statuses(&self) -> bool {
-        self.queues.iter().any(|queue| queue.need.statuses)
+        let needs = |queue: &Queue| queue.need.statuses && !queue.rests;
+        self.queues.iter().any(needs)
     }
 
     pub(super) fn can_be_polled(&self, queue: &Queue) -> bool {
         let statuses_known = self.statuses.last_success.is_some() || self.statuses_given_up;
         !queue.need.id && (statuses_known || !queue.need.statuses)
+    }
+
+    /// Whether a queue is polled when its turn comes.
+    pub(super) fn takes_turns(&self, queue: &Queue) -> bool {
+        !queue.rests && self.can_be_polled(queue)
     }
 
     /// When `queues/` should be read again; `None` where nothing asks for that.
@@ -223,7 +231,11 @@ impl Schedule {
             let wait = NAMES_AGAIN.saturating_mul(2u32.saturating_pow(times));
             read.map_or(Duration::ZERO, |read| read + wait.min(NAMES_LIVE))
         };
-        if !self.queues.iter().any(|queue| queue.by_name) {
+        if !self
+            .queues
+            .iter()
+            .any(|queue| queue.by_name && !queue.rests)
+        {
             None
         } else if self.names.failures > 0 {
             Some(again(self.names.failures))
@@ -253,7 +265,7 @@ impl Schedule {
             return now + (self.period / 4).max(Duration::from_millis(1));
         }
         let waiting = |attempts: &Attempts| (!attempts.in_flight).then_some(attempts.not_before);
-        let queues = self.queues.iter().filter(|queue| self.can_be_polled(queue));
+        let queues = self.queues.iter().filter(|queue| self.takes_turns(queue));
         let mut times: Vec<Duration> = queues
             .filter_map(|queue| waiting(&queue.attempts))
             .collect();

@@ -93,6 +93,8 @@ struct Queue {
     at_edge: bool,
     /// A member was missing from a sweep since the last poll.
     missing: bool,
+    /// It is closed, and will be for longer than its turn takes.
+    rests: bool,
 }
 
 impl Queue {
@@ -107,6 +109,7 @@ impl Queue {
             urgent: false,
             at_edge: false,
             missing: false,
+            rests: false,
         }
     }
 
@@ -334,6 +337,21 @@ impl Schedule {
     /// Whether queues are polled without knowing what the account's statuses do.
     pub fn statuses_given_up(&self) -> bool {
         self.statuses_given_up
+    }
+
+    /// Sets whether a queue rests: then it takes no turn, and the others share its slots. Only callers that ask for it still poll it.
+    pub fn rest(&mut self, queue: usize, rests: bool) {
+        self.queues[queue].rests = rests;
+    }
+
+    /// Whether a queue rests.
+    pub fn rests(&self, queue: usize) -> bool {
+        self.queues[queue].rests
+    }
+
+    /// Whether there is nothing to poll.
+    pub fn all_rest(&self) -> bool {
+        self.queues.iter().all(|queue| queue.rests)
     }
 
     /// A queue's data is useless now: poll it at once, as if it were new.

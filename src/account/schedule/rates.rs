@@ -18,6 +18,9 @@ impl Schedule {
     pub fn expected_evenly(&self, period: Duration) -> Vec<Expected> {
         let mut even = self.clone();
         even.mean_asked = 0.0;
+        for queue in &mut even.queues {
+            queue.rests = false; // The plan is for the hours in which all are open.
+        }
         let sweeps = self.options.sweep && !self.sweeping.distrusted && even.sweep_pays();
         even.expected_with(sweeps, period)
     }
@@ -30,7 +33,7 @@ impl Schedule {
     pub(super) fn expected_with(&self, sweeps: bool, period: Duration) -> Vec<Expected> {
         let of_alone = if sweeps { self.share_alone() } else { 0.0 };
         // What a poll of a queue costs on average, and with it a turn.
-        let shared = self.queues.iter().filter(|queue| !self.is_alone(queue));
+        let shared = self.awake().filter(|queue| !self.is_alone(queue));
         let polls: f64 = shared
             .map(|queue| (self.weight(queue) / queue.cost()).sqrt())
             .sum();
@@ -83,8 +86,10 @@ impl Schedule {
     /// Whether a sweep that does not pay for the present demand is needed for the other queues: their `max_age` was planned with sweeps.
     fn sweep_keeps_the_plan(&self) -> bool {
         let by_polls = || self.expected_with(false, self.period);
-        let is_too_rare = |queue: &Expected| queue.statuses > self.tightest;
-        self.pays_with(|_| 1.0) && by_polls().iter().any(is_too_rare)
+        let is_too_rare = |(queue, expected): (&Queue, Expected)| {
+            !queue.rests && expected.statuses > self.tightest
+        };
+        self.pays_with(|_| 1.0) && self.queues.iter().zip(by_polls()).any(is_too_rare)
     }
 
     /// With *P* pages a sweep, and *Q* requests to poll as many equally asked queues as these amount to, *(Σ√(dp))² / Σd*: sweep while
@@ -94,7 +99,7 @@ impl Schedule {
     }
 
     fn pays_with(&self, weight: impl Fn(&Queue) -> f64) -> bool {
-        let shared = || self.queues.iter().filter(|queue| !self.is_alone(queue));
+        let shared = || self.awake().filter(|queue| !self.is_alone(queue));
         let demand: f64 = shared().map(&weight).sum();
         let root = |queue: &Queue| (weight(queue) * queue.cost()).sqrt();
         let roots: f64 = shared().map(root).sum();
@@ -102,9 +107,14 @@ impl Schedule {
         f64::from(self.status_pages()) < roots * roots / demand.max(f64::EPSILON) / 2.0 - 1e-9
     }
 
+    /// The queues that take turns: all but those that rest.
+    fn awake(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.iter().filter(|queue| !queue.rests)
+    }
+
     /// *Σ√(dp)*, over demand and pages.
     pub(super) fn roots(&self, of: impl Fn(&Queue) -> bool) -> f64 {
-        let queues = self.queues.iter().filter(|queue| of(queue));
+        let queues = self.awake().filter(|queue| of(queue));
         queues
             .map(|queue| (self.weight(queue) * queue.cost()).sqrt())
             .sum()

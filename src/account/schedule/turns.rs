@@ -112,7 +112,7 @@ impl Schedule {
             is_old
                 && !self.is_alone(queue)
                 && queue.attempts.failures == 0
-                && self.can_be_polled(queue)
+                && self.takes_turns(queue)
         };
         self.queues
             .iter()

@@ -98,6 +98,7 @@ impl Running {
             threshold: Some(Quantity::ZERO),
             max_age: None,
             on_unknown: OnUnknown::Reject,
+            hours: None,
         };
         let state = self.board.get(&stage.keys[place]).unwrap();
         decide(&state, &policy, 0, stage.clock.now())

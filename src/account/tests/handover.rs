@@ -60,6 +60,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
             rule: SEATS,
             threshold: Some(Quantity::ZERO),
             max_age: None,
+            hours: None,
         });
     let account = Account::new(Deps {
         owner: BudgetOwner {

@@ -32,7 +32,7 @@ use crate::{
         staleness::Staleness,
     },
     metrics::{Format, Scrape},
-    model::{agent::AgentId, fault::Down, known::Known, quantity::Quantity},
+    model::{agent::AgentId, fault::Down, hours::OpeningHours, known::Known, quantity::Quantity},
     simulator::{InjectedFault, Settings, Simulator, SweepQuirk, TOKEN, WorldSettings},
 };
 
@@ -42,6 +42,7 @@ mod floods;
 mod fresh;
 mod handover;
 mod naming;
+mod opening;
 mod outages;
 mod pace;
 mod reload;
@@ -85,6 +86,8 @@ struct Setting {
     sweep: SweepQuirk,
     /// The config has the queues' names rather than their ids.
     by_name: bool,
+    /// Opening hours of the first queues; the others are always open.
+    hours: Vec<Option<Arc<OpeningHours>>>,
 }
 
 impl Setting {
@@ -100,6 +103,7 @@ impl Setting {
             max_age: None,
             sweep: SweepQuirk::Whole,
             by_name: false,
+            hours: Vec::new(),
         }
     }
 
@@ -146,13 +150,15 @@ impl Setting {
         });
         let mut rules = vec![SEATS; ids.len() - self.rules.len()];
         rules.extend(self.rules);
-        let queues = keys.iter().zip(references).zip(rules);
-        let queues = queues.map(|((key, reference), rule)| QueueSettings {
+        let hours = self.hours.into_iter().chain(std::iter::repeat(None));
+        let queues = keys.iter().zip(references).zip(rules).zip(hours);
+        let queues = queues.map(|(((key, reference), rule), hours)| QueueSettings {
             key: key.clone(),
             reference,
             rule,
             threshold: Some(Quantity::ZERO),
             max_age: self.max_age,
+            hours,
         });
         let mut stage = Stage {
             task: tokio::spawn(async { Ok(()) }),
@@ -280,6 +286,7 @@ impl Stage {
             threshold: Some(Quantity::ZERO),
             max_age: None,
             on_unknown: OnUnknown::Reject,
+            hours: self.queues[place].hours.clone(),
         };
         decide(&self.state(place), &policy, 0, self.clock.now())
     }

@@ -60,6 +60,7 @@ fn added(id: u64) -> QueueSettings {
         rule: SEATS,
         threshold: Some(Quantity::ZERO),
         max_age: None,
+        hours: None,
     }
 }
 

@@ -34,6 +34,7 @@ struct Queue {
     agents: Option<Vec<Agent>>,
     criteria: Option<Criteria>,
     cause: Option<String>,
+    detail: Option<String>,
     advice: Option<String>,
     notes: Vec<String>,
 }
@@ -249,6 +250,9 @@ fn why(queue: &Queue) -> String {
             plain(cause),
             queue.reason
         );
+    }
+    if let ("closed", Some(closed)) = (&*queue.reason, &queue.detail) {
+        return plain(closed).into_owned();
     }
     if queue.criteria.is_some() {
         let holds = queue.reason == "seats";

@@ -20,6 +20,7 @@ const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(3_600)),
     on_unknown: OnUnknown::Reject,
+    hours: None,
 };
 
 fn seats(count: usize, now: Moment) -> QueueState {

@@ -51,6 +51,7 @@ fn staleness(
         threshold: Some(quantity(threshold)),
         max_age: Some(Duration::from_secs(10_000)),
         on_unknown: OnUnknown::Reject,
+        hours: None,
     };
     Staleness::new(&decide(&state, &policy, 0, NOW), Some(&*snapshot))
 }
@@ -157,6 +158,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
             threshold: Some(Quantity::ZERO),
             max_age: None,
             on_unknown: OnUnknown::Reject,
+            hours: None,
         };
         patience.staleness(&decide(&state, &policy, 0, NOW), Some(&*snapshot))
     };

@@ -199,7 +199,7 @@ impl DecisionRequest {
     }
 
     fn read(params: &Params<'_>, queue: &Queue) -> Result<Self, Problem> {
-        let mut policy = queue.policy;
+        let mut policy = queue.policy.clone();
         if let Some(threshold) = params.one("threshold")? {
             policy.threshold = Some(parse_threshold(threshold, &queue.policy)?);
         }

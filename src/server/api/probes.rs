@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::{
     account::PresentFault,
-    decision::board::QueueState,
+    decision::{Reason, board::QueueState},
     metrics::Format,
     server::{
         http::{
@@ -34,7 +34,7 @@ pub async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: every queue has a snapshot or a known fault, and openseat is not stopping.
+/// `GET /readyz`: every queue has a snapshot or a known fault or is closed, and openseat is not stopping.
 pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), READINESS_PARAMETERS)?;
     let verbose = params.one("verbose")?.is_some();
@@ -42,7 +42,10 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     let states: Vec<_> = states.collect();
     let (status, summary) = if app.stopping.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if states.iter().all(|(_, state)| is_settled(state)) {
+    } else if states
+        .iter()
+        .all(|(queue, state)| is_settled(&app, queue, state))
+    {
         (StatusCode::OK, "ready")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready")
@@ -67,8 +70,9 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     Ok((status, lines.concat()).into_response())
 }
 
-fn is_settled(state: &QueueState) -> bool {
-    state.snapshot.is_some() || state.fault.is_some()
+fn is_settled(app: &App, queue: &Queue, state: &QueueState) -> bool {
+    let is_closed = || app.decide(queue, state, &queue.policy).reason == Reason::Closed;
+    state.snapshot.is_some() || state.fault.is_some() || is_closed()
 }
 
 /// Whether CallTools answers for the account; if not, why and for how long.
@@ -88,6 +92,9 @@ fn account_line(app: &App, account: &AccountHandle) -> String {
 /// Whether the queue's seats are known, and what is wrong with it. A fault of its whole account is shown only in the account's line.
 fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
     let decision = app.decide(queue, state, &queue.policy);
+    if let Some(until) = queue.policy.closed_until(&decision) {
+        return format!("{}: closed until {until}", queue.key);
+    }
     let account = app.account(&queue.key.account);
     let account_fault = account.and_then(|account| account.health().fault);
     let fault = state.fault.as_deref().map(|fault| match account_fault {

@@ -22,7 +22,7 @@ use crate::{
             rights::Rights,
         },
         json::{
-            decision::why_unknown,
+            decision::detail,
             reservation::{ReservationJson, ReservationRequest, ReservationsJson},
         },
         state::{
@@ -78,8 +78,8 @@ fn json<'a>(app: &App, key: &'a QueueKey, reservation: &'a Reservation) -> Reser
 
 /// The decision is to reject; its reason and count are members of the problem.
 fn no_seat(app: &App, queue: &Queue, decision: &Decision) -> Problem {
-    let unknown = why_unknown(&app.state(queue), &queue.policy, decision, app.clock.now());
-    let detail = unknown.unwrap_or_else(|| why_rejected(decision.reason).to_owned());
+    let why = detail(&app.state(queue), &queue.policy, decision, app.clock.now());
+    let detail = why.unwrap_or_else(|| why_rejected(decision.reason).to_owned());
     Problem::new(problem_types::NO_SEAT, detail)
         .with_member("reason", decision.reason)
         .with_member("count", decision.count)

@@ -107,9 +107,12 @@ impl Finding<'_> {
         self.state.snapshot.as_deref()
     }
 
-    /// Whether the decision rests on knowledge.
+    /// Whether the queue could be asked and measured. A closed queue is asked all the same.
     pub fn is_good(&self) -> bool {
-        self.decision.reason.is_known()
+        let is_measured = self
+            .snapshot()
+            .is_some_and(|snapshot| snapshot.measured.is_ok());
+        is_measured && self.decision.reason.is_known()
     }
 
     /// One sentence on what to do about an error.
@@ -154,7 +157,7 @@ impl<'a> Asker<'a> {
         let mut findings: Vec<BoxFuture<'_, Finding<'a>>> = Vec::new();
         for (queue, policy) in &self.target.queues {
             findings.push(Box::pin(async move {
-                let finding = self.find(queue, *policy, look_ups).await;
+                let finding = self.find(queue, policy.clone(), look_ups).await;
                 progress();
                 finding
             }));

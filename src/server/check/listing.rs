@@ -118,6 +118,7 @@ fn configured(queue: &ListedQueue) -> Queue {
         threshold: Some(Quantity::ZERO),
         max_age: Some(LONG),
         on_unknown: OnUnknown::default(),
+        hours: None,
         patience: None,
     }
 }

@@ -76,7 +76,10 @@ impl<'a> Account<'a> {
             let snapshot = standing.state.snapshot.as_deref();
             snapshot.is_some_and(|snapshot| snapshot.agents.is_empty())
         };
-        self.emptied.is_some() || !self.standings.is_empty() && self.standings.iter().all(is_empty)
+        // Closed queues need nobody.
+        let is_open = |standing: &&&Standing| !standing.is_closed();
+        let mut open = self.standings.iter().filter(is_open).peekable();
+        open.peek().is_some() && (self.emptied.is_some() || open.all(is_empty))
     }
 }
 

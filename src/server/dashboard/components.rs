@@ -101,8 +101,19 @@ impl Standing {
                 format!("accepts {rule}")
             })),
             Reason::Reserved => Some(wording::why(reason).to_owned()),
+            Reason::Closed => self.closed(),
             _ => Some(format!("{}{}", wording::why(reason), on_unknown(self))),
         }
+    }
+
+    /// Whether the queue is outside of its opening hours.
+    pub(super) fn is_closed(&self) -> bool {
+        self.decision.reason == Reason::Closed
+    }
+
+    /// Until when it is closed.
+    fn closed(&self) -> Option<String> {
+        wording::closed(&self.queue.policy, &self.decision, self.now)
     }
 
     /// How long the data may still be used; zero if it may not.
@@ -126,6 +137,7 @@ pub(super) fn number(standing: &Standing) -> Markup {
     html! {
         @match standing.decision.count {
             Some(count) => span.number { (count) },
+            None if standing.is_closed() => span.number { "–" },
             None => span.number.unknown { "?" },
         }
         @if held > 0 { span.note { (held) " held" } }
@@ -138,6 +150,7 @@ pub(super) fn seats(standing: &Standing) -> Markup {
     html! {
         @match standing.decision.count {
             Some(count) => { span.number { (count) } " " span.unit { (if count == 1_u32.into() { "seat" } else { "seats" }) } }
+            None if standing.is_closed() => { span.unit { "closed" } }
             None => { span.number.unknown { "?" } " " span.unit { "seats unknown" } }
         }
         @if held > 0 { span.note { (held) " held for calls" } }
@@ -186,6 +199,9 @@ fn on_unknown(standing: &Standing) -> &'static str {
 /// How old the data is. A page contains times; the script turns them into ages, keeps them current, and updates the note by the same rule.
 pub(super) fn age(standing: &Standing) -> Markup {
     let decision = &standing.decision;
+    if standing.is_closed() {
+        return html! { span.age { "not polled while it is closed" } };
+    }
     let (Some(age), Some(as_of)) = (decision.age, decision.as_of) else {
         return html! { span.age.old { "no data yet" } };
     };
@@ -325,6 +341,9 @@ const MAX_STATUSES: usize = 6;
 
 /// The agents of a queue by status, as a bar and as text.
 pub(super) fn agents(standing: &Standing) -> Markup {
+    if standing.is_closed() {
+        return html! {}; // What was seen before it closed says nothing of now.
+    }
     let Some(snapshot) = standing.state.snapshot.as_deref() else {
         return html! { p.none { "agents unknown" } };
     };

@@ -97,7 +97,17 @@ fn headline(standings: &[Standing], is_well: bool) -> Markup {
     html! {
         section.headline {
             h1 aria-live="polite" { (accepting) " of " (wording::counted(standings.len(), "queue")) " " (verb) " calls" }
-            p { (basis(standings)) @if !is_well { " Problems are listed below." } }
+            p { (basis(standings)) (closed(standings)) @if !is_well { " Problems are listed below." } }
+        }
+    }
+}
+
+/// How many queues are closed while others are open.
+fn closed(standings: &[Standing]) -> Markup {
+    let closed = count(standings, |standing| standing.is_closed());
+    html! {
+        @if closed > 0 && closed < standings.len() {
+            " " (wording::counted(closed, "queue")) (if closed == 1 { " is" } else { " are" }) " closed."
         }
     }
 }
@@ -109,10 +119,12 @@ fn basis(standings: &[Standing]) -> Markup {
     let lost = lost(standings);
     let first = |standing: &&Standing| standing.decision.reason == Reason::NeverPolled;
     let never_polled = count(standings, first);
+    let closed = count(standings, |standing| standing.is_closed());
     let oldest = components::oldest(standings.iter().filter(is_known));
     html! {
         @match (oldest, unknown) {
             _ if standings.is_empty() => "No queue is configured.",
+            _ if closed == standings.len() => "All queues are closed.",
             (None, unknown) if never_polled == unknown => "No poll has finished yet. The first answers are on their way.",
             (None, _) => { b { (lost) } }
             (Some(oldest), 0) => { "All answers are based on data " (oldest) "." }

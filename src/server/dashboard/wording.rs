@@ -6,8 +6,9 @@ mod tests;
 use std::time::Duration;
 
 use crate::{
+    clock::Moment,
     decision::{
-        Policy, Reason,
+        Decision, Policy, Reason,
         criteria::{Comparison, Verdict},
         snapshot::Snapshot,
     },
@@ -109,6 +110,23 @@ pub(super) fn lacking(
     Quantity::new(lacks).filter(|lacks| *lacks > Quantity::ZERO)
 }
 
+/// Until when a queue is closed: `closed until Mon 08:00 (in 13 h)`; `None` if it is open. The time is that of the queue's time zone.
+pub(super) fn closed(policy: &Policy, decision: &Decision, now: Moment) -> Option<String> {
+    let until = policy.closed_until(decision)?;
+    let left = decision.turns?.shortest_since(now);
+    Some(format!("closed until {until} (in {})", about(left)))
+}
+
+/// A duration in its largest unit, rounded up: `13 h`.
+fn about(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    match minutes {
+        0..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", minutes.div_ceil(60)),
+        _ => format!("{} d", minutes.div_ceil(1_440)),
+    }
+}
+
 /// Why a decision was made.
 pub(super) fn why(reason: Reason) -> &'static str {
     match reason {
@@ -124,6 +142,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::Throttled => "other programs use up this account’s requests",
         Reason::UpstreamDown => "CallTools gives no usable answer",
         Reason::ClusterDown => "the cluster’s engine does not answer",
+        Reason::Closed => "the queue is closed",
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Rows, pages, filters, errors and the `Authorization: Token …` header are those of CallTools, which uses Django REST Framework (DRF).
 //! One thing differs on purpose: if openseat does not know, because a snapshot is stale or was never taken, the answer is 503 and never an
-//! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart.
+//! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart. A queue outside of its opening hours is not
+//! unknown: its list is empty, so that such a client rejects.
 //!
 //! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors.
 

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use http::{HeaderName, HeaderValue, header};
@@ -13,8 +14,12 @@ use serde_json::value::RawValue;
 
 use super::{error::DropInError, page::number};
 use crate::{
-    decision::snapshot::Snapshot,
-    model::{agent::Agent, names::Names},
+    decision::{
+        Reason,
+        criteria::{Measured, Verdict},
+        snapshot::Snapshot,
+    },
+    model::{agent::Agent, names::Names, quantity::Quantity},
     server::{
         json::decision::why_unknown,
         state::app::{AccountHandle, App, Queue},
@@ -73,6 +78,7 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
     let state = app.state(queue);
     let decision = app.decide(queue, &state, &queue.policy);
     match &state.snapshot {
+        _ if decision.reason == Reason::Closed => Ok(Arc::new(nobody(app))),
         Some(snapshot) if decision.is_fresh => Ok(Arc::clone(snapshot)),
         _ => {
             let why =
@@ -82,6 +88,22 @@ fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
                 "openseat does not know the agents of queue \"{name}\" now: {why}."
             )))
         }
+    }
+}
+
+/// The list of a closed queue. That nobody takes its calls now is known, so this is no unknown that looks like zero.
+fn nobody(app: &App) -> Snapshot {
+    let now = app.clock.now();
+    Snapshot {
+        as_of: now,
+        members_as_of: now,
+        took: Duration::ZERO,
+        complete: true,
+        agents: Arc::default(),
+        measured: Ok(Measured {
+            count: Quantity::ZERO,
+            verdict: Verdict::Holds(false),
+        }),
     }
 }
 

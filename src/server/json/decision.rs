@@ -35,7 +35,7 @@ pub struct DecisionJson<'a> {
     pub count: Option<Quantity>,
     /// The decision is to accept while there are more seats than this; null for criteria that compare with no number.
     threshold: Option<Quantity>,
-    /// When CallTools sent the data that the decision is based on.
+    /// When CallTools sent the data that the decision is based on; null while the queue is closed.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     as_of: Option<Moment>,
@@ -50,7 +50,7 @@ pub struct DecisionJson<'a> {
     /// How many more calls would be accepted now: seats beyond the threshold and beyond those held for other calls. Above 0 exactly if the
     /// decision is to accept, so a router that can only compare one number with 0 compares this one. 1 if `on_unknown` accepts.
     pub capacity: u32,
-    /// What is wrong or missing, and what to do. Only present if the queue's seats are unknown.
+    /// What is wrong or missing, and what to do; or until when the queue is closed. Only present if its seats are unknown or it is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The seat held for this call. Only present if `reserve` asked for it and the decision is to accept.
@@ -82,7 +82,7 @@ impl<'a> DecisionJson<'a> {
             membership_age_ms: decision.membership_age.map(whole_ms),
             valid_until: decision.valid_until,
             capacity: decision.capacity,
-            detail: why_unknown(state, policy, decision, now),
+            detail: detail(state, policy, decision, now),
             reservation: None,
             warning: None,
         }
@@ -124,6 +124,22 @@ impl<'a> DecisionsJson<'a> {
             }),
         }
     }
+}
+
+/// Why there are no seats to count, in one sentence; `None` if they were counted.
+pub fn detail(
+    state: &QueueState,
+    policy: &Policy,
+    decision: &Decision,
+    now: Moment,
+) -> Option<String> {
+    closed(policy, decision).or_else(|| why_unknown(state, policy, decision, now))
+}
+
+fn closed(policy: &Policy, decision: &Decision) -> Option<String> {
+    let until = policy.closed_until(decision)?;
+    let zone = policy.hours.as_ref()?.zone();
+    Some(format!("the queue is closed until {until} in {zone}"))
 }
 
 /// Why the queue's seats are unknown, in one sentence; `None` if they are known.

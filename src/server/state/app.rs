@@ -231,7 +231,11 @@ impl App {
         let queue = |key: &QueueKey| {
             Arc::new(Queue {
                 key: key.clone(),
-                policy: *deps.policies.get(key).expect("every queue has a policy"),
+                policy: deps
+                    .policies
+                    .get(key)
+                    .expect("every queue has a policy")
+                    .clone(),
                 patience: deps.patience.get(key).copied(),
                 meters: deps
                     .metrics

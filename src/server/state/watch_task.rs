@@ -52,7 +52,11 @@ pub fn look(app: &App) -> Duration {
     for queue in app.queues() {
         let state = app.state(queue);
         let decision = app.decide(queue, &state, &queue.policy);
-        let ends = [time_left(&decision, now), queue.holds.next_end(now)];
+        let ends = [
+            time_left(&decision, now),
+            queue.holds.next_end(now),
+            decision.turns.map(|turns| turns.shortest_since(now)),
+        ];
         next = ends.into_iter().flatten().fold(next, Duration::min);
         log.note(
             &queue.key,

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock::Moment,
     decision::criteria::{Comparison, Measured, Mismatch, Verdict},
-    fixtures::available,
+    fixtures::{available, opening_hours},
     model::fault::{Down, NoSuchQueue},
 };
 
@@ -35,12 +35,12 @@ impl Caller {
     }
 
     /// The same question twice: once as it is, once with a parameter that changes nothing but who answers.
-    async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
+    pub(super) async fn asks_both(&mut self, path: &str) -> (Answer, Answer) {
         self.asks_with(path, &format!("{path}?format=json")).await
     }
 
     /// The same for several decisions, whose parameters the fast path reads only where they are not encoded.
-    async fn asks_for_many(&mut self, query: &str) -> (Answer, Answer) {
+    pub(super) async fn asks_for_many(&mut self, query: &str) -> (Answer, Answer) {
         let path = format!("/v1/decisions?{query}");
         self.asks_with(&path, &path.replace("queue=", "%71ueue="))
             .await
@@ -155,6 +155,7 @@ proptest! {
         on_unknown in prop_oneof![Just(OnUnknown::Reject), Just(OnUnknown::Accept), Just(OnUnknown::Last)],
         max_age in prop_oneof![Just(None), (1..120_u64).prop_map(Some)],
         threshold in 0..3_u32,
+        open in prop::option::of(prop::sample::select(vec!["Sun 05:00-05:01,05:30-09:00", "Sat-Mon 05:01-05:00"])),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -166,6 +167,7 @@ proptest! {
                     threshold: Some(Quantity::from(threshold)),
                     max_age: max_age.map(Duration::from_secs),
                     on_unknown,
+                    hours: open.and_then(|open| opening_hours(&[open], "America/New_York")),
                 };
             }
             let server = world.serve().await;

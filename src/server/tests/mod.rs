@@ -13,6 +13,7 @@ mod drop_in;
 mod fast_path;
 mod fresh;
 mod guards;
+mod opening;
 mod overview;
 mod pages;
 mod probes;
@@ -95,12 +96,13 @@ impl World {
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
             on_unknown: OnUnknown::Reject,
+            hours: None,
         };
         let clock = Arc::new(Still::new());
         Self {
             board: Arc::new(Board::new(keys.clone())),
             metrics: Arc::new(Metrics::new(keys.clone(), clock.now())),
-            policies: keys.into_iter().map(|key| (key, policy)).collect(),
+            policies: keys.into_iter().map(|key| (key, policy.clone())).collect(),
             patience: HashMap::new(),
             accounts: Vec::new(),
             bearer: None,

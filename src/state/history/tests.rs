@@ -23,6 +23,7 @@ const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(60)),
     on_unknown: OnUnknown::Reject,
+    hours: None,
 };
 
 struct Scene {

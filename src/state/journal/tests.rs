@@ -27,6 +27,7 @@ const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(3_600)),
     on_unknown: OnUnknown::Reject,
+    hours: None,
 };
 
 /// A state folder that one process after the other uses.

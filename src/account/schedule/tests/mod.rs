@@ -4,6 +4,7 @@ mod cold_start;
 mod demand;
 mod idle_and_saving;
 mod next;
+mod opening;
 mod properties;
 mod sweeps;
 

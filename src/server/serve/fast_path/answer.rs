@@ -32,7 +32,7 @@ impl CachedAnswer {
     fn at(app: &App, queue: Arc<Queue>, now: Moment) -> Self {
         let version = queue.version.number();
         let state = app.state(&queue);
-        let input = DecisionInput::new(&state, &queue.policy);
+        let input = DecisionInput::new(&state, &queue.policy, now);
         let decision = input.decide(queue.holds.held(now), now);
         let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
         let text = AnswerText::new(&view, &decision);
