@@ -55,6 +55,8 @@ pub struct NodeStatus {
 /// How the cluster does, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// The engine was asked for the first time.
+    pub asked: bool,
     /// The engine has answered the last command.
     pub up: bool,
     /// This node leads the account.
@@ -132,6 +134,22 @@ pub struct Member {
 }
 
 impl Member {
+    /// A member whose cluster does so.
+    #[cfg(test)]
+    pub fn of_status(status: Status, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            key: "key".to_owned(),
+            process: 1,
+            clock,
+            tenure: Arc::default(),
+            orders: mpsc::channel(1).0,
+            role: watch::channel(Role::default()).1,
+            status: watch::channel(status).1,
+            bell: Arc::default(),
+            questions: mpsc::channel(1).0,
+        })
+    }
+
     /// What it does now, and changes of that.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()

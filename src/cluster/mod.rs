@@ -5,7 +5,8 @@
 //! - [`lease`]: who leads, by one's own clock alone;
 //! - [`entry`] and [`codec`]: what the leader tells the others, and how it is written;
 //! - [`message`]: what a follower asks the leader;
-//! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has them all.
+//! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has them all;
+//! - [`trouble`]: what is wrong with it.
 //!
 //! What is promised: never more than the account's requests in any hour, as long as one of these survives: the engine with what its replicas
 //! confirmed, or one node that followed.
@@ -25,3 +26,4 @@ mod scripts;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod trouble;

@@ -84,6 +84,8 @@ pub enum Condition {
     NoSeats,
     /// A part of the state folder cannot be written.
     State,
+    /// The cluster's engine does not answer, or no node leads an account.
+    Cluster,
 }
 
 impl Condition {
@@ -109,6 +111,7 @@ enum Word {
     Budget,
     NoSeats,
     State,
+    Cluster,
     Decision,
 }
 
@@ -124,6 +127,7 @@ impl Word {
             Word::Budget => Condition::Budget,
             Word::NoSeats => Condition::NoSeats,
             Word::State => Condition::State,
+            Word::Cluster => Condition::Cluster,
             Word::Decision => return None,
         })
     }

@@ -170,6 +170,7 @@ fn over(condition: Condition) -> &'static str {
         Condition::Budget => "there are requests again",
         Condition::NoSeats => "there are seats again",
         Condition::State => "the state folder can be written again",
+        Condition::Cluster => "the cluster works again",
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Moment,
+    cluster::{member::Status, trouble::Trouble},
     config::Condition,
     decision::{Reason, board::QueueKey},
     model::fault::{Fault, FaultKind},
@@ -29,6 +30,14 @@ pub(super) struct Subject {
 }
 
 impl Subject {
+    fn process(condition: Condition) -> Self {
+        Self {
+            condition,
+            account: None,
+            queue: None,
+        }
+    }
+
     fn account(condition: Condition, account: &Arc<str>) -> Self {
         Self {
             condition,
@@ -83,6 +92,8 @@ pub(super) struct Sight {
     /// The moment of the newest data of each account.
     accounts: HashMap<Arc<str>, Option<Moment>>,
     queues: HashMap<QueueKey, SeenQueue>,
+    /// The cluster's engine was not asked yet for an account.
+    is_cluster_unknown: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,18 +116,45 @@ impl Sight {
         }
         let degraded = app.degraded();
         if !degraded.is_empty() {
-            let subject = Subject {
-                condition: Condition::State,
-                account: None,
-                queue: None,
-            };
             let what = format!(
                 "the state folder cannot be written ({})",
                 degraded.join(", ")
             );
-            sight.see(subject, what, STATE_ADVICE, None);
+            sight.see(Subject::process(Condition::State), what, STATE_ADVICE, None);
         }
+        let member = |account: &AccountHandle| {
+            let member = account.member.as_ref()?;
+            Some((Arc::clone(&account.name), member.status()))
+        };
+        sight.cluster(app.accounts.iter().filter_map(member), app.clock.now());
         sight
+    }
+
+    /// The cluster as a whole: its engine is the same for all accounts.
+    pub(super) fn cluster(
+        &mut self,
+        accounts: impl Iterator<Item = (Arc<str>, Status)>,
+        now: Moment,
+    ) {
+        let mut troubled: BTreeMap<Trouble, Vec<Arc<str>>> = BTreeMap::new();
+        for (account, status) in accounts {
+            self.is_cluster_unknown |= !status.asked;
+            if let Some(trouble) = status.trouble(now) {
+                troubled.entry(trouble).or_default().push(account);
+            }
+        }
+        let Some((trouble, accounts)) = troubled.first_key_value() else {
+            return;
+        };
+        let named = accounts.iter().take(NAMED_ACCOUNTS);
+        let named: Vec<_> = named.map(|account| format!("\"{account}\"")).collect();
+        let further = match accounts.len().saturating_sub(NAMED_ACCOUNTS) {
+            0 => String::new(),
+            further => format!(" and {further} more"),
+        };
+        let what = format!("{trouble} (accounts: {}{further})", named.join(", "));
+        let subject = Subject::process(Condition::Cluster);
+        self.see(subject, what, trouble.advice(), None);
     }
 
     fn see(&mut self, subject: Subject, what: String, advice: &str, since: Option<Moment>) {
@@ -210,7 +248,10 @@ impl Sight {
             _ => Absence::Unknown,
         };
         let Some(account) = &subject.account else {
-            return Absence::Over;
+            return match subject.condition {
+                Condition::Cluster if self.is_cluster_unknown => Absence::Unknown,
+                _ => Absence::Over,
+            };
         };
         let Some(newest) = self.accounts.get(account) else {
             return Absence::Gone;
@@ -231,6 +272,9 @@ impl Sight {
     }
 }
 
+/// Accounts that a message names; further ones are counted.
+const NAMED_ACCOUNTS: usize = 8;
+
 const STATE_ADVICE: &str = "check that the disk has space and that the folder is writable; openseat recovers by itself, and answers go on meanwhile";
 const THROTTLED_ADVICE: &str =
     "find what else uses the account's API, or lower requests_per_hour to what is left";
@@ -249,6 +293,7 @@ impl Sight {
             lasting: lasting.iter().cloned().collect(),
             accounts: HashMap::from([("main".into(), Some(newest))]),
             queues: HashMap::from([(QueueKey::new("main", "sales"), queue)]),
+            is_cluster_unknown: false,
         }
     }
 }

@@ -111,6 +111,7 @@ impl Task {
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         let status = Status {
+            asked: self.beats > 0,
             up: self.is_up,
             leads,
             epoch,

@@ -1,7 +1,10 @@
 //! Conditions that last, end, come back and outlive the process.
 
 use super::*;
-use crate::config::Condition;
+use crate::{
+    cluster::member::{NodeStatus, Status},
+    config::Condition,
+};
 
 const START: Moment = Moment {
     boot: Duration::from_secs(500_000),
@@ -20,7 +23,8 @@ fn subject(condition: Condition) -> Subject {
     );
     Subject {
         condition,
-        account: (condition != Condition::State).then(|| "main".into()),
+        account: (!matches!(condition, Condition::State | Condition::Cluster))
+            .then(|| "main".into()),
         queue: of_queue.then(|| "sales".into()),
     }
 }
@@ -197,4 +201,52 @@ fn with_no_time_to_last_each_change_is_told() {
             .len()
     };
     assert_eq!((look(&seen, 0), look(&[], 5), look(&seen, 10)), (1, 1, 1));
+}
+
+#[test]
+fn a_cluster_without_its_engine_is_told_and_is_over_once_the_engine_has_answered() {
+    let asked = Status {
+        asked: true,
+        ..Status::default()
+    };
+    let well = Status {
+        up: true,
+        leads: true,
+        nodes: vec![NodeStatus {
+            name: "router-1".to_owned(),
+            leads: true,
+            behind: 0,
+        }],
+        ..asked.clone()
+    };
+    let mut tracker = Tracker::default();
+    let look = |tracker: &mut Tracker, status: &Status, second| {
+        let mut sight = Sight::default();
+        let accounts = ["main", "lab"].map(|name| (name.into(), status.clone()));
+        sight.cluster(accounts.into_iter(), at(second));
+        tracker.look(&sight, |_| Some(AFTER), at(second))
+    };
+    assert_eq!(look(&mut tracker, &asked, 0), []);
+    let told = look(&mut tracker, &asked, 300);
+    let evidence = told[0].evidence.as_ref().expect("it was seen");
+    assert_eq!(
+        evidence.what,
+        "the cluster's engine does not answer (accounts: \"main\", \"lab\")"
+    );
+    assert_eq!((told.len(), &told[0].subject.account), (1, &None));
+    // Another process, which has asked nothing yet.
+    for second in [310, 400] {
+        assert_eq!(look(&mut tracker, &Status::default(), second), []);
+    }
+    assert_eq!(look(&mut tracker, &well, 410), []);
+    assert_eq!(look(&mut tracker, &well, 470)[0].until, Some(at(410)));
+    // Without a leader nothing is polled either.
+    let leaderless = Status {
+        up: true,
+        ..asked.clone()
+    };
+    assert_eq!(look(&mut tracker, &leaderless, 500), []);
+    let told = look(&mut tracker, &leaderless, 800);
+    let what = &told[0].evidence.as_ref().expect("it was seen").what;
+    assert!(what.starts_with("no node of the cluster leads"), "{what}");
 }

@@ -1,0 +1,149 @@
+//! What is wrong with an account's cluster, as this node sees it, and what to do.
+
+use std::{fmt, time::Duration};
+
+use super::member::{NodeStatus, Status};
+use crate::clock::Moment;
+
+/// How far behind the log a node may be: it looks once a second, and an ordinary change of the leader stops it for a few.
+const MAX_LAG: Duration = Duration::from_secs(10);
+
+/// A node that knew everything so long ago is called up to date: it looks once a second.
+const UP_TO_DATE: Duration = Duration::from_secs(2);
+
+/// Nodes that a line names; further ones are counted.
+const NAMED_NODES: usize = 16;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// The engine does not answer.
+    NoAnswer,
+    /// The engine answers, and no living node has the lease.
+    NoLeader,
+    /// Another node leads, and this one cannot follow.
+    Behind,
+}
+
+impl Status {
+    /// What is wrong at `now`; `None` if nothing is, or if the engine was not asked yet.
+    pub fn trouble(&self, now: Moment) -> Option<Trouble> {
+        let is_behind = || {
+            let lag = self.lag(now);
+            !self.leads && lag.is_none_or(|lag| lag > MAX_LAG)
+        };
+        match self {
+            Status { asked: false, .. } => None,
+            Status { up: false, .. } => Some(Trouble::NoAnswer),
+            _ if self.leader().is_none() => Some(Trouble::NoLeader),
+            _ => is_behind().then_some(Trouble::Behind),
+        }
+    }
+
+    /// The name of the living node that leads.
+    pub fn leader(&self) -> Option<&str> {
+        let mut leaders = self.nodes.iter().filter(|node| node.leads);
+        leaders.next().map(|node| &*node.name)
+    }
+
+    /// How far this node is behind the log; `None` if it never knew all of it.
+    pub fn lag(&self, now: Moment) -> Option<Duration> {
+        self.up_to_date.map(|at| now.longest_since(at))
+    }
+}
+
+/// Who leads, which nodes there are, and how far this one is behind, for people.
+pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
+    let leader = nodes.iter().find(|node| node.leads);
+    let mut told = match leader {
+        Some(leader) => format!("{} leads", leader.name),
+        None => "nobody leads".to_owned(),
+    };
+    let named = nodes
+        .iter()
+        .take(NAMED_NODES)
+        .map(|node| match node.behind {
+            0 => node.name.clone(),
+            1 => format!("{} (1 entry behind)", node.name),
+            behind => format!("{} ({behind} entries behind)", node.name),
+        });
+    let named: Vec<_> = named.collect();
+    if !named.is_empty() {
+        told += &format!("; nodes: {}", named.join(", "));
+    }
+    if nodes.len() > NAMED_NODES {
+        told += &format!(" and {} more", nodes.len() - NAMED_NODES);
+    }
+    told + &match lag {
+        // It looks at the log once a second.
+        Some(lag) if lag < UP_TO_DATE => "; this node is up to date".to_owned(),
+        Some(lag) => format!("; this node is {} s behind", lag.as_secs()),
+        None => "; this node has not read the log yet".to_owned(),
+    }
+}
+
+impl Trouble {
+    /// What to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Trouble::NoAnswer => {
+                "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and goes on by itself"
+            }
+            Trouble::NoLeader => {
+                "after a failure another node leads within `lease` + 2 s; if it lasts, the log of each node says why it does not lead"
+            }
+            Trouble::Behind => {
+                "look at this node's log: it is too slow, or another version writes what it cannot read"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trouble::NoAnswer => "the cluster's engine does not answer",
+            Trouble::NoLeader => "no node of the cluster leads the account",
+            Trouble::Behind => "this node is behind the cluster's log",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::member::NodeStatus;
+
+    const NOW: Moment = Moment {
+        boot: Duration::from_secs(500_000),
+        wall: Duration::from_secs(1_795_341_600),
+    };
+
+    #[test]
+    fn the_first_of_all_that_is_wrong_is_told() {
+        let mut status = Status::default();
+        assert_eq!(status.trouble(NOW), None, "nothing was asked");
+        status.asked = true;
+        assert_eq!(status.trouble(NOW), Some(Trouble::NoAnswer));
+        status.up = true;
+        assert_eq!(status.trouble(NOW), Some(Trouble::NoLeader));
+        status.nodes.push(NodeStatus {
+            name: "other".to_owned(),
+            leads: true,
+            behind: 0,
+        });
+        assert_eq!(
+            status.trouble(NOW),
+            Some(Trouble::Behind),
+            "it read nothing"
+        );
+        status.up_to_date = Some(NOW);
+        assert_eq!(status.trouble(NOW), None);
+        assert_eq!(status.trouble(NOW.later(MAX_LAG)), None);
+        let late = NOW.later(MAX_LAG + Duration::from_secs(1));
+        assert_eq!(status.trouble(late), Some(Trouble::Behind));
+        // A leader that has nothing to write is not behind.
+        (status.leads, status.up_to_date) = (true, None);
+        assert_eq!(status.trouble(late), None);
+    }
+}
