@@ -206,7 +206,8 @@ impl Account {
     fn show_that_nobody_leads(&mut self, member: &Member) {
         let (status, now) = (member.status(), self.deps.clock.now());
         let heard = status.up_to_date.map(|at| now.longest_since(at));
-        let is_down = !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
+        // Before the first command is answered or fails, nobody knows.
+        let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
         let is_shown = |fault: &Option<Arc<Fault>>| {
             let kind = fault.as_ref().map(|fault| fault.kind());
             kind == Some(FaultKind::ClusterDown)

@@ -137,12 +137,23 @@ impl Member {
     /// A member whose cluster does so.
     #[cfg(test)]
     pub fn of_status(status: Status, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::made(status, mpsc::channel(1).0, clock)
+    }
+
+    /// A member whose task is the test.
+    #[cfg(test)]
+    pub(super) fn with_orders(orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::made(Status::default(), orders, clock)
+    }
+
+    #[cfg(test)]
+    fn made(status: Status, orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             key: "key".to_owned(),
             process: 1,
             clock,
             tenure: Arc::default(),
-            orders: mpsc::channel(1).0,
+            orders,
             role: watch::channel(Role::default()).1,
             status: watch::channel(status).1,
             bell: Arc::default(),

@@ -333,3 +333,38 @@ async fn an_engine_that_forgets_costs_no_request_and_no_seat() {
     assert!(leads.budget.usage().used >= spent);
     assert_eq!(leads.reservations.list(stage.clock.now()).len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_after_an_engine_forgot_knows_what_nodes_that_are_gone_had_laid_down() {
+    let (stage, exchange) = stage(2, 20);
+    stage.simulator.world(|world| {
+        world.freeze();
+        world.set_seats(5);
+    });
+    let (leader, follower) = pair(&stage, &exchange).await;
+    let what = follower.reserve(&stage, "call");
+    let said = follower.member.ask(what, SECOND).await;
+    assert!(matches!(said, Some(Said::Made { .. })), "{said:?}");
+    let spent = leader.budget.usage().used;
+    assert!(spent > 5, "{spent}");
+    *exchange.model.lock().unwrap() = crate::cluster::model::Model::default();
+    // Each looks every third of a lease, and nobody leads within a whole one.
+    sleep(LEASE / 2).await;
+    drop((leader, follower));
+    let heir = Running::start(&stage, &exchange, "heir");
+    heir.until_it_leads().await;
+    let used = heir.budget.usage().used;
+    assert!(used >= spent, "{used} of {spent}");
+    assert_eq!(heir.reservations.list(stage.clock.now()).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_starts_does_not_say_that_the_engine_is_gone() {
+    let (stage, exchange) = stage(1, 5);
+    let node = Running::start(&stage, &exchange, "one");
+    while !node.member.leads() {
+        let reason = node.decide(&stage, 0).reason;
+        assert_ne!(reason, Reason::ClusterDown);
+        sleep(Duration::from_millis(1)).await;
+    }
+}

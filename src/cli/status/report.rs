@@ -2,10 +2,13 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::seen::{Account, Fault, Feed, Queue, Seen};
-use crate::cli::{
-    daemon::Address,
-    terminal::{BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
+use super::seen::{Account, Cluster, Fault, Feed, Queue, Seen};
+use crate::{
+    cli::{
+        daemon::Address,
+        terminal::{BAD, Column, FAINT, GOOD, MARK, ODD, STRONG, painted, plain, spoken, table},
+    },
+    cluster::{member::NodeStatus, trouble},
 };
 
 const COLUMNS: [Column; 8] = [
@@ -80,10 +83,26 @@ fn account(account: &Account) -> String {
         let _ = write!(text, "; CallTools asked for a pause until {until:.0}");
     }
     text.push('\n');
+    if let Some(cluster) = &account.cluster {
+        let _ = writeln!(text, "  {}", plain(&standing_in(cluster)));
+    }
     for line in unused(account) {
         let _ = writeln!(text, "{}", painted(FAINT, line));
     }
     text
+}
+
+fn standing_in(cluster: &Cluster) -> String {
+    let nodes = cluster.nodes.iter().map(|node| NodeStatus {
+        name: node.name.clone(),
+        leads: node.leads,
+        behind: node.entries_behind,
+    });
+    let lag = cluster.lag_ms.map(Duration::from_millis);
+    format!(
+        "cluster: {}",
+        trouble::standing(&nodes.collect::<Vec<_>>(), lag)
+    )
 }
 
 /// Why feeds that would be better are not used. Of those that would gain nothing there is nothing to say.
@@ -203,6 +222,11 @@ fn notes(seen: &Seen) -> Vec<String> {
         .filter_map(|account| Some(note(&account.account, &told(account.fault.as_ref()?))))
         .collect();
     notes.extend(seen.accounts.iter().filter_map(emptied));
+    notes.extend(seen.accounts.iter().filter_map(|account| {
+        let trouble = account.cluster.as_ref()?.trouble.as_ref()?;
+        let told = format!("{}: {}", trouble.message, trouble.advice);
+        Some(note(&account.account, &told))
+    }));
     let common = |queue: &Queue| {
         let account = seen
             .accounts
@@ -237,4 +261,29 @@ fn told(fault: &Fault) -> String {
 
 fn note(whose: &str, told: &str) -> String {
     format!("{}  {}", painted(ODD, plain(whose)), plain(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_shows_who_leads_who_is_behind_and_what_is_wrong() {
+        let accounts = r#"{"accounts": [{
+            "account": "main", "requests_per_hour": 1000, "used": 3, "sweeps": true,
+            "cluster": {
+                "lag_ms": 31000,
+                "nodes": [
+                    {"name": "router-1", "leads": true, "entries_behind": 0},
+                    {"name": "router-2", "leads": false, "entries_behind": 12}
+                ],
+                "trouble": {"message": "the engine is gone", "advice": "start it"}
+            }
+        }]}"#;
+        let seen = Seen::read(accounts, r#"{"queues": []}"#).expect("it is as the daemon has it");
+        let told = text(&seen);
+        let standing = "cluster: router-1 leads; nodes: router-1, router-2 (12 entries behind); this node is 31 s behind";
+        assert!(told.contains(standing), "{told}");
+        assert!(told.contains("the engine is gone: start it"), "{told}");
+    }
 }

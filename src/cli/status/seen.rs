@@ -36,6 +36,32 @@ pub(super) struct Account {
     pub fault: Option<Fault>,
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,
+    /// Missing from older daemons.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
+}
+
+/// An account's place in a cluster.
+#[derive(Debug, Deserialize)]
+pub(super) struct Cluster {
+    pub lag_ms: Option<u64>,
+    pub nodes: Vec<Node>,
+    pub trouble: Option<Trouble>,
+}
+
+/// A node of a cluster.
+#[derive(Debug, Deserialize)]
+pub(super) struct Node {
+    pub name: String,
+    pub leads: bool,
+    pub entries_behind: u64,
+}
+
+/// What is wrong with a cluster, and what to do.
+#[derive(Debug, Deserialize)]
+pub(super) struct Trouble {
+    pub message: String,
+    pub advice: String,
 }
 
 /// A list that statuses can come from.

@@ -1,4 +1,5 @@
 //! The cluster's parts together: scripts against their model, and nodes in virtual time.
 
+mod member;
 mod scripts;
 mod simulated;

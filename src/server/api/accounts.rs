@@ -28,11 +28,13 @@ fn json<'a>(app: &App, account: &'a AccountHandle) -> AccountJson<'a> {
         .queues_of(account)
         .map(|queue| app.state(queue))
         .collect();
+    let cluster = account.member.as_ref().map(|member| member.status());
     AccountJson::new(
         &account.name,
         account.budget.usage(),
         &account.health(),
         &states,
+        cluster.as_ref(),
         app.clock.now(),
     )
 }

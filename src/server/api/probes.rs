@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::{
     account::PresentFault,
+    cluster::trouble::standing,
     decision::{Reason, board::QueueState},
     metrics::Format,
     server::{
@@ -57,6 +58,8 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
                 .iter()
                 .map(|account| account_line(&app, account)),
         );
+        let clusters = app.accounts.iter();
+        lines.extend(clusters.filter_map(|account| cluster_line(&app, account)));
         let queues = states
             .iter()
             .map(|(queue, state)| queue_line(&app, queue, state));
@@ -87,6 +90,21 @@ fn account_line(app: &App, account: &AccountHandle) -> String {
             format!("account {name}: {} (for {lasts})", fault.told(now))
         }
     }
+}
+
+/// Who leads the account in its cluster, and what is wrong there; `None` without one. It makes no difference to readiness: answers come from
+/// memory.
+fn cluster_line(app: &App, account: &AccountHandle) -> Option<String> {
+    let (status, now) = (account.member.as_ref()?.status(), app.clock.now());
+    let standing = standing(&status.nodes, status.lag(now));
+    let name = &account.name;
+    Some(match status.trouble(now) {
+        None => format!("cluster {name}: ok: {standing}"),
+        Some(trouble) => format!(
+            "cluster {name}: {trouble} ({}): {standing}",
+            trouble.advice()
+        ),
+    })
 }
 
 /// Whether the queue's seats are known, and what is wrong with it. A fault of its whole account is shown only in the account's line.

@@ -14,6 +14,7 @@ use crate::{
     account::{Emptied, PresentFault, feeds::FeedStanding},
     budget::Usage,
     clock::Moment,
+    cluster::{member::Status, trouble::standing},
     model::fault::FaultKind,
     server::state::app::AccountHandle,
 };
@@ -36,12 +37,15 @@ pub(super) struct Account<'a> {
     pub(super) fault: Option<PresentFault>,
     pub(super) emptied: Option<Emptied>,
     feeds: Vec<FeedStanding>,
+    /// Its place in a cluster.
+    cluster: Option<Status>,
+    now: Moment,
     /// Its queues, in the order in which they are shown.
     pub(super) standings: Vec<&'a Standing>,
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn new(handle: &'a AccountHandle, all: &'a [Standing]) -> Self {
+    pub(super) fn new(handle: &'a AccountHandle, all: &'a [Standing], now: Moment) -> Self {
         let own = |standing: &&Standing| standing.queue.key.account == handle.name;
         let mut standings: Vec<_> = all.iter().filter(own).collect();
         if is_dense(all.len()) {
@@ -54,6 +58,8 @@ impl<'a> Account<'a> {
             fault: health.fault,
             emptied: health.emptied,
             feeds: health.feeds,
+            cluster: handle.member.as_ref().map(|member| member.status()),
+            now,
             standings,
         }
     }
@@ -180,8 +186,19 @@ fn budget(account: &Account<'_>, zone: &Zone) -> Markup {
                 } }
                 @else { "One request is sent every " (wording::period(usage.period)) "." }
                 (feeds::sentences(&account.feeds, zone))
+                @if let Some(status) = &account.cluster { " " (cluster(status, account.now)) }
                 @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its pace." }
             }
+        }
+    }
+}
+
+/// Who leads in the cluster, and what is wrong there.
+fn cluster(status: &Status, now: Moment) -> Markup {
+    html! {
+        "In the cluster, " (standing(&status.nodes, status.lag(now))) "."
+        @if let Some(trouble) = status.trouble(now) {
+            " " b { (wording::capital(&trouble.to_string())) ": " (trouble.advice()) "." }
         }
     }
 }

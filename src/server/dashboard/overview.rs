@@ -61,9 +61,9 @@ fn build(app: &App, sparklines: &Sparklines, requests: &[Line], zone: &Zone) -> 
         ..Standing::new(app, queue, zone)
     };
     let standings: Vec<_> = queues.map(standing).collect();
-    let accounts = app.accounts.iter();
+    let (accounts, now) = (app.accounts.iter(), app.clock.now());
     let accounts: Vec<_> = accounts
-        .map(|handle| Account::new(handle, &standings))
+        .map(|handle| Account::new(handle, &standings, now))
         .collect();
     let problems = problems(&accounts, &standings);
     let degraded = app.degraded();

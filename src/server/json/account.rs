@@ -6,12 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
+    cluster::ClusterJson,
     fault::FaultJson,
     feed::FeedJson,
     time::{Timestamp, rfc3339, whole_ms},
 };
 use crate::{
-    account::Health, budget::Usage, clock::Moment, decision::board::QueueState, model::fault::Fault,
+    account::Health, budget::Usage, clock::Moment, cluster::member::Status,
+    decision::board::QueueState, model::fault::Fault,
 };
 
 /// An account.
@@ -56,6 +58,8 @@ pub struct AccountJson<'a> {
     empty_since: Option<Moment>,
     /// How many agents there were before that.
     agents_before: Option<usize>,
+    /// Its place in a cluster; null without one.
+    cluster: Option<ClusterJson>,
 }
 
 impl<'a> AccountJson<'a> {
@@ -65,6 +69,7 @@ impl<'a> AccountJson<'a> {
         usage: Usage,
         health: &Health,
         states: &[Arc<QueueState>],
+        cluster: Option<&Status>,
         now: Moment,
     ) -> Self {
         let own_fault = health.fault.as_ref().map(|present| &*present.fault);
@@ -88,6 +93,7 @@ impl<'a> AccountJson<'a> {
             fault_since: health.fault.as_ref().map(|present| present.since),
             empty_since: health.emptied.map(|emptied| emptied.since),
             agents_before: health.emptied.map(|emptied| emptied.agents_before),
+            cluster: cluster.map(|status| ClusterJson::new(status, now)),
         }
     }
 }

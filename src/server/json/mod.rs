@@ -4,6 +4,7 @@
 //! names end in `Json`; in the document they go without that. They are made from plain values and know nothing of the server.
 
 pub mod account;
+pub mod cluster;
 pub mod decision;
 pub mod fault;
 pub mod feed;

@@ -191,7 +191,19 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
       "fault": null,
       "fault_since": null,
       "empty_since": null,
-      "agents_before": null
+      "agents_before": null,
+      "cluster": {
+        "engine_answers": true,
+        "leads": false,
+        "leader": "router-1",
+        "epoch": 3,
+        "lag_ms": 412,
+        "nodes": [
+          {"name": "router-1", "leads": true, "entries_behind": 0},
+          {"name": "router-2", "leads": false, "entries_behind": 0}
+        ],
+        "trouble": null
+      }
     }
   ]
 }"#;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
     account::PresentFault,
+    cluster::member::{Member, NodeStatus, Status},
     fixtures::available,
     model::fault::{Down, NoSuchQueue},
 };
@@ -69,6 +70,61 @@ async fn verbose_readiness_shows_an_accounts_fault_once_and_its_effect_on_each_q
     assert!(lines[5].contains('7'), "{}", lines[5]);
     assert_eq!(lines[6], "lab/c: ok");
     assert_eq!(server.get("/readyz").await.body, "ready\n");
+}
+
+#[tokio::test]
+async fn a_cluster_is_shown_by_the_probe_the_accounts_and_the_overview() {
+    let node = |name: &str, leads, behind| NodeStatus {
+        name: name.to_owned(),
+        leads,
+        behind,
+    };
+    let mut world = World::with(&["main/a"]);
+    let _main = world.account("main", TOKEN);
+    world.publish("main/a", available(1));
+    let status = Status {
+        asked: true,
+        up: true,
+        epoch: 3,
+        up_to_date: Some(world.clock.now()),
+        nodes: vec![node("router-1", true, 0), node("<b>", false, 7)],
+        ..Status::default()
+    };
+    world.accounts[0].member = Some(Member::of_status(status, world.clock.clone()));
+    let server = world.serve().await;
+    let ready = async || server.get("/readyz?verbose").await.body;
+    let standing = "router-1 leads; nodes: router-1, <b> (7 entries behind); ";
+    let line = format!("\ncluster main: ok: {standing}this node is up to date\n");
+    let body = ready().await;
+    assert!(body.contains(&line), "{body}");
+    let cluster = server.get("/v1/accounts").await.json()["accounts"][0]["cluster"].clone();
+    assert_eq!(cluster["leader"], "router-1");
+    assert_eq!(
+        (&cluster["nodes"][1]["entries_behind"], &cluster["trouble"]),
+        (&7.into(), &Value::Null)
+    );
+    let page = server.page("/").await.body;
+    assert!(page.contains("In the cluster, router-1 leads"), "{page}");
+    assert!(
+        !page.contains("<b>,") && page.contains("&lt;b&gt; (7"),
+        "{page}"
+    );
+
+    server.clock.pass(Duration::from_secs(31));
+    let line = "cluster main: this node is behind the cluster's log (look at this node's log";
+    let body = ready().await;
+    assert!(body.contains(line), "{body}");
+    assert!(body.contains("this node is 31 s behind"), "{body}");
+    let cluster = server.get("/v1/accounts").await.json()["accounts"][0]["cluster"].clone();
+    assert_eq!(cluster["lag_ms"], 31_000);
+    assert_eq!(
+        cluster["trouble"]["message"],
+        "this node is behind the cluster's log"
+    );
+    let words = server.words("/").await;
+    let told = "This node is behind the cluster's log: look at";
+    assert!(words.contains(told), "{words}");
+    assert_eq!(server.get("/readyz").await.status, 200, "it answers");
 }
 
 #[tokio::test]
