@@ -13,7 +13,8 @@ check_units() {
 # Each is valid, wherever its tokens will be.
 check_configs() {
     local config
-    for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml; do
+    for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml \
+        deploy/cluster/openseat.toml; do
         "$target/debug/openseat" plan --config "$config" >/dev/null || return 1
     done
 }
@@ -21,7 +22,7 @@ check_configs() {
 # Nothing here can build or run containers, so their files are only read.
 check_yaml() {
     yamllint --strict --config-data '{extends: default, rules: {document-start: disable, comments-indentation: disable, line-length: {max: 140}}}' \
-        deploy/docker/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
+        deploy/docker/*.yaml deploy/cluster/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
 }
 
 check_caddy() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
