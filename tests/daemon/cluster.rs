@@ -11,7 +11,12 @@ use futures_util::future::join_all;
 use openseat::simulator::TOKEN;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    time::Instant,
+};
 
 use crate::support::{CallTools, Home, Program, Time, get, known, post, post_json, soon};
 
@@ -69,6 +74,42 @@ impl Drop for Redis {
     }
 }
 
+/// A way to the engine over TCP that can be cut: then it takes connections and lets nothing through, until it is healed.
+struct Way {
+    url: String,
+    cut: watch::Sender<bool>,
+}
+
+impl Way {
+    async fn to(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let (cut, cuts) = watch::channel(false);
+        let socket = redis.socket();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(carry(near, socket.clone(), cuts.clone()));
+            }
+        });
+        Self {
+            url: format!("redis://{address}/0"),
+            cut,
+        }
+    }
+}
+
+async fn carry(mut near: TcpStream, socket: PathBuf, mut cuts: watch::Receiver<bool>) {
+    let Ok(mut far) = UnixStream::connect(socket).await else {
+        return;
+    };
+    tokio::select! {
+        biased;
+        _ = cuts.wait_for(|cut| *cut) => {}
+        _ = copy_bidirectional(&mut near, &mut far) => return,
+    }
+    let _ = cuts.wait_for(|cut| !cut).await;
+}
+
 struct Node {
     home: Home,
     config: PathBuf,
@@ -78,12 +119,15 @@ struct Node {
 
 impl Node {
     async fn start(redis: &Redis, calltools: &CallTools, number: usize, account: &str) -> Self {
+        let url = format!("unix://{}", redis.socket().display());
+        Self::start_at(&url, calltools, number, account).await
+    }
+
+    async fn start_at(url: &str, calltools: &CallTools, number: usize, account: &str) -> Self {
         let home = Home::new();
         home.set_token("main", TOKEN);
-        let cluster = format!(
-            "\n[cluster]\nurl = \"unix://{}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n",
-            redis.socket().display()
-        );
+        let cluster =
+            format!("\n[cluster]\nurl = \"{url}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n");
         let config = home.config(&[
             cluster,
             calltools.account_with(account, "max_age = \"60s\""),
@@ -279,4 +323,86 @@ async fn nothing_that_happens_sends_more_than_the_hour_allows() {
         assert_eq!(calltools.simulator.throttled(), 0);
     }
     assert!(calltools.simulator.requests() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
+    let (redis, time) = (Redis::start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let way = Way::to(&redis).await;
+    let near = Node::start(&redis, &calltools, 0, "").await;
+    soon("it leads", || near.leads()).await;
+    let far = Node::start_at(&way.url, &calltools, 1, "").await;
+    soon("it follows", async || known(&far.decision().await)).await;
+
+    way.cut.send_replace(true);
+    soon("the cut is seen", async || {
+        far.metric("openseat_cluster_up").await == Some(0.0)
+    })
+    .await;
+    let (asked, before) = (Instant::now(), far.decision().await);
+    calltools.set_status(0, "On a Call");
+    assert_eq!(
+        post(near.address, "/v1/queues/sales/refresh").await.status,
+        200
+    );
+    assert_eq!(near.decision().await["count"], 1);
+    // Longer than the lease, so that a node which believed that nobody leads would have begun to.
+    tokio::time::sleep_until(asked + LEASE + Duration::from_secs(1)).await;
+    let later = far.decision().await;
+    assert_eq!((known(&later), &later["count"]), (true, &2.into()));
+    let age = |decision: &Value| decision["age_ms"].as_u64().expect("an age");
+    assert!(age(&later) >= age(&before) + 4_000, "{before} {later}");
+    let reserve = post_json(
+        far.address,
+        "/v1/queues/sales/reservations",
+        "{\"call_id\":\"call\"}",
+    );
+    assert_eq!(reserve.await.status, 503);
+
+    way.cut.send_replace(false);
+    soon("it has caught up", async || {
+        far.decision().await["count"] == 1
+    })
+    .await;
+    assert_eq!(far.metric("openseat_cluster_up").await, Some(1.0));
+    // It asked CallTools for nothing, neither when it was cut off nor to catch up.
+    assert!(near.leads().await && !far.leads().await);
+    let metrics = get(far.address, "/metrics").await.body;
+    let sent = metrics
+        .lines()
+        .filter(|line| line.starts_with("openseat_upstream_requests_total{"))
+        .filter(|line| !line.ends_with(" 0"));
+    assert_eq!(sent.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_seat_held_through_one_node_is_free_on_all_when_its_time_is_up() {
+    const TTL: Duration = Duration::from_secs(2);
+    let (redis, time) = (Redis::start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let nodes = three(&redis, &calltools, "").await;
+    let target = "/v1/queues/sales/reservations";
+    let body = "{\"call_id\":\"call\",\"ttl\":\"2s\"}";
+    let asked = Instant::now();
+    let made = post_json(nodes[1].address, target, body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    for node in [&nodes[0], &nodes[2]] {
+        soon("the seat is held", async || {
+            node.decision().await["capacity"] == 1 || asked.elapsed() > TTL
+        })
+        .await;
+    }
+    for node in &nodes {
+        soon("the seat is free", async || {
+            node.decision().await["capacity"] == 2
+        })
+        .await;
+        assert!(asked.elapsed() >= TTL);
+    }
+    let again = post_json(nodes[2].address, target, body).await;
+    assert_eq!(again.status, 201, "{again:?}");
+    assert_ne!(again.json()["id"], made.json()["id"]);
 }
