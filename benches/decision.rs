@@ -1,25 +1,35 @@
-//! What it costs to answer one router: find the queue on a board of 1,000, read its state, decide.
+//! What it costs to answer one router: find the queue on a board of 1,000, read its state, decide. And what it costs to record the answer about a
+//! call: of all threads, since another one writes it.
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, thread, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use openseat::{
-    clock::Moment,
+    clock::{Moment, SystemClock},
     decision::{
         OnUnknown, Policy,
-        board::{Board, QueueKey},
+        board::{Board, QueueKey, QueueState},
         criteria::{Comparison, Measured, Verdict},
         decide,
         snapshot::Snapshot,
     },
     model::quantity::Quantity,
+    state::calls::{Answer, CallLog, Keeping, MAX_BYTES, What},
 };
+use rustix::time::{ClockId, clock_gettime};
 
 const QUEUES: u32 = 1_000;
 
 const POLLED: Moment = Moment {
     boot: Duration::from_secs(86_400),
     wall: Duration::from_secs(1_795_341_600),
+};
+
+const POLICY: Policy = Policy {
+    threshold: Some(Quantity::ZERO),
+    max_age: Some(Duration::from_secs(90)),
+    on_unknown: OnUnknown::Reject,
+    hours: None,
 };
 
 fn snapshot(seats: u32) -> Snapshot {
@@ -50,12 +60,6 @@ fn board() -> Board {
 
 fn decision(bench: &mut Criterion) {
     let board = board();
-    let policy = Policy {
-        threshold: Some(Quantity::ZERO),
-        max_age: Some(Duration::from_secs(90)),
-        on_unknown: OnUnknown::Reject,
-        hours: None,
-    };
     let now = POLLED.later(Duration::from_secs(12));
     let names: Vec<_> = (0..QUEUES)
         .map(|number| format!("queue-{number}"))
@@ -67,10 +71,65 @@ fn decision(bench: &mut Criterion) {
             let name = asked.next().expect("a cycle never ends");
             let key = board.find(None, black_box(name)).expect("configured");
             let state = board.get(&key).expect("configured");
-            decide(&state, &policy, 0, now)
+            decide(&state, &POLICY, 0, now)
         });
     });
 }
 
-criterion_group!(benches, decision);
+/// As many answers as a busy router gets in a second, and then a rest in which they are written.
+const A_SECOND: usize = 20_000;
+const REST: Duration = Duration::from_millis(400);
+
+/// The processor time of all threads.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Records so many answers about calls, and returns the processor time from the first one until all are in the file.
+fn record(times: u64, ids: &[String]) -> Duration {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("calls.sqlite3");
+    let keeping = Keeping {
+        path: &path,
+        keep: Duration::from_secs(7 * 86_400),
+        largest: MAX_BYTES,
+    };
+    let log = CallLog::start(Some(keeping), Arc::new(SystemClock::new())).expect("a thread");
+    let (queue, state) = (QueueKey::new("main", "sales-queue"), snapshot(3));
+    let decision = decide(
+        &QueueState {
+            snapshot: Some(Arc::new(state)),
+            planned_members_max_age: Duration::from_secs(3_600),
+            ..QueueState::default()
+        },
+        &POLICY,
+        0,
+        POLLED,
+    );
+    let begun = processor_time();
+    for n in 0..times as usize {
+        if n > 0 && n.is_multiple_of(A_SECOND) {
+            thread::sleep(REST);
+        }
+        let what = What::Answered(Answer::new(&decision));
+        log.record(POLLED, &queue, ids[n % ids.len()].as_str().into(), what);
+    }
+    assert!(log.finish(Duration::from_secs(60)), "it is written");
+    let took = processor_time() - begun;
+    assert_eq!(log.lost(), 0, "what is lost costs less");
+    took
+}
+
+fn recording(bench: &mut Criterion) {
+    let id = |_| format!("{:032x}", fastrand::u128(..));
+    let ids: Vec<_> = (0..A_SECOND).map(id).collect();
+    let mut group = bench.benchmark_group("record");
+    group.sample_size(10);
+    group.bench_function("an answer about a call", |bench| {
+        bench.iter_custom(|times| record(times, &ids));
+    });
+}
+
+criterion_group!(benches, decision, recording);
 criterion_main!(benches);

@@ -365,6 +365,9 @@ fn files_and_functions_stay_short() {
             } else {
                 MAX_FUNCTION
             };
+            if !has_body(&lines[start..]) {
+                continue;
+            }
             // rustfmt puts the end of a function right below its beginning.
             let end = format!("{}}}", &found[1]);
             let length = lines[start..].iter().position(|line| *line == end);
@@ -382,6 +385,12 @@ fn files_and_functions_stay_short() {
         );
     }
     assert!(long.is_empty(), "these are too long: {long:#?}");
+}
+
+/// Whether a function that begins here is more than a trait's word that there is one.
+fn has_body(lines: &[&str]) -> bool {
+    let end = lines.iter().find(|line| line.ends_with([';', '{', '}']));
+    end.is_some_and(|line| !line.ends_with(';'))
 }
 
 /// The line at which the tests at the end of a file begin, or its length.

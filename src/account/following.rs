@@ -194,8 +194,9 @@ impl Account {
             let reservations = &self.deps.reservations;
             reservations.held_elsewhere(&key, held.reservation.clone());
         }
+        let now = self.deps.clock.now();
         for id in &news.ended {
-            self.deps.reservations.ended_elsewhere(id);
+            self.deps.reservations.ended_elsewhere(id, now);
         }
         if !(news.held.is_empty() && news.ended.is_empty()) {
             self.deps.board.notify();

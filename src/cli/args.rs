@@ -121,7 +121,7 @@ Exit codes: 0 listed, 1 an account could not be asked, 2 the configuration is wr
     /// Check, show or start a configuration; offline
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Try the addresses of [[notify]]
+    /// Try the addresses of `[[notify]]`
     #[command(subcommand)]
     Notify(NotifyCommand),
     /// Show how the budget divides over the queues; offline

@@ -151,6 +151,7 @@ impl Work {
         self.wiring.board.drop_stale();
         let is = self.wiring.board.keys();
         self.wiring.reservations.retain(&is);
+        self.wiring.state.calls.retain(&is);
         self.config = config;
         self.record();
         reloaded.queues_added = spelt(is.iter().filter(|key| !was.contains(key)));

@@ -272,10 +272,12 @@ pub(super) fn node(
 
 /// The reservations, with those from before a restart.
 pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
-    Ok(match &state.store {
+    let reservations = match &state.store {
         Some(store) => journal::reservations(Arc::clone(store))?,
         None => Reservations::new(),
-    })
+    };
+    let calls = Arc::clone(&state.calls);
+    Ok(reservations.seen_by(calls))
 }
 
 /// Whose requests an account spends, as the ledger knows it.

@@ -75,7 +75,7 @@ impl Reason {
         self.into()
     }
 
-    /// Whether the decision rests on knowledge: fresh data, or the opening hours. If not, [`OnUnknown`] decides.
+    /// Whether the decision rests on knowledge: fresh data, or the opening hours. If not, [`OnUnknown`](crate::decision::OnUnknown) decides.
     pub fn is_known(self) -> bool {
         matches!(
             self,

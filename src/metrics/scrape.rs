@@ -67,7 +67,7 @@ pub struct ClusterGauges {
 /// A part of the state folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateGauges {
-    /// `ledger`, `store` or `history`.
+    /// `ledger`, `store`, `history` or `calls`.
     pub part: &'static str,
     /// Its file cannot be used now.
     pub degraded: bool,

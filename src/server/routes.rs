@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use super::{
     api::{
-        accounts,
+        accounts, calls,
         decision_request::{DECISION_PARAMETERS, REFRESH_PARAMETERS, RESERVATION_PARAMETERS},
         decisions, probes, queues, reload, reservations,
     },
@@ -27,7 +27,9 @@ use super::{
     },
     json::{
         account::AccountsJson,
+        call::CallJson,
         decision::{DecisionJson, DecisionsJson},
+        history::HistoryJson,
         queue::{QueueWithAgentsJson, QueuesJson},
         reservation::{ReservationJson, ReservationRequest, ReservationsJson},
     },
@@ -87,8 +89,8 @@ const LOG_IN: &str = "For a browser that has to log in first: to the form";
 pub(super) fn operations() -> Vec<Operation> {
     let mut operations = queue_routes("/v1/queues/{queue}", "");
     operations.extend(multi_queue_routes());
-    // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "refresh" or "reservations" has to be
-    // written `{account}/%64ecision`.
+    // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "history", "refresh" or "reservations" has
+    // to be written `{account}/%64ecision`.
     operations.extend(queue_routes("/v1/queues/{account}/{queue}", "OfAccount"));
     operations.extend(drop_in_routes());
     operations.extend(daemon_routes());
@@ -128,6 +130,12 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .called(id("draw"), Tag::Queues, "a picture of its seats over time; ?range=1h, ?range=24h, ?range=7d")
             .query(dashboard::RANGE)
             .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
+            .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
+        Operation::get(path("/history"), dashboard::get_history)
+            .called(id("getHistory"), Tag::Queues, "its recorded course; ?range=24h, ?format=csv")
+            .query(dashboard::HISTORY_PARAMETERS)
+            .answers(200, "The course, in equal parts of time", Content::json::<HistoryJson>(openapi::HISTORY))
+            .answers(200, "With `format=csv`: a line for each part", Content::text("text/csv", "from,known_ms,seats_min,seats_mean,seats_max\r\n"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::post(path("/reservations"), reservations::create_reservation)
             .needing(Need::Reserve)
@@ -197,6 +205,12 @@ fn multi_queue_routes() -> Vec<Operation> {
             .called("getAccounts", Tag::Queues, "all accounts: budget, pace, fault")
             .answers(200, "The accounts, in the order of the config", Content::json::<AccountsJson>(openapi::ACCOUNTS))
             .problems(&[BAD_PARAMETER]),
+        Operation::get("/v1/calls/{call_id}", calls::get_call)
+            .needing(Need::Read)
+            .called("getCall", Tag::Decisions, "why was this call rejected? everything answered for its call_id")
+            .more("Answers are recorded for requests with a `call_id`, and kept as long as the history. A seat that was held says how it ended.")
+            .answers(200, "The answers, oldest first", Content::json::<CallJson>(openapi::CALL))
+            .problems(&[BAD_PARAMETER, NO_SUCH_CALL, BUSY, HISTORY_UNREADABLE]),
         Operation::get("/v1/reservations", reservations::list_reservations)
             .called("getReservations", Tag::Reservations, "the seats held in all queues")
             .answers(200, "The seats held", Content::json::<ReservationsJson>(openapi::RESERVATIONS))

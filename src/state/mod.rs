@@ -1,12 +1,17 @@
 //! The state folder: what outlives a daemon, and whether it can be written.
 
+pub mod calls;
 pub mod history;
 pub mod journal;
 pub mod store;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use self::{history::Recorder, store::Store};
+use self::{
+    calls::{CallLog, Keeping},
+    history::Recorder,
+    store::Store,
+};
 use crate::{
     budget::{Ledger, LedgerError},
     clock::Clock,
@@ -22,6 +27,9 @@ pub const STORE_FILE: &str = "state.sqlite3";
 
 /// The file of past counts and decisions.
 pub const HISTORY_FILE: &str = "history.sqlite3";
+
+/// The file of what routers were told about each call.
+pub const CALLS_FILE: &str = "calls.sqlite3";
 
 /// How long to wait for a folder in use. A daemon that was told to stop is gone after 3 s.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -41,6 +49,8 @@ pub struct State {
     pub store: Option<Arc<Store>>,
     /// What was known; `None` without a folder, or if the config keeps no history.
     pub history: Option<Arc<Recorder>>,
+    /// What routers were told about each call; in memory without a folder, or if the config keeps no history.
+    pub calls: Arc<CallLog>,
 }
 
 impl State {
@@ -58,6 +68,7 @@ impl State {
                 ledger: Arc::new(Ledger::in_memory(clock.as_ref())),
                 store: None,
                 history: None,
+                calls: Arc::new(CallLog::start(None, Arc::clone(clock))?),
             });
         };
         let ledger = keep_ledger(dir, clock).await?;
@@ -65,10 +76,17 @@ impl State {
         let history = (history_days > 0).then(|| {
             history::Recorder::start(&dir.join(HISTORY_FILE), history_days, Arc::clone(clock))
         });
+        let path = dir.join(CALLS_FILE);
+        let keeping = (history_days > 0).then(|| Keeping {
+            path: &path,
+            keep: Duration::from_secs(u64::from(history_days) * 86_400),
+            largest: calls::MAX_BYTES,
+        });
         Ok(Self {
             ledger: Arc::new(ledger),
             store: Some(Arc::new(store)),
             history: history.transpose()?.map(Arc::new),
+            calls: Arc::new(CallLog::start(keeping, Arc::clone(clock))?),
         })
     }
 
@@ -89,6 +107,11 @@ impl State {
         ]
         .into_iter()
         .chain(history.map(|history| gauges(history.condition(), history.dropped())))
+        .chain(
+            self.calls
+                .condition()
+                .map(|condition| gauges(condition, self.calls.lost())),
+        )
         .collect()
     }
 
@@ -100,6 +123,9 @@ impl State {
         }
         if let Some(history) = &self.history {
             history.finish(LAST_WRITES);
+        }
+        if !self.calls.finish(LAST_WRITES) {
+            tracing::warn!("the last answers about calls could not be recorded in time");
         }
     }
 }

@@ -156,7 +156,7 @@ async fn silent_agent_checks_take_no_routers_connection() {
         assert_eq!(get(address, DECISION).await.status, 200);
     }
     every_question_is_answered_at(&socket).await;
-    said_once(&program, &format!("listener {checks}"));
+    said_once(&program, &format!("listener {checks}")).await;
 }
 
 /// A daemon with TLS at every address and a Unix socket, and its certificate.
@@ -210,13 +210,12 @@ async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
         let answer = answer.unwrap_or_else(|error| panic!("{n}: {error:?}"));
         assert_eq!(answer.status(), 200, "{n}");
     }
-    said_once(&program, &format!("address {far}"));
+    said_once(&program, &format!("address {far}")).await;
 }
 
 /// The log says once that a bound was met, however often it was.
-#[track_caller]
-fn said_once(program: &Program, bound: &str) {
-    let log = program.log();
+async fn said_once(program: &Program, bound: &str) {
+    let log = program.logs(bound).await;
     let told = log.lines().filter(|line| line.contains("is refused"));
     let told: Vec<_> = told.filter(|line| line.contains(bound)).collect();
     assert_eq!(told.len(), 1, "{told:#?}");

@@ -3,6 +3,7 @@
 //! and what is answered meanwhile.
 
 mod budget;
+mod calls;
 mod certificate;
 mod clients;
 mod clocks;

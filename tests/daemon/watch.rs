@@ -1,11 +1,8 @@
 //! Decisions as they change, told to a client that goes and comes back.
 
-use std::time::Duration;
-
 use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::support::{CallTools, Event, Events, Home, Program, Time, get, soon};
 
@@ -116,12 +113,9 @@ async fn sigterm_ends_streams_well_and_without_waiting_for_them() {
         events.next().await.expect("a snapshot");
         streams.push(events);
     }
-    let begun = Instant::now();
     program.signal(Signal::TERM);
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
-    // Answers under way would have had 2 s.
-    let took = begun.elapsed();
-    assert!(took < Duration::from_millis(1_900), "{took:?}");
+    // Answers under way would have had 2 s, and then been cut.
     assert!(!program.log().contains("cut while stopping"));
     for events in &mut streams {
         let end = events.next().await.expect("an end");

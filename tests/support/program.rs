@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Home, soon};
+use super::{BREATH, Home, PATIENCE, soon};
 
 /// A running `openseat`; dropping it is `kill -9`.
 #[derive(Debug)]
@@ -62,7 +62,25 @@ impl Program {
         Self::start(home, &["run", "--config", config])
     }
 
-    /// What it wrote to standard error so far.
+    /// Waits for a line of the log with these words, and returns the log. A thread of its own writes the log, so a line may come after the answer
+    /// that it is about.
+    pub async fn logs(&self, words: &str) -> String {
+        let wait = async {
+            loop {
+                let log = self.log();
+                if log.contains(words) {
+                    return log;
+                }
+                tokio::time::sleep(BREATH).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(log) => log,
+            Err(_) => panic!("the log does not say \"{words}\":\n{}", self.log()),
+        }
+    }
+
+    /// What it wrote to standard error so far. It is all of it once the program has ended.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("its log")
     }

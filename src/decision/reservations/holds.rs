@@ -236,13 +236,13 @@ impl Holds {
         }
     }
 
-    /// Drops a reservation that has ended elsewhere, where it was counted. Returns whether it was here.
-    pub(super) fn forget(&self, id: &ReservationId) -> bool {
+    /// Drops a reservation that has ended elsewhere, where it was counted. Returns it if it was here.
+    pub(super) fn forget(&self, id: &ReservationId) -> Option<Reservation> {
         let mut held = self.lock();
-        let before = held.len();
-        held.retain(|one| one.id != *id);
+        let place = held.iter().position(|one| one.id == *id)?;
+        let reservation = held.remove(place);
         self.number.store(held.len() as u32, Ordering::Release);
-        held.len() < before
+        Some(reservation)
     }
 
     pub(super) fn end(

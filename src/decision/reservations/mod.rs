@@ -41,6 +41,12 @@ pub trait Journal: fmt::Debug + Send + Sync {
     fn finish(&self, longest: Duration) -> bool;
 }
 
+/// Hears of every seat that is free again before its time is up. Seats whose time is up need no word: everybody knows when that is.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// A reservation has ended so; `None` where another node of the cluster has ended it.
+    fn ended(&self, queue: &QueueKey, reservation: &Reservation, end: Option<End>, now: Moment);
+}
+
 /// What a [`Journal`] reads and restores.
 pub trait SeatsInMemory: fmt::Debug + Send + Sync {
     /// All reservations that are held now.
@@ -77,6 +83,7 @@ pub struct KeptReservation {
 pub struct Reservations {
     held: Arc<Held>,
     journal: Option<Box<dyn Journal>>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// What is held, queue by queue. Apart from [`Reservations`], since the journal reads it too.
@@ -171,7 +178,16 @@ impl Reservations {
         Ok(Self {
             held,
             journal: Some(Box::new(journal)),
+            witness: None,
         })
+    }
+
+    /// Tells this witness how they end.
+    pub fn seen_by(self, witness: Arc<dyn Witness>) -> Self {
+        Self {
+            witness: Some(witness),
+            ..self
+        }
     }
 
     /// The seats held in a queue. Look it up once and keep it.
@@ -202,7 +218,7 @@ impl Reservations {
             .all()
             .into_iter()
             .find_map(|(key, holds)| Some((key, holds.release(id, now)?)))?;
-        self.forget(&released.0, id);
+        self.forget(&released.0, &released.1, Some(End::Released), now);
         Some(released)
     }
 
@@ -212,10 +228,10 @@ impl Reservations {
     }
 
     /// A reservation has ended on another node of the cluster.
-    pub fn ended_elsewhere(&self, id: &ReservationId) {
+    pub fn ended_elsewhere(&self, id: &ReservationId, now: Moment) {
         for (queue, holds) in self.held.all() {
-            if holds.forget(id) {
-                self.forget(&queue, id);
+            if let Some(reservation) = holds.forget(id) {
+                self.forget(&queue, &reservation, None, now);
             }
         }
     }
@@ -242,7 +258,7 @@ impl Reservations {
         self.queue(key).end(End::Answered, now, |held| {
             held.iter().position(|one| one.id == reservation.id)
         })?;
-        self.forget(key, &reservation.id);
+        self.forget(key, &reservation, Some(End::Answered), now);
         Some(key.clone())
     }
 
@@ -275,9 +291,12 @@ impl Reservations {
         }
     }
 
-    fn forget(&self, queue: &QueueKey, id: &ReservationId) {
+    fn forget(&self, queue: &QueueKey, reservation: &Reservation, end: Option<End>, now: Moment) {
         if let Some(journal) = &self.journal {
-            journal.ended(queue, id);
+            journal.ended(queue, &reservation.id);
+        }
+        if let Some(witness) = &self.witness {
+            witness.ended(queue, reservation, end, now);
         }
     }
 }

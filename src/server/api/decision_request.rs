@@ -19,6 +19,7 @@ use crate::{
     model::quantity::Quantity,
     server::{
         http::{
+            call::Call,
             call_id,
             params::{self, Parameter, Params, Shape},
             problem::Problem,
@@ -28,6 +29,7 @@ use crate::{
         json::{decision::DecisionJson, reservation::TTL_PATTERN},
         state::{
             app::{App, Queue},
+            call_record::named_call,
             seats::{self, SeatRequest},
         },
     },
@@ -62,7 +64,7 @@ const WAIT: Parameter = Parameter {
     example: "800ms",
 };
 
-const CALL_ID: Parameter = Parameter {
+pub const CALL_ID: Parameter = Parameter {
     name: call_id::CALL_ID,
     meaning: "The router's id of the call. A placeholder that was not filled in, such as `[CALLER_ID]` or `{{call.id}}`, is none: the answer has a `warning`",
     shape: Shape::Text,
@@ -116,6 +118,8 @@ pub struct DecisionRequest {
     policy: Policy,
     format: Format,
     patience: Option<Patience>,
+    /// The call that it is about.
+    call: Option<Call>,
     hold: Option<Hold>,
     /// What the answer says about the request.
     warning: Option<String>,
@@ -168,12 +172,21 @@ impl DecisionRequest {
     /// Adds the call that the request is about, and the seat to hold for it.
     fn with_call(self, params: &Params<'_>, uri: &Uri, queue: &Queue) -> Result<Self, Problem> {
         let call_id = call_id::from_query(uri.query());
-        if let Some(Err(error)) = &call_id {
-            queue.warn_of_call_id(error);
-        }
+        let call = match &call_id {
+            Some(Ok(id)) => named_call(id, uri),
+            Some(Err(error)) => {
+                queue.warn_of_call_id(error);
+                None
+            }
+            None => None,
+        };
         let Some(ttl) = params.one("reserve")? else {
             let warning = call_id.and_then(Result::err).map(|error| error.to_string());
-            return Ok(Self { warning, ..self });
+            return Ok(Self {
+                call,
+                warning,
+                ..self
+            });
         };
         let ttl = parse_ttl("reserve", ttl).map_err(Problem::bad_parameter)?;
         let call_id = match call_id {
@@ -185,7 +198,7 @@ impl DecisionRequest {
             None => return Err(Problem::bad_parameter("\"reserve\" needs \"call_id\"")),
         };
         let hold = Some(Hold { call_id, ttl });
-        Ok(Self { hold, ..self })
+        Ok(Self { call, hold, ..self })
     }
 
     /// Whether it asks for a seat to be held.
@@ -207,6 +220,7 @@ impl DecisionRequest {
             policy,
             format: Format::parse(params.one("format")?)?,
             patience: patience(params.one("fresh")?, params.one("wait")?, queue.patience)?,
+            call: None,
             hold: None,
             warning: None,
         })
@@ -273,6 +287,7 @@ impl DecisionRequest {
                 (decision, None)
             }
         };
+        self.record(app, queue, rights, &decision, reservation.as_ref());
         Ok(self.write(
             app,
             queue,
@@ -282,8 +297,22 @@ impl DecisionRequest {
         ))
     }
 
+    /// Records what the router is told, if the request is about a call.
+    fn record(
+        &self,
+        app: &App,
+        queue: &Queue,
+        rights: Rights,
+        decision: &Decision,
+        reservation: Option<&Reservation>,
+    ) {
+        if let Some(call) = self.call.clone() {
+            app.record_decision(call, rights, queue, decision, reservation);
+        }
+    }
+
     /// The decision for a call that already holds a seat: its own seat does not stand in its way, and it stays accepted.
-    fn decide_for_holder(&self, app: &App, queue: &Queue) -> Decision {
+    pub fn decide_for_holder(&self, app: &App, queue: &Queue) -> Decision {
         let now = app.clock.now();
         let others = queue.holds.held(now).saturating_sub(1);
         decision::decide(&app.state(queue), &self.policy, others, now).held()
@@ -292,6 +321,7 @@ impl DecisionRequest {
     /// Decides, counts the decision unless the caller only looks, and writes the answer.
     pub fn answer(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
         let (state, decision) = decide_for(rights, app, queue, &self.policy);
+        self.record(app, queue, rights, &decision, None);
         self.write(app, queue, &state, &decision, None)
     }
 

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{Method, Uri};
 
-use super::decision_request::{DecisionRequest, decide_for};
+use super::decision_request::{CALL_ID, DecisionRequest, decide_for};
 use crate::server::{
     http::{
         params::{Parameter, Params, Shape},
@@ -21,17 +21,21 @@ use crate::server::{
     json::decision::{DecisionJson, DecisionsJson},
     state::{
         app::App,
+        call_record::call_of,
         named_queue::{MAX_QUEUES, NamedQueue, named_queues},
     },
 };
 
 /// The parameters of a request for several decisions.
-pub const LIST_PARAMETERS: &[Parameter] = &[Parameter {
-    name: "queue",
-    meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues",
-    shape: Shape::Repeated(MAX_QUEUES),
-    example: "sales-queue",
-}];
+pub const LIST_PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "queue",
+        meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues",
+        shape: Shape::Repeated(MAX_QUEUES),
+        example: "sales-queue",
+    },
+    CALL_ID,
+];
 
 /// `GET /v1/queues/{queue}/decision`, and `POST` for routers that can only post. With `reserve`, the seat is held as well.
 pub async fn get_decision(
@@ -60,13 +64,22 @@ pub async fn list_decisions(
 ) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), LIST_PARAMETERS)?;
     let queues = named_queues(&app, rights, params.all("queue"))?;
+    let (call, error) = call_of(&uri);
+    if let (Some(error), Some(queue)) = (&error, queues.first()) {
+        queue.warn_of_call_id(error);
+    }
+    let warning = error.map(|error| error.to_string());
     let decisions: Vec<_> = queues
         .iter()
         .map(|queue| {
             let (state, decision) = decide_for(rights, &app, queue, &queue.policy);
+            if let Some(call) = call.clone() {
+                app.record_decision(call, rights, queue, &decision, None);
+            }
             let now = app.clock.now();
             DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now)
         })
         .collect();
-    Ok(Json(DecisionsJson::new(&decisions)).into_response())
+    let json = DecisionsJson::new(&decisions).with_warning(warning.as_deref());
+    Ok(Json(json).into_response())
 }

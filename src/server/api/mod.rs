@@ -1,6 +1,7 @@
 //! The handlers of the API, one file for each noun.
 
 pub mod accounts;
+pub mod calls;
 pub mod decision_request;
 pub mod decisions;
 pub mod probes;

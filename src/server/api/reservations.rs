@@ -27,6 +27,7 @@ use crate::{
         },
         state::{
             app::{App, Queue},
+            call_record::named_call,
             named_queue::NamedQueue,
             seats,
         },
@@ -53,18 +54,36 @@ fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
 pub async fn create_reservation(
     State(app): State<Arc<App>>,
     NamedQueue(queue): NamedQueue,
+    rights: Rights,
     uri: Uri,
     RequestBody(body): RequestBody,
 ) -> Result<Response, Problem> {
     let request = DecisionRequest::parse_for_reservation(&uri, &queue)?;
     let (call_id, ttl) = parse(&body?)?;
     request.wait(&app, &queue).await;
-    let reserved = request.reserve(&app, &queue, &call_id, ttl).await?;
-    let (status, reservation) = match reserved {
-        Reserved::Made(reservation, _) => (StatusCode::CREATED, reservation),
-        Reserved::AlreadyHeld(reservation) => (StatusCode::OK, reservation),
-        Reserved::Refused(decision) => return Err(no_seat(&app, &queue, &decision)),
-        Reserved::Full(_) => return Err(too_many()),
+    let record = |decision: &Decision, reservation: Option<&Reservation>| {
+        if let Some(call) = named_call(&call_id, &uri) {
+            app.record_decision(call, rights, &queue, decision, reservation);
+        }
+    };
+    let (status, reservation) = match request.reserve(&app, &queue, &call_id, ttl).await? {
+        Reserved::Made(reservation, decision) => {
+            record(&decision, Some(&reservation));
+            (StatusCode::CREATED, reservation)
+        }
+        Reserved::AlreadyHeld(reservation) => {
+            let decision = request.decide_for_holder(&app, &queue);
+            record(&decision, Some(&reservation));
+            (StatusCode::OK, reservation)
+        }
+        Reserved::Refused(decision) => {
+            record(&decision, None);
+            return Err(no_seat(&app, &queue, &decision));
+        }
+        Reserved::Full(decision) => {
+            record(&decision.rejected_as(Reason::Reserved), None);
+            return Err(too_many());
+        }
     };
     let left = app.decide(&queue, &app.state(&queue), &queue.policy);
     let json = json(&app, &queue.key, &reservation).with_seats_left(&left);

@@ -20,8 +20,10 @@
 
 mod accounts;
 mod attendance;
+mod calls;
 mod charts;
 mod components;
+mod export;
 mod feeds;
 mod first_steps;
 mod form;
@@ -45,6 +47,7 @@ mod zone;
 use http::header;
 
 pub(super) use self::{
+    export::{HISTORY_PARAMETERS, get_history},
     history_section::{RANGE, get_chart},
     overview::get_overview,
     pages::Pages,
@@ -80,6 +83,7 @@ pub(super) fn routes() -> Vec<Route> {
     let open = |route: Route| route.guarded(Guard::Open);
     let mut routes = vec![
         page(Route::get("/queues/{queue}", queue::get_queue_page)),
+        page(Route::get(paths::CALLS, calls::get_calls_page)),
         page(Route::get(
             "/queues/{account}/{queue}",
             queue::get_queue_page,

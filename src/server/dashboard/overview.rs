@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::{
     accounts::{self, Account},
+    calls,
     components::{self, Standing},
     first_steps::first_steps,
     history::{self, Sparklines},
@@ -75,6 +76,7 @@ fn build(app: &App, sparklines: &Sparklines, requests: &[Line], zone: &Zone) -> 
         div.place { (first_steps(app, &standings)) }
         div.place { (accounts::tools(standings.len())) }
         (accounts::sections(&accounts, &standings, sparklines, zone))
+        (calls::search(""))
         (endpoints(requests))
     };
     let accepting = count(&standings, |standing| standing.decision.accept);

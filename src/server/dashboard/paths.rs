@@ -13,6 +13,16 @@ pub(super) const LOGOUT: &str = "/logout";
 /// What is written as `%…` in a path. Queues are called `tier-2` and `after_hours`, and people read and copy these addresses. Dots are escaped, since
 /// a name could be `..`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// Where a call is searched for.
+pub(super) const CALLS: &str = "/calls";
+
+/// The page about a call.
+pub(super) fn call(call_id: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("call_id", call_id)
+        .finish();
+    format!("{CALLS}?{query}")
+}
 
 /// The page of a queue.
 pub(super) fn queue(key: &QueueKey) -> String {

@@ -63,6 +63,11 @@ impl Period {
         })
     }
 
+    /// The length of a part of what programs read. Decisions are recorded by the minute, so none is shorter.
+    pub(super) fn export_part(self) -> Duration {
+        self.seats_part().max(Duration::from_secs(60))
+    }
+
     /// The time between two labels of the axis.
     pub(super) fn tick(self) -> Duration {
         Duration::from_secs(match self {
@@ -130,7 +135,11 @@ mod tests {
         let now = Still::new().now();
         for period in Period::VARIANTS {
             assert_eq!(period.as_str().parse(), Ok(*period));
-            for part in [period.seats_part(), period.decisions_part()] {
+            for part in [
+                period.seats_part(),
+                period.decisions_part(),
+                period.export_part(),
+            ] {
                 let window = period.window(now, part);
                 assert!(window.range().is_ok(), "{period:?}");
                 assert_eq!(window.to_ms, now.timestamp().as_millisecond());

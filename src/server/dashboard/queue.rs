@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use maud::{Markup, html};
 
 use super::{
-    attendance,
+    attendance, calls,
     components::{self, Standing},
     form::{self, Form},
     history::{self, Look, Pattern},
@@ -148,6 +148,7 @@ fn build(app: &App, standing: &Standing, wanted: &Wanted, past: &Past) -> Page {
             (attendance::section(&past.attendance, period, zone, now_ms))
             (week::section(&past.week, zone, now_ms))
             (history_section::changes(app, recorded, standing))
+            (calls::last(app, key, zone))
             (other_rule(standing, period, form, recorded, &address))
             (agents(standing))
         },

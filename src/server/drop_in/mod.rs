@@ -5,11 +5,12 @@
 //! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart. A queue outside of its opening hours is not
 //! unknown: its list is empty, so that such a client rejects.
 //!
-//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors.
+//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors. `record` keeps what was listed about a call.
 
 mod base;
 mod error;
 mod page;
+mod record;
 mod rows;
 mod token;
 
@@ -153,11 +154,16 @@ pub(super) async fn list_agent_statuses(
 ) -> Result<Response, DropInError> {
     let request = Request::new(&uri, Base::new(&headers, arrival));
     let account = caller.account(&app);
-    let sources = match request.param("queue") {
-        Some(queue) => vec![rows::queue_snapshot(&app, account, queue)?],
+    let queue = request.param("queue");
+    let queue = queue.map(|id| rows::queue(&app, account, id)).transpose()?;
+    let sources = match queue {
+        Some(queue) => {
+            let known = rows::known(&app, queue);
+            vec![known.inspect_err(|_| record::unknown(&app, queue, &uri))?]
+        }
         None => rows::account_snapshots(&app, account)?,
     };
-    let listing = rows::Listing::new(&sources, request.param("queue").is_some());
+    let listing = rows::Listing::new(&sources, queue.is_some());
     let listing = match request.param("agent_status") {
         Some(status) => listing.with_status(status, &account.names())?,
         None => listing,
@@ -169,6 +175,9 @@ pub(super) async fn list_agent_statuses(
         ));
     }
     let page = Page::new(&request, listing.len())?;
+    if let Some(queue) = queue {
+        record::listed(&app, queue, &uri, listing.len());
+    }
     let rows: Vec<_> = listing.rows(page.range()).collect();
     Ok((rows::age(&app, &sources), page.envelope(&request, &rows)).into_response())
 }

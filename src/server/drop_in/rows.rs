@@ -26,15 +26,15 @@ use crate::{
     },
 };
 
-/// The snapshot of one queue, for a request that names its id.
-pub(super) fn queue_snapshot(
-    app: &App,
-    account: &AccountHandle,
+/// The queue whose id a request names.
+pub(super) fn queue<'a>(
+    app: &'a App,
+    account: &'a AccountHandle,
     id: &str,
-) -> Result<Arc<Snapshot>, DropInError> {
+) -> Result<&'a Queue, DropInError> {
     let id = number(id).ok_or_else(|| DropInError::not_a_number("queue"))?;
     match queues_of(app, account).find(|queue| has_id(app, queue, id)) {
-        Some(queue) => known(app, queue),
+        Some(queue) => Ok(queue),
         // It may be a queue whose id has not been looked up yet.
         None => match queues_of(app, account).find(|queue| app.state(queue).id.is_none()) {
             Some(queue) => known(app, queue).and(Err(DropInError::no_choice("queue"))),
@@ -74,7 +74,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
 }
 
 /// The queue's snapshot, while it is fresh. Whether the queue's criteria fit it does not matter: clients of the drop-in have their own.
-fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
+pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
     let state = app.state(queue);
     let decision = app.decide(queue, &state, &queue.policy);
     match &state.snapshot {

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod body;
+pub mod call;
 pub mod call_id;
 pub mod cookies;
 pub mod params;

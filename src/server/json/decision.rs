@@ -110,6 +110,9 @@ pub struct DecisionsJson<'a> {
     decisions: &'a [DecisionJson<'a>],
     /// The one that accepts with the most seats; null if none accepts.
     best: Option<&'a DecisionJson<'a>>,
+    /// What is wrong with the request, though it was answered: its `call_id` is not the id of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'a str>,
 }
 
 impl<'a> DecisionsJson<'a> {
@@ -122,7 +125,13 @@ impl<'a> DecisionsJson<'a> {
                 true => other,
                 false => best,
             }),
+            warning: None,
         }
+    }
+
+    /// The same with what is wrong with the request.
+    pub fn with_warning(self, warning: Option<&'a str>) -> Self {
+        Self { warning, ..self }
     }
 }
 

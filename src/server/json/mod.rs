@@ -4,10 +4,12 @@
 //! names end in `Json`; in the document they go without that. They are made from plain values and know nothing of the server.
 
 pub mod account;
+pub mod call;
 pub mod cluster;
 pub mod decision;
 pub mod fault;
 pub mod feed;
+pub mod history;
 pub mod queue;
 pub mod reservation;
 pub mod time;

@@ -135,6 +135,63 @@ pub(in crate::server) const RESERVATIONS: &str = r#"{
   ]
 }"#;
 
+pub(in crate::server) const CALL: &str = r#"{
+  "call_id": "a84b4c76e66710",
+  "answers": [
+    {
+      "at": "2026-11-22T10:00:00.123Z",
+      "client": "buyer-7",
+      "account": "main",
+      "queue": "sales-queue",
+      "accept": false,
+      "reason": "below_threshold",
+      "count": 0,
+      "threshold": 0,
+      "age_ms": 1834,
+      "tags": { "tag_campaign": "solar" },
+      "reservation": null
+    },
+    {
+      "at": "2026-11-22T10:00:09.456Z",
+      "client": "buyer-7",
+      "account": "main",
+      "queue": "support-queue",
+      "accept": true,
+      "reason": "seats",
+      "count": 2,
+      "threshold": 0,
+      "age_ms": 2210,
+      "reservation": {
+        "id": "5f0c2a9be41d8c3760b2d94c1a7e8f35",
+        "expires_at": "2026-11-22T10:00:54.456Z",
+        "ended": "answered",
+        "ended_at": "2026-11-22T10:00:21.002Z"
+      }
+    }
+  ],
+  "truncated": false
+}"#;
+
+pub(in crate::server) const HISTORY: &str = r#"{
+  "queue": "sales-queue",
+  "account": "main",
+  "range": "24h",
+  "part_ms": 600000,
+  "parts": [
+    {
+      "from": "2026-11-22T10:00:00.000Z",
+      "known_ms": 600000,
+      "seats_min": 2,
+      "seats_mean": 3.4,
+      "seats_max": 5,
+      "agents": { "Available": 3.4, "Lunch": 1 },
+      "accepted": 41,
+      "rejected": 2,
+      "unknown": 0
+    }
+  ]
+}"#;
+
 pub(in crate::server) const RELOADED: &str = r#"{
   "queues_added": ["main/support-queue"],
   "queues_removed": [],

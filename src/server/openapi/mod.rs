@@ -356,6 +356,10 @@ fn path_parameter(name: &str) -> (&'static str, &'static str) {
             "sales-queue",
         ),
         "account" => ("An account's name, as configured", "main"),
+        "call_id" => (
+            "The router's id of a call, percent-encoded",
+            "a84b4c76e66710",
+        ),
         "agent" => ("An agent's `app_user` at CallTools", "7133"),
         "id" => ("A reservation's `id`", "5f0c2a9be41d8c3760b2d94c1a7e8f35"),
         other => unreachable!("the path parameter {other} has no description"),

@@ -43,6 +43,9 @@ use crate::{
 /// Scrapes that wait for the one thread that computes them: a crowd of scrapers takes one core at most. One scraper or two are usual.
 const MAX_WAITING_SCRAPES: usize = 8;
 
+/// Look-ups of calls that wait for the one thread that makes them. People make them, and each takes some hundredths of a second.
+const MAX_WAITING_LOOKUPS: usize = 8;
+
 /// What the server knows of an account, and how to reach its task.
 #[derive(Clone, Debug)]
 pub struct AccountHandle {
@@ -175,6 +178,8 @@ pub struct App {
     pub(in crate::server) sessions: Arc<Sessions>,
     /// Computes the metrics, away from the threads that serve.
     pub(in crate::server) scrapes: Arc<Pool>,
+    /// Looks calls up, away from the threads that serve.
+    pub(super) lookups: Arc<Pool>,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
@@ -186,6 +191,7 @@ struct Kept {
     watch: WatchHub,
     sessions: Arc<Sessions>,
     scrapes: Arc<Pool>,
+    lookups: Arc<Pool>,
     number: u64,
 }
 
@@ -200,6 +206,7 @@ impl App {
             watch: WatchHub::new(&deps.limits.watch),
             sessions: Arc::new(Sessions::new()),
             scrapes: Arc::new(Pool::new("metrics", 1, MAX_WAITING_SCRAPES)),
+            lookups: Arc::new(Pool::new("calls", 1, MAX_WAITING_LOOKUPS)),
             number: 0,
         };
         Self::assemble(deps, kept)
@@ -222,6 +229,7 @@ impl App {
                 false => Arc::new(Sessions::new()),
             },
             scrapes: Arc::clone(&last.scrapes),
+            lookups: Arc::clone(&last.lookups),
             number: last.number + 1,
         };
         Self::assemble(deps, kept)
@@ -274,6 +282,7 @@ impl App {
             watch: kept.watch,
             sessions: kept.sessions,
             scrapes: kept.scrapes,
+            lookups: kept.lookups,
             queues,
             by_key,
         }

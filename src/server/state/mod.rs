@@ -1,6 +1,7 @@
 //! What requests share: the app, sessions, and the threads for work that handlers wait for.
 
 pub mod app;
+pub mod call_record;
 pub mod clients;
 pub mod decision_log;
 pub mod guesses;

@@ -155,7 +155,7 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
         let what = What::Release { id: id.to_string() };
         match member.ask(what, PATIENCE).await {
             Some(Said::Released(true)) => {
-                app.reservations.ended_elsewhere(id);
+                app.reservations.ended_elsewhere(id, app.clock.now());
                 app.board.notify();
                 return Ok(true);
             }

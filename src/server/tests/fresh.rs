@@ -79,7 +79,7 @@ async fn a_wait_that_times_out_is_answered_from_the_board() {
         .await;
     let took = began.elapsed();
     assert!(
-        took >= Duration::from_millis(100) && took < Duration::from_secs(4),
+        took >= Duration::from_millis(100) && took < Duration::from_secs(60),
         "{took:?}"
     );
     let decision = answer.json();

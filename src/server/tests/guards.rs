@@ -39,6 +39,7 @@ fn rows() -> Vec<Row> {
             .replace("{queue}", "sales-queue")
             .replace("{account}", "main")
             .replace("{agent}", "7133")
+            .replace("{call_id}", "a84b4c76e66710")
             .replace("{id}", "5f0c2a9be41d8c3760b2d94c1a7e8f35");
         Row {
             method: route.method.to_string(),
@@ -60,12 +61,14 @@ POST   /v1/queues/{queue}/decision                        401 401 200 401 401 20
 GET    /v1/queues/{queue}                                 401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/refresh                         401 401 503 401 401 503 | 503
 GET    /v1/queues/{queue}/chart.svg                       401 401 200 200 401 200 | 200
+GET    /v1/queues/{queue}/history                         401 401 200 200 401 200 | 200
 POST   /v1/queues/{queue}/reservations                    401 401 400 401 401 400 | 400
 GET    /v1/queues/{queue}/reservations                    401 401 200 200 401 200 | 200
 GET    /v1/decisions                                      401 401 400 400 401 400 | 400
 GET    /v1/watch                                          401 401 503 503 401 503 | 503
 GET    /v1/queues                                         401 401 200 200 401 200 | 200
 GET    /v1/accounts                                       401 401 200 200 401 200 | 200
+GET    /v1/calls/{call_id}                                401 401 404 404 401 404 | 404
 GET    /v1/reservations                                   401 401 200 200 401 200 | 200
 DELETE /v1/reservations/{id}                              401 401 404 401 401 404 | 404
 POST   /v1/reservations/{id}/release                      401 401 404 401 401 404 | 404
@@ -74,6 +77,7 @@ POST   /v1/queues/{account}/{queue}/decision              401 401 200 401 401 20
 GET    /v1/queues/{account}/{queue}                       401 401 200 200 401 200 | 200
 POST   /v1/queues/{account}/{queue}/refresh               401 401 503 401 401 503 | 503
 GET    /v1/queues/{account}/{queue}/chart.svg             401 401 200 200 401 200 | 200
+GET    /v1/queues/{account}/{queue}/history               401 401 200 200 401 200 | 200
 POST   /v1/queues/{account}/{queue}/reservations          401 401 400 401 401 400 | 400
 GET    /v1/queues/{account}/{queue}/reservations          401 401 200 200 401 200 | 200
 GET    /api/agentstatuses/                                401 401 401 401 200 401 | 401
@@ -88,6 +92,7 @@ GET    /openapi.json                                      401 401 200 200 401 20
 GET    /docs                                              401 401 200 200 401 200 | 200
 GET    /                                                  401 401 200 200 401 200 | 200
 GET    /queues/{queue}                                    401 401 200 200 401 200 | 200
+GET    /calls                                             401 401 200 200 401 200 | 200
 GET    /queues/{account}/{queue}                          401 401 200 200 401 200 | 200
 GET    /login                                             200 200 200 303 200 200 | 303
 POST   /login                                             401 401 401 401 429 401 | 303
@@ -175,8 +180,9 @@ const LINK: &str =
     "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
 
 /// Where such a link may lead.
-const LINKED: [&str; 9] = [
+const LINKED: [&str; 10] = [
     "/",
+    "/calls",
     "/docs",
     "/livez",
     "/login",

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod agent_check;
+mod calls;
 mod cardinality;
 mod clients;
 mod connections;
@@ -13,6 +14,7 @@ mod drop_in;
 mod fast_path;
 mod fresh;
 mod guards;
+mod history;
 mod opening;
 mod overview;
 mod pages;
@@ -49,6 +51,7 @@ use crate::{
     decision::{
         OnUnknown, Patience, Policy,
         board::{Board, QueueKey},
+        reservations::Reservations,
     },
     fixtures::{Still, snapshot},
     metrics::Metrics,
@@ -199,13 +202,18 @@ impl World {
     }
 
     fn app(self) -> Arc<App> {
+        // As in the daemon, the record of calls hears how reservations end.
+        let reservations = match &self.state {
+            Some(state) => Reservations::new().seen_by(state.calls.clone()),
+            None => Reservations::new(),
+        };
         Arc::new(App::new(Deps {
             board: self.board,
             policies: self.policies,
             patience: self.patience,
             accounts: self.accounts,
             metrics: self.metrics,
-            reservations: Arc::default(),
+            reservations: Arc::new(reservations),
             clock: self.clock,
             state: self.state,
             bearer: self.bearer,

@@ -6,6 +6,7 @@ use crate::{
     clock::Moment,
     decision::{Decision, DecisionInput},
     server::{
+        http::{call::Call, rights::Rights},
         json::{decision::DecisionJson, time::whole_ms},
         state::app::{App, Queue},
     },
@@ -49,12 +50,16 @@ impl CachedAnswer {
         }
     }
 
-    /// Decides and counts, and adds the answer to `text`.
-    pub fn write(&mut self, app: &App, text: &mut Vec<u8>) -> Decision {
+    /// Decides, counts, records what is said about a call, and adds the answer to `text`.
+    pub fn write(&mut self, app: &App, call: Option<Call>, text: &mut Vec<u8>) -> Decision {
         let now = app.clock.now();
         let decision = self.decide(app, now);
         let took = app.clock.boot().saturating_sub(now.boot);
         app.decided(&self.queue, &decision, took);
+        if let Some(call) = call {
+            // Only callers with all rights come here.
+            app.record_decision(call, Rights::All, &self.queue, &decision, None);
+        }
         self.text.write(&decision, text);
         decision
     }

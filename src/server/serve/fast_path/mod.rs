@@ -20,10 +20,13 @@ use hyper::body::Incoming;
 pub use self::question::Question;
 use self::{
     answer::CachedAnswer,
-    question::{find_in_path, find_in_query, spellings},
+    question::{About, find_in_path, find_in_query, spellings},
 };
 use super::access;
-use crate::server::state::app::{App, Queue};
+use crate::server::{
+    http::call::Call,
+    state::app::{App, Queue},
+};
 
 /// Spellings of a queue that are kept: its name and id, with and without the account, and as many again for different ways to
 /// percent-encode them. What comes beyond that is looked up each time.
@@ -56,9 +59,10 @@ impl FastPath {
     pub fn answer(&self, app: &App, question: Question<'_>) -> Option<Bytes> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.forget_outdated(app);
-        match question {
-            Question::One(spelling) => answers.one(app, spelling),
-            Question::Many(query) => answers.many(app, query),
+        let call = question.call();
+        match question.about {
+            About::One(spelling) => answers.one(app, spelling, call),
+            About::Many(query) => answers.many(app, query, call),
         }
     }
 }
@@ -76,15 +80,15 @@ pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>
 }
 
 impl Answers {
-    fn one(&mut self, app: &App, spelling: &str) -> Option<Bytes> {
+    fn one(&mut self, app: &App, spelling: &str, call: Option<Call>) -> Option<Bytes> {
         let find = || find_in_path(app, spelling).filter(|queue| queue.patience.is_none());
         let cached = cached(&mut self.by_path, app, spelling, find)?;
         let mut text = Vec::new();
-        cached.write(app, &mut text);
+        cached.write(app, call, &mut text);
         Some(text.into())
     }
 
-    fn many(&mut self, app: &App, query: &str) -> Option<Bytes> {
+    fn many(&mut self, app: &App, query: &str, call: Option<Call>) -> Option<Bytes> {
         // All first: decisions that the router makes again must not be counted here.
         for spelling in spellings(query) {
             cached(&mut self.by_query, app, spelling, || {
@@ -101,7 +105,8 @@ impl Answers {
                 text.push(b',');
             }
             let start = text.len();
-            let decision = self.by_query.get_mut(spelling)?.write(app, &mut text);
+            let cached = self.by_query.get_mut(spelling)?;
+            let decision = cached.write(app, call.clone(), &mut text);
             let is_better = best
                 .as_ref()
                 .is_none_or(|(count, _)| decision.count > *count);

@@ -7,7 +7,7 @@ use hyper::body::{Body, Incoming};
 use percent_encoding::percent_decode_str;
 
 use crate::server::{
-    http::{call_id, params, rule::Rule},
+    http::{call::Call, call_id, params, rule::Rule},
     routes::{DECISION_RULE, DECISIONS_RULE},
     state::{
         app::{App, Queue},
@@ -17,11 +17,26 @@ use crate::server::{
 
 /// A plain question for decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question<'r> {
-    /// For one queue, spelled as in a path.
+pub struct Question<'r> {
+    pub about: About<'r>,
+    /// The id of the call that it is about.
+    call_id: Option<&'r str>,
+    query: &'r str,
+}
+
+/// The queues of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'r> {
+    /// One, spelled as in a path.
     One(&'r str),
-    /// For those that a query names.
+    /// Those that a query names.
     Many(&'r str),
+}
+
+/// A query that changes nothing about the answer, as that of most routers: parameters of theirs, and a call's id that is one at first sight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct WithoutEffect<'r> {
+    call_id: Option<&'r str>,
 }
 
 impl<'r> Question<'r> {
@@ -32,23 +47,33 @@ impl<'r> Question<'r> {
             && uri.authority().is_none()
             && request.body().is_end_stream();
         let path = is_plain.then(|| uri.path())?;
-        if path == "/v1/decisions" {
-            let query = uri.query()?;
-            return names_queues(query).then_some(Self::Many(query));
-        }
-        let queue = path
-            .strip_prefix("/v1/queues/")?
-            .strip_suffix("/decision")?;
-        let has_effect = uri.query().is_some_and(|query| !is_without_effect(query));
-        (!has_effect).then_some(Self::One(queue))
+        let query = uri.query().unwrap_or_default();
+        let (about, WithoutEffect { call_id }) = if path == "/v1/decisions" {
+            (About::Many(query), queues_named(query)?)
+        } else {
+            let queue = path
+                .strip_prefix("/v1/queues/")?
+                .strip_suffix("/decision")?;
+            (About::One(queue), without_effect(query)?)
+        };
+        Some(Self {
+            about,
+            call_id,
+            query,
+        })
     }
 
     /// The rule of the route that would answer.
     pub fn rule(self) -> Rule {
-        match self {
-            Self::One(_) => *DECISION_RULE,
-            Self::Many(_) => *DECISIONS_RULE,
+        match self.about {
+            About::One(_) => *DECISION_RULE,
+            About::Many(_) => *DECISIONS_RULE,
         }
+    }
+
+    /// The call that it is about, for the record. A question with a key does not come here.
+    pub fn call(self) -> Option<Call> {
+        Call::new(self.call_id?, self.query, None)
     }
 }
 
@@ -74,28 +99,41 @@ pub fn find_in_query(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     app.find_named(&name).ok()
 }
 
-/// Whether a query changes nothing about the answer, as that of most routers: parameters of theirs, and a call's id that is one at first sight.
-fn is_without_effect(query: &str) -> bool {
-    let mut ids = 0;
-    query.split('&').all(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name == call_id::CALL_ID {
-            ids += 1;
-            return ids == 1 && call_id::is_plain(value);
-        }
-        is_foreign(name)
-    })
+/// Reads a query; `None` if it may change the answer.
+fn without_effect(query: &str) -> Option<WithoutEffect<'_>> {
+    read(query, |name, _| is_foreign(name))
 }
 
-/// Whether a query names queues, at least one and not too many, and beyond that has only parameters of routers.
-fn names_queues(query: &str) -> bool {
-    let is_known = |pair: &str| match pair.split_once('=') {
+/// Reads a query that names queues, at least one and not too many, and beyond that changes nothing about the answer.
+fn queues_named(query: &str) -> Option<WithoutEffect<'_>> {
+    let is_known = |name: &str, value: Option<&str>| match name {
         // A queue cannot be spelled with a second `=` or with a `&` that is not encoded.
-        Some(("queue", value)) => !value.contains('='),
-        Some((name, _)) => name != call_id::CALL_ID && is_foreign(name),
-        None => pair != "queue" && is_foreign(pair),
+        "queue" => value.is_some_and(|value| !value.contains('=')),
+        name => is_foreign(name),
     };
-    query.split('&').all(is_known) && (1..=MAX_QUEUES).contains(&spellings(query).count())
+    let read = read(query, is_known)?;
+    (1..=MAX_QUEUES)
+        .contains(&spellings(query).count())
+        .then_some(read)
+}
+
+fn read(query: &str, is_known: impl Fn(&str, Option<&str>) -> bool) -> Option<WithoutEffect<'_>> {
+    let mut read = WithoutEffect::default();
+    for pair in query.split('&') {
+        let (name, value) = match pair.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (pair, None),
+        };
+        if name == call_id::CALL_ID {
+            let value = value.filter(|value| call_id::is_plain(value))?;
+            if read.call_id.replace(value).is_some() {
+                return None;
+            }
+        } else if !is_known(name, value) {
+            return None;
+        }
+    }
+    Some(read)
 }
 
 /// Whether a parameter is a router's. A name that is encoded may be any.
@@ -105,7 +143,7 @@ fn is_foreign(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_without_effect, names_queues};
+    use super::{queues_named, without_effect};
 
     #[test]
     fn only_a_query_that_changes_nothing_is_answered_here() {
@@ -116,7 +154,7 @@ mod tests {
             "call_id=a84b4c76e66710",
             "a&&b==c",
         ] {
-            assert!(is_without_effect(query), "{query}");
+            assert!(without_effect(query).is_some(), "{query}");
         }
         for query in [
             "threshold=2",
@@ -134,8 +172,18 @@ mod tests {
             "call_id=a&reserve=45s",
             "key=0123456789abcdef",
         ] {
-            assert!(!is_without_effect(query), "{query}");
+            assert_eq!(without_effect(query), None, "{query}");
         }
+    }
+
+    #[test]
+    fn the_call_of_a_question_is_known() {
+        for query in ["call_id=a84b", "zip=1&call_id=a84b&tag_x=1"] {
+            let read = without_effect(query).expect("it is plain");
+            assert_eq!(read.call_id, Some("a84b"), "{query}");
+        }
+        let read = queues_named("queue=a&call_id=a84b").expect("it is plain");
+        assert_eq!(read.call_id, Some("a84b"));
     }
 
     #[test]
@@ -144,9 +192,10 @@ mod tests {
             "queue=a",
             "queue=a&queue=main/b&queue=a%26b&queue=%6dain%2Fb&queue=a+b",
             "queue=a&caller_id=1&zip&_=1764189134",
+            "call_id=1&queue=a&tag_x=1",
             "queue=",
         ] {
-            assert!(names_queues(query), "{query}");
+            assert!(queues_named(query).is_some(), "{query}");
         }
         let many = "queue=a&".repeat(101);
         for query in [
@@ -158,11 +207,13 @@ mod tests {
             "qu%65ue=a&queue=b",
             "queue=a&format=json",
             "queue=a&fresh=1s",
-            "queue=a&call_id=1",
+            "queue=a&call_id",
+            "queue=a&call_id=[ID]",
+            "queue=a&call_id=1&call_id=1",
             "queue=a&key=0123456789abcdef",
             many.trim_end_matches('&'),
         ] {
-            assert!(!names_queues(query), "{query}");
+            assert_eq!(queues_named(query), None, "{query}");
         }
     }
 }

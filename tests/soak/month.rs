@@ -2,7 +2,7 @@
 //! time, with four bad hours a day and a crash every third day. Afterwards the memory is as large as in the first days, no hour had more
 //! requests than it may, and nothing has stopped.
 //!
-//! A test of its own, since it looks at the memory of its process. A month of a full budget is for a machine that has the time:
+//! A month of a full budget is for a machine that has the time:
 //! `OPENSEAT_SOAK_REQUESTS=1000 cargo test --release --test soak -- --nocapture`.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
@@ -29,6 +29,8 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::{fault, resident_kb};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -252,33 +254,6 @@ impl Office {
     }
 }
 
-/// Resident memory of this process.
-fn resident_kb() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").expect("a Linux kernel tells");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.expect("it is among it").split_whitespace().next();
-    number
-        .and_then(|number| number.parse().ok())
-        .expect("a number")
-}
-
-/// What can befall all requests for a while.
-fn fault(chance: &mut fastrand::Rng) -> InjectedFault {
-    match chance.u8(..11) {
-        0 => InjectedFault::WebPage(503),
-        1 => InjectedFault::WebPage(200),
-        2 => InjectedFault::InvalidToken,
-        3 => InjectedFault::Forbidden,
-        4 => InjectedFault::NotFound,
-        5 => InjectedFault::Hang,
-        6 => InjectedFault::Dropped,
-        7 => InjectedFault::BrokenJson,
-        8 => InjectedFault::Throttled(Some(Duration::from_secs(chance.u64(1..1_200)))),
-        9 => InjectedFault::Redirect("https://elsewhere.invalid/".to_owned()),
-        _ => InjectedFault::Slow(Duration::from_secs(8)),
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() {
     let wanted = std::env::var("OPENSEAT_SOAK_REQUESTS").ok();
@@ -296,14 +271,14 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
         }
         let scrape = office.scrape().await;
         if quarter == SETTLED_HOURS / 6 {
-            settled = (resident_kb(), scrape.lines().count());
+            settled = (resident_kb("self"), scrape.lines().count());
         }
         if quarter > SETTLED_HOURS / 6 {
             // A series for each outcome that was not met before, and no more.
             assert!(scrape.lines().count() < settled.1 + 60, "{scrape}");
         }
     }
-    let after = resident_kb();
+    let after = resident_kb("self");
     let worst = office.simulator.worst_sliding_hour();
     let now = office.clock.now();
     let mut made_in_all = 0;

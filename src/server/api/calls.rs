@@ -1,0 +1,35 @@
+//! Why was this call rejected? Everything that was answered about it.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use http::Uri;
+
+use crate::server::{
+    http::{params::Params, problem::Problem, problem_types, rights::Rights},
+    json::call::CallJson,
+    state::app::App,
+};
+
+/// `GET /v1/calls/{call_id}`
+pub async fn get_call(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    rights: Rights,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    Params::parse(uri.query(), &[])?;
+    let Path(id) = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
+    let mut events = app.call_events(&id).await?;
+    // A client of some queues does not learn of other queues' answers.
+    events.retain(|event| app.may_name(rights, &event.queue));
+    let json = CallJson::new(&id, &events, app.clock.now());
+    match json.answers.is_empty() {
+        true => Err(Problem::from_type(problem_types::NO_SUCH_CALL)),
+        false => Ok(Json(json).into_response()),
+    }
+}

@@ -1,0 +1,143 @@
+//! What was answered about a call, as JSON.
+
+use std::collections::{BTreeMap, HashMap};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::time::{Timestamp, rfc3339_of_ms};
+use crate::{
+    clock::Moment,
+    decision::reservations::{End, ReservationId},
+    model::quantity::Quantity,
+    state::calls::{Answer, Event, MAX_FOUND, Seat, What},
+};
+
+/// Everything that was answered about a call.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Call")]
+pub struct CallJson<'a> {
+    /// The router's id of the call.
+    call_id: &'a str,
+    /// What was answered, oldest first.
+    pub answers: Vec<CallAnswerJson<'a>>,
+    /// Whether older answers are left out: a thousand events are found at most.
+    truncated: bool,
+}
+
+/// What was answered about a call at one time.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallAnswer")]
+pub struct CallAnswerJson<'a> {
+    /// When.
+    #[serde(serialize_with = "rfc3339_of_ms")]
+    #[schemars(with = "Timestamp")]
+    pub at: i64,
+    /// The client of the config that asked; null for a caller with the bearer token, or without one where none is needed.
+    pub client: Option<&'a str>,
+    /// The account's name, as configured then.
+    pub account: &'a str,
+    /// The queue, as configured then: a name or an id.
+    pub queue: &'a str,
+    /// Whether the answer was to send the call; null where agents were listed by the drop-in, and the router decided.
+    pub accept: Option<bool>,
+    /// Why, as in a decision; `listed` where agents were listed.
+    pub reason: &'a str,
+    /// Seats, as in the answer; the number of agents where agents were listed; null if unknown.
+    pub count: Option<Quantity>,
+    /// The answer was to accept with more seats than this; null where nothing was compared with a number.
+    pub threshold: Option<Quantity>,
+    /// The age of the oldest status behind the answer, in milliseconds.
+    pub age_ms: Option<u64>,
+    /// The request's `tag_*` parameters. Only present if there were any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// The seat that was held for the call; null if none was.
+    pub reservation: Option<CallSeatJson<'a>>,
+}
+
+/// A seat that was held for a call.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallSeat")]
+pub struct CallSeatJson<'a> {
+    /// The reservation's id.
+    id: &'a str,
+    /// When its time is up, or was.
+    #[serde(serialize_with = "rfc3339_of_ms")]
+    #[schemars(with = "Timestamp")]
+    pub expires_at: i64,
+    /// How it ended: `answered` if an agent of the queue was seen leaving *available*, `released` by the router, `expired` if its time was up, `elsewhere` if another node of the cluster ended it; null
+    /// while it is held.
+    pub ended: Option<&'a str>,
+    /// When it ended.
+    #[serde(serialize_with = "rfc3339_if_ended")]
+    #[schemars(with = "Option<Timestamp>")]
+    pub ended_at: Option<i64>,
+}
+
+fn rfc3339_if_ended<S: serde::Serializer>(
+    ms: &Option<i64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match ms {
+        Some(ms) => rfc3339_of_ms(ms, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl<'a> CallJson<'a> {
+    /// The answers among these events of a call, each with the end of its seat.
+    pub fn new(call_id: &'a str, events: &'a [Event], now: Moment) -> Self {
+        let ended = events.iter().filter_map(|event| match &event.what {
+            What::Ended { reservation, end } => Some((reservation, (&**end, event.at_ms))),
+            What::Answered(_) => None,
+        });
+        let ended: HashMap<_, _> = ended.collect();
+        let answers = events.iter().filter_map(|event| match &event.what {
+            What::Answered(answer) => Some(CallAnswerJson::new(event, answer, &ended, now)),
+            What::Ended { .. } => None,
+        });
+        Self {
+            call_id,
+            answers: answers.collect(),
+            truncated: events.len() >= MAX_FOUND,
+        }
+    }
+}
+
+type Ended<'a> = HashMap<&'a ReservationId, (&'a str, i64)>;
+
+impl<'a> CallAnswerJson<'a> {
+    fn new(event: &'a Event, answer: &'a Answer, ended: &Ended<'a>, now: Moment) -> Self {
+        let tags = answer.tags.as_deref().unwrap_or_default();
+        let tags = url::form_urlencoded::parse(tags.as_bytes()).into_owned();
+        let seat = answer.seat.as_deref();
+        Self {
+            at: event.at_ms,
+            client: answer.client.as_deref(),
+            account: &event.queue.account,
+            queue: &event.queue.queue,
+            accept: answer.accept,
+            reason: &answer.reason,
+            count: answer.count,
+            threshold: answer.threshold,
+            age_ms: answer.age_ms,
+            tags: tags.collect(),
+            reservation: seat.map(|seat| CallSeatJson::new(seat, ended, now)),
+        }
+    }
+}
+
+impl<'a> CallSeatJson<'a> {
+    fn new(seat: &'a Seat, ended: &Ended<'a>, now: Moment) -> Self {
+        let is_over = seat.expires_ms <= now.wall.as_millis() as i64;
+        let expired = is_over.then_some((End::Expired.as_str(), seat.expires_ms));
+        let end = ended.get(&seat.id).copied().or(expired);
+        Self {
+            id: seat.id.as_str(),
+            expires_at: seat.expires_ms,
+            ended: end.map(|(end, _)| end),
+            ended_at: end.map(|(_, at_ms)| at_ms),
+        }
+    }
+}

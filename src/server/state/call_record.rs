@@ -1,0 +1,121 @@
+//! Records what routers are told about calls, and looks it up.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Uri;
+
+use super::{
+    app::{App, Queue},
+    pool::Undone,
+};
+use crate::{
+    decision::{Decision, board::QueueKey, reservations::Reservation},
+    server::http::{
+        call::Call,
+        call_id::{self, NoCallId},
+        params,
+        problem::Problem,
+        problem_types,
+        rights::Rights,
+    },
+    state::{
+        calls::{Answer, Event, Seat, What},
+        history::{HistoryError, Limit},
+    },
+};
+
+/// The deadline of a look-up. One in a full file takes some hundredths of a second.
+const MAX_READ: Duration = Duration::from_secs(1);
+
+/// The longest wait for a look-up: more than those before it take.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The call that a request is about, and what is wrong with its id, if anything.
+pub(in crate::server) fn call_of(uri: &Uri) -> (Option<Call>, Option<NoCallId>) {
+    match call_id::from_query(uri.query()) {
+        None => (None, None),
+        Some(Ok(id)) => (named_call(&id, uri), None),
+        Some(Err(error)) => (None, Some(error)),
+    }
+}
+
+/// The call with this id that a request is about.
+pub(in crate::server) fn named_call(id: &str, uri: &Uri) -> Option<Call> {
+    let key = params::key(uri.query());
+    Call::new(id, uri.query().unwrap_or_default(), key.as_deref())
+}
+
+impl App {
+    /// Records a decision about a call, and the seat that the call has.
+    pub(in crate::server) fn record_decision(
+        &self,
+        call: Call,
+        rights: Rights,
+        queue: &Queue,
+        decision: &Decision,
+        reservation: Option<&Reservation>,
+    ) {
+        let seat = reservation.map(|reservation| Box::new(Seat::new(reservation)));
+        let answer = Answer {
+            seat,
+            ..Answer::new(decision)
+        };
+        self.record(call, rights, queue, answer);
+    }
+
+    /// Records an answer about a call. Looking at a page is no answer.
+    pub(in crate::server) fn record(
+        &self,
+        call: Call,
+        rights: Rights,
+        queue: &Queue,
+        answer: Answer,
+    ) {
+        let Some(state) = self.state.as_ref().filter(|_| rights.is_demand()) else {
+            return;
+        };
+        let answer = Answer {
+            client: self.client_name(rights),
+            tags: call.tags,
+            ..answer
+        };
+        let now = self.clock.now();
+        state
+            .calls
+            .record(now, &queue.key, call.id, What::Answered(answer));
+    }
+
+    fn client_name(&self, rights: Rights) -> Option<Arc<str>> {
+        match rights {
+            Rights::Client(place) => Some(Arc::clone(&self.clients.get(place)?.name)),
+            Rights::All | Rights::Look => None,
+        }
+    }
+
+    /// Everything that is recorded of a call, oldest first.
+    ///
+    /// # Errors
+    /// The record cannot be read now.
+    pub(in crate::server) async fn call_events(
+        &self,
+        call_id: &str,
+    ) -> Result<Vec<Event>, Problem> {
+        let Some(state) = &self.state else {
+            return Ok(Vec::new());
+        };
+        let (calls, clock) = (Arc::clone(&state.calls), Arc::clone(&self.clock));
+        let call_id = call_id.to_owned();
+        let work = move |gone| calls.find(&call_id, &Limit::new(clock, MAX_READ, gone));
+        let found: Result<Result<_, HistoryError>, Undone> = self.lookups.run(MAX_WAIT, work).await;
+        found?.map_err(|error| {
+            let detail = format!("the record of calls cannot be searched: {error}");
+            Problem::new(problem_types::HISTORY_UNREADABLE, detail)
+        })
+    }
+
+    /// The last answers about calls to a queue, newest first. It takes a moment, so it belongs on a thread of its own.
+    pub(in crate::server) fn last_calls(&self, queue: &QueueKey) -> Vec<Arc<Event>> {
+        let calls = self.state.as_ref().map(|state| &state.calls);
+        calls.map(|calls| calls.last(queue)).unwrap_or_default()
+    }
+}

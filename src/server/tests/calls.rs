@@ -1,0 +1,431 @@
+//! The record of calls: every way to ask, who may read it, and that it never has a key.
+
+use super::*;
+use crate::{config::May, fixtures::available};
+
+const BEARER: &str = "s3cret-s3cret-s3cret";
+
+/// Three queues with a record in memory: two seats, none, and one that nothing is known about.
+async fn world() -> World {
+    let mut world = World::with(&["main/sales", "main/full", "main/dark"]);
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let state = State::open(None, 0, &clock).await.expect("memory");
+    world.state = Some(Arc::new(state));
+    world.account("main", TOKEN);
+    world.publish("main/sales", available(2));
+    world.publish("main/full", available(0));
+    world
+}
+
+impl Server {
+    /// What was answered about a call.
+    async fn call(&self, id: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/v1/calls/{id}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let call = answer.json();
+        assert_eq!(call["truncated"], false);
+        call["answers"].as_array().expect("a list").clone()
+    }
+
+    /// Asks, and returns the one answer that is recorded of it.
+    async fn recorded(&self, method: &str, target: &str, id: &str) -> Value {
+        let answer = self.ask(method, target, "").await;
+        assert!(answer.status < 404, "{answer:?}");
+        let answers = self.call(id).await;
+        assert_eq!(answers.len(), 1, "{method} {target}: {answers:?}");
+        answers[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_ask_about_a_call_is_recorded() {
+    let server = world().await.serve().await;
+    let decision = "/v1/queues/full/decision";
+    for (n, (method, target)) in [
+        // On the fast path, and by the router.
+        ("GET", format!("{decision}?call_id=ID")),
+        ("GET", format!("{decision}?zip=1&call_id=ID&tag_a=1")),
+        ("GET", format!("{decision}?call_id=ID&threshold=0")),
+        ("GET", format!("{decision}?call_id=ID&format=status")),
+        ("GET", format!("{decision}?call_id=ENCODED")),
+        ("HEAD", format!("{decision}?call_id=ID")),
+        ("POST", format!("{decision}?call_id=ID")),
+        ("POST", format!("{decision}?call_id=ID&reserve=45s")),
+        ("GET", "/v1/decisions?queue=full&call_id=ID".to_owned()),
+        ("GET", "/v1/decisions?%71ueue=full&call_id=ID".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("call-{n}");
+        let target = target.replace("ENCODED", &id.replace('c', "%63"));
+        let target = target.replace("ID", &id);
+        let answer = server.recorded(method, &target, &id).await;
+        assert_eq!(
+            (&answer["accept"], &answer["reason"], &answer["count"]),
+            (&false.into(), &"below_threshold".into(), &0.into()),
+            "{target}"
+        );
+        assert_eq!(answer["reservation"], Value::Null, "{target}");
+        assert_eq!(answer["client"], Value::Null, "{target}");
+    }
+    let answers = server.call("call-1").await;
+    assert_eq!(
+        answers[0],
+        serde_json::json!({
+            "at": "2026-11-22T10:00:00.123Z", "client": null, "account": "main", "queue": "full", "accept": false, "reason": "below_threshold",
+            "count": 0, "threshold": 0, "age_ms": 0, "tags": {"tag_a": "1"}, "reservation": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_was_asked_about_often_has_all_answers_in_order() {
+    let server = world().await.serve().await;
+    for queue in ["dark", "full", "sales"] {
+        let target = format!("/v1/queues/{queue}/decision?call_id=a%2Fb");
+        assert_eq!(server.get(&target).await.status, 200);
+        server.clock.pass(Duration::from_secs(1));
+    }
+    server
+        .get("/v1/decisions?queue=sales&queue=full&call_id=a%2Fb")
+        .await;
+    let answers = server.call("a%2Fb").await;
+    let told: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            let text = |name: &str| answer[name].as_str().expect("text").to_owned();
+            (text("at"), text("queue"), text("reason"))
+        })
+        .collect();
+    let expected = [
+        ("2026-11-22T10:00:00.123Z", "dark", "never_polled"),
+        ("2026-11-22T10:00:01.123Z", "full", "below_threshold"),
+        ("2026-11-22T10:00:02.123Z", "sales", "seats"),
+        ("2026-11-22T10:00:03.123Z", "sales", "seats"),
+        ("2026-11-22T10:00:03.123Z", "full", "below_threshold"),
+    ];
+    let expected = expected.map(|(at, queue, reason)| (at.into(), queue.into(), reason.into()));
+    assert_eq!(told, expected);
+    assert_eq!(answers[0]["count"], Value::Null, "unknown is not zero");
+    assert_eq!(answers[2]["age_ms"], 2_000);
+}
+
+#[tokio::test]
+async fn a_reservation_is_recorded_with_how_it_ended() {
+    let server = world().await.serve().await;
+    let reserve = "/v1/queues/sales/decision?call_id=a&reserve=45s";
+    let id = server.get(reserve).await.json()["reservation"]["id"].clone();
+    // The same call again, by either way, has the same seat.
+    server.clock.pass(Duration::from_secs(1));
+    server.get(reserve).await;
+    let body = r#"{"call_id":"a","ttl":"45s"}"#;
+    let reservations = "/v1/queues/sales/reservations";
+    assert_eq!(server.post_json(reservations, body).await.status, 200);
+    let answers = server.call("a").await;
+    assert_eq!(answers.len(), 3);
+    for answer in &answers {
+        assert_eq!(
+            answer["reservation"],
+            serde_json::json!({"id": id, "expires_at": "2026-11-22T10:00:45.123Z", "ended": null, "ended_at": null})
+        );
+        assert_eq!(
+            (&answer["accept"], &answer["reason"]),
+            (&true.into(), &"seats".into())
+        );
+    }
+    server.clock.pass(Duration::from_secs(2));
+    let path = format!("/v1/reservations/{}", id.as_str().expect("text"));
+    assert_eq!(server.ask("DELETE", &path, "").await.status, 204);
+    let ended = &server.call("a").await[0]["reservation"];
+    assert_eq!(
+        (&ended["ended"], &ended["ended_at"]),
+        (&"released".into(), &"2026-11-22T10:00:03.123Z".into())
+    );
+    // One whose time runs out, and one that finds no seat.
+    let target = format!("{reservations}?tag_x=1");
+    let make = async |call: &str| {
+        let body = format!(r#"{{"call_id":"{call}","ttl":"30s"}}"#);
+        server.post_json(&target, &body).await.status
+    };
+    assert_eq!(
+        [make("b").await, make("c").await, make("d").await],
+        [201, 201, 409]
+    );
+    server.clock.pass(Duration::from_secs(31));
+    let ended = &server.call("b").await[0];
+    assert_eq!(ended["tags"]["tag_x"], "1");
+    assert_eq!(
+        (
+            &ended["reservation"]["ended"],
+            &ended["reservation"]["ended_at"]
+        ),
+        (&"expired".into(), &"2026-11-22T10:00:33.123Z".into())
+    );
+    let refused = &server.call("d").await[0];
+    assert_eq!(
+        (
+            &refused["accept"],
+            &refused["reason"],
+            &refused["reservation"]
+        ),
+        (&false.into(), &"reserved".into(), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn the_drop_in_records_what_it_listed_and_no_decision() {
+    let world = world().await;
+    world.board.identify(&key("main/sales"), 5450, None);
+    world.board.identify(&key("main/dark"), 5451, None);
+    let server = world.serve().await;
+    let token = format!("Authorization: Token {TOKEN}\r\n");
+    for (target, status) in [
+        ("/api/agentstatuses/?queue=5450&call_id=a&page_size=1", 200),
+        ("/api/agentstatuses/?queue=5451&call_id=a", 503),
+        ("/api/agentstatuses/?queue=5450&call_id=%5BID%5D", 200),
+        ("/api/agentstatuses/?queue=5450&page=9&call_id=a", 404),
+        ("/api/queues/?call_id=a", 503),
+    ] {
+        assert_eq!(
+            server.ask("GET", target, &token).await.status,
+            status,
+            "{target}"
+        );
+    }
+    let answers = server.call("a").await;
+    let told: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            [
+                &answer["queue"],
+                &answer["accept"],
+                &answer["reason"],
+                &answer["count"],
+            ]
+        })
+        .collect();
+    let null = &Value::Null;
+    assert_eq!(
+        told,
+        [
+            [&"sales".into(), null, &"listed".into(), &2.into()],
+            [&"dark".into(), null, &"never_polled".into(), null],
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_answer_about_a_call_is_not_recorded() {
+    let server = world().await.serve().await;
+    for target in [
+        "/v1/queues/sales/decision",
+        "/v1/queues/sales/decision?call_id=",
+        "/v1/queues/sales/decision?call_id=%5BCALLER_ID%5D",
+        "/v1/queues/sales/decision?call_id=null",
+        "/v1/queues/sales/decision?call_id=a&treshold=1",
+        "/v1/queues/sales/decision?call_id=a&call_id=b",
+        "/v1/queues/nowhere/decision?call_id=a",
+        "/v1/decisions?queue=sales&queue=nowhere&call_id=a",
+    ] {
+        server.get(target).await;
+    }
+    for id in ["a", "b", "null", "%5BCALLER_ID%5D"] {
+        let answer = server.get(&format!("/v1/calls/{id}")).await;
+        assert_eq!(
+            (answer.status, &*answer.problem()),
+            (404, "no-such-call"),
+            "{id}"
+        );
+    }
+    let warned = server
+        .get("/v1/decisions?queue=sales&call_id=%7Bid%7D")
+        .await
+        .json();
+    let warning = warned["warning"].as_str().expect("a warning");
+    assert!(warning.contains("placeholder"), "{warning}");
+    assert_eq!(
+        server
+            .get("/v1/decisions?queue=sales")
+            .await
+            .json()
+            .get("warning"),
+        None
+    );
+}
+
+/// Clients with different rights, and one whose token comes in the URL.
+async fn with_clients() -> World {
+    let mut world = world().await;
+    world.bearer = Some(BEARER.into());
+    let client = |name: &str, may, queues: Option<&[&str]>, in_url| {
+        let queues = queues.map(|queues| queues.iter().map(|&queue| queue.into()).collect());
+        let config = config::Client {
+            name: name.into(),
+            token_file: "unused".into(),
+            queues,
+            may,
+            in_url,
+        };
+        (config, (&*format!("token-of-{name}")).into())
+    };
+    world.clients = vec![
+        client("asks", May::Ask, None, true),
+        client("reads", May::Read, None, false),
+        client("reads-one", May::Read, Some(&["sales"]), false),
+    ];
+    world
+}
+
+fn shows(name: &str) -> String {
+    format!("Authorization: Bearer token-of-{name}\r\n")
+}
+
+#[tokio::test]
+async fn a_client_reads_what_concerns_its_queues_and_each_answer_has_its_client() {
+    let server = with_clients().await.serve().await;
+    for queue in ["sales", "full"] {
+        let target = format!("/v1/queues/{queue}/decision?call_id=a");
+        assert_eq!(server.ask("GET", &target, &shows("asks")).await.status, 200);
+    }
+    let target = "/v1/queues/full/decision?call_id=b";
+    let bearer = format!("Authorization: Bearer {BEARER}\r\n");
+    assert_eq!(server.ask("GET", target, &bearer).await.status, 200);
+    let read = async |call: &str, headers: &str| {
+        let answer = server
+            .ask("GET", &format!("/v1/calls/{call}"), headers)
+            .await;
+        let clients = |answers: &Value| -> Vec<_> {
+            let answers = answers.as_array().into_iter().flatten();
+            answers.map(|answer| answer["client"].clone()).collect()
+        };
+        match answer.status {
+            200 => (200, clients(&answer.json()["answers"])),
+            status => (status, Vec::new()),
+        }
+    };
+    assert_eq!(read("a", "").await.0, 401);
+    assert_eq!(read("a", &shows("asks")).await.0, 403);
+    let asks = Value::from("asks");
+    for headers in [&bearer, &shows("reads")] {
+        assert_eq!(
+            read("a", headers).await,
+            (200, vec![asks.clone(), asks.clone()])
+        );
+        assert_eq!(read("b", headers).await, (200, vec![Value::Null]));
+    }
+    assert_eq!(read("a", &shows("reads-one")).await, (200, vec![asks]));
+    assert_eq!(
+        read("b", &shows("reads-one")).await.0,
+        404,
+        "as if there were none"
+    );
+    let page = server
+        .ask("GET", "/calls?call_id=a", &shows("reads-one"))
+        .await;
+    assert_eq!(page.status, 403);
+}
+
+#[tokio::test]
+async fn a_key_in_the_url_never_reaches_the_record() {
+    let server = with_clients().await.serve().await;
+    let key = "key=token-of-asks";
+    let target = "/v1/queues/sales/decision";
+    let body = r#"{"call_id":"a"}"#;
+    for (method, target) in [
+        (
+            "GET",
+            format!(
+                "{target}?call_id=a&{key}&tag_a=1&tag_b=token-of-asks&tag_c=x%2Dtoken%2Dof%2Dasks"
+            ),
+        ),
+        (
+            "POST",
+            format!("{target}?{key}&call_id=a&tag_u=http%3A%2F%2Fa%2F%3Fkey%3Dtoken-of-asks"),
+        ),
+        ("GET", format!("{target}?call_id=token-of-asks&{key}")),
+        (
+            "GET",
+            format!("/v1/decisions?queue=sales&call_id=a&{key}&tag_token-of-asks=1"),
+        ),
+    ] {
+        assert_eq!(
+            server.ask(method, &target, "").await.status,
+            200,
+            "{target}"
+        );
+    }
+    let posted = server
+        .post_json(&format!("/v1/queues/sales/reservations?{key}"), body)
+        .await;
+    assert_eq!(posted.status, 403);
+    let bearer = format!("Authorization: Bearer {BEARER}\r\n");
+    let record = server.ask("GET", "/v1/calls/a", &bearer).await;
+    assert!(!record.body.contains("token-of"), "{record:?}");
+    let answers = record.json()["answers"].clone();
+    assert_eq!(answers.as_array().map(Vec::len), Some(3), "{answers}");
+    assert_eq!(answers[0]["tags"], serde_json::json!({"tag_a": "1"}));
+    let none = server.ask("GET", "/v1/calls/token-of-asks", &bearer).await;
+    assert_eq!(none.status, 404);
+}
+
+const PERSON: &str = "Accept: text/html\r\n";
+
+#[tokio::test]
+async fn a_person_finds_out_why_a_call_was_rejected() {
+    let server = world().await.serve().await;
+    let overview = server.ask("GET", "/", PERSON).await.body;
+    assert!(
+        overview.contains("Why was this call rejected?"),
+        "{overview}"
+    );
+    let id = "a&<b>-_%20";
+    let encoded = "a%26%3Cb%3E-_%2520";
+    let target = format!("/v1/queues/full/decision?call_id={encoded}&tag_campaign=%3Cscript%3E");
+    server.get(&target).await;
+    server.get(&target.replace("full", "dark")).await;
+    let page = server
+        .ask("GET", &format!("/calls?call_id={encoded}"), PERSON)
+        .await;
+    assert_eq!(page.status, 200);
+    for words in [
+        "the rule does not hold",
+        "its first poll has not finished yet",
+        "tag_campaign=&lt;script&gt;",
+        "a&amp;&lt;b&gt;-_%20",
+        "0, threshold 0",
+    ] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    // The queue's page leads there.
+    let queue = server.ask("GET", "/queues/main/full", PERSON).await.body;
+    let link = format!("href=\"/calls?call_id={encoded}\"");
+    assert!(queue.contains(&link), "{queue}");
+    assert!(!queue.contains(id), "{queue}");
+    let none = server.ask("GET", "/calls?call_id=nobody", PERSON).await;
+    assert!(
+        none.body.contains("Nothing is recorded about this call"),
+        "{none:?}"
+    );
+    let empty = server.ask("GET", "/calls", PERSON).await;
+    assert_eq!(empty.status, 200);
+    assert!(!empty.body.contains("Nothing is recorded"), "{empty:?}");
+    // Looking is no answer.
+    server.get(&format!("/v1/calls/{encoded}")).await;
+    assert_eq!(server.call(encoded).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_queues_page_lists_the_last_hundred_calls() {
+    let server = world().await.serve().await;
+    let mut caller = super::fast_path::Caller(server.connect().await);
+    for n in 0..130 {
+        let target = format!("/v1/queues/sales/decision?call_id=call-{n}-x");
+        caller.ask(&target, "Host: localhost\r\n").await;
+    }
+    let page = server.ask("GET", "/queues/main/sales", PERSON).await.body;
+    let listed = |n: usize| page.contains(&format!("call-{n}-x"));
+    assert_eq!((listed(29), listed(30), listed(129)), (false, true, true));
+    let other = server.ask("GET", "/queues/main/full", PERSON).await.body;
+    assert!(other.contains("No router has named a call yet"), "{other}");
+}

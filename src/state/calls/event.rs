@@ -1,0 +1,129 @@
+//! What happens to a call: an answer about it, or the end of the seat that was held for it.
+
+use std::{borrow::Cow, sync::Arc};
+
+use crate::{
+    clock::Moment,
+    decision::{
+        Decision,
+        board::QueueKey,
+        reservations::{Reservation, ReservationId},
+    },
+    model::quantity::Quantity,
+};
+
+/// Something that happened to a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Counts the events of this process. In an event of an earlier process it has no meaning.
+    pub(super) number: u64,
+    /// When it happened: wall time, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The router's id of the call.
+    pub call_id: Box<str>,
+    /// The queue that it is about.
+    pub queue: QueueKey,
+    /// What happened.
+    pub what: What,
+}
+
+/// See [`Event`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A router was answered.
+    Answered(Answer),
+    /// The seat that was held for the call is free again, before its time was up.
+    Ended {
+        /// Which reservation.
+        reservation: ReservationId,
+        /// As [`End::as_str`](crate::decision::reservations::End::as_str) has it.
+        end: Cow<'static, str>,
+    },
+}
+
+/// What a router was told about a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The client of the config that asked; `None` for a caller with the bearer token, or without a token where none is needed.
+    pub client: Option<Arc<str>>,
+    /// `None` where agents were listed and the router decided.
+    pub accept: Option<bool>,
+    /// As in a decision, or [`LISTED`].
+    pub reason: Cow<'static, str>,
+    /// As in a decision.
+    pub count: Option<Quantity>,
+    /// As in a decision.
+    pub threshold: Option<Quantity>,
+    /// How old the oldest status behind the answer was.
+    pub age_ms: Option<u64>,
+    /// The request's `tag_*` parameters, as its query spells them.
+    pub tags: Option<Box<str>>,
+    /// The seat that the call got, or had already.
+    pub seat: Option<Box<Seat>>,
+}
+
+/// The reason of an answer that lists agents in CallTools' shape, and leaves the decision to the router.
+pub const LISTED: &str = "listed";
+
+/// How a seat ended that another node of the cluster has ended.
+pub const ELSEWHERE: &str = "elsewhere";
+
+/// A seat that is held for a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seat {
+    /// Its reservation.
+    pub id: ReservationId,
+    /// When its time is up: wall time, in milliseconds since 1970.
+    pub expires_ms: i64,
+}
+
+impl Answer {
+    /// A decision, without a client, tags or a seat.
+    pub fn new(decision: &Decision) -> Self {
+        Self {
+            client: None,
+            accept: Some(decision.accept),
+            reason: Cow::Borrowed(decision.reason.as_str()),
+            count: decision.count,
+            threshold: decision.threshold,
+            age_ms: decision.age.map(|age| age.as_millis() as u64),
+            tags: None,
+            seat: None,
+        }
+    }
+}
+
+impl Seat {
+    /// The seat of a reservation.
+    pub fn new(reservation: &Reservation) -> Self {
+        Self {
+            id: reservation.id.clone(),
+            expires_ms: wall_ms(reservation.expires()),
+        }
+    }
+}
+
+impl Event {
+    /// How much memory it takes, about.
+    pub(super) fn weight(&self) -> usize {
+        let more = match &self.what {
+            What::Answered(answer) => {
+                let tags = answer.tags.as_ref().map_or(0, |tags| tags.len());
+                tags + answer
+                    .seat
+                    .as_ref()
+                    .map_or(0, |_| size_of::<Seat>() + ID_LENGTH)
+            }
+            What::Ended { .. } => ID_LENGTH,
+        };
+        size_of::<Self>() + self.call_id.len() + more
+    }
+}
+
+/// The length of a reservation's id.
+const ID_LENGTH: usize = 32;
+
+/// Wall time in milliseconds since 1970.
+pub(super) fn wall_ms(moment: Moment) -> i64 {
+    moment.wall.as_millis() as i64
+}

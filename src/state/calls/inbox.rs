@@ -1,0 +1,115 @@
+//! Where events wait for the thread that keeps them. Decisions come here, so nothing in it takes longer than a moment.
+
+use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::event::Event;
+
+/// The most memory of events that are not stored yet: those of 5 s at 20,000 decisions a second. A disk that hangs for longer loses some.
+pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Events of one piece of memory. A longer one would have to be moved as it grows, while decisions wait.
+const CHUNK: usize = 512;
+
+/// How long the thread lets events become more. Each batch costs a transaction.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    /// Signalled for the first event after none, and for the end.
+    arrived: Condvar,
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    chunks: Vec<Vec<Event>>,
+    /// The number of the next event.
+    next: u64,
+    /// Of the events here, and of those that were taken and are not stored.
+    bytes: usize,
+    has_ended: bool,
+}
+
+impl Inbox {
+    /// Takes an event, or counts it as lost if there is no room.
+    pub fn push(&self, mut event: Event) {
+        let mut waiting = self.lock();
+        let bytes = waiting.bytes + event.weight();
+        if bytes > MAX_BYTES || waiting.has_ended {
+            drop(waiting);
+            return self.lose(1);
+        }
+        waiting.bytes = bytes;
+        event.number = waiting.next;
+        waiting.next += 1;
+        let is_first = waiting.chunks.is_empty();
+        match waiting.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => chunk.push(event),
+            _ => waiting.chunks.push(vec![event]),
+        }
+        drop(waiting);
+        if is_first {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Everything that waits, in order. Its memory still counts.
+    pub fn take(&self) -> impl Iterator<Item = Event> + use<> {
+        std::mem::take(&mut self.lock().chunks)
+            .into_iter()
+            .flatten()
+    }
+
+    /// The memory of events that were taken is free again.
+    pub fn free(&self, bytes: usize) {
+        let mut waiting = self.lock();
+        waiting.bytes = waiting.bytes.saturating_sub(bytes);
+    }
+
+    /// Waits until events have come and have had a moment to become more, for `longest` at most. Returns whether the end has come.
+    pub fn wait(&self, longest: Duration) -> bool {
+        let nothing = |waiting: &mut Waiting| waiting.chunks.is_empty() && !waiting.has_ended;
+        let waiting = self.lock();
+        let (waiting, _) = self
+            .arrived
+            .wait_timeout_while(waiting, longest, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waiting.chunks.is_empty() {
+            return waiting.has_ended;
+        }
+        let (waiting, _) = self
+            .arrived
+            .wait_timeout_while(waiting, GATHER, |waiting| !waiting.has_ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.has_ended
+    }
+
+    /// Takes nothing more.
+    pub fn end(&self) {
+        self.lock().has_ended = true;
+        self.arrived.notify_one();
+    }
+
+    /// How many events were lost.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// These will not be stored.
+    pub fn lose(&self, events: u64) {
+        self.lost.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing here panics between two changes that belong together.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,223 @@
+//! The record of calls: what routers were told about each call, and how the seats ended that were held for it. It answers why a call was rejected.
+//!
+//! A decision with a `call_id` leaves an event in the inbox and goes on: it waits for no disk. A thread takes the events and writes them to a file,
+//! four times a second at most. What is not written yet is found in memory. An event for which there is no room is lost, which a metric counts; no
+//! event that is stored is counted as lost. While the file cannot be written, events stay in memory until it can, or until there is no room.
+//!
+//! Without a state folder, or with `history_days = 0`, memory keeps the last ten thousand.
+//!
+//! Events are kept as long as the history. If the file has more than [`MAX_BYTES`] in use, the oldest are removed before. An event takes some 80 bytes.
+//!
+//! `inbox` is where events wait, `memory` what is not written, `keeper` the thread. `index` writes the file, `read` reads it, `trim` removes what is old.
+
+mod event;
+mod inbox;
+mod index;
+mod keeper;
+mod memory;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use self::{
+    event::wall_ms,
+    inbox::Inbox,
+    keeper::{Book, Keeper},
+    memory::Memory,
+};
+pub use self::{
+    event::{Answer, ELSEWHERE, Event, LISTED, Seat, What},
+    memory::LAST,
+};
+use crate::{
+    clock::{Clock, Moment},
+    decision::{
+        board::QueueKey,
+        reservations::{End, Reservation, Witness},
+    },
+    sqlite::Condition,
+    state::history::{HistoryError, Limit},
+};
+
+/// The most bytes in use of the file: some six million answers.
+pub const MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// The most events of one call that are found. More come of a router that sends the same id with every call.
+pub const MAX_FOUND: usize = 1_000;
+
+/// The record of calls. See the [module](self).
+#[derive(Debug)]
+pub struct CallLog {
+    shared: Arc<Shared>,
+    condition: Option<Arc<Condition>>,
+    /// Receives nothing; disconnects when the thread ends.
+    end: Mutex<Receiver<()>>,
+}
+
+/// Where to keep events, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping<'p> {
+    /// The file, which is made when there is something to keep.
+    pub path: &'p Path,
+    /// How long.
+    pub keep: Duration,
+    /// The most bytes in use of the file.
+    pub largest: u64,
+}
+
+/// What the thread and all others share.
+#[derive(Debug, Default)]
+struct Shared {
+    inbox: Inbox,
+    memory: Mutex<Memory>,
+    path: Option<PathBuf>,
+    /// The id in the file of the event with the number 0. Set when the file is first opened, and by then the file has no event of this process.
+    base: OnceLock<i64>,
+}
+
+impl Shared {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves what waits in the inbox to memory. Decisions wait for none of that.
+    fn collect(&self) -> MutexGuard<'_, Memory> {
+        let mut memory = self.memory();
+        let mut bytes = 0;
+        for event in self.inbox.take() {
+            bytes += event.weight();
+            memory.add(event);
+        }
+        if self.path.is_none() {
+            memory.forget_old();
+            self.inbox.free(bytes);
+        }
+        memory
+    }
+}
+
+impl CallLog {
+    /// Starts to keep events in a file; without one, in memory.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
+    pub fn start(keeping: Option<Keeping<'_>>, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            path: keeping.map(|keeping| keeping.path.to_owned()),
+            ..Shared::default()
+        });
+        let condition = keeping.map(|_| {
+            let means = "answers about calls are not recorded for good until it can";
+            Arc::new(Condition::new("calls", means))
+        });
+        let file = keeping.zip(condition.clone());
+        let book = file.map(|(keeping, condition)| Book::new(keeping, condition, clock));
+        let keeper = Keeper::new(Arc::clone(&shared), book);
+        let (alive, end) = mpsc::channel::<()>();
+        thread::Builder::new()
+            .name("openseat-calls".to_owned())
+            .spawn(move || {
+                let _alive = alive;
+                keeper.run();
+            })?;
+        Ok(Self {
+            shared,
+            condition,
+            end: Mutex::new(end),
+        })
+    }
+
+    /// Records that something has happened to a call. Waits for nothing.
+    pub fn record(&self, at: Moment, queue: &QueueKey, call_id: Box<str>, what: What) {
+        self.shared.inbox.push(Event {
+            number: 0,
+            at_ms: wall_ms(at),
+            call_id,
+            queue: queue.clone(),
+            what,
+        });
+    }
+
+    /// The events of a call, oldest first: the newest of them, if there are more than [`MAX_FOUND`]. It waits for the disk, so it must not run in a
+    /// task.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the limit is reached.
+    pub fn find(&self, call_id: &str, limit: &Limit) -> Result<Vec<Event>, HistoryError> {
+        // Memory first: an event that is stored meanwhile is found twice, and not missed.
+        let recent = self.shared.collect().of_call(call_id);
+        let mut found = Vec::new();
+        if let Some(path) = &self.shared.path {
+            found = read::of_call(path, call_id, MAX_FOUND, limit)?;
+            let known: HashSet<_> = recent.iter().map(|event| event.number).collect();
+            if let Some(base) = self.shared.base.get() {
+                let is_known =
+                    |id: i64| u64::try_from(id - base).is_ok_and(|number| known.contains(&number));
+                found.retain(|(id, _)| !is_known(*id));
+            }
+        }
+        let stored = found.into_iter().rev().map(|(_, event)| event);
+        let mut all: Vec<_> = stored
+            .chain(recent.iter().map(|event| Event::clone(event)))
+            .collect();
+        all.drain(..all.len().saturating_sub(MAX_FOUND));
+        Ok(all)
+    }
+
+    /// The last answers about calls to a queue, newest first: [`LAST`] at most.
+    pub fn last(&self, queue: &QueueKey) -> Vec<Arc<Event>> {
+        self.shared.collect().last(queue)
+    }
+
+    /// Forgets the last answers of all queues but these.
+    pub fn retain(&self, queues: &[QueueKey]) {
+        self.shared.memory().retain(queues);
+    }
+
+    /// How many events were lost.
+    pub fn lost(&self) -> u64 {
+        self.shared.inbox.lost()
+    }
+
+    /// Whether the file can be written; `None` without a file.
+    pub fn condition(&self) -> Option<Arc<Condition>> {
+        self.condition.clone()
+    }
+
+    /// Writes what is waiting, and nothing after that, within `longest`. Returns whether it was done.
+    pub fn finish(&self, longest: Duration) -> bool {
+        self.shared.inbox.end();
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.recv_timeout(longest) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        self.shared.inbox.end();
+    }
+}
+
+impl Witness for CallLog {
+    fn ended(&self, queue: &QueueKey, reservation: &Reservation, end: Option<End>, now: Moment) {
+        let what = What::Ended {
+            reservation: reservation.id.clone(),
+            end: end.map_or(ELSEWHERE, End::as_str).into(),
+        };
+        self.record(now, queue, reservation.call_id.clone(), what);
+    }
+}

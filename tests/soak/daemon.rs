@@ -1,0 +1,264 @@
+//! The program that people start, for as long as there is time: a full budget, routers that ask and hold seats, faults, kills, and reloads of good
+//! and bad configs. Its memory and its descriptors stay flat, no hour has more requests than it may, and no answer is one that it cannot stand behind.
+//!
+//! `scripts/soak.sh 8h` runs it.
+
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use openseat::{
+    clock::SystemClock,
+    simulator::{InjectedFault, Settings, Simulator, TOKEN, WorldSettings},
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    fault, resident_kb,
+    support::{CallTools, Home, Program, account, get, post, soon},
+};
+
+/// How long it runs, unless `OPENSEAT_SOAK_SECONDS` says otherwise.
+const SECONDS: u64 = 600;
+
+/// The most that an account may have: 5.5 requests a second. What goes wrong with many goes wrong sooner.
+const REQUESTS_PER_HOUR: u32 = 20_000;
+
+/// Kept back from polling, a twentieth as by default.
+const RESERVE: u32 = REQUESTS_PER_HOUR / 20;
+
+/// The lives of the program: each but the last ends by a kill. The longer they are, the more of memory's growth is seen.
+const LIVES: u32 = 6;
+
+/// In milliseconds. Answers are known for so long.
+const MAX_AGE_MS: u64 = 20_000;
+
+/// What memory may grow by from the first third of a life to its end: an hour of requests, the last calls of each queue, caches of SQLite. A leak of
+/// 100 bytes a decision would be as much in three hours.
+const MAX_GROWTH_KB: u64 = 24 * 1_024;
+
+/// Descriptors that come and go: connections of this test, files that are being read.
+const SPARE_DESCRIPTORS: usize = 12;
+
+/// A program, its account, and what has been seen of it.
+struct Centre {
+    calltools: CallTools,
+    home: Home,
+    config: PathBuf,
+    queues: Vec<String>,
+    chance: fastrand::Rng,
+    asked: u64,
+    unknown: u64,
+    held: u64,
+}
+
+impl Centre {
+    async fn open() -> Self {
+        let world = WorldSettings {
+            queues: 10,
+            agents: 60,
+            ..WorldSettings::lively()
+        };
+        let settings = Settings {
+            world,
+            requests_per_hour: REQUESTS_PER_HOUR,
+            ..Settings::lively()
+        };
+        let calltools =
+            CallTools::serve(Simulator::new(settings, Arc::new(SystemClock::new()))).await;
+        let queues = calltools.simulator.world(|world| {
+            let names = world.queues().iter().map(|queue| queue.name.clone());
+            names.collect()
+        });
+        let home = Home::new();
+        home.set_token("main", TOKEN);
+        let config = home.path().join("openseat.toml");
+        Self {
+            calltools,
+            home,
+            config,
+            queues,
+            chance: fastrand::Rng::with_seed(fastrand::u64(..)),
+            asked: 0,
+            unknown: 0,
+            held: 0,
+        }
+    }
+
+    fn configure(&self, threshold: u32) {
+        let lines = |name: &String| {
+            format!("queue = \"{name}\"\nmax_age = \"{MAX_AGE_MS}ms\"\nthreshold = {threshold}")
+        };
+        let lines: Vec<_> = self.queues.iter().map(lines).collect();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        let more = format!(
+            "timeout = \"5s\"\nrequests_per_hour = {REQUESTS_PER_HOUR}\nreserve = {RESERVE}"
+        );
+        self.home.config(&[account(
+            "main",
+            &self.calltools.serving.base_url(),
+            &more,
+            &lines,
+        )]);
+    }
+
+    /// A call for each queue; every third one asks for a seat to be held.
+    async fn ring(&mut self, address: SocketAddr) {
+        for queue in self.queues.clone() {
+            let reserve = if self.asked.is_multiple_of(3) {
+                "&reserve=30s"
+            } else {
+                ""
+            };
+            let target = format!(
+                "/v1/queues/{}/decision?call_id=call-{}{reserve}",
+                queue.replace(' ', "%20"),
+                self.asked
+            );
+            let answer = get(address, &target).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            self.judge(&answer.json());
+        }
+    }
+
+    /// Unknown is not zero, and stale is not fresh.
+    fn judge(&mut self, decision: &Value) {
+        self.asked += 1;
+        let is_known = decision["count"].is_number();
+        let is_young = decision["age_ms"]
+            .as_u64()
+            .is_some_and(|age| age <= MAX_AGE_MS);
+        assert!(is_young || !is_known, "{decision}");
+        assert!(is_known || decision["accept"] == false, "{decision}");
+        self.unknown += u64::from(!is_known);
+        self.held += u64::from(decision["reservation"].is_object());
+    }
+
+    /// Ten seconds in which something goes wrong, or nothing.
+    async fn spell(&mut self, program: &Program, address: SocketAddr) {
+        match self.chance.u8(..6) {
+            0 | 1 => {
+                let fault = match fault(&mut self.chance) {
+                    // Twenty minutes of silence would be all that a short run sees.
+                    InjectedFault::Throttled(_) => {
+                        InjectedFault::Throttled(Some(Duration::from_secs(5)))
+                    }
+                    fault => fault,
+                };
+                self.calltools.simulator.inject(usize::MAX, None, fault);
+            }
+            2 => {
+                let threshold = self.chance.u32(..3);
+                self.configure(threshold);
+                program.signal(Signal::HUP);
+            }
+            3 => {
+                fs::write(&self.config, "[server\n").expect("it can be written");
+                program.signal(Signal::HUP);
+            }
+            4 => drop(
+                post(
+                    address,
+                    &format!("/v1/queues/{}/refresh", self.queues[0].replace(' ', "%20")),
+                )
+                .await,
+            ),
+            _ => {}
+        }
+        for _ in 0..10 {
+            self.ring(address).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.calltools.simulator.clear_faults();
+        // A bad config must not be what the next life begins with.
+        self.configure(0);
+    }
+
+    /// Lives for so long, and returns the memory and the descriptors after a third of it and in the end.
+    async fn live(&mut self, time: Duration) -> [(u64, usize); 2] {
+        self.configure(0);
+        let mut program = Program::run(&self.home, &self.config);
+        let address = program.address().await;
+        // Whether it is ready may take as long as a silence that an earlier life was told of.
+        soon("an answer", async || {
+            get(address, "/livez").await.status == 200
+        })
+        .await;
+        let (begun, mut settled) = (Instant::now(), None);
+        while begun.elapsed() < time {
+            self.spell(&program, address).await;
+            assert_eq!(program.has_ended(), None, "{}", program.log());
+            if begun.elapsed() >= time / 3 && settled.is_none() {
+                settled = Some(measured(&program));
+            }
+        }
+        let end = measured(&program);
+        let log = program.log();
+        assert!(!log.contains("panicked"), "{log}");
+        [settled.unwrap_or(end), end]
+    }
+}
+
+/// The memory of the program in kB, and its open descriptors.
+fn measured(program: &Program) -> (u64, usize) {
+    let number = program.pid().as_raw_nonzero().to_string();
+    let open = fs::read_dir(format!("/proc/{number}/fd")).expect("it runs");
+    (resident_kb(&number), open.count())
+}
+
+#[tokio::test]
+#[ignore = "takes as long as it is told to: scripts/soak.sh"]
+async fn hours_of_faults_kills_and_reloads_leave_no_trace_and_break_no_promise() {
+    let wanted = std::env::var("OPENSEAT_SOAK_SECONDS").ok();
+    let seconds = wanted.map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
+    let mut centre = Centre::open().await;
+    let life = Duration::from_secs(seconds) / LIVES;
+    let mut lives = Vec::new();
+    for n in 1..=LIVES {
+        let [settled, end] = centre.live(life).await;
+        println!(
+            "life {n} of {LIVES}: {} kB and {} descriptors after a third, {} kB and {} in the end; {} requests, {} decisions, {} of them unknown, {} seats",
+            settled.0,
+            settled.1,
+            end.0,
+            end.1,
+            centre.calltools.simulator.requests(),
+            centre.asked,
+            centre.unknown,
+            centre.held,
+        );
+        lives.push((settled, end));
+    }
+    let simulator = &centre.calltools.simulator;
+    let worst = simulator.worst_sliding_hour();
+    println!(
+        "{worst} requests in the worst hour, of {REQUESTS_PER_HOUR}; {} refused by the limit",
+        simulator.throttled()
+    );
+    // Refreshes may use the reserve.
+    assert!(worst as u32 <= REQUESTS_PER_HOUR, "{worst}");
+    assert_eq!(simulator.throttled(), 0);
+    assert!(centre.asked > centre.unknown, "nothing was ever known");
+    let least = lives.iter().map(|(settled, _)| *settled);
+    let (kb, open) = least
+        .reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)))
+        .expect("it has lived");
+    for (settled, end) in lives {
+        assert!(
+            end.0 < settled.0 + MAX_GROWTH_KB,
+            "memory grew from {} to {} kB",
+            settled.0,
+            end.0
+        );
+        assert!(
+            end.0 < kb + 2 * MAX_GROWTH_KB,
+            "{} kB, and {kb} kB in another life",
+            end.0
+        );
+        assert!(
+            end.1 <= open + SPARE_DESCRIPTORS,
+            "{} descriptors, and {open} in another life",
+            end.1
+        );
+    }
+}
