@@ -1,7 +1,6 @@
 //! Three nodes that always want to spend, in virtual time, over the real code of lease, log, mirrors and budget. The engine is the model.
 //!
-//! An upstream counts what arrives. Whatever happens to nodes, engine and clocks, alone or together, no hour has more than the limit, and no two
-//! nodes lead at once.
+//! An upstream counts what arrives. Whatever happens to nodes, engine and clocks, no hour has more than the limit, and no two nodes lead at once.
 
 use std::{
     fmt,
@@ -346,15 +345,23 @@ fn live(seed: u64, faults: Faults, hours: u32) -> (usize, usize, u32) {
     })
 }
 
-const ALL: Faults = Faults {
+/// The engine keeps its data, or nodes reach it. If it forgets while the followers are cut off and the leader is gone for a moment, what the
+/// leader has sent since the cut is known to nobody who could lead: that is beyond what the cluster promises.
+const ALL_BUT_FORGETTING: Faults = Faults {
     pauses: true,
-    forgets: true,
+    forgets: false,
     jumps: true,
     splits: true,
     restarts: true,
 };
 
-fn mixes() -> [(&'static str, Faults); 7] {
+const ALL_BUT_SPLITS: Faults = Faults {
+    forgets: true,
+    splits: false,
+    ..ALL_BUT_FORGETTING
+};
+
+fn mixes() -> [(&'static str, Faults); 8] {
     let none = Faults::default();
     [
         ("none", none),
@@ -393,15 +400,16 @@ fn mixes() -> [(&'static str, Faults); 7] {
                 ..none
             },
         ),
-        ("all", ALL),
+        ("all but forgetting", ALL_BUT_FORGETTING),
+        ("all but splits", ALL_BUT_SPLITS),
     ]
 }
 
 #[test]
 fn no_hour_has_more_requests_than_the_limit_and_no_two_nodes_lead_at_once() {
     for (name, faults) in mixes() {
-        // Everything at once hides most.
-        let seeds = if name == "all" { 2 } else { 1 };
+        // Many faults at once hide most.
+        let seeds = if name.starts_with("all") { 2 } else { 1 };
         for seed in 0..seeds {
             let (most, all, twice) = live(seed, faults, 3);
             let case = format!("{name}, seed {seed}: {most} at most, {all} in all, {twice} twice");
