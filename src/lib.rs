@@ -3,7 +3,7 @@
 //!
 //! [`config`] is what the operator wants. An [`account`] asks CallTools by way of [`calltools`], pays with permits of its [`budget`], and publishes
 //! what it learns to the board of [`decision`], which turns it into accept or reject. The [`server`] answers routers, scrapers and people.
-//! [`notify`] tells those who do not ask. The [`daemon`] owns the tasks, and [`cli`] is how people start and ask it. [`state`] outlives the process; [`metrics`] counts.
+//! [`notify`] tells those who do not ask, and a [`cluster`] shares one account among machines. The [`daemon`] owns the tasks, and [`cli`] is how people start and ask it. [`state`] outlives the process; [`metrics`] counts.
 //! Below them are the nouns that all know ([`model`]), files that outlive ([`sqlite`]), time that cannot fool us ([`clock`]) and what any
 //! process needs ([`process`]). The [`simulator`] is a CallTools to test against. `ARCHITECTURE.md` has the drawing.
 
