@@ -10,8 +10,12 @@ use openseat::{
         OnUnknown, Policy,
         board::{Board, QueueKey, QueueState},
         criteria::{Comparison, Measured, Verdict},
-        decide,
+        decide, decide_with,
         snapshot::Snapshot,
+        soon::{
+            outlook::Outlook,
+            rule::{Held, Terms},
+        },
     },
     model::quantity::Quantity,
     state::calls::{Answer, CallLog, Keeping, MAX_BYTES, What},
@@ -20,11 +24,6 @@ use rustix::time::{ClockId, clock_gettime};
 
 const QUEUES: u32 = 1_000;
 
-const POLLED: Moment = Moment {
-    boot: Duration::from_secs(86_400),
-    wall: Duration::from_secs(1_795_341_600),
-};
-
 const POLICY: Policy = Policy {
     threshold: Some(Quantity::ZERO),
     max_age: Some(Duration::from_secs(90)),
@@ -32,8 +31,17 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
+/// Agents of the queue without a seat: those of a large one.
+const MEMBERS: usize = 500;
+
+const POLLED: Moment = Moment {
+    boot: Duration::from_secs(86_400),
+    wall: Duration::from_secs(1_795_341_600),
+};
+
 fn snapshot(seats: u32) -> Snapshot {
     Snapshot {
+        outlook: None,
         as_of: POLLED,
         members_as_of: POLLED,
         took: Duration::from_millis(300),
@@ -131,5 +139,31 @@ fn recording(bench: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decision, recording);
+/// A queue without a seat, where nobody asks for more, and where the rule for zero seats rejects or accepts: what it says was computed when
+/// the snapshot was published, for each of its agents. Measuring alone reads counters elsewhere, so it is the first row.
+fn at_zero_seats(bench: &mut Criterion) {
+    let outlook = |chance: f64| {
+        let chances = move |_| vec![chance; MEMBERS];
+        Some(Arc::new(Outlook::new(Terms::DEFAULT, 1.0, POLLED, chances)))
+    };
+    let now = POLLED.later(Duration::from_secs(12));
+    for (name, outlook) in [
+        ("as ever", None),
+        ("soon rejects", outlook(0.0001)),
+        ("soon accepts", outlook(0.1)),
+    ] {
+        let state = QueueState {
+            snapshot: Some(Arc::new(Snapshot {
+                outlook,
+                ..snapshot(0)
+            })),
+            ..QueueState::default()
+        };
+        bench.bench_function(&format!("at zero seats/{name}"), |bench| {
+            bench.iter(|| decide_with(black_box(&state), &POLICY, Held::default(), now));
+        });
+    }
+}
+
+criterion_group!(benches, decision, at_zero_seats, recording);
 criterion_main!(benches);

@@ -167,6 +167,7 @@ fn account(
         threshold: Some(Quantity::ZERO),
         max_age: None,
         hours: None,
+        soon: openseat::config::Soon::default(),
     });
     let limit = NonZeroU32::new(1000).expect("it is not 0");
     let budget = Arc::new(Budget::in_memory(limit, 50, clock.clone()));

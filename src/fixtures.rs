@@ -67,6 +67,7 @@ pub(crate) fn snapshot(as_of: Moment, agents: Vec<Agent>) -> Snapshot {
         .filter(|agent| agent.available == Some(true) && agent.queue_logged_in)
         .count();
     Snapshot {
+        outlook: None,
         as_of,
         members_as_of: as_of,
         took: Duration::from_millis(321),

@@ -304,6 +304,7 @@ impl World {
             threshold: Some(Quantity::ZERO),
             max_age: None,
             hours: None,
+            soon: openseat::config::Soon::default(),
         };
         Account::new(Deps {
             owner: BudgetOwner {

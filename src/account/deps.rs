@@ -10,7 +10,7 @@ use crate::{
     calltools::Client,
     clock::Clock,
     cluster::node::Membership,
-    config::{QueueRef, Rule, ScheduleOptions},
+    config::{QueueRef, Rule, ScheduleOptions, Soon},
     decision::{
         board::{Board, QueueKey},
         reservations::Reservations,
@@ -36,6 +36,8 @@ pub struct QueueSettings {
     pub max_age: Option<Duration>,
     /// When it is open; `None`: always.
     pub hours: Option<Arc<OpeningHours>>,
+    /// Whether it accepts at zero seats where somebody will be free, and what is known of its calls.
+    pub soon: Soon,
 }
 
 impl QueueSettings {

@@ -58,6 +58,7 @@ impl Account {
         let Some(mut cluster) = self.deps.cluster.take() else {
             return Followed::Leads;
         };
+        self.forget_outlooks();
         let mut passed = JoinSet::new();
         let followed = loop {
             self.deps.heartbeat.beat();
@@ -93,6 +94,21 @@ impl Account {
         }
         let known = self.known();
         Self::new(Deps { known, ..self.deps })
+    }
+
+    /// Accepts no more calls on the word of who will be free soon. This node neither learns that nor hears whom the leader's calls count on.
+    fn forget_outlooks(&self) {
+        for queue in &self.deps.queues {
+            let Some(state) = self.deps.board.get(&queue.key) else {
+                continue;
+            };
+            let shown = state.snapshot.as_deref().zip(state.last_success);
+            if let Some((snapshot, polled)) = shown.filter(|(shown, _)| shown.outlook.is_some()) {
+                let mut snapshot = snapshot.clone();
+                snapshot.outlook = None;
+                self.deps.board.restore(&queue.key, snapshot, polled);
+            }
+        }
     }
 
     fn take_news(&mut self, news: &Entry) {
@@ -146,7 +162,8 @@ impl Account {
 
     /// Shows what is known of a queue by now.
     fn show_taken(&mut self, place: usize) {
-        if let Some(snapshot) = self.snapshot(place) {
+        if let Some(mut snapshot) = self.snapshot(place) {
+            snapshot.outlook = None;
             let polled = snapshot.members_as_of.later(snapshot.took);
             let key = &self.deps.queues[place].key;
             self.deps.board.restore(key, snapshot, polled);

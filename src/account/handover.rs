@@ -79,6 +79,7 @@ impl Account {
         Known {
             queues: queues.collect(),
             agents: self.roster.known_beside_polls(None),
+            learnt: Some(self.foresight.to_stored(self.deps.clock.now())),
             presences: self
                 .roster
                 .presences()
@@ -91,6 +92,7 @@ impl Account {
     pub(super) fn keep_everything(&mut self) {
         self.keep_names();
         (0..self.deps.queues.len()).for_each(|place| self.keep_poll(place));
+        self.keep_foresight();
         self.kept_up_to = None;
         if self.sweep.is_trusted() {
             self.keep_statuses(self.deps.clock.now());

@@ -1,12 +1,15 @@
 //! The health of an account, for metrics, pages and `status`.
 
+use std::sync::Arc;
+
 use super::{
     Emptied, PresentFault,
     feeds::{Feed, FeedStanding},
 };
+use crate::decision::soon::report::AccountReport;
 
 /// See the [module](self).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
     /// Sweeps of the whole account are trusted, so statuses come from them.
     pub sweeps: bool,
@@ -18,4 +21,6 @@ pub struct Health {
     pub fault: Option<PresentFault>,
     /// Every list of agents is empty although there were agents before.
     pub emptied: Option<Emptied>,
+    /// What is known of calls that come at zero seats; `None` before it was told.
+    pub soon: Option<Arc<AccountReport>>,
 }

@@ -89,6 +89,7 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
 /// What is known of a queue, measured by its rule.
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     Snapshot {
+        outlook: None,
         measured: measure(&joined, rule),
         as_of: as_of(&joined, rule),
         members_as_of: joined.members_as_of,

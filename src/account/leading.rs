@@ -17,9 +17,8 @@ use crate::{
         message::{Answer, Question, Said, What},
     },
     decision::{
-        Policy,
+        DecisionInput, Policy,
         board::QueueKey,
-        decide,
         reservations::{Reservation, ReservationId, Reserved, TTL},
         staleness::Staleness,
     },
@@ -231,8 +230,9 @@ impl Account {
         };
         let now = self.deps.clock.now();
         let holds = self.deps.reservations.queue(&key);
+        // Another node cannot say how likely an agent is, so its calls bet on none.
         let reserved = holds.reserve(&call_id, ttl, now, |held| {
-            decide(&state, &policy, held, now)
+            DecisionInput::new(&state, &policy, now).decide(None, held, now)
         });
         match reserved {
             Reserved::Made(reservation, _) => self.made(member, &key, &reservation).await,

@@ -15,6 +15,8 @@ mod feed_health;
 mod feeding;
 pub mod feeds;
 mod following;
+mod foreseeing;
+mod foresight;
 mod handover;
 mod headcount;
 mod health;
@@ -67,6 +69,7 @@ pub(crate) use self::{job::polled, naming::id_of, permits::fault_of};
 use crate::{
     account::{
         feeds::Feeds,
+        foresight::Foresight,
         roster::Roster,
         schedule::{Job, Next, Schedule},
         sweep::Sweep,
@@ -108,6 +111,7 @@ pub struct Account {
     swept: Tally,
     feeds: Feeds,
     headcount: Headcount,
+    foresight: Foresight,
     /// Ids of the queues, once they are known; in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers that stay with their queues when a new config moves them.
@@ -161,6 +165,7 @@ impl Account {
             swept: Tally::default(),
             feeds: Feeds::default(),
             headcount: Headcount::default(),
+            foresight: Foresight::new(deps.queues.len(), deps.clock.now()),
             ids: vec![None; deps.queues.len()],
             seats: (0..deps.queues.len() as u64).collect(),
             last_seat: deps.queues.len() as u64,
@@ -185,7 +190,9 @@ impl Account {
             kept_up_to: None,
         };
         account.restore_names();
+        let learnt = known.learnt.clone();
         account.take_over(known);
+        account.recall_foresight(learnt);
         account.resolve();
         account.look_at_rules();
         account.filter_by_ready_statuses();
@@ -237,10 +244,12 @@ impl Account {
             if std::mem::take(&mut self.has_news) {
                 self.tell_the_others().await;
             }
+            self.foresee();
             let wait = self.start_what_is_due(&mut jobs).await;
             tokio::select! {
                 () = stop.cancelled() => {
                     self.keep_statuses(self.deps.clock.now());
+                    self.keep_foresight();
                     return Ok(Worked::Stopped);
                 }
                 event = next_event(&mut self.deps.cluster) => match event {

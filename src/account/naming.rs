@@ -85,6 +85,7 @@ impl Account {
         }
         self.take_in_names(|names| names.statuses = Some(statuses));
         let names = Arc::clone(&self.deps.names.borrow());
+        self.rename_statuses(&before, &names);
         self.roster.read_again(&names);
         self.filter_by_ready_statuses();
         self.renew_others(None);
@@ -184,6 +185,7 @@ impl Account {
             tracing::warn!(queue = %key, was = shown.id, now = id, "the queue's name now means another queue in CallTools; openseat follows the name");
             self.deps.board.is_another(key);
             self.roster.forget_queue(place);
+            self.foresight.forget_queue(place);
             self.schedule.id_changed(place);
             self.shown[place] = None;
         }

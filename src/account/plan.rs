@@ -91,6 +91,8 @@ pub struct PlannedQueue {
     pub max_age_is_default: bool,
     /// A membership older than this is unknown.
     pub members_max_age: Duration,
+    /// Whether it accepts at zero seats where somebody will be free.
+    pub soon: config::Soon,
 }
 
 impl PlannedQueue {
@@ -246,6 +248,7 @@ fn planned(
         expected: Expected::new(expected, pages),
         max_age: queue.max_age.unwrap_or(planned_max_age),
         max_age_is_default: queue.max_age.is_none(),
+        soon: queue.soon,
     }
 }
 

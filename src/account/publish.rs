@@ -14,6 +14,7 @@ impl Account {
         let Some(snapshot) = self.snapshot(place) else {
             return;
         };
+        self.settle(place, &snapshot);
         let key = &self.deps.queues[place].key;
         let was = self.deps.board.get(key).unwrap_or_default();
         if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
@@ -42,6 +43,7 @@ impl Account {
                 None => self.measured(place, joined),
             };
             self.faults.renewed(place, snapshot.as_of);
+            self.settle(place, &snapshot);
             self.deps
                 .board
                 .renew(&self.deps.queues[place].key, snapshot);
@@ -52,14 +54,20 @@ impl Account {
     fn renewed(&self, place: usize, was: &Snapshot, joined: &Joined) -> Option<Snapshot> {
         let rule = &self.deps.queues[place].rule;
         let is_same = Arc::ptr_eq(&was.agents, &joined.agents) && !rule.reads_time();
-        is_same.then(|| Snapshot {
+        if !is_same {
+            return None;
+        }
+        let mut snapshot = Snapshot {
             as_of: job::as_of(joined, rule),
             members_as_of: joined.members_as_of,
             took: joined.took,
             complete: joined.complete,
             agents: Arc::clone(&was.agents),
             measured: was.measured.clone(),
-        })
+            outlook: None,
+        };
+        snapshot.outlook = self.outlook(place, &snapshot);
+        Some(snapshot)
     }
 
     pub(super) fn snapshot(&mut self, place: usize) -> Option<Snapshot> {
@@ -77,9 +85,10 @@ impl Account {
 
     fn measured(&mut self, place: usize, joined: Joined) -> Snapshot {
         let queue = &self.deps.queues[place];
-        let snapshot = job::snapshot(joined, &queue.rule);
+        let mut snapshot = job::snapshot(joined, &queue.rule);
         let at_edge = hangs_on_membership(&snapshot, queue.threshold);
         self.schedule.at_edge(place, at_edge);
+        snapshot.outlook = self.outlook(place, &snapshot);
         snapshot
     }
 

@@ -38,6 +38,7 @@ impl Account {
         if result.is_ok() {
             self.answered(job, begun);
         }
+        self.learn_stays();
         self.end_reservations();
         let ending = match &result {
             Ok(requests) => Ending::Well {
@@ -141,8 +142,9 @@ impl Account {
             let queues: Vec<_> = departure.places.iter().map(key).collect();
             let (made_by, now) = (departure.made_by, self.deps.clock.now());
             let ended = self.deps.reservations.departed(&queues, made_by, now);
-            if ended.is_some() {
+            if let Some((queue, made)) = ended {
                 self.deps.board.notify();
+                self.call_has_arrived(&queue, made, departure.seen.at);
             }
         }
     }

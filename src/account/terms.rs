@@ -61,6 +61,7 @@ impl Account {
         self.schedule.rearrange(&needs, &places, options, ration);
         self.faults.rearrange(Arc::clone(&self.name), &places);
         self.roster.rearrange(&places);
+        self.foresight.rearrange(&places);
         self.move_waiters(&places);
         let seats = |was: &Option<usize>| was.map(|was| self.seats[was]);
         let seats: Vec<_> = places.iter().map(seats).collect();
@@ -146,7 +147,8 @@ impl Account {
     fn show_queues(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };
-            let was_measured_so = before[*was].rule == self.deps.queues[place].rule;
+            let (was, is) = (&before[*was], &self.deps.queues[place]);
+            let was_measured_so = was.rule == is.rule && was.soon == is.soon;
             let key = self.deps.queues[place].key.clone();
             match self.snapshot(place) {
                 _ if was_measured_so => {} // It is on the board already. `snapshot` has told the schedule about a new threshold.

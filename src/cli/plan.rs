@@ -96,6 +96,7 @@ impl<'a> Outlook<'a> {
             said.extend(staleness(&self.plan));
         }
         said.extend(first_hour(&self.plan));
+        said.extend(soon(&self.plan));
         said
     }
 
@@ -215,6 +216,28 @@ fn first_hour(plan: &Plan) -> Option<String> {
     })
 }
 
+/// The queues that accept at zero seats where somebody will be free. It costs no request, so the plan is the same without.
+fn soon(plan: &Plan) -> Option<String> {
+    let on = plan.queues.iter().filter(|queue| queue.soon.is_on);
+    let on = on.map(|queue| {
+        let terms = queue.soon.terms;
+        format!(
+            "{} (lead {}, patience {}, cost {})",
+            queue.queue,
+            spoken(terms.lead()),
+            spoken(terms.patience()),
+            terms.cost(),
+        )
+    });
+    let on: Vec<_> = on.collect();
+    (!on.is_empty()).then(|| {
+        format!(
+            "soon is on for {}; `openseat status` tells whether it acts. It takes no request.",
+            on.join(", ")
+        )
+    })
+}
+
 /// What is wrong with a queue, and what to do.
 fn misfit(queue: &PlannedQueue) -> String {
     if !queue.keeps_its_members() {
@@ -308,6 +331,8 @@ struct QueueView<'a> {
     max_age_ms: u64,
     max_age_is_default: bool,
     fits: bool,
+    /// Whether it accepts at zero seats where somebody will be free.
+    soon: bool,
 }
 
 impl<'a> AccountView<'a> {
@@ -352,6 +377,7 @@ impl<'a> QueueView<'a> {
             max_age_ms: ms(queue.max_age),
             max_age_is_default: queue.max_age_is_default,
             fits: queue.fits(),
+            soon: queue.soon.is_on,
         }
     }
 }

@@ -105,6 +105,10 @@ pub(super) const QUEUE: Kind = Kind {
         key("wait", r#""800ms""#),
         key("forgotten_after", r#""8h""#),
         key("count_on_call", "true"),
+        key("soon", "true"),
+        key("lead", r#""5s""#),
+        key("patience", r#""5s""#),
+        key("cost", "2"),
         key("accept", "{}"),
     ],
 };

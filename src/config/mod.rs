@@ -23,6 +23,7 @@ use crate::{
     decision::{
         OnUnknown, Patience,
         criteria::{Criteria, Renewal, SeatRule},
+        soon,
     },
     model::{hours::OpeningHours, quantity::Quantity},
     process::file,
@@ -387,6 +388,17 @@ pub struct Queue {
     pub hours: Option<Arc<OpeningHours>>,
     /// Whether its decisions wait for fresh answers by default.
     pub patience: Option<Patience>,
+    /// Whether it accepts at zero seats where somebody will be free when the call arrives.
+    pub soon: Soon,
+}
+
+/// Whether a queue accepts at zero seats where somebody will be free when the call arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Soon {
+    /// It does. Otherwise it is only measured whether that would help.
+    pub is_on: bool,
+    /// What is known of the queue's calls.
+    pub terms: soon::rule::Terms,
 }
 
 /// How the config names a queue.

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    Queue, QueueRef, Rule,
+    Queue, QueueRef, Rule, Soon,
     keys::{self, HOSTED_FIELD},
     pasted::{self, NoId, is_address, is_id},
     section::Section,
@@ -16,6 +16,7 @@ use crate::{
     decision::{
         OnUnknown, Patience,
         criteria::{Condition, Criteria, Definition, Literal, Measure, SeatRule},
+        soon::rule::Terms,
     },
     model::{
         hours::{Entry, HoursError, OpeningHours, Zone},
@@ -43,6 +44,13 @@ const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few second
 
 /// Lines of opening hours: several times a day on each day of a week, and some to spare.
 const MAX_ENTRIES: usize = 50;
+const LEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(25);
+
+const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and nobody can be foretold so far ahead";
+
+const CALLERS_PATIENCE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+
+const WHY_CALLERS_PATIENCE: &str = "a call that may wait for more than a minute needs no forecast";
 
 /// Reads one `[[account.queue]]`.
 pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
@@ -53,6 +61,7 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     let hours = hours(section);
     let patience = patience(section);
     let rule = rule(section, threshold);
+    let soon = soon(section);
     let reference = reference?;
     let (rule, threshold) = rule?;
     Ok(Queue {
@@ -64,7 +73,41 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
         on_unknown: on_unknown?.unwrap_or_default(),
         hours: hours?,
         patience: patience?,
+        soon: soon?,
     })
+}
+
+/// Whether the queue accepts at zero seats. It foretells agents, so it needs the built-in rule, which counts them.
+fn soon(section: &Section<'_>) -> Checked<Soon> {
+    let usual = Terms::default();
+    let is_on = section.optional("soon", Value::flag);
+    let lead = section.optional("lead", |value| value.duration(LEAD, WHY_LEAD));
+    let patience = section.optional("patience", |value| {
+        value.duration(CALLERS_PATIENCE, WHY_CALLERS_PATIENCE)
+    });
+    let cost = section.optional("cost", cost);
+    let is_on = is_on?.unwrap_or_default();
+    if let (true, true, Some(soon)) = (
+        is_on,
+        section.value("accept").is_some(),
+        section.value("soon"),
+    ) {
+        return Err(soon.wrong("foretells agents, whom only the built-in rule counts; remove it, or [account.queue.accept]"));
+    }
+    let (lead, patience) = (
+        lead?.unwrap_or(usual.lead()),
+        patience?.unwrap_or(usual.patience()),
+    );
+    let terms = Terms::new(lead, patience, cost?.unwrap_or(usual.cost()));
+    let terms = terms.expect("the cost was checked");
+    Ok(Soon { is_on, terms })
+}
+
+fn cost(value: &Value<'_>) -> Checked<f64> {
+    let cost = value.quantity()?.get();
+    let terms = Terms::new(Duration::ZERO, Duration::ZERO, cost);
+    terms.map_err(|error| value.wrong(error))?;
+    Ok(cost)
 }
 
 /// Whether decisions wait for fresh answers: they do as soon as one of the two keys is there.

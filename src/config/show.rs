@@ -183,6 +183,10 @@ fn queue(text: &mut Table, queue: &Queue) {
     }
     text.duration("fresh", queue.patience.map(|patience| patience.fresh));
     text.duration("wait", queue.patience.map(|patience| patience.wait));
+    text.line("soon", queue.soon.is_on);
+    text.duration("lead", Some(queue.soon.terms.lead()));
+    text.duration("patience", Some(queue.soon.terms.patience()));
+    text.line("cost", queue.soon.terms.cost());
     match &queue.rule {
         Rule::Seats(rule) => {
             text.duration("forgotten_after", rule.forgotten_after);

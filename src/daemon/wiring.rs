@@ -335,6 +335,7 @@ pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {
         threshold: queue.threshold,
         max_age: queue.max_age,
         hours: queue.hours.clone(),
+        soon: queue.soon,
     };
     account.queues.iter().map(queue).collect()
 }

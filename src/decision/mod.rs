@@ -1,5 +1,6 @@
 //! Accept or reject: a pure function of what the board knows, the queue's policy and the time.
 
+mod answer;
 pub mod board;
 pub mod criteria;
 mod reason;
@@ -19,9 +20,14 @@ pub use self::reason::Reason;
 use crate::{
     clock::Moment,
     decision::{
+        answer::{Answer, answer},
         board::QueueState,
-        criteria::{Comparison, Measured, Verdict},
+        criteria::Measured,
         snapshot::Snapshot,
+        soon::{
+            outlook::{Outlook, Verdict as SoonVerdict},
+            rule::{Foretold, Held, Seats},
+        },
     },
     model::{
         hours::{OpeningHours, Span},
@@ -136,22 +142,51 @@ pub struct Decision {
     pub turns: Option<Moment>,
     /// How many more calls would be accepted now. Above 0 exactly where the decision accepts.
     pub capacity: u32,
+    /// How likely an agent is free when the call arrives; only with [`Reason::Soon`].
+    pub foretold: Option<Foretold>,
+    /// When time alone turns this rejection into an acceptance, if it does.
+    pub opens_at: Option<Moment>,
 }
 
 impl Decision {
-    /// The decision for a call whose seat is held already: it stays accepted, whatever is known of the others.
-    pub fn held(self) -> Self {
+    /// The decision for a call whose seat is held already: it stays accepted, whatever is known of the others. `foretold` is what was said when
+    /// the call was accepted at zero seats, if it was.
+    pub fn held(self, foretold: Option<Foretold>) -> Self {
         if self.accept {
             return self;
         }
+        let is_known = self.reason.is_known();
         Self {
             accept: true,
             capacity: 1,
-            reason: match self.reason.is_known() {
-                true => Reason::Seats,
-                false => self.reason,
+            reason: match (is_known, foretold) {
+                (true, Some(_)) => Reason::Soon,
+                (true, None) => Reason::Seats,
+                (false, _) => self.reason,
             },
+            foretold: foretold.filter(|_| is_known),
+            opens_at: None,
             ..self
+        }
+    }
+
+    /// Whether a call should rather follow this one; both accept. Seats come before agents who will be free, and more seats before fewer. An
+    /// unknown count is smaller than any known one.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        let rank = |decision: &Self| {
+            (
+                decision.foretold.is_none() && decision.count.is_some(),
+                decision.count,
+            )
+        };
+        rank(self) > rank(other)
+    }
+
+    /// Until when it may be used, unless newer data comes.
+    pub fn usable_until(&self) -> Option<Moment> {
+        match (self.valid_until, self.opens_at) {
+            (Some(until), Some(opens)) if opens.wall < until.wall => Some(opens),
+            (until, _) => until,
         }
     }
 
@@ -161,6 +196,7 @@ impl Decision {
             accept: false,
             capacity: 0,
             reason,
+            foretold: None,
             ..self
         }
     }
@@ -181,7 +217,14 @@ impl Decision {
 /// happens to the polls. After that the reason is the fault, or [`Reason::TooOld`] if no fault explains it. A snapshot that the
 /// criteria could not measure gives no answer, however young it is. A queue that is closed rejects, whatever is known.
 pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> Decision {
-    DecisionInput::new(state, policy, now).decide(held, now)
+    decide_with(state, policy, Held::seats(held), now)
+}
+
+/// The same where calls may be on their way that count on agents who were not free yet.
+pub fn decide_with(state: &QueueState, policy: &Policy, held: Held, now: Moment) -> Decision {
+    let snapshot = state.snapshot.as_deref();
+    let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
+    DecisionInput::new(state, policy, now).decide(outlook, held, now)
 }
 
 /// What a decision needs beside the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
@@ -224,8 +267,8 @@ impl DecisionInput {
         }
     }
 
-    /// As [`decide`] does.
-    pub fn decide(&self, held: u32, now: Moment) -> Decision {
+    /// As [`decide_with`] does. `outlook` is the snapshot's; it is looked at only where there is no seat.
+    pub fn decide(&self, outlook: Option<&Outlook>, held: Held, now: Moment) -> Decision {
         let span = self.span(now);
         let turns = span.and_then(|span| span.until);
         if span.is_some_and(|span| !span.is_open) {
@@ -244,9 +287,21 @@ impl DecisionInput {
         let is_fresh = are_members_known && age.is_some_and(|age| age <= self.max_age);
         let last = self
             .known
-            .and_then(|known| answer(known.measured?, self.policy.threshold, held));
+            .and_then(|known| answer(known.measured?, self.policy.threshold, held.all));
+        let (mut foretold, mut opens_at) = (None, None);
         let (capacity, reason, count) = match last {
-            Some(answer) if is_fresh => (answer.capacity, answer.reason, Some(answer.open)),
+            Some(answer) if is_fresh => match self.look(answer, outlook, held, now) {
+                Some(SoonVerdict::Accept(likely)) => {
+                    foretold = Some(likely);
+                    (1, Reason::Soon, Some(answer.open))
+                }
+                verdict => {
+                    if let Some(SoonVerdict::Reject(opens)) = verdict {
+                        opens_at = opens;
+                    }
+                    (answer.capacity, answer.reason, Some(answer.open))
+                }
+            },
             last => {
                 // Nobody knows how many would be too many, so one at a time.
                 let capacity = u32::from(accepts_unknown(self.policy.on_unknown, last));
@@ -270,6 +325,8 @@ impl DecisionInput {
             is_fresh,
             turns,
             capacity,
+            foretold,
+            opens_at,
         }
     }
 
@@ -298,7 +355,29 @@ impl DecisionInput {
             is_fresh: false,
             turns: opens,
             capacity: 0,
+            foretold: None,
+            opens_at: None,
         }
+    }
+
+    /// What the rule for zero seats says, where it has a say.
+    fn look(
+        &self,
+        answer: Answer,
+        outlook: Option<&Outlook>,
+        held: Held,
+        now: Moment,
+    ) -> Option<SoonVerdict> {
+        if answer.accepts() {
+            return None;
+        }
+        let outlook = outlook?;
+        let seats = Seats {
+            count: self.known?.measured?.count.get(),
+            threshold: self.policy.threshold?.get(),
+            held,
+        };
+        outlook.look(seats, now)
     }
 
     /// Why there is no answer.
@@ -312,96 +391,6 @@ impl DecisionInput {
             (None, Some(_)) => Reason::TooOld,
             (None, None) => Reason::NeverPolled,
         }
-    }
-}
-
-/// The answer of a snapshot, regardless of its age.
-#[derive(Clone, Copy, Debug)]
-struct Answer {
-    /// One of those that [are known](Reason::is_known).
-    reason: Reason,
-    /// The count without the seats that reservations hold.
-    open: Quantity,
-    /// See [`Decision::capacity`].
-    capacity: u32,
-}
-
-impl Answer {
-    fn accepts(self) -> bool {
-        self.capacity > 0
-    }
-}
-
-/// The answer of a measurement; `None` if there is no threshold to compare it with.
-fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<Answer> {
-    let Measured { count, verdict } = measured;
-    match verdict {
-        Verdict::Compare(comparison) => Some(compare(count, comparison, threshold?, held)),
-        // These criteria measure no seats, so none can be held.
-        Verdict::Holds(true) => Some(Answer {
-            reason: Reason::Seats,
-            open: count,
-            capacity: 1,
-        }),
-        Verdict::Holds(false) => Some(Answer {
-            reason: Reason::BelowThreshold,
-            open: count,
-            capacity: 0,
-        }),
-    }
-}
-
-/// Compares a count with its threshold before and after reservations. Otherwise, with *less than* or *equals*, a reservation could open a
-/// queue that the count itself does not.
-fn compare(count: Quantity, comparison: Comparison, threshold: Quantity, held: u32) -> Answer {
-    let open = open(count, held);
-    let downwards = downwards(comparison, count, threshold);
-    let (reason, capacity) = if !comparison.holds(count, threshold) {
-        (Reason::BelowThreshold, 0)
-    } else if !downwards.holds(open, threshold) {
-        (Reason::Reserved, 0)
-    } else {
-        (Reason::Seats, capacity(downwards, open, threshold))
-    };
-    Answer {
-        reason,
-        open,
-        capacity,
-    }
-}
-
-/// How many more calls a comparison that holds would accept, if each of them took one seat.
-fn capacity(comparison: Comparison, open: Quantity, threshold: Quantity) -> u32 {
-    let beyond = open.get() - threshold.get();
-    // A cast from a number that is too large gives the largest `u32`.
-    match comparison {
-        Comparison::GreaterThan => beyond.ceil() as u32,
-        Comparison::GreaterOrEqual => (beyond.floor() as u32).saturating_add(1),
-        // Fewer seats do not end these, or the very next one does: what is counted are no seats.
-        Comparison::LessThan
-        | Comparison::LessOrEqual
-        | Comparison::Equals
-        | Comparison::NotEquals => 1,
-    }
-}
-
-/// The comparison for a count that reservations lower. A count above the number that it must not equal has to stay above it. Otherwise one
-/// reservation would close the queue and the next would open it again.
-fn downwards(comparison: Comparison, count: Quantity, threshold: Quantity) -> Comparison {
-    match comparison {
-        Comparison::NotEquals if count > threshold => Comparison::GreaterThan,
-        other => other,
-    }
-}
-
-/// The count without held seats. Reservations outlive a poll or two, so more may be held than there are seats. Then none is open, never a
-/// negative number.
-fn open(count: Quantity, held: u32) -> Quantity {
-    match count.less(held) {
-        left if left >= Quantity::ZERO => left,
-        _ if count >= Quantity::ZERO => Quantity::ZERO,
-        // A measurement below zero is not a number of seats.
-        _ => count,
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Reason {
     BelowThreshold,
     /// Known: reservations hold the seats that would be open.
     Reserved,
+    /// Known: nobody is free, but somebody is likely to be when the call arrives.
+    Soon,
     /// Unknown: the snapshot is older than `max_age`, and no fault explains why.
     TooOld,
     /// Unknown: no poll of this queue has succeeded yet, and none has failed.
@@ -79,7 +81,11 @@ impl Reason {
     pub fn is_known(self) -> bool {
         matches!(
             self,
-            Reason::Seats | Reason::BelowThreshold | Reason::Reserved | Reason::Closed
+            Reason::Seats
+                | Reason::BelowThreshold
+                | Reason::Reserved
+                | Reason::Soon
+                | Reason::Closed
         )
     }
 }

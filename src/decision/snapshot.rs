@@ -4,13 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::Moment,
-    decision::criteria::{Measured, Mismatch},
+    decision::{
+        criteria::{Measured, Mismatch},
+        soon::outlook::Outlook,
+    },
     model::agent::Agent,
 };
 
 /// The agents of a queue at one moment, and what the queue's criteria made of them. Immutable: newer rows, from a
 /// poll or a sweep, bring a new one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The earliest time at which CallTools can have read the oldest status that the count rests on.
     pub as_of: Moment,
@@ -25,4 +28,6 @@ pub struct Snapshot {
     pub agents: Arc<[Arc<Agent>]>,
     /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
+    /// Who will be free soon, where the queue accepts at zero seats and nothing is in doubt.
+    pub outlook: Option<Arc<Outlook>>,
 }

@@ -357,6 +357,13 @@ impl Metrics {
         }
     }
 
+    /// Counts a situation at zero seats that has ended: what was foretold, in tenths, and whether a seat was seen.
+    pub fn soon(&self, key: &QueueKey, tenth: usize, seen: bool) {
+        if let Some(queue) = self.queue(key) {
+            queue.count_soon(tenth, seen);
+        }
+    }
+
     /// Counts a connection that openseat closed.
     pub fn connection_dropped(&self, cause: Dropped) {
         let cause = cause.as_str();

@@ -51,6 +51,8 @@ pub struct QueueMeters {
     decisions: [[AtomicU64; 2]; Reason::ALL.len()],
     pub(super) incomplete_snapshots: AtomicU64,
     pub(super) skipped_rows: AtomicU64,
+    /// Situations at zero seats, by what was foretold in tenths, and by whether a seat was seen then.
+    soon: [[AtomicU64; 2]; 10],
 }
 
 impl QueueMeters {
@@ -60,6 +62,7 @@ impl QueueMeters {
             decisions: Default::default(),
             incomplete_snapshots: AtomicU64::new(0),
             skipped_rows: AtomicU64::new(0),
+            soon: Default::default(),
         }
     }
 
@@ -67,6 +70,20 @@ impl QueueMeters {
         // `Reason::ALL` is in the order of declaration.
         self.decisions[decision.reason as usize][usize::from(decision.accept)]
             .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A situation at zero seats has ended.
+    pub(super) fn count_soon(&self, tenth: usize, seen: bool) {
+        self.soon[tenth][usize::from(seen)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many decisions rejected a call for want of a seat so far, and how many accepted one at zero seats.
+    pub fn at_zero_seats(&self) -> (u64, u64) {
+        let count = |reason: Reason, accept: bool| {
+            self.decisions[reason as usize][usize::from(accept)].load(Ordering::Relaxed)
+        };
+        let rejected = count(Reason::BelowThreshold, false) + count(Reason::Reserved, false);
+        (rejected, count(Reason::Soon, true))
     }
 
     /// How many decisions were given so far.
@@ -154,6 +171,53 @@ impl QueueCounters {
     }
 }
 
+/// The tenths that probabilities are counted in, by their lower ends.
+const TENTHS: [&str; 10] = [
+    "0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9",
+];
+
+impl QueueCounters {
+    /// Only what has happened, so that 1,000 queues are not 20,000 series.
+    fn encode_soon(
+        queues: &[Arc<QueueMeters>],
+        encoder: &mut DescriptorEncoder<'_>,
+    ) -> fmt::Result {
+        let has_any = |queue: &Arc<QueueMeters>| {
+            let mut counts = queue.soon.iter().flatten();
+            counts.any(|count| count.load(Ordering::Relaxed) > 0)
+        };
+        if !queues.iter().any(has_any) {
+            return Ok(());
+        }
+        let mut metric = encoder.encode_descriptor(
+            "openseat_soon",
+            "Situations at zero seats that looks have settled, by how likely a free agent was foretold (in tenths, by their lower ends), and by whether one was seen.",
+            None,
+            MetricType::Counter,
+        )?;
+        for queue in queues {
+            for (foretold, counts) in TENTHS.iter().zip(&queue.soon) {
+                for (seen, count) in ["false", "true"].iter().zip(counts) {
+                    let count = count.load(Ordering::Relaxed);
+                    if count == 0 {
+                        continue;
+                    }
+                    let labels = [
+                        ("account", &*queue.key.account),
+                        ("queue", &*queue.key.queue),
+                        ("foretold", *foretold),
+                        ("seen", *seen),
+                    ];
+                    metric
+                        .encode_family(&labels)?
+                        .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Collector for QueueCounters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let queues = self.queues();
@@ -161,6 +225,7 @@ impl Collector for QueueCounters {
             return Ok(());
         }
         Self::encode_decisions(&queues, &mut encoder)?;
+        Self::encode_soon(&queues, &mut encoder)?;
         let incomplete = (
             "openseat_incomplete_snapshots",
             "Published snapshots that do not have as many rows as CallTools counted.",

@@ -15,7 +15,7 @@ use crate::{
     decision::{
         Policy,
         board::{QueueKey, QueueState},
-        decide,
+        decide_with,
         reservations::{End, Holds},
     },
     model::{fault::FaultKind, names::Names, quantity::Quantity},
@@ -110,7 +110,7 @@ impl QueueGauges {
         now: Moment,
     ) -> Self {
         let held = holds.held(now);
-        let decision = decide(state, policy, held, now);
+        let decision = decide_with(state, policy, held, now);
         let snapshot = state.snapshot.as_deref();
         Self {
             key: key.clone(),
@@ -123,7 +123,7 @@ impl QueueGauges {
             snapshot_age: decision.age,
             last_attempt: state.last_attempt,
             last_success: state.last_success,
-            held,
+            held: held.all,
             reservations: holds.counts(),
         }
     }

@@ -33,6 +33,8 @@ pub struct Known {
     pub agents: Vec<Sighting>,
     /// Whether agents were available when last counted: a departure that has ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
+    /// What was learnt about how long agents stay in each status, as it is stored; `None` where it has to be read from the store.
+    pub learnt: Option<String>,
 }
 
 /// A row of an agent, and its time.

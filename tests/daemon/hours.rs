@@ -72,6 +72,7 @@ impl Office {
             threshold: Some(openseat::model::quantity::Quantity::ZERO),
             max_age: None,
             hours: None,
+            soon: openseat::config::Soon::default(),
         };
         let owner = BudgetOwner {
             account: "main".to_owned(),

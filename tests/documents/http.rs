@@ -275,7 +275,7 @@ async fn the_decision_shown_has_the_fields_of_a_real_one() {
         assert_eq!(fields(shown), real, "{}", page.name);
     }
     // These are not in every answer.
-    let sometimes = ["detail", "reservation", "warning"];
+    let sometimes = ["detail", "likely", "needed", "reservation", "warning"];
     let explained: BTreeSet<_> =
         api.prose()
             .split("## The decision")

@@ -16,7 +16,7 @@ use openseat::{
     decision::{
         OnUnknown, Policy,
         board::{Board, QueueKey},
-        decide,
+        decide_with,
         reservations::Reservations,
     },
     metrics::{Format, Metrics, QueueGauges, Scrape},
@@ -139,6 +139,7 @@ impl Office {
             threshold: Some(Quantity::ZERO),
             max_age: Some(MAX_AGE),
             hours: None,
+            soon: openseat::config::Soon::default(),
         };
         let (asks, asked) = mpsc::channel(1);
         let account = Account::new(account::Deps {
@@ -177,7 +178,7 @@ impl Office {
         for key in &self.keys {
             let state = self.board.get(key).expect("it is on the board");
             let holds = self.reservations.queue(key);
-            let decision = decide(&state, &policy, holds.held(now), now);
+            let decision = decide_with(&state, &policy, holds.held(now), now);
             let meters = self.metrics.queue(key).expect("it is metered");
             self.metrics.decision(&meters, &decision, Duration::ZERO);
             let young = decision.age.is_some_and(|age| age <= MAX_AGE);
@@ -187,7 +188,7 @@ impl Office {
             self.calls += 1;
             if decision.accept && self.calls.is_multiple_of(2) {
                 let call = format!("call-{}", self.calls);
-                let decide = |held| decide(&state, &policy, held, now);
+                let decide = |held| decide_with(&state, &policy, held, now);
                 let _ = holds.reserve(&call, MINUTE, now, decide);
             }
         }
@@ -284,7 +285,7 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
     let mut made_in_all = 0;
     for key in &office.keys {
         let holds = office.reservations.queue(key);
-        let held = u64::from(holds.held(now));
+        let held = u64::from(holds.held(now).all);
         let (made, ended) = holds.counts();
         assert_eq!(made, ended.iter().sum::<u64>() + held, "a seat was lost");
         made_in_all += made;

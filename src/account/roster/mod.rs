@@ -21,6 +21,7 @@ mod membership;
 mod people;
 mod person;
 mod presence;
+mod stays;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use self::{confirmed::Confirmed, membership::Member, people::People, person::MAX
 pub use self::{
     membership::{Joined, Membership},
     presence::Departure,
+    stays::StayPassed,
 };
 use crate::{
     calltools::Row,
@@ -59,6 +61,8 @@ pub struct Roster {
     swept: Option<Moment>,
     /// Who was seen no longer available since last asked.
     departed: Vec<(AgentId, presence::Gone)>,
+    /// Time that agents were seen to spend in a status, since last asked. Each list adds an entry for each of its agents at most.
+    stays: Vec<StayPassed>,
     /// When it was last looked who has left.
     tidied: Option<Moment>,
     confirmed: Confirmed,
@@ -72,6 +76,7 @@ impl Roster {
             queues: vec![None; queues],
             swept: None,
             departed: Vec::new(),
+            stays: Vec::new(),
             tidied: None,
             confirmed: Confirmed::default(),
         }
@@ -123,6 +128,11 @@ impl Roster {
         let Some(seen) = Presence::from_agent(&agent, at, source == Source::Memory) else {
             return;
         };
+        if let Some(passed) = stays::follow(&mut person.stay, &agent, &seen)
+            && self.stays.len() < stays::MAX_UNTAKEN
+        {
+            self.stays.push(passed);
+        }
         if let Some(gone) = presence::follow(&mut person.presence, seen) {
             self.departed.push((id, gone));
         }
@@ -344,6 +354,9 @@ impl Roster {
             if let (Some(presence), Some(read)) = (&mut person.presence, read)
                 && presence.at == read.at
             {
+                if let Some(stay) = &mut person.stay {
+                    stay.read_again(&read);
+                }
                 (presence.available, presence.status) = (read.available, read.status);
             }
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Moment,
+    decision::soon::stay::Stay,
     model::{
         agent::Agent,
         known::{Presence, Sighting},
@@ -56,6 +57,8 @@ pub(super) struct Person {
     pub(super) presence: Option<Presence>,
     /// The places of the queues whose last poll lists them, in order.
     pub(super) queues: Vec<usize>,
+    /// How long the agent has been in their status; not taken back either.
+    pub(super) stay: Option<Stay>,
 }
 
 impl Person {

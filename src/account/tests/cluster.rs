@@ -39,6 +39,10 @@ impl Drop for Running {
 
 impl Running {
     fn start(stage: &Stage, exchange: &Arc<Exchange>, name: &str) -> Self {
+        Self::with(stage, exchange, name, Known::default())
+    }
+
+    fn with(stage: &Stage, exchange: &Arc<Exchange>, name: &str, known: Known) -> Self {
         let settings = NodeSettings {
             name: name.to_owned(),
             lease: LEASE,
@@ -73,7 +77,7 @@ impl Running {
             reservations: reservations.clone(),
             store: None,
             cluster: Some(node.membership(seat.unwrap(), budget.clone())),
-            known: Known::default(),
+            known,
             clock: stage.clock.clone(),
             names: watch::Sender::new(Arc::default()),
             health: watch::channel(Health::default()).0,
@@ -102,6 +106,20 @@ impl Running {
         };
         let state = self.board.get(&stage.keys[place]).unwrap();
         decide(&state, &policy, 0, stage.clock.now())
+    }
+
+    /// Whether it would accept a call in this minute because somebody will be free soon.
+    async fn foresees(&self, stage: &Stage) -> bool {
+        let mut foresees = false;
+        for _ in 0..600 {
+            sleep(Duration::from_millis(100)).await;
+            let state = self.board.get(&stage.keys[0]).unwrap();
+            foresees |= state
+                .snapshot
+                .as_deref()
+                .is_some_and(|shown| shown.outlook.is_some());
+        }
+        foresees
     }
 
     async fn until_it_leads(&self) -> Duration {
@@ -367,4 +385,29 @@ async fn a_node_that_starts_does_not_say_that_the_engine_is_gone() {
         assert_ne!(reason, Reason::ClusterDown);
         sleep(Duration::from_millis(1)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_counts_on_agents_who_will_be_free() {
+    let soon = crate::config::Soon {
+        is_on: true,
+        ..Default::default()
+    };
+    let setting = Setting {
+        soon,
+        ..super::foresight::busy(3)
+    };
+    let stage = setting.start();
+    sleep(90 * MINUTE).await;
+    let (known, same) = (stage.what_it_knows().await, stage.what_it_knows().await);
+    stage.task.abort();
+    let exchange = Exchange::new();
+    let leader = Running::with(&stage, &exchange, "one", known);
+    leader.until_it_leads().await;
+    let follower = Running::with(&stage, &exchange, "two", same);
+    let (leads, follows) = tokio::join!(leader.foresees(&stage), follower.foresees(&stage));
+    assert!(leads && !follows);
+    drop(leader);
+    follower.until_it_leads().await;
+    assert!(follower.foresees(&stage).await);
 }

@@ -61,6 +61,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
             threshold: Some(Quantity::ZERO),
             max_age: None,
             hours: None,
+            soon: crate::config::Soon::default(),
         });
     let account = Account::new(Deps {
         owner: BudgetOwner {

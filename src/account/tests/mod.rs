@@ -39,6 +39,7 @@ use crate::{
 mod cluster;
 mod feeds;
 mod floods;
+mod foresight;
 mod fresh;
 mod handover;
 mod naming;
@@ -88,6 +89,7 @@ struct Setting {
     by_name: bool,
     /// Opening hours of the first queues; the others are always open.
     hours: Vec<Option<Arc<OpeningHours>>>,
+    soon: crate::config::Soon,
 }
 
 impl Setting {
@@ -104,6 +106,7 @@ impl Setting {
             sweep: SweepQuirk::Whole,
             by_name: false,
             hours: Vec::new(),
+            soon: crate::config::Soon::default(),
         }
     }
 
@@ -159,6 +162,7 @@ impl Setting {
             threshold: Some(Quantity::ZERO),
             max_age: self.max_age,
             hours,
+            soon: self.soon,
         });
         let mut stage = Stage {
             task: tokio::spawn(async { Ok(()) }),
@@ -219,10 +223,14 @@ impl Stage {
     }
 
     /// Ends the task and starts another, with an empty board and what was kept.
-    async fn restart(&mut self) {
+    async fn what_it_knows(&self) -> Known {
         let (reply, known) = tokio::sync::oneshot::channel();
         self.asks.send(Ask::Known { reply }).await.unwrap();
-        let known = known.await.unwrap();
+        known.await.unwrap()
+    }
+
+    async fn restart(&mut self) {
+        let known = self.what_it_knows().await;
         self.board = Arc::new(Board::new(self.keys.clone()));
         self.employ(known);
     }

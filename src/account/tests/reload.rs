@@ -61,6 +61,7 @@ fn added(id: u64) -> QueueSettings {
         threshold: Some(Quantity::ZERO),
         max_age: None,
         hours: None,
+        soon: crate::config::Soon::default(),
     }
 }
 

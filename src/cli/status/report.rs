@@ -252,7 +252,18 @@ fn notes(seen: &Seen) -> Vec<String> {
         );
         note(&name(queue, true), &told)
     }));
+    notes.extend(seen.queues.iter().flat_map(at_zero_seats));
     notes
+}
+
+/// What happened at zero seats, where something did or the operator has asked for it.
+fn at_zero_seats(queue: &Queue) -> Vec<String> {
+    let Some(soon) = queue.soon.as_ref().filter(|soon| soon.on || soon.calls > 0) else {
+        return Vec::new();
+    };
+    let told = format!("{}; {}", soon.outcome, soon.standing);
+    let told = std::iter::once(told).chain(soon.advice.clone());
+    told.map(|told| note(&name(queue, true), &told)).collect()
 }
 
 fn told(fault: &Fault) -> String {

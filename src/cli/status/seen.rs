@@ -99,7 +99,21 @@ pub(super) struct Queue {
     pub available_on_call: Option<usize>,
     #[serde(default)]
     pub available_not_ready: Option<usize>,
+    /// Missing from daemons before it was told.
+    #[serde(default)]
+    pub soon: Option<Soon>,
     pub fault: Option<Fault>,
+}
+
+/// Calls that came at zero seats.
+#[derive(Debug, Deserialize)]
+pub(super) struct Soon {
+    pub on: bool,
+    pub acts: bool,
+    pub calls: u32,
+    pub standing: String,
+    pub outcome: String,
+    pub advice: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +192,9 @@ impl Queue {
         let (Some(lifetime), Some(age)) = (self.lifetime(), self.age()) else {
             return false;
         };
-        age > lifetime * 3 / 4
+        // A rejection that time alone turns into an acceptance ends before its data does.
+        let may_turn = !self.accept && self.soon.as_ref().is_some_and(|soon| soon.acts);
+        age > lifetime * 3 / 4 && !may_turn
     }
 
     /// By the daemon's clock alone, which may differ from ours.

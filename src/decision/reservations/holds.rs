@@ -12,7 +12,13 @@ use std::{
 
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::{clock::Moment, decision::Decision};
+use crate::{
+    clock::Moment,
+    decision::{
+        Decision,
+        soon::rule::{Foretold, Held},
+    },
+};
 
 /// How long a seat is held by default: longer than a call rings before an agent has it.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(45);
@@ -54,7 +60,7 @@ impl fmt::Display for ReservationId {
 }
 
 /// A seat held for one call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reservation {
     /// Its id.
     pub id: ReservationId,
@@ -64,6 +70,9 @@ pub struct Reservation {
     pub made: Moment,
     /// How long after that it ends at the latest.
     pub ttl: Duration,
+    /// Where it counts on an agent who was not free yet: how likely they were to be in time. An earlier process does not hand it on: after a
+    /// restart such a seat is held as any other, so that it stands in the way of calls rather than being given twice.
+    pub foretold: Option<Foretold>,
 }
 
 impl Reservation {
@@ -140,11 +149,11 @@ pub struct Holds {
 
 impl Holds {
     /// Seats held now.
-    pub fn held(&self, now: Moment) -> u32 {
+    pub fn held(&self, now: Moment) -> Held {
         if self.number.load(Ordering::Acquire) == 0 {
-            return 0;
+            return Held::default();
         }
-        self.current(now).len() as u32
+        count(&self.current(now))
     }
 
     /// Holds a seat for a call if `decide` accepts with the number of seats held now. No other call can take it in between.
@@ -153,13 +162,13 @@ impl Holds {
         call_id: &str,
         ttl: Duration,
         now: Moment,
-        decide: impl FnOnce(u32) -> Decision,
+        decide: impl FnOnce(Held) -> Decision,
     ) -> Reserved {
         let mut held = self.current(now);
         if let Some(known) = held.iter().find(|known| *known.call_id == *call_id) {
             return Reserved::AlreadyHeld(known.clone());
         }
-        let decision = decide(held.len() as u32);
+        let decision = decide(count(&held));
         if !decision.accept {
             return Reserved::Refused(decision);
         }
@@ -171,6 +180,7 @@ impl Holds {
             call_id: call_id.into(),
             made: now,
             ttl,
+            foretold: decision.foretold,
         };
         self.push(&mut held, reservation.clone());
         self.made.fetch_add(1, Ordering::Relaxed);
@@ -283,8 +293,26 @@ impl Holds {
         self.ended[end as usize].fetch_add(number, Ordering::Relaxed);
     }
 
+    /// Held by others than this one.
+    pub fn held_beside(&self, reservation: &Reservation, now: Moment) -> Held {
+        let held = self.held(now);
+        let bet = u32::from(reservation.foretold.is_some());
+        Held {
+            all: held.all.saturating_sub(1),
+            bets: held.bets.saturating_sub(bet),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Reservation>> {
         // Only a decision runs under the lock, before any change, so a panic left nothing half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(held: &[Reservation]) -> Held {
+    let bets = held.iter().filter(|one| one.foretold.is_some());
+    Held {
+        all: held.len() as u32,
+        bets: bets.count() as u32,
     }
 }

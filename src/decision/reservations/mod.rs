@@ -155,6 +155,7 @@ impl SeatsInMemory for Held {
                 call_id: kept.call_id,
                 made: now.earlier(gone),
                 ttl,
+                foretold: None,
             });
         }
     }
@@ -237,12 +238,17 @@ impl Reservations {
     }
 
     /// An agent of these queues was seen at `at`, no longer *available*: that was one call, so one reservation has ended, the oldest.
-    /// Returns whose it was.
+    /// Returns whose it was, and when it was made.
     ///
     /// A stored agent who is available may have left before the earlier process ended. That process may have counted the departure and
     /// stored the seat that it opened, but not the agent's new status. So a departure that may be older than the last one that an earlier
     /// process counted ends nothing. Its seat stays held until its time is up, and is never given away twice.
-    pub fn departed(&self, queues: &[QueueKey], at: Moment, now: Moment) -> Option<QueueKey> {
+    pub fn departed(
+        &self,
+        queues: &[QueueKey],
+        at: Moment,
+        now: Moment,
+    ) -> Option<(QueueKey, Moment)> {
         let before = self.held.counted().before;
         if before.is_some_and(|before| at.boot <= before.boot) {
             return None;
@@ -259,7 +265,7 @@ impl Reservations {
             held.iter().position(|one| one.id == reservation.id)
         })?;
         self.forget(key, &reservation, Some(End::Answered), now);
-        Some(key.clone())
+        Some((key.clone(), reservation.made))
     }
 
     /// Everything held now, queue by queue.

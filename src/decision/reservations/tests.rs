@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::Clock,
-    decision::{OnUnknown, Policy, board::QueueState, decide},
+    decision::{OnUnknown, Policy, board::QueueState, decide, decide_with},
     fixtures::{Still, available, snapshot},
     model::quantity::Quantity,
 };
@@ -31,7 +31,7 @@ fn seats(count: usize, now: Moment) -> QueueState {
 }
 
 fn reserve(holds: &Holds, state: &QueueState, call: &str, now: Moment) -> Reserved {
-    let decision = |held| decide(state, &POLICY, held, now);
+    let decision = |held| decide_with(state, &POLICY, held, now);
     holds.reserve(call, DEFAULT_TTL, now, decision)
 }
 
@@ -52,7 +52,7 @@ fn seats_are_held_until_none_is_left() {
     let (holds, state) = (Holds::default(), seats(2, now));
     for (call, held) in [("a", 1), ("b", 2)] {
         made(reserve(&holds, &state, call, now));
-        assert_eq!(holds.held(now), held);
+        assert_eq!(holds.held(now).all, held);
     }
     let Reserved::Refused(decision) = reserve(&holds, &state, "c", now) else {
         panic!("there are two seats");
@@ -72,7 +72,7 @@ fn a_call_holds_one_seat_even_if_it_asks_again() {
         Reserved::AlreadyHeld(first),
         "and its time does not begin again"
     );
-    assert_eq!(holds.held(clock.now()), 1);
+    assert_eq!(holds.held(clock.now()).all, 1);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_reservation_expires_on_the_first_clock_that_says_so() {
             boot: now.boot + Duration::from_secs(boot) - Duration::from_millis(less.min(boot)),
             wall: now.wall + Duration::from_secs(wall) - Duration::from_millis(less.min(wall)),
         };
-        assert_eq!((holds.held(at(1)), holds.held(at(0))), (1, 0));
+        assert_eq!((holds.held(at(1)).all, holds.held(at(0)).all), (1, 0));
         assert_eq!(holds.counts(), (1, [0, 0, 1]), "expired");
     }
 }
@@ -104,7 +104,7 @@ fn released_seats_are_open_again_and_only_once() {
     );
     assert_eq!(reservations.release(&reservation.id, now), None);
     assert_eq!(
-        (holds.held(now), holds.counts()),
+        (holds.held(now).all, holds.counts()),
         (0, (1, [0, 1, 0])),
         "released"
     );
@@ -131,16 +131,20 @@ fn a_departure_ends_the_oldest_reservation_made_before_it_and_no_other() {
         calls.collect::<Vec<_>>()
     };
     // Looked at before the call in "sales" was sent: it cannot be that one.
-    assert_eq!(reservations.departed(&both[..1], before, now), None);
+    let departed = |queues: &[QueueKey], at| {
+        let ended = reservations.departed(queues, at, now);
+        ended.map(|(queue, _)| queue)
+    };
+    assert_eq!(departed(&both[..1], before), None);
     assert_eq!(
-        reservations.departed(&both, now, now),
+        departed(&both, now),
         Some(key("support")),
         "the oldest in either queue"
     );
     assert_eq!(held(), ["b", "c"]);
-    assert_eq!(reservations.departed(&both, now, now), Some(key("sales")));
+    assert_eq!(departed(&both, now), Some(key("sales")));
     assert_eq!(held(), ["c"]);
-    assert_eq!(reservations.departed(&[], now, now), None);
+    assert_eq!(departed(&[], now), None);
     assert_eq!(
         reservations.queue(&key("sales")).counts(),
         (2, [1, 0, 0]),
@@ -179,7 +183,7 @@ fn a_hundred_threads_get_exactly_the_seats_there_are() {
             let ended = threads.into_iter().map(|thread| thread.join().unwrap());
             ended.sum()
         });
-        assert_eq!((succeeded, holds.held(now)), (3, 3));
+        assert_eq!((succeeded, holds.held(now).all), (3, 3));
     }
 }
 
@@ -199,7 +203,7 @@ fn threads_that_reserve_and_release_never_hold_more_than_there_are() {
                     if let Reserved::Made(one, _) = reserve(holds, state, &call, now) {
                         assert!(taken.fetch_add(1, Ordering::SeqCst) < SEATS);
                         std::thread::yield_now();
-                        assert!(holds.held(now) as usize <= SEATS);
+                        assert!(holds.held(now).all as usize <= SEATS);
                         taken.fetch_sub(1, Ordering::SeqCst);
                         assert!(reservations.release(&one.id, now).is_some());
                         assert!(reservations.release(&one.id, now).is_none());
@@ -208,7 +212,7 @@ fn threads_that_reserve_and_release_never_hold_more_than_there_are() {
             });
         }
     });
-    assert_eq!(holds.held(now), 0);
+    assert_eq!(holds.held(now).all, 0);
 }
 
 /// What may happen to one queue.
@@ -267,7 +271,7 @@ proptest! {
             }
             let now = clock.now();
             let held = holds.list(now);
-            prop_assert_eq!(held.len() as u32, holds.held(now));
+            prop_assert_eq!(held.len() as u32, holds.held(now).all);
             prop_assert!(held.iter().all(|one| !one.is_over(now)));
             let calls: HashSet<_> = held.iter().map(|one| &one.call_id).collect();
             prop_assert_eq!(calls.len(), held.len(), "a call holds one seat");
@@ -275,6 +279,6 @@ proptest! {
             prop_assert_eq!(made, held.len() as u64 + ended.iter().sum::<u64>());
         }
         clock.pass(DEFAULT_TTL);
-        prop_assert_eq!(holds.held(clock.now()), 0);
+        prop_assert_eq!(holds.held(clock.now()).all, 0);
     }
 }

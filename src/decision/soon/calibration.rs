@@ -37,6 +37,9 @@ pub struct Calibration {
 struct Situation {
     queue: usize,
     likely: f64,
+    /// Calls that the rule accepts here, or would, and those that were accepted and whose agent has not been seen yet.
+    calls: u32,
+    bets: u32,
     /// Boot times: when it was, and between which a look can say how it ended.
     taken: Duration,
     from: Duration,
@@ -51,26 +54,64 @@ pub struct Outcome {
     pub queue: usize,
     /// What was foretold.
     pub likely: f64,
-    /// Whether a seat was seen.
+    /// Calls that the rule accepted, or would have.
+    pub calls: u32,
+    /// Whether a seat was seen, or the agent who took the call.
     pub seen: bool,
 }
 
 impl Calibration {
-    /// Nobody is free in a queue now, and this was foretold, not corrected by the [factor](Self::factor).
-    pub fn foretell(&mut self, queue: usize, likely: f64, terms: Terms, now: Moment) {
-        let last = self.open.iter().rev().find(|one| one.queue == queue);
-        let is_near = last.is_some_and(|last| now.boot < last.taken + APART);
-        if is_near || self.open.len() >= MAX_OPEN {
+    /// Nobody is free in a queue now, and this was foretold, not corrected by the [factor](Self::factor). `calls` tells how many calls the
+    /// rule accepts in this situation, or would, and `bets` how many of them were accepted.
+    pub fn foretell(
+        &mut self,
+        queue: usize,
+        likely: f64,
+        (calls, bets): (u32, u32),
+        terms: Terms,
+        now: Moment,
+    ) {
+        let mut open = self.open.iter_mut().rev();
+        let last = open.find(|one| one.queue == queue);
+        if let Some(last) = last.filter(|last| now.boot < last.taken + APART) {
+            last.calls = last.calls.saturating_add(calls);
+            last.bets = last.bets.saturating_add(bets);
+            return;
+        }
+        if self.open.len() >= MAX_OPEN {
             return;
         }
         self.open.push_back(Situation {
             queue,
             likely,
+            calls,
+            bets,
             taken: now.boot,
             from: now.boot + terms.lead(),
             until: terms.until(now),
             seat: None,
         });
+    }
+
+    /// Whether any call was accepted whose agent has not been seen yet.
+    pub fn has_bets(&self) -> bool {
+        self.open.iter().any(|one| one.bets > 0)
+    }
+
+    /// An agent of this queue went from a status that takes no calls onto a call. If the rule has accepted a call that arrives about now, that
+    /// was the agent it counted on: nobody sees them free in between. Returns whether it was so; each call explains one such agent.
+    pub fn took_call(&mut self, queue: usize, at: Duration) -> bool {
+        let ours = |one: &&mut Situation| {
+            one.queue == queue && one.bets > 0 && (one.taken..=one.until).contains(&at)
+        };
+        match self.open.iter_mut().find(ours) {
+            Some(one) => {
+                one.bets -= 1;
+                one.seat = Some(true);
+                true
+            }
+            None => false,
+        }
     }
 
     /// A look at a queue showed whether it has a seat above its threshold. Returns the situations that are settled now.
@@ -88,6 +129,7 @@ impl Calibration {
                 settled.push(Outcome {
                     queue: one.queue,
                     likely: one.likely,
+                    calls: one.calls,
                     seen,
                 });
             }
@@ -113,6 +155,22 @@ impl Calibration {
     /// By what a probability is multiplied, so that no more agents are foretold than are seen; at most 1.
     pub fn factor(&self) -> f64 {
         ((ASSUMED + self.seen) / (ASSUMED + self.foretold)).min(1.0)
+    }
+
+    /// What outlives a restart: the sums of what was foretold and seen.
+    pub fn sums(&self) -> (f64, f64) {
+        (self.foretold, self.seen)
+    }
+
+    /// Goes on with the [sums](Self::sums) of an earlier process. The time in between counts as none: habits do not change while nobody looks.
+    pub fn from_sums((foretold, seen): (f64, f64), now: Moment) -> Option<Self> {
+        let are_sound = foretold.is_finite() && foretold >= 0.0 && (0.0..=1e9).contains(&seen);
+        are_sound.then(|| Self {
+            foretold,
+            seen,
+            faded: now.boot,
+            open: VecDeque::new(),
+        })
     }
 
     /// The queues have other places now, or none.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::stay::{Passed, Stay};
 use crate::clock::Moment;
 
@@ -31,11 +33,36 @@ const RETURN_AT_LEAST: f64 = 0.5;
 /// Fewer stays say more of what was assumed than of what was seen.
 const FEWEST_STAYS: u64 = 20;
 
-/// With 1.4 KB each they take 50 KB an account, and accounts have about ten.
-pub const MAX_STATUSES: usize = 32;
+/// With 1.4 KB each they take 34 KB an account, and accounts have about ten.
+pub const MAX_STATUSES: usize = 24;
 
 /// Longer names are no status that a person picks from a list.
 pub const MAX_NAME: usize = 96;
+
+/// Whoever learns for longer than an hour has learnt for long enough, and boot time begins only two days before the boot.
+const MAX_LASTED_SECONDS: u64 = 86_400;
+
+/// Weights are stored in thousandths: what is finer does not change an answer.
+const STORED_UNITS: f64 = 1_000.0;
+
+/// What was learnt of one account, for a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredLearnt {
+    lasted_seconds: u64,
+    statuses: Vec<StoredStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredStatus {
+    name: Arc<str>,
+    /// In thousandths.
+    reached: Vec<u32>,
+    ends: f64,
+    returns: f64,
+    seen_returns: f64,
+    seen_seconds: f64,
+    stays: u64,
+}
 
 /// What was learnt of one account.
 #[derive(Clone, Debug)]
@@ -109,12 +136,50 @@ impl Learnt {
 
     /// How likely an agent, who is not available, has become so by `until`, which is boot time.
     pub fn chance(&self, stay: &Stay, until: Duration) -> f64 {
-        let Some(status) = self.status(stay.status()) else {
+        self.chance_as_of(stay, stay.seen(), until)
+    }
+
+    /// The same where it is known that the stay went on until `seen`, which is boot time: lists of changes tell that without a row.
+    pub fn chance_as_of(&self, stay: &Stay, seen: Duration, until: Duration) -> f64 {
+        let Some(status) = self.status(stay.status()).filter(|_| !stay.is_available()) else {
             return 0.0;
         };
-        let began = stay.began().filter(|_| status.is_short());
-        let ending = began.and_then(|began| status.ending(began, stay.seen(), until));
-        ending.unwrap_or_else(|| status.returning(until.saturating_sub(stay.seen())))
+        let seen = seen.max(stay.seen());
+        if !status.is_short() {
+            return status.returning(until.saturating_sub(seen));
+        }
+        // Longer than any stay that is counted: such an agent has forgotten the status, or has left.
+        let began = stay.began().unwrap_or(stay.first_seen());
+        if seen.saturating_sub(began).as_secs() >= STEPS as u64 {
+            return 0.0;
+        }
+        match stay.began() {
+            Some(began) => status.ending(began, seen, until),
+            None => status.returning(until.saturating_sub(seen)),
+        }
+    }
+
+    /// What outlives a restart.
+    pub fn to_stored(&self, now: Moment) -> StoredLearnt {
+        let seen = self.statuses.iter().filter(|status| status.ends > 0.0);
+        StoredLearnt {
+            lasted_seconds: self.lasted(now).as_secs(),
+            statuses: seen.map(Status::to_stored).collect(),
+        }
+    }
+
+    /// Goes on with what an earlier process learnt. The time in between does not count as time of learning. `None` if it makes no sense.
+    pub fn from_stored(stored: StoredLearnt, now: Moment) -> Option<Self> {
+        if stored.statuses.len() > MAX_STATUSES {
+            return None;
+        }
+        let statuses = stored.statuses.into_iter().map(Status::from_stored);
+        Some(Self {
+            since: now.earlier(Duration::from_secs(
+                stored.lasted_seconds.min(MAX_LASTED_SECONDS),
+            )),
+            statuses: statuses.collect::<Option<_>>()?,
+        })
     }
 
     fn status(&self, name: &str) -> Option<&Status> {
@@ -155,6 +220,45 @@ impl Status {
         }
     }
 
+    fn to_stored(&self) -> StoredStatus {
+        let unit = |weight: &f32| (f64::from(*weight) * STORED_UNITS).round() as u32;
+        StoredStatus {
+            name: Arc::clone(&self.name),
+            reached: self.reached.iter().map(unit).collect(),
+            ends: self.ends,
+            returns: self.returns,
+            seen_returns: self.seen_returns,
+            seen_seconds: self.seen_seconds,
+            stays: self.stays,
+        }
+    }
+
+    /// `None` if it could not have been written: then nothing that is computed from it would be a probability.
+    fn from_stored(stored: StoredStatus) -> Option<Self> {
+        let reached = &stored.reached;
+        let falls = reached.len() == STEPS + 1 && reached.is_sorted_by(|one, next| one >= next);
+        let is_weight = |weight: f64| weight.is_finite() && weight >= 0.0;
+        let are_weights = is_weight(stored.seen_returns) && is_weight(stored.seen_seconds);
+        let is_sound = falls
+            && reached[0] > 0
+            && are_weights
+            && stored.ends > 0.0
+            && (0.0..=stored.ends).contains(&stored.returns)
+            && stored.name.len() <= MAX_NAME;
+        is_sound.then(|| Self {
+            reached: reached
+                .iter()
+                .map(|weight| (f64::from(*weight) / STORED_UNITS) as f32)
+                .collect(),
+            name: stored.name,
+            ends: stored.ends,
+            returns: stored.returns,
+            seen_returns: stored.seen_returns,
+            seen_seconds: stored.seen_seconds,
+            stays: stored.stays,
+        })
+    }
+
     fn end(&mut self, lasted: Option<Duration>, available: bool) {
         let returned = f64::from(u8::from(available));
         self.ends = self.ends * FADING + 1.0;
@@ -186,20 +290,16 @@ impl Status {
             && self.returns >= RETURN_AT_LEAST * self.ends
     }
 
-    /// How likely a stay, that began then and was seen last at `seen`, ends in available by `until`. `None` for a stay that is longer than
-    /// any that is counted: such an agent has forgotten it, or has left.
-    fn ending(&self, began: Duration, seen: Duration, until: Duration) -> Option<f64> {
+    /// How likely a stay, that began then and was seen last at `seen`, ends in available by `until`.
+    fn ending(&self, began: Duration, seen: Duration, until: Duration) -> f64 {
         let since = |moment: Duration| moment.saturating_sub(began).as_secs_f64();
-        if since(seen) > STEPS as f64 {
-            return None;
-        }
         let still_there = self.lasting(since(seen));
         if still_there < RARE {
             let ahead = until.saturating_sub(seen).as_secs_f64();
-            return Some(1.0 - (-ahead / OVERDUE_SECONDS).exp());
+            return 1.0 - (-ahead / OVERDUE_SECONDS).exp();
         }
         let stays_on = self.lasting(since(until.max(seen))) / still_there;
-        Some(self.returns / self.ends * (1.0 - stays_on))
+        self.returns / self.ends * (1.0 - stays_on)
     }
 
     /// How likely an agent in this status becomes available within this time, whenever they came.

@@ -25,7 +25,9 @@ pub struct Terms {
 
 /// A cost that the rule cannot work with.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("a cost of {0} leaves nothing to gain: use a number above 0, and at most {MAX_COST}")]
+#[error(
+    "must be above 0 and at most {MAX_COST}, not {0}: hardly any wrap-up is certain enough for a higher cost"
+)]
 pub struct BadCost(pub f64);
 
 /// Why the rule must not act.
@@ -42,20 +44,41 @@ pub enum Off {
     /// Too few stays were learnt.
     #[error("it has learnt {0} of 100 stays in short statuses")]
     FewStays(u64),
+    /// The feed that statuses come from is doubted, or on trial.
+    #[error(
+        "the lists that statuses come from are not proven: they contradicted each other, or are on trial"
+    )]
+    FeedNotProven,
     /// Too few agents came who were foretold.
     #[error("only {0:.2} of the agents who were foretold were seen; it needs {LEAST_CALIBRATION}")]
     BadlyCalibrated(f64),
 }
 
 /// Counts at the moment of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seats {
     /// Agents who would take a call now.
-    pub count: u32,
-    /// Seats held for calls on their way.
-    pub reserved: u32,
+    pub count: f64,
     /// The queue accepts above this.
-    pub threshold: u32,
+    pub threshold: f64,
+    /// Seats held for calls on their way.
+    pub held: Held,
+}
+
+/// Seats held for calls on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of them.
+    pub all: u32,
+    /// Those that count on an agent who was not free when the call was accepted.
+    pub bets: u32,
+}
+
+impl Held {
+    /// So many that count on agents who were free.
+    pub fn seats(all: u32) -> Self {
+        Self { all, bets: 0 }
+    }
 }
 
 /// What the rule says at zero seats.
@@ -67,7 +90,21 @@ pub struct Foretold {
     pub needed: f64,
 }
 
+impl Default for Terms {
+    /// Short, since a lead that is assumed too long costs calls, and one that is too short only gains less.
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Terms {
+    /// What is assumed of calls of which nothing is said.
+    pub const DEFAULT: Self = Self {
+        lead: Duration::from_secs(5),
+        patience: Duration::from_secs(5),
+        cost: 2.0,
+    };
+
     /// # Errors
     /// [`BadCost`], if `cost` is not above 0, or above [`MAX_COST`].
     pub fn new(lead: Duration, patience: Duration, cost: f64) -> Result<Self, BadCost> {
@@ -91,6 +128,11 @@ impl Terms {
         self.patience
     }
 
+    /// What a call that meets nobody costs against a good one rejected.
+    pub fn cost(&self) -> f64 {
+        self.cost
+    }
+
     /// When a call that is accepted now gives up, as boot time.
     pub fn until(&self, now: Moment) -> Duration {
         now.boot + self.lead + self.patience
@@ -103,13 +145,35 @@ impl Terms {
 }
 
 impl Seats {
-    /// Nobody is free, and nobody is missing: only here the rule has a say.
-    pub fn are_at_threshold(self) -> bool {
-        u64::from(self.count) == u64::from(self.reserved) + u64::from(self.threshold)
+    /// Nobody is free, and nobody is missing: only here the rule has a say. Returns how many calls on their way count on agents who are not
+    /// free yet: each of them takes the likeliest of these.
+    pub fn bets_at_threshold(self) -> Option<usize> {
+        let missing = self.threshold + f64::from(self.held.all) - self.count;
+        let whole = missing as u32;
+        (f64::from(whole) == missing && whole <= self.held.bets).then_some(whole as usize)
     }
 }
 
 impl Foretold {
+    /// What is shown has two digits, and the answer follows what is shown. Rounded down, so that nothing is accepted that should not be.
+    pub fn new(likely: f64, terms: Terms) -> Self {
+        // The hair makes up for what multiplying loses: 0.29 × 100 is 28.999…. A cast of a number below zero gives 0.
+        Self::from_percent((likely * 100.0 + 1e-6).min(100.0) as u8, terms)
+    }
+
+    /// The same from a number of hundredths.
+    pub fn from_percent(likely: u8, terms: Terms) -> Self {
+        Self {
+            likely: f64::from(likely) / 100.0,
+            needed: terms.needed(),
+        }
+    }
+
+    /// How likely, in hundredths.
+    pub fn percent(self) -> u8 {
+        (self.likely * 100.0).round() as u8
+    }
+
     /// Whether to accept.
     pub fn accepts(self) -> bool {
         self.likely > self.needed
@@ -120,7 +184,12 @@ impl Foretold {
 ///
 /// # Errors
 /// The first reason why not.
-pub fn may_act(learnt: &Learnt, calibration: f64, now: Moment) -> Result<(), Off> {
+pub fn may_act(
+    learnt: &Learnt,
+    calibration: f64,
+    is_feed_proven: bool,
+    now: Moment,
+) -> Result<(), Off> {
     let lasted = learnt.lasted(now);
     if lasted < LEARN_FOR {
         return Err(Off::TooNew(lasted));
@@ -129,6 +198,9 @@ pub fn may_act(learnt: &Learnt, calibration: f64, now: Moment) -> Result<(), Off
         0 => return Err(Off::NoShortStatus),
         stays if stays < LEARN_STAYS => return Err(Off::FewStays(stays)),
         _ => {}
+    }
+    if !is_feed_proven {
+        return Err(Off::FeedNotProven);
     }
     if calibration < LEAST_CALIBRATION {
         return Err(Off::BadlyCalibrated(calibration));

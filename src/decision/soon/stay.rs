@@ -70,9 +70,22 @@ impl Stay {
         self.began.map(|began| began.at)
     }
 
+    /// Boot time of the first look that showed it.
+    pub fn first_seen(&self) -> Duration {
+        self.first
+    }
+
     /// Boot time of the newest look.
     pub fn seen(&self) -> Duration {
         self.seen
+    }
+
+    /// What a look showed means something else now, or has another name; no stay ends by that.
+    pub fn read_again(&mut self, look: &Presence) {
+        if let Some(status) = look.status.as_ref().filter(|_| self.seen == look.at.boot) {
+            self.status = Arc::clone(status);
+            self.available = look.available;
+        }
     }
 
     /// Begins with a first look, or with the one after `before`.

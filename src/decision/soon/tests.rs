@@ -1,15 +1,19 @@
 //! What stays teach, what is foretold from them, and when the rule may act.
 
+mod deciding;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{
+    arrivals::Arrivals,
     calibration::{Calibration, MAX_OPEN},
     learnt::{Learnt, MAX_NAME, MAX_STATUSES},
-    rule::{BadCost, Off, Seats, Terms, likely, may_act},
+    rule::{BadCost, Held, Off, Seats, Terms, likely, may_act},
     stay::{Ended, Passed, Stay, follow},
+    week::{Calls, DAYS, MAX_QUEUES, Tenths},
 };
 use crate::{clock::Moment, model::known::Presence};
 
@@ -242,29 +246,39 @@ fn an_account_with_a_thousand_statuses_stays_below_64_kib() {
     }
     learnt.learn(&passed(&"x".repeat(MAX_NAME + 1), 10.0, true));
     assert_eq!(learnt.short_stays(), 100, "the busiest status stays");
-    // A status takes its weights, its name and some numbers; an open situation 64 bytes.
+    // A status takes its weights, its name and some numbers; an open situation 96 bytes; a queue its week, and its last arrivals.
     let status = 301 * size_of::<f32>() + MAX_NAME + 128;
-    assert!(MAX_STATUSES * status + 64 * MAX_OPEN <= 64 * 1024);
+    let queue = 8 + size_of::<Calls>() * DAYS + 16 + size_of::<Arrivals>();
+    let account = MAX_STATUSES * status + 96 * MAX_OPEN + MAX_QUEUES * queue;
+    let tenths = size_of::<Tenths>() * DAYS + 16;
+    assert!(account + tenths <= 64 * 1024, "{account} + {tenths}");
 }
 
 #[test]
 fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
     let now = moment(0.0);
     let enough = learnt(&[20.0; 100]);
-    assert_eq!(may_act(&enough, 1.0, now), Ok(()));
-    assert_eq!(may_act(&enough, 0.59, now), Err(Off::BadlyCalibrated(0.59)));
+    assert_eq!(may_act(&enough, 1.0, true, now), Ok(()));
+    assert_eq!(may_act(&enough, 1.0, false, now), Err(Off::FeedNotProven));
     assert_eq!(
-        may_act(&learnt(&[20.0; 99]), 1.0, now),
+        may_act(&enough, 0.59, true, now),
+        Err(Off::BadlyCalibrated(0.59))
+    );
+    assert_eq!(
+        may_act(&learnt(&[20.0; 99]), 1.0, true, now),
         Err(Off::FewStays(99))
     );
-    assert_eq!(may_act(&learnt(&[]), 1.0, now), Err(Off::NoShortStatus));
     assert_eq!(
-        may_act(&learnt(&[250.0; 200]), 1.0, now),
+        may_act(&learnt(&[]), 1.0, true, now),
+        Err(Off::NoShortStatus)
+    );
+    assert_eq!(
+        may_act(&learnt(&[250.0; 200]), 1.0, true, now),
         Err(Off::NoShortStatus)
     );
     let soon = moment(-2.0 * HOUR + 3_599.0);
     assert_eq!(
-        may_act(&enough, 1.0, soon),
+        may_act(&enough, 1.0, true, soon),
         Err(Off::TooNew(seconds(3_599.0)))
     );
     // A wall clock that jumps makes no hour.
@@ -272,7 +286,7 @@ fn the_rule_acts_after_an_hour_and_a_hundred_stays_in_a_short_status() {
         wall: now.wall,
         ..soon
     };
-    assert!(may_act(&enough, 1.0, jumped).is_err());
+    assert!(may_act(&enough, 1.0, true, jumped).is_err());
 }
 
 #[test]
@@ -286,16 +300,23 @@ fn only_costs_that_leave_a_gain_are_taken() {
 
 #[test]
 fn the_rule_has_a_say_only_where_nobody_is_free_and_nobody_is_missing() {
-    let seats = |count, reserved, threshold| Seats {
-        count,
-        reserved,
-        threshold,
+    let bets = |count: u32, threshold: u32, all, bets| {
+        let seats = Seats {
+            count: count.into(),
+            threshold: threshold.into(),
+            held: Held { all, bets },
+        };
+        seats.bets_at_threshold()
     };
-    assert!(seats(0, 0, 0).are_at_threshold());
-    assert!(seats(3, 1, 2).are_at_threshold());
-    assert!(!seats(1, 0, 0).are_at_threshold());
-    assert!(!seats(0, 1, 0).are_at_threshold());
-    assert!(!seats(0, u32::MAX, u32::MAX).are_at_threshold());
+    assert_eq!(bets(0, 0, 0, 0), Some(0));
+    assert_eq!(bets(3, 2, 1, 0), Some(0));
+    assert_eq!(bets(1, 0, 0, 0), None, "somebody is free");
+    assert_eq!(bets(0, 0, 1, 0), None, "somebody is missing");
+    assert_eq!(bets(0, 0, 1, 1), Some(1), "a call counts on a wrap-up");
+    assert_eq!(bets(1, 0, 1, 1), Some(0), "that wrap-up is over");
+    assert_eq!(bets(2, 0, 1, 1), None);
+    assert_eq!(bets(0, 1, 1, 1), None, "somebody is missing beside it");
+    assert_eq!(bets(0, u32::MAX, u32::MAX, 0), None);
 }
 
 #[test]
@@ -315,19 +336,19 @@ fn what_was_foretold_is_held_against_looks_between_lead_and_patience() {
         settled.iter().map(|one| one.seen).collect::<Vec<_>>()
     };
     let none: [bool; 0] = [];
-    calibration.foretell(0, 0.8, terms, moment(0.0));
-    calibration.foretell(0, 0.8, terms, moment(3.9)); // Nearly the same situation.
+    calibration.foretell(0, 0.8, (0, 0), terms, moment(0.0));
+    calibration.foretell(0, 0.8, (0, 0), terms, moment(3.9)); // Nearly the same situation.
     assert_eq!(look_at(&mut calibration, 4.0, true), none); // Too early to meet the call.
     assert_eq!(look_at(&mut calibration, 7.0, true), none);
     assert_eq!(look_at(&mut calibration, 9.0, false), none); // The call has found its agent.
     assert_eq!(look_at(&mut calibration, 11.0, false), [true]);
     // No look in time: nothing is known.
-    calibration.foretell(0, 0.8, terms, moment(20.0));
+    calibration.foretell(0, 0.8, (0, 0), terms, moment(20.0));
     assert_eq!(look_at(&mut calibration, 40.0, true), none);
     assert_eq!(calibration.factor(), 1.0);
     for n in 0..200 {
         let at = 60.0 + 20.0 * f64::from(n);
-        calibration.foretell(0, 0.9, terms, moment(at));
+        calibration.foretell(0, 0.9, (0, 0), terms, moment(at));
         look_at(&mut calibration, at + 7.0, false);
         look_at(&mut calibration, at + 11.0, false);
     }

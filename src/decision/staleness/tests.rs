@@ -36,6 +36,7 @@ fn staleness(
     members: Duration,
 ) -> Staleness {
     let snapshot = std::sync::Arc::new(Snapshot {
+        outlook: None,
         as_of: NOW.earlier(age),
         members_as_of: NOW.earlier(members),
         took: Duration::ZERO,
@@ -141,6 +142,7 @@ fn a_caller_waits_only_for_answers_older_than_it_accepts() {
     let patience = Patience::USUAL;
     let ask = |age| {
         let snapshot = Snapshot {
+            outlook: None,
             as_of: NOW.earlier(age),
             members_as_of: NOW.earlier(age),
             took: Duration::ZERO,

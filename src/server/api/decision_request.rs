@@ -278,7 +278,8 @@ impl DecisionRequest {
         let (decision, reservation) = match reserved {
             Reserved::Made(reservation, decision) => (decision, Some(reservation)),
             Reserved::AlreadyHeld(reservation) => {
-                (self.decide_for_holder(app, queue), Some(reservation))
+                let decision = self.decide_for_holder(app, queue, &reservation);
+                (decision, Some(reservation))
             }
             Reserved::Refused(decision) => (decision, None),
             Reserved::Full(decision) => {
@@ -312,10 +313,16 @@ impl DecisionRequest {
     }
 
     /// The decision for a call that already holds a seat: its own seat does not stand in its way, and it stays accepted.
-    pub fn decide_for_holder(&self, app: &App, queue: &Queue) -> Decision {
+    pub fn decide_for_holder(
+        &self,
+        app: &App,
+        queue: &Queue,
+        reservation: &Reservation,
+    ) -> Decision {
         let now = app.clock.now();
-        let others = queue.holds.held(now).saturating_sub(1);
-        decision::decide(&app.state(queue), &self.policy, others, now).held()
+        let others = queue.holds.held_beside(reservation, now);
+        let decision = decision::decide_with(&app.state(queue), &self.policy, others, now);
+        decision.held(reservation.foretold)
     }
 
     /// Decides, counts the decision unless the caller only looks, and writes the answer.

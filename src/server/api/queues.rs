@@ -63,7 +63,10 @@ fn json<'a>(app: &App, queue: &'a Queue, state: &'a QueueState) -> QueueJson<'a>
     let now = app.clock.now();
     let decision = app.decide(queue, state, &queue.policy);
     let decision = DecisionJson::new(&queue.key, &queue.policy, state, &decision, now);
-    QueueJson::new(decision, state, now)
+    let account = app.account_report(&queue.key.account);
+    let soon = account.as_deref();
+    let soon = soon.and_then(|account| account.queue(&queue.key.queue));
+    QueueJson::new(decision, state, soon, now)
 }
 
 /// `POST /v1/queues/{queue}/refresh`: answers as `decision` does, once the new snapshot is there.

@@ -72,7 +72,7 @@ pub async fn create_reservation(
             (StatusCode::CREATED, reservation)
         }
         Reserved::AlreadyHeld(reservation) => {
-            let decision = request.decide_for_holder(&app, &queue);
+            let decision = request.decide_for_holder(&app, &queue, &reservation);
             record(&decision, Some(&reservation));
             (StatusCode::OK, reservation)
         }

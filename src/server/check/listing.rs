@@ -12,7 +12,7 @@ use crate::{
     account::plan,
     budget::Purpose,
     clock::Clock,
-    config::{self, Queue, QueueRef, Rule},
+    config::{self, Queue, QueueRef, Rule, Soon},
     decision::{OnUnknown, criteria::SeatRule},
     model::{names::NamedQueue, quantity::Quantity},
 };
@@ -120,6 +120,7 @@ fn configured(queue: &ListedQueue) -> Queue {
         on_unknown: OnUnknown::default(),
         hours: None,
         patience: None,
+        soon: Soon::default(),
     }
 }
 

@@ -95,7 +95,7 @@ impl Standing {
     pub(super) fn lack(&self) -> Option<String> {
         let reason = self.decision.reason;
         match reason {
-            Reason::Seats => None,
+            Reason::Seats | Reason::Soon => None,
             Reason::BelowThreshold => Some(self.need().unwrap_or_else(|| {
                 let rule = wording::rule(&self.queue.policy, self.state.snapshot.as_deref());
                 format!("accepts {rule}")
@@ -133,7 +133,7 @@ pub(super) fn name(standing: &Standing) -> Markup {
 
 /// How many seats are open, as a number alone.
 pub(super) fn number(standing: &Standing) -> Markup {
-    let held = standing.queue.holds.held(standing.now);
+    let held = standing.queue.holds.held(standing.now).all;
     html! {
         @match standing.decision.count {
             Some(count) => span.number { (count) },
@@ -146,7 +146,7 @@ pub(super) fn number(standing: &Standing) -> Markup {
 
 /// How many seats are open. If that is unknown, no number is shown.
 pub(super) fn seats(standing: &Standing) -> Markup {
-    let held = standing.queue.holds.held(standing.now);
+    let held = standing.queue.holds.held(standing.now).all;
     html! {
         @match standing.decision.count {
             Some(count) => { span.number { (count) } " " span.unit { (if count == 1_u32.into() { "seat" } else { "seats" }) } }
@@ -181,6 +181,7 @@ pub(super) fn decision(standing: &Standing) -> Markup {
             @match (reason, standing.need()) {
                 (Reason::Seats, _) | (Reason::BelowThreshold, None) => { "accepts " (rule) }
                 (Reason::BelowThreshold, Some(need)) => { b { (need) } ": accepts " (rule) }
+                (Reason::Soon, _) => (wording::soon(standing.decision.foretold)),
                 _ => (standing.lack().unwrap_or_default()),
             }
         }

@@ -39,6 +39,7 @@ mod problems;
 mod queue;
 mod rendered;
 mod renderer;
+mod soon;
 mod week;
 mod what_if;
 mod wording;

@@ -22,7 +22,7 @@ use super::{
     period::Period,
     rendered::RenderedPage,
     renderer::{self, BuildPage, PageKey},
-    week,
+    soon, week,
     what_if::{self, Rule, Trial},
     zone::Zone,
 };
@@ -148,6 +148,7 @@ fn build(app: &App, standing: &Standing, wanted: &Wanted, past: &Past) -> Page {
             (attendance::section(&past.attendance, period, zone, now_ms))
             (week::section(&past.week, zone, now_ms))
             (history_section::changes(app, recorded, standing))
+            (soon::section(app, key))
             (calls::last(app, key, zone))
             (other_rule(standing, period, form, recorded, &address))
             (agents(standing))

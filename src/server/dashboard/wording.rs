@@ -11,6 +11,7 @@ use crate::{
         Decision, Policy, Reason,
         criteria::{Comparison, Verdict},
         snapshot::Snapshot,
+        soon::rule::Foretold,
     },
     model::{fault::Fault, quantity::Quantity},
 };
@@ -133,6 +134,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::Seats => "the rule holds",
         Reason::BelowThreshold => "the rule does not hold",
         Reason::Reserved => "its seats are held for calls that are on their way",
+        Reason::Soon => "nobody is free, but somebody is likely to be when the call arrives",
         Reason::TooOld => "the data is too old",
         Reason::NeverPolled => "its first poll has not finished yet",
         Reason::BadToken => "CallTools does not accept the token",
@@ -144,6 +146,12 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::ClusterDown => "the cluster’s engine does not answer",
         Reason::Closed => "the queue is closed",
     }
+}
+
+/// Why a call is accepted at zero seats, with the figure.
+pub(super) fn soon(foretold: Option<Foretold>) -> String {
+    let percent = foretold.map(|foretold| format!(" (with {} %)", foretold.percent()));
+    format!("{}{}", why(Reason::Soon), percent.unwrap_or_default())
 }
 
 /// An answer, as text.

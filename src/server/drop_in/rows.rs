@@ -95,6 +95,7 @@ pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInErr
 fn nobody(app: &App) -> Snapshot {
     let now = app.clock.now();
     Snapshot {
+        outlook: None,
         as_of: now,
         members_as_of: now,
         took: Duration::ZERO,

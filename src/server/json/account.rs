@@ -9,6 +9,7 @@ use super::{
     cluster::ClusterJson,
     fault::FaultJson,
     feed::FeedJson,
+    soon::SoonCalibrationJson,
     time::{Timestamp, rfc3339, whole_ms},
 };
 use crate::{
@@ -60,6 +61,8 @@ pub struct AccountJson<'a> {
     agents_before: Option<usize>,
     /// Its place in a cluster; null without one.
     cluster: Option<ClusterJson>,
+    /// What was foretold at zero seats, and what came; null in the first seconds.
+    soon: Option<SoonCalibrationJson>,
 }
 
 impl<'a> AccountJson<'a> {
@@ -94,6 +97,7 @@ impl<'a> AccountJson<'a> {
             empty_since: health.emptied.map(|emptied| emptied.since),
             agents_before: health.emptied.map(|emptied| emptied.agents_before),
             cluster: cluster.map(|status| ClusterJson::new(status, now)),
+            soon: health.soon.as_deref().map(SoonCalibrationJson::new),
         }
     }
 }

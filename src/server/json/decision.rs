@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{
     reservation::HeldSeatJson,
+    soon::hundredths,
     time::{Timestamp, rfc3339, whole_ms},
 };
 use crate::{
@@ -50,6 +51,12 @@ pub struct DecisionJson<'a> {
     /// How many more calls would be accepted now: seats beyond the threshold and beyond those held for other calls. Above 0 exactly if the
     /// decision is to accept, so a router that can only compare one number with 0 compares this one. 1 if `on_unknown` accepts.
     pub capacity: u32,
+    /// How likely an agent is free when the call arrives. Only present with the reason `soon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    likely: Option<f64>,
+    /// How likely that has to be. Only present with the reason `soon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<f64>,
     /// What is wrong or missing, and what to do; or until when the queue is closed. Only present if its seats are unknown or it is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -80,12 +87,21 @@ impl<'a> DecisionJson<'a> {
             as_of: decision.as_of,
             age_ms: decision.age.map(whole_ms),
             membership_age_ms: decision.membership_age.map(whole_ms),
-            valid_until: decision.valid_until,
+            valid_until: decision.usable_until(),
             capacity: decision.capacity,
+            likely: decision.foretold.map(|foretold| foretold.likely),
+            needed: decision
+                .foretold
+                .map(|foretold| hundredths(foretold.needed)),
             detail: detail(state, policy, decision, now),
             reservation: None,
             warning: None,
         }
+    }
+
+    /// As [`Decision::is_better_than`] compares.
+    fn rank(&self) -> (bool, Option<Quantity>) {
+        (self.likely.is_none() && self.count.is_some(), self.count)
     }
 
     /// The same with the seat that is held for the call.
@@ -108,7 +124,7 @@ impl<'a> DecisionJson<'a> {
 pub struct DecisionsJson<'a> {
     /// In the order of the request.
     decisions: &'a [DecisionJson<'a>],
-    /// The one that accepts with the most seats; null if none accepts.
+    /// The one that accepts with the most seats, or else the one whose agent will be free; null if none accepts.
     best: Option<&'a DecisionJson<'a>>,
     /// What is wrong with the request, though it was answered: its `call_id` is not the id of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,8 +136,8 @@ impl<'a> DecisionsJson<'a> {
         let accepting = decisions.iter().filter(|decision| decision.accept);
         Self {
             decisions,
-            // The first of equals. An unknown count is smaller than any known one.
-            best: accepting.reduce(|best, other| match other.count > best.count {
+            // The first of equals.
+            best: accepting.reduce(|best, other| match other.rank() > best.rank() {
                 true => other,
                 false => best,
             }),

@@ -12,6 +12,7 @@ pub mod feed;
 pub mod history;
 pub mod queue;
 pub mod reservation;
+pub mod soon;
 pub mod time;
 
 /// Makes a type that is only a schema, for JSON that is read or written without a type of its own.

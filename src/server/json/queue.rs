@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::{
     decision::DecisionJson,
     fault::FaultJson,
+    soon::SoonJson,
     time::{Timestamp, rfc3339, whole_ms},
 };
 use crate::{
     clock::Moment,
-    decision::{board::QueueState, snapshot::Snapshot},
+    decision::{board::QueueState, snapshot::Snapshot, soon::report::QueueReport},
     model::agent::Agent,
 };
 
@@ -42,10 +43,17 @@ pub struct QueueJson<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     last_success: Option<Moment>,
+    /// Calls that come while it has no seat; null in the first seconds.
+    soon: Option<SoonJson>,
 }
 
 impl<'a> QueueJson<'a> {
-    pub fn new(decision: DecisionJson<'a>, state: &'a QueueState, now: Moment) -> Self {
+    pub fn new(
+        decision: DecisionJson<'a>,
+        state: &'a QueueState,
+        soon: Option<&QueueReport>,
+        now: Moment,
+    ) -> Self {
         let snapshot = state.snapshot.as_deref();
         let fault = state.fault.as_deref();
         Self {
@@ -60,6 +68,7 @@ impl<'a> QueueJson<'a> {
             fault: fault.map(|fault| FaultJson::new(fault, now)),
             last_attempt: state.last_attempt,
             last_success: state.last_success,
+            soon: soon.map(SoonJson::new),
         }
     }
 }

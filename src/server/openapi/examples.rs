@@ -56,6 +56,7 @@ pub(in crate::server) const QUEUES: &str = r#"{
       "agents_by_status": { "Lunch": 1, "On a Call": 2 },
       "available_on_call": 0,
       "available_not_ready": 0,
+      "soon": null,
       "fault": {
         "kind": "upstream_down",
         "message": "CallTools did not answer in time",
@@ -85,6 +86,7 @@ pub(in crate::server) const QUEUE: &str = r#"{
   "agents_by_status": { "Available": 1 },
   "available_on_call": 0,
   "available_not_ready": 0,
+  "soon": null,
   "fault": null,
   "last_attempt": "2026-11-22T10:00:00.123Z",
   "last_success": "2026-11-22T10:00:00.500Z",
@@ -260,7 +262,8 @@ pub(in crate::server) const ACCOUNTS: &str = r#"{
           {"name": "router-2", "leads": false, "entries_behind": 0}
         ],
         "trouble": null
-      }
+      },
+      "soon": null
     }
   ]
 }"#;

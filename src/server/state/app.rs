@@ -26,8 +26,9 @@ use crate::{
     decision::{
         Decision, Patience, Policy,
         board::{Board, NotOnBoard, QueueKey, QueueState, Version},
-        decide,
+        decide_with,
         reservations::{Holds, Reservations},
+        soon::report::AccountReport,
     },
     metrics::{Metrics, QueueMeters},
     model::{digest::Digest, names::Names, quantity::Quantity},
@@ -342,7 +343,7 @@ impl App {
     /// Decides without counting the decision.
     pub(crate) fn decide(&self, queue: &Queue, state: &QueueState, policy: &Policy) -> Decision {
         let now = self.clock.now();
-        decide(state, policy, queue.holds.held(now), now)
+        decide_with(state, policy, queue.holds.held(now), now)
     }
 
     /// Decides and counts the decision.
@@ -382,6 +383,11 @@ impl App {
         let gauges = self.state.iter().flat_map(|state| state.gauges());
         let degraded = gauges.filter(|gauges| gauges.degraded);
         degraded.map(|gauges| gauges.part).collect()
+    }
+
+    /// What is known of calls at zero seats in an account; `None` before it was told.
+    pub(crate) fn account_report(&self, name: &str) -> Option<Arc<AccountReport>> {
+        self.account(name)?.health.borrow().soon.clone()
     }
 
     /// An account by its name in the config.

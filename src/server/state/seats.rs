@@ -15,8 +15,9 @@ use crate::{
     decision::{
         Decision, Policy, Reason,
         board::QueueKey,
-        decide,
+        decide_with,
         reservations::{Reservation, ReservationId, Reserved},
+        soon::rule::Held,
     },
     model::quantity::Quantity,
     server::http::{problem::Problem, problem_types},
@@ -59,7 +60,7 @@ async fn reserve_here(
     member: Option<&Member>,
 ) -> Result<Reserved, Problem> {
     let (queue, now) = (seat.queue, app.clock.now());
-    let decide = |held| decide(&app.state(queue), seat.policy, held, now);
+    let decide = |held| decide_with(&app.state(queue), seat.policy, held, now);
     let reserved = queue.holds.reserve(seat.call_id, seat.ttl, now, decide);
     let Reserved::Made(reservation, _) = &reserved else {
         return Ok(reserved);
@@ -102,13 +103,14 @@ async fn reserve_elsewhere(
         call_id: (*call_id).into(),
         made: now.earlier(age),
         ttl,
+        foretold: None,
     };
     // What this node knows may be a moment older than what the leader decided by.
-    let decision = |others: u32| decide(&app.state(queue), policy, others, now);
+    let decision = |others: Held| decide_with(&app.state(queue), policy, others, now);
     match said {
         Some(Said::Made { id }) => {
             let made = reservation(id, Duration::ZERO, *ttl);
-            let decision = decision(queue.holds.held(now)).held();
+            let decision = decision(queue.holds.held(now)).held(None);
             let reservations = &app.reservations;
             reservations.held_elsewhere(&queue.key, made.clone());
             app.board.notify();

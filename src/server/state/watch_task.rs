@@ -75,7 +75,7 @@ pub fn look(app: &App) -> Duration {
 
 /// How long a decision stays valid if no new data comes; `None` if time does not change it.
 fn time_left(decision: &Decision, now: Moment) -> Option<Duration> {
-    let until = decision.valid_until.filter(|_| decision.is_fresh)?;
+    let until = decision.usable_until().filter(|_| decision.is_fresh)?;
     // It is still valid at that very moment.
     Some(until.shortest_since(now) + Duration::from_millis(1))
 }

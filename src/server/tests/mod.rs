@@ -21,6 +21,7 @@ mod pages;
 mod probes;
 mod queues;
 mod reservations;
+mod soon;
 mod status_line;
 mod tls;
 mod trade;

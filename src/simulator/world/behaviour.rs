@@ -96,6 +96,15 @@ impl Person {
         signed(mean.mul_f64(unit))
     }
 
+    /// Draws a time with this mean as a sum of so many; without any, it is the mean itself.
+    fn draw_in_parts(&mut self, mean: Duration, parts: u8) -> SignedDuration {
+        if parts == 0 {
+            return signed(mean);
+        }
+        let part = mean / u32::from(parts);
+        (0..parts).map(|_| self.draw(part)).sum()
+    }
+
     fn between(&mut self, least: Duration, most: Duration) -> SignedDuration {
         let share = self.dice.f64();
         signed(least + (most - least).mul_f64(share))
@@ -348,7 +357,7 @@ impl World {
             Activity::Off => return,
             Activity::Idle => person.draw(settings.mean_idle),
             Activity::Talking => person.draw(settings.mean_call),
-            Activity::WrapUp => person.draw(settings.mean_wrap_up),
+            Activity::WrapUp => person.draw_in_parts(settings.mean_wrap_up, settings.wrap_up_parts),
             Activity::Away if person.status == LUNCH => person.between(LUNCH_TIME.0, LUNCH_TIME.1),
             Activity::Away => person.draw(MEAN_BREAK),
             Activity::Forgot => person.draw(MEAN_FORGOTTEN),

@@ -25,6 +25,8 @@ pub struct WorldSettings {
     pub mean_call: Duration,
     /// How long an agent writes up a call, on average.
     pub mean_wrap_up: Duration,
+    /// How alike wrap-ups are: each is the sum of so many random parts. With 1 it has no memory, with 0 all are the same.
+    pub wrap_up_parts: u8,
     /// How many calls in a hundred begin without a change of status: the agent stays *Available* until the call is over, as on another
     /// channel.
     pub calls_without_status: u8,
@@ -48,6 +50,7 @@ impl WorldSettings {
             mean_idle: Duration::from_secs(90),
             mean_call: Duration::from_secs(300),
             mean_wrap_up: Duration::from_secs(45),
+            wrap_up_parts: 1,
             calls_without_status: 0,
             frozen: false,
         }

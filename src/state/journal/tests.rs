@@ -11,7 +11,7 @@ use crate::{
     decision::{
         OnUnknown, Policy,
         board::QueueState,
-        decide,
+        decide_with,
         reservations::{Reservation, Reserved},
     },
     fixtures::{Still, available, snapshot},
@@ -114,7 +114,7 @@ impl Process {
             snapshot: Some(Arc::new(snapshot(now, available(900)))),
             ..QueueState::default()
         };
-        let decision = |held| decide(&state, &POLICY, held, now);
+        let decision = |held| decide_with(&state, &POLICY, held, now);
         let holds = self.reservations.queue(&queue);
         match holds.reserve(call, TTL, now, decision) {
             Reserved::Made(reservation, _) => reservation,
@@ -184,7 +184,7 @@ async fn a_restart_knows_what_was_held_and_for_how_long_still() {
     let holds = second.reservations.queue(&key("sales"));
     let now = disk.clock.now();
     assert_eq!(holds.list(now)[0].id, long.id, "by the name it had");
-    let held = |seconds| holds.held(now.later(Duration::from_secs(seconds)));
+    let held = |seconds| holds.held(now.later(Duration::from_secs(seconds))).all;
     assert_eq!([held(19), held(20), held(39), held(40)], [2, 1, 1, 0]);
 }
 

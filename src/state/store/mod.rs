@@ -8,6 +8,7 @@
 //! Names are read in place, once per task. Changes go through [`Writer`]s, in batches: polls and decisions do not wait for them, and a call
 //! that reserves a seat waits a moment at most.
 
+mod learnt;
 mod names;
 mod notices;
 mod reservations;

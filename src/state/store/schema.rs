@@ -13,6 +13,7 @@ pub(super) const SCHEMA: Schema = Schema {
         CONFIRMED,
         UNCONFIRMED,
         NOTICES,
+        LEARNT,
     ],
     // What a power cut takes is read again from CallTools.
     synchronous: "NORMAL",
@@ -96,6 +97,14 @@ DROP TABLE confirmed; -- each row in sighting has its own moment, which a row th
 const NOTICES: &str = "
 CREATE TABLE notices ( -- what notifications have told, and what waits to be sent; one row
     one      INTEGER PRIMARY KEY CHECK (one = 1),
+    json     TEXT    NOT NULL
+) STRICT;
+";
+
+const LEARNT: &str = "
+CREATE TABLE learnt ( -- how long agents stay in each status
+    account  TEXT    PRIMARY KEY,
+    identity TEXT    NOT NULL,
     json     TEXT    NOT NULL
 ) STRICT;
 ";

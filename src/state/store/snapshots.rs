@@ -40,6 +40,8 @@ pub enum Note {
     Named(BudgetOwner, Arc<Names>, Moment),
     /// What notifications have told and what they have still to send.
     Notices(String),
+    /// The account has learnt this about its agents' statuses.
+    Learnt(BudgetOwner, String),
 }
 
 impl Store {
@@ -51,6 +53,7 @@ impl Store {
                 queues: polled(connection, owner, names, self.clock.as_ref())?,
                 agents: sightings(connection, owner, names, self.clock.as_ref())?,
                 presences: Vec::new(),
+                learnt: None,
             })
         });
         read.unwrap_or_default()
@@ -83,6 +86,7 @@ pub(super) fn write(
                 super::names::write(&transaction, owner, names, *read)?;
             }
             Note::Notices(json) => super::notices::write(&transaction, json)?,
+            Note::Learnt(owner, learnt) => super::learnt::write(&transaction, owner, learnt)?,
         }
     }
     transaction.commit()

@@ -7,6 +7,7 @@
 
 mod axes;
 mod decisions;
+mod foretold;
 mod seats;
 mod steps;
 
@@ -20,6 +21,7 @@ use self::axes::{SIZE, text};
 pub(super) use self::{
     axes::TimeAxis,
     decisions::{AnswerSpan, Column, decisions, two_rules},
+    foretold::foretold,
     seats::{seats, sparkline},
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Moment,
-    decision::{Decision, DecisionInput},
+    decision::{Decision, DecisionInput, soon::outlook::Outlook},
     server::{
         http::{call::Call, rights::Rights},
         json::{decision::DecisionJson, time::whole_ms},
@@ -19,6 +19,7 @@ pub struct CachedAnswer {
     /// Of the queue's state that the rest was made of.
     version: u64,
     input: DecisionInput,
+    outlook: Option<Arc<Outlook>>,
     text: AnswerText,
     /// Whether the text counts down to something, so that it changes each second.
     has_countdown: bool,
@@ -34,7 +35,9 @@ impl CachedAnswer {
         let version = queue.version.number();
         let state = app.state(&queue);
         let input = DecisionInput::new(&state, &queue.policy, now);
-        let decision = input.decide(queue.holds.held(now), now);
+        let snapshot = state.snapshot.as_deref();
+        let outlook = snapshot.and_then(|snapshot| snapshot.outlook.clone());
+        let decision = input.decide(outlook.as_deref(), queue.holds.held(now), now);
         let view = DecisionJson::new(&queue.key, &queue.policy, &state, &decision, now);
         let text = AnswerText::new(&view, &decision);
         let fault = state
@@ -46,6 +49,7 @@ impl CachedAnswer {
             queue,
             version,
             input,
+            outlook,
             text,
         }
     }
@@ -66,7 +70,8 @@ impl CachedAnswer {
 
     fn decide(&mut self, app: &App, now: Moment) -> Decision {
         if self.queue.version.number() == self.version {
-            let decision = self.input.decide(self.queue.holds.held(now), now);
+            let (outlook, held) = (self.outlook.as_deref(), self.queue.holds.held(now));
+            let decision = self.input.decide(outlook, held, now);
             if self.text.matches(&decision) && !self.has_countdown {
                 return decision;
             }

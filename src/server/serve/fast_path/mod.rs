@@ -97,7 +97,7 @@ impl Answers {
         }
         let count = spellings(query).count();
         let mut text = Vec::with_capacity(USUAL_LENGTH * (count + 1));
-        // The decision that accepts with the most seats, and where its text is. An unknown count is smaller than any known one.
+        // The best decision that accepts, and where its text is.
         let mut best = None;
         text.extend_from_slice(b"{\"decisions\":[");
         for (place, spelling) in spellings(query).enumerate() {
@@ -109,9 +109,9 @@ impl Answers {
             let decision = cached.write(app, call.clone(), &mut text);
             let is_better = best
                 .as_ref()
-                .is_none_or(|(count, _)| decision.count > *count);
+                .is_none_or(|(best, _)| decision.is_better_than(best));
             if decision.accept && is_better {
-                best = Some((decision.count, start..text.len()));
+                best = Some((decision, start..text.len()));
             }
         }
         text.extend_from_slice(b"],\"best\":");

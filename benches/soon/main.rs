@@ -1,0 +1,114 @@
+//! What does `soon` gain? The real account task, its learning and its decisions against the simulator in virtual time, beside today's decisions
+//! on the same data: the same requests, the same calls.
+//!
+//! `cargo bench --bench soon` prints a table; `-- 20x60` prints the rows of one size; `-- --test` lives through some minutes of the smallest
+//! account, to see that it works.
+//!
+//! A call that is accepted arrives a lead later, waits for its patience, and is lost if no agent of the queue is free within that time. The
+//! *loss* is the number of good calls rejected, plus *c* for each call accepted and lost. The table has the loss relative to that of the
+//! decisions without `soon`. Reliability compares what was foretold with what looks have shown, in tenths. Calls do not change the world.
+
+#![allow(clippy::print_stdout)] // The table is what it is for.
+
+mod life;
+
+use std::time::Duration;
+
+use life::{Figures, Setting, WrapUp};
+
+/// Queues, agents, and calls an hour.
+const SIZES: [(usize, usize, u32); 5] = [
+    (5, 25, 600),
+    (20, 60, 3_000),
+    (50, 200, 8_000),
+    (100, 500, 12_000),
+    (100, 2_000, 20_000),
+];
+
+const LEADS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+];
+
+/// Different worlds of the same size: their figures are added up.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=2;
+
+/// An hour is learnt before the rule may act, and some more until it has seen how right it is.
+const WARM_UP: Duration = Duration::from_secs(2 * 3_600);
+const MEASURED: Duration = Duration::from_secs(2 * 3_600);
+
+fn main() {
+    // Tells `cargo bench` and `cargo test --benches` apart, as criterion does.
+    let trial = std::env::args().any(|argument| argument == "--test")
+        || !std::env::args().any(|argument| argument == "--bench");
+    let setting = |(queues, agents, calls), lead, wrap_up| Setting {
+        queues,
+        agents,
+        calls,
+        lead,
+        wrap_up,
+    };
+    if trial {
+        let setting = setting(SIZES[0], LEADS[1], WrapUp::Alike);
+        let minutes = Duration::from_secs(300);
+        let figures = life::live(setting, 1, minutes, minutes);
+        assert!(
+            figures.calls > 0 && figures.worst_hour <= 1000,
+            "{figures:?}"
+        );
+        return;
+    }
+    let only = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let is_asked = |(queues, agents, _): &(usize, usize, u32)| {
+        let size = format!("{queues}x{agents}");
+        only.as_ref().is_none_or(|only| *only == size)
+    };
+    println!(
+        "| account | wrap-ups | lead | loss at c = 1 | at c = 2 | accepted by soon | of these lost | foretold → seen |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for size in SIZES.into_iter().filter(is_asked) {
+        for lead in LEADS {
+            row(setting(size, lead, WrapUp::Alike));
+        }
+        for wrap_up in [WrapUp::Exact, WrapUp::Random, WrapUp::None] {
+            row(setting(size, LEADS[1], wrap_up));
+        }
+    }
+}
+
+fn row(setting: Setting) {
+    let figures = SEEDS.map(|seed| life::live(setting, seed, WARM_UP, MEASURED));
+    let sum = figures.reduce(Figures::plus).expect("there is a seed");
+    let Setting {
+        queues,
+        agents,
+        lead,
+        wrap_up,
+        ..
+    } = setting;
+    let [one, two] = [1, 2].map(|cost| sum.relative_loss(cost));
+    let reliability: Vec<_> = sum
+        .tenths
+        .iter()
+        .enumerate()
+        .filter(|(_, [without, with])| without + with >= 20)
+        .map(|(tenth, [without, with])| {
+            let foretold = (tenth as f64 + 0.5) / 10.0;
+            let seen = f64::from(*with) / f64::from(without + with);
+            format!("{foretold:.2} → {seen:.2}")
+        })
+        .collect();
+    println!(
+        "| {queues}/{agents} | {} | {} s | {one:.2} | {two:.2} | {} of {} | {} | {} |",
+        wrap_up.name(),
+        lead.as_secs(),
+        sum.soon[1].accepted,
+        sum.calls,
+        sum.soon[1].lost,
+        reliability.join(", "),
+    );
+}

@@ -1,0 +1,247 @@
+//! Keeps the account's [`Foresight`](super::foresight::Foresight) informed of what its lists showed, and tells what came of it. Nothing here sends a request.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Account,
+    foresight::{AtZero, Decided},
+};
+use crate::{
+    clock::Moment,
+    config::Rule,
+    decision::{
+        OnUnknown, Policy, Reason,
+        board::QueueKey,
+        decide_with,
+        snapshot::Snapshot,
+        soon::{
+            outlook::Outlook,
+            report::State,
+            rule::{Off, Seats, likely},
+            stay::Stay,
+            week::tenth,
+        },
+    },
+    model::{agent::Agent, names::Names},
+    state::store::Note,
+};
+
+impl Account {
+    /// Goes on with what an earlier task or process learnt.
+    pub(super) fn recall_foresight(&mut self, handed: Option<String>) {
+        let store = self.deps.store.as_ref();
+        let stored = || store.and_then(|store| store.foresight(&self.deps.owner));
+        let Some(stored) = handed.or_else(stored) else {
+            return;
+        };
+        if !self.foresight.recall(&stored, self.deps.clock.now()) {
+            tracing::warn!(
+                account = &*self.name,
+                "what was learnt about agents' statuses cannot be read; it is learnt again"
+            );
+        }
+    }
+
+    /// Stores what was learnt.
+    pub(super) fn keep_foresight(&self) {
+        if let Some(store) = &self.deps.store {
+            let stored = self.foresight.to_stored(self.deps.clock.now());
+            store.keep(Note::Learnt(self.deps.owner.clone(), stored));
+        }
+    }
+
+    /// Learns from the stays that lists have shown since the last time.
+    pub(super) fn learn_stays(&mut self) {
+        for change in self.roster.take_stays() {
+            let agent = change.agent.clone();
+            self.foresight
+                .learn(change, || self.roster.queues_of(&agent).to_vec());
+        }
+    }
+
+    /// Statuses have other names now.
+    pub(super) fn rename_statuses(&mut self, before: &Names, now: &Names) {
+        for status in now.statuses.iter().flatten() {
+            let was = before.status_by_id(status.id);
+            if let Some(was) = was.filter(|was| was.name != status.name) {
+                self.foresight
+                    .rename(&was.name, &status.name.as_str().into());
+            }
+        }
+    }
+
+    /// A list has shown a queue: settles situations that wait for that.
+    pub(super) fn settle(&mut self, place: usize, snapshot: &Snapshot) {
+        let queue = &self.deps.queues[place];
+        let (Rule::Seats(_), Some(threshold), Ok(measured)) =
+            (&queue.rule, queue.threshold, &snapshot.measured)
+        else {
+            return;
+        };
+        let now = self.deps.clock.now();
+        let held = self.deps.reservations.queue(&queue.key).held(now);
+        // Calls that were accepted for want of nobody find their agents among these.
+        let taken = f64::from(held.all - held.bets);
+        let has_seat = measured.count.get() - taken > threshold.get();
+        let ids = &self.ids;
+        let settled =
+            self.foresight
+                .look(place, |place| ids[place], (snapshot.as_of, has_seat), now);
+        for outcome in settled {
+            let key = &self.deps.queues[outcome.queue].key;
+            self.deps
+                .metrics
+                .soon(key, tenth(outcome.likely), outcome.seen);
+        }
+    }
+
+    /// Looks at queues without a seat once a second, stores what was learnt from time to time, and tells people.
+    pub(super) fn foresee(&mut self) {
+        let now = self.deps.clock.now();
+        if !self.foresight.is_time_to_foretell(now) {
+            return;
+        }
+        for place in 0..self.deps.queues.len() {
+            let (rejected, accepted) = self.questions[place].0.at_zero_seats();
+            let decided = Decided { rejected, accepted };
+            let calls = self.foresight.new_calls(place, decided);
+            let at_zero = self.foretell(place, now);
+            self.foresight
+                .count_calls((place, self.ids[place]), calls, at_zero, now);
+        }
+        if self.foresight.is_time_to_keep(now) {
+            self.keep_foresight();
+        }
+        if self.foresight.is_time_to_tell(now) {
+            self.tell_foresight(now);
+        }
+    }
+
+    /// What is foretold for a queue, if nothing is in doubt and it has no seat.
+    fn foretell(&self, place: usize, now: Moment) -> Option<AtZero> {
+        let queue = &self.deps.queues[place];
+        let (Rule::Seats(_), Some(threshold)) = (&queue.rule, queue.threshold) else {
+            return None;
+        };
+        let state = self.deps.board.get(&queue.key)?;
+        let held = self.deps.reservations.queue(&queue.key).held(now);
+        let policy = Policy {
+            threshold: queue.threshold,
+            max_age: queue.max_age,
+            on_unknown: OnUnknown::Reject,
+            hours: queue.hours.clone(),
+        };
+        let reason = decide_with(&state, &policy, held, now).reason;
+        if !matches!(
+            reason,
+            Reason::BelowThreshold | Reason::Reserved | Reason::Soon
+        ) {
+            return None;
+        }
+        let snapshot = state.snapshot.as_deref()?;
+        let seats = Seats {
+            count: snapshot.measured.as_ref().ok()?.count.get(),
+            threshold: threshold.get(),
+            held,
+        };
+        let taken = seats.bets_at_threshold()?;
+        let candidates = self.candidates(&snapshot.agents);
+        let chances = self.chances(&candidates, queue.soon.terms.until(now));
+        Some(AtZero {
+            likely: likely(chances, taken),
+            terms: queue.soon.terms,
+        })
+    }
+
+    /// A reserved call of this queue, made at `made`, has its agent, who was seen to leave at `gone`.
+    pub(super) fn call_has_arrived(&mut self, key: &QueueKey, made: Moment, gone: Moment) {
+        let mut queues = self.deps.queues.iter();
+        let Some(place) = queues.position(|queue| queue.key == *key) else {
+            return;
+        };
+        let terms = self.deps.queues[place].soon.terms;
+        let after = gone.shortest_since(made);
+        if let Some(within) = self.foresight.arrived(place, after, terms)
+            && self.deps.queues[place].soon.is_on
+        {
+            tracing::warn!(
+                queue = %key,
+                lead = ?terms.lead(),
+                ?within,
+                "half of the reserved calls have their agent sooner than `lead` says; a lead that is too long costs calls, so shorten it"
+            );
+        }
+    }
+
+    /// What the rule will say of a snapshot, where it acts.
+    pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Arc<Outlook>> {
+        let queue = &self.deps.queues[place];
+        let now = self.deps.clock.now();
+        let acts = queue.soon.is_on && matches!(queue.rule, Rule::Seats(_));
+        if !acts || self.may_foresee(now).is_err() {
+            return None;
+        }
+        let (terms, factor) = (queue.soon.terms, self.foresight.factor());
+        let candidates = self.candidates(&snapshot.agents);
+        let chances = |until| self.chances(&candidates, until).collect();
+        Some(Arc::new(Outlook::new(terms, factor, now, chances)))
+    }
+
+    /// How likely each of these is free by `until`.
+    fn chances(
+        &self,
+        candidates: &[(&Stay, Duration)],
+        until: Duration,
+    ) -> impl Iterator<Item = f64> {
+        let chances = candidates
+            .iter()
+            .map(move |(stay, seen)| self.foresight.chance(stay, *seen, until));
+        chances.filter(|chance| *chance > 0.0)
+    }
+
+    /// The members who may be free soon, with their stays, and up to when these are known to have gone on. Whoever is logged out of the queue,
+    /// on a call, or in a status of which nothing is known, is none of them.
+    fn candidates(&self, members: &[Arc<Agent>]) -> Vec<(&Stay, Duration)> {
+        let may_come = |agent: &&Arc<Agent>| {
+            agent.available == Some(false) && agent.queue_logged_in && !agent.on_call
+        };
+        let stay = |agent: &Arc<Agent>| {
+            let known = self.roster.stay(&agent.id)?;
+            (agent.status.as_deref() == Some(known.0.status())).then_some(known)
+        };
+        members.iter().filter(may_come).filter_map(stay).collect()
+    }
+
+    /// Whether the lists that statuses come from can be relied on: none is doubted, and none is on trial.
+    fn is_feed_proven(&self) -> bool {
+        let now = self.now();
+        let is_on_trial = !self.sweep.is_trusted() && self.schedule.sweeps(now);
+        !self.schedule.is_distrustful(now) && !is_on_trial
+    }
+
+    /// Whether the rule may act.
+    fn may_foresee(&self, now: Moment) -> Result<(), Off> {
+        self.foresight.may_act(self.is_feed_proven(), now)
+    }
+
+    fn tell_foresight(&self, now: Moment) {
+        let may = self.may_foresee(now);
+        let queues = self.deps.queues.iter().zip(&self.ids);
+        let queues = queues.map(|(queue, id)| {
+            let state = match (&queue.rule, queue.soon.is_on) {
+                (Rule::Custom(_), _) => State::OtherRule,
+                (_, true) => State::Asked(may),
+                (_, false) => State::Measured(may),
+            };
+            (Arc::clone(&queue.key.queue), *id, queue.soon.terms, state)
+        });
+        let report = self.foresight.report(queues, now);
+        self.deps.health.send_if_modified(|health| {
+            let is_new = health.soon.as_deref() != Some(&report);
+            if is_new {
+                health.soon = Some(Arc::new(report));
+            }
+            is_new
+        });
+    }
+}

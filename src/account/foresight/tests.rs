@@ -1,0 +1,165 @@
+use super::*;
+use crate::{
+    clock::Clock,
+    decision::soon::stay::{Ended, Passed},
+    fixtures::Still,
+    model::agent::AgentId,
+};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A stay in wrap-up of 20 s that has just ended.
+fn wrap_up(available: bool, onto_call: bool, at: Moment) -> StayPassed {
+    StayPassed {
+        agent: AgentId("ann".into()),
+        passed: Passed {
+            status: "Wrap-up".into(),
+            time: seconds(20),
+            ended: Some(Ended {
+                lasted: Some(seconds(20)),
+                available,
+            }),
+        },
+        onto_call,
+        at: at.boot,
+    }
+}
+
+/// Looks at a queue with nobody free. Returns whether settled situations came true.
+fn look(foresight: &mut Foresight, now: Moment) -> Vec<bool> {
+    let settled = foresight.look(0, |_| Some(7), (now, false), now);
+    settled.iter().map(|one| one.seen).collect()
+}
+
+const LIKELY: AtZero = AtZero {
+    likely: 0.9,
+    terms: Terms::DEFAULT,
+};
+
+/// Calls that come every 20 s, each accepted by the rule and taken by its agent at once, so that nobody is ever seen free. In between agents
+/// go from wrap-up onto calls of others, so long as `others`.
+fn closed_loop(others: bool) -> Foresight {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    for _ in 0..400 {
+        if others {
+            foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
+        }
+        foresight.count_calls((0, Some(7)), (0, 1), Some(LIKELY), clock.now());
+        clock.pass(seconds(7));
+        foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
+        look(&mut foresight, clock.now());
+        clock.pass(seconds(13));
+        look(&mut foresight, clock.now());
+    }
+    foresight
+}
+
+#[test]
+fn an_agent_who_takes_the_call_at_once_was_free_for_it() {
+    let clock = Still::new();
+    let later = clock.now().later(seconds(8_000));
+    let foresight = closed_loop(false);
+    assert_eq!(
+        foresight.may_act(true, later),
+        Ok(()),
+        "it is not switched off by its own success"
+    );
+    let calls = foresight.record.calls(7, later);
+    assert_eq!((calls.accepted, calls.judged, calls.found), (400, 400, 400));
+}
+
+#[test]
+fn a_call_explains_one_agent_and_no_others() {
+    let clock = Still::new();
+    let later = clock.now().later(seconds(8_000));
+    let foresight = closed_loop(true);
+    // Half of the wrap-ups end in calls of others, so that wrap-up is no way back to available.
+    let stored = foresight.learnt.to_stored(later);
+    let stored = serde_json::to_value(&stored).unwrap();
+    let status = &stored["statuses"][0];
+    let share = status["returns"].as_f64().unwrap() / status["ends"].as_f64().unwrap();
+    assert!((share - 0.5).abs() < 0.1, "{share}");
+}
+
+#[test]
+fn without_calls_of_ours_nobody_was_free_who_goes_onto_a_call() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    foresight.count_calls((0, Some(7)), (1, 0), Some(LIKELY), clock.now());
+    clock.pass(seconds(7));
+    foresight.learn(wrap_up(false, true, clock.now()), || vec![0]);
+    assert!(look(&mut foresight, clock.now()).is_empty());
+    clock.pass(seconds(5));
+    assert_eq!(look(&mut foresight, clock.now()), [false]);
+}
+
+#[test]
+fn a_week_is_told_and_older_days_are_not() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(1, clock.now());
+    for _ in 0..9 {
+        foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
+        clock.pass(seconds(86_400));
+    }
+    let calls = foresight.record.calls(7, clock.now());
+    assert_eq!(
+        (calls.came, calls.would),
+        (12, 12),
+        "the day that has just begun has none"
+    );
+    clock.pass(seconds(6 * 86_400));
+    assert_eq!(foresight.record.calls(7, clock.now()), Calls::default());
+    // A wall clock that was set back counts on.
+    clock.step_wall_back(seconds(3 * 86_400));
+    foresight.count_calls((0, Some(7)), (2, 0), Some(LIKELY), clock.now());
+    assert_eq!(foresight.record.calls(7, clock.now()).came, 2 + 6);
+}
+
+#[test]
+fn what_is_stored_is_read_again_and_nonsense_is_not() {
+    let clock = Still::new();
+    let now = clock.now().later(seconds(8_000));
+    let before = closed_loop(false);
+    let stored = before.to_stored(now);
+    assert!(stored.len() < 16 * 1024, "{}", stored.len());
+    let mut after = Foresight::new(1, now);
+    assert!(after.recall(&stored, now));
+    assert_eq!(after.may_act(true, now), Ok(()));
+    assert_eq!(after.record, before.record);
+    assert_eq!(after.learnt.short_stays(), before.learnt.short_stays());
+    for nonsense in [
+        String::new(),
+        "{}".to_owned(),
+        stored.replace("\"ends\":", "\"ends\":-"),
+        stored.replace("\"returns\":", "\"returns\":1e9"),
+        stored.replacen("\"reached\":[", "\"reached\":[1,", 1),
+    ] {
+        assert!(!Foresight::new(1, now).recall(&nonsense, now), "{nonsense}");
+    }
+}
+
+#[test]
+fn a_lead_longer_than_calls_take_is_said_once() {
+    let clock = Still::new();
+    let mut foresight = Foresight::new(2, clock.now());
+    let terms = Terms::new(seconds(5), seconds(5), 2.0).unwrap();
+    for _ in 0..6 {
+        assert_eq!(
+            foresight.arrived(0, seconds(3), terms),
+            None,
+            "few calls say little"
+        );
+    }
+    assert_eq!(foresight.arrived(0, seconds(3), terms), Some(seconds(3)));
+    assert_eq!(foresight.arrived(0, seconds(3), terms), None);
+    for _ in 0..20 {
+        assert_eq!(foresight.arrived(1, seconds(9), terms), None);
+    }
+    let queue = |name: &str| (name.into(), None, terms, State::Measured(Ok(())));
+    let report = foresight.report([queue("a"), queue("b")].into_iter(), clock.now());
+    assert!(report.queues[0].warning().unwrap().contains("within 3 s"));
+    assert_eq!(report.queues[1].warning(), None);
+}

@@ -1,0 +1,121 @@
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::{
+    account::roster::Roster, clock::Moment, decision::soon::stay::Ended, fixtures::agent,
+    model::known::Sighting,
+};
+
+const START: i64 = 1_795_341_600;
+
+fn at(seconds: u64) -> Moment {
+    let start = Moment {
+        boot: Duration::from_secs(1_000),
+        wall: Duration::from_secs(START as u64),
+    };
+    start.later(Duration::from_secs(seconds))
+}
+
+/// Ann in a status since then, on a call where the status says so.
+fn ann(status: &str, since: i64) -> Agent {
+    Agent {
+        status_since: Some(Timestamp::from_second(START + since).unwrap()),
+        on_call: status == "On a Call",
+        ..agent("ann", "Ann", status)
+    }
+}
+
+fn poll(roster: &mut Roster, place: usize, seconds: u64, row: Agent) {
+    let took = Duration::from_millis(300);
+    roster.poll(place, at(seconds), took, true, vec![row]);
+}
+
+/// A page of a sweep, or of a list of changes.
+fn list(roster: &mut Roster, seconds: u64, row: Agent) {
+    roster.see(vec![Sighting {
+        agent: Arc::new(row),
+        at: at(seconds),
+        by_sweep: true,
+    }]);
+}
+
+/// How long stays were that have ended, whether the agent was available then, and whether they went onto a call.
+fn ends(roster: &mut Roster) -> Vec<(Option<u64>, bool, bool)> {
+    let stays = roster.take_stays().into_iter();
+    let ends = stays.filter_map(|stay| {
+        let Ended { lasted, available } = stay.passed.ended?;
+        Some((
+            lasted.map(|lasted| lasted.as_secs()),
+            available,
+            stay.onto_call,
+        ))
+    });
+    ends.collect()
+}
+
+#[test]
+fn a_change_that_polls_sweeps_and_lists_of_changes_show_is_counted_once() {
+    let mut roster = Roster::new(2);
+    poll(&mut roster, 0, 5, ann("Post Call", 0));
+    poll(&mut roster, 1, 6, ann("Post Call", 0));
+    list(&mut roster, 7, ann("Post Call", 0));
+    assert_eq!(ends(&mut roster), []);
+    list(&mut roster, 22, ann("Available", 20));
+    poll(&mut roster, 0, 23, ann("Available", 20));
+    // A copy that lags.
+    poll(&mut roster, 1, 24, ann("Post Call", 0));
+    list(&mut roster, 26, ann("Available", 20));
+    roster.forget_sweeps();
+    poll(&mut roster, 1, 28, ann("Available", 20));
+    assert_eq!(ends(&mut roster), [(Some(20), true, false)]);
+    list(&mut roster, 60, ann("On a Call", 50));
+    list(&mut roster, 95, ann("Post Call", 90));
+    list(&mut roster, 112, ann("On a Call", 110));
+    assert_eq!(
+        ends(&mut roster),
+        [(Some(40), false, false), (Some(20), false, true)]
+    );
+}
+
+#[test]
+fn a_stay_that_an_earlier_process_may_have_counted_is_not_counted_again() {
+    let mut roster = Roster::new(1);
+    roster.recall(Sighting {
+        agent: Arc::new(ann("Post Call", 0)),
+        at: at(5),
+        by_sweep: true,
+    });
+    list(&mut roster, 22, ann("Available", 20));
+    assert_eq!(ends(&mut roster), []);
+    list(&mut roster, 60, ann("Post Call", 50));
+    list(&mut roster, 82, ann("Available", 80));
+    assert_eq!(ends(&mut roster), [(Some(30), true, false)]);
+}
+
+#[test]
+fn an_agent_who_is_only_missing_from_those_available_stays_in_a_status_that_is_not_known() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 5, ann("Available", 0));
+    roster.confirm_available(at(30), &[AgentId("ann".into())]);
+    let (stay, _) = roster.stay(&AgentId("ann".into())).unwrap();
+    assert_eq!((stay.status(), stay.is_available()), ("Available", true));
+    list(&mut roster, 40, ann("Post Call", 28));
+    list(&mut roster, 50, ann("Available", 48));
+    assert_eq!(ends(&mut roster), [(Some(20), true, false)]);
+}
+
+#[test]
+fn who_is_not_on_a_list_of_changes_is_still_in_their_stay() {
+    let mut roster = Roster::new(1);
+    poll(&mut roster, 0, 5, ann("Post Call", 0));
+    let seen = |roster: &Roster| roster.stay(&AgentId("ann".into())).unwrap().1;
+    assert_eq!(seen(&roster), at(5).boot);
+    roster.confirm_changes(at(3), at(17));
+    // Only that ann is not available is known then.
+    roster.confirm_available(at(18), &[]);
+    assert_eq!(seen(&roster), at(17).boot);
+    roster.forget_changes();
+    assert_eq!(seen(&roster), at(5).boot);
+}

@@ -1,0 +1,144 @@
+//! What an account learns about calls at zero seats, while it polls as it always does.
+
+use super::*;
+use crate::{
+    config::Soon,
+    decision::soon::{
+        report::{AccountReport, State},
+        week::Calls,
+    },
+};
+
+/// One queue that is often without a seat, and whose agents write up their calls for 20 s on average.
+pub(super) fn busy(seed: u64) -> Setting {
+    Setting::new(WorldSettings {
+        seed,
+        queues: 1,
+        agents: 8,
+        shifts: false,
+        mean_idle: Duration::from_secs(25),
+        mean_call: Duration::from_secs(90),
+        mean_wrap_up: Duration::from_secs(20),
+        ..WorldSettings::lively()
+    })
+}
+
+impl Stage {
+    /// A call every two seconds.
+    async fn calls(&self, time: Duration) {
+        let end = self.clock.now().boot + time;
+        while self.clock.now().boot < end {
+            sleep(2 * SECOND).await;
+            self.question(0);
+        }
+    }
+
+    fn report(&self) -> Arc<AccountReport> {
+        self.health.borrow().soon.clone().expect("told by now")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn situations_at_zero_seats_are_foretold_followed_and_told() {
+    let stage = busy(3).start();
+    stage.calls(30 * MINUTE).await;
+    let State::Measured(Err(too_new)) = stage.report().queues[0].state else {
+        panic!("{:?}", stage.report());
+    };
+    assert!(too_new.to_string().contains("of 60 minutes"), "{too_new}");
+    stage.calls(4 * 60 * MINUTE).await;
+    let report = stage.report();
+    let queue = &report.queues[0];
+    assert_eq!(queue.state, State::Measured(Ok(())));
+    let Calls {
+        came,
+        accepted,
+        would,
+        judged,
+        found,
+    } = queue.calls;
+    assert!(
+        came > 500 && would > 50 && would < came && accepted == 0,
+        "{queue:?}"
+    );
+    assert!(judged > would / 2 && judged <= would, "{queue:?}");
+    assert!(found > judged / 2, "{queue:?}");
+    assert!(
+        queue.outcome().contains("soon would have accepted"),
+        "{}",
+        queue.outcome()
+    );
+
+    // Wrap-ups have no memory in this world, so what is foretold is never sure, and comes about as often as it says.
+    let (mut foretold, mut seen, mut all) = (0.0, 0.0, 0.0);
+    for (tenth, [without, with]) in report.tenths.iter().enumerate() {
+        let situations = f64::from(without + with);
+        foretold += situations * (tenth as f64 + 0.5) / 10.0;
+        seen += f64::from(*with);
+        all += situations;
+    }
+    assert!(all > 300.0, "{report:?}");
+    assert!(
+        (foretold - seen).abs() / all < 0.1,
+        "{foretold} {seen} {all}: {report:?}"
+    );
+
+    let text = stage.metrics.render(Scrape::default(), Format::Text);
+    let series = text
+        .lines()
+        .filter(|line| line.starts_with("openseat_soon_total{"));
+    let sum: f64 = series
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum();
+    assert_eq!(sum, all);
+}
+
+/// Everything that is sent in an hour and a half.
+async fn sent(soon: Soon) -> Vec<String> {
+    // Pauses after failures are random.
+    fastrand::seed(7);
+    let stage = Setting { soon, ..busy(5) }.start();
+    stage.calls(90 * MINUTE).await;
+    stage.sent()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_is_sent_for_it() {
+    let with = Soon {
+        is_on: true,
+        ..Soon::default()
+    };
+    let (with, without) = (sent(with).await, sent(Soon::default()).await);
+    assert!(with.len() > 1_000, "{}", with.len());
+    assert_eq!(with, without);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learnt_is_known_after_a_restart_and_a_reload() {
+    let mut stage = busy(3).start();
+    stage.calls(90 * MINUTE).await;
+    let before = stage.report();
+    assert_eq!(before.queues[0].state, State::Measured(Ok(())));
+    stage.restart().await;
+    sleep(7 * SECOND).await;
+    let after = stage.report();
+    assert_eq!(after.queues[0].state, State::Measured(Ok(())));
+    let situations = |report: &AccountReport| report.tenths.iter().flatten().sum::<u32>();
+    assert!(situations(&before) > 0 && situations(&after) >= situations(&before));
+    let (was, is) = (before.queues[0].calls, after.queues[0].calls);
+    assert!(
+        was.came > 0 && is.came >= was.came && is.judged >= was.judged,
+        "{was:?} {is:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_whose_criteria_count_no_agents_is_not_measured() {
+    let mut setting = busy(3);
+    setting.rules = vec![custom("$.results[?@.queue_logged_in == true]")];
+    let stage = setting.start();
+    stage.calls(10 * MINUTE).await;
+    let report = stage.report();
+    assert_eq!(report.queues[0].state, State::OtherRule);
+    assert_eq!(report.queues[0].calls, Calls::default());
+}

@@ -1,0 +1,39 @@
+//! How long reserved calls take until an agent has them: a lead that is longer than that costs calls.
+
+use std::time::Duration;
+
+/// Calls that are remembered: enough for a median, and few enough to follow a change within a day.
+const KEPT: usize = 14;
+
+/// Fewer say little.
+const FEWEST: usize = 7;
+
+/// In tenths of a second, up to 25 s: no lead is longer.
+const PER_SECOND: f64 = 10.0;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrivals {
+    tenths: [u8; KEPT],
+    next: u8,
+    count: u8,
+}
+
+impl Arrivals {
+    /// A call had its agent so long after its reservation.
+    pub fn arrived(&mut self, after: Duration) {
+        // A cast of a number that is too large gives the largest.
+        self.tenths[usize::from(self.next)] = (after.as_secs_f64() * PER_SECOND) as u8;
+        self.next = (self.next + 1) % KEPT as u8;
+        self.count = (self.count + 1).min(KEPT as u8);
+    }
+
+    /// Half of the calls had their agent within this time; `None` where too few are known.
+    pub fn median(&self) -> Option<Duration> {
+        let mut known = self.tenths;
+        let known = &mut known[..usize::from(self.count)];
+        known.sort_unstable();
+        let median = known.get(known.len() / 2)?;
+        (known.len() >= FEWEST).then(|| Duration::from_secs_f64(f64::from(*median) / PER_SECOND))
+    }
+}

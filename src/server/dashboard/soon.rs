@@ -1,0 +1,45 @@
+//! The part of a queue's page about calls that come while it has no seat.
+
+use maud::{Markup, html};
+
+use super::{charts, wording::sentence};
+use crate::{
+    decision::{board::QueueKey, soon::report::AccountReport},
+    server::state::app::App,
+};
+
+/// In words, and with a plot of what was foretold against what was seen. Empty before the account has told anything.
+pub(super) fn section(app: &App, key: &QueueKey) -> Markup {
+    let account = app.account_report(&key.account);
+    let queue = account
+        .as_deref()
+        .and_then(|account| account.queue(&key.queue));
+    let (Some(account), Some(queue)) = (account.as_deref(), queue) else {
+        return html! {};
+    };
+    html! {
+        section.soon aria-labelledby="soon" {
+            h2 #soon { "Calls at zero seats" }
+            p { (sentence(&queue.outcome())) " " (sentence(&queue.standing())) }
+            @if let Some(warning) = queue.warning() { p.wrong { (sentence(&warning)) } }
+            (plot(account))
+        }
+    }
+}
+
+fn plot(account: &AccountReport) -> Markup {
+    let all: u32 = account.tenths.iter().flatten().sum();
+    html! {
+        @if all == 0 {
+            p.none { "Nothing was foretold in this account in the last 7 days: it takes a queue without a seat, and agents whose wrap-ups were seen." }
+        } @else {
+            figure.foretold {
+                (charts::inline(&charts::foretold(&account.tenths)))
+                figcaption.none {
+                    "How likely a free agent was foretold, and how often one was seen when the call would have arrived; all queues of the account, "
+                    (all) " situations of the last 7 days. On the line, what was foretold came true; below it, too much was foretold."
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Calls at zero seats whose agent will be free when they arrive, through the whole server.
+
+use super::{fast_path::Caller, watching::Client, *};
+use crate::{
+    decision::{
+        snapshot::Snapshot,
+        soon::{
+            outlook::Outlook,
+            report::{AccountReport, QueueReport, State},
+            rule::{Off, Terms},
+            week::{Calls, Tenths},
+        },
+    },
+    fixtures::{agent, available},
+    server::state::watch_task,
+};
+
+const PATH: &str = "/v1/queues/sales/decision";
+
+/// A queue without a seat, some of whose agents are free with these chances within 10 s, and a bit likelier each second.
+fn publish(board: &Board, queue: &str, now: crate::clock::Moment, chances: &[f64]) {
+    let begin = Terms::DEFAULT.until(now);
+    let grown = |until: Duration| {
+        let more = (until - begin).as_secs_f64() / 100.0;
+        chances
+            .iter()
+            .map(|chance| (chance + more).min(1.0))
+            .collect()
+    };
+    let outlook = Outlook::new(Terms::DEFAULT, 1.0, now, grown);
+    let agents = vec![agent("ann", "Ann", "Post Call")];
+    let snapshot = Snapshot {
+        outlook: Some(Arc::new(outlook)),
+        ..snapshot(now, agents)
+    };
+    board.publish(&key(queue), snapshot, now);
+}
+
+impl World {
+    fn soon(&self, queue: &str, chances: &[f64]) {
+        publish(&self.board, queue, self.clock.now(), chances);
+    }
+}
+
+#[tokio::test]
+async fn every_format_accepts_and_count_stays_the_truth() {
+    let world = World::with(&["main/sales"]);
+    world.soon("main/sales", &[0.83]);
+    let server = world.serve().await;
+    let json = server.get(PATH).await.json();
+    for (member, value) in [
+        ("accept", Value::from(true)),
+        ("reason", "soon".into()),
+        ("count", 0.into()),
+        ("capacity", 1.into()),
+        ("likely", 0.83.into()),
+        ("needed", 0.67.into()),
+    ] {
+        assert_eq!(json[member], value, "{member}: {json}");
+    }
+    let ask = async |query: &str| server.get(&format!("{PATH}?{query}")).await;
+    assert_eq!(ask("format=text").await.body, "accept\n");
+    assert_eq!(ask("format=status").await.status, 204);
+    assert_eq!(ask("format=count").await.body, "1");
+    // The rule speaks at the threshold that the request asks for, and only there.
+    assert_eq!(ask("threshold=1&format=text").await.body, "reject\n");
+    let queue = server.get("/v1/queues/sales").await.json();
+    assert_eq!(
+        (&queue["reason"], &queue["count"]),
+        (&"soon".into(), &0.into())
+    );
+    let text = metrics_text(&server.app.metrics);
+    assert!(
+        text.contains("result=\"accept\",reason=\"soon\"} 4"),
+        "{text}"
+    );
+    assert_eq!(
+        server
+            .app
+            .metrics
+            .queue(&key("main/sales"))
+            .unwrap()
+            .at_zero_seats(),
+        (1, 4)
+    );
+}
+
+#[tokio::test]
+async fn a_second_call_does_not_count_on_the_same_agent() {
+    let world = World::with(&["main/sales"]);
+    world.soon("main/sales", &[0.83, 0.2]);
+    let server = world.serve().await;
+    let reserve = async |call: &str| {
+        let path = format!("{PATH}?call_id={call}&reserve=45s");
+        server.get(&path).await.json()
+    };
+    let first = reserve("a").await;
+    assert_eq!(
+        (&first["reason"], &first["likely"]),
+        (&"soon".into(), &0.86.into())
+    );
+    assert!(first["reservation"]["id"].is_string());
+    let second = reserve("b").await;
+    assert_eq!(
+        (&second["accept"], second.get("likely")),
+        (&false.into(), None)
+    );
+    // Somebody who only asks is not promised that agent either.
+    assert_eq!(server.get(PATH).await.json()["accept"], false);
+    // The same call again gets the same seat.
+    server.clock.pass(Duration::from_secs(3));
+    let again = reserve("a").await;
+    assert_eq!(again["reservation"], first["reservation"]);
+    assert_eq!(again["reason"], "soon");
+    // The agent is free: for the first call.
+    let now = server.clock.now();
+    server
+        .board
+        .publish(&key("main/sales"), snapshot(now, available(1)), now);
+    assert_eq!(reserve("b").await["reason"], "reserved");
+    let id = first["reservation"]["id"].as_str().unwrap();
+    let released = server
+        .ask("DELETE", &format!("/v1/reservations/{id}"), "")
+        .await;
+    assert_eq!(released.status, 204);
+    assert_eq!(reserve("b").await["reason"], "seats");
+}
+
+#[tokio::test]
+async fn a_reservation_by_post_counts_on_an_agent_too() {
+    let world = World::with(&["main/sales"]);
+    world.soon("main/sales", &[0.83]);
+    let server = world.serve().await;
+    let path = "/v1/queues/sales/reservations";
+    let made = server.post_json(path, r#"{"call_id":"a"}"#).await;
+    assert_eq!((made.status, &made.json()["capacity"]), (201, &0.into()));
+    assert_eq!(
+        server.post_json(path, r#"{"call_id":"b"}"#).await.status,
+        409
+    );
+}
+
+#[tokio::test]
+async fn of_several_queues_one_with_a_seat_is_the_best() {
+    let world = World::with(&["main/soon", "main/sales", "main/none"]);
+    world.soon("main/soon", &[0.9]);
+    world.publish("main/sales", available(1));
+    world.publish("main/none", Vec::new());
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    let (fast, routed) = caller
+        .asks_for_many("queue=soon&queue=none&queue=sales")
+        .await;
+    assert_eq!(fast, routed);
+    assert_eq!(fast.json()["best"]["queue"], "sales");
+    let (fast, routed) = caller.asks_for_many("queue=none&queue=soon").await;
+    assert_eq!(fast, routed);
+    assert_eq!(fast.json()["best"]["reason"], "soon");
+}
+
+#[tokio::test]
+async fn the_fast_path_answers_as_the_router_does_while_time_passes() {
+    let world = World::with(&["main/sales"]);
+    world.soon("main/sales", &[0.5]);
+    let server = world.serve().await;
+    let mut caller = Caller(server.connect().await);
+    let mut answers = Vec::new();
+    for second in 0..100 {
+        let (fast, routed) = caller.asks_both(PATH).await;
+        assert_eq!(fast, routed, "after {second} s");
+        let json = fast.json();
+        answers.push((json["reason"].clone(), json["valid_until"].clone()));
+        if second == 40 {
+            // New data, and another second to count from.
+            publish(&server.board, "main/sales", server.clock.now(), &[0.1, 0.6]);
+        }
+        server.clock.pass(Duration::from_secs(1));
+    }
+    // From 0.50, the hundredth above two thirds is 0.67.
+    let first = answers.iter().position(|(reason, _)| reason == "soon");
+    assert_eq!(first, Some(17));
+    let opens = crate::clock::Moment::rfc3339(server.clock.now().earlier(Duration::from_secs(83)));
+    assert_eq!(
+        answers[3].1, opens,
+        "a rejection is good until the rule accepts"
+    );
+    assert_ne!(answers[20].1, opens);
+}
+
+#[tokio::test]
+async fn a_stream_tells_when_time_alone_has_turned_the_answer() {
+    let mut world = World::with(&["main/sales"]);
+    world.limits.watch.look = Duration::from_secs(3600);
+    world.soon("main/sales", &[0.66]);
+    let server = world.serve().await;
+    let mut client = Client::connect(&server, "").await;
+    let first = client.event().await;
+    assert_eq!(first.data["decisions"][0]["accept"], false, "{first:?}");
+    let due = Duration::from_millis(1_001);
+    assert_eq!(watch_task::look(&server.app), due);
+    server.clock.pass(due);
+    // The look that was due then, in real time.
+    let second = client.event().await;
+    assert_eq!(
+        (&second.data["accept"], &second.data["reason"]),
+        (&true.into(), &"soon".into())
+    );
+}
+
+/// What an account tells of its queue.
+fn report(state: State) -> AccountReport {
+    let mut tenths = Tenths::default();
+    tenths[8] = [16, 84];
+    let calls = Calls {
+        came: 412,
+        accepted: 0,
+        would: 131,
+        judged: 131,
+        found: 110,
+    };
+    AccountReport {
+        tenths,
+        factor: 0.97,
+        queues: vec![QueueReport {
+            queue: "sales".into(),
+            terms: Terms::DEFAULT,
+            state,
+            calls,
+            arrives_within: Some(Duration::from_secs(3)),
+        }],
+    }
+}
+
+#[tokio::test]
+async fn what_is_measured_is_told_in_words_and_figures() {
+    let mut world = World::with(&["main/sales"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(1));
+    let server = world.serve().await;
+    let before = server.get("/v1/queues/sales").await.json();
+    assert!(before["soon"].is_null(), "{before}");
+    let tell = |state| {
+        ends.health
+            .send_modify(|health| health.soon = Some(Arc::new(report(state))));
+    };
+    tell(State::Measured(Ok(())));
+    let soon = server.get("/v1/queues").await.json()["queues"][0]["soon"].clone();
+    assert_eq!(
+        soon["outcome"],
+        "in the last 7 days 412 calls were rejected at zero seats; soon would have accepted 131, of which 84 % found an agent within 10 s"
+    );
+    assert_eq!((&soon["on"], &soon["acts"]), (&false.into(), &false.into()));
+    assert_eq!(
+        (&soon["calls"], &soon["would_accept"]),
+        (&412.into(), &131.into())
+    );
+    let accounts = server.get("/v1/accounts").await.json();
+    let tenth = &accounts["accounts"][0]["soon"]["situations"][8];
+    assert_eq!(
+        (&tenth["foretold"], &tenth["count"], &tenth["seen"]),
+        (&0.8.into(), &100.into(), &84.into())
+    );
+    for (state, words) in [
+        (State::Measured(Ok(())), "could be switched on"),
+        (
+            State::Measured(Err(Off::NoShortStatus)),
+            "no status is short enough",
+        ),
+        (State::Measured(Err(Off::FewStays(12))), "12 of 100 stays"),
+        (
+            State::Asked(Err(Off::BadlyCalibrated(0.41))),
+            "only 0.41 of the agents",
+        ),
+        (State::Asked(Err(Off::FeedNotProven)), "not proven"),
+        (State::Asked(Ok(())), "soon is on"),
+        (State::OtherRule, "criteria do not count agents"),
+    ] {
+        tell(state);
+        let soon = server.get("/v1/queues").await.json()["queues"][0]["soon"].clone();
+        let standing = soon["standing"].as_str().unwrap();
+        assert!(standing.contains(words), "{standing}");
+        assert_eq!(soon["acts"], state.acts());
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_queue_shows_the_plot_with_its_words() {
+    let mut world = World::with(&["main/sales"]);
+    let ends = world.account("main", TOKEN);
+    world.publish("main/sales", available(1));
+    ends.health
+        .send_modify(|health| health.soon = Some(Arc::new(report(State::Asked(Ok(()))))));
+    let server = world.serve().await;
+    let page = server.get("/queues/main/sales").await.body;
+    for words in [
+        "Calls at zero seats",
+        "412 calls were rejected at zero seats",
+        "foretold 80 to 90 %: seen in 84 of 100",
+        "shorten it",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+}
