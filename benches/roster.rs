@@ -87,12 +87,12 @@ impl Transport for Wire {
 }
 
 /// An account at work.
-struct Office {
+struct LargeAccount {
     runtime: Runtime,
     watch: Arc<Mutex<Watch>>,
 }
 
-impl Office {
+impl LargeAccount {
     fn open(queues: usize, agents: usize, quirk: impl FnOnce(&mut Quirks)) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -215,7 +215,7 @@ fn answers(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group(format!("{queues} queues and {agents} agents"));
     group.sample_size(10);
-    let fed = Office::open(queues, agents, |_| {});
+    let fed = LargeAccount::open(queues, agents, |_| {});
     fed.live(start);
     group.bench_function("list of changes", |bencher| {
         bencher.iter_custom(|answers| fed.spend(Kind::Changes, answers));
@@ -224,7 +224,7 @@ fn answers(criterion: &mut Criterion) {
         bencher.iter_custom(|answers| fed.spend(Kind::Queue, answers));
     });
     drop(fed);
-    let swept = Office::open(queues, agents, |quirks| {
+    let swept = LargeAccount::open(queues, agents, |quirks| {
         quirks.ordering = Ordering::Off;
         quirks.status_filter_ignored = true;
     });

@@ -10,17 +10,17 @@ use openseat::{
 };
 use serde_json::Value;
 
-use crate::office::{CANARY, COLOUR, Office, WRONG};
+use crate::fixture::{CANARY, COLOUR, Fixture, WRONG};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
-    let office = Office::open().await;
-    let said = office.check(&[]).await.exits(0);
+    let fixture = Fixture::open().await;
+    let said = fixture.check(&[]).await.exits(0);
     let rows: Vec<_> = said.out.lines().collect();
     let verdict = "main/sales-queue  accept  1 seat is more than the threshold of 0";
     assert_eq!((rows[0], rows.last()), (verdict, Some(&verdict)));
     let rows = &rows[2..];
-    assert_eq!(rows[0], format!("main/sales-queue  id {}", office.queue));
+    assert_eq!(rows[0], format!("main/sales-queue  id {}", fixture.queue));
     // Seats first, and then who is logged in.
     for (row, start) in [
         (2, "   agent          status     available  logged in "),
@@ -35,8 +35,8 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
         "\nmain: 3 requests for this check; 3 of 1000 spent in the last hour, 997 left\n",
     ]);
     assert_eq!(said.err, "");
-    assert_eq!(office.calltools.simulator.requests(), 3);
-    for file in fs::read_dir(office.path("state")).expect("the ledger is there") {
+    assert_eq!(fixture.calltools.simulator.requests(), 3);
+    for file in fs::read_dir(fixture.path("state")).expect("the ledger is there") {
         let bytes = fs::read(file.expect("a file").path()).expect("it can be read");
         let mut windows = bytes.windows(CANARY.len());
         assert!(!windows.any(|window| window == CANARY.as_bytes()));
@@ -45,38 +45,38 @@ async fn check_shows_the_agents_the_count_the_decision_and_the_cost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_cannot_matter_are_counted_and_listed_where_all_are_asked_for() {
-    let office = Office::open().await;
-    office.calltools.simulator.world(|world| {
-        let agent = world.add_agent("Émilie du Châtelet", &[office.queue]);
+    let fixture = Fixture::open().await;
+    fixture.calltools.simulator.world(|world| {
+        let agent = world.add_agent("Émilie du Châtelet", &[fixture.queue]);
         let lunch = world.status_named("Lunch").expect("a usual status");
         assert!(world.set_status(&agent, lunch));
-        assert!(world.set_logged_in(office.queue, &agent, false));
+        assert!(world.set_logged_in(fixture.queue, &agent, false));
     });
     let hidden = "and 1 agent not logged in to this queue; --all lists them\n";
-    let said = office.check(&[]).await.exits(0).says(&[hidden]);
+    let said = fixture.check(&[]).await.exits(0).says(&[hidden]);
     assert!(!said.out.contains("Émilie"), "{}", said.out);
-    let said = office.check(&["--all"]).await.exits(0);
+    let said = fixture.check(&["--all"]).await.exits(0);
     let said = said.says(&["   Émilie du Châtelet  Lunch      no         no "]);
     assert!(!said.out.contains("--all"), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reject_is_no_failure() {
-    let office = Office::open().await;
-    office.configure(&office.account("main", "\nqueue = \"sales-queue\"\nthreshold = 1\n"));
-    let said = office.check(&["sales-queue"]).await.exits(0);
+    let fixture = Fixture::open().await;
+    fixture.configure(&fixture.account("main", "\nqueue = \"sales-queue\"\nthreshold = 1\n"));
+    let said = fixture.check(&["sales-queue"]).await.exits(0);
     said.says(&["\nreject  1 seat is not more than the threshold of 1\n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_has_the_decision_the_agents_the_requests_and_the_budget() {
-    let office = Office::open().await;
-    let json = office.check(&["--json"]).await.exits(0).json();
+    let fixture = Fixture::open().await;
+    let json = fixture.check(&["--json"]).await.exits(0).json();
     assert_eq!(json["ok"], true);
     let queue = &json["queues"][0];
     for (key, expected) in [
         ("queue", Value::from("sales-queue")),
-        ("queue_id", office.queue.into()),
+        ("queue_id", fixture.queue.into()),
         ("account", "main".into()),
         ("accept", true.into()),
         ("reason", "seats".into()),
@@ -124,16 +124,16 @@ async fn json_has_the_decision_the_agents_the_requests_and_the_budget() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_misspelt_queue_is_answered_with_what_there_is() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let (sales, billing) = (
-        office.queue,
-        office
+        fixture.queue,
+        fixture
             .calltools
             .simulator
             .world(|world| world.add_queue("Billing")),
     );
-    office.configure(&office.account("main", "\nqueue = \"Sales-Queue\"\n"));
-    let said = office.check(&[]).await.exits(1);
+    fixture.configure(&fixture.account("main", "\nqueue = \"Sales-Queue\"\n"));
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&[
         "unknown  the account has no queue named \"Sales-Queue\"",
         &format!(
@@ -144,12 +144,12 @@ async fn a_misspelt_queue_is_answered_with_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_queue_that_fails_takes_no_other_with_it() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let missing = "[[account.queue]]\nqueue = \"Sales-Queue\"\n";
     let foreign = "[[account.queue]]\nqueue = 999\n";
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
-    office.configure(&format!("{account}{missing}{foreign}"));
-    let said = office.check(&[]).await.exits(1);
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
+    fixture.configure(&format!("{account}{missing}{foreign}"));
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&[
         "accept  1 seat is more than",
         "unknown  the account has no queue named \"Sales-Queue\" (no_such_queue); with nothing else to go by, the daemon would reject",
@@ -158,7 +158,7 @@ async fn one_queue_that_fails_takes_no_other_with_it() {
         "What to do: compare the id with",
         "main: 4 requests for this check",
     ]);
-    let json = office
+    let json = fixture
         .check(&["--json", "Sales-Queue"])
         .await
         .exits(1)
@@ -168,18 +168,18 @@ async fn one_queue_that_fails_takes_no_other_with_it() {
     assert_eq!(json["queues"][0]["agents"], Value::Null);
     assert_eq!(json["queues"][0]["fault"]["kind"], "no_such_queue");
     // What was asked for failed; what was not, does not matter.
-    office.check(&["sales-queue"]).await.exits(0);
+    fixture.check(&["sales-queue"]).await.exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() {
-    let office = Office::open().await;
-    office.home.set_token("lab", WRONG);
-    let lab = office.account("lab", "\nqueue = \"sales-queue\"\n");
+    let fixture = Fixture::open().await;
+    fixture.home.set_token("lab", WRONG);
+    let lab = fixture.account("lab", "\nqueue = \"sales-queue\"\n");
     let lab = format!("{lab}[[account.queue]]\nqueue = 77\n");
-    let main = office.account("main", &format!("\nqueue = {}\n", office.queue));
-    office.configure(&format!("{lab}{main}"));
-    let said = office.check(&[]).await.exits(1);
+    let main = fixture.account("main", &format!("\nqueue = {}\n", fixture.queue));
+    fixture.configure(&format!("{lab}{main}"));
+    let said = fixture.check(&[]).await.exits(1);
     let said = said.says(&[
         "unknown  CallTools does not accept the token (bad_token)",
         "What to do: check that the token was copied whole",
@@ -193,7 +193,7 @@ async fn a_bad_token_is_found_out_with_one_request_and_harms_no_other_account() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     for (fault, endpoint, said, requests) in [
         (
             InjectedFault::Forbidden,
@@ -227,40 +227,40 @@ async fn what_is_wrong_on_the_way_is_said_with_what_to_do() {
         ),
     ] {
         // The pause that a 429 asks for is remembered.
-        let _ = fs::remove_dir_all(office.path("state"));
-        office.calltools.simulator.clear_faults();
-        office
+        let _ = fs::remove_dir_all(fixture.path("state"));
+        fixture.calltools.simulator.clear_faults();
+        fixture
             .calltools
             .simulator
             .inject(usize::MAX, Some(endpoint), fault.clone());
-        let before = office.calltools.simulator.requests();
-        office.check(&[]).await.exits(1).says(&[said]);
+        let before = fixture.calltools.simulator.requests();
+        fixture.check(&[]).await.exits(1).says(&[said]);
         assert_eq!(
-            office.calltools.simulator.requests() - before,
+            fixture.calltools.simulator.requests() - before,
             requests,
             "{fault:?}"
         );
     }
     // The last one is still in force.
-    let before = office.calltools.simulator.requests();
-    let said = office.check(&[]).await.exits(1);
+    let before = fixture.calltools.simulator.requests();
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&[
         "unknown  others spend from this account, so CallTools asked for a pause (429); the next one may be sent in ",
     ]);
-    assert_eq!(office.calltools.simulator.requests(), before);
+    assert_eq!(fixture.calltools.simulator.requests(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statuses_that_cannot_be_read_are_a_note_where_names_tell_enough() {
-    let office = Office::open().await;
-    office.calltools.simulator.quirks(|quirks| {
+    let fixture = Fixture::open().await;
+    fixture.calltools.simulator.quirks(|quirks| {
         *quirks = Quirks {
             statuses_forbidden: true,
             agent_status: openseat::simulator::StatusForm::Name,
             ..Quirks::default()
         }
     });
-    office.check(&[]).await.exits(0).says(&[
+    fixture.check(&[]).await.exits(0).says(&[
         "accept  1 seat is more than",
         "Note: statuses/ could not be read",
     ]);
@@ -268,16 +268,16 @@ async fn statuses_that_cannot_be_read_are_a_note_where_names_tell_enough() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
-    let office = Office::open().await;
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    let fixture = Fixture::open().await;
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     let account = account.replace(
         "[[account.queue]]",
         "requests_per_hour = 2\nreserve = 1\n[[account.queue]]",
     );
-    office.configure(&account);
+    fixture.configure(&account);
     // Another process has spent it: the same account in the same ledger.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let path = office.path("state").join(daemon::LEDGER_FILE);
+    let path = fixture.path("state").join(daemon::LEDGER_FILE);
     let ledger = Arc::new(Ledger::keep(&path, Arc::clone(&clock)).expect("a ledger"));
     let owner = BudgetOwner {
         account: "main".to_owned(),
@@ -290,27 +290,27 @@ async fn a_spent_hour_is_said_with_the_wait_and_nothing_is_sent() {
         permit.expect("room").answered();
     }
     ledger.finish(Duration::from_secs(20));
-    let said = office.check(&[]).await.exits(1);
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&[
         "unknown  the account's requests for this hour are spent; the next one may be sent in 36",
         " s (budget_spent)",
         "What to do: wait, or poll fewer queues",
         "main: 0 requests for this check; 2 of 2 spent in the last hour, 0 left",
     ]);
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_is_said_with_the_time_left_and_nothing_is_sent() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     let silence = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, None, silence);
-    let said = office.check(&[]).await.exits(1);
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&["unknown  others spend from this account, so CallTools refuses requests (429)"]);
     assert_eq!(simulator.requests(), 1);
     for _ in 0..2 {
-        let said = office.check(&[]).await.exits(1);
+        let said = fixture.check(&[]).await.exits(1);
         let left = said.out.split("; the next one may be sent in ").nth(1);
         let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
         assert!(
@@ -323,7 +323,7 @@ async fn a_silence_is_said_with_the_time_left_and_nothing_is_sent() {
             "; CallTools asked for a pause until 20",
         ]);
     }
-    let json = office.check(&["--json"]).await.exits(1).json();
+    let json = fixture.check(&["--json"]).await.exits(1).json();
     assert_eq!(json["ok"], false);
     assert!(json["accounts"][0]["budget"]["throttled_until"].is_string());
     assert_eq!(simulator.requests(), 1, "it is left alone");
@@ -331,10 +331,10 @@ async fn a_silence_is_said_with_the_time_left_and_nothing_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_state_folder_the_daemons_requests_are_not_known() {
-    let office = Office::open().await;
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
-    fs::write(office.path("openseat.toml"), account).expect("it can be written");
-    let said = office.check(&[]).await.exits(0);
+    let fixture = Fixture::open().await;
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
+    fs::write(fixture.path("openseat.toml"), account).expect("it can be written");
+    let said = fixture.check(&[]).await.exits(0);
     said.says(&[
         "997 left as far as is known here: without [state] dir a daemon's requests are not",
     ])
@@ -343,17 +343,17 @@ async fn without_a_state_folder_the_daemons_requests_are_not_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn own_criteria_show_what_they_looked_at() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let queue = |rule: &str| {
-        office.account(
+        fixture.account(
             "main",
             &format!("\nqueue = \"sales-queue\"\n[account.queue.accept]\n{rule}"),
         )
     };
-    office.configure(&queue(
+    fixture.configure(&queue(
         "field = \"results[?@.status == 'Available']\"\ncondition = \"greater_than\"\nvalue = 1\n",
     ));
-    let said = office.check(&[]).await.exits(0).says(&[
+    let said = fixture.check(&[]).await.exits(0).says(&[
         "field      results[?@.status == 'Available']\n",
         "measure    count\n",
         "condition  greater_than 1\n",
@@ -368,10 +368,10 @@ async fn own_criteria_show_what_they_looked_at() {
     );
 
     // A field that no row has.
-    office.configure(&queue(
+    fixture.configure(&queue(
         "field = \"results[*].queue_loged_in\"\ncondition = \"greater_than\"\n",
     ));
-    office.check(&[]).await.exits(0).says(&[
+    fixture.check(&[]).await.exits(0).says(&[
         "measured   0\n",
         "reject  the condition does not hold",
         "Note: the path selects nothing in 3 rows: nobody fits it, or a field is misspelt; a row has ",
@@ -379,12 +379,12 @@ async fn own_criteria_show_what_they_looked_at() {
     ]);
 
     // A type that does not fit is a failure.
-    office.configure(&queue(
+    fixture.configure(&queue(
         "field = \"results[0].full_name\"\nmeasure = \"value\"\ncondition = \"greater_than\"\n",
     ));
-    let said = office.check(&[]).await.exits(1);
+    let said = fixture.check(&[]).await.exits(1);
     said.says(&["unknown  the criteria do not fit what CallTools sent: `results[0].full_name` is text where a number is needed"]);
-    let json = office.check(&["--json"]).await.exits(1).json();
+    let json = fixture.check(&["--json"]).await.exits(1).json();
     assert_eq!(json["queues"][0]["criteria"]["selected"], 1);
     assert_eq!(json["queues"][0]["criteria"]["measure"], "value");
     assert_eq!(json["queues"][0]["agents"][0]["seat"], Value::Null);
@@ -392,26 +392,26 @@ async fn own_criteria_show_what_they_looked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_and_statuses_can_be_called_anything() {
-    let office = Office::open().await;
-    office.calltools.simulator.world(|world| {
-        let agent = world.add_agent("\x1b[31mRed\u{202e}", &[office.queue]);
+    let fixture = Fixture::open().await;
+    fixture.calltools.simulator.world(|world| {
+        let agent = world.add_agent("\x1b[31mRed\u{202e}", &[fixture.queue]);
         let status = world.add_status("Lunch\nbreak", QueueAction::SetNotReady);
         world.set_status(&agent, status);
     });
-    let said = office.check(&[]).await.exits(0);
+    let said = fixture.check(&[]).await.exits(0);
     let said = said.says(&["\u{fffd}[31mRed\u{fffd}", "Lunch\u{fffd}break"]);
     assert!(!said.out.contains(COLOUR) && !said.out.contains('\u{202e}'));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_several_pages_costs_as_many_requests() {
-    let office = Office::open().await;
-    office.calltools.simulator.world(|world| {
+    let fixture = Fixture::open().await;
+    fixture.calltools.simulator.world(|world| {
         for number in 0..600 {
-            world.add_agent(&format!("Agent {number}"), &[office.queue]);
+            world.add_agent(&format!("Agent {number}"), &[fixture.queue]);
         }
     });
-    let json = office.check(&["--json"]).await.exits(0).json();
+    let json = fixture.check(&["--json"]).await.exits(0).json();
     assert_eq!(json["queues"][0]["requests"], 3);
     assert_eq!(
         json["queues"][0]["agents"].as_array().map(Vec::len),
@@ -420,7 +420,7 @@ async fn a_queue_of_several_pages_costs_as_many_requests() {
     // More than a pipe holds, to readers who take a line or nothing.
     for reader in ["head -1", "true"] {
         for command in ["check --json", "check", "completions zsh", "plan --json"] {
-            let said = office
+            let said = fixture
                 .shell(&format!("openseat {command} | {reader}"))
                 .await;
             assert_eq!(said.err, "", "{command} | {reader}");
@@ -433,11 +433,11 @@ async fn a_queue_of_several_pages_costs_as_many_requests() {
         "plan",
         "completions bash",
     ] {
-        office
+        fixture
             .shell(&format!("openseat {command} >&-"))
             .await
             .exits(0);
-        office
+        fixture
             .shell(&format!("openseat {command} 2>&- >/dev/null"))
             .await
             .exits(0);
@@ -446,19 +446,19 @@ async fn a_queue_of_several_pages_costs_as_many_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_without_a_daemon_sets_a_damaged_ledger_aside_and_counts_the_hour_as_spent() {
-    let office = Office::open().await;
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
-    office.configure(&account);
-    let path = office.path("state").join(daemon::LEDGER_FILE);
-    fs::create_dir_all(office.path("state")).expect("a folder");
+    let fixture = Fixture::open().await;
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
+    fixture.configure(&account);
+    let path = fixture.path("state").join(daemon::LEDGER_FILE);
+    fs::create_dir_all(fixture.path("state")).expect("a folder");
     fs::write(&path, "no database ".repeat(1_000)).expect("a file");
     // It takes the folder as the daemon would. What leaves the lost hour meanwhile may be spent.
     for _ in 0..3 {
-        office.check(&[]).await;
+        fixture.check(&[]).await;
     }
-    let sent = office.calltools.simulator.requests();
+    let sent = fixture.calltools.simulator.requests();
     assert!(sent <= 4, "{sent}");
-    let aside = fs::read_dir(office.path("state")).expect("a folder");
+    let aside = fs::read_dir(fixture.path("state")).expect("a folder");
     let aside = aside.flatten().map(|entry| entry.file_name());
     assert!(aside.into_iter().any(|name| {
         name.to_string_lossy()

@@ -7,33 +7,33 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use crate::office::{COLOUR, Office, run};
+use crate::fixture::{COLOUR, Fixture, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn colours_and_the_spinner_are_for_terminals() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     for arguments in [&["check"] as &[&str], &["plan"], &["check", "xyz"]] {
-        let said = office.run(arguments).await;
+        let said = fixture.run(arguments).await;
         assert!(
             !said.out.contains(COLOUR) && !said.err.contains(COLOUR),
             "{said:?}"
         );
         assert!(!said.err.contains("asking"), "{said:?}");
         let forced = [("CLICOLOR_FORCE", "1")];
-        let said = run(office.home.path(), arguments, &forced).await;
+        let said = run(fixture.home.path(), arguments, &forced).await;
         assert!(
             said.out.contains(COLOUR) || arguments.contains(&"xyz"),
             "{said:?}"
         );
         let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
-        let said = run(office.home.path(), arguments, &both).await;
+        let said = run(fixture.home.path(), arguments, &both).await;
         assert!(!said.out.contains(COLOUR), "{said:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_printed_is_told_and_is_a_failure() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     for arguments in [
         &["check"] as &[&str],
         &["check", "--json"],
@@ -49,7 +49,7 @@ async fn what_cannot_be_printed_is_told_and_is_a_failure() {
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         let full = fs::File::create("/dev/full").expect("Linux has it");
-        let folder = office.home.path().to_owned();
+        let folder = fixture.home.path().to_owned();
         command.args(arguments).env_clear().current_dir(folder);
         command
             .stdout(full)
@@ -71,14 +71,17 @@ async fn what_cannot_be_printed_is_told_and_is_a_failure() {
         );
     }
     // Who has read enough has been told enough.
-    let said = office.shell("openseat completions bash | true").await;
+    let said = fixture.shell("openseat completions bash | true").await;
     assert!(said.err.is_empty(), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_levels_are_checked_with_a_suggestion() {
-    let office = Office::open().await;
-    let said = office.run(&["--log-level", "debgu", "plan"]).await.exits(2);
+    let fixture = Fixture::open().await;
+    let said = fixture
+        .run(&["--log-level", "debgu", "plan"])
+        .await
+        .exits(2);
     said.complains(&["there is no log level \"debgu\"; did you mean debug?"]);
     for (level, code) in [
         ("WARNING", 0),
@@ -86,7 +89,7 @@ async fn log_levels_are_checked_with_a_suggestion() {
         ("warnning", 2),
         ("", 0),
     ] {
-        let said = run(office.home.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
+        let said = run(fixture.home.path(), &["plan"], &[("OPENSEAT_LOG", level)]).await;
         let said = said.exits(code);
         assert_eq!(
             said.err.contains("did you mean warn"),
@@ -98,63 +101,63 @@ async fn log_levels_are_checked_with_a_suggestion() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_anything_from_being_asked_exits_with_2() {
-    let office = Office::open().await;
-    let said = office.check(&["sales-quene", "xyz"]).await.exits(2);
+    let fixture = Fixture::open().await;
+    let said = fixture.check(&["sales-quene", "xyz"]).await.exits(2);
     let said = said.complains(&[
         "openseat: no queue \"sales-quene\" is configured; did you mean sales-queue?",
         "no queue \"xyz\" is configured\nconfigured are main/sales-queue",
     ]);
     assert_eq!(said.out, "");
 
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let said = office.check(&[]).await.exits(2);
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let said = fixture.check(&[]).await.exits(2);
     said.complains(&[
         "openseat: account \"main\": the token file ",
         "main.token cannot be read",
     ]);
 
-    let wrong = office.account(
+    let wrong = fixture.account(
         "main",
         "\nqueue = \"a\"\ntreshold = 1\n[[account.queue]]\nmax_age = 5\n",
     );
-    office.configure(&wrong);
+    fixture.configure(&wrong);
     for command in ["check", "plan"] {
-        let said = office.run(&[command]).await.exits(2);
+        let said = fixture.run(&[command]).await.exits(2);
         said.complains(&[
             "`treshold`",
             "did you mean `threshold`?",
             "`max_age`",
             "`queue` is missing",
         ]);
-        office
+        fixture
             .run(&[command, "--config", "nowhere.toml"])
             .await
             .exits(2)
             .complains(&["nowhere.toml"]);
     }
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_that_cannot_be_used_is_a_failure_with_advice() {
-    let office = Office::open().await;
-    fs::write(office.path("state"), "a file").expect("it can be written");
-    let said = office.check(&[]).await.exits(1);
+    let fixture = Fixture::open().await;
+    fs::write(fixture.path("state"), "a file").expect("it can be written");
+    let said = fixture.check(&[]).await.exits(1);
     said.complains(&["run it as the daemon's user", "the state folder"]);
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_shows_what_to_expect_without_asking_anybody() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let queues = "\nqueue = \"sales-queue\"\nmax_age = \"11s\"\n[[account.queue]]\nqueue = 5450\n";
     let budget = "requests_per_hour = 1000\nreserve = 100\n[[account.queue]]";
-    let account = office
+    let account = fixture
         .account("main", queues)
         .replacen("[[account.queue]]", budget, 1);
-    office.configure(&account);
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let said = office.run(&["plan"]).await.exits(0);
+    fixture.configure(&account);
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let said = fixture.run(&["plan"]).await.exits(0);
     let expected = "\
 main: 1000 requests an hour, 100 of them kept back; polling has 900, one every 4 s
 
@@ -169,7 +172,7 @@ With two pages each, polls would come every 16 s, and answers be 9 s old on aver
 Statuses come from polls of the queues: polling the queues one by one takes fewer requests.
 ";
     assert_eq!(said.out, expected);
-    let json = office.run(&["plan", "--json"]).await.exits(0).json();
+    let json = fixture.run(&["plan", "--json"]).await.exits(0).json();
     assert_eq!(json["fits"], true);
     let account = &json["accounts"][0];
     assert_eq!(account["polls_per_hour"], 900);
@@ -182,22 +185,22 @@ Statuses come from polls of the queues: polling the queues one by one takes fewe
     assert_eq!(account["queues"][0], queue);
     assert_eq!(account["two_pages"]["fits"], false);
     assert_eq!(account["two_pages"]["queues"][0]["worst_age_ms"], 17_000);
-    assert!(!office.path("state").exists());
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert!(!fixture.path("state").exists());
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_says_what_does_not_fit_and_what_to_do() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let budget = "requests_per_hour = 1000\nreserve = 100\n[[account.queue]]";
-    let tight = office.account("main", "\nqueue = \"sales-queue\"\nmax_age = \"4s\"\n");
-    office.configure(&tight.replace("[[account.queue]]", budget));
-    let said = office.run(&["plan"]).await.exits(1);
+    let tight = fixture.account("main", "\nqueue = \"sales-queue\"\nmax_age = \"4s\"\n");
+    fixture.configure(&tight.replace("[[account.queue]]", budget));
+    let said = fixture.run(&["plan"]).await.exits(1);
     said.says(&[
         "  NO\n",
         "sales-queue does not fit: its answers get 4.5 s old and max_age is 4 s, so it would be unknown at times; set max_age to \"5s\" or more",
     ]);
-    let json = office.run(&["plan", "--json"]).await.exits(1).json();
+    let json = fixture.run(&["plan", "--json"]).await.exits(1).json();
     assert_eq!(json["fits"], false);
     assert_eq!(
         json["accounts"][0]["advice"].as_array().map(Vec::len),

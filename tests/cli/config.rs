@@ -2,23 +2,23 @@
 
 use std::fs;
 
-use crate::{office::Office, support::Home};
+use crate::{fixture::Fixture, support::TestFolder};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_is_printed_as_it_is_and_is_a_config() {
-    let office = Office::open().await;
-    let said = office.run(&["config", "example"]).await.exits(0);
+    let fixture = Fixture::open().await;
+    let said = fixture.run(&["config", "example"]).await.exits(0);
     assert_eq!((&*said.out, &*said.err), (EXAMPLE, ""));
-    office.home.write("example.toml", &said.out);
+    fixture.home.write("example.toml", &said.out);
     // It names files of a machine that has them.
-    let said = office
+    let said = fixture
         .run(&["config", "check", "--config", "example.toml"])
         .await
         .exits(2);
     said.complains(&["account \"main\": the token file /etc/openseat/main.token cannot be read"]);
-    let shown = office
+    let shown = fixture
         .run(&["config", "show", "--config", "example.toml"])
         .await
         .exits(0);
@@ -27,8 +27,8 @@ async fn the_example_is_printed_as_it_is_and_is_a_config() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shown_config_has_every_default_no_secret_and_the_same_meaning() {
-    let office = Office::open().await;
-    let shown = office.run(&["config", "show"]).await.exits(0);
+    let fixture = Fixture::open().await;
+    let shown = fixture.run(&["config", "show"]).await.exits(0);
     let shown = shown.says(&[
         "[server]\nlisten = [\"127.0.0.1:7717\"]\n",
         "[state]\ndir = ",
@@ -37,54 +37,54 @@ async fn the_shown_config_has_every_default_no_secret_and_the_same_meaning() {
         "ordering_field = \"agent_status_modified_on\"\n",
         "queue = \"sales-queue\"\nthreshold = 0\n",
     ]);
-    office.home.write("shown.toml", &shown.out);
-    let again = office
+    fixture.home.write("shown.toml", &shown.out);
+    let again = fixture
         .run(&["config", "show", "--config", "shown.toml"])
         .await
         .exits(0);
     assert_eq!(again.out, shown.out);
-    let good = office
+    let good = fixture
         .run(&["config", "check", "--config", "shown.toml"])
         .await
         .exits(0);
     assert_eq!(good.out, "good: 1 account, 1 queue\n");
     // And it decides alike.
     let decision = |json: serde_json::Value| json["queues"][0]["accept"].clone();
-    let first = decision(office.check(&["--json"]).await.exits(0).json());
-    let second = office.check(&["--json", "--config", "shown.toml"]).await;
+    let first = decision(fixture.check(&["--json"]).await.exits(0).json());
+    let second = fixture.check(&["--json", "--config", "shown.toml"]).await;
     assert_eq!(first, decision(second.exits(0).json()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mistakes_at_once() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let server = "[server]\nbearer_token_file = \"./bearer.token\"\ntls_cert = \"./cert.pem\"\ntls_key = \"./key.pem\"\n\
         [[server.client]]\nname = \"buyer-7\"\ntoken_file = \"./buyer-7.token\"\n\
         [[server.client]]\nname = \"buyer-8\"\ntoken_file = \"./buyer-8.token\"\n\
         [[server.client]]\nname = \"buyer-9\"\ntoken_file = \"./buyer-9.token\"\n";
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     let account = account.replace("token_file", "ca_file = \"./ca.pem\"\ntoken_file");
-    let other = office.account("other", "\nqueue = \"sales-queue\"\n");
+    let other = fixture.account("other", "\nqueue = \"sales-queue\"\n");
     let other = other.replace(
         "token_file = \"./other.token\"",
         "ca_file = \"./none.pem\"\ntoken_env = \"NO_SUCH_TOKEN\"",
     );
     let notify = "\n[[notify]]\nurl_file = \"./slack.url\"\non = [\"bad_token\"]\n";
     let config = format!("{server}[state]\ndir = \"state\"\n{account}{other}{notify}");
-    office.home.write("openseat.toml", &config);
-    office.home.write("main.token", "one two");
-    office.home.write("ca.pem", "no certificate");
-    office.home.write("cert.pem", "no certificate");
-    office.home.write("key.pem", "no key");
-    office.home.write("slack.url", "no address");
-    office.home.write("buyer-7.token", "short");
-    office
+    fixture.home.write("openseat.toml", &config);
+    fixture.home.write("main.token", "one two");
+    fixture.home.write("ca.pem", "no certificate");
+    fixture.home.write("cert.pem", "no certificate");
+    fixture.home.write("key.pem", "no key");
+    fixture.home.write("slack.url", "no address");
+    fixture.home.write("buyer-7.token", "short");
+    fixture
         .home
         .write("buyer-8.token", "0123456789abcdef0123456789abcdef");
-    office
+    fixture
         .home
         .write("buyer-9.token", "0123456789abcdef0123456789abcdef");
-    let said = office.run(&["config", "check"]).await.exits(2);
+    let said = fixture.run(&["config", "check"]).await.exits(2);
     assert_eq!(said.out, "");
     let said = said.complains(&[
         "account \"main\": the token file ",
@@ -104,20 +104,20 @@ async fn config_check_reads_every_file_that_the_config_names_and_lists_all_mista
     ]);
     assert!(!said.err.contains("buyer-8"), "{}", said.err);
     assert_eq!(said.err.lines().count(), 9, "{}", said.err);
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn good_files_are_good_and_an_outdated_certificate_is_a_warning() {
-    let office = Office::open().await;
-    let account = office.account("main", "\nqueue = \"sales-queue\"\n");
+    let fixture = Fixture::open().await;
+    let account = fixture.account("main", "\nqueue = \"sales-queue\"\n");
     let account = account.replace("token_file", "ca_file = \"./cert.pem\"\ntoken_file");
     let config = format!(
         "[server]\nbearer_token_file = \"./bearer.token\"\ntls_cert = \"./cert.pem\"\ntls_key = \"./key.pem\"\n\
          [state]\ndir = \"state\"\n{account}"
     );
-    office.home.write("openseat.toml", &config);
-    office
+    fixture.home.write("openseat.toml", &config);
+    fixture
         .home
         .write("bearer.token", "0123456789abcdef0123456789abcdef");
     let write = |year: i32| {
@@ -126,31 +126,31 @@ async fn good_files_are_good_and_an_outdated_certificate_is_a_warning() {
         params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = rcgen::KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
-        office.home.write("cert.pem", &certificate.pem());
-        office.home.write("key.pem", &key.serialize_pem());
+        fixture.home.write("cert.pem", &certificate.pem());
+        fixture.home.write("key.pem", &key.serialize_pem());
     };
     write(2100);
-    let said = office.run(&["config", "check"]).await.exits(0);
+    let said = fixture.run(&["config", "check"]).await.exits(0);
     assert_eq!((&*said.out, &*said.err), ("good: 1 account, 1 queue\n", ""));
     write(2021);
-    let said = office.run(&["config", "check"]).await.exits(0);
+    let said = fixture.run(&["config", "check"]).await.exits(0);
     said.complains(&["warning: tls_cert "]);
     // A key that belongs to another certificate.
     let key = rcgen::KeyPair::generate().expect("a key");
-    office.home.write("key.pem", &key.serialize_pem());
-    let said = office.run(&["config", "check"]).await.exits(2);
+    fixture.home.write("key.pem", &key.serialize_pem());
+    let said = fixture.run(&["config", "check"]).await.exits(2);
     said.complains(&["cannot be used together"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_config_is_told_whole_by_check_and_show() {
-    let home = Home::new();
+    let home = TestFolder::new();
     home.write(
         "openseat.toml",
         "[server]\nlisten = \"nowhere\"\n[[account]]\nname = \"main\"\nsilo = \"east-1\"\ntoken_env = \"TOKEN\"\ncolour = \"red\"\n[[account.queue]]\nqueue = \"a\"\nthreshold = -1\n",
     );
     for command in ["check", "show"] {
-        let said = crate::office::run(home.path(), &["config", command], &[])
+        let said = crate::fixture::run(home.path(), &["config", command], &[])
             .await
             .exits(2);
         let said = said.complains(&[
@@ -161,7 +161,7 @@ async fn a_wrong_config_is_told_whole_by_check_and_show() {
         assert_eq!(said.out, "");
     }
     fs::remove_file(home.path().join("openseat.toml")).expect("it was there");
-    let said = crate::office::run(home.path(), &["config", "check"], &[])
+    let said = crate::fixture::run(home.path(), &["config", "check"], &[])
         .await
         .exits(2);
     said.complains(&["openseat init"]);

@@ -4,17 +4,17 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use tokio::task::spawn_blocking;
 
-use crate::office::Office;
+use crate::fixture::Fixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn curl_commands_ask_the_same_and_no_token_is_needed_to_print_them() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     let queues = "\nqueue = \"Zoë's $HOME\"\n[[account.queue]]\nqueue = 5450\n";
-    let account = office.account("main", queues);
-    office.configure(&account);
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let said = office.check(&["--curl"]).await.exits(0);
-    let base = office.calltools.serving.base_url();
+    let account = fixture.account("main", queues);
+    fixture.configure(&account);
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let said = fixture.check(&["--curl"]).await.exits(0);
+    let base = fixture.calltools.serving.base_url();
     let expected = format!(
         r#": 'The token of account main goes into CALLTOOLS_API_TOKEN first: read -rs CALLTOOLS_API_TOKEN'
 
@@ -30,23 +30,23 @@ curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?qu
 "#
     );
     assert_eq!(said.out, expected);
-    assert_eq!(office.calltools.simulator.requests(), 0);
-    assert!(!office.path("state").exists(), "nothing is spent");
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
+    assert!(!fixture.path("state").exists(), "nothing is spent");
 }
 
 /// Types a script into an interactive shell, whose `curl` and `jq` only say what they were called with.
-async fn typed(office: &Office, shell: &str, script: &str) -> String {
-    fs::create_dir_all(office.path("bin")).expect("a folder");
+async fn typed(fixture: &Fixture, shell: &str, script: &str) -> String {
+    fs::create_dir_all(fixture.path("bin")).expect("a folder");
     for (name, body) in [
         ("curl", "printf '<%s>' \"$@\" >> called"),
         ("jq", "echo 77"),
     ] {
-        let path = office.path("bin").join(name);
+        let path = fixture.path("bin").join(name);
         fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("it can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("chmod");
     }
-    let _ = fs::remove_file(office.path("called"));
-    fs::write(office.path("typed"), format!("{script}\nexit\n")).expect("it can be written");
+    let _ = fs::remove_file(fixture.path("called"));
+    fs::write(fixture.path("typed"), format!("{script}\nexit\n")).expect("it can be written");
     let mut command = Command::new(shell);
     // Neither the user's own start-up files nor a prompt.
     match shell {
@@ -54,13 +54,13 @@ async fn typed(office: &Office, shell: &str, script: &str) -> String {
         "bash" => command.args(["--norc", "-i"]),
         _ => command.arg("-i"),
     };
-    let input = fs::File::open(office.path("typed")).expect("it was written");
-    let path = format!("{}:/usr/bin:/bin", office.path("bin").display());
+    let input = fs::File::open(fixture.path("typed")).expect("it was written");
+    let path = format!("{}:/usr/bin:/bin", fixture.path("bin").display());
     command
-        .current_dir(office.home.path())
+        .current_dir(fixture.home.path())
         .env_clear()
         .env("PATH", path)
-        .env("HOME", office.home.path())
+        .env("HOME", fixture.home.path())
         .env("CALLTOOLS_API_TOKEN_MAIN", "one")
         .env("CALLTOOLS_API_TOKEN_LAB", "two")
         .stdin(input);
@@ -68,7 +68,7 @@ async fn typed(office: &Office, shell: &str, script: &str) -> String {
         .await
         .expect("no panic");
     output.unwrap_or_else(|error| panic!("{shell}: {error}"));
-    fs::read_to_string(office.path("called")).unwrap_or_default()
+    fs::read_to_string(fixture.path("called")).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,12 +85,12 @@ async fn curl_commands_can_be_pasted_into_other_shells() {
 }
 
 async fn assert_pasting_works(shell: &str) {
-    let office = Office::open().await;
-    let main = office.account("main", "\nqueue = \"it's! `date` #1\"\n");
-    let lab = office.account("lab", "\nqueue = 5450\n");
+    let fixture = Fixture::open().await;
+    let main = fixture.account("main", "\nqueue = \"it's! `date` #1\"\n");
+    let lab = fixture.account("lab", "\nqueue = 5450\n");
     let lab = lab.replace("127.0.0.1", "localhost");
-    office.configure(&format!("{main}{lab}"));
-    let said = office.check(&["--curl"]).await.exits(0);
+    fixture.configure(&format!("{main}{lab}"));
+    let said = fixture.check(&["--curl"]).await.exits(0);
     assert!(
         !said
             .out
@@ -98,7 +98,7 @@ async fn assert_pasting_works(shell: &str) {
             .any(|line| line.trim_start().starts_with('#')),
         "{said:?}"
     );
-    let base = office.calltools.serving.base_url();
+    let base = fixture.calltools.serving.base_url();
     let of_lab = base.replace("127.0.0.1", "localhost");
     let expected = [
         format!("<-sS><-H><Authorization: Token one><{base}queues/?page_size=250>"),
@@ -107,6 +107,6 @@ async fn assert_pasting_works(shell: &str) {
             "<-sS><-H><Authorization: Token two><{of_lab}agentstatuses/?queue=5450&page_size=250>"
         ),
     ];
-    let called = typed(&office, shell, &said.out).await;
+    let called = typed(&fixture, shell, &said.out).await;
     assert_eq!(called, expected.concat(), "{shell}");
 }

@@ -18,7 +18,7 @@ use rustix::{
 use tokio::task::spawn_blocking;
 
 use crate::{
-    office::{CANARY, Office, WRONG},
+    fixture::{CANARY, Fixture, WRONG},
     support::soon,
 };
 
@@ -120,15 +120,15 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// A folder of a new user, and the address of the simulated CallTools.
-fn new_user(office: &Office) -> (tempfile::TempDir, String) {
+fn new_user(fixture: &Fixture) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().expect("a folder");
-    (folder, office.calltools.serving.base_url().to_string())
+    (folder, fixture.calltools.serving.base_url().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_at_a_terminal_gets_to_a_true_decision() {
-    let office = Office::open().await;
-    let (folder, url) = new_user(&office);
+    let fixture = Fixture::open().await;
+    let (folder, url) = new_user(&fixture);
     let mut terminal = Terminal::start(folder.path(), &[]);
     terminal
         .answer("Login address or silo", &format!("{url}\n"))
@@ -164,8 +164,8 @@ async fn a_person_at_a_terminal_gets_to_a_true_decision() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_asked_for_again() {
-    let office = Office::open().await;
-    let (folder, url) = new_user(&office);
+    let fixture = Fixture::open().await;
+    let (folder, url) = new_user(&fixture);
     let mut terminal = Terminal::start(
         folder.path(),
         &["--silo", &url, "--queue", "sales-queue", "--threshold", "0"],
@@ -180,14 +180,14 @@ async fn a_wrong_token_is_asked_for_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_leaves_no_file_and_a_sound_terminal() {
-    let office = Office::open().await;
+    let fixture = Fixture::open().await;
     for question in [
         "Login address",
         "API token",
         "space picks",
         "more free agents",
     ] {
-        let (folder, url) = new_user(&office);
+        let (folder, url) = new_user(&fixture);
         let mut terminal = Terminal::start(folder.path(), &[]);
         for (words, keys) in [
             ("Login address", format!("{url}\n")),
@@ -246,8 +246,8 @@ async fn piped(folder: &Path, arguments: &[&str], input: &str) -> (i32, String) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_can_come_from_a_pipe_or_a_flag() {
-    let office = Office::open().await;
-    let (folder, url) = new_user(&office);
+    let fixture = Fixture::open().await;
+    let (folder, url) = new_user(&fixture);
     let answers = format!("{url}\n\"{CANARY}\"\nsales-queue\n1\n");
     let (code, said) = piped(folder.path(), &[], &answers).await;
     assert_eq!(code, 0, "{said}");
@@ -289,8 +289,8 @@ async fn every_answer_can_come_from_a_pipe_or_a_flag() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_work_is_told_with_what_to_do_and_writes_nothing() {
-    let office = Office::open().await;
-    let (folder, url) = new_user(&office);
+    let fixture = Fixture::open().await;
+    let (folder, url) = new_user(&fixture);
     let dead = "http://127.0.0.1:9/api/";
     for (input, code, words) in [
         (String::new(), 2, "use --silo, or pipe one line"),

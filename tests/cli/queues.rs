@@ -8,7 +8,7 @@ use openseat::{
 };
 
 use crate::{
-    office::{Office, WRONG},
+    fixture::{Fixture, WRONG},
     support::{TestDaemon, soon},
 };
 
@@ -20,11 +20,11 @@ fn rows(out: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each_queue() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     let billing = simulator.world(|world| world.add_queue("Rückrufe"));
-    let sales = office.queue;
-    let said = office.run(&["queues"]).await.exits(0);
+    let sales = fixture.queue;
+    let said = fixture.run(&["queues"]).await.exits(0);
     let listed = rows(&said.out);
     assert_eq!((&*listed[0], &*listed[1]), ("main", "id queue"));
     let expected = [
@@ -35,7 +35,7 @@ async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each
     assert_eq!(listed[3..6], expected, "{}", said.out);
     assert_eq!(simulator.requests(), 1);
 
-    let said = office.run(&["queues", "--seats"]).await.exits(0);
+    let said = fixture.run(&["queues", "--seats"]).await.exits(0);
     let listed = rows(&said.out);
     assert_eq!(listed[1], "id queue agents seats");
     let expected = [
@@ -47,7 +47,7 @@ async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each
     assert_eq!(simulator.requests(), 1 + 4);
     assert_eq!(simulator.requests_to(Endpoint::AgentStatuses), 2);
 
-    let json = office
+    let json = fixture
         .run(&["queues", "--seats", "--json"])
         .await
         .exits(0)
@@ -68,84 +68,84 @@ async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_cannot_be_counted_is_listed_without_numbers() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     simulator.inject(1, Some(Endpoint::AgentStatuses), InjectedFault::Forbidden);
-    let said = office.run(&["queues", "--seats"]).await.exits(0);
-    let row = format!("{} sales-queue ? ?", office.queue);
+    let said = fixture.run(&["queues", "--seats"]).await.exits(0);
+    let row = format!("{} sales-queue ? ?", fixture.queue);
     assert!(rows(&said.out).contains(&row), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_costs_one_request_and_takes_no_other_account_with_it() {
-    let office = Office::open().await;
-    office.home.set_token("other", WRONG);
-    office.configure(&format!(
+    let fixture = Fixture::open().await;
+    fixture.home.set_token("other", WRONG);
+    fixture.configure(&format!(
         "{}{}",
-        office.account("other", "\nqueue = \"sales-queue\"\n"),
-        office.account("main", "\nqueue = \"sales-queue\"\n")
+        fixture.account("other", "\nqueue = \"sales-queue\"\n"),
+        fixture.account("main", "\nqueue = \"sales-queue\"\n")
     ));
-    let said = office.run(&["queues", "--seats"]).await.exits(1);
+    let said = fixture.run(&["queues", "--seats"]).await.exits(1);
     let listed = rows(&said.out);
     let expected = ["other", "unknown CallTools does not accept the token"];
     assert_eq!(listed[..2], expected);
     assert!(listed[2].starts_with("What to do: check that the token was copied whole"));
     assert_eq!(listed[3], "1 request spent");
-    let row = format!("{} sales-queue 3 1", office.queue);
+    let row = format!("{} sales-queue 3 1", fixture.queue);
     assert!(listed.contains(&row), "{}", said.out);
-    assert_eq!(office.calltools.simulator.requests(), 1 + 3);
+    assert_eq!(fixture.calltools.simulator.requests(), 1 + 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_during_a_silence_and_none_without_a_token_or_a_config() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     simulator.inject(
         1,
         None,
         InjectedFault::Throttled(Some(Duration::from_secs(900))),
     );
-    office.run(&["queues"]).await.exits(1);
-    let said = office.run(&["queues"]).await.exits(1);
+    fixture.run(&["queues"]).await.exits(1);
+    let said = fixture.run(&["queues"]).await.exits(1);
     let said = said.says(&["; the next one may be sent in ", "0 requests spent"]);
     assert_eq!(said.err, "");
     assert_eq!(simulator.requests(), 1);
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let said = office.run(&["queues"]).await.exits(2);
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let said = fixture.run(&["queues"]).await.exits(2);
     said.complains(&["account \"main\": the token file ", "cannot be read"]);
-    fs::write(office.path("openseat.toml"), "[[account]]\n").expect("it can be written");
-    let said = office.run(&["queues"]).await.exits(2);
+    fs::write(fixture.path("openseat.toml"), "[[account]]\n").expect("it can be written");
+    let said = fixture.run(&["queues"]).await.exits(2);
     said.complains(&["`name` is missing"]);
     assert_eq!(simulator.requests(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
-    let office = Office::open().await;
-    let config = office.path("openseat.toml");
+    let fixture = Fixture::open().await;
+    let config = fixture.path("openseat.toml");
     let text = fs::read_to_string(&config).expect("a config");
-    let socket = office.path("socket");
+    let socket = fixture.path("socket");
     let text = format!("[server]\nlisten = \"unix:{}\"\n{text}", socket.display());
     fs::write(&config, text).expect("it can be written");
     let _daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
     soon("a healthy daemon", async || {
-        office.run(&["health"]).await.code == 0
+        fixture.run(&["health"]).await.code == 0
     })
     .await;
     soon("a control socket", async || {
-        office.path("state/control.sock").exists()
+        fixture.path("state/control.sock").exists()
     })
     .await;
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let simulator = &office.calltools.simulator;
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let simulator = &fixture.calltools.simulator;
     let before = simulator.requests_to(Endpoint::Queues);
-    let said = office.run(&["queues"]).await.exits(0);
+    let said = fixture.run(&["queues"]).await.exits(0);
     said.says(&["sales-queue", "1 request spent"]);
     assert_eq!(simulator.requests_to(Endpoint::Queues), before + 1);
-    let said = office.run(&["queues", "--seats"]).await.exits(0);
-    assert!(rows(&said.out).contains(&format!("{} sales-queue 3 1", office.queue)));
+    let said = fixture.run(&["queues", "--seats"]).await.exits(0);
+    assert!(rows(&said.out).contains(&format!("{} sales-queue 3 1", fixture.queue)));
     // The daemon's token has gone bad meanwhile: what CallTools says now counts.
     simulator.set_token("another");
-    let said = office.run(&["queues"]).await.exits(1);
+    let said = fixture.run(&["queues"]).await.exits(1);
     said.says(&["unknown  CallTools does not accept the token"]);
 }

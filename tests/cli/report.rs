@@ -6,11 +6,11 @@ use openseat::{clock::SystemClock, simulator::InjectedFault};
 use serde_json::Value;
 
 use crate::{
-    office::{CANARY, Office, run},
-    support::{Home, Program, TestDaemon, soon},
+    fixture::{CANARY, Fixture, run},
+    support::{Program, TestDaemon, TestFolder, soon},
 };
 
-fn written(home: &Home, name: &str) -> String {
+fn written(home: &TestFolder, name: &str) -> String {
     fs::read_to_string(home.path().join(name)).expect("a report")
 }
 
@@ -20,8 +20,8 @@ fn json(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_says_what_was_found_and_names_nobody() {
-    let office = Office::open().await;
-    let said = office.check(&["--report", "report.json"]).await.exits(0);
+    let fixture = Fixture::open().await;
+    let said = fixture.check(&["--report", "report.json"]).await.exits(0);
     let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
     for line in [
         "main: 10 requests queues queues/ can be read and has 1 entries",
@@ -33,11 +33,11 @@ async fn a_report_says_what_was_found_and_names_nobody() {
         assert!(text.contains(line), "{line} is not in:\n{}", said.out);
     }
     assert_eq!(said.err, "");
-    assert_eq!(office.calltools.simulator.requests(), 10);
-    let text = written(&office.home, "report.json");
-    let address = office.calltools.serving.address().to_string();
-    let queue = office.calltools.simulator.queue_id("sales-queue");
-    let ids = office.calltools.simulator.world(|world| world.agents());
+    assert_eq!(fixture.calltools.simulator.requests(), 10);
+    let text = written(&fixture.home, "report.json");
+    let address = fixture.calltools.serving.address().to_string();
+    let queue = fixture.calltools.simulator.queue_id("sales-queue");
+    let ids = fixture.calltools.simulator.world(|world| world.agents());
     let ids = ids.iter().map(ToString::to_string);
     let names = ["Lovelace", "Pascal", "Gauß", "sales", CANARY, &*address].map(str::to_owned);
     for name in names.into_iter().chain(ids) {
@@ -58,42 +58,45 @@ async fn a_report_says_what_was_found_and_names_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_file_is_replaced_and_no_request_is_spent_on_a_report_that_cannot_be_written() {
-    let office = Office::open().await;
-    office.home.write("report.json", "mine");
-    let said = office.check(&["--report", "report.json"]).await.exits(2);
+    let fixture = Fixture::open().await;
+    fixture.home.write("report.json", "mine");
+    let said = fixture.check(&["--report", "report.json"]).await.exits(2);
     said.complains(&["report.json exists already; remove it, or name another file"]);
-    assert_eq!(written(&office.home, "report.json"), "mine");
-    let said = office
+    assert_eq!(written(&fixture.home, "report.json"), "mine");
+    let said = fixture
         .check(&["--report", "nowhere/report.json"])
         .await
         .exits(2);
     said.complains(&["nowhere/report.json cannot be written"]);
-    let said = office.check(&["--report", "r.json", "sale"]).await.exits(2);
+    let said = fixture
+        .check(&["--report", "r.json", "sale"])
+        .await
+        .exits(2);
     said.complains(&["no queue \"sale\" is configured"]);
-    office.configure(&format!(
+    fixture.configure(&format!(
         "{}{}",
-        office.account("main", "\nqueue = \"sales-queue\"\n"),
-        office.account("other", "\nqueue = \"sales-queue\"\n")
+        fixture.account("main", "\nqueue = \"sales-queue\"\n"),
+        fixture.account("other", "\nqueue = \"sales-queue\"\n")
     ));
-    let said = office.check(&["--report", "r.json"]).await.exits(2);
+    let said = fixture.check(&["--report", "r.json"]).await.exits(2);
     said.complains(&["a report is about one account; name a queue of it, such as main/sales-queue or other/sales-queue"]);
-    assert!(!office.path("r.json").exists());
-    assert_eq!(office.calltools.simulator.requests(), 0);
+    assert!(!fixture.path("r.json").exists());
+    assert_eq!(fixture.calltools.simulator.requests(), 0);
     for other in ["--json", "--all", "--curl"] {
-        office.check(&["--report", "r.json", other]).await.exits(2);
+        fixture.check(&["--report", "r.json", other]).await.exits(2);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn during_a_silence_nothing_is_sent_and_the_time_left_is_told() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     simulator.inject(
         1,
         None,
         InjectedFault::Throttled(Some(Duration::from_secs(900))),
     );
-    let said = office.check(&["--report", "report.json"]).await.exits(1);
+    let said = fixture.check(&["--report", "report.json"]).await.exits(1);
     said.complains(&[
         "no report was made: others spend from this account",
         "What to do: ",
@@ -101,62 +104,62 @@ async fn during_a_silence_nothing_is_sent_and_the_time_left_is_told() {
     assert_eq!(simulator.requests(), 1);
     // The pause is in the state folder, for the next command as for a daemon.
     for _ in 0..2 {
-        let said = office.check(&["--report", "report.json"]).await.exits(1);
+        let said = fixture.check(&["--report", "report.json"]).await.exits(1);
         let left = said.err.split("the next one may be sent in ").nth(1);
         let left = left.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
         assert!(left.is_some_and(|left| left > 800), "{said:?}");
         assert_eq!(said.out, "");
     }
     assert_eq!(simulator.requests(), 1);
-    assert!(!office.path("report.json").exists());
+    assert!(!fixture.path("report.json").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_in_the_middle_leaves_a_report_of_what_came_before() {
-    let office = Office::open().await;
-    let simulator = &office.calltools.simulator;
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
     let pause = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, Some(openseat::simulator::Endpoint::AgentStatuses), pause);
-    let said = office.check(&["--report", "report.json"]).await.exits(1);
+    let said = fixture.check(&["--report", "report.json"]).await.exits(1);
     said.says(&[
         "main: 3 requests",
         "not complete  others spend from this account",
     ]);
-    let report = json(&written(&office.home, "report.json"));
+    let report = json(&written(&fixture.home, "report.json"));
     assert_eq!(report["answers"].as_array().map(Vec::len), Some(2));
     assert_eq!(simulator.requests(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
-    let office = Office::open().await;
-    let config = office.path("openseat.toml");
+    let fixture = Fixture::open().await;
+    let config = fixture.path("openseat.toml");
     let text = fs::read_to_string(&config).expect("a config");
     let text = format!(
         "[server]\nlisten = \"unix:{}\"\n{text}",
-        office.path("socket").display()
+        fixture.path("socket").display()
     );
     fs::write(&config, text).expect("it can be written");
     let _daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
     soon("a healthy daemon", async || {
-        office.run(&["health"]).await.code == 0
+        fixture.run(&["health"]).await.code == 0
     })
     .await;
     soon("a control socket", async || {
-        office.path("state/control.sock").exists()
+        fixture.path("state/control.sock").exists()
     })
     .await;
     // The command has no token of its own.
-    fs::remove_file(office.path("main.token")).expect("it was there");
-    let said = office
+    fs::remove_file(fixture.path("main.token")).expect("it was there");
+    let said = fixture
         .check(&["--report", "report.json", "sales-queue"])
         .await
         .exits(0);
     said.says(&["main: 10 requests\n", "written to report.json"]);
-    let report = json(&written(&office.home, "report.json"));
+    let report = json(&written(&fixture.home, "report.json"));
     assert_eq!(report["stopped"], Value::Null);
     // And during a silence it sends nothing.
-    let simulator = &office.calltools.simulator;
+    let simulator = &fixture.calltools.simulator;
     let pause = InjectedFault::Throttled(Some(Duration::from_secs(900)));
     simulator.inject(1, None, pause);
     soon("a pause", async || {
@@ -167,23 +170,23 @@ async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
     })
     .await;
     let before = simulator.requests();
-    let said = office.check(&["--report", "again.json"]).await.exits(1);
+    let said = fixture.check(&["--report", "again.json"]).await.exits(1);
     said.complains(&["no report was made: ", "; the next one may be sent in "]);
-    assert!(!office.path("again.json").exists());
+    assert!(!fixture.path("again.json").exists());
     assert_eq!(simulator.requests(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_simulator_like_the_report_is_reported_alike() {
-    let office = Office::open().await;
-    office.calltools.simulator.quirks(|quirks| {
+    let fixture = Fixture::open().await;
+    fixture.calltools.simulator.quirks(|quirks| {
         quirks.foreign_queue = openseat::simulator::ForeignQueue::Empty;
         quirks.dates = openseat::simulator::DateForm::Spaced;
         quirks.count_off_by = 2;
     });
-    office.check(&["--report", "report.json"]).await.exits(0);
-    let home = Home::new();
-    let path = office.path("report.json");
+    fixture.check(&["--report", "report.json"]).await.exits(0);
+    let home = TestFolder::new();
+    let path = fixture.path("report.json");
     let path = path.to_str().expect("a plain path");
     let _simulator = Program::start(
         &home,
@@ -211,7 +214,7 @@ async fn a_simulator_like_the_report_is_reported_alike() {
         .await
         .exits(0);
     let (first, again) = (
-        written(&office.home, "report.json"),
+        written(&fixture.home, "report.json"),
         written(&home, "again.json"),
     );
     let found = [json(&first), json(&again)].map(|report| report["found"].clone());

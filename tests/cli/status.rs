@@ -15,29 +15,29 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use crate::support::{CallTools, Home, PATIENCE, TestDaemon, soon};
+use crate::support::{CallTools, PATIENCE, TestDaemon, TestFolder, soon};
 
 /// No output may have one of these in it.
 const TOKEN: &str = "canary0that0must0not0be0seen0anywhere000";
 const BEARER: &str = "canary-bearer-not-to-be-seen";
 
 /// A simulated account with one queue and one available agent, a config, and perhaps a daemon.
-struct Office {
+struct Fixture {
     calltools: CallTools,
-    home: Home,
+    home: TestFolder,
     daemon: Option<TestDaemon>,
 }
 
-impl Office {
+impl Fixture {
     /// With these queues in the config, besides `sales-queue`.
     async fn open(queues: &[&str]) -> Self {
-        let office = Self {
+        let fixture = Self {
             calltools: CallTools::serve(simulate()).await,
-            home: Home::new(),
+            home: TestFolder::new(),
             daemon: None,
         };
-        office.home.set_token("main", TOKEN);
-        office.home.write("bearer", BEARER);
+        fixture.home.set_token("main", TOKEN);
+        fixture.home.write("bearer", BEARER);
         let queues: String = std::iter::once(&"sales-queue")
             .chain(queues)
             .map(|queue| format!("[[account.queue]]\nqueue = \"{queue}\"\n"))
@@ -45,24 +45,24 @@ impl Office {
         let config = format!(
             "[server]\nlisten = \"{}\"\nbearer_token_file = \"./bearer\"\n[state]\ndir = \"state\"\n\
              [[account]]\nname = \"main\"\nbase_url = \"{}\"\ntoken_file = \"./main.token\"\n{queues}",
-            office.address(),
-            office.calltools.serving.base_url()
+            fixture.address(),
+            fixture.calltools.serving.base_url()
         );
-        office.home.write("openseat.toml", &config);
-        office
+        fixture.home.write("openseat.toml", &config);
+        fixture
     }
 
     /// The same with its daemon, once every queue has been polled.
     async fn running(queues: &[&str]) -> Self {
-        let mut office = Self::open(queues).await;
-        let config = office.home.path().join("openseat.toml");
+        let mut fixture = Self::open(queues).await;
+        let config = fixture.home.path().join("openseat.toml");
         let daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
-        office.daemon = Some(daemon);
+        fixture.daemon = Some(daemon);
         soon("a healthy daemon", async || {
-            office.run(&["health"]).await.status.code() == Some(0)
+            fixture.run(&["health"]).await.status.code() == Some(0)
         })
         .await;
-        office
+        fixture
     }
 
     fn address(&self) -> String {
@@ -93,8 +93,8 @@ impl Office {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_hour() {
-    let office = Office::running(&[]).await;
-    let (out, err) = office.status(&[], 0).await;
+    let fixture = Fixture::running(&[]).await;
+    let (out, err) = fixture.status(&[], 0).await;
     assert!(
         out.starts_with(
             "main  3 of 1000 requests spent in the last hour, 997 left (50 kept back); one every "
@@ -114,7 +114,7 @@ async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_h
     assert!(row.ends_with("1 Available"), "{out}");
     assert!(out.ends_with("\nknown  all 1 queues\n"), "{out}");
     assert_eq!(err, "");
-    let (json, _) = office.status(&["--json"], 0).await;
+    let (json, _) = fixture.status(&["--json"], 0).await;
     let json: Value = serde_json::from_str(&json).expect("JSON");
     let feeds = &json["accounts"][0]["feeds"];
     assert_eq!(
@@ -128,8 +128,8 @@ async fn every_queue_is_shown_with_its_decision_agents_and_what_is_left_of_the_h
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unknown_is_said_with_what_to_do_and_exits_with_1() {
-    let office = Office::running(&["sales-quene"]).await;
-    let (out, _) = office.status(&[], 1).await;
+    let fixture = Fixture::running(&["sales-quene"]).await;
+    let (out, _) = fixture.status(&[], 1).await;
     assert!(out.contains("\nunknown  1 of 2 queues\n"), "{out}");
     let row = out
         .lines()
@@ -149,36 +149,36 @@ async fn what_is_unknown_is_said_with_what_to_do_and_exits_with_1() {
         note.contains("sales-queue"),
         "it has the nearest name: {note}"
     );
-    let (json, _) = office.status(&["--json"], 1).await;
+    let (json, _) = fixture.status(&["--json"], 1).await;
     assert!(json.contains("no_such_queue"), "{json}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_does_not_answer_is_not_a_daemon_that_knows() {
-    let office = Office::open(&[]).await;
-    let (out, err) = office.status(&[], 1).await;
+    let fixture = Fixture::open(&[]).await;
+    let (out, err) = fixture.status(&[], 1).await;
     assert_eq!(out, "");
     let said = format!(
         "openseat: {}: no answer; is the daemon running?",
-        office.address()
+        fixture.address()
     );
     assert!(err.starts_with(&said), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_asked_exits_with_2() {
-    let office = Office::running(&[]).await;
-    let address = office.address();
+    let fixture = Fixture::running(&[]).await;
+    let address = fixture.address();
     // Another address is shown no token unless the config is named.
-    let (_, err) = office.status(&["--url", &address], 2).await;
+    let (_, err) = fixture.status(&["--url", &address], 2).await;
     assert!(
         err.contains("The bearer token is missing or wrong"),
         "{err}"
     );
-    office
+    fixture
         .status(&["--url", &address, "--config", "openseat.toml"], 0)
         .await;
-    let (_, err) = office
+    let (_, err) = fixture
         .status(&["--url", "https://openseat.example"], 2)
         .await;
     assert!(
@@ -186,16 +186,16 @@ async fn what_cannot_be_asked_exits_with_2() {
         "{err}"
     );
     let named = ["--url", &address, "--config", "openseat.toml"];
-    office
+    fixture
         .home
         .write("bearer", "another-canary-of-enough-letters");
-    office.status(&named, 2).await;
-    fs::remove_file(office.home.path().join("bearer")).expect("it is there");
-    let (_, err) = office.status(&named, 2).await;
+    fixture.status(&named, 2).await;
+    fs::remove_file(fixture.home.path().join("bearer")).expect("it is there");
+    let (_, err) = fixture.status(&named, 2).await;
     assert!(err.contains("the bearer token file"), "{err}");
     // At the control socket no token is needed.
-    office.status(&[], 0).await;
-    office.status(&["--config", "nowhere.toml"], 2).await;
+    fixture.status(&[], 0).await;
+    fixture.status(&["--config", "nowhere.toml"], 2).await;
 }
 
 fn simulate() -> Simulator {
@@ -226,8 +226,8 @@ impl Drop for Watching {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_tells_what_changes_until_it_is_interrupted() {
-    let office = Office::running(&[]).await;
-    let child = office
+    let fixture = Fixture::running(&[]).await;
+    let child = fixture
         .home
         .command(&["status", "--watch", "--json"])
         .stdout(Stdio::piped())
@@ -246,7 +246,7 @@ async fn a_watch_tells_what_changes_until_it_is_interrupted() {
         serde_json::from_str::<Value>(&line).expect("JSON")
     };
     assert_eq!(next().await["queues"][0]["count"], 1);
-    office.calltools.simulator.world(|world| {
+    fixture.calltools.simulator.world(|world| {
         let agents = world.agents();
         let busy = world.status_named("On a Call").expect("a usual status");
         assert!(world.set_status(&agents[0], busy));

@@ -4,10 +4,10 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use openseat::{daemon::LEDGER_FILE, simulator::TOKEN};
 
-use crate::support::{CallTools, Home, Program, TestDaemon, Time, get, known, post, soon};
+use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, post, soon};
 
 /// A daemon with so few requests that they can be counted: four for the cold start, and one kept back.
-async fn frugal(calltools: &CallTools, home: &Home, time: &Time) -> TestDaemon {
+async fn frugal(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestDaemon {
     home.set_token("main", TOKEN);
     let lines = calltools.account_with("requests_per_hour = 8\nreserve = 2", "max_age = \"25m\"");
     let daemon = home.start(time, &[lines]).await;
@@ -17,7 +17,7 @@ async fn frugal(calltools: &CallTools, home: &Home, time: &Time) -> TestDaemon {
 
 #[tokio::test]
 async fn refreshes_spend_the_reserve_and_are_refused_when_all_is_spent() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = frugal(&calltools, &home, &time).await;
     assert_eq!(daemon.used().await, 4.0);
@@ -52,7 +52,7 @@ async fn refreshes_spend_the_reserve_and_are_refused_when_all_is_spent() {
 
 #[tokio::test]
 async fn polling_leaves_the_reserve_alone() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = frugal(&calltools, &home, &time).await;
     time.pass_by(Duration::from_secs(3_000), Duration::from_secs(5))
@@ -125,7 +125,7 @@ fn accidents() -> [Accident; 5] {
 #[tokio::test]
 async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
     for (what, happen) in accidents() {
-        let (time, home) = (Time::new(), Home::new());
+        let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
         home.set_token("main", TOKEN);
         let daemon = home.start(&time, &[small_hour(&calltools)]).await;
@@ -154,7 +154,7 @@ async fn nothing_that_happens_to_the_files_gives_an_hour_more_requests() {
 
 #[tokio::test]
 async fn a_check_in_a_folder_that_was_emptied_is_no_second_spender() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let daemon = home.start(&time, &[small_hour(&calltools)]).await;
@@ -172,7 +172,7 @@ async fn a_check_in_a_folder_that_was_emptied_is_no_second_spender() {
 
 #[tokio::test]
 async fn a_shell_that_holds_the_ledgers_lock_stops_neither_polls_nor_answers() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -209,7 +209,7 @@ async fn a_ledger_that_lost_its_end_when_it_was_killed_gives_no_second_hour() {
         ("a bit in the log's first page", Some(3_000)),
     ];
     for (what, flipped) in accidents {
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         let calltools = CallTools::start(&Time::new()).await;
         let config = home.config(&[small_hour(&calltools)]);
@@ -241,7 +241,7 @@ fn flip(file: &Path, place: usize) {
 
 #[tokio::test]
 async fn another_name_and_another_spelling_of_the_address_are_one_hour() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     for name in ["main", "other", "third"] {
         home.set_token(name, TOKEN);

@@ -5,15 +5,15 @@ use std::{fs, time::Duration};
 use openseat::daemon::CALLS_FILE;
 use serde_json::Value;
 
-use crate::support::{CallTools, Disk, Home, TestDaemon, Time, ask, known, soon};
+use crate::support::{CallTools, Disk, TestDaemon, TestFolder, Time, ask, known, soon};
 
 /// Room for the ledger and not much more.
 const SMALL: u64 = 6 * 1024 * 1024;
 
-async fn scene() -> (Time, Home, CallTools) {
+async fn scene() -> (Time, TestFolder, CallTools) {
     let time = Time::new();
     let calltools = CallTools::start(&time).await;
-    (time, Home::new(), calltools)
+    (time, TestFolder::new(), calltools)
 }
 
 /// What was answered about a call.

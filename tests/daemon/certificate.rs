@@ -8,10 +8,10 @@ use rcgen::{
 };
 use reqwest::Certificate;
 
-use crate::support::{CallTools, Home, TestDaemon, Time};
+use crate::support::{CallTools, TestDaemon, TestFolder, Time};
 
 /// Writes a new certificate with its key where the config looks for them, and says how to trust it.
-fn renew(home: &Home) -> Certificate {
+fn renew(home: &TestFolder) -> Certificate {
     let names = ["localhost".to_owned()];
     let issued = generate_simple_self_signed(names).expect("a certificate");
     let write = |name, text| fs::write(home.path().join(name), text).expect("a file");
@@ -21,7 +21,7 @@ fn renew(home: &Home) -> Certificate {
 }
 
 /// A config with TLS, which listens at this address.
-fn config(calltools: &CallTools, home: &Home, listen: &str) -> PathBuf {
+fn config(calltools: &CallTools, home: &TestFolder, listen: &str) -> PathBuf {
     let path = home.config(&[calltools.account()]);
     let text = fs::read_to_string(&path).expect("it is there");
     let tls = format!("\"{listen}\"\ntls_cert = \"cert.pem\"\ntls_key = \"key.pem\"");
@@ -54,7 +54,7 @@ impl Trusting {
 
 #[tokio::test]
 async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let first = renew(&home);
@@ -81,7 +81,7 @@ async fn a_reload_takes_a_renewed_certificate_and_refuses_a_broken_one() {
 
 #[tokio::test]
 async fn a_reload_keeps_a_good_certificate_where_the_new_one_is_out_of_date_or_not_the_keys() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let good = renew(&home);
@@ -117,7 +117,7 @@ async fn a_reload_keeps_a_good_certificate_where_the_new_one_is_out_of_date_or_n
 
 #[tokio::test]
 async fn health_asks_over_tls_whatever_the_certificate_says() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
@@ -136,7 +136,7 @@ async fn health_asks_over_tls_whatever_the_certificate_says() {
 
 #[tokio::test]
 async fn commands_name_the_daemons_address_with_the_scheme_that_it_speaks() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let calltools = CallTools::start(&Time::new()).await;
     home.set_token("main", openseat::simulator::TOKEN);
     renew(&home);
@@ -208,7 +208,7 @@ impl Siblings {
 
 #[tokio::test]
 async fn status_sends_its_token_only_to_the_certificate_in_the_config() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let siblings = Siblings::new();

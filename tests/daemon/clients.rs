@@ -11,11 +11,11 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{CallTools, Home, PATIENCE, TestDaemon, Time, get, known, soon};
+use crate::support::{CallTools, PATIENCE, TestDaemon, TestFolder, Time, get, known, soon};
 
 /// A daemon that knows its queues and whose time stands still.
-async fn scene() -> (CallTools, Home, TestDaemon) {
-    let (time, home) = (Time::new(), Home::new());
+async fn scene() -> (CallTools, TestFolder, TestDaemon) {
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -188,7 +188,7 @@ async fn k06_no_spelling_of_a_path_leads_anywhere_else() {
 
 #[tokio::test]
 async fn k13_whoever_leaves_without_a_word_leaves_nothing_behind() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let path = home.config(&[calltools.account()]);

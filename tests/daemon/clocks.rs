@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{CallTools, Home, Time, known};
+use crate::support::{CallTools, TestFolder, Time, known};
 
 #[tokio::test]
 async fn after_a_sleep_nothing_old_passes_for_fresh() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -24,7 +24,7 @@ async fn after_a_sleep_nothing_old_passes_for_fresh() {
 #[tokio::test]
 async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young() {
     for hours in [1, -1] {
-        let (time, home) = (Time::new(), Home::new());
+        let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
         let daemon = calltools.daemon(&home, &time).await;
         daemon.ready().await;
@@ -50,7 +50,7 @@ async fn a_wall_clock_set_forward_ages_answers_and_one_set_back_keeps_none_young
 
 #[tokio::test]
 async fn c04_a_process_that_was_stalled_knows_how_old_its_answers_are_and_makes_up_for_nothing() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{CallTools, Home, Program, Time, get, known, post, post_json, soon};
+use crate::support::{CallTools, Program, TestFolder, Time, get, known, post, post_json, soon};
 
 /// The shortest that a config may have.
 const LEASE: Duration = Duration::from_secs(3);
@@ -111,7 +111,7 @@ async fn carry(mut near: TcpStream, socket: PathBuf, mut cuts: watch::Receiver<b
 }
 
 struct Node {
-    home: Home,
+    home: TestFolder,
     config: PathBuf,
     program: Option<Program>,
     address: SocketAddr,
@@ -124,7 +124,7 @@ impl Node {
     }
 
     async fn start_at(url: &str, calltools: &CallTools, number: usize, account: &str) -> Self {
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         let cluster =
             format!("\n[cluster]\nurl = \"{url}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n");

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{net::TcpStream, task::spawn_blocking};
 
-use crate::support::{CallTools, Home, Program, Time, ask, get, soon};
+use crate::support::{CallTools, Program, TestFolder, Time, ask, get, soon};
 
 /// What a command printed, and its exit code.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Said {
     }
 }
 
-async fn say(home: &Home, arguments: &[&str]) -> Said {
+async fn say(home: &TestFolder, arguments: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
     command
         .args(arguments)
@@ -51,7 +51,7 @@ async fn say(home: &Home, arguments: &[&str]) -> Said {
     }
 }
 
-fn socket(home: &Home) -> PathBuf {
+fn socket(home: &TestFolder) -> PathBuf {
     home.state().join("control.sock")
 }
 
@@ -62,8 +62,8 @@ fn edit(config: &std::path::Path, from: &str, to: &str) {
 }
 
 /// A CallTools, and a home with its config.
-async fn scene() -> (CallTools, Home, PathBuf) {
-    let home = Home::new();
+async fn scene() -> (CallTools, TestFolder, PathBuf) {
+    let home = TestFolder::new();
     home.set_token("main", TOKEN);
     let calltools = CallTools::start(&Time::new()).await;
     let config = home.config(&[calltools.account()]);
@@ -71,7 +71,7 @@ async fn scene() -> (CallTools, Home, PathBuf) {
 }
 
 /// A daemon that runs and has polled.
-async fn running(home: &Home, config: &std::path::Path) -> Program {
+async fn running(home: &TestFolder, config: &std::path::Path) -> Program {
     let program = Program::run(home, config);
     let address = program.address().await;
     soon("ready", async || {

@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{CallTools, Home, PATIENCE, Program, Time, get, soon};
+use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get, soon};
 
 /// Half again as many as may be connected.
 const CROWD: usize = 1_500;
@@ -104,7 +104,7 @@ fn make_room() {
 }
 
 /// A daemon that also listens at a Unix socket, with these lines for what it listens at.
-async fn start(home: &Home, calltools: &CallTools, server: &str) -> (Program, PathBuf) {
+async fn start(home: &TestFolder, calltools: &CallTools, server: &str) -> (Program, PathBuf) {
     make_room();
     home.set_token("main", openseat::simulator::TOKEN);
     let path = home.config(&[calltools.account()]);
@@ -145,7 +145,7 @@ async fn every_question_is_answered_at(socket: &Path) {
 
 #[tokio::test]
 async fn silent_agent_checks_take_no_routers_connection() {
-    let (home, calltools) = (Home::new(), CallTools::start(&Time::new()).await);
+    let (home, calltools) = (TestFolder::new(), CallTools::start(&Time::new()).await);
     let server = "listen = [\"127.0.0.1:0\", \"SOCKET\"]\nagent_check_listen = \"127.0.0.1:0\"";
     let (program, socket) = start(&home, &calltools, server).await;
     let address = program.address().await;
@@ -160,7 +160,10 @@ async fn silent_agent_checks_take_no_routers_connection() {
 }
 
 /// A daemon with TLS at every address and a Unix socket, and its certificate.
-async fn start_with_tls(home: &Home, calltools: &CallTools) -> (Program, PathBuf, Certificate) {
+async fn start_with_tls(
+    home: &TestFolder,
+    calltools: &CallTools,
+) -> (Program, PathBuf, Certificate) {
     let issued = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     for (name, text) in [
         ("cert.pem", issued.cert.pem()),
@@ -177,7 +180,7 @@ async fn start_with_tls(home: &Home, calltools: &CallTools) -> (Program, PathBuf
 
 #[tokio::test]
 async fn silent_tls_clients_on_this_machine_leave_room_at_the_unix_socket() {
-    let (home, calltools) = (Home::new(), CallTools::start(&Time::new()).await);
+    let (home, calltools) = (TestFolder::new(), CallTools::start(&Time::new()).await);
     let (program, socket, _) = start_with_tls(&home, &calltools).await;
     let from = Ipv4Addr::LOCALHOST.into();
     let crowd = Crowd::at((from, program.address().await.port()).into(), from);
@@ -188,7 +191,7 @@ async fn silent_tls_clients_on_this_machine_leave_room_at_the_unix_socket() {
 #[tokio::test]
 #[ignore = "needs a network address"]
 async fn silent_tls_clients_of_one_address_take_no_routers_connection() {
-    let (home, calltools) = (Home::new(), CallTools::start(&Time::new()).await);
+    let (home, calltools) = (TestFolder::new(), CallTools::start(&Time::new()).await);
     let (program, socket, certificate) = start_with_tls(&home, &calltools).await;
     let port = program.address().await.port();
     let far = own_address().expect("this machine has an address besides its own loopback");

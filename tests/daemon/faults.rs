@@ -7,24 +7,24 @@ use serde_json::Value;
 
 use crate::{
     matrix,
-    support::{CallTools, Home, TestDaemon, Time, account, known, post, soon},
+    support::{CallTools, TestDaemon, TestFolder, Time, account, known, post, soon},
 };
 
 /// A daemon with two polled queues, and everything it stands on.
-struct Scene {
+struct Fixture {
     time: Time,
-    home: Home,
+    home: TestFolder,
     calltools: CallTools,
     daemon: TestDaemon,
 }
 
-impl Scene {
+impl Fixture {
     async fn start() -> Self {
         Self::with("", "").await
     }
 
     async fn with(account_lines: &str, queue_lines: &str) -> Self {
-        let (time, home) = (Time::new(), Home::new());
+        let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
         home.set_token("main", TOKEN);
         let account = calltools.account_with(account_lines, queue_lines);
@@ -107,8 +107,8 @@ fn says(decision: &Value, words: &str) {
 #[tokio::test]
 async fn error_pages_of_load_balancers() {
     for status in [500, 502, 503, 504] {
-        let scene = Scene::start().await;
-        let unknown = scene
+        let fixture = Fixture::start().await;
+        let unknown = fixture
             .suffer(
                 InjectedFault::WebPage(status),
                 "server_error",
@@ -121,8 +121,8 @@ async fn error_pages_of_load_balancers() {
 
 #[tokio::test]
 async fn a_maintenance_page_with_status_200() {
-    let scene = Scene::start().await;
-    let unknown = scene
+    let fixture = Fixture::start().await;
+    let unknown = fixture
         .suffer(InjectedFault::WebPage(200), "not_json", "upstream_down")
         .await;
     says(&unknown, "web page");
@@ -130,7 +130,7 @@ async fn a_maintenance_page_with_status_200() {
 
 #[tokio::test]
 async fn pages_that_are_not_there() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
     simulator.inject(usize::MAX, None, InjectedFault::WebPage(404));
@@ -145,8 +145,8 @@ async fn pages_that_are_not_there() {
 
 #[tokio::test]
 async fn no_permission() {
-    let scene = Scene::start().await;
-    let unknown = scene
+    let fixture = Fixture::start().await;
+    let unknown = fixture
         .suffer(InjectedFault::Forbidden, "no_permission", "no_permission")
         .await;
     says(&unknown, "ask a CallTools administrator");
@@ -154,8 +154,8 @@ async fn no_permission() {
 
 #[tokio::test]
 async fn not_found_as_the_api_says_it() {
-    let scene = Scene::start().await;
-    let unknown = scene
+    let fixture = Fixture::start().await;
+    let unknown = fixture
         .suffer(InjectedFault::NotFound, "no_such_queue", "no_such_queue")
         .await;
     says(&unknown, "compare the id");
@@ -163,8 +163,8 @@ async fn not_found_as_the_api_says_it() {
 
 #[tokio::test]
 async fn a_hang() {
-    let scene = Scene::with("timeout = \"2s\"", "").await;
-    let unknown = scene
+    let fixture = Fixture::with("timeout = \"2s\"", "").await;
+    let unknown = fixture
         .suffer(InjectedFault::Hang, "timeout", "upstream_down")
         .await;
     says(&unknown, "did not answer whole within 2s");
@@ -172,16 +172,16 @@ async fn a_hang() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .suffer(InjectedFault::BrokenJson, "not_json", "upstream_down")
         .await;
 }
 
 #[tokio::test]
 async fn json_of_another_shape_is_not_an_empty_queue() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .suffer(
             InjectedFault::WrongShape,
             "unexpected_shape",
@@ -192,26 +192,26 @@ async fn json_of_another_shape_is_not_an_empty_queue() {
 
 #[tokio::test]
 async fn an_empty_body() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .suffer(InjectedFault::EmptyBody, "not_json", "upstream_down")
         .await;
 }
 
 #[tokio::test]
 async fn a_connection_that_is_closed_without_an_answer() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .suffer(InjectedFault::Dropped, "connection_lost", "upstream_down")
         .await;
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_bears_no_token_away() {
-    let scene = Scene::start().await;
-    let elsewhere = CallTools::start(&scene.time).await;
+    let fixture = Fixture::start().await;
+    let elsewhere = CallTools::start(&fixture.time).await;
     let target = format!("{}agentstatuses/", elsewhere.serving.base_url());
-    let unknown = scene
+    let unknown = fixture
         .suffer(InjectedFault::Redirect(target), "redirect", "upstream_down")
         .await;
     says(&unknown, "redirects are not followed");
@@ -220,11 +220,11 @@ async fn a_redirect_is_not_followed_and_bears_no_token_away() {
 
 #[tokio::test]
 async fn nobody_at_all_is_an_answer_and_no_fault() {
-    let scene = Scene::start().await;
-    scene.befall(InjectedFault::NoRows);
-    let decision = scene
+    let fixture = Fixture::start().await;
+    fixture.befall(InjectedFault::NoRows);
+    let decision = fixture
         .daemon
-        .comes_to(&scene.time, "sales", "below_threshold")
+        .comes_to(&fixture.time, "sales", "below_threshold")
         .await;
     assert_eq!(decision["count"], 0);
 }
@@ -237,20 +237,20 @@ async fn what_an_unknown_queue_answers_is_the_operators_choice() {
         ("last", true, true),
         ("last", false, false),
     ] {
-        let scene = Scene::with("", &format!("on_unknown = \"{choice}\"")).await;
+        let fixture = Fixture::with("", &format!("on_unknown = \"{choice}\"")).await;
         if !seats {
             for agent in [0, 1] {
-                scene.calltools.set_status(agent, "On a Call");
+                fixture.calltools.set_status(agent, "On a Call");
             }
-            scene
+            fixture
                 .daemon
-                .comes_to(&scene.time, "sales", "below_threshold")
+                .comes_to(&fixture.time, "sales", "below_threshold")
                 .await;
         }
-        scene.befall(InjectedFault::WebPage(503));
-        let decision = scene
+        fixture.befall(InjectedFault::WebPage(503));
+        let decision = fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
         assert_eq!(decision["accept"], accept, "{choice}, seats: {seats}");
         assert_eq!(decision["count"], Value::Null);
@@ -259,43 +259,49 @@ async fn what_an_unknown_queue_answers_is_the_operators_choice() {
 
 #[tokio::test]
 async fn a_revoked_token_is_known_as_such_and_a_new_one_needs_no_restart() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .calltools
         .simulator
         .set_token("rotated0token0of0the0same0account0000000");
-    scene.answers_until_too_old().await;
-    let unknown = scene
+    fixture.answers_until_too_old().await;
+    let unknown = fixture
         .daemon
-        .comes_to(&scene.time, "support", "bad_token")
+        .comes_to(&fixture.time, "support", "bad_token")
         .await;
     says(&unknown, "check that the token was copied whole");
-    scene
+    fixture
         .is_unknown(
-            &scene
+            &fixture
                 .daemon
-                .comes_to(&scene.time, "sales", "bad_token")
+                .comes_to(&fixture.time, "sales", "bad_token")
                 .await,
         )
         .await;
 
     // Half a write, as rotation scripts have it, is no token; the old one is kept.
-    scene.home.set_token("main", "");
-    scene.time.pass(Duration::from_secs(30)).await;
-    assert_eq!(scene.daemon.decision("sales").await["reason"], "bad_token");
-    scene
+    fixture.home.set_token("main", "");
+    fixture.time.pass(Duration::from_secs(30)).await;
+    assert_eq!(
+        fixture.daemon.decision("sales").await["reason"],
+        "bad_token"
+    );
+    fixture
         .home
         .set_token("main", "  Token rotated0token0of0the0same0account0000000\n");
-    let healed = scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    let healed = fixture
+        .daemon
+        .comes_to(&fixture.time, "sales", "seats")
+        .await;
     assert_eq!(healed["count"], 2);
 }
 
 #[tokio::test]
 async fn a_bad_token_is_tried_ever_more_seldom() {
-    let scene = Scene::start().await;
-    let (simulator, time) = (&scene.calltools.simulator, &scene.time);
+    let fixture = Fixture::start().await;
+    let (simulator, time) = (&fixture.calltools.simulator, &fixture.time);
     simulator.set_token("rotated0token0of0the0same0account0000000");
-    scene.daemon.comes_to(time, "sales", "bad_token").await;
+    fixture.daemon.comes_to(time, "sales", "bad_token").await;
     let first = simulator.requests();
     time.pass_by(Duration::from_secs(1_800), Duration::from_secs(1))
         .await;
@@ -304,7 +310,7 @@ async fn a_bad_token_is_tried_ever_more_seldom() {
     assert!((4..=18).contains(&tries), "{tries} tries in half an hour");
     // Time is pushed here, also while a busy machine has yet to send a request, so a try may come late. `hours` holds the waits to the
     // second, in virtual time.
-    let gaps = gaps(&scene.calltools, tries as usize);
+    let gaps = gaps(&fixture.calltools, tries as usize);
     assert!(
         gaps.iter().all(|gap| *gap <= Duration::from_secs(600)),
         "{gaps:?}"
@@ -319,17 +325,17 @@ async fn a_mended_token_ends_the_wait_of_the_whole_account() {
         File,
     }
     for way in [Way::Reload, Way::Refresh, Way::File] {
-        let scene = Scene::start().await;
-        let (simulator, time) = (&scene.calltools.simulator, &scene.time);
+        let fixture = Fixture::start().await;
+        let (simulator, time) = (&fixture.calltools.simulator, &fixture.time);
         simulator.set_token("rotated0token0of0the0same0account0000000");
-        scene.daemon.comes_to(time, "sales", "bad_token").await;
+        fixture.daemon.comes_to(time, "sales", "bad_token").await;
         // By now the next try is minutes away.
         time.pass_by(Duration::from_secs(1_800), Duration::from_secs(1))
             .await;
         const NEW: &str = "rotated0token0of0the0same0account0000000";
         let post = match way {
             Way::Reload => {
-                scene.home.set_token("main", NEW);
+                fixture.home.set_token("main", NEW);
                 Some("/v1/reload")
             }
             // CallTools accepts the old one again.
@@ -338,16 +344,16 @@ async fn a_mended_token_ends_the_wait_of_the_whole_account() {
                 Some("/v1/queues/support/refresh")
             }
             Way::File => {
-                scene.home.set_token("main", NEW);
+                fixture.home.set_token("main", NEW);
                 None
             }
         };
         if let Some(target) = post {
-            assert_eq!(scene.daemon.post(target).await.status, 200, "{target}");
+            assert_eq!(fixture.daemon.post(target).await.status, 200, "{target}");
         }
         let mended = tokio::time::Instant::now();
         for queue in ["sales", "support"] {
-            scene.daemon.comes_to(time, queue, "seats").await;
+            fixture.daemon.comes_to(time, queue, "seats").await;
         }
         let waited = mended.elapsed();
         // Two polls and the pace between them; a try in the back-off comes after 150 s and more.
@@ -369,44 +375,47 @@ fn gaps(calltools: &CallTools, newest: usize) -> Vec<Duration> {
 const USUAL_PERIOD: Duration = Duration::from_millis(3_600_000 / 950);
 
 /// How many requests come in the next `time`.
-async fn requests_in(scene: &Scene, time: Duration) -> u64 {
-    let before = scene.calltools.simulator.requests();
-    scene.time.pass(time).await;
-    scene.calltools.simulator.requests() - before
+async fn requests_in(fixture: &Fixture, time: Duration) -> u64 {
+    let before = fixture.calltools.simulator.requests();
+    fixture.time.pass(time).await;
+    fixture.calltools.simulator.requests() - before
 }
 
 #[tokio::test]
 async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_and_a_slower_pace()
 {
     for form in [RetryAfter::Seconds, RetryAfter::HttpDate] {
-        let scene = Scene::start().await;
-        scene
+        let fixture = Fixture::start().await;
+        fixture
             .calltools
             .simulator
             .quirks(|quirks| quirks.retry_after = form);
-        scene.calltools.simulator.inject(
+        fixture.calltools.simulator.inject(
             1,
             None,
             InjectedFault::Throttled(Some(Duration::from_secs(100))),
         );
-        let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
-        let simulator = &scene.calltools.simulator;
-        scene.time.until("a 429", throttled).await;
+        let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
+        let simulator = &fixture.calltools.simulator;
+        fixture.time.until("a 429", throttled).await;
         let refused = simulator.requests();
         // Longer than the snapshots are good for, and shorter than the silence.
-        scene.time.pass(Duration::from_secs(60)).await;
-        let unknown = scene.daemon.decision("sales").await;
+        fixture.time.pass(Duration::from_secs(60)).await;
+        let unknown = fixture.daemon.decision("sales").await;
         assert_eq!(unknown["reason"], "throttled", "{unknown}");
         says(&unknown, "others spend from this account");
         says(&unknown, "the next one may be sent in");
         says(&unknown, "find out what else uses this account's API");
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
         let resumed = simulator.requests();
         let enough = async || simulator.requests() >= resumed + 12;
-        scene.time.until("a dozen requests", enough).await;
+        fixture.time.until("a dozen requests", enough).await;
         // The silence is the only gap of its length. A Retry-After with a date has whole seconds.
         let gaps = gaps(
-            &scene.calltools,
+            &fixture.calltools,
             (simulator.requests() - refused) as usize + 1,
         );
         let silence = gaps.iter().max().expect("there are gaps");
@@ -415,7 +424,7 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
         // steps of the test's time, which matters little over eleven gaps.
         let pace = gaps[gaps.len() - 11..].iter().sum::<Duration>() / 11;
         assert!(pace > USUAL_PERIOD.mul_f64(1.2), "{form:?}: {pace:?}");
-        let share = scene
+        let share = fixture
             .daemon
             .metric("openseat_budget_share_ratio{account=\"main\"}")
             .await;
@@ -428,34 +437,40 @@ async fn a_refusal_for_too_many_requests_is_followed_by_the_silence_it_asks_for_
 
 #[tokio::test]
 async fn a_refusal_that_names_no_time_is_followed_by_a_minute_of_silence() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .calltools
         .simulator
         .inject(1, None, InjectedFault::Throttled(None));
-    let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
-    scene.time.until("a 429", throttled).await;
+    let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
+    fixture.time.until("a 429", throttled).await;
     // The other poll that was on its way may have arrived.
-    assert!(requests_in(&scene, Duration::from_secs(5)).await <= 1);
+    assert!(requests_in(&fixture, Duration::from_secs(5)).await <= 1);
     // Refused requests may prolong a lock, so nobody may send one: not for a refresh, not for fresh data, not for a new config's names.
-    let before = scene.calltools.simulator.requests();
+    let before = fixture.calltools.simulator.requests();
     for _ in 0..5 {
-        let refreshed = scene.daemon.post("/v1/queues/sales/refresh").await;
+        let refreshed = fixture.daemon.post("/v1/queues/sales/refresh").await;
         assert_eq!(refreshed.status, 429, "{refreshed:?}");
         assert!(refreshed.header("retry-after").is_some(), "{refreshed:?}");
         let target = "/v1/queues/sales/decision?fresh=0s&wait=1ms";
-        assert_eq!(scene.daemon.get(target).await.status, 200);
-        assert_eq!(scene.daemon.post("/v1/reload").await.status, 200);
-        scene.time.pass(Duration::from_secs(10)).await;
+        assert_eq!(fixture.daemon.get(target).await.status, 200);
+        assert_eq!(fixture.daemon.post("/v1/reload").await.status, 200);
+        fixture.time.pass(Duration::from_secs(10)).await;
     }
-    assert_eq!(scene.calltools.simulator.requests(), before);
-    assert_eq!(scene.daemon.decision("sales").await["reason"], "throttled");
-    scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    assert_eq!(fixture.calltools.simulator.requests(), before);
+    assert_eq!(
+        fixture.daemon.decision("sales").await["reason"],
+        "throttled"
+    );
+    fixture
+        .daemon
+        .comes_to(&fixture.time, "sales", "seats")
+        .await;
 }
 
 #[tokio::test]
 async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_later() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let simulator = calltools.simulator.clone();
     simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
@@ -473,25 +488,25 @@ async fn a_daemon_whose_calltools_is_away_at_the_start_says_so_and_finds_it_late
 
 #[tokio::test]
 async fn a_fault_of_one_queue_leaves_the_others_alone_and_a_refresh_tells_it() {
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .calltools
         .simulator
         .world(|world| world.remove_queue(2));
-    scene
+    fixture
         .daemon
-        .comes_to(&scene.time, "support", "no_such_queue")
+        .comes_to(&fixture.time, "support", "no_such_queue")
         .await;
-    let sales = scene.daemon.decision("sales").await;
+    let sales = fixture.daemon.decision("sales").await;
     assert_eq!(sales["reason"], "seats");
-    let answer = post(scene.daemon.address, "/v1/queues/support/refresh").await;
+    let answer = post(fixture.daemon.address, "/v1/queues/support/refresh").await;
     assert_eq!(answer.status, 502, "{answer:?}");
     assert_eq!(answer.json()["type"], "urn:openseat:problem:no-such-queue");
 }
 
 #[tokio::test]
 async fn a_port_where_nobody_listens() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let lines = calltools.account();
     calltools.serving.stop().await;
@@ -506,7 +521,7 @@ async fn a_port_where_nobody_listens() {
 
 #[tokio::test]
 async fn encryption_where_the_other_side_speaks_plainly() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let url = calltools.serving.base_url().replace("http:", "https:");
@@ -530,7 +545,7 @@ async fn encryption_where_the_other_side_speaks_plainly() {
 
 #[tokio::test]
 async fn a_silo_that_does_not_exist() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     home.set_token("main", TOKEN);
     let lines = account(
         "main",
@@ -547,7 +562,7 @@ async fn a_silo_that_does_not_exist() {
 
 #[tokio::test]
 async fn a_count_that_does_not_fit_is_read_again_then_served_and_counted() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools
         .simulator
@@ -568,7 +583,7 @@ async fn a_count_that_does_not_fit_is_read_again_then_served_and_counted() {
 
 #[tokio::test]
 async fn a_bare_list_without_an_envelope() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools
         .simulator

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use openseat::simulator::{Endpoint, Settings, Simulator, TOKEN, WorldSettings};
 
-use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, ask, known, post};
+use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, ask, known, post};
 
 #[tokio::test]
 async fn a_decision_has_these_keys_in_this_order() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -35,7 +35,7 @@ async fn a_decision_has_these_keys_in_this_order() {
 
 #[tokio::test]
 async fn the_count_follows_what_agents_do() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -87,7 +87,7 @@ async fn the_count_follows_what_agents_do() {
 
 #[tokio::test]
 async fn everything_a_stranger_may_ask_is_answered_from_the_same_board() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -125,7 +125,7 @@ async fn everything_a_stranger_may_ask_is_answered_from_the_same_board() {
 
 #[tokio::test]
 async fn seven_hundred_agents_are_three_pages_and_one_snapshot() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let world = WorldSettings {
         queues: 1,
         agents: 700,
@@ -158,7 +158,7 @@ async fn seven_hundred_agents_are_three_pages_and_one_snapshot() {
 
 /// The feed of a large account whose API sorts by `modified`, and the names that it was asked to sort by.
 async fn feed_and_names(account_lines: &str) -> (String, BTreeSet<String>) {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let world = WorldSettings {
         queues: 40,
         agents: 1_300,
@@ -218,7 +218,7 @@ async fn an_account_that_sorts_by_another_name_has_the_feed_of_changes_once_the_
 
 #[tokio::test]
 async fn a_bad_token_of_one_account_leaves_the_other_alone() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     home.set_token("other", "revoked0token0of0another0account");
@@ -251,7 +251,7 @@ async fn a_bad_token_of_one_account_leaves_the_other_alone() {
 
 #[tokio::test]
 async fn a_refresh_brings_what_polling_has_not_seen_yet() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;

@@ -29,7 +29,7 @@ const BUSY: ScheduleOptions = ScheduleOptions {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// An account's task, in the same process as its CallTools.
-struct Office {
+struct SimulatedAccount {
     clock: Arc<dyn Clock>,
     simulator: Simulator,
     board: Arc<Board>,
@@ -39,13 +39,13 @@ struct Office {
     _asks: mpsc::Sender<openseat::account::Ask>,
 }
 
-impl Drop for Office {
+impl Drop for SimulatedAccount {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Office {
+impl SimulatedAccount {
     /// Polls all queues of a simulated account, by name.
     fn open(simulator: Simulator, clock: Arc<dyn Clock>, limit: u32, reserve: u32) -> Self {
         let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
@@ -169,27 +169,27 @@ fn gaps(received: &[Received]) -> Vec<Duration> {
 #[tokio::test(start_paused = true)]
 async fn three_hours_of_polling_stay_inside_the_budget_and_evenly_spread() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
-    let office = Office::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
+    let account = SimulatedAccount::open(lively(30, &clock), Arc::clone(&clock), 400, 20);
 
     sleep(Duration::from_secs(5)).await;
     // The names, the statuses, half of the queues; and the first of the even ones.
-    let cold = office.simulator.requests();
+    let cold = account.simulator.requests();
     assert!((17..=18).contains(&cold), "{cold} requests at the start");
     // The others in every other slot.
     sleep(Duration::from_secs(16 * 2 * 10)).await;
-    assert!(office.oldest().is_some(), "every queue has a snapshot");
+    assert!(account.oldest().is_some(), "every queue has a snapshot");
 
-    let oldest = office.live(3 * HOUR).await;
+    let oldest = account.live(3 * HOUR).await;
     // The plan knows nothing of what the cold start has spent; where the first hour ends, that costs a request's time once.
     let planned = worst_planned_age(30, 400, 20);
     let period = HOUR / 380;
     assert!(oldest < planned + period, "{oldest:?}, {planned:?} planned");
-    let worst = office.simulator.worst_sliding_hour();
+    let worst = account.simulator.worst_sliding_hour();
     assert!(worst <= 380, "{worst} in an hour");
     assert!(worst > 350, "only {worst} of 380 were used");
-    assert_eq!(office.simulator.throttled(), 0);
+    assert_eq!(account.simulator.throttled(), 0);
 
-    let received = office.simulator.received();
+    let received = account.simulator.received();
     let even = gaps(&received[cold as usize..]);
     let longest = even.iter().max().expect("there were many");
     // 9.5 s apart, somewhat more while the cold start is in the window; latency moves each by a second or two.
@@ -228,7 +228,7 @@ async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
     );
     for _ in 0..60 {
         // A crash every two minutes, each time with a cold start of twelve requests.
-        let office = Office::with_ledger(
+        let account = SimulatedAccount::with_ledger(
             simulator.clone(),
             Arc::clone(&clock),
             Arc::clone(&ledger),
@@ -236,7 +236,7 @@ async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
             20,
         );
         sleep(Duration::from_secs(120)).await;
-        drop(office);
+        drop(account);
     }
     let worst = simulator.worst_sliding_hour();
     assert!(worst <= 180, "{worst} in an hour");
@@ -248,21 +248,21 @@ async fn restarts_in_a_row_do_not_spend_more_than_the_hour_has() {
 async fn beside_greedy_software_the_own_share_falls_and_comes_back() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
-    let office = Office::open(simulator.clone(), Arc::clone(&clock), 200, 20);
+    let account = SimulatedAccount::open(simulator.clone(), Arc::clone(&clock), 200, 20);
     simulator.set_limit(200);
     simulator.set_foreign(120);
-    office.live(3 * HOUR).await;
-    let usage = office.budget.usage();
+    account.live(3 * HOUR).await;
+    let usage = account.budget.usage();
     assert!(usage.share < 1.0, "{usage:?}");
     // Each 429 is answered with silence: they are a few in hours, not one for each request.
     let refused = simulator.throttled();
     assert!((1..60).contains(&refused), "{refused} refusals");
 
     simulator.set_foreign(0);
-    office.live(2 * HOUR).await;
-    let usage = office.budget.usage();
+    account.live(2 * HOUR).await;
+    let usage = account.budget.usage();
     assert_eq!(usage.share, 1.0, "{usage:?}");
-    assert!(office.oldest().expect("all were polled") < Duration::from_secs(240));
+    assert!(account.oldest().expect("all were polled") < Duration::from_secs(240));
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,8 +271,8 @@ async fn an_hour_that_begins_anew_on_the_clock_is_kept_too() {
     let simulator = lively(10, &clock);
     simulator.set_window(Window::FullHour);
     simulator.set_limit(200);
-    let office = Office::open(simulator.clone(), Arc::clone(&clock), 200, 20);
-    office.live(2 * HOUR).await;
+    let account = SimulatedAccount::open(simulator.clone(), Arc::clone(&clock), 200, 20);
+    account.live(2 * HOUR).await;
     assert_eq!(simulator.throttled(), 0);
 }
 
@@ -280,18 +280,18 @@ async fn an_hour_that_begins_anew_on_the_clock_is_kept_too() {
 async fn an_outage_of_an_hour_costs_little_and_ends_by_itself() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
-    let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
-    office.live(HOUR / 6).await;
+    let account = SimulatedAccount::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
+    account.live(HOUR / 6).await;
     let before = simulator.requests();
     simulator.inject(usize::MAX, None, InjectedFault::WebPage(503));
-    office.live(HOUR).await;
+    account.live(HOUR).await;
     // Ten queues, each tried once in 30 to 60 s at the most often: no more than the pace of a good day.
     let tries = simulator.requests() - before;
     assert!((100..=950).contains(&tries), "{tries} tries");
     simulator.clear_faults();
     // The longest back-off, and a round at the pace.
-    office.live(Duration::from_secs(120)).await;
-    assert!(office.oldest().expect("all were polled") < Duration::from_secs(90));
+    account.live(Duration::from_secs(120)).await;
+    assert!(account.oldest().expect("all were polled") < Duration::from_secs(90));
     assert!(simulator.worst_sliding_hour() <= 950);
 }
 
@@ -300,11 +300,11 @@ async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minu
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let simulator = lively(10, &clock);
     simulator.set_latency(Duration::ZERO);
-    let office = Office::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
-    office.live(Duration::from_secs(10)).await;
+    let account = SimulatedAccount::open(simulator.clone(), Arc::clone(&clock), 1_000, 50);
+    account.live(Duration::from_secs(10)).await;
     let before = simulator.requests() as usize;
     simulator.inject(usize::MAX, None, InjectedFault::InvalidToken);
-    office.live(HOUR).await;
+    account.live(HOUR).await;
     let gaps = gaps(&simulator.received()[before..]);
     for (n, gap) in gaps.iter().enumerate() {
         let longest = Duration::from_secs(5 << n.min(6)).min(Duration::from_secs(300));
@@ -315,6 +315,6 @@ async fn a_bad_token_is_tried_after_five_seconds_then_ever_later_up_to_five_minu
     assert!(gaps.len() >= 12, "{gaps:?}");
 
     simulator.clear_faults();
-    office.live(Duration::from_secs(360)).await;
-    assert!(office.oldest().expect("all were polled") < Duration::from_secs(60));
+    account.live(Duration::from_secs(360)).await;
+    assert!(account.oldest().expect("all were polled") < Duration::from_secs(60));
 }

@@ -23,11 +23,11 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{CallTools, Home, Program, Time, get, soon};
+use crate::support::{CallTools, Program, TestFolder, Time, get, soon};
 
 /// A daemon of its own process that knows its queues.
-async fn scene() -> (CallTools, Home, Program, SocketAddr) {
-    let (calltools, home) = (CallTools::start(&Time::new()).await, Home::new());
+async fn scene() -> (CallTools, TestFolder, Program, SocketAddr) {
+    let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;
@@ -154,7 +154,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 
 #[tokio::test]
 async fn l11_a_log_that_nobody_reads_holds_up_neither_answers_nor_the_end() {
-    let (calltools, home) = (CallTools::start(&Time::new()).await, Home::new());
+    let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let socket = home.path().join("openseat.sock");
     let config = home.config(&[calltools.account()]);

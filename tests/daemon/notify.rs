@@ -19,7 +19,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
 };
 
-use crate::support::{CallTools, Home, Program, TestDaemon, Time, soon};
+use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, soon};
 
 /// What every address of these tests has in it, and nothing that openseat writes may have.
 const SECRET: &str = "T0SECRET0B0SECRET";
@@ -81,7 +81,7 @@ impl Recipient {
     }
 
     /// Writes its address into a file of this name.
-    fn address_into(&self, home: &Home, name: &str) {
+    fn address_into(&self, home: &TestFolder, name: &str) {
         let url = format!("http://{}/services/{SECRET}?sig={SECRET}\n", self.address);
         home.write(name, &url);
     }
@@ -171,7 +171,7 @@ fn leave(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
 }
 
 /// A daemon whose config has these tables beside the account.
-async fn daemon(calltools: &CallTools, home: &Home, time: &Time, notify: &str) -> TestDaemon {
+async fn daemon(calltools: &CallTools, home: &TestFolder, time: &Time, notify: &str) -> TestDaemon {
     home.set_token("main", openseat::simulator::TOKEN);
     let path = home.config(&[calltools.account(), notify.to_owned()]);
     let daemon = TestDaemon::start(&path, time).await;
@@ -181,7 +181,7 @@ async fn daemon(calltools: &CallTools, home: &Home, time: &Time, notify: &str) -
 
 /// A daemon, its recipients and the time. Time is pushed on only while nothing is under way to them, since a request that times out in pushed
 /// time would be sent again.
-struct Stage<'a> {
+struct Fixture<'a> {
     time: &'a Time,
     daemon: &'a TestDaemon,
     recipients: &'a [&'a Recipient],
@@ -189,16 +189,16 @@ struct Stage<'a> {
     before: usize,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Fixture<'a> {
     fn new(time: &'a Time, daemon: &'a TestDaemon, recipients: &'a [&'a Recipient]) -> Self {
-        let mut stage = Self {
+        let mut fixture = Self {
             time,
             daemon,
             recipients,
             before: 0,
         };
-        stage.before = stage.attempts();
-        stage
+        fixture.before = fixture.attempts();
+        fixture
     }
 
     fn attempts(&self) -> usize {
@@ -252,23 +252,27 @@ const FAULTS: &str = "\n[[notify]]\nurl_file = \"./chat.url\"\non = [\"bad_token
 
 #[tokio::test]
 async fn a_refused_token_is_told_once_and_so_is_its_end_to_a_recipient_that_fails_at_first() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     chat.address_into(&home, "chat.url");
     chat.behave(Manner::Answers(500, ""));
     let daemon = daemon(&calltools, &home, &time, FAULTS).await;
     let recipients = [&chat];
-    let stage = Stage::new(&time, &daemon, &recipients);
+    let fixture = Fixture::new(&time, &daemon, &recipients);
     refuse(&calltools);
-    stage.until("three attempts", || chat.attempts() >= 3).await;
+    fixture
+        .until("three attempts", || chat.attempts() >= 3)
+        .await;
     assert_eq!(chat.taken(), [] as [Value; 0]);
     chat.behave(Manner::Answers(200, ""));
-    stage.until("a message", || !chat.taken().is_empty()).await;
-    stage.pass(60).await;
+    fixture
+        .until("a message", || !chat.taken().is_empty())
+        .await;
+    fixture.pass(60).await;
     assert_eq!(chat.told(), ["began bad_token"], "once");
     calltools.simulator.clear_faults();
-    stage.until("its end", || chat.taken().len() > 1).await;
-    stage.pass(30).await;
+    fixture.until("its end", || chat.taken().len() > 1).await;
+    fixture.pass(30).await;
     assert_eq!(chat.told(), ["began bad_token", "ended bad_token"]);
     let [began, ended] = &chat.taken()[..] else {
         panic!("two messages");
@@ -282,45 +286,45 @@ async fn a_refused_token_is_told_once_and_so_is_its_end_to_a_recipient_that_fail
         assert!(text.contains(words), "{text}");
     }
     assert_eq!(began["id"], ended["id"]);
-    assert_eq!(stage.count("sent").await, 2);
-    assert_eq!(stage.count("failed").await, chat.attempts() - 2);
+    assert_eq!(fixture.count("sent").await, 2);
+    assert_eq!(fixture.count("failed").await, chat.attempts() - 2);
 }
 
 #[tokio::test]
 async fn a_restart_neither_repeats_nor_forgets_a_message() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     chat.address_into(&home, "chat.url");
     let recipients = [&chat];
     let first = daemon(&calltools, &home, &time, FAULTS).await;
-    let stage = Stage::new(&time, &first, &recipients);
+    let fixture = Fixture::new(&time, &first, &recipients);
     refuse(&calltools);
-    stage.until("a message", || chat.taken().len() == 1).await;
+    fixture.until("a message", || chat.taken().len() == 1).await;
     first.stop().await;
     let path = home.path().join("openseat.toml");
     let second = TestDaemon::start(&path, &time).await;
-    let stage = Stage::new(&time, &second, &recipients);
-    stage.pass(60).await;
+    let fixture = Fixture::new(&time, &second, &recipients);
+    fixture.pass(60).await;
     assert_eq!(chat.told(), ["began bad_token"], "not repeated");
     // The message of its end is still to be delivered when this daemon ends.
     chat.behave(Manner::Answers(503, ""));
     calltools.simulator.clear_faults();
     let attempts = chat.attempts();
-    stage
+    fixture
         .until("an attempt", || chat.attempts() > attempts)
         .await;
     second.stop().await;
     chat.behave(Manner::Answers(200, ""));
     let third = TestDaemon::start(&path, &time).await;
-    let stage = Stage::new(&time, &third, &recipients);
-    stage.until("its end", || chat.taken().len() == 2).await;
-    stage.pass(60).await;
+    let fixture = Fixture::new(&time, &third, &recipients);
+    fixture.until("its end", || chat.taken().len() == 2).await;
+    fixture.pass(60).await;
     assert_eq!(chat.told(), ["began bad_token", "ended bad_token"]);
 }
 
 #[tokio::test]
 async fn a_reload_exchanges_addresses_without_losing_what_lasts() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, old, new) = (
         CallTools::start(&time).await,
         Recipient::start().await,
@@ -329,16 +333,16 @@ async fn a_reload_exchanges_addresses_without_losing_what_lasts() {
     old.address_into(&home, "chat.url");
     let daemon = daemon(&calltools, &home, &time, FAULTS).await;
     let recipients = [&old, &new];
-    let stage = Stage::new(&time, &daemon, &recipients);
+    let fixture = Fixture::new(&time, &daemon, &recipients);
     refuse(&calltools);
-    stage.until("a message", || old.taken().len() == 1).await;
+    fixture.until("a message", || old.taken().len() == 1).await;
     new.address_into(&home, "chat.url");
     home.config(&[calltools.account(), FAULTS.replace("\"10s\"", "\"15s\"")]);
     assert_eq!(daemon.post("/v1/reload").await.status, 200);
-    stage.pass(60).await;
+    fixture.pass(60).await;
     assert_eq!(new.told(), [] as [&str; 0], "not told again");
     calltools.simulator.clear_faults();
-    stage.until("its end", || new.taken().len() == 1).await;
+    fixture.until("its end", || new.taken().len() == 1).await;
     assert_eq!(old.told(), ["began bad_token"]);
     assert_eq!(new.told(), ["ended bad_token"]);
     // A file without an address changes nothing.
@@ -350,25 +354,25 @@ async fn a_reload_exchanges_addresses_without_losing_what_lasts() {
 
 #[tokio::test]
 async fn no_seats_are_told_while_questions_come() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     chat.address_into(&home, "chat.url");
     let notify = "\n[[notify]]\nurl_file = \"./chat.url\"\non = [\"no_seats\"]\nafter = \"20s\"\nqueues = [\"sales\"]\n";
     let daemon = daemon(&calltools, &home, &time, notify).await;
     let recipients = [&chat];
-    let stage = Stage::new(&time, &daemon, &recipients);
+    let fixture = Fixture::new(&time, &daemon, &recipients);
     for agent in 0..2 {
         calltools.set_status(agent, "Not Available");
     }
-    stage.pass(60).await;
+    fixture.pass(60).await;
     assert_eq!(chat.attempts(), 0, "nobody asks");
     for queue in ["sales", "support"] {
         assert_eq!(daemon.decision(queue).await["reason"], "below_threshold");
     }
-    stage.until("a message", || chat.taken().len() == 1).await;
+    fixture.until("a message", || chat.taken().len() == 1).await;
     assert_eq!(chat.taken()[0]["queues"], serde_json::json!(["sales"]));
     calltools.set_status(0, "Available");
-    stage.until("its end", || chat.taken().len() == 2).await;
+    fixture.until("its end", || chat.taken().len() == 2).await;
     assert_eq!(chat.told(), ["began no_seats", "ended no_seats"]);
 }
 
@@ -376,7 +380,7 @@ const PUSHES: &str = "\n[[notify]]\nurl_file = \"./router.url\"\non = [\"decisio
 
 #[tokio::test]
 async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_holds_up_nobody() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, router, hanging) = (
         CallTools::start(&time).await,
         Recipient::start().await,
@@ -470,7 +474,7 @@ async fn each_change_of_an_answer_is_pushed_in_order_and_a_receiver_that_hangs_h
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat, elsewhere) = (
         CallTools::start(&time).await,
         Recipient::start().await,
@@ -481,15 +485,15 @@ async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
     chat.behave(Manner::Answers(307, location));
     let daemon = daemon(&calltools, &home, &time, FAULTS).await;
     let recipients = [&chat];
-    let stage = Stage::new(&time, &daemon, &recipients);
+    let fixture = Fixture::new(&time, &daemon, &recipients);
     refuse(&calltools);
-    stage.until("an attempt", || chat.attempts() >= 1).await;
+    fixture.until("an attempt", || chat.attempts() >= 1).await;
     chat.behave(Manner::Answers(429, "Retry-After: 100\r\n"));
     let before = chat.attempts();
-    stage
+    fixture
         .until("another attempt", || chat.attempts() > before)
         .await;
-    stage.pass(80).await;
+    fixture.pass(80).await;
     assert_eq!(chat.attempts(), before + 1, "it asked for 100 s");
     assert_eq!(elsewhere.attempts(), 0);
 }
@@ -497,7 +501,7 @@ async fn a_redirect_is_not_followed_and_a_pause_that_is_asked_for_is_kept() {
 /// The program itself, since its log and its exit code matter.
 #[tokio::test]
 async fn the_address_is_in_no_log_line_answer_metric_or_file() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     home.set_token("main", openseat::simulator::TOKEN);
     chat.address_into(&home, "chat.url");
@@ -566,7 +570,7 @@ async fn the_address_is_in_no_log_line_answer_metric_or_file() {
 
 #[tokio::test]
 async fn notify_test_reports_who_takes_a_message() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     home.set_token("main", openseat::simulator::TOKEN);
     chat.address_into(&home, "chat.url");
@@ -629,7 +633,7 @@ async fn behind_tls(recipient: &Recipient) -> (u16, String) {
 
 #[tokio::test]
 async fn a_recipient_has_to_show_a_certificate_that_this_machine_trusts() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (calltools, chat) = (CallTools::start(&time).await, Recipient::start().await);
     let (port, certificate) = behind_tls(&chat).await;
     let (_, other) = behind_tls(&chat).await;

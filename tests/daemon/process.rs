@@ -10,14 +10,14 @@ use tokio::{
     time::Instant,
 };
 
-use crate::support::{CallTools, Home, Program, Time, account, ask, get, post, soon};
+use crate::support::{CallTools, Program, TestFolder, Time, account, ask, get, post, soon};
 
 /// What the documentation promises is 3 s; the rest is for a machine that is busy with other tests. What these tests let hang hangs for ever.
 const STOPPED: Duration = Duration::from_secs(20);
 
 /// Everything that a program needs, and what it asks.
-async fn scene() -> (CallTools, Home) {
-    let home = Home::new();
+async fn scene() -> (CallTools, TestFolder) {
+    let home = TestFolder::new();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
 }
@@ -101,7 +101,7 @@ async fn a_second_signal_ends_it_at_once() {
     let (calltools, id) = crowded(&Time::new()).await;
     // A machine so slow that its line was not full yet has ended at the first signal, and gets another try.
     for quiet in [200, 1_000, 4_000].map(Duration::from_millis) {
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         let queue = format!("queue = {id}");
         let lines = account("main", &calltools.serving.base_url(), "", &[&queue]);
@@ -146,7 +146,7 @@ async fn agent_checks_are_answered_where_the_config_says_and_end_with_the_progra
 
 #[tokio::test]
 async fn a_wrong_config_is_exit_code_78_and_says_where_it_is_wrong() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let path = home.path().join("openseat.toml");
     fs::write(&path, "[server]\nlisten = \"127.0.0.1:0\"\nport = 7\n").expect("a file");
     let mut program = Program::run(&home, &path);
@@ -270,7 +270,7 @@ async fn killed_again_and_again_it_never_overspends_and_always_starts() {
 }
 
 /// Removes what a start could answer from, and keeps what was spent.
-fn forget_what_is_known(home: &Home) {
+fn forget_what_is_known(home: &TestFolder) {
     if !home.state().exists() {
         return;
     }
@@ -285,7 +285,7 @@ fn forget_what_is_known(home: &Home) {
 }
 
 /// How many requests the ledger knows of, read as any tool would.
-fn written_down(home: &Home) -> u64 {
+fn written_down(home: &TestFolder) -> u64 {
     let path = home.state().join(openseat::daemon::LEDGER_FILE);
     // Killed before there was a file or a table, it had not sent anything.
     let Ok(ledger) = rusqlite::Connection::open(path) else {
@@ -568,7 +568,7 @@ fn catches(program: &Program, signal: Signal) -> bool {
 }
 
 /// Starts the daemon through a shell that changes its limits first.
-fn limited(home: &Home, config: &Path, limits: &str) -> Program {
+fn limited(home: &TestFolder, config: &Path, limits: &str) -> Program {
     let mut command = std::process::Command::new("sh");
     let script = format!("{limits} && exec \"$0\" run --config \"$1\"");
     command

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, ForeignQueue, LoggedInField, StatusForm, TOKEN, UserForm};
 
-use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, known};
+use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known};
 
-async fn polling(calltools: &CallTools, home: &Home, time: &Time, queue: &str) -> TestDaemon {
+async fn polling(calltools: &CallTools, home: &TestFolder, time: &Time, queue: &str) -> TestDaemon {
     home.set_token("main", TOKEN);
     let account = account("main", &calltools.serving.base_url(), PATIENT, &[queue]);
     home.start(time, &[account]).await
@@ -14,7 +14,7 @@ async fn polling(calltools: &CallTools, home: &Home, time: &Time, queue: &str) -
 
 #[tokio::test]
 async fn a_queue_by_its_id_needs_no_list_of_queues() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = 1").await;
     daemon.decides("1", known).await;
@@ -24,7 +24,7 @@ async fn a_queue_by_its_id_needs_no_list_of_queues() {
 #[tokio::test]
 async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_the_queue_is_renamed()
 {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = \"Sales\"").await;
     let known = "openseat_queue_known{account=\"main\",queue=\"Sales\"}";
@@ -55,7 +55,7 @@ async fn a_misspelt_name_is_answered_with_the_nearest_spelling_and_heals_when_th
 
 #[tokio::test]
 async fn a_misspelt_name_holds_up_no_other_queue() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let queues = ["queue = \"Sales\"", "queue = \"sales\""];
@@ -68,7 +68,7 @@ async fn a_misspelt_name_holds_up_no_other_queue() {
 
 #[tokio::test]
 async fn a_name_that_two_queues_bear_must_be_given_as_an_id() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| world.add_queue("sales"));
     let daemon = polling(&calltools, &home, &time, "queue = \"sales\"").await;
@@ -90,7 +90,7 @@ async fn a_foreign_id_is_refused_or_has_nobody() {
         (ForeignQueue::Refused, "no_such_queue"),
         (ForeignQueue::Empty, "below_threshold"),
     ] {
-        let (time, home) = (Time::new(), Home::new());
+        let (time, home) = (Time::new(), TestFolder::new());
         let calltools = CallTools::start(&time).await;
         calltools
             .simulator
@@ -104,7 +104,7 @@ async fn a_foreign_id_is_refused_or_has_nobody() {
 
 #[tokio::test]
 async fn a_queue_that_is_made_anew_is_found_under_its_name_again() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = polling(&calltools, &home, &time, "queue = \"sales\"").await;
     daemon.decides("sales", known).await;
@@ -134,7 +134,7 @@ async fn agents_are_read_in_every_form() {
             UserForm::Url,
             UserForm::Object,
         ] {
-            let (time, home) = (Time::new(), Home::new());
+            let (time, home) = (Time::new(), TestFolder::new());
             let calltools = CallTools::start(&time).await;
             calltools.simulator.quirks(|quirks| {
                 quirks.agent_status = status;
@@ -150,7 +150,7 @@ async fn agents_are_read_in_every_form() {
 
 #[tokio::test]
 async fn without_the_list_of_statuses_the_name_available_tells() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.quirks(|quirks| {
         quirks.statuses_forbidden = true;
@@ -164,7 +164,7 @@ async fn without_the_list_of_statuses_the_name_available_tells() {
 
 #[tokio::test]
 async fn a_renamed_status_still_means_what_it_does() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| {
         let available = world.status_named("Available").expect("there is one");

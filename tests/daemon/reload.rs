@@ -6,7 +6,7 @@ use openseat::simulator::Endpoint;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{CallTools, Home, Program, TestDaemon, Time, get, known, soon};
+use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, get, known, soon};
 
 impl TestDaemon {
     /// Has the config read again; the answer's status and body.
@@ -27,7 +27,7 @@ fn with_queues(calltools: &CallTools, lines: &str) -> String {
 
 #[tokio::test]
 async fn the_same_config_again_changes_nothing_and_costs_nothing() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -47,7 +47,7 @@ async fn the_same_config_again_changes_nothing_and_costs_nothing() {
 
 #[tokio::test]
 async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -92,7 +92,7 @@ async fn queues_come_and_go_and_those_that_stay_keep_what_is_known() {
 
 #[tokio::test]
 async fn a_new_threshold_holds_at_once_and_a_new_rule_measures_what_is_known() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     let before = daemon.decides("sales", known).await;
@@ -120,7 +120,7 @@ async fn a_new_threshold_holds_at_once_and_a_new_rule_measures_what_is_known() {
 
 #[tokio::test]
 async fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -160,7 +160,7 @@ async fn a_bad_config_changes_nothing_and_says_what_is_wrong() {
 
 #[tokio::test]
 async fn seats_stay_held_and_the_budget_stays_spent_over_any_number_of_configs() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let lines = |threshold: usize| {
@@ -189,7 +189,7 @@ async fn seats_stay_held_and_the_budget_stays_spent_over_any_number_of_configs()
 
 #[tokio::test]
 async fn edits_that_need_no_request_send_none() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -219,7 +219,7 @@ async fn edits_that_need_no_request_send_none() {
 
 #[tokio::test]
 async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -289,7 +289,7 @@ async fn a_renamed_account_keeps_its_board_its_seats_and_its_hour_and_says_so() 
 
 #[tokio::test]
 async fn an_account_comes_and_another_goes() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let (one, other) = (CallTools::start(&time).await, CallTools::start(&time).await);
     let daemon = one.daemon(&home, &time).await;
     daemon.decides("sales", known).await;
@@ -325,7 +325,7 @@ async fn an_account_comes_and_another_goes() {
 
 #[tokio::test]
 async fn sighup_has_the_config_read_again_and_rubbish_in_it_does_no_harm() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", openseat::simulator::TOKEN);
     let path = home.config(&[with_queues(&calltools, "")]);

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use openseat::simulator::{Endpoint, TOKEN};
 
-use crate::support::{CallTools, Home, PATIENT, TestDaemon, Time, account, known, soon};
+use crate::support::{CallTools, PATIENT, TestDaemon, TestFolder, Time, account, known, soon};
 
 #[tokio::test]
 async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
     first.ready().await;
@@ -34,7 +34,7 @@ async fn spent_requests_are_remembered_and_names_are_not_asked_for_again() {
 
 #[tokio::test]
 async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     home.set_token("main", TOKEN);
     let lines = calltools.account_with("requests_per_hour = 12\nreserve = 2", "max_age = \"25m\"");
@@ -71,7 +71,7 @@ async fn however_often_it_is_restarted_the_hour_is_not_overspent() {
 
 #[tokio::test]
 async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -97,7 +97,7 @@ async fn a_silence_that_was_asked_for_is_kept_over_a_restart() {
 
 #[tokio::test]
 async fn another_token_is_another_account_and_its_names_are_read_anew() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -120,7 +120,7 @@ async fn another_token_is_another_account_and_its_names_are_read_anew() {
 
 #[tokio::test]
 async fn what_was_known_answers_at_once_with_its_true_age() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -152,7 +152,7 @@ async fn what_was_known_answers_at_once_with_its_true_age() {
 
 #[tokio::test]
 async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -179,7 +179,7 @@ async fn a_crash_loses_no_more_than_the_last_seconds_of_statuses() {
 
 #[tokio::test]
 async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_answered() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
     let before = first.decides("sales", known).await["count"].clone();
@@ -218,7 +218,7 @@ async fn seats_that_are_held_stay_held_over_a_crash_and_open_when_their_call_is_
 
 #[tokio::test]
 async fn a_seat_that_a_decision_held_stays_held_over_a_crash() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
     first.decides("sales", known).await;
@@ -235,7 +235,7 @@ async fn a_seat_that_a_decision_held_stays_held_over_a_crash() {
 
 #[tokio::test]
 async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_after_it() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     calltools.simulator.world(|world| {
         for name in ["Cid", "Dan", "Eve"] {
@@ -279,7 +279,7 @@ async fn calls_that_were_answered_before_a_restart_end_no_other_reservation_afte
 
 #[tokio::test]
 async fn names_that_are_a_day_old_are_read_before_they_answer() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let first = calltools.daemon(&home, &time).await;
     first.ready().await;

@@ -8,7 +8,7 @@ use openseat::{
     simulator::TOKEN,
 };
 
-use crate::support::{CallTools, Disk, Home, Program, TestDaemon, Time, known, soon};
+use crate::support::{CallTools, Disk, Program, TestDaemon, TestFolder, Time, known, soon};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A poll waits for the disk in real time, while this much passes in simulated time with every 2 ms.
@@ -17,10 +17,10 @@ const STEP: Duration = Duration::from_secs(2);
 /// Room for the ledger and not much more.
 const SMALL: u64 = 6 * 1024 * 1024;
 
-async fn scene() -> (Time, Home, CallTools) {
+async fn scene() -> (Time, TestFolder, CallTools) {
     let time = Time::new();
     let calltools = CallTools::start(&time).await;
-    (time, Home::new(), calltools)
+    (time, TestFolder::new(), calltools)
 }
 
 /// What an hour of 950 polls comes to at three quarters of the even pace, with what a simulated hour is longer for steps.
@@ -41,7 +41,7 @@ async fn assert_careful(daemon: &TestDaemon, calltools: &CallTools, time: &Time,
 }
 
 /// What was set aside, by the beginnings of the names.
-fn set_aside(home: &Home) -> Vec<String> {
+fn set_aside(home: &TestFolder) -> Vec<String> {
     let entries = fs::read_dir(home.state()).expect("a folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name());
     let mut aside: Vec<_> = names
@@ -51,7 +51,7 @@ fn set_aside(home: &Home) -> Vec<String> {
     aside
 }
 
-fn damage(home: &Home, file: &str) {
+fn damage(home: &TestFolder, file: &str) {
     fs::create_dir_all(home.state()).expect("a folder");
     let nonsense = "no database at all, but long enough to be taken for one".repeat(100);
     fs::write(home.state().join(file), nonsense).expect("a file");
@@ -285,7 +285,7 @@ async fn a_second_daemon_with_the_same_folder_is_told_so_and_ends() {
     let config = home.config(&[calltools.account()]);
     let first = Program::run(&home, &config);
     let address = first.address().await;
-    let elsewhere = Home::new();
+    let elsewhere = TestFolder::new();
     let config = config.to_str().expect("a plain path");
     let mut second = Program::start(&elsewhere, &["run", "--config", config]);
     assert_eq!(second.ended().await.code(), Some(1));

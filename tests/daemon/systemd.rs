@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpStream, UnixDatagram, UnixStream},
 };
 
-use crate::support::{CallTools, Home, PATIENCE, Program, Time, get};
+use crate::support::{CallTools, PATIENCE, Program, TestFolder, Time, get};
 
 /// What systemd would have for us: an ear, and variables.
 struct Systemd {
@@ -25,7 +25,7 @@ struct Systemd {
 }
 
 impl Systemd {
-    fn listening(home: &Home) -> Self {
+    fn listening(home: &TestFolder) -> Self {
         let path = home.path().join("notify");
         Self {
             ear: UnixDatagram::bind(&path).expect("a socket"),
@@ -39,7 +39,7 @@ impl Systemd {
         self
     }
 
-    fn run(&self, home: &Home, config: &Path) -> Program {
+    fn run(&self, home: &TestFolder, config: &Path) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         let variables = self.variables.iter().map(|(name, value)| (*name, value));
         command.env_clear().envs(variables);
@@ -66,8 +66,8 @@ impl Systemd {
     }
 }
 
-async fn scene() -> (CallTools, Home) {
-    let home = Home::new();
+async fn scene() -> (CallTools, TestFolder) {
+    let home = TestFolder::new();
     home.set_token("main", TOKEN);
     (CallTools::start(&Time::new()).await, home)
 }
@@ -127,7 +127,7 @@ async fn the_watchdog_is_fed_while_everything_turns() {
 }
 
 /// Starts the program with this socket as systemd passes it: number 3, and variables that name its own process.
-fn activated(home: &Home, config: &Path, socket: impl Into<OwnedFd>) -> Program {
+fn activated(home: &TestFolder, config: &Path, socket: impl Into<OwnedFd>) -> Program {
     let mut command = Command::new("sh");
     command.env_clear().args([
         "-c",
@@ -139,7 +139,7 @@ fn activated(home: &Home, config: &Path, socket: impl Into<OwnedFd>) -> Program 
 }
 
 /// A config that listens at these addresses.
-fn config_at(home: &Home, calltools: &CallTools, listen: &[String]) -> PathBuf {
+fn config_at(home: &TestFolder, calltools: &CallTools, listen: &[String]) -> PathBuf {
     let path = home.config(&[calltools.account()]);
     let text = fs::read_to_string(&path).expect("it is there");
     let listen = format!("listen = {listen:?}\n");

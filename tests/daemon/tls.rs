@@ -23,7 +23,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::support::{Home, PATIENT, TestDaemon, Time, Wire, account, known};
+use crate::support::{PATIENT, TestDaemon, TestFolder, Time, Wire, account, known};
 
 /// What a client meets before a word of HTTP.
 #[derive(Clone)]
@@ -105,17 +105,17 @@ fn shows(authority: &Authority, name: &str, change: impl FnOnce(&mut Certificate
 }
 
 /// A daemon that trusts `authority`, and its CallTools behind a gate.
-struct Scene {
+struct Fixture {
     time: Time,
     wire: Wire,
     gate: Gate,
     daemon: TestDaemon,
-    _home: Home,
+    _home: TestFolder,
 }
 
-impl Scene {
+impl Fixture {
     async fn start(authority: &Authority, front: Front) -> Self {
-        let (time, home, wire) = (Time::new(), Home::new(), Wire::start().await);
+        let (time, home, wire) = (Time::new(), TestFolder::new(), Wire::start().await);
         let gate = Gate::before(&wire, front).await;
         home.set_token("main", "tls0token0tls0token0tls0token0tls0token0");
         std::fs::write(home.path().join("ca.pem"), authority.pem()).expect("a file");
@@ -139,8 +139,8 @@ impl Scene {
 async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
     let (ours, foreign, forged) = (authority("ours"), authority("foreign"), authority("ours"));
     let good = || shows(&ours, "localhost", |_| {});
-    let scene = Scene::start(&ours, good()).await;
-    scene.daemon.decides("sales", known).await;
+    let fixture = Fixture::start(&ours, good()).await;
+    fixture.daemon.decides("sales", known).await;
     let expired = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2020, 2, 1);
@@ -198,10 +198,10 @@ async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
             "is not for use by a server",
         ),
     ] {
-        scene.gate.set(front);
-        let unknown = scene
+        fixture.gate.set(front);
+        let unknown = fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
         let detail = unknown["detail"].as_str().expect("an unknown is explained");
         assert!(
@@ -209,13 +209,16 @@ async fn u10_a_certificate_that_does_not_hold_is_never_overlooked() {
             "{what}: {detail}"
         );
         assert!(detail.contains(says), "{what}: {detail}");
-        assert!(scene.daemon.outcomes("tls").await > 0.0, "{what}");
+        assert!(fixture.daemon.outcomes("tls").await > 0.0, "{what}");
         // Not a word of HTTP was said any more.
-        let heads = scene.wire.heads().len();
-        scene.time.pass(Duration::from_secs(20)).await;
-        assert_eq!(scene.wire.heads().len(), heads, "{what}");
-        scene.gate.set(good());
-        let healed = scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        let heads = fixture.wire.heads().len();
+        fixture.time.pass(Duration::from_secs(20)).await;
+        assert_eq!(fixture.wire.heads().len(), heads, "{what}");
+        fixture.gate.set(good());
+        let healed = fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
         assert_eq!(healed["count"], 1, "{what}");
     }
 }

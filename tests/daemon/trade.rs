@@ -9,7 +9,8 @@ use tokio::{
 };
 
 use crate::support::{
-    Behaviour, CallTools, Home, PATIENT, TestDaemon, Time, Wire, account, ask, get, post, soon,
+    Behaviour, CallTools, PATIENT, TestDaemon, TestFolder, Time, Wire, account, ask, get, post,
+    soon,
 };
 
 const BEARER: &str = "the0bearer0token0of0the0operator0000";
@@ -18,7 +19,7 @@ const NEW: &str = "the0new0token0of0a0buyer000000000000";
 const QUESTION: &str = "/v1/queues/sales/decision";
 
 /// A daemon with a bearer token, and the client "buyer" with the old token.
-async fn guarded(calltools: &CallTools, home: &Home, time: &Time) -> TestDaemon {
+async fn guarded(calltools: &CallTools, home: &TestFolder, time: &Time) -> TestDaemon {
     for (name, token) in [("main", TOKEN), ("bearer", BEARER), ("buyer", OLD)] {
         home.set_token(name, token);
     }
@@ -69,7 +70,7 @@ async fn reload(daemon: &TestDaemon) {
 
 #[tokio::test]
 async fn a_clients_token_is_rotated_by_reloads_without_a_gap_or_a_restart() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = guarded(&calltools, &home, &time).await;
     let mut open = TcpStream::connect(daemon.address)
@@ -110,7 +111,7 @@ async fn a_clients_token_is_rotated_by_reloads_without_a_gap_or_a_restart() {
 
 #[tokio::test]
 async fn a_token_file_that_cannot_be_used_leaves_the_old_tokens_in_force() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = guarded(&calltools, &home, &time).await;
     let header = format!("Authorization: Bearer {BEARER}\r\n");
@@ -150,7 +151,7 @@ async fn overspend(daemon: &TestDaemon, wire: &Wire, what: &str) {
 
 #[tokio::test]
 async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_restart() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let wire = Wire::start().await;
     wire.behave(Behaviour::good());
     home.set_token("main", "wire0token0of0the0day000000000000000000");
@@ -189,7 +190,7 @@ async fn two_tokens_that_share_a_budget_share_one_hour_over_a_reload_and_a_resta
 /// Refused requests may prolong a lock, so a wait of nothing that is refused again means nothing.
 #[tokio::test]
 async fn a_server_that_always_says_retry_after_0_is_soon_left_alone() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let wire = Wire::start().await;
     home.set_token("main", "wire0token0of0the0day000000000000000000");
     let queue = ["queue = \"sales\"\nmax_age = \"20s\""];

@@ -4,7 +4,7 @@ use openseat::simulator::{InjectedFault, TOKEN};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{CallTools, Event, Events, Home, Program, Time, get, soon};
+use crate::support::{CallTools, Event, Events, Program, TestFolder, Time, get, soon};
 
 /// Pushes time on until an event has come.
 async fn comes(time: &Time, events: &mut Events) -> Event {
@@ -19,7 +19,7 @@ async fn comes(time: &Time, events: &mut Events) -> Event {
 
 #[tokio::test]
 async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -77,7 +77,7 @@ async fn a_watch_follows_what_agents_do_also_while_its_client_was_away() {
 
 #[tokio::test]
 async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
-    let (time, home) = (Time::new(), Home::new());
+    let (time, home) = (Time::new(), TestFolder::new());
     let calltools = CallTools::start(&time).await;
     let daemon = calltools.daemon(&home, &time).await;
     daemon.ready().await;
@@ -99,7 +99,7 @@ async fn a_watch_tells_when_knowledge_ends_and_when_it_is_back() {
 
 #[tokio::test]
 async fn sigterm_ends_streams_well_and_without_waiting_for_them() {
-    let (calltools, home) = (CallTools::start(&Time::new()).await, Home::new());
+    let (calltools, home) = (CallTools::start(&Time::new()).await, TestFolder::new());
     home.set_token("main", TOKEN);
     let mut program = Program::run(&home, &home.config(&[calltools.account()]));
     let address = program.address().await;

@@ -6,25 +6,27 @@ use serde_json::{Value, json};
 
 use crate::{
     matrix,
-    support::{Behaviour, Home, PATIENT, TestDaemon, Time, Wire, account, agents_page, known},
+    support::{
+        Behaviour, PATIENT, TestDaemon, TestFolder, Time, Wire, account, agents_page, known,
+    },
 };
 
-struct Scene {
+struct Fixture {
     time: Time,
     wire: Wire,
     daemon: TestDaemon,
-    _home: Home,
+    _home: TestFolder,
 }
 
 const TOKEN: &str = "wire0token0wire0token0wire0token0wire000";
 
-impl Scene {
+impl Fixture {
     async fn start() -> Self {
         Self::with(PATIENT).await
     }
 
     async fn with(account_lines: &str) -> Self {
-        let (time, home, wire) = (Time::new(), Home::new(), Wire::start().await);
+        let (time, home, wire) = (Time::new(), TestFolder::new(), Wire::start().await);
         home.set_token("main", TOKEN);
         let queue = ["queue = \"sales\"\nmax_age = \"20s\""];
         let account = account("main", &wire.base_url(), account_lines, &queue);
@@ -72,15 +74,15 @@ fn gzipped(body: impl Fn(&mut flate2::write::GzEncoder<Vec<u8>>)) -> Behaviour {
 
 #[tokio::test]
 async fn a_slow_drip_ends_with_the_time_out() {
-    let scene = Scene::with("timeout = \"2s\"").await;
-    scene.suffer(Behaviour::Drip, "timeout").await;
+    let fixture = Fixture::with("timeout = \"2s\"").await;
+    fixture.suffer(Behaviour::Drip, "timeout").await;
 }
 
 #[tokio::test]
 async fn half_a_body_and_then_nothing() {
-    let scene = Scene::with("timeout = \"2s\"").await;
+    let fixture = Fixture::with("timeout = \"2s\"").await;
     let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"count\":".to_vec();
-    scene.suffer(Behaviour::Stall(half), "timeout").await;
+    fixture.suffer(Behaviour::Stall(half), "timeout").await;
 }
 
 #[tokio::test]
@@ -110,13 +112,13 @@ async fn a_body_that_is_cut_is_no_shorter_list() {
             "not_json",
         ),
     ] {
-        Scene::start().await.suffer(cut, outcome).await;
+        Fixture::start().await.suffer(cut, outcome).await;
     }
 }
 
 #[tokio::test]
 async fn a_reset_connection() {
-    Scene::start()
+    Fixture::start()
         .await
         .suffer(Behaviour::Reset, "connection_lost")
         .await;
@@ -125,7 +127,10 @@ async fn a_reset_connection() {
 #[tokio::test]
 async fn something_that_is_not_http() {
     let ssh = Behaviour::Raw(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n".to_vec());
-    Scene::start().await.suffer(ssh, "unexpected_status").await;
+    Fixture::start()
+        .await
+        .suffer(ssh, "unexpected_status")
+        .await;
 }
 
 #[tokio::test]
@@ -134,13 +139,13 @@ async fn a_small_body_that_unpacks_to_a_huge_one() {
     let bomb = gzipped(|encoder| {
         (0..64).for_each(|_| encoder.write_all(&megabyte).expect("memory is enough"));
     });
-    Scene::start().await.suffer(bomb, "too_large").await;
+    Fixture::start().await.suffer(bomb, "too_large").await;
 }
 
 #[tokio::test]
 async fn a_huge_body() {
     let huge = Behaviour::json(vec![b' '; (16 << 20) + 1]);
-    Scene::start().await.suffer(huge, "too_large").await;
+    Fixture::start().await.suffer(huge, "too_large").await;
 }
 
 #[tokio::test]
@@ -155,12 +160,12 @@ async fn bodies_that_are_no_json() {
         deep.as_bytes(),
         b"<!doctype html><title>Maintenance</title>",
     ];
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     for body in bodies {
-        scene.wire.behave(Behaviour::json(body));
-        let unknown = scene
+        fixture.wire.behave(Behaviour::json(body));
+        let unknown = fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
         assert_eq!(
             unknown["count"],
@@ -168,14 +173,17 @@ async fn bodies_that_are_no_json() {
             "{}",
             String::from_utf8_lossy(&body[..20])
         );
-        scene.wire.behave(Behaviour::good());
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture.wire.behave(Behaviour::good());
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn json_that_is_no_list_of_agents_is_not_an_empty_queue() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     for body in [
         json!({"detail": "moved"}),
         json!({"count": 0}),
@@ -186,69 +194,72 @@ async fn json_that_is_no_list_of_agents_is_not_an_empty_queue() {
         json!([1, 2, 3]),
         json!({"count": 1, "results": [{"name": "nobody"}]}),
     ] {
-        scene.wire.behave(Behaviour::json(body.to_string()));
-        scene
+        fixture.wire.behave(Behaviour::json(body.to_string()));
+        fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
-        scene.wire.behave(Behaviour::good());
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture.wire.behave(Behaviour::good());
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn a_next_page_at_another_host_is_asked_for_at_ours() {
-    let (scene, elsewhere) = (Scene::start().await, Wire::start().await);
+    let (fixture, elsewhere) = (Fixture::start().await, Wire::start().await);
     let next = format!(
         "{}agentstatuses/?page=2&page_size=250&queue=1",
         elsewhere.base_url()
     );
-    scene
+    fixture
         .wire
         .behave(Behaviour::Pages(Arc::new(move |page| match page {
             1 => agents_page(1..=2, 3, Some(next.clone())),
             _ => agents_page(3..=3, 3, None),
         })));
-    let three = async || scene.daemon.decision("sales").await["count"] == 3;
-    scene.time.until("both pages", three).await;
+    let three = async || fixture.daemon.decision("sales").await["count"] == 3;
+    fixture.time.until("both pages", three).await;
     assert_eq!(elsewhere.heads(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn pages_without_end_are_no_snapshot() {
-    let scene = Scene::with(&format!("{PATIENT}\nrequests_per_hour = 20000")).await;
-    scene.wire.behave(Behaviour::Pages(Arc::new(|page| {
+    let fixture = Fixture::with(&format!("{PATIENT}\nrequests_per_hour = 20000")).await;
+    fixture.wire.behave(Behaviour::Pages(Arc::new(|page| {
         agents_page(
             [page],
             1_000_000,
             Some(format!("/api/agentstatuses/?page={}", page + 1)),
         )
     })));
-    let before = scene.wire.heads().len();
-    scene
+    let before = fixture.wire.heads().len();
+    fixture
         .daemon
-        .comes_to(&scene.time, "sales", "upstream_down")
+        .comes_to(&fixture.time, "sales", "upstream_down")
         .await;
-    let detail = scene.daemon.decision("sales").await["detail"].to_string();
+    let detail = fixture.daemon.decision("sales").await["detail"].to_string();
     assert!(detail.contains("does not end within 100 pages"), "{detail}");
     // A walk is a hundred pages at most, and the next one waits for its back-off.
-    let asked = scene.wire.heads().len() - before;
+    let asked = fixture.wire.heads().len() - before;
     assert!(asked >= 100, "{asked}");
 }
 
 #[tokio::test]
 async fn rows_that_move_between_pages_are_counted_once() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     // Agent 2 slips to the second page while the first is being read; nobody is missing.
-    scene
+    fixture
         .wire
         .behave(Behaviour::Pages(Arc::new(|page| match page {
             1 => agents_page(1..=2, 3, Some("/api/agentstatuses/?page=2".to_owned())),
             _ => agents_page(2..=3, 3, None),
         })));
-    let three = async || scene.daemon.decision("sales").await["count"] == 3;
-    scene.time.until("each agent once", three).await;
-    let whole = scene.daemon.get("/v1/queues/sales").await.json();
+    let three = async || fixture.daemon.decision("sales").await["count"] == 3;
+    fixture.time.until("each agent once", three).await;
+    let whole = fixture.daemon.get("/v1/queues/sales").await.json();
     assert_eq!(whole["complete"], true);
 }
 
@@ -262,50 +273,58 @@ fn listing(agents: u32, fields: &Value) -> Behaviour {
 
 #[tokio::test]
 async fn u23_a_list_that_lacks_many_of_those_it_counts_is_no_snapshot() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     for (agents, count, said) in [
         (0, json!(8), "counts 8 agents and lists 0"),
         (3, json!(250), "counts 250 agents and lists 3"),
         (17, json!("20"), "counts 20 agents and lists 17"),
         (1, json!(2.0), "counts 2 agents and lists 1"),
     ] {
-        scene.wire.behave(listing(agents, &json!({"count": count})));
-        let unknown = scene
+        fixture
+            .wire
+            .behave(listing(agents, &json!({"count": count})));
+        let unknown = fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
         assert_eq!(unknown["count"], Value::Null);
         let detail = unknown["detail"].as_str().expect("an unknown is explained");
         assert!(detail.contains(said), "{detail}");
-        scene.wire.behave(Behaviour::good());
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture.wire.behave(Behaviour::good());
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn u23_a_count_that_is_a_little_off_for_good_costs_no_second_reading_each_time() {
-    let scene = Scene::start().await;
-    scene.wire.behave(listing(20, &json!({"count": 21})));
-    let twenty = async || scene.daemon.decision("sales").await["count"] == 20;
-    scene.time.until("a short list", twenty).await;
-    let (asked, polls) = (scene.wire.heads().len(), scene.daemon.outcomes("ok").await);
+    let fixture = Fixture::start().await;
+    fixture.wire.behave(listing(20, &json!({"count": 21})));
+    let twenty = async || fixture.daemon.decision("sales").await["count"] == 20;
+    fixture.time.until("a short list", twenty).await;
+    let (asked, polls) = (
+        fixture.wire.heads().len(),
+        fixture.daemon.outcomes("ok").await,
+    );
     let incomplete = "openseat_incomplete_snapshots_total{account=\"main\",queue=\"sales\"}";
-    let before = scene
+    let before = fixture
         .daemon
         .metric(incomplete)
         .await
         .expect("it was counted");
-    let five_more = async || scene.daemon.metric(incomplete).await >= Some(before + 5.0);
-    scene.time.until("five more polls", five_more).await;
-    let requests = scene.wire.heads().len() - asked;
+    let five_more = async || fixture.daemon.metric(incomplete).await >= Some(before + 5.0);
+    fixture.time.until("five more polls", five_more).await;
+    let requests = fixture.wire.heads().len() - asked;
     assert!(requests <= 7, "{requests} requests, {polls} before");
-    let whole = scene.daemon.get("/v1/queues/sales").await.json();
+    let whole = fixture.daemon.get("/v1/queues/sales").await.json();
     assert_eq!(whole["complete"], false);
 }
 
 #[tokio::test]
 async fn u23_counts_and_links_that_say_nothing_are_none() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     for (agents, fields) in [
         (2, json!({"count": i64::MAX})),
         (3, json!({"count": -1})),
@@ -317,17 +336,17 @@ async fn u23_counts_and_links_that_say_nothing_are_none() {
         (8, json!({"next": "/api/agentstatuses/?page=2"})),
         (9, json!({"next": "/api/agentstatuses/?page=1"})),
     ] {
-        scene.wire.behave(listing(agents, &fields));
-        let all = async || scene.daemon.decision("sales").await["count"] == agents;
-        scene.time.until(&fields.to_string(), all).await;
-        let whole = scene.daemon.get("/v1/queues/sales").await.json();
+        fixture.wire.behave(listing(agents, &fields));
+        let all = async || fixture.daemon.decision("sales").await["count"] == agents;
+        fixture.time.until(&fields.to_string(), all).await;
+        let whole = fixture.daemon.get("/v1/queues/sales").await.json();
         assert_eq!(whole["complete"], true, "{fields}");
     }
 }
 
 #[tokio::test]
 async fn u14_an_odd_character_costs_no_list() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     let page = |agents| agents_page(1..=agents, agents, None).to_string();
     let named = |agents, name: &[u8]| {
         let page = page(agents).replacen("Agent 1", "NAME", 1);
@@ -340,10 +359,10 @@ async fn u14_an_odd_character_costs_no_list() {
         (6, b"\xed\xa0\xbd", "\u{fffd}\u{fffd}\u{fffd}"),
     ];
     for (agents, sent, shown) in cases {
-        scene.wire.behave(named(agents, sent));
-        let all = async || scene.daemon.decision("sales").await["count"] == agents;
-        scene.time.until(shown, all).await;
-        let queue = scene.daemon.get("/v1/queues/sales").await.json();
+        fixture.wire.behave(named(agents, sent));
+        let all = async || fixture.daemon.decision("sales").await["count"] == agents;
+        fixture.time.until(shown, all).await;
+        let queue = fixture.daemon.get("/v1/queues/sales").await.json();
         let names = queue["agents"].as_array().expect("agents");
         assert!(names.iter().any(|agent| agent["name"] == shown), "{queue}");
     }
@@ -351,9 +370,9 @@ async fn u14_an_odd_character_costs_no_list() {
     let odd_field = page(7).replacen("\"full_name\"", "\"x\":\"\\ud800\",\"full_name\"", 1);
     let marked = ["\u{feff}", &page(8)].concat();
     for (agents, body) in [(7, odd_field), (8, marked)] {
-        scene.wire.behave(Behaviour::json(body));
-        let all = async || scene.daemon.decision("sales").await["count"] == agents;
-        scene.time.until("all of them", all).await;
+        fixture.wire.behave(Behaviour::json(body));
+        let all = async || fixture.daemon.decision("sales").await["count"] == agents;
+        fixture.time.until("all of them", all).await;
     }
 }
 
@@ -366,25 +385,31 @@ async fn an_answer_of_a_cache_is_as_old_as_it_says() {
         "Age: 10\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
         "Age: 99999999999999999999\r\n",
     ] {
-        let scene = Scene::start().await;
-        scene
+        let fixture = Fixture::start().await;
+        fixture
             .wire
             .behave(Behaviour::response("200 OK", headers, &list));
-        let unknown = scene.daemon.comes_to(&scene.time, "sales", "too_old").await;
+        let unknown = fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "too_old")
+            .await;
         assert_eq!(unknown["count"], Value::Null, "{headers}");
-        scene.wire.behave(Behaviour::good());
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture.wire.behave(Behaviour::good());
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
     }
     // The first answer there is, and one that is young enough.
-    let scene = Scene::start().await;
-    scene
+    let fixture = Fixture::start().await;
+    fixture
         .wire
         .behave(Behaviour::response("200 OK", "Age: 10\r\n", &list));
-    let three = async || scene.daemon.decision("sales").await["count"] == 3;
-    scene.time.until("a cached list", three).await;
-    let age_ms = scene.daemon.decision("sales").await["age_ms"].as_u64();
+    let three = async || fixture.daemon.decision("sales").await["count"] == 3;
+    fixture.time.until("a cached list", three).await;
+    let age_ms = fixture.daemon.decision("sales").await["age_ms"].as_u64();
     assert!(age_ms >= Some(10_000), "{age_ms:?}");
-    for head in scene.wire.heads() {
+    for head in fixture.wire.heads() {
         let head = head.to_lowercase();
         assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
     }
@@ -392,17 +417,17 @@ async fn an_answer_of_a_cache_is_as_old_as_it_says() {
 
 #[tokio::test]
 async fn u07_a_success_without_a_list_is_no_snapshot() {
-    let scene = Scene::with("timeout = \"2s\"").await;
+    let fixture = Fixture::with("timeout = \"2s\"").await;
     let list = agents_page(1..=3, 3, None).to_string();
     for status in ["204 No Content", "206 Partial Content", "418 I'm a teapot"] {
         let behaviour = Behaviour::response(status, "Content-Type: application/json\r\n", &list);
-        let unknown = scene.suffer(behaviour, "unexpected_status").await;
+        let unknown = fixture.suffer(behaviour, "unexpected_status").await;
         let said = format!("CallTools answered {status}");
         assert!(unknown["detail"].to_string().contains(&said), "{unknown}");
     }
     // Interim answers are none, however many come.
     let flood = Behaviour::Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec());
-    scene.suffer(flood, "timeout").await;
+    fixture.suffer(flood, "timeout").await;
 }
 
 #[tokio::test]
@@ -414,14 +439,14 @@ async fn u04_a_refusal_counts_even_with_a_body_that_cannot_be_read() {
         "Content-Length: 1000\r\n\r\n{\"detail\":",
         "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
     ] {
-        let scene = Scene::start().await;
+        let fixture = Fixture::start().await;
         let refused = format!("{head}{rest}").into_bytes();
-        scene.wire.behave(Behaviour::Raw(refused));
-        let throttled = async || scene.daemon.outcomes("throttled").await > 0.0;
-        scene.time.until("a refusal", throttled).await;
-        let asked = scene.wire.heads().len();
-        scene.time.pass(Duration::from_secs(120)).await;
-        assert_eq!(scene.wire.heads().len(), asked, "{rest}");
+        fixture.wire.behave(Behaviour::Raw(refused));
+        let throttled = async || fixture.daemon.outcomes("throttled").await > 0.0;
+        fixture.time.until("a refusal", throttled).await;
+        let asked = fixture.wire.heads().len();
+        fixture.time.pass(Duration::from_secs(120)).await;
+        assert_eq!(fixture.wire.heads().len(), asked, "{rest}");
     }
 }
 
@@ -434,13 +459,13 @@ async fn u06_a_server_that_names_a_time_is_left_alone_until_then() {
         "HTTP/1.1 502 Bad Gateway\r\nretry-after:  600\r\n",
         "HTTP/1.1 500 Internal Server Error\r\nRETRY-AFTER: 600\r\nContent-Encoding: gzip\r\n",
     ] {
-        let scene = Scene::start().await;
+        let fixture = Fixture::start().await;
         let refused = format!("{head}{rest}").into_bytes();
-        scene.wire.behave(Behaviour::Raw(refused));
-        let failed = async || scene.daemon.outcomes("server_error").await > 0.0;
-        scene.time.until("a refusal", failed).await;
-        let asked = scene.wire.heads().len();
-        let refresh = scene.daemon.post("/v1/queues/sales/refresh").await;
+        fixture.wire.behave(Behaviour::Raw(refused));
+        let failed = async || fixture.daemon.outcomes("server_error").await > 0.0;
+        fixture.time.until("a refusal", failed).await;
+        let asked = fixture.wire.heads().len();
+        let refresh = fixture.daemon.post("/v1/queues/sales/refresh").await;
         assert_eq!(refresh.status, 502, "{head}: {refresh:?}");
         assert!(refresh.header("retry-after").is_some(), "{refresh:?}");
         assert!(
@@ -449,20 +474,20 @@ async fn u06_a_server_that_names_a_time_is_left_alone_until_then() {
                 .contains("asked for a pause"),
             "{refresh:?}"
         );
-        scene.time.pass(Duration::from_secs(120)).await;
-        assert_eq!(scene.wire.heads().len(), asked, "{head}");
+        fixture.time.pass(Duration::from_secs(120)).await;
+        assert_eq!(fixture.wire.heads().len(), asked, "{head}");
     }
 }
 
 #[tokio::test]
 async fn u08_a_server_that_goes_away_and_comes_back() {
-    let scene = Scene::start().await;
-    let Scene {
+    let fixture = Fixture::start().await;
+    let Fixture {
         time,
         wire,
         daemon,
         _home,
-    } = scene;
+    } = fixture;
     let address = wire.address;
     drop(wire);
     time.until("a refusal", async || daemon.outcomes("refused").await > 0.0)
@@ -482,7 +507,7 @@ async fn u08_a_server_that_goes_away_and_comes_back() {
 
 #[tokio::test]
 async fn u15_an_odd_row_is_left_out_and_many_odd_rows_are_no_list() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     let rows = |odd: &Value, times: usize| {
         let mut page = agents_page(1..=20, 20, None);
         let rows = page["results"].as_array_mut().expect("a list");
@@ -498,26 +523,29 @@ async fn u15_an_odd_row_is_left_out_and_many_odd_rows_are_no_list() {
         json!({"app_user": "a", "agent_status": {"deep": true}, "status": 5}),
         json!({"app_user": "a", "agent_status": 1, "status": "Available", "queue_logged_in": "perhaps"}),
     ] {
-        let before = scene.daemon.metric(skipped).await.unwrap_or(0.0);
-        scene.wire.behave(rows(&odd, 1));
-        let some = async || scene.daemon.decision("sales").await["count"] == 19;
-        scene.time.until(&odd.to_string(), some).await;
-        assert!(scene.daemon.metric(skipped).await > Some(before), "{odd}");
+        let before = fixture.daemon.metric(skipped).await.unwrap_or(0.0);
+        fixture.wire.behave(rows(&odd, 1));
+        let some = async || fixture.daemon.decision("sales").await["count"] == 19;
+        fixture.time.until(&odd.to_string(), some).await;
+        assert!(fixture.daemon.metric(skipped).await > Some(before), "{odd}");
 
-        scene.wire.behave(rows(&odd, 3));
-        let unknown = scene
+        fixture.wire.behave(rows(&odd, 3));
+        let unknown = fixture
             .daemon
-            .comes_to(&scene.time, "sales", "upstream_down")
+            .comes_to(&fixture.time, "sales", "upstream_down")
             .await;
         assert_eq!(unknown["count"], Value::Null, "{odd}");
-        scene.wire.behave(Behaviour::good());
-        scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+        fixture.wire.behave(Behaviour::good());
+        fixture
+            .daemon
+            .comes_to(&fixture.time, "sales", "seats")
+            .await;
     }
 }
 
 #[tokio::test]
 async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     let list = agents_page(1..=3, 3, None).to_string();
     let mut twice = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     twice.write_all(list.as_bytes()).expect("memory is enough");
@@ -539,25 +567,25 @@ async fn u19_an_encoding_that_was_not_asked_for_is_a_fault() {
     for coding in ["GZIP", "x-gzip", "identity, Gzip"] {
         let headers = format!("Content-Encoding: {coding}\r\n");
         let behaviour = Behaviour::response("200 OK", &headers, &members);
-        scene.wire.behave(behaviour);
-        let three = async || scene.daemon.decision("sales").await["count"] == 3;
-        scene.time.until(coding, three).await;
-        scene.wire.behave(Behaviour::good());
-        let one = async || scene.daemon.decision("sales").await["count"] == 1;
-        scene.time.until("one again", one).await;
+        fixture.wire.behave(behaviour);
+        let three = async || fixture.daemon.decision("sales").await["count"] == 3;
+        fixture.time.until(coding, three).await;
+        fixture.wire.behave(Behaviour::good());
+        let one = async || fixture.daemon.decision("sales").await["count"] == 1;
+        fixture.time.until("one again", one).await;
     }
     for (behaviour, outcome) in [
         (twice, "not_json"),
         (brotli, "not_json"),
         (cut, "connection_lost"),
     ] {
-        scene.suffer(behaviour, outcome).await;
+        fixture.suffer(behaviour, outcome).await;
     }
 }
 
 #[tokio::test]
 async fn u20_of_a_next_link_nothing_but_the_number_is_believed() {
-    let scene = Scene::start().await;
+    let fixture = Fixture::start().await;
     for link in [
         "http://user:secret@elsewhere.invalid/api/agentstatuses/?page=2",
         "https://127.0.0.1:1/?page=2&page_size=1&queue=99",
@@ -566,46 +594,49 @@ async fn u20_of_a_next_link_nothing_but_the_number_is_believed() {
         "file:///etc/passwd?page=2#page=3",
         "?page=2",
     ] {
-        scene
+        fixture
             .wire
             .behave(Behaviour::Pages(Arc::new(move |page| match page {
                 1 => agents_page(1..=2, 3, Some(link.to_owned())),
                 _ => agents_page(3..=3, 3, None),
             })));
-        let three = async || scene.daemon.decision("sales").await["count"] == 3;
-        scene.time.until(link, three).await;
-        scene.wire.behave(Behaviour::good());
-        let one = async || scene.daemon.decision("sales").await["count"] == 1;
-        scene.time.until("one page again", one).await;
+        let three = async || fixture.daemon.decision("sales").await["count"] == 3;
+        fixture.time.until(link, three).await;
+        fixture.wire.behave(Behaviour::good());
+        let one = async || fixture.daemon.decision("sales").await["count"] == 1;
+        fixture.time.until("one page again", one).await;
     }
-    for head in scene.wire.heads() {
+    for head in fixture.wire.heads() {
         let ours = head.starts_with("GET /api/") && !head.contains("queue=99");
         assert!(ours && !head.contains("elsewhere"), "{head}");
     }
     let lost = Behaviour::json(agents_page(1..=2, 3, Some("/somewhere/".to_owned())).to_string());
-    scene.suffer(lost, "unexpected_shape").await;
+    fixture.suffer(lost, "unexpected_shape").await;
 }
 
 #[tokio::test]
 async fn u27_a_connection_that_was_closed_while_idle_costs_one_request_and_no_snapshot() {
-    let scene = Scene::start().await;
-    scene.wire.behave(Behaviour::Fickle);
-    let lost = async || scene.daemon.outcomes("connection_lost").await >= 3.0;
-    scene.time.until("lost connections", lost).await;
-    let decision = scene.daemon.decision("sales").await;
+    let fixture = Fixture::start().await;
+    fixture.wire.behave(Behaviour::Fickle);
+    let lost = async || fixture.daemon.outcomes("connection_lost").await >= 3.0;
+    fixture.time.until("lost connections", lost).await;
+    let decision = fixture.daemon.decision("sales").await;
     assert!(known(&decision), "every other poll succeeds: {decision}");
     // A request that may have arrived is never sent again for the same permit.
-    let sent = scene.wire.heads().len() as f64;
-    assert!(sent <= scene.daemon.used().await);
-    scene.wire.behave(Behaviour::good());
-    scene.daemon.comes_to(&scene.time, "sales", "seats").await;
+    let sent = fixture.wire.heads().len() as f64;
+    assert!(sent <= fixture.daemon.used().await);
+    fixture.wire.behave(Behaviour::good());
+    fixture
+        .daemon
+        .comes_to(&fixture.time, "sales", "seats")
+        .await;
 }
 
 #[tokio::test]
 async fn the_token_and_our_name_go_with_every_request_and_nothing_else_does() {
-    let scene = Scene::start().await;
-    scene.time.pass(Duration::from_secs(10)).await;
-    let heads = scene.wire.heads();
+    let fixture = Fixture::start().await;
+    fixture.time.pass(Duration::from_secs(10)).await;
+    let heads = fixture.wire.heads();
     assert!(heads.len() >= 3, "{heads:?}");
     for head in heads {
         let head = head.to_lowercase();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     browser::{Browser, Device},
-    centre::Centre,
+    fixture::Fixture,
 };
 
 /// The source of axe-core, which finds what keeps people out.
@@ -44,20 +44,20 @@ pub async fn findings(browser: &Browser, axe: &str) -> Vec<String> {
 async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
     let axe = axe();
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("no-such", &[])];
-    let centre = Centre::open(&queues).await;
+    let fixture = Fixture::open(&queues).await;
     // One queue is in trouble, so that its texts and colours are checked, too.
-    centre.simulator.world(|world| {
+    fixture.simulator.world(|world| {
         let gone = world.queue_named("no-such").map(|queue| queue.id);
         assert!(world.remove_queue(gone.expect("it was added")));
     });
-    let closed = Centre::behind_a_token(&[("sales", &["Ann"])]).await;
+    let closed = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     let what_if = "/queues/main/sales?field=$.results[*].status&value=1";
     let pages = [
-        ("dashboard", centre.url("/")),
-        ("queue", centre.url("/queues/main/sales")),
-        ("criteria", centre.url(what_if)),
-        ("nowhere", centre.url("/queues/main/none")),
+        ("dashboard", fixture.url("/")),
+        ("queue", fixture.url("/queues/main/sales")),
+        ("criteria", fixture.url(what_if)),
+        ("nowhere", fixture.url("/queues/main/none")),
         ("login", closed.url("/login")),
     ];
     for (name, url) in pages {
@@ -97,9 +97,9 @@ async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
-    let centre = Centre::open(&[("sales", &["Ann"]), ("support", &["Bob"])]).await;
+    let fixture = Fixture::open(&[("sales", &["Ann"]), ("support", &["Bob"])]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     browser.sees("h1", |text| text.starts_with("2 of 2")).await;
     let mut met = Vec::new();
@@ -122,7 +122,7 @@ async fn the_keyboard_reaches_everything_and_keeps_its_place_through_changes() {
     browser
         .run("document.querySelectorAll('.queue a')[1].focus()")
         .await;
-    centre.everybody_is("On a Call");
+    fixture.everybody_is("On a Call");
     browser
         .sees(".queue:nth-child(2) .number", |text| text == "0")
         .await;

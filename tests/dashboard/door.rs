@@ -2,7 +2,7 @@
 
 use crate::{
     browser::Browser,
-    centre::{BEARER, Centre},
+    fixture::{BEARER, Fixture},
 };
 
 const COOKIE: &str = "openseat_session";
@@ -10,9 +10,9 @@ const COOKIE: &str = "openseat_session";
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn a_person_logs_in_looks_and_logs_out() {
-    let centre = Centre::behind_a_token(&[("sales", &["Ann"])]).await;
+    let fixture = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/queues/main/sales")).await;
+    browser.open(&fixture.url("/queues/main/sales")).await;
     browser.sees("h1", |text| text == "Log in").await;
     browser.shoot("login").await;
 
@@ -38,13 +38,13 @@ async fn a_person_logs_in_looks_and_logs_out() {
     let id = cookie["value"].as_str().expect("an id");
     assert!(id.len() == 64 && !id.contains(BEARER));
     assert_eq!(browser.run("return document.cookie").await, "");
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     assert_eq!(browser.complaints().await, [""; 0]);
 
     browser.click(".top button").await;
     browser.sees("h1", |text| text == "Log in").await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.sees("h1", |text| text == "Log in").await;
     assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
 }

@@ -4,7 +4,7 @@ use openseat::simulator::TOKEN;
 
 use crate::{
     browser::{Browser, Device},
-    centre::Centre,
+    fixture::Fixture,
 };
 
 const HOSTILE: &str = "<script>alert(1)<\"'><img src=x onerror=alert(2)>&amp;";
@@ -19,10 +19,10 @@ fn card(n: usize, part: &str) -> String {
 #[ignore = "needs Chromium and chromedriver"]
 async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
     let queues: [(&str, &[&str]); 2] = [("sales", &["Ann", "Bob"]), ("support", &["Cy"])];
-    let centre = Centre::open(&queues).await;
+    let fixture = Fixture::open(&queues).await;
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     browser
         .sees("h1", |text| text == "2 of 2 queues accept calls")
@@ -30,7 +30,7 @@ async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
     browser.sees(&card(1, ".number"), |text| text == "2").await;
     browser.shoot("dashboard").await;
 
-    centre.everybody_is("On a Call");
+    fixture.everybody_is("On a Call");
     browser.sees(&card(1, ".number"), |text| text == "0").await;
     browser
         .sees(&card(1, ".badge"), |text| text.ends_with("reject"))
@@ -40,7 +40,7 @@ async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
         .await;
 
     assert_eq!(browser.text(".trouble").await, "");
-    centre.simulator.set_token("another");
+    fixture.simulator.set_token("another");
     browser
         .sees(".trouble", |text| {
             text.contains("CallTools does not accept the token") && text.contains("To do:")
@@ -53,23 +53,23 @@ async fn the_dashboard_follows_the_daemon_through_a_fault_and_its_healing() {
         .await;
     browser.shoot("fault").await;
 
-    centre.simulator.set_token(TOKEN);
-    centre.everybody_is("Available");
+    fixture.simulator.set_token(TOKEN);
+    fixture.everybody_is("Available");
     browser.sees(".trouble", str::is_empty).await;
     browser.sees(&card(1, ".number"), |text| text == "2").await;
 
     assert_eq!(browser.complaints().await, [""; 0]);
     let requests = browser.requests().await;
     assert!(requests.iter().any(|url| url.ends_with("/v1/watch")));
-    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn a_queue_has_a_page_that_follows_its_agents() {
-    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     browser.click(".queue h3 a").await;
     browser.sees("h1", |text| text.starts_with("sales")).await;
@@ -79,7 +79,7 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
             text.contains("Ann") && text.contains("yes")
         })
         .await;
-    centre.everybody_is("On a Call");
+    fixture.everybody_is("On a Call");
     browser
         .sees(".people tbody", |text| !text.contains("✓"))
         .await;
@@ -91,7 +91,7 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
             text.starts_with("A call would be rejected: 0 free, threshold 0")
         })
         .await;
-    centre.everybody_is("Available");
+    fixture.everybody_is("Available");
     browser.click(".test_now button").await;
     browser
         .sees(".test_now .result", |text| {
@@ -100,17 +100,17 @@ async fn a_queue_has_a_page_that_follows_its_agents() {
         .await;
     assert_eq!(browser.complaints().await, [""; 0]);
     let requests = browser.requests().await;
-    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn a_daemon_that_is_gone_is_said_to_be() {
-    let centre = Centre::open(&[("sales", &["Ann"])]).await;
+    let fixture = Fixture::open(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
-    drop(centre);
+    drop(fixture);
     browser
         .sees(".live .words", |text| text.starts_with("Connection lost"))
         .await;
@@ -121,13 +121,13 @@ async fn a_daemon_that_is_gone_is_said_to_be() {
 #[ignore = "needs Chromium and chromedriver"]
 async fn names_are_texts_and_nothing_else() {
     let queues: [(&str, &[&str]); 2] = [(HOSTILE, &[HOSTILE, BACKWARDS]), (BACKWARDS, &["Ann"])];
-    let centre = Centre::open(&queues).await;
-    centre.simulator.world(|world| {
+    let fixture = Fixture::open(&queues).await;
+    fixture.simulator.world(|world| {
         let status = world.status_named("Available").expect("it is there");
         assert!(world.rename_status(status, HOSTILE));
     });
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     browser.sees(&card(1, "h3"), |text| text == HOSTILE).await;
     browser
@@ -138,7 +138,7 @@ async fn names_are_texts_and_nothing_else() {
         .await;
     browser.shoot("hostile").await;
     for n in [2, 1] {
-        browser.open(&centre.url("/")).await;
+        browser.open(&fixture.url("/")).await;
         browser.click(&card(n, "h3 a")).await;
         browser.is_live().await;
     }
@@ -156,16 +156,16 @@ async fn names_are_texts_and_nothing_else() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn pages_say_the_same_without_scripts() {
-    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::without_scripts().await;
     // A plain reload shows the present.
     while browser.text(".number").await != "2" {
-        browser.open(&centre.url("/")).await;
+        browser.open(&fixture.url("/")).await;
     }
     assert!(browser.text(".live").await.contains("reload"));
-    centre.everybody_is("On a Call");
+    fixture.everybody_is("On a Call");
     while browser.text(".number").await != "0" {
-        browser.open(&centre.url("/")).await;
+        browser.open(&fixture.url("/")).await;
     }
     browser.click(".queue h3 a").await;
     browser
@@ -176,10 +176,10 @@ async fn pages_say_the_same_without_scripts() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
-    let centre = Centre::open(&[("sales", &["Ann", "Bob"])]).await;
+    let fixture = Fixture::open(&[("sales", &["Ann", "Bob"])]).await;
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
-    browser.open(&centre.url("/queues/main/sales")).await;
+    browser.open(&fixture.url("/queues/main/sales")).await;
     // History is written down every few seconds; the page shows it without being asked.
     browser
         .sees("figcaption", |text| {
@@ -205,13 +205,13 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     browser.shoot("what-if").await;
 
     browser
-        .open(&centre.url("/queues/main/sales?field=$.results[*&value=1"))
+        .open(&fixture.url("/queues/main/sales?field=$.results[*&value=1"))
         .await;
     browser
         .sees(".wrong", |text| text.starts_with("The field:"))
         .await;
     browser
-        .open(&centre.url("/queues/main/sales?field=$.results[*].status&value=1"))
+        .open(&fixture.url("/queues/main/sales?field=$.results[*].status&value=1"))
         .await;
     browser
         .sees(".outcome", |text| text.contains("the other rule for 100 %"))
@@ -220,7 +220,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     // The page goes on to follow the agents, without asking about the rule again.
     browser.is_live().await;
     browser.requests().await;
-    centre.everybody_is("On a Call");
+    fixture.everybody_is("On a Call");
     browser.sees(".now .number", |text| text == "0").await;
     browser
         .sees(".outcome", |text| text.contains("the other rule for 100 %"))
@@ -234,7 +234,7 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     assert_eq!(browser.complaints().await, [""; 0]);
 
     browser
-        .open(&centre.url("/v1/queues/sales/chart.svg?range=1h"))
+        .open(&fixture.url("/v1/queues/sales/chart.svg?range=1h"))
         .await;
     let heading = "return document.querySelector('.heading').textContent.trim()";
     assert_eq!(browser.run(heading).await, "sales: seats, last hour, UTC");
@@ -246,15 +246,15 @@ async fn a_queues_page_shows_its_past_and_tries_other_rules_on_it() {
     );
     assert_eq!(browser.complaints().await, [""; 0]);
     let requests = browser.requests().await;
-    assert!(centre.is_the_only_one_asked(&requests), "{requests:?}");
+    assert!(fixture.is_the_only_one_asked(&requests), "{requests:?}");
 }
 
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn without_a_state_folder_a_page_says_why_it_has_no_past() {
-    let centre = Centre::forgetful(&[("sales", &["Ann"])]).await;
+    let fixture = Fixture::forgetful(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/queues/main/sales")).await;
+    browser.open(&fixture.url("/queues/main/sales")).await;
     browser
         .sees("[aria-labelledby=history]", |text| {
             text.contains("Nothing is recorded")

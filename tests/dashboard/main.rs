@@ -5,10 +5,10 @@
 
 mod access;
 mod browser;
-mod centre;
 mod door;
 mod driver;
 mod ending;
+mod fixture;
 mod looks;
 mod many;
 mod picture;

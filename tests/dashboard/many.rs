@@ -10,7 +10,7 @@ use openseat::{
 use crate::{
     access::{axe, findings},
     browser::{Browser, Device},
-    support::{CallTools, Home, TestDaemon},
+    support::{CallTools, TestDaemon, TestFolder},
 };
 
 /// Requests per hour of each account. With this many, hundreds of queues are known in seconds.
@@ -25,7 +25,7 @@ const ACCOUNTS: [&str; 3] = ["east", "north", "west"];
 struct Accounts {
     daemon: TestDaemon,
     calltools: Vec<CallTools>,
-    home: Home,
+    home: TestFolder,
 }
 
 fn queue_name(n: usize) -> String {
@@ -58,7 +58,7 @@ impl Accounts {
     /// So many queues, spread over the accounts.
     async fn with(queues: usize, accounts: &[&str]) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let home = Home::new();
+        let home = TestFolder::new();
         let mut config =
             "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
         let mut calltools = Vec::new();
@@ -152,10 +152,10 @@ async fn look_everywhere(browser: &Browser, axe: &str, name: &str) {
 
 async fn pages_with(queues: usize, accounts: &[&str]) {
     let axe = axe();
-    let centre = Accounts::with(queues, accounts).await;
+    let fixture = Accounts::with(queues, accounts).await;
     let browser = Browser::start().await;
     browser.lives_in("Europe/Berlin").await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     let all = format!("of {queues} queue");
     browser.sees("h1", |text| text.contains(&all)).await;
@@ -195,9 +195,9 @@ async fn three_hundred_queues_of_three_accounts_are_a_page() {
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
 async fn many_queues_are_found_and_ordered_and_accounts_fold() {
-    let centre = Accounts::with(40, &ACCOUNTS).await;
+    let fixture = Accounts::with(40, &ACCOUNTS).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     // Trouble first, in each account.
     let ranks = "return [...document.querySelectorAll('[data-queues]')].every((body) => { \
@@ -218,7 +218,7 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
     );
     // It stays so while the page goes on to be renewed.
     browser.requests().await;
-    centre.calltools[0].simulator.world(|world| {
+    fixture.calltools[0].simulator.world(|world| {
         let available = world.status_named("Available").expect("there is one");
         assert!(world.set_everyone(available));
     });
@@ -226,7 +226,7 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
         .requests()
         .await
         .iter()
-        .any(|url| *url == centre.url("/"))
+        .any(|url| *url == fixture.url("/"))
     {}
     browser.is_live().await;
     assert_eq!(shown(&browser, ".name a").await.len(), found.len());
@@ -268,7 +268,7 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
             == false
     };
     assert!(closed().await);
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     assert!(closed().await);
     assert_eq!(shown(&browser, "[data-key=east] .name a").await, names);
@@ -283,9 +283,9 @@ async fn many_queues_are_found_and_ordered_and_accounts_fold() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn a_row_that_moves_keeps_the_focus() {
-    let centre = Accounts::with(40, &ACCOUNTS[..1]).await;
+    let fixture = Accounts::with(40, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     choose(&browser, "seats").await;
     // The last row has the most seats; soon all have none.
@@ -294,7 +294,7 @@ async fn a_row_that_moves_keeps_the_focus() {
         .run(&format!("{last}.querySelector('a').focus()"))
         .await;
     let name = browser.focus().await;
-    centre.calltools[0].simulator.world(|world| {
+    fixture.calltools[0].simulator.world(|world| {
         let busy = world.status_named("On a Call").expect("there is one");
         assert!(world.set_everyone(busy));
     });
@@ -306,12 +306,12 @@ async fn a_row_that_moves_keeps_the_focus() {
 #[tokio::test]
 #[ignore = "needs Chromium and chromedriver"]
 async fn the_address_of_a_decision_is_copied() {
-    let centre = Accounts::with(4, &ACCOUNTS[..1]).await;
+    let fixture = Accounts::with(4, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
-    browser.open(&centre.url("/")).await;
+    browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     // A fresh daemon says what to do next, until somebody asks.
-    let address = centre.url("/v1/queues/east/Sales%20tier-1%200/decision");
+    let address = fixture.url("/v1/queues/east/Sales%20tier-1%200/decision");
     browser
         .sees(".next code[data-path]", |text| text == address)
         .await;
@@ -320,21 +320,21 @@ async fn the_address_of_a_decision_is_copied() {
         .sees(".next [data-copy]", |text| text == "Copied")
         .await;
     browser
-        .open(&centre.url("/queues/east/Sales%20tier-1%200"))
+        .open(&fixture.url("/queues/east/Sales%20tier-1%200"))
         .await;
     browser.is_live().await;
     browser
         .sees("[aria-labelledby=address] code", |text| text == address)
         .await;
-    centre.daemon.decision("east/Sales%20tier-1%200").await;
-    browser.open(&centre.url("/")).await;
+    fixture.daemon.decision("east/Sales%20tier-1%200").await;
+    browser.open(&fixture.url("/")).await;
     browser.sees(".next", str::is_empty).await;
     assert_eq!(browser.complaints().await, [""; 0]);
 }
 
 /// Writes a week into the history of the first queue: four agents who come at nine and leave at five, in UTC.
-fn write_a_week(centre: &Accounts) {
-    let path = centre.home.state().join("history.sqlite3");
+fn write_a_week(fixture: &Accounts) {
+    let path = fixture.home.state().join("history.sqlite3");
     let file = rusqlite::Connection::open(path).expect("the history");
     let wait = std::time::Duration::from_secs(30);
     file.busy_timeout(wait).expect("a wait");
@@ -373,10 +373,10 @@ fn write_a_week(centre: &Accounts) {
 #[tokio::test]
 #[ignore = "needs Chromium, chromedriver and axe-core"]
 async fn a_queues_page_shows_the_week_and_who_was_there_in_local_time() {
-    let centre = Accounts::with(1, &ACCOUNTS[..1]).await;
+    let fixture = Accounts::with(1, &ACCOUNTS[..1]).await;
     let browser = Browser::start().await;
     browser.lives_in("America/New_York").await;
-    let page = centre.url("/queues/east/Sales%20tier-1%200?range=24h");
+    let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
     // The page is there in UTC, and then in the zone of the browser.
     browser
@@ -387,17 +387,17 @@ async fn a_queues_page_shows_the_week_and_who_was_there_in_local_time() {
             text.starts_with("Who was available in the last day, in E")
         })
         .await;
-    let recorded = || centre.home.state().join("history.sqlite3").exists();
+    let recorded = || fixture.home.state().join("history.sqlite3").exists();
     while !recorded() {
         tokio::time::sleep(crate::browser::BREATH).await;
     }
     browser
         .sees("figcaption", |text| text.contains("known for"))
         .await;
-    write_a_week(&centre);
+    write_a_week(&fixture);
     // The page goes on to show the pattern that it has read, so the second one shows the new one.
-    let centre = centre.restarted().await;
-    let page = centre.url("/queues/east/Sales%20tier-1%200?range=24h");
+    let fixture = fixture.restarted().await;
+    let page = fixture.url("/queues/east/Sales%20tier-1%200?range=24h");
     browser.open(&page).await;
     browser.is_live().await;
     browser

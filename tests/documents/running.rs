@@ -12,13 +12,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Home, TestDaemon, account};
+use crate::support::{TestDaemon, TestFolder, account};
 
 /// Both are gone when it is dropped.
 pub struct Running {
     pub daemon: TestDaemon,
     _calltools: Serving,
-    _home: Home,
+    _home: TestFolder,
 }
 
 impl Running {
@@ -30,7 +30,7 @@ impl Running {
         let calltools = simulator.serve(listener).expect("a simulator");
         let queue = simulator.world(|world| world.queues()[0].name.clone());
         let queue = format!("queue = {}", toml::Value::from(queue));
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         let main = account("main", &calltools.base_url(), "", &[&queue]);
         let config = home.config_of("max_connections = 2", &[main]);

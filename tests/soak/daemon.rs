@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     fault, resident_kb,
-    support::{CallTools, Home, Program, account, get, post, soon},
+    support::{CallTools, Program, TestFolder, account, get, post, soon},
 };
 
 /// How long it runs, unless `OPENSEAT_SOAK_SECONDS` says otherwise.
@@ -43,7 +43,7 @@ const SPARE_DESCRIPTORS: usize = 12;
 /// A program, its account, and what has been seen of it.
 struct Centre {
     calltools: CallTools,
-    home: Home,
+    home: TestFolder,
     config: PathBuf,
     queues: Vec<String>,
     chance: fastrand::Rng,
@@ -70,7 +70,7 @@ impl Centre {
             let names = world.queues().iter().map(|queue| queue.name.clone());
             names.collect()
         });
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         let config = home.path().join("openseat.toml");
         Self {

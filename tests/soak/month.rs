@@ -51,7 +51,7 @@ const REQUESTS_PER_HOUR: u32 = 12;
 const MAX_AGE: Duration = HOUR;
 
 /// The account, and everybody who looks at it.
-struct Office {
+struct SimulatedAccount {
     clock: Arc<dyn Clock>,
     simulator: Simulator,
     ledger: Arc<Ledger>,
@@ -77,7 +77,7 @@ impl Drop for Run {
     }
 }
 
-impl Office {
+impl SimulatedAccount {
     fn open(requests_per_hour: u32) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
         let world = WorldSettings {
@@ -260,17 +260,17 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
     let wanted = std::env::var("OPENSEAT_SOAK_REQUESTS").ok();
     let limit = wanted.map_or(REQUESTS_PER_HOUR, |text| text.parse().expect("a number"));
     let begun = SystemClock::new().now();
-    let mut office = Office::open(limit);
+    let mut account = SimulatedAccount::open(limit);
     let mut chance = fastrand::Rng::with_seed(1);
-    office.start();
+    account.start();
     let mut settled = (0, 0);
     for quarter in 0..MONTH_HOURS / 6 {
         let (fault, minutes) = (fault(&mut chance), chance.u64(1..40));
-        office.quarter_of_a_day(fault, minutes).await;
+        account.quarter_of_a_day(fault, minutes).await;
         if quarter % 12 == 11 {
-            office.start();
+            account.start();
         }
-        let scrape = office.scrape().await;
+        let scrape = account.scrape().await;
         if quarter == SETTLED_HOURS / 6 {
             settled = (resident_kb("self"), scrape.lines().count());
         }
@@ -280,11 +280,11 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
         }
     }
     let after = resident_kb("self");
-    let worst = office.simulator.worst_sliding_hour();
-    let now = office.clock.now();
+    let worst = account.simulator.worst_sliding_hour();
+    let now = account.clock.now();
     let mut made_in_all = 0;
-    for key in &office.keys {
-        let holds = office.reservations.queue(key);
+    for key in &account.keys {
+        let holds = account.reservations.queue(key);
         let held = u64::from(holds.held(now).all);
         let (made, ended) = holds.counts();
         assert_eq!(made, ended.iter().sum::<u64>() + held, "a seat was lost");
@@ -293,14 +293,14 @@ async fn a_month_leaves_no_trace_in_memory_and_no_hour_with_too_many_requests() 
     println!(
         "{MONTH_HOURS} h: {} requests, {worst} of {} in the worst hour; {} calls, {made_in_all} seats held; \
          {} kB after {SETTLED_HOURS} h, {after} kB in the end; took {:?}",
-        office.simulator.requests(),
-        limit - office.reserve(),
-        office.calls,
+        account.simulator.requests(),
+        limit - account.reserve(),
+        account.calls,
         settled.0,
         SystemClock::new().now().boot - begun.boot,
     );
-    assert!(worst as u32 <= limit - office.reserve());
-    assert_eq!(office.simulator.throttled(), 0);
+    assert!(worst as u32 <= limit - account.reserve());
+    assert_eq!(account.simulator.throttled(), 0);
     assert!(made_in_all > 1_000, "{made_in_all} seats held");
     assert!(
         after < settled.0 + MAX_GROWTH_KB,

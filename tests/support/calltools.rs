@@ -3,7 +3,7 @@
 use openseat::simulator::{Serving, Settings, Simulator, WorldSettings};
 use tokio::net::TcpListener;
 
-use super::{Home, PATIENT, TestDaemon, Time, account};
+use super::{PATIENT, TestDaemon, TestFolder, Time, account};
 
 /// The ids of `sales` and `support`, as the simulator numbers them.
 const QUEUE_IDS: [u64; 2] = [1, 2];
@@ -68,7 +68,7 @@ impl CallTools {
     }
 
     /// A daemon that polls this account.
-    pub async fn daemon(&self, home: &Home, time: &Time) -> TestDaemon {
+    pub async fn daemon(&self, home: &TestFolder, time: &Time) -> TestDaemon {
         home.set_token("main", openseat::simulator::TOKEN);
         home.start(time, &[self.account()]).await
     }

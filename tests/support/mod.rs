@@ -130,9 +130,9 @@ pub const PATIENT: &str = "timeout = \"60s\"\nconnect_timeout = \"30s\"";
 
 /// A folder with a config, tokens and a state folder.
 #[derive(Debug)]
-pub struct Home(TempDir);
+pub struct TestFolder(TempDir);
 
-impl Home {
+impl TestFolder {
     pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{BREATH, Home, PATIENCE, soon};
+use super::{BREATH, PATIENCE, TestFolder, soon};
 
 /// A running `openseat`; dropping it is `kill -9`.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl From<Child> for Program {
 
 impl Program {
     /// Starts `openseat` with these arguments in a home; its outputs go to files there.
-    pub fn start(home: &Home, arguments: &[&str]) -> Self {
+    pub fn start(home: &TestFolder, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_openseat"));
         command
             .args(arguments)
@@ -46,7 +46,7 @@ impl Program {
     }
 
     /// Starts a command of the test's own in a home; its log goes to a file there.
-    pub fn launch(home: &Home, mut command: Command) -> Self {
+    pub fn launch(home: &TestFolder, mut command: Command) -> Self {
         let log = home.path().join("stderr.txt");
         let child = command
             .current_dir(home.path())
@@ -57,7 +57,7 @@ impl Program {
     }
 
     /// `openseat run` with a config.
-    pub fn run(home: &Home, config: &Path) -> Self {
+    pub fn run(home: &TestFolder, config: &Path) -> Self {
         let config = config.to_str().expect("a plain path");
         Self::start(home, &["run", "--config", config])
     }

@@ -10,12 +10,12 @@ use crate::{
 
 const QUEUES: usize = 60;
 
-struct Stage {
+struct Fixture {
     faults: Faults,
     now: Moment,
 }
 
-impl Stage {
+impl Fixture {
     /// An account that has answered once.
     fn new(queues: usize) -> Self {
         let now = Moment {
@@ -24,9 +24,9 @@ impl Stage {
         };
         let mut faults = Faults::new("main".into(), queues);
         (0..queues).for_each(|place| faults.is_fed(place, true));
-        let mut stage = Self { faults, now };
-        stage.well(Asked::Statuses);
-        stage
+        let mut fixture = Self { faults, now };
+        fixture.well(Asked::Statuses);
+        fixture
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -74,110 +74,113 @@ fn gone(id: u64) -> Fault {
 #[test]
 fn a_refused_token_is_the_accounts_fault_at_once_and_one_line() {
     let (logged, _guard) = listen();
-    let mut stage = Stage::new(QUEUES);
+    let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
-        stage.badly(Asked::Queue(place), Fault::BadToken);
-        stage.pass(1);
+        fixture.badly(Asked::Queue(place), Fault::BadToken);
+        fixture.pass(1);
     }
-    assert_eq!(stage.kind(), Some(FaultKind::BadToken));
-    assert_eq!(stage.words(), [Some("bad_token"); QUEUES]);
-    stage.well(Asked::Queue(3));
-    assert_eq!(stage.kind(), None);
-    stage.pass(3600);
+    assert_eq!(fixture.kind(), Some(FaultKind::BadToken));
+    assert_eq!(fixture.words(), [Some("bad_token"); QUEUES]);
+    fixture.well(Asked::Queue(3));
+    assert_eq!(fixture.kind(), None);
+    fixture.pass(3600);
     assert_eq!(logged.lines().len(), 2, "{logged:?}");
 }
 
 #[test]
 fn three_failures_in_a_row_are_the_accounts_and_one_is_not() {
-    let mut stage = Stage::new(QUEUES);
-    stage.badly(Asked::Queue(1), refused());
-    stage.badly(Asked::Feed, refused());
-    assert_eq!(stage.kind(), None);
-    stage.badly(Asked::Queue(2), refused());
-    assert_eq!(stage.kind(), Some(FaultKind::UpstreamDown));
-    assert_eq!(stage.words(), [Some("refused"); QUEUES]);
+    let mut fixture = Fixture::new(QUEUES);
+    fixture.badly(Asked::Queue(1), refused());
+    fixture.badly(Asked::Feed, refused());
+    assert_eq!(fixture.kind(), None);
+    fixture.badly(Asked::Queue(2), refused());
+    assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
+    assert_eq!(fixture.words(), [Some("refused"); QUEUES]);
     // The present fault was met with before this was asked.
-    stage.pass(1);
-    stage.well(Asked::Feed);
-    assert_eq!(stage.kind(), None);
+    fixture.pass(1);
+    fixture.well(Asked::Feed);
+    assert_eq!(fixture.kind(), None);
 }
 
 #[test]
 fn an_account_that_never_answered_has_a_fault_from_the_first_failure_on() {
-    let mut stage = Stage::new(1);
-    stage.faults = Faults::new("main".into(), 2);
-    stage.badly(Asked::Names, refused());
-    assert_eq!(stage.kind(), Some(FaultKind::UpstreamDown));
-    assert_eq!(stage.words(), [Some("refused"); 2]);
+    let mut fixture = Fixture::new(1);
+    fixture.faults = Faults::new("main".into(), 2);
+    fixture.badly(Asked::Names, refused());
+    assert_eq!(fixture.kind(), Some(FaultKind::UpstreamDown));
+    assert_eq!(fixture.words(), [Some("refused"); 2]);
 }
 
 #[test]
 fn an_answer_that_was_asked_for_before_the_fault_does_not_end_it() {
-    let mut stage = Stage::new(QUEUES);
-    let before = stage.now;
-    stage.pass(5);
-    stage.badly(Asked::Feed, Fault::Throttled { until: None });
-    stage.faults.succeeded(Asked::Queue(1), before);
-    assert_eq!(stage.kind(), Some(FaultKind::Throttled));
+    let mut fixture = Fixture::new(QUEUES);
+    let before = fixture.now;
+    fixture.pass(5);
+    fixture.badly(Asked::Feed, Fault::Throttled { until: None });
+    fixture.faults.succeeded(Asked::Queue(1), before);
+    assert_eq!(fixture.kind(), Some(FaultKind::Throttled));
 }
 
 #[test]
 fn what_is_over_explains_a_queue_until_something_newer_is_known_of_it() {
-    let mut stage = Stage::new(3);
-    stage.badly(Asked::Queue(0), Fault::BadToken);
-    stage.pass(60);
-    stage.well(Asked::Queue(0));
-    assert_eq!(stage.kind(), None);
-    assert_eq!(stage.words(), [None, Some("bad_token"), Some("bad_token")]);
-    stage.pass(5);
-    stage.faults.renewed(1, stage.now);
-    assert_eq!(stage.words(), [None, None, Some("bad_token")]);
+    let mut fixture = Fixture::new(3);
+    fixture.badly(Asked::Queue(0), Fault::BadToken);
+    fixture.pass(60);
+    fixture.well(Asked::Queue(0));
+    assert_eq!(fixture.kind(), None);
+    assert_eq!(
+        fixture.words(),
+        [None, Some("bad_token"), Some("bad_token")]
+    );
+    fixture.pass(5);
+    fixture.faults.renewed(1, fixture.now);
+    assert_eq!(fixture.words(), [None, None, Some("bad_token")]);
 }
 
 #[test]
 fn queues_that_are_gone_are_no_fault_of_the_account_until_all_are() {
-    let mut stage = Stage::new(4);
+    let mut fixture = Fixture::new(4);
     for place in 0..3 {
-        stage.badly(Asked::Queue(place), gone(7));
-        stage.well(Asked::Feed);
+        fixture.badly(Asked::Queue(place), gone(7));
+        fixture.well(Asked::Feed);
     }
-    assert_eq!(stage.kind(), None);
-    stage.badly(Asked::Queue(3), gone(7));
-    stage.pass(1);
-    stage.well(Asked::Feed);
-    assert_eq!(stage.kind(), Some(FaultKind::NoSuchQueue));
-    stage.pass(1);
-    stage.well(Asked::Queue(2));
-    assert_eq!(stage.kind(), None);
+    assert_eq!(fixture.kind(), None);
+    fixture.badly(Asked::Queue(3), gone(7));
+    fixture.pass(1);
+    fixture.well(Asked::Feed);
+    assert_eq!(fixture.kind(), Some(FaultKind::NoSuchQueue));
+    fixture.pass(1);
+    fixture.well(Asked::Queue(2));
+    assert_eq!(fixture.kind(), None);
     let gone = Some("no_such_queue");
-    assert_eq!(stage.words(), [gone, gone, None, gone]);
+    assert_eq!(fixture.words(), [gone, gone, None, gone]);
 }
 
 #[test]
 fn a_list_of_everybody_that_fails_is_the_fault_of_the_queues_that_it_feeds() {
-    let mut stage = Stage::new(3);
-    stage.faults.is_fed(2, false);
-    stage.badly(Asked::Feed, refused());
-    stage.well(Asked::Queue(0));
-    assert_eq!(stage.words(), [Some("refused"), Some("refused"), None]);
-    stage.well(Asked::Feed);
-    assert_eq!(stage.words(), [None; 3]);
+    let mut fixture = Fixture::new(3);
+    fixture.faults.is_fed(2, false);
+    fixture.badly(Asked::Feed, refused());
+    fixture.well(Asked::Queue(0));
+    assert_eq!(fixture.words(), [Some("refused"), Some("refused"), None]);
+    fixture.well(Asked::Feed);
+    assert_eq!(fixture.words(), [None; 3]);
 }
 
 #[test]
 fn a_hundred_queues_that_fail_share_a_handful_of_lines() {
     for between in [0, 1, 20, 300] {
         let (logged, _guard) = listen();
-        let mut stage = Stage::new(100);
+        let mut fixture = Fixture::new(100);
         for place in 0..100 {
-            stage.badly(Asked::Queue(place), gone(1));
-            stage.badly(Asked::Queue(place), gone(1));
-            stage.well(Asked::Feed);
+            fixture.badly(Asked::Queue(place), gone(1));
+            fixture.badly(Asked::Queue(place), gone(1));
+            fixture.well(Asked::Feed);
             if place < 99 {
-                stage.pass(between);
+                fixture.pass(between);
             }
         }
-        stage.pass(3600);
+        fixture.pass(3600);
         let lines = logged.lines();
         assert!(lines[0].contains("main/q0"), "{lines:?}");
         let hours = 1 + between * 100 / 3600;
@@ -193,14 +196,14 @@ fn a_hundred_queues_that_fail_share_a_handful_of_lines() {
 fn a_fault_that_comes_and_goes_is_one_story() {
     for (away, back) in [(1, 1), (30, 90), (300, 300)] {
         let (logged, _guard) = listen();
-        let mut stage = Stage::new(QUEUES);
+        let mut fixture = Fixture::new(QUEUES);
         for _ in 0..3600 / (away + back) {
-            stage.badly(Asked::Feed, Fault::Throttled { until: None });
-            stage.pass(back);
-            stage.well(Asked::Feed);
-            stage.pass(away);
+            fixture.badly(Asked::Feed, Fault::Throttled { until: None });
+            fixture.pass(back);
+            fixture.well(Asked::Feed);
+            fixture.pass(away);
         }
-        stage.pass(3600);
+        fixture.pass(3600);
         assert!(logged.lines().len() <= 4, "{:#?}", logged.lines());
     }
 }
@@ -208,11 +211,11 @@ fn a_fault_that_comes_and_goes_is_one_story() {
 #[test]
 fn a_hiccup_of_one_queue_is_not_worth_a_line() {
     let (logged, _guard) = listen();
-    let mut stage = Stage::new(QUEUES);
+    let mut fixture = Fixture::new(QUEUES);
     for place in 0..QUEUES {
-        stage.badly(Asked::Queue(place), refused());
-        stage.pass(5);
-        stage.well(Asked::Queue(place));
+        fixture.badly(Asked::Queue(place), refused());
+        fixture.pass(5);
+        fixture.well(Asked::Queue(place));
     }
     assert_eq!(logged.lines(), Vec::<String>::new());
 }

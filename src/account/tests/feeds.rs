@@ -19,19 +19,19 @@ fn large(seed: u64) -> Setting {
     })
 }
 
-fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Stage {
-    let stage = setting.start();
-    stage.simulator.quirks(quirk);
-    stage
+fn with(quirk: impl FnOnce(&mut Quirks), setting: Setting) -> Fixture {
+    let fixture = setting.start();
+    fixture.simulator.quirks(quirk);
+    fixture
 }
 
-fn feed(stage: &Stage) -> Feed {
-    stage.health.borrow().feed
+fn feed(fixture: &Fixture) -> Feed {
+    fixture.health.borrow().feed
 }
 
 /// How delta, available, sweep and queues stand.
-fn standings(stage: &Stage) -> Vec<Standing> {
-    let health = stage.health.borrow();
+fn standings(fixture: &Fixture) -> Vec<Standing> {
+    let health = fixture.health.borrow();
     health.feeds.iter().map(|feed| feed.standing).collect()
 }
 
@@ -44,23 +44,23 @@ fn said(logged: &Logged) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_large_roster_is_as_fresh_as_a_small_one() {
     let (logged, _guard) = listen();
-    let stage = large(1).start();
+    let fixture = large(1).start();
     sleep(10 * MINUTE).await;
-    assert_eq!(feed(&stage), Feed::Delta, "{:?}", logged.lines());
+    assert_eq!(feed(&fixture), Feed::Delta, "{:?}", logged.lines());
     let mut oldest = Duration::ZERO;
-    stage
-        .watch(20 * MINUTE, |stage| {
-            for place in stage.places() {
-                let decision = stage.decide(place);
+    fixture
+        .watch(20 * MINUTE, |fixture| {
+            for place in fixture.places() {
+                let decision = fixture.decide(place);
                 assert!(decision.reason.is_known(), "{place}: {decision:?}");
                 oldest = oldest.max(decision.age.unwrap());
             }
         })
         .await;
-    assert!(oldest < 4 * stage.budget.usual_period(), "{oldest:?}");
-    assert_eq!((feed(&stage), stage.distrusted()), (Feed::Delta, 0));
+    assert!(oldest < 4 * fixture.budget.usual_period(), "{oldest:?}");
+    assert_eq!((feed(&fixture), fixture.distrusted()), (Feed::Delta, 0));
     assert_eq!(said(&logged).len(), 1, "{:?}", said(&logged));
-    assert!(stage.simulator.worst_sliding_hour() <= 1000);
+    assert!(fixture.simulator.worst_sliding_hour() <= 1000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,16 +78,21 @@ async fn lists_that_are_not_ordered_or_filtered_are_given_up_within_two_sweeps()
             quirks.ordering = ordering;
             quirks.status_filter_ignored = is_filter_ignored;
         };
-        let stage = with(quirk, large(2));
+        let fixture = with(quirk, large(2));
         // The first ration of polls, then two sweeps of six pages with a trial between their pages.
         sleep(5 * MINUTE).await;
-        assert_eq!(feed(&stage), expected, "{ordering:?}: {:?}", logged.lines());
+        assert_eq!(
+            feed(&fixture),
+            expected,
+            "{ordering:?}: {:?}",
+            logged.lines()
+        );
         sleep(20 * MINUTE).await;
         let said = said(&logged);
-        assert_eq!(feed(&stage), expected, "{ordering:?}: {said:?}");
+        assert_eq!(feed(&fixture), expected, "{ordering:?}: {said:?}");
         assert_eq!(said.len(), lines, "{ordering:?}: {said:?}");
-        assert_eq!(stage.distrusted(), 0);
-        assert!(stage.simulator.worst_sliding_hour() <= 1000);
+        assert_eq!(fixture.distrusted(), 0);
+        assert!(fixture.simulator.worst_sliding_hour() <= 1000);
     }
 }
 
@@ -97,19 +102,19 @@ async fn nobody_waits_where_statuses_take_several_requests() {
         quirks.ordering = SimulatedOrdering::Off;
         quirks.status_filter_ignored = true;
     };
-    let stage = with(quirk, large(3));
+    let fixture = with(quirk, large(3));
     sleep(10 * MINUTE).await;
-    assert_eq!(feed(&stage), Feed::Sweep);
-    stage.sent();
+    assert_eq!(feed(&fixture), Feed::Sweep);
+    fixture.sent();
     let doubt = Staleness {
         chance: 0.9,
         of_membership: 0.0,
     };
-    let asked = stage.clock.now();
+    let asked = fixture.clock.now();
     for place in 0..10 {
-        wait_for_newer(&stage.asks, &stage.keys[place], doubt, SECOND).await;
+        wait_for_newer(&fixture.asks, &fixture.keys[place], doubt, SECOND).await;
     }
-    let waited = stage.clock.now().longest_since(asked);
+    let waited = fixture.clock.now().longest_since(asked);
     assert!(
         waited < 2 * SECOND,
         "{waited:?}: only polls that were on their way were waited for"
@@ -144,10 +149,15 @@ async fn each_feed_tells_why_it_is_not_used() {
             "once sweeps of the account are trusted",
         ),
     ] {
-        let stage = with(quirk, large(4));
+        let fixture = with(quirk, large(4));
         sleep(10 * MINUTE).await;
-        assert_eq!(standings(&stage), expected, "{:?}", stage.health.borrow());
-        let health = stage.health.borrow().clone();
+        assert_eq!(
+            standings(&fixture),
+            expected,
+            "{:?}",
+            fixture.health.borrow()
+        );
+        let health = fixture.health.borrow().clone();
         assert!(health.feeds[0].why.contains(word), "{:?}", health.feeds[0]);
         let in_use = health
             .feeds
@@ -157,7 +167,7 @@ async fn each_feed_tells_why_it_is_not_used() {
         for feed in &health.feeds {
             let until = feed
                 .until
-                .map(|until| until.longest_since(stage.clock.now()));
+                .map(|until| until.longest_since(fixture.clock.now()));
             let is_put_off = feed.standing == Distrusted;
             assert_eq!(until.is_some(), is_put_off, "{feed:?}");
             assert!(until.is_none_or(|until| until > 45 * MINUTE), "{feed:?}");
@@ -169,58 +179,58 @@ async fn each_feed_tells_why_it_is_not_used() {
 async fn a_small_account_has_nothing_to_gain_and_one_without_sweeps_nothing_to_try() {
     use Standing::*;
     let small = || Setting::new(WorldSettings::study());
-    let stage = small().start();
+    let fixture = small().start();
     sleep(5 * MINUTE).await;
-    assert_eq!(standings(&stage), [NoGain, NoGain, InUse, NoGain]);
+    assert_eq!(standings(&fixture), [NoGain, NoGain, InUse, NoGain]);
     let mut setting = small();
     setting.options.sweep = false;
-    let stage = setting.start();
+    let fixture = setting.start();
     assert_eq!(
-        standings(&stage),
+        standings(&fixture),
         [Impossible, Impossible, Impossible, InUse],
         "from the start"
     );
     // Criteria that read the name of a status cannot be fed by a list of those who are available.
     let mut setting = large(5);
     setting.rules = vec![custom("$.results[?@.agent_status == 'Lunch']")];
-    let stage = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
+    let fixture = with(|quirks| quirks.ordering = SimulatedOrdering::Off, setting);
     sleep(10 * MINUTE).await;
-    assert_eq!(standings(&stage), [Distrusted, Impossible, InUse, NoGain]);
+    assert_eq!(standings(&fixture), [Distrusted, Impossible, InUse, NoGain]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_comes_at_once_is_swept_with_one_request() {
     let whole = |quirks: &mut Quirks| quirks.page_size_max = PageSizeMax::Whole;
-    let stage = with(whole, large(7));
+    let fixture = with(whole, large(7));
     sleep(5 * MINUTE).await;
-    assert_eq!(standings(&stage)[2], Standing::InUse);
+    assert_eq!(standings(&fixture)[2], Standing::InUse);
     let is_asked = |path: &String| path.contains("page_size=max");
-    let sweeps = |stage: &Stage| -> (usize, usize) {
-        let sent = stage.sent();
+    let sweeps = |fixture: &Fixture| -> (usize, usize) {
+        let sent = fixture.sent();
         let at_once = sent.iter().filter(|path| is_asked(path)).count();
         let sweeps = sent.iter().filter(|path| is_sweep(path)).count();
         (at_once, sweeps - at_once)
     };
-    sweeps(&stage);
+    sweeps(&fixture);
     let mut oldest = Duration::ZERO;
-    stage
-        .watch(10 * MINUTE, |stage| {
-            for place in stage.places() {
-                oldest = oldest.max(stage.decide(place).age.unwrap());
+    fixture
+        .watch(10 * MINUTE, |fixture| {
+            for place in fixture.places() {
+                oldest = oldest.max(fixture.decide(place).age.unwrap());
             }
         })
         .await;
-    let (at_once, others) = sweeps(&stage);
+    let (at_once, others) = sweeps(&fixture);
     assert!(at_once > 100 && others == 0, "{at_once} {others}");
-    assert!(oldest < 3 * stage.budget.usual_period(), "{oldest:?}");
+    assert!(oldest < 3 * fixture.budget.usual_period(), "{oldest:?}");
     // From now on it is clipped: its pages, and a list that proves true, tell the same.
-    stage
+    fixture
         .simulator
         .quirks(|quirks| quirks.page_size_max = PageSizeMax::Clipped);
-    stage.watch(20 * MINUTE, Stage::assert_all_known).await;
-    assert_eq!(feed(&stage), Feed::Delta);
-    assert_eq!((sweeps(&stage).0, stage.distrusted()), (1, 0));
-    assert!(stage.simulator.worst_sliding_hour() <= 1000);
+    fixture.watch(20 * MINUTE, Fixture::assert_all_known).await;
+    assert_eq!(feed(&fixture), Feed::Delta);
+    assert_eq!((sweeps(&fixture).0, fixture.distrusted()), (1, 0));
+    assert!(fixture.simulator.worst_sliding_hour() <= 1000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,12 +244,12 @@ async fn a_list_that_does_not_come_at_once_is_asked_for_so_once() {
     };
     // With 3 queues a sweep of three pages does not pay, but one of one page does.
     for queues in [20, 3] {
-        let stage = large(queues).start();
+        let fixture = large(queues).start();
         sleep(30 * MINUTE).await;
-        let sent = stage.sent();
+        let sent = fixture.sent();
         let asked = sent.iter().filter(|path| path.contains("page_size=max"));
         assert_eq!(asked.count(), 1, "{queues} queues");
-        stage.assert_all_known();
+        fixture.assert_all_known();
     }
     let small = Setting::new(WorldSettings::study()).start();
     sleep(30 * MINUTE).await;
@@ -252,9 +262,9 @@ async fn a_list_that_does_not_come_at_once_is_asked_for_so_once() {
 struct Calls(HashMap<AgentId, [Option<Duration>; 2]>);
 
 impl Calls {
-    fn look(&mut self, stage: &Stage, queue: u64) {
-        let now = stage.clock.now().boot;
-        let calls = stage.simulator.world(|world| {
+    fn look(&mut self, fixture: &Fixture, queue: u64) {
+        let now = fixture.clock.now().boot;
+        let calls = fixture.simulator.world(|world| {
             let agents = world.agents_of(queue).into_iter();
             agents
                 .map(|id| (world.agent(&id).unwrap().on_call, id))
@@ -275,21 +285,21 @@ async fn criteria_that_read_what_changes_without_a_date_are_no_fresher_than_thei
         custom("$.results[?@.status == 'Available']"),
         custom("$.results[?@.status == 'Available' && @.live_calls_count == 0]"),
     ];
-    let stage = setting.start();
+    let fixture = setting.start();
     sleep(20 * MINUTE).await;
-    assert_eq!(feed(&stage), Feed::Delta);
+    assert_eq!(feed(&fixture), Feed::Delta);
     let [by_status, by_calls] = [38, 39];
     let (mut calls, mut oldest) = (Calls::default(), [Duration::ZERO; 2]);
-    let began = stage.clock.now().boot;
-    stage
-        .watch(10 * MINUTE, |stage| {
-            calls.look(stage, stage.ids[by_calls]);
+    let began = fixture.clock.now().boot;
+    fixture
+        .watch(10 * MINUTE, |fixture| {
+            calls.look(fixture, fixture.ids[by_calls]);
             for (oldest, place) in oldest.iter_mut().zip([by_status, by_calls]) {
-                let decision = stage.decide(place);
+                let decision = fixture.decide(place);
                 assert!(decision.reason.is_known(), "{place}: {decision:?}");
                 *oldest = decision.age.unwrap().max(*oldest);
             }
-            let snapshot = stage.state(by_calls).snapshot.clone().unwrap();
+            let snapshot = fixture.state(by_calls).snapshot.clone().unwrap();
             if snapshot.as_of.boot < began {
                 return; // What was true then was not looked at.
             }
@@ -305,7 +315,7 @@ async fn criteria_that_read_what_changes_without_a_date_are_no_fresher_than_thei
             }
         })
         .await;
-    let period = stage.budget.usual_period();
+    let period = fixture.budget.usual_period();
     assert!(
         oldest[0] < 4 * period,
         "{oldest:?}: fed by the list of changes"

@@ -20,18 +20,18 @@ const HANDFUL: usize = 16;
 
 async fn lines_of_an_hour(woe: Woe) -> Vec<String> {
     let (logged, _guard) = listen();
-    let stage = still(30, 40).start();
+    let fixture = still(30, 40).start();
     sleep(5 * MINUTE).await;
     match &woe {
-        Woe::Always(fault) => stage.simulator.inject(usize::MAX, None, fault.clone()),
+        Woe::Always(fault) => fixture.simulator.inject(usize::MAX, None, fault.clone()),
         Woe::Sometimes(..) => {}
         Woe::Deleted => {
-            for id in stage.ids.iter().step_by(2) {
-                stage.simulator.world(|world| world.remove_queue(*id));
+            for id in fixture.ids.iter().step_by(2) {
+                fixture.simulator.world(|world| world.remove_queue(*id));
             }
         }
         Woe::Spent => {
-            while let Ok(permit) = stage.budget.permit(Purpose::OnDemand).await {
+            while let Ok(permit) = fixture.budget.permit(Purpose::OnDemand).await {
                 drop(permit);
             }
         }
@@ -40,17 +40,17 @@ async fn lines_of_an_hour(woe: Woe) -> Vec<String> {
     for _ in 0..3600 {
         sleep(SECOND).await;
         if let Woe::Sometimes(of, fault) = &woe {
-            seen += stage.sent().len();
+            seen += fixture.sent().len();
             if seen >= *of {
                 seen = 0;
-                stage.simulator.inject(1, None, fault.clone());
+                fixture.simulator.inject(1, None, fault.clone());
             }
         }
-        for place in stage.places().step_by(7) {
-            stage.assert_coherent(place);
+        for place in fixture.places().step_by(7) {
+            fixture.assert_coherent(place);
         }
     }
-    stage.simulator.clear_faults();
+    fixture.simulator.clear_faults();
     sleep(10 * MINUTE).await;
     logged.lines()
 }
@@ -93,17 +93,17 @@ async fn a_fault_that_comes_and_goes_for_an_hour_is_a_handful_of_lines() {
 #[tokio::test(start_paused = true)]
 async fn others_who_spend_are_told_once_when_it_begins_and_once_when_it_ends() {
     let (logged, _guard) = listen();
-    let stage = still(30, 40).start();
+    let fixture = still(30, 40).start();
     sleep(5 * MINUTE).await;
-    stage
+    fixture
         .simulator
         .inject(7, None, InjectedFault::Throttled(Some(SECOND)));
     let mut is_told = false;
     // From the lowest share to the full one it takes two hours.
     for _ in 0..18 * 60 {
         sleep(10 * SECOND).await;
-        for place in stage.places() {
-            let reason = stage.decide(place).reason;
+        for place in fixture.places() {
+            let reason = fixture.decide(place).reason;
             assert_ne!(reason, Reason::BudgetSpent);
             is_told |= reason == Reason::Throttled;
         }

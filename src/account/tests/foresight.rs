@@ -23,7 +23,7 @@ pub(super) fn busy(seed: u64) -> Setting {
     })
 }
 
-impl Stage {
+impl Fixture {
     /// A call every two seconds.
     async fn calls(&self, time: Duration) {
         let end = self.clock.now().boot + time;
@@ -40,14 +40,14 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn situations_at_zero_seats_are_foretold_followed_and_told() {
-    let stage = busy(3).start();
-    stage.calls(30 * MINUTE).await;
-    let State::Measured(Err(too_new)) = stage.report().queues[0].state else {
-        panic!("{:?}", stage.report());
+    let fixture = busy(3).start();
+    fixture.calls(30 * MINUTE).await;
+    let State::Measured(Err(too_new)) = fixture.report().queues[0].state else {
+        panic!("{:?}", fixture.report());
     };
     assert!(too_new.to_string().contains("of 60 minutes"), "{too_new}");
-    stage.calls(4 * 60 * MINUTE).await;
-    let report = stage.report();
+    fixture.calls(4 * 60 * MINUTE).await;
+    let report = fixture.report();
     let queue = &report.queues[0];
     assert_eq!(queue.state, State::Measured(Ok(())));
     let Calls {
@@ -83,7 +83,7 @@ async fn situations_at_zero_seats_are_foretold_followed_and_told() {
         "{foretold} {seen} {all}: {report:?}"
     );
 
-    let text = stage.metrics.render(Scrape::default(), Format::Text);
+    let text = fixture.metrics.render(Scrape::default(), Format::Text);
     let series = text
         .lines()
         .filter(|line| line.starts_with("openseat_soon_total{"));
@@ -97,9 +97,9 @@ async fn situations_at_zero_seats_are_foretold_followed_and_told() {
 async fn sent(soon: Soon) -> Vec<String> {
     // Pauses after failures are random.
     fastrand::seed(7);
-    let stage = Setting { soon, ..busy(5) }.start();
-    stage.calls(90 * MINUTE).await;
-    stage.sent()
+    let fixture = Setting { soon, ..busy(5) }.start();
+    fixture.calls(90 * MINUTE).await;
+    fixture.sent()
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,13 +115,13 @@ async fn no_request_is_sent_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_learnt_is_known_after_a_restart_and_a_reload() {
-    let mut stage = busy(3).start();
-    stage.calls(90 * MINUTE).await;
-    let before = stage.report();
+    let mut fixture = busy(3).start();
+    fixture.calls(90 * MINUTE).await;
+    let before = fixture.report();
     assert_eq!(before.queues[0].state, State::Measured(Ok(())));
-    stage.restart().await;
+    fixture.restart().await;
     sleep(7 * SECOND).await;
-    let after = stage.report();
+    let after = fixture.report();
     assert_eq!(after.queues[0].state, State::Measured(Ok(())));
     let situations = |report: &AccountReport| report.tenths.iter().flatten().sum::<u32>();
     assert!(situations(&before) > 0 && situations(&after) >= situations(&before));
@@ -136,9 +136,9 @@ async fn what_was_learnt_is_known_after_a_restart_and_a_reload() {
 async fn a_queue_whose_criteria_count_no_agents_is_not_measured() {
     let mut setting = busy(3);
     setting.rules = vec![custom("$.results[?@.queue_logged_in == true]")];
-    let stage = setting.start();
-    stage.calls(10 * MINUTE).await;
-    let report = stage.report();
+    let fixture = setting.start();
+    fixture.calls(10 * MINUTE).await;
+    let report = fixture.report();
     assert_eq!(report.queues[0].state, State::OtherRule);
     assert_eq!(report.queues[0].calls, Calls::default());
 }

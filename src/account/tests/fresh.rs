@@ -8,9 +8,9 @@ const PRESSING: Staleness = Staleness {
 };
 
 /// Lets permits be saved up: somebody asks now and then who would wait.
-async fn save_up(stage: &Stage) {
+async fn save_up(fixture: &Fixture) {
     for _ in 0..10 {
-        stage
+        fixture
             .wait(
                 0,
                 Staleness {
@@ -22,10 +22,10 @@ async fn save_up(stage: &Stage) {
             .await;
         sleep(MINUTE).await;
     }
-    assert!(stage.budget.fill() > 0.9, "{}", stage.budget.fill());
+    assert!(fixture.budget.fill() > 0.9, "{}", fixture.budget.fill());
 }
 
-impl Stage {
+impl Fixture {
     async fn wait(&self, place: usize, staleness: Staleness, longest: Duration) {
         wait_for_newer(&self.asks, &self.keys[place], staleness, longest).await;
     }
@@ -44,28 +44,28 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_who_ask_at_once_are_served_by_one_request() {
-    let stage = still(20, 60).start();
-    save_up(&stage).await;
-    stage.quiet().await;
-    let before = stage.state(5).snapshot.clone().unwrap().as_of;
-    let began = stage.clock.now();
-    join_all((0..50).map(|_| stage.wait(5, PRESSING, 5 * SECOND))).await;
-    let took = stage.clock.now().longest_since(began);
+    let fixture = still(20, 60).start();
+    save_up(&fixture).await;
+    fixture.quiet().await;
+    let before = fixture.state(5).snapshot.clone().unwrap().as_of;
+    let began = fixture.clock.now();
+    join_all((0..50).map(|_| fixture.wait(5, PRESSING, 5 * SECOND))).await;
+    let took = fixture.clock.now().longest_since(began);
     assert!(took > Duration::ZERO && took < 3 * SECOND, "{took:?}");
-    assert_eq!(stage.sent().len(), 1);
-    assert!(stage.state(5).snapshot.clone().unwrap().as_of.boot > before.boot);
+    assert_eq!(fixture.sent().len(), 1);
+    assert!(fixture.state(5).snapshot.clone().unwrap().as_of.boot > before.boot);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_is_no_longer_than_asked_for() {
-    let stage = still(20, 60).start();
-    save_up(&stage).await;
-    stage
+    let fixture = still(20, 60).start();
+    save_up(&fixture).await;
+    fixture
         .simulator
         .inject(usize::MAX, None, InjectedFault::Hang);
     for ms in [0, 1, 50, 400] {
         let (began, longest) = (tokio::time::Instant::now(), Duration::from_millis(ms));
-        stage.wait(5, PRESSING, longest).await;
+        fixture.wait(5, PRESSING, longest).await;
         let waited = began.elapsed();
         assert!(
             waited <= longest + Duration::from_millis(2),
@@ -76,53 +76,54 @@ async fn a_wait_is_no_longer_than_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn what_will_not_be_asked_is_not_waited_for() {
-    let stage = still(20, 60).start();
-    save_up(&stage).await;
-    stage.quiet().await;
+    let fixture = still(20, 60).start();
+    save_up(&fixture).await;
+    fixture.quiet().await;
     let began = tokio::time::Instant::now();
-    stage.wait(5, Staleness::NONE, 5 * SECOND).await;
+    fixture.wait(5, Staleness::NONE, 5 * SECOND).await;
     assert!(began.elapsed() < SECOND, "the answer is not stale");
-    assert_eq!(stage.sent().len(), 0);
+    assert_eq!(fixture.sent().len(), 0);
     // A queue that has just failed is not asked again for everybody who wonders.
-    stage
+    fixture
         .simulator
-        .world(|world| world.remove_queue(stage.ids[7]));
+        .world(|world| world.remove_queue(fixture.ids[7]));
     for _ in 0..20 {
-        stage.wait(7, Staleness::UNKNOWN, 5 * SECOND).await;
+        fixture.wait(7, Staleness::UNKNOWN, 5 * SECOND).await;
     }
-    let of_it = stage.sent().into_iter().filter(|path| {
-        path.contains(&format!("queue={}&", stage.ids[7]))
-            || path.ends_with(&format!("queue={}", stage.ids[7]))
+    let of_it = fixture.sent().into_iter().filter(|path| {
+        path.contains(&format!("queue={}&", fixture.ids[7]))
+            || path.ends_with(&format!("queue={}", fixture.ids[7]))
     });
     assert!(of_it.count() <= 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_doubt_about_who_belongs_to_a_queue_is_settled_by_polling_it() {
-    let stage = still(20, 60).start();
-    save_up(&stage).await;
-    stage.quiet().await;
-    stage.wait(5, Staleness::UNKNOWN, 5 * SECOND).await;
-    let sent = stage.sent();
+    let fixture = still(20, 60).start();
+    save_up(&fixture).await;
+    fixture.quiet().await;
+    fixture.wait(5, Staleness::UNKNOWN, 5 * SECOND).await;
+    let sent = fixture.sent();
     assert!(sent.len() == 1 && !is_sweep(&sent[0]), "{sent:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_questions_that_would_wait_spends_no_more_than_the_budget() {
-    let stage = still(12, 30).start();
+    let fixture = still(12, 30).start();
     for _ in 0..4200 {
         let places = [3, 5, 5];
-        join_all(places.map(|place| stage.wait(place, PRESSING, Duration::from_millis(400)))).await;
+        join_all(places.map(|place| fixture.wait(place, PRESSING, Duration::from_millis(400))))
+            .await;
         for place in places {
-            stage.question(place);
+            fixture.question(place);
         }
         sleep(SECOND / 2).await;
     }
     assert!(
-        stage.simulator.worst_sliding_hour() <= 1000,
+        fixture.simulator.worst_sliding_hour() <= 1000,
         "{}",
-        stage.simulator.worst_sliding_hour()
+        fixture.simulator.worst_sliding_hour()
     );
-    assert_eq!(stage.simulator.throttled(), 0);
-    stage.assert_all_known();
+    assert_eq!(fixture.simulator.throttled(), 0);
+    fixture.assert_all_known();
 }

@@ -4,29 +4,29 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
-    let stage = still(4, 12).start();
-    let (agent, places) = stage.busy_agent();
+    let fixture = still(4, 12).start();
+    let (agent, places) = fixture.busy_agent();
     let set_status = |name| {
-        let status = stage.status(name);
-        stage
+        let status = fixture.status(name);
+        fixture
             .simulator
             .world(|world| world.set_status(&agent, status));
     };
     set_status("Available");
     sleep(MINUTE / 2).await;
     let calls = || {
-        let held = stage.reservations.list(stage.clock.now());
+        let held = fixture.reservations.list(fixture.clock.now());
         held.into_iter()
             .map(|(_, one)| one.call_id.into_string())
             .collect::<Vec<_>>()
     };
     for (place, call) in [(places[0], "first"), (places[1], "second")] {
-        let holds = stage.reservations.queue(&stage.keys[place]);
+        let holds = fixture.reservations.queue(&fixture.keys[place]);
         let accept = |_| Decision {
             accept: true,
-            ..stage.decide(place)
+            ..fixture.decide(place)
         };
-        holds.reserve(call, MINUTE, stage.clock.now(), accept);
+        holds.reserve(call, MINUTE, fixture.clock.now(), accept);
         sleep(SECOND).await;
     }
     sleep(MINUTE / 6).await;
@@ -38,22 +38,25 @@ async fn an_agent_who_takes_a_call_ends_one_reservation_of_their_queues() {
 
 #[tokio::test(start_paused = true)]
 async fn what_one_task_knows_another_takes_over_with_its_age() {
-    let stage = still(5, 20).start();
+    let fixture = still(5, 20).start();
     sleep(2 * MINUTE).await;
     let (reply, known) = tokio::sync::oneshot::channel();
-    stage.asks.send(Ask::Known { reply }).await.unwrap();
+    fixture.asks.send(Ask::Known { reply }).await.unwrap();
     let known = known.await.unwrap();
     assert_eq!(known.queues.len(), 5);
     assert!(!known.agents.is_empty(), "sweeps are newer than polls");
-    let before: Vec<_> = stage.places().map(|place| stage.decide(place)).collect();
-    stage.task.abort();
+    let before: Vec<_> = fixture
+        .places()
+        .map(|place| fixture.decide(place))
+        .collect();
+    fixture.task.abort();
     sleep(7 * SECOND).await;
 
-    let board = Arc::new(Board::new(stage.keys.clone()));
-    let queues = stage
+    let board = Arc::new(Board::new(fixture.keys.clone()));
+    let queues = fixture
         .keys
         .iter()
-        .zip(&stage.ids)
+        .zip(&fixture.ids)
         .map(|(key, id)| QueueSettings {
             key: key.clone(),
             reference: QueueRef::Id(*id),
@@ -72,32 +75,32 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
         queues: queues.skip(1).rev().collect(),
         options: ScheduleOptions::default(),
         client: Client::new(
-            stage.wire.clone(),
-            stage.budget.clone(),
-            stage.clock.clone(),
+            fixture.wire.clone(),
+            fixture.budget.clone(),
+            fixture.clock.clone(),
             Arc::new(()),
         ),
-        budget: stage.budget.clone(),
+        budget: fixture.budget.clone(),
         board: board.clone(),
-        metrics: stage.metrics.clone(),
+        metrics: fixture.metrics.clone(),
         store: None,
         cluster: None,
         known,
         reservations: Arc::default(),
-        clock: stage.clock.clone(),
+        clock: fixture.clock.clone(),
         names: watch::Sender::new(Arc::default()),
         health: watch::Sender::default(),
         asks: mpsc::channel(1).1,
         token: None,
         heartbeat: crate::process::heartbeat::Heartbeats::default().begin("another"),
     });
-    for (key, was) in stage.keys.iter().zip(before).skip(1) {
+    for (key, was) in fixture.keys.iter().zip(before).skip(1) {
         let state = board.get(key).unwrap();
         let snapshot = state
             .snapshot
             .clone()
             .expect("known before anything was asked");
-        let now = stage.clock.now();
+        let now = fixture.clock.now();
         assert_eq!(
             snapshot.measured.as_ref().unwrap().count,
             was.count.unwrap()
@@ -112,7 +115,7 @@ async fn what_one_task_knows_another_takes_over_with_its_age() {
             "the poll was long ago"
         );
     }
-    let none = board.get(&stage.keys[0]).unwrap();
+    let none = board.get(&fixture.keys[0]).unwrap();
     assert!(none.snapshot.is_none());
     drop(account);
 }

@@ -59,7 +59,7 @@ const SEATS: Rule = Rule::Seats(SeatRule {
 });
 
 /// A simulated account, and the task that polls it.
-struct Stage {
+struct Fixture {
     clock: Arc<VirtualClock>,
     simulator: Simulator,
     wire: Arc<Wire>,
@@ -110,7 +110,7 @@ impl Setting {
         }
     }
 
-    fn start(self) -> Stage {
+    fn start(self) -> Fixture {
         let clock = Arc::new(VirtualClock::default());
         let settings = Settings {
             latency: Duration::from_millis(300),
@@ -164,7 +164,7 @@ impl Setting {
             hours,
             soon: self.soon,
         });
-        let mut stage = Stage {
+        let mut fixture = Fixture {
             task: tokio::spawn(async { Ok(()) }),
             queues: queues.collect(),
             options: self.options,
@@ -180,12 +180,12 @@ impl Setting {
             health: watch::channel(Health::default()).1,
             asks: mpsc::channel(1).0,
         };
-        stage.employ(Known::default());
-        stage
+        fixture.employ(Known::default());
+        fixture
     }
 }
 
-impl Stage {
+impl Fixture {
     /// Puts a task to work that begins with this knowledge, in the place of the one before it.
     fn employ(&mut self, known: Known) {
         self.task.abort();
@@ -278,13 +278,13 @@ impl Transport for Wire {
     }
 }
 
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Stage {
+impl Fixture {
     fn state(&self, place: usize) -> Arc<QueueState> {
         self.board.get(&self.keys[place]).unwrap()
     }

@@ -18,7 +18,7 @@ fn named(queues: usize, agents: usize) -> Setting {
     }
 }
 
-impl Stage {
+impl Fixture {
     fn look_ups(&self) -> u64 {
         self.simulator.requests_to(Endpoint::Queues)
     }
@@ -67,49 +67,49 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn names_that_were_exchanged_are_followed_and_so_are_ids_as_spellings() {
-    let stage = named(3, 30).start();
+    let fixture = named(3, 30).start();
     sleep(2 * MINUTE).await;
-    (0..3).for_each(|place| stage.assert_is(place, stage.ids[place]));
-    stage.exchange();
+    (0..3).for_each(|place| fixture.assert_is(place, fixture.ids[place]));
+    fixture.exchange();
     // From the moment at which the name means another queue on, nothing of the one before answers.
-    let ids = stage.ids.clone();
-    stage
-        .watch(HALF_AN_HOUR, |stage| {
+    let ids = fixture.ids.clone();
+    fixture
+        .watch(HALF_AN_HOUR, |fixture| {
             for place in [0, 1] {
-                let state = stage.state(place);
+                let state = fixture.state(place);
                 if state.snapshot.is_some() {
-                    stage.assert_is(place, state.id.expect("it was polled by its id"));
+                    fixture.assert_is(place, state.id.expect("it was polled by its id"));
                 }
             }
         })
         .await;
-    stage.assert_is(0, ids[1]);
-    stage.assert_is(1, ids[0]);
-    stage.assert_is(2, ids[2]);
-    let find = |spelling: u64| stage.board.find(None, &spelling.to_string());
-    assert_eq!(find(ids[0]), Ok(stage.keys[1].clone()));
-    assert_eq!(find(ids[1]), Ok(stage.keys[0].clone()));
-    assert_eq!(stage.look_ups(), 2);
-    stage.assert_all_known();
+    fixture.assert_is(0, ids[1]);
+    fixture.assert_is(1, ids[0]);
+    fixture.assert_is(2, ids[2]);
+    let find = |spelling: u64| fixture.board.find(None, &spelling.to_string());
+    assert_eq!(find(ids[0]), Ok(fixture.keys[1].clone()));
+    assert_eq!(find(ids[1]), Ok(fixture.keys[0].clone()));
+    assert_eq!(fixture.look_ups(), 2);
+    fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_queue_of_an_old_name_is_followed() {
-    let stage = named(2, 20).start();
+    let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
-    stage.rename(stage.ids[0], "retired");
-    let name = stage.name(0).to_owned();
-    let new = stage.simulator.world(|world| {
+    fixture.rename(fixture.ids[0], "retired");
+    let name = fixture.name(0).to_owned();
+    let new = fixture.simulator.world(|world| {
         let new = world.add_queue(&name);
         world.add_agent("Nora", &[new]);
         new
     });
     sleep(HALF_AN_HOUR).await;
-    stage.assert_is(0, new);
-    stage.assert_is(1, stage.ids[1]);
-    let old = stage.ids[0].to_string();
+    fixture.assert_is(0, new);
+    fixture.assert_is(1, fixture.ids[1]);
+    let old = fixture.ids[0].to_string();
     assert!(matches!(
-        stage.board.find(None, &old),
+        fixture.board.find(None, &old),
         Err(NotOnBoard::Unknown { .. })
     ));
 }
@@ -120,29 +120,33 @@ async fn a_deleted_queue_is_looked_up_at_once_and_one_of_its_name_is_found() {
         for sweep in [true, false] {
             let mut setting = named(3, 30);
             setting.options.sweep = sweep;
-            let stage = setting.start();
+            let fixture = setting.start();
             sleep(2 * MINUTE).await;
-            stage
+            fixture
                 .simulator
                 .quirks(|quirks| quirks.foreign_queue = foreign);
-            let gone = stage.ids[0];
-            assert!(stage.simulator.world(|world| world.remove_queue(gone)));
+            let gone = fixture.ids[0];
+            assert!(fixture.simulator.world(|world| world.remove_queue(gone)));
             sleep(3 * MINUTE).await;
             assert!(
-                matches!(stage.why(0), Some(NoSuchQueue::Name { .. })),
+                matches!(fixture.why(0), Some(NoSuchQueue::Name { .. })),
                 "{foreign:?}: {:?}",
-                stage.state(0).fault
+                fixture.state(0).fault
             );
-            assert!((2..=12).contains(&stage.look_ups()), "{}", stage.look_ups());
-            let name = stage.name(0).to_owned();
-            let new = stage.simulator.world(|world| {
+            assert!(
+                (2..=12).contains(&fixture.look_ups()),
+                "{}",
+                fixture.look_ups()
+            );
+            let name = fixture.name(0).to_owned();
+            let new = fixture.simulator.world(|world| {
                 let new = world.add_queue(&name);
                 world.add_agent("Nora", &[new]);
                 new
             });
             sleep(2 * MINUTE).await;
-            stage.assert_is(0, new);
-            stage.assert_all_known();
+            fixture.assert_is(0, new);
+            fixture.assert_all_known();
         }
     }
 }
@@ -151,84 +155,92 @@ async fn a_deleted_queue_is_looked_up_at_once_and_one_of_its_name_is_found() {
 async fn an_id_that_is_refused_for_a_while_costs_few_look_ups() {
     let mut setting = named(2, 20);
     setting.options.sweep = false;
-    let stage = setting.start();
+    let fixture = setting.start();
     sleep(2 * MINUTE).await;
-    stage.simulator.inject(
+    fixture.simulator.inject(
         usize::MAX,
         Some(Endpoint::AgentStatuses),
         InjectedFault::NotFound,
     );
     sleep(60 * MINUTE).await;
-    assert!((2..=11).contains(&stage.look_ups()), "{}", stage.look_ups());
-    stage.simulator.clear_faults();
+    assert!(
+        (2..=11).contains(&fixture.look_ups()),
+        "{}",
+        fixture.look_ups()
+    );
+    fixture.simulator.clear_faults();
     sleep(2 * MINUTE).await;
-    stage.assert_all_known();
-    (0..2).for_each(|place| stage.assert_is(place, stage.ids[place]));
+    fixture.assert_all_known();
+    (0..2).for_each(|place| fixture.assert_is(place, fixture.ids[place]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_two_queues_have_means_none_until_it_is_plain_again() {
-    let stage = named(2, 20).start();
+    let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
-    let name = stage.name(0).to_owned();
-    let second = stage.simulator.world(|world| world.add_queue(&name));
+    let name = fixture.name(0).to_owned();
+    let second = fixture.simulator.world(|world| world.add_queue(&name));
     sleep(HALF_AN_HOUR + 2 * MINUTE).await;
     assert!(
-        matches!(stage.why(0), Some(NoSuchQueue::Ambiguous { .. })),
+        matches!(fixture.why(0), Some(NoSuchQueue::Ambiguous { .. })),
         "{:?}",
-        stage.state(0).fault
+        fixture.state(0).fault
     );
-    assert!(!stage.decide(0).reason.is_known());
-    stage.assert_is(1, stage.ids[1]);
-    stage.rename(second, "another");
+    assert!(!fixture.decide(0).reason.is_known());
+    fixture.assert_is(1, fixture.ids[1]);
+    fixture.rename(second, "another");
     sleep(2 * MINUTE).await;
-    stage.assert_is(0, stage.ids[0]);
-    stage.assert_all_known();
+    fixture.assert_is(0, fixture.ids[0]);
+    fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_in_another_case_is_another_name() {
     let (logged, _guard) = listen();
-    let stage = named(2, 20).start();
+    let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
-    let upper = stage.name(0).to_uppercase();
-    stage.rename(stage.ids[0], &upper);
+    let upper = fixture.name(0).to_uppercase();
+    fixture.rename(fixture.ids[0], &upper);
     sleep(HALF_AN_HOUR + 2 * MINUTE).await;
-    match stage.why(0) {
+    match fixture.why(0) {
         Some(NoSuchQueue::Name { nearest, .. }) => assert_eq!(nearest[0], upper),
         other => panic!("{other:?}"),
     }
     // The log may know every queue.
-    let id = format!("(id {})", stage.ids[0]);
+    let id = format!("(id {})", fixture.ids[0]);
     let lines = logged.lines();
     let shown = lines
         .iter()
         .any(|line| line.contains("There are: ") && line.contains(&id));
     assert!(shown, "{lines:?}");
-    assert!(!stage.decide(0).reason.is_known());
-    stage.rename(stage.ids[0], stage.name(0));
+    assert!(!fixture.decide(0).reason.is_known());
+    fixture.rename(fixture.ids[0], fixture.name(0));
     sleep(2 * MINUTE).await;
-    stage.assert_is(0, stage.ids[0]);
-    stage.assert_all_known();
+    fixture.assert_is(0, fixture.ids[0]);
+    fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_of_names_that_cannot_be_read_changes_nothing() {
-    let stage = named(2, 20).start();
+    let fixture = named(2, 20).start();
     sleep(2 * MINUTE).await;
-    stage.simulator.inject(
+    fixture.simulator.inject(
         usize::MAX,
         Some(Endpoint::Queues),
         InjectedFault::WebPage(503),
     );
     sleep(2 * HALF_AN_HOUR).await;
-    stage.assert_all_known();
-    assert!((2..=12).contains(&stage.look_ups()), "{}", stage.look_ups());
-    stage.exchange();
-    stage.simulator.clear_faults();
+    fixture.assert_all_known();
+    assert!(
+        (2..=12).contains(&fixture.look_ups()),
+        "{}",
+        fixture.look_ups()
+    );
+    fixture.exchange();
+    fixture.simulator.clear_faults();
     sleep(HALF_AN_HOUR).await;
-    stage.assert_is(0, stage.ids[1]);
-    stage.assert_is(1, stage.ids[0]);
+    fixture.assert_is(0, fixture.ids[1]);
+    fixture.assert_is(1, fixture.ids[0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,20 +248,20 @@ async fn a_status_that_does_something_else_counts_by_that_within_half_an_hour() 
     for by_name in [true, false] {
         let mut setting = still(2, 20);
         setting.by_name = by_name;
-        let stage = setting.start();
+        let fixture = setting.start();
         sleep(2 * MINUTE).await;
-        let available = stage.status("Available");
+        let available = fixture.status("Available");
         for (action, is_some) in [
             (QueueAction::SetNotReady, false),
             (QueueAction::SetReady, true),
         ] {
-            stage
+            fixture
                 .simulator
                 .world(|world| world.set_queue_action(available, action));
             sleep(HALF_AN_HOUR).await;
-            let seats = stage.decide(0).count.expect("it is known");
+            let seats = fixture.decide(0).count.expect("it is known");
             assert_eq!(seats > Quantity::ZERO, is_some, "{action:?}");
-            stage.assert_true();
+            fixture.assert_true();
         }
     }
 }

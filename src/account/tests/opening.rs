@@ -8,7 +8,7 @@ fn hours(open: &str) -> Option<Arc<OpeningHours>> {
     opening_hours(&[open], "UTC")
 }
 
-impl Stage {
+impl Fixture {
     async fn pass(&self, minutes: u32) {
         sleep(MINUTE * minutes).await;
     }
@@ -26,35 +26,35 @@ impl Stage {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_account_sends_nothing_and_is_known_when_it_opens() {
-    let stage = Setting {
+    let fixture = Setting {
         hours: vec![hours("Sun 10:30-11:00"); 3],
         by_name: true,
         ..still(3, 12)
     }
     .start();
-    stage.pass(1).await;
+    fixture.pass(1).await;
     // Whether its names are right is worth one request even then.
-    let sent = stage.sent();
+    let sent = fixture.sent();
     assert!(
         matches!(&*sent, [one] if one.starts_with("queues/")),
         "{sent:?}"
     );
-    stage.pass(27).await;
-    assert_eq!(stage.sent(), Vec::<String>::new(), "28 minutes");
-    assert_eq!(stage.decide(0).reason, Reason::Closed);
+    fixture.pass(27).await;
+    assert_eq!(fixture.sent(), Vec::<String>::new(), "28 minutes");
+    assert_eq!(fixture.decide(0).reason, Reason::Closed);
     // To the second before it opens.
     sleep(2 * MINUTE - SECOND).await;
-    assert_eq!(stage.decide(0).reason, Reason::Closed);
+    assert_eq!(fixture.decide(0).reason, Reason::Closed);
     sleep(SECOND).await;
-    stage.assert_all_known();
-    for place in stage.places() {
-        assert_eq!(stage.decide(place).count, Some(stage.seats(place)));
+    fixture.assert_all_known();
+    for place in fixture.places() {
+        assert_eq!(fixture.decide(place).count, Some(fixture.seats(place)));
     }
-    stage.pass(30).await;
-    stage.sent();
-    stage.pass(120).await;
-    assert_eq!(stage.sent(), Vec::<String>::new(), "after the closing");
-    assert_eq!(stage.decide(0).reason, Reason::Closed);
+    fixture.pass(30).await;
+    fixture.sent();
+    fixture.pass(120).await;
+    assert_eq!(fixture.sent(), Vec::<String>::new(), "after the closing");
+    assert_eq!(fixture.decide(0).reason, Reason::Closed);
 }
 
 /// Thirty queues without sweeps take turns of 114 s, so polling begins that long before the opening, and a minute to spare.
@@ -65,18 +65,18 @@ async fn a_queue_is_polled_again_one_round_before_it_opens() {
         ..still(30, 60)
     };
     setting.options.sweep = false;
-    let stage = setting.start();
-    let round = stage.budget.usual_period() * 30;
+    let fixture = setting.start();
+    let round = fixture.budget.usual_period() * 30;
     assert!(round > MINUTE, "{round:?}");
     let monday = 24 * 60 * MINUTE;
     sleep(MINUTE * 60).await;
-    stage.polls();
+    fixture.polls();
     let lead = round + MINUTE + 2 * SECOND;
     sleep(monday - 30 * MINUTE - lead).await;
-    assert_eq!(stage.polls(), [0; 30], "all night");
+    assert_eq!(fixture.polls(), [0; 30], "all night");
     sleep(lead).await;
-    stage.assert_all_known();
-    let polls = stage.polls();
+    fixture.assert_all_known();
+    let polls = fixture.polls();
     assert!(
         polls.iter().all(|polls| (1..=2).contains(polls)),
         "{polls:?}"
@@ -91,11 +91,11 @@ async fn open_queues_share_the_slots_of_closed_ones() {
             ..still(4, 12)
         };
         setting.options.sweep = false;
-        let stage = setting.start();
-        stage.pass(10).await;
-        stage.sent();
-        stage.pass(20).await;
-        stage.polls()
+        let fixture = setting.start();
+        fixture.pass(10).await;
+        fixture.sent();
+        fixture.pass(20).await;
+        fixture.polls()
     };
     let all = open_for(None).await;
     let alone = open_for(hours("Mon 08:00-09:00")).await;
@@ -109,43 +109,43 @@ async fn open_queues_share_the_slots_of_closed_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_polls_a_closed_queue_all_the_same() {
-    let stage = Setting {
+    let fixture = Setting {
         hours: vec![hours("Mon 08:00-09:00"); 2],
         ..still(2, 12)
     }
     .start();
-    stage.pass(5).await;
-    assert_eq!(stage.polls(), [0, 0]);
+    fixture.pass(5).await;
+    assert_eq!(fixture.polls(), [0, 0]);
     let (reply, answer) = tokio::sync::oneshot::channel();
-    let queue = stage.keys[0].clone();
-    stage
+    let queue = fixture.keys[0].clone();
+    fixture
         .asks
         .send(Ask::Refresh { queue, reply })
         .await
         .unwrap();
     answer.await.unwrap().unwrap();
-    assert_eq!(stage.polls(), [1, 0]);
-    assert_eq!(stage.decide(0).reason, Reason::Closed);
+    assert_eq!(fixture.polls(), [1, 0]);
+    assert_eq!(fixture.decide(0).reason, Reason::Closed);
 }
 
 /// At the end of the day the lists go empty, and nobody has to hear of that.
 #[tokio::test(start_paused = true)]
 async fn lists_that_were_empty_at_the_closing_are_no_news_during_the_night() {
-    let stage = Setting {
+    let fixture = Setting {
         hours: vec![hours("Sun 09:00-10:30"); 2],
         ..still(2, 12)
     }
     .start();
-    stage.pass(20).await;
-    stage.simulator.world(|world| {
-        for queue in &stage.ids {
+    fixture.pass(20).await;
+    fixture.simulator.world(|world| {
+        for queue in &fixture.ids {
             for agent in world.agents_of(*queue) {
                 world.leave_queue(*queue, &agent);
             }
         }
     });
-    stage.pass(5).await;
-    assert!(stage.health.borrow().emptied.is_some());
-    stage.pass(6).await;
-    assert_eq!(stage.health.borrow().emptied, None);
+    fixture.pass(5).await;
+    assert!(fixture.health.borrow().emptied.is_some());
+    fixture.pass(6).await;
+    assert_eq!(fixture.health.borrow().emptied, None);
 }

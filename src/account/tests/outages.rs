@@ -4,20 +4,20 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_and_not_before() {
-    let stage = still(20, 60).start();
+    let fixture = still(20, 60).start();
     sleep(5 * MINUTE).await;
-    stage
+    fixture
         .simulator
-        .world(|world| world.remove_queue(stage.ids[7]));
+        .world(|world| world.remove_queue(fixture.ids[7]));
     let (mut known_until, mut failing_since) = (None, None);
-    stage
-        .watch(20 * MINUTE, |stage| {
-            let (state, decision, now) = (stage.state(7), stage.decide(7), stage.clock.now());
+    fixture
+        .watch(20 * MINUTE, |fixture| {
+            let (state, decision, now) = (fixture.state(7), fixture.decide(7), fixture.clock.now());
             if state.fault.is_some() {
                 failing_since.get_or_insert(now);
             }
             let failing = failing_since.map(|since| now.longest_since(since));
-            stage.assert_coherent(7);
+            fixture.assert_coherent(7);
             if decision.reason.is_known() {
                 assert!(known_until.is_none(), "it came back");
                 // What was known when it began to fail may be used for as long as any knowledge.
@@ -28,67 +28,73 @@ async fn a_queue_whose_own_polls_fail_for_longer_than_max_age_becomes_unknown_an
             } else {
                 known_until.get_or_insert(now);
                 assert_eq!(decision.reason, Reason::NoSuchQueue);
-                assert!(failing.unwrap() > MINUTE - stage.between_sweeps() - SECOND);
+                assert!(failing.unwrap() > MINUTE - fixture.between_sweeps() - SECOND);
             }
-            for place in stage.places().filter(|place| *place != 7) {
-                assert!(stage.decide(place).reason.is_known(), "{place}");
+            for place in fixture.places().filter(|place| *place != 7) {
+                assert!(fixture.decide(place).reason.is_known(), "{place}");
             }
         })
         .await;
     assert!(known_until.is_some(), "it was found out");
-    assert_eq!(stage.distrusted(), 0);
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_single_failure_leaves_no_trace() {
-    let stage = still(30, 60).start();
+    let fixture = still(30, 60).start();
     sleep(5 * MINUTE).await;
-    stage.simulator.inject(3, None, InjectedFault::WebPage(502));
-    stage.watch(5 * MINUTE, Stage::assert_all_known).await;
-    assert_eq!(stage.distrusted(), 0);
+    fixture
+        .simulator
+        .inject(3, None, InjectedFault::WebPage(502));
+    fixture.watch(5 * MINUTE, Fixture::assert_all_known).await;
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_everything_is_known_again_at_once() {
-    let stage = still(30, 60).start();
+    let fixture = still(30, 60).start();
     sleep(10 * MINUTE).await;
-    stage
+    fixture
         .simulator
         .inject(usize::MAX, None, InjectedFault::WebPage(502));
     sleep(10 * MINUTE).await;
     assert!(
-        stage
+        fixture
             .places()
-            .all(|place| stage.decide(place).reason == Reason::UpstreamDown
-                || stage.decide(place).reason == Reason::TooOld)
+            .all(|place| fixture.decide(place).reason == Reason::UpstreamDown
+                || fixture.decide(place).reason == Reason::TooOld)
     );
-    stage.simulator.clear_faults();
+    fixture.simulator.clear_faults();
     // The longest back-off, and a sweep.
-    sleep(MINUTE + stage.between_sweeps() * 2).await;
-    stage.watch(5 * MINUTE, Stage::assert_all_known).await;
-    assert_eq!(stage.distrusted(), 0, "an outage is nothing against sweeps");
+    sleep(MINUTE + fixture.between_sweeps() * 2).await;
+    fixture.watch(5 * MINUTE, Fixture::assert_all_known).await;
+    assert_eq!(
+        fixture.distrusted(),
+        0,
+        "an outage is nothing against sweeps"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_calltools_asked_for_ends_for_all_queues_together() {
-    let stage = still(30, 60).start();
+    let fixture = still(30, 60).start();
     sleep(10 * MINUTE).await;
-    stage
+    fixture
         .simulator
         .inject(1, None, InjectedFault::Throttled(Some(90 * SECOND)));
     sleep(85 * SECOND).await;
-    assert_eq!(stage.decide(0).reason, Reason::Throttled);
+    assert_eq!(fixture.decide(0).reason, Reason::Throttled);
     sleep(30 * SECOND).await;
-    stage.watch(5 * MINUTE, Stage::assert_all_known).await;
+    fixture.watch(5 * MINUTE, Fixture::assert_all_known).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
     let (logged, _guard) = crate::logged::listen();
-    let stage = still(10, 40).start();
+    let fixture = still(10, 40).start();
     sleep(5 * MINUTE).await;
-    assert_eq!(stage.health.borrow().emptied, None);
-    let members: Vec<_> = stage.simulator.world(|world| {
+    assert_eq!(fixture.health.borrow().emptied, None);
+    let members: Vec<_> = fixture.simulator.world(|world| {
         let queues = world.queues().iter().map(|queue| queue.id);
         let queues: Vec<_> = queues.collect();
         let members = queues
@@ -98,8 +104,8 @@ async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
     });
     let people: std::collections::HashSet<_> =
         members.iter().flat_map(|(_, agents)| agents).collect();
-    let begin = stage.clock.now();
-    stage.simulator.world(|world| {
+    let begin = fixture.clock.now();
+    fixture.simulator.world(|world| {
         for (queue, agents) in &members {
             for agent in agents {
                 world.leave_queue(*queue, agent);
@@ -107,7 +113,7 @@ async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
         }
     });
     sleep(20 * MINUTE).await;
-    let emptied = stage.health.borrow().emptied.expect("all is empty");
+    let emptied = fixture.health.borrow().emptied.expect("all is empty");
     assert_eq!(emptied.agents_before, people.len());
     assert!(emptied.since.boot >= begin.boot);
     let said = |words: &str| {
@@ -117,11 +123,11 @@ async fn lists_that_are_all_empty_at_once_are_told_once_and_shown() {
     assert_eq!(said("list of agents is empty"), 1);
     let (queue, agents) = &members[3];
     let name = format!("{}", agents[0]);
-    stage
+    fixture
         .simulator
         .world(|world| world.add_agent(&name, &[*queue]));
     sleep(10 * MINUTE).await;
-    assert_eq!(stage.health.borrow().emptied, None);
+    assert_eq!(fixture.health.borrow().emptied, None);
     assert_eq!(said("there are agents in the queues again"), 1);
     assert_eq!(said("list of agents is empty"), 1);
 }

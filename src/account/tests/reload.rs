@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 /// Requests that an account makes beyond its pace may be this few: what was due at the moment of a reload.
 const SLACK: f64 = 3.0;
 
-impl Stage {
+impl Fixture {
     /// Has the task go on with these queues, as a reload does.
     async fn take(&mut self, queues: Vec<QueueSettings>) {
         self.keys = queues.iter().map(|queue| queue.key.clone()).collect();
@@ -49,7 +49,7 @@ impl Stage {
 fn id_of_queue(queue: &QueueSettings) -> u64 {
     match queue.reference {
         QueueRef::Id(id) => id,
-        QueueRef::Name(_) => unreachable!("the stage names its queues by their ids"),
+        QueueRef::Name(_) => unreachable!("the fixture names its queues by their ids"),
     }
 }
 
@@ -67,16 +67,16 @@ fn added(id: u64) -> QueueSettings {
 
 #[tokio::test(start_paused = true)]
 async fn ten_edits_in_three_minutes_cost_nothing() {
-    let mut stage = still(60, 120).start();
+    let mut fixture = still(60, 120).start();
     sleep(20 * MINUTE).await;
-    stage.assert_all_known();
-    stage.sent();
-    let planned: Vec<_> = stage
+    fixture.assert_all_known();
+    fixture.sent();
+    let planned: Vec<_> = fixture
         .places()
-        .map(|place| stage.state(place).planned_max_age)
+        .map(|place| fixture.state(place).planned_max_age)
         .collect();
     for edit in 0..10_u32 {
-        let mut queues = stage.queues.clone();
+        let mut queues = fixture.queues.clone();
         match edit % 5 {
             0 => queues[7].threshold = Some(Quantity::from(edit)),
             1 => queues[8].max_age = Some(90 * SECOND),
@@ -84,77 +84,77 @@ async fn ten_edits_in_three_minutes_cost_nothing() {
             3 => queues.reverse(),
             _ => drop(queues.pop()),
         }
-        stage.take(queues).await;
-        stage.assert_all_known();
+        fixture.take(queues).await;
+        fixture.assert_all_known();
         for _ in 0..18 {
             sleep(SECOND).await;
-            stage.assert_all_known();
+            fixture.assert_all_known();
         }
-        for place in stage.places() {
-            let is = stage.state(place).planned_max_age;
+        for place in fixture.places() {
+            let is = fixture.state(place).planned_max_age;
             assert!(is <= planned[0], "{place}: {is:?}");
         }
     }
-    let (sent, earned) = (stage.sent().len() as f64, stage.earned(3 * MINUTE));
+    let (sent, earned) = (fixture.sent().len() as f64, fixture.earned(3 * MINUTE));
     assert!(
         sent <= earned + SLACK,
         "{sent} requests in a time that earns {earned}"
     );
-    assert_eq!(stage.distrusted(), 0);
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_added_queue_costs_one_poll_and_a_removed_one_none() {
-    let mut stage = still(60, 120).start();
+    let mut fixture = still(60, 120).start();
     sleep(20 * MINUTE).await;
-    let new = stage
+    let new = fixture
         .simulator
         .world(|world| world.add_queue("a new queue"));
-    let mut queues = stage.queues.clone();
+    let mut queues = fixture.queues.clone();
     queues.truncate(50);
     queues.insert(0, added(new));
-    stage.sent();
-    stage.take(queues).await;
+    fixture.sent();
+    fixture.take(queues).await;
     sleep(2 * SECOND).await;
-    let sent = stage.sent();
-    assert_eq!(stage.polls_of(&sent, new), 1, "{sent:?}");
+    let sent = fixture.sent();
+    assert_eq!(fixture.polls_of(&sent, new), 1, "{sent:?}");
     assert!(sent.len() <= 3, "{sent:?}");
-    stage.assert_all_known();
-    stage.assert_true();
-    stage
-        .watch(10 * MINUTE, |stage| {
-            stage.assert_all_known();
-            stage.assert_true();
+    fixture.assert_all_known();
+    fixture.assert_true();
+    fixture
+        .watch(10 * MINUTE, |fixture| {
+            fixture.assert_all_known();
+            fixture.assert_true();
         })
         .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_finds_its_queue_wherever_it_is_now() {
-    let mut stage = still(30, 60).start();
+    let mut fixture = still(30, 60).start();
     // Polls of the start are on their way while the queues change places, and some go.
     for step in 0..20 {
         sleep(SECOND / 10).await;
-        let mut queues = stage.queues.clone();
+        let mut queues = fixture.queues.clone();
         queues.rotate_left(step % 7);
         if step % 5 == 4 {
             queues.pop();
         }
-        stage.take(queues).await;
-        stage.assert_true();
+        fixture.take(queues).await;
+        fixture.assert_true();
     }
     sleep(10 * SECOND).await;
-    stage.assert_all_known();
-    stage.assert_true();
-    assert_eq!(stage.distrusted(), 0);
+    fixture.assert_all_known();
+    fixture.assert_true();
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_too_old() {
-    let mut stage = still(10, 40).start();
+    let mut fixture = still(10, 40).start();
     sleep(5 * MINUTE).await;
-    stage.sent();
-    let mut queues = stage.queues.clone();
+    fixture.sent();
+    let mut queues = fixture.queues.clone();
     for (queue, field) in queues.iter_mut().zip([
         "$.results[?@.status == 'Available']",
         "$.results[?@.queue_logged_in == true]",
@@ -162,17 +162,17 @@ async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_
     ]) {
         queue.rule = custom(field);
     }
-    stage.take(queues.clone()).await;
+    fixture.take(queues.clone()).await;
     sleep(2 * SECOND).await;
-    stage.assert_all_known();
-    let sent = stage.sent().len();
+    fixture.assert_all_known();
+    let sent = fixture.sent().len();
     assert!(sent <= 4, "{sent} requests for three new rules");
     // What is young enough is not asked for again.
     queues[2].rule = custom("$.results[?@.first_name]");
-    stage.take(queues).await;
-    stage.assert_all_known();
+    fixture.take(queues).await;
+    fixture.assert_all_known();
     sleep(2 * SECOND).await;
-    let sent = stage.sent().len();
+    let sent = fixture.sent().len();
     assert!(
         sent <= 1,
         "{sent} requests for a rule that reads young rows"
@@ -181,12 +181,12 @@ async fn a_rule_that_reads_what_polls_alone_tell_costs_a_poll_where_the_last_is_
 
 #[tokio::test(start_paused = true)]
 async fn questions_before_a_task_began_are_no_new_demand() {
-    let stage = still(3, 6).start();
+    let fixture = still(3, 6).start();
     sleep(5 * SECOND).await;
     for _ in 0..1_000 {
-        stage.question(1);
+        fixture.question(1);
     }
-    let metrics: &Metrics = &stage.metrics;
-    let (meters, seen) = questions(metrics, &stage.keys[1]);
+    let metrics: &Metrics = &fixture.metrics;
+    let (meters, seen) = questions(metrics, &fixture.keys[1]);
     assert_eq!((meters.asked(), seen), (1_000, 1_000));
 }

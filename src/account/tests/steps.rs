@@ -13,9 +13,11 @@ fn with<'l>(lines: &'l [String], words: &str) -> Vec<&'l String> {
 /// The lines of some minutes, in which some polls fail.
 async fn lines_of_minutes(listen: impl FnOnce() -> (Logged, DefaultGuard)) -> Vec<String> {
     let (logged, _guard) = listen();
-    let stage = still(3, 6).start();
+    let fixture = still(3, 6).start();
     sleep(2 * MINUTE).await;
-    stage.simulator.inject(2, None, InjectedFault::WebPage(502));
+    fixture
+        .simulator
+        .inject(2, None, InjectedFault::WebPage(502));
     sleep(2 * MINUTE).await;
     logged.lines()
 }

@@ -4,28 +4,28 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_change_anywhere_is_on_the_board_of_all_queues_within_two_sweeps() {
-    let stage = still(20, 60).start();
+    let fixture = still(20, 60).start();
     sleep(2 * MINUTE).await;
-    let (agent, places) = stage.busy_agent();
+    let (agent, places) = fixture.busy_agent();
     for status in ["Available", "Not Available", "Available"] {
-        let status = stage.status(status);
-        stage
+        let status = fixture.status(status);
+        fixture
             .simulator
             .world(|world| world.set_status(&agent, status));
-        sleep(stage.between_sweeps() * 2 + SECOND).await;
-        let available = stage
+        sleep(fixture.between_sweeps() * 2 + SECOND).await;
+        let available = fixture
             .simulator
             .world(|world| world.agent(&agent).unwrap().available);
         for place in &places {
-            assert_eq!(stage.shows(*place, &agent), Some(available));
+            assert_eq!(fixture.shows(*place, &agent), Some(available));
         }
-        stage.assert_true();
+        fixture.assert_true();
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn statuses_are_seconds_old_while_memberships_grow_minutes_old() {
-    let stage = Setting::new(WorldSettings {
+    let fixture = Setting::new(WorldSettings {
         queues: 20,
         agents: 60,
         ..WorldSettings::study()
@@ -33,22 +33,22 @@ async fn statuses_are_seconds_old_while_memberships_grow_minutes_old() {
     .start();
     sleep(5 * MINUTE).await;
     let (mut oldest, mut oldest_members) = (Duration::ZERO, Duration::ZERO);
-    stage
-        .watch(5 * MINUTE, |stage| {
-            for place in stage.places() {
-                let decision = stage.decide(place);
+    fixture
+        .watch(5 * MINUTE, |fixture| {
+            for place in fixture.places() {
+                let decision = fixture.decide(place);
                 oldest = oldest.max(decision.age.unwrap());
                 oldest_members = oldest_members.max(decision.membership_age.unwrap());
             }
         })
         .await;
-    assert!(oldest < stage.between_sweeps() + 3 * SECOND, "{oldest:?}");
-    let turn = stage.budget.usual_period() * 4 * 20;
+    assert!(oldest < fixture.between_sweeps() + 3 * SECOND, "{oldest:?}");
+    let turn = fixture.budget.usual_period() * 4 * 20;
     assert!(
         oldest_members > turn / 2 && oldest_members < turn * 2,
         "{oldest_members:?} of {turn:?}"
     );
-    assert_eq!(stage.distrusted(), 0);
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,10 +60,10 @@ async fn a_lively_account_is_never_distrusted() {
             agents: 60,
             ..WorldSettings::study()
         };
-        let stage = Setting::new(world).start();
+        let fixture = Setting::new(world).start();
         sleep(20 * MINUTE).await;
-        assert_eq!(stage.distrusted(), 0, "seed {seed}");
-        assert!(stage.simulator.worst_sliding_hour() <= 1000);
+        assert_eq!(fixture.distrusted(), 0, "seed {seed}");
+        assert!(fixture.simulator.worst_sliding_hour() <= 1000);
     }
 }
 
@@ -72,36 +72,36 @@ async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
     for quirk in [SweepQuirk::Forbidden, SweepQuirk::NotFound] {
         let mut setting = still(20, 60);
         setting.sweep = quirk;
-        let stage = setting.start();
+        let fixture = setting.start();
         sleep(MINUTE).await;
         assert_eq!(
-            (stage.sweeps_sent(), stage.distrusted()),
+            (fixture.sweeps_sent(), fixture.distrusted()),
             (1, 1),
             "{quirk:?}"
         );
-        stage
-            .watch(50 * MINUTE, |stage| {
-                stage.assert_all_known();
-                stage.assert_true()
+        fixture
+            .watch(50 * MINUTE, |fixture| {
+                fixture.assert_all_known();
+                fixture.assert_true()
             })
             .await;
         assert_eq!(
-            (stage.sweeps_sent(), stage.distrusted()),
+            (fixture.sweeps_sent(), fixture.distrusted()),
             (0, 1),
             "said once"
         );
         // Polls have the whole budget meanwhile.
         assert_eq!(
-            stage.state(0).planned_max_age,
-            stage.budget.usual_period() * 20 * 3
+            fixture.state(0).planned_max_age,
+            fixture.budget.usual_period() * 20 * 3
         );
-        stage
+        fixture
             .simulator
             .quirks(|quirks| quirks.sweep = SweepQuirk::Whole);
         sleep(15 * MINUTE).await;
-        assert!(stage.sweeps_sent() > 30, "tried again, and used");
-        assert_eq!(stage.distrusted(), 1);
-        assert_eq!(stage.state(0).planned_max_age, MINUTE);
+        assert!(fixture.sweeps_sent() > 30, "tried again, and used");
+        assert_eq!(fixture.distrusted(), 1);
+        assert_eq!(fixture.state(0).planned_max_age, MINUTE);
     }
 }
 
@@ -109,72 +109,72 @@ async fn sweeps_that_are_refused_are_given_up_for_an_hour() {
 async fn a_stale_list_is_found_out_before_anything_of_it_is_served() {
     let mut setting = still(20, 60);
     setting.sweep = SweepQuirk::Stale;
-    let stage = setting.start();
-    let ready = stage.status("Available");
-    stage.simulator.world(|world| world.set_everyone(ready));
-    stage.watch(50 * MINUTE, Stage::assert_true).await;
-    assert_eq!((stage.distrusted(), stage.sweeps_sent()), (1, 1));
-    stage.assert_all_known();
+    let fixture = setting.start();
+    let ready = fixture.status("Available");
+    fixture.simulator.world(|world| world.set_everyone(ready));
+    fixture.watch(50 * MINUTE, Fixture::assert_true).await;
+    assert_eq!((fixture.distrusted(), fixture.sweeps_sent()), (1, 1));
+    fixture.assert_all_known();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_goes_stale_later_is_found_out_by_polls() {
-    let stage = still(20, 60).start();
-    let ready = stage.status("Available");
-    stage.simulator.world(|world| world.set_everyone(ready));
+    let fixture = still(20, 60).start();
+    let ready = fixture.status("Available");
+    fixture.simulator.world(|world| world.set_everyone(ready));
     sleep(10 * MINUTE).await;
-    assert_eq!(stage.distrusted(), 0);
-    stage
+    assert_eq!(fixture.distrusted(), 0);
+    fixture
         .simulator
         .quirks(|quirks| quirks.sweep = SweepQuirk::Stale);
     sleep(3 * MINUTE).await;
-    assert_eq!(stage.distrusted(), 1);
-    stage.watch(10 * MINUTE, Stage::assert_true).await;
+    assert_eq!(fixture.distrusted(), 1);
+    fixture.watch(10 * MINUTE, Fixture::assert_true).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_leaves_people_out_is_found_out() {
     let mut setting = still(10, 60);
     setting.sweep = SweepQuirk::Partial;
-    let stage = setting.start();
-    stage.watch(50 * MINUTE, Stage::assert_true).await;
-    assert_eq!(stage.distrusted(), 1);
-    stage.assert_all_known();
-    stage.sent();
-    stage.watch(5 * MINUTE, Stage::assert_true).await;
-    assert_eq!(stage.sweeps_sent(), 0);
+    let fixture = setting.start();
+    fixture.watch(50 * MINUTE, Fixture::assert_true).await;
+    assert_eq!(fixture.distrusted(), 1);
+    fixture.assert_all_known();
+    fixture.sent();
+    fixture.watch(5 * MINUTE, Fixture::assert_true).await;
+    assert_eq!(fixture.sweeps_sent(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn somebody_who_leaves_the_account_is_no_reason_for_distrust_and_soon_forgotten() {
-    let stage = still(20, 60).start();
+    let fixture = still(20, 60).start();
     sleep(5 * MINUTE).await;
-    let (agent, places) = stage.busy_agent();
-    stage.simulator.world(|world| world.remove_agent(&agent));
+    let (agent, places) = fixture.busy_agent();
+    fixture.simulator.world(|world| world.remove_agent(&agent));
     // A slot for queues for each of theirs, and one for whichever was on its way.
-    sleep(stage.budget.usual_period() * 4 * (places.len() as u32 + 2)).await;
+    sleep(fixture.budget.usual_period() * 4 * (places.len() as u32 + 2)).await;
     assert!(
         places
             .iter()
-            .all(|place| stage.shows(*place, &agent).is_none())
+            .all(|place| fixture.shows(*place, &agent).is_none())
     );
-    stage
-        .watch(10 * MINUTE, |stage| {
-            stage.assert_all_known();
-            stage.assert_true()
+    fixture
+        .watch(10 * MINUTE, |fixture| {
+            fixture.assert_all_known();
+            fixture.assert_true()
         })
         .await;
-    assert_eq!(stage.distrusted(), 0);
+    assert_eq!(fixture.distrusted(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn sweeps_that_keep_failing_while_polls_do_not_are_given_up() {
-    let stage = still(30, 60).start();
+    let fixture = still(30, 60).start();
     sleep(5 * MINUTE).await;
-    stage.wire.sweeps_fail.store(true, Ordering::Relaxed);
+    fixture.wire.sweeps_fail.store(true, Ordering::Relaxed);
     sleep(4 * MINUTE).await;
-    assert_eq!(stage.distrusted(), 1);
-    stage.watch(10 * MINUTE, Stage::assert_all_known).await;
+    assert_eq!(fixture.distrusted(), 1);
+    fixture.watch(10 * MINUTE, Fixture::assert_all_known).await;
 }
 
 /// A page of strangers, with a link to the next.
@@ -198,10 +198,10 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
         (strangers, 400, 100, 1),
         (nobody, 40, 30, 1),
     ] {
-        let stage = still(queues, 300).start();
-        *stage.wire.sweeps.lock().unwrap() = Some(body);
-        stage.watch(15 * MINUTE, |_| ()).await;
-        let sent = stage.sent();
+        let fixture = still(queues, 300).start();
+        *fixture.wire.sweeps.lock().unwrap() = Some(body);
+        fixture.watch(15 * MINUTE, |_| ()).await;
+        let sent = fixture.sent();
         let beside = ["ordering=", "page_size=max"];
         let is_full =
             |path: &&String| is_sweep(path) && !beside.iter().any(|other| path.contains(other));
@@ -211,14 +211,14 @@ async fn a_sweep_without_end_or_without_anybody_is_given_up() {
             .filter(|path| path.contains("ordering="))
             .count();
         assert_eq!(
-            stage.distrusted(),
+            fixture.distrusted(),
             distrusted,
             "{queues} queues, {sweeps} pages"
         );
         assert!(sweeps <= pages, "{queues} queues: {sweeps} pages");
         // A delta is tried beside the pages of a sweep, and never takes more requests than they do.
         assert!(deltas <= sweeps, "{queues} queues: {deltas} of {sweeps}");
-        stage.assert_true();
+        fixture.assert_true();
     }
 }
 
@@ -229,19 +229,19 @@ async fn criteria_see_joined_rows_if_they_read_what_sweeps_tell_and_their_own_po
         custom("$.results[?@.status=='Available' && @.queue_logged_in==true]"),
         custom("$.results[?@.status=='Available' && @.team]"),
     ];
-    let stage = setting.start();
-    let ready = stage.status("Available");
+    let fixture = setting.start();
+    let ready = fixture.status("Available");
     sleep(10 * MINUTE).await;
-    let snapshot = |place: usize| stage.state(place).snapshot.clone().unwrap();
-    stage.simulator.world(|world| world.set_everyone(ready));
+    let snapshot = |place: usize| fixture.state(place).snapshot.clone().unwrap();
+    fixture.simulator.world(|world| world.set_everyone(ready));
     let polled = snapshot(18).members_as_of;
-    sleep(stage.between_sweeps() * 2 + SECOND).await;
-    let count = |place| stage.decide(place).count.unwrap();
-    assert_eq!(count(18), stage.seats(18), "joined, …");
+    sleep(fixture.between_sweeps() * 2 + SECOND).await;
+    let count = |place| fixture.decide(place).count.unwrap();
+    assert_eq!(count(18), fixture.seats(18), "joined, …");
     assert_eq!(snapshot(18).members_as_of, polled, "… and not polled");
-    stage
-        .watch(10 * MINUTE, |stage| {
-            let own = stage.state(19).snapshot.clone().unwrap();
+    fixture
+        .watch(10 * MINUTE, |fixture| {
+            let own = fixture.state(19).snapshot.clone().unwrap();
             assert_eq!(
                 own.as_of, own.members_as_of,
                 "renewed by its own polls alone"
@@ -250,11 +250,11 @@ async fn criteria_see_joined_rows_if_they_read_what_sweeps_tell_and_their_own_po
         .await;
     let own = snapshot(19);
     assert_eq!(
-        stage
+        fixture
             .state(19)
             .last_success
             .map(|at| at.longest_since(own.as_of) < SECOND * 5),
         Some(true)
     );
-    stage.assert_all_known();
+    fixture.assert_all_known();
 }

@@ -15,9 +15,9 @@ const LIMIT: u32 = 40;
 /// Generous, for a machine that is busy.
 const LONG: Duration = Duration::from_secs(30);
 
-struct Home(tempfile::TempDir, Arc<Still>);
+struct TestFolder(tempfile::TempDir, Arc<Still>);
 
-impl Home {
+impl TestFolder {
     fn new() -> Self {
         // In memory where there is such a place: power is not cut here, so no disk has to be waited for.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
@@ -69,7 +69,7 @@ fn is_lost(budget: &Budget) -> bool {
 
 #[test]
 fn the_next_process_knows_what_was_spent() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let (budget, mut keeper) = home.start();
     assert_eq!(spend(&budget, &mut keeper, 35), 35);
     drop((budget, keeper));
@@ -82,7 +82,7 @@ fn the_next_process_knows_what_was_spent() {
 #[test]
 fn nothing_that_happens_to_the_files_makes_a_process_forget() {
     for accident in 0..5 {
-        let home = Home::new();
+        let home = TestFolder::new();
         let (budget, mut keeper) = home.start();
         let old = home.0.path().join("old");
         spend(&budget, &mut keeper, 5);
@@ -110,7 +110,7 @@ fn nothing_that_happens_to_the_files_makes_a_process_forget() {
 }
 
 /// What is in the folder, by name.
-fn copies(home: &Home) -> BTreeMap<String, Vec<u8>> {
+fn copies(home: &TestFolder) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(home.0.path()).unwrap().map(Result::unwrap);
     let ours = entries.filter(|entry| !entry.file_name().as_encoded_bytes().ends_with(b"-shm"));
     ours.map(|entry| {
@@ -121,14 +121,14 @@ fn copies(home: &Home) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Writes files in place where they are there: a kill changes no inode.
-fn put_back(home: &Home, files: &BTreeMap<String, Vec<u8>>) {
+fn put_back(home: &TestFolder, files: &BTreeMap<String, Vec<u8>>) {
     for (name, content) in files {
         fs::write(home.0.path().join(name), content).unwrap();
     }
 }
 
 /// Killed: the log is not written back, since nothing closes it. The files are copied aside and put back, as they were.
-fn kill(home: &Home, budget: Budget, keeper: Keeper) {
+fn kill(home: &TestFolder, budget: Budget, keeper: Keeper) {
     let files = copies(home);
     drop((budget, keeper));
     put_back(home, &files);
@@ -137,7 +137,7 @@ fn kill(home: &Home, budget: Budget, keeper: Keeper) {
 #[test]
 fn a_ledger_that_is_shorter_than_it_was_counts_as_spent_evenly() {
     for accident in 0..5 {
-        let home = Home::new();
+        let home = TestFolder::new();
         let (budget, mut keeper) = home.start();
         spend(&budget, &mut keeper, 5);
         let old = fs::read(home.path()).unwrap();
@@ -175,7 +175,7 @@ fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
     let (mut lost, mut kept) = (0, 0);
     for suffix in ["-wal", "", "-witness"] {
         for n in 0..PLACES {
-            let home = Home::new();
+            let home = TestFolder::new();
             let (budget, mut keeper) = home.start();
             spend(&budget, &mut keeper, 35);
             let mut files = copies(&home);
@@ -206,7 +206,7 @@ fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
 
 #[test]
 fn a_shell_that_holds_the_lock_stops_nothing_and_is_made_up_for() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let (budget, mut keeper) = home.start();
     spend(&budget, &mut keeper, 5);
     let shell = Connection::open(home.path()).unwrap();
@@ -235,7 +235,7 @@ fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
         (1, include_str!("../../../tests/layouts/budget-1.sql")),
         (2, include_str!("../../../tests/layouts/budget-2.sql")),
     ] {
-        let home = Home::new();
+        let home = TestFolder::new();
         let moment = home.1.now();
         let old = Connection::open(home.path()).unwrap();
         let rows = OF_OLD
@@ -251,7 +251,7 @@ fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
             assert_eq!(silence.shortest_since(moment), Duration::from_secs(5));
             assert!(!is_lost(&budget), "layout {layout}");
         }
-        let fresh = Home::new();
+        let fresh = TestFolder::new();
         drop(fresh.start());
         assert_eq!(schema(&home), schema(&fresh), "layout {layout}");
     }
@@ -261,7 +261,7 @@ fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
 #[test]
 fn a_loss_of_an_old_layout_is_still_a_loss() {
     for (trusted, hours, expected) in [(0, 0, LIMIT), (1, 0, 0), (0, 2, 0)] {
-        let home = Home::new();
+        let home = TestFolder::new();
         let moment = home.1.now();
         let old = Connection::open(home.path()).unwrap();
         old.execute_batch(include_str!("../../../tests/layouts/budget-2.sql"))
@@ -277,7 +277,7 @@ fn a_loss_of_an_old_layout_is_still_a_loss() {
 }
 
 /// What SQLite says of a ledger's tables and indexes.
-fn schema(home: &Home) -> Vec<String> {
+fn schema(home: &TestFolder) -> Vec<String> {
     let file = Connection::open(home.path()).unwrap();
     let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
     let mut statement = file.prepare(sql).unwrap();
@@ -287,7 +287,7 @@ fn schema(home: &Home) -> Vec<String> {
 
 #[test]
 fn a_chain_of_new_names_and_new_tokens_spends_from_one_hour() {
-    let home = Home::new();
+    let home = TestFolder::new();
     for (n, (account, identity)) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "2")]
         .into_iter()
         .enumerate()
@@ -313,11 +313,11 @@ fn a_chain_of_new_names_and_new_tokens_spends_from_one_hour() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_accounts_share_their_transactions() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let ledger = Arc::new(Ledger::keep(&home.path(), home.clock()).unwrap());
     let budgets: Vec<_> = (0..1_000)
         .map(|n| {
-            self::Home::budget(
+            self::TestFolder::budget(
                 &home,
                 Arc::clone(&ledger),
                 &format!("account {n}"),
@@ -340,7 +340,7 @@ async fn a_thousand_accounts_share_their_transactions() {
 }
 
 /// The budgets of two tokens of one account, which the config gives one name.
-fn start_two(home: &Home, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
+fn start_two(home: &TestFolder, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
     let (ledger, keeper, _) = Ledger::by_hand(&home.path(), home.clock()).unwrap();
     let budget = |(account, name): (&str, &str)| {
         let owner = BudgetOwner {
@@ -367,7 +367,7 @@ fn start_two(home: &Home, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
 
 #[test]
 fn two_tokens_with_one_budget_share_one_hour_over_restarts_too() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
     assert_eq!(spend(&day, &mut keeper, 25), 25);
     assert_eq!((day.usage().used, night.usage().used), (25, 25));
@@ -392,7 +392,7 @@ fn two_tokens_with_one_budget_share_one_hour_over_restarts_too() {
 
 #[test]
 fn an_account_that_leaves_a_budget_shares_what_was_spent_for_an_hour() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
     assert_eq!(spend(&day, &mut keeper, 30), 30);
     drop((day, night, keeper));
@@ -403,7 +403,7 @@ fn an_account_that_leaves_a_budget_shares_what_was_spent_for_an_hour() {
 
 #[test]
 fn accounts_of_different_budgets_share_nothing() {
-    let home = Home::new();
+    let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "other"]);
     assert_eq!(spend(&day, &mut keeper, LIMIT), LIMIT);
     assert_eq!(spend(&night, &mut keeper, LIMIT), LIMIT);

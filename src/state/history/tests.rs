@@ -26,7 +26,7 @@ const POLICY: Policy = Policy {
     hours: None,
 };
 
-struct Scene {
+struct Fixture {
     folder: tempfile::TempDir,
     clock: Arc<Still>,
     board: Arc<Board>,
@@ -39,7 +39,7 @@ fn key(n: usize) -> QueueKey {
     QueueKey::new("main", format!("queue-{n}"))
 }
 
-impl Scene {
+impl Fixture {
     fn new(queues: usize) -> Self {
         let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Still::new()));
         let board = Arc::new(Board::new((0..queues).map(key)));
@@ -113,18 +113,18 @@ fn at(start: Moment, seconds: i64) -> Timestamp {
 
 #[test]
 fn seats_and_agents_are_seen_over_time() {
-    let mut scene = Scene::new(1);
-    let start = scene.clock.now();
-    scene.polled(0, available(4));
-    scene.look();
-    scene.clock.pass(SECOND * 30);
-    scene.swept(
+    let mut fixture = Fixture::new(1);
+    let start = fixture.clock.now();
+    fixture.polled(0, available(4));
+    fixture.look();
+    fixture.clock.pass(SECOND * 30);
+    fixture.swept(
         0,
         [available(1), vec![agent("b", "B", "On a Call")]].concat(),
     );
-    scene.look();
-    scene.clock.pass(SECOND * 30);
-    let history = scene.history();
+    fixture.look();
+    fixture.clock.pass(SECOND * 30);
+    let history = fixture.history();
     let range = Range::new(at(start, -60), at(start, 60), SECOND * 60).unwrap();
     let buckets = history.series(&key(0), range).unwrap();
     assert_eq!(buckets.len(), 2);
@@ -165,22 +165,22 @@ fn seats_and_agents_are_seen_over_time() {
 
 #[test]
 fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
-    let mut scene = Scene::new(2);
-    let start = scene.clock.now();
-    scene.asked(0, 3);
-    scene.polled(0, available(1));
-    scene.clock.pass(SECOND * 5);
+    let mut fixture = Fixture::new(2);
+    let start = fixture.clock.now();
+    fixture.asked(0, 3);
+    fixture.polled(0, available(1));
+    fixture.clock.pass(SECOND * 5);
     assert_eq!(
-        scene.look(),
+        fixture.look(),
         3,
         "a sample, rows and who is there: the minute is not over"
     );
-    scene.asked(0, 2);
-    scene.clock.pass(SECOND * 60);
-    assert_eq!(scene.look(), 2, "two kinds of decisions");
-    scene.asked(0, 1);
-    scene.asked(1, 1);
-    let history = scene.history();
+    fixture.asked(0, 2);
+    fixture.clock.pass(SECOND * 60);
+    assert_eq!(fixture.look(), 2, "two kinds of decisions");
+    fixture.asked(0, 1);
+    fixture.asked(1, 1);
+    let history = fixture.history();
     let decisions = |bucket| {
         let range = Range::new(at(start, -120), at(start, 120), bucket).unwrap();
         let decided = history.decisions(&key(0), range).unwrap();
@@ -202,14 +202,14 @@ fn decisions_are_counted_by_the_minute_and_cost_those_who_decide_nothing() {
 
 #[test]
 fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_rate() {
-    let mut scene = Scene::new(1);
-    scene.polled(0, available(1));
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(1));
     let mut written = 0;
     for n in 0..720 {
         let busy = if n < 360 { 1 } else { n };
-        scene.swept(0, available(busy % 5));
-        written += scene.look();
-        scene.clock.pass(SECOND * 5);
+        fixture.swept(0, available(busy % 5));
+        written += fixture.look();
+        fixture.clock.pass(SECOND * 5);
     }
     // Half an hour of the same: at the start and every 5 min; half an hour of changes: every 15 s. And rows every 5 min, and who is
     // there every 5 min, then every minute.
@@ -221,35 +221,35 @@ fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_ra
 
 #[test]
 fn a_thousand_queues_share_one_rate() {
-    let mut scene = Scene::new(1_000);
-    (0..1_000).for_each(|n| scene.polled(n, available(1)));
-    assert_eq!(scene.look(), 3_000);
+    let mut fixture = Fixture::new(1_000);
+    (0..1_000).for_each(|n| fixture.polled(n, available(1)));
+    assert_eq!(fixture.look(), 3_000);
     let mut written = 0;
     for n in 0..120 {
-        scene.clock.pass(SECOND * 5);
-        (0..1_000).for_each(|queue| scene.swept(queue, available(n % 3)));
-        written += scene.watch.look(scene.clock.now(), false).len();
+        fixture.clock.pass(SECOND * 5);
+        (0..1_000).for_each(|queue| fixture.swept(queue, available(n % 3)));
+        written += fixture.watch.look(fixture.clock.now(), false).len();
     }
     assert!(written <= (4 + 2) * 600 + 1_000, "{written} in ten minutes");
 }
 
 #[test]
 fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
-    let mut scene = Scene::new(1);
-    let start = scene.clock.now();
+    let mut fixture = Fixture::new(1);
+    let start = fixture.clock.now();
     for _ in 0..9 {
-        scene.polled(0, available(50));
-        scene.look();
-        scene.clock.pass(Duration::from_secs(86_400));
+        fixture.polled(0, available(50));
+        fixture.look();
+        fixture.clock.pass(Duration::from_secs(86_400));
     }
-    let history = scene.history();
-    let now = scene.clock.now();
+    let history = fixture.history();
+    let now = fixture.clock.now();
     let samples = |history: &History| {
         let samples = history.samples(&key(0), start.timestamp(), now.timestamp());
         samples.unwrap().len()
     };
     assert!(samples(&history) >= 7);
-    let mut file = rusqlite::Connection::open(scene.path()).unwrap();
+    let mut file = rusqlite::Connection::open(fixture.path()).unwrap();
     let days = |n| Duration::from_secs(86_400) * n;
     write::trim(&mut file, now, days(7), MAX_BYTES).unwrap();
     assert_eq!(samples(&history), 7);
@@ -270,8 +270,8 @@ fn old_days_go_and_a_file_that_grows_too_large_loses_its_older_half() {
 
 #[test]
 fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
-    let mut scene = Scene::new(1);
-    let start = scene.clock.now();
+    let mut fixture = Fixture::new(1);
+    let start = fixture.clock.now();
     let away = || Agent {
         queue_logged_in: false,
         ..agent("c", "Cy", "Available")
@@ -280,16 +280,16 @@ fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
         on_call: true,
         ..agent("b", "Bob", "Available")
     };
-    scene.polled(0, vec![agent("a", "Ann", "Available"), calling(), away()]);
-    scene.look();
-    scene.clock.pass(SECOND * 90);
-    scene.swept(0, vec![agent("a", "Ann", "Lunch"), calling(), away()]);
-    scene.look();
+    fixture.polled(0, vec![agent("a", "Ann", "Available"), calling(), away()]);
+    fixture.look();
+    fixture.clock.pass(SECOND * 90);
+    fixture.swept(0, vec![agent("a", "Ann", "Lunch"), calling(), away()]);
+    fixture.look();
     // Nothing comes for an hour: what was known holds for ten minutes.
-    scene.clock.pass(SECOND * 3_600);
-    scene.polled(0, vec![agent("a", "Anne", "Available")]);
-    scene.look();
-    let history = scene.history();
+    fixture.clock.pass(SECOND * 3_600);
+    fixture.polled(0, vec![agent("a", "Anne", "Available")]);
+    fixture.look();
+    let history = fixture.history();
     let range = Range::new(at(start, -60), at(start, 3_840), SECOND * 60).unwrap();
     let mut seen = history.attendance(&key(0), range).unwrap();
     seen.agents.sort_by(|one, other| one.name.cmp(&other.name));
@@ -315,17 +315,17 @@ fn who_was_there_is_known_by_the_minute_and_forgotten_after_a_week() {
     assert_eq!(seen.agents[1].first_ms, at(start, 0).as_millisecond());
     assert_eq!(seen.agents[1].last_ms, at(start, 690).as_millisecond());
 
-    let mut file = rusqlite::Connection::open(scene.path()).unwrap();
+    let mut file = rusqlite::Connection::open(fixture.path()).unwrap();
     let days = |n| Duration::from_secs(86_400) * n;
     let count = |file: &rusqlite::Connection, table| -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
         file.query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    scene.clock.pass(days(7) - SECOND * 1_800);
-    write::trim(&mut file, scene.clock.now(), days(400), MAX_BYTES).unwrap();
+    fixture.clock.pass(days(7) - SECOND * 1_800);
+    write::trim(&mut file, fixture.clock.now(), days(400), MAX_BYTES).unwrap();
     assert_eq!((count(&file, "present"), count(&file, "agent")), (1, 2));
-    scene.clock.pass(days(1) + SECOND * 3_600);
-    write::trim(&mut file, scene.clock.now(), days(400), MAX_BYTES).unwrap();
+    fixture.clock.pass(days(1) + SECOND * 3_600);
+    write::trim(&mut file, fixture.clock.now(), days(400), MAX_BYTES).unwrap();
     assert_eq!((count(&file, "present"), count(&file, "agent")), (0, 0));
 }
 
@@ -348,39 +348,39 @@ fn ranges_that_make_no_sense_are_refused() {
     let nobody = QueueKey::new("main", "nobody");
     let history = History::new(std::path::Path::new("nowhere.sqlite3"));
     assert!(history.changes(&nobody, 3).is_err(), "there is no file");
-    let mut scene = Scene::new(1);
-    scene.polled(0, available(1));
-    let history = scene.history();
+    let mut fixture = Fixture::new(1);
+    fixture.polled(0, available(1));
+    let history = fixture.history();
     assert_eq!(history.changes(&nobody, 3).unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_task_writes_the_last_minute_when_it_is_told_to_stop() {
-    let scene = Scene::new(1);
-    scene.polled(0, available(2));
-    let watched = Watched::new(&scene.board, &scene.metrics);
+    let fixture = Fixture::new(1);
+    fixture.polled(0, available(2));
+    let watched = Watched::new(&fixture.board, &fixture.metrics);
     let (recorder, stop) = (
-        Arc::new(scene.recorder),
+        Arc::new(fixture.recorder),
         tokio_util::sync::CancellationToken::new(),
     );
     let task = tokio::spawn(Arc::clone(&recorder).watch(watched, stop.clone()));
     tokio::time::sleep(SECOND * 7).await;
     let decision = decide(
-        &scene.board.get(&key(0)).unwrap(),
+        &fixture.board.get(&key(0)).unwrap(),
         &POLICY,
         0,
-        scene.clock.now(),
+        fixture.clock.now(),
     );
-    scene.metrics.decision(
-        &scene.metrics.queue(&key(0)).unwrap(),
+    fixture.metrics.decision(
+        &fixture.metrics.queue(&key(0)).unwrap(),
         &decision,
         Duration::ZERO,
     );
     stop.cancel();
     task.await.unwrap();
     recorder.finish(PATIENCE);
-    let history = History::new(&scene.folder.path().join("history.sqlite3"));
-    let now = scene.clock.now();
+    let history = History::new(&fixture.folder.path().join("history.sqlite3"));
+    let now = fixture.clock.now();
     let range = Range::new(at(now, -120), at(now, 120), SECOND * 240).unwrap();
     assert_eq!(history.decisions(&key(0), range).unwrap()[0].count, 1);
     assert_eq!(history.changes(&key(0), 5).unwrap().len(), 1);

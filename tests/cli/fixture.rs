@@ -1,4 +1,4 @@
-//! An office to ask about: a simulated account with a few people, and the program that is run beside it.
+//! A simulated account with a few people, and the program that is run beside it.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use openseat::{
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use crate::support::{CallTools, Home};
+use crate::support::{CallTools, TestFolder};
 
 /// The account's token: no output may have it in it.
 pub const CANARY: &str = "canary0that0must0not0be0seen0anywhere000";
@@ -26,13 +26,13 @@ pub const WRONG: &str = "another0canary0that0must0not0be0seen0000";
 pub const COLOUR: &str = "\x1b[";
 
 /// One account with one queue that has three people: one is available, one is on a call, one is available elsewhere.
-pub struct Office {
+pub struct Fixture {
     pub calltools: CallTools,
-    pub home: Home,
+    pub home: TestFolder,
     pub queue: u64,
 }
 
-impl Office {
+impl Fixture {
     pub async fn open() -> Self {
         let simulator = Simulator::new(
             Settings {
@@ -57,14 +57,14 @@ impl Office {
             }
             queue
         });
-        let office = Self {
+        let fixture = Self {
             calltools: CallTools::serve(simulator).await,
-            home: Home::new(),
+            home: TestFolder::new(),
             queue,
         };
-        office.home.set_token("main", CANARY);
-        office.configure(&office.account("main", "\nqueue = \"sales-queue\"\n"));
-        office
+        fixture.home.set_token("main", CANARY);
+        fixture.configure(&fixture.account("main", "\nqueue = \"sales-queue\"\n"));
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

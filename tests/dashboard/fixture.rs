@@ -7,7 +7,7 @@ use openseat::{
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
-use crate::support::{CallTools, Home, TestDaemon};
+use crate::support::{CallTools, TestDaemon, TestFolder};
 
 /// The token that browsers have to send, where one is needed.
 pub const BEARER: &str = "0123456789abcdef-bearer";
@@ -18,14 +18,14 @@ const PLENTY: u32 = 20_000;
 const STATE: &str = "[state]\ndir = \"state\"\n";
 
 /// Both end when it is dropped.
-pub struct Centre {
+pub struct Fixture {
     pub simulator: Simulator,
     daemon: TestDaemon,
     _calltools: CallTools,
-    _home: Home,
+    _home: TestFolder,
 }
 
-impl Centre {
+impl Fixture {
     /// Queues by name, each with the names of its agents, who are available and logged in.
     pub async fn open(queues: &[(&str, &[&str])]) -> Self {
         Self::with(queues, STATE).await
@@ -55,7 +55,7 @@ impl Centre {
             let queue = toml::Value::from(*queue);
             config += &format!("[[account.queue]]\nqueue = {queue}\nmax_age = \"3s\"\n");
         }
-        let home = Home::new();
+        let home = TestFolder::new();
         home.set_token("main", TOKEN);
         home.write("bearer", BEARER);
         home.write("openseat.toml", &config);
