@@ -36,7 +36,7 @@ pub fn run(options: &args::Plan) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let outlooks: Vec<_> = config.accounts.iter().map(Outlook::of).collect();
+    let outlooks: Vec<_> = config.accounts.iter().map(Outlook::new).collect();
     let printed = if options.json {
         print(&json(&outlooks))
     } else {
@@ -58,7 +58,7 @@ struct Outlook<'a> {
 }
 
 impl<'a> Outlook<'a> {
-    fn of(account: &'a config::Account) -> Self {
+    fn new(account: &'a config::Account) -> Self {
         Self {
             account: &account.name,
             plan: plan(account, |_| PAGES),
@@ -336,7 +336,7 @@ struct QueueView<'a> {
 }
 
 impl<'a> AccountView<'a> {
-    fn of(outlook: &'a Outlook<'_>) -> Self {
+    fn new(outlook: &'a Outlook<'_>) -> Self {
         let plan = &outlook.plan;
         Self {
             account: outlook.account,
@@ -346,7 +346,7 @@ impl<'a> AccountView<'a> {
             period_ms: ms(plan.period),
             fits: plan.fits(),
             feeds: plan.feeds.iter().map(FeedJson::from).collect(),
-            queues: plan.queues.iter().map(QueueView::of).collect(),
+            queues: plan.queues.iter().map(QueueView::new).collect(),
             first_hour: FirstHourView {
                 queues_at_once: plan.first_hour.at_once,
                 queues_polled: plan.first_hour.polled,
@@ -354,7 +354,7 @@ impl<'a> AccountView<'a> {
             },
             two_pages: LongerView {
                 fits: outlook.longer.fits(),
-                queues: outlook.longer.queues.iter().map(QueueView::of).collect(),
+                queues: outlook.longer.queues.iter().map(QueueView::new).collect(),
             },
             advice: misfits(plan)
                 .into_iter()
@@ -366,7 +366,7 @@ impl<'a> AccountView<'a> {
 }
 
 impl<'a> QueueView<'a> {
-    fn of(queue: &'a PlannedQueue) -> Self {
+    fn new(queue: &'a PlannedQueue) -> Self {
         Self {
             queue: &queue.queue,
             pages: queue.pages,
@@ -389,6 +389,6 @@ fn ms(duration: Duration) -> u64 {
 fn json(outlooks: &[Outlook<'_>]) -> String {
     super::to_json(&Document {
         fits: outlooks.iter().all(|outlook| outlook.plan.fits()),
-        accounts: outlooks.iter().map(AccountView::of).collect(),
+        accounts: outlooks.iter().map(AccountView::new).collect(),
     })
 }

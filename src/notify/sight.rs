@@ -105,7 +105,7 @@ struct SeenQueue {
 
 impl Sight {
     /// Looks.
-    pub fn of(app: &App) -> Self {
+    pub fn from_app(app: &App) -> Self {
         let mut sight = Self::default();
         for account in &app.accounts {
             sight.accounts.insert(Arc::clone(&account.name), None);

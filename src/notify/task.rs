@@ -146,7 +146,7 @@ impl Messenger {
         if self.recipients.is_empty() {
             return;
         }
-        let (sight, now) = (Sight::of(app), self.clock.now());
+        let (sight, now) = (Sight::from_app(app), self.clock.now());
         let mut told = false;
         for recipient in &mut self.recipients {
             let after = after(&recipient.wants, app);

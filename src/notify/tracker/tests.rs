@@ -50,7 +50,7 @@ struct Day {
 }
 
 impl Day {
-    fn of(condition: Condition) -> Self {
+    fn new(condition: Condition) -> Self {
         Self {
             tracker: Tracker::default(),
             condition,
@@ -78,7 +78,7 @@ impl Day {
 #[test]
 fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
     for condition in Condition::ALL {
-        let mut day = Day::of(*condition);
+        let mut day = Day::new(*condition);
         day.pass(0..150, true);
         day.asked = day.asked.map(|asked| asked + 1);
         day.pass(150..1000, true);
@@ -91,7 +91,7 @@ fn one_message_when_it_has_lasted_and_one_when_it_has_ended() {
 
 #[test]
 fn what_ends_before_its_time_is_not_told() {
-    let mut day = Day::of(Condition::UpstreamDown);
+    let mut day = Day::new(Condition::UpstreamDown);
     day.pass(0..290, true);
     day.newest = 290;
     day.pass(290..1000, false);
@@ -100,7 +100,7 @@ fn what_ends_before_its_time_is_not_told() {
 
 #[test]
 fn a_fault_that_comes_and_goes_is_one_condition() {
-    let mut day = Day::of(Condition::UpstreamDown);
+    let mut day = Day::new(Condition::UpstreamDown);
     for round in 0..20 {
         day.newest = round * 60 + 40;
         day.pass(round * 60..round * 60 + 40, true);
@@ -111,7 +111,7 @@ fn a_fault_that_comes_and_goes_is_one_condition() {
 
 #[test]
 fn no_seats_are_told_only_if_somebody_asks() {
-    let mut day = Day::of(Condition::NoSeats);
+    let mut day = Day::new(Condition::NoSeats);
     day.pass(0..3600, true);
     assert_eq!(day.told, [], "nobody has asked");
     day.asked = Some(1);
@@ -132,7 +132,7 @@ fn a_process_that_has_not_asked_yet_takes_nothing_for_over() {
         .into_iter()
         .chain(queues)
     {
-        let mut day = Day::of(condition);
+        let mut day = Day::new(condition);
         day.pass(0..400, true);
         // As after a restart: what an earlier run knew, and no fault.
         let restored = day.tracker.lasting.iter().map(|(subject, lasting)| {
@@ -172,7 +172,7 @@ fn what_began_before_the_first_look_counts_from_its_beginning() {
 
 #[test]
 fn what_is_no_longer_wanted_or_configured_is_forgotten_without_a_word() {
-    let mut day = Day::of(Condition::BadToken);
+    let mut day = Day::new(Condition::BadToken);
     day.pass(0..400, true);
     let mut tracker = day.tracker.clone();
     let sight = Sight::with(
