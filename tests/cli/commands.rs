@@ -180,7 +180,7 @@ Statuses come from polls of the queues: polling the queues one by one takes fewe
     assert_eq!(account["period_ms"], 4_000);
     let queue = serde_json::json!({
         "queue": "sales-queue", "pages": 1, "interval_ms": 8_000, "membership_interval_ms": 8_000, "mean_age_ms": 4_500, "worst_age_ms": 8_500,
-        "max_age_ms": 11_000, "max_age_is_default": false, "fits": true,
+        "max_age_ms": 11_000, "max_age_is_default": false, "fits": true, "soon": false,
     });
     assert_eq!(account["queues"][0], queue);
     assert_eq!(account["two_pages"]["fits"], false);

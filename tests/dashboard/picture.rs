@@ -42,6 +42,10 @@ async fn the_demo_is_photographed_for_the_readme() {
     let (_demo, url) = Demo::start();
     let browser = Browser::start().await;
     browser.becomes(Device::Desktop, "light").await;
+    // A router has asked, so that the page shows queues and no first steps.
+    let decision = format!("{url}v1/queues/sales-queue/decision");
+    let asked = reqwest::get(decision).await.expect("an answer");
+    assert!(asked.status().is_success(), "{asked:?}");
     browser.open(&url).await;
     browser.is_live().await;
     browser

@@ -13,9 +13,8 @@ pub(super) fn first_steps(app: &App, standings: &[Standing]) -> Markup {
     let asked = standings
         .iter()
         .any(|standing| standing.queue.meters.asked() > 0);
-    let is_known = |standing: &&Standing| standing.decision.reason.is_known();
-    let example = standings.iter().find(is_known).or(standings.first());
-    let Some(example) = example.filter(|_| !asked) else {
+    // The same queue each time: the script keeps the address when it updates the page.
+    let Some(example) = standings.first().filter(|_| !asked) else {
         return html! {};
     };
     let key = &example.queue.key;
