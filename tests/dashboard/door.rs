@@ -37,7 +37,9 @@ async fn a_person_logs_in_looks_and_logs_out() {
     );
     let id = cookie["value"].as_str().expect("an id");
     assert!(id.len() == 64 && !id.contains(BEARER));
-    assert_eq!(browser.run("return document.cookie").await, "");
+    // Scripts may read the zone of the viewer, and not the session.
+    let readable = browser.run("return document.cookie").await;
+    assert!(!readable.to_string().contains(COOKIE), "{readable}");
     browser.open(&fixture.url("/")).await;
     browser.is_live().await;
     assert_eq!(browser.complaints().await, [""; 0]);
