@@ -139,7 +139,9 @@ impl File {
         };
         let log = FileId::at(&log_path);
         opened.log = opened.log.or(log);
-        if opened.file == FileId::at(&self.path) && opened.log == log {
+        // It may have been deleted before its identity was read. Then it had none, and no file is no other file.
+        let is_same = opened.file.is_some() && opened.file == FileId::at(&self.path);
+        if is_same && opened.log == log {
             return;
         }
         self.close();

@@ -1,9 +1,13 @@
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{quarantine::with_suffix, *};
-use crate::clock::Moment;
+use super::{
+    file::{Condition, File},
+    quarantine::with_suffix,
+    *,
+};
+use crate::clock::{Moment, SystemClock};
 
 const SCHEMA: Schema = Schema {
     application_id: 77,
@@ -146,4 +150,20 @@ fn an_orphan_wal_is_not_applied_to_the_next_file() {
     SCHEMA.open(&folder.path()).unwrap();
     quarantine_orphan_wal(&folder.path(), NOW).unwrap();
     assert!(folder.path().exists(), "a good file stays where it is");
+}
+
+#[test]
+fn a_file_that_is_deleted_while_it_is_opened_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.sqlite3");
+    let condition = Arc::new(Condition::new("test", "nothing is kept"));
+    let mut file = File::new(&SCHEMA, &path, condition, Arc::new(SystemClock::new()));
+    let deleted = |_: &mut Connection| {
+        fs::remove_file(&path).unwrap();
+        Ok(())
+    };
+    assert_eq!(file.with_begun(deleted, |_| Ok(())), Some(()));
+    assert!(!path.exists());
+    file.with(|_| Ok(()));
+    assert!(path.exists(), "what is written now must not be lost");
 }
