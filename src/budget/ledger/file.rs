@@ -95,7 +95,7 @@ impl LedgerFile {
         let prepared = self.prepare(clock);
         // Read under the lock, so that no earlier process still writes to it.
         let said = self.witness.testimony();
-        self.change = said.map_or(0, |said| said.change);
+        self.change = said.map_or_else(|| first_number(clock), |said| said.change);
         let contents = match prepared.and_then(|_| self.contents(clock)) {
             Err(error) if error.is_final() => return Err(error),
             // Nothing can be stored for the next process either, so each one that starts here is cautious.
@@ -116,6 +116,10 @@ impl LedgerFile {
             None => Some("its witness is missing or damaged"),
             Some(said) if contents.change < said.change => {
                 Some("its end is missing, or it is an older copy")
+            }
+            // The witness is written after each transaction, so a process that was killed leaves it one behind.
+            Some(said) if contents.change > said.change.saturating_add(1) => {
+                Some("its witness is of another ledger")
             }
             Some(said) if Some(said.inode) != inode => Some("it is a copy"),
             Some(_) => None,
@@ -164,6 +168,10 @@ impl LedgerFile {
         }
         self.open = None;
         self.connect(clock)?;
+        // A folder that comes back brings its own numbers. Ours must be later, or an older state of this file would look like the last one.
+        if let Some(said) = self.witness.testimony() {
+            self.change = self.change.max(said.change.saturating_add(1));
+        }
         Ok(true)
     }
 
@@ -283,6 +291,12 @@ impl Open {
                 .as_ref()
                 .is_none_or(|known| is_there(&log(path), known))
     }
+}
+
+/// Where the numbers of transactions begin if nobody knows the last one: later than those of a ledger that was lost, so that a copy of it never
+/// matches. There is less than one transaction in a millisecond.
+fn first_number(clock: &dyn Clock) -> u64 {
+    ms(clock.now().wall) as u64
 }
 
 fn parent(path: &Path) -> &Path {

@@ -109,6 +109,30 @@ fn nothing_that_happens_to_the_files_makes_a_process_forget() {
     }
 }
 
+/// The folder was out of reach at the start, so the process knew no number of a transaction. Then it came back with the ledger of an earlier life.
+#[test]
+fn a_folder_that_comes_back_is_numbered_on_from_where_it_was() {
+    let home = TestFolder::new();
+    let (budget, mut keeper) = home.start();
+    spend(&budget, &mut keeper, 30);
+    drop((budget, keeper));
+    let (folder, elsewhere) = (home.0.path(), home.0.path().with_extension("away"));
+    fs::rename(folder, &elsewhere).unwrap();
+    fs::write(folder, "no folder").unwrap();
+    // Even where the clock is behind all that was, the numbers go on.
+    home.1.step_wall_back(24 * HOUR);
+    let (budget, mut keeper) = home.start();
+    assert!(is_lost(&budget), "what was sent is not known");
+    fs::remove_file(folder).unwrap();
+    fs::rename(&elsewhere, folder).unwrap();
+    home.1.pass(2 * HOUR);
+    assert!(spend(&budget, &mut keeper, 3) > 0);
+    kill(&home, budget, keeper);
+    fs::remove_file(folder.join("budget.sqlite3-wal")).unwrap();
+    let (budget, _keeper) = home.start();
+    assert!(is_lost(&budget), "the ledger lost its end");
+}
+
 /// What is in the folder, by name.
 fn copies(home: &TestFolder) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(home.0.path()).unwrap().map(Result::unwrap);
