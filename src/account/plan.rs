@@ -1,6 +1,6 @@
 //! How a budget divides over queues: the arithmetic behind `openseat plan` and behind the default of `max_age`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     account::{
@@ -10,6 +10,7 @@ use crate::{
     budget,
     config::{self, ScheduleOptions},
     decision::{MAX_MEMBERS_AGE, Policy, board::QueueState},
+    model::hours::OpeningHours,
 };
 
 /// The hour that a budget is given for.
@@ -93,6 +94,8 @@ pub struct PlannedQueue {
     pub members_max_age: Duration,
     /// Whether it accepts at zero seats where somebody will be free.
     pub soon: config::Soon,
+    /// When it is open. Nothing is polled for it outside of that.
+    pub hours: Option<Arc<OpeningHours>>,
 }
 
 impl PlannedQueue {
@@ -249,6 +252,7 @@ fn planned(
         max_age: queue.max_age.unwrap_or(planned_max_age),
         max_age_is_default: queue.max_age.is_none(),
         soon: queue.soon,
+        hours: queue.hours.clone(),
     }
 }
 

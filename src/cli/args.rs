@@ -113,10 +113,12 @@ Exit codes:
   openseat queues --seats         and ask each queue who is free
   openseat queues --json | jq -r '.[].queues[].name'
 
-The list costs one request of each account's hour for every 250 queues, paid from the reserve. --seats costs
-one more for the statuses, and at least one for each queue. If a daemon runs with the same state folder, the daemon asks.
+The list costs one request of each account's hour for every 250 queues. --seats costs one more for the statuses,
+and at least one for each queue. If that is more than `reserve` keeps back, the seats of that account are not
+counted, since polling would go without; --yes counts them all the same. If a daemon runs with the same state
+folder, the daemon asks.
 
-Exit codes: 0 listed, 1 an account could not be asked, 2 the configuration is wrong.")]
+Exit codes: 0 listed, 1 an account could not be asked, or its seats were not counted, 2 the configuration is wrong.")]
     Queues(Queues),
     /// Check, show or start a configuration; offline
     #[command(subcommand)]
@@ -261,7 +263,10 @@ pub struct Queues {
     /// Ask each queue for its agents, and count its seats
     #[arg(long)]
     pub seats: bool,
-    /// Print JSON: for each account its `queues` with `id`, `name`, `agents`, `seats`
+    /// Count the seats even if that takes more requests than `reserve` keeps back
+    #[arg(long, requires = "seats")]
+    pub yes: bool,
+    /// Print JSON: for each account its `queues` with `id`, `name`, `agents`, `seats`, and why they are not counted, if so
     #[arg(long)]
     pub json: bool,
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     cli::args,
     config,
+    model::hours::OpeningHours,
     server::FeedJson,
 };
 
@@ -97,6 +98,7 @@ impl<'a> Outlook<'a> {
         }
         said.extend(first_hour(&self.plan));
         said.extend(soon(&self.plan));
+        said.extend(opening_hours(&self.plan));
         said
     }
 
@@ -238,6 +240,27 @@ fn soon(plan: &Plan) -> Option<String> {
     })
 }
 
+/// The queues that rest outside of their opening hours. The table is for the time when all are open, which takes the most requests.
+fn opening_hours(plan: &Plan) -> Option<String> {
+    let queues = plan.queues.iter().filter_map(|queue| {
+        let hours = queue.hours.as_deref()?;
+        let entries: Vec<_> = hours.entries().collect();
+        let (name, zone) = (&queue.queue, hours.zone());
+        Some(format!("{name} ({} in {zone})", entries.join(", ")))
+    });
+    let named: Vec<_> = queues.clone().take(NAMED).collect();
+    let more = match queues.count().saturating_sub(NAMED) as u64 {
+        0 => String::new(),
+        more => format!(" and {} more", counted(more, "queue")),
+    };
+    (!named.is_empty()).then(|| {
+        format!(
+            "Outside of opening hours a queue rejects and is not polled: {}{more}. The table is for the time when all queues are open.",
+            named.join(", ")
+        )
+    })
+}
+
 /// What is wrong with a queue, and what to do.
 fn misfit(queue: &PlannedQueue) -> String {
     if !queue.keeps_its_members() {
@@ -333,6 +356,11 @@ struct QueueView<'a> {
     fits: bool,
     /// Whether it accepts at zero seats where somebody will be free.
     soon: bool,
+    /// Its opening hours as the config writes them, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<&'a str>,
 }
 
 impl<'a> AccountView<'a> {
@@ -367,6 +395,7 @@ impl<'a> AccountView<'a> {
 
 impl<'a> QueueView<'a> {
     fn new(queue: &'a PlannedQueue) -> Self {
+        let hours = queue.hours.as_deref();
         Self {
             queue: &queue.queue,
             pages: queue.pages,
@@ -378,6 +407,8 @@ impl<'a> QueueView<'a> {
             max_age_is_default: queue.max_age_is_default,
             fits: queue.fits(),
             soon: queue.soon.is_on,
+            open: hours.map(|hours| hours.entries().collect()),
+            time_zone: hours.map(OpeningHours::zone),
         }
     }
 }

@@ -13,18 +13,19 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Config,
     process::causes::causes,
-    server::check::{Listing, list},
+    server::check::{Count, Listing, list},
     state::LAST_WRITES,
 };
 
-/// Lists. Exits with 0 if every account could be asked.
+/// Lists. Exits with 0 if every account could be asked for what was wanted.
 pub fn run(options: &args::Queues) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let target = format!("/v1/list?seats={}", options.seats);
-    let alone = async |ledger, _| ask(&config, ledger, options.seats).await;
+    let target = format!("/v1/list?seats={}&yes={}", options.seats, options.yes);
+    let wanted = Count::wanted(options.seats, options.yes);
+    let alone = async |ledger, _| ask(&config, ledger, wanted).await;
     let json =
         block_on(async { Ok(asking::ask(config.state_dir.as_deref(), &target, alone).await) });
     match json {
@@ -34,7 +35,7 @@ pub fn run(options: &args::Queues) -> ExitCode {
     }
 }
 
-async fn ask(config: &Config, ledger: Ledger, seats: bool) -> Result<String, ExitCode> {
+async fn ask(config: &Config, ledger: Ledger, wanted: Count) -> Result<String, ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ledger = Arc::new(ledger);
     let mut reaches = Vec::with_capacity(config.accounts.len());
@@ -49,7 +50,7 @@ async fn ask(config: &Config, ledger: Ledger, seats: bool) -> Result<String, Exi
     let spinner = Spinner::counting(reaches.len());
     let mut listings = Vec::with_capacity(reaches.len());
     for reach in &reaches {
-        listings.push(list(reach, &clock, seats).await);
+        listings.push(list(reach, &clock, wanted).await);
         spinner.done();
     }
     drop(spinner);
@@ -69,7 +70,9 @@ fn tell(json: &str, options: &args::Queues) -> ExitCode {
         true => print(&format!("{json}\n")),
         false => show(&text(&listings, options.seats)),
     };
-    let failed = listings.iter().any(|listing| listing.cause.is_some());
+    let failed = listings
+        .iter()
+        .any(|listing| listing.cause.is_some() || listing.uncounted.is_some());
     exit_after(
         printed,
         ExitCode::from(if failed { EXIT_FAILURE } else { 0 }),
@@ -85,7 +88,11 @@ fn text(listings: &[Listing], seats: bool) -> String {
             let advice = listing.advice.as_deref().unwrap_or_default();
             let _ = writeln!(text, "What to do: {}", plain(advice));
         } else {
-            text += &rows(listing, seats);
+            text += &rows(listing, seats && listing.uncounted.is_none());
+        }
+        if let Some(why) = &listing.uncounted {
+            let _ = writeln!(text, "{}  {}", painted(BAD, "not counted"), plain(why));
+            let _ = writeln!(text, "What to do: {FEWER}");
         }
         let _ = writeln!(
             text,
@@ -95,6 +102,9 @@ fn text(listings: &[Listing], seats: bool) -> String {
     }
     text
 }
+
+/// How to see the seats of an account with many queues.
+const FEWER: &str = "name the queues in the config and run `openseat check`, or add --yes: polling then has fewer requests for an hour";
 
 const COLUMNS: [Column; 4] = [
     Column::numbers("id"),

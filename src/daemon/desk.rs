@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     process::log,
     server::check::{
-        By, Reach, check, list, select,
+        By, Count, Reach, check, list, select,
         survey::{self, survey},
     },
 };
@@ -103,12 +103,13 @@ async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
 }
 
-/// `POST /v1/list?seats=true`: every account's queues, with or without their agents and seats.
+/// `POST /v1/list?seats=true`: every account's queues, with or without their agents and seats. With `yes=true` they may cost more than the reserve.
 async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
-    let seats = values(&uri, "seats").iter().any(|value| value == "true");
+    let is_set = |name| values(&uri, name).iter().any(|value| value == "true");
+    let wanted = Count::wanted(is_set("seats"), is_set("yes"));
     let mut listings = Vec::with_capacity(desk.accounts.len());
     for reach in &desk.accounts {
-        listings.push(list(reach, &desk.clock, seats).await);
+        listings.push(list(reach, &desk.clock, wanted).await);
     }
     axum::Json(listings).into_response()
 }

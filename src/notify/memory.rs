@@ -1,4 +1,4 @@
-//! What outlives the process: what lasts for each recipient, and what waits to be sent. It has no addresses in it.
+//! What outlives the process: for each recipient, the conditions that last and the messages that wait. It contains no addresses.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ struct KeptMessage {
 }
 
 impl Memory {
-    /// Reads what an earlier run kept. What cannot be read is forgotten.
+    /// Reads what an earlier run stored. What cannot be read is dropped.
     pub fn from_json(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_else(|error| {
             tracing::warn!(%error, "what notifications had told cannot be read; what lasts is told once more");
@@ -50,7 +50,7 @@ impl Memory {
         })
     }
 
-    /// As it is stored.
+    /// The form that is stored.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers can be written")
     }
@@ -79,7 +79,7 @@ impl Memory {
         });
     }
 
-    /// What was kept of a recipient. Times of which nothing is known any more count as now.
+    /// What was stored about a recipient. Times that can no longer be placed count as now.
     pub fn take(&mut self, file: &Path, clock: &dyn Clock) -> (Tracker, Outbox) {
         let Some(place) = self.recipients.iter().position(|one| one.file == file) else {
             return Default::default();

@@ -1,4 +1,4 @@
-//! What a message says: `text` for people, in the form that chat services show, and fields for programs.
+//! The content of a message: `text` for people, as chat services show it, and fields for programs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::{sight::Subject, tracker::News};
 use crate::{clock::Moment, config::Condition};
 
-/// Queues that a text names; further ones are counted. A line of chat has room for so many.
+/// The most queues that a text names; it counts the others. More do not fit a line of chat.
 const NAMED_QUEUES: usize = 8;
 
-/// Queues that the field `queues` lists: a message is some kilobytes at most.
+/// The most queues in the field `queues`, so that a message stays below some kilobytes.
 const LISTED_QUEUES: usize = 100;
 
-/// The longest `what` or `advice`: some sentences.
+/// The longest `what` or `advice`: a few sentences.
 const MAX_CHARS: usize = 600;
 
 /// A message about queues of one account, the account itself, or the process.
@@ -24,7 +24,7 @@ struct Message<'a> {
     text: String,
     /// `began`, `ended` or `test`.
     event: &'static str,
-    /// Which condition; null in a test.
+    /// The condition; null in a test.
     condition: Option<&'static str>,
     /// The account's name; null if it is about the process.
     account: Option<&'a str>,
@@ -41,11 +41,11 @@ struct Message<'a> {
     advice: Option<String>,
     /// The machine that openseat runs on.
     host: &'a str,
-    /// The same in the messages of its beginning and of its end, and in each attempt to send one.
+    /// The same in the message of the beginning and that of the end, and in every attempt to send them.
     id: Option<String>,
 }
 
-/// The messages for some news: one for each condition of an account, however many of its queues have it.
+/// The messages for some news: one for each condition of an account, however many queues are affected.
 pub(super) fn messages(news: &[News], now: Moment, host: &str) -> Vec<Bytes> {
     type Group<'a> = (Condition, Option<Arc<str>>, bool);
     let mut groups: BTreeMap<Group<'_>, Vec<&News>> = BTreeMap::new();
@@ -105,7 +105,7 @@ fn message(group: &[&News], now: Moment, host: &str) -> Bytes {
     })
 }
 
-/// A message that says that messages arrive.
+/// A test message.
 pub fn test_message() -> Bytes {
     let host = &host();
     json(&Message {
@@ -137,7 +137,7 @@ fn json(message: &Message<'_>) -> Bytes {
     json.expect("texts and numbers can be written").into()
 }
 
-/// What a text is about, up to and with a colon.
+/// What a text is about, including the colon.
 fn about(account: Option<&str>, queues: &[&str]) -> String {
     let Some(account) = account else {
         return String::new();
@@ -159,7 +159,7 @@ fn about(account: Option<&str>, queues: &[&str]) -> String {
     }
 }
 
-/// What to say at the end.
+/// What to say when the condition has ended.
 fn over(condition: Condition) -> &'static str {
     match condition {
         Condition::BadToken => "CallTools accepts the token again",
@@ -174,7 +174,7 @@ fn over(condition: Condition) -> &'static str {
     }
 }
 
-/// Stays the same over restarts, which read the wall clock of the beginning back to the millisecond.
+/// The same after a restart, because the wall time of the beginning is stored to the millisecond.
 fn id(subject: &Subject, since: Moment) -> String {
     let account = subject.account.as_deref().unwrap_or_default();
     format!(
@@ -184,13 +184,13 @@ fn id(subject: &Subject, since: Moment) -> String {
     )
 }
 
-/// Keeps a text to a bounded line.
+/// Cuts a text to one line of bounded length.
 fn short(text: &str) -> String {
     let line: String = text.chars().take(MAX_CHARS).collect();
     line.replace(char::is_control, " ")
 }
 
-/// A text that calls nobody: in chat services `<!channel>` and `@here` wake everybody, and names of queues are other people's words.
+/// A text that mentions nobody: in chat services `<!channel>` and `@here` notify everybody, and names of queues may contain them.
 fn harmless(text: &str) -> String {
     let text = text
         .replace('&', "&amp;")

@@ -1,7 +1,7 @@
-//! The messages that wait to be sent to one recipient: in order, one at a time, until it takes them.
+//! The messages waiting for one recipient. They are sent in order, one at a time, until it takes them.
 //!
-//! A message that the recipient refuses is given up sooner than one that does not reach it. The outbox is bounded; if it is full, the oldest
-//! message is lost, since the newest say how things are.
+//! A message that the recipient refuses is given up sooner than one that does not reach it. The outbox is bounded. If it is full, the oldest
+//! message is lost, since the newest ones describe the present.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use super::{backoff, webhook::Undelivered};
 use crate::clock::Moment;
 
-/// Messages that may wait. A day on which everything breaks and heals has some dozens.
+/// The most messages that wait. A day on which everything breaks and recovers has some dozens.
 const MAX_WAITING: usize = 64;
 
-/// How long to try to reach a recipient. What is older is no news.
+/// How long to try to reach a recipient. Older messages are of no use.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
-/// How long to try while the recipient answers and refuses: time to correct the address and reload.
+/// How long to try while the recipient refuses: enough time to correct the address and reload.
 const MAX_AGE_REFUSED: Duration = Duration::from_secs(3600);
 
 /// The longest wait between two attempts: soon enough after an outage, and 300 attempts a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
-/// A message, as it is sent.
+/// A message in the form that is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub json: Bytes,
@@ -36,21 +36,21 @@ pub(super) struct Outbox {
     waiting: VecDeque<Waiting>,
     under_way: bool,
     failures: u32,
-    /// Nothing is sent before that.
+    /// Nothing is sent before then.
     rest_until: Option<Instant>,
 }
 
 /// What follows from a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is tried again.
+    /// It will be tried again.
     Again,
     /// It is given up.
     Lost,
 }
 
 impl Outbox {
-    /// With the messages of an earlier run.
+    /// Starts with the messages of an earlier run.
     pub fn with(waiting: impl IntoIterator<Item = Waiting>) -> Self {
         let mut outbox = Self::default();
         for one in waiting {
@@ -59,18 +59,18 @@ impl Outbox {
         outbox
     }
 
-    /// Adds a message. Returns whether another one was lost for it.
+    /// Adds a message. Returns whether another one was dropped to make room.
     pub fn add(&mut self, message: Waiting) -> bool {
         self.waiting.push_back(message);
         if self.waiting.len() <= MAX_WAITING {
             return false;
         }
-        // The first one may be under way, and its outcome is about the first one.
+        // The first one may be in flight, and its outcome must find it in first place.
         self.waiting.remove(usize::from(self.under_way));
         true
     }
 
-    /// What is to be sent now, which is then under way.
+    /// The message to send now. It is in flight from then on.
     pub fn due(&mut self, now: Instant) -> Option<Bytes> {
         if self.under_way || self.rest_until.is_some_and(|until| now < until) {
             return None;
@@ -86,7 +86,7 @@ impl Outbox {
         self.rest_until.filter(|_| idle)
     }
 
-    /// The recipient has taken what was under way.
+    /// The recipient has taken the message in flight.
     pub fn sent(&mut self) {
         self.waiting.pop_front();
         self.under_way = false;
@@ -94,7 +94,7 @@ impl Outbox {
         self.rest_until = None;
     }
 
-    /// What was under way did not arrive.
+    /// The message in flight did not arrive.
     pub fn failed(&mut self, why: &Undelivered, now: Moment, at: Instant) -> Verdict {
         self.under_way = false;
         self.failures = self.failures.saturating_add(1);
@@ -112,12 +112,12 @@ impl Outbox {
         Verdict::Lost
     }
 
-    /// The address may be another one: it is tried at once.
+    /// The address may have changed, so the next attempt is due at once.
     pub fn retry(&mut self) {
         self.rest_until = None;
     }
 
-    /// What waits, the oldest first.
+    /// The messages that wait, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.waiting.iter()
     }

@@ -1,7 +1,7 @@
-//! Which queues' answers one recipient has to be told: the newest of each queue, at most one under way.
+//! Which queues' answers to push to one recipient: the newest of each queue, one in flight at a time.
 //!
-//! It is generic over what an answer is: it only compares them. A queue whose push fails is tried again until the recipient takes its newest
-//! answer. That is bounded, since each queue has one.
+//! It is generic over the answer, which it only compares. A push that fails is repeated until the recipient takes the queue's newest answer. Memory
+//! is bounded, since each queue has one newest answer.
 
 use std::{collections::HashMap, hash::Hash, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::backoff;
 
-/// Pushes under way to one recipient, of different queues. A recipient that hangs costs so many sockets.
+/// The most pushes in flight to one recipient, each of another queue. A recipient that hangs costs this many sockets.
 const MAX_UNDER_WAY: usize = 8;
 
-/// The longest wait between two attempts for a queue. A router that was away wants to know soon.
+/// The longest wait between two attempts for a queue: a router that was away needs the newest answer soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// See the [module](self).
@@ -26,9 +26,9 @@ pub(super) struct Pushes<K, A> {
 struct Queue<A> {
     /// What the recipient should know.
     newest: A,
-    /// What it knows. `None`: nothing, or an attempt failed, which it may have taken all the same.
+    /// What it knows. `None` if it knows nothing, or if an attempt failed: the recipient may have taken it all the same.
     known: Option<A>,
-    /// What is under way.
+    /// What is in flight.
     sending: Option<A>,
     failures: u32,
     rest_until: Option<Instant>,
@@ -44,7 +44,7 @@ impl<K, A> Default for Pushes<K, A> {
 }
 
 impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
-    /// A queue's answer is this now. Returns whether it takes the place of one that was not sent yet.
+    /// Notes a queue's newest answer. Returns whether it replaces one that was not sent yet.
     pub fn note(&mut self, queue: &K, answer: A) -> bool {
         let Some(queue) = self.queues.get_mut(queue) else {
             let fresh = Queue {
@@ -65,13 +65,13 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
         was_waiting
     }
 
-    /// Forgets the other queues. Those under way are forgotten when they end.
+    /// Forgets all other queues. Those in flight are forgotten when they end.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.queues
             .retain(|key, queue| queue.sending.is_some() || keep(key));
     }
 
-    /// A queue whose answer is to be sent now.
+    /// A queue whose answer is due.
     pub fn due(&self, now: Instant) -> Option<K> {
         if self.under_way >= MAX_UNDER_WAY {
             return None;
@@ -84,7 +84,7 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
         due.next().map(|(key, _)| key.clone())
     }
 
-    /// This answer of a queue is under way. It may be newer than the one that was noted.
+    /// Notes that this answer of a queue is in flight. It may be newer than the one that was noted.
     pub fn sending(&mut self, key: &K, answer: A) {
         if let Some(queue) = self.queues.get_mut(key) {
             queue.newest = answer.clone();
@@ -93,12 +93,12 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
         }
     }
 
-    /// A queue that is due is gone.
+    /// Forgets a queue that was due but no longer exists.
     pub fn forget(&mut self, key: &K) {
         self.queues.remove(key);
     }
 
-    /// The recipient has taken what was under way.
+    /// The recipient has taken the push in flight.
     pub fn sent(&mut self, key: &K) {
         if let Some(queue) = self.ended(key) {
             queue.known = queue.sending.take();
@@ -107,7 +107,7 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
         }
     }
 
-    /// What was under way did not arrive, as far as we know.
+    /// The push in flight did not arrive, as far as we know.
     pub fn failed(&mut self, key: &K, asked: Option<Duration>, now: Instant) {
         if let Some(queue) = self.ended(key) {
             queue.known = None;
@@ -127,14 +127,14 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
         Some(queue)
     }
 
-    /// The address may be another one: everything is tried at once.
+    /// The address may have changed, so everything is due at once.
     pub fn retry(&mut self) {
         for queue in self.queues.values_mut() {
             queue.rest_until = None;
         }
     }
 
-    /// When something may be due that is not due now.
+    /// When something may become due.
     pub fn next(&self) -> Option<Instant> {
         if self.under_way >= MAX_UNDER_WAY {
             return None;
@@ -145,7 +145,7 @@ impl<K: Clone + Eq + Hash, A: Clone + PartialEq> Pushes<K, A> {
 }
 
 impl<A: PartialEq> Queue<A> {
-    /// Its newest answer is neither known nor under way.
+    /// Its newest answer is neither known to the recipient nor in flight.
     fn is_waiting(&self) -> bool {
         let known = self.sending.as_ref().or(self.known.as_ref());
         known != Some(&self.newest)
@@ -219,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in between: in the end the recipient knows the newest answer, and never more than one is under way for a queue.
+        /// Whatever happens in between, the recipient knows the newest answer in the end, and a queue never has more than one push in flight.
         #[test]
         fn in_the_end_the_newest_answer_is_known(steps in proptest::collection::vec((0u8..3, 0u8..5, 0u32..3), 0..60)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -1,4 +1,4 @@
-//! One recipient: its address, what it wants, and what it has been told.
+//! One recipient: its address, what it wants to be told, and what it has been told.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -20,11 +20,11 @@ use crate::{
     server::{App, Gist},
 };
 
-/// Everybody who gets something, with addresses that can be used.
+/// All recipients, with addresses that can be used.
 #[derive(Clone, Debug, Default)]
 pub struct Recipients(Arc<[Settings]>);
 
-/// One address, and every `[[notify]]` that names it.
+/// One address with every `[[notify]]` that names it.
 #[derive(Debug)]
 struct Settings {
     webhook: Arc<Webhook>,
@@ -60,17 +60,17 @@ impl Recipients {
     }
 }
 
-/// A recipient at work.
+/// A recipient in use.
 #[derive(Debug)]
 pub(super) struct Recipient {
-    /// Differs from that of every recipient before: what was sent for one that is gone is not taken for another's.
+    /// Never reused, so that the outcome of a message to a former recipient is not taken for this one's.
     pub number: u64,
     pub webhook: Arc<Webhook>,
     pub wants: Arc<[Notify]>,
     pub tracker: Tracker,
     pub outbox: Outbox,
     pub pushes: Pushes<QueueKey, Gist>,
-    /// The last attempt failed, and the log has said so.
+    /// Whether the last attempt failed and the log has said so.
     pub is_failing: bool,
 }
 
@@ -79,13 +79,13 @@ impl Recipient {
         self.webhook.file()
     }
 
-    /// Notes the answers that it is told. Returns how many were replaced before they were sent.
+    /// Notes the answers to push. Returns how many others were replaced before they were sent.
     pub fn note(&mut self, app: &App, decisions: &[(QueueKey, Gist)]) -> u64 {
         let wants = Arc::clone(&self.wants);
         let mut pushed = wants
             .iter()
             .filter(|want| want.what == Subscription::Decisions);
-        // Two of them for one address are refused by the config.
+        // The config rejects two of them for one address.
         let Some(want) = pushed.next() else {
             self.pushes.retain(|_| false);
             return 0;
@@ -107,7 +107,7 @@ impl Recipient {
     }
 }
 
-/// How long what is wrong must last to be told; `None` for what the recipient does not want.
+/// How long a condition must last before it is reported; `None` if the recipient does not want it.
 pub(super) fn after<'a>(
     wants: &'a [Notify],
     app: &App,
@@ -128,14 +128,14 @@ pub(super) fn after<'a>(
     }
 }
 
-/// The queues that a `[[notify]]` names, as far as they are known by now; `None`: all.
+/// The queues that a `[[notify]]` names, as far as they are known yet; `None` for all.
 fn selected(want: &Notify, app: &App) -> Option<HashSet<QueueKey>> {
     let names = want.queues.as_deref()?;
     let found = names.iter().filter_map(|name| app.find_named(name).ok());
     Some(found.map(|queue| queue.key.clone()).collect())
 }
 
-/// Exchanges the recipients. Those that stay keep what they have been told; new ones begin with what an earlier run kept.
+/// Replaces the recipients. Those that stay remember what they have been told; new ones start with what an earlier run stored.
 pub(super) fn exchange(
     present: &mut Vec<Recipient>,
     recipients: &Recipients,

@@ -1,7 +1,7 @@
-//! One look at everything: what lasts now, and what is known not to last.
+//! One look at everything: which conditions hold now, and which are known to be over.
 //!
-//! What is not seen is not over. A process that has just started knows of no fault, since it has not asked yet; so a condition ends only by proof:
-//! newer data of the account or the queue, or an answer that rests on some.
+//! A condition that is not seen is not necessarily over: a process that has just started has asked nothing yet, so it sees no fault. A condition ends
+//! only by proof: newer data of the account or the queue, or an answer that is based on it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,9 +23,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub condition: Condition,
-    /// `None` for the process.
+    /// `None` if it concerns the process.
     pub account: Option<Arc<str>>,
-    /// `None` for the whole account.
+    /// `None` if it concerns the whole account.
     pub queue: Option<Arc<str>>,
 }
 
@@ -61,25 +61,25 @@ impl Subject {
     }
 }
 
-/// A condition that lasts, as it is seen now.
+/// A condition that holds now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// When it began, if that is known better than from the first look.
+    /// When it began, if that is known more exactly than from the first look.
     pub since: Option<Moment>,
     /// What is wrong, for people.
     pub what: String,
     /// What to do.
     pub advice: String,
-    /// How many questions about the queue were answered so far, for conditions that matter only if somebody asks.
+    /// How many questions about the queue have been answered, for conditions that matter only if somebody asks.
     pub asked: Option<u64>,
 }
 
-/// What is said of a condition that is not seen.
+/// What can be said about a condition that is not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Absence {
     /// It is over.
     Over,
-    /// That cannot be told yet.
+    /// It is not known yet.
     Unknown,
     /// Its account or queue is no longer configured.
     Gone,
@@ -92,14 +92,14 @@ pub(super) struct Sight {
     /// The moment of the newest data of each account.
     accounts: HashMap<Arc<str>, Option<Moment>>,
     queues: HashMap<QueueKey, SeenQueue>,
-    /// The cluster's engine was not asked yet for an account.
+    /// The cluster's engine has not been asked about an account yet.
     is_cluster_unknown: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct SeenQueue {
     last_success: Option<Moment>,
-    /// It has seats by fresh data. A queue that is closed or unknown has none that anybody could tell of.
+    /// Whether fresh data shows seats. Nothing is known about the seats of a queue that is closed or unknown.
     has_seats: bool,
 }
 
@@ -195,7 +195,7 @@ impl Sight {
             let subject = Subject::account(Condition::Throttled, name);
             self.see(subject, what, THROTTLED_ADVICE, None);
         }
-        // As the alert of Prometheus has it: a slow pace is a fault, and this is the reserve for refreshes and checks.
+        // As in the Prometheus alert: a slow pace is a fault of its own, and this is about the reserve for refreshes and checks.
         let nearly = usage.limit - usage.reserve / 5;
         if usage.used >= nearly && fault(FaultKind::BudgetSpent).is_none() {
             let what = format!(
@@ -241,7 +241,7 @@ impl Sight {
         }
     }
 
-    /// What is known of a condition that is not seen now, and was last seen at `seen`.
+    /// What is known about a condition that is not seen now, and was last seen at `seen`.
     pub fn absence(&self, subject: &Subject, seen: Moment) -> Absence {
         let later = |proof: Option<Moment>| match proof {
             Some(proof) if proof.boot > seen.boot => Absence::Over,
@@ -264,7 +264,7 @@ impl Sight {
                 (Some(queue), _) => later(queue.last_success),
             },
             None => match subject.condition {
-                // The budget knows at any time, also after a restart.
+                // The budget always knows, even right after a restart.
                 Condition::Throttled | Condition::Budget => Absence::Over,
                 _ => later(*newest),
             },
@@ -272,7 +272,7 @@ impl Sight {
     }
 }
 
-/// Accounts that a message names; further ones are counted.
+/// The most accounts that a message names; it counts the others.
 const NAMED_ACCOUNTS: usize = 8;
 
 const STATE_ADVICE: &str = "check that the disk has space and that the folder is writable; openseat recovers by itself, and answers go on meanwhile";
@@ -283,7 +283,7 @@ const NO_SEATS_ADVICE: &str = "are its agents logged in to the queue and availab
 
 #[cfg(test)]
 impl Sight {
-    /// What a test wants to be seen, of an account "main" with a queue "sales" whose data is of `newest`.
+    /// A sight of an account "main" with a queue "sales" whose data dates from `newest`.
     pub fn with(lasting: &[(Subject, Evidence)], newest: Moment, has_seats: bool) -> Self {
         let queue = SeenQueue {
             last_success: Some(newest),

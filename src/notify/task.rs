@@ -1,4 +1,4 @@
-//! The task that looks, and sends what is due, for all recipients.
+//! The task that looks and sends what is due, for all recipients.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,10 +25,10 @@ use crate::{
     state::store::{Note, Store},
 };
 
-/// How often to look. What must last for minutes is told some seconds later; a look at a thousand queues takes a millisecond.
+/// How often to look. Conditions must last for minutes, so some seconds do not matter; a look at a thousand queues takes a millisecond.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// How often what lasts is stored if nothing was told or sent: so much can a restart delay a message.
+/// How often lasting conditions are stored if nothing was reported or sent. A restart can delay a message by this much.
 const KEEP: Duration = Duration::from_secs(60);
 
 /// What is sent.
@@ -37,12 +37,12 @@ enum Job {
     Push(QueueKey),
 }
 
-/// A recipient's number, what was sent, and how it ended.
+/// A recipient's number, what was sent to it, and the outcome.
 type Ended = (u64, Job, Result<(), Undelivered>);
 
 type UnderWay = FuturesUnordered<BoxFuture<'static, Ended>>;
 
-/// Looks and sends until `stop`. `newest` gives the app of the newest config.
+/// Looks and sends until `stop`. `newest` has the app of the newest config.
 pub async fn run(
     newest: impl Fn() -> Arc<App>,
     mut recipients: watch::Receiver<Recipients>,
@@ -58,26 +58,26 @@ pub async fn run(
         let app = newest();
         tokio::select! {
             () = stop.cancelled() => {}
-            // Another one has taken its place.
+            // Another app has replaced it.
             () = app.retired.cancelled() => {}
             () = messenger.work(&app, &mut recipients, &mut under_way) => {}
         }
     }
-    // What is under way is sent again by the next process.
+    // The next process sends again what is in flight.
     messenger.keep();
 }
 
 struct Messenger {
     recipients: Vec<Recipient>,
-    /// How many recipients there have been.
+    /// How many recipients there have been; the number of the next one.
     count: u64,
-    /// What an earlier run kept of recipients that were not there yet.
+    /// What an earlier run stored about recipients that have not been configured yet in this one.
     earlier: Memory,
     store: Option<Arc<Store>>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     host: String,
-    /// What is stored, and since when.
+    /// What was stored last, and when.
     kept: (String, Instant),
 }
 
@@ -105,7 +105,7 @@ impl Messenger {
             clock,
             &mut self.count,
         );
-        // A recipient that was removed and comes back begins anew.
+        // A recipient that was removed and comes back starts from nothing.
         self.earlier = Memory::default();
     }
 
@@ -117,7 +117,7 @@ impl Messenger {
         under_way: &mut UnderWay,
     ) {
         let mut changes = app.decision_changes();
-        // What changed before is noted now.
+        // Changes before this moment are noted here.
         changes.mark_changed();
         let mut next_look = Instant::now();
         loop {
@@ -141,7 +141,7 @@ impl Messenger {
         }
     }
 
-    /// Tells what has lasted and what has ended.
+    /// Reports what has lasted and what has ended.
     fn look(&mut self, app: &App) {
         if self.recipients.is_empty() {
             return;
@@ -183,7 +183,7 @@ impl Messenger {
         }
     }
 
-    /// Begins to send what is due.
+    /// Starts to send what is due.
     fn send(&mut self, app: &App, under_way: &UnderWay) {
         let now = Instant::now();
         for recipient in &mut self.recipients {
@@ -208,7 +208,7 @@ impl Messenger {
         }
     }
 
-    /// When something may be due again.
+    /// When something may become due.
     fn next(&self) -> Option<Instant> {
         let next = |one: &Recipient| one.outbox.next().into_iter().chain(one.pushes.next()).min();
         self.recipients.iter().filter_map(next).min()
@@ -242,7 +242,7 @@ impl Messenger {
         }
     }
 
-    /// Stores what a restart must not forget, if it has changed.
+    /// Stores what must survive a restart, if it has changed.
     fn keep(&mut self) {
         let Some(store) = &self.store else { return };
         self.kept.1 = Instant::now();
@@ -263,7 +263,7 @@ impl Messenger {
 }
 
 impl Recipient {
-    /// Logs what has changed: that it fails, that it takes messages again, and each message that is given up.
+    /// Logs changes: the recipient fails, it takes messages again, or a message is given up.
     fn say(&mut self, outcome: &Result<(), Undelivered>, lost: bool) {
         let url_file = self.webhook.file().display();
         match outcome {

@@ -1,4 +1,4 @@
-//! Sends to one address: a POST of JSON, over TLS that is checked, without redirects, within ten seconds.
+//! Sends JSON to one address by POST: with checked TLS, without redirects, within ten seconds.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -16,37 +16,37 @@ use crate::{
 /// The longest wait for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The part of it that the look-up of the name may take.
+/// The part of it that looking up the name may take.
 const NAME_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest wait for a whole answer. Chat services answer within a second, and what takes longer is tried again.
+/// The longest wait for a whole answer. Chat services answer within a second; a slower answer counts as a failure.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept: pushes come in bursts, messages do not.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// The most of an answer that is read, so that the connection can be used again. Its status has said what matters.
+/// How much of an answer is read, so that the connection can be reused. Only its status matters.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The longest pause that a recipient can ask for.
+/// The longest pause that a recipient may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Why a recipient did not take something. It never shows the address, nor what came back: error pages repeat addresses.
+/// Why a recipient did not take something. It shows neither the address nor the answer, because error pages repeat addresses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Undelivered {
     /// What happened, in one sentence.
     pub why: String,
-    /// It answered, and will hardly answer otherwise: the address or the message is wrong.
+    /// Whether it answered and is unlikely to change its answer: the address or the message is wrong.
     pub refused: bool,
-    /// The pause that it asked for.
+    /// The pause that it asked for, if any.
     pub wait: Option<Duration>,
 }
 
 /// Why there is no client to send with.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The machine trusts no authority, so TLS could never work.
+    /// The machine trusts no authority, so TLS cannot work.
     #[error(
         "this machine has no CA certificates to check the recipient's certificate with: install the package ca-certificates, or set SSL_CERT_FILE"
     )]
@@ -72,7 +72,7 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// The address that was read from this file. It connects when it is first used.
+    /// Creates a client for an address that was read from this file. It connects when it is first used.
     ///
     /// # Errors
     /// [`WebhookError`]: the machine's certificates cannot be used.
@@ -81,10 +81,10 @@ impl Webhook {
         let is_plain = url.scheme() == "http";
         let builder = client_builder()
             .user_agent(concat!("openseat/", env!("CARGO_PKG_VERSION")))
-            // A redirect would take the message to an address that nobody has named.
+            // A redirect would take the message to an address that is not in the config.
             .redirect(redirect::Policy::none())
             .referer(false)
-            // Attempts are ours to count and to space.
+            // We count and space attempts ourselves.
             .retry(retry::never())
             .http1_only()
             .https_only(!is_plain)
@@ -93,7 +93,7 @@ impl Webhook {
             .timeout(TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
             .dns_resolver(resolver(NAME_TIMEOUT))
-            // A proxy of the environment would learn the address.
+            // A proxy from the environment would learn the address.
             .no_proxy();
         // Plain HTTP needs no certificates.
         let builder = match is_plain {
@@ -104,7 +104,7 @@ impl Webhook {
         Ok(Self { file, url, client })
     }
 
-    /// The file that has the address: the name of the recipient in logs.
+    /// The file with the address. Logs use it as the recipient's name.
     pub fn file(&self) -> &Arc<Path> {
         &self.file
     }
@@ -157,7 +157,7 @@ async fn judge(mut response: Response) -> Result<(), Undelivered> {
     })
 }
 
-/// The library's own words often have the host's name in them.
+/// The library's own messages often contain the host's name.
 fn words(cause: Down) -> &'static str {
     match cause {
         Down::TimeOut => "it did not answer in time",

@@ -49,7 +49,7 @@ pub struct State {
     pub store: Option<Arc<Store>>,
     /// What was known; `None` without a folder, or if the config keeps no history.
     pub history: Option<Arc<Recorder>>,
-    /// What routers were told about each call; in memory without a folder, or if the config keeps no history.
+    /// What routers were told about each call; in memory if there is no folder, or if the config keeps no history.
     pub calls: Arc<CallLog>,
 }
 

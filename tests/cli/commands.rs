@@ -190,6 +190,27 @@ Statuses come from polls of the queues: polling the queues one by one takes fewe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn plan_names_the_queues_that_have_opening_hours() {
+    let fixture = Fixture::open().await;
+    let hours =
+        "open = [\"Mon-Fri 08:00-18:00\", \"Sat 09:00-12:00\"]\ntime_zone = \"America/New_York\"\n";
+    let queues = format!("\nqueue = \"sales-queue\"\n{hours}[[account.queue]]\nqueue = 5450\n");
+    fixture.configure(&fixture.account("main", &queues));
+    let said = fixture.run(&["plan"]).await.exits(0);
+    said.says(&[
+        "\nOutside of opening hours a queue rejects and is not polled: \
+         sales-queue (Mon-Fri 08:00-18:00, Sat 09:00-12:00 in America/New_York). \
+         The table is for the time when all queues are open.\n",
+    ]);
+    let json = fixture.run(&["plan", "--json"]).await.exits(0).json();
+    let queues = &json["accounts"][0]["queues"];
+    let open = serde_json::json!(["Mon-Fri 08:00-18:00", "Sat 09:00-12:00"]);
+    assert_eq!(queues[0]["open"], open);
+    assert_eq!(queues[0]["time_zone"], "America/New_York");
+    assert!(queues[1].get("open").is_none(), "{queues}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plan_says_what_does_not_fit_and_what_to_do() {
     let fixture = Fixture::open().await;
     let budget = "requests_per_hour = 1000\nreserve = 100\n[[account.queue]]";

@@ -60,6 +60,7 @@ async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each
         ],
         "cause": null,
         "advice": null,
+        "uncounted": null,
         "requests": 4,
     }]);
     assert_eq!(json, expected);
@@ -74,6 +75,39 @@ async fn a_queue_that_cannot_be_counted_is_listed_without_numbers() {
     let said = fixture.run(&["queues", "--seats"]).await.exits(0);
     let row = format!("{} sales-queue ? ?", fixture.queue);
     assert!(rows(&said.out).contains(&row), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seats_that_cost_more_than_the_reserve_are_counted_only_by_request() {
+    let fixture = Fixture::open().await;
+    let simulator = &fixture.calltools.simulator;
+    // The statuses and three queues are four requests, and three are kept back.
+    for name in ["billing", "claims"] {
+        simulator.world(|world| world.add_queue(name));
+    }
+    let queues = "\nqueue = \"sales-queue\"\n";
+    let reserve = "requests_per_hour = 100\nreserve = 3\n[[account.queue]]";
+    let account = fixture.account("main", queues);
+    fixture.configure(&account.replace("[[account.queue]]", reserve));
+
+    let said = fixture.run(&["queues", "--seats"]).await.exits(1);
+    let said = said.says(&[
+        "sales-queue",
+        "not counted  counting the seats of 3 queues takes at least 4 requests, and `reserve` keeps back 3 for this; 99 of the hour's 100 are left\n",
+        "What to do: ",
+        "--yes",
+        "1 request spent",
+    ]);
+    assert_eq!(rows(&said.out)[1], "id queue");
+    assert_eq!(simulator.requests(), 1);
+    let json = fixture.run(&["queues", "--seats", "--json"]).await.exits(1);
+    assert!(json.json()[0]["uncounted"].is_string());
+
+    let said = fixture.run(&["queues", "--seats", "--yes"]).await.exits(0);
+    assert!(rows(&said.out).contains(&format!("{} sales-queue 3 1", fixture.queue)));
+    assert_eq!(simulator.requests(), 1 + 1 + 5);
+    let said = fixture.run(&["queues", "--yes"]).await.exits(2);
+    said.complains(&["--seats"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +178,16 @@ async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
     assert_eq!(simulator.requests_to(Endpoint::Queues), before + 1);
     let said = fixture.run(&["queues", "--seats"]).await.exits(0);
     assert!(rows(&said.out).contains(&format!("{} sales-queue 3 1", fixture.queue)));
+    // More queues than the reserve of 50 pays for.
+    simulator.world(|world| {
+        for n in 0..50 {
+            world.add_queue(&format!("queue-{n}"));
+        }
+    });
+    let said = fixture.run(&["queues", "--seats"]).await.exits(1);
+    said.says(&["not counted  counting the seats of 51 queues takes at least 52 requests"]);
+    let said = fixture.run(&["queues", "--seats", "--yes"]).await.exits(0);
+    said.says(&["53 requests spent"]);
     // The daemon's token has gone bad meanwhile: what CallTools says now counts.
     simulator.set_token("another");
     let said = fixture.run(&["queues"]).await.exits(1);

@@ -16,6 +16,7 @@ mod hours;
 mod local;
 mod matrix;
 mod notify;
+mod opening;
 mod process;
 mod queues;
 mod reload;

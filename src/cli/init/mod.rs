@@ -32,7 +32,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::{Config, QueueRef, TokenSource, pasted, process_env},
     process::spelling::nearest,
-    server::check::{ListedQueue, list},
+    server::check::{Count, ListedQueue, list},
     state::LAST_WRITES,
 };
 
@@ -206,7 +206,7 @@ impl Account {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
             let reach = asking::reach(&config.accounts[0], token, &ledger, &clock)?;
             let spinner = Spinner::counting(1);
-            let listing = list(&reach, &clock, false).await;
+            let listing = list(&reach, &clock, Count::Nothing).await;
             drop(spinner);
             ledger.finish(LAST_WRITES);
             Ok(Ok(listing))

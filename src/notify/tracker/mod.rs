@@ -1,7 +1,7 @@
-//! Decides what is worth telling one recipient: a condition that has lasted, once, and its end, once.
+//! Decides what to tell one recipient: once that a condition has lasted, and once that it has ended.
 //!
-//! It is pure: sights and moments in, news out. A fault that comes and goes is one condition; it ends when it has been away for a while. What
-//! ends before anybody was told is not told at all.
+//! It is pure: sights and moments go in, news comes out. A fault that comes and goes is one condition, which ends when it has been away for a
+//! while. A condition that ends before it was reported is not reported at all.
 
 #[cfg(test)]
 mod tests;
@@ -11,30 +11,29 @@ use std::{collections::BTreeMap, time::Duration};
 use super::sight::{Absence, Evidence, Sight, Subject};
 use crate::clock::Moment;
 
-/// How long a condition must be away to be over: a poll that succeeds between two that fail is no recovery. With a shorter `after`, that time
-/// is enough.
+/// How long a condition must be away to be over: one good poll between two bad ones is no recovery. If `after` is shorter, that is long enough.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// A condition that lasts, or has just been away.
+/// A condition that holds, or has been away for only a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Lasting {
     pub since: Moment,
     /// When it was last seen.
     pub seen: Moment,
-    /// The recipient was told.
+    /// Whether the recipient was told.
     pub told: bool,
-    /// Somebody has asked since it began; true for conditions for which that does not matter.
+    /// Whether somebody has asked since it began; true for conditions where that does not matter.
     pub asked: bool,
     /// The number of questions when this process first saw it.
     asked_before: Option<u64>,
-    /// Since when it is not seen any more.
+    /// Since when it has not been seen.
     away_since: Option<Moment>,
-    /// As it was last seen, for the message.
+    /// How it looked last, for the message.
     evidence: Option<Evidence>,
 }
 
 impl Lasting {
-    /// As an earlier run kept it.
+    /// As an earlier run stored it.
     pub fn restored(since: Moment, seen: Moment, told: bool, asked: bool) -> Self {
         Self {
             since,
@@ -53,9 +52,9 @@ impl Lasting {
 pub(super) struct News {
     pub subject: Subject,
     pub since: Moment,
-    /// When it ended; `None`: it lasts.
+    /// When it ended; `None` while it lasts.
     pub until: Option<Moment>,
-    /// What was seen; `None` for the end of a condition that only an earlier run has seen.
+    /// What was seen; `None` if it has ended and only an earlier run has seen it.
     pub evidence: Option<Evidence>,
 }
 
@@ -66,7 +65,7 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// Takes a sight in. `after` says how long a condition must last to be told; `None`: the recipient does not want it.
+    /// Evaluates a sight. `after` says how long a condition must last to be reported; `None` if the recipient does not want it.
     pub fn look(
         &mut self,
         sight: &Sight,

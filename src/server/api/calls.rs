@@ -1,4 +1,4 @@
-//! Why was this call rejected? Everything that was answered about it.
+//! Why was this call rejected? Every answer that was given about it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub async fn get_call(
     Params::parse(uri.query(), &[])?;
     let Path(id) = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
     let mut events = app.call_events(&id).await?;
-    // A client of some queues does not learn of other queues' answers.
+    // A client that may ask about some queues does not see the answers of others.
     events.retain(|event| app.may_name(rights, &event.queue));
     let json = CallJson::new(&id, &events, app.clock.now());
     match json.answers.is_empty() {

@@ -92,8 +92,8 @@ fn account_line(app: &App, account: &AccountHandle) -> String {
     }
 }
 
-/// Who leads the account in its cluster, and what is wrong there; `None` without one. It makes no difference to readiness: answers come from
-/// memory.
+/// Who leads the account in its cluster, and what is wrong there; `None` without a cluster. Readiness does not depend on it, because answers
+/// come from memory.
 fn cluster_line(app: &App, account: &AccountHandle) -> Option<String> {
     let (status, now) = (account.member.as_ref()?.status(), app.clock.now());
     let standing = standing(&status.nodes, status.lag(now));

@@ -28,6 +28,9 @@ pub struct Listing {
     pub cause: Option<String>,
     /// What to do about it.
     pub advice: Option<String>,
+    /// Why the seats were not counted although the caller wanted them, with the cost.
+    #[serde(default)]
+    pub uncounted: Option<String>,
     /// What it cost.
     pub requests: u32,
 }
@@ -45,8 +48,30 @@ pub struct ListedQueue {
     pub seats: Option<u64>,
 }
 
-/// Lists the queues, and if `seats` is set, counts the agents and seats of each.
-pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, seats: bool) -> Listing {
+/// Which queues have their agents and seats counted, at one request or more each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// None: names and ids only.
+    Nothing,
+    /// All of an account, if its `reserve` pays for them. Otherwise none, because polling would go without.
+    WithinReserve,
+    /// All, whatever that leaves for polling.
+    Everything,
+}
+
+impl Count {
+    /// What the flags `--seats` and `--yes` ask for.
+    pub fn wanted(seats: bool, yes: bool) -> Self {
+        match (seats, yes) {
+            (false, _) => Self::Nothing,
+            (true, false) => Self::WithinReserve,
+            (true, true) => Self::Everything,
+        }
+    }
+}
+
+/// Lists the queues, and counts their agents and seats as far as `wanted`.
+pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, wanted: Count) -> Listing {
     let (client, sent) = client(reach, clock);
     if let Some(token) = &reach.token {
         token.read_again().await;
@@ -56,6 +81,7 @@ pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, seats: bool) -> Listing
         queues: Vec::new(),
         cause: None,
         advice: None,
+        uncounted: None,
         requests: 0,
     };
     match client.queues(Purpose::OnDemand, None).await {
@@ -66,10 +92,31 @@ pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, seats: bool) -> Listing
         }
     }
     listing.requests = sent.count();
-    if seats && !listing.queues.is_empty() {
+    if wanted == Count::Nothing || listing.queues.is_empty() {
+        return listing;
+    }
+    listing.uncounted = (wanted == Count::WithinReserve)
+        .then(|| too_dear(reach, listing.queues.len()))
+        .flatten();
+    if listing.uncounted.is_none() {
         count(reach, clock, &mut listing).await;
     }
     listing
+}
+
+/// Why the reserve does not pay for counting so many queues.
+fn too_dear(reach: &Reach, queues: usize) -> Option<String> {
+    let usage = reach.budget.usage();
+    // The statuses take one request, and each queue at least one.
+    let requests = queues as u64 + 1;
+    (requests > usage.reserve.into()).then(|| {
+        format!(
+            "counting the seats of {queues} queues takes at least {requests} requests, and `reserve` keeps back {} for this; {} of the hour's {} are left",
+            usage.reserve,
+            usage.limit.saturating_sub(usage.used),
+            usage.limit,
+        )
+    })
 }
 
 impl From<NamedQueue> for ListedQueue {

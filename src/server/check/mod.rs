@@ -21,7 +21,7 @@ use self::ask::{Answers, Asker};
 pub use self::{
     ask::Reach,
     json::By,
-    listing::{ListedQueue, Listing, list},
+    listing::{Count, ListedQueue, Listing, list},
     select::{Target, Unknown, select},
 };
 use crate::clock::Clock;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// What a router's own parameters begin with that are kept with the call.
 const TAG: &str = "tag_";
 
-/// The most bytes of a call's tags, as the query spells them. Those that come after are left out.
+/// The most bytes of a call's tags, as the query spells them. Tags that do not fit are left out.
 pub const MAX_TAGS: usize = 512;
 
 /// See the [module](self).
@@ -18,7 +18,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of which no parameter repeats the `key` that came with the request, so that no record has the key; `None` if its id does.
+    /// A call without the tags that repeat the request's `key`, so that the key is never recorded; `None` if the id repeats it.
     pub fn new(id: &str, query: &str, key: Option<&str>) -> Option<Self> {
         let key = key.filter(|key| !key.is_empty());
         let repeats = |text: &str| key.is_some_and(|key| text.contains(key));
@@ -46,7 +46,7 @@ fn decoded(text: &str) -> Cow<'_, str> {
     pair.map_or(Cow::Borrowed(""), |(name, _)| name)
 }
 
-/// As many of the pairs as there is room for.
+/// As many of the pairs as fit.
 fn joined<'q>(pairs: impl Iterator<Item = &'q str>) -> Option<Box<str>> {
     let mut joined = String::new();
     for pair in pairs {

@@ -59,9 +59,9 @@ pub struct AccountJson<'a> {
     empty_since: Option<Moment>,
     /// How many agents there were before that.
     agents_before: Option<usize>,
-    /// Its place in a cluster; null without one.
+    /// Its role in a cluster; null without a cluster.
     cluster: Option<ClusterJson>,
-    /// What was foretold at zero seats, and what came; null in the first seconds.
+    /// What was predicted at zero seats, and what happened; null in the first seconds.
     soon: Option<SoonCalibrationJson>,
 }
 

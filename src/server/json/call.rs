@@ -13,23 +13,23 @@ use crate::{
     state::calls::{Answer, Event, MAX_FOUND, Seat, What},
 };
 
-/// Everything that was answered about a call.
+/// Every answer about a call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Call")]
 pub struct CallJson<'a> {
     /// The router's id of the call.
     call_id: &'a str,
-    /// What was answered, oldest first.
+    /// The answers, oldest first.
     pub answers: Vec<CallAnswerJson<'a>>,
-    /// Whether older answers are left out: a thousand events are found at most.
+    /// Whether older answers are left out: a search returns at most a thousand events.
     truncated: bool,
 }
 
-/// What was answered about a call at one time.
+/// One answer about a call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallAnswer")]
 pub struct CallAnswerJson<'a> {
-    /// When.
+    /// When it was given.
     #[serde(serialize_with = "rfc3339_of_ms")]
     #[schemars(with = "Timestamp")]
     pub at: i64,
@@ -39,15 +39,15 @@ pub struct CallAnswerJson<'a> {
     pub account: &'a str,
     /// The queue, as configured then: a name or an id.
     pub queue: &'a str,
-    /// Whether the answer was to send the call; null where agents were listed by the drop-in, and the router decided.
+    /// Whether the answer was to send the call; null if the drop-in listed agents and the router decided.
     pub accept: Option<bool>,
-    /// Why, as in a decision; `listed` where agents were listed.
+    /// Why, as in a decision; `listed` if the drop-in listed agents.
     pub reason: &'a str,
-    /// Seats, as in the answer; the number of agents where agents were listed; null if unknown.
+    /// Seats, as in the answer, or the number of listed agents; null if unknown.
     pub count: Option<Quantity>,
-    /// The answer was to accept with more seats than this; null where nothing was compared with a number.
+    /// The decision accepts if there are more seats than this; null if the rule compares with no number.
     pub threshold: Option<Quantity>,
-    /// The age of the oldest status behind the answer, in milliseconds.
+    /// The age of the oldest status that the answer used, in milliseconds.
     pub age_ms: Option<u64>,
     /// The request's `tag_*` parameters. Only present if there were any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -62,7 +62,7 @@ pub struct CallAnswerJson<'a> {
 pub struct CallSeatJson<'a> {
     /// The reservation's id.
     id: &'a str,
-    /// When its time is up, or was.
+    /// When it expires, or would have.
     #[serde(serialize_with = "rfc3339_of_ms")]
     #[schemars(with = "Timestamp")]
     pub expires_at: i64,

@@ -1,4 +1,4 @@
-//! An account's place in a cluster as JSON.
+//! An account's role in a cluster, as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::{
     cluster::{member::Status, trouble::Trouble},
 };
 
-/// An account's place in a cluster.
+/// An account's role in a cluster.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Cluster")]
 pub struct ClusterJson {
@@ -19,13 +19,13 @@ pub struct ClusterJson {
     leads: bool,
     /// The name of the node that leads it; null if no living node does.
     leader: Option<String>,
-    /// Grows with each change of the leader.
+    /// Increases with each change of leader.
     epoch: u64,
-    /// How far this node is behind the log, in milliseconds; null if it never knew all of it.
+    /// How far this node lags behind the log, in milliseconds; null if it has never caught up.
     lag_ms: Option<u64>,
     /// The living nodes, by name.
     nodes: Vec<ClusterNodeJson>,
-    /// What is wrong with the cluster, as this node sees it.
+    /// What this node finds wrong with the cluster.
     trouble: Option<ClusterTroubleJson>,
 }
 
@@ -37,7 +37,7 @@ struct ClusterNodeJson {
     name: String,
     /// Whether it leads the account.
     leads: bool,
-    /// How many entries of the log it lacked when it last told.
+    /// How many log entries it was missing when it last reported.
     entries_behind: u64,
 }
 

@@ -63,7 +63,7 @@ pub struct DecisionJson<'a> {
     /// The seat held for this call. Only present if `reserve` asked for it and the decision is to accept.
     #[serde(skip_serializing_if = "Option::is_none")]
     reservation: Option<HeldSeatJson<'a>>,
-    /// What is wrong with the request, though it was answered: its `call_id` is not the id of a call.
+    /// What is wrong with a request that was answered all the same: its `call_id` is not the id of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'a str>,
 }
@@ -112,7 +112,7 @@ impl<'a> DecisionJson<'a> {
         }
     }
 
-    /// The same with what is wrong with the request.
+    /// The same, with a warning about the request.
     pub fn with_warning(self, warning: Option<&'a str>) -> Self {
         Self { warning, ..self }
     }
@@ -126,7 +126,7 @@ pub struct DecisionsJson<'a> {
     decisions: &'a [DecisionJson<'a>],
     /// The one that accepts with the most seats, or else the one whose agent will be free; null if none accepts.
     best: Option<&'a DecisionJson<'a>>,
-    /// What is wrong with the request, though it was answered: its `call_id` is not the id of a call.
+    /// What is wrong with a request that was answered all the same: its `call_id` is not the id of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<&'a str>,
 }
@@ -136,7 +136,7 @@ impl<'a> DecisionsJson<'a> {
         let accepting = decisions.iter().filter(|decision| decision.accept);
         Self {
             decisions,
-            // The first of equals.
+            // Of equal ones, the first.
             best: accepting.reduce(|best, other| match other.rank() > best.rank() {
                 true => other,
                 false => best,
@@ -145,13 +145,13 @@ impl<'a> DecisionsJson<'a> {
         }
     }
 
-    /// The same with what is wrong with the request.
+    /// The same, with a warning about the request.
     pub fn with_warning(self, warning: Option<&'a str>) -> Self {
         Self { warning, ..self }
     }
 }
 
-/// Why there are no seats to count, in one sentence; `None` if they were counted.
+/// Why the seats were not counted, in one sentence; `None` if they were.
 pub fn detail(
     state: &QueueState,
     policy: &Policy,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::time::{Timestamp, rfc3339};
 use crate::{account::feeds::FeedStanding, clock::Moment};
 
-/// A list that statuses can come from, and how it stands.
+/// A list that statuses can come from, and whether it is used.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Feed")]
 pub struct FeedJson {
@@ -15,13 +15,13 @@ pub struct FeedJson {
     /// `in_use`; `no_gain` (it takes as many requests, or more); `untried` (it has not proved true yet); `impossible`; `resting` (it took too many
     /// requests) or `distrusted`, both until a time.
     standing: &'static str,
-    /// Why, in words.
+    /// The reason for that, in words.
     why: String,
-    /// When it is tried again; null if that is not known.
+    /// When it will be tried again; null if unknown.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     until: Option<Moment>,
-    /// Requests of one complete reading; null where that is not known.
+    /// How many requests one complete reading takes; null if unknown.
     requests: Option<u32>,
 }
 

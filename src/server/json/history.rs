@@ -16,7 +16,7 @@ use crate::{
     state::history::{Bucket, Decided},
 };
 
-/// The recorded course of a queue, in equal parts of time.
+/// The recorded course of a queue, split into equal parts of time.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "History")]
 pub struct HistoryJson<'a> {
@@ -24,7 +24,7 @@ pub struct HistoryJson<'a> {
     queue: &'a str,
     /// The account's name, as configured.
     account: &'a str,
-    /// How far back, as in the request.
+    /// How far back it goes, as in the request.
     range: &'a str,
     /// The length of a part, in milliseconds.
     part_ms: u64,
@@ -40,7 +40,7 @@ pub struct PartJson {
     #[serde(serialize_with = "rfc3339_of_ms")]
     #[schemars(with = "TimestampSchema")]
     from: i64,
-    /// For how much of it the seats were known, in milliseconds. The values below are of that time.
+    /// For how much of it the seats were known, in milliseconds. The values below cover that time only.
     known_ms: u64,
     /// The fewest seats; null if they were never known.
     seats_min: Option<f64>,
@@ -50,7 +50,7 @@ pub struct PartJson {
     seats_max: Option<f64>,
     /// The mean number of agents by status.
     agents: BTreeMap<String, f64>,
-    /// Decisions to accept, whatever they were based on.
+    /// Decisions to accept, with or without fresh data.
     accepted: u64,
     /// Decisions to reject.
     rejected: u64,
@@ -95,7 +95,7 @@ impl<'a> HistoryJson<'a> {
             "from,known_ms,seats_min,seats_mean,seats_max,accepted,rejected,unknown".to_owned();
         for status in &statuses {
             csv.push(',');
-            // A name alone could be taken for a formula by a spreadsheet.
+            // A spreadsheet could take a bare name for a formula.
             csv += &quoted(&format!("agents {status}"));
         }
         csv += "\r\n";
@@ -144,7 +144,7 @@ impl PartJson {
         let _ = write!(csv, ",{},{},{}", self.accepted, self.rejected, self.unknown);
         let is_known = !self.agents.is_empty();
         for status in statuses {
-            // Where agents were counted, a status that is not there is that of nobody.
+            // Where agents were counted, nobody had a status that is missing.
             let agents = self.agents.get(*status).copied();
             add(csv, agents.or(is_known.then_some(0.0)));
         }
@@ -160,7 +160,7 @@ fn add(csv: &mut String, number: Option<f64>) {
     }
 }
 
-/// A field with everything in it that it may hold.
+/// A field, quoted if its text needs it.
 fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\r', '\n']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),

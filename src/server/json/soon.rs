@@ -1,4 +1,4 @@
-//! What is known of calls at zero seats, as JSON.
+//! What is known about calls at zero seats, as JSON.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,15 +9,15 @@ use crate::decision::soon::{
     week::Calls,
 };
 
-/// Calls that come while a queue has no seat, and whether accepting them would help.
+/// Calls that arrive while a queue has no seat, and whether accepting them would help.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Soon")]
 pub struct SoonJson {
-    /// Whether the config asks for it. Otherwise it is only measured.
+    /// Whether the config turns it on. Otherwise it is only measured.
     on: bool,
     /// Whether it acts now.
     acts: bool,
-    /// Whether it acts, and if not why, in words.
+    /// Whether it acts, and if not, why; in words.
     standing: String,
     /// What happened in the last seven days, in words.
     outcome: String,
@@ -27,17 +27,17 @@ pub struct SoonJson {
     lead_ms: u64,
     /// How long a call may wait there, in milliseconds.
     patience_ms: u64,
-    /// How likely an agent has to be free, for a call to be accepted.
+    /// How likely a free agent has to be for a call to be accepted.
     needed: f64,
     /// Calls at zero seats in the last seven days.
     calls: u32,
     /// How many of them were accepted because an agent was likely to be free.
     accepted: u32,
-    /// How many more would have been, had it been on.
+    /// How many more it would have accepted if it had been on.
     would_accept: u32,
-    /// Of both, how many were followed by a look at the right time.
+    /// How many of both could be checked, because statuses were read at the right time.
     followed: u32,
-    /// Of these, how many found an agent.
+    /// How many of those found an agent.
     found: u32,
 }
 
@@ -68,17 +68,17 @@ impl SoonJson {
     }
 }
 
-/// What was foretold at zero seats in an account, and what came.
+/// What was predicted at zero seats in an account, and what happened.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SoonCalibration")]
 pub struct SoonCalibrationJson {
-    /// What is foretold is multiplied by this: below 1 where fewer agents came than were foretold. Below 0.6 nothing is accepted.
+    /// Predictions are multiplied by this. It is below 1 if fewer agents came than predicted; below 0.6, nothing is accepted.
     factor: f64,
-    /// Situations of the last seven days, by what was foretold, in ten steps.
+    /// Situations of the last seven days by predicted likelihood, in ten steps.
     situations: [SoonTenthJson; 10],
 }
 
-/// Situations in which a free agent was foretold about as likely.
+/// Situations with about the same predicted likelihood of a free agent.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SoonTenth")]
 pub struct SoonTenthJson {
@@ -86,7 +86,7 @@ pub struct SoonTenthJson {
     foretold: f64,
     /// How many there were.
     count: u32,
-    /// In how many a seat was seen when the call would have arrived.
+    /// In how many of them a seat was seen when the call would have arrived.
     seen: u32,
 }
 
@@ -107,7 +107,7 @@ impl SoonCalibrationJson {
     }
 }
 
-/// Two digits are as much as is known.
+/// More than two digits would not mean anything.
 pub fn hundredths(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

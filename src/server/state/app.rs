@@ -44,7 +44,7 @@ use crate::{
 /// Scrapes that wait for the one thread that computes them: a crowd of scrapers takes one core at most. One scraper or two are usual.
 const MAX_WAITING_SCRAPES: usize = 8;
 
-/// Look-ups of calls that wait for the one thread that makes them. People make them, and each takes some hundredths of a second.
+/// Look-ups of calls that may wait for the one thread that makes them. Only people ask for them, and each takes some hundredths of a second.
 const MAX_WAITING_LOOKUPS: usize = 8;
 
 /// What the server knows of an account, and how to reach its task.
@@ -63,7 +63,7 @@ pub struct AccountHandle {
     pub health: watch::Receiver<Health>,
     /// To the account's task. Bounded: a full channel rejects further requests.
     pub asks: mpsc::Sender<Ask>,
-    /// The account's place in a cluster; `None` without one.
+    /// The account's role in a cluster; `None` without a cluster.
     pub member: Option<Arc<Member>>,
 }
 
@@ -385,7 +385,7 @@ impl App {
         degraded.map(|gauges| gauges.part).collect()
     }
 
-    /// What is known of calls at zero seats in an account; `None` before it was told.
+    /// What is known about calls at zero seats in an account; `None` before the account has reported it.
     pub(crate) fn account_report(&self, name: &str) -> Option<Arc<AccountReport>> {
         self.account(name)?.health.borrow().soon.clone()
     }

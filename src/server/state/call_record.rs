@@ -27,7 +27,7 @@ use crate::{
 /// The deadline of a look-up. One in a full file takes some hundredths of a second.
 const MAX_READ: Duration = Duration::from_secs(1);
 
-/// The longest wait for a look-up: more than those before it take.
+/// The longest wait for a look-up: more than the look-ups ahead of it take.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The call that a request is about, and what is wrong with its id, if anything.
@@ -63,7 +63,7 @@ impl App {
         self.record(call, rights, queue, answer);
     }
 
-    /// Records an answer about a call. Looking at a page is no answer.
+    /// Records an answer about a call. A look at a page does not count as one.
     pub(in crate::server) fn record(
         &self,
         call: Call,
@@ -92,10 +92,10 @@ impl App {
         }
     }
 
-    /// Everything that is recorded of a call, oldest first.
+    /// Everything that is recorded about a call, oldest first.
     ///
     /// # Errors
-    /// The record cannot be read now.
+    /// The record cannot be read at the moment.
     pub(in crate::server) async fn call_events(
         &self,
         call_id: &str,
@@ -113,7 +113,7 @@ impl App {
         })
     }
 
-    /// The last answers about calls to a queue, newest first. It takes a moment, so it belongs on a thread of its own.
+    /// The last answers about calls to a queue, newest first. This may block for a moment, so call it on a thread of its own.
     pub(in crate::server) fn last_calls(&self, queue: &QueueKey) -> Vec<Arc<Event>> {
         let calls = self.state.as_ref().map(|state| &state.calls);
         calls.map(|calls| calls.last(queue)).unwrap_or_default()

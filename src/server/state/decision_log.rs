@@ -163,7 +163,7 @@ impl DecisionLog {
     }
 }
 
-/// What matters in a decision to a client that acts on it. Ages and times change at every poll and do not count.
+/// The part of a decision that matters to a client that acts on it. Ages and times change with every poll, so they are not part of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gist {
     accept: bool,
@@ -173,7 +173,7 @@ pub struct Gist {
 }
 
 impl Gist {
-    /// What matters in this decision.
+    /// The part of this decision that matters.
     pub fn new(decision: &Decision) -> Self {
         Self {
             accept: decision.accept,

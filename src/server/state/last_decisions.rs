@@ -1,4 +1,4 @@
-//! The last decision about each queue, as it was noticed, for notifications.
+//! The last decision about each queue that was noticed, for notifications.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use super::{
 use crate::{decision::board::QueueKey, server::json::decision::DecisionJson};
 
 impl App {
-    /// Hears of each change of a decision from now on.
+    /// Is told of each change of a decision from now on.
     pub(crate) fn decision_changes(&self) -> watch::Receiver<()> {
         self.watch.subscribe()
     }
 
-    /// The last decision about each queue, as far as a look has noticed one.
+    /// The last decision about each queue for which one has been noticed.
     pub(crate) fn last_decisions(&self) -> Vec<(QueueKey, Gist)> {
         let log = self.watch.log();
         let last = |queue: &Arc<Queue>| {
@@ -27,7 +27,7 @@ impl App {
         self.queues().iter().filter_map(last).collect()
     }
 
-    /// The last decision about a queue as JSON, with its age when it was noticed. `None` for a queue that is gone.
+    /// The last decision about a queue as JSON, with its age when it was noticed. `None` if the queue no longer exists.
     pub(crate) fn last_decision(&self, key: &QueueKey) -> Option<(Gist, Bytes)> {
         let queue = self.queues().iter().find(|queue| queue.key == *key)?;
         let last = self.watch.log().last(key)?.clone();

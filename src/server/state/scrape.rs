@@ -59,7 +59,7 @@ impl App {
         }
     }
 
-    /// Each account's place in the cluster, if there is one.
+    /// Each account's role in the cluster, if there is one.
     fn cluster(&self) -> Vec<ClusterGauges> {
         let now = self.clock.now();
         let of_account = |account: &AccountHandle| {
@@ -76,7 +76,7 @@ impl App {
         self.accounts.iter().filter_map(of_account).collect()
     }
 
-    /// The agents of each account by status, from its queues with fresh data; none if they are not counted.
+    /// The agents of each account by status, from its queues with fresh data; empty if they are not counted.
     fn agents(&self) -> Vec<(Arc<str>, ByStatus)> {
         let mut known: HashMap<&str, Vec<Arc<Snapshot>>> = HashMap::new();
         let queues = self.queues().iter().filter(|_| self.metrics_by_status);

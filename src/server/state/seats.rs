@@ -1,7 +1,7 @@
 //! Holds and releases seats: here, or through the leader of a cluster.
 //!
-//! In a cluster one node decides about all of an account's seats, and a seat counts once it is in the log. Any other node passes the request
-//! on, with its own rule. What comes back too late is a 503: asked again, the same call gets the same seat.
+
+
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
     server::http::{problem::Problem, problem_types},
 };
 
-/// How long the leader may take: the call is ringing.
+/// How long the leader may take. The call is ringing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A seat to hold.
@@ -34,7 +34,7 @@ pub struct SeatRequest<'a> {
     pub policy: &'a Policy,
     /// For this call.
     pub call_id: &'a str,
-    /// For so long.
+    /// For this long.
     pub ttl: Duration,
 }
 
@@ -105,7 +105,7 @@ async fn reserve_elsewhere(
         ttl,
         foretold: None,
     };
-    // What this node knows may be a moment older than what the leader decided by.
+    // This node's data may be a moment older than what the leader decided on.
     let decision = |others: Held| decide_with(&app.state(queue), policy, others, now);
     match said {
         Some(Said::Made { id }) => {
@@ -129,7 +129,7 @@ async fn reserve_elsewhere(
     }
 }
 
-/// The decision to reject, for the leader's reason.
+/// A decision to reject, for the leader's reason.
 fn rejected(decision: Decision, reason: &str) -> Decision {
     let reason = Reason::ALL.iter().find(|one| one.as_str() == reason);
     decision.rejected_as(reason.copied().unwrap_or(Reason::Reserved))
@@ -152,7 +152,7 @@ pub async fn release(app: &App, id: &ReservationId) -> Result<bool, Problem> {
         app.board.notify();
         return Ok(released.is_some());
     }
-    // It may be so new that this node has not heard of it.
+    // It may be so new that this node does not know it yet.
     for member in following {
         let what = What::Release { id: id.to_string() };
         match member.ask(what, PATIENCE).await {

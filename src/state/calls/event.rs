@@ -1,4 +1,4 @@
-//! What happens to a call: an answer about it, or the end of the seat that was held for it.
+//! What happens to a call: it is answered, or the seat that was held for it ends.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,10 +12,10 @@ use crate::{
     model::quantity::Quantity,
 };
 
-/// Something that happened to a call.
+/// One thing that happened to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Counts the events of this process. In an event of an earlier process it has no meaning.
+    /// The number of the event in this process. It has no meaning in events of earlier processes.
     pub(super) number: u64,
     /// When it happened: wall time, in milliseconds since 1970.
     pub at_ms: i64,
@@ -32,11 +32,11 @@ pub struct Event {
 pub enum What {
     /// A router was answered.
     Answered(Answer),
-    /// The seat that was held for the call is free again, before its time was up.
+    /// The seat that was held for the call became free before it expired.
     Ended {
         /// Which reservation.
         reservation: ReservationId,
-        /// As [`End::as_str`](crate::decision::reservations::End::as_str) has it.
+        /// A value of [`End::as_str`](crate::decision::reservations::End::as_str).
         end: Cow<'static, str>,
     },
 }
@@ -46,7 +46,7 @@ pub enum What {
 pub struct Answer {
     /// The client of the config that asked; `None` for a caller with the bearer token, or without a token where none is needed.
     pub client: Option<Arc<str>>,
-    /// `None` where agents were listed and the router decided.
+    /// `None` if agents were listed and the router decided.
     pub accept: Option<bool>,
     /// As in a decision, or [`LISTED`].
     pub reason: Cow<'static, str>,
@@ -54,18 +54,18 @@ pub struct Answer {
     pub count: Option<Quantity>,
     /// As in a decision.
     pub threshold: Option<Quantity>,
-    /// How old the oldest status behind the answer was.
+    /// The age of the oldest status that the answer used.
     pub age_ms: Option<u64>,
     /// The request's `tag_*` parameters, as its query spells them.
     pub tags: Option<Box<str>>,
-    /// The seat that the call got, or had already.
+    /// The seat that the call got, or already had.
     pub seat: Option<Box<Seat>>,
 }
 
-/// The reason of an answer that lists agents in CallTools' shape, and leaves the decision to the router.
+/// The reason of an answer that lists agents in CallTools' format and leaves the decision to the router.
 pub const LISTED: &str = "listed";
 
-/// How a seat ended that another node of the cluster has ended.
+/// The end of a seat that another node of the cluster has ended.
 pub const ELSEWHERE: &str = "elsewhere";
 
 /// A seat that is held for a call.
@@ -73,7 +73,7 @@ pub const ELSEWHERE: &str = "elsewhere";
 pub struct Seat {
     /// Its reservation.
     pub id: ReservationId,
-    /// When its time is up: wall time, in milliseconds since 1970.
+    /// When it expires: wall time, in milliseconds since 1970.
     pub expires_ms: i64,
 }
 
@@ -104,7 +104,7 @@ impl Seat {
 }
 
 impl Event {
-    /// How much memory it takes, about.
+    /// About how much memory it takes.
     pub(super) fn weight(&self) -> usize {
         let more = match &self.what {
             What::Answered(answer) => {

@@ -1,4 +1,4 @@
-//! Where events wait for the thread that keeps them. Decisions come here, so nothing in it takes longer than a moment.
+//! Where events wait for the thread that stores them. Decisions push to it, so every operation is short.
 
 use std::{
     sync::{
@@ -10,20 +10,20 @@ use std::{
 
 use super::event::Event;
 
-/// The most memory of events that are not stored yet: those of 5 s at 20,000 decisions a second. A disk that hangs for longer loses some.
+/// The most memory for events that are not stored yet: about 5 s of them at 20,000 decisions a second. If the disk hangs for longer, some are lost.
 pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// Events of one piece of memory. A longer one would have to be moved as it grows, while decisions wait.
+/// Events in one chunk. A single growing list would be moved as it grows, while decisions wait.
 const CHUNK: usize = 512;
 
-/// How long the thread lets events become more. Each batch costs a transaction.
+/// How long the thread waits for more events before it writes. Each batch costs a transaction.
 const GATHER: Duration = Duration::from_millis(250);
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     waiting: Mutex<Waiting>,
-    /// Signalled for the first event after none, and for the end.
+    /// Signalled when the inbox is no longer empty, and at the end.
     arrived: Condvar,
     lost: AtomicU64,
 }
@@ -33,13 +33,13 @@ struct Waiting {
     chunks: Vec<Vec<Event>>,
     /// The number of the next event.
     next: u64,
-    /// Of the events here, and of those that were taken and are not stored.
+    /// Memory of the events here, and of those that were taken but not stored yet.
     bytes: usize,
     has_ended: bool,
 }
 
 impl Inbox {
-    /// Takes an event, or counts it as lost if there is no room.
+    /// Adds an event, or counts it as lost if there is no room.
     pub fn push(&self, mut event: Event) {
         let mut waiting = self.lock();
         let bytes = waiting.bytes + event.weight();
@@ -61,20 +61,20 @@ impl Inbox {
         }
     }
 
-    /// Everything that waits, in order. Its memory still counts.
+    /// Takes everything that waits, in order. Its memory keeps counting until [`free`](Self::free).
     pub fn take(&self) -> impl Iterator<Item = Event> + use<> {
         std::mem::take(&mut self.lock().chunks)
             .into_iter()
             .flatten()
     }
 
-    /// The memory of events that were taken is free again.
+    /// Stops counting the memory of events that were taken.
     pub fn free(&self, bytes: usize) {
         let mut waiting = self.lock();
         waiting.bytes = waiting.bytes.saturating_sub(bytes);
     }
 
-    /// Waits until events have come and have had a moment to become more, for `longest` at most. Returns whether the end has come.
+    /// Waits until there are events, and a moment longer for more, for `longest` at most. Returns whether the end has come.
     pub fn wait(&self, longest: Duration) -> bool {
         let nothing = |waiting: &mut Waiting| waiting.chunks.is_empty() && !waiting.has_ended;
         let waiting = self.lock();
@@ -92,7 +92,7 @@ impl Inbox {
         waiting.has_ended
     }
 
-    /// Takes nothing more.
+    /// Accepts no more events.
     pub fn end(&self) {
         self.lock().has_ended = true;
         self.arrived.notify_one();
@@ -103,13 +103,13 @@ impl Inbox {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// These will not be stored.
+    /// Counts events that will not be stored.
     pub fn lose(&self, events: u64) {
         self.lost.fetch_add(events, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing here panics between two changes that belong together.
+        // Nothing here can panic halfway through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
-//! Writes events to the file, and finds them there.
+//! Writes events to the file so that they can be found by call.
 //!
-//! An index of SQLite's by `call_id` would cost too much: ids of calls are random, so each batch would write most pages of the index anew. Events are
-//! only appended. For each [`RUN`] of them a sorted list of their places is written once. Those of the newest run are in memory until it is full.
+//! An SQLite index on `call_id` would cost too much: ids of calls are random, so each batch would rewrite most pages of the index. Instead, events
+//! are only appended, and one sorted list of places is written for each run of [`RUN`] events. The places of the newest run stay in memory until
+//! it is full.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -9,13 +10,13 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::event::{Event, What};
 
-/// The events of a run. A search reads 128 kB for each run; the part without a list, which it reads event by event, is not longer.
+/// Events in a run. A search reads a list of 128 kB for each run; it reads the newest part, which has no list yet, event by event.
 const RUN: usize = 16_384;
 
-/// The bytes of a place.
+/// Bytes of a place in a list.
 pub(super) const PLACE: usize = 8;
 
-/// What the writer knows of the file.
+/// What the writer knows about the file.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     words: HashMap<Box<str>, i64>,
@@ -48,7 +49,7 @@ impl Tail {
     }
 }
 
-/// Tells calls apart, though not for certain. It is in the file, so it never changes.
+/// A hash of the id; two calls may share one. It is stored in the file, so it must never change.
 pub(super) fn hash(call_id: &str) -> u32 {
     crc32fast::hash(call_id.as_bytes())
 }
@@ -60,7 +61,7 @@ pub(super) fn last_in_runs(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 impl Index {
-    /// Reads what it has to know of a file that was just opened. `base` becomes the id of this process's event with the number 0.
+    /// Reads a file that was just opened. `base` becomes the id of this process's event number 0.
     pub fn read(&mut self, connection: &Connection, base: &OnceLock<i64>) -> rusqlite::Result<()> {
         *self = Self::default();
         let after = last_in_runs(connection)?;
@@ -86,7 +87,7 @@ impl Index {
     ) -> rusqlite::Result<bool> {
         let transaction = connection.transaction()?;
         for event in events {
-            // A number that cannot be stored would take more events than a process can live to see.
+            // No process lives long enough to number its events beyond an i64.
             let id = base + event.number as i64;
             self.insert(&transaction, event, id)?;
             self.tail.add(&event.call_id, id, event.at_ms);
@@ -115,7 +116,7 @@ impl Index {
                     None => None,
                 };
                 let seat = answer.seat.as_ref();
-                // Replaced, in case that SQLite reported a failure and had stored it all the same.
+                // OR REPLACE, in case SQLite reported a failure but had stored the event.
                 let sql = "INSERT OR REPLACE INTO event
                            (id, at_ms, call_id, account, queue, reason, client, accept, count, threshold, age_ms, tags, reservation, expires_ms)
                            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
@@ -153,7 +154,7 @@ impl Index {
         .map(drop)
     }
 
-    /// The id of a word. All of them are names of the config and reasons, so they are few.
+    /// The id of a word. Words are names from the config and reasons, so there are few.
     fn word(&mut self, transaction: &Transaction<'_>, text: &str) -> rusqlite::Result<i64> {
         if let Some(id) = self.words.get(text) {
             return Ok(*id);
@@ -178,7 +179,7 @@ impl Tail {
         let mut bytes = Vec::with_capacity(self.places.len() * PLACE);
         for (hash, id) in &self.places {
             bytes.extend_from_slice(&hash.to_be_bytes());
-            // Ids follow each other, so a run's are close.
+            // Ids are consecutive, so those of a run are close together.
             bytes.extend_from_slice(&((id - first) as u32).to_be_bytes());
         }
         let sql = "INSERT OR REPLACE INTO run (first, last, from_ms, to_ms, places) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -187,7 +188,7 @@ impl Tail {
     }
 }
 
-/// The events of a call in a run's list: how far they are from its first one.
+/// The events of a call in a run's list, as distances from the run's first event.
 pub(super) fn places_of(hash: u32, places: &[u8]) -> impl Iterator<Item = i64> {
     let (places, _) = places.as_chunks::<PLACE>();
     let parts = |place: &[u8; PLACE]| {

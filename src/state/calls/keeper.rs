@@ -1,4 +1,4 @@
-//! The thread that keeps events: it takes them from the inbox, and writes them to the file in batches.
+//! The thread that stores events: it takes them from the inbox and writes them to the file in batches.
 
 use std::{cell::RefCell, path::Path, sync::Arc, time::Duration};
 
@@ -8,19 +8,19 @@ use crate::{
     sqlite::{Condition, File},
 };
 
-/// How soon to try again after the file could not be written.
+/// The pause after the file could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How often old events are removed.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
-/// How many events of an earlier process are read, to find the last answers of each queue. It takes some hundredths of a second.
+/// How many events of earlier processes are read to find the last answers of each queue. This takes some hundredths of a second.
 const RESTORED: u32 = 20_000;
 
 /// See the [module](self).
 pub(super) struct Keeper {
     shared: Arc<Shared>,
-    /// `None`: memory keeps the last ones.
+    /// `None` if only memory keeps the last events.
     book: Option<Book>,
 }
 
@@ -39,7 +39,7 @@ impl Keeper {
         Self { shared, book }
     }
 
-    /// Keeps events until the end has come, and what is left is written.
+    /// Stores events until the end has come and the rest is written.
     pub fn run(mut self) {
         self.restore();
         let mut pause = TRIM_EVERY;
@@ -56,7 +56,7 @@ impl Keeper {
         }
     }
 
-    /// Reads the last answers of an earlier process. A file that does not exist is not made before there is something to keep.
+    /// Reads the last answers of an earlier process. A missing file is not created until there is something to store.
     fn restore(&mut self) {
         let Some(book) = &mut self.book else { return };
         if !self.shared.path.as_deref().is_some_and(Path::exists) {
@@ -71,7 +71,7 @@ impl Keeper {
         book.trim(&self.shared);
     }
 
-    /// Writes everything that is not stored, and removes what is old. Returns whether all of it was written.
+    /// Writes everything that is not stored yet, and removes what is old. Returns whether all of it was written.
     fn store(&mut self) -> bool {
         let Some(book) = &mut self.book else {
             return true;
@@ -102,7 +102,7 @@ impl Keeper {
         true
     }
 
-    /// What could not be written by the end is lost.
+    /// Counts what could not be written by the end as lost.
     fn give_up(self) {
         let left = self.shared.memory().len() as u64;
         if self.book.is_some() && left > 0 {

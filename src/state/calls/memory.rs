@@ -8,19 +8,19 @@ use std::{
 use super::event::{Event, What};
 use crate::decision::board::QueueKey;
 
-/// The last answers of a queue that are kept for its page.
+/// How many of a queue's last answers are kept for its page.
 pub const LAST: usize = 100;
 
-/// Where no file keeps events: how many of the last ones are remembered. At most some 8 MB.
+/// How many of the last events are kept if there is no file: some 8 MB at most.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// The most events that are written in one transaction: a fifth of a second's at 20,000 a second.
+/// The most events in one transaction: a fifth of a second at 20,000 a second.
 const BATCH: usize = 4_096;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Those that are not stored; without a file, the last ones. In order.
+    /// Events that are not stored yet, in order; without a file, the last ones.
     events: VecDeque<Arc<Event>>,
     /// The last answers by queue, oldest first.
     last: HashMap<QueueKey, VecDeque<Arc<Event>>>,
@@ -43,7 +43,7 @@ impl Memory {
         self.events.push_back(event);
     }
 
-    /// Adds the answers of an earlier process, newest first, before those of this one.
+    /// Adds the answers of an earlier process, newest first, before the ones of this process.
     pub fn restore(&mut self, newest_first: impl Iterator<Item = Event>) {
         for event in newest_first {
             if !matches!(event.what, What::Answered(_)) {
@@ -61,13 +61,13 @@ impl Memory {
         self.events.iter().take(BATCH).map(Arc::clone).collect()
     }
 
-    /// Forgets that many of the oldest, which are stored. Returns how much memory they took.
+    /// Forgets this many of the oldest, which are stored now. Returns how much memory they took.
     pub fn forget(&mut self, events: usize) -> usize {
         let gone = self.events.drain(..events.min(self.events.len()));
         gone.map(|event| event.weight()).sum()
     }
 
-    /// Forgets all but the last ones, where no file keeps them.
+    /// Forgets all but the last ones, if no file keeps them.
     pub fn forget_old(&mut self) {
         self.forget(self.events.len().saturating_sub(MAX_REMEMBERED));
     }

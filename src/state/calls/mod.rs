@@ -1,12 +1,12 @@
-//! The record of calls: what routers were told about each call, and how the seats ended that were held for it. It answers why a call was rejected.
+//! The record of calls: what routers were told about each call, and how the seats that were held for it ended. It answers why a call was rejected.
 //!
-//! A decision with a `call_id` leaves an event in the inbox and goes on: it waits for no disk. A thread takes the events and writes them to a file,
-//! four times a second at most. What is not written yet is found in memory. An event for which there is no room is lost, which a metric counts; no
-//! event that is stored is counted as lost. While the file cannot be written, events stay in memory until it can, or until there is no room.
+//! A decision with a `call_id` leaves an event in the inbox and goes on; it never waits for a disk. A thread takes the events and writes them to a
+//! file, at most four times a second. Searches also find what is not written yet. If there is no room for an event, it is lost, and a metric counts
+//! it; no event that is stored is counted as lost. While the file cannot be written, events stay in memory as long as there is room.
 //!
 //! Without a state folder, or with `history_days = 0`, memory keeps the last ten thousand.
 //!
-//! Events are kept as long as the history. If the file has more than [`MAX_BYTES`] in use, the oldest are removed before. An event takes some 80 bytes.
+//! Events are kept as long as the history, or until the file uses more than [`MAX_BYTES`]: then the oldest are removed. An event takes some 80 bytes.
 //!
 //! `inbox` is where events wait, `memory` what is not written, `keeper` the thread. `index` writes the file, `read` reads it, `trim` removes what is old.
 
@@ -53,10 +53,10 @@ use crate::{
     state::history::{HistoryError, Limit},
 };
 
-/// The most bytes in use of the file: some six million answers.
+/// The most bytes that the file uses: some six million answers.
 pub const MAX_BYTES: u64 = 512 * 1024 * 1024;
 
-/// The most events of one call that are found. More come of a router that sends the same id with every call.
+/// The most events of one call that a search returns. Only a router that sends the same id with every call has more.
 pub const MAX_FOUND: usize = 1_000;
 
 /// The record of calls. See the [module](self).
@@ -68,24 +68,24 @@ pub struct CallLog {
     end: Mutex<Receiver<()>>,
 }
 
-/// Where to keep events, and for how long.
+/// Where events are stored, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Keeping<'p> {
-    /// The file, which is made when there is something to keep.
+    /// The file. It is created when there is something to store.
     pub path: &'p Path,
-    /// How long.
+    /// How long events are kept.
     pub keep: Duration,
-    /// The most bytes in use of the file.
+    /// The most bytes that the file uses.
     pub largest: u64,
 }
 
-/// What the thread and all others share.
+/// What the thread shares with all others.
 #[derive(Debug, Default)]
 struct Shared {
     inbox: Inbox,
     memory: Mutex<Memory>,
     path: Option<PathBuf>,
-    /// The id in the file of the event with the number 0. Set when the file is first opened, and by then the file has no event of this process.
+    /// The id in the file of the event number 0. Set when the file is first opened; until then the file has no event of this process.
     base: OnceLock<i64>,
 }
 
@@ -94,7 +94,7 @@ impl Shared {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves what waits in the inbox to memory. Decisions wait for none of that.
+    /// Moves what waits in the inbox to memory. Decisions do not wait for it.
     fn collect(&self) -> MutexGuard<'_, Memory> {
         let mut memory = self.memory();
         let mut bytes = 0;
@@ -111,7 +111,7 @@ impl Shared {
 }
 
 impl CallLog {
-    /// Starts to keep events in a file; without one, in memory.
+    /// Starts the thread. It stores events in a file, or without one in memory.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -141,7 +141,7 @@ impl CallLog {
         })
     }
 
-    /// Records that something has happened to a call. Waits for nothing.
+    /// Records something that happened to a call. It never waits.
     pub fn record(&self, at: Moment, queue: &QueueKey, call_id: Box<str>, what: What) {
         self.shared.inbox.push(Event {
             number: 0,
@@ -152,13 +152,13 @@ impl CallLog {
         });
     }
 
-    /// The events of a call, oldest first: the newest of them, if there are more than [`MAX_FOUND`]. It waits for the disk, so it must not run in a
+    /// The events of a call, oldest first; if there are more than [`MAX_FOUND`], the newest of them. It waits for the disk, so it must not run in a
     /// task.
     ///
     /// # Errors
     /// The file cannot be read, or the limit is reached.
     pub fn find(&self, call_id: &str, limit: &Limit) -> Result<Vec<Event>, HistoryError> {
-        // Memory first: an event that is stored meanwhile is found twice, and not missed.
+        // Memory first: an event that is stored in between is found twice instead of missed.
         let recent = self.shared.collect().of_call(call_id);
         let mut found = Vec::new();
         if let Some(path) = &self.shared.path {
@@ -198,7 +198,7 @@ impl CallLog {
         self.condition.clone()
     }
 
-    /// Writes what is waiting, and nothing after that, within `longest`. Returns whether it was done.
+    /// Writes what is waiting, and nothing after that, within `longest`. Returns whether that succeeded.
     pub fn finish(&self, longest: Duration) -> bool {
         self.shared.inbox.end();
         let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);

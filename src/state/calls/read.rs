@@ -34,9 +34,9 @@ pub(super) fn of_call(
         }
         opened => opened?,
     };
-    // What is read is of one moment: a run that becomes full meanwhile is not missed.
+    // All reads see the same moment, so a run that fills up meanwhile is not missed.
     let connection = connection.unchecked_transaction()?;
-    // A file that is being made has no tables yet.
+    // A file that is just being created has no tables yet.
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'run'";
     if connection.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
         return Ok(Vec::new());
@@ -142,7 +142,7 @@ fn answer(
     })
 }
 
-/// The word in a column; `None` for none.
+/// The word in a column; `None` if the column is null.
 fn word(row: &Row<'_>, column: usize, words: &Words) -> rusqlite::Result<Option<Arc<str>>> {
     let id: Option<i64> = row.get(column)?;
     Ok(id.and_then(|id| words.get(&id)).map(Arc::clone))

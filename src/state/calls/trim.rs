@@ -24,7 +24,7 @@ pub(super) fn by_age(
         .query_map([oldest, newest], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
     for (first, last) in runs {
-        // A transaction for each run, so that the log beside the file stays small.
+        // One transaction for each run keeps the write-ahead log small.
         let transaction = connection.transaction()?;
         let sql = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 AND (at_ms < ?3 OR at_ms > ?4)";
         transaction.execute(sql, [first, last, oldest, newest])?;
@@ -58,7 +58,7 @@ pub(super) fn by_size(connection: &mut Connection, largest: u64) -> rusqlite::Re
     Ok(())
 }
 
-/// Bytes in use. Freed pages are used again before the file grows.
+/// Bytes in use. Freed pages are reused before the file grows.
 fn held(connection: &Connection) -> rusqlite::Result<u64> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let pages = number("page_count")? - number("freelist_count")?;

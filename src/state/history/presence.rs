@@ -1,4 +1,4 @@
-//! Who was there for a queue, and what they did: agents over time.
+//! Who was logged in to a queue, and what they did, over time.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// All, in the order in which they are stored.
+    /// All variants, in the order in which they are stored.
     pub const ALL: [Presence; 3] = [Presence::Free, Presence::OnCall, Presence::Other];
 
     /// What an agent does for a queue; `None` for agents who are not logged in to it.
@@ -31,7 +31,7 @@ impl Presence {
     }
 }
 
-/// The agents of a queue in the equal parts of a range.
+/// The agents of a queue over a range that is split into equal parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attendance {
     /// For each part, how many milliseconds of it are recorded.
@@ -43,7 +43,7 @@ pub struct Attendance {
 /// An agent's time in a range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attended {
-    /// As CallTools names the agent; empty if it does not.
+    /// The agent's name in CallTools; empty if there is none.
     pub name: String,
     /// For each part, the milliseconds in the order of [`Presence::ALL`].
     pub parts: Vec<[i64; 3]>,
@@ -56,7 +56,7 @@ pub struct Attended {
 /// One record: the ids of agents by [`Presence`].
 pub(super) type Ids = [Vec<i64>; 3];
 
-/// Attendance under construction. Records come in order of time.
+/// Builds an attendance from records in order of time.
 pub(super) struct Counting {
     range: Range,
     known_ms: Vec<i64>,
@@ -79,7 +79,7 @@ impl Counting {
         self.last = Some((at_ms, ids));
     }
 
-    /// A record holds until the next one, but not for long: after that nobody knows.
+    /// Counts the last record until the next one, but not for long: after that, nothing is known.
     fn hold_last_until(&mut self, next_ms: i64) {
         let Some((at_ms, ids)) = self.last.take() else {
             return;

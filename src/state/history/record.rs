@@ -32,7 +32,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(300);
 const ROWS_EVERY: Duration = Duration::from_secs(300);
 const ROWS_TURN: Duration = Duration::from_secs(5);
 
-/// Who is there is recorded this often, and for all queues together at most twice a second.
+/// How often presence is recorded; for all queues together at most twice a second.
 const PRESENT_EVERY: Duration = Duration::from_secs(60);
 const PRESENT_A_SECOND: u32 = 2;
 
@@ -206,7 +206,7 @@ impl Seen {
         self.snapshot = Some(snapshot);
     }
 
-    /// Records who is there if that has changed, or is to be said again.
+    /// Records who is logged in, if that has changed or the last record is too old.
     fn look_who_is_there(
         &mut self,
         key: &QueueKey,

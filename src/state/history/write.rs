@@ -16,7 +16,7 @@ pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// How long rows are kept. They are much longer than counts.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
-/// How long it is kept who was there: as far back as a page looks.
+/// How long presence is kept: as far back as a page looks.
 const PRESENT_LIVES: Duration = Duration::from_secs(7 * 86_400);
 
 /// Entries further in the future than this come from a wrong clock.
@@ -160,7 +160,7 @@ pub(super) fn trim(
             ("decided", "minute_ms", keep),
             ("polled", "at_ms", keep.min(A_DAY)),
             ("present", "at_ms", keep.min(PRESENT_LIVES)),
-            // A day longer, since the moment is kept to the day: no entry names an agent that is gone.
+            // A day longer, since the moment is stored to the day. So no record names an agent that was removed.
             ("agent", "seen_ms", keep.min(PRESENT_LIVES) + A_DAY),
         ] {
             let sql = format!("DELETE FROM {table} WHERE {column} < ?1 OR {column} > ?2");

@@ -1,4 +1,4 @@
-//! Stores what an account has learnt about its agents' statuses. The account gives it its form.
+//! Stores what an account has learnt about its agents' statuses. The account defines the format.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -6,7 +6,7 @@ use super::Store;
 use crate::budget::BudgetOwner;
 
 impl Store {
-    /// What an earlier run of the same account learnt, as it was written.
+    /// What an earlier run of the same account learnt, as it was stored.
     pub fn foresight(&self, owner: &BudgetOwner) -> Option<String> {
         let found = self.with(|connection| {
             let sql = "SELECT json FROM learnt WHERE account = ?1 AND identity = ?2";

@@ -1,11 +1,11 @@
-//! Stores what notifications must not forget: one document, whose words are its owner's.
+//! Stores what notifications must not forget, as one document whose format its owner defines.
 
 use rusqlite::{OptionalExtension, Transaction};
 
 use super::Store;
 
 impl Store {
-    /// What an earlier run kept of its notifications.
+    /// What an earlier run stored about its notifications.
     pub fn notices(&self) -> Option<String> {
         let row = self.with(|connection| {
             let sql = "SELECT json FROM notices WHERE one = 1";
