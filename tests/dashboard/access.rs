@@ -53,8 +53,15 @@ async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
     let closed = Fixture::behind_a_token(&[("sales", &["Ann"])]).await;
     let browser = Browser::start().await;
     let what_if = "/queues/main/sales?field=$.results[*].status&value=1";
+    // A call that was rejected, with all that its page can show.
+    let asked = "/v1/queues/no-such/decision?call_id=a84b4c76e66710&tag_campaign=solar";
+    assert_eq!(fixture.get(asked).await.status, 200);
+    let held = "/v1/queues/sales/decision?call_id=a84b4c76e66710&reserve=45s";
+    assert_eq!(fixture.get(held).await.status, 200);
     let pages = [
         ("dashboard", fixture.url("/")),
+        ("calls", fixture.url("/calls?call_id=a84b4c76e66710")),
+        ("no-call", fixture.url("/calls?call_id=another")),
         ("queue", fixture.url("/queues/main/sales")),
         ("criteria", fixture.url(what_if)),
         ("nowhere", fixture.url("/queues/main/none")),
@@ -67,6 +74,13 @@ async fn nobody_is_kept_out_in_light_or_dark_on_phone_or_desktop() {
                 browser.click(".endpoints summary").await;
                 browser
                     .sees(".trouble", |text| text.contains("no queue named"))
+                    .await;
+            }
+            "calls" => {
+                browser
+                    .sees("main", |text| {
+                        text.contains("tag_campaign=solar") && text.contains("sales")
+                    })
                     .await;
             }
             "criteria" => browser.sees(".outcome", |text| !text.is_empty()).await,

@@ -7,7 +7,7 @@ use openseat::{
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
-use crate::support::{CallTools, TestDaemon, TestFolder};
+use crate::support::{Answer, CallTools, TestDaemon, TestFolder};
 
 /// The token that browsers have to send, where one is needed.
 pub const BEARER: &str = "0123456789abcdef-bearer";
@@ -71,6 +71,11 @@ impl Fixture {
     /// The address of a page.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.daemon.address)
+    }
+
+    /// Asks the daemon, as a router does.
+    pub async fn get(&self, target: &str) -> Answer {
+        self.daemon.get(target).await
     }
 
     /// Gives every agent a status, by name.

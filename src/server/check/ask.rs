@@ -70,7 +70,7 @@ pub(super) struct Answers<'a> {
     pub requests: u32,
     /// The account's hour afterwards; `None` if the ledger cannot be read.
     pub usage: Option<Usage>,
-    /// How the feeds of its statuses stand, if a daemon polls it.
+    /// The state of its feeds, if a daemon polls it.
     pub feeds: Option<Vec<FeedStanding>>,
 }
 
@@ -314,7 +314,7 @@ fn stops_all(error: &RequestError) -> bool {
     }
 }
 
-/// The same of a fault.
+/// The same for a fault.
 pub(super) fn affects_all(fault: &Fault) -> bool {
     match fault {
         Fault::BadToken

@@ -1,4 +1,4 @@
-//! The accounts on the overview: their budgets and their queues, as cards or, where there are many, as dense tables.
+//! The accounts on the overview: their budgets and their queues, as cards, or as dense tables if there are many.
 
 use maud::{Markup, html};
 
@@ -19,25 +19,25 @@ use crate::{
     server::state::app::AccountHandle,
 };
 
-/// Above so many queues cards would fill too many screens: queues are rows of a table then, those in trouble first.
+/// With more queues, cards would fill too many screens, so queues become rows of a table, those in trouble first.
 const DENSE: usize = 30;
 
-/// From so many queues on there are fields to filter and order them.
+/// From this many queues on, there are fields to filter and order them.
 const MANY: usize = 6;
 
-/// Whether so many queues are shown in tables.
+/// Whether this many queues are shown in tables.
 fn is_dense(queues: usize) -> bool {
     queues > DENSE
 }
 
-/// An account and what the page shows of it.
+/// An account and what the page shows about it.
 pub(super) struct Account<'a> {
     pub(super) name: &'a str,
     usage: Usage,
     pub(super) fault: Option<PresentFault>,
     pub(super) emptied: Option<Emptied>,
     feeds: Vec<FeedStanding>,
-    /// Its place in a cluster.
+    /// Its role in a cluster.
     cluster: Option<Status>,
     now: Moment,
     /// Its queues, in the order in which they are shown.
@@ -82,14 +82,14 @@ impl<'a> Account<'a> {
             let snapshot = standing.state.snapshot.as_deref();
             snapshot.is_some_and(|snapshot| snapshot.agents.is_empty())
         };
-        // Closed queues need nobody.
+        // Closed queues need no agents.
         let is_open = |standing: &&&Standing| !standing.is_closed();
         let mut open = self.standings.iter().filter(is_open).peekable();
         open.peek().is_some() && (self.emptied.is_some() || open.all(is_empty))
     }
 }
 
-/// The fields that filter and order queues. The script shows them, since they would do nothing without it, and does what they say.
+/// The fields that filter and order queues. They do nothing without the script, so the script shows them.
 pub(super) fn tools(queues: usize) -> Markup {
     let first = if is_dense(queues) {
         "trouble"
@@ -115,7 +115,7 @@ pub(super) fn tools(queues: usize) -> Markup {
     }
 }
 
-/// All accounts. Several can be folded, and the script keeps them so.
+/// All accounts. If there are several, they can be folded, and the script remembers which are.
 pub(super) fn sections(
     accounts: &[Account<'_>],
     standings: &[Standing],
@@ -146,7 +146,7 @@ pub(super) fn sections(
     }
 }
 
-/// What a folded account says.
+/// The summary of a folded account.
 fn tally(account: &Account<'_>) -> String {
     let count = |is: &dyn Fn(&Standing) -> bool| {
         let standings = account.standings.iter();

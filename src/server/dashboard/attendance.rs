@@ -14,16 +14,16 @@ use crate::{
     state::history::{Attendance, Attended, Presence},
 };
 
-/// How many agents are listed. A supervisor looks after fewer, and each takes a line.
+/// How many agents are listed, a line each. A supervisor looks after fewer.
 const MAX_LISTED: usize = 60;
 
-/// What was recorded of the agents in a period.
+/// What was recorded about the agents in a period.
 pub(super) type Recorded = (Window, Attendance);
 
 /// The classes of strips, in the order of [`Presence::ALL`].
 const CLASSES: [&str; Presence::ALL.len()] = ["free", "call", "other"];
 
-/// Reads who was there.
+/// Reads what was recorded.
 ///
 /// # Errors
 /// Too many reads are requested at once.
@@ -109,7 +109,7 @@ fn row(agent: &Attended, known_ms: &[i64], zone: &Zone) -> Markup {
     }
 }
 
-/// To the minute, as it is recorded.
+/// A time to the minute, as it is recorded.
 fn span(ms: i64) -> String {
     match ms {
         0 => "–".to_owned(),
@@ -124,7 +124,7 @@ fn clock(ms: i64, zone: &Zone) -> String {
     zone.zoned(ms).strftime("%a %H:%M").to_string()
 }
 
-/// An agent's time as a strip of parts, each with what the agent did for most of it. The numbers beside it say the rest, so screen readers skip it.
+/// An agent's time as a strip of parts, each coloured by what the agent did for most of it. Screen readers skip it and read the numbers beside it.
 fn strip(agent: &Attended, known_ms: &[i64]) -> Markup {
     let width = known_ms.len();
     let mut drawing = format!(
@@ -137,11 +137,11 @@ fn strip(agent: &Attended, known_ms: &[i64]) -> Markup {
     }
     path(&mut drawing, "gap", &kinds, &Shown::Unknown);
     drawing += "</svg>";
-    // Numbers and our own class names, nothing that anybody wrote.
+    // Only numbers and our own class names, no text from outside.
     PreEscaped(drawing)
 }
 
-/// What a part of a strip shows.
+/// The class of a part of a strip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shown {
     Doing(usize),
@@ -149,7 +149,7 @@ enum Shown {
     Unknown,
 }
 
-/// What fills the most of a part's recorded time.
+/// What takes the most of a part's recorded time.
 fn kind(part: [i64; 3], known_ms: i64) -> Shown {
     if known_ms == 0 {
         return Shown::Unknown;
@@ -169,7 +169,7 @@ fn kind(part: [i64; 3], known_ms: i64) -> Shown {
     }
 }
 
-/// All parts of one kind as one path. Neighbours are one rectangle.
+/// All parts of one kind as one path. Adjacent parts are one rectangle.
 fn path(drawing: &mut String, class: &str, kinds: &[Shown], wanted: &Shown) {
     use std::fmt::Write as _;
     let mut data = String::new();

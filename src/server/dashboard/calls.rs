@@ -19,7 +19,7 @@ use crate::{
     state::calls::{Answer, ELSEWHERE, Event, LISTED, What},
 };
 
-/// How many answers the page shows: the newest. `/v1/calls/{call_id}` has more.
+/// How many answers the page shows, the newest ones. `/v1/calls/{call_id}` has more.
 const SHOWN: usize = 100;
 
 /// The field of the form.
@@ -125,7 +125,7 @@ fn badge(accept: Option<bool>) -> Markup {
     }
 }
 
-/// The reason in words. That of a newer openseat is shown as it is.
+/// The reason in words. A reason that only a newer openseat knows is shown as it is.
 fn why(reason: &str) -> String {
     let known = Reason::ALL.iter().find(|known| known.as_str() == reason);
     match known {

@@ -21,9 +21,9 @@ pub(super) struct Standing {
     pub(super) state: Arc<QueueState>,
     pub(super) decision: Decision,
     pub(super) now: Moment,
-    /// The viewer's.
+    /// The viewer's time zone.
     pub(super) zone: Zone,
-    /// Among all queues of the config; 0 on the page of one queue.
+    /// Its position among all queues of the config; 0 on the page of one queue.
     pub(super) place: usize,
 }
 
@@ -62,7 +62,7 @@ impl Standing {
         })
     }
 
-    /// How soon a person should look at it: first queues whose seats are unknown, then those with a fault, then those that reject.
+    /// How urgently a person should look at it: first queues whose seats are unknown, then those with a fault, then those that reject.
     pub(super) fn rank(&self) -> u8 {
         match (self.decision.reason.is_known(), self.trouble().is_some()) {
             (false, _) => 0,
@@ -72,7 +72,7 @@ impl Standing {
         }
     }
 
-    /// What the queue lacks to accept calls: `needs 3 more free agents`. `None` where it lacks no number.
+    /// What the queue lacks to accept calls: `needs 3 more free agents`. `None` if that is not a number of agents.
     fn need(&self) -> Option<String> {
         let snapshot = self.state.snapshot.as_deref()?;
         let measured = snapshot.measured.as_ref().ok()?;
@@ -80,7 +80,7 @@ impl Standing {
             return None;
         };
         let lacks = wording::lacking(comparison, self.decision.count?, self.decision.threshold?)?;
-        // A rule may count something else, as long as it does not show that it counts agents who would take a call.
+        // A rule may count something else than agents who would take a call.
         let free = snapshot.agents.iter().filter(|agent| agent.is_free());
         let counts_agents = measured.count == Quantity::from(free.count());
         let noun = if counts_agents {
@@ -91,7 +91,7 @@ impl Standing {
         Some(format!("needs {}", wording::counted(lacks, noun)))
     }
 
-    /// What people can act on, in a few words; `None` if the queue accepts calls as it should.
+    /// What people should act on, in a few words; `None` if the queue accepts calls as it should.
     pub(super) fn lack(&self) -> Option<String> {
         let reason = self.decision.reason;
         match reason {
@@ -131,7 +131,7 @@ pub(super) fn name(standing: &Standing) -> Markup {
     html! { bdi { (name) } }
 }
 
-/// How many seats are open, as a number alone.
+/// The number of open seats, alone.
 pub(super) fn number(standing: &Standing) -> Markup {
     let held = standing.queue.holds.held(standing.now).all;
     html! {
@@ -157,7 +157,7 @@ pub(super) fn seats(standing: &Standing) -> Markup {
     }
 }
 
-/// Accept or reject, as text and symbol as well as by colour.
+/// Accept or reject, as text, symbol and colour.
 pub(super) fn badge(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     let (class, symbol) = match (decision.reason.is_known(), decision.accept) {
@@ -256,12 +256,12 @@ pub(super) fn with_code(text: &str) -> Markup {
     }
 }
 
-/// An address of this server, to copy. The script puts the server's name before it.
+/// An address of this server, to copy. The script adds the server's name.
 pub(super) fn address(path: &str) -> Markup {
     html! {
         p.address data-keep {
             code data-path=(path) { (path) }
-            // Hidden, since it would do nothing without the script.
+            // Hidden until the script runs, since it does nothing without it.
             button.quiet type="button" hidden data-copy { "Copy" }
         }
     }
@@ -343,7 +343,7 @@ const MAX_STATUSES: usize = 6;
 /// The agents of a queue by status, as a bar and as text.
 pub(super) fn agents(standing: &Standing) -> Markup {
     if standing.is_closed() {
-        return html! {}; // What was seen before it closed says nothing of now.
+        return html! {}; // What was seen before it closed says nothing about now.
     }
     let Some(snapshot) = standing.state.snapshot.as_deref() else {
         return html! { p.none { "agents unknown" } };

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::zone::Zone;
 use crate::account::feeds::{FeedStanding, Standing};
 
-/// A sentence on the feed in use, and one on each that would be better and is not used.
+/// A sentence about the feed in use, and one about each better feed that is not used.
 pub(super) fn sentences(feeds: &[FeedStanding], zone: &Zone) -> Markup {
     let is_in_use = |feed: &&FeedStanding| feed.standing == Standing::InUse;
     let Some(in_use) = feeds.iter().find(is_in_use) else {

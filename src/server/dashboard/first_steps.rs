@@ -8,7 +8,7 @@ use super::{
 };
 use crate::server::{openapi::DOCS_PATH, state::app::App};
 
-/// The first steps; nothing once somebody has asked for a decision.
+/// The first steps; empty once somebody has asked for a decision.
 pub(super) fn first_steps(app: &App, standings: &[Standing]) -> Markup {
     let asked = standings
         .iter()

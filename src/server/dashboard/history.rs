@@ -37,22 +37,22 @@ const SPARKLINES_LIVE: Duration = Duration::from_secs(30);
 /// A sparkline shows an hour, minute by minute.
 const SPARKLINE: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_secs(60));
 
-/// The pattern of the week comes from this many weeks, as far as they are recorded: enough to tell a habit from a bad day.
+/// The pattern of the week uses this many weeks, as far as they are recorded: enough to tell a habit from a bad day.
 const WEEKS: i64 = 4;
 
-/// The parts of a pattern: offsets of time zones are multiples of it.
+/// The length of a part of a pattern. Offsets of time zones are multiples of it.
 const QUARTER: Duration = Duration::from_secs(900);
 
-/// How long a pattern is reused: one more quarter of an hour changes little. Reading one takes as long as a page of several weeks.
+/// How long a pattern is reused: a quarter of an hour changes little, and reading one takes as long as a page of several weeks.
 const PATTERN_LIVES: Duration = Duration::from_secs(600);
 
-/// How many patterns are kept, as many as pages.
+/// How many patterns are kept: as many as pages.
 const MAX_PATTERNS: usize = 64;
 
 /// The seats of a queue over the last weeks, by quarters of an hour.
 pub(super) type Pattern = Vec<Bucket>;
 
-/// When patterns were read, and what was read.
+/// Patterns, and when they were read.
 type Patterns = HashMap<QueueKey, (Moment, Arc<Look<Pattern>>)>;
 
 /// Seats of the last hour by queue, minute by minute; `None` where they are unknown.
@@ -200,7 +200,7 @@ fn read_sparklines(
     keys.into_iter().map(sparkline).collect()
 }
 
-/// The seats of a queue over the last weeks. A pattern that was read not long ago is used again.
+/// The seats of a queue over the last weeks. A pattern that was read recently is reused.
 ///
 /// # Errors
 /// Too many reads are requested at once.
@@ -220,7 +220,7 @@ pub(super) async fn pattern(
         read_pattern(history, &queue, now)
     });
     let pattern = Arc::new(read.await?);
-    // Before there is a file, the next page looks again.
+    // As long as there is no file, each page looks again.
     if matches!(*pattern, Look::Seen(_)) {
         let mut patterns = reader.patterns.lock().await;
         if patterns.len() >= MAX_PATTERNS {
@@ -233,7 +233,7 @@ pub(super) async fn pattern(
     Ok(pattern)
 }
 
-/// Week by week, the newest first, as far as the time for a read goes.
+/// Reads week by week, newest first, until the time for a read is up.
 fn read_pattern(history: &History, key: &QueueKey, now: Moment) -> Result<Pattern, HistoryError> {
     let week = Duration::from_secs(7 * 86_400);
     let quarter_ms = QUARTER.as_millis() as i64;
@@ -252,7 +252,7 @@ fn read_pattern(history: &History, key: &QueueKey, now: Moment) -> Result<Patter
                     break;
                 }
             }
-            // The newest weeks alone are a pattern, too.
+            // The newest weeks alone make a pattern, too.
             Err(HistoryError::TooLong(_)) if n > 0 => break,
             Err(error) => return Err(error),
         }

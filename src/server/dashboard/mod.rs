@@ -9,11 +9,11 @@
 //! 4. The script reloads the page when `/v1/watch` reports a change, replaces what is different, and keeps ages current. Pages are complete
 //!    without it.
 //!
-//! The overview is made of `first_steps`, `problems` and `accounts`. The page of a queue has a `history_section`, shows who was there
-//! (`attendance`) and the pattern of the `week`, and tries another rule on what was recorded (`form`, `what_if`). `login` is for servers that
+//! The overview consists of `first_steps`, `problems` and `accounts`. The page of a queue has a `history_section`, shows who was available
+//! (`attendance`) and the pattern of the `week`, and tries other rules on what was recorded (`form`, `what_if`). `login` is for servers that
 //! require a token.
 //!
-//! Pages show times in the `zone` of the viewer.
+//! Pages show times in the viewer's time `zone`.
 //!
 //! All markup is written by [`maud`], which escapes names, and the pages' policy lets a browser run or load nothing but the three files here.
 //! Access is left to [`access`](super::serve::access). Viewing a page is not demand: it makes no queue poll more often.

@@ -1,5 +1,5 @@
-// Keeps a page up to date: fetches it again when a decision changes, and counts up the ages between two fetches. Filters, orders and folds queues as
-// the reader likes, and tells the server the reader's time zone.
+// Keeps a page up to date: fetches it again when a decision changes, and counts ages up in between. Filters, orders and folds queues as the viewer
+// chooses, and tells the server the viewer's time zone.
 'use strict';
 
 (() => {
@@ -12,7 +12,7 @@
   const state = document.querySelector('.live');
   const statusText = state.querySelector('.words');
 
-  // The server writes times in this zone. A page that was read without it is read again below, as every page is once.
+  // The server writes times in this zone. Every page is fetched once more below, so one that was made without the cookie is corrected.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone) document.cookie = `openseat_zone=${zone}; path=/; max-age=31536000; samesite=strict`;
 
@@ -151,7 +151,7 @@
     olds.slice(freshes.length).forEach((child) => child.remove());
   }
 
-  // The same for children that have names: each stays the same element wherever it moves.
+  // The same for children with names: each stays the same element wherever it moves.
   function updateByKey(old, fresh) {
     const keys = new Set([...fresh.children].map((child) => child.dataset.key));
     for (const child of [...old.children]) if (!keys.has(child.dataset.key)) child.remove();
@@ -166,7 +166,7 @@
     }
   }
 
-  // --- what the reader wants to see ------------------------------------------------------------------------------------
+  // --- what the viewer wants to see ------------------------------------------------------------------------------------
 
   const tools = page.querySelector('.tools');
   const [filter, order] = ['filter', 'order'].map((name) => tools?.querySelector(`[name=${name}]`));
@@ -182,7 +182,7 @@
     seats: (a, b) => seats(a) - seats(b) || configured(a, b),
   };
 
-  // The order and the folded accounts are kept. A filter is not: hidden queues would be forgotten.
+  // The order and the folded accounts are remembered. A filter is not, because people would forget the hidden queues.
   function kept(key) {
     try {
       return JSON.parse(localStorage.getItem(`openseat.${key}`));
@@ -195,11 +195,11 @@
     try {
       localStorage.setItem(`openseat.${key}`, JSON.stringify(value));
     } catch {
-      // Then it lasts as long as the page.
+      // Without storage, it lasts as long as the page.
     }
   }
 
-  // Orders the queues below `root`, and hides those that the filter leaves out.
+  // Orders the queues below `root`, and hides those that do not match the filter.
   function arrange(root) {
     if (!tools) return;
     const words = filter.value.trim().toLowerCase();
@@ -219,7 +219,7 @@
     setText(tools.querySelector('.shown'), words ? `${shown} of ${all} queues shown` : '');
   }
 
-  // Accounts with a queue that the filter finds are open.
+  // Accounts with a matching queue are open.
   function fold() {
     const folded = kept('folded') ?? [];
     for (const account of page.querySelectorAll('details.account')) account.open = filter?.value.trim() ? true : !folded.includes(account.dataset.key);
@@ -254,7 +254,7 @@
     setTimeout(() => setText(button, 'Copy'), 2000);
   });
 
-  // Over plain HTTP browsers have no clipboard for scripts, but one for selections.
+  // Over plain HTTP, browsers give scripts no clipboard, but copying a selection works.
   async function copy(code) {
     getSelection().selectAllChildren(code);
     if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent).then(() => true, () => document.execCommand('copy'));

@@ -69,7 +69,7 @@ fn build(app: &App, sparklines: &Sparklines, requests: &[Line], zone: &Zone) -> 
     let problems = problems(&accounts, &standings);
     let degraded = app.degraded();
     let is_well = problems.is_empty() && degraded.is_empty();
-    // What comes and goes has a place that stays, so that the script finds the parts below in the same place when it updates the page.
+    // Parts that come and go are inside elements that stay, so that the script finds the parts below in the same place when it updates the page.
     let content = html! {
         (headline(&standings, is_well))
         div.place { (problem_list(&problems, &accounts, &degraded, zone)) }
@@ -135,7 +135,7 @@ fn basis(standings: &[Standing]) -> Markup {
     }
 }
 
-/// What happens to calls whose queue's seats are unknown: `16 queues unknown: calls to them are rejected.`
+/// What happens to calls to queues whose seats are unknown: `16 queues unknown: calls to them are rejected.`
 fn lost(standings: &[Standing]) -> String {
     let is_lost = |standing: &&Standing| !standing.decision.reason.is_known();
     let is_sent = |standing: &&Standing| is_lost(standing) && standing.decision.accept;

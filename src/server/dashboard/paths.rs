@@ -10,10 +10,10 @@ pub(super) const QUEUES: &str = "/queues/";
 /// Where browsers log out.
 pub(super) const LOGOUT: &str = "/logout";
 
-/// What is written as `%…` in a path. Queues are called `tier-2` and `after_hours`, and people read and copy these addresses. Dots are escaped, since
-/// a name could be `..`.
+/// The characters that are percent-encoded in a path. `-` and `_` are not: people read and copy addresses of queues such as `tier-2` and
+/// `after_hours`. Dots are, since a name could be `..`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
-/// Where a call is searched for.
+/// The search for a call.
 pub(super) const CALLS: &str = "/calls";
 
 /// The page about a call.
@@ -39,7 +39,7 @@ pub(super) fn refresh(key: &QueueKey) -> String {
     format!("/v1/queues/{}/refresh", encoded(key))
 }
 
-/// Where a router asks about a queue.
+/// The address that a router asks about a queue.
 pub(super) fn decision(key: &QueueKey) -> String {
     format!("/v1/queues/{}/decision", encoded(key))
 }

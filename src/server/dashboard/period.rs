@@ -63,7 +63,7 @@ impl Period {
         })
     }
 
-    /// The length of a part of what programs read. Decisions are recorded by the minute, so none is shorter.
+    /// The length of a part in what programs read. Decisions are recorded by the minute, so no part is shorter.
     pub(super) fn export_part(self) -> Duration {
         self.seats_part().max(Duration::from_secs(60))
     }

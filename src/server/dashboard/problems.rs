@@ -1,4 +1,4 @@
-//! What is wrong, with what to do about it: at the top of the overview.
+//! What is wrong and what to do about it, at the top of the overview.
 
 use maud::{Markup, html};
 
@@ -19,11 +19,11 @@ pub(super) struct Problem<'a> {
     since: Option<jiff::Timestamp>,
     /// When CallTools may be asked again, if it may not be asked now.
     until: Option<Moment>,
-    /// The queues that have it; none if only requests of the account itself fail.
+    /// The queues that have it; empty if only the account's own requests fail.
     queues: Vec<&'a Standing>,
 }
 
-/// Faults of accounts come first: they explain those of their queues.
+/// Faults of accounts come first, because they explain those of their queues.
 pub(super) fn problems<'a>(
     accounts: &[Account<'a>],
     standings: &'a [Standing],

@@ -47,7 +47,7 @@ struct Wanted {
     form: Arc<Form>,
 }
 
-/// What was read of the queue's past.
+/// What was read about the queue's past.
 struct Past {
     recorded: Look<Recorded>,
     attendance: Look<attendance::Recorded>,
@@ -229,7 +229,7 @@ fn current(standing: &Standing) -> Markup {
     }
 }
 
-/// The address that a router asks. The script writes it with the name of this server, and copies it.
+/// The address that a router asks. The script adds the server's name, and copies it.
 fn decision_address(app: &App, key: &QueueKey) -> Markup {
     html! {
         section aria-labelledby="address" {

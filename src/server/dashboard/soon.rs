@@ -1,4 +1,4 @@
-//! The part of a queue's page about calls that come while it has no seat.
+//! The part of a queue's page about calls that arrive while it has no seat.
 
 use maud::{Markup, html};
 
@@ -8,7 +8,7 @@ use crate::{
     server::state::app::App,
 };
 
-/// In words, and with a plot of what was foretold against what was seen. Empty before the account has told anything.
+/// In words, with a plot of predictions against what was seen. Empty before the account has reported anything.
 pub(super) fn section(app: &App, key: &QueueKey) -> Markup {
     let account = app.account_report(&key.account);
     let queue = account

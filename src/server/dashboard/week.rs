@@ -13,10 +13,10 @@ use crate::state::history::Bucket;
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const HOURS: usize = 24;
 
-/// Cells have one of so many shades, beside their number.
+/// How many shades cells have, besides their number.
 const SHADES: f64 = 4.0;
 
-/// Seats by day and hour: the sum of seats times seconds, and the seconds in which they were known.
+/// Seats by day and hour: the sum of seats × seconds, and the seconds in which they were known.
 type Week = [[(f64, f64); HOURS]; DAYS.len()];
 
 /// The mean seats of an hour.
@@ -44,7 +44,7 @@ fn week(buckets: &[Bucket], zone: &Zone) -> Week {
 pub(super) fn section(look: &Look<Pattern>, zone: &Zone, now_ms: i64) -> Markup {
     let buckets = match look {
         Look::Seen(buckets) if !buckets.is_empty() => buckets,
-        // The charts above say why.
+        // The charts above say why there are none.
         Look::NotKept => return html! {},
         _ => &Vec::new(),
     };
@@ -97,12 +97,12 @@ fn table(week: &Week) -> Markup {
     }
 }
 
-/// 0 for nothing, and up to [`SHADES`] for the most.
+/// 0 for no seats, up to [`SHADES`] for the most.
 fn shade(mean: f64, most: f64) -> u32 {
     (mean.max(0.0) / most * SHADES).ceil() as u32
 }
 
-/// Short enough for a cell. Only nothing is 0.
+/// Short enough for a cell. Only no seats at all are shown as 0.
 fn number(mean: f64) -> String {
     match mean {
         few if few > 0.0 && few < 0.05 => "<0.1".to_owned(),

@@ -93,7 +93,7 @@ pub(super) fn compared(comparison: Comparison, threshold: Quantity) -> String {
     }
 }
 
-/// How many more it takes until a comparison holds, in whole numbers; `None` where more do not help.
+/// How many more are needed until a comparison holds, as a whole number; `None` if more do not help.
 pub(super) fn lacking(
     comparison: Comparison,
     count: Quantity,
@@ -111,7 +111,7 @@ pub(super) fn lacking(
     Quantity::new(lacks).filter(|lacks| *lacks > Quantity::ZERO)
 }
 
-/// Until when a queue is closed: `closed until Mon 08:00 (in 13 h)`; `None` if it is open. The time is that of the queue's time zone.
+/// Until when a queue is closed, in its own time zone: `closed until Mon 08:00 (in 13 h)`; `None` if it is open.
 pub(super) fn closed(policy: &Policy, decision: &Decision, now: Moment) -> Option<String> {
     let until = policy.closed_until(decision)?;
     let left = decision.turns?.shortest_since(now);
@@ -148,7 +148,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
     }
 }
 
-/// Why a call is accepted at zero seats, with the figure.
+/// Why a call is accepted at zero seats, with the percentage.
 pub(super) fn soon(foretold: Option<Foretold>) -> String {
     let percent = foretold.map(|foretold| format!(" (with {} %)", foretold.percent()));
     format!("{}{}", why(Reason::Soon), percent.unwrap_or_default())

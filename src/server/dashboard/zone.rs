@@ -1,7 +1,7 @@
-//! The time zone in which a viewer reads times.
+//! The viewer's time zone.
 //!
-//! The script names the browser's zone in a cookie. Without a cookie, or with a zone that is not known here, times are in UTC. The zones are part
-//! of the program, so that no request waits for a disk.
+//! The script names the browser's zone in a cookie. Without a cookie, or with an unknown zone, times are in UTC. The zones are part of the program,
+//! so that no request waits for a disk.
 
 use std::{
     hash::{Hash, Hasher},
@@ -16,10 +16,10 @@ use jiff::{
 
 use crate::{clock::Moment, server::http::cookies::cookie};
 
-/// The script writes this cookie.
+/// The cookie, which the script writes.
 const COOKIE: &str = "openseat_zone";
 
-/// No name of a zone is nearly as long.
+/// The longest name of a zone; real ones are far shorter.
 const MAX_NAME: usize = 64;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -46,13 +46,13 @@ impl Zone {
         zone.map_or_else(Self::utc, Self)
     }
 
-    /// This moment on the clocks of the zone.
+    /// This moment in the zone.
     pub(super) fn zoned(&self, ms: i64) -> Zoned {
         let at = Timestamp::from_millisecond(ms).unwrap_or_default();
         at.to_zoned(self.0.clone())
     }
 
-    /// `CET`. Zones without a name of their own have their distance from UTC: `UTC+03`.
+    /// The zone's abbreviation, `CET`, or its offset if it has none: `UTC+03`.
     pub(super) fn label(&self, ms: i64) -> String {
         let label = self.zoned(ms).strftime("%Z").to_string();
         match label.starts_with(['+', '-']) {
@@ -61,7 +61,7 @@ impl Zone {
         }
     }
 
-    /// The same at a moment.
+    /// The same for a moment.
     pub(super) fn label_at(&self, moment: Moment) -> String {
         self.label(moment.timestamp().as_millisecond())
     }
@@ -72,7 +72,7 @@ impl Zone {
         format!("{} {}", self.zoned(ms).strftime("%H:%M:%S"), self.label(ms))
     }
 
-    /// `24 Nov, 10:00:00`, where the zone is said beside it.
+    /// `24 Nov, 10:00:00`, where the zone is shown beside it.
     pub(super) fn date(&self, ms: i64) -> String {
         self.zoned(ms).strftime("%-d %b, %H:%M:%S").to_string()
     }

@@ -5,7 +5,7 @@
 //! empty list. Unknown is not zero, and a client that counts rows could not tell the two apart. A queue outside of its opening hours is not
 //! unknown: its list is empty, so that such a client rejects.
 //!
-//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors. `record` keeps what was listed about a call.
+//! `token` finds the account, `rows` the rows, `page` cuts pages, `base` makes links, `error` has the errors. `record` records what was listed for a call.
 
 mod base;
 mod error;

@@ -1,5 +1,5 @@
-//! Records what was listed about a call: a client of the drop-in may add `call_id` to a request that names a queue. The client decides by itself, so
-//! the record has no decision.
+//! Records what was listed for a call: a client of the drop-in may add `call_id` to a request that names a queue. The client makes the decision, so
+//! the record has none.
 
 use http::Uri;
 
@@ -16,7 +16,7 @@ use crate::{
     state::calls::{Answer, LISTED},
 };
 
-/// That many agents were listed.
+/// This many agents were listed.
 pub(super) fn listed(app: &App, queue: &Queue, uri: &Uri, agents: usize) {
     record(app, queue, uri, |decision| Answer {
         reason: LISTED.into(),
@@ -25,7 +25,7 @@ pub(super) fn listed(app: &App, queue: &Queue, uri: &Uri, agents: usize) {
     });
 }
 
-/// openseat does not know the queue's agents, and has said so.
+/// openseat does not know the queue's agents, and said so.
 pub(super) fn unknown(app: &App, queue: &Queue, uri: &Uri) {
     record(app, queue, uri, |decision| Answer {
         count: None,

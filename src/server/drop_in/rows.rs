@@ -91,7 +91,7 @@ pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInErr
     }
 }
 
-/// The list of a closed queue. That nobody takes its calls now is known, so this is no unknown that looks like zero.
+/// The list of a closed queue. It is known that nobody takes its calls now, so this is not an unknown that looks like zero.
 fn nobody(app: &App) -> Snapshot {
     let now = app.clock.now();
     Snapshot {

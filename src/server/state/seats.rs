@@ -1,8 +1,6 @@
 //! Holds and releases seats: here, or through the leader of a cluster.
 //!
 
-
-
 use std::time::Duration;
 
 use super::app::{AccountHandle, App, Queue};

@@ -1,4 +1,4 @@
-//! What CallTools answered, as far as a survey judges by it.
+//! What CallTools answered, as far as a survey needs it.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Answer {
     pub question: Question,
-    /// What was asked, below `…/api/`.
+    /// The path that was asked, below `…/api/`.
     pub path: String,
-    /// When.
+    /// When it was asked.
     pub asked: Moment,
     pub took: Duration,
-    /// What came back, or the kind of fault that kept it from coming.
+    /// The answer, or the kind of fault that prevented one.
     pub reply: Result<Reply, &'static str>,
-    /// The body as JSON, whatever it says; the rows of a list are in [`list`](Self::list) instead.
+    /// The body as JSON, without the rows of a list: those are in [`list`](Self::list).
     pub body: Option<Value>,
     /// The list in it, if the status is 200.
     pub list: Option<List>,
@@ -36,24 +36,24 @@ pub(super) struct Answer {
 #[derive(Debug, Default)]
 pub(super) struct List {
     pub rows: Vec<AnsweredRow>,
-    /// Without an envelope.
+    /// Whether it came without an envelope.
     pub is_bare: bool,
-    /// `None` if it is absent, or is no number of rows.
+    /// `None` if it is missing or is not a number of rows.
     pub count: Option<u64>,
     /// The link to the next page.
     pub next: Option<String>,
 }
 
-/// A row, and the agent in it.
+/// A row and its agent.
 #[derive(Debug)]
 pub(super) struct AnsweredRow {
     pub value: Value,
-    /// `None` in lists of something else, and for a row that cannot be read.
+    /// `None` in other lists, and if the row cannot be read.
     pub agent: Option<Agent>,
 }
 
 impl Answer {
-    /// Takes in what came back.
+    /// Reads what came back.
     pub fn new(
         (question, path): (Question, String),
         (asked, took): (Moment, Duration),
@@ -77,7 +77,7 @@ impl Answer {
         }
     }
 
-    /// Whether the list has an end that was seen: its rows are all that there are.
+    /// Whether the end of the list was seen, so that its rows are all there are.
     pub fn is_whole(&self) -> bool {
         let size = self.question.page_size();
         self.list.as_ref().is_some_and(|list| {
@@ -98,7 +98,7 @@ impl Answer {
         Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
     }
 
-    /// For how long a cache had kept it.
+    /// How long a cache had kept it.
     pub fn age_seconds(&self) -> Option<u64> {
         let reply = self.reply.as_ref().ok()?;
         let age = reply.headers.get(http::header::AGE)?.to_str().ok()?;
@@ -107,7 +107,7 @@ impl Answer {
 }
 
 impl List {
-    /// Takes the rows out of a body. They can be many megabytes, so there is one copy of them.
+    /// Moves the rows out of a body. They can be many megabytes, so they are not copied.
     pub fn take(body: &mut Value, names: &Names) -> Option<Self> {
         let envelope = match body {
             Value::Array(_) => None,
@@ -130,18 +130,18 @@ impl List {
         })
     }
 
-    /// How many rows the list has on all its pages, as far as CallTools tells.
+    /// How many rows the list has on all its pages, if CallTools says so.
     pub fn total(&self) -> u64 {
         self.count.unwrap_or(0).max(self.rows.len() as u64)
     }
 
-    /// The agents whose rows can be read.
+    /// The agents in rows that can be read.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.rows.iter().filter_map(|row| row.agent.as_ref())
     }
 }
 
-/// A count that is switched off is a constant above the size of any account.
+/// If counting is switched off, `count` is a constant above the size of any account.
 const MAX_COUNT: u64 = 1_000_000;
 
 impl AnsweredRow {
@@ -166,7 +166,7 @@ impl AnsweredRow {
         status.as_u64().or_else(digits)
     }
 
-    /// Whether the agent has this status, by its number or else by its name.
+    /// Whether the agent has this status, by its number, or else by its name.
     pub fn has_status(&self, id: u64, names: &Names) -> bool {
         match (self.status_id(), names.status_by_id(id)) {
             (Some(own), _) => own == id,
@@ -195,12 +195,12 @@ impl Answers {
         self.0.iter().find(|answer| answer.question == question)
     }
 
-    /// The list that came, if one did.
+    /// The list in the answer, if there is one.
     pub fn list(&self, question: Question) -> Option<&List> {
         self.get(question)?.list.as_ref()
     }
 
-    /// The account's names, as far as they came.
+    /// The account's names, as far as they were answered.
     pub fn names(&self) -> Names {
         let rows = |question| {
             let rows = self.list(question).map(|list| list.rows.iter());

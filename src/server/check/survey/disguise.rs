@@ -1,7 +1,7 @@
-//! Replaces what could tell who an account belongs to: names, ids, tokens, hosts, and every text that is not known to be harmless.
+//! Replaces what could identify an account: names, ids, tokens, hosts, and every text that is not known to be harmless.
 //!
-//! It keeps a closed list of things and replaces the rest, since nobody knows all that CallTools sends. The same value always gets the same
-//! replacement, so one can still see that two rows are about one agent. Dates of change and log-in stay: order and clocks show by them.
+//! It keeps a closed list of things and replaces the rest, since nobody knows everything that CallTools sends. The same value always gets the same
+//! replacement, so one can still see that two rows belong to one agent. Dates of changes and log-ins are kept, because they show order and clocks.
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +19,13 @@ use super::{
     question::Question,
 };
 
-/// Rows of a list that a report keeps: enough to see every form of a field. Ten lists of them are far below what issue trackers take.
+/// How many rows of a list a report keeps: enough to see every form of a field. Ten such lists are far smaller than issue trackers allow.
 const MAX_ROWS: usize = 40;
 
-/// Numbers from here up stand for others.
+/// Replacements of numbers start here.
 const FIRST_NUMBER: u64 = 1_001;
 
-/// Larger numbers are no counts.
+/// Larger numbers are not counts.
 const MAX_COUNT: u64 = 999_999;
 
 /// Keys whose numbers count or measure something.
@@ -42,7 +42,7 @@ const COUNTS: [&str; 10] = [
     "wrap_up_time",
 ];
 
-/// Keys that are CallTools' or its framework's own, wherever they stand.
+/// Keys of CallTools or its framework, wherever they occur.
 const KEYS: [&str; 25] = [
     "results",
     "next",
@@ -79,7 +79,7 @@ const DATES: [&str; 4] = [
     "web_phone_registered_on",
 ];
 
-/// Statuses that every account begins with.
+/// Statuses that every account has from the start.
 const STATUSES: [&str; 4] = ["Available", "Not Available", "Post Call", "On a Call"];
 
 /// What a status can do; nobody can rename it.
@@ -87,7 +87,7 @@ const ACTIONS: [&str; 4] = ["No Action", "Set Ready", "Set Not Ready", "Logout"]
 
 const PHONES: [&str; 2] = ["Registered", "Unregistered"];
 
-/// Parts of addresses that are CallTools' own.
+/// Parts of addresses that belong to CallTools.
 const SEGMENTS: [&str; 6] = [
     "api",
     "agentstatuses",
@@ -97,7 +97,7 @@ const SEGMENTS: [&str; 6] = [
     "livephonecalls",
 ];
 
-/// What the framework says, word for word.
+/// Messages of the framework, word for word.
 const SENTENCES: [&str; 9] = [
     "Authentication credentials were not provided.",
     "Invalid token.",
@@ -123,19 +123,19 @@ static UUID: LazyLock<Regex> = LazyLock::new(|| {
 static COLUMN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[a-z][a-z_]{0,39}$").expect("a pattern"));
 
-/// Who is who, over all answers of a report.
+/// All replacements in a report.
 #[derive(Debug, Default)]
 pub(super) struct Disguise {
-    /// The name by which lists were asked to be sorted, which the config has.
+    /// The field that lists were asked to be sorted by. It comes from the config.
     ordering_field: String,
-    /// By what they stand for, and what kind of thing that is.
+    /// Replacements by the original value and its kind.
     replaced: HashMap<String, String>,
     numbers: HashMap<String, u64>,
-    /// How many of each kind there are.
+    /// The number of replacements of each kind.
     kinds: HashMap<&'static str, u64>,
 }
 
-/// Where a value stands.
+/// Where a value occurs.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     question: Question,
@@ -150,7 +150,7 @@ impl Disguise {
         }
     }
 
-    /// The address that was asked, with other ids.
+    /// The address that was asked, with replaced ids.
     pub fn path(&mut self, path: &str) -> String {
         match path.split_once('?') {
             Some((list, query)) => format!("{list}?{}", self.query(query)),
@@ -158,7 +158,7 @@ impl Disguise {
         }
     }
 
-    /// The headers that tell about time, if they are what they should be.
+    /// The headers that concern time, if they are well-formed.
     pub fn headers(&self, headers: &HeaderMap) -> Map<String, Value> {
         let names = [header::DATE, header::AGE, header::RETRY_AFTER];
         let text = |name: &header::HeaderName| {
@@ -194,7 +194,7 @@ impl Disguise {
         body
     }
 
-    /// A value; `columns` are keys that may stay beside those that are known.
+    /// A value; `columns` are keys that are kept besides the known ones.
     fn value(&mut self, value: &Value, place: Place<'_>, columns: &[&str]) -> Value {
         match value {
             Value::Null | Value::Bool(_) => value.clone(),
@@ -302,7 +302,7 @@ impl Disguise {
                 "queue" | "agent_status" if is_number(&value) => self.number(&value).to_string(),
                 "page" | "page_size" | "ordering" | "queue" | "agent_status" | "team"
                 | CHANGED_SINCE => self.stand_in("Text", &value),
-                // Neither the name nor the value says anything that is known.
+                // Neither the name nor the value is known to be harmless.
                 _ => continue,
             };
             disguised.append_pair(&name, &value);
@@ -310,7 +310,7 @@ impl Disguise {
         disguised.finish()
     }
 
-    /// What stands for a text: a UUID for a UUID, or else a word and a number.
+    /// The replacement of a text: a UUID for a UUID, otherwise a word and a number.
     fn stand_in(&mut self, kind: &'static str, text: &str) -> String {
         if let Some(known) = self.replaced.get(text) {
             return known.clone();
@@ -331,7 +331,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Keys that look like columns: every row has them, so they say nothing about any of them.
+/// Keys that look like columns: every row has them, so they identify none.
 fn columns(rows: &[AnsweredRow]) -> Vec<&str> {
     let Some(Value::Object(first)) = rows.first().map(|row| &row.value) else {
         return Vec::new();

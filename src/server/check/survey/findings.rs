@@ -1,4 +1,4 @@
-//! What a survey has found out about an account's API. Each is `None` where nothing could be judged, for instance in an account that is too small.
+//! What a survey has found out about an account's API. A finding is `None` if nothing could be judged, for instance because the account is too small.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Findings {
     pub statuses: Option<u64>,
     /// How many agents the account has.
     pub agents: Option<u64>,
-    /// Of the agents on the first page: how many they are and what they do.
+    /// The agents on the first page: how many there are, and what they do.
     pub people: Option<People>,
     /// Whether `queues/` can be read.
     pub queues_list: Option<Access>,
@@ -20,27 +20,27 @@ pub struct Findings {
     pub statuses_list: Option<Access>,
     /// Whether `agentstatuses/` can be read without a queue.
     pub everybody_list: Option<Access>,
-    /// How the list of everybody fits that of the queue.
+    /// How the list of everybody agrees with that of the queue.
     pub everybody: Option<Agreement>,
     /// How lists come.
     pub envelope: Option<Envelope>,
-    /// How many rows come where no page size is asked for.
+    /// How many rows come without a page size.
     pub default_page_size: Option<u64>,
-    /// How many rows come where a thousand are asked for.
+    /// How many rows come if a thousand are requested.
     pub largest_page: Option<u64>,
     /// What `page_size=max` brings.
     pub page_size_max: Option<PageSizeMax>,
-    /// How `count` fits the rows.
+    /// How `count` agrees with the rows.
     pub count: Option<Count>,
-    /// What a page after the last brings.
+    /// What is answered for a page after the last.
     pub past_the_end: Option<PastTheEnd>,
     /// Where links to other pages lead.
     pub links: Option<Links>,
     /// What `ordering=-…` does.
     pub ordering: Option<Ordering>,
-    /// Where agents without a date stand, if it sorts.
+    /// Where agents without a date are placed, if it sorts.
     pub undated_first: Option<bool>,
-    /// How many agents in a hundred have no date.
+    /// The percentage of agents without a date.
     pub undated_percent: Option<u8>,
     /// The filter `agent_status=`.
     pub status_filter: Option<Filter>,
@@ -58,9 +58,9 @@ pub struct Findings {
     pub app_user: Option<Form>,
     /// How dates are written.
     pub dates: Option<DateForm>,
-    /// How far CallTools' clock is ahead of this machine's, from its `Date`.
+    /// How far CallTools' clock is ahead of this machine's, according to its `Date`.
     pub clock_ahead_seconds: Option<i64>,
-    /// How far the newest date of change is ahead of CallTools' clock; below 0 it is in the past.
+    /// How far the newest date of change is ahead of CallTools' clock; negative if it is in the past.
     pub newest_change_ahead_seconds: Option<i64>,
     /// How long the oldest answer had been kept by a cache.
     pub cached_seconds: Option<u64>,
@@ -73,13 +73,13 @@ pub struct Findings {
 pub struct People {
     /// How many there are on the page.
     pub listed: u64,
-    /// Whose status makes them available.
+    /// Those whose status makes them available.
     pub available: u64,
-    /// Of these, who are on a call all the same.
+    /// Of these, those who are on a call all the same.
     pub available_on_call: u64,
-    /// Of these, who are on no call and yet not `ready`.
+    /// Of these, those who are on no call and yet not `ready`.
     pub available_not_ready: u64,
-    /// All who are on a call.
+    /// All who are on a call, whatever their status.
     pub on_call: u64,
 }
 
@@ -97,15 +97,15 @@ pub enum Access {
     Failed,
 }
 
-/// How the list of everybody fits a queue's.
+/// How the list of everybody agrees with that of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
-    /// Everybody of the queue is on it, with the same status.
+    /// It has everybody from the queue, with the same status.
     Whole,
-    /// Some of the queue are not on it.
+    /// It lacks some agents of the queue.
     Partial,
-    /// Those of the queue who are available are not available there.
+    /// Agents who are available in the queue are not available on it.
     Stale,
 }
 
@@ -133,19 +133,19 @@ pub enum PageSizeMax {
     Refused,
 }
 
-/// How `count` fits the rows of a list that came whole.
+/// How `count` agrees with the rows of a complete list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
     /// It is their number.
     Exact,
-    /// It is more by this, or less.
+    /// It is larger by this, or smaller.
     OffBy(i64),
     /// There is none.
     Absent,
 }
 
-/// What a page after the last brings.
+/// What is answered for a page after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PastTheEnd {
@@ -248,9 +248,9 @@ pub enum Form {
     Url,
     /// An object.
     Object,
-    /// Null, or nothing.
+    /// Null, or missing.
     Null,
-    /// Not the same in all rows.
+    /// It differs from row to row.
     Mixed,
 }
 
@@ -266,6 +266,6 @@ pub enum DateForm {
     Spaced,
     /// With an offset from UTC.
     Offset,
-    /// In another way, which openseat cannot read.
+    /// Another format, which openseat cannot read.
     Unreadable,
 }

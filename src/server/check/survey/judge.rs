@@ -1,4 +1,4 @@
-//! Judges answers. Pure: what cannot be told from them stays `None`.
+//! Judges answers. Pure; what they do not show stays `None`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::calltools::PAGE_SIZE;
 
-/// Everything that the answers tell.
+/// Everything that the answers show.
 pub(super) fn judge(subject: &Subject<'_>, answers: &Answers) -> Findings {
     let judge = Judge { subject, answers };
     let (ordering, undated_first) = order::judge(answers);
@@ -60,7 +60,7 @@ struct Judge<'a> {
 
 /// Lists.
 impl Judge<'_> {
-    /// The rows of a list that came whole, or else what its count says, less what counts are off by.
+    /// The number of rows of a complete list, or else its `count`, corrected by what counts are off by.
     fn size(&self, question: Question) -> Option<u64> {
         let answer = self.answers.get(question)?;
         let list = answer.list.as_ref()?;
@@ -127,14 +127,14 @@ impl Judge<'_> {
         if rows < page && rows < all && list.next.is_some() {
             return Some(PageSizeMax::Ignored);
         }
-        // Up to a page's length a whole list looks like a page.
+        // A complete list no longer than a page looks like a page.
         (all > page).then_some(match list.next {
             Some(_) if rows < all => PageSizeMax::Clipped,
             _ => PageSizeMax::Whole,
         })
     }
 
-    /// From the first list that came whole: the longer ones first, since a count can be off in some lists only.
+    /// From the first complete list. The longer ones come first, since a count can be off in some lists only.
     fn count(&self) -> Option<Count> {
         let questions = [
             Question::Everybody,
@@ -175,7 +175,7 @@ impl Judge<'_> {
             .iter()
             .filter_map(|answer| answer.list.as_ref());
         let link = lists.find_map(|list| list.next.as_deref())?;
-        // A link without a host leads to the same one.
+        // A link without a host leads to the same host.
         let link = self.subject.base_url.join(link).ok()?;
         Some(match link.origin() == self.subject.base_url.origin() {
             true => Links::Same,
@@ -188,7 +188,7 @@ impl Judge<'_> {
 impl Judge<'_> {
     fn status_filter(&self) -> Option<Filter> {
         let answer = self.answers.get(Question::WithStatus)?;
-        // Where the list cannot be read without a filter, a refusal says nothing about the filter.
+        // If the list cannot be read without a filter, a refusal says nothing about the filter.
         let others = self.answers.list(Question::Everybody)?;
         if is_refused(answer) {
             return Some(Filter::Refused);
@@ -219,12 +219,12 @@ impl Judge<'_> {
         ) {
             (true, _) => Some(Filter::Ignored),
             (false, true) if list.total() < self.size(Question::Everybody)? => Some(Filter::Works),
-            // A page without a single older one can be chance.
+            // A page without an older date can be chance.
             _ => None,
         }
     }
 
-    /// The moment that a row with this date has.
+    /// The moment that a row's date stands for.
     fn changed(&self, date: &str) -> Option<Timestamp> {
         let rows = &self.answers.list(Question::Everybody)?.rows;
         let mut rows = rows.iter();
@@ -244,7 +244,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Needs a list of everybody that came whole; that statuses are out of date shows on a page of it, too.
+    /// Needs a complete list of everybody; outdated statuses show on a single page, too.
     fn agreement(&self) -> Option<Agreement> {
         let queue = self.answers.list(Question::Queue)?;
         let mut whole = [Question::Everybody, Question::Largest]
@@ -282,7 +282,7 @@ impl Judge<'_> {
     }
 }
 
-/// One agent can change between two requests; two at once are rare.
+/// One agent may change between two requests; two at once are rare.
 const FEW: usize = 2;
 
 /// The field that lists are ordered by.
@@ -294,7 +294,7 @@ fn is_refused(answer: &Answer) -> bool {
 
 /// Rows.
 impl Judge<'_> {
-    /// The rows of agents that tell the most: all of them if they came at once, or a page, or else the queue's.
+    /// The most informative rows of agents: all if they came at once, otherwise a page, otherwise the queue's.
     fn rows(&self) -> Option<&Vec<AnsweredRow>> {
         let all = self.answers.get(Question::Largest);
         let all = all.filter(|answer| answer.is_whole());
@@ -325,7 +325,7 @@ impl Judge<'_> {
         let rows = self.rows()?;
         let undated = rows.iter().filter(|row| row.changed().is_none()).count();
         let percent = (undated * 100 + rows.len() / 2) / rows.len();
-        // A single one of thousands is not none.
+        // A single one in thousands is not none.
         Some(percent.max(usize::from(undated > 0)) as u8)
     }
 
@@ -361,7 +361,7 @@ impl Judge<'_> {
             .iter()
             .filter_map(|row| Some((row.text(DATE)?, row.changed())));
         let mut forms: Vec<DateForm> = dated.map(|(text, read)| date_form(text, read)).collect();
-        // Python leaves a fraction of nothing out.
+        // Python omits a fraction that is zero.
         if forms.contains(&DateForm::Fractions) {
             forms.retain(|form| *form != DateForm::Seconds);
         }
@@ -373,7 +373,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What all of them are; `Some(None)` if they differ, `None` if there are none.
+/// The value that all share; `Some(None)` if they differ, `None` if there are none.
 fn one<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<Option<T>> {
     let first = values.next()?;
     Some(values.all(|value| value == first).then_some(first))
@@ -393,7 +393,7 @@ fn date_form(text: &str, read: Option<Timestamp>) -> DateForm {
 
 /// Clocks.
 impl Judge<'_> {
-    /// CallTools' `Date` has whole seconds, which is also as exact as the way there and back.
+    /// CallTools' `Date` has whole seconds. The round trip makes it no more exact than that anyway.
     fn clock_ahead_seconds(&self) -> Option<i64> {
         let mut ahead = self.answers.0.iter().filter_map(|answer| {
             let here = answer.asked.later(answer.took / 2).timestamp();

@@ -1,7 +1,7 @@
 //! The survey: tries each assumption about an account's API, for a bug report.
 //!
-//! It sends at most ten requests, out of the reserve. `question` and `paths` say what is asked, `answer` takes in what comes back, `judge` and `order` find
-//! out what it means, `words` says it, and `disguise` replaces everything that could tell whose account it is.
+//! It sends at most ten requests, paid from the reserve. `question` and `paths` say what to ask, `answer` reads what comes back, `judge` and `order`
+//! interpret it, `words` describes it, and `disguise` replaces everything that could identify the account.
 
 mod answer;
 mod disguise;
@@ -53,21 +53,21 @@ pub struct SurveyReport {
     pub format: u32,
     /// When the first request was sent, by this machine's clock.
     pub asked_at: String,
-    /// What lists were asked to be sorted by.
+    /// The field that lists were asked to be sorted by.
     pub ordering_field: String,
     /// What it cost.
     pub requests: u32,
-    /// Why not everything was asked.
+    /// Why not everything was asked; `None` if it was.
     pub stopped: Option<String>,
     /// The findings in words.
     pub said: Vec<String>,
     /// The findings for programs.
     pub found: Findings,
-    /// What came back, with everything replaced that could tell whose it is.
+    /// The answers, with everything replaced that could identify the account.
     pub answers: Vec<DisguisedAnswer>,
 }
 
-/// An answer in which nothing tells whose it is.
+/// An answer in which nothing identifies the account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DisguisedAnswer {
     /// The address below `…/api/`.
@@ -76,7 +76,7 @@ pub struct DisguisedAnswer {
     pub answered: Value,
     /// How long it took.
     pub took_ms: u64,
-    /// Those that tell about time.
+    /// The headers that concern time.
     pub headers: Map<String, Value>,
     /// How many rows came. The body has the first of them.
     pub rows: Option<usize>,
@@ -87,7 +87,7 @@ pub struct DisguisedAnswer {
 /// Surveys the account of the target's first queue.
 ///
 /// # Errors
-/// [`RequestError`] if not even the first answer came, for instance because CallTools asked for silence: there is nothing to report.
+/// [`RequestError`] if not even the first answer came, for instance because CallTools asked for a pause: there is nothing to report.
 pub async fn survey(
     target: &Target<'_>,
     reach: &Reach,
@@ -127,12 +127,12 @@ pub async fn survey(
     })
 }
 
-/// The first queue of a target: it has one at least.
+/// The first queue of a target. Every target has one.
 fn queue<'a>(target: &Target<'a>) -> &'a QueueRef {
     &target.queues[0].0.reference
 }
 
-/// Why a survey ended early, in words without an address.
+/// Why a survey ended early, in words that contain no address.
 fn reason(error: &RequestError) -> String {
     match error {
         RequestError::Refused(refusal) => refusal.to_string(),
@@ -164,7 +164,7 @@ impl Surveyor<'_> {
     }
 
     /// # Errors
-    /// What every further request would meet, too: no permit, a 429, a refused token, no connection.
+    /// A failure that all further requests would share: no permit, a 429, a refused token, no connection.
     async fn ask(
         &self,
         question: Question,
@@ -191,7 +191,7 @@ impl Surveyor<'_> {
     }
 }
 
-/// Whether further requests would be in vain. Once an answer has come, one that takes too long may be a list that is too long.
+/// Whether further requests would be useless. After a first answer, one that takes too long may only be a long list.
 fn stops(fault: &Fault, answers: &Answers) -> bool {
     let is_slow = matches!(
         fault,
@@ -225,7 +225,7 @@ fn disguised(answers: &Answers, subject: &Subject<'_>) -> Vec<DisguisedAnswer> {
     answers.collect()
 }
 
-/// What people are told about a survey that did not begin.
+/// What people are told if a survey could not start.
 pub fn told(error: &RequestError, now: Moment) -> String {
     format!(
         "no report was made: {}\nWhat to do: {}",
@@ -234,7 +234,7 @@ pub fn told(error: &RequestError, now: Moment) -> String {
     )
 }
 
-/// More than one account was meant.
+/// More than one account fits.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a report is about one account; name a queue of it, such as {0}")]
 pub struct Several(String);

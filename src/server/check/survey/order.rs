@@ -14,16 +14,16 @@ use super::{
 };
 use crate::{calltools, model::agent::AgentId};
 
-/// Of so few dates, many lists would be in order by chance.
+/// With fewer dates, many lists would be in order by chance.
 const FEW: usize = 5;
 
-/// What `ordering=` does, and whether agents without a date stand first.
+/// What `ordering=` does, and whether agents without a date come first.
 pub(super) fn judge(answers: &Answers) -> (Option<Ordering>, Option<bool>) {
     let Some(answer) = answers.get(Question::Ordered) else {
         return (None, None);
     };
     let Some(list) = &answer.list else {
-        // Where the list cannot be read at all, that says nothing about its order.
+        // A list that cannot be read at all says nothing about order.
         let is_readable = answers.list(Question::Everybody).is_some();
         let is_refused = is_readable && matches!(answer.status(), Some(400 | 403 | 404));
         return (is_refused.then_some(Ordering::Refused), None);
@@ -65,10 +65,10 @@ fn ordering(list: &List, usual: Option<&List>) -> Option<Ordering> {
     Some(sorted.next().map_or(Ordering::Unsorted, Ordering::ByOther))
 }
 
-/// How many neighbours of a hundred have to be the same in two lists of the same order. Between two requests a few agents come and go.
+/// The percentage of neighbours that two lists in the same order share. A few agents come and go between two requests.
 const ALIKE_PERCENT: usize = 80;
 
-/// Whether two lists are in the same order: whether most neighbours in one are neighbours in the other.
+/// Whether two lists are in the same order, that is, most neighbours in one are neighbours in the other.
 fn is_alike(list: &List, usual: &List) -> bool {
     let (list, usual) = (users(list), users(usual));
     let usual: HashSet<_> = usual.windows(2).collect();
@@ -77,7 +77,7 @@ fn is_alike(list: &List, usual: &List) -> bool {
     same * 100 >= pairs * ALIKE_PERCENT
 }
 
-/// The agents of the first rows, as many as a page has: with `ordering=` more were asked for.
+/// The agents of the first rows, as many as a page has: with `ordering=`, more rows were requested.
 fn users(list: &List) -> Vec<Option<&AgentId>> {
     let page = list.rows.iter().take(calltools::PAGE_SIZE as usize);
     page.map(|row| row.agent.as_ref().map(|agent| &agent.id))

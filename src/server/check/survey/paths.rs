@@ -1,4 +1,4 @@
-//! How a survey asks its questions: with what the answers so far say. Pure.
+//! The paths of a survey's questions, built from the answers so far. Pure.
 
 use jiff::Timestamp;
 use url::form_urlencoded::byte_serialize;
@@ -6,7 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use super::{answer::Answers, question::Question};
 use crate::{calltools::PAGE_SIZE, config::QueueRef};
 
-/// Address of a question, below `…/api/`; `None` if too little is known to ask it.
+/// The path of a question, below `…/api/`; `None` if too little is known to ask it.
 pub(super) fn path(question: Question, subject: &Subject<'_>, answers: &Answers) -> Option<String> {
     let list = match question {
         Question::Queues => "queues/",
@@ -38,9 +38,9 @@ pub(super) fn path(question: Question, subject: &Subject<'_>, answers: &Answers)
 /// What a survey is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
-    /// A queue of the config.
+    /// A queue from the config.
     pub queue: &'a QueueRef,
-    /// The name by which the API is said to sort by the date of change.
+    /// The field by which the API is said to sort by the date of change.
     pub ordering_field: &'a str,
     /// `https://host/api/`, to compare links with.
     pub base_url: &'a url::Url,
@@ -49,15 +49,15 @@ pub(super) struct Subject<'a> {
 /// The name of Django's filter for the date of change.
 pub(super) const CHANGED_SINCE: &str = "agent_status_modified_on__gte";
 
-/// No account has as many queues as this number says: ids are given to all accounts in turn, and are far below.
+/// No queue has this id: ids are shared by all accounts, and are far below.
 const UNKNOWN_ID: u64 = 999_999_999;
 
 fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-/// A status to filter by: preferably one that some agents have and others do not, so that the answer shows whether the filter works. Among
-/// those, one that makes agents available: openseat filters by it.
+/// A status to filter by: preferably one that some agents have and others do not, so that the answer shows whether the filter works. Of
+/// those, one that makes agents available, because openseat filters by it.
 fn status(answers: &Answers) -> Option<u64> {
     let names = answers.names();
     let rows = answers.list(Question::Everybody).map(|list| &list.rows);
@@ -80,7 +80,7 @@ fn status(answers: &Answers) -> Option<u64> {
         let count = has(id);
         ((1..all).contains(&count), is_ready, count)
     };
-    // The first of several that are alike, so that a survey can be repeated.
+    // The first of several equal ones, so that a survey can be repeated.
     let best = listed
         .iter()
         .rev()
@@ -89,7 +89,7 @@ fn status(answers: &Answers) -> Option<u64> {
     best.map(|(id, _)| id)
 }
 
-/// A date of change that half of those on the list are older than, as CallTools writes it.
+/// The median date of change on the list, as CallTools writes it.
 pub(super) fn middle_date(answers: &Answers) -> Option<&str> {
     let rows = &answers.list(Question::Everybody)?.rows;
     let mut dates: Vec<(Timestamp, &str)> = rows
@@ -122,7 +122,7 @@ fn unknown_id(answers: &Answers) -> u64 {
         .expect("there are more candidates than queues")
 }
 
-/// One more than needed, in case that the count is a little off. `None` for a list without pages.
+/// One more than needed, in case the count is a little off. `None` for a list without pages.
 fn past_the_end(answers: &Answers) -> Option<u64> {
     let everybody = answers.list(Question::Everybody)?;
     let rows = everybody

@@ -1,26 +1,26 @@
-//! The questions of a survey: ten requests at most, each for several assumptions at once.
+//! The questions of a survey: at most ten requests, each of which tests several assumptions.
 
 use crate::calltools::PAGE_SIZE;
 
-/// A page that CallTools is known to cut.
+/// A page size that CallTools is known to reduce.
 const TOO_MANY: u32 = 1_000;
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Question {
-    /// Which queues there are, and under which ids.
+    /// The queues and their ids.
     Queues,
-    /// Which statuses there are, and what they do.
+    /// The statuses and what they do.
     Statuses,
     /// Everybody in the account, without a queue.
     Everybody,
-    /// The same, those first who changed last; and more rows than a page may have.
+    /// The same, most recently changed first, and more rows than a page may have.
     Ordered,
     /// The same with `page_size=max`.
     Largest,
     /// Those with one status.
     WithStatus,
-    /// Those who changed since a date; and, without a page size, how many rows come by default.
+    /// Those who changed since a date, without a page size: this shows how many rows come by default.
     ChangedSince,
     /// The agents of a configured queue.
     Queue,
@@ -31,7 +31,7 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// In this order: later ones use what the first three say.
+    /// The order matters: later ones use the answers to the first three.
     pub const ALL: [Question; 10] = [
         Question::Queues,
         Question::Statuses,
@@ -45,7 +45,7 @@ impl Question {
         Question::PastTheEnd,
     ];
 
-    /// As many rows as it asks for; `None` if it leaves that to CallTools.
+    /// The number of rows that it requests; `None` if it leaves that to CallTools.
     pub fn page_size(self) -> Option<u32> {
         match self {
             Question::Largest | Question::ChangedSince => None,

@@ -1,4 +1,4 @@
-//! Findings in words, and what each means for openseat. They name nobody, so they are a part of the report.
+//! Findings in words, and what they mean for openseat. They name nobody, so they are part of the report.
 
 use super::findings::{
     Access, Agreement, Count, DateForm, Envelope, Filter, Findings, Form, Links, Ordering,
@@ -8,7 +8,7 @@ use super::findings::{
 /// A subject, and a sentence about it.
 type Line = (&'static str, String);
 
-/// Everything that was found, one line each; and at the end what could not be judged.
+/// Everything that was found, one line each, and at the end what could not be judged.
 pub(super) fn words(found: &Findings, ordering_field: &str) -> Vec<String> {
     let lines = [
         lists(found),

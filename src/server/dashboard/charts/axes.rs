@@ -17,7 +17,7 @@ pub const SIZE: (f64, f64) = (560.0, 220.0);
 /// Margins: room for labels of three digits on the left, and for a line of text below.
 pub const LEFT: f64 = 44.0;
 pub const RIGHT: f64 = 10.0;
-/// Half the width of a label of time, on a phone: no label runs over the right edge.
+/// Half the width of a time label on a phone, so that no label runs over the right edge.
 const HALF_LABEL: f64 = 26.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 32.0;
@@ -109,7 +109,7 @@ impl Axes {
     }
 }
 
-/// The time that a chart covers, with labels by the clocks of a zone.
+/// The time that a chart covers, labelled in a time zone.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeAxis<'a> {
     pub period: Period,
@@ -118,7 +118,7 @@ pub struct TimeAxis<'a> {
 }
 
 impl TimeAxis<'_> {
-    /// Where labels stand: at midnights, or at round times of day.
+    /// Where the labels are: at midnights, or at round times of day.
     fn ticks(self) -> Vec<i64> {
         let Window { from_ms, to_ms, .. } = self.window;
         let is_inside = |ms: &i64| *ms > from_ms && *ms < to_ms;

@@ -1,4 +1,4 @@
-//! What was foretold at zero seats against what was seen.
+//! Predictions at zero seats, compared with what was seen.
 
 use svg::{
     Document,
@@ -14,11 +14,11 @@ const LEFT: f64 = 44.0;
 const BELOW: f64 = 40.0;
 const ABOVE: f64 = 8.0;
 
-/// Fewer situations are a smaller dot; from so many on all dots are alike.
+/// Dots grow with the number of situations, up to this many.
 const MANY: f64 = 100.0;
 const DOT: [f64; 2] = [2.5, 6.0];
 
-/// A dot for each tenth: to the right how likely, upwards how often it came true.
+/// A dot for each tenth: the predicted likelihood to the right, how often it came true upwards.
 pub fn foretold(tenths: &Tenths) -> Document {
     let (x, y) = (
         |share: f64| LEFT + share * SIDE,
@@ -65,7 +65,7 @@ pub fn foretold(tenths: &Tenths) -> Document {
     plot
 }
 
-/// The same for those who cannot see it.
+/// The same in words, for screen readers.
 fn title(tenths: &Tenths) -> String {
     let told = tenths
         .iter()

@@ -54,7 +54,7 @@ impl CachedAnswer {
         }
     }
 
-    /// Decides, counts, records what is said about a call, and adds the answer to `text`.
+    /// Decides, counts, records the answer if it is about a call, and appends it to `text`.
     pub fn write(&mut self, app: &App, call: Option<Call>, text: &mut Vec<u8>) -> Decision {
         let now = app.clock.now();
         let decision = self.decide(app, now);

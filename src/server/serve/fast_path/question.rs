@@ -33,7 +33,7 @@ pub enum About<'r> {
     Many(&'r str),
 }
 
-/// A query that changes nothing about the answer, as that of most routers: parameters of theirs, and a call's id that is one at first sight.
+/// A query that does not change the answer, like that of most routers: parameters of their own, and a call's id that is obviously one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct WithoutEffect<'r> {
     call_id: Option<&'r str>,
@@ -71,7 +71,7 @@ impl<'r> Question<'r> {
         }
     }
 
-    /// The call that it is about, for the record. A question with a key does not come here.
+    /// The call that it is about, for the record. Questions with a key are answered elsewhere.
     pub fn call(self) -> Option<Call> {
         Call::new(self.call_id?, self.query, None)
     }
@@ -104,7 +104,7 @@ fn without_effect(query: &str) -> Option<WithoutEffect<'_>> {
     read(query, |name, _| is_foreign(name))
 }
 
-/// Reads a query that names queues, at least one and not too many, and beyond that changes nothing about the answer.
+/// Reads a query that names queues, at least one and not too many, and does not change the answer otherwise.
 fn queues_named(query: &str) -> Option<WithoutEffect<'_>> {
     let is_known = |name: &str, value: Option<&str>| match name {
         // A queue cannot be spelled with a second `=` or with a `&` that is not encoded.
