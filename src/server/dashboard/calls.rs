@@ -25,17 +25,26 @@ const SHOWN: usize = 100;
 /// The field of the form.
 const CALL_ID: &str = "call_id";
 
-/// The form that asks for a call.
-pub(super) fn search(call_id: &str) -> Markup {
+/// What the form answers.
+const QUESTION: &str = "Why was this call rejected?";
+
+/// The form that asks for a call, as a section of another page.
+pub(super) fn search() -> Markup {
     html! {
         section.search aria-labelledby="search" {
-            h2 #search { "Why was this call rejected?" }
-            form method="get" action=(paths::CALLS) role="search" {
-                label for="call_id" { "The call’s id" }
-                input #call_id name=(CALL_ID) autocomplete="off" spellcheck="false" required value=(call_id)
-                    placeholder="the call_id that the router sent";
-                button type="submit" { "Search" }
-            }
+            h2 #search { (QUESTION) }
+            (form(""))
+        }
+    }
+}
+
+fn form(call_id: &str) -> Markup {
+    html! {
+        form method="get" action=(paths::CALLS) role="search" {
+            label for="call_id" { "The call’s id" }
+            input #call_id name=(CALL_ID) autocomplete="off" spellcheck="false" required value=(call_id)
+                placeholder="the call_id that the router sent";
+            button type="submit" { "Search" }
         }
     }
 }
@@ -55,7 +64,10 @@ pub(super) async fn get_calls_page(
     };
     let content = html! {
         nav.path aria-label="Where you are" { a href="/" { "All queues" } }
-        (search(call_id))
+        section.search {
+            h1 { (QUESTION) }
+            (form(call_id))
+        }
         @match &found {
             _ if call_id.is_empty() => {}
             Ok(events) => (answers(&CallJson::new(call_id, events, app.clock.now()), call_id, app.clock.now(), &zone)),

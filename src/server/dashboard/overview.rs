@@ -76,7 +76,7 @@ fn build(app: &App, sparklines: &Sparklines, requests: &[Line], zone: &Zone) -> 
         div.place { (first_steps(app, &standings)) }
         div.place { (accounts::tools(standings.len())) }
         (accounts::sections(&accounts, &standings, sparklines, zone))
-        (calls::search(""))
+        (calls::search())
         (endpoints(requests))
     };
     let accepting = count(&standings, |standing| standing.decision.accept);
