@@ -1,7 +1,7 @@
-//! Where an account's API is: worked out from a silo or a base URL, and never anywhere but there.
+//! Works out the URL of an account's API from a silo or a base URL. Nothing else does.
 //!
-//! A path can be added to a [`Url`] from here: it ends in a slash, and has no user, password, query or fragment. Errors do not repeat the text, since
-//! a token may have been pasted there by mistake.
+//! A path can be joined to a [`Url`] from here: it ends in a slash, and has no user, password, query or fragment. Errors do not repeat the text,
+//! since somebody may have pasted a token there by mistake.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ pub const KNOWN_SILOS: [&str; 9] = [
 /// The domain of every silo.
 const DOMAIN: &str = ".calltools.io";
 
-/// The domain of CallTools' own site, under which people remember their login address. Requests go to [`DOMAIN`].
+/// The domain of CallTools' own site, which people know from their login address. Requests go to [`DOMAIN`].
 const SITE: &str = ".calltools.com";
 
 /// Known labels have at most 9 characters. A token has 40; if it is pasted here by mistake, it must not become a host name that is looked up and
@@ -46,7 +46,7 @@ pub enum NotASilo {
     )]
     Label,
     /// A URL that does not parse.
-    #[error("is no valid URL; write the label alone, such as \"east-1\"")]
+    #[error("is not a valid URL; write the label alone, such as \"east-1\"")]
     Url,
     /// Not an address of CallTools.
     #[error(
@@ -74,7 +74,7 @@ impl Silo {
     }
 
     fn from_url(url: &Url) -> Result<Self, NotASilo> {
-        // The silo is not at another port. The parser writes hosts in lower case.
+        // A silo has no port. The parser writes hosts in lower case.
         match (url.host_str().and_then(silo_of), url.port()) {
             (Some(label), None) => Self::from_label(label),
             _ => Err(NotASilo::ForeignHost),
@@ -108,7 +108,7 @@ impl Silo {
     }
 }
 
-/// The first part of one of CallTools' host names.
+/// Returns the first part of a CallTools host name.
 fn silo_of(host: &str) -> Option<&str> {
     [DOMAIN, SITE]
         .into_iter()
@@ -119,15 +119,13 @@ fn silo_of(host: &str) -> Option<&str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotABaseUrl {
     /// Does not parse, or has no host.
-    #[error("is no valid URL; write for instance \"https://east-1.calltools.io/api/\"")]
+    #[error("is not a valid URL; write for example \"https://east-1.calltools.io/api/\"")]
     Malformed,
     /// Neither `http` nor `https`.
     #[error("must begin with https:// (or http:// on this machine)")]
     Scheme,
     /// `https://user:password@…`
-    #[error(
-        "has a user name or password in it; requests bear the account's token and nothing else"
-    )]
+    #[error("contains a user name or password; requests only carry the account's token")]
     UserInfo,
     /// `…?a=b` or `…#c`
     #[error("must end with its path: remove what follows the \"?\" or \"#\"")]
@@ -155,12 +153,12 @@ pub fn parse_base_url(text: &str) -> Result<Url, NotABaseUrl> {
     Ok(url)
 }
 
-/// Whether a URL has a user name or a password.
+/// Returns whether a URL has a user name or a password.
 pub fn has_user_info(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// Whether a token sent to this URL could be read on a network: `http` to anywhere but this machine.
+/// Returns whether others on the network could read a token sent to this URL: `http` to anywhere but this machine.
 pub fn is_readable_by_others(url: &Url) -> bool {
     url.scheme() != "https" && !is_loopback(url)
 }

@@ -1,8 +1,8 @@
 //! Sends requests to the account's origin, over HTTP/1.1 and TLS.
 //!
-//! It promises: the token goes to the configured origin and nowhere else, and through a proxy only if the config names it. One call is one request
-//! on the wire, since it was paid with one permit. A call ends within its timeout. The size of a body is bounded, before and after
-//! decompression. [`Page`](super::Page) says what a reply means.
+//! The token goes to the configured origin only, and through a proxy only if the config names one. One call is one request on the wire, since it
+//! was paid for with one permit. A call ends within its timeout. The size of a body is bounded before and after decompression.
+//! [`Page`](super::Page) interprets the reply.
 
 mod coding;
 mod failure;
@@ -37,59 +37,59 @@ use crate::{
 /// The size limit of a decompressed body: fifty times a page of 250 agents.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 s to 75 s, and a request at that moment fails and
-/// costs a permit. Polls of an account are seconds apart, so a shorter time loses nothing.
+/// How long an idle connection is kept. Load balancers and web servers close theirs after 60 to 75 s; a request at that moment fails and still
+/// costs a permit. An account's polls are seconds apart, so a shorter time loses nothing.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
-/// Idle connections for each account: one for polls and one for a person's request. Further ones, of a cold start, may close.
+/// Idle connections per account: one for polls and one for a user's request. Others, from a cold start, may close.
 const POOL_MAX_IDLE: usize = 2;
 
-/// When a silent connection is probed, so that one that a firewall has forgotten is found before it is used.
+/// When to probe a silent connection, so that one a firewall has dropped is found before it is used.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The part of the connect timeout that the look-up of a name may take: not all of it, so that a resolver that hangs is named as the cause.
+/// The share of the connect timeout for the name look-up. It is below 1, so that a hanging resolver is reported as the cause.
 const NAMES_SHARE: f32 = 0.75;
 
-/// How long the body of a refusal may take. Its status says what matters, and the connection can be used again if the body ends soon.
+/// The timeout for the body of a refusal. The status matters most, and the connection can be reused if the body ends soon.
 const REFUSAL_BODY: Duration = Duration::from_secs(1);
 
-/// Longest detail of a fault: a line.
+/// The longest detail of a fault: one line.
 const MAX_DETAIL_CHARS: usize = 200;
 
-/// The settings of a transport: plain values, already checked.
+/// The settings of a transport: plain values that were already checked.
 pub struct HttpSettings {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
     pub base_url: Url,
-    /// The whole value of the header, `Token …`.
+    /// The complete value of the header, `Token …`.
     pub authorization: HeaderValue,
-    /// The longest wait for a connection, TLS included.
+    /// The timeout for a connection, TLS included.
     pub connect_timeout: Duration,
-    /// The longest wait for a whole answer, connection and body included.
+    /// The timeout for a complete answer, connection and body included.
     pub timeout: Duration,
-    /// The proxy; `None` uses none, also if the environment names one.
+    /// The proxy; with `None`, no proxy is used even if the environment names one.
     pub proxy: Option<Url>,
-    /// Certificate authorities to trust beside the machine's, as PEM.
+    /// PEM certificate authorities to trust in addition to the machine's.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// Why a transport cannot be built. It shows at the start, never later.
+/// Why a transport cannot be built. This is found at startup, never later.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Neither `http` nor `https`, or no host, or with a user and password in it.
-    #[error("base_url has to be an http or https address without user and password")]
+    #[error("base_url must be an http or https address without user and password")]
     BaseUrl,
     /// The proxy's address cannot be used.
-    #[error("proxy is not an address that can be used")]
+    #[error("proxy is not a usable address")]
     Proxy,
-    /// The additional certificate authorities are not PEM, or there are none in the file.
+    /// The additional certificate authorities are not PEM, or the file has none.
     #[error("ca_file holds no certificate in PEM form")]
     CaFile,
-    /// The machine trusts no authority, so TLS could never work.
+    /// The machine trusts no authority, so TLS could not work.
     #[error(
         "this machine has no CA certificates to check CallTools' certificate with: install the package ca-certificates, set SSL_CERT_FILE, or set ca_file"
     )]
     NoCaStore,
-    /// Anything else that the TLS library objects to.
+    /// Any other objection of the TLS library.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
 }
@@ -98,7 +98,7 @@ pub enum SetupError {
 pub struct HttpTransport {
     client: reqwest::Client,
     base_url: Url,
-    /// The host that is connected to, for messages: CallTools' or the proxy's.
+    /// The host we connect to, for messages: CallTools' or the proxy's.
     peer: String,
     via: Option<Via>,
     timeout: Duration,
@@ -114,10 +114,10 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport that connects when it is first used.
+    /// Creates a transport, which connects when it is first used.
     ///
     /// # Errors
-    /// [`SetupError`]: the settings or the machine's certificates cannot be used.
+    /// [`SetupError`] if the settings or the machine's certificates cannot be used.
     pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
         check_base_url(&settings.base_url)?;
         let client = builder(&settings)?.build().map_err(|e| not_built(&e))?;
@@ -134,7 +134,7 @@ impl HttpTransport {
         })
     }
 
-    /// Uses another token from the next request on. Requests under way keep theirs.
+    /// Replaces the token from the next request on. Requests in flight keep the old one.
     pub fn set_authorization(&self, authorization: HeaderValue) {
         let mut current = self
             .authorization
@@ -148,7 +148,7 @@ impl HttpTransport {
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The address of a path. The origin stays, whatever the path is.
+    /// Returns the URL of a path. The origin stays the same, whatever the path is.
     fn url(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {
             Some((path, query)) => (path, Some(query)),
@@ -191,7 +191,7 @@ impl HttpTransport {
         })
     }
 
-    /// A proxy that passes on plain requests may have answered itself.
+    /// Reports a reply of the proxy itself, which one that passes on plain requests can send.
     fn pass(&self, reply: Reply) -> Result<Reply, Fault> {
         let own_answer = self
             .plain_proxy()
@@ -207,13 +207,13 @@ impl HttpTransport {
         self.via.as_ref().filter(|_| is_plain)
     }
 
-    /// The body of a refusal; empty if it does not come soon and whole.
+    /// Reads the body of a refusal; returns an empty one if it does not come soon and complete.
     async fn refusal_body(&self, headers: &HeaderMap, response: &mut Response) -> Bytes {
         let body = timeout(REFUSAL_BODY, self.body(headers, response)).await;
         body.ok().and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Reads the body, bounded before and after it is unpacked.
+    /// Reads the body, bounded before and after decompression.
     async fn body(&self, headers: &HeaderMap, response: &mut Response) -> Result<Bytes, Fault> {
         let mut body = BytesMut::new();
         loop {
@@ -230,7 +230,7 @@ impl HttpTransport {
             .map_err(|packed| self.unpacked(&packed, headers))
     }
 
-    /// Why a body could not be unpacked.
+    /// Explains why a body could not be decompressed.
     fn unpacked(&self, why: &Packed, headers: &HeaderMap) -> Fault {
         let peer = &self.peer;
         let (kind, detail) = match why {
@@ -263,7 +263,7 @@ impl HttpTransport {
     }
 
     async fn fault(&self, error: reqwest::Error) -> Fault {
-        // The address contains a queue's id at most, but is noise in every log line.
+        // The URL contains at most a queue's id, but is noise in every log line.
         let error = error.without_url();
         let kind = kind(&error);
         if let Some(proxy) = &self.via {
@@ -300,12 +300,12 @@ impl Transport for HttpTransport {
     }
 }
 
-/// How a request of another HTTP client of this process failed.
+/// Returns why a request of another HTTP client in this process failed.
 pub(crate) fn cause(error: &reqwest::Error) -> Down {
     kind(error)
 }
 
-/// The look-up of names for another HTTP client of this process, which waits this long for an answer.
+/// Creates a name resolver for another HTTP client in this process; look-ups time out after `patience`.
 pub(crate) fn resolver(patience: Duration) -> impl Resolve + 'static {
     Patient {
         resolver: Resolver::shared(),
@@ -392,13 +392,13 @@ fn peer(settings: &HttpSettings) -> String {
     }
 }
 
-/// Marked sensitive: it stays out of debug output.
+/// Marks a header value as sensitive, which keeps it out of debug output.
 fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// One line of an error, without control characters: errors quote certificates and the like.
+/// Turns an error into one line without control characters: errors quote certificates and the like.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })

@@ -1,4 +1,4 @@
-//! Joins pages into a list: every entry once, and the unreadable ones counted. Pure.
+//! Joins pages into a list: every entry once, unreadable ones counted. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -22,15 +22,15 @@ use crate::model::{
     field::BadRow,
 };
 
-/// One row in so many may be unreadable. A single odd row should not take down a queue, but an API that has changed must not read as "no agents".
-/// So a list of up to nine rows has to be completely readable, and a longer one nine rows in ten.
+/// One row in ten may be unreadable. A single odd row should not take down a queue, but an API that has changed must not read as "no agents".
+/// So a list of up to nine rows must be completely readable, and a longer one nine rows in ten.
 const ROWS_PER_BAD_ROW: usize = 10;
 
-/// One row in so many may be missing, by CallTools' count. A count can be a few off: people come and go while pages are read, and a join counts
-/// some twice. A list that misses more would look like a queue with fewer agents.
+/// One row in ten may be missing, by CallTools' count. A count can be a few off: people come and go while pages are read, and a join counts
+/// some twice. With more rows missing, the queue would seem to have fewer agents.
 const ROWS_PER_MISSING_ROW: u64 = 10;
 
-/// So many pages of 250 rows hold [`MAX_ROWS`]; they take a tenth of the usual hourly limit.
+/// The most pages: at 250 rows they hold [`MAX_ROWS`], and take a tenth of the usual hourly limit.
 pub(super) const MAX_PAGES: u32 = 100;
 
 /// The size limit of all rows of a list: [`MAX_ROWS`] of 1.3 kB, the size of CallTools' rows. A single page may take half of it.
@@ -41,21 +41,21 @@ pub(super) trait Entry: Sized {
     /// Identifies an entry.
     type Key: Eq + Hash;
 
-    /// What people call the entries.
+    /// The word for the entries in messages.
     const NOUN: &'static str;
 
-    /// Reads a row. `names` are the account's names that are known so far.
+    /// Parses a row. `names` are the account's names known so far.
     fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow>;
 
-    /// The key of this entry.
+    /// Returns the key of this entry.
     fn key(&self) -> Self::Key;
 
-    /// Whether this is provably older than `other`.
+    /// Returns whether this is provably older than `other`.
     fn is_older_than(&self, _other: &Self) -> bool {
         false
     }
 
-    /// Decides what only the whole list can tell.
+    /// Decides what depends on the whole list.
     fn settle(_entries: &mut [Self]) -> Result<(), BadRow> {
         Ok(())
     }
@@ -114,9 +114,9 @@ pub(super) struct Extent {
     pages: u32,
     rows: usize,
     bytes: usize,
-    /// The newest count; the end of a list that shrank has none.
+    /// The newest count; `None` at the end of a list that shrank.
     count: Option<u64>,
-    /// The pages are a circle. Only a count can tell whether it closed after the last page.
+    /// The pages form a circle. Only a count can tell whether it closed after the last page.
     is_a_circle: bool,
 }
 
@@ -145,12 +145,12 @@ impl Extent {
         Ok(())
     }
 
-    /// How many rows CallTools counts beyond those `seen`; `None` without a count.
+    /// Returns how many rows CallTools counts beyond those `seen`; `None` without a count.
     fn gap(&self, seen: usize) -> Option<i64> {
         Some(self.count? as i64 - seen as i64)
     }
 
-    /// Whether a list with so many rows `seen` is complete enough.
+    /// Checks whether a list of which this many rows were `seen` is complete enough.
     fn check(&self, seen: usize, noun: &str) -> Result<(), Fault> {
         let Some(count) = self.count else {
             return match self.is_a_circle {
@@ -171,9 +171,9 @@ impl Extent {
 
 /// All pages of a list.
 pub(super) struct List<'a, T: Entry> {
-    /// Each entry once, in the order of its first appearance.
+    /// Each entry once, in order of first appearance.
     pub entries: Vec<T>,
-    /// Rows that could not be read.
+    /// The number of rows that could not be read.
     pub skipped: usize,
     names: &'a Names,
     places: HashMap<T::Key, usize>,
@@ -182,7 +182,7 @@ pub(super) struct List<'a, T: Entry> {
 }
 
 impl<'a, T: Entry> List<'a, T> {
-    /// A list without pages. `names` are the account's names that are known so far.
+    /// Creates an empty list. `names` are the account's names known so far.
     pub fn new(names: &'a Names) -> Self {
         Self {
             entries: Vec::new(),
@@ -194,12 +194,12 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Adds a page and returns the number of the next. An entry that appears twice has moved between pages while they were read: it is kept once, in its
-    /// first place, as it was last seen. If both have dates, the later date counts, since a page can come from a replica that lags. A page without
-    /// new entries ends the list: some lists begin again past their end.
+    /// Adds a page and returns the number of the next. An entry that appears twice has moved between pages while they were read: it stays in its
+    /// first place, as it was last seen. If both have dates, the later date wins, since a page can come from a replica that lags. A page without
+    /// new entries ends the list: some lists start again past their end.
     ///
     /// # Errors
-    /// [`Down::TooLarge`] for more pages, rows or bytes than a list can have.
+    /// [`Down::TooLarge`] if there are more pages, rows or bytes than a list may have.
     pub fn add(&mut self, page: Page) -> Result<Option<u32>, Fault> {
         self.extent
             .add(&Extent::from_page(&page), page.next.is_some())?;
@@ -218,14 +218,14 @@ impl<'a, T: Entry> List<'a, T> {
             return Ok(page.next);
         }
         if again > 0 {
-            // The pages begin again, and so do their unreadable rows.
+            // The pages start again, and so do their unreadable rows.
             self.skipped = skipped;
             self.extent.is_a_circle |= page.next.is_some();
         }
         Ok(None)
     }
 
-    /// Returns whether it was there before.
+    /// Adds an entry, and returns whether it was there before.
     fn keep(&mut self, entry: T) -> bool {
         match self.places.entry(entry.key()) {
             hash_map::Entry::Occupied(place) => {
@@ -243,7 +243,7 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Decides what only the whole list can tell, if it can be used. Call it once, after the last page.
+    /// Decides what depends on the whole list, if it can be used. Call it once, after the last page.
     ///
     /// # Errors
     /// [`Down::UnexpectedShape`] if too many rows are unreadable, [`Down::Incomplete`] if too many are missing.
@@ -260,23 +260,23 @@ impl<'a, T: Entry> List<'a, T> {
         }
     }
 
-    /// Unreadable rows count as seen.
+    /// Counts the rows read, including unreadable ones.
     fn seen(&self) -> usize {
         self.entries.len() + self.skipped
     }
 
-    /// How many entries CallTools counts beyond those it lists; `None` if the count fits or there is none.
+    /// Returns how many entries CallTools counts beyond those it lists; `None` if the count matches or there is none.
     pub fn gap(&self) -> Option<i64> {
         self.extent.gap(self.seen()).filter(|gap| *gap != 0)
     }
 
-    /// Whether no entry is missing.
+    /// Returns whether no entry is missing.
     pub fn is_complete(&self) -> bool {
         self.skipped == 0 && self.gap().is_none()
     }
 }
 
-/// What the pages of a list have shown so far, if it is read a page at a time with other requests in between. It has the limits of any list.
+/// What the pages of a list have shown so far, when other requests come between pages. It has the limits of any list.
 #[derive(Debug, Default)]
 pub struct Tally {
     extent: Extent,
@@ -285,10 +285,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds a page; page 1 begins anew. A page without new entries becomes the last.
+    /// Adds a page; page 1 starts again. A page without new entries becomes the last.
     ///
     /// # Errors
-    /// [`Down::TooLarge`] for more than a list may have, [`Down::Incomplete`] at the end if too many are missing.
+    /// [`Down::TooLarge`] if a list is larger than allowed, [`Down::Incomplete`] at its end if too many entries are missing.
     pub fn add(&mut self, number: u32, page: &mut RosterPage) -> Result<(), Fault> {
         if number == 1 {
             *self = Self::default();

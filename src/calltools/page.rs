@@ -20,38 +20,38 @@ use crate::model::fault::{Down, Fault, NoSuchQueue};
 /// The most rows of a list, over all its pages: a hundred pages, far more than any queue has, and few enough for memory.
 pub(super) const MAX_ROWS: usize = 25_000;
 
-/// The shortest and the longest wait that `Retry-After` can ask for. Zero would be no wait, and after an hour CallTools' window is empty.
+/// The bounds of a `Retry-After`. Zero would be no wait, and after an hour CallTools' window is empty.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-/// What was asked. The same words mean different things in different answers.
+/// What was requested. The same words mean different things in different answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The page's number, from 1.
+    /// The page number, from 1.
     pub page: u32,
-    /// The queue that was asked for, if any.
+    /// The requested queue, if any.
     pub queue: Option<u64>,
 }
 
 /// One page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The rows as they came, but for bytes that are not UTF-8. Each is JSON without deep nesting; nothing else is checked here.
+    /// The rows as received, except for bytes that are not UTF-8. Each is JSON without deep nesting; nothing else is checked here.
     pub rows: Vec<Box<RawValue>>,
-    /// CallTools' count of the rows on all pages; `None` if it gives none, and past the end of the list.
+    /// CallTools' count of the rows on all pages; `None` if it sends none, and past the end of the list.
     pub count: Option<u64>,
     /// The number of the next page; `None` on the last. Always greater than this page's.
     pub next: Option<u32>,
-    /// The link to the next page leads to this page or an earlier one: the pages are a circle, which closes here.
+    /// The link to the next page leads to this page or an earlier one: the pages form a circle, which closes here.
     pub leads_back: bool,
-    /// How long a cache kept this answer.
+    /// How long a cache had kept this answer.
     pub age: Duration,
 }
 
 impl Page {
-    /// Reads a reply that came at `now`.
+    /// Parses a reply that came at `now`.
     ///
     /// # Errors
-    /// The [`Fault`] that the reply means, or one that says what it is instead of a page.
+    /// The [`Fault`] that the reply means, or one that describes what came instead of a page.
     pub fn read(reply: &Reply, ask: Ask, now: Moment) -> Result<Self, Fault> {
         match reply.status.as_u16() {
             200 => Ok(Self {
@@ -88,7 +88,7 @@ impl Page {
     }
 }
 
-/// What a reply that came at `now` means if its status is not 200, whatever was asked.
+/// Returns what a reply that came at `now` means if its status is not 200, whatever was requested.
 pub(super) fn fault(reply: &Reply, now: Moment) -> Fault {
     let wait = retry_after(&reply.headers, now);
     match reply.status.as_u16() {
@@ -139,10 +139,10 @@ impl Envelope<'_> {
     }
 }
 
-/// The value in place of the rows.
+/// The value of `results`.
 enum Rows {
     These(Vec<Box<RawValue>>),
-    /// More than [`MAX_ROWS`]: an array of a million ones is a small body, and much memory.
+    /// More than [`MAX_ROWS`]: an array of a million ones is a small body, but takes much memory.
     TooMany,
 }
 
@@ -191,7 +191,7 @@ impl<'de> Visitor<'de> for RowsVisitor {
     }
 }
 
-/// A body as text. Bytes that are not UTF-8 become U+FFFD: they occur in names that a program has cut, and the rest of the list is good.
+/// Decodes a body. Bytes that are not UTF-8 become U+FFFD: they occur in names that a program has truncated, and the rest of the list is good.
 fn text(body: &[u8]) -> Cow<'_, str> {
     // JSON allows no byte-order mark, but some programs write one.
     String::from_utf8_lossy(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
@@ -209,7 +209,7 @@ fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
     })
 }
 
-/// The content of a string; anything else as it is written.
+/// Returns the content of a string; anything else as it is written.
 fn written(value: &RawValue) -> Cow<'_, str> {
     match serde_json::from_str::<String>(value.get()) {
         Ok(text) => Cow::Owned(text.trim().to_owned()),
@@ -217,7 +217,7 @@ fn written(value: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// The number of rows on all pages. A count that is switched off is negative, `false`, or a constant above the limit of any list.
+/// Parses the number of rows on all pages. A count that is switched off is negative, `false`, or a constant above the limit of any list.
 fn count(value: &RawValue) -> Result<Option<u64>, Fault> {
     let written = written(value);
     let number = match &*written {
@@ -233,7 +233,7 @@ fn count(value: &RawValue) -> Result<Option<u64>, Fault> {
     Ok(number.filter(is_a_count).map(|number| number as u64))
 }
 
-/// The page that a `next` link leads to, or its bare number. The link is never followed: behind a proxy it has another scheme or host, and the
+/// Parses the page number in a `next` link, or its bare number. The link is never followed: behind a proxy it has another scheme or host, and the
 /// token goes to the configured origin only.
 fn next(value: &RawValue) -> Result<Option<u32>, Fault> {
     let written = written(value);
@@ -244,7 +244,7 @@ fn next(value: &RawValue) -> Result<Option<u32>, Fault> {
             let none = || shape("CallTools' link to the next page bears no page number");
             number.map(Some).ok_or_else(none)
         }
-        _ => Err(shape("\"next\" is no link")),
+        _ => Err(shape("\"next\" is not a link")),
     }
 }
 
@@ -256,25 +256,25 @@ fn page_number(link: &str) -> Option<u32> {
     number.parse().ok()
 }
 
-/// Whether this is a page past the end: the list has shrunk since the page before. The same address has answered for page 1, so CallTools' own
+/// Returns whether this is a page past the end: the list has shrunk since the previous page. The same URL answered for page 1, so CallTools' own
 /// 404 can mean nothing else.
 fn is_past_the_end(reply: &Reply, ask: Ask) -> bool {
     ask.page > 1 && error_text(reply, "detail").is_some()
 }
 
-/// Whether this is CallTools' own 404: its API is there, and the queue is not. Another 404 means that the API is not there.
+/// Recognises CallTools' own 404: its API is there, and the queue is not. Any other 404 means that the API is not there.
 fn no_such_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
     error_text(reply, "detail")?;
     Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
-/// Whether the error is about the queue: `{"queue":["Select a valid choice…"]}`, `{"queue":["Enter a number."]}`.
+/// Recognises an error about the queue: `{"queue":["Select a valid choice…"]}`, `{"queue":["Enter a number."]}`.
 fn refused_queue(reply: &Reply, ask: Ask) -> Option<Fault> {
     error_text(reply, "queue")?;
     Some(Fault::NoSuchQueue(NoSuchQueue::Id(ask.queue?)))
 }
 
-/// Whether a 403 stands for a 401: CallTools' framework answers 403 if it has no challenge. The words differ.
+/// Tells whether a 403 stands for a 401: CallTools' framework answers 403 if it has no challenge. The words differ.
 fn forbidden(reply: &Reply) -> Fault {
     let about_the_token = |detail: &str| {
         detail.starts_with("Invalid token")
@@ -286,7 +286,7 @@ fn forbidden(reply: &Reply) -> Fault {
     }
 }
 
-/// The text under `key` in an error's body, or the first of several. For comparing, not for showing.
+/// Returns the text under `key` in an error's body, or the first of several. It is for comparing, not for display.
 fn error_text(reply: &Reply, key: &str) -> Option<String> {
     let text = text(&reply.body);
     let body: serde_json::Value = serde_json::from_str(&text).ok()?;
@@ -295,7 +295,7 @@ fn error_text(reply: &Reply, key: &str) -> Option<String> {
     said.as_str().map(str::to_owned)
 }
 
-/// Only the host: the rest of the target could contain anything.
+/// Names only the host: the rest of the target could contain anything.
 fn redirect(reply: &Reply) -> Fault {
     let location = reply.headers.get(header::LOCATION);
     let target = location
@@ -321,10 +321,10 @@ fn not_json(detail: &str) -> Fault {
     Fault::down(Down::NotJson, detail)
 }
 
-/// The wait that `Retry-After` asks for: seconds, or an HTTP date. Of several headers the longest counts.
+/// Returns the wait that `Retry-After` asks for, in seconds or as an HTTP date. With several headers the longest wait counts.
 ///
 /// A date is compared with the reply's own `Date`, which comes from the same clock; without it, with our clock. A date in the past comes from a
-/// wrong clock and means nothing, like any other text that cannot be read.
+/// wrong clock and is ignored, like any other text that cannot be read.
 fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let sent = date(headers).unwrap_or(SystemTime::UNIX_EPOCH + now.wall);
     let wait = |asked: &str| {
@@ -338,8 +338,8 @@ fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
     Some(asked.clamp(shortest, longest))
 }
 
-/// How long a cache kept an answer: the largest `Age`. If `Age` is not zero, a cache has answered, and `Date` is when CallTools did: if that was
-/// longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
+/// Returns how long a cache had kept an answer: the largest `Age`. If `Age` is not zero, a cache answered, and `Date` is when CallTools did. If that
+/// was longer ago, or `Age` cannot be read, the answer is as old as its `Date`.
 ///
 /// Without `Age`, `Date` only shows how clocks differ.
 fn age(headers: &HeaderMap, now: Moment) -> Duration {
@@ -359,13 +359,13 @@ fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(date).ok()
 }
 
-/// All headers of a name. One that is not text counts as empty: it is there, and cannot be read.
+/// Returns all headers with a name. One that is not text counts as empty: it is there, but cannot be read.
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let headers = headers.get_all(name).into_iter();
     headers.map(|header| header.to_str().unwrap_or_default().trim())
 }
 
-/// Seconds, with a fraction rounded up. A number that is too large is the largest.
+/// Parses seconds, rounding a fraction up. A number that is too large is the largest.
 fn seconds(text: &str) -> Option<Duration> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));

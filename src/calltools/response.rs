@@ -1,4 +1,4 @@
-//! Builds CallTools' response again, from the rows of all pages.
+//! Rebuilds CallTools' response from the rows of all pages.
 
 use std::borrow::Borrow;
 
@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::model::agent::Agent;
 
-/// The whole response, for custom criteria: `results` has every row with all that CallTools sent, `count` is their number, and there are no pages.
+/// Returns the whole response, for custom criteria: `results` has every row with all that CallTools sent, `count` is their number, and there are no
+/// further pages.
 ///
 /// # Errors
-/// A row is JSON but cannot be read as a value. Of the rows from a [`Page`](super::Page), only one that imitates the parser's own markers cannot;
+/// A row is JSON but cannot be parsed as a value. Of the rows from a [`Page`](super::Page), only one that imitates the parser's own markers fails;
 /// leaving it out would make the count wrong.
 pub fn joined_response<A: Borrow<Agent>>(agents: &[A]) -> Result<Value, serde_json::Error> {
     let rows = agents

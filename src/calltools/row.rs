@@ -1,8 +1,8 @@
 //! One row of `agentstatuses/`, normalized.
 //!
 //! CallTools writes the same facts in several forms: a status as an id or as a name, an agent as a number, a UUID, a URL or
-//! an object, dates with an offset or without. All of them meet here, once, and what cannot be told stays `None`: an unknown
-//! is never read as a no.
+//! an object, dates with an offset or without. Only this module knows them all. What cannot be determined stays `None`: unknown
+//! is never read as no.
 
 #[cfg(test)]
 mod tests;
@@ -19,30 +19,30 @@ use crate::model::{
     names::{Names, Status},
 };
 
-/// An agent, and what reading the row brought to light about the account.
+/// An agent, and what the row revealed about the account.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The agent.
     pub agent: Agent,
-    /// What it says of the log-in to the queue that was asked for.
+    /// What the row says about the login to the requested queue.
     pub queue_login: QueueLogin,
-    /// A status, by id or by name, that `statuses/` did not list when it was read: time to read it again.
+    /// A status, by id or name, that `statuses/` did not list when it was last read: time to read it again.
     pub unknown_status: Option<Box<str>>,
 }
 
-/// What a row says of the log-in to the queue that was asked for.
+/// What a row says about the login to the requested queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueLogin {
     /// Yes or no.
     Told,
-    /// No rows of the list have the field, so `logged_in` stands for it.
+    /// No row of the list has the field, so `logged_in` is used instead.
     Assumed,
     /// `null`, or absent while other rows of the list have it. Unknown is not a seat: the agent counts as not logged in.
     Unclear,
-    /// The row has no such field, and says whether the agent is logged in to the dialer. What follows from that is for the
-    /// [whole list](settle_queue_logins) to say.
+    /// The row has no such field, and says whether the agent is logged in to the dialer. What that means depends on the
+    /// [whole list](settle_queue_logins).
     Absent,
-    /// The row says nothing of any log-in.
+    /// The row says nothing about any login.
     Unsaid,
 }
 
@@ -70,10 +70,10 @@ struct Fields<'a> {
 }
 
 impl Row {
-    /// Normalizes a row. `names` tells what the account's statuses do, as far as that is known.
+    /// Normalizes a row. `names` says what the account's statuses do, if known.
     ///
     /// # Errors
-    /// [`BadRow`], where the row does not say who it is about, has nothing about their status, or writes a log-in that is no truth
+    /// [`BadRow`] if the row does not say who it is about, has nothing about their status, or has a login that is not a truth
     /// value.
     pub fn read(raw: Box<RawValue>, names: &Names) -> Result<Self, BadRow> {
         let fields: Fields<'_> = field::read(&raw)?;
@@ -89,7 +89,7 @@ impl Row {
             available: standing.available,
             queue_logged_in: login.there,
             logged_in: login.dialer,
-            // What is no number says nothing of calls, and a list is not thrown away for it.
+            // A value that is not a number says nothing about calls, and is no reason to reject the list.
             on_call: fields
                 .live_calls_count
                 .number()
@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// The text that all forms of an id come down to.
+/// Returns the text that all forms of an id reduce to.
 pub(super) fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
     let id: Arc<str> = match app_user {
         Field::Absent | Field::Null => return Err(BadRow("a row has no app_user")),
@@ -124,7 +124,7 @@ pub(super) fn agent_id(app_user: &Field<'_>) -> Result<AgentId, BadRow> {
     Ok(AgentId(id))
 }
 
-/// `…/api/users/1234/` names the agent 1234; an id without slashes is its own last segment.
+/// Finds the agent 1234 in `…/api/users/1234/`. An id without slashes is its own last segment.
 fn last_segment(text: &str) -> &str {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let path = path.trim().trim_end_matches('/');
@@ -159,11 +159,11 @@ impl Login {
     }
 }
 
-/// Settles what single rows of a list leave open: where none of them has `queue_logged_in`, this CallTools does not tell it, and
-/// `logged_in` stands for it. Where some have it, a row without it tells nothing.
+/// Decides what single rows of a list leave open. If none of them has `queue_logged_in`, this CallTools does not send it, and
+/// `logged_in` is used instead. If some have it, a row without it says nothing.
 ///
 /// # Errors
-/// [`BadRow`], where no row says anything of a log-in: the API has changed, and nobody may read that as "no agents".
+/// [`BadRow`] if no row says anything about a login: the API has changed, and that must not read as "no agents".
 pub(crate) fn settle_queue_logins(rows: &mut [Row]) -> Result<(), BadRow> {
     if !rows.is_empty() && rows.iter().all(|row| row.queue_login == QueueLogin::Unsaid) {
         return Err(BadRow("a row has neither queue_logged_in nor logged_in"));
@@ -183,7 +183,7 @@ pub(crate) fn settle_queue_logins(rows: &mut [Row]) -> Result<(), BadRow> {
     Ok(())
 }
 
-/// What a row and `statuses/` together say of an agent's status.
+/// What a row and `statuses/` together say about an agent's status.
 #[derive(Debug, Default)]
 struct Standing {
     name: Option<Arc<str>>,
@@ -212,7 +212,7 @@ impl Standing {
     }
 }
 
-/// The status that every account begins with and most keep: all there is to go by where `statuses/` does not help.
+/// Recognises the status that every account starts with and most keep: the only clue if `statuses/` does not help.
 fn means_ready(name: &str) -> bool {
     name.eq_ignore_ascii_case("Available")
 }
@@ -235,8 +235,8 @@ fn standing(fields: &Fields<'_>, names: &Names) -> Result<Standing, BadRow> {
     Ok(standing)
 }
 
-/// An agent without a status takes no calls. A row without the fields is another matter: the API has changed, and nobody
-/// may read that as "no agents".
+/// Handles an agent without a status, who takes no calls. A row without the fields is another matter: the API has changed,
+/// and that must not read as "no agents".
 fn no_status(fields: &Fields<'_>) -> Result<Standing, BadRow> {
     if matches!(
         (&fields.agent_status, &fields.status),
@@ -250,7 +250,7 @@ fn no_status(fields: &Fields<'_>) -> Result<Standing, BadRow> {
     })
 }
 
-/// The status that the row bears and the account's list, though known, does not.
+/// Returns the status of the row if the account's list is known and lacks it.
 fn unlisted(id: Option<u64>, name: Option<&str>, names: &Names) -> Option<Box<str>> {
     names.statuses.as_ref()?;
     match (id, name) {
@@ -260,7 +260,7 @@ fn unlisted(id: Option<u64>, name: Option<&str>, names: &Names) -> Option<Box<st
     }
 }
 
-/// RFC 3339, or a date and time without an offset, which CallTools means as UTC.
+/// Parses RFC 3339, or a date and time without an offset, which CallTools means as UTC.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let utc = |time: civil::DateTime| time.to_zoned(TimeZone::UTC).ok();
     text.parse()

@@ -1,4 +1,4 @@
-//! An account's token. It is read, sent and compared, and never shown.
+//! An account's token: it is read, sent and compared, but never shown.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ pub struct Token {
     was_wrapped: bool,
 }
 
-/// What is wrong with the text of a token. Says where to look, never what was seen.
+/// What is wrong with the text of a token. Says what to do, never what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Nothing but white space, or the word before the token alone.
+    /// Only white space, or only the word before the token.
     #[error("is empty; copy the token into it")]
     Empty,
     /// Two words or more, or two lines.
@@ -30,7 +30,7 @@ pub enum Flaw {
     /// A control character, such as those that some editors leave at the start of a file.
     #[error("has a control character inside; copy the token again, as plain text")]
     Control,
-    /// A letter that cannot stand in a header: often a dash or a quote that a word processor has made prettier.
+    /// A character that a header cannot carry: often a dash or a quote that a word processor has replaced.
     #[error("has a character outside ASCII; copy the token again, as plain text")]
     NotAscii,
     /// Longer than [`MAX_TOKEN`].
@@ -39,10 +39,10 @@ pub enum Flaw {
 }
 
 impl Token {
-    /// Reads a token as people paste it; see [`clean`].
+    /// Parses a token as people paste it; see [`clean`].
     ///
     /// # Errors
-    /// [`Flaw`], where no token is left or it could not be sent.
+    /// [`Flaw`] if no token is left or it could not be sent.
     pub fn parse(text: &str) -> Result<Self, Flaw> {
         clean(text).map(|token| Self {
             secret: token.to_owned().into(),
@@ -50,12 +50,12 @@ impl Token {
         })
     }
 
-    /// Whether quotes, `Token` or the like were left out: worth a sentence to the person who pasted them.
+    /// Returns whether quotes, `Token` or the like were removed: worth telling the person who pasted them.
     pub fn was_wrapped(&self) -> bool {
         self.was_wrapped
     }
 
-    /// The value of the `Authorization` header, marked as sensitive so that nothing prints it.
+    /// Returns the value of the `Authorization` header, marked as sensitive so that nothing prints it.
     pub fn authorization(&self) -> HeaderValue {
         let mut value = HeaderValue::try_from(format!("Token {}", self.secret.expose_secret()))
             .expect("a token is visible ASCII");
@@ -63,17 +63,17 @@ impl Token {
         value
     }
 
-    /// The token and a line end: what a token file has in it. Wiped when dropped.
+    /// Returns the token and a line end, the content of a token file. Wiped when dropped.
     pub fn expose_line(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}\n", self.secret.expose_secret()))
     }
 
-    /// A fingerprint to compare with.
+    /// Returns a fingerprint to compare with.
     pub fn digest(&self) -> Digest {
         Digest::new(self.secret.expose_secret())
     }
 
-    /// Names the account behind an origin and this token, without telling the token.
+    /// Returns an id for the account behind an origin and this token, without revealing the token.
     pub fn identity(&self, origin: &str) -> String {
         Digest::new(format!("{origin} {}", self.secret.expose_secret())).short()
     }
@@ -98,10 +98,10 @@ const QUOTES: [(char, char); 6] = [
 /// The header's name, as `curl` commands and API docs show it.
 const HEADER: &str = "authorization";
 
-/// What stands before a token in the header. Both are taken wherever a token is read: no token is one of these words.
+/// What precedes a token in the header. Both are removed wherever a token is read: no token is one of these words.
 const SCHEMES: [&str; 2] = ["token", "bearer"];
 
-/// Finds the secret in what people paste, and refuses what cannot stand in a header. It may have space and quotes around it, and in front one
+/// Finds the token in pasted text, and rejects what a header cannot carry. The token may have space and quotes around it, and in front of it one
 /// `Authorization:` and one `Token` or `Bearer`, in any case.
 ///
 /// # Errors
@@ -118,14 +118,14 @@ pub fn clean(text: &str) -> Result<&str, Flaw> {
     }
 }
 
-/// The text without space and one pair of quotes around it.
+/// Removes space and one pair of quotes around the text.
 fn unquoted(text: &str) -> &str {
     let text = text.trim();
     let inner = |(open, close)| text.strip_prefix(open)?.strip_suffix(close);
     QUOTES.into_iter().find_map(inner).map_or(text, str::trim)
 }
 
-/// `Authorization: x` and `"Authorization": x` to `x`.
+/// Turns `Authorization: x` and `"Authorization": x` into `x`.
 fn without_header(text: &str) -> &str {
     let name = text.trim_start_matches(['"', '\'']);
     let rest = match name.split_at_checked(HEADER.len()) {
@@ -143,7 +143,7 @@ fn without_header(text: &str) -> &str {
     }
 }
 
-/// `Token abc` and `BEARER  abc` to `abc`; the word alone to nothing; `Tokenabc` stays whole.
+/// Turns `Token abc` and `BEARER  abc` into `abc`, and the word alone into nothing; `Tokenabc` stays whole.
 fn without_scheme(text: &str) -> &str {
     let rest = |scheme: &str| {
         let (word, rest) = text.split_at_checked(scheme.len())?;
@@ -162,7 +162,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef0123456789ABCDEF01234567";
 
     #[test]
-    fn a_token_is_taken_as_people_paste_it() {
+    fn a_token_is_accepted_as_people_paste_it() {
         for text in [
             KEY.to_owned(),
             format!("  {KEY}\r\n"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     proptest! {
-        /// Each layer that people add is found again, in any case and with any space.
+        /// Each layer that people add is removed again, in any case and with any space.
         #[test]
         fn a_token_is_found_in_any_wrapping(
             key in "[a-zA-Z0-9]{20,60}",
@@ -253,7 +253,7 @@ mod tests {
 
         #[test]
         fn every_accepted_token_can_be_sent(text in "\\PC{0,80}|[ -~]{0,80}|(?s).{0,40}") {
-            // A flaw holds no text, so there is nothing else to check about the others.
+            // A flaw holds no text, so there is nothing else to check about rejected ones.
             if let Ok(token) = Token::parse(&text) {
                 prop_assert!(token.authorization().is_sensitive());
             }

@@ -1,4 +1,4 @@
-//! The wire: a request goes out, a bounded reply comes back.
+//! Sends a request and receives a bounded reply.
 
 use std::fmt;
 
@@ -8,30 +8,30 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::model::fault::Fault;
 
-/// What came back, whatever its status; the body is complete and within bounds.
+/// A reply with any status; the body is complete and within bounds.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Any status, a redirect's too: none is followed.
+    /// Any status, redirects included: none is followed.
     pub status: StatusCode,
-    /// As they came.
+    /// As received.
     pub headers: HeaderMap,
     /// Decompressed.
     pub body: Bytes,
 }
 
-/// A request. It has no `Debug`, since what it bears may be a secret.
+/// A request. It has no `Debug`, since it may carry a secret.
 #[derive(Clone)]
 pub struct Outgoing<'a> {
     /// GET for everything that polling needs.
     pub method: Method,
     /// Relative to `…/api/`: `agentstatuses/?queue=5450&page_size=250`.
     pub path_and_query: &'a str,
-    /// A body, in JSON.
+    /// A JSON body.
     pub json: Option<Bytes>,
 }
 
 impl<'a> Outgoing<'a> {
-    /// A GET.
+    /// Creates a GET.
     pub fn get(path_and_query: &'a str) -> Self {
         Self {
             method: Method::GET,
@@ -43,13 +43,13 @@ impl<'a> Outgoing<'a> {
 
 /// Sends requests to the account's origin, with its token.
 ///
-/// Two things implement it: the real client over HTTP, and the simulator in the same process, which lets tests and benchmarks
-/// live through hours of virtual time.
+/// Two things implement it: the real HTTP client, and the simulator in the same process, with which tests and benchmarks
+/// run through hours of virtual time.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Sends one request, once.
     ///
     /// # Errors
-    /// [`Fault::UpstreamDown`] where no complete reply came. Every status, 500 too, is a [`Reply`].
+    /// [`Fault::UpstreamDown`] if no complete reply came. Every status, even 500, is a [`Reply`].
     fn send<'a>(&'a self, request: Outgoing<'a>) -> BoxFuture<'a, Result<Reply, Fault>>;
 
     /// Sends a GET.

@@ -205,7 +205,7 @@ Exit codes:
 /// `openseat check`
 #[derive(Clone, Debug, Args)]
 pub struct Check {
-    /// Queues as the configuration names them; account/queue where several accounts have one [default: all]
+    /// Queues as the configuration names them; account/queue if several accounts have one [default: all]
     #[arg(value_name = "QUEUE")]
     pub queues: Vec<String>,
     /// Where the configuration is.
@@ -237,7 +237,7 @@ pub struct Init {
     /// Login address, its first part such as east-1, or the API's own address
     #[arg(long, value_name = "SILO")]
     pub silo: Option<String>,
-    /// A file that has the API token already, which the configuration then names
+    /// File that already has the API token; the configuration then names it
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// A queue's name, id or settings address; may be repeated
@@ -381,7 +381,7 @@ pub struct Simulate {
     /// Keep every queue at exactly this many seats: no agent comes, goes or takes a call
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=250))]
     pub seats: Option<u32>,
-    /// Behave as a report of `openseat check --report` says that an account does
+    /// Behave like the account in a report of `openseat check --report`
     #[arg(long, value_name = "FILE", conflicts_with_all = super::simulate::flags::TOLD_BY_REPORTS)]
     pub like: Option<PathBuf>,
     /// Simulated seconds per real second

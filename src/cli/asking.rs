@@ -1,5 +1,5 @@
-//! Asks CallTools on behalf of a command: the running daemon does, with its client and out of its budget. Where none runs, the command takes the
-//! state folder for itself and asks as the daemon would.
+//! Asks CallTools for a command. A running daemon asks, with its client and budget. If none runs, the command takes the state folder for itself and
+//! asks as the daemon would.
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -21,13 +21,13 @@ use crate::{
     state::keep_ledger,
 };
 
-/// A thousand queues, four at a time, at half a second each, twice over.
+/// A thousand queues, four at a time, at half a second each, twice.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 const UNRECORDED: &str =
     "nothing was asked, since what is spent is written down there; run it as the daemon's user";
 
-/// The daemon's answer to a POST of `target`, or that of `alone`, where no daemon runs with this state folder.
+/// Returns the daemon's answer to a POST of `target`; if no daemon runs with this state folder, that of `alone`.
 pub(super) async fn ask(
     folder: Option<&Path>,
     target: &str,
@@ -42,7 +42,7 @@ pub(super) async fn ask(
     }
     match keep(folder).await? {
         Some(ledger) => alone(ledger, By::Command).await,
-        // A daemon has started meanwhile, and holds the folder.
+        // A daemon has started meanwhile and holds the folder.
         None => match from_daemon(folder, target).await? {
             Some(answer) => Ok(answer),
             None => Err(exit_with(
@@ -53,7 +53,7 @@ pub(super) async fn ask(
     }
 }
 
-/// The ledger of a state folder that no daemon uses.
+/// Opens the ledger of a state folder that no daemon uses.
 pub(super) async fn own_ledger(folder: Option<&Path>) -> Result<Ledger, ExitCode> {
     let Some(folder) = folder else {
         return Ok(Ledger::in_memory(&SystemClock::new()));
@@ -67,7 +67,7 @@ pub(super) async fn own_ledger(folder: Option<&Path>) -> Result<Ledger, ExitCode
     })
 }
 
-/// Takes a state folder for this command; `None` where another process has it.
+/// Takes a state folder for this command; `None` if another process has it.
 async fn keep(folder: &Path) -> Result<Option<Ledger>, ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     match keep_ledger(folder, &clock).await {
@@ -88,7 +88,7 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(LedgerError::InUse(_)))
 }
 
-/// Has the daemon ask; `None` where no daemon answers.
+/// Has the daemon ask; `None` if no daemon answers.
 async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, ExitCode> {
     let spinner = Spinner::waiting();
     let answer = command(folder, Method::POST, target, PATIENCE).await;
@@ -96,7 +96,7 @@ async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, Exit
     match answer {
         Ok((StatusCode::OK, answer)) => Ok(Some(answer)),
         Ok((StatusCode::UNPROCESSABLE_ENTITY, why)) => Err(exit_with(EXIT_USAGE, &why)),
-        // The daemon says what CallTools said, in whole sentences.
+        // The daemon reports CallTools' fault in whole sentences.
         Ok((StatusCode::BAD_GATEWAY, why)) => Err(exit_with(EXIT_FAILURE, &why)),
         Ok((status, why)) => Err(exit_with(EXIT_FAILURE, &format!("{status}: {why}"))),
         Err(Unreached::Nobody(_)) => Ok(None),
@@ -104,7 +104,7 @@ async fn from_daemon(folder: &Path, target: &str) -> Result<Option<String>, Exit
     }
 }
 
-/// Reads a token, and says if it was found inside of something else.
+/// Reads a token, and notes if there was something around it.
 pub(super) fn token(source: &TokenSource) -> anyhow::Result<Token> {
     let token = source.read()?;
     if token.was_wrapped() {
@@ -113,7 +113,7 @@ pub(super) fn token(source: &TokenSource) -> anyhow::Result<Token> {
     Ok(token)
 }
 
-/// The way to an account, paid from this ledger.
+/// Builds the connection to an account, paid for from this ledger.
 pub(super) fn reach(
     account: &Account,
     token: &Token,

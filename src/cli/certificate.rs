@@ -1,9 +1,9 @@
-//! Trusts one certificate alone: the one that the daemon shows.
+//! Trusts exactly one certificate: the daemon's.
 //!
 //! A command that sends the bearer token over TLS must not send it to another program at the daemon's address. The name in the certificate
 //! does not help: it is the one that callers use, and the command connects to an address such as 127.0.0.1. The authority does not help either:
-//! it issues certificates to everyone. So the command takes the very certificate that the config names, and proof of its key. No option of
-//! reqwest does this: it trusts whatever an authority in the file has signed.
+//! it issues certificates to everyone. So the command requires the certificate that the config names, and proof of its key. No option of
+//! reqwest does this: it trusts anything that an authority in the file has signed.
 
 use std::{path::Path, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::process::file;
 /// A chain of a dozen large certificates.
 const MAX_BYTES: u64 = 128 * 1024;
 
-/// The TLS of a client that trusts the first certificate in this file. A daemon whose config names the file shows it.
+/// Returns the TLS settings of a client that trusts the first certificate in this file, which a daemon whose config names the file presents.
 ///
 /// # Errors
 /// The file cannot be read, or has no certificate.
@@ -48,7 +48,7 @@ struct OneCertificate {
 }
 
 impl ServerCertVerifier for OneCertificate {
-    /// Dates do not count: the operator chose this very certificate.
+    /// Ignores the dates: the operator chose this certificate.
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,

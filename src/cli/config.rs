@@ -14,7 +14,7 @@ use crate::{
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
-/// Runs one of them.
+/// Runs a subcommand.
 pub fn run(command: &ConfigCommand) -> ExitCode {
     let file = match command {
         ConfigCommand::Example => return exit_after(print(EXAMPLE), ExitCode::SUCCESS),
@@ -30,7 +30,7 @@ pub fn run(command: &ConfigCommand) -> ExitCode {
     }
 }
 
-/// The files that it names are looked at too, all of them: a missing one is a mistake, and a token that only the service has is none.
+/// Also checks all files that it names: a missing one is a mistake, unless it is a token that only the service has.
 fn check(config: &Config) -> ExitCode {
     let mut good = true;
     for problem in daemon::file_problems(config, SystemClock::new().now()) {

@@ -1,4 +1,4 @@
-//! The running daemon, as commands reach it: at `control.sock` in its state folder, where no token is needed, or else at the address where
+//! How commands reach the running daemon: at `control.sock` in its state folder, where no token is needed, or else at the address where
 //! it answers callers, with the bearer token from the config.
 
 use std::{
@@ -29,9 +29,9 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A host and a port.
+    /// A host and a port, plain HTTP.
     Tcp(String),
-    /// The same, behind TLS.
+    /// A host and a port, TLS.
     Tls(String),
     /// The path of a socket.
     Unix(PathBuf),
@@ -41,7 +41,7 @@ impl Address {
     /// Parses `http://127.0.0.1:7717` or `unix:/run/openseat/openseat.sock`.
     ///
     /// # Errors
-    /// What to write instead.
+    /// Says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text
             .strip_prefix("unix:")
@@ -83,7 +83,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A daemon that listens on all addresses listens on loopback, too.
+/// Returns loopback for a daemon that listens on all addresses.
 fn from_here(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -94,23 +94,23 @@ fn from_here(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A daemon to ask. `Debug` shows no token.
+/// A daemon to ask. Its `Debug` shows no token.
 #[derive(Debug)]
 pub struct Daemon {
-    /// Its state folder, where it has one and commands may use the socket there.
+    /// The daemon's state folder, if it has one whose socket commands may use.
     control: Option<PathBuf>,
     address: Address,
-    /// The file with the bearer token to send to its address.
+    /// The file with the bearer token for its address.
     bearer_file: Option<PathBuf>,
-    /// Where it speaks TLS: the file of its certificate.
+    /// The file of its certificate, if it uses TLS.
     certificate: Option<PathBuf>,
 }
 
-/// An answer: its status and its body.
+/// A status and a body.
 pub type Answer = (StatusCode, String);
 
 impl Daemon {
-    /// The daemon that runs with this config.
+    /// Returns the daemon that runs with this config.
     pub fn with_config(config: &Config) -> Self {
         Self {
             control: config.state_dir.clone(),
@@ -119,7 +119,7 @@ impl Daemon {
         }
     }
 
-    /// A daemon at another address, which takes the bearer token of this config.
+    /// Returns a daemon at another address, which takes the bearer token of this config.
     pub fn elsewhere(address: &Address, config: &Config) -> Self {
         Self {
             bearer_file: config.server.bearer_token_file.clone(),
@@ -127,7 +127,7 @@ impl Daemon {
         }
     }
 
-    /// The daemon that runs with this config, asked without a token at the first address of `listen`.
+    /// Returns the daemon that runs with this config, to be asked without a token at the first address of `listen`.
     pub fn at_its_address(config: &Config) -> Self {
         let listen = &config.server.listen[0];
         match (Address::from(listen), &config.server.tls) {
@@ -139,7 +139,7 @@ impl Daemon {
         }
     }
 
-    /// A daemon at this address, asked without a token.
+    /// Returns the daemon at this address, to be asked without a token.
     pub fn at(address: &Address) -> Self {
         Self {
             control: None,
@@ -149,12 +149,12 @@ impl Daemon {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Sends a GET, to the control socket first.
+    /// Sends a GET, first to the control socket.
     ///
     /// # Errors
     /// No answer came in time, the answer is too long, or the bearer token cannot be read.
@@ -169,7 +169,7 @@ impl Daemon {
         self.get_at_address(target).await
     }
 
-    /// Sends a GET to the control socket; `None` where that gives no answer.
+    /// Sends a GET to the control socket; `None` if there is no answer.
     pub async fn get_at_control(&self, target: &str) -> Option<Answer> {
         let folder = self.control.as_deref()?;
         command(folder, Method::GET, target, DEADLINE).await.ok()
@@ -182,7 +182,7 @@ impl Daemon {
             Some(path) if bearer.is_some() => {
                 client().tls_backend_preconfigured(certificate::trust_only(path)?)
             }
-            // Without the token a certificate that was renewed a moment ago, and is not in force yet, does no harm.
+            // Without a token it does no harm that a certificate was just renewed and is not in force yet.
             Some(_) => client().tls_danger_accept_invalid_certs(true),
             None => without_tls(),
         };
@@ -203,13 +203,13 @@ impl Daemon {
     }
 }
 
-/// Why the control socket gave no answer.
+/// Why the control socket did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreached {
     /// No daemon listens there.
     #[error("no daemon answers at {}", .0.display())]
     Nobody(PathBuf),
-    /// A daemon listens, and something went wrong.
+    /// A daemon listens, but something went wrong.
     #[error("{0:#}")]
     Failed(anyhow::Error),
 }
@@ -260,14 +260,14 @@ fn unreached(error: &io::Error, path: PathBuf) -> Unreached {
     }
 }
 
-/// A client that sends to the daemon alone: through no proxy, and after no redirect.
+/// Creates a client that connects to the daemon only: without a proxy and without following redirects.
 fn client() -> ClientBuilder {
     client_builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
 }
 
-/// The same for plain HTTP, which needs none of this machine's certificate authorities.
+/// Creates such a client for plain HTTP, which needs none of this machine's certificate authorities.
 fn without_tls() -> ClientBuilder {
     client().tls_certs_only([])
 }
@@ -295,7 +295,7 @@ async fn read(mut response: reqwest::Response, deadline: Duration) -> anyhow::Re
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// What went wrong, with the innermost cause and none of the layers between.
+/// Explains what went wrong, with the innermost cause only.
 fn explained(error: &reqwest::Error, deadline: Duration) -> anyhow::Error {
     if error.is_timeout() {
         return anyhow::anyhow!("no answer within {}", humantime::format_duration(deadline));

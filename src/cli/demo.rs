@@ -1,4 +1,4 @@
-//! `openseat demo`: a simulated CallTools and the daemon in one process, wired as in real life, over real sockets.
+//! `openseat demo`: a simulated CallTools and the daemon in one process, connected by real sockets.
 
 use std::{
     fmt::Write as _,
@@ -22,7 +22,7 @@ use crate::{
     simulator::{Settings, Simulator, TOKEN, WorldSettings},
 };
 
-/// The demo, until stopped.
+/// Runs the demo until stopped.
 pub async fn demo(options: args::Demo) -> anyhow::Result<()> {
     let shutdown = signals::signaled()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -30,7 +30,7 @@ pub fn run(options: &args::Health) -> ExitCode {
     }
 }
 
-/// Health is asked at the address that callers use. No token is sent, so if one is needed the answer is a single word; details come from the control
+/// Asks at the address that callers use. No token is sent, so if one is needed the answer is a single word; details come from the control
 /// socket, if this user may use it.
 async fn ask(config: &Config, live: bool) -> anyhow::Result<Answer> {
     const VERBOSE: &str = "/readyz?verbose";

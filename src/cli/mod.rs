@@ -39,7 +39,7 @@ use crate::{
     process::{causes::causes, log},
 };
 
-/// A wrong configuration: EX_CONFIG of sysexits. A restart does not help, so systemd does not try.
+/// A wrong configuration: EX_CONFIG of sysexits. A restart does not help, so systemd does not try one.
 pub const EXIT_CONFIG: u8 = 78;
 
 /// openseat's user may not use a secret, the state folder or an address: EX_NOPERM of sysexits. A restart does not help either.
@@ -48,7 +48,7 @@ pub const EXIT_NO_PERMISSION: u8 = 77;
 /// A failure that may go away.
 pub const EXIT_FAILURE: u8 = 1;
 
-/// The same for `check`, `plan` and `health`, which people and scripts run: 1 means that something is not well, 2 that nothing was tried.
+/// A failure of `check`, `plan` or `health`, which people and scripts run: 1 means a bad result, 2 that nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
 
 /// Runs the command, and returns the exit code.
@@ -86,7 +86,7 @@ fn perform(Cli { command, log }: Cli) -> ExitCode {
     }
 }
 
-/// The config file: the named one, or the first that exists.
+/// Returns the config file: the named one, or the first that exists.
 fn file_of(file: &ConfigFile) -> Result<PathBuf, ConfigError> {
     match &file.config {
         Some(path) => Ok(path.clone()),
@@ -110,18 +110,18 @@ fn load_or_explain(file: &ConfigFile) -> Result<Config, ExitCode> {
     Ok(config)
 }
 
-/// Prints why, and returns the exit code.
+/// Prints the reason and returns the exit code.
 fn exit_with(code: u8, why: &str) -> ExitCode {
     complain(&format!("openseat: {why}"));
     ExitCode::from(code)
 }
 
-/// The same for a failure with causes.
+/// Prints a failure with its causes and returns the exit code.
 fn failed(error: &anyhow::Error) -> ExitCode {
     exit_with(EXIT_FAILURE, &causes(error.as_ref()))
 }
 
-/// Prints JSON.
+/// Formats JSON.
 fn to_json(document: &impl Serialize) -> String {
     let json = serde_json::to_string_pretty(document);
     json.expect("texts, numbers and truth values serialize") + "\n"
@@ -137,10 +137,10 @@ fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Ignores that the reader has gone (`| head`): it has read what it wanted.
+/// Ignores that the reader has closed the pipe (`| head`): it has read what it wanted.
 ///
 /// # Errors
-/// Everything else, such as a full disk: the output is incomplete.
+/// Any other error, such as a full disk: the output is incomplete.
 fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -150,7 +150,7 @@ fn unless_gone(printed: io::Result<()>) -> anyhow::Result<()> {
     }
 }
 
-/// The exit code after printing.
+/// Returns the exit code after printing.
 fn exit_after(printed: io::Result<()>, code: ExitCode) -> ExitCode {
     match unless_gone(printed) {
         Ok(()) => code,
@@ -164,7 +164,7 @@ fn complain(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
-/// Says on standard error what was made of something that a person wrote.
+/// Says on standard error how something that a person wrote was understood.
 fn note(text: &str) {
     let text = format!("note: {text}");
     let text = log::with_priority(tracing::Level::INFO, &text);

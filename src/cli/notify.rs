@@ -16,7 +16,7 @@ use crate::{
     process::causes::causes,
 };
 
-/// Sends a test message to each address. Exits with 0 if each took it.
+/// Sends a test message to each address. Exits with 0 if all accepted it.
 pub fn run(NotifyCommand::Test(file): &NotifyCommand) -> ExitCode {
     let config = match load_or_explain(file) {
         Ok(config) => config,

@@ -1,4 +1,4 @@
-//! `openseat plan`: how the budget divides over the queues. No network, no token, no state.
+//! `openseat plan`: how the budget divides over the queues. It uses no network, token or state.
 
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
@@ -22,13 +22,13 @@ use crate::{
 /// Assumed for every queue: the number of its agents is known only after a poll.
 const PAGES: u32 = 1;
 
-/// How many agents one request can bring.
+/// How many agents one request can return.
 const AGENTS_A_PAGE: u32 = 250;
 
-/// About as long as a call takes. In an older answer most people do something else by now.
+/// About the length of a call. In an older answer most agents have moved on.
 const STALE: Duration = Duration::from_secs(300);
 
-/// How many queues that do not fit are named.
+/// How many queues that do not fit are listed by name.
 const NAMED: usize = 5;
 
 /// Prints the plan; exits with 0 if everything fits.
@@ -51,7 +51,7 @@ pub fn run(options: &args::Plan) -> ExitCode {
     exit_after(printed, code)
 }
 
-/// An account's plan, and the plan if the queues had more agents.
+/// An account's plan, and the plan if its queues had more agents.
 struct Outlook<'a> {
     account: &'a str,
     plan: Plan,
@@ -88,7 +88,7 @@ impl<'a> Outlook<'a> {
         text
     }
 
-    /// Whether everything fits, and what to do otherwise.
+    /// Says whether everything fits, and what to do otherwise.
     fn verdict(&self) -> Vec<String> {
         let misfits = misfits(&self.plan);
         let mut said: Vec<_> = misfits.iter().map(|said| painted(BAD, said)).collect();
@@ -111,7 +111,7 @@ impl<'a> Outlook<'a> {
         };
         [
             format!(
-                "Assumed is one page ({AGENTS_A_PAGE} agents) for each queue{}.",
+                "This assumes one page ({AGENTS_A_PAGE} agents) for each queue{}.",
                 if sweeps(&self.plan) {
                     ", and that sweeps of the whole account prove true; statuses come from them"
                 } else {
@@ -129,7 +129,7 @@ impl<'a> Outlook<'a> {
     }
 }
 
-/// Where statuses come from, and what would take its place in a larger account.
+/// Says where statuses come from, and what would replace it in a larger account.
 fn feeds(plan: &Plan) -> String {
     let in_use = |feed: &&FeedStanding| feed.standing == Standing::InUse;
     let Some(feed) = plan.feeds.iter().find(in_use) else {
@@ -151,7 +151,7 @@ fn feeds(plan: &Plan) -> String {
     said
 }
 
-/// Whether statuses come from a feed and not from the queues' own polls.
+/// Returns whether statuses come from a feed instead of the queues' own polls.
 fn sweeps(plan: &Plan) -> bool {
     let mut queues = plan.queues.iter();
     queues.any(|queue| queue.expected.interval < queue.expected.membership_interval)
@@ -186,7 +186,7 @@ fn row(queue: &PlannedQueue) -> Vec<String> {
     ]
 }
 
-/// What is wrong, by queue; of many only the first.
+/// Says what is wrong, by queue; if there are many, only for the first.
 fn misfits(plan: &Plan) -> Vec<String> {
     let mut said: Vec<_> = plan.misfits().take(NAMED).map(misfit).collect();
     let more = plan.misfits().count().saturating_sub(NAMED) as u64;
@@ -218,7 +218,7 @@ fn first_hour(plan: &Plan) -> Option<String> {
     })
 }
 
-/// The queues that accept at zero seats where somebody will be free. It costs no request, so the plan is the same without.
+/// Lists the queues that accept at zero seats if an agent will be free. It costs no request, so the plan is the same without.
 fn soon(plan: &Plan) -> Option<String> {
     let on = plan.queues.iter().filter(|queue| queue.soon.is_on);
     let on = on.map(|queue| {
@@ -261,7 +261,7 @@ fn opening_hours(plan: &Plan) -> Option<String> {
     })
 }
 
-/// What is wrong with a queue, and what to do.
+/// Says what is wrong with a queue, and what to do.
 fn misfit(queue: &PlannedQueue) -> String {
     if !queue.keeps_its_members() {
         return format!(
@@ -282,7 +282,7 @@ fn misfit(queue: &PlannedQueue) -> String {
     )
 }
 
-/// Warns of a plan that fits, but is of little use.
+/// Warns about a plan that fits but is of little use.
 fn staleness(plan: &Plan) -> Option<String> {
     let slowest = slowest(plan);
     (slowest.expected.worst_age > STALE).then(|| {
@@ -318,12 +318,12 @@ struct AccountView<'a> {
     polls_per_hour: u32,
     period_ms: u64,
     fits: bool,
-    /// Where statuses come from if the account has one page of agents, and why not from another list.
+    /// The source of statuses if the account has one page of agents, and why others are not used.
     feeds: Vec<FeedJson>,
     queues: Vec<QueueView<'a>>,
-    /// The start, if nothing is known from before.
+    /// The start without stored knowledge.
     first_hour: FirstHourView,
-    /// The same queues if each took two requests a poll.
+    /// The same queues if each took two requests per poll.
     two_pages: LongerView<'a>,
     /// What to do, if anything.
     advice: Vec<String>,
@@ -354,7 +354,7 @@ struct QueueView<'a> {
     max_age_ms: u64,
     max_age_is_default: bool,
     fits: bool,
-    /// Whether it accepts at zero seats where somebody will be free.
+    /// Whether it accepts at zero seats if an agent will be free.
     soon: bool,
     /// Its opening hours as the config writes them, if it has any.
     #[serde(skip_serializing_if = "Option::is_none")]

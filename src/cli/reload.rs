@@ -1,4 +1,4 @@
-//! `openseat reload`: has the running daemon read its config and secret files again.
+//! `openseat reload`: makes the running daemon read its config and secret files again.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{config::Config, process::log::Levels, server::reload_request::Reloaded};
 
-/// Longer than the daemon's own bound for a reload.
+/// Longer than the daemon's own timeout for a reload.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Reloads; exits with 0 once the new config is in force.
@@ -42,7 +42,7 @@ pub fn run(file: &ConfigFile, levels: Option<&Levels>) -> ExitCode {
     }
 }
 
-/// What has changed, as people read it.
+/// Describes what has changed.
 fn text(reloaded: &Reloaded) -> String {
     let renamed = reloaded.accounts_renamed.iter();
     let renamed: Vec<_> = renamed
@@ -63,8 +63,8 @@ fn text(reloaded: &Reloaded) -> String {
     text
 }
 
-/// Where the daemon's state folder may be. The file may be broken or name a new one, so the one that systemd gave the service is a second
-/// guess; where there is none, the file's mistakes are what is wrong.
+/// Returns where the daemon's state folder may be. The file may be broken or name a new one, so the folder that systemd gave the service is a
+/// second guess; if there is none, the file's mistakes are reported.
 fn folders(file: &ConfigFile) -> anyhow::Result<Vec<PathBuf>> {
     let loaded = file_of(file).and_then(|path| Config::load_beside_the_service(&path));
     let configured = loaded

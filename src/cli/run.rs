@@ -56,13 +56,13 @@ fn wrong_config(error: &ConfigError) -> ExitCode {
 }
 
 async fn daemon(path: PathBuf, passed: Vec<Detached>) -> anyhow::Result<()> {
-    // Before anything else, so that no signal during the start is lost or ends the process.
+    // First, so that no signal during the start is lost or ends the process.
     let shutdown = signals::signaled()?;
     let hangups = signal(SignalKind::hangup())?;
     let mut shutdown = std::pin::pin!(shutdown);
     let started = tokio::select! {
         started = start(&path, passed) => started?,
-        // A config that hangs, or a predecessor that keeps the state folder, does not delay a stop.
+        // A config that hangs, or another process that keeps the state folder, does not delay a stop.
         () = &mut shutdown => return Ok(()),
     };
     started
@@ -100,7 +100,7 @@ async fn start(path: &Path, passed: Vec<Detached>) -> anyhow::Result<Daemon> {
         .reporting_to(notifier))
 }
 
-/// Tells failures that a restart may solve from those that need people.
+/// Distinguishes failures that a restart may fix from those that need people.
 fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_of_the_config) {
         EXIT_CONFIG
@@ -111,7 +111,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Sockets from the unit are part of the configuration; so are a path that is not a regular file, and a program that is older than its state.
+/// Sockets from the unit are part of the configuration; so are a path that is not a regular file, and a program older than its state.
 fn is_of_the_config(cause: &(dyn Error + 'static)) -> bool {
     let is_newer = matches!(
         cause.downcast_ref(),
@@ -150,7 +150,7 @@ pub fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode
     }
 }
 
-/// Runs a future in a runtime on this thread: commands mostly wait for CallTools, and the daemon has serving threads.
+/// Runs a future on this thread: commands mostly wait for CallTools, and the daemon has serving threads.
 pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -169,7 +169,7 @@ mod tests {
     use crate::config::{SecretFault, TokenSource};
 
     fn secret(cause: SecretFault) -> anyhow::Error {
-        // Root may read everything, so the error is made by hand.
+        // Root may read everything, so the error is built here.
         let mut error = TokenSource::File("/nowhere".into())
             .read()
             .expect_err("nothing is there");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_people_can_mend_is_told_from_what_may_mend_itself() {
+    fn failures_that_need_people_differ_from_those_that_may_pass() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let absent = io::Error::from(io::ErrorKind::NotFound);
         let full = io::Error::from(io::ErrorKind::StorageFull);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_of_a_newer_openseat_is_for_people_to_mend() {
+    fn a_ledger_of_a_newer_openseat_needs_people() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("budget.sqlite3");
         let clock: Arc<dyn crate::clock::Clock> = Arc::new(SystemClock::new());

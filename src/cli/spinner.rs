@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Smooth to the eye, and nothing to the machine.
+/// Smooth to the eye, and no work for the machine.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Turns until it is dropped, and leaves nothing behind. Where standard error is no terminal, it draws nothing at all.
+/// Turns until it is dropped, and leaves nothing behind. If standard error is not a terminal, it draws nothing.
 #[derive(Debug)]
 pub(super) struct Spinner(ProgressBar);
 
 impl Spinner {
-    /// Counts the queues that are done.
+    /// Starts a spinner that counts finished queues.
     pub fn counting(queues: usize) -> Self {
         Self::start(queues, "{spinner} asking CallTools, {pos} of {len} done")
     }
 
-    /// Waits for CallTools, for a few seconds.
+    /// Starts a spinner for a wait of a few seconds for CallTools.
     pub fn asking() -> Self {
         Self::start(0, "{spinner} asking CallTools")
     }
 
-    /// Waits for the daemon, which reports no progress.
+    /// Starts a spinner for the daemon, which reports no progress.
     pub fn waiting() -> Self {
         Self::start(0, "{spinner} the daemon asks CallTools")
     }
@@ -36,7 +36,7 @@ impl Spinner {
         Self(bar)
     }
 
-    /// One more queue is done.
+    /// Counts another finished queue.
     pub fn done(&self) {
         self.0.inc(1);
     }

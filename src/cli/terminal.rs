@@ -1,6 +1,6 @@
 //! Prints for people: colours, tables and durations, as the terminal allows.
 //!
-//! Texts contain colours, and [`show`] leaves them out in a pipe, in a file, or if `NO_COLOR` is set. Names from elsewhere go through [`plain`]:
+//! Texts contain colours, which [`show`] removes in a pipe, in a file, or if `NO_COLOR` is set. Names from elsewhere go through [`plain`]:
 //! they could contain commands for the terminal.
 
 use std::{
@@ -21,7 +21,7 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
 
-/// The mark of a row that counts.
+/// Marks a row that counts.
 pub(super) const MARK: char = '●';
 
 /// Prints to standard output.
@@ -34,12 +34,12 @@ pub(super) fn show(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A text in a colour.
+/// Colours a text.
 pub(super) fn painted(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// A text from elsewhere, without what a terminal would take for a command, or what changes the direction of writing and so could show another
+/// Removes from a text what a terminal would take for a command, and what changes the direction of writing and so could show another
 /// name.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     let commands = |character: char| {
@@ -89,7 +89,7 @@ impl Column {
     }
 }
 
-/// Rows as wide as the terminal, in several lines if needed; in a pipe one line each.
+/// Formats rows as wide as the terminal, in several lines if needed; in a pipe one line each.
 pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -114,7 +114,7 @@ pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
     coloured(&table.trim_fmt())
 }
 
-/// Colours a finished table: before, the codes would count as letters.
+/// Colours a finished table: earlier, the codes would count as letters.
 fn coloured(table: &str) -> String {
     let (mut text, mut in_header) = (String::with_capacity(table.len() + 200), true);
     for line in table.lines() {
@@ -134,7 +134,7 @@ fn coloured(table: &str) -> String {
     text
 }
 
-/// The width of the terminal in letters; `None` if standard output is not a terminal.
+/// Returns the width of the terminal in characters; `None` if standard output is not a terminal.
 fn width() -> Option<u16> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     // A terminal that does not know its size says 0.
@@ -149,7 +149,7 @@ pub(super) fn counted(count: u64, thing: &str) -> String {
     }
 }
 
-/// A duration for people, with the digits that matter: `36 ms`, `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`.
+/// Formats a duration for people, with the digits that matter: `36 ms`, `0.4 s`, `3.8 s`, `42 s`, `1 min 54 s`, `2 h 5 min`.
 pub(super) fn spoken(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;

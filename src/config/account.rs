@@ -14,14 +14,14 @@ use super::{
 };
 use crate::budget::SharedBudget;
 
-/// What CallTools allows an account in an hour.
+/// CallTools' hourly limit for an account.
 const CALLTOOLS_LIMIT: u32 = 1000;
 
 /// The upper end is six requests a second, twenty times CallTools' limit: what openseat is built and tested for. It reads the whole window once a
 /// second, to spread what is left.
 const REQUESTS_PER_HOUR: RangeInclusive<u32> = 1..=20_000;
 
-/// Enough for a refresh or a `check` every minute or so. For budgets below CallTools' limit it is a twentieth.
+/// Enough for a refresh or a `check` about every minute. For budgets below CallTools' limit it is a twentieth.
 fn default_reserve(requests_per_hour: u32) -> u32 {
     (requests_per_hour / 20).min(50)
 }
@@ -50,7 +50,7 @@ pub(super) fn accounts(root: &Section<'_>) -> Checked<Vec<Account>> {
     unique.and(apart).and(alike).map(|()| accounts)
 }
 
-/// How many accounts name each budget.
+/// Counts the accounts that name each budget.
 fn sharers<'s>(sections: &'s [Section<'_>]) -> HashMap<&'s str, u32> {
     let mut sharers = HashMap::new();
     let budgets = sections
@@ -62,7 +62,7 @@ fn sharers<'s>(sections: &'s [Section<'_>]) -> HashMap<&'s str, u32> {
     sharers
 }
 
-/// One hour has one limit: with two of them nobody could say when it is spent.
+/// One budget has one limit: with two of them nobody could say when it is spent.
 fn refuse_different_limits(sections: &[Section<'_>], accounts: &[Checked<Account>]) -> Checked<()> {
     let mut first = HashMap::new();
     let mut checked = Ok(());
@@ -139,7 +139,7 @@ fn schedule(section: &Section<'_>) -> Checked<ScheduleOptions> {
         if pace > 0.0 && pace <= 1.0 {
             return Ok(pace);
         }
-        Err(value.wrong("is the part of the pace that an account without questions keeps: more than 0, and at most 1 for all of it"))
+        Err(value.wrong("is the share of the pace that an idle account keeps: more than 0 and at most 1"))
     });
     Ok(ScheduleOptions {
         sweep: sweep?.unwrap_or(usual.sweep),
@@ -147,7 +147,7 @@ fn schedule(section: &Section<'_>) -> Checked<ScheduleOptions> {
     })
 }
 
-/// Requests an hour, and how many of them are kept back.
+/// Reads the requests per hour, and how many of them are kept back.
 fn budget(section: &Section<'_>) -> Checked<(NonZeroU32, u32)> {
     let requests = section.optional("requests_per_hour", |value| requests_per_hour(value));
     let reserve = section.optional("reserve", |value| {
@@ -206,13 +206,13 @@ fn queues(
     unique.and(queues)
 }
 
-/// How often a budget comes round to each of its queues, at one request a poll.
+/// How often a budget comes round to each of its queues, at one request per poll.
 #[derive(Clone, Copy)]
 struct Round {
     queues: usize,
-    /// For polling, in an hour.
+    /// For polling, per hour.
     requests: u32,
-    /// Whether statuses come from sweeps too, far more often, as long as these can be trusted.
+    /// Whether statuses also come from sweeps, far more often, while these can be trusted.
     sweeps: bool,
 }
 
@@ -223,8 +223,8 @@ impl Round {
         Duration::from_secs_f64(seconds)
     }
 
-    /// A snapshot that is too old before the next one can be there: the queue would be unknown in every round, which nobody
-    /// means. So it is an error, though a queue with many pages may find more room in another's share or less in its own.
+    /// Rejects a `max_age` that is shorter than a round: the queue would be unknown in every round, which nobody
+    /// means. So it is an error, although a queue with many pages may find more room in another's share or less in its own.
     fn refuse_impatience(self, section: &Section<'_>, queue: &Queue) -> Checked<()> {
         let (Some(max_age), Some(value)) = (queue.max_age, section.value("max_age")) else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `[[server.client]]`: further callers, each with a token of its own and no more than it needs.
+//! `[[server.client]]`: more callers, each with its own token and no more rights than it needs.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) fn clients(server: &Section<'_>) -> Checked<Vec<Client>> {
     let clients = all(sections.iter().map(client))?;
     let useless = match (sections.first(), server.value("bearer_token_file")) {
         (Some(first), None) => Err(first.wrong(
-            "needs bearer_token_file in [server]: without it everybody may ask, and a client's token restricts nobody",
+            "needs bearer_token_file in [server]: without it everybody may ask, so a client's token restricts nothing",
         )),
         _ => Ok(()),
     };
@@ -47,7 +47,7 @@ fn client(section: &Section<'_>) -> Checked<Client> {
     })
 }
 
-/// Names or ids of queues, or `account/queue`. What they mean is known once CallTools has told the account's queues.
+/// Names or ids of queues, or `account/queue`. They can be resolved once CallTools has listed the account's queues.
 pub(super) fn queues(value: &Value<'_>) -> Checked<Arc<[Box<str>]>> {
     let queue = |node: &DeValue<'_>| match node {
         DeValue::String(name) if !name.trim().is_empty() => Some(name.trim().into()),

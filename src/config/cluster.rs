@@ -6,31 +6,31 @@ use url::Url;
 
 use super::{Account, account, keys, section::Section, source::Checked, value::Value};
 
-/// Of all keys and channels in the engine.
+/// The prefix of all keys and channels in the engine.
 const DEFAULT_PREFIX: &str = "openseat";
 
-/// Long enough that a pause of a busy machine costs no change of the leader, short enough that no answer turns unknown meanwhile.
+/// Long enough that a pause of a busy machine does not change the leader, short enough that no answer becomes unknown meanwhile.
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
-/// A leader acts for its lease less a second, and renews it each third. Longer than a minute, and answers would be too old.
+/// A leader acts for its lease minus a second, and renews it each third. After more than a minute answers would be too old.
 const LEASE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(60);
 
-/// More replicas than this belong to no engine that calls wait for.
+/// An engine that calls wait for has no more replicas than this.
 const REPLICAS: RangeInclusive<u32> = 0..=8;
 
-/// What an engine's URL may begin with.
+/// The schemes of an engine's URL.
 const SCHEMES: [&str; 3] = ["redis", "rediss", "unix"];
 
 /// The engine that several nodes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// Where it is, without a password.
+    /// The engine's URL, without a password.
     pub url: String,
-    /// The file with its password, if it has one.
+    /// The file with the engine's password, if it has one.
     pub password_file: Option<PathBuf>,
-    /// Of all keys and channels.
+    /// The prefix of all keys and channels.
     pub prefix: String,
-    /// A leader that is silent for so long is replaced.
+    /// A leader that is silent for this long is replaced.
     pub lease: Duration,
     /// How many replicas must have a write before it counts.
     pub replicas: u32,
@@ -47,13 +47,13 @@ pub(super) fn with_accounts(root: &Section<'_>) -> Checked<(Option<Cluster>, Vec
     let (cluster, accounts) = (read?, accounts?);
     match &section {
         Some(section) if accounts.iter().any(shares_budget) => Err(section.wrong(
-            "accounts that share a `budget` may be led by different nodes, which would each spend the whole hour; remove `budget` from the accounts, or do without [cluster]",
+            "accounts that share a `budget` may be led by different nodes, which would each spend the whole hour; remove `budget` from the accounts, or remove [cluster]",
         )),
         _ => Ok((cluster, accounts)),
     }
 }
 
-/// Whether an account spends from the hour of another one, too.
+/// Returns whether an account also spends another account's hour.
 fn shares_budget(account: &Account) -> bool {
     let budget = account.budget.as_ref();
     budget.is_some_and(|budget| budget.accounts.get() > 1)
@@ -67,7 +67,7 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
     let lease = section.optional("lease", |value| {
         value.duration(
             LEASE,
-            "a leader acts for its lease less a second, and renews it each third",
+            "a leader acts for its lease minus a second, and renews it each third",
         )
     });
     let replicas = section.optional("replicas", |value| value.integer(REPLICAS));
@@ -86,7 +86,7 @@ fn url(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
     let Ok(url) = Url::parse(text) else {
         return Err(value.wrong(
-            "is no URL; write for instance \"redis://redis.internal:6379/0\" or \"unix:///run/redis/redis.sock\"",
+            "is not a URL; write for example \"redis://redis.internal:6379/0\" or \"unix:///run/redis/redis.sock\"",
         ));
     };
     if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "pass") {
@@ -106,7 +106,7 @@ fn url(value: &Value<'_>) -> Checked<String> {
     Ok(text.to_owned())
 }
 
-/// A prefix that can be told from what follows it, and needs no quoting in the engine's access rules.
+/// Reads a prefix that is distinct from what follows it and needs no quoting in the engine's access rules.
 fn prefix(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

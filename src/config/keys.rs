@@ -1,11 +1,11 @@
-//! Every key that the file may have, and what to say about one that it may not have.
+//! All keys of the file, and advice about any other key.
 
 use crate::process::spelling;
 
 /// A table of the file.
 #[derive(Debug)]
 pub(super) struct Kind {
-    /// As the file writes it: `[[account]]`; empty for the file itself.
+    /// As written in the file: `[[account]]`; empty for the file itself.
     pub header: &'static str,
     pub keys: &'static [Key],
 }
@@ -151,7 +151,7 @@ const NAMES_OF_AN_ADDRESS: [&str; 4] = ["url", "webhook", "webhook_url", "addres
 /// What CallGrid's hosted form calls the `field` of a rule.
 pub(super) const HOSTED_FIELD: &str = "property";
 
-/// What people write for `queue`, some of which other tables have as keys of their own.
+/// What people write for `queue`; other tables have some of these keys.
 const NAMES_OF_A_QUEUE: [&str; 4] = ["name", "id", "queue_name", "queue_id"];
 
 /// Every table of the file.
@@ -164,18 +164,18 @@ impl Kind {
         self.keys.iter().any(|key| key.name == name)
     }
 
-    /// Whether a key may be written, also under the name that the hosted form has for it.
+    /// Returns whether a key may be written, also under its name in the hosted form.
     pub(super) fn takes(&self, name: &str) -> bool {
         self.has(name) || (self.header == ACCEPT.header && name == HOSTED_FIELD)
     }
 
-    /// A value to show for this key.
+    /// Returns an example value for this key.
     pub(super) fn example(&self, name: &str) -> &'static str {
         let key = self.keys.iter().find(|key| key.name == name);
         key.expect("only keys of this table are asked for").example
     }
 
-    /// What to do instead of writing this key here.
+    /// Says what to do instead of writing this key here.
     pub(super) fn advice(&self, unknown: &str) -> String {
         let unknown = &normal(unknown);
         if let Some(gone) = Self::gone(unknown) {
@@ -185,7 +185,7 @@ impl Kind {
         } else if self.has(unknown) {
             format!("write `{unknown}`")
         } else if self.header == QUEUE.header && NAMES_OF_A_QUEUE.contains(&unknown.as_str()) {
-            "write `queue`, for the name as for the id".to_owned()
+            "write `queue`, for a name or an id".to_owned()
         } else if matches!(self.header, "[[server.client]]" | "[[notify]]") && unknown == "queue" {
             "write `queues`, a list".to_owned()
         } else if let Some(home) = ALL.iter().find(|kind| kind.is_home_of(unknown)) {
@@ -197,17 +197,17 @@ impl Kind {
         }
     }
 
-    /// Whether a key that stands elsewhere probably belongs here. Few configs have clients, and `queues` is a slip of `queue` more often.
+    /// Returns whether a misplaced key probably belongs here. Few configs have clients, and `queues` is more often a typo of `queue`.
     fn is_home_of(&self, name: &str) -> bool {
         self.header != CLIENT.header && name != "queues" && self.has(name)
     }
 
-    /// Whether a key that no table has seems to hold an address to notify.
+    /// Returns whether an unknown key seems to hold an address to notify.
     fn is_address(&self, name: &str) -> bool {
         self.header == NOTIFY.header && NAMES_OF_AN_ADDRESS.contains(&name)
     }
 
-    /// A key of an earlier openseat, and why it is gone.
+    /// Explains why a key of an earlier openseat is gone.
     fn gone(unknown: &str) -> Option<&'static str> {
         let is_gone = matches!(unknown, "hook_secret_file" | "hook_url");
         is_gone.then_some(
@@ -215,7 +215,7 @@ impl Kind {
         )
     }
 
-    /// Where a token belongs: not into this file.
+    /// Says where a token belongs: not in this file.
     fn secret_advice(&self) -> String {
         let instead = match self.header {
             "[server]" => "name a file that holds it with bearer_token_file",
@@ -258,9 +258,9 @@ impl Kind {
     }
 }
 
-/// Lower case and underscores, as all keys and words of the file are.
+/// Normalizes to lower case and underscores, like all keys and words of the file.
 pub(super) fn normal(word: &str) -> String {
-    // No key is longer: what comes after that cannot make a word any nearer.
+    // No key is longer: more characters cannot bring a word nearer.
     let start = word.trim().chars().take(40);
     start
         .map(|letter| match letter {
@@ -270,7 +270,7 @@ pub(super) fn normal(word: &str) -> String {
         .collect()
 }
 
-/// Whether a key that no table has seems to hold a secret itself.
+/// Returns whether an unknown key seems to hold a secret itself.
 fn is_secret(key: &str) -> bool {
     const WHOLE: [&str; 5] = ["key", "auth", "authorization", "bearer", "credential"];
     const PARTS: [&str; 5] = ["secret", "password", "passwd", "api_key", "apikey"];
@@ -280,7 +280,7 @@ fn is_secret(key: &str) -> bool {
     seems && !ALL.iter().any(|kind| kind.has(key))
 }
 
-/// The name that `wrong` most likely stands for.
+/// Returns the name that `wrong` most likely stands for.
 pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let nearest = spelling::nearest(&normal(wrong), names.into_iter());
     nearest.into_iter().next()
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn each_slip_gets_its_own_advice() {
+    fn each_typo_gets_its_own_advice() {
         for (kind, unknown, advice) in [
             (&SERVER, "Max-Connections", "write `max_connections`"),
             (&SERVER, "insecure", "did you mean `insecure_no_auth`?"),
@@ -339,7 +339,7 @@ mod tests {
         }
     }
 
-    /// The keys that stand below a header in the example, commented out or not.
+    /// Returns the keys below a header in the example, commented out or not.
     fn shown_below(header: &str) -> Vec<&'static str> {
         let lines = include_str!("../../config.example.toml").lines();
         let mut below = "";

@@ -1,6 +1,6 @@
 //! The configuration: a file becomes a [`Config`] that cannot be wrong.
 //!
-//! All mistakes are reported at once, each with its place and with what to write instead. What is allowed but probably not meant is a warning.
+//! All mistakes are reported together, each with its place and with what to write instead. What is allowed but probably unintended is a warning.
 //! The file has no secrets: it names where they are ([`TokenSource`], [`BearerTokens`], [`WebhookUrl`]). `config.example.toml` has every key.
 //!
 //! `source` holds the text and collects the mistakes; `section` and `value` walk through it, with their `place` for messages; `keys` lists what
@@ -68,7 +68,7 @@ const SERVICE_CREDENTIALS: &str = "/run/credentials/openseat.service";
 /// Where systemd puts the state of our unit.
 const SERVICE_STATE: &str = "/var/lib/openseat";
 
-/// The environment of this process, with the credentials of the service; and with its state folder, if the service reads the same file.
+/// Looks up a variable of this process; adds the credentials of the service and, if the service reads the same file, its state folder.
 fn service_env(path: &Path, name: &str) -> Option<String> {
     let of_service = || match name {
         CREDENTIALS_DIRECTORY => Some(SERVICE_CREDENTIALS.to_owned()),
@@ -81,13 +81,13 @@ fn service_env(path: &Path, name: &str) -> Option<String> {
     process_env(name).or_else(of_service)
 }
 
-/// The variable with the folder of a unit's credentials.
+/// The variable that names the folder of a unit's credentials.
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// The default paths of the file, in this order.
+/// The default paths of the file, in order.
 pub const DEFAULT_PATHS: [&str; 2] = ["openseat.toml", SERVICE_CONFIG];
 
-/// What the service reads.
+/// The path that the service reads.
 const SERVICE_CONFIG: &str = "/etc/openseat/openseat.toml";
 
 /// A thousand queues take some 100 kB. A larger file is not a config.
@@ -96,37 +96,37 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Looks up environment variables; tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The environment of this process. A variable that is not UTF-8 counts as absent.
+/// Looks up a variable of this process. One that is not UTF-8 counts as absent.
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// A configuration that is completely checked.
+/// A completely checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// The folder for the ledger and all else that outlives the process; `None` keeps everything in memory, as `dir = false` asks for.
+    /// The folder for the ledger and everything else that outlives the process; `None` keeps it in memory, as `dir = false` requests.
     pub state_dir: Option<PathBuf>,
-    /// How many days of history are kept there; 0 keeps none.
+    /// How many days of history the folder keeps; 0 keeps none.
     pub history_days: u32,
-    /// The engine that several nodes share; `None` for a machine of its own.
+    /// The engine that several nodes share; `None` without a cluster.
     pub cluster: Option<Cluster>,
-    /// At least one, with different names.
+    /// At least one, with unique names.
     pub accounts: Vec<Account>,
     /// Who gets messages and pushes.
     pub notify: Vec<Notify>,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,
-    /// What was made of values that are written in another way than they are used, one sentence each.
+    /// How values were understood that are written differently from how they are used, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Config {
-    /// The first of the [default paths](DEFAULT_PATHS) that exists.
+    /// Returns the first of the [default paths](DEFAULT_PATHS) that exists.
     ///
     /// # Errors
-    /// [`ConfigError::NotFound`]: there is none.
+    /// [`ConfigError::NotFound`] if none exists.
     pub fn find() -> Result<PathBuf, ConfigError> {
         let mut paths = DEFAULT_PATHS.iter().map(PathBuf::from);
         paths
@@ -134,18 +134,18 @@ impl Config {
             .ok_or(ConfigError::NotFound)
     }
 
-    /// Reads and checks a file; warns of secrets that other users of this machine can read.
+    /// Reads and checks a file; warns about secrets that other users of this machine can read.
     ///
     /// # Errors
-    /// [`ConfigError`]: the file cannot be read, or has mistakes, all of which are reported.
+    /// [`ConfigError`]: the file cannot be read, or has mistakes, which are all reported.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, &process_env)
     }
 
-    /// The same for a command beside the service. A token that only the service has counts as found.
+    /// Reads and checks a file for a command beside the service. A token that only the service has counts as found.
     ///
     /// # Errors
-    /// The same as of [`load`](Self::load).
+    /// As [`load`](Self::load).
     pub fn load_beside_the_service(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, &|name| service_env(path, name))
     }
@@ -202,7 +202,7 @@ impl Config {
         })
     }
 
-    /// The files with secrets that the operator names.
+    /// Returns the files with secrets that the operator names.
     fn secret_files(&self) -> impl Iterator<Item = &Path> {
         let tokens = self.accounts.iter().map(|account| &account.upstream.token);
         let tokens = tokens.filter_map(|token| match token {
@@ -247,33 +247,33 @@ pub struct Server {
     pub bearer_token_file: Option<PathBuf>,
     /// Further callers. Only where there is a bearer token.
     pub clients: Vec<Client>,
-    /// Names of this server besides `localhost`, addresses and names without a dot; in lower case, without a final dot. They matter if callers need
+    /// Names of this server besides `localhost`, IP addresses and names without a dot; in lower case, without a final dot. They matter if callers need
     /// no token.
     pub allowed_hosts: Vec<String>,
     /// TLS for every TCP address of `listen`; `None` for plain HTTP.
     pub tls: Option<TlsFiles>,
-    /// The limit of open connections over all listeners.
+    /// The most open connections, over all listeners.
     pub max_connections: usize,
     /// Where HAProxy's agent-checks are answered. They have no token, so beyond loopback this needs `insecure_no_auth`.
     pub agent_check_listen: Option<SocketAddr>,
-    /// How many threads answer. Polls have their own.
+    /// How many threads serve requests. Polls have their own.
     pub threads: usize,
-    /// Whether metrics count agents by status, which is a series for each queue and status.
+    /// Whether metrics count agents by status: a series for each queue and status.
     pub metrics_by_status: bool,
 }
 
-/// A caller with a token of its own.
+/// A caller with its own token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its name in metrics and the log.
     pub name: Arc<str>,
-    /// Its tokens, one a line.
+    /// The file with its tokens, one a line.
     pub token_file: PathBuf,
-    /// The queues that it may name, by name, id or `account/queue`; `None`: all.
+    /// The queues that it may use, by name, id or `account/queue`; `None` for all.
     pub queues: Option<Arc<[Box<str>]>>,
     /// What it may do with them.
     pub may: May,
-    /// Whether it may show its token as `?key=…`.
+    /// Whether it may send its token as `?key=…`.
     pub in_url: bool,
 }
 
@@ -324,7 +324,7 @@ impl fmt::Display for Listen {
 pub struct Account {
     /// Its name in metrics and JSON: one line without a slash.
     pub name: Arc<str>,
-    /// How to reach it.
+    /// How to connect to it.
     pub upstream: Upstream,
     /// The limit of our requests in any 3600 s.
     pub requests_per_hour: NonZeroU32,
@@ -339,7 +339,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Requests an hour that polling may send: this account's part, if it shares its budget.
+    /// Returns the requests per hour for polling: this account's part, if it shares its budget.
     pub fn polls_per_hour(&self) -> NonZeroU32 {
         let accounts = self
             .budget
@@ -350,22 +350,22 @@ impl Account {
     }
 }
 
-/// How to reach an account.
+/// How to connect to an account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// `https://east-1.calltools.io/api/`: ends in a slash.
     pub base_url: url::Url,
     /// Where its token is.
     pub token: TokenSource,
-    /// The longest wait for a connection.
+    /// The timeout for a connection.
     pub connect_timeout: Duration,
-    /// The longest wait for a whole answer, body included.
+    /// The timeout for a complete answer, body included.
     pub timeout: Duration,
     /// The proxy. Proxies named in the environment are not used, since the token would pass through them.
     pub proxy: Option<url::Url>,
     /// More certificate authorities to trust, as PEM.
     pub ca_file: Option<PathBuf>,
-    /// The name by which its API sorts agents by their date of change.
+    /// The name by which its API sorts agents by date of change.
     pub ordering_field: Arc<str>,
 }
 
@@ -378,33 +378,33 @@ pub struct Queue {
     pub reference: QueueRef,
     /// How seats are counted.
     pub rule: Rule,
-    /// The value to compare the count with; `None` for rules that compare with no number.
+    /// The value to compare the count with; `None` for rules that do not compare numbers.
     pub threshold: Option<Quantity>,
     /// `None` for three times the planned age, at least 60 s.
     pub max_age: Option<Duration>,
     /// The answer while the queue is unknown.
     pub on_unknown: OnUnknown,
-    /// When it is open; `None`: always.
+    /// When it is open; `None` for always.
     pub hours: Option<Arc<OpeningHours>>,
     /// Whether its decisions wait for fresh answers by default.
     pub patience: Option<Patience>,
-    /// Whether it accepts at zero seats where somebody will be free when the call arrives.
+    /// Whether it accepts at zero seats if an agent will be free when the call arrives.
     pub soon: Soon,
 }
 
-/// Whether a queue accepts at zero seats where somebody will be free when the call arrives.
+/// Whether a queue accepts at zero seats if an agent will be free when the call arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Soon {
-    /// It does. Otherwise it is only measured whether that would help.
+    /// It does. Otherwise openseat only measures whether that would help.
     pub is_on: bool,
-    /// What is known of the queue's calls.
+    /// What the operator knows about the queue's calls.
     pub terms: soon::rule::Terms,
 }
 
 /// How the config names a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum QueueRef {
-    /// CallTools' id. A name of digits alone is taken for an id.
+    /// CallTools' id. A name of digits only counts as an id.
     Id(u64),
     /// Its exact name.
     Name(String),
@@ -429,12 +429,12 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// Whether the same rows may count differently as time passes.
+    /// Returns whether the same rows may count differently as time passes.
     pub fn reads_time(&self) -> bool {
         matches!(self, Rule::Seats(rule) if rule.forgotten_after.is_some())
     }
 
-    /// Which lists renew its result. The built-in rule counts on statuses.
+    /// Returns which lists renew its result. The built-in rule counts by status.
     pub fn renewal(&self) -> Renewal {
         match self {
             Rule::Seats(_) => Renewal::Statuses,
@@ -442,8 +442,8 @@ impl Rule {
         }
     }
 
-    /// Whether it may read why somebody is not available, from rows of other lists than the queue's own. Lists of those who are available do not
-    /// tell.
+    /// Returns whether it may read why an agent is not available, from rows of other lists than the queue's own. Lists of available agents do not
+    /// contain that.
     pub fn reads_reasons(&self) -> bool {
         matches!(self, Rule::Custom(_)) && self.renewal() != Renewal::Polls
     }

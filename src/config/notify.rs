@@ -14,16 +14,16 @@ use super::{
     value::{Value, refuse_repeats},
 };
 
-/// A few channels of people, and a router for each of some dozen buyers. Each has its own connections and its own memory.
+/// A few channels for people, and a router for each of some dozen buyers. Each has its own connections and its own memory.
 const MAX_RECIPIENTS: usize = 64;
 
-/// Long enough that a failed poll and its repetition are no message, short enough that somebody can act on it.
+/// Long enough that a failed poll and its retry cause no message, short enough that somebody can act on it.
 const DEFAULT_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// Nobody wants to hear tomorrow of what lasts today.
+/// A message a day later about something that still lasts is no use.
 const AFTER: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 
-/// Somebody who gets messages or pushes.
+/// A recipient of messages or pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
     /// The file with the address, which is a secret.
@@ -50,7 +50,7 @@ pub enum Subscription {
     Decisions,
 }
 
-/// What can last, and be worth a message.
+/// What can last and be worth a message.
 #[derive(
     Clone,
     Copy,
@@ -76,7 +76,7 @@ pub enum Condition {
     NoSuchQueue,
     /// CallTools cannot be reached, or does not answer as it should.
     UpstreamDown,
-    /// Other software spends from an account.
+    /// Other software spends the account's requests.
     Throttled,
     /// An account's hour is nearly spent, and polling has slowed down or stopped.
     Budget,
@@ -145,7 +145,7 @@ pub(super) fn recipients(root: &Section<'_>) -> Checked<Vec<Notify>> {
     refuse_the_same_twice(&sections, &recipients).map(|()| recipients)
 }
 
-/// One address gets each message once.
+/// Makes sure that an address gets each message once.
 fn refuse_the_same_twice(sections: &[Section<'_>], recipients: &[Notify]) -> Checked<()> {
     let sent = sections.iter().zip(recipients);
     let sent = sent.flat_map(|(section, one)| {
@@ -169,7 +169,7 @@ fn recipient(section: &Section<'_>) -> Checked<Notify> {
     let insecure_plain_http = section.optional("insecure_plain_http", Value::flag);
     let on = section.optional("on", words);
     let queues = section.optional("queues", queues);
-    let why = "what lasts for longer than a day is no news";
+    let why = "nobody needs to learn after more than a day that something lasts";
     let after = section.optional("after", |value| value.duration(AFTER, why));
     let (on, after) = (on?, after?);
     let what = match on {
@@ -187,7 +187,7 @@ fn recipient(section: &Section<'_>) -> Checked<Notify> {
         (&what, section.value("after"), after.is_some())
     {
         return Err(value.wrong(
-            "goes with conditions; a change of an answer is pushed at once, so remove this line",
+            "applies to conditions; a change of an answer is pushed at once, so remove this line",
         ));
     }
     Ok(Notify {
@@ -198,7 +198,7 @@ fn recipient(section: &Section<'_>) -> Checked<Notify> {
     })
 }
 
-/// An address that was pasted here would be shown as the path of a missing file.
+/// Reads the path of an address file. An address that was pasted here would be shown as the path of a missing file.
 fn address_path(value: &Value<'_>) -> Checked<PathBuf> {
     let text = value.text()?;
     if text.contains("://") {
@@ -214,7 +214,7 @@ fn address_path(value: &Value<'_>) -> Checked<PathBuf> {
     value.path()
 }
 
-/// The conditions; `None` for changes of answers.
+/// Reads the conditions; `None` for changes of answers.
 fn words(value: &Value<'_>) -> Checked<Option<BTreeSet<Condition>>> {
     let DeValue::Array(_) = value.node() else {
         return Err(value.not_a("a list of words"));

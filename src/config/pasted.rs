@@ -1,4 +1,4 @@
-//! What people paste: addresses from the browser, and words as CallGrid's hosted form writes them. `openseat init` takes the same.
+//! Reads what people paste: addresses from the browser, and words as CallGrid's hosted form writes them. `openseat init` uses it too.
 //!
 //! Tokens and silos are read in [`token`](crate::calltools::token) and [`address`](crate::calltools::address).
 
@@ -8,7 +8,7 @@ use url::Url;
 use super::{QueueRef, keys::normal};
 use crate::decision::criteria::Condition;
 
-/// Words for conditions beyond their own names: what the hosted form, spreadsheets and people say.
+/// Other words for conditions: from the hosted form, spreadsheets and people.
 const CONDITIONS: [(&str, &str); 22] = [
     ("greater", "greater_than"),
     ("more_than", "greater_than"),
@@ -34,7 +34,7 @@ const CONDITIONS: [(&str, &str); 22] = [
     ("not_exist", "not_exists"),
 ];
 
-/// The name of a condition, from its name in any case and with spaces, or from another word for it.
+/// Returns the name of a condition, from its name in any case and with spaces, or from another word for it.
 pub(super) fn condition(text: &str) -> Option<&'static str> {
     let text = normal(text);
     let own = Condition::VARIANTS.iter().find(|name| **name == text);
@@ -42,10 +42,10 @@ pub(super) fn condition(text: &str) -> Option<&'static str> {
     own.copied().or_else(|| other().map(|(_, name)| *name))
 }
 
-/// A queue as people name it: by its id, its name, or the address of its settings page, which ends in the id.
+/// Parses a queue as people name it: by its id, its name, or the URL of its settings page, which ends in the id.
 ///
 /// # Errors
-/// It is an address that does not end in an id.
+/// It is a URL that does not end in an id.
 pub fn queue(text: &str) -> Result<QueueRef, NoId> {
     let id = match address(text) {
         Some(path) => last_number(&path).ok_or(NoId)?,
@@ -58,17 +58,17 @@ pub fn queue(text: &str) -> Result<QueueRef, NoId> {
     }
 }
 
-/// There is no id where one is needed.
+/// The URL has no queue id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no queue's id; copy the number from the address of the queue's settings page")]
+#[error("is not a queue's id; copy the number from the address of the queue's settings page")]
 pub struct NoId;
 
-/// Whether a text is the address of a page and not a name.
+/// Returns whether a text is the URL of a page and not a name.
 pub(super) fn is_address(text: &str) -> bool {
     address(text).is_some()
 }
 
-/// The path of an address, with the part behind `#`: some pages have theirs there. The id of no other site is a queue's.
+/// Returns the path of a URL, with the part after `#`: some pages have their path there. Ids in other sites' URLs are not queues.
 fn address(text: &str) -> Option<String> {
     let text = text.trim();
     let url = match text.contains("://") {
@@ -82,14 +82,14 @@ fn address(text: &str) -> Option<String> {
     is_calltools.then(|| format!("{}/{}", url.path(), url.fragment().unwrap_or_default()))
 }
 
-/// The id at the end of a path.
+/// Returns the id at the end of a path.
 fn last_number(path: &str) -> Option<u64> {
     let path = path.split('?').next()?;
     let last = path.split('/').rfind(|part| !part.is_empty())?;
     is_id(last).then(|| last.parse().ok())?
 }
 
-/// A name of digits alone is taken for an id: ids are copied as often as names, and with quotes as often as without.
+/// Returns whether a name is an id. Digits alone are one: ids are copied as often as names, with and without quotes.
 pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_taken_in_the_words_of_the_hosted_form() {
+    fn a_condition_is_accepted_in_the_words_of_the_hosted_form() {
         for (text, name) in [
             ("Greater Than", "greater_than"),
             ("greater-than", "greater_than"),

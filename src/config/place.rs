@@ -10,10 +10,10 @@ use super::{
     source::{Reported, Source},
 };
 
-/// Longer names are cut when they are shown.
+/// Longer names are truncated when shown.
 const MAX_SHOWN_NAME: usize = 64;
 
-/// A table's place. Its values are reported with it.
+/// A table's place, which is reported with its values.
 pub(super) struct Place<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) kind: &'static Kind,
@@ -34,13 +34,13 @@ impl Place<'_> {
         self.source.warn(at, &self.name, message);
     }
 
-    /// Says what was made of this point of the text.
+    /// Says how this point of the text was understood.
     pub(super) fn note(&self, at: usize, message: String) {
         self.source.note(at, &self.name, message);
     }
 }
 
-/// Names a table by the value of a key, if that is a text or a number, else by its number.
+/// Names a table by the value of a key if that is a text or a number, else by its number.
 pub(super) fn name_table(noun: &str, table: &DeTable<'_>, key: &str, number: usize) -> String {
     match table.get(key).map(Spanned::get_ref) {
         Some(DeValue::String(name)) => format!("{noun} {}", quoted(name)),
@@ -53,7 +53,7 @@ fn quoted(name: &str) -> String {
     format!("\"{}\"", shown_name(name))
 }
 
-/// A name from the file, fit for a message of one line.
+/// Fits a name from the file into a message of one line.
 pub(super) fn shown_name(name: &str) -> String {
     let start: String = name.chars().take(MAX_SHOWN_NAME).collect();
     let cut = if start.len() < name.len() { "…" } else { "" };

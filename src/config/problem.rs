@@ -1,4 +1,4 @@
-//! What is wrong with a file, said so that it can be put right.
+//! Mistakes in a file, with advice on how to correct them.
 
 use std::{
     fmt, io,
@@ -10,10 +10,10 @@ use crate::process::file::{FileError, NotText};
 /// One mistake in the file.
 ///
 /// It prints as `openseat.toml:12:5: account "main": what is wrong; what to write instead`. The line itself is not quoted: a
-/// token written into the wrong place would end up in the journal.
+/// misplaced token would end up in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as it was named to us.
+    /// The file, as the user named it.
     pub file: String,
     /// Counted from 1.
     pub line: usize,
@@ -52,7 +52,7 @@ pub enum ConfigError {
         /// Why not.
         source: FileError,
     },
-    /// The file is no text.
+    /// The file is not text.
     #[error("the configuration {} {source}", .path.display())]
     NotText {
         /// The file.
@@ -60,7 +60,7 @@ pub enum ConfigError {
         /// Why not.
         source: NotText,
     },
-    /// There are mistakes in it: all of them, in the order of the file, one a line.
+    /// It has mistakes: all of them, in the order of the file, one per line.
     #[error("{}", Lines(.problems, *.more))]
     Mistakes {
         /// At least one.
@@ -70,7 +70,7 @@ pub enum ConfigError {
     },
 }
 
-/// What to do about a file that is not there.
+/// Says what to do about a missing file.
 fn next_step(path: &Path, source: &FileError) -> String {
     match source {
         FileError::System(error) if error.kind() == io::ErrorKind::NotFound => format!(

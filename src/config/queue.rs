@@ -27,7 +27,7 @@ use crate::{
 const MAX_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 const WHY_MAX_AGES: &str =
-    "no budget polls more than once a second, and yesterday's agents say nothing of today's";
+    "no budget polls more than once a second, and yesterday's agents say nothing about today's";
 
 const FORGOTTEN_AFTER: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
@@ -36,17 +36,17 @@ const WHY_FORGOTTEN_AFTER: &str = "honest agents wait for a minute between two c
 
 const FRESH: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 
-const WHY_FRESH: &str = "what is older than an hour is not fresh by anybody's reckoning";
+const WHY_FRESH: &str = "nothing older than an hour counts as fresh";
 
 const WAIT: RangeInclusive<Duration> = Duration::from_millis(1)..=Patience::MAX_WAIT;
 
 const WHY_WAIT: &str = "nobody holds a ringing call for longer than a few seconds";
 
-/// Lines of opening hours: several times a day on each day of a week, and some to spare.
+/// The most lines of opening hours: several times a day on each day of a week, and some to spare.
 const MAX_ENTRIES: usize = 50;
 const LEAD: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(25);
 
-const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and nobody can be foretold so far ahead";
+const WHY_LEAD: &str = "announcements, transfer and ringing hardly take longer together, and no forecast reaches that far";
 
 const CALLERS_PATIENCE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
@@ -77,7 +77,7 @@ pub(super) fn queue(section: &Section<'_>) -> Checked<Queue> {
     })
 }
 
-/// Whether the queue accepts at zero seats. It foretells agents, so it needs the built-in rule, which counts them.
+/// Reads whether the queue accepts at zero seats. The forecast is about agents, so it needs the built-in rule, which counts them.
 fn soon(section: &Section<'_>) -> Checked<Soon> {
     let usual = Terms::default();
     let is_on = section.optional("soon", Value::flag);
@@ -92,7 +92,7 @@ fn soon(section: &Section<'_>) -> Checked<Soon> {
         section.value("accept").is_some(),
         section.value("soon"),
     ) {
-        return Err(soon.wrong("foretells agents, whom only the built-in rule counts; remove it, or [account.queue.accept]"));
+        return Err(soon.wrong("forecasts agents, which only the built-in rule counts; remove it, or [account.queue.accept]"));
     }
     let (lead, patience) = (
         lead?.unwrap_or(usual.lead()),
@@ -110,7 +110,7 @@ fn cost(value: &Value<'_>) -> Checked<f64> {
     Ok(cost)
 }
 
-/// Whether decisions wait for fresh answers: they do as soon as one of the two keys is there.
+/// Reads whether decisions wait for fresh answers: they do if one of the two keys is present.
 fn patience(section: &Section<'_>) -> Checked<Option<Patience>> {
     let fresh = section.optional("fresh", |value| value.duration(FRESH, WHY_FRESH));
     let wait = section.optional("wait", |value| value.duration(WAIT, WHY_WAIT));
@@ -121,7 +121,7 @@ fn patience(section: &Section<'_>) -> Checked<Option<Patience>> {
     }))
 }
 
-/// When the queue is open. The hours mean nothing without a zone, and a zone changes nothing without hours.
+/// Reads the opening hours. Hours need a time zone, and a time zone needs hours.
 fn hours(section: &Section<'_>) -> Checked<Option<Arc<OpeningHours>>> {
     let entries = section.optional("open", entries);
     let zone = section.optional("time_zone", |value| {
@@ -130,12 +130,12 @@ fn hours(section: &Section<'_>) -> Checked<Option<Arc<OpeningHours>>> {
     match (section.value("open"), section.value("time_zone")) {
         (Some(open), None) => {
             return Err(open.wrong(
-                "needs a time zone; write below it for instance `time_zone = \"America/New_York\"`",
+                "needs a time zone; write below it for example `time_zone = \"America/New_York\"`",
             ));
         }
         (None, Some(zone)) => {
             return Err(zone
-                .wrong("belongs to opening hours, and there are none; add `open`, or remove it"));
+                .wrong("belongs to opening hours, but there are none; add `open`, or remove it"));
         }
         _ => {}
     }
@@ -145,7 +145,7 @@ fn hours(section: &Section<'_>) -> Checked<Option<Arc<OpeningHours>>> {
         .map(|(entries, zone)| Arc::new(OpeningHours::new(entries, zone))))
 }
 
-/// Lines of hours: a list of texts, or one text.
+/// Reads the lines of hours: a list of texts, or one text.
 fn entries(value: &Value<'_>) -> Checked<Vec<Entry>> {
     let items = value.items();
     if items.is_empty() {
@@ -162,7 +162,7 @@ fn entries(value: &Value<'_>) -> Checked<Vec<Entry>> {
     all(items.iter().map(entry))
 }
 
-/// Which queue a value names, where it names one.
+/// Returns the queue that a value names, if it names one.
 pub(super) fn peek(value: &Value<'_>) -> Option<QueueRef> {
     match value.node() {
         DeValue::Integer(integer) => u64::try_from(integer_value(integer)?)
@@ -191,7 +191,7 @@ fn reference(value: &Value<'_>) -> Checked<QueueRef> {
     }
 }
 
-/// The rule, and what it compares with.
+/// Reads the rule and its threshold.
 fn rule(
     section: &Section<'_>,
     threshold: Checked<Option<Quantity>>,
@@ -245,7 +245,7 @@ fn custom(
     Ok((Rule::Custom(Arc::new(criteria)), threshold))
 }
 
-/// The rule as written. A `threshold` says the same as a `value`, so it stands in for one and cannot stand beside one.
+/// Reads the rule as written. A `threshold` means the same as a `value`, so it can replace one but not stand beside one.
 fn definition(
     section: &Section<'_>,
     accept: &Section<'_>,
@@ -257,7 +257,7 @@ fn definition(
     let value = accept.optional("value", |value| literal(value, condition));
     let clash = match (section.value("threshold"), accept.value("value")) {
         (Some(threshold), Some(_)) => Err(threshold
-            .wrong("says again what value says in [account.queue.accept]; remove one of the two")),
+            .wrong("repeats value in [account.queue.accept]; remove one of the two")),
         _ => Ok(()),
     };
     let threshold = threshold?.map(Literal::Number);
@@ -269,14 +269,14 @@ fn definition(
     })
 }
 
-/// Reports what the rule's own check finds at the key that it names.
+/// Reports what the rule's own check finds, at the key it names.
 fn compile(
     section: &Section<'_>,
     accept: &Section<'_>,
     definition: &Definition,
 ) -> Checked<Criteria> {
     if let ("count" | "$.count", Some(value)) = (definition.field.trim(), field_value(accept)) {
-        value.warn("counts everybody in the queue, people who are offline as well; leave [account.queue.accept] out to count those who can take a call");
+        value.warn("counts everybody in the queue, including people who are offline; leave out [account.queue.accept] to count those who can take a call");
     }
     match (Criteria::compile(definition), section.value("threshold")) {
         (Err(error), Some(threshold)) if error.key == "value" => Err(incomparable(&threshold)),
@@ -291,26 +291,26 @@ fn compile(
     }
 }
 
-/// A threshold is a number, so a rule that cannot do with it does not compare numbers.
+/// Reports a threshold whose rule does not compare numbers.
 fn incomparable(threshold: &Value<'_>) -> Reported {
     threshold.wrong(
-        "has nothing to be compared with: the condition in [account.queue.accept] does not compare numbers; remove it",
+        "has no effect: the condition in [account.queue.accept] does not compare numbers; remove it",
     )
 }
 
-/// The path as it is written, under either name.
+/// Returns the path as written, under either name.
 fn field_value<'s>(accept: &'s Section<'_>) -> Option<Value<'s>> {
     accept.value("field").or_else(|| accept.value(HOSTED_FIELD))
 }
 
-/// The path of a rule, under our name or under that of the hosted form.
+/// Reads the path of a rule, under our name or the hosted form's.
 fn field(accept: &Section<'_>) -> Checked<String> {
     let text = |value: &Value<'_>| value.text().map(str::to_owned);
     let Some(hosted) = accept.value(HOSTED_FIELD) else {
         return accept.required("field", text);
     };
     if accept.value("field").is_some() {
-        return Err(hosted.wrong("says again what field says; remove one of the two"));
+        return Err(hosted.wrong("repeats field; remove one of the two"));
     }
     hosted.note("is taken as `field`");
     text(&hosted)
@@ -327,7 +327,7 @@ fn condition(value: &Value<'_>) -> Checked<Condition> {
     }
 }
 
-/// Whether a condition compares numbers and nothing else.
+/// Returns whether a condition compares numbers only.
 fn compares_numbers(condition: Condition) -> bool {
     use Condition::{GreaterOrEqual, GreaterThan, LessOrEqual, LessThan};
     matches!(

@@ -1,11 +1,11 @@
-//! How an account is polled, as far as the operator may say.
+//! How an account is polled: the part that operators can configure.
 
-/// What an operator may change of how an account is polled.
+/// The operator's settings for polling an account.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScheduleOptions {
     /// Whether to sweep at all.
     pub sweep: bool,
-    /// The part of the pace that an idle account keeps, more than 0 and at most 1.
+    /// The share of the pace that an idle account keeps, more than 0 and at most 1.
     pub idle_pace: f64,
 }
 

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Where an account's token is read from.
+/// The source of an account's token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TokenSource {
     /// A file that the operator names.
@@ -58,7 +58,7 @@ pub enum SecretFault {
     /// The file cannot be read.
     #[error("cannot be read: {0}{next}", next = next_step(.0))]
     Unreadable(#[from] FileError),
-    /// systemd passes it to the service, and the service does not run.
+    /// systemd passes it to the service, which is not running.
     #[error(
         "is not there: it exists while the service runs; start the service, or set token_file or token_env"
     )]
@@ -90,7 +90,7 @@ pub enum SecretFault {
         "has no address; write one line such as https://hooks.example/services/… into it, as the receiver shows it"
     )]
     NotAddress,
-    /// An address whose messages others could read, with the address itself.
+    /// An address whose messages others could read.
     #[error(
         "has an http:// address on another machine, which can be read on the way; use https://, or insecure_plain_http = true where nobody else can listen"
     )]
@@ -102,7 +102,7 @@ pub enum SecretFault {
     TooShort,
 }
 
-/// What to do about a file that is not there.
+/// Says what to do about a missing file.
 fn next_step(error: &FileError) -> &'static str {
     match error {
         FileError::System(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -115,7 +115,7 @@ fn next_step(error: &FileError) -> &'static str {
 /// Room for the longest tokens with white space around them.
 const MAX_SECRET_FILE: u64 = 2 * (MAX_TOKENS * MAX_TOKEN) as u64;
 
-/// How many tokens are valid at once. A rotation needs two, and each request is compared with all of them.
+/// How many tokens are valid at a time. A rotation needs two, and each request is compared with all of them.
 const MAX_TOKENS: usize = 16;
 
 /// Sixteen random letters and digits are 80 bits or more: beyond guessing over a network.
@@ -125,15 +125,15 @@ impl TokenSource {
     /// Reads the token now, so a changed one needs no restart.
     ///
     /// # Errors
-    /// [`SecretError`]: there is none.
+    /// [`SecretError`] if there is none.
     pub fn read(&self) -> Result<Token, SecretError> {
         self.read_with(&super::process_env)
     }
 
-    /// The same with another environment.
+    /// Reads the token with another environment.
     ///
     /// # Errors
-    /// [`SecretError`]: there is none.
+    /// [`SecretError`] if there is none.
     pub fn read_with(&self, env: super::Environment<'_>) -> Result<Token, SecretError> {
         let token = || {
             let text = match self {
@@ -157,7 +157,7 @@ impl TokenSource {
     }
 }
 
-/// What to say of a token that was found inside of something else.
+/// What to say about a token that had something around it.
 pub const WRAPPED: &str =
     "has more in it than the token, such as quotes or \"Token\" in front; only the token is used";
 
@@ -190,16 +190,16 @@ pub fn read_password(path: &Path) -> Result<SecretString, SecretError> {
     })
 }
 
-/// The bearer tokens of our server, each of them valid. Only their digests are kept.
+/// The bearer tokens of our server, all of them valid. Only their digests are kept.
 #[derive(Clone, Debug)]
 pub struct BearerTokens(Arc<[Digest]>);
 
 impl BearerTokens {
-    /// Reads them from a file, one on each line, so that callers can move from one to the next. What people paste around a token is
-    /// dropped: see [`clean`].
+    /// Reads them from a file, one per line, so that callers can move from one to the next. What people paste around a token is
+    /// removed: see [`clean`].
     ///
     /// # Errors
-    /// [`SecretError`]: the file has none, or one that could be guessed.
+    /// [`SecretError`]: the file has none, or has one that could be guessed.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let tokens = || Self::parse(read(path)?.expose_secret());
         tokens().map_err(|cause| SecretError {
@@ -208,7 +208,7 @@ impl BearerTokens {
         })
     }
 
-    /// The same, from a text.
+    /// Reads them from a text.
     ///
     /// # Errors
     /// [`SecretFault`]: there is none, or one could be guessed.
@@ -222,10 +222,10 @@ impl BearerTokens {
         }
     }
 
-    /// The header with the first token, for a caller that uses the same file. No log shows it.
+    /// Returns the header with the first token, for a caller that uses the same file. No log shows it.
     ///
     /// # Errors
-    /// [`SecretError`], as of [`read`](Self::read).
+    /// [`SecretError`], as [`read`](Self::read).
     pub fn authorization(path: &Path) -> Result<HeaderValue, SecretError> {
         let value = || {
             let text = read(path)?;
@@ -242,17 +242,17 @@ impl BearerTokens {
         })
     }
 
-    /// Whether this is one of them, in constant time. An empty one never is.
+    /// Returns whether this is one of them, in constant time. An empty token never is.
     pub fn open_for(&self, shown: &str) -> bool {
         bool::from(self.same(&Digest::new(shown))) && !shown.is_empty()
     }
 
-    /// Whether some token opens both.
+    /// Returns whether both have a token in common.
     pub fn overlaps(&self, other: &BearerTokens) -> bool {
         other.0.iter().any(|token| bool::from(self.same(token)))
     }
 
-    /// The same for a digest, as a [`Choice`] to combine in constant time.
+    /// Compares with a digest; returns a [`Choice`] to combine in constant time.
     pub fn same(&self, shown: &Digest) -> Choice {
         let none = Choice::from(0);
         self.0
@@ -263,7 +263,7 @@ impl BearerTokens {
 
 #[cfg(test)]
 impl From<&str> for BearerTokens {
-    /// One of any length.
+    /// Creates a single token of any length.
     fn from(token: &str) -> Self {
         Self([Digest::new(token)].into())
     }
@@ -275,7 +275,7 @@ impl PartialEq for BearerTokens {
     }
 }
 
-/// The tokens in a text. With several, a mistake has its line.
+/// Returns the tokens in a text. With several, a mistake names its line.
 fn lines(text: &str) -> impl Iterator<Item = Result<&str, SecretFault>> {
     let filled = || {
         text.lines()
@@ -310,7 +310,7 @@ pub(super) fn read(path: &Path) -> Result<SecretString, SecretFault> {
 /// The longest wait for a file's mode. A file that hangs is reported when it is read.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A warning if other users of this machine can read a secret's file. A missing file is reported when it is read.
+/// Warns if other users of this machine can read a secret's file. A missing file is reported when it is read.
 pub(super) fn exposure(path: &Path) -> Option<String> {
     let path = path.to_owned();
     let mode = aside::wait(LOOK, {

@@ -1,4 +1,4 @@
-//! One table of the file: its values by their keys, and the keys that it should not have.
+//! One table of the file: its values by key, and unknown keys.
 
 use std::fmt::Display;
 
@@ -18,7 +18,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// The file itself.
+    /// Creates the section of the file itself.
     pub(super) fn root(source: &'a Source<'a>, table: &'a DeTable<'a>) -> Self {
         let place = Place {
             source,
@@ -29,7 +29,7 @@ impl<'a> Section<'a> {
         Self::new(place, table)
     }
 
-    /// Reports every key that the table should not have.
+    /// Creates a section, and reports every unknown key.
     fn new(place: Place<'a>, table: &'a DeTable<'a>) -> Self {
         let section = Self { place, table };
         section.refuse_unknown_keys();
@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
         self.place.source.env(name)
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(super) fn value(&self, key: &'static str) -> Option<Value<'_>> {
         let node = self.table.get(key)?;
         Some(Value::new(&self.place, key, node))
@@ -72,7 +72,7 @@ impl<'a> Section<'a> {
         self.value(key).map(|value| read(&value)).transpose()
     }
 
-    /// Reads the value of a key that must be there.
+    /// Reads the value of a required key.
     pub(super) fn required<'s, T>(
         &'s self,
         key: &'static str,
@@ -83,13 +83,13 @@ impl<'a> Section<'a> {
             None => {
                 let example = self.place.kind.example(key);
                 Err(self.wrong(format!(
-                    "`{key}` is missing; write for instance `{key} = {example}`"
+                    "`{key}` is missing; write for example `{key} = {example}`"
                 )))
             }
         }
     }
 
-    /// The table under a key.
+    /// Returns the table under a key.
     pub(super) fn table(
         &self,
         key: &'static str,
@@ -99,14 +99,14 @@ impl<'a> Section<'a> {
         self.optional(key, |value| match value.node() {
             DeValue::Table(table) => Ok(self.inner(kind, table, value.start(), name)),
             other => Err(value.wrong(format!(
-                "must be a table, not {}; write {} in a line of its own and the keys below it",
+                "must be a table, not {}; write {} on a line of its own and the keys below it",
                 named_type(other),
                 kind.header
             ))),
         })
     }
 
-    /// The tables under a key, in order. `name` gets each table and its number, counted from 1.
+    /// Returns the tables under a key, in order. `name` gets each table and its number, counted from 1.
     pub(super) fn tables(
         &self,
         key: &'static str,
@@ -118,7 +118,7 @@ impl<'a> Section<'a> {
         };
         let not_tables = |found: &DeValue<'_>| {
             value.wrong(format!(
-                "must be a list of tables, not {}; write {} with double brackets in a line of its own, and the keys below it",
+                "must be a list of tables, not {}; write {} with double brackets on a line of its own, and the keys below it",
                 named_type(found),
                 kind.header
             ))

@@ -13,13 +13,13 @@ use super::{
     value::{Value, refuse_repeats},
 };
 
-/// Loopback. Other addresses need a word of the operator on how callers authenticate.
+/// Loopback. For other addresses the operator must say how callers authenticate.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7717);
 
-/// A connection takes some 20 kB, so by default all together stay below 32 MiB.
+/// A connection takes some 20 kB, so by default all of them together stay below 32 MiB.
 const DEFAULT_CONNECTIONS: u32 = 1024;
 
-/// At the upper end connections alone take more than a gigabyte, and more file descriptors than systemd gives.
+/// At the upper end connections alone take more than a gigabyte, and more file descriptors than systemd grants.
 const CONNECTIONS: RangeInclusive<u32> = 1..=65_536;
 
 /// One thread answers some hundred thousand requests a second.
@@ -90,7 +90,7 @@ fn defaults() -> Server {
     }
 }
 
-/// Without a bearer token only this machine may ask, unless the operator allows all.
+/// Without a bearer token only this machine may ask, unless the operator allows everyone.
 fn refuse_open_doors(
     section: &Section<'_>,
     listen: &[Listen],
@@ -115,7 +115,7 @@ fn refuse_open_doors(
     )))
 }
 
-/// An agent-check has no token, so a bearer token does not help it.
+/// An agent-check has no token, so a bearer token does not protect it.
 fn refuse_open_agent_check(
     section: &Section<'_>,
     address: Option<SocketAddr>,
@@ -136,7 +136,7 @@ fn refuse_open_agent_check(
     )))
 }
 
-/// One address speaks one protocol.
+/// An address can speak only one protocol.
 fn refuse_taken_agent_check(
     section: &Section<'_>,
     address: Option<SocketAddr>,
@@ -154,14 +154,14 @@ fn refuse_taken_agent_check(
     }
 }
 
-/// A certificate is of no use without its key, nor the key without it.
+/// A certificate is useless without its key, and the key without it.
 fn tls(section: &Section<'_>) -> Checked<Option<TlsFiles>> {
     let cert = section.optional("tls_cert", pem_path);
     let key = section.optional("tls_key", pem_path);
     let wants = |name, other| {
         let value = section.value(name);
         Err(value.expect("it was read").wrong(format_args!(
-            "is of no use without {other}; set both, or neither to answer in plain HTTP"
+            "is useless without {other}; set both, or neither to answer in plain HTTP"
         )))
     };
     match (cert?, key?) {
@@ -172,11 +172,11 @@ fn tls(section: &Section<'_>) -> Checked<Option<TlsFiles>> {
     }
 }
 
-/// A key that was pasted here by mistake would be shown as the path of a missing file.
+/// Reads the path of a PEM file. A key that was pasted here would be shown as the path of a missing file.
 fn pem_path(value: &Value<'_>) -> Checked<PathBuf> {
     if value.text()?.contains("-----BEGIN") {
         return Err(value.wrong(
-            "must be the path of a PEM file, such as \"/etc/openseat/tls/privkey.pem\"; what the file holds does not belong in here",
+            "must be the path of a PEM file, such as \"/etc/openseat/tls/privkey.pem\"; its content does not belong here",
         ));
     }
     value.path()
@@ -185,11 +185,11 @@ fn pem_path(value: &Value<'_>) -> Checked<PathBuf> {
 fn listen(value: &Value<'_>) -> Checked<Vec<Listen>> {
     let values = value.items();
     if values.is_empty() {
-        return Err(value.wrong("is an empty list; write for instance \"127.0.0.1:7717\""));
+        return Err(value.wrong("is an empty list; write for example \"127.0.0.1:7717\""));
     }
     let listen = all(values.iter().map(address))?;
     refuse_repeats(listen.iter().zip(values), |line| {
-        format!("names an address that line {line} has already")
+        format!("repeats an address from line {line}")
     })?;
     Ok(listen)
 }
@@ -210,12 +210,12 @@ fn hosts(value: &Value<'_>) -> Checked<Vec<String>> {
     let values = value.items();
     let hosts = all(values.iter().map(host))?;
     refuse_repeats(hosts.iter().zip(values), |line| {
-        format!("has a name that line {line} has already")
+        format!("repeats a name from line {line}")
     })?;
     Ok(hosts)
 }
 
-/// A name as in a `Host` header, without a port.
+/// Reads a name as in a `Host` header, without a port.
 fn host(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
     let name = text.strip_suffix('.').unwrap_or(text);
@@ -226,7 +226,7 @@ fn host(value: &Value<'_>) -> Checked<String> {
             && letters.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     let flaw = if is_address() {
-        "has an IP address, and addresses are answered to anyway; remove it"
+        "has an IP address, which is accepted anyway; remove it"
     } else if name.contains('*') {
         "has a wildcard, which is not supported, since strangers may own names below it; list each name"
     } else if name.contains('/') {
@@ -236,7 +236,7 @@ fn host(value: &Value<'_>) -> Checked<String> {
     } else if !name.is_ascii() {
         "must have names as browsers send them, in ASCII: a name with other letters begins with xn--"
     } else if name.len() > MAX_HOST || !name.split('.').all(is_sound) {
-        "has something that is no host name; write names such as \"openseat.internal\""
+        "has something that is not a host name; write names such as \"openseat.internal\""
     } else {
         return Ok(name.to_ascii_lowercase());
     };
@@ -250,7 +250,7 @@ fn tcp_address(value: &Value<'_>) -> Checked<SocketAddr> {
     })
 }
 
-/// Names other than `localhost` are not looked up: their addresses could change after this check.
+/// Parses an address. Names other than `localhost` are not looked up: their addresses could change after this check.
 fn tcp(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some(SocketAddr::new(DEFAULT_LISTEN.ip(), port.parse().ok()?)),
@@ -264,7 +264,7 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
     } else if path.contains('\0') {
         "has a NUL in it, which no path may have"
     } else if path.len() > MAX_SOCKET_PATH {
-        "has a path of more than 107 bytes, which is all that a Unix socket may have"
+        "has a path of more than 107 bytes, the most that a Unix socket may have"
     } else {
         return Ok(Listen::Unix(PathBuf::from(path)));
     };
@@ -272,7 +272,7 @@ fn socket(value: &Value<'_>, path: &str) -> Checked<Listen> {
 }
 
 impl Listen {
-    /// The address, if other machines can reach it.
+    /// Returns the address if other machines can reach it.
     pub(crate) fn beyond_loopback(&self) -> Option<SocketAddr> {
         match self {
             Listen::Tcp(address) if is_beyond_loopback(*address) => Some(*address),

@@ -1,4 +1,4 @@
-//! The config in force as TOML: with every default, and without secrets, since it only names where they are.
+//! The config in force as TOML, with every default. It has no secrets, since it only names where they are.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Config {
-    /// The config as a file would have it. Keys that are off are left out.
+    /// Returns the config as a file. Keys that are off are left out.
     pub fn to_toml(&self) -> String {
         let mut text = Table::new("[server]");
         server(&mut text, &self.server);
@@ -61,7 +61,7 @@ fn cluster(text: &mut Table, cluster: &Cluster) {
     text.text("node", &cluster.node);
 }
 
-/// A text with lines of TOML.
+/// Lines of TOML under construction.
 struct Table(String);
 
 impl Table {
@@ -229,7 +229,7 @@ fn notify(text: &mut Table, notify: &Notify) {
     }
 }
 
-/// The name of a variant, as the file has it.
+/// Returns the name of a variant, as the file writes it.
 fn serde_word(word: &impl serde::Serialize) -> String {
     let word = serde_json::to_value(word).expect("a word serializes");
     word.as_str().unwrap_or_default().to_owned()

@@ -1,11 +1,11 @@
-//! The text of the file, and the mistakes found so far.
+//! The text of the file and the mistakes found so far.
 //!
 //! Serde would stop at the first mistake. So readers walk through the document by [`Section`](super::section::Section) and
-//! [`Value`](super::value::Value). Each reader returns what it read, or reports the mistake and returns [`Reported`]. Code that builds something reads all
-//! parts before the first `?`, so all mistakes are found at once.
+//! [`Value`](super::value::Value). Each reader returns what it read, or reports the mistake and returns [`Reported`]. Code that combines parts reads
+//! all of them before the first `?`, so all mistakes are found together.
 //!
 //! Messages do not repeat text from the file, since a token may have been pasted anywhere. They show only names of accounts, queues and keys,
-//! and the place where a rule's path breaks off.
+//! and the place where a rule's path stops making sense.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,21 +19,21 @@ use super::{ConfigError, Environment, Problem};
 /// How many mistakes are listed. Further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
 
-/// The mistake is on the list.
+/// The mistake is already on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// What was read; or the mistake is on the list.
+/// The value, unless a mistake was reported.
 pub(super) type Checked<T> = Result<T, Reported>;
 
-/// All items; or at least one mistake is on the list.
+/// Returns all items, unless at least one mistake was reported.
 pub(super) fn all<T>(items: impl IntoIterator<Item = Checked<T>>) -> Checked<Vec<T>> {
     // All items first: collecting into a result would stop at the first mistake.
     let items: Vec<_> = items.into_iter().collect();
     items.into_iter().collect()
 }
 
-/// Keeps a message to one line in the journal, whatever it quotes.
+/// Keeps a message on one line in the journal, whatever it quotes.
 fn in_one_line(message: String) -> String {
     if message.contains(char::is_control) {
         message.escape_debug().to_string()
@@ -55,12 +55,12 @@ pub(super) struct Source<'a> {
     notes: RefCell<Vec<(usize, Problem)>>,
 }
 
-/// What is worth saying about a config that is good.
+/// Remarks about a valid config.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {
-    /// What is probably not meant.
+    /// What is probably unintended.
     pub warnings: Vec<String>,
-    /// What was made of values that are written in another way than they are used.
+    /// How values were understood that are written differently from how they are used.
     pub notes: Vec<String>,
 }
 
@@ -79,13 +79,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Parses the text as TOML. If it is broken, every broken place is reported and nothing else, since what the rest means would be a guess.
+    /// Parses the text as TOML. If it is broken, every broken place is reported and nothing else, since the meaning of the rest would be a guess.
     pub(super) fn document(&self) -> Checked<DeTable<'a>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
         let mut last_line = 0;
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
-            // What follows in the same line is mostly a consequence.
+            // Further errors on the same line are mostly consequences.
             let line = self.line(offset);
             if line != last_line {
                 self.wrong(offset, "", syntax_error(error.message()));
@@ -146,19 +146,19 @@ impl<'a> Source<'a> {
         folder.unwrap_or(Path::new("")).join(path)
     }
 
-    /// The line of a place in the text, counted from 1.
+    /// Returns the line of an offset, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         self.lines.partition_point(|start| *start <= offset)
     }
 
-    /// Counted from 1, in characters.
+    /// Returns the column of an offset, in characters, counted from 1.
     fn column(&self, offset: usize) -> usize {
         let start = self.lines[self.line(offset) - 1];
         let letters = self.text[start..].char_indices();
         letters.take_while(|(at, _)| start + at < offset).count() + 1
     }
 
-    /// The result with what is worth saying about it, or all mistakes.
+    /// Returns the result with remarks about it, or all mistakes.
     pub(super) fn finish<T>(self, built: Checked<T>) -> Result<(T, Remarks), ConfigError> {
         let problems = in_order(self.problems);
         match built {
@@ -178,7 +178,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The parser's message, which never quotes the file.
+/// Returns the parser's message, which never quotes the file.
 fn syntax_error(message: &str) -> String {
     let message = message
         .strip_suffix(", expected nothing")

@@ -12,7 +12,7 @@ const DEFAULT_HISTORY_DAYS: u32 = 7;
 /// Somewhat more than a year.
 const HISTORY_DAYS: RangeInclusive<u32> = 0..=400;
 
-/// The folder that systemd makes for a unit with `StateDirectory=`.
+/// The variable that names the folder which systemd creates for a unit with `StateDirectory=`.
 pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 
 /// Where the state is kept.
@@ -20,9 +20,9 @@ pub(super) const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 pub(super) enum StateDir {
     /// In this folder.
     Folder(PathBuf),
-    /// In memory, as the operator wants it.
+    /// In memory, as the operator chose.
     Memory,
-    /// In memory, since the environment names no place.
+    /// In memory, because the environment names no folder.
     Nowhere,
 }
 
@@ -48,10 +48,10 @@ fn dir(value: &Value<'_>) -> Checked<StateDir> {
     }
 }
 
-/// systemd's folder for the service, else the user's own. A daemon that forgets its hour at each restart could spend more than CallTools allows,
-/// so this takes no line of config.
+/// Returns systemd's folder for the service, else the user's own. A daemon that forgets its hour at each restart could spend more than CallTools
+/// allows, so a folder is the default.
 fn usual(root: &Section<'_>) -> StateDir {
-    // The XDG specification has relative paths ignored.
+    // The XDG specification says to ignore relative paths.
     let absolute = |name: &str| {
         let path = PathBuf::from(root.env(name)?);
         path.is_absolute().then_some(path)

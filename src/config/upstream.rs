@@ -1,4 +1,4 @@
-//! How an account is reached: the address, the token's place, the waits.
+//! How to connect to an account: the address, the token's place, the timeouts.
 
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::calltools::{
     address::{KNOWN_SILOS, Silo, has_user_info, is_readable_by_others, parse_base_url},
 };
 
-/// CallTools answers within half a second as a rule; twenty times that is a hang.
+/// CallTools usually answers within half a second; twenty times that is a hang.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
@@ -24,7 +24,7 @@ const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 const WHY_TIMEOUTS: &str =
     "a usual answer takes half a second, and one that takes a minute is too old to decide by";
 
-/// Two lost packets of the handshake are sent again within three seconds.
+/// Two lost packets of the handshake are resent within three seconds.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
@@ -32,7 +32,7 @@ const CONNECT_TIMEOUTS: RangeInclusive<Duration> =
 
 const WHY_CONNECT_TIMEOUTS: &str = "encryption takes several round trips, and a host that has not answered after half a minute will not";
 
-/// Reads the part of an `[[account]]` that says how it is reached.
+/// Reads the part of an `[[account]]` that says how to connect to it.
 pub(super) fn upstream(section: &Section<'_>, account: &Checked<&str>) -> Checked<Upstream> {
     let base_url = base_url(section);
     let token = token(section, account);
@@ -69,7 +69,7 @@ fn base_url(section: &Section<'_>) -> Checked<Url> {
 fn silo(value: &Value<'_>) -> Checked<Url> {
     let text = value.text()?;
     let silo = Silo::parse(text).map_err(|error| value.wrong(error))?;
-    // A text that is no silo may be a token, and is not repeated.
+    // A text that is not a silo may be a token, so it is not repeated.
     if silo.is_known() && silo.label() != text {
         value.note(format_args!("is taken as \"{}\"", silo.label()));
     }
@@ -84,7 +84,7 @@ fn unknown_silo(label: &str) -> String {
         Some(nearest) => format!("did you mean \"{nearest}\"?"),
         None => format!("known are {}", KNOWN_SILOS.join(", ")),
     };
-    format!("is not one of the silos known to openseat, which tries it all the same; {known}")
+    format!("is not one of the silos known to openseat, which tries it anyway; {known}")
 }
 
 fn other_address(value: &Value<'_>, insecure: bool) -> Checked<Url> {
@@ -106,7 +106,7 @@ fn other_address(value: &Value<'_>, insecure: bool) -> Checked<Url> {
     Ok(url)
 }
 
-/// A proxy sees where we connect to, so its address is checked like the account's own.
+/// Reads the proxy. It sees where we connect to, so its URL is checked like the account's own.
 fn proxy(value: &Value<'_>) -> Checked<Url> {
     let url = Url::parse(value.text()?).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -115,7 +115,7 @@ fn proxy(value: &Value<'_>) -> Checked<Url> {
     };
     if has_user_info(&url) {
         return Err(value.wrong(
-            "has a user name or password in it; secrets do not belong in this file, so use a proxy that knows this machine by its address",
+            "contains a user name or password; secrets do not belong in this file, so use a proxy that knows this machine by its address",
         ));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
@@ -124,7 +124,7 @@ fn proxy(value: &Value<'_>) -> Checked<Url> {
     Ok(url)
 }
 
-/// The time for a whole answer and the time for its connection.
+/// Reads the timeouts for a complete answer and for its connection.
 fn waits(section: &Section<'_>) -> Checked<(Duration, Duration)> {
     let timeout = section.optional("timeout", |value| value.duration(TIMEOUTS, WHY_TIMEOUTS));
     let connect = section.optional("connect_timeout", |value| {
@@ -162,7 +162,7 @@ fn token(section: &Section<'_>, account: &Checked<&str>) -> Checked<TokenSource>
     }
 }
 
-/// Where systemd puts what `LoadCredential=` names.
+/// Returns the folder in which systemd puts what `LoadCredential=` names.
 fn credentials(section: &Section<'_>) -> Option<PathBuf> {
     let folder = section.env(CREDENTIALS_DIRECTORY)?;
     (!folder.is_empty()).then(|| PathBuf::from(folder))
@@ -172,20 +172,20 @@ fn credential(section: &Section<'_>, account: &str) -> Checked<TokenSource> {
     let file = format!("{account}.token");
     let folder = credentials(section).ok_or_else(|| {
         section.wrong(format_args!(
-            "there is no token: set token_file or token_env, or let systemd hand it over with LoadCredential={file}:/etc/openseat/{file}"
+            "there is no token: set token_file or token_env, or let systemd pass it with LoadCredential={file}:/etc/openseat/{file}"
         ))
     })?;
     Ok(TokenSource::Credential(folder.join(file)))
 }
 
-/// No name of a field in Django is longer than a few words.
+/// Field names in Django have a few words at most.
 const MAX_FIELD: usize = 100;
 
-/// The name of a field as Django has them; a double underscore leads into a related record. It becomes a part of an address.
+/// Reads the name of a Django field; a double underscore leads into a related record. It becomes part of a URL.
 fn ordering_field(value: &Value<'_>) -> Checked<Arc<str>> {
     let name = value.text()?;
     if name.starts_with('-') {
-        return Err(value.wrong("begins with a minus; write the field's name alone, openseat asks for the newest first itself"));
+        return Err(value.wrong("begins with a minus; write only the field's name, openseat adds the minus itself"));
     }
     let is_part_of_a_name = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
     let fits = !name.is_empty() && name.len() <= MAX_FIELD && name.chars().all(is_part_of_a_name);
@@ -193,7 +193,7 @@ fn ordering_field(value: &Value<'_>) -> Checked<Arc<str>> {
         .ok_or_else(|| value.wrong("must be the name of a field: letters, digits and underscores"))
 }
 
-/// The name of an environment variable. Capitals are asked for because a token pasted here by mistake has none, or not only.
+/// Reads the name of an environment variable. It must be in capitals, because a token pasted here by mistake has none, or not only capitals.
 fn variable(value: &Value<'_>) -> Checked<String> {
     let name = value.text()?;
     let fits = name.starts_with(|first: char| first.is_ascii_uppercase())

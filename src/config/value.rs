@@ -1,4 +1,4 @@
-//! One value of the file, read as what it should be.
+//! One value of the file, read as the type it should have.
 
 use std::{
     collections::HashMap, fmt::Display, hash::Hash, ops::RangeInclusive, path::PathBuf,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::quantity::Quantity;
 
-/// Far above any name that people use, far below what would make metrics unreadable.
+/// Far above any name in use, far below what would make metrics unreadable.
 const MAX_NAME: usize = 200;
 
 /// One value of the file.
@@ -39,12 +39,12 @@ impl<'s> Value<'s> {
         Self { place, key, node }
     }
 
-    /// Where in the text it begins.
+    /// Returns where it begins in the text.
     pub(super) fn start(&self) -> usize {
         self.node.span().start
     }
 
-    /// Reports a mistake in this value; the message is a sentence that goes on after the key's name.
+    /// Reports a mistake in this value; the message continues a sentence that starts with the key.
     pub(super) fn wrong(&self, message: impl Display) -> Reported {
         self.report(format!("`{}` {message}", self.key))
     }
@@ -58,13 +58,13 @@ impl<'s> Value<'s> {
         self.place.wrong(self.start(), message)
     }
 
-    /// Warns of this value; the message is a sentence that goes on after the key's name.
+    /// Warns about this value; the message continues a sentence that starts with the key.
     pub(super) fn warn(&self, message: impl Display) {
         let message = format!("`{}` {message}", self.key);
         self.place.warn(self.start(), message);
     }
 
-    /// Says what was made of this value; the message is a sentence that goes on after the key's name.
+    /// Says how this value was understood; the message continues a sentence that starts with the key.
     pub(super) fn note(&self, message: impl Display) {
         let message = format!("`{}` {message}", self.key);
         self.place.note(self.start(), message);
@@ -76,21 +76,21 @@ impl<'s> Value<'s> {
         let example = self.place.kind.example(key);
         let found = named_type(self.node.get_ref());
         self.wrong(format!(
-            "must be {expected}, not {found}; write for instance `{key} = {example}`"
+            "must be {expected}, not {found}; write for example `{key} = {example}`"
         ))
     }
 
-    /// The line it stands in, counted from 1.
+    /// Returns its line, counted from 1.
     pub(super) fn line(&self) -> usize {
         self.place.source.line(self.start())
     }
 
-    /// What it is, for readers that take several types.
+    /// Returns the parsed value, for readers that accept several types.
     pub(super) fn node(&self) -> &'s DeValue<'s> {
         self.node.get_ref()
     }
 
-    /// The text, if it is one, without a complaint if not.
+    /// Returns the text if it is one, without reporting anything if not.
     pub(super) fn as_text(&self) -> Option<&'s str> {
         self.node.get_ref().as_str()
     }
@@ -99,7 +99,7 @@ impl<'s> Value<'s> {
         self.as_text().ok_or_else(|| self.not_a("a string"))
     }
 
-    /// A text that names something: not empty, in one line, without space around it.
+    /// Reads a text that names something: not empty, on one line, without space around it.
     pub(super) fn name(&self) -> Checked<&'s str> {
         let name = self.text()?;
         let flaw = if name.trim().is_empty() {
@@ -109,7 +109,7 @@ impl<'s> Value<'s> {
         } else if name.trim() != name {
             "begins or ends with a space"
         } else if name.contains('/') {
-            "has a slash in it, which would read as two names in the address of a decision"
+            "has a slash in it, which would look like two names in the URL of a decision"
         } else if name.len() > MAX_NAME {
             return Err(self.wrong(format!("is longer than {MAX_NAME} bytes")));
         } else {
@@ -123,7 +123,7 @@ impl<'s> Value<'s> {
         flag.ok_or_else(|| self.not_a("true or false"))
     }
 
-    /// A whole number within bounds.
+    /// Reads a whole number within bounds.
     pub(super) fn integer(&self, bounds: RangeInclusive<u32>) -> Checked<u32> {
         let DeValue::Integer(integer) = self.node.get_ref() else {
             return Err(self.not_a("an integer"));
@@ -140,7 +140,7 @@ impl<'s> Value<'s> {
             })
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub(super) fn quantity(&self) -> Checked<Quantity> {
         let number = match self.node.get_ref() {
             DeValue::Integer(integer) => integer_value(integer).map(|integer| integer as f64),
@@ -152,7 +152,7 @@ impl<'s> Value<'s> {
             .ok_or_else(|| self.wrong("must be a finite number"))
     }
 
-    /// A duration within bounds; `why` says where the bounds come from.
+    /// Reads a duration within bounds; `why` explains the bounds.
     pub(super) fn duration(
         &self,
         bounds: RangeInclusive<Duration>,
@@ -162,7 +162,7 @@ impl<'s> Value<'s> {
             return Err(self.not_a("a string with a unit in it"));
         };
         let duration = humantime::parse_duration(text).map_err(|_| {
-            self.wrong("is no duration; write a number and a unit: \"500ms\", \"30s\", \"2m\", \"8h\" or \"1h 30m\"")
+            self.wrong("is not a duration; write a number and a unit: \"500ms\", \"30s\", \"2m\", \"8h\" or \"1h 30m\"")
         })?;
         if bounds.contains(&duration) {
             return Ok(duration);
@@ -175,7 +175,7 @@ impl<'s> Value<'s> {
         )))
     }
 
-    /// A path; a relative one starts at the folder of the file.
+    /// Reads a path; a relative one starts at the folder of the file.
     pub(super) fn path(&self) -> Checked<PathBuf> {
         let text = self.text()?;
         if text.is_empty() {
@@ -187,7 +187,7 @@ impl<'s> Value<'s> {
         Ok(self.place.source.resolve(text))
     }
 
-    /// The path of a file with a secret in it. A slash is asked for because a token pasted here by mistake would be shown
+    /// Reads the path of a file with a secret in it. It must have a slash, because a token pasted here by mistake would be shown
     /// as a file that does not exist, and CallTools' tokens have none.
     pub(super) fn secret_path(&self) -> Checked<PathBuf> {
         if !self.text()?.contains('/') {
@@ -198,12 +198,12 @@ impl<'s> Value<'s> {
         self.path()
     }
 
-    /// One of a closed set.
+    /// Reads one of a closed set of words.
     pub(super) fn one_of<T: DeserializeOwned + VariantNames>(&self) -> Checked<T> {
         self.one_of_as(self.text()?)
     }
 
-    /// The same for a value that was written in other words; `text` is the word.
+    /// Reads a value that was written in other words; `text` is the word.
     pub(super) fn one_of_as<T: DeserializeOwned + VariantNames>(&self, text: &str) -> Checked<T> {
         T::deserialize(text.into_deserializer()).map_err(|_: WordError| {
             self.wrong(match keys::nearest(text, T::VARIANTS.iter().copied()) {
@@ -213,7 +213,7 @@ impl<'s> Value<'s> {
         })
     }
 
-    /// The values of a list; anything else is taken as a list of one.
+    /// Returns the values of a list; anything else counts as a list of one.
     pub(super) fn items(&self) -> Vec<Value<'s>> {
         match self.node.get_ref() {
             DeValue::Array(nodes) => nodes.iter().map(|node| Value { node, ..*self }).collect(),
@@ -222,7 +222,7 @@ impl<'s> Value<'s> {
     }
 }
 
-/// Reports each value whose key came before; the message is worked out from the line where it did.
+/// Reports each value whose key came before; the message gets the line of the first.
 pub(super) fn refuse_repeats<'s, K: Hash + Eq>(
     values: impl IntoIterator<Item = (K, Value<'s>)>,
     message: impl Fn(usize) -> String,
@@ -238,17 +238,17 @@ pub(super) fn refuse_repeats<'s, K: Hash + Eq>(
     checked
 }
 
-/// A duration as the file writes it.
+/// Formats a duration as the file writes it.
 pub(super) fn shown(duration: Duration) -> String {
     format!("\"{}\"", humantime::format_duration(duration)).replace(' ', "")
 }
 
-/// `None` where it does not fit.
+/// Returns the number, `None` if it does not fit.
 pub(super) fn integer_value(integer: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
-/// The type of a value, in words.
+/// Names the type of a value.
 pub(super) fn named_type(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

@@ -1,4 +1,4 @@
-//! The addresses that notifications go to. They are secrets: who has one may write there.
+//! The addresses of notifications. They are secrets: anyone who has one may write there.
 
 use std::{fmt, path::Path};
 
@@ -16,20 +16,20 @@ const MAX_ADDRESS: usize = 2048;
 pub struct WebhookUrl(Url);
 
 impl WebhookUrl {
-    /// Reads it from a file, which holds nothing else.
+    /// Reads it from a file that contains nothing else.
     ///
     /// # Errors
-    /// [`SecretError`]: there is none, or it would be readable on a network although `plain_http` is false.
+    /// [`SecretError`]: there is none, or others on the network could read it although `plain_http` is false.
     pub fn read(path: &Path, plain_http: bool) -> Result<Self, SecretError> {
         let address = || Self::parse(secret::read(path)?.expose_secret(), plain_http);
         address()
             .map_err(|cause| SecretError::at(format!("the url file {}", path.display()), cause))
     }
 
-    /// The same, from a text. Space and quotes around it are dropped.
+    /// Reads it from a text. Space and quotes around it are removed.
     ///
     /// # Errors
-    /// [`SecretFault`]: it is no address, or readable on a network.
+    /// [`SecretFault`]: it is not an address, or others on the network could read it.
     pub fn parse(text: &str, plain_http: bool) -> Result<Self, SecretFault> {
         let text = text.trim().trim_matches(['"', '\'']).trim();
         if text.is_empty() || text.len() > MAX_ADDRESS || text.contains(char::is_whitespace) {
@@ -45,7 +45,7 @@ impl WebhookUrl {
         Ok(Self(url))
     }
 
-    /// The address, to send to.
+    /// Returns the address, to send to.
     pub fn expose(&self) -> &Url {
         &self.0
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_taken_as_people_paste_it_and_never_shown() {
+    fn an_address_is_accepted_as_people_paste_it_and_never_shown() {
         for (text, taken) in [
             ("https://hooks.example/services/T0/B0/secret\n", true),
             (" \"https://hooks.example/secret\" ", true),

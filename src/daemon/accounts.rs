@@ -20,7 +20,7 @@ use crate::{
     server::{AccountHandle, check::Reach},
 };
 
-/// How long a reload waits for a busy task: longer than a disk takes. After that the reload goes on, and the task takes the new config when it
+/// How long a reload waits for a busy task: longer than a disk takes. After that the reload continues, and the task takes the new config when it
 /// can.
 const HANDOVER: Duration = Duration::from_secs(1);
 
@@ -29,11 +29,11 @@ const HANDOVER: Duration = Duration::from_secs(1);
 pub(super) struct RunningAccount {
     /// Its settings.
     pub config: Arc<config::Account>,
-    /// Whose requests it spends.
+    /// The owner of the budget it spends.
     owner: BudgetOwner,
     /// How the server reaches it.
     pub handle: AccountHandle,
-    /// How its CallTools is asked without the task.
+    /// How to ask its CallTools without the task.
     pub reach: Reach,
     stop: CancellationToken,
     /// Cancelled once it has ended.
@@ -67,14 +67,14 @@ impl RunningAccount {
         }
     }
 
-    /// Whether a config means this account: the same address and token, or the same name with the same settings of both.
+    /// Returns whether a config means this account: the same address and token, or the same name with the same settings for both.
     pub fn is_the_same(&self, config: &config::Account, owner: &BudgetOwner) -> bool {
         let is_named_so = self.config.name == config.name;
         self.owner.identity == owner.identity
             || is_named_so && self.config.upstream == config.upstream
     }
 
-    /// Takes another config. All knowledge stays, and jobs under way go on.
+    /// Takes another config. It keeps all knowledge, and jobs in progress continue.
     pub async fn take(&mut self, prepared: Prepared) {
         let reach = prepared.reach();
         let Prepared {
@@ -122,7 +122,7 @@ impl RunningAccount {
         }
     }
 
-    /// Whether requests are sent and counted in the same way.
+    /// Returns whether requests are sent and counted in the same way.
     fn is_reached_as(&self, config: &config::Account) -> bool {
         let was = &self.config;
         was.name == config.name
@@ -132,18 +132,18 @@ impl RunningAccount {
             && was.budget == config.budget
     }
 
-    /// Stops the task, and waits a moment for its end.
+    /// Stops the task and waits a moment for its end.
     pub async fn retire(self) {
         self.stop.cancel();
         if tokio::time::timeout(HANDOVER, self.gone.cancelled())
             .await
             .is_err()
         {
-            tracing::warn!(account = &*self.config.name, "takes its time to end");
+            tracing::warn!(account = &*self.config.name, "is slow to end");
         }
     }
 
-    /// Uses this token, which may be a new one. One that was refused is tried again at once.
+    /// Uses this token, which may be new. One that was refused is retried at once.
     pub fn show(&self, token: &Token) {
         self.keep(token);
         send(&self.handle.asks, Ask::TryToken);
@@ -156,7 +156,7 @@ impl RunningAccount {
     }
 }
 
-/// Does not wait for a busy task.
+/// Sends without waiting for a busy task.
 fn send(asks: &mpsc::Sender<Ask>, ask: Ask) {
     let _ = asks.try_send(ask);
 }

@@ -7,8 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 
-/// The state folder's files and their logs (9), the runtimes, signals and standard streams (some 15 for each thread that serves is plenty),
-/// commands at the control socket (16), and files that are read again.
+/// The state folder's files and their logs (9), the runtimes, signals and standard streams (some 15), commands at the control socket (16),
+/// and files that are read again, with room to spare.
 const ROOM: u64 = 64;
 
 /// The runtime and listeners of a serving thread.
@@ -33,7 +33,7 @@ pub fn raise() -> std::io::Result<()> {
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
 
-/// How many connections callers may have: `max_connections`, or fewer if descriptors are short.
+/// Returns how many connections callers may have: `max_connections`, or fewer if descriptors are short.
 pub fn connections(config: &Config) -> usize {
     let wanted = config.server.max_connections;
     match getrlimit(Resource::Nofile).current {
@@ -42,7 +42,7 @@ pub fn connections(config: &Config) -> usize {
     }
 }
 
-/// A warning, if callers get fewer connections than the config says.
+/// Warns if callers get fewer connections than configured.
 pub fn shortage(config: &Config) -> Option<String> {
     let (wanted, given) = (config.server.max_connections, connections(config));
     let limit = getrlimit(Resource::Nofile).current?;
@@ -60,7 +60,7 @@ fn room(config: &Config) -> u64 {
     ROOM + PER_THREAD * config.server.threads as u64 + PER_ACCOUNT * accounts
 }
 
-/// At least one: a daemon that answers no one is useless.
+/// Returns at least one: a daemon that answers no one is useless.
 fn fitting(wanted: usize, limit: u64, room: u64) -> usize {
     let left = usize::try_from(limit.saturating_sub(room)).unwrap_or(usize::MAX);
     wanted.min(left).max(1)

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// A config, and how its accounts are reached.
+/// A config, and how to reach its accounts.
 #[derive(Debug)]
 struct Desk {
     config: Config,
@@ -30,7 +30,7 @@ struct Desk {
     clock: Arc<dyn Clock>,
 }
 
-/// The routes of a config.
+/// Returns the routes for a config.
 pub(super) fn routes(config: &Config, accounts: Vec<Reach>, clock: &Arc<dyn Clock>) -> Router {
     let desk = Desk {
         config: config.clone(),
@@ -68,10 +68,10 @@ async fn answer_spend(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     }
 }
 
-/// More than any command sends itself.
+/// More than any command sends.
 const MAX_AT_ONCE: u16 = 100;
 
-/// The daemon does not see the answers, so each request counts as one that was never answered.
+/// Spends permits. The daemon does not see the answers, so each request counts as one that was never answered.
 async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
     for _ in 0..requests {
         drop(reach.budget.permit(Purpose::OnDemand).await?);
@@ -79,7 +79,7 @@ async fn spend(reach: &Reach, requests: u16) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The values of a parameter.
+/// Returns the values of a parameter.
 fn values(uri: &Uri, wanted: &str) -> Vec<String> {
     let query = uri.query().unwrap_or_default();
     form_urlencoded::parse(query.as_bytes())
@@ -93,7 +93,7 @@ fn refusal(why: String) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
 }
 
-/// `POST /v1/check?queue=a&queue=b`: the report.
+/// `POST /v1/check?queue=a&queue=b`: returns the report.
 async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let targets = match select(&desk.config, &values(&uri, "queue")) {
         Ok(targets) => targets,
@@ -114,7 +114,7 @@ async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     axum::Json(listings).into_response()
 }
 
-/// `POST /v1/survey?queue=main/sales`: how the API of this queue's account behaves. Answers 502 with what CallTools said, if it said nothing else.
+/// `POST /v1/survey?queue=main/sales`: reports how the API of this queue's account behaves. Answers 502 with CallTools' fault if there is nothing else.
 async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let targets = match select(&desk.config, &values(&uri, "queue")) {
         Ok(targets) => targets,

@@ -1,4 +1,4 @@
-//! Looks at every file that a config names, for `openseat config check`. Nothing is started, and all mistakes are told at once.
+//! Checks every file that a config names, for `openseat config check`. Nothing is started, and all mistakes are reported together.
 
 use std::error::Error;
 
@@ -14,12 +14,12 @@ use crate::{
     server::{Tls, TlsError},
 };
 
-/// Something about a file, or about a variable with a token in it.
+/// A problem with a file, or with a variable that contains a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
     /// What is wrong, where, and what to do.
     pub text: String,
-    /// Whether a daemon with this config would not start, or would refuse a reload. Otherwise it works, or only the service can tell.
+    /// Whether a daemon with this config would not start, or would reject a reload. Otherwise it works, or only the service can tell.
     pub is_mistake: bool,
 }
 
@@ -39,7 +39,7 @@ impl FileProblem {
     }
 }
 
-/// Everything that is wrong with the files of a config: tokens, authorities, certificate and key, addresses to notify. A file that hangs holds this up for seconds.
+/// Finds all problems with a config's files: tokens, authorities, certificate and key, notify addresses. A file that hangs delays it by seconds.
 pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     for account in &config.accounts {
@@ -61,7 +61,7 @@ pub fn file_problems(config: &Config, now: Moment) -> Vec<FileProblem> {
     problems
 }
 
-/// A token that only the service has cannot be looked at from here.
+/// Checks a token. One that only the service has cannot be checked from here.
 fn token(source: &TokenSource) -> Option<FileProblem> {
     let error = source.read().err()?;
     let is_elsewhere = matches!(error.cause, SecretFault::NoCredential | SecretFault::NotSet);
@@ -79,7 +79,7 @@ fn authorities(upstream: &config::Upstream) -> Option<FileProblem> {
     Some(FileProblem::mistake(error.as_ref()))
 }
 
-/// Each client's tokens, and tokens that two callers share.
+/// Checks each client's tokens, and finds tokens that two callers share.
 fn clients(clients: &[config::Client], bearer: Option<BearerTokens>) -> Vec<FileProblem> {
     let mut problems = Vec::new();
     let mut others: Vec<BearerTokens> = bearer.into_iter().collect();
@@ -101,7 +101,7 @@ fn clients(clients: &[config::Client], bearer: Option<BearerTokens>) -> Vec<File
     problems
 }
 
-/// A certificate that callers refuse for its dates is shown all the same at a start: there is no other.
+/// Checks the certificate. At a start, one whose dates callers reject is served anyway: there is no other.
 fn certificate(files: &config::TlsFiles, now: Moment) -> Option<FileProblem> {
     let error = Tls::read_in_place_of(files, None, now).err()?;
     Some(FileProblem {
@@ -110,7 +110,7 @@ fn certificate(files: &config::TlsFiles, now: Moment) -> Option<FileProblem> {
     })
 }
 
-/// The addresses of notifications, each file once.
+/// Checks the addresses of notifications, each file once.
 fn addresses(notify: &[Notify]) -> Vec<FileProblem> {
     let read = notify
         .iter()

@@ -18,7 +18,7 @@ use crate::{
 /// A bundle of all common authorities has some 250 kB.
 const MAX_CA_FILE: u64 = 2 * 1024 * 1024;
 
-/// What is wrong with a token that two callers share: it would say nothing of who asks.
+/// What is wrong with a token that two callers share: it does not identify the caller.
 pub(super) const SHARED: &str =
     "another caller has one of its tokens; make a new one with `openssl rand -hex 32`";
 
@@ -28,7 +28,7 @@ pub(super) struct Files {
     /// In the order of the config.
     pub accounts: Vec<AccountFiles>,
     pub callers: Callers,
-    /// Who gets messages and pushes.
+    /// The recipients of messages and pushes.
     pub recipients: Recipients,
     /// The password of the cluster's engine, if it has one.
     pub cluster_password: Option<SecretString>,
@@ -46,7 +46,7 @@ pub(super) struct AccountFiles {
 pub(super) struct Callers {
     /// The bearer tokens, if any.
     pub bearer: Option<BearerTokens>,
-    /// Further callers with the tokens that they show, in the order of the config.
+    /// The other callers with their tokens, in the order of the config.
     pub clients: Vec<(config::Client, BearerTokens)>,
     /// Our certificate and key, if any.
     pub tls: Option<Tls>,
@@ -64,7 +64,7 @@ impl Files {
     /// Reads the files for a reload. `last` is the certificate in force.
     ///
     /// # Errors
-    /// The same as at the start, or callers would refuse the certificate for its dates.
+    /// As at the start, or callers would reject the certificate for its dates.
     pub async fn read_again(
         config: &Config,
         last: Option<Tls>,
@@ -103,7 +103,7 @@ impl Files {
     }
 }
 
-/// The clients with their tokens.
+/// Reads the clients with their tokens.
 fn clients(
     clients: &[config::Client],
     bearer: Option<&BearerTokens>,

@@ -1,10 +1,10 @@
 //! The whole daemon: turns a config into parts, owns every task, reloads and stops.
 //!
 //! All tasks are in one set. Loops have a [heartbeat](crate::process::heartbeat). If a task ends early, the process ends with an error and
-//! systemd starts it again; otherwise answers would grow old unnoticed. On stopping, readiness ends first, then polling; then answers under way
-//! are finished, all within [`GRACE`].
+//! systemd restarts it; otherwise answers would become stale unnoticed. When stopping, readiness ends first, then polling; then requests in progress
+//! are answered, all within [`GRACE`].
 //!
-//! `wiring` builds the parts from a config, `accounts` are the running accounts, `reloading` exchanges one config for another, and `desk` answers
+//! `wiring` builds the parts from a config, `accounts` are the running accounts, `reloading` replaces one config with another, and `desk` answers
 //! commands at the control socket.
 
 mod accounts;
@@ -59,13 +59,13 @@ use crate::{
 /// The longest time to stop: well within what systemd, Kubernetes and people wait.
 const GRACE: Duration = Duration::from_millis(2_800);
 
-/// How many reload requests may wait while one is served. People send them, so more at once are a mistake.
+/// How many reload requests may wait while one is served. People send them, so more at a time are a mistake.
 const MAX_RELOADS: usize = 4;
 
-/// How a task of the set has ended.
+/// How a task of the set ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// Because it was told to stop.
+    /// It was asked to stop.
     Told,
     /// By itself.
     Early,
@@ -73,7 +73,7 @@ enum End {
 
 type Tasks = JoinSet<anyhow::Result<End>>;
 
-/// A daemon with all its parts, which has not asked or answered anything yet.
+/// A daemon with all its parts that has not polled or answered yet.
 #[derive(Debug)]
 pub struct Daemon {
     wiring: Wiring,
@@ -85,14 +85,14 @@ pub struct Daemon {
     listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     agent_checks: Option<Listener>,
-    /// How many threads serve the listeners; with 0 the runtime that runs the daemon serves them.
+    /// How many threads serve the listeners; with 0, the runtime that runs the daemon serves them.
     threads: usize,
     notifier: Notifier,
     /// The config's file, for reloads.
     file: Option<PathBuf>,
     hangups: Option<Signal>,
     reload_requests: mpsc::Receiver<ReloadRequest>,
-    /// Who gets messages and pushes.
+    /// The recipients of messages and pushes.
     recipients: watch::Sender<Recipients>,
 }
 
@@ -105,10 +105,10 @@ impl Daemon {
         Self::with_sockets(config, clock, Vec::new()).await
     }
 
-    /// The same, with sockets that are bound already.
+    /// Builds all parts with sockets that are already bound.
     ///
     /// # Errors
-    /// The same as of [`new`](Self::new), or the config does not allow a passed socket.
+    /// As [`new`](Self::new), or the config does not allow a passed socket.
     pub async fn with_sockets(
         config: &Config,
         clock: Arc<dyn Clock>,
@@ -162,7 +162,7 @@ impl Daemon {
         })
     }
 
-    /// Serves on this number of threads, not in the runtime that runs it.
+    /// Serves on this number of threads instead of the runtime that runs it.
     pub fn serving_on(self, threads: usize) -> Self {
         Self { threads, ..self }
     }
@@ -172,7 +172,7 @@ impl Daemon {
         Self { notifier, ..self }
     }
 
-    /// Reloads from this file when the server is asked to.
+    /// Reloads from this file on request.
     pub fn reloading_from(self, file: PathBuf) -> Self {
         Self {
             file: Some(file),
@@ -188,12 +188,12 @@ impl Daemon {
         }
     }
 
-    /// Where it listens. If the config left the port to the system, it is known here.
+    /// Returns where it listens. If the config left the port to the system, it is known here.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
-    /// Where it answers HAProxy's agent-checks.
+    /// Returns where it answers HAProxy's agent-checks.
     pub fn agent_checks(&self) -> Option<&Listener> {
         self.agent_checks.as_ref()
     }
@@ -272,9 +272,9 @@ struct Work {
     file: Option<PathBuf>,
     /// In the order of the config.
     accounts: Vec<RunningAccount>,
-    /// Ends the recording of the queues' history.
+    /// Ends the recording of the history.
     recording: CancellationToken,
-    /// Where those who get messages and pushes are exchanged.
+    /// Replaces the recipients of messages and pushes.
     recipients: watch::Sender<Recipients>,
     tasks: Tasks,
 }
@@ -283,7 +283,7 @@ struct Work {
 type Ended = Result<anyhow::Result<End>, JoinError>;
 
 impl Work {
-    /// Serves reload requests until the process is to stop, or until a task ends early.
+    /// Serves reload requests until the process should stop, or until a task ends early.
     async fn work(
         &mut self,
         shutdown: impl Future<Output = ()>,
@@ -313,7 +313,7 @@ impl Work {
         }
     }
 
-    /// Records the history of the present queues, and of no others.
+    /// Records the history of the current queues only.
     fn record(&mut self) {
         self.recording.cancel();
         self.recording = self.wiring.stop.child_token();
@@ -363,13 +363,13 @@ impl Work {
     }
 }
 
-/// Wraps work that ends only with the process.
+/// Wraps work that runs until the process stops.
 async fn until_stopped(work: impl Future<Output = ()>) -> anyhow::Result<End> {
     work.await;
     Ok(End::Early)
 }
 
-/// Waits for the next SIGHUP; for ever where signals are not watched.
+/// Waits for the next SIGHUP; forever if signals are not watched.
 async fn hangup(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => drop(hangups.recv().await),
@@ -402,7 +402,7 @@ async fn supervised(
     heartbeats: Heartbeats,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
-    // Side by side: a disk that hangs delays the status, and must not delay the watchdog.
+    // In parallel: a disk that hangs delays the status, but must not delay the watchdog.
     let ((), watched) = tokio::join!(
         notifier.keep_status(&current, &stop),
         notifier.keep_watchdog(&heartbeats, &stop)

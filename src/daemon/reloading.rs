@@ -1,6 +1,6 @@
-//! Exchanges one config for another while calls ring: completely, or not at all.
+//! Replaces one config with another while calls ring: completely, or not at all.
 //!
-//! An account with the same settings goes on unchanged. With other settings, or another name, it keeps its task and all that it knows: an account is
+//! An account with the same settings continues unchanged. With other settings or another name, it keeps its task and all its knowledge: an account is
 //! its address and token. Queues that stay keep their counters and reservations.
 
 use std::{collections::HashSet, path::Path, sync::Arc};
@@ -33,7 +33,7 @@ enum Step {
 }
 
 impl Work {
-    /// Reads the config again. The log and the metrics have the result.
+    /// Reads the config again. The result is in the log and the metrics.
     pub(super) async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         self.notifier.reloading().await;
         let outcome = self.exchange().await;
@@ -54,7 +54,7 @@ impl Work {
                 );
             }
             Err(error) => {
-                tracing::error!(%error, "the new config is refused; the old one stays in force");
+                tracing::error!(%error, "the new config is rejected; the old one stays in force");
             }
         }
         self.tell_ready().await;
@@ -78,7 +78,7 @@ impl Work {
         Ok(reloaded)
     }
 
-    /// Prepares what the accounts of a new config need beyond those that run, in its order.
+    /// Prepares what the accounts of a new config need in addition to the running ones, in its order.
     fn prepare(
         &self,
         config: &Config,
@@ -159,7 +159,7 @@ impl Work {
         reloaded
     }
 
-    /// What happens to each account, in the order of the new config. Accounts that are left over end.
+    /// Decides what happens to each account, in the order of the new config. Accounts that are left over end.
     fn steps(
         &mut self,
         config: &Config,
@@ -220,11 +220,11 @@ impl Work {
         steps.map(step).collect()
     }
 
-    /// Starts an account that is new, or replaces another one of its name.
+    /// Starts an account that is new, or replaces another with its name.
     async fn start(&mut self, prepared: Prepared, last: Option<RunningAccount>) -> RunningAccount {
         if let Some(last) = last {
             last.retire().await;
-            // What the board shows is of another CallTools account.
+            // The board shows data of another CallTools account.
             for queue in &prepared.config.queues {
                 self.wiring.board.forget(&key(&prepared.config, queue));
             }
@@ -237,7 +237,7 @@ impl Work {
         RunningAccount::start(account, handle, reach, owner, stop, &mut self.tasks)
     }
 
-    /// Moves what is kept under old names of accounts.
+    /// Moves what is stored under old names of accounts.
     fn carry(&self, steps: &[Step]) {
         let mut moves = Vec::new();
         for step in steps {
@@ -263,7 +263,7 @@ async fn read(file: &Path) -> Result<Config, ReloadError> {
     loaded.map_err(|error| ReloadError::Config(error.to_string()))
 }
 
-/// Warns of settings that only take effect at a start: sockets, threads, files.
+/// Rejects changes of settings that only take effect at a start: sockets, threads, files.
 fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadError> {
     let fixed = [
         ("listen", was.server.listen == is.server.listen),
@@ -293,7 +293,7 @@ fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadEr
     Err(ReloadError::NeedsRestart(changed))
 }
 
-/// Whether an account is reached under its name as one of the others is.
+/// Returns whether one of the others has this account's name and connection.
 fn is_among(account: &config::Account, others: &[config::Account]) -> bool {
     others
         .iter()

@@ -1,6 +1,6 @@
 //! Works with systemd: notifications and the watchdog ([`Notifier`]), and sockets that it passes ([`take_sockets`]).
 //!
-//! Without systemd's variables in the environment nothing here does anything. A notification waits for systemd at most [`MAX_WAIT`].
+//! Does nothing without systemd's variables in the environment. A notification waits for systemd at most [`MAX_WAIT`].
 
 #[cfg(test)]
 mod tests;
@@ -27,16 +27,16 @@ use crate::{
     server::{Current, Detached, in_runtime, status_line},
 };
 
-/// The longest wait for systemd to take a message. It takes them at once, unless it hangs.
+/// The longest wait for systemd to take a message. It takes them at once unless it hangs.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// How often the status line is renewed: about as often as a request changes it.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 
-/// A loop may take so long for one turn: another process may hold the lock of a state file for five seconds.
+/// The longest turn of a loop: another process may hold the lock of a state file for five seconds.
 const MAX_TURN: Duration = Duration::from_secs(6);
 
-/// A passed socket that we cannot use, because of a mistake in its unit.
+/// A passed socket that we cannot use because its unit is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("systemd passed a socket (number {number}) that {flaw}")]
 pub struct SocketError {
@@ -44,7 +44,7 @@ pub struct SocketError {
     flaw: String,
 }
 
-/// Takes the sockets that systemd has opened for us (`LISTEN_FDS`), if it has. Later calls find none.
+/// Takes the sockets that systemd has opened for us (`LISTEN_FDS`). Later calls find none.
 ///
 /// Call it before there are other threads: it changes the environment.
 ///
@@ -68,7 +68,7 @@ pub fn take_sockets() -> Result<Vec<Detached>, SocketError> {
 }
 
 fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
-    // A socket of the other kind stays where it is.
+    // A socket of the other kind stays in place.
     let passed = match given.take_tcp_listener(at) {
         Ok(socket) => socket.map(Detached::Tcp),
         Err(_) => given.take_unix_listener(at)?.map(Detached::Unix),
@@ -76,7 +76,7 @@ fn passed(given: &mut ListenFd, at: usize) -> io::Result<Detached> {
     Ok(passed.expect("each number is taken once"))
 }
 
-/// Sends notifications to systemd, if it runs this process.
+/// Sends notifications to systemd if it runs this process.
 #[derive(Debug, Default)]
 pub struct Notifier {
     /// `None` without systemd.
@@ -102,7 +102,7 @@ impl Notifier {
         }
     }
 
-    /// Says that the listeners are bound and the state is loaded. CallTools need not have answered.
+    /// Reports that the listeners are bound and the state is loaded. CallTools need not have answered.
     pub async fn ready(&self, status: &str) {
         self.tell(&[NotifyState::Ready, NotifyState::Status(status)])
             .await;
@@ -113,7 +113,7 @@ impl Notifier {
         self.tell(&[NotifyState::Status(status)]).await;
     }
 
-    /// Says that the config is being read again. [`ready`](Self::ready) has to follow, also after a failure.
+    /// Reports that the config is being read again. [`ready`](Self::ready) must follow, even after a failure.
     pub async fn reloading(&self) {
         let mut states = vec![NotifyState::Reloading];
         // systemd 253 and later need to know which reload this is.
@@ -121,7 +121,7 @@ impl Notifier {
         self.tell(&states).await;
     }
 
-    /// Says that the process is stopping.
+    /// Reports that the process is stopping.
     pub async fn stopping(&self) {
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")])
             .await;
@@ -154,7 +154,7 @@ impl Notifier {
         }
     }
 
-    /// Feeds the watchdog until `stop`, as long as no loop is stuck; see [`feed`]. It has its own thread, since a task that hangs blocks the
+    /// Feeds the watchdog until `stop` while no loop is stuck; see [`feed`]. It has its own thread, since a task that hangs blocks the
     /// thread it runs on.
     ///
     /// # Errors
@@ -191,7 +191,7 @@ impl Notifier {
     }
 }
 
-/// Feeds the watchdog four times in its period while no loop is stuck. If one is, only a restart helps, so the watchdog is not fed, and systemd
+/// Feeds the watchdog four times per period while no loop is stuck. If one is, only a restart helps, so the watchdog is not fed, and systemd
 /// restarts the process.
 async fn feed(
     notifier: &Notifier,
@@ -214,7 +214,7 @@ async fn feed(
         } else if stuck != before {
             tracing::error!(
                 ?stuck,
-                "these loops are stuck; the watchdog is not fed until they go on"
+                "these loops are stuck; the watchdog is not fed until they continue"
             );
         }
         before = stuck;

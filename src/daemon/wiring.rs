@@ -1,6 +1,6 @@
 //! Builds the parts of a daemon from its config.
 //!
-//! What can fail comes first ([`Wiring::prepare`]) and changes nothing that runs, so that a new config takes effect completely or not at all.
+//! Steps that can fail come first ([`Wiring::prepare`]) and change nothing that runs, so that a new config takes effect completely or not at all.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
     state::{State, journal},
 };
 
-/// How many requests may wait for an account's task: those of a second from a busy router. Further ones are answered from the board.
+/// How many requests may wait for an account's task: those of a second from a busy router. Others are answered from the board.
 const ASKS: usize = 64;
 
 /// What all accounts and configs of a process share.
@@ -66,17 +66,17 @@ pub(super) struct Prepared {
     transport: Arc<HttpTransport>,
     /// The token that was read.
     pub secret: Token,
-    /// Keeps the token, and reads it again.
+    /// Stores the token, and reads it again.
     pub token: Arc<TokenKeeper>,
     names: watch::Sender<Arc<Names>>,
     health: watch::Sender<Health>,
     asks: mpsc::Receiver<account::Ask>,
-    /// What makes its task one of a cluster; `None` without one, and where its task runs already.
+    /// The task's place in the cluster; `None` without one, or if its task runs already.
     cluster: Option<Membership>,
 }
 
 impl Prepared {
-    /// How its CallTools is asked without its task.
+    /// Returns how to ask its CallTools without its task.
     pub fn reach(&self) -> Reach {
         Reach {
             config: Arc::clone(&self.config),
@@ -161,7 +161,7 @@ impl Wiring {
         })
     }
 
-    /// The account's place in the cluster, which hears of its requests.
+    /// Returns the account's place in the cluster, which is told of its requests.
     fn join(
         &self,
         config: &config::Account,
@@ -179,7 +179,7 @@ impl Wiring {
         (budget, Some(member), cluster)
     }
 
-    /// Builds the account. What is `known` of its queues is published at once.
+    /// Builds the account. What is `known` about its queues is published at once.
     pub fn account(&self, prepared: Prepared, known: Known) -> Account {
         Account::new(account::Deps {
             owner: prepared.owner,
@@ -204,7 +204,7 @@ impl Wiring {
         })
     }
 
-    /// What the process before knew of an account.
+    /// Returns what the previous process knew about an account.
     pub fn stored(&self, prepared: &Prepared) -> Known {
         let Some(store) = &self.state.store else {
             return Known::default();
@@ -214,7 +214,7 @@ impl Wiring {
         store.known(&prepared.owner, &names)
     }
 
-    /// What the server needs for a config, whose accounts have these handles.
+    /// Builds what the server needs for a config whose accounts have these handles.
     pub fn app(
         &self,
         config: &Config,
@@ -245,7 +245,7 @@ impl Wiring {
     }
 }
 
-/// This process as a node of the config's cluster, and its engine.
+/// Creates this process as a node of the config's cluster, and connects to its engine.
 pub(super) fn node(
     config: &Config,
     password: Option<SecretString>,
@@ -270,7 +270,7 @@ pub(super) fn node(
     Ok(Some((Arc::new(node), engine)))
 }
 
-/// The reservations, with those from before a restart.
+/// Returns the reservations, with those from before a restart.
 pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     let reservations = match &state.store {
         Some(store) => journal::reservations(Arc::clone(store))?,
@@ -280,7 +280,7 @@ pub(super) fn reservations(state: &State) -> anyhow::Result<Reservations> {
     Ok(reservations.seen_by(calls))
 }
 
-/// Whose requests an account spends, as the ledger knows it.
+/// Returns the owner of an account's budget, as the ledger knows it.
 pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
     BudgetOwner {
         account: account.name.to_string(),
@@ -288,7 +288,7 @@ pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
     }
 }
 
-/// The transport to an account's CallTools.
+/// Creates the transport to an account's CallTools.
 ///
 /// # Errors
 /// Certificates cannot be read or used.
@@ -305,7 +305,7 @@ pub(super) fn check_authorities(
     upstream: &config::Upstream,
     ca_pem: Vec<u8>,
 ) -> anyhow::Result<()> {
-    // The token goes nowhere: nothing is sent.
+    // Nothing is sent, so the token goes nowhere.
     let token = Token::parse("none").context("letters are a token")?;
     transport_with(upstream, &token, Some(ca_pem))?;
     Ok(())

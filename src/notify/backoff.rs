@@ -1,4 +1,4 @@
-//! How long to wait after a failed attempt.
+//! The wait after a failed attempt.
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Memory {
     /// Reads what an earlier run stored. What cannot be read is dropped.
     pub fn from_json(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_else(|error| {
-            tracing::warn!(%error, "what notifications had told cannot be read; what lasts is told once more");
+            tracing::warn!(%error, "the notifications already sent cannot be read; what still lasts is reported again");
             Self::default()
         })
     }

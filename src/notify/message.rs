@@ -126,7 +126,7 @@ pub fn test_message() -> Bytes {
     })
 }
 
-/// The name of this machine.
+/// Returns the name of this machine.
 pub(super) fn host() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
@@ -166,7 +166,7 @@ fn over(condition: Condition) -> &'static str {
         Condition::NoPermission => "the token's user may read this again",
         Condition::NoSuchQueue => "CallTools has this queue again",
         Condition::UpstreamDown => "CallTools answers again",
-        Condition::Throttled => "no sign of other software that spends from the account any more",
+        Condition::Throttled => "no more sign of other software spending the account's requests",
         Condition::Budget => "there are requests again",
         Condition::NoSeats => "there are seats again",
         Condition::State => "the state folder can be written again",
@@ -199,7 +199,7 @@ fn harmless(text: &str) -> String {
     text.replace('@', "@\u{200b}")
 }
 
-/// The two largest units of a duration.
+/// Formats the two largest units of a duration.
 fn spoken(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let rounded = match seconds {

@@ -40,7 +40,7 @@ pub(super) struct Outbox {
     rest_until: Option<Instant>,
 }
 
-/// What follows from a failed attempt.
+/// The consequence of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It will be tried again.
@@ -80,7 +80,7 @@ impl Outbox {
         Some(first.json.clone())
     }
 
-    /// When something may be due.
+    /// Returns when something may be due.
     pub fn next(&self) -> Option<Instant> {
         let idle = !self.under_way && !self.waiting.is_empty();
         self.rest_until.filter(|_| idle)
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_is_given_up_after_an_hour_and_what_does_not_arrive_after_a_day() {
+    async fn refused_messages_are_given_up_after_an_hour_and_undelivered_ones_after_a_day() {
         for (refused, patience) in [(true, MAX_AGE_REFUSED), (false, MAX_AGE)] {
             let mut outbox = Outbox::with([message("a"), message("b")]);
             let second = Duration::from_secs(1);

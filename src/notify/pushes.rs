@@ -241,7 +241,7 @@ mod tests {
                         },
                         _ => if let Some(answer) = under_way.remove(&queue) {
                             pushes.failed(&queue, None, Instant::now());
-                            // It may have arrived all the same.
+                            // It may have arrived anyway.
                             known.insert(queue, answer);
                         },
                     }

@@ -34,7 +34,7 @@ struct Settings {
 /// Reads the addresses. It reads files, so it must not run in a task.
 ///
 /// # Errors
-/// A file has no address that can be used.
+/// A file has no usable address.
 pub fn recipients(notify: &[Notify]) -> anyhow::Result<Recipients> {
     let mut by_file: BTreeMap<&PathBuf, Vec<Notify>> = BTreeMap::new();
     for one in notify {
@@ -54,7 +54,7 @@ pub fn recipients(notify: &[Notify]) -> anyhow::Result<Recipients> {
 }
 
 impl Recipients {
-    /// The address of each.
+    /// Returns the address of each.
     pub fn webhooks(&self) -> impl Iterator<Item = &Arc<Webhook>> {
         self.0.iter().map(|settings| &settings.webhook)
     }

@@ -53,7 +53,7 @@ impl Subject {
         }
     }
 
-    /// The queue that it is about.
+    /// Returns the queue that it is about.
     pub fn key(&self) -> Option<QueueKey> {
         let account = self.account.as_ref()?;
         let queue = self.queue.as_ref()?;
@@ -130,7 +130,7 @@ impl Sight {
         sight
     }
 
-    /// The cluster as a whole: its engine is the same for all accounts.
+    /// Looks at the cluster as a whole: its engine is the same for all accounts.
     pub(super) fn cluster(
         &mut self,
         accounts: impl Iterator<Item = (Arc<str>, Status)>,
@@ -275,10 +275,10 @@ impl Sight {
 /// The most accounts that a message names; it counts the others.
 const NAMED_ACCOUNTS: usize = 8;
 
-const STATE_ADVICE: &str = "check that the disk has space and that the folder is writable; openseat recovers by itself, and answers go on meanwhile";
+const STATE_ADVICE: &str = "check that the disk has space and that the folder is writable; openseat recovers by itself and keeps answering";
 const THROTTLED_ADVICE: &str =
     "find what else uses the account's API, or lower requests_per_hour to what is left";
-const BUDGET_ADVICE: &str = "find who asks for refreshes or fresh answers so often; `openseat plan` shows how the budget divides";
+const BUDGET_ADVICE: &str = "find out who asks for refreshes or fresh answers so often; `openseat plan` shows how the budget divides";
 const NO_SEATS_ADVICE: &str = "are its agents logged in to the queue and available?";
 
 #[cfg(test)]

@@ -274,7 +274,7 @@ impl Recipient {
                 tracing::error!(%url_file, %error, "a notification could not be delivered and is given up");
             }
             Err(error) if !self.is_failing => {
-                tracing::warn!(%url_file, %error, "a notification could not be delivered; it is tried again");
+                tracing::warn!(%url_file, %error, "a notification could not be delivered; it will be retried");
             }
             _ => {}
         }

@@ -13,7 +13,7 @@ use crate::{
     process::{causes::causes, tls::client_builder},
 };
 
-/// The longest wait for a connection, TLS included.
+/// The timeout for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The part of it that looking up the name may take.
@@ -43,7 +43,7 @@ pub struct Undelivered {
     pub wait: Option<Duration>,
 }
 
-/// Why there is no client to send with.
+/// Why no HTTP client could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The machine trusts no authority, so TLS cannot work.
@@ -51,7 +51,7 @@ pub enum WebhookError {
         "this machine has no CA certificates to check the recipient's certificate with: install the package ca-certificates, or set SSL_CERT_FILE"
     )]
     NoCaStore,
-    /// Anything else that the HTTP library objects to.
+    /// Any other objection of the HTTP library.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(String),
 }
@@ -112,7 +112,7 @@ impl Webhook {
     /// Sends this JSON once.
     ///
     /// # Errors
-    /// [`Undelivered`]: the recipient did not take it, or it is not known whether it did.
+    /// [`Undelivered`]: the recipient did not accept it, or it is unknown whether it did.
     pub async fn deliver(&self, json: Bytes) -> Result<(), Undelivered> {
         let request = self
             .client

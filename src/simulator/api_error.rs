@@ -17,9 +17,9 @@ pub(super) enum ApiError {
     NotFound(&'static str),
     /// 405.
     MethodNotAllowed(Method),
-    /// 400: each field with its complaint.
+    /// 400: each invalid field with its message.
     Invalid(Vec<(&'static str, String)>),
-    /// 429, with the wait in whole seconds and the header that tells it.
+    /// 429, with the wait in whole seconds and the header that states it.
     Throttled {
         wait_seconds: Option<u64>,
         retry_after: Option<String>,

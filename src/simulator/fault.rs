@@ -75,7 +75,7 @@ impl FaultQueue {
         self.waiting.clear();
     }
 
-    /// The fault for this request: the first in the queue that fits it.
+    /// Takes the fault for this request: the first in the queue that matches it.
     pub(super) fn take(&mut self, now: Duration, endpoint: Endpoint) -> Option<InjectedFault> {
         self.waiting
             .retain(|waiting| waiting.left > 0 && now < waiting.during.end);

@@ -5,22 +5,22 @@
 //! process, in virtual time.
 //!
 //! # What it copies, and how we know
-//! CallTools runs on Django REST framework (DRF), whose behaviour is public, and was tried. Endpoints and fields come from CallTools' own
-//! documents and from programs that talk to live accounts. So the simulator
+//! CallTools runs on Django REST framework (DRF), whose behaviour is public and was tested. Endpoints and fields come from CallTools' own
+//! documents and from programs that use live accounts. So the simulator
 //! - authenticates `Authorization: Token …` and words its 401s as DRF's `TokenAuthentication` does;
-//! - limits requests with DRF's sliding log, refused ones not counted, `Retry-After` in whole seconds rounded up ([`Throttle`]);
+//! - limits requests with DRF's sliding log, which does not count refused ones; `Retry-After` is in whole seconds, rounded up ([`Throttle`]);
 //!   strangers and people without permission cost the account nothing, wrong filters and pages past the end do;
 //! - pages lists by number, 25 rows unless asked for more and 250 at most, with absolute links whose query is sorted, and 404
 //!   past the end;
 //! - answers a path without its last slash with Django's 301, and an unknown one with a web page.
 //!
-//! Where CallTools' behaviour is not known (status ids or names, links behind proxies, queues of other accounts), the likelier reading is
-//! the default, and the others are [`Quirks`]. Failures are [`InjectedFault`]s. What people do all day is the [`World`].
+//! Where CallTools' behaviour is unknown (status ids or names, links behind proxies, queues of other accounts), the likelier reading is
+//! the default, and the others are [`Quirks`]. Failures are [`InjectedFault`]s. The [`World`] is what people do all day.
 //! Not copied: past status changes, and REST hooks.
 //!
 //! # Time
-//! The simulator uses the clock that it is given, as time since boot, so steps of the wall clock do not matter. It can run faster by a
-//! factor, which applies to the world, the limit's hour and the latency alike. It computes what has happened when a request comes: an hour of
+//! The simulator uses the clock it is given, as time since boot, so steps of the wall clock do not matter. It can run faster by a
+//! factor, which applies to the world, the limit's hour and the latency. It computes what has happened when a request comes: an hour of
 //! two hundred people takes a few milliseconds.
 
 mod api;
@@ -85,14 +85,14 @@ pub struct Settings {
     pub token: String,
     /// The account's limit.
     pub requests_per_hour: u32,
-    /// The mean time from a request to its answer, on the simulator's clock; zero answers at once.
+    /// The mean time from a request to its answer, on the simulator's clock; zero answers immediately.
     pub latency: Duration,
     /// How many simulated seconds pass in a second of the clock.
     pub speed: f64,
 }
 
 impl Settings {
-    /// A lively account with CallTools' usual latency, under half a second.
+    /// A busy account with CallTools' usual latency, under half a second.
     pub fn lively() -> Self {
         Self {
             latency: Duration::from_millis(300),
@@ -118,7 +118,7 @@ impl Default for Settings {
     }
 }
 
-/// A handle on a simulated account; clones share it.
+/// A handle to a simulated account; clones share it.
 ///
 /// Two accounts are two simulators with different tokens.
 #[derive(Clone)]
@@ -182,7 +182,7 @@ impl Simulator {
         }
     }
 
-    /// Brings the world up to now, then reads or changes it. This is where tests find the truth.
+    /// Advances the world to now, then reads or changes it. Tests find the truth here.
     ///
     /// `look` must not use the simulator itself: it holds the account's lock.
     pub fn world<R>(&self, look: impl FnOnce(&mut World) -> R) -> R {
@@ -192,12 +192,12 @@ impl Simulator {
         look(world)
     }
 
-    /// Agents who would take a call of this queue now.
+    /// Returns the number of agents who would take a call of this queue now.
     pub fn seats(&self, queue: u64) -> usize {
         self.world(|world| world.seats(queue))
     }
 
-    /// The id of the queue with this name.
+    /// Returns the id of the queue with this name.
     pub fn queue_id(&self, name: &str) -> Option<u64> {
         self.world(|world| world.queue_named(name).map(|queue| queue.id))
     }
@@ -218,12 +218,12 @@ impl Simulator {
         serve(listener, vec![self.clone()])
     }
 
-    /// The account's date and time. It starts with the wall clock, and runs at the simulator's speed.
+    /// Returns the account's date and time. It starts at the wall clock and runs at the simulator's speed.
     fn calendar(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.inner.started.wall + self.now()
     }
 
-    // The guard stays in this module, so none is held across an await. After a panic in a test the state is still good enough to report.
+    // The guard stays in this module, so none is held across an await. After a panic in a test the state is still good enough to report from.
     fn state(&self) -> MutexGuard<'_, State> {
         let state = self.inner.state.lock();
         state.unwrap_or_else(PoisonError::into_inner)
@@ -235,18 +235,18 @@ impl Simulator {
         self.state().api.respond(now, request)
     }
 
-    /// Waits for half of a round trip.
+    /// Waits for half a round trip.
     async fn travel(&self, half: Duration) {
         if !half.is_zero() {
             tokio::time::sleep(half.div_f64(self.inner.speed)).await;
         }
     }
 
-    /// Draws half of a round trip: at least a quarter of the mean, with a long tail.
+    /// Draws half a round trip: at least a quarter of the mean, with a long tail.
     fn draw_half_latency(&self) -> Duration {
         let mut state = self.state();
         let tail = -(1.0 - state.api.dice.f64()).ln();
-        // Half of the mean is fixed. The tail is cut where every client has given up.
+        // Half of the mean is fixed. The tail is cut off where every client has given up.
         state.latency.mul_f64(0.25 + 0.25 * tail.min(20.0))
     }
 
@@ -296,7 +296,7 @@ impl Simulator {
         self.state().api.throttle.set_window(window);
     }
 
-    /// Lets other software spend so many of the account's requests an hour, evenly; 0 ends it.
+    /// Makes other software spend this many of the account's requests an hour, evenly; 0 ends it.
     pub fn set_foreign(&self, requests_per_hour: u32) {
         let now = self.now();
         self.state()
@@ -311,35 +311,35 @@ impl Simulator {
     }
 }
 
-/// What the account saw of its clients.
+/// What clients did, as the account saw it.
 impl Simulator {
-    /// All requests received, whatever their answer.
+    /// Returns the number of requests received, whatever their answer.
     pub fn requests(&self) -> u64 {
         self.state().api.arrivals.total()
     }
 
-    /// Requests received at one endpoint, whatever their answer.
+    /// Returns the number of requests received at one endpoint, whatever their answer.
     pub fn requests_to(&self, endpoint: Endpoint) -> u64 {
         self.state().api.received_at(endpoint)
     }
 
-    /// The most requests that arrived in any 3600 s, refused and failed ones included.
+    /// Returns the most requests that arrived in any 3600 s, refused and failed ones included.
     pub fn worst_sliding_hour(&self) -> usize {
         self.state().api.arrivals.worst_sliding_hour()
     }
 
-    /// Requests that the limit refused with 429. Injected 429s do not count.
+    /// Returns the number of requests that the limit refused with 429. Injected 429s do not count.
     pub fn throttled(&self) -> u64 {
         self.state().api.throttle.refused()
     }
 
-    /// Requests that count against the limit now, including those of other software.
+    /// Returns the number of requests that count against the limit now, including those of other software.
     pub fn in_window(&self) -> usize {
         let now = self.now();
         self.state().api.throttle.in_window(now)
     }
 
-    /// The newest requests, oldest first: at least the last four thousand.
+    /// Returns the newest requests, oldest first: at least the last four thousand.
     pub fn received(&self) -> Vec<Received> {
         self.state().api.log().cloned().collect()
     }
@@ -348,7 +348,7 @@ impl Simulator {
 /// A transport to the simulator without a network.
 struct InProcess {
     simulator: Simulator,
-    /// `None` for a token that cannot be a header's value.
+    /// `None` for a token that no header can carry.
     authorization: Option<HeaderValue>,
 }
 

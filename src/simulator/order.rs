@@ -1,7 +1,7 @@
 //! `ordering=`, as DRF's filter and PostgreSQL treat it.
 //!
-//! DRF drops a field that it does not allow without an error. PostgreSQL counts a null as larger than any date, so nulls come
-//! first in descending order. The order of equal dates is open: the caller decides.
+//! DRF ignores a field that it does not allow. PostgreSQL treats null as larger than any date, so nulls come first in descending
+//! order. The order of equal dates is undefined: the caller decides.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub(super) struct SortOrder {
 }
 
 impl SortOrder {
-    /// Reads the value of `ordering=`; `None` keeps the roster's order. `date_name` replaces the usual name of the date of change.
+    /// Parses the value of `ordering=`; `None` keeps the roster's order. `date_name` replaces the usual name of the date of change.
     pub(super) fn parse(
         asked: Option<&str>,
         quirk: Ordering,
@@ -63,13 +63,13 @@ impl SortOrder {
 /// What a row is sorted by: where nulls go, then the value, in nanoseconds for a date.
 type Key = (bool, i128);
 
-/// The key of a value that may be null.
+/// Returns the sort key of a value that may be null.
 pub(super) fn key(value: Option<i128>, nulls: NullOrder) -> Key {
     let null_is_largest = nulls == NullOrder::Largest;
     (value.is_none() == null_is_largest, value.unwrap_or(0))
 }
 
-/// Puts the rows of one page in order and leaves the others where they fall: a page costs one pass over the roster, and
+/// Puts the rows of one page in order and leaves the others anywhere: a page costs one pass over the roster, and
 /// only its own rows are sorted.
 pub(super) fn sort_page<T: Copy>(
     rows: &mut [T],
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_is_dropped_without_an_error() {
+    fn an_unknown_field_is_ignored() {
         let parse = |asked| SortOrder::parse(Some(asked), Ordering::On, None);
         let newest_first = Some(SortOrder {
             field: SortField::AgentStatusModifiedOn,

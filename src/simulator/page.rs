@@ -7,13 +7,13 @@ use url::form_urlencoded;
 
 use super::{api_error::ApiError, quirks::PageSizeMax};
 
-/// The rows on a page unless the request says otherwise.
+/// The default number of rows on a page.
 const PAGE_SIZE: usize = 25;
 
-/// A larger number is clipped to this.
+/// The most rows on a page; larger numbers are clipped to it.
 const MAX_PAGE_SIZE: usize = 250;
 
-/// A parsed query, in the order it came.
+/// A parsed query, in its original order.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -25,7 +25,7 @@ impl Query {
         )
     }
 
-    /// The last value of a name, as Django reads it; an empty one counts as absent.
+    /// Returns the last value of a name, as Django does; an empty one counts as absent.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().rev().find(|(known, _)| known == name);
         value
@@ -33,7 +33,7 @@ impl Query {
             .filter(|value| !value.is_empty())
     }
 
-    /// The query of another page: all names in alphabetical order, as DRF writes it. The first page needs no number.
+    /// Returns the query of another page: all names in alphabetical order, as DRF writes it. The first page needs no number.
     fn with_page(&self, page: usize) -> String {
         let mut pairs: Vec<(&str, String)> = self
             .0
@@ -56,14 +56,14 @@ impl Query {
             Some("max") if max == PageSizeMax::Clipped => MAX_PAGE_SIZE,
             Some(size) => match size.trim().parse::<u128>() {
                 Ok(1..) => size.trim().parse().unwrap_or(usize::MAX).min(MAX_PAGE_SIZE),
-                // DRF ignores zero and what is not a number.
+                // DRF ignores zero and anything that is not a number.
                 _ => PAGE_SIZE,
             },
             None => PAGE_SIZE,
         }
     }
 
-    /// The number of the page, of so many.
+    /// Returns the number of the page, out of `pages`.
     pub(super) fn page(&self, pages: usize) -> Result<usize, ApiError> {
         let page = match self.get("page") {
             None => Some(1),
@@ -84,14 +84,14 @@ pub(super) struct Envelope<T> {
     pub(super) results: Vec<T>,
 }
 
-/// The rows on a page. Rows that crossed its edge since the page before was read show up twice, or never.
+/// Returns the rows on a page. Rows that crossed its edge since the previous page was read show up twice, or never.
 pub(super) fn shifted(page: usize, size: usize, rows: usize, shift: isize) -> Range<usize> {
     let shift = if page == 1 { 0 } else { shift };
     let edge = |n: usize| n.saturating_add_signed(shift).min(rows);
     edge((page - 1) * size)..edge(page * size)
 }
 
-/// A requested list: what its links are made of.
+/// A requested list: the parts of its links.
 pub(super) struct List<'a> {
     pub(super) origin: String,
     pub(super) path: &'a str,

@@ -18,11 +18,11 @@ pub struct Quirks {
     pub bare_array: bool,
     /// Which rows have `queue_logged_in`.
     pub queue_logged_in: LoggedInField,
-    /// What asking for a queue of another account brings.
+    /// The answer to a request for a queue of another account.
     pub foreign_queue: ForeignQueue,
     /// `statuses/` answers 403: the token's user may not read it.
     pub statuses_forbidden: bool,
-    /// What `agentstatuses/` without a queue brings.
+    /// The answer to `agentstatuses/` without a queue.
     pub sweep: SweepQuirk,
     /// The filter `agent_status` is ignored.
     pub status_filter_ignored: bool,
@@ -30,35 +30,35 @@ pub struct Quirks {
     pub change_filter: bool,
     /// Rows move while a list is paged: some show up twice, some not at all.
     pub rows_move: bool,
-    /// `count` is off by this.
+    /// How far `count` is off.
     pub count_off_by: i64,
-    /// Links have this origin, such as `http://10.0.0.7:8000`, as behind a proxy.
+    /// The origin of links, such as `http://10.0.0.7:8000`, as behind a proxy.
     pub links_origin: Option<String>,
-    /// How a 429 says when to come back.
+    /// How a 429 states the wait.
     pub retry_after: RetryAfter,
     /// What `ordering=` does.
     pub ordering: Ordering,
-    /// Where rows without a date stand in an ordered list.
+    /// Where rows without a date come in an ordered list.
     pub nulls: NullOrder,
     /// How many agents in a hundred have no `agent_status_modified_on`.
     pub undated_percent: u8,
     /// Lists never end: a page past the end is the first page again, with a `next`.
     pub endless_pages: bool,
-    /// The name by which `ordering=` knows `agent_status_modified_on`, where it is another.
+    /// The name of `agent_status_modified_on` in `ordering=`, if it differs.
     pub ordering_name: Option<String>,
     /// How rows with equal dates are ordered.
     pub ties: Ties,
-    /// What `page_size=max` brings.
+    /// What `page_size=max` does.
     pub page_size_max: PageSizeMax,
-    /// Agents' rows come from a replica that is this much behind.
+    /// How far the replica that serves agents' rows lags.
     pub lag: Duration,
-    /// How many answers in a hundred come from elsewhere and do not lag.
+    /// The percentage of answers that come from elsewhere and do not lag.
     pub lag_spares: u8,
-    /// A change of status shows up to this long after its date.
+    /// How long a change of status can take to show up, counted from its date.
     pub late_commits: Duration,
-    /// The dates of every other agent are ahead by this, and those of the others behind: two servers write them.
+    /// How far the dates of every other agent are ahead, and those of the others behind: two servers write them.
     pub clocks_apart: Duration,
-    /// A cache on the way repeats an answer for so long, with its `Age`.
+    /// How long a cache on the way repeats an answer, with its `Age`.
     pub cache: Duration,
 }
 
@@ -114,7 +114,7 @@ pub enum Ordering {
     WrongField,
 }
 
-/// Where rows without a date stand in an ordered list.
+/// Where rows without a date come in an ordered list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum NullOrder {
     /// First in descending order, as PostgreSQL has it.
@@ -134,7 +134,7 @@ pub enum Ties {
     Random,
 }
 
-/// What `page_size=max` brings.
+/// What `page_size=max` does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum PageSizeMax {
     /// A page of 250 rows.
@@ -142,7 +142,7 @@ pub enum PageSizeMax {
     Clipped,
     /// The whole list.
     Whole,
-    /// A page of the default size, as DRF does with what is no number.
+    /// A page of the default size, as DRF does for anything that is not a number.
     Ignored,
 }
 
@@ -158,7 +158,7 @@ pub enum LoggedInField {
     Never,
 }
 
-/// What asking for a queue of another account brings.
+/// The answer to a request for a queue of another account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ForeignQueue {
     /// 400, no valid choice.
@@ -170,7 +170,7 @@ pub enum ForeignQueue {
     NotFound,
 }
 
-/// What `agentstatuses/` without a queue brings.
+/// The answer to `agentstatuses/` without a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SweepQuirk {
     /// Everybody.
@@ -180,13 +180,13 @@ pub enum SweepQuirk {
     Forbidden,
     /// 404.
     NotFound,
-    /// Only four of five: the token's user does not see everybody.
+    /// Only four out of five: the token's user does not see everybody.
     Partial,
-    /// Everybody, as not available: statuses are out of date there.
+    /// Everybody, as not available: statuses are out of date in this list.
     Stale,
 }
 
-/// How a 429 says when to come back.
+/// How a 429 states the wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum RetryAfter {
     /// `Retry-After: 3600`.

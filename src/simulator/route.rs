@@ -1,4 +1,4 @@
-//! Which part of the API a path names.
+//! Maps a path to a part of the API.
 
 /// A part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

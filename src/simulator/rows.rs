@@ -1,7 +1,7 @@
 //! What the API shows of the world: one struct per kind of row, fields in CallTools' order.
 //!
 //! The documented fields are exact. The others (from `username` on, in a row of `agentstatuses/`) stand for the many that CallTools sends
-//! without documenting them. Their names are made up, and clients must ignore them.
+//! without documenting them. Their names are invented, and clients must ignore them.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
@@ -23,7 +23,7 @@ pub(super) struct View<'a> {
     pub(super) start: Timestamp,
     /// `https://host`, for links.
     pub(super) origin: &'a str,
-    /// The queue that was asked for.
+    /// The requested queue.
     pub(super) queue: Option<u64>,
     /// Whether this is an account-wide list, which [`SweepQuirk`] changes.
     pub(super) sweep: bool,
@@ -243,7 +243,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The status that the row shows; a stale list does not show that an agent is available.
+    /// Returns the status that the row shows. A stale list does not show that an agent is available.
     pub(super) fn status(&self, person: &Person) -> &'a WorldStatus {
         let stale = self.is_stale() && self.world.is_available(person);
         // The second status is Not Available, whatever the account calls it.

@@ -24,14 +24,14 @@ use super::{
 };
 use crate::calltools::Reply;
 
-/// More clients than any integration has; one more waits in the listener's backlog.
+/// More clients than any integration has. Another one waits in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
-/// How long a client may take to send its request's head; idle connections end by it too.
+/// The timeout for a request's head. It also ends idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Until accepting is tried again after it failed, for instance for want of file descriptors.
+/// The pause after accepting failed, for example because there were no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A server that runs until it is stopped or dropped, and all its connections with it.
+/// A server that runs, with all its connections, until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Serving {
     address: SocketAddr,
@@ -39,12 +39,12 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Where it listens.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What to put into a config as `base_url`.
+    /// Returns the `base_url` for a config.
     pub fn base_url(&self) -> String {
         format!("http://{}/api/", self.address)
     }
@@ -52,7 +52,7 @@ impl Serving {
     /// Closes the listener and every connection, as a crash would.
     pub async fn stop(mut self) {
         self.task.abort();
-        // It ends because it was told to.
+        // It ends because we stopped it.
         let _ = (&mut self.task).await;
     }
 }
@@ -63,10 +63,10 @@ impl Drop for Serving {
     }
 }
 
-/// Serves accounts over HTTP. A request goes to the account whose token it bears, and to the first if it bears none of theirs.
+/// Serves accounts over HTTP. A request goes to the account whose token it carries, or to the first account if no token matches.
 ///
 /// # Errors
-/// A listener that no longer knows its address, or no account at all.
+/// The listener no longer knows its address, or there is no account.
 pub fn serve(listener: TcpListener, accounts: Vec<Simulator>) -> io::Result<Serving> {
     if accounts.is_empty() {
         return Err(io::Error::other("a simulator needs at least one account"));
@@ -78,7 +78,7 @@ pub fn serve(listener: TcpListener, accounts: Vec<Simulator>) -> io::Result<Serv
 
 async fn accept(listener: TcpListener, accounts: Arc<[Simulator]>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // Dropped with this task, and then all connections end.
+    // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
@@ -103,7 +103,7 @@ async fn connection(stream: TcpStream, accounts: Arc<[Simulator]>) {
         let accounts = Arc::clone(&accounts);
         async move { answer(&accounts, request).await }
     });
-    // A client that goes away, or is dropped on purpose, is no news.
+    // A client that leaves, or is dropped on purpose, is not worth a log line.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -111,7 +111,7 @@ async fn connection(stream: TcpStream, accounts: Arc<[Simulator]>) {
         .await;
 }
 
-/// The connection is closed without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed without an answer")]
 struct Dropped;
@@ -154,7 +154,7 @@ fn account<'a>(
     owner.or(accounts.first())
 }
 
-/// Links lead back to the host that the client asked for, as Django has it.
+/// Returns the origin for links: the host that the client used, as Django does.
 fn origin(headers: &HeaderMap) -> String {
     let host = headers
         .get(header::HOST)
@@ -166,7 +166,7 @@ fn response(reply: Reply, now: SystemTime) -> http::Response<Full<Bytes>> {
     let mut response = http::Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    // By the account's own calendar, as a `Retry-After` with a date is; left to hyper, the two would tell different times.
+    // From the account's own calendar, like a `Retry-After` with a date; hyper's would disagree with it.
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(now)) {
         response.headers_mut().insert(header::DATE, date);
     }

@@ -2,9 +2,9 @@
 //!
 //! It is a sliding log: a request is refused while the number *admitted* in the last hour is at the limit. Refused requests are not logged,
 //! so they do not prolong the wait. The wait in the answer is the time until the oldest entry leaves; if the log holds more than the limit,
-//! because the limit was lowered, the answer has none. A window that starts anew on the hour is possible too: CallTools' settings are not known.
+//! because the limit was lowered, there is none. A window that restarts on the hour is possible too: CallTools' settings are unknown.
 //!
-//! [`Arrivals`] judges the client: it counts every request, refused and failed ones too.
+//! [`Arrivals`] judges the client: it counts every request, including refused and failed ones.
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,7 @@ pub enum Window {
 /// A request over the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled {
-    /// The time until a request will be admitted again; `None` where DRF does not say.
+    /// The time until a request will be admitted again; `None` if DRF does not state it.
     pub wait: Option<Duration>,
 }
 
@@ -42,7 +42,7 @@ pub struct Throttle {
     refused: u64,
 }
 
-/// Other software of the same account: it asks at an even pace, whatever the answers.
+/// Other software that uses the account: it asks at an even pace, whatever the answers.
 #[derive(Clone, Copy, Debug)]
 struct Foreign {
     every: Duration,
@@ -50,7 +50,7 @@ struct Foreign {
 }
 
 impl Throttle {
-    /// A throttle that admits `limit` requests an hour.
+    /// Creates a throttle that admits `limit` requests an hour.
     pub fn new(limit: u32) -> Self {
         Self {
             limit,
@@ -61,7 +61,7 @@ impl Throttle {
         }
     }
 
-    /// Changes the limit; what was admitted under the old one stays in the log.
+    /// Changes the limit; requests admitted under the old one stay in the log.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
     }
@@ -71,7 +71,7 @@ impl Throttle {
         self.window = window;
     }
 
-    /// Lets other software spend `per_hour` requests an hour from the same account, evenly, from `now`; 0 ends it.
+    /// Makes other software spend `per_hour` requests an hour from the same account, evenly, from `now`; 0 ends it.
     pub fn set_foreign(&mut self, now: Duration, per_hour: u32) {
         self.foreign = HOUR.checked_div(per_hour).map(|every| Foreign {
             every,
@@ -82,7 +82,7 @@ impl Throttle {
     /// Admits a request, or refuses it.
     ///
     /// # Errors
-    /// [`Throttled`], where the log is full.
+    /// [`Throttled`] if the log is full.
     pub fn admit(&mut self, now: Duration) -> Result<(), Throttled> {
         self.admit_foreign(now);
         let outcome = self.enter(now);
@@ -90,27 +90,27 @@ impl Throttle {
         outcome
     }
 
-    /// How many requests were refused so far, without those of other software.
+    /// Returns how many requests were refused so far, without those of other software.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// How many requests the log holds now, including those of other software.
+    /// Returns how many requests the log holds now, including those of other software.
     pub fn in_window(&mut self, now: Duration) -> usize {
         self.admit_foreign(now);
         self.forget(now);
         self.admitted.len()
     }
 
-    /// Enters what other software has asked since the last call, in order.
+    /// Adds the requests of other software since the last call, in order.
     fn admit_foreign(&mut self, now: Duration) {
         let Some(mut foreign) = self.foreign else {
             return;
         };
-        // What lies more than an hour back has left the log again.
+        // Requests from more than an hour ago have left the log again.
         foreign.next = foreign.next.max(now.saturating_sub(HOUR));
         while foreign.next <= now {
-            // Refused or not, they go on at their pace.
+            // They keep their pace, refused or not.
             let _ = self.enter(foreign.next);
             foreign.next += foreign.every;
         }
@@ -140,7 +140,7 @@ impl Throttle {
     }
 
     fn wait(&self, now: Duration) -> Option<Duration> {
-        // The log is empty only under a limit of nothing, and then DRF names a whole hour.
+        // The log is empty only if the limit is 0, and then DRF states a whole hour.
         let oldest = self.admitted.front().copied().unwrap_or(now);
         let over_full = self.admitted.len() as u64 > u64::from(self.limit);
         match self.window {
@@ -151,26 +151,26 @@ impl Throttle {
     }
 }
 
-/// The last full hour of the simulator's time.
+/// Returns the start of the current hour of the simulator's time.
 fn full_hour(now: Duration) -> Duration {
     Duration::from_secs(now.as_secs() / HOUR.as_secs() * HOUR.as_secs())
 }
 
-/// A tally of all requests that arrived, whatever became of them: the judge of a client that promises never to send more
-/// than so many in any hour.
+/// A tally of all requests that arrived, whatever their answer. It judges a client that promises never to send more than
+/// its limit in any hour.
 #[derive(Clone, Debug, Default)]
 pub struct Arrivals {
-    /// Of the last hour, oldest first.
+    /// The arrivals of the last hour, oldest first.
     recent: VecDeque<Duration>,
     worst: usize,
     total: u64,
 }
 
 impl Arrivals {
-    /// More arrivals in an hour than this are not told apart; 16 MiB, and a thousand times what a client may send.
+    /// Counts of more arrivals in an hour than this are cut off; 16 MiB, and a thousand times what a client may send.
     const MAX_RECENT: usize = 1 << 20;
 
-    /// A request arrived.
+    /// Adds a request.
     pub fn add(&mut self, now: Duration) {
         let gone = self.recent.partition_point(|&at| at + HOUR <= now);
         self.recent.drain(..gone);
@@ -178,17 +178,17 @@ impl Arrivals {
             self.recent.pop_front();
         }
         self.recent.push_back(now);
-        // The count of a sliding window is only ever highest at an arrival.
+        // The count of a sliding window peaks only at an arrival.
         self.worst = self.worst.max(self.recent.len());
         self.total += 1;
     }
 
-    /// The largest number that arrived in any 3600 s so far.
+    /// Returns the largest number that arrived in any 3600 s so far.
     pub fn worst_sliding_hour(&self) -> usize {
         self.worst
     }
 
-    /// How many arrived in all.
+    /// Returns the total number of arrivals.
     pub fn total(&self) -> u64 {
         self.total
     }

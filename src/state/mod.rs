@@ -28,10 +28,10 @@ pub const STORE_FILE: &str = "state.sqlite3";
 /// The file of past counts and decisions.
 pub const HISTORY_FILE: &str = "history.sqlite3";
 
-/// The file of what routers were told about each call.
+/// The file with the answers that routers got about each call.
 pub const CALLS_FILE: &str = "calls.sqlite3";
 
-/// How long to wait for a folder in use. A daemon that was told to stop is gone after 3 s.
+/// How long to wait for a folder in use. A daemon that was asked to stop is gone after 3 s.
 const HANDOVER: Duration = Duration::from_secs(5);
 
 /// How often to try the folder again.
@@ -43,18 +43,18 @@ pub(crate) const LAST_WRITES: Duration = Duration::from_millis(500);
 /// The state of a daemon. Without a folder only the ledger exists, in memory.
 #[derive(Debug)]
 pub struct State {
-    /// The requests that were sent.
+    /// The requests sent.
     pub ledger: Arc<Ledger>,
-    /// What is known; `None` without a folder.
+    /// The current knowledge; `None` without a folder.
     pub store: Option<Arc<Store>>,
-    /// What was known; `None` without a folder, or if the config keeps no history.
+    /// The past; `None` without a folder, or if the config keeps no history.
     pub history: Option<Arc<Recorder>>,
     /// What routers were told about each call; in memory if there is no folder, or if the config keeps no history.
     pub calls: Arc<CallLog>,
 }
 
 impl State {
-    /// Locks the folder and opens its files. The daemon goes on without a file that cannot be used now, with the caution that its loss requires.
+    /// Locks the folder and opens its files. The daemon runs without a file that cannot be used, with the precautions that requires.
     ///
     /// # Errors
     /// Another daemon uses the folder, or a newer openseat has written it.
@@ -90,7 +90,7 @@ impl State {
         })
     }
 
-    /// The condition of each part, for metrics; empty without a folder.
+    /// Returns the condition of each part, for metrics; empty without a folder.
     pub fn gauges(&self) -> Vec<StateGauges> {
         let gauges = |condition: Arc<Condition>, dropped| StateGauges {
             part: condition.part,
@@ -130,10 +130,10 @@ impl State {
     }
 }
 
-/// Opens the ledger of a state folder, and locks the folder for this process. It waits a moment for a process that is just ending.
+/// Opens the ledger of a state folder, and locks the folder for this process. It waits a moment for a process that is ending.
 ///
 /// # Errors
-/// Another process uses the folder, a newer openseat has written it, or it may not be created or entered.
+/// Another process uses the folder, a newer openseat wrote it, or it may not be created or entered.
 pub(crate) async fn keep_ledger(dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Ledger> {
     let path = dir.join(LEDGER_FILE);
     let mut waited = Duration::ZERO;

@@ -26,7 +26,7 @@ curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?qu
 : 'main/5450'
 curl -sS -H "Authorization: Token $CALLTOOLS_API_TOKEN" '{base}agentstatuses/?queue='5450'&page_size=250'
 
-: 'Ids are found with jq. Where an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.'
+: 'Ids are found with jq. If an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.'
 "#
     );
     assert_eq!(said.out, expected);

@@ -1,16 +1,16 @@
-//! The lists of CallTools' API that openseat reads, and their addresses.
+//! The lists of CallTools' API that openseat reads, and their URLs.
 
 use std::fmt;
 
 use crate::calltools::Ask;
 
-/// The most that CallTools gives at once.
+/// The largest page that CallTools returns.
 pub(crate) const PAGE_SIZE: u32 = 250;
 
-/// The field that tells when an agent's status changed.
+/// The field that says when an agent's status changed.
 pub(crate) const ORDERING_FIELD: &str = "agent_status_modified_on";
 
-/// The lists that openseat reads: the closed set of values of the metrics' label `endpoint`.
+/// The lists that openseat reads: the values of the metric label `endpoint`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `agentstatuses/?queue=…`
@@ -29,7 +29,7 @@ impl Endpoint {
         Endpoint::Statuses,
     ];
 
-    /// The word for metrics and logs, and the path below `…/api/`.
+    /// The name in metrics and logs, which is also the path below `…/api/`.
     pub fn as_str(self) -> &'static str {
         match self {
             Endpoint::AgentStatuses => "agentstatuses",
@@ -45,21 +45,21 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A list of agents of the whole account.
+/// Which agents of the whole account to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Everyone {
-    /// All of them.
+    /// All.
     Listed,
-    /// All of them on one page, if CallTools gives as many.
+    /// All on one page, if CallTools allows it.
     AtOnce,
-    /// All of them, those first whose status changed last.
+    /// All, the most recently changed status first.
     NewestFirst,
-    /// Those whose status has this number.
+    /// Those whose status has this id.
     WithStatus(u64),
 }
 
 impl Everyone {
-    /// The address of a page, relative to `…/api/`.
+    /// Returns the URL of a page, relative to `…/api/`.
     pub(super) fn path(self, ask: Ask, ordering_field: &str) -> String {
         let page = path(Endpoint::AgentStatuses, ask);
         match self {
@@ -71,7 +71,7 @@ impl Everyone {
     }
 }
 
-/// Relative to `…/api/`.
+/// Returns the URL of a page, relative to `…/api/`.
 pub(super) fn path(endpoint: Endpoint, ask: Ask) -> String {
     let mut path = format!("{endpoint}/?");
     if let Some(queue) = ask.queue {

@@ -1,7 +1,7 @@
-//! The client of one account: whole lists, one permit for each request.
+//! The client of one account: reads whole lists, and spends one permit per request.
 //!
-//! A list is read page after page and handed over whole or not at all. The client knows nothing of schedules and retries:
-//! what to do about a [`RequestError`] is for the account's task to decide.
+//! A list is read page by page and returned whole or not at all. The client knows nothing of schedules and retries:
+//! the account's task decides what to do about a [`RequestError`].
 
 mod endpoint;
 mod oddity;
@@ -42,33 +42,33 @@ use crate::{
     },
 };
 
-/// As many statuses as [`Notes`] names; one is enough to read `statuses/` again.
+/// As many statuses as [`Notes`] names. A single one is enough to read `statuses/` again.
 const MAX_UNKNOWN_STATUSES: usize = 10;
 
-/// Hears of every request once it is over; the metrics do.
+/// Is told of every request when it ends. The metrics implement it.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// `outcome` is `ok` or a [`Fault::as_str`]; `took` goes from sending to the last byte.
+    /// `outcome` is `ok` or a [`Fault::as_str`]; `took` is the time from sending to the last byte.
     fn request(&self, endpoint: Endpoint, outcome: &'static str, took: Duration);
 }
 
-/// Nobody listens.
+/// Ignores every request.
 impl Observer for () {
     fn request(&self, _: Endpoint, _: &'static str, _: Duration) {}
 }
 
-/// Why a list did not come.
+/// Why a list could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// CallTools failed.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// Our own budget has no permit now, or not soon enough to go on with a list that was begun.
+    /// Our own budget has no permit now, or not soon enough to finish a list.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
 impl RequestError {
-    /// What people are told of it now.
+    /// Returns the message for people. It depends on the time until a permit is free.
     pub fn told(&self, now: Moment) -> String {
         match self {
             RequestError::Fault(fault) => fault.told(now),
@@ -80,48 +80,48 @@ impl RequestError {
 /// All agents of a queue.
 #[derive(Debug)]
 pub struct AgentList {
-    /// The moment the oldest page was asked for, less the time for which a cache had kept it.
+    /// When the oldest page was requested, minus the time a cache had kept it.
     pub as_of: Moment,
-    /// From asking for the first page to the last page's last byte.
+    /// The time from requesting the first page to the last byte of the last.
     pub took: Duration,
     /// Each agent once, in CallTools' order.
     pub rows: Vec<Agent>,
-    /// Whether the rows are as many as CallTools counts; if not, they have been so in two readings.
+    /// Whether there are as many rows as CallTools counts. If not, two readings in a row disagreed with the count.
     pub complete: bool,
-    /// What has become odd about this list since its last reading, or is odd no more.
+    /// What became odd about this list since its last reading, or is no longer odd.
     pub changes: Vec<Change>,
-    /// What the rows brought to light beside the agents.
+    /// What else the rows revealed.
     pub notes: Notes,
-    /// How many requests it took, a second reading included.
+    /// The number of requests, including those of a second reading.
     pub requests: u32,
 }
 
-/// A page of everybody in the account.
+/// A page of the list of all agents in the account.
 #[derive(Debug)]
 pub struct RosterPage {
-    /// The moment it was asked for, less the time for which a cache had kept it.
+    /// When it was requested, minus the time a cache had kept it.
     pub as_of: Moment,
-    /// That time.
+    /// The time a cache had kept it.
     pub cached: Duration,
-    /// Its agents, each once.
+    /// The agents on it, each once.
     pub agents: Vec<Agent>,
     pub(super) extent: Extent,
     /// The number of the next page; `None` after the last.
     pub next: Option<u32>,
-    /// What the rows brought to light beside the agents.
+    /// What else the rows revealed.
     pub notes: Notes,
 }
 
-/// Facts about an account that its rows bring to light; worth a line in the log, once.
+/// Facts about an account that its rows reveal. Each is worth one line in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// No row has `queue_logged_in`; `logged_in` stands for it.
+    /// No row has `queue_logged_in`, so `logged_in` is used instead.
     pub queue_login_assumed: bool,
-    /// Some rows do not say whether their agent is logged in to the queue, who counts as not logged in.
+    /// Some rows do not say whether their agent is logged in to the queue. Those agents count as not logged in.
     pub queue_login_unclear: bool,
-    /// Statuses, by id or name, that `statuses/` did not list when it was read: ten of them at most.
+    /// Statuses, by id or name, that were missing from `statuses/` when it was last read: at most ten.
     pub unknown_statuses: BTreeSet<Box<str>>,
-    /// Rows that could not be read and are missing from the list.
+    /// The number of rows that could not be read and are missing from the list.
     pub skipped: usize,
 }
 
@@ -132,13 +132,13 @@ pub struct Client {
     budget: Arc<Budget>,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
-    /// Of the lists that are read again and again; as many as the config names, and the account's own.
+    /// The habits of lists that are read repeatedly: one per configured queue, and those of the account.
     habits: Arc<Mutex<HashMap<ListId, Habits>>>,
     ordering_field: Arc<str>,
 }
 
 impl Client {
-    /// A client that sends through `transport` what `budget` permits.
+    /// Creates a client that sends through `transport` what `budget` permits.
     pub fn new(
         transport: Arc<dyn Transport>,
         budget: Arc<Budget>,
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    /// The same for an account whose API knows the date of change by another name.
+    /// Returns a client for an account whose API has another name for the date of change.
     #[must_use]
     pub fn ordered_by(self, ordering_field: &Arc<str>) -> Self {
         Self {
@@ -164,11 +164,11 @@ impl Client {
         }
     }
 
-    /// The agents of a queue. `names` tells what statuses do; `first` is a permit for the first request, where the caller
-    /// holds one already.
+    /// Reads the agents of a queue. `names` says what statuses do; `first` is a permit for the first request, if the caller
+    /// already has one.
     ///
     /// # Errors
-    /// [`RequestError`], where not all pages could be read.
+    /// [`RequestError`] if a page could not be read.
     pub async fn agents(
         &self,
         queue: u64,
@@ -183,10 +183,10 @@ impl Client {
         Ok(AgentList::new(reading, changes, pager.requests))
     }
 
-    /// One page of a list of everybody in the account: the same rows as a queue's, without a queue's view.
+    /// Reads one page of the list of all agents in the account. Rows are those of a queue's list, without the queue's view.
     ///
     /// # Errors
-    /// [`Fault`], where it could not be read.
+    /// [`Fault`] if it could not be read.
     pub async fn roster_page(
         &self,
         list: Everyone,
@@ -200,7 +200,7 @@ impl Client {
         let page = self.page(Endpoint::AgentStatuses, &path, ask, permit);
         let mut page = page.await?;
         let (cached, extent) = (page.age, Extent::from_page(&page));
-        // It is one page of many, so its count says nothing about it.
+        // It is one page of many, so its row count cannot match.
         (page.count, page.leads_back) = (None, false);
         let mut list: List<'_, Row> = List::new(names);
         let next = list.add(page)?;
@@ -215,10 +215,10 @@ impl Client {
         })
     }
 
-    /// The account's queues.
+    /// Reads the account's queues.
     ///
     /// # Errors
-    /// [`RequestError`], where not all pages could be read.
+    /// [`RequestError`] if a page could not be read.
     pub async fn queues(
         &self,
         purpose: Purpose,
@@ -227,10 +227,10 @@ impl Client {
         self.look_up(Endpoint::Queues, purpose, first).await
     }
 
-    /// The account's statuses.
+    /// Reads the account's statuses.
     ///
     /// # Errors
-    /// [`RequestError`], where not all pages could be read.
+    /// [`RequestError`] if a page could not be read.
     pub async fn statuses(
         &self,
         purpose: Purpose,
@@ -251,10 +251,10 @@ impl Client {
         Ok(reading.list.entries)
     }
 
-    /// Sends one GET, and returns what came back, whatever it says: to find out how an API behaves.
+    /// Sends one GET and returns the reply, whatever its status. Used to find out how an API behaves.
     ///
     /// # Errors
-    /// [`Fault`], if nothing came, or if CallTools asked for a pause, which then holds for the account.
+    /// [`Fault`] if there was no reply, or if CallTools asked for a pause, which then holds for the account.
     pub async fn probe(
         &self,
         endpoint: Endpoint,
@@ -287,7 +287,7 @@ impl Client {
         .await
     }
 
-    /// Sends one request, which is what one permit is good for, and reads what came back.
+    /// Sends one request, which spends one permit, and parses the reply.
     async fn exchange<T>(
         &self,
         endpoint: Endpoint,
@@ -321,7 +321,7 @@ impl Client {
         }
     }
 
-    /// CallTools answered 429, and wants to hear nothing until then, if it said so; returns when the budget lets us ask again.
+    /// Handles a 429, which may say how long to wait. Returns when the budget allows the next request.
     fn fall_silent(&self, until: Option<Moment>) -> Moment {
         let now = self.clock.now();
         let wait = until.map(|until| until.boot.saturating_sub(now.boot));

@@ -19,16 +19,16 @@ use crate::{
     model::{fault::Fault, names::Names},
 };
 
-/// How long one reading may wait for permits once it has begun, all waits together. Half of the shortest default `max_age`: a
-/// list that took longer would be old before it is whole, and its pages would no longer fit each other.
+/// How long a reading may wait for permits after its first page, in total. Half of the shortest default `max_age`: a
+/// list that took longer would be old before it is complete, and its pages would no longer match.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A refusal that asks for no wait at all must not become a loop without rest.
+/// Keeps a refusal without a wait from causing a busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
-/// One reading of a list, whole.
+/// A complete reading of a list.
 pub(super) struct Reading<'a, T: Entry> {
-    /// The oldest page's.
+    /// When the oldest page was requested.
     pub(super) as_of: Moment,
     is_cached: bool,
     pub(super) took: Duration,
@@ -50,7 +50,7 @@ impl<T: Entry> Reading<'_, T> {
         present.map(|(_, oddity)| oddity).collect()
     }
 
-    /// A page that was asked for at this moment, and that a cache had kept for so long.
+    /// Adds a page that was requested at this moment and that a cache had kept for `age`.
     fn dates_from(&mut self, asked: Moment, age: Duration) {
         let as_of = asked.earlier(age);
         if as_of.boot < self.as_of.boot {
@@ -60,14 +60,14 @@ impl<T: Entry> Reading<'_, T> {
     }
 }
 
-/// The way through one list's pages, and what it has cost.
+/// The state of reading one list: its pages, and what they cost.
 #[derive(Debug)]
 pub(super) struct Pager<'a> {
     client: &'a Client,
     endpoint: Endpoint,
     queue: Option<u64>,
     purpose: Purpose,
-    /// What is left of [`PATIENCE`].
+    /// The rest of [`PATIENCE`].
     patience: Duration,
     pub(super) requests: u32,
 }
@@ -89,8 +89,8 @@ impl<'a> Pager<'a> {
         }
     }
 
-    /// Reads the list, and once more if its count is off in another way than the last time: rows can slip between pages while they are
-    /// read. A count that is off in the same way again does not get better by reading.
+    /// Reads the list, and reads it again if its count is off by another number than last time: rows can slip between pages
+    /// while they are read. If the count is off by the same number again, another reading would not help.
     pub(super) async fn list<'n, T: Entry>(
         &mut self,
         names: &'n Names,
@@ -103,7 +103,7 @@ impl<'a> Pager<'a> {
         let mut reading = self.read(names, permit).await?;
         let usual = self.habits(|habits| habits.gap);
         if reading.gap().is_some_and(|gap| Some(gap) != usual) {
-            // Where this fails, the first reading still has every page.
+            // If this fails, the first reading still has every page.
             if let Ok(again) = self.read_again(names).await {
                 reading = nearer(reading, again);
             }
@@ -148,7 +148,7 @@ impl<'a> Pager<'a> {
         Ok(reading)
     }
 
-    /// Reads one page, and tells the number of the next.
+    /// Reads one page and returns the number of the next.
     async fn page<T: Entry>(
         &mut self,
         page: u32,
@@ -167,10 +167,10 @@ impl<'a> Pager<'a> {
         reading.list.add(page)
     }
 
-    /// A permit to go on with: a list that was begun is worth a wait, within [`PATIENCE`].
+    /// Waits for a permit to continue, within [`PATIENCE`]. A list that was started is worth a wait.
     ///
-    /// Where only the pace would make it longer, the rest goes at once instead. Of a small account's even pace a list with
-    /// several pages would otherwise never see its end, and spend on its beginning again and again.
+    /// If only the pace would exceed that, the remaining pages are requested at once. Otherwise a small account would never finish
+    /// a long list, and would spend its budget on the first pages again and again.
     async fn next_permit(&mut self) -> Result<Permit, Refusal> {
         loop {
             let refusal = match self.client.budget.permit(self.purpose).await {
@@ -190,7 +190,7 @@ impl<'a> Pager<'a> {
     }
 }
 
-/// Of two readings the one whose count is less off; the second, where they are alike.
+/// Returns the reading whose count is less off; the second if they are equal.
 fn nearer<'n, T: Entry>(first: Reading<'n, T>, second: Reading<'n, T>) -> Reading<'n, T> {
     let off = |reading: &Reading<'_, T>| reading.gap().map_or(0, i64::unsigned_abs);
     if off(&first) < off(&second) {

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 /// What [`unpack`] understands.
 pub(super) const ACCEPTED: &str = "gzip";
 
-/// How many codings a body may have. Several proxies could each add one; more are an attack.
+/// The most codings of a body. Several proxies could each add one; more are an attack.
 const MAX_LAYERS: usize = 2;
 
 /// Why a body cannot be unpacked.
@@ -25,7 +25,7 @@ pub(super) enum Packed {
     Unknown,
 }
 
-/// Undoes the codings that the headers name, the last one first. No step may give more than `most` bytes.
+/// Undoes the codings that the headers name, the last one first. No step may produce more than `most` bytes.
 pub(super) fn unpack(headers: &HeaderMap, body: Bytes, most: usize) -> Result<Bytes, Packed> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let codings: Vec<&str> = values
@@ -46,7 +46,7 @@ fn is_gzip(coding: &&str) -> bool {
         .any(|name| coding.eq_ignore_ascii_case(name))
 }
 
-/// A gzip body may have several members. An empty body stays empty.
+/// Decompresses gzip. A body may have several members; an empty body stays empty.
 fn gunzip(packed: &[u8], most: usize) -> Result<Bytes, Packed> {
     let mut body = Vec::new();
     if packed.is_empty() {

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{self, CertificateError};
 use crate::model::fault::Down;
 use crate::process::causes::chain;
 
-/// The kind of an error. A timeout is tested first, since it looks like the step that it interrupted.
+/// Classifies an error. The timeout is tested first, since it looks like the step that it interrupted.
 pub(super) fn kind(error: &reqwest::Error) -> Down {
     if error.is_timeout() {
         Down::TimeOut
@@ -23,7 +23,7 @@ pub(super) fn kind(error: &reqwest::Error) -> Down {
     }
 }
 
-/// Whether TLS failed: with its own error, or with the end of the stream. Anything else is the network.
+/// Returns whether TLS failed: with its own error, or because the stream ended. Anything else is the network.
 fn connect_kind(error: &reqwest::Error) -> Down {
     match io_kind(error) {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => Down::Tls,
@@ -47,13 +47,13 @@ fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
         .last()
 }
 
-/// Whether the connection to a proxy failed, before it could be asked for a tunnel.
+/// Returns whether the connection to a proxy failed before it was asked for a tunnel.
 pub(super) fn is_before_tunnel(error: &reqwest::Error) -> bool {
     chain(error)
         .any(|cause| cause.to_string() == "tunnel error: failed to create underlying connection")
 }
 
-/// The message: TLS' own errors in words, otherwise the innermost error. The outer ones mostly say only that there was one.
+/// Returns the message: TLS errors in words, otherwise the innermost error. The outer ones mostly only say that there was one.
 pub(super) fn words(error: &reqwest::Error) -> String {
     let tls = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
     match tls {
@@ -85,7 +85,7 @@ fn tls_words(error: &rustls::Error) -> String {
     }
 }
 
-/// What is wrong with the server's certificate.
+/// Says what is wrong with the server's certificate.
 pub(super) fn certificate(error: &CertificateError) -> String {
     use CertificateError as C;
     let words = match error {
@@ -129,7 +129,7 @@ pub(super) fn certificate(error: &CertificateError) -> String {
     format!("the server's certificate {words}")
 }
 
-/// Errors that the certificate library only names.
+/// Words errors for which the certificate library only has a name.
 fn other_words(name: &str) -> String {
     let words = match name {
         "CaUsedAsEndEntity" => "is an authority's own, which a server may not use",
@@ -144,7 +144,7 @@ fn other_words(name: &str) -> String {
     format!("the server's certificate {words}")
 }
 
-/// The first few names in a certificate.
+/// Lists the first few names in a certificate.
 fn names(presented: &[String]) -> String {
     // As rustls writes them: `DnsName("a.example")`.
     let bare = |name: &String| match name.split('"').nth(1) {
@@ -159,7 +159,7 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// A day of seconds since 1970.
+/// Formats the day of a time in seconds since 1970.
 fn day(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_second(seconds) {
@@ -186,7 +186,7 @@ fn apart(text: &str) -> String {
     words
 }
 
-/// A capital in the middle that follows a small letter.
+/// Returns whether a capital follows a small letter.
 fn is_camel_case(piece: &str) -> bool {
     let mut pairs = piece.as_bytes().windows(2);
     piece.starts_with(|char: char| char.is_ascii_uppercase())

@@ -1,4 +1,4 @@
-//! The proxy that the config names. Its refusals are reported as its own, and not as CallTools'.
+//! The proxy that the config names. Its refusals are reported as the proxy's, not as CallTools'.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{Reply, resolver::Resolver};
 use crate::model::fault::{Down, Fault};
 use crate::process::causes::chain;
 
-/// How long the proxy may take for a second refusal.
+/// The timeout for the proxy's second refusal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A status line is much shorter.
@@ -39,12 +39,12 @@ impl Via {
         }
     }
 
-    /// What the proxy answered instead of CallTools, as one that passes on plain requests can.
+    /// Returns the fault if the proxy answered instead of CallTools, which one that passes on plain requests can do.
     pub(super) fn own_answer(&self, reply: &Reply) -> Option<Fault> {
         is_the_proxys(reply).then(|| self.answered(reply.status))
     }
 
-    /// What failed between us and the proxy, or in its tunnel to `target`; `None` if it was something else.
+    /// Returns what failed between us and the proxy, or in its tunnel to `target`; `None` if something else failed.
     pub(super) async fn failure(&self, error: &reqwest::Error, target: &Url) -> Option<Fault> {
         let tunnel = chain(error).map(ToString::to_string);
         let tunnel =
@@ -77,8 +77,8 @@ impl Via {
         Fault::down(Down::Proxy, format!("the proxy {} {what}", self.host))
     }
 
-    /// The status with which the proxy refuses a tunnel. The HTTP library does not report it, so the proxy is asked again. If it now opens a tunnel,
-    /// nothing is sent through it.
+    /// Returns the status with which the proxy refuses a tunnel. The HTTP library does not report it, so the proxy is asked again. If it now opens a
+    /// tunnel, nothing is sent through it.
     async fn refusal(&self, target: &Url) -> Option<StatusCode> {
         if self.url.scheme() != "http" {
             return None;
@@ -125,7 +125,7 @@ impl Via {
     }
 }
 
-/// The status in `HTTP/1.1 403 Forbidden`.
+/// Parses the status in `HTTP/1.1 403 Forbidden`.
 fn status(line: &[u8]) -> Option<StatusCode> {
     let line = std::str::from_utf8(line.split(|byte| *byte == b'\n').next()?).ok()?;
     let mut words = line.split_ascii_whitespace();
@@ -133,7 +133,7 @@ fn status(line: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(words.next()?.as_bytes()).ok()
 }
 
-/// Whether the proxy gave this answer itself: it says so, or the answer is not JSON.
+/// Returns whether the proxy itself gave this answer: it says so, or the answer is not JSON.
 fn is_the_proxys(reply: &Reply) -> bool {
     let has = |name: &str| reply.headers.contains_key(name);
     let asks_for_a_token = || {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_the_proxy_is_told_from_one_of_calltools() {
+    fn an_answer_of_the_proxy_is_recognised() {
         let detail = r#"{"detail":"Invalid token."}"#;
         for (reply, is_its_own) in [
             (reply(407, None, detail), true),

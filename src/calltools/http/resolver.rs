@@ -1,7 +1,7 @@
-//! Looks up host names, for all accounts together.
+//! Looks up host names for all accounts.
 //!
-//! The system's resolver blocks its thread for an unknown time. So it has a few threads of its own, equal names share a look-up, answers are kept
-//! for a while, and each caller waits only as long as it wants. If the system cannot start a thread, a look-up fails; nothing panics.
+//! The system's resolver blocks its thread for an unknown time. So it has a few threads of its own, equal names share a look-up, answers are cached
+//! for a while, and each caller has its own timeout. If the system cannot start a thread, a look-up fails; nothing panics.
 
 #[cfg(test)]
 mod tests;
@@ -22,23 +22,23 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long an answer is used. The system's resolver does not give its time to live; load balancers mostly use a minute or more, and half of that
-/// notices a move soon enough.
+/// How long an answer is used. The system's resolver does not report the time to live; load balancers mostly use a minute or more, and half of
+/// that notices a move soon enough.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// How long an old answer is used if no new one comes. A resolver that hangs should not cost CallTools, whose certificate is checked anyway.
+/// How long a stale answer is used if no new one comes. A hanging resolver should not cut us off from CallTools, whose certificate is checked anyway.
 const USABLE: Duration = Duration::from_secs(3600);
 
-/// How long to wait for a new answer before an old one is used.
+/// How long to wait for a new answer before a stale one is used.
 const PATIENCE_WITH_OLD: Duration = Duration::from_millis(500);
 
 /// How many look-ups run at once, each on a thread. They may all hang, and the unit allows 256 tasks.
 const MAX_THREADS: usize = 48;
 
-/// How many of them may be for names that did not answer the last time, so that these do not delay others.
+/// How many of them may look up names that failed last time, so that these do not delay others.
 const MAX_DOUBTFUL: usize = 32;
 
-/// How many names are kept: more than one process has accounts and proxies.
+/// How many names are cached: more than one process has accounts and proxies.
 const MAX_NAMES: usize = 4096;
 
 /// The stack of a thread: enough for the system's resolver and its modules.
@@ -67,19 +67,19 @@ pub(super) struct Resolver {
 #[derive(Default)]
 struct State {
     names: HashMap<String, Known>,
-    /// The names to look up next; those that answered the last time come first.
+    /// The names to look up next; those that worked last time come first.
     queue: VecDeque<String>,
     threads: usize,
     doubtful: usize,
 }
 
-/// What is known of a name.
+/// The state of a name.
 #[derive(Default)]
 struct Known {
     addresses: Option<(Addresses, Instant)>,
-    /// The callers that wait for a look-up.
+    /// The callers that wait for the look-up in progress.
     pending: Option<watch::Sender<Option<Answer>>>,
-    /// The last look-up failed, or all callers gave up before its end.
+    /// The last look-up failed, or all callers gave up before it ended.
     is_doubtful: bool,
 }
 
@@ -96,7 +96,7 @@ impl Resolver {
         Arc::clone(&SHARED)
     }
 
-    /// The addresses of a host, within `patience`.
+    /// Returns the addresses of a host, within `patience`.
     pub(super) async fn addresses(
         self: &Arc<Self>,
         host: &str,
@@ -120,7 +120,7 @@ impl Resolver {
                 Ok(addresses) => return Ok(addresses),
                 Err(why) => why,
             },
-            Ok(Err(_)) => "the look-up was given up".into(),
+            Ok(Err(_)) => "the look-up was abandoned".into(),
             Err(_) => {
                 self.doubt(&host);
                 if let Some(old) = old {
@@ -133,7 +133,7 @@ impl Resolver {
         Err(Unresolved { name: host, why })
     }
 
-    /// Joins the look-up of this name, or queues one.
+    /// Joins the look-up of this name, or queues a new one.
     fn begin(self: &Arc<Self>, host: &str) -> Begun {
         let mut state = self.state();
         state.forget_some();
@@ -159,7 +159,7 @@ impl Resolver {
         Begun::Pending(receiver, old)
     }
 
-    /// Starts a thread, if there may be one more.
+    /// Starts a thread if another one is allowed.
     fn staff(self: &Arc<Self>, state: &mut State) {
         if state.threads >= MAX_THREADS {
             return;
@@ -176,7 +176,7 @@ impl Resolver {
         }
     }
 
-    /// The work of a thread: one look-up after the other until none is left.
+    /// Runs a thread: one look-up after another until none is left.
     fn work(&self) {
         let mut state = self.state();
         while let Some((host, is_doubtful)) = state.next() {
@@ -203,12 +203,12 @@ impl Resolver {
 
 enum Begun {
     Known(Addresses),
-    /// The look-up to wait for, and an answer from before.
+    /// The look-up to wait for, and an earlier answer.
     Pending(watch::Receiver<Option<Answer>>, Option<Addresses>),
 }
 
 impl State {
-    /// The next name to look up, and whether it is doubtful. A name without waiting callers is dropped.
+    /// Takes the next name to look up, and whether it is doubtful. Names without waiting callers are dropped.
     fn next(&mut self) -> Option<(String, bool)> {
         let mut place = 0;
         while let Some(host) = self.queue.get(place) {
@@ -257,7 +257,7 @@ impl State {
         }
     }
 
-    /// Drops names without waiting callers, if there are too many.
+    /// Drops names without waiting callers if there are too many.
     fn forget_some(&mut self) {
         if self.names.len() >= MAX_NAMES {
             self.names.retain(|_, known| known.pending.is_some());
@@ -265,7 +265,7 @@ impl State {
     }
 }
 
-/// The system's error, without the words that the library puts before each cause.
+/// Returns the system's error, without the prefix that the library puts before it.
 fn read(answer: io::Result<Vec<IpAddr>>) -> Answer {
     match answer {
         Ok(addresses) if addresses.is_empty() => Err("it has no address".into()),
@@ -283,7 +283,7 @@ fn ask_the_system(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// Literal addresses, and this machine.
+/// Resolves literal addresses and `localhost`.
 fn without_asking(host: &str) -> Option<Addresses> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
@@ -295,7 +295,7 @@ fn without_asking(host: &str) -> Option<Addresses> {
     is_this_machine.then(|| Arc::new(loopback) as Addresses)
 }
 
-/// The resolver as one account uses it.
+/// The resolver with the timeout of one account.
 pub(super) struct Patient {
     pub(super) resolver: Arc<Resolver>,
     pub(super) patience: Duration,

@@ -1,4 +1,4 @@
-//! How to ask CallTools the same without us: to compare, or to show its support.
+//! Prints how to ask CallTools the same without us: to compare, or to show its support.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,10 +10,10 @@ use crate::{
     server::check::Target,
 };
 
-/// The commands for each queue: a script for POSIX shells, and for pasting into one.
+/// Returns the commands for each queue: a script for POSIX shells that can also be pasted.
 ///
-/// It has no comments: zsh takes none in an interactive shell, and an apostrophe in one would open a quote that swallows the rest. What is to
-/// be said stands behind `:`, the command that does nothing, as a quoted word.
+/// It has no comments: an interactive zsh rejects them, and an apostrophe in one would open a quote that swallows the rest. Remarks
+/// are quoted words after `:`, the command that does nothing.
 pub(super) fn commands(config: &Config, targets: &[Target<'_>]) -> String {
     let tokens = variables(config);
     let mut script = String::new();
@@ -35,15 +35,15 @@ pub(super) fn commands(config: &Config, targets: &[Target<'_>]) -> String {
     }
     script.push('\n');
     script += &said(
-        "Ids are found with jq. Where an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.",
+        "Ids are found with jq. If an answer has a next that is not null, there are more than 250 rows: add &page=2, and so on.",
     );
     script
 }
 
-/// The variable of the token, where the config has one account.
+/// The variable of the token if the config has one account.
 const ONE: &str = "CALLTOOLS_API_TOKEN";
 
-/// The variable of each account's token: with several accounts each has its own, so that no token goes to another account's silo.
+/// Returns the variable of each account's token. With several accounts each has its own, so that no token goes to another account's silo.
 fn variables(config: &Config) -> HashMap<Arc<str>, String> {
     let mut variables = HashMap::new();
     let mut taken = HashSet::new();
@@ -58,7 +58,7 @@ fn variables(config: &Config) -> HashMap<Arc<str>, String> {
     variables
 }
 
-/// The letters of a name that a variable may have, in capitals.
+/// Turns a name into the letters that a variable may have, in capitals.
 fn shouted(name: &str) -> String {
     let fits = |letter: char| match letter.to_ascii_uppercase() {
         letter if letter.is_ascii_alphanumeric() => letter,
@@ -67,7 +67,7 @@ fn shouted(name: &str) -> String {
     name.chars().map(fits).collect()
 }
 
-/// Names that differ may look alike in capitals: the second gets a number.
+/// Makes a variable unique: names that differ may look alike in capitals, so the second gets a number.
 fn unlike(taken: &HashSet<String>, variable: &str) -> String {
     let numbered = (2..).map(|number| format!("{variable}_{number}"));
     let mut candidates = std::iter::once(variable.to_owned()).chain(numbered);
@@ -76,7 +76,7 @@ fn unlike(taken: &HashSet<String>, variable: &str) -> String {
         .expect("there are more numbers than accounts")
 }
 
-/// A remark that every shell passes over.
+/// Formats a remark that every shell ignores.
 fn said(remark: &str) -> String {
     format!(": {}\n", quoted(remark))
 }
@@ -101,7 +101,7 @@ fn command(upstream: &Upstream, token: &str, queue: &config::Queue) -> String {
     }
 }
 
-/// `curl` with everything that the config says about the way to the account.
+/// Returns `curl` with all options that the config implies for this account.
 fn curl(upstream: &Upstream, token: &str) -> String {
     let mut curl = "curl -sS".to_owned();
     if let Some(proxy) = &upstream.proxy {
@@ -113,7 +113,7 @@ fn curl(upstream: &Upstream, token: &str) -> String {
     format!("{curl} -H \"Authorization: Token ${token}\"")
 }
 
-/// A word that a POSIX shell takes as it stands.
+/// Quotes a word so that a POSIX shell takes it literally.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

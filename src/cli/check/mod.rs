@@ -1,9 +1,9 @@
-//! `openseat check`: asks CallTools now, and shows what it says and what openseat makes of it.
+//! `openseat check`: asks CallTools now, and shows its answer and what openseat makes of it.
 //!
-//! Where a daemon runs with the same state folder, the daemon asks, with its client and out of its budget; this command only shows the
-//! report. Where none runs, it takes the state folder for itself and asks as the daemon would.
+//! If a daemon runs with the same state folder, the daemon asks, with its client and budget, and this command only shows the
+//! report. Otherwise it takes the state folder for itself and asks as the daemon would.
 //!
-//! `report` turns the report into text; `curl` tells how to ask without openseat. `survey` is `--report`: how the account's API behaves.
+//! `report` turns the report into text; `curl` prints how to ask without openseat. `survey` is `--report`: how the account's API behaves.
 
 mod curl;
 mod report;
@@ -26,10 +26,10 @@ use crate::{
     state::LAST_WRITES,
 };
 
-/// What the daemon reads of a request's head is 16 KiB; the rest is for other headers.
+/// The daemon reads 16 KiB of a request's head; the rest is for other headers.
 const MAX_NAMES: usize = 14 * 1024;
 
-/// Checks. Exits with 0 if every queue was read and measured, whatever the decision.
+/// Runs the check. Exits with 0 if every queue was read and measured, whatever the decision.
 pub fn run(options: &args::Check) -> ExitCode {
     let config = match load_or_explain(&options.config) {
         Ok(config) => config,
@@ -54,7 +54,7 @@ pub fn run(options: &args::Check) -> ExitCode {
     }
 }
 
-/// The daemon's report, or one of our own where no daemon runs.
+/// Returns the daemon's report, or our own if no daemon runs.
 async fn report(config: &Config, asked: &[String]) -> Result<String, ExitCode> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for queue in asked {
@@ -86,13 +86,13 @@ async fn ask(
     let spinner = Spinner::counting(targets.iter().map(|target| target.queues.len()).sum());
     let progress = || spinner.done();
     let report = check::check(&targets, &reaches, by, &clock, &progress).await;
-    // A pause that CallTools asked for, and when the last answers came, are for the next process, too.
+    // The next process needs to know a pause that CallTools asked for, and when the last answers came.
     ledger.finish(LAST_WRITES);
     Ok(report.json)
 }
 
-/// All that is wrong with tokens and certificates is told at once, and then nobody is asked: the config names them, so it is
-/// the config that has to be put right.
+/// Connects to all accounts. Reports all mistakes in tokens and certificates at once, and then asks none: the config names them,
+/// so it must be corrected first.
 fn reaches(
     targets: &[Target<'_>],
     ledger: &Arc<Ledger>,

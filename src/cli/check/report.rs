@@ -1,4 +1,4 @@
-//! A finished check, for people: the text of its JSON.
+//! A finished check for people: turns its JSON into text.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -89,7 +89,7 @@ struct Budget {
     throttled_until: Option<String>,
 }
 
-/// The verdicts, then each queue, then what it cost, and the verdicts again: they are what people look for, wherever the screen ends.
+/// Formats the verdicts, then each queue, then the cost, and the verdicts again: people look for them, wherever the screen ends.
 /// Without `all`, only agents who are logged in to the queue or available are listed.
 pub(super) fn text(report: &Report, all: bool) -> String {
     let verdicts: String = report.queues.iter().map(summary).collect();
@@ -153,12 +153,12 @@ const COLUMNS: [Column; 6] = [
     Column::numbers("since"),
 ];
 
-/// The agents: seats first, then those who are logged in to the queue. Without `all`, the others are only counted.
+/// Formats the agents: seats first, then those logged in to the queue. Without `all`, the others are only counted.
 fn table_of(agents: &[Agent], as_of: Option<Timestamp>, all: bool) -> String {
     if agents.is_empty() {
         return "nobody is in this queue\n".to_owned();
     }
-    // Someone who is available and not logged in to the queue is a common surprise.
+    // An agent who is available but not logged in to the queue is a common surprise.
     let matters = |agent: &&Agent| {
         all || agent.seat == Some(true) || agent.queue_logged_in || agent.available == Some(true)
     };
@@ -214,7 +214,7 @@ fn row(agent: &Agent, as_of: Option<Timestamp>) -> Vec<String> {
     ]
 }
 
-/// The operator's own rule, what it looked at and what it found.
+/// Formats the operator's own rule, what it looked at and what it found.
 fn rule(criteria: &Criteria, queue: &Queue) -> String {
     let mut text = format!("field      {}\n", plain(criteria.field.trim()));
     let _ = writeln!(text, "measure    {}", criteria.measure);
@@ -232,7 +232,7 @@ fn rule(criteria: &Criteria, queue: &Queue) -> String {
     text + "\n"
 }
 
-/// Accept or reject, and why.
+/// Formats the decision and its reason.
 fn verdict(queue: &Queue) -> String {
     let (style, word) = match (queue.ok, queue.accept) {
         (true, true) => (GOOD, "accept"),
@@ -274,7 +274,7 @@ fn why(queue: &Queue) -> String {
     )
 }
 
-/// What the check cost, and what is left.
+/// Formats what the check cost, and what is left.
 fn costs(account: &Account, asked_by: &str) -> String {
     let mut text = format!(
         "{}: {} for this check",

@@ -31,7 +31,7 @@ use crate::{
     state::LAST_WRITES,
 };
 
-/// Surveys the account of the named queue. Exits with 0 if everything was asked.
+/// Surveys the account of the named queue. Exits with 0 if nothing was left out.
 pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
     let targets = match select(config, asked) {
         Ok(targets) => targets,
@@ -62,7 +62,7 @@ pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
     exit_after(show(&text(&report, target, path)), code)
 }
 
-/// Creates the file, and replaces none.
+/// Creates the file without replacing one.
 fn create(path: &Path) -> Result<File, ExitCode> {
     let created = OpenOptions::new().write(true).create_new(true).open(path);
     created.map_err(|error| {
@@ -78,7 +78,7 @@ fn create(path: &Path) -> Result<File, ExitCode> {
 }
 
 fn given_up(path: &Path, exit: ExitCode) -> ExitCode {
-    // It is empty, and was made a moment ago.
+    // It is empty: we created it a moment ago.
     let _ = fs::remove_file(path);
     exit
 }
@@ -88,7 +88,7 @@ fn write(mut file: File, report: &SurveyReport) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The daemon's report, or one of our own where no daemon runs.
+/// Returns the daemon's report, or our own if no daemon runs.
 async fn ask(config: &Config, target: &Target<'_>) -> Result<SurveyReport, ExitCode> {
     let queue = target.key(target.queues[0].0).to_string();
     let query = form_urlencoded::Serializer::new(String::new())
@@ -113,7 +113,7 @@ async fn ask_alone(target: &Target<'_>, ledger: Ledger) -> Result<String, ExitCo
     let spinner = Spinner::asking();
     let report = survey::survey(target, &reach, &clock).await;
     drop(spinner);
-    // A pause that CallTools asked for is for the next process, too.
+    // The next process needs to know a pause that CallTools asked for.
     ledger.finish(LAST_WRITES);
     match report {
         Ok(report) => Ok(serde_json::to_string(&report).expect("texts and numbers serialize")),

@@ -1,4 +1,4 @@
-//! The config and the token's file. Each appears whole or not at all, and nothing is replaced without `--force`.
+//! The config and the token's file. Each is written completely or not at all, and nothing is replaced without `--force`.
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use tempfile::NamedTempFile;
 use super::{Token, args, failed, interrupt};
 use crate::config::DEFAULT_PATHS;
 
-/// The config names secrets and has none.
+/// The config only names secrets.
 const CONFIG_MODE: u32 = 0o644;
 
 const TOKEN_MODE: u32 = 0o600;
 
-/// What is to be written, and where.
+/// What to write, and where.
 pub(super) struct Files {
     /// The config.
     pub config: PathBuf,
-    /// The operator's own file of the token, which is used as it is.
+    /// The operator's own token file, which is not changed.
     given: Option<PathBuf>,
-    /// Where the token goes otherwise.
+    /// The token's path otherwise.
     token: PathBuf,
     /// The token, once CallTools has accepted it.
     secret: Option<Token>,
@@ -66,7 +66,7 @@ impl Files {
         })
     }
 
-    /// The token's file, as the config names it.
+    /// Returns the token's path, as the config writes it.
     pub fn token_path(&self) -> String {
         match &self.given {
             Some(path) => path.display().to_string(),
@@ -101,7 +101,7 @@ impl Files {
         written
     }
 
-    /// A new file beside the place gets all of it, and is then renamed.
+    /// Writes a new file beside the path, and then renames it.
     fn put(&self, path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         let failed = || format!("{} cannot be written", path.display());
         let folder = path

@@ -1,4 +1,4 @@
-//! Ctrl-C while questions are asked: the terminal is as before, and no file is half-written.
+//! Handles Ctrl-C during questions: the terminal is restored, and no file is half-written.
 
 use std::{
     io::{self, Write},
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What shells report for a program that Ctrl-C ended.
+/// The exit code that shells report for a program ended by Ctrl-C.
 const EXIT_INTERRUPTED: i32 = 130;
 
 /// Shows the cursor, which lists hide.
@@ -25,11 +25,11 @@ static TERMINAL: OnceLock<Termios> = OnceLock::new();
 
 /// Keeps Ctrl-C from ending the process until this is dropped.
 pub(super) fn while_writing() -> MutexGuard<'static, ()> {
-    // It guards no data.
+    // The lock guards no data.
     WRITING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on Ctrl-C restores the terminal before the process ends. The default would leave it without echo after the question for the token.
+/// Makes Ctrl-C restore the terminal before the process ends. The default would leave it without echo after the question for the token.
 pub(super) fn guard() -> anyhow::Result<()> {
     let Ok(terminal) = tcgetattr(io::stdin()) else {
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) fn guard() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the process as Ctrl-C does. A question may hear of Ctrl-C before the signal does, since it reads the key itself.
+/// Ends the process as Ctrl-C does. A question may learn of Ctrl-C before the signal arrives, since it reads the key itself.
 pub(super) fn end() -> ! {
     let _whole = while_writing();
     if let Some(terminal) = TERMINAL.get() {

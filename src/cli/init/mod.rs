@@ -1,7 +1,7 @@
-//! `openseat init`: from a login address and a token to a config that has given a true decision.
+//! `openseat init`: leads from a login address and a token to a config that has given a correct decision.
 //!
-//! Every answer comes from a flag, from a terminal, or from a pipe, one line for each open question. Nothing is written before the last answer,
-//! and each file appears whole or not at all. `questions` asks, `files` writes.
+//! Every answer comes from a flag, a terminal, or a pipe with one line per open question. Nothing is written before the last answer,
+//! and each file is written completely or not at all. `questions` asks, `files` writes.
 
 mod files;
 mod interrupt;
@@ -36,7 +36,7 @@ use crate::{
     state::LAST_WRITES,
 };
 
-/// How often wrong answers at a terminal are asked for again.
+/// How many wrong answers a terminal may give.
 const MAX_TRIES: usize = 5;
 
 /// Names of queues that an error lists.
@@ -50,7 +50,7 @@ pub fn run(options: &args::Init) -> ExitCode {
     }
 }
 
-/// The files to write, and the text of the config.
+/// Returns the files to write, and the text of the config.
 fn answers(options: &args::Init) -> Result<(Files, String), ExitCode> {
     let mut files = Files::new(options).map_err(usage)?;
     interrupt::guard().map_err(|error| failed(&error))?;
@@ -117,7 +117,7 @@ fn connect(
     }
 }
 
-/// Where the account's API is, as the config writes it.
+/// The account's API, as the config names it.
 #[derive(Clone, Debug)]
 enum Place {
     Silo(String),
@@ -125,7 +125,7 @@ enum Place {
 }
 
 impl Place {
-    /// A silo or a login address; or the address of the API itself, such as that of `openseat simulate`.
+    /// Parses a silo or a login address; or the API's own address, such as that of `openseat simulate`.
     fn parse(text: &str) -> Result<Self, String> {
         match Silo::parse(text) {
             Ok(silo) => Ok(Place::Silo(silo.label().to_owned())),
@@ -149,7 +149,7 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// The account, as far as it is known before its queues are picked.
+/// What is known of the account before its queues are picked.
 struct Account {
     name: String,
     place: Place,
@@ -159,7 +159,7 @@ struct Account {
 
 /// Why the queues could not be listed.
 enum Failure {
-    /// The reason is printed already.
+    /// The reason is already printed.
     Exit(ExitCode),
     /// The reason; other answers may help.
     Told(String),
@@ -182,7 +182,7 @@ impl Account {
         )
     }
 
-    /// The whole config.
+    /// Returns the whole config.
     fn config(&self, picked: &[usize], queues: &[ListedQueue], threshold: u32) -> String {
         let mut text = self.head();
         for at in picked {
@@ -192,9 +192,9 @@ impl Account {
         text
     }
 
-    /// Asks CallTools for the queues, paid from the hour of the config that is to be written.
+    /// Asks CallTools for the queues, paid for from the budget of the config to be written.
     fn queues(&self, files: &Files, token: &Token) -> Result<Vec<ListedQueue>, Failure> {
-        // A config needs a queue; this one is not asked for.
+        // A config needs a queue; this one is never requested.
         let text = format!("{}queue = [{{ queue = 1 }}]\n", self.head());
         let config = Config::parse(&text, &files.config, &process_env)
             .map_err(|error| Failure::Told(error.to_string()))?;
@@ -232,7 +232,7 @@ impl Account {
     }
 }
 
-/// A queue as the config names it: by its name where that is clear, else by its id.
+/// Returns a queue as the config names it: by its name if that is unique, else by its id.
 fn queue_value(queue: &ListedQueue, queues: &[ListedQueue]) -> String {
     let name = &queue.name;
     let is_clear = matches!(pasted::queue(name), Ok(QueueRef::Name(_)))
@@ -246,7 +246,7 @@ fn queue_value(queue: &ListedQueue, queues: &[ListedQueue]) -> String {
     }
 }
 
-/// The queues to poll, as places in the list.
+/// Returns the queues to poll, as indexes into the list.
 fn pick(
     options: &args::Init,
     queues: &[ListedQueue],
@@ -269,7 +269,7 @@ fn pick(
     Ok(picked)
 }
 
-/// The queue that a name, an id or an address means.
+/// Finds the queue that a name, an id or an address stands for.
 fn find(text: &str, queues: &[ListedQueue]) -> Result<usize, String> {
     let reference = pasted::queue(text.trim()).map_err(|error| format!("{text:?} {error}"))?;
     let mut places = queues
@@ -308,7 +308,7 @@ fn unknown(text: &str, queues: &[ListedQueue]) -> String {
     )
 }
 
-/// Checks what was written, and says how to go on.
+/// Checks the new config, and suggests the next steps.
 fn finish(config: &Path) -> ExitCode {
     let file = config.display();
     let _ = show(&format!("\n{} {file}\n\n", painted(GOOD, "Written:")));

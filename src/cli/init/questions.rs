@@ -1,4 +1,4 @@
-//! Asks a person at a terminal, or reads one line for each question from a pipe.
+//! Asks a person at a terminal, or reads one line per question from a pipe.
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Place, Token};
 use crate::{cli::terminal::plain, server::check::ListedQueue};
 
-/// Asks.
+/// Asks the questions.
 pub(super) struct Asker {
     is_terminal: bool,
 }
@@ -24,7 +24,7 @@ pub(super) enum NoAnswer {
         question: &'static str,
         flag: &'static str,
     },
-    /// A line of the pipe is none.
+    /// A line from the pipe is not a valid answer.
     #[error("\"{question}\": the answer {why}")]
     Wrong { question: &'static str, why: String },
     /// The terminal or the pipe failed.
@@ -40,9 +40,9 @@ impl From<dialoguer::Error> for NoAnswer {
 
 /// The picked queues.
 pub(super) enum Picked {
-    /// Places in the list.
+    /// Indexes into the list.
     Places(Vec<usize>),
-    /// Names as they were written.
+    /// Names as written.
     Named(Vec<String>),
 }
 
@@ -59,12 +59,12 @@ impl Asker {
         }
     }
 
-    /// Whether a person can be asked again.
+    /// Returns whether a person can be asked again.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Where the account is.
+    /// Asks where the account is.
     pub fn address(
         &mut self,
         parse: impl Fn(&str) -> Result<Place, String>,
@@ -82,7 +82,7 @@ impl Asker {
         parse(&text).map_err(|why| wrong(ADDRESS, why))
     }
 
-    /// The token, which no terminal shows.
+    /// Asks for the token, without showing it.
     pub fn token(&mut self) -> Result<Token, NoAnswer> {
         if !self.is_terminal {
             let text = SecretString::from(line(TOKEN, "--token-file")?);
@@ -101,7 +101,7 @@ impl Asker {
         Token::parse(text.expose_secret()).map_err(|why| wrong(TOKEN, why.to_string()))
     }
 
-    /// At least one queue.
+    /// Asks for at least one queue.
     pub fn queues(&mut self, queues: &[ListedQueue]) -> Result<Picked, NoAnswer> {
         if !self.is_terminal {
             let line = line(QUEUES, "--queue")?;
@@ -135,7 +135,7 @@ impl Asker {
         }
     }
 
-    /// How many free agents are too few.
+    /// Asks for the threshold.
     pub fn threshold(&mut self) -> Result<u32, NoAnswer> {
         if !self.is_terminal {
             let Ok(line) = line(THRESHOLD, "--threshold") else {
@@ -160,7 +160,7 @@ fn wrong(question: &'static str, why: String) -> NoAnswer {
     NoAnswer::Wrong { question, why }
 }
 
-/// The next line of the pipe.
+/// Reads the next line from the pipe.
 fn line(question: &'static str, flag: &'static str) -> Result<String, NoAnswer> {
     let mut line = String::new();
     match io::stdin().read_line(&mut line)? {

@@ -9,7 +9,7 @@ use crate::simulator::{
     RetryAfter, Simulator, StatusForm, SweepQuirk, Ties, UserForm,
 };
 
-/// Options that a report speaks for, so that `--like` excludes them.
+/// Options that a report covers, so `--like` excludes them.
 pub const TOLD_BY_REPORTS: [&str; 23] = [
     "queues",
     "agents",
@@ -62,7 +62,7 @@ pub struct Flags {
     /// How many answers in a hundred lag
     #[arg(long, value_name = "PERCENT", default_value = "100%", value_parser = percent, help_heading = "Lists")]
     pub lag_share: u8,
-    /// How long a change of status takes at most until lists show it
+    /// Longest time until lists show a change of status
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration, help_heading = "Lists")]
     pub late_commits: Duration,
     /// How long a cache on the way repeats an answer, with its Age
@@ -71,7 +71,7 @@ pub struct Flags {
     /// What ordering= does to a list of agents
     #[arg(long, value_enum, default_value_t, help_heading = "Lists")]
     pub ordering: Ordering,
-    /// The name of the date of change in ordering=, where it is not agent_status_modified_on
+    /// The name of the date of change in ordering=, if it is not agent_status_modified_on
     #[arg(long, value_name = "FIELD", help_heading = "Lists")]
     pub ordering_name: Option<String>,
     /// How agents with equal dates are ordered
@@ -101,7 +101,7 @@ pub struct Flags {
     /// Rows move between pages: some show twice, some are missing
     #[arg(long, help_heading = "Lists")]
     pub rows_move: bool,
-    /// Pages begin again past the end, and no page is the last
+    /// Pages start again past the end, and no page is the last
     #[arg(long, help_heading = "Lists")]
     pub endless_pages: bool,
     /// Lists come whole, as a bare array without an envelope
@@ -143,7 +143,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Makes a simulator behave as asked.
+    /// Makes a simulator behave as the flags say.
     ///
     /// # Errors
     /// A fault after one that never ends.
@@ -152,7 +152,7 @@ impl Flags {
         self.inject(simulator)
     }
 
-    /// The same where a report says what the account is like: flags say what no report can.
+    /// Makes a simulator behave as a report says; flags add what no report can say.
     ///
     /// # Errors
     /// A fault after one that never ends.
@@ -232,7 +232,7 @@ impl Flags {
     }
 }
 
-/// A share, as `10%` or `10`.
+/// Parses a share, as `10%` or `10`.
 fn percent(text: &str) -> Result<u8, &'static str> {
     let number = text.strip_suffix('%').unwrap_or(text).parse();
     let number = number.ok().filter(|number| *number <= 100);
@@ -251,9 +251,9 @@ fn on_or_off(text: &str) -> Result<bool, &'static str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultSpan {
     text: String,
-    /// `None` for a good time.
+    /// `None` for a span without faults.
     fault: Option<InjectedFault>,
-    /// `None` for ever.
+    /// `None` for a span without end.
     lasts: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! `openseat simulate`: a simulated CallTools over HTTP, with the faults and quirks that are asked for.
+//! `openseat simulate`: a simulated CallTools over HTTP, with the requested faults and quirks.
 
 pub mod flags;
 mod like;

@@ -1,6 +1,6 @@
 //! `openseat status`: what the running daemon knows, in a terminal.
 //!
-//! It asks only the daemon, over its API: it costs no request, does not count as demand, and shows what routers get. `seen` is the answer, `report`
+//! It only asks the daemon, over its API: it costs no request, does not count as demand, and shows what routers get. `seen` is the answer, `report`
 //! turns it into text, `screen` redraws it on a terminal.
 
 mod report;
@@ -26,7 +26,7 @@ use crate::{
 /// The time between two looks: ages are shown in seconds.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Shows the status once, or with `--watch` until it is stopped.
+/// Shows the status once, or with `--watch` until stopped.
 pub fn run(options: &args::Status) -> ExitCode {
     let daemon = match daemon(options) {
         Ok(daemon) => daemon,
@@ -40,7 +40,7 @@ pub fn run(options: &args::Status) -> ExitCode {
     ended.unwrap_or_else(|error| failed(&error))
 }
 
-/// With another address no config is needed: the one that is found may be another daemon's.
+/// Returns the daemon to ask. With another address no config is needed: the one found may be another daemon's.
 fn daemon(options: &args::Status) -> Result<Daemon, ExitCode> {
     if let (Some(url), None) = (&options.url, &options.config.config) {
         return Ok(Daemon::at(url));
@@ -72,7 +72,7 @@ async fn once(daemon: &Daemon, json: bool) -> ExitCode {
     }
 }
 
-/// No answer came; the exit code.
+/// The daemon did not answer; has the exit code.
 struct Unheard {
     exit: u8,
     why: anyhow::Error,
@@ -92,7 +92,7 @@ async fn ask(daemon: &Daemon) -> Result<Seen, Unheard> {
     let accounts = get(daemon, "/v1/accounts").await?;
     let queues = get(daemon, "/v1/queues").await?;
     let seen =
-        Seen::read(&accounts, &queues).context("this is no openseat, or one of another version");
+        Seen::read(&accounts, &queues).context("this is not openseat, or it has another version");
     Ok(seen?)
 }
 
@@ -111,7 +111,7 @@ async fn get(daemon: &Daemon, target: &str) -> Result<String, Unheard> {
     Err(Unheard { exit, why })
 }
 
-/// Looks every second until it is stopped. A terminal shows the newest status; elsewhere it is printed whenever something other than ages has
+/// Looks every second until stopped. A terminal shows the newest status; elsewhere it is printed whenever something other than ages has
 /// changed.
 async fn watch(daemon: &Daemon, json: bool) -> anyhow::Result<ExitCode> {
     let interrupted = signals::interrupted()?;

@@ -1,4 +1,4 @@
-//! What was heard, for people.
+//! Formats the daemon's answer for people.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -22,10 +22,10 @@ const COLUMNS: [Column; 8] = [
     Column::names("agents"),
 ];
 
-/// Behind an age that comes near the end of its time.
+/// Marks an age that approaches its limit.
 const AGEING: &str = "!";
 
-/// Accounts, queues, and what to do.
+/// Formats accounts, queues, and what to do.
 pub(super) fn text(seen: &Seen) -> String {
     let mut text: String = seen.accounts.iter().map(account).collect();
     text.push('\n');
@@ -42,7 +42,7 @@ pub(super) fn text(seen: &Seen) -> String {
     text
 }
 
-/// No answer came.
+/// Formats that no answer came.
 pub(super) fn unheard(address: &Address, why: &anyhow::Error) -> String {
     format!(
         "{}  {address}: {}\n",
@@ -105,7 +105,7 @@ fn standing_in(cluster: &Cluster) -> String {
     )
 }
 
-/// Why feeds that would be better are not used. Of those that would gain nothing there is nothing to say.
+/// Explains why better feeds are not used. Those that would gain nothing are left out.
 fn unused(account: &Account) -> impl Iterator<Item = String> {
     let in_use = |feed: &&Feed| feed.standing == "in_use";
     let better = account.feeds.iter().take_while(move |feed| !in_use(feed));
@@ -166,7 +166,7 @@ fn age(queue: &Queue) -> String {
     spoken(age) + &mark
 }
 
-/// The statuses, the most frequent first.
+/// Formats the statuses, the most frequent first.
 fn agents(queue: &Queue) -> String {
     let Some(statuses) = &queue.agents_by_status else {
         return "?".to_owned();
@@ -200,7 +200,7 @@ fn verdict(seen: &Seen) -> String {
     }
 }
 
-/// All lists of an account are empty that had agents before.
+/// Reports that all lists of an account are empty that had agents before.
 fn emptied(account: &Account) -> Option<String> {
     let (since, before) = (account.empty_since?, account.agents_before?);
     let told = format!(
@@ -214,7 +214,7 @@ fn emptied(account: &Account) -> Option<String> {
     Some(note(&account.account, &told))
 }
 
-/// What is wrong and what to do, once for an account where all of it has the same fault.
+/// Lists what is wrong and what to do; once per account if all of it has the same fault.
 fn notes(seen: &Seen) -> Vec<String> {
     let mut notes: Vec<_> = seen
         .accounts
@@ -256,7 +256,7 @@ fn notes(seen: &Seen) -> Vec<String> {
     notes
 }
 
-/// What happened at zero seats, where something did or the operator has asked for it.
+/// Reports what happened at zero seats, if anything did or the operator has asked for it.
 fn at_zero_seats(queue: &Queue) -> Vec<String> {
     let Some(soon) = queue.soon.as_ref().filter(|soon| soon.on || soon.calls > 0) else {
         return Vec::new();

@@ -1,24 +1,24 @@
-//! A terminal of which the newest report takes all.
+//! A full-screen view of the newest report.
 
 use std::io::{self, IsTerminal, Write};
 
-/// Another screen, so that what stood there comes back; no cursor; and no line takes two, or a frame would be higher than it was counted.
+/// Switches to another screen, so that the old content comes back; hides the cursor; and turns wrapping off, or a frame would be higher than counted.
 const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const CLOSE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
-/// To the top left corner; the rest of a line, and of the screen, is cleared after what is written, so that nothing flickers.
+/// Moves to the top left corner. The rest of a line and of the screen is cleared after writing, so that nothing flickers.
 const HOME: &str = "\x1b[H";
 const END_OF_LINE: &str = "\x1b[K\r\n";
 const END_OF_SCREEN: &str = "\x1b[J";
 
-/// Gives the terminal back when dropped.
+/// Restores the terminal when dropped.
 #[derive(Debug)]
 pub(super) struct Screen {
     coloured: bool,
 }
 
 impl Screen {
-    /// `None` where standard output is no terminal.
+    /// Opens the screen; `None` if standard output is not a terminal.
     pub(super) fn open() -> Option<Self> {
         if !io::stdout().is_terminal() {
             return None;
@@ -30,7 +30,7 @@ impl Screen {
         })
     }
 
-    /// Shows a text in the place of the last one; what does not fit is counted.
+    /// Replaces the text on the screen; lines that do not fit are counted.
     pub(super) fn draw(&mut self, text: &str) {
         let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
         let rows = size.map_or(0, |size| usize::from(size.ws_row));
@@ -49,7 +49,7 @@ impl Drop for Screen {
     }
 }
 
-/// A terminal that does not know its height says 0.
+/// Formats a frame. A terminal that does not know its height says 0.
 fn frame(text: &str, rows: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
     let mut frame = String::from(HOME);
@@ -69,7 +69,7 @@ fn frame(text: &str, rows: usize) -> String {
     frame + END_OF_SCREEN
 }
 
-/// Past `anstream`, which takes cursor movements for colours. A terminal that has gone is no reason to fail.
+/// Writes past `anstream`, which takes cursor movements for colours. A terminal that is gone is no reason to fail.
 fn write(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

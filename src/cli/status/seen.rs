@@ -1,4 +1,4 @@
-//! What the daemon said of its accounts and queues.
+//! The daemon's answer about its accounts and queues.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::decision::Reason;
 
-/// Both answers, taken apart and as they came.
+/// Both answers, parsed and as received.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub accounts: Vec<Account>,
@@ -27,10 +27,10 @@ pub(super) struct Account {
     pub throttled_until: Option<Timestamp>,
     pub request_every_ms: Option<u64>,
     pub sweeps: bool,
-    /// Missing from daemons before it was told.
+    /// Missing from older daemons.
     #[serde(default)]
     pub feed: Option<String>,
-    /// How each feed stands, the best for the largest account first. Missing from older daemons.
+    /// The state of each feed, starting with the best for the largest account. Missing from older daemons.
     #[serde(default)]
     pub feeds: Vec<Feed>,
     pub fault: Option<Fault>,
@@ -99,7 +99,7 @@ pub(super) struct Queue {
     pub available_on_call: Option<usize>,
     #[serde(default)]
     pub available_not_ready: Option<usize>,
-    /// Missing from daemons before it was told.
+    /// Missing from older daemons.
     #[serde(default)]
     pub soon: Option<Soon>,
     pub fault: Option<Fault>,
@@ -139,17 +139,17 @@ impl Seen {
         })
     }
 
-    /// Both answers in one, as the daemon gave them.
+    /// Returns both answers in one document, as the daemon gave them.
     pub(super) fn document(&self) -> &Value {
         &self.raw
     }
 
-    /// Whether every decision rests on knowledge.
+    /// Returns whether every decision is based on knowledge.
     pub(super) fn is_known(&self) -> bool {
         self.queues.iter().all(Queue::is_known)
     }
 
-    /// What identifies a state, without ages and spending.
+    /// Returns what identifies a state, without ages and spending.
     pub(super) fn essence(&self) -> Vec<String> {
         let of_queue = |queue: &Queue| {
             let Queue {
@@ -170,7 +170,7 @@ impl Seen {
 }
 
 impl Queue {
-    /// Whether its decision rests on knowledge.
+    /// Returns whether its decision is based on knowledge.
     pub(super) fn is_known(&self) -> bool {
         let known = Reason::ALL.iter().filter(|reason| reason.is_known());
         known
@@ -178,7 +178,7 @@ impl Queue {
             .any(|word| word == self.reason)
     }
 
-    /// For how long what is known may be used if nothing newer comes; `None` where there is nothing.
+    /// Returns how long the data may still be used if nothing newer comes; `None` if there is none.
     pub(super) fn time_left(&self) -> Option<Duration> {
         Some(self.lifetime()?.saturating_sub(self.age()?))
     }
@@ -187,7 +187,7 @@ impl Queue {
         self.age_ms.map(Duration::from_millis)
     }
 
-    /// Whether three quarters of its time are over: by then several polls should have come.
+    /// Returns whether three quarters of its lifetime are over: by then several polls should have come.
     pub(super) fn is_ageing(&self) -> bool {
         let (Some(lifetime), Some(age)) = (self.lifetime(), self.age()) else {
             return false;
@@ -197,7 +197,7 @@ impl Queue {
         age > lifetime * 3 / 4 && !may_turn
     }
 
-    /// By the daemon's clock alone, which may differ from ours.
+    /// Uses the daemon's clock only, which may differ from ours.
     fn lifetime(&self) -> Option<Duration> {
         let lifetime = self.valid_until?.duration_since(self.as_of?);
         Duration::try_from(lifetime).ok()

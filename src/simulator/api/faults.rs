@@ -1,4 +1,4 @@
-//! What a request meets that an injected fault hits.
+//! Applies an injected fault to a request.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Api {
             InjectedFault::NoRows => {
                 json(r#"{"count":0,"next":null,"previous":null,"results":[]}"#).into()
             }
-            // A slow answer is a right one, and was given above.
+            // A slow answer is a correct one, and was given above.
             InjectedFault::Slow(_) | InjectedFault::Hang => Outcome::Hang,
             InjectedFault::Dropped => Outcome::Dropped,
         }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What `agentstatuses/` was asked for.
+/// What an `agentstatuses/` request asks for.
 struct Filter {
     queue: Option<u64>,
     status: Option<u64>,
@@ -27,7 +27,7 @@ struct Filter {
     changed_since: Option<Timestamp>,
 }
 
-/// The name of Django's filter for dates of change from a moment on.
+/// The name of Django's filter for changes since a moment.
 const CHANGED_SINCE: &str = "agent_status_modified_on__gte";
 
 impl Api {
@@ -55,7 +55,7 @@ impl Api {
         self.page_shifted(list, people.len(), shift, |_, n| view.agent(people[n]))
     }
 
-    /// How far behind the replica is that gives this answer.
+    /// Draws how far behind the replica that gives this answer is.
     fn lag_of_an_answer(&mut self) -> Duration {
         let spares = self.quirks.lag_spares;
         match spares > 0 && self.dice.u8(..100) < spares {
@@ -64,7 +64,7 @@ impl Api {
         }
     }
 
-    /// Puts one page in order. With a `salt` of 1 equal rows stay in the roster's order.
+    /// Puts one page in order. With a `salt` of 1, equal rows stay in the roster's order.
     fn sort(
         &self,
         people: &mut [&Person],
@@ -85,7 +85,7 @@ impl Api {
         order::sort_page(people, page, order.descending, key, tie);
     }
 
-    /// The people that a list is about, in CallTools' order.
+    /// Returns the people in a list, in CallTools' order.
     fn people(&self, filter: &Filter, view: &View<'_>, lag: Duration) -> Vec<&Person> {
         let partial = view.sweep && self.quirks.sweep == SweepQuirk::Partial;
         let seen = |person: &&Person| !partial || !person.number.is_multiple_of(5);
@@ -114,7 +114,7 @@ impl Api {
     }
 
     /// # Errors
-    /// Every filter that makes no sense, at once.
+    /// All invalid filters, at once.
     fn filter(&self, query: &Query) -> Result<Filter, ApiError> {
         let mut complaints = Vec::new();
         let mut number = |field| match query.get(field).map(|text| text.trim().parse()) {

@@ -1,8 +1,8 @@
 //! The API of one account: takes a request and the time, and returns what CallTools would answer. Pure: it neither waits nor reads a clock.
 //!
-//! It checks a request in Django's and DRF's order: first the path, whoever asks; then authentication, permission and the throttle, so that
-//! strangers cost the account nothing; then the method, the filters and the page, so a wrong filter or a page past the end does cost a
-//! request.
+//! It checks a request in the order of Django and DRF: first the path, for any caller; then authentication, permission and the throttle, so
+//! requests of strangers cost the account nothing; then the method, the filters and the page, so a wrong filter or a page past the end does
+//! cost a request.
 
 mod authenticate;
 mod faults;
@@ -30,13 +30,13 @@ use super::{
 };
 use crate::calltools::Reply;
 
-/// The log keeps so many requests: more than an hour's worth.
+/// The size of the log: more than an hour's requests.
 const MAX_LOG: usize = 4_096;
 
-/// A request that was received.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// When, on the simulator's clock.
+    /// The time on the simulator's clock.
     pub at: Duration,
     /// What it asked for.
     pub endpoint: Endpoint,
@@ -56,10 +56,10 @@ pub(super) struct Request<'a> {
     pub(super) authorization: Option<&'a HeaderValue>,
 }
 
-/// What happens to a request.
+/// The result of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// An answer, and how much later than usual it comes.
+    /// An answer, and its additional delay.
     Answer(Reply, Duration),
     /// No answer, ever.
     Hang,
@@ -82,7 +82,7 @@ pub(super) struct Api {
     pub(super) quirks: Quirks,
     pub(super) faults: FaultQueue,
     pub(super) arrivals: Arrivals,
-    /// Answers that a cache on the way keeps, by target, and since when.
+    /// Answers cached on the way, by target, and since when.
     cache: HashMap<String, (Duration, Reply)>,
     counts: BTreeMap<Endpoint, u64>,
     log: VecDeque<Received>,
@@ -116,17 +116,17 @@ impl Api {
         }
     }
 
-    /// Requests received at an endpoint, whatever their answer.
+    /// Returns the number of requests received at an endpoint, whatever their answer.
     pub(super) fn received_at(&self, endpoint: Endpoint) -> u64 {
         self.counts.get(&endpoint).copied().unwrap_or(0)
     }
 
-    /// The newest requests, oldest first.
+    /// Returns the newest requests, oldest first.
     pub(super) fn log(&self) -> impl Iterator<Item = &Received> {
         self.log.iter()
     }
 
-    /// Whether this header has the account's token, for a server with several accounts.
+    /// Returns whether this header has the account's token, for a server with several accounts.
     pub(super) fn knows(&self, authorization: Option<&HeaderValue>) -> bool {
         authenticate(authorization, &self.token).is_ok()
     }
@@ -154,7 +154,7 @@ impl Api {
         outcome
     }
 
-    /// What a cache on the way still has for this request.
+    /// Returns what a cache on the way has for this request.
     fn cached(&self, now: Duration, request: &Request<'_>) -> Option<Reply> {
         let (at, reply) = self.cache.get(request.target)?;
         let age = now.saturating_sub(*at);
@@ -224,7 +224,7 @@ impl Api {
         reply
     }
 
-    /// Authentication, permission, throttle, method: in DRF's order.
+    /// Checks authentication, permission, throttle and method, in DRF's order.
     fn admit(
         &mut self,
         now: Duration,

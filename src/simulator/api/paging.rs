@@ -1,4 +1,4 @@
-//! Cuts the pages of lists.
+//! Cuts lists into pages.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub(super) struct Page {
 }
 
 impl Api {
-    /// How far the rows have moved since the client asked for the page before: by one, either way, or not at all.
+    /// Draws how far the rows have moved since the client requested the previous page: by one, either way, or not at all.
     pub(super) fn row_shift(&mut self) -> isize {
         match self.quirks.rows_move {
             true => self.dice.i32(-1..=1) as isize,
@@ -40,7 +40,7 @@ impl Api {
         self.page_shifted(list, rows, 0, row)
     }
 
-    /// One page of a list of so many rows; only the rows on it are made.
+    /// Returns one page of a list of `rows` rows. Only its own rows are made.
     pub(super) fn page_shifted<T: Serialize>(
         &self,
         list: &List<'_>,
@@ -63,7 +63,7 @@ impl Api {
         Ok(json_reply(StatusCode::OK, &envelope))
     }
 
-    /// Finds the page that was asked for in a list of so many rows.
+    /// Finds the requested page in a list of `rows` rows.
     pub(super) fn locate(
         &self,
         list: &List<'_>,
@@ -74,7 +74,7 @@ impl Api {
         let size = list.query.page_size(self.quirks.page_size_max);
         // An empty list has one page, with nothing on it.
         let pages = rows.div_ceil(size).max(1);
-        // Any number will do, as long as the next one exists.
+        // Any number will do, if the next one exists.
         let known = if endless { u32::MAX as usize } else { pages };
         let number = list.query.page(known)?;
         let shown = if number > pages { 1 } else { number };

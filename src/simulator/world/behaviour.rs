@@ -1,6 +1,6 @@
 //! What people do next, and when.
 //!
-//! Each person does one thing at a time ([`Activity`]), and one event ahead ends it. Log-ins to queues and shifts have their own events. An event
+//! Each person does one thing at a time ([`Activity`]), which a scheduled event ends. Logins to queues and shifts have their own events. An event
 //! of an old generation is ignored: something else happened first.
 
 use std::{cmp::Reverse, time::Duration};
@@ -9,16 +9,16 @@ use jiff::SignedDuration;
 
 use super::{Call, Membership, Person, QueueAction, World, hours, minutes, names};
 
-// The statuses that every account begins with, by their places in its list. Names may change, places do not.
+// The statuses that every account starts with, by their places in its list. Names may change, places do not.
 pub(super) const AVAILABLE: usize = 0;
 pub(super) const NOT_AVAILABLE: usize = 1;
 pub(super) const POST_CALL: usize = 2;
 pub(super) const ON_A_CALL: usize = 3;
-// Two that this account has added.
+// Two that this account added.
 pub(super) const LUNCH: usize = 4;
 pub(super) const LOGGED_OUT: usize = 5;
 
-/// The chance of a break where the next call or wait would begin: about one break an hour.
+/// The chance of a break when the next call or wait would begin: about one break an hour.
 pub(super) const BREAK_SHARE: f64 = 0.04;
 /// The mean length of a break.
 pub(super) const MEAN_BREAK: Duration = minutes(10);
@@ -26,16 +26,16 @@ pub(super) const MEAN_BREAK: Duration = minutes(10);
 const LUNCH_TIME: (Duration, Duration) = (minutes(25), minutes(40));
 /// The share of people who go home without logging off. It is small, but each of them looks like an open seat all night.
 pub(super) const FORGET_SHARE: f64 = 0.04;
-/// How long it takes until a supervisor logs them off; by then it is often morning.
+/// The mean time until a supervisor logs them off; by then it is often morning.
 pub(super) const MEAN_FORGOTTEN: Duration = hours(8);
-/// The share of their queues that people log in to when they begin: what the two times below settle at.
+/// The share of their queues that people log in to when they start work: the equilibrium of the two times below.
 pub(super) const LOGGED_IN_SHARE: f64 = 0.86;
-/// Log-ins change over hours: a supervisor moves people between queues, and mostly back within the hour.
+/// Logins change over hours: a supervisor moves people between queues, and mostly back within the hour.
 const MEAN_LOGGED_IN: Duration = hours(4);
 const MEAN_LOGGED_OUT: Duration = minutes(40);
-/// How late people come to work, at most.
+/// The most that people are late for work.
 const LATE: Duration = minutes(12);
-/// How long a caller hears it ring before the agent is connected, at most.
+/// The longest time the phone rings before the agent is connected.
 const RINGING: Duration = Duration::from_secs(8);
 pub(super) const DAY: Duration = hours(24);
 
@@ -64,7 +64,7 @@ pub(super) struct Shift {
     pub(super) length: Duration,
 }
 
-/// Something that will happen to one person. Ordered by time, then by the order in which they were drawn.
+/// A future event of one person. Ordered by time, then by the order in which they were drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Event {
     pub(super) at: SignedDuration,
@@ -75,7 +75,7 @@ pub(super) struct Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
-    /// What they are doing is over.
+    /// Their current activity ends.
     Next {
         generation: u32,
     },
@@ -96,7 +96,7 @@ impl Person {
         signed(mean.mul_f64(unit))
     }
 
-    /// Draws a time with this mean as a sum of so many; without any, it is the mean itself.
+    /// Draws a time with this mean as a sum of `parts` parts; without parts, it is the mean itself.
     fn draw_in_parts(&mut self, mean: Duration, parts: u8) -> SignedDuration {
         if parts == 0 {
             return signed(mean);
@@ -115,7 +115,7 @@ impl Person {
     }
 }
 
-/// Draws are a few days at most, so nothing is cut that matters.
+/// Converts a drawn time. Draws are a few days at most, so nothing that matters is cut off.
 pub(super) fn signed(time: Duration) -> SignedDuration {
     SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Decides what a person does after an activity has ended.
+    /// Decides what a person does when an activity ends.
     fn go_on(&mut self, who: usize) {
         match self.people[who].activity {
             Activity::Talking => self.enter(who, Activity::WrapUp, POST_CALL),
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Between two calls people go home, to lunch, or on a break, if it is time; else they go on working.
+    /// Decides between two calls: people go home, to lunch or on a break if it is time; otherwise they keep working.
     fn choose(&mut self, who: usize) {
         let person = &mut self.people[who];
         let activity = person.activity;
@@ -194,7 +194,7 @@ impl World {
         person.leaving_due = false;
         person.lunch_due = false;
         let Some(shift) = person.shift else { return };
-        // Those who forgot to log off last night begin here too.
+        // People who forgot to log off last night start here too.
         if matches!(person.activity, Activity::Off | Activity::Forgot) {
             self.enter(who, Activity::Idle, AVAILABLE);
         }
@@ -207,7 +207,7 @@ impl World {
         self.schedule_next_shift(who);
     }
 
-    /// Draws the queue of the next call from those that the agent is logged in to, popular ones more often. `None` is a call that the
+    /// Draws the queue of the next call from those the agent is logged in to, popular ones more often. `None` is a call that the
     /// dialer makes.
     pub(super) fn draw_queue(&mut self, who: usize) -> Option<u64> {
         let person = &self.people[who];
@@ -215,7 +215,7 @@ impl World {
             .queues
             .iter()
             .filter(|queue| person.logged_in_to(queue.id))
-            // Queues that were added later have no popularity of their own, but do get calls.
+            // Queues added later have no popularity of their own, but do get calls.
             .map(|queue| (queue.id, queue.popularity.max(0.01)))
             .collect();
         pick(&mut self.people[who].dice, &weights)
@@ -225,7 +225,7 @@ impl World {
     pub(super) fn begin_call(&mut self, who: usize, queue: Option<u64>) {
         let share = self.settings.calls_without_status;
         let person = &mut self.people[who];
-        // A world without such calls draws nothing, so that it lives the same life as before there were any.
+        // A world without such calls draws nothing, so its events are the same as before this option existed.
         let keeps_status = share > 0 && person.happens(f64::from(share) / 100.0);
         let status = if keeps_status {
             person.status
@@ -262,7 +262,7 @@ impl World {
         self.enter(who, activity, status);
     }
 
-    /// Begins an activity. Every change goes through here.
+    /// Starts an activity. Every change goes through here.
     pub(super) fn enter(&mut self, who: usize, activity: Activity, status: usize) {
         self.remember(who);
         let now = self.now;
@@ -282,7 +282,7 @@ impl World {
         self.schedule_next(who);
     }
 
-    /// People log in to most of their queues when they begin; in a frozen world to all, so that tests meet no surprise.
+    /// Logs a person in to most of their queues when they start work; in a frozen world to all, so that tests meet no surprise.
     fn log_on(&mut self, who: usize) {
         let now = self.now;
         self.people[who].logged_in_since = Some(now);
@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// Logs a person in to a queue or out of it. It makes them a member.
+    /// Logs a person in to a queue or out of it, and makes them a member.
     pub(super) fn set_flag(&mut self, who: usize, queue: u64, logged_in: bool) {
         self.remember(who);
         let memberships = &mut self.people[who].memberships;
@@ -405,7 +405,7 @@ impl World {
         }));
     }
 
-    /// The times to lunch, if it is still ahead, and to the end of the shift; `None` out of hours.
+    /// Returns the times until lunch, if it is still ahead, and until the end of the shift; `None` outside working hours.
     pub(super) fn left_of_shift(
         &self,
         who: usize,
@@ -417,7 +417,7 @@ impl World {
         Some((to_lunch.map(signed), signed(to_end)))
     }
 
-    /// The time until the next `time_of_day`: more than zero, at most a day.
+    /// Returns the time until the next `time_of_day`: more than zero, at most a day.
     pub(super) fn until(&self, time_of_day: Duration) -> Duration {
         let day = DAY.as_nanos();
         let shows = (self.settings.time_of_day + self.now()).as_nanos() % day;

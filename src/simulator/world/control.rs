@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::agent::AgentId;
 
-/// What does not exist is not changed, and the result says so with `false` or `None`.
+/// Changes to something that does not exist do nothing and return `false` or `None`.
 impl World {
     /// Stops all events: time passes, and people stay as they are until a caller changes them.
     pub fn freeze(&mut self) {
@@ -15,7 +15,7 @@ impl World {
         self.events.clear();
     }
 
-    /// Lets events happen again from here.
+    /// Lets events happen again from now on.
     pub fn thaw(&mut self) {
         self.frozen = false;
         self.events.clear();
@@ -24,9 +24,9 @@ impl World {
         }
     }
 
-    /// Puts an agent into a status by its id. Unless the world is frozen, life goes on from there.
+    /// Puts an agent into a status by its id. Unless the world is frozen, the agent's day continues from there.
     ///
-    /// A status that logs out ends the log-ins to all queues; the next one begins them again.
+    /// A status that logs out ends the logins to all queues; the next one restores them.
     pub fn set_status(&mut self, agent: &AgentId, status: u64) -> bool {
         let status = self.statuses.iter().position(|known| known.id == status);
         match (self.place(agent), status) {
@@ -44,7 +44,7 @@ impl World {
         !everybody.is_empty() && everybody.iter().all(|agent| self.set_status(agent, status))
     }
 
-    /// Gives every queue exactly this many seats: everyone present goes on a call, and each queue gets so many new agents who are available for
+    /// Gives every queue exactly this many seats: everyone present goes on a call, and each queue gets that many new agents who are available for
     /// it alone.
     pub fn set_seats(&mut self, seats: usize) {
         for who in 0..self.people.len() {
@@ -59,7 +59,7 @@ impl World {
         }
     }
 
-    /// Logs an agent in to a queue or out of it; the agent becomes a member if they are none.
+    /// Logs an agent in to a queue or out of it, and makes them a member if needed.
     pub fn set_logged_in(&mut self, queue: u64, agent: &AgentId, logged_in: bool) -> bool {
         let known = self.queues.iter_mut().find(|known| known.id == queue);
         let (Some(&who), Some(known)) = (self.places.get(agent), known) else {
@@ -85,7 +85,7 @@ impl World {
 
     /// Gives a call of this queue to the agent who has waited longest; `None` if nobody takes it.
     ///
-    /// Those who went home without logging off count as seats at CallTools, and take no call.
+    /// People who went home without logging off count as seats at CallTools, but take no call.
     pub fn offer_call(&mut self, queue: u64) -> Option<AgentId> {
         let known = self.queues.iter().find(|known| known.id == queue)?;
         let waiting = known.members.iter().copied().filter(|&who| {

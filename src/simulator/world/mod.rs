@@ -1,14 +1,14 @@
-//! The truth about one CallTools account: its queues, its statuses, its people and what they are doing now.
+//! The truth about one CallTools account: its queues, its statuses, its people and what they are doing.
 //!
-//! The world is a discrete-event model without a clock of its own: [`World::advance_to`] tells it the time. Equal settings give equal lives, in
-//! however many steps time advances, so a failed test can be repeated. Each person has their own random numbers: a call for one agent
-//! changes what that agent does next, and nobody else's day. So two policies can be compared in the same world.
+//! The world is a discrete-event model without a clock of its own: [`World::advance_to`] tells it the time. The same settings give the same
+//! events, in however many steps time advances, so a failed test can be repeated. Each person has their own random numbers: a call for one
+//! agent changes what that agent does next, and nobody else's day. So two policies can be compared in the same world.
 //!
 //! It knows nothing of HTTP, rows or pages. The API shows it as CallTools would; tests and benchmarks read the truth
 //! ([`World::seats`]) and change it (`control`).
 //!
 //! `behaviour` is what people do: they wait for a call, talk, wrap up, take breaks and lunch, log in to queues and out of them, come and go with
-//! their shifts; and some go home without logging off. `setup` makes the account and its people, as `settings` say.
+//! their shifts; some go home without logging off. `setup` creates the account and its people from `settings`.
 
 mod behaviour;
 mod control;
@@ -96,7 +96,7 @@ pub struct AgentTruth {
     pub queues: Vec<(u64, bool)>,
 }
 
-/// A person's place in one queue.
+/// A person's membership of one queue.
 #[derive(Clone, Debug)]
 pub(super) struct Membership {
     pub(super) queue: u64,
@@ -108,20 +108,20 @@ pub(super) struct Membership {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) uuid: String,
-    /// `None` for a call of the dialer's own making.
+    /// `None` for a call that the dialer made.
     pub(super) queue: Option<u64>,
     pub(super) start: SignedDuration,
     pub(super) answered: SignedDuration,
 }
 
-/// One of the account's people. Times are those of the world: before its beginning they are negative.
+/// One of the account's people. Times are the world's; before its beginning they are negative.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub(super) id: AgentId,
     pub(super) number: u64,
     pub(super) name: String,
     pub(super) team: u64,
-    /// A place in the list of statuses.
+    /// An index into the list of statuses.
     pub(super) status: usize,
     pub(super) status_since: SignedDuration,
     pub(super) logged_in_since: Option<SignedDuration>,
@@ -129,10 +129,10 @@ pub(super) struct Person {
     pub(super) call: Option<Call>,
     pub(super) calls: u64,
     pub(super) calls_inbound: u64,
-    /// Deleted from the account; kept in the list, since others refer to places in it.
+    /// Deleted from the account; kept in the list, since indexes refer to it.
     removed: bool,
     activity: Activity,
-    /// Events of an earlier generation no longer count.
+    /// Events of an earlier generation are ignored.
     generation: u32,
     shift: Option<Shift>,
     lunch_due: bool,
@@ -171,7 +171,7 @@ pub struct World {
 
 /// The recent past, for replicas that lag.
 impl World {
-    /// Keeps so much of the past from now on.
+    /// Keeps this much of the past from now on.
     pub(super) fn keep_past(&mut self, kept: Duration) {
         self.kept = behaviour::signed(kept);
         if kept.is_zero() {
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// The people who have changed within the last `lag`, by number, as they were before.
+    /// Returns the people who have changed within the last `lag`, by number, as they were before.
     pub(super) fn changed_since(&self, lag: Duration) -> HashMap<u64, &Person> {
         let then = self.now.saturating_sub(behaviour::signed(lag));
         let unseen = self.past.partition_point(|(at, _)| *at <= then);
@@ -190,7 +190,7 @@ impl World {
         before
     }
 
-    /// The people whose last change of status is not visible yet, by number, as they were before: each change takes up to `late`.
+    /// Returns the people whose last change of status is not visible yet, by number, as they were before: each change takes up to `late`.
     pub(super) fn uncommitted(&self, late: Duration) -> HashMap<u64, &Person> {
         let mut before = HashMap::new();
         for (at, was) in &self.past {
@@ -198,7 +198,7 @@ impl World {
                 continue;
             };
             let is_last = *at == person.status_since && was.status != person.status;
-            // The same change takes as long in each list.
+            // The same change takes equally long in each list.
             let mut dice = fastrand::Rng::with_seed(was.number ^ at.as_nanos() as u64);
             let takes = late.mul_f64(dice.f64());
             if is_last && self.now - *at < behaviour::signed(takes) {
@@ -208,7 +208,7 @@ impl World {
         before
     }
 
-    /// Keeps a person's present state. Call it before each change.
+    /// Saves a person's state. Call it before each change.
     fn remember(&mut self, who: usize) {
         if self.kept.is_zero() {
             return;
@@ -222,17 +222,17 @@ impl World {
 
 /// Reading the truth.
 impl World {
-    /// How long the world has lived.
+    /// Returns the age of the world.
     pub fn now(&self) -> Duration {
         self.now.unsigned_abs()
     }
 
-    /// When the next event is due; nothing changes before. `None` in a frozen world.
+    /// Returns when the next event is due; nothing changes before. `None` in a frozen world.
     pub fn next_event(&self) -> Option<Duration> {
         self.events.peek().map(|event| event.0.at.unsigned_abs())
     }
 
-    /// Agents who would take a call of this queue now: available, on no call and logged in to the queue.
+    /// Returns the number of agents who would take a call of this queue now: available, on no call and logged in to the queue.
     pub fn seats(&self, queue: u64) -> usize {
         self.members(queue)
             .filter(|person| person.call.is_none() && person.logged_in_to(queue))
@@ -240,42 +240,42 @@ impl World {
             .count()
     }
 
-    /// The queues, in CallTools' order.
+    /// Returns the queues, in CallTools' order.
     pub fn queues(&self) -> &[WorldQueue] {
         &self.queues
     }
 
-    /// The queue with this name.
+    /// Returns the queue with this name.
     pub fn queue_named(&self, name: &str) -> Option<&WorldQueue> {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
-    /// The statuses, in CallTools' order.
+    /// Returns the statuses, in CallTools' order.
     pub fn statuses(&self) -> &[WorldStatus] {
         &self.statuses
     }
 
-    /// The id of the status with this name.
+    /// Returns the id of the status with this name.
     pub fn status_named(&self, name: &str) -> Option<u64> {
         let status = self.statuses.iter().find(|status| status.name == name)?;
         Some(status.id)
     }
 
-    /// Everybody of the account, in CallTools' order.
+    /// Returns everybody in the account, in CallTools' order.
     pub fn agents(&self) -> Vec<AgentId> {
         self.people_of(None)
             .map(|person| person.id.clone())
             .collect()
     }
 
-    /// The members of a queue, in CallTools' order; none for a queue that does not exist.
+    /// Returns the members of a queue, in CallTools' order; none if the queue does not exist.
     pub fn agents_of(&self, queue: u64) -> Vec<AgentId> {
         self.members(queue)
             .map(|person| person.id.clone())
             .collect()
     }
 
-    /// What is true of one agent.
+    /// Returns the truth about one agent.
     pub fn agent(&self, id: &AgentId) -> Option<AgentTruth> {
         let person = &self.people[self.place(id)?];
         let status = &self.statuses[person.status];
@@ -300,7 +300,7 @@ impl World {
         self.statuses[person.status].queue_action == QueueAction::SetReady
     }
 
-    /// The members of a queue, or everybody.
+    /// Returns the members of a queue, or everybody.
     pub(super) fn people_of(&self, queue: Option<u64>) -> Box<dyn Iterator<Item = &Person> + '_> {
         match queue {
             Some(queue) => Box::new(self.members(queue)),

@@ -1,8 +1,8 @@
-//! What the made-up account calls its queues and its people.
+//! The invented names of queues and people.
 //!
-//! Some of the names bear apostrophes, accents and other scripts on purpose: real ones do, and whoever shows them has to cope.
+//! Some of the names contain apostrophes, accents and other scripts on purpose: real ones do, and every display must handle them.
 
-/// The first is the name that the documentation's examples use.
+/// The first name is the one in the documentation's examples.
 const QUEUES: [&str; 12] = [
     "sales-queue",
     "support-queue",
@@ -52,7 +52,7 @@ const LAST: [&str; 25] = [
     "Zhang",
 ];
 
-/// The name of the n-th queue, counted from 0; no two are alike.
+/// Returns the name of the n-th queue, counted from 0; no two are alike.
 pub(super) fn queue(n: usize) -> String {
     let name = QUEUES[n % QUEUES.len()];
     match n / QUEUES.len() {
@@ -61,12 +61,12 @@ pub(super) fn queue(n: usize) -> String {
     }
 }
 
-/// The name of the n-th agent, counted from 0. As 24 and 25 share no factor, the first 600 differ.
+/// Returns the name of the n-th agent, counted from 0. As 24 and 25 share no factor, the first 600 differ.
 pub(super) fn agent(n: usize) -> String {
     format!("{} {}", FIRST[n % FIRST.len()], LAST[n % LAST.len()])
 }
 
-/// A random UUID (version 4).
+/// Returns a random UUID (version 4).
 pub(super) fn uuid(dice: &mut fastrand::Rng) -> String {
     let bits = dice.u128(..);
     let versioned = (bits & !(0xf << 76)) | (0x4 << 76);

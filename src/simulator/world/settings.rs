@@ -7,17 +7,17 @@ use super::hours;
 /// What kind of account to simulate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorldSettings {
-    /// Equal settings live equal lives.
+    /// The random seed: the same settings give the same events.
     pub seed: u64,
     /// How many queues the account has.
     pub queues: usize,
-    /// How many people it has, those at home included.
+    /// How many people it has, including those at home.
     pub agents: usize,
     /// How unequal the queues are: the popularity of the n-th is n to the power of −`skew`. 0 makes them equal.
     pub skew: f64,
     /// Whether people come and go over the day. Without shifts everyone works all the time.
     pub shifts: bool,
-    /// The time of day in the account when the world begins. It is not the machine's, so a demo is as lively at night as at noon.
+    /// The time of day in the account when the world begins. It is not the machine's, so a demo is as busy at night as at noon.
     pub time_of_day: Duration,
     /// How long an available agent waits for the next call, on average. The shorter, the busier the account.
     pub mean_idle: Duration,
@@ -25,9 +25,9 @@ pub struct WorldSettings {
     pub mean_call: Duration,
     /// How long an agent writes up a call, on average.
     pub mean_wrap_up: Duration,
-    /// How alike wrap-ups are: each is the sum of so many random parts. With 1 it has no memory, with 0 all are the same.
+    /// How similar wrap-ups are: each is the sum of this many random parts. With 1 it has no memory, with 0 all are equal.
     pub wrap_up_parts: u8,
-    /// How many calls in a hundred begin without a change of status: the agent stays *Available* until the call is over, as on another
+    /// The percentage of calls that begin without a change of status: the agent stays *Available* until the call is over, as on another
     /// channel.
     pub calls_without_status: u8,
     /// Whether nothing happens by itself, as after [`World::freeze`](super::World::freeze).
@@ -41,12 +41,12 @@ impl WorldSettings {
             seed: 1,
             queues: 6,
             agents: 120,
-            // The first queue of six then has a third of the memberships: skewed, but none is empty.
+            // The first of six queues then has a third of the memberships: skewed, but none is empty.
             skew: 0.8,
             shifts: true,
             // Most of the day shift has come, and lunch is still ahead.
             time_of_day: hours(10),
-            // With the two below, one in five of those at work is available, so that queues run dry every few minutes.
+            // With the two below, one in five people at work is available, so queues run dry every few minutes.
             mean_idle: Duration::from_secs(90),
             mean_call: Duration::from_secs(300),
             mean_wrap_up: Duration::from_secs(45),
@@ -56,7 +56,7 @@ impl WorldSettings {
         }
     }
 
-    /// The account for comparing ways to spend the budget: too large to be polled queue by queue, and in a steady state.
+    /// The account for comparing ways to spend the budget: too large to poll queue by queue, and in a steady state.
     pub fn study() -> Self {
         Self {
             queues: 50,

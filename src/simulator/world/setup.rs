@@ -1,4 +1,4 @@
-//! Makes a world: an account in the middle of a day, not an empty office.
+//! Creates a world in the middle of a day, not an empty office.
 
 use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::agent::AgentId;
 
-/// The id of the first queue: the one that the documentation's examples use.
+/// The id of the first queue: the one in the documentation's examples.
 const FIRST_QUEUE: u64 = 5_450;
 /// The first number of an agent.
 const FIRST_AGENT: u64 = 31_001;
@@ -22,10 +22,10 @@ const FIRST_AGENT: u64 = 31_001;
 const MAX_QUEUES: usize = 4;
 /// Enough teams for a filter to leave some people out.
 const TEAMS: u64 = 3;
-/// Without shifts, how long people have been at work at most.
+/// The longest time people have been at work if there are no shifts.
 const MAX_STAY: Duration = hours(6);
 
-/// When shifts begin, and how many of the people work then: a full office by day, a thin one at night.
+/// The shifts: when they begin and end, and how many people work then: a full office by day, a thin one at night.
 const SHIFTS: [(Duration, Duration, f64); 3] = [
     (hours(7), hours(11), 0.75),
     (hours(13), hours(16), 0.18),
@@ -34,7 +34,7 @@ const SHIFTS: [(Duration, Duration, f64); 3] = [
 const SHIFT_LENGTH: (Duration, Duration) = (hours(8), minutes(9 * 60));
 
 impl World {
-    /// A world at its beginning, in the middle of its day.
+    /// Creates a world at its beginning, in the middle of its day.
     pub fn new(settings: WorldSettings) -> Self {
         let mut dice = fastrand::Rng::with_seed(settings.seed);
         let mut world = Self {
@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// Puts somebody where they would be if the world had been going on for long.
+    /// Puts a person where they would be if the world had been running for long.
     fn begin_midway(&mut self, who: usize) {
         let hours_left = self.left_of_shift(who);
         let shift = self.people[who].shift;
@@ -136,7 +136,7 @@ impl World {
 
     fn begin_at_work(&mut self, who: usize, worked: SignedDuration) {
         let settings = &self.settings;
-        // By the time that people spend in each of them, all told.
+        // By the time that people spend in each state.
         let shares = [
             ((Activity::Idle, settings.mean_idle), 1.0),
             (
@@ -167,13 +167,13 @@ impl World {
     }
 
     fn begin_call_midway(&mut self, who: usize) {
-        // Logs in first, so that the call can come from one of the queues.
+        // The login comes first, so that the call can come from one of the queues.
         self.enter(who, Activity::Idle, behaviour::AVAILABLE);
         let queue = self.draw_queue(who);
         self.begin_call(who, queue);
     }
 
-    /// At home; some of them without having logged off.
+    /// Puts a person at home; some have not logged off.
     fn begin_at_home(&mut self, who: usize) {
         let person = &mut self.people[who];
         let gone = person.draw(behaviour::MEAN_FORGOTTEN);
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// What was entered just now began earlier.
+    /// Moves the start of what was just entered into the past.
     fn backdate(&mut self, who: usize, since: SignedDuration, logged_in: SignedDuration) {
         let now = self.now;
         let person = &mut self.people[who];
@@ -198,7 +198,7 @@ impl World {
     }
 }
 
-/// The four that every account begins with and two of its own, under ids that differ from seed to seed.
+/// Creates the four statuses that every account starts with and two of its own, with ids that depend on the seed.
 fn statuses(dice: &mut fastrand::Rng) -> Vec<WorldStatus> {
     let mut id = dice.u64(100..900);
     [
@@ -230,7 +230,7 @@ fn queues(settings: &WorldSettings, dice: &mut fastrand::Rng) -> Vec<WorldQueue>
                 popularity: (n as f64 + 1.0).powf(-settings.skew),
                 members: Vec::new(),
             };
-            // Other accounts make queues too, so the ids of one are not in a row.
+            // Other accounts create queues too, so the ids of one are not consecutive.
             id += dice.u64(1..=9);
             queue
         })

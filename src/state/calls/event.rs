@@ -21,7 +21,7 @@ pub struct Event {
     pub at_ms: i64,
     /// The router's id of the call.
     pub call_id: Box<str>,
-    /// The queue that it is about.
+    /// The queue that the call is for.
     pub queue: QueueKey,
     /// What happened.
     pub what: What,
@@ -30,7 +30,7 @@ pub struct Event {
 /// See [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    /// A router was answered.
+    /// A router got an answer.
     Answered(Answer),
     /// The seat that was held for the call became free before it expired.
     Ended {
@@ -48,15 +48,15 @@ pub struct Answer {
     pub client: Option<Arc<str>>,
     /// `None` if agents were listed and the router decided.
     pub accept: Option<bool>,
-    /// As in a decision, or [`LISTED`].
+    /// The decision's reason, or [`LISTED`].
     pub reason: Cow<'static, str>,
-    /// As in a decision.
+    /// The decision's count.
     pub count: Option<Quantity>,
-    /// As in a decision.
+    /// The decision's threshold.
     pub threshold: Option<Quantity>,
     /// The age of the oldest status that the answer used.
     pub age_ms: Option<u64>,
-    /// The request's `tag_*` parameters, as its query spells them.
+    /// The request's `tag_*` parameters, as written in its query.
     pub tags: Option<Box<str>>,
     /// The seat that the call got, or already had.
     pub seat: Option<Box<Seat>>,
@@ -68,17 +68,17 @@ pub const LISTED: &str = "listed";
 /// The end of a seat that another node of the cluster has ended.
 pub const ELSEWHERE: &str = "elsewhere";
 
-/// A seat that is held for a call.
+/// A seat held for a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seat {
-    /// Its reservation.
+    /// The id of its reservation.
     pub id: ReservationId,
     /// When it expires: wall time, in milliseconds since 1970.
     pub expires_ms: i64,
 }
 
 impl Answer {
-    /// A decision, without a client, tags or a seat.
+    /// Creates the answer for a decision, without a client, tags or a seat.
     pub fn new(decision: &Decision) -> Self {
         Self {
             client: None,
@@ -94,7 +94,7 @@ impl Answer {
 }
 
 impl Seat {
-    /// The seat of a reservation.
+    /// Creates the seat of a reservation.
     pub fn new(reservation: &Reservation) -> Self {
         Self {
             id: reservation.id.clone(),

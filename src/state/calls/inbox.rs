@@ -98,7 +98,7 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// How many events were lost.
+    /// Returns how many events were lost.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }

@@ -23,7 +23,7 @@ pub(super) struct Index {
     tail: Tail,
 }
 
-/// The events that are in no run yet.
+/// The events that are not in a run yet.
 #[derive(Debug)]
 struct Tail {
     places: Vec<(u32, i64)>,
@@ -54,7 +54,7 @@ pub(super) fn hash(call_id: &str) -> u32 {
     crc32fast::hash(call_id.as_bytes())
 }
 
-/// The last event that is in a run.
+/// Returns the id of the last event in a run.
 pub(super) fn last_in_runs(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT coalesce(max(last), 0) FROM run";
     connection.query_row(sql, [], |row| row.get(0))
@@ -169,7 +169,7 @@ impl Index {
 }
 
 impl Tail {
-    /// Writes the list of its places.
+    /// Writes the sorted list of its places.
     fn write(mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let ids = || self.places.iter().map(|(_, id)| *id);
         let (Some(first), Some(last)) = (ids().min(), ids().max()) else {

@@ -139,7 +139,7 @@ impl Book {
         )
     }
 
-    /// Removes what is old, if it is time.
+    /// Removes old events if it is time.
     fn trim(&mut self, shared: &Shared) {
         let (now, keep) = (self.clock.now(), self.keep);
         if self

@@ -56,7 +56,7 @@ impl Memory {
         }
     }
 
-    /// The oldest events that are not stored.
+    /// Returns the oldest events that are not stored.
     pub fn batch(&self) -> Vec<Arc<Event>> {
         self.events.iter().take(BATCH).map(Arc::clone).collect()
     }
@@ -76,14 +76,14 @@ impl Memory {
         self.events.len()
     }
 
-    /// The events of a call, oldest first.
+    /// Returns the events of a call, oldest first.
     pub fn of_call(&self, call_id: &str) -> Vec<Arc<Event>> {
         let events = self.events.iter();
         let own = events.filter(|event| *event.call_id == *call_id);
         own.map(Arc::clone).collect()
     }
 
-    /// The last answers of a queue, newest first.
+    /// Returns the last answers of a queue, newest first.
     pub fn last(&self, queue: &QueueKey) -> Vec<Arc<Event>> {
         let last = self.last.get(queue).into_iter().flatten().rev();
         last.map(Arc::clone).collect()

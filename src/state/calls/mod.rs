@@ -8,7 +8,7 @@
 //!
 //! Events are kept as long as the history, or until the file uses more than [`MAX_BYTES`]: then the oldest are removed. An event takes some 80 bytes.
 //!
-//! `inbox` is where events wait, `memory` what is not written, `keeper` the thread. `index` writes the file, `read` reads it, `trim` removes what is old.
+//! `inbox` has waiting events, `memory` those not written, `keeper` is the thread; `index` writes the file, `read` reads it, `trim` removes events.
 
 mod event;
 mod inbox;
@@ -178,7 +178,7 @@ impl CallLog {
         Ok(all)
     }
 
-    /// The last answers about calls to a queue, newest first: [`LAST`] at most.
+    /// Returns the last answers about calls to a queue, newest first: at most [`LAST`].
     pub fn last(&self, queue: &QueueKey) -> Vec<Arc<Event>> {
         self.shared.collect().last(queue)
     }
@@ -188,12 +188,12 @@ impl CallLog {
         self.shared.memory().retain(queues);
     }
 
-    /// How many events were lost.
+    /// Returns how many events were lost.
     pub fn lost(&self) -> u64 {
         self.shared.inbox.lost()
     }
 
-    /// Whether the file can be written; `None` without a file.
+    /// Returns whether the file can be written; `None` without a file.
     pub fn condition(&self) -> Option<Arc<Condition>> {
         self.condition.clone()
     }

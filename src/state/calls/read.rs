@@ -18,7 +18,7 @@ const COLUMNS: &str = "id, at_ms, call_id, account, queue, reason, ended, client
 
 type Words = HashMap<i64, Arc<str>>;
 
-/// The newest events of a call, newest first, with their ids. Not more than `most`.
+/// Returns the newest events of a call with their ids, newest first; at most `most`.
 ///
 /// # Errors
 /// The file cannot be read, or the limit is reached. Without a file there are no events.
@@ -76,7 +76,7 @@ pub(super) fn of_call(
     Ok(found)
 }
 
-/// The newest events of all calls, newest first.
+/// Returns the newest events of all calls, newest first.
 pub(super) fn newest(connection: &Connection, most: u32) -> rusqlite::Result<Vec<Event>> {
     let words = words(connection)?;
     let sql = format!("SELECT {COLUMNS} FROM event ORDER BY id DESC LIMIT ?1");

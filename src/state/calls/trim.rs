@@ -1,4 +1,4 @@
-//! Removes what is old, or too much.
+//! Removes events that are too old or too many.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Limits of a reading of the history: its size, a deadline, and the client's patience.
+//! Limits reading the history: the number of buckets, a deadline, and the client's patience.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ pub enum HistoryError {
     /// The [`Limit`] is reached.
     #[error("reading it took longer than {} s and was stopped", .0.as_secs_f64())]
     TooLong(Duration),
-    /// The client has gone.
+    /// The client has disconnected.
     #[error("the client no longer waits for it")]
     Abandoned,
 }
@@ -32,14 +32,14 @@ pub enum HistoryError {
 #[derive(Clone, Debug)]
 pub struct Limit {
     clock: Arc<dyn Clock>,
-    /// In boot time.
+    /// In time since boot.
     ends: Duration,
     longest: Duration,
     gone: CancellationToken,
 }
 
 impl Limit {
-    /// Ends after `longest`, or as soon as `gone` is cancelled.
+    /// Creates a limit that ends after `longest`, or when `gone` is cancelled.
     pub fn new(clock: Arc<dyn Clock>, longest: Duration, gone: CancellationToken) -> Self {
         Self {
             ends: clock.boot() + longest,

@@ -1,20 +1,20 @@
 //! The history: seats and agents of each queue over time, and the decisions given.
 //!
-//! Polling and deciding do nothing for it: a [task](Recorder::watch) reads the board and the counters every few seconds, and a thread writes
+//! Polling and deciding do no work for it: a [task](Recorder::watch) reads the board and the counters every few seconds, and a thread writes
 //! what has changed. Losing the file harms nothing else.
 //!
 //! - Seats, and agents by status: at each poll of the queue and whenever they change, at most every 15 s. At 70 bytes each that is 100 to
 //!   400 kB a day for a queue. All queues together write at most four a second, 24 MB a day. They show what another threshold would have
 //!   answered.
 //! - Decisions by result and reason: one row a minute for each kind. At 30 bytes that is up to 130 kB a day for a queue that is always busy.
-//! - The agents' rows, packed: every 5 min, kept for a day. 25 agents take some 3 kB, so 0.9 MB for a queue. All queues together write one every
-//!   5 s at most, 52 MB a day. They show what other criteria would have answered.
+//! - The agents' rows, packed: every 5 min, kept for a day. 25 agents take some 3 kB, so 0.9 MB for a queue. All queues together write at most
+//!   one every 5 s, 52 MB a day. They show what other criteria would have answered.
 //! - Who is logged in to a queue, and whether they are free: when it changes, at most once a minute, kept for a week. 25 agents take some 100
-//!   bytes, so up to 150 kB a day for a queue. All queues together write two a second at most, 17 MB a day.
+//!   bytes, so up to 150 kB a day for a queue. All queues together write at most two a second, 17 MB a day.
 //!
-//! Entries older than `history_days` are removed. If the file has more than [`MAX_BYTES`] in use, its older half is, too.
+//! Entries older than `history_days` are removed. If the file uses more than [`MAX_BYTES`], its older half is removed too.
 //!
-//! `record` watches and makes `note`s, `write` stores them, `read` reads them within a `limit`, and `series` turns samples into means.
+//! `record` watches and creates `note`s, `write` stores them, `read` reads them within a `limit`, and `series` turns samples into means.
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -44,7 +44,7 @@ use crate::{
     sqlite::{Condition, File, writer::Writer},
 };
 
-/// The most bytes in use of the file: a disk with room for openseat has room for this.
+/// The most bytes the file may use: a disk with room for openseat has room for this.
 pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// How many looks can wait to be written: those of a minute.
@@ -60,7 +60,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts to keep this many days of history in a file, which is opened or created when it is first used.
+    /// Starts to keep this many days of history in a file, which is opened or created on first use.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -92,17 +92,17 @@ impl Recorder {
         })
     }
 
-    /// The history that was written so far.
+    /// Returns the history written so far.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// How many looks were dropped because the disk was too slow.
+    /// Returns how many looks were dropped because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.writer.dropped()
     }
 
-    /// Whether it can be written, for metrics.
+    /// Returns whether it can be written, for metrics.
     pub fn condition(&self) -> Arc<Condition> {
         Arc::clone(&self.condition)
     }

@@ -1,4 +1,4 @@
-//! What is recorded: counts, decisions and rows of a queue.
+//! The notes to record: counts, decisions and rows of a queue.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,10 +40,10 @@ pub(super) enum Note {
     },
 }
 
-/// Who is logged in to a queue, and what they do.
+/// The agents who are logged in to a queue, and what they do.
 pub(super) type Present = Vec<(Arc<Agent>, Presence)>;
 
-/// The agents of a snapshot who are logged in.
+/// Returns the agents of a snapshot who are logged in.
 pub(super) fn present(snapshot: &Snapshot) -> Present {
     let agents = snapshot.agents.iter();
     agents

@@ -12,7 +12,7 @@ pub enum Presence {
     Free,
     /// Is on a call, whatever the status says.
     OnCall,
-    /// Has another status: a pause, or the work after a call.
+    /// Has another status: a break, or the work after a call.
     Other,
 }
 
@@ -20,7 +20,7 @@ impl Presence {
     /// All variants, in the order in which they are stored.
     pub const ALL: [Presence; 3] = [Presence::Free, Presence::OnCall, Presence::Other];
 
-    /// What an agent does for a queue; `None` for agents who are not logged in to it.
+    /// Returns what an agent does for a queue; `None` for agents who are not logged in to it.
     pub fn from_agent(agent: &Agent) -> Option<Self> {
         match agent.queue_logged_in {
             false => None,
@@ -45,7 +45,7 @@ pub struct Attendance {
 pub struct Attended {
     /// The agent's name in CallTools; empty if there is none.
     pub name: String,
-    /// For each part, the milliseconds in the order of [`Presence::ALL`].
+    /// For each part, the milliseconds of each state in the order of [`Presence::ALL`].
     pub parts: Vec<[i64; 3]>,
     /// When the agent was first and last logged in.
     pub first_ms: i64,
@@ -108,7 +108,7 @@ impl Counting {
         }
     }
 
-    /// The result, with the names of agents by their ids.
+    /// Returns the result, with agents' names by their ids.
     pub fn finish(mut self, names: &HashMap<i64, String>) -> Attendance {
         self.hold_last_until(i64::MAX);
         let named = |(id, agent): (i64, Attended)| Attended {

@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{decision::board::QueueKey, sqlite::rows_codec};
 
-/// The most rows of one reading: a week of one queue.
+/// The most rows per read: a week of one queue.
 const MAX_SAMPLES: u32 = 50_000;
 
 /// A queue's rows at a moment.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// When they were known.
+    /// When they were current.
     pub at: Timestamp,
     /// One row per agent, as CallTools sent them.
     pub rows: Vec<Box<RawValue>>,
@@ -50,7 +50,7 @@ pub struct History {
 }
 
 impl History {
-    /// The history at this path. Each reading opens the file.
+    /// Creates the history at this path. Each read opens the file.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -58,7 +58,7 @@ impl History {
         }
     }
 
-    /// The same history with a limit for its readings.
+    /// Returns the same history with a limit for its reads.
     pub fn within(&self, limit: Limit) -> Self {
         Self {
             path: self.path.clone(),
@@ -66,7 +66,7 @@ impl History {
         }
     }
 
-    /// Checks the limit. Readings do so between two rows; work on their results should, too.
+    /// Checks the limit. Reads check it between two rows; work on their results should, too.
     ///
     /// # Errors
     /// The limit is reached.
@@ -74,7 +74,7 @@ impl History {
         self.limit.as_ref().map_or(Ok(()), Limit::check)
     }
 
-    /// Seats and agents over time, a bucket for each part of the range.
+    /// Returns seats and agents over time, a bucket for each part of the range.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -83,7 +83,7 @@ impl History {
         Ok(Series::over(range, &samples))
     }
 
-    /// Decisions over time, by result and reason. Parts without decisions are absent.
+    /// Returns decisions over time, by result and reason. Parts without decisions are absent.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -111,7 +111,7 @@ impl History {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Everything known about a queue between two moments, in order of time. The seats show what another threshold would have answered.
+    /// Returns everything known about a queue between two moments, in order of time. The seats show what another threshold would have answered.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -124,7 +124,7 @@ impl History {
         self.between(key, from.as_millisecond(), to.as_millisecond())
     }
 
-    /// The last changes of a queue's seats, newest first.
+    /// Returns the last changes of a queue's seats, newest first.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -152,13 +152,13 @@ impl History {
                 changes.push(later.named(&names));
             }
         }
-        // Nothing was known before the first sample, so it is a change, too.
+        // Nothing was known before the first sample, so it counts as a change.
         let first = later.filter(|_| changes.len() < most as usize);
         changes.extend(first.map(|first| first.named(&names)));
         Ok(changes)
     }
 
-    /// A queue's rows, in order of time. They show what other criteria would have answered.
+    /// Returns a queue's rows, in order of time. They show what other criteria would have answered.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -193,7 +193,7 @@ impl History {
         Ok(unpacked)
     }
 
-    /// Who was logged in to a queue, and what they did.
+    /// Returns who was logged in to a queue, and what they did.
     ///
     /// # Errors
     /// The file is missing or cannot be read.

@@ -28,7 +28,7 @@ const SAMPLES_A_SECOND: u32 = 4;
 /// Unchanged counts are recorded again after this time, to tell them from unknown ones.
 const SAY_AGAIN: Duration = Duration::from_secs(300);
 
-/// The rows of a queue are recorded this often, and those of one queue every 5 s.
+/// How often the rows of a queue are recorded; all queues together record one every 5 s.
 const ROWS_EVERY: Duration = Duration::from_secs(300);
 const ROWS_TURN: Duration = Duration::from_secs(5);
 
@@ -59,7 +59,7 @@ impl Watched {
 }
 
 impl Recorder {
-    /// Records until told to stop.
+    /// Records until stopped.
     pub async fn watch(self: Arc<Self>, watched: Watched, stop: CancellationToken) {
         let mut watch = Watch::new(watched, self.clock.now());
         while !stop.is_cancelled() {
@@ -75,7 +75,7 @@ impl Recorder {
     }
 }
 
-/// The least times between two records of a queue.
+/// The shortest times between two records of a queue.
 #[derive(Clone, Copy, Debug)]
 struct Gaps {
     sample: Duration,
@@ -117,7 +117,7 @@ impl Watch {
         }
     }
 
-    /// Looks once, and returns what to record. The last look also records the minute that is not over.
+    /// Looks once and returns what to record. The last look also records the unfinished minute.
     pub fn look(&mut self, now: Moment, last: bool) -> Vec<Note> {
         let mut notes = Vec::new();
         let Watched { board, queues } = &self.watched;

@@ -1,4 +1,4 @@
-//! Seats and agents over time: the samples of a range become means for its equal parts.
+//! Seats and agents over time: turns the samples of a range into means of its equal parts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::limit::{HistoryError, MAX_BUCKETS};
 
-/// A sample holds until the next one, but no longer than two of its queue's looks. After that the seats are unknown.
+/// A sample holds until the next one, but at most for two of its queue's polls. After that the seats are unknown.
 pub const HOLDS_MS: i64 = 600_000;
 
 /// A range of time in equal parts.
@@ -48,7 +48,7 @@ impl Range {
         ((at_ms - self.from_ms) / self.bucket_ms) as usize
     }
 
-    /// A time within the range, split at the borders of buckets: their numbers, and the milliseconds in each.
+    /// Splits a time within the range at the borders of buckets: their numbers, and the milliseconds in each.
     pub(super) fn split(self, from_ms: i64, to_ms: i64) -> impl Iterator<Item = (usize, i64)> {
         let mut from_ms = from_ms;
         std::iter::from_fn(move || {
@@ -64,7 +64,7 @@ impl Range {
 /// What was known about a queue at a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// When it was known.
+    /// When it was current.
     pub at: Timestamp,
     /// The time of CallTools' data.
     pub as_of: Timestamp,

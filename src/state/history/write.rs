@@ -1,4 +1,4 @@
-//! Writes the history, and removes what is old.
+//! Writes the history and removes old entries.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{clock::Moment, decision::board::QueueKey, sqlite::rows_codec};
 /// How often old entries are removed.
 pub(super) const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
-/// How long rows are kept. They are much longer than counts.
+/// How long rows are kept. They are much larger than counts.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// How long presence is kept: as far back as a page looks.
@@ -98,7 +98,7 @@ fn queue(transaction: &Transaction<'_>, key: &QueueKey) -> rusqlite::Result<i64>
         .query_row(names, |row| row.get(0))
 }
 
-/// Counts by status id, such as `{"1":7,"2":3}`: each status name is stored once per file.
+/// Encodes counts by status id, such as `{"1":7,"2":3}`: each status name is stored once per file.
 fn agents_json(
     transaction: &Transaction<'_>,
     agents: &BTreeMap<Box<str>, u32>,
@@ -116,7 +116,7 @@ fn agents_json(
     Ok(serde_json::to_string(&by_id).expect("numbers serialize"))
 }
 
-/// The ids of agents by what they do, such as `[[3,7],[],[12]]`: each agent is stored once per file.
+/// Encodes the ids of agents by what they do, such as `[[3,7],[],[12]]`: each agent is stored once per file.
 fn present_json(
     transaction: &Transaction<'_>,
     account: &str,
@@ -125,7 +125,7 @@ fn present_json(
 ) -> rusqlite::Result<String> {
     let mut ids = Ids::default();
     for (agent, presence) in agents {
-        // Written when the agent is new or has another name, and once a day, so that trimming knows who is still there.
+        // Written when the agent is new or was renamed, and once a day, so that trimming knows who is still there.
         let sql = "INSERT INTO agent (account, agent, name, seen_ms) VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT (account, agent) DO UPDATE SET name = excluded.name, seen_ms = excluded.seen_ms
                    WHERE name <> excluded.name OR abs(excluded.seen_ms - seen_ms) > ?5";
@@ -145,7 +145,7 @@ fn present_json(
     Ok(serde_json::to_string(&ids).expect("numbers serialize"))
 }
 
-/// Removes entries older than `keep`, and more of them if the file has more than `largest` bytes in use.
+/// Removes entries older than `keep`, and more of them if the file uses more than `largest` bytes.
 pub(super) fn trim(
     connection: &mut Connection,
     now: Moment,
@@ -175,7 +175,7 @@ pub(super) fn trim(
     }
 }
 
-/// Bytes in use. Freed pages are used again before the file grows.
+/// Returns the bytes in use. SQLite reuses freed pages before the file grows.
 fn held(connection: &Connection) -> rusqlite::Result<u64> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let pages = number("page_count")? - number("freelist_count")?;

@@ -1,7 +1,7 @@
 //! Keeps reservations across a restart: a thread writes held seats to the store's file.
 //!
-//! A change names only the reservation. The thread looks up whether it is held when it writes. So neither the order of changes nor a file
-//! that failed for a while makes it store a seat that was released. A new reservation waits until it is written, but no longer than
+//! A change only names the reservation. The thread looks up whether it is held when it writes. So neither the order of changes nor a file
+//! that failed for a while makes it store a seat that was released. A new reservation waits until it is written, but at most
 //! [`PATIENCE`].
 
 #[cfg(test)]
@@ -30,14 +30,14 @@ use crate::{
 /// How long a reservation waits for the disk: the call is already ringing.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How many changes can wait for the disk: some seconds of a busy router's calls. With more, everything is written anew.
+/// How many changes can wait for the disk: some seconds of a busy router's calls. If there are more, everything is rewritten.
 const MAX_WAITING: usize = 1_024;
 
-/// How often to check that the file exists and works. A deleted file is noticed, and a failed one written, before a person could stop the
+/// How often to check that the file exists and works. A deleted file is noticed, and a failed one rewritten, before a person could stop the
 /// daemon.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The reservations, beginning with those that an earlier process left in the store. The store keeps them from now on.
+/// Creates the reservations, starting with those that an earlier process left in the store. The store keeps them from now on.
 ///
 /// # Errors
 /// The system cannot start a thread.
@@ -49,7 +49,7 @@ pub fn reservations(store: Arc<Store>) -> std::io::Result<Reservations> {
 struct Change {
     queue: QueueKey,
     id: ReservationId,
-    /// Told when it is written.
+    /// Notified when it is written.
     written: Option<oneshot::Sender<()>>,
 }
 
@@ -63,7 +63,7 @@ struct Journal {
 }
 
 impl Journal {
-    /// Takes over what an earlier process left in this store, and keeps it up to date from now on.
+    /// Takes over the seats that an earlier process left in this store, and keeps the store up to date from now on.
     ///
     /// # Errors
     /// The system cannot start a thread.

@@ -1,9 +1,9 @@
-//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, the held seats, and what notifications
-//! have told.
+//! The store: the names of queues and statuses, the last poll of every queue, the newest statuses, the held seats, and the notifications
+//! sent.
 //!
-//! Losing this file costs a few requests and the answers of the first seconds. So every failure is a line in the log, and the daemon goes
-//! on. The ledger, which must not be lost, has a file of its own. Held seats are written from memory each time the file is opened. A file
-//! that was locked, full, deleted or replaced for a while therefore has them all as soon as it works, and none that ended meanwhile.
+//! Losing this file costs a few requests and the answers of the first seconds. So every failure is a line in the log, and the daemon
+//! keeps running. The ledger, which must not be lost, has a file of its own. Held seats are written from memory each time the file is opened.
+//! So a file that was locked, full, deleted or replaced for a while has exactly the held seats as soon as it works again.
 //!
 //! Names are read in place, once per task. Changes go through [`Writer`]s, in batches: polls and decisions do not wait for them, and a call
 //! that reserves a seat waits a moment at most.
@@ -45,7 +45,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in a file, which is opened or created when it is first used. A damaged file is quarantined.
+    /// Opens the store in a file, which is opened or created on first use. A damaged file is quarantined.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -71,22 +71,22 @@ impl Store {
         })
     }
 
-    /// Hands over something to keep, without waiting.
+    /// Queues something to store, without waiting.
     pub fn keep(&self, note: Note) {
         self.try_keep(note);
     }
 
-    /// The same. Returns whether there was room for it.
+    /// Queues something to store, without waiting. Returns whether there was room for it.
     pub fn try_keep(&self, note: Note) -> bool {
         self.writer.send(note)
     }
 
-    /// How many notes were dropped because the disk was too slow.
+    /// Returns how many notes were dropped because the disk was too slow.
     pub fn dropped(&self) -> u64 {
         self.writer.dropped()
     }
 
-    /// Whether it can be written, for metrics.
+    /// Returns whether it can be written, for metrics.
     pub fn condition(&self) -> Arc<Condition> {
         Arc::clone(&self.condition)
     }
@@ -121,7 +121,7 @@ impl Shelf {
         self.file().with_begun(begin, work)
     }
 
-    /// SQLite rolls back the transaction of a panic, so the file behind the lock is consistent.
+    /// Locks the file. SQLite rolls back the transaction of a panic, so it is consistent.
     fn file(&self) -> MutexGuard<'_, File> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use super::Store;
 use crate::{budget::BudgetOwner, clock::Moment, model::names::Names};
 
 impl Store {
-    /// The names that an earlier run of the same account read, and their age.
+    /// Returns the names that an earlier run of the same account read, and their age.
     pub fn names(&self, owner: &BudgetOwner, now: Moment) -> Option<(Names, Duration)> {
         let row = self.with(|connection| {
             let sql = "SELECT json, read_ms FROM names WHERE account = ?1 AND identity = ?2";

@@ -1,4 +1,4 @@
-//! Stores the seats that are held for calls on their way.
+//! Stores the seats held for calls on their way.
 
 use std::{
     sync::{
@@ -29,7 +29,7 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    /// Takes over the seats of an earlier process, if that was not done yet, and writes everything that is held.
+    /// Takes over the seats of an earlier process, if not done yet, and writes everything that is held.
     pub fn write_whole(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let now = self.clock.now();
         let transaction = connection.transaction()?;
@@ -96,7 +96,7 @@ impl Store {
         }
     }
 
-    /// These reservations were made or have ended. An empty list only checks the file.
+    /// Records that these reservations were made or have ended. An empty list only checks the file.
     pub fn keep_seats(&self, changed: &[(QueueKey, ReservationId)]) {
         let Some(seats) = self.shelf.seats.get() else {
             return;
@@ -107,14 +107,14 @@ impl Store {
         });
     }
 
-    /// Writes everything that is held, because it is not known what has changed.
+    /// Writes everything that is held, because the changes are unknown.
     pub fn keep_all_seats(&self) {
         self.shelf.file().close();
         self.keep_seats(&[]);
     }
 }
 
-/// The reservations whose time is not up.
+/// Reads the reservations that have not expired.
 fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<KeptReservation>> {
     let mut rows = transaction.prepare(
         "SELECT id, account, queue, call_id, made_ms, expires_ms FROM reservations WHERE expires_ms > ?1 ORDER BY made_ms",
@@ -122,7 +122,7 @@ fn read(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<Vec<Kept
     rows.query_map([millis(now.wall)], kept)?.collect()
 }
 
-/// When a departure last ended a reservation. If its age is unknown, it may have been just now.
+/// Returns when a departure last ended a reservation. If its age is unknown, it may have been just now.
 fn read_answered(
     transaction: &Transaction<'_>,
     clock: &dyn Clock,

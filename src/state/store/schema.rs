@@ -15,7 +15,7 @@ pub(super) const SCHEMA: Schema = Schema {
         NOTICES,
         LEARNT,
     ],
-    // What a power cut takes is read again from CallTools.
+    // What a power cut loses is read again from CallTools.
     synchronous: "NORMAL",
 };
 

@@ -1,9 +1,9 @@
 //! Stores the last poll of every queue, and the newest statuses.
 //!
-//! How much it writes, with rows of 1.3 kB, the longest: a queue is polled every 15 s with sweeps and every 4 s without. Its 25 rows are 3 kB
+//! Write rates, with rows of 1.3 kB, the longest: a queue is polled every 15 s with sweeps and every 4 s without. Its 25 rows are 3 kB
 //! packed, so that is below 1 kB/s. The statuses of 500 people are written every 20 s: their times take 40 kB, and some 60 changed rows a
 //! page of 4 kB each, so 15 kB/s. A thousand queues of 25 different agents take about 30 kB/s and a file of 40 MB, because the budget limits
-//! how many agents are seen in that time to 1,000. Measured with the simulator, 20 queues and 500 people, whose rows have 0.8 kB: 218 rows
+//! how many agents are seen in that time to 1,000. Measured with the simulator, 20 queues and 500 people with rows of 0.8 kB: 218 rows
 //! are 8 kB packed, and all three files together write 35 kB/s.
 
 use std::{sync::Arc, time::Duration};
@@ -24,7 +24,7 @@ use crate::{
     sqlite::rows_codec,
 };
 
-/// Older data is not used: no answer rests on anything older than a day.
+/// Older data is not used: no answer may be based on anything older than a day.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// Something to keep.
@@ -32,20 +32,20 @@ const MAX_AGE: Duration = Duration::from_secs(86_400);
 pub enum Note {
     /// A queue, by CallTools' id, was polled.
     Polled(BudgetOwner, u64, Poll),
-    /// Sweeps or lists of changes told this of agents.
+    /// What sweeps or lists of changes said about agents.
     Seen(BudgetOwner, Vec<Sighting>),
-    /// What sweeps saw must not be used.
+    /// The results of sweeps must not be used.
     Doubted(BudgetOwner),
-    /// The account's names were read, at this moment.
+    /// The account's names, read at this moment.
     Named(BudgetOwner, Arc<Names>, Moment),
-    /// What notifications have told and what they have still to send.
+    /// The notifications sent, and those still to send.
     Notices(String),
-    /// The account has learnt this about its agents' statuses.
+    /// What the account has learnt about its agents' statuses.
     Learnt(BudgetOwner, String),
 }
 
 impl Store {
-    /// What an earlier run of the same account knew, with the time of all data. Data that is too old, or whose age is unknown, is left out.
+    /// Returns what an earlier run of the same account knew, with the time of all data. Data that is too old, or whose age is unknown, is left out.
     /// `names` gives the rows their meaning.
     pub fn known(&self, owner: &BudgetOwner, names: &Names) -> Known {
         let read = self.with(|connection| {
@@ -182,7 +182,7 @@ fn polled(
     polls.filter_map(Result::transpose).collect()
 }
 
-/// The agents of packed rows. `None` if one row cannot be read: a poll counts as a whole or not at all.
+/// Decodes the agents of packed rows. `None` if one row cannot be read: a poll counts as a whole or not at all.
 fn agents(rows: &[u8], names: &Names) -> Option<Vec<Arc<Agent>>> {
     let rows = rows_codec::unpack(rows).ok()?.into_iter();
     let mut rows: Vec<Row> = rows
@@ -219,7 +219,7 @@ fn sightings(
     sightings.filter_map(Result::transpose).collect()
 }
 
-/// The moment of a stored time, if it is known and not too long ago.
+/// Returns the moment of a stored time, if it is known and not too long ago.
 fn usable(at: &StoredTime, clock: &dyn Clock) -> Option<Moment> {
     let moment = at.to_moment(clock)?;
     (clock.now().longest_since(moment) <= MAX_AGE).then_some(moment)

@@ -1,4 +1,4 @@
-//! `openseat simulate --like FILE`: an account that behaves as a report of `openseat check --report` says.
+//! `openseat simulate --like FILE`: an account that behaves like the one in a report of `openseat check --report`.
 
 #[cfg(test)]
 mod tests;
@@ -28,20 +28,20 @@ pub(super) struct Likeness {
     pub calls_without_status: u8,
     pub latency: Duration,
     pub quirks: Quirks,
-    /// What the report says and no simulator does.
+    /// What the report says but no simulator does.
     pub not_imitated: Vec<&'static str>,
 }
 
 /// Reads a report.
 ///
 /// # Errors
-/// The file cannot be read, or is no report of this format.
+/// The file cannot be read, or is not a report of this format.
 pub(super) fn read(path: &Path) -> anyhow::Result<SurveyReport> {
     let shown = path.display();
     let bytes = file::read(path, MAX_REPORT).with_context(|| format!("{shown} cannot be read"))?;
-    let text = file::text(&bytes).with_context(|| format!("{shown} is no report"))?;
+    let text = file::text(&bytes).with_context(|| format!("{shown} is not a report"))?;
     let report: SurveyReport = serde_json::from_str(text)
-        .with_context(|| format!("{shown} is no report of openseat check --report"))?;
+        .with_context(|| format!("{shown} is not a report of openseat check --report"))?;
     ensure!(
         report.format == REPORT_FORMAT,
         "{shown} is a report of format {}, and this openseat reads format {REPORT_FORMAT}; use openseat {}",
@@ -52,12 +52,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<SurveyReport> {
 }
 
 impl Likeness {
-    /// What a report says. What could not be judged is as usual.
+    /// Derives the settings from a report. What it could not judge keeps the default.
     pub fn of_report(report: &SurveyReport) -> Self {
         let found = &report.found;
         let usual = simulator::WorldSettings::lively();
         let agents = match found.everybody {
-            // The simulator hides one of five again.
+            // The simulator hides one in five again.
             Some(Agreement::Partial) => found.agents.map(|seen| seen * 5 / 4),
             _ => found.agents,
         };
@@ -75,7 +75,7 @@ impl Likeness {
     }
 }
 
-/// How many in a hundred of those on a call are available all the same.
+/// Returns the percentage of agents on a call who are available anyway.
 fn calls_without_status(found: &Findings) -> u8 {
     let people = found.people.unwrap_or_default();
     match people.on_call {
@@ -118,7 +118,7 @@ fn quirks(found: &Findings, ordering_field: &str) -> Quirks {
             Some(PageSizeMax::Ignored) => simulator::PageSizeMax::Ignored,
             _ => simulator::PageSizeMax::Clipped,
         },
-        // Within a minute it is the newest change that is not quite as old as our clock has it.
+        // A difference below a minute is the newest change, which is not as old as our clock says.
         clocks_apart: Duration::from_secs(u64::try_from(ahead).unwrap_or(0) / 60 * 60),
         ..Quirks::default()
     }
@@ -189,7 +189,7 @@ fn ordering(ordering: Option<&Ordering>) -> simulator::Ordering {
     }
 }
 
-/// What the report says and the simulator cannot do.
+/// Lists what the report says and the simulator cannot do.
 fn not_imitated(found: &Findings) -> Vec<&'static str> {
     let cases = lists_not_imitated(found).into_iter();
     let cases = cases.chain(rows_not_imitated(found));
