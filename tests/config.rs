@@ -379,7 +379,7 @@ fn without_a_token_the_account_says_where_to_put_one() {
         let config = Config::parse(text, Path::new("openseat.toml"), &|_| folder.clone());
         assert_eq!(
             config.expect_err("no token").to_string(),
-            "openseat.toml:3:1: account \"main\": there is no token: set token_file or token_env, or let systemd hand it over with LoadCredential=main.token:/etc/openseat/main.token"
+            "openseat.toml:3:1: account \"main\": there is no token: set token_file or token_env, or let systemd pass it with LoadCredential=main.token:/etc/openseat/main.token"
         );
     }
 }

@@ -139,7 +139,9 @@ fn schedule(section: &Section<'_>) -> Checked<ScheduleOptions> {
         if pace > 0.0 && pace <= 1.0 {
             return Ok(pace);
         }
-        Err(value.wrong("is the share of the pace that an idle account keeps: more than 0 and at most 1"))
+        Err(value.wrong(
+            "is the share of the pace that an idle account keeps: more than 0 and at most 1",
+        ))
     });
     Ok(ScheduleOptions {
         sweep: sweep?.unwrap_or(usual.sweep),

@@ -247,8 +247,8 @@ pub struct Server {
     pub bearer_token_file: Option<PathBuf>,
     /// Further callers. Only where there is a bearer token.
     pub clients: Vec<Client>,
-    /// Names of this server besides `localhost`, IP addresses and names without a dot; in lower case, without a final dot. They matter if callers need
-    /// no token.
+    /// Names of this server besides `localhost`, IP addresses and names without a dot; in lower case, without a final dot. They matter only if
+    /// callers need no token.
     pub allowed_hosts: Vec<String>,
     /// TLS for every TCP address of `listen`; `None` for plain HTTP.
     pub tls: Option<TlsFiles>,

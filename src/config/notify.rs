@@ -32,7 +32,7 @@ pub struct Notify {
     pub insecure_plain_http: bool,
     /// What is sent there.
     pub what: Subscription,
-    /// The queues that it is about, by name, id or `account/queue`; `None`: all.
+    /// The queues to report, by name, id or `account/queue`; `None` for all.
     pub queues: Option<Arc<[Box<str>]>>,
 }
 

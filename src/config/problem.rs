@@ -19,7 +19,7 @@ pub struct Problem {
     pub line: usize,
     /// In characters, counted from 1.
     pub column: usize,
-    /// The table it is in, in words; empty where it is in none.
+    /// The table, in words; empty outside of any.
     pub place: String,
     /// What is wrong, with the key's name, and what to write instead.
     pub message: String,
@@ -65,7 +65,7 @@ pub enum ConfigError {
     Mistakes {
         /// At least one.
         problems: Vec<Problem>,
-        /// How many mistakes there are beyond those.
+        /// How many mistakes were left out.
         more: usize,
     },
 }

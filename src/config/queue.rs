@@ -256,8 +256,9 @@ fn definition(
     let condition = accept.required("condition", condition);
     let value = accept.optional("value", |value| literal(value, condition));
     let clash = match (section.value("threshold"), accept.value("value")) {
-        (Some(threshold), Some(_)) => Err(threshold
-            .wrong("repeats value in [account.queue.accept]; remove one of the two")),
+        (Some(threshold), Some(_)) => {
+            Err(threshold.wrong("repeats value in [account.queue.accept]; remove one of the two"))
+        }
         _ => Ok(()),
     };
     let threshold = threshold?.map(Literal::Number);

@@ -30,7 +30,7 @@ use crate::{
 pub enum TokenSource {
     /// A file that the operator names.
     File(PathBuf),
-    /// A file that systemd passes to the service. systemd guards it.
+    /// A file that systemd passes to the service and protects.
     Credential(PathBuf),
     /// The name of an environment variable.
     Env(String),

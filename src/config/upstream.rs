@@ -185,7 +185,9 @@ const MAX_FIELD: usize = 100;
 fn ordering_field(value: &Value<'_>) -> Checked<Arc<str>> {
     let name = value.text()?;
     if name.starts_with('-') {
-        return Err(value.wrong("begins with a minus; write only the field's name, openseat adds the minus itself"));
+        return Err(value.wrong(
+            "begins with a minus; write only the field's name, openseat adds the minus itself",
+        ));
     }
     let is_part_of_a_name = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
     let fits = !name.is_empty() && name.len() <= MAX_FIELD && name.chars().all(is_part_of_a_name);

@@ -103,7 +103,7 @@ async fn answer_check(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], report.json).into_response()
 }
 
-/// `POST /v1/list?seats=true`: every account's queues, with or without their agents and seats. With `yes=true` they may cost more than the reserve.
+/// `POST /v1/list?seats=true`: returns every account's queues, with or without agents and seats. With `yes=true` it may spend more than the reserve.
 async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let is_set = |name| values(&uri, name).iter().any(|value| value == "true");
     let wanted = Count::wanted(is_set("seats"), is_set("yes"));
@@ -114,7 +114,7 @@ async fn answer_list(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     axum::Json(listings).into_response()
 }
 
-/// `POST /v1/survey?queue=main/sales`: reports how the API of this queue's account behaves. Answers 502 with CallTools' fault if there is nothing else.
+/// `POST /v1/survey?queue=main/sales`: reports how the API of this queue's account behaves. Answers 502 with CallTools' fault if that is all.
 async fn answer_survey(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
     let targets = match select(&desk.config, &values(&uri, "queue")) {
         Ok(targets) => targets,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The first wait. It doubles with each further failure.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The wait after this many failures in a row: at most `longest`, plus or minus a quarter, so that several clients of one address do not fall into step.
+/// Returns the wait after this many failures in a row: at most `longest`, plus or minus a quarter, so that clients of one address spread out.
 pub(super) fn wait(failures: u32, longest: Duration) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(longest).mul_f64(0.75 + fastrand::f64() / 2.0)
