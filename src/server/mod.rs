@@ -1,8 +1,8 @@
 //! The HTTP server: answers routers, scrapers and people.
 //!
-//! A request is answered from the [board](crate::decision::board) and never waits for CallTools, with two exceptions: `refresh`, and decisions
-//! with `fresh`. Both send a request to the account's task and wait a bounded time. No client can make another wait: connections, heads,
-//! idle time and the time to take an answer all have [limits](Limits).
+//! Handlers answer from the [board](crate::decision::board) and never wait for CallTools, with two exceptions: `refresh`, and decisions with
+//! `fresh`. Both send a request to the account's task and wait a bounded time. No client can make another wait: [limits](Limits) bound
+//! connections, request heads, idle time and slow readers.
 //!
 //! The path of a request:
 //!
@@ -10,9 +10,9 @@
 //! 2. `serve` accepts the connection, checks access, answers plain decisions on its fast path, and leaves the rest to the router.
 //! 3. `routes` is the one table of all operations: path, rule, handler, parameters, answers.
 //! 4. A handler answers: `api` for the API itself, `drop_in` for CallTools' API, `dashboard` for pages, `watch` for streams.
-//! 5. It reads the request with `http`, looks at `state`, which all requests share, and writes an answer of `json`, or a problem of `http`.
+//! 5. The handler parses the request with `http`, reads the shared `state`, and answers with a type from `json` or a problem from `http`.
 //!
-//! `openapi` describes the API from the table. `check` is the report of `openseat check`.
+//! `openapi` builds the API's description from the table. `check` makes the report of `openseat check`.
 //!
 //! Arrows between these folders run downwards: `serve` ▸ `routes` ▸ `api`, `drop_in`, `dashboard`, `watch` ▸ `openapi` ▸ `state` ▸ `json`, `http` ▸ `net`.
 

@@ -49,7 +49,7 @@ impl Route {
         Self::new(Method::DELETE, path.into(), delete(handler))
     }
 
-    /// Guarded by the bearer token, unless [`guarded`](Self::guarded) says otherwise.
+    /// Creates a route that requires the bearer token, unless [`guarded`](Self::guarded) says otherwise.
     fn new(method: Method, path: Cow<'static, str>, handler: MethodRouter<Arc<App>>) -> Self {
         let need = match method.is_safe() {
             true => Need::Read,
@@ -68,7 +68,7 @@ impl Route {
         }
     }
 
-    /// Sets what a client of the config must be allowed to do. The handler checks the queues that such a request names.
+    /// Sets the right that a configured client needs. The handler checks the queues that the request names.
     pub(super) fn needing(mut self, need: Need) -> Self {
         self.rule.need = need;
         self.rule.names_queues = true;
@@ -87,13 +87,13 @@ impl Route {
         self
     }
 
-    /// Lets a body of any length come, which nobody reads.
+    /// Accepts a body of any length and ignores it.
     pub(super) fn ignoring_body(mut self) -> Self {
         self.rule.ignores_body = true;
         self
     }
 
-    /// Lets links on other sites' pages lead here.
+    /// Allows links from other sites.
     pub(super) fn linked(mut self) -> Self {
         self.rule.linked = true;
         self

@@ -1,4 +1,4 @@
-//! The table of everything that the server answers: method, path, rule, handler, parameters, answers.
+//! The table of all routes: method, path, rule, handler, parameters, answers.
 //!
 //! The router, the list at `/`, the OpenAPI document and the page at `/docs` all come from this table.
 
@@ -39,7 +39,7 @@ use super::{
     watch,
 };
 
-/// All routes: what the document describes, the pages, and CallTools' redirects.
+/// Returns all routes: the documented operations, the pages, and the redirects that CallTools has.
 pub(super) fn table() -> Vec<Route> {
     let operations = operations().into_iter().map(Operation::into_route);
     operations
@@ -48,7 +48,7 @@ pub(super) fn table() -> Vec<Route> {
         .collect()
 }
 
-/// The rule for paths that no row has. CallTools' answers for those say nothing about queues, so everybody may read them.
+/// Returns the rule for a path without a route. CallTools' 404 says nothing about queues, so it is open to everybody.
 pub(super) fn rule_without_route(path: &str) -> Rule {
     let guard = match drop_in::is_at(path) {
         true => Guard::Open,
@@ -60,13 +60,13 @@ pub(super) fn rule_without_route(path: &str) -> Rule {
     }
 }
 
-/// The rule of the plain decision, which the [fast path](super::serve::fast_path) answers in the router's place.
+/// The rule of a single decision, which the [fast path](super::serve::fast_path) answers instead of the router.
 pub(super) static DECISION_RULE: LazyLock<Rule> = LazyLock::new(|| rule_of_all("/decision"));
 
-/// The rule of several decisions, which the fast path answers as well.
+/// The rule of a list of decisions, which the fast path answers too.
 pub(super) static DECISIONS_RULE: LazyLock<Rule> = LazyLock::new(|| rule_of_all("/v1/decisions"));
 
-/// The rule that GET has at all paths with this end.
+/// Returns the rule that GET has on every path with this ending.
 fn rule_of_all(end: &str) -> Rule {
     let is_meant = |route: &Route| route.method == Method::GET && route.path.ends_with(end);
     let mut rules = table().into_iter().filter(is_meant);
@@ -83,14 +83,14 @@ static DOCS_PAGE: LazyLock<String> = LazyLock::new(|| openapi::page(&DOCUMENT, &
 static INDEX_LINES: LazyLock<Vec<Line>> = LazyLock::new(|| openapi::lines(&operations()));
 static INDEX: LazyLock<String> = LazyLock::new(|| openapi::index(&INDEX_LINES));
 
-const LOG_IN: &str = "For a browser that has to log in first: to the form";
+const LOG_IN: &str = "For a browser that has not logged in: to the login page";
 
-/// Everything that the document describes, in reading order.
+/// Returns all documented operations, in reading order.
 pub(super) fn operations() -> Vec<Operation> {
     let mut operations = queue_routes("/v1/queues/{queue}", "");
     operations.extend(multi_queue_routes());
-    // For accounts that share a queue's name. A queue that is itself called "decision", "chart.svg", "history", "refresh" or "reservations" has
-    // to be written `{account}/%64ecision`.
+    // For queue names that several accounts share. A queue that is itself named "decision", "chart.svg", "history", "refresh" or "reservations" must
+    // be written `{account}/%64ecision`.
     operations.extend(queue_routes("/v1/queues/{account}/{queue}", "OfAccount"));
     operations.extend(drop_in_routes());
     operations.extend(daemon_routes());
@@ -107,8 +107,8 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .needing(Need::Ask)
             .problems(&[MAY_ONLY_LOOK, NO_LEADER])
             .called(id("decide"), Tag::Decisions, "accept or reject; ?threshold=2, ?format=text, ?call_id=…&reserve=45s")
-            .more("Never waits for CallTools, unless the request asks for that with `fresh`. With `reserve` it decides and holds the seat in one step; \
-                   the answer is 200 then, too, whether the seat is held or not. HEAD holds nothing."),
+            .more("Never waits for CallTools, unless the request allows it with `fresh`. With `reserve` it decides and holds the seat in one step; \
+                   the status is 200 whether or not a seat is held. HEAD holds nothing."),
         decided(Operation::post(path("/decision"), decisions::get_decision))
             .query(DECISION_PARAMETERS)
             .ignoring_body()
@@ -117,34 +117,34 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
             .called(id("decideByPost"), Tag::Decisions, "the same, for routers that can only post; the body is not read"),
         Operation::get(path(""), queues::get_queue)
             .called(id("getQueue"), Tag::Queues, "one queue with its agents")
-            .answers(200, "The queue, as far as it is known", Content::json::<QueueWithAgentsJson>(openapi::QUEUE))
+            .answers(200, "What is known about the queue", Content::json::<QueueWithAgentsJson>(openapi::QUEUE))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         decided(Operation::post(path("/refresh"), queues::refresh_queue))
             .query(REFRESH_PARAMETERS)
             .called(id("refresh"), Tag::Queues, "polls the queue now, at the cost of a request")
-            .more("Spends one of the account's requests, from the reserve if need be. Answers as `decision` does, once the new snapshot is there.")
+            .more("Spends one of the account's requests, from the reserve if necessary. Answers like `decision` once the new snapshot is in.")
             .problems(&[
                 BUDGET_SPENT, THROTTLED, BAD_TOKEN, NO_PERMISSION, NO_SUCH_QUEUE, UPSTREAM_DOWN, CLUSTER_DOWN, BUSY, STOPPING, UPSTREAM_SLOW, REFRESH_TIMEOUT,
             ]),
         Operation::get(path("/chart.svg"), dashboard::get_chart)
-            .called(id("draw"), Tag::Queues, "a picture of its seats over time; ?range=1h, ?range=24h, ?range=7d")
+            .called(id("draw"), Tag::Queues, "a chart of its seats over time; ?range=1h, ?range=24h, ?range=7d")
             .query(dashboard::RANGE)
-            .answers(200, "The picture", Content::text("image/svg+xml", "<svg/>"))
+            .answers(200, "The chart", Content::text("image/svg+xml", "<svg/>"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::get(path("/history"), dashboard::get_history)
-            .called(id("getHistory"), Tag::Queues, "its recorded course; ?range=24h, ?format=csv")
+            .called(id("getHistory"), Tag::Queues, "its recorded history; ?range=24h, ?format=csv")
             .query(dashboard::HISTORY_PARAMETERS)
-            .answers(200, "The course, in equal parts of time", Content::json::<HistoryJson>(openapi::HISTORY))
-            .answers(200, "With `format=csv`: a line for each part", Content::text("text/csv", "from,known_ms,seats_min,seats_mean,seats_max\r\n"))
+            .answers(200, "The history, in equal intervals", Content::json::<HistoryJson>(openapi::HISTORY))
+            .answers(200, "With `format=csv`: one line per interval", Content::text("text/csv", "from,known_ms,seats_min,seats_mean,seats_max\r\n"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::post(path("/reservations"), reservations::create_reservation)
             .needing(Need::Reserve)
-            .called(id("reserve"), Tag::Reservations, "holds a seat for a call that is being sent; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
+            .called(id("reserve"), Tag::Reservations, "holds a seat for a call on its way; {\"call_id\":\"…\",\"ttl\":\"45s\"}")
             .more("Decides and reserves in one step. A reservation ends when an agent of the queue leaves *available* after it was made, when it is \
                    released, or after its `ttl`, whichever comes first.")
             .query(RESERVATION_PARAMETERS)
             .body(reservations::MAX_BODY, Content::json::<ReservationRequest>(openapi::RESERVATION_REQUEST))
-            .answers(201, "A seat is held now", Content::json::<ReservationJson>(openapi::RESERVATION))
+            .answers(201, "A seat is now held", Content::json::<ReservationJson>(openapi::RESERVATION))
             .answers(200, "The call already has this reservation", Content::json::<ReservationJson>(openapi::RESERVATION))
             .problems(&[
                 BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, NO_SEAT, SLOW_REQUEST, TOO_MANY_RESERVATIONS, NO_LEADER,
@@ -156,13 +156,13 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
     ]
 }
 
-/// What all answers with one decision have in common.
+/// Adds the answers that all operations with one decision share.
 fn decided(operation: Operation) -> Operation {
     use problem_types::*;
     operation
         .answers(
             200,
-            "The decision, whether it is to accept or to reject",
+            "The decision, accept or reject",
             Content::json::<DecisionJson>(openapi::DECISION),
         )
         .answers(
@@ -173,7 +173,7 @@ fn decided(operation: Operation) -> Operation {
         .answers_bare(204, "With `format=status`: accept")
         .answers(
             403,
-            "With `format=status`: reject, as an empty text",
+            "With `format=status`: reject, as empty text",
             Content::text("text/plain", ""),
         )
         .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE])
@@ -184,14 +184,14 @@ fn multi_queue_routes() -> Vec<Operation> {
     vec![
         Operation::get("/v1/decisions", decisions::list_decisions)
             .needing(Need::Ask)
-            .called("decideMany", Tag::Decisions, "several decisions, and the best of them; ?queue=a&queue=b")
+            .called("decideMany", Tag::Decisions, "several decisions, and the best one; ?queue=a&queue=b")
             .query(decisions::LIST_PARAMETERS)
-            .answers(200, "The decisions, in the order of the request", Content::json::<DecisionsJson>(openapi::DECISIONS))
+            .answers(200, "The decisions, in the order requested", Content::json::<DecisionsJson>(openapi::DECISIONS))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE]),
         Operation::get("/v1/watch", watch::watch_decisions)
             .needing(Need::Ask)
             .called("watch", Tag::Decisions, "decisions as they change, as server-sent events; ?queue=a&queue=b")
-            .more("Starts with an event `snapshot` that has all `decisions`, or resumes after `Last-Event-ID`. Then sends an event `decision` for \
+            .more("Starts with an event `snapshot` with all `decisions`, or resumes after `Last-Event-ID`. Then sends an event `decision` for \
                    each decision that changes, and a comment every 15 s. Before openseat ends a stream, it says why in an event `end`.")
             .query(watch::PARAMETERS)
             .headers(watch::HEADERS)
@@ -208,7 +208,7 @@ fn multi_queue_routes() -> Vec<Operation> {
         Operation::get("/v1/calls/{call_id}", calls::get_call)
             .needing(Need::Read)
             .called("getCall", Tag::Decisions, "why was this call rejected? everything answered for its call_id")
-            .more("Answers are recorded for requests with a `call_id`, and kept as long as the history. A seat that was held says how it ended.")
+            .more("Answers are recorded for requests with a `call_id`, and kept as long as the history. For a held seat, the answer also says how the hold ended.")
             .answers(200, "The answers, oldest first", Content::json::<CallJson>(openapi::CALL))
             .problems(&[BAD_PARAMETER, NO_SUCH_CALL, BUSY, HISTORY_UNREADABLE]),
         Operation::get("/v1/reservations", reservations::list_reservations)
@@ -233,9 +233,13 @@ fn drop_in_routes() -> Vec<Operation> {
     let guarded = |operation: Operation| {
         operation
             .guarded(Guard::Token)
-            .answers(401, "The token is missing or is no account's", detail())
+            .answers(
+                401,
+                "The token is missing or belongs to no account",
+                detail(),
+            )
             .with_headers(&[("WWW-Authenticate", "`Token`")])
-            .answers(503, "openseat does not know, and says why", detail())
+            .answers(503, "openseat does not know; the detail says why", detail())
     };
     let list = |operation: Operation| {
         guarded(operation)
@@ -244,10 +248,7 @@ fn drop_in_routes() -> Vec<Operation> {
                 "A page of the rows, as CallTools sent them",
                 Content::json::<drop_in::Rows>(openapi::ROWS),
             )
-            .with_headers(&[(
-                "Age",
-                "The age of the rows in seconds, if they are of agents",
-            )])
+            .with_headers(&[("Age", "The age of the rows in seconds; only for agents")])
             .answers(404, "There is no such page", detail())
     };
     vec![
@@ -263,7 +264,7 @@ fn drop_in_routes() -> Vec<Operation> {
         .query(drop_in::AGENT_PARAMETERS)
         .answers(
             400,
-            "A filter is not a number, or names what the account does not have",
+            "A filter is not a number, or names something that the account does not have",
             Content::json::<drop_in::Filters>(openapi::FILTER),
         ),
         guarded(Operation::get(
@@ -294,7 +295,7 @@ fn daemon_routes() -> Vec<Operation> {
             .called(
                 "reload",
                 Tag::Operations,
-                "reads the config again; a bad one changes nothing",
+                "reloads the config; a bad one changes nothing",
             )
             .answers(
                 200,
@@ -396,11 +397,11 @@ fn daemon_routes() -> Vec<Operation> {
             )
             .answers_bare(
                 304,
-                "For a browser that already has this dashboard, by `If-None-Match`",
+                "For a browser that already has this dashboard, according to `If-None-Match`",
             )
             .answers(
                 503,
-                "For a browser, while too many pages are being made",
+                "For a browser, while too many pages are being rendered",
                 Content::text("text/html", "<!doctype html>\n"),
             )
             .answers_bare(303, LOG_IN),
@@ -418,7 +419,7 @@ async fn get_docs() -> Response {
     ([openapi::policy()], Html(DOCS_PAGE.as_str())).into_response()
 }
 
-/// `GET /`: the dashboard for people, the list of all operations for everybody else.
+/// `GET /`: the dashboard for browsers, the list of all operations for other clients.
 async fn get_index(
     State(app): State<Arc<App>>,
     Extension(pages): Extension<Arc<Pages>>,
@@ -430,7 +431,7 @@ async fn get_index(
     }
 }
 
-/// For a path that no row has.
+/// Answers for a path without a route.
 pub(super) async fn no_such_path(uri: Uri) -> Response {
     match drop_in::is_at(uri.path()) {
         true => drop_in::not_found(),
@@ -438,7 +439,7 @@ pub(super) async fn no_such_path(uri: Uri) -> Response {
     }
 }
 
-/// For a method that no row of the path has.
+/// Answers for a path that has routes, but not for this method.
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
     match drop_in::is_at(uri.path()) {
         true => drop_in::method_not_allowed(&method),

@@ -1,4 +1,4 @@
-//! The accounts: what is left of each one's hour, at what pace it is polled, and what is wrong with it.
+//! Accounts: what is left of each one's hour, how fast it is polled, and what is wrong with it.
 
 use std::sync::Arc;
 

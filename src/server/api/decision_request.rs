@@ -1,4 +1,4 @@
-//! What a request for a decision may say, and how it is answered.
+//! Requests for a decision: their parameters, and the formats of the answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,14 +37,14 @@ use crate::{
 
 const THRESHOLD: Parameter = Parameter {
     name: "threshold",
-    meaning: "Accept while there are more seats than this, instead of the configured threshold",
+    meaning: "Accept if there are more seats than this, instead of the configured threshold",
     shape: Shape::Number,
     example: "2",
 };
 
 const FORMAT: Parameter = Parameter {
     name: "format",
-    meaning: "`text` answers `accept` or `reject`; `count` answers a bare number, the `capacity`, which is above 0 exactly if the decision is to accept; \
+    meaning: "`text` answers `accept` or `reject`; `count` answers a bare number, the `capacity`, which is above 0 if and only if the decision is to accept; \
               `status` answers 204 or 403 without a body",
     shape: Shape::OneOf(&["json", "text", "count", "status"]),
     example: "json",
@@ -52,7 +52,7 @@ const FORMAT: Parameter = Parameter {
 
 const FRESH: Parameter = Parameter {
     name: "fresh",
-    meaning: "Wait for newer data if what is known is older than this and in doubt, and a request is to spare; a duration such as `2s` or `1m`",
+    meaning: "Wait for newer data if the data is older than this, the decision is in doubt, and the budget can spare a request; a duration such as `2s` or `1m`",
     shape: Shape::Pattern("^(0(ms|s|m|h)?|[1-9][0-9]{0,5}(ms|s|m|h))$"),
     example: "2s",
 };
@@ -66,14 +66,14 @@ const WAIT: Parameter = Parameter {
 
 pub const CALL_ID: Parameter = Parameter {
     name: call_id::CALL_ID,
-    meaning: "The router's id of the call. A placeholder that was not filled in, such as `[CALLER_ID]` or `{{call.id}}`, is none: the answer has a `warning`",
+    meaning: "The router's id for the call. An unfilled placeholder, such as `[CALLER_ID]` or `{{call.id}}`, is not an id, and the answer has a `warning`",
     shape: Shape::Text,
     example: "a84b4c76e66710",
 };
 
 const RESERVE: Parameter = Parameter {
     name: "reserve",
-    meaning: "Also hold the seat for the call in `call_id`, for this long, from `1s` to `10m`. The same call, asked again, gets the same reservation",
+    meaning: "Also hold the seat for the call in `call_id`, for this long, from `1s` to `10m`. Repeating the request for the same call returns the same reservation",
     shape: Shape::Pattern(TTL_PATTERN),
     example: "45s",
 };
@@ -87,7 +87,7 @@ pub const REFRESH_PARAMETERS: &[Parameter] = &[THRESHOLD, FORMAT, FRESH, WAIT];
 /// The parameters of a request for a reservation, whose answer has only one format.
 pub const RESERVATION_PARAMETERS: &[Parameter] = &[THRESHOLD, FRESH, WAIT];
 
-/// How the answer is written.
+/// The format of the answer.
 #[derive(Clone, Copy)]
 enum Format {
     Json,
@@ -95,7 +95,7 @@ enum Format {
     Text,
     /// How many more calls would be accepted, for routers that compare one number with 0.
     Count,
-    /// 204 or 403 without a body, for routers that only read the status, such as nginx' `auth_request`.
+    /// 204 or 403 without a body, for routers that read only the status, such as nginx' `auth_request`.
     Status,
 }
 
@@ -107,7 +107,7 @@ impl Format {
             Some("count") => Ok(Format::Count),
             Some("status") => Ok(Format::Status),
             Some(_) => Err(Problem::bad_parameter(
-                "\"format\" is one of json, text, count and status",
+                "\"format\" must be json, text, count or status",
             )),
         }
     }
@@ -118,10 +118,10 @@ pub struct DecisionRequest {
     policy: Policy,
     format: Format,
     patience: Option<Patience>,
-    /// The call that it is about.
+    /// The call that the request is about.
     call: Option<Call>,
     hold: Option<Hold>,
-    /// What the answer says about the request.
+    /// A warning about the request, to include in the answer.
     warning: Option<String>,
 }
 
@@ -132,7 +132,7 @@ struct Hold {
 }
 
 impl DecisionRequest {
-    /// Reads the query of a request for a decision. What it leaves out is as configured.
+    /// Reads the query of a request for a decision. Parameters that it omits have their configured values.
     ///
     /// # Errors
     /// A parameter is wrong, or a caller that may only look asks to wait or to hold a seat.
@@ -201,12 +201,12 @@ impl DecisionRequest {
         Ok(Self { call, hold, ..self })
     }
 
-    /// Whether it asks for a seat to be held.
+    /// Whether the request asks to hold a seat.
     pub fn holds(&self) -> bool {
         self.hold.is_some()
     }
 
-    /// The same for a HEAD, whose answer says nothing of a seat: it holds none.
+    /// Returns the request without its hold, for HEAD, whose answer could not name the seat.
     pub fn without_hold(self) -> Self {
         Self { hold: None, ..self }
     }
@@ -226,7 +226,7 @@ impl DecisionRequest {
         })
     }
 
-    /// Waits a moment for newer data if the request allows it, the decision is in doubt and the budget has a request to spare.
+    /// Waits briefly for newer data if the request allows it, the decision is in doubt, and the budget can spare a request.
     pub async fn wait(&self, app: &App, queue: &Queue) {
         let Some(patience) = self.patience else {
             return;
@@ -239,7 +239,7 @@ impl DecisionRequest {
         }
     }
 
-    /// Decides, and holds a seat for the call if the decision is to accept. A decision that was made is counted.
+    /// Decides, and holds a seat for the call if the decision is to accept. Counts the decision if one was made.
     ///
     /// # Errors
     /// In a cluster: the leader did not answer in time, or could not log the seat.
@@ -264,7 +264,7 @@ impl DecisionRequest {
         Ok(reserved)
     }
 
-    /// Decides, holds a seat if the request asks for that, and writes the answer.
+    /// Decides, holds a seat if the request asks for one, and writes the answer.
     pub async fn answer_and_hold(
         &self,
         app: &App,
@@ -298,7 +298,7 @@ impl DecisionRequest {
         ))
     }
 
-    /// Records what the router is told, if the request is about a call.
+    /// Records the answer, if the request is about a call.
     fn record(
         &self,
         app: &App,
@@ -312,7 +312,7 @@ impl DecisionRequest {
         }
     }
 
-    /// The decision for a call that already holds a seat: its own seat does not stand in its way, and it stays accepted.
+    /// Decides for a call that already holds a seat. Its own seat does not count against it, and the call stays accepted.
     pub fn decide_for_holder(
         &self,
         app: &App,
@@ -325,7 +325,7 @@ impl DecisionRequest {
         decision.held(reservation.foretold)
     }
 
-    /// Decides, counts the decision unless the caller only looks, and writes the answer.
+    /// Decides, counts the decision unless the caller may only look, and writes the answer.
     pub fn answer(&self, app: &App, queue: &Queue, rights: Rights) -> Response {
         let (state, decision) = decide_for(rights, app, queue, &self.policy);
         self.record(app, queue, rights, &decision, None);
@@ -355,7 +355,7 @@ impl DecisionRequest {
     }
 }
 
-/// How long to hold a seat, as the parameter or member `name` says it; an error says what it must be.
+/// Parses the time to hold a seat from the parameter or member `name`; the error says what is valid.
 pub fn parse_ttl(name: &str, text: &str) -> Result<Duration, String> {
     let ttl = params::duration(text).filter(|ttl| TTL.contains(ttl));
     ttl.ok_or_else(|| {
@@ -379,7 +379,7 @@ fn patience(
     let wait = parse_duration("wait", wait)?.unwrap_or(default.wait);
     if wait > Patience::MAX_WAIT {
         return Err(Problem::bad_parameter(format!(
-            "\"wait\" is at most {}",
+            "\"wait\" must be at most {}",
             humantime::format_duration(Patience::MAX_WAIT)
         )));
     }
@@ -399,14 +399,14 @@ fn parse_duration(name: &str, text: Option<&str>) -> Result<Option<Duration>, Pr
 fn parse_threshold(text: &str, policy: &Policy) -> Result<Quantity, Problem> {
     if policy.threshold.is_none() {
         return Err(Problem::bad_parameter(
-            "this queue's criteria compare with no number, so \"threshold\" has no meaning for them",
+            "this queue's criteria contain no comparison with a number, so \"threshold\" does not apply",
         ));
     }
     text.parse()
         .map_err(|_| Problem::bad_parameter("\"threshold\" is not a finite number"))
 }
 
-/// Decides, and counts the decision unless the caller only looks: looking is no demand.
+/// Decides, and counts the decision unless the caller may only look: looking is not demand.
 pub fn decide_for(
     rights: Rights,
     app: &App,
@@ -431,7 +431,7 @@ fn as_text(decision: &Decision) -> &'static str {
 fn as_status(decision: &Decision) -> Response {
     match decision.accept {
         true => StatusCode::NO_CONTENT.into_response(),
-        // An empty text: a 403 may also be a problem, and clients tell the two apart by the media type.
+        // Empty text: a 403 may also be a problem, and clients tell the two apart by media type.
         false => (StatusCode::FORBIDDEN, "").into_response(),
     }
 }

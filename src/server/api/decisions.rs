@@ -37,7 +37,7 @@ pub const LIST_PARAMETERS: &[Parameter] = &[
     CALL_ID,
 ];
 
-/// `GET /v1/queues/{queue}/decision`, and `POST` for routers that can only post. With `reserve`, the seat is held as well.
+/// `GET /v1/queues/{queue}/decision`, and `POST` for routers that can only post. With `reserve` it also holds the seat.
 pub async fn get_decision(
     State(app): State<Arc<App>>,
     NamedQueue(queue): NamedQueue,

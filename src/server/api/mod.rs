@@ -1,4 +1,4 @@
-//! The handlers of the API, one file for each noun.
+//! The handlers of the API, one file per noun.
 
 pub mod accounts;
 pub mod calls;

@@ -25,7 +25,7 @@ use crate::{
 /// The parameters of a readiness probe.
 pub const READINESS_PARAMETERS: &[Parameter] = &[Parameter {
     name: "verbose",
-    meaning: "Also lists every account and every queue; any value will do. Requires the bearer token, if one is configured",
+    meaning: "Also lists every account and every queue; the value does not matter. Requires the bearer token, if one is configured",
     shape: Shape::Text,
     example: "1",
 }];
@@ -35,7 +35,7 @@ pub async fn get_liveness() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: every queue has a snapshot or a known fault or is closed, and openseat is not stopping.
+/// `GET /readyz`: every queue has a snapshot, has a known fault or is closed, and openseat is not stopping.
 pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     let params = Params::parse(uri.query(), READINESS_PARAMETERS)?;
     let verbose = params.one("verbose")?.is_some();
@@ -66,7 +66,7 @@ pub async fn get_readiness(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
         lines.extend(queues);
     }
     for line in &mut lines {
-        // A name or a fault with a line break in it would look like two queues.
+        // A line break in a name or fault would make one queue look like two.
         line.retain(|c| !c.is_control());
         line.push('\n');
     }
@@ -78,7 +78,7 @@ fn is_settled(app: &App, queue: &Queue, state: &QueueState) -> bool {
     state.snapshot.is_some() || state.fault.is_some() || is_closed()
 }
 
-/// Whether CallTools answers for the account; if not, why and for how long.
+/// Says whether CallTools answers for the account; if not, why and for how long.
 fn account_line(app: &App, account: &AccountHandle) -> String {
     let name = &account.name;
     match account.health().fault {
@@ -107,7 +107,7 @@ fn cluster_line(app: &App, account: &AccountHandle) -> Option<String> {
     })
 }
 
-/// Whether the queue's seats are known, and what is wrong with it. A fault of its whole account is shown only in the account's line.
+/// Says whether the queue's seats are known, and what is wrong with it. A fault of the whole account appears only on the account's line.
 fn queue_line(app: &App, queue: &Queue, state: &QueueState) -> String {
     let decision = app.decide(queue, state, &queue.policy);
     if let Some(until) = queue.policy.closed_until(&decision) {

@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// How long a refresh may take: a request with its whole time-out (10 s) and part of a second page. After a longer wait the caller on the
-/// line has hung up.
+/// The longest wait for a refresh: one request with its full timeout (10 s) and part of a second page. After a longer wait the caller on the line
+/// has hung up.
 const REFRESH_WAIT: Duration = Duration::from_secs(15);
 
 /// `GET /v1/queues`
@@ -69,7 +69,7 @@ fn json<'a>(app: &App, queue: &'a Queue, state: &'a QueueState) -> QueueJson<'a>
     QueueJson::new(decision, state, soon, now)
 }
 
-/// `POST /v1/queues/{queue}/refresh`: answers as `decision` does, once the new snapshot is there.
+/// `POST /v1/queues/{queue}/refresh`: answers like `decision` once the new snapshot is in.
 pub async fn refresh_queue(
     State(app): State<Arc<App>>,
     NamedQueue(queue): NamedQueue,
@@ -116,13 +116,13 @@ fn no_answer_in_time() -> Problem {
     Problem::new(
         problem_types::REFRESH_TIMEOUT,
         format!(
-            "CallTools has not answered within {} s; the poll goes on, and the next decision will use its result",
+            "CallTools has not answered within {} s; the poll continues, and the next decision will use its result",
             REFRESH_WAIT.as_secs()
         ),
     )
 }
 
-/// Why a refresh failed.
+/// Returns the problem for a failed refresh.
 pub fn refresh_failed(error: RefreshError, now: Moment) -> Problem {
     match error {
         RefreshError::Refused(refusal) => {
@@ -138,13 +138,13 @@ pub fn refresh_failed(error: RefreshError, now: Moment) -> Problem {
     }
 }
 
-/// Says when the problem will be over.
+/// Adds `Retry-After`, counted from `now`.
 fn until(problem: Problem, until: Moment, now: Moment) -> Problem {
     let wait = until.boot.saturating_sub(now.boot);
     problem.with(header::RETRY_AFTER, whole_seconds(wait))
 }
 
-/// Rounded up, and at least 1, so that a client does not come back too early.
+/// Rounds up to at least 1 s, so that a client does not come back too early.
 fn whole_seconds(wait: Duration) -> HeaderValue {
     let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     whole.max(1).into()

@@ -15,7 +15,7 @@ use crate::server::{
     state::{app::App, reload_request::ReloadError},
 };
 
-/// The longest wait for a reload. Reading a config takes milliseconds; accounts that pass on what they know may take a second each.
+/// The longest wait for a reload. Reading a config takes milliseconds; accounts that hand over what they know may take a second each.
 const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// Answers once the new config is in force or rejected.

@@ -1,4 +1,4 @@
-//! Seats held for calls that are on their way: create, list, release.
+//! Reservations: seats held for calls on their way. Create, list, release.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,10 +34,10 @@ use crate::{
     },
 };
 
-/// The longest body, in bytes: a call's id, escaped, and a duration.
+/// The longest body, in bytes: an escaped call id and a duration.
 pub const MAX_BODY: usize = 4 * 1024;
 
-/// The call's id and the time to live that a body asks for.
+/// Reads the call's id and the time to live from a body.
 fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
     let request: ReservationRequest = serde_json::from_slice(body).map_err(|error| {
         Problem::bad_request(format!(
@@ -50,7 +50,7 @@ fn parse(body: &[u8]) -> Result<(String, Duration), Problem> {
     Ok((request.call_id, ttl.map_err(Problem::bad_request)?))
 }
 
-/// `POST /v1/queues/{queue}/reservations`: decides and holds a seat, in one step.
+/// `POST /v1/queues/{queue}/reservations`: decides and holds a seat in one step.
 pub async fn create_reservation(
     State(app): State<Arc<App>>,
     NamedQueue(queue): NamedQueue,
@@ -95,7 +95,7 @@ fn json<'a>(app: &App, key: &'a QueueKey, reservation: &'a Reservation) -> Reser
     ReservationJson::new(key, queue_id, reservation)
 }
 
-/// The decision is to reject; its reason and count are members of the problem.
+/// The decision is to reject; its reason and count become members of the problem.
 fn no_seat(app: &App, queue: &Queue, decision: &Decision) -> Problem {
     let why = detail(&app.state(queue), &queue.policy, decision, app.clock.now());
     let detail = why.unwrap_or_else(|| why_rejected(decision.reason).to_owned());
@@ -144,7 +144,7 @@ fn list<'a>(app: &App, held: impl Iterator<Item = (&'a QueueKey, &'a Reservation
     Json(json).into_response()
 }
 
-/// `DELETE /v1/reservations/{id}`, and `POST …/release` for clients that cannot send that: releases the seat.
+/// `DELETE /v1/reservations/{id}`, and `POST …/release` for clients that cannot send DELETE: releases the seat.
 pub async fn release_reservation(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
@@ -154,7 +154,7 @@ pub async fn release_reservation(
     Params::parse(uri.query(), &[])?;
     let id = id.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
     let (id, now) = (ReservationId::from_text(&id), app.clock.now());
-    // A client of some queues does not learn of other queues' seats.
+    // A client that is limited to some queues must not learn about seats of other queues.
     let is_ours = app.may_name_all(rights)
         || app
             .reservations

@@ -1,4 +1,4 @@
-//! Bodies of requests, for the few routes that read one: bounded in length and time.
+//! Request bodies, for the few routes that read one: bounded in length and time.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -13,23 +13,23 @@ use hyper::body::Body as _;
 use super::{problem::Problem, problem_types};
 use crate::server::net::deadline::within;
 
-/// What bounds the body of a request. Access adds it to each request.
+/// Limits on the body of a request. Access adds them to each request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BodyLimits {
     /// The longest body, in bytes.
     pub bytes: usize,
-    /// The longest wait for all of it.
+    /// The longest wait for the whole body.
     pub time: Duration,
 }
 
-/// Marks an answer whose body goes on until one side ends it.
+/// Marks an answer whose body continues until one side ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Endless;
 
 /// The whole body of a request, or why it could not be read.
 pub struct RequestBody(pub Result<Bytes, Problem>);
 
-/// Without [`BodyLimits`] only an empty body can be read.
+/// Without [`BodyLimits`] only an empty body is accepted.
 impl<S: Sync> FromRequest<S> for RequestBody {
     type Rejection = Infallible;
 
@@ -47,18 +47,22 @@ async fn read(body: Body, limits: BodyLimits) -> Result<Bytes, Problem> {
     match within(limits.time, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits.bytes)),
-        Ok(Err(_)) => {
-            Err(Problem::bad_request("the connection broke off inside the body").and_close())
-        }
+        Ok(Err(_)) => Err(Problem::bad_request(
+            "the connection ended before the body was complete",
+        )
+        .and_close()),
         Err(_) => Err(too_slow()),
     }
 }
 
-/// The body is longer than this route allows.
+/// Returns the problem for a body that is longer than the route allows.
 pub fn too_large(max_bytes: usize) -> Problem {
     Problem::new(
         problem_types::BODY_TOO_LARGE,
-        format!("the body may have at most {} KiB here", max_bytes / 1024),
+        format!(
+            "the body may be at most {} KiB on this path",
+            max_bytes / 1024
+        ),
     )
     .and_close()
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What a router's own parameters begin with that are kept with the call.
+/// The prefix of a router's own parameters that are kept with the call.
 const TAG: &str = "tag_";
 
 /// The most bytes of a call's tags, as the query spells them. Tags that do not fit are left out.
@@ -11,9 +11,9 @@ pub const MAX_TAGS: usize = 512;
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The router's id of it.
+    /// The router's id for the call.
     pub id: Box<str>,
-    /// The `tag_*` parameters of the query, as it spells them.
+    /// The `tag_*` parameters of the query, as the query spells them.
     pub tags: Option<Box<str>>,
 }
 

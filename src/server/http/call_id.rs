@@ -1,7 +1,7 @@
-//! The id of a call in a query, and the values that routers send when they have none.
+//! Call ids in queries, and the values that routers send when they have no id.
 //!
-//! A router that forgets to fill in a template sends the same text for every call. Taken for an id, all its calls would share one
-//! reservation, so such a value is no id.
+//! A router with an unfilled template sends the same text for every call. As an id, it would give all its calls the same reservation, so such a
+//! value is rejected.
 
 #[cfg(test)]
 mod tests;
@@ -25,18 +25,18 @@ const NOTHING: [&str; 8] = [
     "[object object]",
 ];
 
-/// How often a value may be percent-encoded once more than it has to be: by a template, and by the router behind it.
+/// How many extra times a value may be percent-encoded: once by a template, and once by the router behind it.
 const MAX_EXTRA_ENCODINGS: usize = 2;
 
-/// How much of a placeholder is shown: enough to find it in a router's settings.
+/// How many characters of a placeholder to show: enough to find it in a router's settings.
 const SHOWN: usize = 40;
 
-/// Why a value is no call's id.
+/// Why a value is not a call id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCallId {
     #[error("\"call_id\" is empty")]
     Empty,
-    #[error("\"call_id\" is \"{0}\", which the router sends where it has no id")]
+    #[error("\"call_id\" is \"{0}\", which routers send when they have no id")]
     Nothing(String),
     #[error("\"call_id\" is \"{0}\", a placeholder that the router did not fill in")]
     Placeholder(String),
@@ -46,10 +46,10 @@ pub enum NoCallId {
     Repeated,
 }
 
-/// The call's id in a query; `None` where the query has no such parameter.
+/// Finds the call id in a query; `None` if the query has no such parameter.
 ///
 /// # Errors
-/// What it has is not the id of a call.
+/// The parameter is not a call id.
 pub fn from_query(query: Option<&str>) -> Option<Result<Cow<'_, str>, NoCallId>> {
     let pairs = query.unwrap_or_default().split('&');
     let mut given = pairs.filter_map(|pair| {
@@ -61,14 +61,14 @@ pub fn from_query(query: Option<&str>) -> Option<Result<Cow<'_, str>, NoCallId>>
     if given.any(|(_, other)| other != value) {
         return Some(Err(NoCallId::Repeated));
     }
-    // `%call_id%` decodes to something else, since `%ca` is an encoded byte. No encoded text ends in a percent sign.
+    // `%call_id%` decodes to something else, since `%ca` is an encoded byte. No encoded text ends with a percent sign.
     Some(match is_between(raw, "%", "%") {
         true => Err(NoCallId::Placeholder(shown(raw))),
         false => check(&value).map(|()| value),
     })
 }
 
-/// Checks that a text is the id of a call.
+/// Checks that a text is a call id.
 ///
 /// # Errors
 /// It is not.
@@ -87,7 +87,7 @@ pub fn check(text: &str) -> Result<(), NoCallId> {
     Ok(())
 }
 
-/// Whether the raw value of a parameter is an id at first sight, as nearly all are: letters, digits and what joins them.
+/// Whether the raw value is an obvious id, as nearly all are: letters, digits and common separators.
 pub fn is_plain(raw: &str) -> bool {
     let joins = |byte: u8| matches!(byte, b'-' | b'_' | b'.' | b'@' | b':');
     let is_nothing = |nothing: &&str| raw.eq_ignore_ascii_case(nothing);
@@ -100,7 +100,7 @@ pub fn is_plain(raw: &str) -> bool {
 }
 
 fn check_decoded(text: &str) -> Result<(), NoCallId> {
-    // Encoded once more than it has to be, a space is a plus sign.
+    // In a text that was encoded one time too many, a space is a plus sign.
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '+');
     if text.is_empty() {
         Err(NoCallId::Empty)
@@ -113,7 +113,8 @@ fn check_decoded(text: &str) -> Result<(), NoCallId> {
     }
 }
 
-/// `[id]`, `{id}`, `{{id}}`, `${id}`, `%id%`, `<id>` and ViciDial's `--A--id--B--`, or a text around one of the forms that no id contains.
+/// Recognizes `[id]`, `{id}`, `{{id}}`, `${id}`, `%id%`, `<id>` and ViciDial's `--A--id--B--`, also inside a longer text if the form cannot occur in
+/// an id.
 fn is_placeholder(text: &str) -> bool {
     let is_whole = [("[", "]"), ("{", "}"), ("%", "%"), ("<", ">")]
         .iter()
@@ -136,7 +137,7 @@ fn is_between(text: &str, open: &str, close: &str) -> bool {
     rest.is_some_and(|rest| rest.ends_with(close))
 }
 
-/// Windows writes unique ids in braces.
+/// Whether the text is a GUID as Windows writes it, in braces.
 fn is_guid(text: &str) -> bool {
     let inner = text
         .strip_prefix('{')

@@ -1,8 +1,8 @@
-//! The cookies of a request.
+//! Cookies of a request.
 
 use http::{HeaderMap, header};
 
-/// The value of the first cookie with this name.
+/// Returns the value of the first cookie with this name.
 pub(in crate::server) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     cookies

@@ -1,4 +1,4 @@
-//! Reading requests and writing errors, for all handlers: parameters, bodies, rights, problem details. Nothing here knows what is served.
+//! Reads requests and writes errors for all handlers: parameters, bodies, rights, problem details. Nothing here knows what is served.
 
 pub mod accept;
 pub mod body;

@@ -1,17 +1,17 @@
-//! Parameters of a request. What openseat does not know is ignored: routers append the caller, the campaign and more to every URL.
+//! Query parameters. Unknown ones are ignored: routers append the caller, the campaign and more to every URL.
 //!
-//! A slip in one of our own names ([`OWN`]) is rejected, since ignoring it would answer another question than was asked. So is a parameter
-//! that is given twice, unless it may repeat.
+//! A misspelling of one of our own names ([`OWN`]) is rejected, since ignoring it would answer a different question. So is a parameter that is given
+//! twice, unless it may repeat.
 //!
-//! One list of [`Parameter`]s per operation both reads requests and describes them in the OpenAPI document. serde would need a crate for
-//! repeated parameters, and could not describe headers or the drop-in API's parameters, which follow Django's rules. A test checks that
-//! handlers accept exactly what the documented patterns of durations accept.
+//! One list of [`Parameter`]s per operation both reads requests and describes them in the OpenAPI document. With serde, repeated parameters would
+//! need another crate, and headers and the drop-in API's parameters, which follow Django's rules, could not be described. A test checks that
+//! handlers accept exactly the durations that the documented patterns accept.
 
 use std::{borrow::Cow, time::Duration};
 
 use super::problem::Problem;
 
-/// A parameter that a handler reads, and what the reference says about it.
+/// A parameter that a handler reads, with its description for the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub name: &'static str,
@@ -21,7 +21,7 @@ pub struct Parameter {
     pub example: &'static str,
 }
 
-/// Parses a duration: `0`, or a whole number of up to six digits with a unit. The documented patterns accept exactly the same, within each
+/// Parses a duration: `0`, or a whole number of up to six digits with a unit. The documented patterns accept exactly the same durations, within each
 /// parameter's own bounds.
 pub fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
@@ -40,7 +40,7 @@ pub fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// Which values a parameter accepts.
+/// The values that a parameter accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     Text,
@@ -50,17 +50,17 @@ pub enum Shape {
     Pattern(&'static str),
     /// Given at least once, at most this many times.
     Repeated(usize),
-    /// The same, but may be left out.
+    /// Optional; given at most this many times.
     MayRepeat(usize),
 }
 
-/// The query of a request. The limit on the request's head bounds its length.
+/// The query of a request. Its length is bounded by the limit on the request's head.
 pub struct Params<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 
-/// The parameter in which a client of the config may show its token. It is read before any handler runs, and shown nowhere.
+/// The parameter in which a configured client may send its token. It is read before any handler runs, and never shown.
 pub const KEY: &str = "key";
 
-/// The only value of [`KEY`] in a query.
+/// Returns the value of [`KEY`], if the query has exactly one.
 pub fn key(query: Option<&str>) -> Option<Cow<'_, str>> {
     let pairs = url::form_urlencoded::parse(query?.as_bytes());
     let mut keys = pairs.filter(|(name, _)| name == KEY);
@@ -68,17 +68,17 @@ pub fn key(query: Option<&str>) -> Option<Cow<'_, str>> {
     keys.next().is_none().then_some(key)
 }
 
-/// The names whose slips are rejected. Each changes what is answered, and no router has a parameter of such a name.
+/// The names whose misspellings are rejected. Each of them changes the answer, and no router has a parameter with such a name.
 const OWN: [&str; 5] = ["threshold", "format", "fresh", "wait", "reserve"];
 
 impl<'q> Params<'q> {
-    /// Reads those parameters of a query that are `known`.
+    /// Reads the `known` parameters of a query.
     pub fn parse(query: Option<&'q str>, known: &[Parameter]) -> Result<Self, Problem> {
         let known: Vec<_> = known.iter().map(|parameter| parameter.name).collect();
         Self::named(query, &known)
     }
 
-    /// The same for pages, which the reference does not describe.
+    /// Does the same for pages, which the reference does not describe.
     pub fn named(query: Option<&'q str>, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -91,31 +91,31 @@ impl<'q> Params<'q> {
         Ok(Self(pairs))
     }
 
-    /// The only value of a parameter.
+    /// Returns the value of a parameter that may be given once.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
             (_, Some(_)) => Err(Problem::bad_parameter(format!(
-                "\"{name}\" may be given once"
+                "\"{name}\" may be given only once"
             ))),
         }
     }
 
-    /// All values of a parameter, in order.
+    /// Returns all values of a parameter, in order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let pairs = self.0.iter().filter(move |(given, _)| given == name);
         pairs.map(|(_, value)| &**value)
     }
 }
 
-/// The name of [`OWN`] that this is, or that it is one letter away from, in any case.
+/// Returns the name in [`OWN`] that equals this one or is one letter away, ignoring case.
 pub fn own_name(name: &str) -> Option<&'static str> {
     let is_near = |own: &&str| is_within_one_letter(name.as_bytes(), own.as_bytes());
     OWN.into_iter().find(is_near)
 }
 
-/// Whether two names differ by at most one letter: another one, one more, one less, or two that changed places.
+/// Whether two names differ by at most one letter: replaced, added, removed, or swapped with its neighbour.
 fn is_within_one_letter(one: &[u8], other: &[u8]) -> bool {
     let same = |(a, b): &(&u8, &u8)| a.eq_ignore_ascii_case(b);
     let begin = one.iter().zip(other).take_while(same).count();

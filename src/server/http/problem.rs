@@ -1,4 +1,4 @@
-//! Problem details (RFC 9457): why a request failed, as JSON.
+//! Problem details (RFC 9457): JSON that says why a request failed.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 use super::problem_types::{self, ProblemType};
 use crate::decision::board::NotOnBoard;
 
-/// Why a request failed. A handler returns it; [access](crate::server::serve::access) writes the body, which names the path.
+/// Why a request failed. Handlers return it; [access](crate::server::serve::access) writes the body, which contains the path.
 #[derive(Clone, Debug)]
 pub struct Problem {
     problem_type: ProblemType,
     detail: Cow<'static, str>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Members beyond those of the standard.
+    /// Members beyond the standard's.
     extra: Map<String, Value>,
 }
 
@@ -49,7 +49,7 @@ impl Problem {
         }
     }
 
-    /// With the meaning of its type as the detail.
+    /// Creates a problem whose detail is the meaning of its type.
     pub fn from_type(problem_type: ProblemType) -> Self {
         Self::new(problem_type, problem_type.meaning)
     }
@@ -79,7 +79,7 @@ impl Problem {
         Self::from_type(problem_types::STOPPING)
     }
 
-    /// A bug of ours: an invariant is broken.
+    /// A bug in openseat: an invariant is broken.
     pub fn internal_error() -> Self {
         Self::from_type(problem_types::INTERNAL_ERROR)
     }
@@ -107,7 +107,7 @@ impl Problem {
         self.problem_type.status
     }
 
-    /// What is wrong with this request, and what to do.
+    /// What is wrong with this request, and what to do about it.
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -117,7 +117,7 @@ impl Problem {
         self.headers.iter().cloned().collect()
     }
 
-    /// Writes the body of the answer, which names the path of the request.
+    /// Writes the body of the answer, which contains the path of the request.
     pub fn fill(&self, response: &mut Response, path: &str) {
         let json = ProblemJson {
             r#type: self.problem_type.urn(),
@@ -149,7 +149,7 @@ impl From<NotOnBoard> for Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Without a body yet: access takes the problem from the extensions and fills it in.
+    /// Leaves the body empty: access takes the problem from the extensions and fills it in.
     fn into_response(self) -> Response {
         let mut response = self.problem_type.status.into_response();
         response.headers_mut().extend(self.headers.clone());

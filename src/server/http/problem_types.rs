@@ -1,13 +1,13 @@
-//! Every type of problem: its status, its name for programs, its title, and what it means.
+//! All types of problems: status, name for programs, title, and meaning.
 //!
-//! The names are part of the interface. The OpenAPI document and the reference page list the types from here.
+//! The names are part of the public interface. The OpenAPI document and the reference page list the types from here.
 
 use http::StatusCode;
 
-/// A type of problem. There is one static value of each, so a problem holds only a reference.
+/// A type of problem. Each has one static value, so a problem holds only a reference.
 pub type ProblemType = &'static ProblemFacts;
 
-/// What is known about a type of problem. Two types may have the same name and different statuses, if clients should act the same on both.
+/// The facts of a type of problem. Two types may share a name and differ in status, if clients should treat both alike.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ProblemFacts {
     pub status: StatusCode,
@@ -25,7 +25,7 @@ impl ProblemFacts {
     }
 }
 
-/// Makes the constants and the list of all of them, so that the list is complete.
+/// Defines the constants and the list of all of them, so that the list is complete.
 macro_rules! problem_types {
     ($($constant:ident: $status:ident, $name:literal, $title:literal, $meaning:literal;)*) => {
         $(pub const $constant: ProblemType = &ProblemFacts {
@@ -51,17 +51,17 @@ problem_types! {
         "the browser's Origin or Sec-Fetch-Site header names another site. Other sites may only link to pages: open the address directly, or \
          send the request from a program";
     MAY_ONLY_LOOK: FORBIDDEN, "may-only-look", "A browser's session may only look",
-        "waiting for fresh data may spend a request, and a held seat is missing elsewhere: leave out fresh, wait and reserve, or send the bearer token";
+        "waiting for fresh data may spend a request, and a held seat is unavailable to other calls: leave out fresh, wait and reserve, or send the bearer token";
     MAY_NOT: FORBIDDEN, "may-not", "This client may not do that",
-        "the config gives this client's token other queues or other rights: see queues and may of its [[server.client]]";
+        "the config does not allow this queue or action for this client's token: see queues and may in its [[server.client]] section";
     NO_SUCH_PATH: NOT_FOUND, "no-such-path", "There is nothing at this path",
         "GET / lists all paths";
     UNKNOWN_QUEUE: NOT_FOUND, "unknown-queue", "This queue is not configured",
-        "no configured queue has this name or id; the detail has the nearest ones";
+        "no configured queue has this name or id; the detail lists the nearest ones";
     NO_SUCH_RESERVATION: NOT_FOUND, "no-such-reservation", "There is no such reservation",
-        "it was released, it expired, or its call has reached an agent; GET /v1/reservations lists those held";
+        "it was released, it expired, or its call has reached an agent; GET /v1/reservations lists the held seats";
     NO_SUCH_CALL: NOT_FOUND, "no-such-call", "Nothing is recorded about this call",
-        "no request gave this call_id, its answers are older than history_days, or it was a placeholder; answers are recorded for requests with call_id";
+        "no request had this call_id, its answers are older than history_days, or it was a placeholder; answers are recorded for requests with call_id";
     METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not support this method",
         "the Allow header lists the methods of this path";
     SLOW_REQUEST: REQUEST_TIMEOUT, "slow-request", "The request's body did not arrive in time",
@@ -80,13 +80,13 @@ problem_types! {
     NEEDS_RESTART: UNPROCESSABLE_ENTITY, "needs-restart", "The config was rejected, and the old one stays in force",
         "a changed setting needs a restart; the detail says which";
     UNUSABLE_CONFIG: UNPROCESSABLE_ENTITY, "unusable-config", "The config was rejected, and the old one stays in force",
-        "something that the config names cannot be used, such as a token file that cannot be read";
+        "something named in the config cannot be used, such as an unreadable token file";
     NO_CONFIG_FILE: CONFLICT, "no-config-file", "There is no config file to reload",
         "openseat was started without a config file";
     BUDGET_SPENT: TOO_MANY_REQUESTS, "budget-spent", "The account's requests are spent",
         "openseat has spent the hour's requests; Retry-After says when the next one may be sent";
-    THROTTLED: TOO_MANY_REQUESTS, "throttled", "Others spend from the account",
-        "CallTools refuses requests that openseat's budget has room for, because other programs use the account too; Retry-After says when \
+    THROTTLED: TOO_MANY_REQUESTS, "throttled", "Other programs use up the account's requests",
+        "CallTools refuses requests although openseat's budget has room, because other programs use the account too; Retry-After says when \
          openseat may try again";
     INTERNAL_ERROR: INTERNAL_SERVER_ERROR, "internal-error", "openseat made a mistake",
         "this is a bug in openseat; its log has the details";
@@ -95,29 +95,29 @@ problem_types! {
     NO_PERMISSION: BAD_GATEWAY, "no-permission", "CallTools sent no agents",
         "the token's user may not read the queue";
     NO_SUCH_QUEUE: BAD_GATEWAY, "no-such-queue", "CallTools sent no agents",
-        "the account has no such queue; the detail has the nearest spellings";
+        "the account has no such queue; the detail lists the nearest spellings";
     UPSTREAM_DOWN: BAD_GATEWAY, "upstream-down", "CallTools sent no agents",
-        "CallTools cannot be reached, or its answer is not usable";
+        "CallTools cannot be reached, or its answer cannot be used";
     CLUSTER_DOWN: SERVICE_UNAVAILABLE, "cluster-down", "The cluster sends no requests now",
         "this node may not send requests for the account: the cluster's engine does not answer, or no other node leads yet";
     NO_LEADER: SERVICE_UNAVAILABLE, "no-leader", "The cluster's leader did not answer",
-        "the node that decides about the account's seats did not answer in time; asked again, the same call gets the same seat";
+        "the node that decides about the account's seats did not answer in time; a retry for the same call gets the same seat";
     BUSY: SERVICE_UNAVAILABLE, "busy", "Too many requests of this kind are waiting",
-        "too many refreshes, reloads, pages or charts are waiting; ask again in a second";
+        "too many refreshes, reloads, pages or charts are waiting; try again in a second";
     HISTORY_UNREADABLE: SERVICE_UNAVAILABLE, "history-unreadable", "The history cannot be read",
         "its file cannot be read, or reading it took too long; the detail says why";
     TOO_MANY_RESERVATIONS: SERVICE_UNAVAILABLE, "too-many-reservations", "Too many seats of this queue are held",
-        "the queue has as many reservations as it may have; release those that are not needed";
+        "the queue has reached its limit of reservations; release those that are not needed";
     TOO_MANY_STREAMS: SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open",
         "streams may use a quarter of max_connections, so that other requests find room; close one, or raise max_connections";
     STOPPING: SERVICE_UNAVAILABLE, "stopping", "openseat is stopping",
-        "ask again in a moment";
+        "try again in a moment";
     UPSTREAM_SLOW: GATEWAY_TIMEOUT, "upstream-down", "CallTools sent no agents",
         "CallTools did not answer in time";
     REFRESH_TIMEOUT: GATEWAY_TIMEOUT, "refresh-timeout", "The refresh takes too long",
-        "the poll goes on, and the next decision will use its result";
+        "the poll continues, and the next decision will use its result";
     RELOAD_TIMEOUT: GATEWAY_TIMEOUT, "reload-timeout", "The reload takes too long",
-        "the reload goes on; the log and openseat_config_last_reload_successful show its result";
+        "the reload continues; the log and openseat_config_last_reload_successful show its result";
 }
 
 #[cfg(test)]

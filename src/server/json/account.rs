@@ -25,39 +25,40 @@ pub struct AccountJson<'a> {
     account: &'a str,
     /// The most requests in any hour.
     requests_per_hour: u32,
-    /// How many of them are kept back from polling.
+    /// Requests of these that polling may not use.
     reserve: u32,
-    /// Requests of the last hour, including those under way.
+    /// Requests in the last hour, including those in progress.
     used: u32,
-    /// The part of its rate that openseat uses: 1 unless others spend from the account too.
+    /// The share of its rate that openseat uses: 1 unless other programs use the account too.
     share: f64,
-    /// Until when CallTools wants no requests; null unless it said so.
+    /// When CallTools allows requests again; null unless it asked for a pause.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     throttled_until: Option<Moment>,
-    /// The time between two requests at the present pace, in milliseconds.
+    /// The time between two requests at the current pace, in milliseconds.
     request_every_ms: u64,
     /// Whether statuses come from sweeps of the whole account; otherwise queues are polled one by one.
     sweeps: bool,
-    /// Where statuses come from: `delta` (the list ordered by change), `available` (those who are available), `sweep` (the full list), `queues`.
+    /// Where statuses come from: `delta` (the list ordered by change), `available` (the list of available agents), `sweep` (the full list),
+    /// `queues`.
     feed: &'static str,
-    /// How each feed stands, and why a better one is not used.
+    /// The state of each feed, and why a better one is not used.
     feeds: Vec<FeedJson>,
     /// How many queues are configured.
     queues: usize,
-    /// How many of them have a fault.
+    /// Configured queues that have a fault.
     faulty_queues: usize,
-    /// What is wrong with the account as a whole, or with every one of its queues in the same way.
+    /// What is wrong with the account as a whole, or with all of its queues in the same way.
     fault: Option<FaultJson>,
-    /// Since when the account has its fault; null if it has none.
+    /// When the account's fault began; null if it has none.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     fault_since: Option<Moment>,
-    /// Since when all its queues have no agents; null if one has, or if none ever had.
+    /// When all its queues became empty of agents; null if one has agents, or if none ever had.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     empty_since: Option<Moment>,
-    /// How many agents there were before that.
+    /// The number of agents before that.
     agents_before: Option<usize>,
     /// Its role in a cluster; null without a cluster.
     cluster: Option<ClusterJson>,
@@ -66,7 +67,7 @@ pub struct AccountJson<'a> {
 }
 
 impl<'a> AccountJson<'a> {
-    /// `states` has the states of all its queues.
+    /// Creates the JSON of an account from the states of all its queues.
     pub fn new(
         account: &'a str,
         usage: Usage,
@@ -102,7 +103,7 @@ impl<'a> AccountJson<'a> {
     }
 }
 
-/// The fault of all queues, if they all have one of the same kind.
+/// Returns the fault of all queues, if all have one of the same kind.
 fn common_fault(states: &[Arc<QueueState>]) -> Option<&Fault> {
     let faults: Option<Vec<_>> = states.iter().map(|state| state.fault.as_deref()).collect();
     let faults = faults?;

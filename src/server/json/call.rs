@@ -1,4 +1,4 @@
-//! What was answered about a call, as JSON.
+//! The answers given about a call, as JSON.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Call")]
 pub struct CallJson<'a> {
-    /// The router's id of the call.
+    /// The router's id for the call.
     call_id: &'a str,
     /// The answers, oldest first.
     pub answers: Vec<CallAnswerJson<'a>>,
@@ -33,11 +33,11 @@ pub struct CallAnswerJson<'a> {
     #[serde(serialize_with = "rfc3339_of_ms")]
     #[schemars(with = "Timestamp")]
     pub at: i64,
-    /// The client of the config that asked; null for a caller with the bearer token, or without one where none is needed.
+    /// The configured client that asked; null for a caller with the bearer token, or without one where none is needed.
     pub client: Option<&'a str>,
-    /// The account's name, as configured then.
+    /// The account's name, as configured at that time.
     pub account: &'a str,
-    /// The queue, as configured then: a name or an id.
+    /// The queue, as configured at that time: a name or an id.
     pub queue: &'a str,
     /// Whether the answer was to send the call; null if the drop-in listed agents and the router decided.
     pub accept: Option<bool>,
@@ -66,8 +66,8 @@ pub struct CallSeatJson<'a> {
     #[serde(serialize_with = "rfc3339_of_ms")]
     #[schemars(with = "Timestamp")]
     pub expires_at: i64,
-    /// How it ended: `answered` if an agent of the queue was seen leaving *available*, `released` by the router, `expired` if its time was up, `elsewhere` if another node of the cluster ended it; null
-    /// while it is held.
+    /// How it ended: `answered` if an agent of the queue was seen leaving *available*, `released` by the router, `expired` when its time was up,
+    /// `elsewhere` if another node of the cluster ended it; null while it is held.
     pub ended: Option<&'a str>,
     /// When it ended.
     #[serde(serialize_with = "rfc3339_if_ended")]
@@ -86,7 +86,7 @@ fn rfc3339_if_ended<S: serde::Serializer>(
 }
 
 impl<'a> CallJson<'a> {
-    /// The answers among these events of a call, each with the end of its seat.
+    /// Collects the answers among these events of a call, each with the end of its seat.
     pub fn new(call_id: &'a str, events: &'a [Event], now: Moment) -> Self {
         let ended = events.iter().filter_map(|event| match &event.what {
             What::Ended { reservation, end } => Some((reservation, (&**end, event.at_ms))),

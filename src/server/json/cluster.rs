@@ -13,11 +13,11 @@ use crate::{
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Cluster")]
 pub struct ClusterJson {
-    /// Whether the engine has answered the last command.
+    /// Whether the engine answered the last command.
     engine_answers: bool,
     /// Whether this node leads the account.
     leads: bool,
-    /// The name of the node that leads it; null if no living node does.
+    /// The name of the node that leads the account; null if no living node does.
     leader: Option<String>,
     /// Increases with each change of leader.
     epoch: u64,
@@ -61,7 +61,7 @@ impl From<Trouble> for ClusterTroubleJson {
 }
 
 impl ClusterJson {
-    /// As it is at `now`.
+    /// Creates the JSON of a cluster's status at `now`.
     pub fn new(status: &Status, now: Moment) -> Self {
         let nodes = status.nodes.iter().map(|node| ClusterNodeJson {
             name: node.name.clone(),

@@ -18,7 +18,7 @@ use crate::{
     model::quantity::Quantity,
 };
 
-/// Accept or reject, and what that is based on. Values that are unknown are `null`.
+/// Accept or reject, and the data behind it. Unknown values are `null`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Decision")]
 pub struct DecisionJson<'a> {
@@ -34,7 +34,7 @@ pub struct DecisionJson<'a> {
     reason: Reason,
     /// Seats, less those held for calls on their way; null if unknown.
     pub count: Option<Quantity>,
-    /// The decision is to accept while there are more seats than this; null for criteria that compare with no number.
+    /// The decision is to accept if there are more seats than this; null if the criteria contain no comparison with a number.
     threshold: Option<Quantity>,
     /// When CallTools sent the data that the decision is based on; null while the queue is closed.
     #[serde(serialize_with = "rfc3339")]
@@ -44,20 +44,20 @@ pub struct DecisionJson<'a> {
     age_ms: Option<u64>,
     /// The age of the queue's list of members, in milliseconds.
     membership_age_ms: Option<u64>,
-    /// Until when the decision may be used, unless newer data comes.
+    /// When the decision stops being valid, unless newer data comes.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Option<Timestamp>")]
     valid_until: Option<Moment>,
-    /// How many more calls would be accepted now: seats beyond the threshold and beyond those held for other calls. Above 0 exactly if the
-    /// decision is to accept, so a router that can only compare one number with 0 compares this one. 1 if `on_unknown` accepts.
+    /// How many more calls would be accepted now: seats beyond the threshold and beyond those held for other calls. It is above 0 if and only if the
+    /// decision is to accept, so it suits routers that can only compare one number with 0. 1 if `on_unknown` accepts.
     pub capacity: u32,
-    /// How likely an agent is free when the call arrives. Only present with the reason `soon`.
+    /// The probability that an agent is free when the call arrives. Only present with the reason `soon`.
     #[serde(skip_serializing_if = "Option::is_none")]
     likely: Option<f64>,
-    /// How likely that has to be. Only present with the reason `soon`.
+    /// The probability that is required. Only present with the reason `soon`.
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<f64>,
-    /// What is wrong or missing, and what to do; or until when the queue is closed. Only present if its seats are unknown or it is closed.
+    /// What is wrong or missing, and what to do; or until when the queue is closed. Only present if the seats are unknown or the queue is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The seat held for this call. Only present if `reserve` asked for it and the decision is to accept.
@@ -99,12 +99,12 @@ impl<'a> DecisionJson<'a> {
         }
     }
 
-    /// As [`Decision::is_better_than`] compares.
+    /// The order that [`Decision::is_better_than`] uses.
     fn rank(&self) -> (bool, Option<Quantity>) {
         (self.likely.is_none() && self.count.is_some(), self.count)
     }
 
-    /// The same with the seat that is held for the call.
+    /// Adds the seat that is held for the call.
     pub fn with_reservation(self, reservation: Option<&'a Reservation>) -> Self {
         Self {
             reservation: reservation.map(HeldSeatJson::new),
@@ -122,9 +122,9 @@ impl<'a> DecisionJson<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Decisions")]
 pub struct DecisionsJson<'a> {
-    /// In the order of the request.
+    /// In the order requested.
     decisions: &'a [DecisionJson<'a>],
-    /// The one that accepts with the most seats, or else the one whose agent will be free; null if none accepts.
+    /// The accepting one with the most seats, or else the one whose agent is likely to be free; null if none accepts.
     best: Option<&'a DecisionJson<'a>>,
     /// What is wrong with a request that was answered all the same: its `call_id` is not the id of a call.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +167,7 @@ fn closed(policy: &Policy, decision: &Decision) -> Option<String> {
     Some(format!("the queue is closed until {until} in {zone}"))
 }
 
-/// Why the queue's seats are unknown, in one sentence; `None` if they are known.
+/// Says why the queue's seats are unknown, in one sentence; `None` if they are known.
 pub fn why_unknown(
     state: &QueueState,
     policy: &Policy,

@@ -1,4 +1,4 @@
-//! The recorded course of a queue, as JSON and as CSV.
+//! The recorded history of a queue, as JSON and as CSV.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,13 +26,13 @@ pub struct HistoryJson<'a> {
     account: &'a str,
     /// How far back it goes, as in the request.
     range: &'a str,
-    /// The length of a part, in milliseconds.
+    /// The length of each interval, in milliseconds.
     part_ms: u64,
-    /// All parts, oldest first. The last one may not be over yet. Empty if nothing is recorded.
+    /// All intervals, oldest first. The last one may not have ended yet. Empty if nothing is recorded.
     parts: Vec<PartJson>,
 }
 
-/// A part of a queue's recorded course.
+/// One interval of a queue's recorded history.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "HistoryPart")]
 pub struct PartJson {
@@ -59,7 +59,7 @@ pub struct PartJson {
 }
 
 impl<'a> HistoryJson<'a> {
-    /// What was recorded in each part of a range. `is_known` tells whether a decision with this reason rested on fresh data.
+    /// Creates the history of a range. `is_known` says whether a decision with this reason rested on fresh data.
     pub fn new(
         key: &'a QueueKey,
         range: &'a str,
@@ -84,7 +84,7 @@ impl<'a> HistoryJson<'a> {
         }
     }
 
-    /// As CSV (RFC 4180): a line for each part, with a column for each status. An empty field is unknown.
+    /// Writes CSV (RFC 4180): one line per interval, with a column for each status. An empty field is unknown.
     pub fn to_csv(&self) -> String {
         let statuses: BTreeSet<_> = self
             .parts

@@ -1,7 +1,7 @@
-//! What answers look like as JSON, and their schemas.
+//! The answers as JSON, and their schemas.
 //!
-//! Each type here is written into answers as it is, and [`schemars`] makes its schema for the OpenAPI document from the same definition. Their
-//! names end in `Json`; in the document they go without that. They are made from plain values and know nothing of the server.
+//! Answers contain these types as they are, and [`schemars`] makes their schemas for the OpenAPI document from the same definitions. Their names end
+//! in `Json`, which the document drops. They are built from plain values and know nothing of the server.
 
 pub mod account;
 pub mod call;
@@ -15,7 +15,7 @@ pub mod reservation;
 pub mod soon;
 pub mod time;
 
-/// Makes a type that is only a schema, for JSON that is read or written without a type of its own.
+/// Defines a type that is only a schema, for JSON that is read or written without a type of its own.
 macro_rules! shape {
     ($(#[$docs:meta])* $name:ident, $schema:tt) => {
         $(#[$docs])*

@@ -25,15 +25,15 @@ pub struct QueueJson<'a> {
     decision: DecisionJson<'a>,
     /// The queue's name at CallTools; null until it is known.
     name: Option<&'a str>,
-    /// Members in the newest snapshot, even if that is too old to answer from; null before the first.
+    /// Members in the newest snapshot, even if it is too old to answer from; null before the first.
     agent_count: Option<usize>,
-    /// How many of them are in each status, without those that have none; null before the first snapshot.
+    /// How many of them have each status, not counting those without one; null before the first snapshot.
     agents_by_status: Option<BTreeMap<&'a str, usize>>,
-    /// How many of them are available, logged in to the queue, and yet on a call; null before the first snapshot.
+    /// How many of them are available and logged in to the queue, but on a call; null before the first snapshot.
     available_on_call: Option<usize>,
-    /// How many of them are available, logged in to the queue and on no call, and yet not `ready` for the dialer; null before the first snapshot.
+    /// How many of them are available, logged in to the queue and not on a call, but not `ready` for the dialer; null before the first snapshot.
     available_not_ready: Option<usize>,
-    /// What is wrong with the queue's polls; null if nothing is.
+    /// What is wrong with the queue's polls; null if nothing.
     fault: Option<FaultJson>,
     /// When the last poll began.
     #[serde(serialize_with = "rfc3339")]

@@ -22,7 +22,7 @@ pub const TTL_PATTERN: &str =
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReservationRequest {
-    /// The router's id of the call. A second request with the same id gets the same reservation.
+    /// The router's id for the call. A second request with the same id gets the same reservation.
     #[schemars(length(min = 1, max = MAX_CALL_ID_LENGTH))]
     pub call_id: String,
     /// How long to hold the seat, from `1s` to `10m`; 45 s if left out.
@@ -48,7 +48,7 @@ pub struct ReservationJson<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Timestamp")]
     created_at: Option<Moment>,
-    /// When it ends, unless an agent takes the call or the seat is released before.
+    /// When it ends, unless an agent takes the call or the seat is released earlier.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Timestamp")]
     expires_at: Option<Moment>,
@@ -75,7 +75,7 @@ impl<'a> ReservationJson<'a> {
         }
     }
 
-    /// The same with what the queue's present decision says about other calls.
+    /// Adds what the queue's current decision says about other calls.
     pub fn with_seats_left(self, decision: &Decision) -> Self {
         Self {
             count: Some(decision.count),
@@ -85,13 +85,13 @@ impl<'a> ReservationJson<'a> {
     }
 }
 
-/// The seat held for the call that was asked about.
+/// The seat held for the call in the request.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "HeldSeat")]
 pub struct HeldSeatJson<'a> {
     /// Releases the seat.
     id: &'a str,
-    /// When it ends, unless an agent takes the call or the seat is released before.
+    /// When it ends, unless an agent takes the call or the seat is released earlier.
     #[serde(serialize_with = "rfc3339")]
     #[schemars(with = "Timestamp")]
     expires_at: Option<Moment>,
@@ -110,6 +110,6 @@ impl<'a> HeldSeatJson<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Reservations")]
 pub struct ReservationsJson<'a> {
-    /// Queue by queue, the oldest first.
+    /// Queue by queue, oldest first.
     pub reservations: Vec<ReservationJson<'a>>,
 }

@@ -15,7 +15,7 @@ use crate::decision::soon::{
 pub struct SoonJson {
     /// Whether the config turns it on. Otherwise it is only measured.
     on: bool,
-    /// Whether it acts now.
+    /// Whether it accepts calls now.
     acts: bool,
     /// Whether it acts, and if not, why; in words.
     standing: String,
@@ -23,7 +23,7 @@ pub struct SoonJson {
     outcome: String,
     /// What to change in the config; null if nothing.
     advice: Option<String>,
-    /// From the answer to the agent's phone, in milliseconds, as the config says.
+    /// The time from the answer to the agent's phone, in milliseconds, as configured.
     lead_ms: u64,
     /// How long a call may wait there, in milliseconds.
     patience_ms: u64,
@@ -31,7 +31,7 @@ pub struct SoonJson {
     needed: f64,
     /// Calls at zero seats in the last seven days.
     calls: u32,
-    /// How many of them were accepted because an agent was likely to be free.
+    /// Accepted because an agent was likely to be free.
     accepted: u32,
     /// How many more it would have accepted if it had been on.
     would_accept: u32,

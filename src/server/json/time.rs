@@ -12,7 +12,7 @@ shape!(
     Timestamp, { "type": "string", "format": "date-time" }
 );
 
-/// Writes a moment as RFC 3339 with milliseconds; `null` for none.
+/// Writes a moment as RFC 3339 with milliseconds, or `null`.
 pub fn rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<S::Ok, S::Error> {
     match moment {
         Some(moment) => serializer.collect_str(&format_args!("{:.3}", moment.timestamp())),
@@ -20,13 +20,13 @@ pub fn rfc3339<S: Serializer>(moment: &Option<Moment>, serializer: S) -> Result<
     }
 }
 
-/// Writes wall time in milliseconds since 1970 in the same way.
+/// Writes wall time, in milliseconds since 1970, in the same format.
 pub fn rfc3339_of_ms<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     let at = jiff::Timestamp::from_millisecond(*ms).unwrap_or_default();
     serializer.collect_str(&format_args!("{at:.3}"))
 }
 
-/// A duration in whole milliseconds.
+/// Returns a duration in whole milliseconds.
 pub fn whole_ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }

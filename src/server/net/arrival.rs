@@ -1,4 +1,4 @@
-//! How a request came to us: over TLS or not, and from whom. A connection knows it, and each of its requests carries it.
+//! How a request arrived: over TLS or not, and from whom. A connection knows it, and each of its requests carries it.
 
 use std::{
     convert::Infallible,
@@ -11,11 +11,11 @@ use http::request::Parts;
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrival {
-    /// Whether it came over our own TLS.
+    /// Whether it came over openseat's own TLS.
     pub tls: bool,
-    /// Whether the peer is on this machine. Only such a peer is believed to be the operator's own proxy.
+    /// Whether the peer is on this machine. Only such a peer can be the operator's own proxy.
     pub near: bool,
-    /// Its address, where it came over TCP.
+    /// The peer's address, for TCP.
     pub peer: Option<IpAddr>,
 }
 
@@ -27,7 +27,7 @@ impl Arrival {
         peer: None,
     };
 
-    /// Over TCP. `None` stands for a peer that was gone before we could ask for its address.
+    /// Over TCP. `None` means that the peer was gone before its address could be read.
     pub fn by_tcp(peer: Option<IpAddr>, tls: bool) -> Self {
         // A listener at `[::]` sees IPv4 peers as `::ffff:127.0.0.1`.
         let peer = peer.map(|peer| peer.to_canonical());
@@ -39,7 +39,7 @@ impl Arrival {
     }
 }
 
-/// Whom an address stands for: one customer of a provider has 2^64 IPv6 addresses at least, so they count as one.
+/// The network that an address belongs to: one customer of a provider has at least 2^64 IPv6 addresses, so they count as one.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -47,7 +47,7 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A request without one, as tests make them, came from nowhere that is trusted.
+/// A request without an arrival, as in tests, comes from nowhere that is trusted.
 impl<S: Sync> FromRequestParts<S> for Arrival {
     type Rejection = Infallible;
 

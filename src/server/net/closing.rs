@@ -1,7 +1,7 @@
-//! Tells connections that the server stops, at no cost to requests until then.
+//! Tells connections that the server is stopping, at no cost to requests before that.
 //!
-//! All waiters of a cancellation token share its lock. If each request polled it, all threads would contend for it. So a connection polls the token
-//! once, to be woken, and then only reads a flag.
+//! All waiters of a cancellation token share its lock, and all threads would contend for it if each request polled it. So a connection polls the
+//! token once, to be woken, and then only reads a flag.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use std::{
 use tokio::task::coop::has_budget_remaining;
 use tokio_util::sync::CancellationToken;
 
-/// Whether connections are to end.
+/// Whether connections should end.
 #[derive(Debug, Default)]
 pub struct Closing {
     /// Set before connections are woken.
@@ -32,7 +32,7 @@ impl Closing {
     }
 }
 
-/// Polls a future only if it may be ready, or if the waker is another one. For futures that are rarely ready, where the caller can tell cheaply.
+/// Polls a future only if it may be ready or the waker has changed. For futures that are rarely ready, where the caller can tell cheaply.
 #[derive(Debug)]
 pub struct RarelyPolled<F> {
     future: F,
@@ -47,12 +47,12 @@ impl<F: Future + Unpin> RarelyPolled<F> {
         }
     }
 
-    /// The future, to read.
+    /// Returns the future for reading.
     pub fn get(&self) -> &F {
         &self.future
     }
 
-    /// The future, to change. It is polled next time.
+    /// Returns the future for changing. It is polled next time.
     pub fn change(&mut self) -> &mut F {
         self.waker = None;
         &mut self.future
@@ -64,7 +64,7 @@ impl<F: Future + Unpin> RarelyPolled<F> {
         if !due && waker.is_some_and(|waker| waker.will_wake(cx.waker())) {
             return Poll::Pending;
         }
-        // A task without budget is put off, and its waker is not kept.
+        // tokio defers a task without budget, and its waker is not kept.
         let is_kept = has_budget_remaining();
         self.waker = is_kept.then(|| cx.waker().clone());
         Pin::new(&mut self.future).poll(cx)

@@ -1,16 +1,16 @@
 //! Deadlines that allow for a pause of our process.
 //!
-//! After a pause (SIGSTOP, a suspended machine) all deadlines have passed, and what clients sent meanwhile is not read yet. So a passed
-//! deadline is extended once, by the length of the pause and a moment in which waiting bytes are read.
+//! After a pause (SIGSTOP, a suspended machine) all deadlines have passed, and what clients sent in the meantime is still unread. So a passed
+//! deadline is extended once, by the length of the pause and a moment for reading waiting bytes.
 
 use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 
-/// Long enough to read what has come, and too short to matter.
+/// Long enough to read waiting bytes, and too short to matter.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How long to extend a deadline that was noticed so late, for something that may take `limit`.
+/// How long to extend a deadline that was noticed `late`, for something that may take `limit`.
 pub fn last_look(late: Duration, limit: Duration) -> Duration {
     LOOK + late.min(limit)
 }
@@ -44,7 +44,7 @@ mod tests {
         let work = tokio::spawn(within(LIMIT, receive));
         tokio::task::yield_now().await;
         advance(Duration::from_secs(600)).await;
-        // The work notices the time first.
+        // Let the work notice the time first.
         tokio::task::yield_now().await;
         send.send(()).expect("the work waits");
         assert_eq!(work.await.expect("no panic"), Ok(Ok(())));

@@ -1,4 +1,4 @@
-//! Addresses to listen on: loopback or network TCP, and Unix sockets; bound by us, or bound before us and passed on.
+//! Addresses to listen on: loopback or network TCP, and Unix sockets; bound by openseat, or passed to it already bound.
 
 use std::{
     fmt, fs, io,
@@ -21,7 +21,7 @@ use tokio_util::either::Either;
 
 use crate::config::{Listen, Server};
 
-/// The socket's owner and group may ask, nobody else, since answers hold agents' names.
+/// Only the socket's owner and group may connect, since answers contain agents' names.
 const UNIX_MODE: u32 = 0o660;
 
 /// An address that could not be bound.
@@ -35,9 +35,9 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
-    /// A socket was passed on that other machines can reach, and the config neither names it nor sets a token.
+    /// A passed socket is reachable from other machines, and the config neither names it nor sets a token.
     #[error(
-        "a socket at {address} was passed on, which other machines can reach, and there is no bearer_token_file; set one, or name the address in `listen`"
+        "the passed socket at {address} can be reached from other machines, and there is no bearer_token_file; set one, or name the address in `listen`"
     )]
     NeedsToken {
         /// The address.
@@ -54,7 +54,7 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// A bound address that belongs to no runtime yet: systemd passed it on, or it goes to another runtime of ours.
+/// A bound address outside any runtime: systemd passed it, or it goes to another runtime of the process.
 #[derive(Debug)]
 pub enum Detached {
     /// An IP address and port.
@@ -64,10 +64,10 @@ pub enum Detached {
 }
 
 impl Detached {
-    /// Whether it waits for connections, rather than being one.
+    /// Whether it is a listening socket, rather than a connection.
     ///
     /// # Errors
-    /// The system's.
+    /// The system call failed.
     pub fn is_listening(&self) -> io::Result<bool> {
         let listening = match self {
             Detached::Tcp(listener) => socket_acceptconn(listener),
@@ -76,7 +76,7 @@ impl Detached {
         Ok(listening?)
     }
 
-    /// The same in the runtime of the caller.
+    /// Attaches the address to the caller's runtime.
     pub(crate) fn attach(self) -> io::Result<Listener> {
         match self {
             Detached::Tcp(listener) => {
@@ -91,32 +91,32 @@ impl Detached {
     }
 }
 
-/// How a client came in.
+/// How a client connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     Tcp,
     Unix,
-    /// `control.sock`, which only the daemon's own user and root can open: it needs no token.
+    /// `control.sock`, which only the daemon's own user and root can open, so it needs no token.
     Control,
 }
 
 /// One client.
 pub(crate) type Stream = Either<TcpStream, UnixStream>;
 
-/// What a stream or a long answer that nobody reads may hold in the kernel, which doubles it for its own needs: some pieces of a stream of
-/// decisions. Left alone the kernel lets it grow to 4 MB.
+/// The send buffer for streams and long answers. It holds several pieces of a stream of decisions, and the kernel doubles it for its own needs. By
+/// default the kernel lets it grow to 4 MB for a client that does not read.
 pub(crate) const SMALL_SEND_BUFFER: usize = 64 * 1024;
 
-/// The socket below a connection, whatever is spoken over it. What the system refuses here leaves a connection as it was.
+/// The socket below a connection, whatever its protocol. If the system refuses a setting, the connection stays as it was.
 pub(crate) trait Socket {
     fn socket(&self) -> BorrowedFd<'_>;
 
-    /// Has the kernel keep little of what the client has not taken.
+    /// Limits how much the kernel buffers for a client that does not read.
     fn shrink_send_buffer(&self) {
         let _ = set_socket_send_buffer_size(self.socket(), SMALL_SEND_BUFFER);
     }
 
-    /// Has the kernel forget on close what the client has not taken, and tell it so (RST). It would else keep it for minutes.
+    /// Makes close discard unread data and reset the connection (RST). Otherwise the kernel would keep the data for minutes.
     fn reset_on_close(&self) {
         let _ = set_socket_linger(self.socket(), Some(Duration::ZERO));
     }
@@ -152,21 +152,21 @@ impl Socket for TlsStream<TcpStream> {
 /// All bound addresses.
 #[derive(Debug)]
 pub struct Bound {
-    /// For requests: those of the config, in its order, and then those that were only passed.
+    /// For requests: first those in the config, in its order, then those that were only passed.
     pub listeners: Vec<Listener>,
     /// For HAProxy's agent-checks.
     pub agent_checks: Option<Listener>,
 }
 
-/// Binds the addresses of the config, except for those that were passed.
+/// Binds the addresses of the config, except those that were passed.
 ///
 /// # Errors
-/// What the system says, with the address; or a passed socket that only a config that knows of it may open.
+/// A system error, with its address; or a passed socket that is reachable from other machines and needs a token.
 pub async fn bind_all(config: &Server, passed: Vec<Detached>) -> Result<Bound, BindError> {
     let attached = passed.into_iter().map(Detached::attach);
     let attached = attached.collect::<io::Result<Vec<_>>>();
     let mut passed = attached.map_err(|source| BindError::Refused {
-        listen: "a socket that was passed on".to_owned(),
+        listen: "a passed socket".to_owned(),
         source,
     })?;
     let mut listeners = Vec::with_capacity(config.listen.len());
@@ -212,7 +212,7 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Removes what a killed predecessor left behind, and nothing else: only a socket, and only if nobody answers at it.
+/// Removes the socket of a killed predecessor: only a socket, and only if nobody answers at it.
 async fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -229,7 +229,7 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 impl Listener {
-    /// The TCP address, with the port that the system chose where 0 was asked for; `None` for a Unix socket.
+    /// The TCP address, with the port that the system chose if the config says 0; `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok(),
@@ -237,7 +237,7 @@ impl Listener {
         }
     }
 
-    /// The same address once more, for another runtime.
+    /// Duplicates the socket for another runtime.
     pub(crate) fn detach(&self) -> io::Result<Detached> {
         Ok(match self {
             Listener::Tcp(listener) => Detached::Tcp(listener.as_fd().try_clone_to_owned()?.into()),
@@ -247,7 +247,7 @@ impl Listener {
         })
     }
 
-    /// Whether this is what a line of the config asks for.
+    /// Whether this is the address that an entry of the config asks for.
     fn is_at(&self, listen: &Listen) -> bool {
         match (self, listen) {
             (Listener::Tcp(_), Listen::Tcp(address)) => self.local_addr() == Some(*address),
@@ -259,7 +259,7 @@ impl Listener {
         }
     }
 
-    /// A passed socket must follow the same rule as an address of the config.
+    /// Holds a passed socket to the same rule as an address in the config.
     fn check_reach(&self) -> Result<(), BindError> {
         let listen = self.local_addr().map(Listen::Tcp);
         match listen.as_ref().and_then(Listen::beyond_loopback) {

@@ -1,4 +1,4 @@
-//! Sockets: who may listen where, TLS, and the bounds on connections and on the time that clients take.
+//! Sockets: addresses to listen on, TLS, and limits on connections and on slow clients.
 
 pub mod arrival;
 pub mod closing;

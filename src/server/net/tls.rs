@@ -1,7 +1,7 @@
-//! TLS towards callers: what the config's files become, and the handshake.
+//! TLS for callers: reading certificate and key, and the handshake.
 //!
-//! The files are read with the config, and again with it, so a renewed certificate is shown on connections that begin after a reload.
-//! HTTP/1.1 is all that is offered. Left to others: how long a handshake may take (`connection`), and who may ask without TLS (config).
+//! The files are read with the config and again at each reload, so a renewed certificate applies to connections that begin after a reload. Only
+//! HTTP/1.1 is offered. `connection` limits the time of a handshake; the config decides who may connect without TLS.
 
 use std::{
     fmt, io,
@@ -30,13 +30,13 @@ use crate::{
     process::file::{self, FileError},
 };
 
-/// A chain of a dozen large certificates; a larger file is another one, named by mistake.
+/// Enough for a chain of a dozen large certificates; a larger file was named by mistake.
 const MAX_FILE: u64 = 128 * 1024;
 
-/// What the handlers of requests speak.
+/// The only protocol that the handlers speak.
 const PROTOCOL: &[u8] = b"http/1.1";
 
-/// Why there is no TLS to offer. Says nothing of what a key's file holds.
+/// Why TLS cannot be offered. It reveals nothing of the key file's content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -49,12 +49,12 @@ pub enum TlsError {
         /// Why.
         source: FileError,
     },
-    /// A certificate that callers refuse, in the place of one that they take.
-    #[error("tls_cert {}: {fault}, so callers would refuse it; renew it, or put the one in force back", path.display())]
+    /// A certificate that callers would refuse, as the replacement of one that they accept.
+    #[error("tls_cert {}: {fault}, so callers would refuse it; renew it, or restore the current one", path.display())]
     OutOfDate {
         /// The file.
         path: PathBuf,
-        /// What its dates say.
+        /// What is wrong with its dates.
         fault: String,
     },
     /// No certificate, or a broken one.
@@ -72,7 +72,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The two do not fit together, or are of a kind that is not spoken.
+    /// The two do not belong together, or are of an unsupported kind.
     #[error(
         "tls_cert {} and tls_key {} cannot be used together: {source}",
         files.cert.display(),
@@ -86,7 +86,7 @@ pub enum TlsError {
     },
 }
 
-/// What a connection begins with. Cheap to clone; all clones are one.
+/// The TLS settings of new connections. Clones are cheap and share them.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -100,23 +100,22 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files, and warns of a certificate that callers will refuse for its dates: there is no other.
+    /// Reads the files. Only warns if callers will refuse the certificate for its dates, since there is no other.
     ///
     /// # Errors
-    /// [`TlsError`]: a file that cannot be read, or files that do not make a certificate with its key.
+    /// A file cannot be read, or the files do not make a certificate with its key.
     pub fn read(files: &TlsFiles, now: Moment) -> Result<Self, TlsError> {
         let tls = Self::load(files)?;
         if let Some(fault) = tls.fault(now) {
-            tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that look will refuse it");
+            tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that check it will refuse it");
         }
         Ok(tls)
     }
 
-    /// The same in the place of what is in force, which stays in force where it is better: a certificate whose dates callers refuse
-    /// replaces none that they take, and no plain HTTP.
+    /// Reads the files to replace `last`. A certificate whose dates callers refuse replaces neither one that they accept nor plain HTTP.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and [`TlsError::OutOfDate`].
+    /// As for [`read`](Self::read), and [`TlsError::OutOfDate`].
     pub fn read_in_place_of(
         files: &TlsFiles,
         last: Option<&Tls>,
@@ -126,10 +125,10 @@ impl Tls {
         let Some(fault) = tls.fault(now) else {
             return Ok(tls);
         };
-        // Where the one in force has expired, no reload for another reason is held up by it.
+        // If the current one has expired too, it must not block a reload that has another reason.
         let is_no_worse = last.is_some_and(|last| last.fault(now).is_some());
         if is_no_worse {
-            tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that look will refuse it");
+            tracing::warn!(tls_cert = %files.cert.display(), "{fault}; callers that check it will refuse it");
             return Ok(tls);
         }
         let path = files.cert.clone();
@@ -162,7 +161,7 @@ impl Tls {
         fault_of_dates(&self.chain, &Arc::new(ring::default_provider()), now)
     }
 
-    /// The handshake, which takes as long as the client likes.
+    /// Does the handshake, which takes as long as the client likes.
     pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await
     }
@@ -192,8 +191,8 @@ fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> 
     })
 }
 
-/// What a caller's clock would say against the certificate. A client's verifier looks at the dates before it asks who has signed; all else
-/// that it could say depends on the caller.
+/// Says what a caller's clock would object to in the certificate. A client's verifier checks the dates before the signatures; its other objections
+/// depend on the caller.
 fn fault_of_dates(
     chain: &[CertificateDer<'_>],
     provider: &Arc<CryptoProvider>,

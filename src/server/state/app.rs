@@ -1,4 +1,4 @@
-//! What all handlers share: the board, and what is needed to answer from it.
+//! The app: the board and everything else that handlers share.
 
 use std::{
     collections::HashMap,
@@ -41,13 +41,13 @@ use crate::{
     state::{State, history::History},
 };
 
-/// Scrapes that wait for the one thread that computes them: a crowd of scrapers takes one core at most. One scraper or two are usual.
+/// The queue of the one thread that renders metrics, so that many scrapers use at most one core. One or two scrapers are usual.
 const MAX_WAITING_SCRAPES: usize = 8;
 
 /// Look-ups of calls that may wait for the one thread that makes them. Only people ask for them, and each takes some hundredths of a second.
 const MAX_WAITING_LOOKUPS: usize = 8;
 
-/// What the server knows of an account, and how to reach its task.
+/// What the server knows about an account, and how to reach its task.
 #[derive(Clone, Debug)]
 pub struct AccountHandle {
     /// Its name in the config.
@@ -55,20 +55,20 @@ pub struct AccountHandle {
     /// The digest of the account's CallTools token, which opens the drop-in API. `None` while the token cannot be read; it changes when the
     /// token is rotated.
     pub token: watch::Receiver<Option<Digest>>,
-    /// Its budget, to report: handlers spend nothing.
+    /// Its budget, for reports: handlers spend nothing.
     pub budget: Arc<Budget>,
     /// The newest names of queues and statuses.
     pub names: watch::Receiver<Arc<Names>>,
-    /// What is wrong with it, and where its statuses come from.
+    /// Its faults and its feed of statuses.
     pub health: watch::Receiver<Health>,
-    /// To the account's task. Bounded: a full channel rejects further requests.
+    /// Requests to the account's task. Bounded: a full channel rejects further requests.
     pub asks: mpsc::Sender<Ask>,
     /// The account's role in a cluster; `None` without a cluster.
     pub member: Option<Arc<Member>>,
 }
 
 impl AccountHandle {
-    /// Its present health.
+    /// Returns the current health.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()
     }
@@ -79,14 +79,14 @@ impl AccountHandle {
     }
 }
 
-/// One queue, as handlers see it.
+/// A queue, as handlers see it.
 #[derive(Debug)]
 pub struct Queue {
     /// Its key on the board.
     pub key: QueueKey,
     /// How its snapshots become decisions.
     pub policy: Policy,
-    /// Whether its decisions wait for a fresh answer unless the request says otherwise.
+    /// How long its decisions wait for a fresh answer by default; `None` if they do not wait.
     pub patience: Option<Patience>,
     /// Its counters, looked up once.
     pub meters: Arc<QueueMeters>,
@@ -94,43 +94,43 @@ pub struct Queue {
     pub holds: Arc<Holds>,
     /// The version of its state on the board.
     pub version: Arc<Version>,
-    /// Whether the log has said that a router sends no usable ids of calls.
+    /// Whether the log already says that a router sends no usable call ids.
     pub call_id_warning: Once,
 }
 
 impl Queue {
-    /// Logs that a request has no usable id of a call: once, since a router that does so does it with each call.
+    /// Logs once that a request has no usable call id, since such a router does it with every call.
     pub fn warn_of_call_id(&self, error: &NoCallId) {
         self.call_id_warning.call_once(|| {
-            tracing::warn!(queue = %self.key, %error, "a router sends no usable call_id: fill it in with the id of the call");
+            tracing::warn!(queue = %self.key, %error, "a router sends no usable call_id: set it to the id of the call");
         });
     }
 }
 
-/// What an [`App`] is made of.
+/// The parts of an [`App`].
 #[derive(Debug)]
 pub struct Deps {
     /// The cache to answer from.
     pub(crate) board: Arc<Board>,
     /// The policy of every queue on the board.
     pub policies: HashMap<QueueKey, Policy>,
-    /// How long decisions may wait, for the queues whose decisions may.
+    /// How long decisions may wait, for the queues that allow it.
     pub patience: HashMap<QueueKey, Patience>,
     /// The accounts whose queues are on the board.
     pub(crate) accounts: Vec<AccountHandle>,
-    /// Made for the queues on the board.
+    /// The metrics, created for the queues on the board.
     pub(crate) metrics: Arc<Metrics>,
     /// The seats held for calls on their way.
     pub(crate) reservations: Arc<Reservations>,
-    /// For ages.
+    /// The clock for ages.
     pub(crate) clock: Arc<dyn Clock>,
-    /// For metrics only; `None` where nothing outlives the process.
+    /// The saved state, for history, calls and metrics; `None` if nothing outlives the process.
     pub state: Option<Arc<State>>,
-    /// The bearer tokens that callers must show one of, if any.
+    /// The bearer tokens, any of which admits a caller; `None` if no token is needed.
     pub(crate) bearer: Option<BearerTokens>,
     /// Further callers, with their tokens.
     pub(crate) clients: Vec<(config::Client, BearerTokens)>,
-    /// Names of this server, as [the config](crate::config::Server::allowed_hosts) has them.
+    /// Names of this server, as in [the config](crate::config::Server::allowed_hosts).
     pub(crate) allowed_hosts: Vec<String>,
     /// TLS for TCP connections; `None` if they are plain.
     pub(crate) tls: Option<Tls>,
@@ -138,9 +138,9 @@ pub struct Deps {
     pub(crate) limits: Limits,
     /// Whether metrics count agents by status.
     pub(crate) metrics_by_status: bool,
-    /// Cancelled when the process begins to stop: from then on it is not ready, and refreshes end.
+    /// Cancelled when the process begins to stop: it turns unready, and refreshes end.
     pub(crate) stopping: CancellationToken,
-    /// Where accept loops show that they still run.
+    /// Where accept loops report that they still run.
     pub(crate) heartbeats: Heartbeats,
     /// Where requests to reload the config go; `None` if it cannot be reloaded.
     pub(crate) reloads: Option<mpsc::Sender<ReloadRequest>>,
@@ -169,7 +169,7 @@ pub struct App {
     pub(crate) control: Router,
     /// Cancelled when another app replaces this one, and when the process stops.
     pub(crate) retired: CancellationToken,
-    /// Differs from that of every app before.
+    /// Larger than the number of every app before.
     pub(crate) number: u64,
     /// Places for connections.
     pub(crate) connections: Arc<ConnectionLimits>,
@@ -177,16 +177,16 @@ pub struct App {
     pub(in crate::server) watch: WatchHub,
     /// Browsers that have logged in.
     pub(in crate::server) sessions: Arc<Sessions>,
-    /// Computes the metrics, away from the threads that serve.
+    /// Computes metrics off the serving threads.
     pub(in crate::server) scrapes: Arc<Pool>,
-    /// Looks calls up, away from the threads that serve.
+    /// Looks up calls off the serving threads.
     pub(super) lookups: Arc<Pool>,
     /// In the order of the config.
     queues: Vec<Arc<Queue>>,
     by_key: HashMap<QueueKey, Arc<Queue>>,
 }
 
-/// What one app passes on to the next.
+/// What one app hands to the next.
 struct Kept {
     connections: Arc<ConnectionLimits>,
     watch: WatchHub,
@@ -197,10 +197,10 @@ struct Kept {
 }
 
 impl App {
-    /// Puts an app together.
+    /// Assembles an app.
     ///
     /// # Panics
-    /// If a queue of the board has no policy or no counters, which is a mistake in the wiring of the process.
+    /// If a queue on the board has no policy or no counters, which is a bug in the process.
     pub fn new(deps: Deps) -> Self {
         let kept = Kept {
             connections: Arc::new(ConnectionLimits::new(deps.limits.connections)),
@@ -213,10 +213,11 @@ impl App {
         Self::assemble(deps, kept)
     }
 
-    /// An app that replaces `last`, with the same limits: open connections and streams still count, and sessions last while the tokens are the same.
+    /// Creates an app that replaces `last`, with the same limits: open connections and streams still count, and sessions continue if the tokens are
+    /// unchanged.
     ///
     /// # Panics
-    /// As [`new`](Self::new).
+    /// As for [`new`](Self::new).
     pub fn after(last: &App, deps: Deps) -> Self {
         let deps = Deps {
             limits: last.limits,
@@ -299,7 +300,7 @@ impl App {
         &self.queues
     }
 
-    /// A queue by its name or id, in one account or in any.
+    /// Finds a queue by its name or id, in one account or in any.
     pub fn find(&self, account: Option<&str>, asked: &str) -> Result<Arc<Queue>, NotOnBoard> {
         let key = self.board.find(account, asked)?;
         // While another app replaces this one, the board has the queues of both.
@@ -309,7 +310,7 @@ impl App {
         })
     }
 
-    /// A queue by its name or id, or as `account/queue`. Either name may contain slashes itself, so every split is tried.
+    /// Finds a queue by its name or id, or as `account/queue`. Either name may contain slashes, so every split is tried.
     pub(crate) fn find_named(&self, name: &str) -> Result<Arc<Queue>, NotOnBoard> {
         let unknown = match self.find(None, name) {
             Err(error @ NotOnBoard::Unknown { .. }) => error,
@@ -330,12 +331,12 @@ impl App {
         queues.filter(|queue| queue.key.account == account.name)
     }
 
-    /// What is known about a queue: nothing, once it is gone.
+    /// Returns what is known about a queue: nothing once it is gone.
     pub(crate) fn state(&self, queue: &Queue) -> Arc<QueueState> {
         self.board.get(&queue.key).unwrap_or_default()
     }
 
-    /// Another app has replaced this one.
+    /// Notes that another app has replaced this one.
     pub(crate) fn retire(&self) {
         self.retired.cancel();
     }
@@ -359,7 +360,7 @@ impl App {
         (state, decision)
     }
 
-    /// Counts a decision that was given, and logs it.
+    /// Counts and logs a decision that was given.
     pub(crate) fn decided(&self, queue: &Queue, decision: &Decision, took: Duration) {
         self.metrics.decision(&queue.meters, decision, took);
         tracing::trace!(
@@ -378,7 +379,7 @@ impl App {
         Some(recorder.history())
     }
 
-    /// The parts of the state folder that cannot be written at present.
+    /// Returns the parts of the state folder that cannot be written now.
     pub(crate) fn degraded(&self) -> Vec<&'static str> {
         let gauges = self.state.iter().flat_map(|state| state.gauges());
         let degraded = gauges.filter(|gauges| gauges.degraded);
@@ -390,7 +391,7 @@ impl App {
         self.account(name)?.health.borrow().soon.clone()
     }
 
-    /// An account by its name in the config.
+    /// Finds an account by its name in the config.
     pub(crate) fn account(&self, name: &str) -> Option<&AccountHandle> {
         self.accounts.iter().find(|account| *account.name == *name)
     }

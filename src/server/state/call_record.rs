@@ -1,4 +1,4 @@
-//! Records what routers are told about calls, and looks it up.
+//! Records the answers given about calls, and looks them up.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,13 +24,13 @@ use crate::{
     },
 };
 
-/// The deadline of a look-up. One in a full file takes some hundredths of a second.
+/// The deadline of a look-up. In a full file it takes some hundredths of a second.
 const MAX_READ: Duration = Duration::from_secs(1);
 
 /// The longest wait for a look-up: more than the look-ups ahead of it take.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// The call that a request is about, and what is wrong with its id, if anything.
+/// Returns the call that a request is about, and what is wrong with its id, if anything.
 pub(in crate::server) fn call_of(uri: &Uri) -> (Option<Call>, Option<NoCallId>) {
     match call_id::from_query(uri.query()) {
         None => (None, None),
@@ -39,14 +39,14 @@ pub(in crate::server) fn call_of(uri: &Uri) -> (Option<Call>, Option<NoCallId>) 
     }
 }
 
-/// The call with this id that a request is about.
+/// Returns the call with this id, unless the id repeats the key of the request.
 pub(in crate::server) fn named_call(id: &str, uri: &Uri) -> Option<Call> {
     let key = params::key(uri.query());
     Call::new(id, uri.query().unwrap_or_default(), key.as_deref())
 }
 
 impl App {
-    /// Records a decision about a call, and the seat that the call has.
+    /// Records a decision about a call, and the seat that the call holds.
     pub(in crate::server) fn record_decision(
         &self,
         call: Call,

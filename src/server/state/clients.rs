@@ -1,4 +1,4 @@
-//! Callers of the config with tokens of their own: who shows one, and what they may do.
+//! Configured clients with their own tokens: which token belongs to whom, and what each may do.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::{
     server::http::rule::{Need, Rule},
 };
 
-/// One caller of the config.
+/// A configured client.
 #[derive(Debug)]
 pub struct Client {
     /// Its name in the config.
     pub name: Arc<str>,
-    /// The queues that it may name; `None`: all.
+    /// The queues that it may name; `None` for all.
     pub queues: Option<Arc<[Box<str>]>>,
     tokens: BearerTokens,
     may: May,
@@ -30,7 +30,7 @@ impl Client {
         }
     }
 
-    /// Whether it may do what a route does.
+    /// Whether it has the right that a route needs.
     pub fn may(&self, need: Need) -> bool {
         match need {
             Need::Ask => true,
@@ -40,13 +40,13 @@ impl Client {
         }
     }
 
-    /// Whether it may use a route. One that is about all queues is not for a client of some.
+    /// Whether it may use a route. A route about all queues is closed to a client that is limited to some.
     pub fn may_use(&self, rule: Rule) -> bool {
         self.may(rule.need) && (rule.names_queues || self.queues.is_none())
     }
 }
 
-/// All callers of the config with tokens of their own, in its order.
+/// All configured clients, in the order of the config.
 #[derive(Debug, Default)]
 pub struct Clients(Vec<Client>);
 
@@ -55,12 +55,12 @@ impl Clients {
         Self(clients.into_iter().map(Client::new).collect())
     }
 
-    /// The client that shows this token in a header. Takes the same time for every token.
+    /// Finds the client with this token in a header. Takes the same time for every token.
     pub fn by_header(&self, shown: &str) -> Option<usize> {
         self.by(shown, |_| true)
     }
 
-    /// The client that shows this key in its URL.
+    /// Finds the client with this key in its URL.
     pub fn by_url(&self, shown: &str) -> Option<usize> {
         self.by(shown, |client| client.in_url)
     }
@@ -76,12 +76,12 @@ impl Clients {
         found
     }
 
-    /// The client at a place that was found in this very config.
+    /// Returns the client at an index that was found in this same config.
     pub fn get(&self, place: usize) -> Option<&Client> {
         self.0.get(place)
     }
 
-    /// Whether any client may show its key in a URL.
+    /// Whether any client may send its key in a URL.
     pub fn any_in_url(&self) -> bool {
         self.0.iter().any(|client| client.in_url)
     }

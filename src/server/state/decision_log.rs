@@ -1,7 +1,7 @@
-//! The log of changed decisions, in order, for all streams together.
+//! The log of changed decisions, in order, shared by all streams.
 //!
-//! Each change is one numbered entry, written as JSON once for all streams. The log is bounded: a stream that asks for entries that are
-//! gone is told so, and never gets a list with a gap.
+//! Each change is one numbered entry, written as JSON once for all streams. The log is bounded: a stream that asks for dropped entries is told so,
+//! and never gets a list with a gap.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -23,7 +23,7 @@ use crate::{
 /// The queues of a stream.
 #[derive(Clone, Debug)]
 pub enum Selection {
-    /// All that are configured.
+    /// All configured queues.
     All,
     /// These.
     Only(HashSet<QueueKey>),
@@ -54,11 +54,11 @@ pub struct Entry {
     /// When the change was noticed.
     at: Moment,
     decision: Decision,
-    /// The decision as JSON, as it was then.
+    /// The decision as JSON, as of the change.
     pub json: Bytes,
 }
 
-/// The log no longer has the entries that were asked for.
+/// The log no longer has the requested entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFarBack;
 
@@ -73,7 +73,7 @@ pub struct DecisionLog {
 }
 
 impl DecisionLog {
-    /// An empty log that keeps `capacity` entries, or more if one look at all queues may bring more.
+    /// Creates an empty log that keeps `capacity` entries, or more if one pass over all queues may add more.
     pub fn new(capacity: usize) -> Self {
         Self {
             last: HashMap::new(),
@@ -93,7 +93,7 @@ impl DecisionLog {
         self.last.get(key)
     }
 
-    /// The last changes of the decision about a queue, the newest first.
+    /// Returns the last changes of the decision about a queue, newest first.
     pub fn recent(&self, key: &QueueKey, max: usize) -> Vec<(Moment, Decision)> {
         let entries = self.entries.iter().rev().filter(|entry| entry.key == *key);
         entries
@@ -102,7 +102,7 @@ impl DecisionLog {
             .collect()
     }
 
-    /// Notes the present decision about a queue, and writes an entry if it has changed.
+    /// Notes the current decision about a queue, and writes an entry if it has changed.
     pub fn note(&mut self, key: &QueueKey, policy: &Policy, present: LastDecision, now: Moment) {
         let last = self.last.get(key);
         if last.is_none_or(|last| Gist::new(&last.decision) != Gist::new(&present.decision)) {
@@ -122,7 +122,7 @@ impl DecisionLog {
             decision: present.decision,
             json: json.into(),
         });
-        // Twice: a stream that has read everything must not fall behind by one look at all queues.
+        // Twice, so that a stream that has read everything does not fall behind through one pass over all queues.
         let capacity = self.capacity.max(2 * self.last.len());
         while self.entries.len() > capacity {
             self.entries.pop_front();
@@ -139,7 +139,7 @@ impl DecisionLog {
         self.entries.len().checked_sub(missing)
     }
 
-    /// Up to `max` entries about these queues after the one with the number `seen`, and the number up to which they are complete.
+    /// Returns up to `max` entries about these queues after the number `seen`, and the number up to which they are complete.
     pub fn since(
         &self,
         seen: u64,

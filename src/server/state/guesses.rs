@@ -1,7 +1,7 @@
-//! Limits how fast each address can guess the token, without slowing down anybody else.
+//! Limits how fast each address can guess the token, without slowing anybody else down.
 //!
-//! Each address may send a few wrong tokens, and one more every second. If it has used them up, it is rejected before its token is looked
-//! at, so the wait says nothing about the token.
+//! Each address may send a few wrong tokens, and one more every second. After that, requests are rejected before their token is checked, so the wait
+//! says nothing about the token.
 
 use std::{
     collections::HashMap,
@@ -18,24 +18,25 @@ use crate::{
     server::net::arrival::{Arrival, network},
 };
 
-/// Wrong tokens at once: a person who pastes the wrong one a few times does not wait.
+/// Wrong tokens at once: a person who pastes a wrong one a few times need not wait.
 const AT_ONCE: u32 = 4;
 
-/// The time until an address may send another one. A person hardly notices; a program would need longer than the age of the universe to guess a token.
+/// The time until an address may send another one. A person hardly notices; a program would need longer than the age of the universe to guess a
+/// token.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Addresses to remember, in about 100 kB. A forgotten address gets its first few guesses back.
+/// The most addresses to remember, in about 100 kB. A forgotten address gets its first few guesses back.
 const MAX_SOURCES: usize = 1024;
 
 /// The client's address, as a proxy reports it.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Whose guesses are counted together.
+/// A source of guesses that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(IpAddr);
 
 impl Source {
-    /// The peer, or the client of a proxy on this machine. A client can write anything into the proxy's header except its last address.
+    /// The peer, or the client of a proxy on this machine. A client can forge everything in the proxy's header except the last address.
     pub fn new(arrival: Arrival, headers: &HeaderMap) -> Self {
         let told = arrival.near.then(|| last_forwarded(headers)).flatten();
         let address = told.or(arrival.peer);
@@ -59,7 +60,7 @@ fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Guesses {
-    /// When each address will have all its guesses back, as boot time. Addresses whose time has come may be forgotten.
+    /// When each address will have all its guesses back, as boot time. Past entries may be forgotten.
     settled: Mutex<HashMap<Source, Duration>>,
 }
 
@@ -74,7 +75,7 @@ impl Guesses {
         now: Moment,
         is_right: impl FnOnce() -> bool,
     ) -> Result<bool, Duration> {
-        // Each change is one step.
+        // Each change is one step, so a panic leaves nothing half changed.
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         let owed = settled.get(&source).copied().unwrap_or_default();
         let owed = owed.max(now.boot) + PERIOD;
@@ -98,7 +99,7 @@ fn make_room(settled: &mut HashMap<Source, Duration>, source: Source, now: Momen
     }
     settled.retain(|_, owed| *owed > now.boot);
     if settled.len() >= MAX_SOURCES {
-        // The one that would be forgotten next anyway.
+        // The entry that would be forgotten next anyway.
         let first = settled.iter().min_by_key(|(_, owed)| **owed);
         if let Some(first) = first.map(|(source, _)| *source) {
             settled.remove(&first);

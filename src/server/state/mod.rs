@@ -1,4 +1,4 @@
-//! What requests share: the app, sessions, and the threads for work that handlers wait for.
+//! Shared state of all requests: the app, sessions, and the threads for work that handlers wait for.
 
 pub mod app;
 pub mod call_record;

@@ -11,8 +11,8 @@ use crate::{
     server::http::{problem::Problem, problem_types, rights::Rights},
 };
 
-/// The most queues in one request. A router compares the few that serve one campaign; a hundred names of 100 bytes still
-/// fit the longest request head.
+/// The most queues in one request. A router compares the few that serve one campaign; a hundred names of 100 bytes still fit into the longest
+/// request head.
 pub const MAX_QUEUES: usize = 100;
 
 /// The queue that a path names: `…/{queue}/…` or `…/{account}/{queue}/…`, each percent-encoded.
@@ -34,10 +34,10 @@ impl FromRequestParts<Arc<App>> for NamedQueue {
     }
 }
 
-/// The queues that a query names, in its order: at least one, at most [`MAX_QUEUES`].
+/// Returns the queues that a query names, in its order: at least one, at most [`MAX_QUEUES`].
 ///
 /// # Errors
-/// Too few or too many names, or a name that no queue has.
+/// Too few or too many names, or a name of no queue.
 pub fn named_queues<'a>(
     app: &App,
     rights: Rights,
@@ -54,7 +54,7 @@ pub fn named_queues<'a>(
     names.into_iter().map(find).collect()
 }
 
-/// The queue that was found, if the caller may name it. A client of some queues does not learn which others there are.
+/// Returns the found queue if the caller may name it. A client that is limited to some queues must not learn about others.
 fn allowed(
     app: &App,
     rights: Rights,

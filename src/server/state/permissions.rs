@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl App {
-    /// Whether a caller may name a queue. A name is looked up each time, since CallTools may give a queue another one.
+    /// Whether a caller may name a queue. Names are looked up each time, since CallTools may rename a queue.
     pub(in crate::server) fn may_name(&self, rights: Rights, queue: &QueueKey) -> bool {
         let Rights::Client(place) = rights else {
             return true;
@@ -26,7 +26,7 @@ impl App {
         }
     }
 
-    /// Whether a caller may do this with the queues that it may name.
+    /// Whether a caller has this right for the queues that it may name.
     pub(in crate::server) fn may(&self, rights: Rights, need: Need) -> bool {
         match rights {
             Rights::All => true,

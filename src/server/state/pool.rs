@@ -1,7 +1,7 @@
-//! A few threads for work that handlers wait for: reading from a disk, or computing for more than a moment.
+//! A few threads for work that handlers wait for: disk reads, and computing for more than a moment.
 //!
-//! The threads start when they are first needed, and stay. The queue in front of them and the time that a handler waits are bounded. If the
-//! system cannot start a thread, the handler answers 503. Work whose handler has gone is skipped or told to stop.
+//! The threads start when first needed, and stay. Their queue and the time that a handler waits are bounded. If the system cannot start a thread,
+//! the handler answers 503. Work whose handler is gone is skipped or told to stop.
 
 use std::{
     io,
@@ -31,7 +31,7 @@ pub enum Undone {
     /// The queue is full.
     #[error("too many requests are waiting")]
     Full,
-    /// It was not finished in time, or not even begun.
+    /// It did not finish, or not even begin, in time.
     #[error("the work took longer than {} s", .0.as_secs_f64())]
     Late(Duration),
     /// The system cannot start a thread.
@@ -42,7 +42,7 @@ pub enum Undone {
     Panicked,
 }
 
-/// The seconds until a client may try again: most waiting work is done by then.
+/// The seconds until a client may retry: most waiting work is done by then.
 const RETRY_AFTER: u16 = 2;
 
 impl From<Undone> for Problem {
@@ -51,7 +51,7 @@ impl From<Undone> for Problem {
             Undone::Panicked => Problem::internal_error(),
             undone => Problem::new(
                 problem_types::BUSY,
-                format!("openseat is busy with other pages: {undone}; try again in a moment"),
+                format!("openseat is busy with other requests: {undone}; try again in a moment"),
             )
             .with(header::RETRY_AFTER, RETRY_AFTER),
         }
@@ -74,7 +74,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// At most `threads` threads, and `line` pieces of work that wait.
+    /// Creates a pool of at most `threads` threads, with room for `line` waiting jobs.
     pub fn new(name: &'static str, threads: usize, line: usize) -> Self {
         Self {
             name,
@@ -94,7 +94,7 @@ impl Pool {
         self.at_work.load(Ordering::SeqCst)
     }
 
-    /// Runs the work on a thread and waits for it, at most for `longest`. The work gets a token that is cancelled when nobody waits any more.
+    /// Runs the work on a thread and waits for it, at most for `longest`. The work gets a token that is cancelled once nobody waits.
     ///
     /// # Errors
     /// [`Undone`]
@@ -112,7 +112,7 @@ impl Pool {
             #[cfg(test)]
             at_work.fetch_add(1, Ordering::SeqCst);
             if !gone.is_cancelled() {
-                // The handler may have gone.
+                // The handler may be gone.
                 let _ = done.send(work(gone));
             }
             #[cfg(test)]

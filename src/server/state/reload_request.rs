@@ -1,20 +1,20 @@
-//! A request to reload the config, and its result. It comes from [`server`](crate::server) or from a signal; [`daemon`](crate::daemon) does the work.
+//! A request to reload the config, and its result. It comes from [`server`](crate::server) or a signal; [`daemon`](crate::daemon) does the work.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// Answered once the new config is in force, or rejected as a whole.
+/// The receiver of a reload's result: the new config is in force, or rejected as a whole.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
-/// What a reload has changed. Queues are written `account/queue`.
+/// What a reload changed. Queues are written `account/queue`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// Queues that are polled from now on.
     pub queues_added: Vec<String>,
     /// Queues that are no longer configured.
     pub queues_removed: Vec<String>,
-    /// New accounts, and accounts whose settings changed. Those keep what is known about their queues and what they have spent.
+    /// New accounts, and accounts whose settings changed. The latter keep what is known about their queues and what they have spent.
     pub accounts_started: Vec<String>,
     /// Accounts with a new name. They keep everything that is known about them.
     pub accounts_renamed: Vec<Renamed>,
@@ -40,12 +40,12 @@ pub enum ReloadError {
     #[error("{0}")]
     Config(String),
     /// These settings changed, and they need a restart.
-    #[error("{} cannot change while openseat runs: restart it, or put the old value back", .0.join(", "))]
+    #[error("{} cannot change while openseat runs: restart it, or restore the old value", .0.join(", "))]
     NeedsRestart(Vec<&'static str>),
-    /// Something that the config names cannot be used, such as a token file that cannot be read.
+    /// Something named in the config cannot be used, such as an unreadable token file.
     #[error("{0}")]
     Unusable(String),
     /// The config did not come from a file.
-    #[error("openseat was started without a config file, so there is none to read again")]
+    #[error("openseat was started without a config file, so there is none to reload")]
     NoFile,
 }

@@ -1,4 +1,4 @@
-//! The metrics of a scrape, computed on a thread of their own: with many queues that takes milliseconds, in which no decision should wait.
+//! Renders metrics on a thread of its own: with many queues it takes milliseconds, which must not delay decisions.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use crate::{
     model::fault::FaultKind,
 };
 
-/// How long a scrape may take. Prometheus gives up after 10 s.
+/// The longest wait for a scrape. Prometheus gives up after 10 s.
 const MAX_WAIT: Duration = Duration::from_secs(8);
 
 impl App {
-    /// All metrics at this moment.
+    /// Renders all metrics as of now.
     ///
     /// # Errors
     /// Too many scrapes are waiting, or this one took too long.
@@ -27,18 +27,18 @@ impl App {
         let app = Arc::clone(self);
         let runtime = Handle::current();
         let render = move |_: CancellationToken| {
-            // A clock that follows the runtime's time, as in tests, is read here as anywhere.
+            // So that a clock that follows the runtime's time, as in tests, works here too.
             let _inside = runtime.enter();
             app.metrics.render(app.scrape(), format)
         };
         match self.scrapes.run(MAX_WAIT, render).await {
-            // A machine that is short of threads needs its metrics most.
+            // A machine that cannot start threads needs its metrics most.
             Err(Undone::NoThread(_)) => Ok(self.metrics.render(self.scrape(), format)),
             rendered => rendered,
         }
     }
 
-    /// Everything that metrics show, as of now.
+    /// Collects everything that metrics show, as of now.
     fn scrape(&self) -> Scrape {
         let budgets = self.accounts.iter();
         let budgets = budgets.map(|account| (Arc::clone(&account.name), account.budget.usage()));
@@ -104,12 +104,12 @@ impl App {
     }
 }
 
-/// An account's name and where its statuses come from.
+/// Returns an account's name and its current feed.
 fn feed(account: &AccountHandle) -> (Arc<str>, &'static str) {
     (Arc::clone(&account.name), account.health().feed.as_str())
 }
 
-/// An account's name and the kind of its present fault.
+/// Returns an account's name and the kind of its current fault.
 fn fault(account: &AccountHandle) -> (Arc<str>, Option<FaultKind>) {
     let fault = account.health().fault;
     (Arc::clone(&account.name), fault.map(|fault| fault.kind()))

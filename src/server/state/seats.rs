@@ -1,4 +1,4 @@
-//! Holds and releases seats: here, or through the leader of a cluster.
+//! Holds and releases seats, here or through the leader of a cluster.
 //!
 
 use std::time::Duration;
@@ -26,11 +26,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A seat to hold.
 pub struct SeatRequest<'a> {
-    /// In this queue.
+    /// The queue.
     pub queue: &'a Queue,
-    /// If this accepts.
+    /// The policy that must accept.
     pub policy: &'a Policy,
-    /// For this call.
+    /// The router's id for the call.
     pub call_id: &'a str,
     /// For this long.
     pub ttl: Duration,
@@ -39,7 +39,7 @@ pub struct SeatRequest<'a> {
 /// Holds a seat if the decision is to accept.
 ///
 /// # Errors
-/// In a cluster: the leader did not answer in time, or could not log it.
+/// In a cluster: the leader did not answer in time, or could not log the seat.
 pub async fn reserve(app: &App, seat: &SeatRequest<'_>) -> Result<Reserved, Problem> {
     match member(app, &seat.queue.key) {
         Some(member) if !member.leads() => reserve_elsewhere(app, seat, member).await,

@@ -1,7 +1,7 @@
 //! The sessions of browsers that have logged in.
 //!
-//! A browser sends a random id in a cookie, never the token. Someone who steals a cookie can look at pages until the session ends, and can change
-//! nothing. Only digests of ids are kept, and only in memory: a restart ends all sessions.
+//! A browser sends a random id in a cookie, never the token. A stolen cookie can show pages until the session ends, and change nothing. Only digests
+//! of ids are kept, and only in memory: a restart ends all sessions.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{clock::Moment, model::digest::Digest, server::http::cookies::cookie}
 /// The cookie's name.
 const COOKIE: &str = "openseat_session";
 
-/// Open sessions; one more ends the oldest. Each is a person with a browser, or one who has not logged out.
+/// The most open sessions; one more ends the oldest. Each is a person's browser, or one that has not logged out.
 const MAX_SESSIONS: usize = 256;
 
 /// See the [module](self).
@@ -52,7 +52,7 @@ impl Sessions {
     /// Begins a session and returns its id: 256 random bits, which nobody can guess.
     ///
     /// # Errors
-    /// The kernel gives no randomness.
+    /// The kernel provides no randomness.
     pub fn begin(&self, now: Moment) -> io::Result<String> {
         let mut random = [0; 32];
         let given = getrandom(&mut random, GetRandomFlags::empty())?;
@@ -94,7 +94,7 @@ impl Sessions {
     }
 
     fn open(&self) -> MutexGuard<'_, VecDeque<Session>> {
-        // Each change is one step.
+        // Each change is one step, so a panic leaves nothing half changed.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,19 +1,19 @@
-//! How openseat is doing, in one line: for `systemctl status` and other small displays.
+//! The state of openseat in one line: for `systemctl status` and other small displays.
 
 use std::collections::BTreeSet;
 
 use super::app::{AccountHandle, App};
 
-/// Accounts that have room in a line; the others are only counted.
+/// The most accounts in a line; the others are only counted.
 const ROOM: usize = 8;
 
-/// For instance `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
+/// Returns, for example, `18/20 queues fresh; main 412/1000 requests; bad_token in lab`.
 pub fn status_line(app: &App) -> String {
     let look = Look(app);
     let mut parts = vec![look.queues(), look.requests()];
     parts.extend(look.faults());
     let mut line = parts.join("; ");
-    // A name with a line break in it would look like another message.
+    // A line break in a name would look like another message.
     line.retain(|c| !c.is_control());
     line
 }
@@ -22,7 +22,7 @@ pub fn status_line(app: &App) -> String {
 struct Look<'a>(&'a App);
 
 impl Look<'_> {
-    /// Fresh is what a decision can stand on.
+    /// Counts the queues whose data is fresh enough to decide on.
     fn queues(&self) -> String {
         let queues = self.0.queues();
         let fresh = queues.iter().filter(|queue| {

@@ -1,4 +1,4 @@
-//! What all streams of decisions share: the log of changes, the signal that it has grown, and the limit on streams.
+//! Shared by all streams of decisions: the log of changes, the signal that it has grown, and the limit on streams.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -20,9 +20,9 @@ pub struct WatchHub {
     log: Mutex<DecisionLog>,
     /// Wakes streams when the log has grown.
     grown: watch::Sender<()>,
-    /// A permit for each stream that may be open.
+    /// One permit per allowed stream.
     slots: Arc<Semaphore>,
-    /// Its keys are random, so the event ids of another process do not fit this one.
+    /// Randomly keyed, so that event ids of another process do not fit this one.
     run: RandomState,
 }
 
@@ -36,7 +36,7 @@ impl WatchHub {
         }
     }
 
-    /// The hub of the next configuration: an empty log, and open streams still count.
+    /// Creates the hub of the next config: an empty log, and open streams still count.
     pub fn successor(&self, limits: &WatchLimits) -> Self {
         Self {
             slots: Arc::clone(&self.slots),
@@ -44,7 +44,7 @@ impl WatchHub {
         }
     }
 
-    /// Takes a place for a stream, which is free again when the permit is dropped; `None` if all are taken.
+    /// Reserves a stream, which is freed when the permit is dropped; `None` if all are taken.
     pub fn open_stream(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
@@ -56,7 +56,7 @@ impl WatchHub {
 
     /// The log, locked.
     pub fn log(&self) -> MutexGuard<'_, DecisionLog> {
-        // Each entry is one step, so a panic leaves no entry half written.
+        // A panic leaves no half-written entry, since each entry is one step.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,7 +65,7 @@ impl WatchHub {
         self.grown.send_replace(());
     }
 
-    /// Hears of each [`notify`](Self::notify) from now on.
+    /// Subscribes to [`notify`](Self::notify).
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.grown.subscribe()
     }
@@ -75,12 +75,12 @@ impl WatchHub {
         self.log().newest()
     }
 
-    /// The last changes of the decision about a queue, the newest first, as far back as the log goes.
+    /// Returns the last changes of the decision about a queue, newest first, within the log.
     pub fn recent(&self, key: &QueueKey, max: usize) -> Vec<(Moment, Decision)> {
         self.log().recent(key, max)
     }
 
-    /// The id of streams about these queues, in this process.
+    /// Returns the id of streams about these queues, in this process.
     pub fn stream_id<'a>(&self, keys: impl Iterator<Item = &'a QueueKey>) -> u64 {
         let mut keys: Vec<_> = keys.collect();
         keys.sort_unstable();

@@ -1,7 +1,7 @@
-//! The task that notices changed decisions, for all streams together.
+//! The task that notices changed decisions, for all streams.
 //!
-//! It looks at all queues whenever the board has changed, or when time alone may have changed a decision. A burst of changes, such as a sweep that
-//! renews every queue, is one look.
+//! It checks all queues whenever the board has changed, or when time alone may have changed a decision. A burst of changes, such as a sweep that
+//! renews every queue, takes one pass.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::{app::App, decision_log::LastDecision};
 use crate::{clock::Moment, decision::Decision};
 
-/// Logs every change of a decision until the process stops. `newest` gives the app of the newest configuration.
+/// Logs every change of a decision until the process stops. `newest` returns the app of the newest config.
 pub async fn watch_decisions(newest: impl Fn() -> Arc<App>, stop: CancellationToken) {
     loop {
         let app = newest();
-        // An app that has stopped has no successor.
+        // A stopped app has no successor.
         if stop.is_cancelled() || app.stopping.is_cancelled() {
             return;
         }
@@ -27,11 +27,11 @@ async fn watch_until_retired(app: Arc<App>, stop: &CancellationToken) {
     let mut changes = app.board.changes();
     let looking = async {
         loop {
-            // Before the look: a change during it is seen by the next one.
+            // Before the pass, so that the next one sees changes during it.
             changes.mark_unchanged();
             let due = Instant::now() + look(&app);
             tokio::time::sleep(app.limits.watch.rest).await;
-            // The app keeps the board, so its changes do not end.
+            // The app holds the board, so its changes do not end.
             let _ = tokio::time::timeout_at(due, changes.changed()).await;
         }
     };
@@ -42,12 +42,12 @@ async fn watch_until_retired(app: Arc<App>, stop: &CancellationToken) {
     }
 }
 
-/// Looks at all queues and logs the decisions that have changed. Returns the time until the next look, if nothing changes before.
+/// Checks all queues and logs changed decisions. Returns the time until the next pass, if nothing changes before.
 pub fn look(app: &App) -> Duration {
     let mut next = app.limits.watch.look;
     let mut log = app.watch.log();
     let before = log.newest();
-    // Under the lock, so that of two looks the later one is logged last.
+    // Under the lock, so that of two passes the later one is logged last.
     let now = app.clock.now();
     for queue in app.queues() {
         let state = app.state(queue);
@@ -73,7 +73,7 @@ pub fn look(app: &App) -> Duration {
     next
 }
 
-/// How long a decision stays valid if no new data comes; `None` if time does not change it.
+/// Returns how long a decision stays valid without new data; `None` if time does not change it.
 fn time_left(decision: &Decision, now: Moment) -> Option<Duration> {
     let until = decision.usable_until().filter(|_| decision.is_fresh)?;
     // It is still valid at that very moment.

@@ -152,15 +152,15 @@ async fn a_wrong_parameter_is_named_in_the_detail() {
         ),
         (
             "sales/decision?threshold=1&threshold=2",
-            "\"threshold\" may be given once",
+            "\"threshold\" may be given only once",
         ),
         (
             "sales/decision?format=xml",
-            "\"format\" is one of json, text, count and status",
+            "\"format\" must be json, text, count or status",
         ),
         (
             "texts/decision?threshold=2",
-            "this queue's criteria compare with no number, so \"threshold\" has no meaning for them",
+            "this queue's criteria contain no comparison with a number, so \"threshold\" does not apply",
         ),
         (
             "sales?threshold=2",

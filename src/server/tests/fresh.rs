@@ -179,9 +179,9 @@ async fn a_wrong_fresh_or_wait_is_named_in_the_detail() {
         ),
         ("fresh=2", "\"fresh\" is not a duration such as 2s or 400ms"),
         ("wait=", "\"wait\" is not a duration such as 2s or 400ms"),
-        ("wait=6s", "\"wait\" is at most 5s"),
-        ("fresh=2s&fresh=3s", "\"fresh\" may be given once"),
-        ("wait=1s&wait=1s", "\"wait\" may be given once"),
+        ("wait=6s", "\"wait\" must be at most 5s"),
+        ("fresh=2s&fresh=3s", "\"fresh\" may be given only once"),
+        ("wait=1s&wait=1s", "\"wait\" may be given only once"),
     ] {
         let answer = server
             .get(&format!("/v1/queues/sales/decision?{query}"))

@@ -166,7 +166,7 @@ async fn a_malformed_request_is_told_what_is_wrong() {
         (r#"{"call_id":7}"#, "invalid type: integer `7`"),
         (r#"{"call_id":"a","tll":"5s"}"#, "unknown field `tll`"),
         (r#"{"call_id":""}"#, "\"call_id\" is empty"),
-        (r#"{"call_id":"null"}"#, "where it has no id"),
+        (r#"{"call_id":"null"}"#, "when they have no id"),
         (
             r#"{"call_id":"{{call.id}}"}"#,
             "a placeholder that the router did not fill in",

@@ -1,10 +1,10 @@
 //! `GET /v1/watch`: decisions as they change, as server-sent events.
 //!
-//! Streams read the [log of changes](super::state::decision_log), each at its own pace. A stream begins with a snapshot, or, for a client
-//! that sends the id of the last event it has seen, with what has changed since. An id is valid for one run of the process and one set of queues.
-//! A client with any other id, or one that the log no longer reaches back to, gets a snapshot. No client misses a change without being told.
+//! Streams read the [log of changes](super::state::decision_log), each at its own pace. A stream begins with a snapshot, or, if the client sends the
+//! id of the last event it saw, with the changes since then. An id is valid for one run of the process and one set of queues. A client with any
+//! other id, or one that is too old for the log, gets a snapshot. No client misses a change without being told.
 //!
-//! Watching is not demand: streams make no queue poll more often, and do not count as decisions.
+//! Watching is not demand: streams do not make openseat poll more often, and do not count as decisions.
 
 mod stream;
 
@@ -48,7 +48,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) = (
 /// The parameters of a stream.
 pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
     name: "queue",
-    meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues, leave it out for all",
+    meaning: "A queue's name or id, or `{account}/{queue}`; repeat it for several queues, omit it for all",
     shape: Shape::MayRepeat(MAX_QUEUES),
     example: "sales-queue",
 }];
@@ -56,7 +56,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[Parameter {
 /// The headers of a request for a stream.
 pub(super) const HEADERS: &[Parameter] = &[Parameter {
     name: "Last-Event-ID",
-    meaning: "The `id` of the last event that was seen, to resume after it; an unknown one starts anew",
+    meaning: "The `id` of the last event seen, to resume after it; with an unknown id the stream starts over",
     shape: Shape::Text,
     example: "6c1f0a9d5e3b2748-17",
 }];
@@ -75,7 +75,7 @@ shape!(
     }
 );
 
-/// `GET /v1/watch?queue=a&queue=b`; without `queue`, all of them.
+/// `GET /v1/watch?queue=a&queue=b`; without `queue`, all queues.
 pub(super) async fn watch_decisions(
     State(app): State<Arc<App>>,
     rights: Rights,
@@ -97,7 +97,7 @@ pub(super) async fn watch_decisions(
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/event-stream"),
         ),
-        // Nothing follows a stream on its connection, and the client should see its end at once.
+        // Nothing follows a stream on its connection, and the client should notice its end at once.
         (header::CONNECTION, HeaderValue::from_static("close")),
         UNBUFFERED,
     ];

@@ -1,8 +1,8 @@
-//! One client's stream: what it gets, when, and how it ends.
+//! One client's stream: what it receives, when, and how it ends.
 //!
-//! A stream keeps nothing but the number of the last entry that it has read. hyper asks its body for more only when the client has
-//! taken what came before, so a slow client fills no memory: it falls behind in the log. If the log has dropped entries that the client
-//! still needs, the stream says so and ends. A client that takes nothing at all is cut by the [time-outs](crate::server::net::timeouts).
+//! A stream keeps only the number of the last entry that it has read. hyper asks for more of its body only when the client has read what came
+//! before, so a slow client fills no memory: it falls behind in the log. If the log has dropped entries that the client still needs, the stream says
+//! so and ends. The [timeouts](crate::server::net::timeouts) cut a client that reads nothing at all.
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// When a client should come back after its stream has ended: about what a restart takes.
+/// When a client should reconnect after its stream has ended: about the time of a restart.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Changes in one piece of a stream: about 30 kB, which a connection takes in one or two writes.
@@ -35,17 +35,17 @@ const MAX_PER_PIECE: usize = 64;
 /// A comment, which clients ignore.
 const HEARTBEAT: &str = ":\n\n";
 
-/// From where a stream can be resumed.
+/// The point from which a stream can be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EventId {
-    /// Stands for this run of the process and these queues.
+    /// Identifies this run of the process and these queues.
     stream: u64,
-    /// The newest entry of the log that the client has seen or that is not about its queues.
+    /// The newest entry of the log that the client has seen or that does not concern its queues.
     number: u64,
 }
 
 impl EventId {
-    /// Reads what a client sends; `None` if openseat cannot have written it.
+    /// Parses an id that a client sends; `None` if openseat cannot have written it.
     pub(super) fn parse(header: &HeaderValue) -> Option<Self> {
         let (stream, number) = header.to_str().ok()?.split_once('-')?;
         Some(Self {
@@ -73,10 +73,10 @@ enum End {
 impl End {
     fn event(self) -> Bytes {
         let detail = match self {
-            End::Reloaded => "openseat has a new configuration: connect again for its queues",
-            End::Stopping => "openseat is stopping: connect again in a moment",
+            End::Reloaded => "openseat has a new configuration: reconnect for its queues",
+            End::Stopping => "openseat is stopping: reconnect in a moment",
             End::TooSlow => {
-                "this client fell behind by more changes than openseat keeps: connect again for a new snapshot"
+                "this client fell behind by more changes than openseat keeps: reconnect for a new snapshot"
             }
         };
         let data = serde_json::json!({ "reason": self, "detail": detail });
@@ -94,15 +94,15 @@ pub(super) struct Watcher {
     app: Arc<App>,
     queues: Selection,
     stream: u64,
-    /// The number of the last entry that was read.
+    /// The number of the last entry read.
     seen: u64,
     grown: watch::Receiver<()>,
-    /// What is sent before anything else.
+    /// Sent before anything else.
     opening: Option<Bytes>,
-    /// When the client has to hear something.
+    /// When the next heartbeat is due.
     beat: Instant,
     ended: bool,
-    /// Frees the stream's place, however the stream ends.
+    /// Frees the stream's place when the stream ends in any way.
     _slot: OwnedSemaphorePermit,
 }
 
@@ -117,7 +117,7 @@ impl Watcher {
     ) -> Self {
         let grown = app.watch.subscribe();
         let stream = app.watch.stream_id(queues.iter().map(|queue| &queue.key));
-        // The log has to know all that the board knows: the snapshot and later entries must fit together.
+        // The log must contain everything that the board does, so that the snapshot and later entries fit together.
         watch_task::look(&app);
         let seen = seen.filter(|seen| seen.stream == stream);
         let (seen, opening) = opening(&app, queues, stream, seen);
@@ -134,7 +134,7 @@ impl Watcher {
         }
     }
 
-    /// The next piece of the stream, once there is one.
+    /// Waits for the next piece of the stream.
     pub(super) async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         if self.ended {
             return None;
@@ -158,9 +158,9 @@ impl Watcher {
                 }
             }
             tokio::select! {
-                // In this order: changes from before the stop are sent before the end.
+                // In this order, so that changes from before the stop are sent before the end.
                 biased;
-                // The app keeps the sender, so it outlives its streams.
+                // The app holds the sender, so it outlives its streams.
                 _ = self.grown.changed() => {}
                 () = self.app.stopping.cancelled() => return self.end(End::Stopping),
                 () = self.app.retired.cancelled() => return self.end(End::Reloaded),
@@ -169,7 +169,7 @@ impl Watcher {
         }
     }
 
-    /// The events that the client has not seen, if any.
+    /// Returns the events that the client has not seen, if any.
     fn changes(&mut self) -> Result<Option<Bytes>, TooFarBack> {
         let log = self.app.watch.log();
         let (entries, complete_to) = log.since(self.seen, &self.queues, MAX_PER_PIECE)?;
@@ -192,7 +192,7 @@ impl Watcher {
     }
 }
 
-/// The entry after which a stream goes on, and what it sends first.
+/// Returns the entry after which a stream continues, and what it sends first.
 fn opening(app: &App, queues: &[Arc<Queue>], stream: u64, seen: Option<EventId>) -> (u64, Bytes) {
     let mut opening = format!("retry: {}\n\n", RETRY.as_millis()).into_bytes();
     let log = app.watch.log();
@@ -225,7 +225,7 @@ fn snapshot<'a>(app: &App, last: &'a [(&'a Queue, LastDecision)]) -> SnapshotJso
     }
 }
 
-/// JSON here has no line breaks, so the data is one line.
+/// The JSON contains no line breaks, so the data is one line.
 fn write_event(to: &mut Vec<u8>, id: EventId, name: &str, json: &[u8]) {
     to.extend_from_slice(format!("id: {id}\nevent: {name}\ndata: ").as_bytes());
     to.extend_from_slice(json);

@@ -6,7 +6,7 @@ fn parse(raw: &str) -> Result<String, NoCallId> {
     found.map(Cow::into_owned)
 }
 
-/// As a client may encode a text: not at all where that is allowed, once, twice, and with every byte encoded.
+/// The ways in which a client may encode a text: not at all where that is allowed, once, twice, and with every byte encoded.
 fn encodings(text: &str) -> Vec<String> {
     let once: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let twice: String = url::form_urlencoded::byte_serialize(once.as_bytes()).collect();

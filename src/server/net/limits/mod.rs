@@ -1,13 +1,13 @@
 //! How many connections each client may have.
 //!
-//! A connection costs its client nothing, so a client who reaches an address could take all of them. Four limits prevent that:
+//! A connection costs its client nothing, so any client that reaches an address could take all of them. Four limits prevent that:
 //!
 //! - The last eighth is kept for Unix sockets, which routers on this machine use, and the eighth before it for those and for loopback.
-//! - Clients on other machines get at most half of the connections through one listener, so a public listener leaves enough to the others.
+//! - Clients on other machines get at most half of the connections through one listener, so that a public listener leaves enough for the others.
 //! - One address on another machine gets at most a quarter.
 //! - The listener for agent-checks gets at most a quarter, and clients on this machine count too. A check takes seconds at most.
 //!
-//! The log has one line when a limit is reached, and one when it no longer is. The metric counts each refusal.
+//! The log has one line when a limit is reached, and one when that ends. The metric counts each refusal.
 
 mod refusals;
 #[cfg(test)]
@@ -89,9 +89,9 @@ enum Reason {
         "{0} connections are open, and the rest of max_connections is kept for clients on this machine"
     )]
     Kept(usize),
-    #[error("{0} connections are open at this listener, the most that one may have")]
+    #[error("{0} connections are open at this listener, which is its limit")]
     Listener(usize),
-    #[error("{0} connections from this address are open, the most that one may have")]
+    #[error("{0} connections from this address are open, which is its limit")]
     Address(usize),
 }
 
@@ -119,7 +119,7 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Limit::All => f.write_str("max_connections"),
-            Limit::Kept => f.write_str("what is kept for this machine"),
+            Limit::Kept => f.write_str("kept for this machine"),
             Limit::Listener(listener) => write!(f, "listener {listener}"),
             Limit::Address(address) => write!(f, "address {address}"),
         }
@@ -137,13 +137,13 @@ pub(crate) struct ConnectionLimits {
 struct Taken {
     all: usize,
     by_listener: HashMap<Arc<str>, usize>,
-    /// Only addresses with an open connection, so at most as many as connections.
+    /// Only addresses with an open connection, so no more than there are connections.
     by_address: HashMap<IpAddr, usize>,
     refusals: Refusals,
 }
 
 impl ConnectionLimits {
-    /// For up to so many connections.
+    /// Creates limits for at most `max` connections.
     pub(crate) fn new(max: usize) -> Self {
         Self {
             max,
@@ -200,7 +200,7 @@ impl ConnectionLimits {
         }
     }
 
-    /// Why this client gets no connection now, if it gets none.
+    /// Returns why this client gets no connection now; `None` if it gets one.
     fn why_not(&self, taken: &Taken, listener: &ListenerId, client: Client) -> Option<Reason> {
         let eighth = self.max / 8;
         let part = |divisor: usize| (self.max / divisor).max(1);
@@ -241,7 +241,7 @@ impl ConnectionLimits {
     }
 }
 
-/// One of the connections that may be open. Dropping it frees the connection.
+/// The right to one open connection. Dropping it frees the connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     limits: Arc<ConnectionLimits>,

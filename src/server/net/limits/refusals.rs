@@ -1,4 +1,4 @@
-//! Which limits are reached now, so that the log says it once.
+//! Tracks the limits that are reached, so that each is logged once.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,17 +6,17 @@ use tokio::time::Instant;
 
 use super::Limit;
 
-/// A limit is no longer reached once no client was refused for so long: longer than common clients wait before they try again.
+/// A limit is no longer reached after this long without a refusal: longer than common clients wait before a retry.
 pub const QUIET: Duration = Duration::from_secs(60);
 
-/// How many limits can have a line in the log at a time, so that it stays short. By default four addresses can reach theirs at once.
+/// The most limits that are logged at a time, to keep the log short. By default at most four addresses can reach theirs at once.
 const MAX_LOGGED: usize = 16;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Refusals(HashMap<Limit, Refused>);
 
-/// How often a limit refused a client, and when last.
+/// How often a limit has refused a client, and when it last did.
 #[derive(Debug)]
 struct Refused {
     count: u64,

@@ -135,7 +135,7 @@ async fn the_limits_for_all_clients_are_logged_too() {
     let lines = logged.lines();
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(
-        lines[0].contains("limit=what is kept for this machine")
+        lines[0].contains("limit=kept for this machine")
             && lines[1].contains("limit=max_connections")
     );
 }

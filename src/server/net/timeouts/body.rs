@@ -11,10 +11,10 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Timeouts;
 
-/// The size limit of a part. hyper copies what it gets, to write head and body at once.
+/// The size limit of a part. hyper copies parts of this size, to write head and body at once.
 pub(super) const MAX_PART: usize = 16 * 1024;
 
-/// Passes a body on in parts. hyper drops it after the last one.
+/// Passes a body on in parts. hyper drops it after the last part.
 #[derive(Debug)]
 pub struct TimedBody {
     pub(super) body: Body,

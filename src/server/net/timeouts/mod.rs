@@ -1,12 +1,12 @@
 //! Times out slow clients.
 //!
-//! A connection is always in one [`Phase`]. It reads a head, answers (handlers have their own limits), waits for the client to take the answer,
-//! or is idle. Most phases have a deadline. hyper's own timer knows only the first one, and uses it for idle connections too, which would
-//! close a router's connection after 5 s.
+//! A connection is always in one [`Phase`]: it reads a head, answers (handlers have their own limits), waits for the client to read the answer, or
+//! is idle. Most phases have a deadline. hyper's own timer covers only the first phase, and applies to idle connections too, so it would close a
+//! router's connection after 5 s.
 //!
-//! [`TimedStream`] sees bytes come and go, the service sees requests, and [`TimedBody`] sees the end of an answer. All of them run in
-//! the connection's task, and so does [`Timeouts::expired`], which is polled after them: so a change of phase wakes nobody. Only `expired` reads the
-//! clock, once for all phases that a request went through.
+//! [`TimedStream`] sees bytes come and go, the service sees requests, and [`TimedBody`] sees the end of an answer. All of them run in the
+//! connection's task, and so does [`Timeouts::expired`], which is polled after them, so a change of phase wakes nobody. Only `expired` reads the
+//! clock, once for all phases of a request.
 
 mod body;
 mod stream;
@@ -37,13 +37,13 @@ enum Phase {
     New,
     /// Waits for the rest of a head.
     Head,
-    /// A handler works.
+    /// A handler is working.
     Answering,
-    /// Waits for the client to take a part of the answer; more will follow.
+    /// Waits for the client to read a part of the answer; more will follow.
     Taking,
-    /// The client has taken all parts so far of an answer that goes on, such as a stream of events.
+    /// The client has read all parts so far of an unfinished answer, such as a stream of events.
     Between,
-    /// Waits for the client to take the rest of the answer, all of which hyper has.
+    /// Waits for the client to read the rest of the answer, all of which hyper has.
     Flushing,
     /// All requests are answered.
     Idle,
@@ -72,18 +72,18 @@ impl Phase {
     }
 }
 
-/// The phase of a connection, and whether its time has begun anew since `expired` last looked. Only one task reads and writes it, so relaxed
-/// atomics are enough, and cost nothing.
+/// The phase of a connection, and whether its time has restarted since `expired` last looked. Only one task reads and writes it, so relaxed atomics
+/// are enough and cost nothing.
 #[derive(Debug)]
 struct State {
     phase: AtomicU8,
-    /// The last request was not allowed to the client.
+    /// The last request was not allowed.
     is_stranger: AtomicBool,
-    /// The kernel is to keep little for the client from now on.
+    /// The send buffer should shrink at the next write.
     shrink_send_buffer: AtomicBool,
 }
 
-/// The bit of `phase` that says that its time has begun anew.
+/// The bit of `phase` that says that its time has restarted.
 const RESTARTED: u8 = 0x80;
 
 impl State {
@@ -99,18 +99,18 @@ impl State {
         Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed) & !RESTARTED)]
     }
 
-    /// Begins a phase, and its time.
+    /// Begins a phase and restarts the time.
     fn begin(&self, phase: Phase) {
         self.phase.store(phase as u8 | RESTARTED, Ordering::Relaxed);
     }
 
-    /// Begins a phase within the time of the last one.
+    /// Begins a phase without restarting the time.
     fn continue_as(&self, phase: Phase) {
         let restarted = self.phase.load(Ordering::Relaxed) & RESTARTED;
         self.phase.store(phase as u8 | restarted, Ordering::Relaxed);
     }
 
-    /// Whether the time has begun anew since the last call.
+    /// Whether the time has restarted since the last call.
     fn take_restarted(&self) -> bool {
         let now = self.phase.load(Ordering::Relaxed);
         self.phase.store(now & !RESTARTED, Ordering::Relaxed);
@@ -126,7 +126,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// For a connection that was just accepted, and waits for its first request.
+    /// Creates the limits of a newly accepted connection, which waits for its first request.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -134,7 +134,7 @@ impl Timeouts {
         }
     }
 
-    /// Notes that a whole head has come.
+    /// Notes that a whole head has arrived.
     pub fn asked(&self) {
         self.state.begin(Phase::Answering);
     }
@@ -144,17 +144,17 @@ impl Timeouts {
         self.state.begin(Phase::Flushing);
     }
 
-    /// Notes whether the client may ask what it has asked. A client that may not cannot keep its connection for long.
+    /// Notes whether the client's last request was allowed. Otherwise its connection may not stay idle for long.
     pub fn trust(&self, may_ask: bool) {
         self.state.is_stranger.store(!may_ask, Ordering::Relaxed);
     }
 
-    /// For a stream or a long answer: has the kernel keep little of it for a client that does not read.
+    /// Limits what the kernel buffers for a client that does not read, for streams and long answers.
     pub fn shrink_send_buffer(&self) {
         self.state.shrink_send_buffer.store(true, Ordering::Relaxed);
     }
 
-    /// How long a phase may last; `None` without a limit.
+    /// How long a phase may last; `None` if it has no limit.
     fn lasts(&self, phase: Phase) -> Option<Duration> {
         let is_stranger = self.state.is_stranger.load(Ordering::Relaxed);
         match phase {
@@ -171,7 +171,7 @@ impl Timeouts {
         self.state.phase() == Phase::New
     }
 
-    /// Notes that an answer begins, and follows its body.
+    /// Notes that an answer begins, and wraps its body.
     pub fn answered(&self, body: Body) -> TimedBody {
         self.state.begin(Phase::Taking);
         TimedBody {

@@ -51,7 +51,7 @@ impl<S: Socket> TimedStream<S> {
     }
 }
 
-/// hyper flushes before it ends a connection in good order. Otherwise the connection is cut, and what its client has not taken is useless.
+/// hyper flushes before it ends a connection properly. Otherwise the connection was cut, and the client has no use for unread data.
 impl<S: Socket> Drop for TimedStream<S> {
     fn drop(&mut self) {
         if matches!(self.timeouts.state.phase(), Phase::Taking | Phase::Flushing) {

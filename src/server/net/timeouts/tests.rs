@@ -14,7 +14,7 @@ async fn is_pending(work: &mut (impl Future + Unpin)) -> bool {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *work).poll(cx).is_pending())).await
 }
 
-/// The process goes on after a pause, and `then` is what it reads.
+/// Pauses the process after `begin`; `then` is what it reads when it resumes.
 async fn after_a_pause(begin: impl Fn(&Timeouts), then: impl Fn(&Timeouts)) -> bool {
     let timeouts = Timeouts::new(Limits::with_connections(1));
     begin(&timeouts);
@@ -66,7 +66,7 @@ async fn who_sends_nothing_is_cut_in_time_whether_there_was_a_pause_or_not() {
     assert_eq!(timeout(soon, expired).await, Ok(Some(Dropped::SlowRequest)));
 }
 
-/// Both ends of a connection, ours watched.
+/// Both ends of a connection; ours is watched.
 async fn connection() -> (TimedStream<TcpStream>, TcpStream, Timeouts) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("it is bound");
