@@ -14,7 +14,7 @@ check_units() {
 check_configs() {
     local config
     for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml \
-        deploy/cluster/openseat.toml; do
+        deploy/cluster/openseat.toml deploy/cluster/kubernetes/openseat.toml; do
         "$target/debug/openseat" plan --config "$config" >/dev/null || return 1
     done
 }
@@ -22,7 +22,7 @@ check_configs() {
 # Nothing here can build or run containers, so their files are only read.
 check_yaml() {
     yamllint --strict --config-data '{extends: default, rules: {document-start: disable, comments-indentation: disable, line-length: {max: 140}}}' \
-        deploy/docker/*.yaml deploy/cluster/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
+        deploy/docker/*.yaml deploy/cluster/*.yaml deploy/cluster/kubernetes/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
 }
 
 check_caddy() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
@@ -38,7 +38,19 @@ check_kubernetes() {
         kubectl kustomize "$folder" | grep --count '^kind: ' &&
         ! cmp --silent "$first" "$second" &&
         of_kind Deployment "$first" | grep --quiet openseat-config &&
-        diff <(of_kind Deployment "$first") <(of_kind Deployment "$second")
+        diff <(of_kind Deployment "$first") <(of_kind Deployment "$second") &&
+        cluster_manifests
+}
+
+# The same for the example of a cluster: its user's password is the one that openseat shows.
+cluster_manifests() {
+    local folder=$scratch/cluster/kubernetes manifests=$scratch/cluster.yaml
+    cp -r deploy/cluster "$scratch/" && cp "$folder/../valkey.conf" "$folder/" &&
+        echo none | tee "$folder/"{main,bearer}.token >/dev/null && printf secret >"$folder/valkey.password" &&
+        sed "s/SHA256-OF-THE-PASSWORD/$(sha256sum <"$folder/valkey.password" | cut -c 1-64)/" "$folder/../users.acl" >"$folder/users.acl" &&
+        grep --quiet ' #[0-9a-f]\{64\} ' "$folder/users.acl" &&
+        kubectl kustomize "$folder" >"$manifests" &&
+        [[ $(grep --count '^kind: ' "$manifests") == 7 ]]
 }
 
 # of_kind KIND FILE: the documents of that kind.

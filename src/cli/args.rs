@@ -176,7 +176,8 @@ Exit codes:
     /// Try openseat: a simulated CallTools and the daemon in one process
     #[command(after_help = "Examples:
   openseat demo
-  openseat demo --listen 127.0.0.1:0 --seed 7")]
+  openseat demo --listen 127.0.0.1:0 --seed 7
+  openseat demo --nodes 3                   several openseats that share one account")]
     Demo(Demo),
     /// Run the simulated CallTools alone, to integrate against
     #[command(after_help = "Examples:
@@ -361,6 +362,9 @@ pub struct Demo {
     /// Random seed; the same seed repeats the same day
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Number of openseats that share the account; more than one needs redis-server in PATH
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: u8,
 }
 
 /// `openseat simulate`

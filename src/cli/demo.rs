@@ -1,4 +1,4 @@
-//! `openseat demo`: a simulated CallTools and the daemon in one process, connected by real sockets.
+//! `openseat demo`: a simulated CallTools and the daemon, or several nodes of a cluster, in one process, connected by real sockets.
 
 use std::{
     fmt::Write as _,
@@ -10,11 +10,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::{args, print, unless_gone};
 use crate::{
     clock::{Clock, SystemClock},
+    cluster::local::LocalEngine,
     config::Config,
     daemon::Daemon,
     process::signals,
@@ -45,22 +47,79 @@ pub async fn demo(options: args::Demo) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("openseat-demo-")
         .tempdir()?;
-    let path = write_config(
-        folder.path(),
-        &config(&simulator, &calltools.base_url(), options.listen),
+    let engine = (options.nodes > 1).then(LocalEngine::start).transpose();
+    let engine = engine.context(
+        "several nodes need redis-server in PATH: install Debian's package redis-server, or Valkey with its compatibility package",
     )?;
-    let config = Config::load(&path)?;
-    let daemon = Daemon::new(&config, clock).await?;
-    let Some(Listener::Tcp(answers)) = daemon.listeners().first() else {
-        unreachable!("the demo's config has one TCP address")
+    let (mut nodes, mut answers) = (Vec::new(), Vec::new());
+    for number in 1..=options.nodes {
+        let home = folder.path().join(format!("node-{number}"));
+        fs::create_dir(&home)?;
+        let listen = match number {
+            1 => options.listen,
+            _ => SocketAddr::new(options.listen.ip(), 0),
+        };
+        let mut text = config(&simulator, &calltools.base_url(), listen);
+        if let Some(engine) = &engine {
+            let url = engine.url();
+            let _ = write!(
+                text,
+                "\n[cluster]\nurl = \"{url}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n"
+            );
+        }
+        let config = Config::load(&write_config(&home, &text)?)?;
+        let daemon = Daemon::new(&config, Arc::clone(&clock)).await?;
+        let Some(Listener::Tcp(listener)) = daemon.listeners().first() else {
+            unreachable!("the demo's config has one TCP address")
+        };
+        answers.push(listener.local_addr()?);
+        nodes.push(daemon);
+    }
+    let first = folder.path().join("node-1").join("openseat.toml");
+    let mut told = welcome(&simulator, answers[0], &calltools.base_url(), &first);
+    if engine.is_some() {
+        told += &others(&answers);
+    }
+    unless_gone(print(&told))?;
+    run(nodes, shutdown).await
+}
+
+/// Runs all nodes until the demo is stopped, or one of them ends.
+async fn run(nodes: Vec<Daemon>, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut running = JoinSet::new();
+    for node in nodes {
+        running.spawn(node.run(stop.clone().cancelled_owned()));
+    }
+    let mut ended = tokio::select! {
+        () = shutdown => None,
+        ended = running.join_next() => ended,
     };
-    unless_gone(print(&welcome(
-        &simulator,
-        answers.local_addr()?,
-        &calltools.base_url(),
-        &path,
-    )))?;
-    daemon.run(shutdown).await
+    stop.cancel();
+    loop {
+        if let Some(ended) = ended {
+            ended??;
+        }
+        ended = running.join_next().await;
+        if ended.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// What the nodes of a cluster add to the welcome.
+fn others(answers: &[SocketAddr]) -> String {
+    let nodes = answers
+        .iter()
+        .map(|answers| format!("       http://{answers}/\n"));
+    format!(
+        "
+Nodes share the account: one asks CallTools, all of them answer.
+{}Which one leads: curl http://{}/metrics | grep cluster
+",
+        nodes.collect::<String>(),
+        answers[0]
+    )
 }
 
 fn config(simulator: &Simulator, base_url: &str, listen: SocketAddr) -> String {

@@ -2,6 +2,7 @@
 //! says who leads, and keeps the log that the next leader needs.
 //!
 //! - [`command`]: all that is asked of the engine, each one script; [`engine`] runs them;
+//! - [`local`]: an engine of one's own, for the demo and for tests;
 //! - [`lease`]: who leads, by one's own clock alone;
 //! - [`entry`] and [`codec`]: what the leader tells the others, and how it is written;
 //! - [`message`]: what a follower asks the leader;
@@ -16,6 +17,7 @@ pub mod command;
 pub mod engine;
 pub mod entry;
 pub mod lease;
+pub mod local;
 pub mod member;
 pub mod message;
 #[cfg(test)]

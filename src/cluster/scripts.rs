@@ -50,7 +50,10 @@ local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
 if last[1] and last[1][1] == ARGV[3] then return {1, time} end
 local at = time[1] .. ' ' .. time[2]
 local added = redis.pcall('XADD', KEYS[3], ARGV[3], 'e', ARGV[4], 't', at)
-if type(added) == 'table' then return {0, time} end
+if type(added) == 'table' then
+  if string.find(added.err, 'equal or smaller', 1, true) then return {0, time} end
+  return added
+end
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[4], 'at', ARGV[3], 't', at, 'data', ARGV[5])
   redis.call('XTRIM', KEYS[3], 'MINID', ARGV[3])

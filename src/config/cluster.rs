@@ -2,9 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use url::Url;
-
 use super::{Account, account, keys, section::Section, source::Checked, value::Value};
+use crate::cluster::engine::Place;
 
 /// The prefix of all keys and channels in the engine.
 const DEFAULT_PREFIX: &str = "openseat";
@@ -17,9 +16,6 @@ const LEASE: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_
 
 /// An engine that calls wait for has no more replicas than this.
 const REPLICAS: RangeInclusive<u32> = 0..=8;
-
-/// The schemes of an engine's URL.
-const SCHEMES: [&str; 3] = ["redis", "rediss", "unix"];
 
 /// The engine that several nodes share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,26 +80,10 @@ fn cluster(section: &Section<'_>) -> Checked<Cluster> {
 
 fn url(value: &Value<'_>) -> Checked<String> {
     let text = value.text()?;
-    let Ok(url) = Url::parse(text) else {
-        return Err(value.wrong(
-            "is not a URL; write for example \"redis://redis.internal:6379/0\" or \"unix:///run/redis/redis.sock\"",
-        ));
-    };
-    if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "pass") {
-        return Err(value.wrong(
-            "has a password; this file is read by many and copied to backups: name a file that holds it with password_file",
-        ));
+    match Place::from_url(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(value.wrong(error.to_string())),
     }
-    if !SCHEMES.contains(&url.scheme()) {
-        return Err(value.wrong(format!(
-            "begins with {}://, and openseat takes redis://, rediss:// (TLS) and unix:///",
-            url.scheme()
-        )));
-    }
-    if url.scheme() != "unix" && url.host().is_none() {
-        return Err(value.wrong("names no host"));
-    }
-    Ok(text.to_owned())
 }
 
 /// Reads a prefix that is distinct from what follows it and needs no quoting in the engine's access rules.

@@ -1,67 +1,28 @@
 //! The same commands, run by the model and by a real engine, answer the same.
 
-use std::{
-    path::Path,
-    process::{Child, Command as Process, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::cluster::{
     command::{Command, Log, Logged, Look, Position, REGISTRY, Reply},
     engine::{Address, Engine as _, RedisEngine},
+    local::LocalEngine,
     model::Model,
 };
 
-/// Debian's engine, on a Unix socket in a folder of its own; it ends with the test.
-#[derive(Debug)]
-struct Server {
-    child: Child,
-    folder: tempfile::TempDir,
+fn start() -> LocalEngine {
+    LocalEngine::start().expect("redis-server, of Debian's package of that name")
 }
 
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self {
-            child: Self::launch(&folder),
-            folder,
-        }
-    }
-
-    fn launch(folder: &tempfile::TempDir) -> Child {
-        Process::new("redis-server")
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(folder.path().join("redis.sock"))
-            .arg("--dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server, of Debian's package of that name")
-    }
-
-    fn socket(&self) -> std::path::PathBuf {
-        self.folder.path().join("redis.sock")
-    }
-
-    fn engine(&self, prefix: &str) -> RedisEngine {
-        let path: &Path = &self.socket();
-        RedisEngine::new(&Address {
-            url: format!("unix://{}", path.display()),
-            password: None,
-            prefix: prefix.to_owned(),
-            replicas: 0,
-        })
-        .unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn engine(server: &LocalEngine, prefix: &str) -> RedisEngine {
+    RedisEngine::new(&Address {
+        url: server.url(),
+        password: None,
+        prefix: prefix.to_owned(),
+        replicas: 0,
+    })
+    .unwrap()
 }
 
 /// An answer without what no two engines have in common: their times, and the order of a hash.
@@ -169,15 +130,15 @@ fn command() -> impl Strategy<Value = Command> {
 #[test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 fn the_engine_does_what_the_model_does() {
-    let server = Server::start();
+    let server = start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(300)
     };
-    runtime.block_on(until_it_answers(&server));
     proptest!(config, |(commands in prop::collection::vec(command(), 1..40))| {
-        let engine = server.engine(&format!("case-{:x}", fastrand::u64(..)));
+        let engine = engine(&server, &format!("case-{:x}", fastrand::u64(..)));
+        runtime.block_on(until_it_answers(&engine));
         let mut model = Model::default();
         for command in &commands {
             let account = match command {
@@ -191,8 +152,8 @@ fn the_engine_does_what_the_model_does() {
     });
 }
 
-async fn until_it_answers(server: &Server) {
-    let engine = server.engine("start");
+/// On a busy machine an answer may take longer than an engine waits.
+async fn until_it_answers(engine: &RedisEngine) {
     for _ in 0..500 {
         if engine.run("a", &Command::Mirrors).await.is_ok() {
             return;
@@ -205,31 +166,25 @@ async fn until_it_answers(server: &Server) {
 #[tokio::test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn an_engine_that_goes_and_comes_back_answers_again_by_itself() {
-    let mut server = Server::start();
-    until_it_answers(&server).await;
-    let engine = server.engine("p");
-    assert!(engine.run("a", &Command::Mirrors).await.is_ok());
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
+    let mut server = start();
+    let engine = engine(&server, "p");
+    until_it_answers(&engine).await;
+    server.kill();
     for _ in 0..3 {
         assert!(engine.run("a", &Command::Mirrors).await.is_err());
         assert!(!engine.is_up());
     }
-    server.child = Server::launch(&server.folder);
-    until_it_answers(&server).await;
-    // It rests for a moment after a failure.
-    while engine.run("a", &Command::Mirrors).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    server.start_again().unwrap();
+    until_it_answers(&engine).await;
     assert!(engine.is_up());
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn an_engine_with_foreign_data_is_an_error_and_no_panic() {
-    let server = Server::start();
-    until_it_answers(&server).await;
-    let client = redis::Client::open(format!("unix://{}", server.socket().display())).unwrap();
+    let server = start();
+    until_it_answers(&engine(&server, "start")).await;
+    let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let log = "p:{a}:log";
     let _: () = redis::cmd("SET")
@@ -238,7 +193,7 @@ async fn an_engine_with_foreign_data_is_an_error_and_no_panic() {
         .query_async(&mut connection)
         .await
         .unwrap();
-    let engine = server.engine("p");
+    let engine = engine(&server, "p");
     let read = Command::Read {
         after: Position::default(),
         checkpoint: true,

@@ -1,0 +1,159 @@
+//! A connection that is dropped at the first doubt and made anew.
+
+use futures_util::future::select_ok;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, aio::MultiplexedConnection};
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant, timeout},
+};
+
+use super::{ANSWER, CONNECT, EngineError, Place};
+
+/// How long to leave an engine alone that could not be reached. Until then commands fail at once.
+const REST: Duration = Duration::from_millis(200);
+
+/// A connection, numbered, so that only its own users drop it.
+#[derive(Default)]
+pub(super) struct Link(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    connection: Option<(MultiplexedConnection, ConnectionInfo)>,
+    number: u64,
+    failed: Option<Instant>,
+}
+
+impl Link {
+    /// The connection, and its number.
+    pub async fn connection(
+        &self,
+        place: &Place,
+        node: Option<ConnectionInfo>,
+    ) -> Result<(MultiplexedConnection, u64), EngineError> {
+        // Others wait for the one who connects, no longer than it takes.
+        let mut link = self.0.lock().await;
+        if let Some((connection, _)) = &link.connection {
+            return Ok((connection.clone(), link.number));
+        }
+        if link.failed.is_some_and(|failed| failed.elapsed() < REST) {
+            return Err(EngineError::Silent);
+        }
+        let connected = timeout(CONNECT, connect(place, node)).await;
+        match connected.unwrap_or(Err(EngineError::Silent)) {
+            Ok((connection, info)) => {
+                link.number += 1;
+                link.failed = None;
+                link.connection = Some((connection.clone(), info));
+                Ok((connection, link.number))
+            }
+            Err(error) => {
+                link.failed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops the connection with this number.
+    pub async fn drop_connection(&self, number: u64) {
+        let mut link = self.0.lock().await;
+        if link.number == number {
+            link.connection = None;
+        }
+    }
+
+    /// Drops a connection that leads elsewhere. Returns whether there was one.
+    pub async fn leave_all_but(&self, info: &ConnectionInfo) -> bool {
+        let mut link = self.0.lock().await;
+        let is_elsewhere = |(_, there): &mut (_, ConnectionInfo)| there.addr() != info.addr();
+        link.connection.take_if(is_elsewhere).is_some()
+    }
+}
+
+/// Connects to a node of a cluster, or else to whatever is found first.
+async fn connect(
+    place: &Place,
+    node: Option<ConnectionInfo>,
+) -> Result<(MultiplexedConnection, ConnectionInfo), EngineError> {
+    let found = match node {
+        Some(node) => vec![node],
+        None => place.find().await?,
+    };
+    let tried = found.into_iter().map(|info| Box::pin(open(place, info)));
+    let (connected, _) = select_ok(tried).await?;
+    Ok(connected)
+}
+
+async fn open(
+    place: &Place,
+    info: ConnectionInfo,
+) -> Result<(MultiplexedConnection, ConnectionInfo), EngineError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(ANSWER));
+    let mut connection = Client::open(info.clone())?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    let told: String = redis::cmd("INFO").query_async(&mut connection).await?;
+    check(&told, place.is_cluster())?;
+    Ok((connection, info))
+}
+
+/// Checks what an engine tells of itself.
+fn check(info: &str, is_cluster: bool) -> Result<(), EngineError> {
+    let field = |name: &str| {
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
+    if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+        return Err(EngineError::Evicts(policy.to_owned()));
+    }
+    let version = field("redis_version").unwrap_or_default();
+    let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+    let version_is: (u32, u32) = (
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    );
+    if version_is < (6, 2) {
+        return Err(EngineError::TooOld(version.to_owned()));
+    }
+    if is_cluster {
+        return Ok(()); // A replica says who has the account.
+    }
+    if field("redis_mode") == Some("cluster") {
+        return Err(EngineError::IsCluster);
+    }
+    match field("role") {
+        Some("slave") => Err(EngineError::Replica),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_evicts_or_is_too_old_or_another_one_is_refused() {
+        let info = |policy: &str, version: &str, more: &str| {
+            format!(
+                "# Server\r\nredis_version:{version}\r\nmaxmemory_policy:{policy}\r\n{more}\r\n"
+            )
+        };
+        let check = |info: String| check(&info, false);
+        assert!(check(info("noeviction", "6.2.0", "")).is_ok());
+        assert!(check(info("noeviction", "7.0.15", "role:master")).is_ok());
+        for (info, why) in [
+            (info("allkeys-lru", "7.0.15", ""), "allkeys-lru"),
+            (info("noeviction", "6.0.16", ""), "6.0.16"),
+            (info("noeviction", "7.0.15", "role:slave"), "replica"),
+            (
+                info("noeviction", "7.0.15", "redis_mode:cluster"),
+                "redis-cluster://",
+            ),
+            (String::new(), "6.2"),
+        ] {
+            let error = check(info).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Hears what the engine's channels say, over a connection of its own.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, future::select_ok};
+use redis::{Client, aio::PubSub};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{CONNECT, EngineError, RedisEngine};
+
+/// How long the connection that listens waits after it was lost.
+const LISTEN_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often the listening connection is checked: one that hangs is noticed within two of these.
+const PING: Duration = Duration::from_secs(2);
+
+/// How often Sentinels are asked who is the master. An old one acknowledges what is lost for 11 s after a planned fail-over.
+const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
+
+/// What comes over the listening connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An account's log has grown.
+    Bell(String),
+    /// A message for the account's leader.
+    Question(String, Vec<u8>),
+    /// A message for this node.
+    Answer(Vec<u8>),
+}
+
+impl RedisEngine {
+    /// Hears bells and messages until `stop`, over a connection of its own. A channel that is full loses some, as a connection does that is lost.
+    pub async fn listen(&self, node: &str, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.has_moved() => {}
+                listened = self.listen_once(node, &heard) => {
+                    if let Err(error) = listened && self.is_up() {
+                        tracing::debug!(%error, "the engine's messages are not heard");
+                    }
+                }
+            }
+            tokio::time::sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    /// Waits until Sentinels name another master, and drops the connection to the one before.
+    async fn has_moved(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_MASTER).await;
+            if self.place.is_sentinel()
+                && let Ok(found) = self.place.find().await
+                && self.link("").leave_all_but(&found[0]).await
+            {
+                tracing::info!(master = %found[0].addr(), "the cluster's engine has another master");
+                return;
+            }
+        }
+    }
+
+    async fn subscription(&self) -> Result<PubSub, EngineError> {
+        let subscribe = |info| async move {
+            let client = Client::open(info)?;
+            client.get_async_pubsub().await.map_err(EngineError::from)
+        };
+        let found = self.place.find().await?;
+        let (subscription, _) = select_ok(found.into_iter().map(subscribe).map(Box::pin)).await?;
+        Ok(subscription)
+    }
+
+    async fn listen_once(
+        &self,
+        node: &str,
+        heard: &mpsc::Sender<Heard>,
+    ) -> Result<(), EngineError> {
+        let silent = |_| EngineError::Silent;
+        let listening = timeout(CONNECT, self.subscription());
+        let (mut sink, mut messages) = listening.await.map_err(silent)??.split();
+        let mine = format!("{}:node:{node}", self.prefix);
+        sink.subscribe(mine.as_str()).await?;
+        for kind in ["bell", "ask"] {
+            sink.psubscribe(format!("{}:{kind}:*", self.prefix)).await?;
+        }
+        loop {
+            match timeout(PING, messages.next()).await {
+                Ok(Some(message)) => {
+                    let rest = message.get_channel_name().strip_prefix(&self.prefix);
+                    let data = message.get_payload_bytes().to_vec();
+                    let parts: Option<Vec<&str>> = rest.map(|rest| rest.splitn(3, ':').collect());
+                    let news = match parts.as_deref() {
+                        Some(["", "bell", account]) => Heard::Bell((*account).to_owned()),
+                        Some(["", "ask", account]) => Heard::Question((*account).to_owned(), data),
+                        _ => Heard::Answer(data),
+                    };
+                    // Who is too busy to listen reads the log within a second anyway.
+                    let _ = heard.try_send(news);
+                }
+                Ok(None) => return Err(EngineError::Silent),
+                Err(_) => {
+                    let () = timeout(PING, sink.ping()).await.map_err(silent)??;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The engine that a cluster shares: Redis or Valkey, reached over connections that are dropped and made anew at the first doubt.
+//!
+//! A command that brings no answer in time may have happened or not. So nothing here is sent twice: callers know what may be.
+
+mod link;
+mod listening;
+mod place;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
+use tokio::{sync::OnceCell, time::timeout};
+
+use self::link::Link;
+pub use self::listening::Heard;
+pub use self::place::{BadUrl, Place};
+use super::{
+    command::{Command, Listener, Look, Position, Reply},
+    replies::{self, Foreign},
+    scripts,
+};
+
+/// How long to wait for a connection: well below the shortest lease's third.
+const CONNECT: Duration = Duration::from_millis(500);
+
+/// How long to wait for an answer. Scripts take less than a millisecond; a lease of 3 s is renewed each second.
+const ANSWER: Duration = Duration::from_millis(400);
+
+/// How long replicas may take to confirm a write: within [`ANSWER`].
+const CONFIRM_MS: u64 = 250;
+
+/// How many nodes of a cluster a command may be sent to: the one that was known, the one that it names, and one more after a fail-over.
+const MAX_MOVES: usize = 3;
+
+/// The account that is none, on which each script is tried.
+const TRIAL: &str = "trial";
+
+/// Why a command brought no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No answer in time, or no connection.
+    #[error("the engine does not answer")]
+    Silent,
+    /// The engine's error.
+    #[error("the engine: {0}")]
+    Redis(#[from] RedisError),
+    /// Not our data.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+    /// Fewer replicas confirmed than the config asks for.
+    #[error("{confirmed} of {wanted} replicas confirmed a write")]
+    Unconfirmed {
+        /// How many did.
+        confirmed: i64,
+        /// How many should have.
+        wanted: u32,
+    },
+    /// The engine may throw away what it must keep.
+    #[error(
+        "the engine's maxmemory-policy is {0}, so it may throw away leases and requests: set it to noeviction"
+    )]
+    Evicts(String),
+    /// Sentinels do not know the master, or do not answer.
+    #[error("no Sentinel knows where the master \"{0}\" is")]
+    NoMaster(String),
+    /// Writes to it are refused.
+    #[error(
+        "the engine is a replica: name its master, or let Sentinel name it (redis-sentinel://)"
+    )]
+    Replica,
+    /// Its accounts are on other nodes.
+    #[error("the engine is a Redis Cluster: its url begins with redis-cluster://")]
+    IsCluster,
+    /// The engine is too old.
+    #[error("the engine is Redis {0}; openseat needs Redis 6.2 or later, or Valkey")]
+    TooOld(String),
+}
+
+impl EngineError {
+    /// The node of a cluster that has the account, according to the one that was asked. The command was not run.
+    fn moved_to(&self) -> Option<String> {
+        match self {
+            Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
+                error.redirect_node().map(|(node, _)| node.to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs commands. The real engine does, and a simulated one in tests.
+pub trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Runs a command for the account with this key, once.
+    ///
+    /// # Errors
+    /// No answer: the command may have happened or not.
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>>;
+}
+
+/// Where to find the engine.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// As [`Place`] reads it, without a password.
+    pub url: String,
+    /// The password, if it has one.
+    pub password: Option<secrecy::SecretString>,
+    /// Of all keys and channels.
+    pub prefix: String,
+    /// How many replicas must have a write before it counts.
+    pub replicas: u32,
+}
+
+/// Redis or Valkey. See the [module](self).
+pub struct RedisEngine {
+    place: Place,
+    prefix: String,
+    replicas: u32,
+    /// The connections by node. Nodes have names in a cluster alone: the one without a name is any of them, or the only one.
+    links: StdMutex<HashMap<String, Arc<Link>>>,
+    /// In a cluster, the node of each account, as nodes have told.
+    homes: StdMutex<HashMap<String, String>>,
+    /// Every script was run once.
+    is_tried: OnceCell<()>,
+    up: AtomicBool,
+    /// What was said of it last.
+    said: StdMutex<String>,
+}
+
+impl fmt::Debug for RedisEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The place knows the password.
+        f.debug_struct("RedisEngine")
+            .field("prefix", &self.prefix)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Only insertions and removals happen under the lock, so a panic left nothing half done.
+fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RedisEngine {
+    /// An engine that nothing was asked of yet.
+    ///
+    /// # Errors
+    /// The URL is not one of an engine.
+    pub fn new(address: &Address) -> Result<Self, BadUrl> {
+        crate::process::tls::use_ring();
+        let mut place = Place::from_url(&address.url)?;
+        if let Some(password) = &address.password {
+            place = place.with_password(secrecy::ExposeSecret::expose_secret(password));
+        }
+        Ok(Self {
+            place,
+            prefix: address.prefix.clone(),
+            replicas: address.replicas,
+            links: StdMutex::default(),
+            homes: StdMutex::default(),
+            is_tried: OnceCell::new(),
+            up: AtomicBool::new(false),
+            said: StdMutex::default(),
+        })
+    }
+
+    /// Whether the last command was answered.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    fn link(&self, node: &str) -> Arc<Link> {
+        let mut links = lock(&self.links);
+        Arc::clone(links.entry(node.to_owned()).or_default())
+    }
+
+    /// Asks the node that has the account. A node that names another one has done nothing, so the command goes there.
+    async fn ask_its_node(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
+        for _ in 0..MAX_MOVES {
+            let home = lock(&self.homes).get(account).cloned().unwrap_or_default();
+            let link = self.link(&home);
+            let asked = async {
+                let node = self.place.node(&home);
+                let (mut connection, number) = link.connection(&self.place, node).await?;
+                let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
+                let answered = asked.await.unwrap_or(Err(EngineError::Silent));
+                // Also after READONLY and the like: this is not the engine that it was.
+                if answered
+                    .as_ref()
+                    .is_err_and(|error| error.moved_to().is_none())
+                {
+                    link.drop_connection(number).await;
+                }
+                answered
+            };
+            match asked.await {
+                Err(error) => match error.moved_to().filter(|_| self.place.is_cluster()) {
+                    Some(to) => drop(lock(&self.homes).insert(account.to_owned(), to)),
+                    None => {
+                        lock(&self.homes).remove(account);
+                        return Err(error);
+                    }
+                },
+                answered => return answered,
+            }
+        }
+        lock(&self.homes).remove(account);
+        Err(EngineError::Silent)
+    }
+
+    /// Runs every script once, for an account that is none: a right that is missing is told at the start, and not when a leader fails.
+    async fn try_all(&self) -> Result<(), EngineError> {
+        let run = |command| async move { self.ask_its_node(TRIAL, &command).await };
+        let text = || TRIAL.to_owned();
+        let look = Command::Look {
+            node: text(),
+            info: Vec::new(),
+            generation: text(),
+        };
+        let Reply::Seen(Look { lease, last, .. }) = run(look).await? else {
+            return Ok(());
+        };
+        let (epoch, number) = (last.epoch + 1, 1);
+        for command in [
+            Command::Take {
+                generation: text(),
+                seen: lease,
+                lease: format!("{TRIAL} 1 1"),
+            },
+            Command::Renew {
+                generation: text(),
+                holder: text(),
+                lease: format!("{TRIAL} 2 1"),
+            },
+            Command::Publish {
+                generation: text(),
+                holder: text(),
+                position: Position { epoch, number },
+                entry: Vec::new(),
+                checkpoint: Some(vec![0]),
+            },
+            Command::Read {
+                after: Position::default(),
+                checkpoint: true,
+            },
+            Command::Mirror {
+                generation: text(),
+                node: text(),
+                mirror: Vec::new(),
+            },
+            Command::Mirrors,
+            Command::Forget {
+                nodes: vec![text()],
+                mirrors: vec![text()],
+            },
+            Command::Claim {
+                identity: text(),
+                account: text(),
+            },
+            Command::Send {
+                to: Listener::Leader,
+                message: Vec::new(),
+            },
+        ] {
+            run(command).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut MultiplexedConnection,
+        account: &str,
+        command: &Command,
+    ) -> Result<Reply, EngineError> {
+        let Some(call) = scripts::call(command, &self.bell(account)) else {
+            let Command::Send { to, message } = command else {
+                unreachable!("all other commands have scripts")
+            };
+            let mut publish = redis::cmd("PUBLISH");
+            publish.arg(self.channel(account, to)).arg(message);
+            return Ok(replies::read(
+                command,
+                publish.query_async(connection).await?,
+            )?);
+        };
+        let mut invocation = call.script.prepare_invoke();
+        for key in call.keys {
+            invocation.key(format!("{}:{{{account}}}:{key}", self.prefix));
+        }
+        for argument in &call.arguments {
+            invocation.arg(argument.as_slice());
+        }
+        let value: Value = invocation.invoke_async(connection).await?;
+        let counts = matches!(
+            command,
+            Command::Take { .. } | Command::Renew { .. } | Command::Publish { .. }
+        );
+        if counts && self.replicas > 0 {
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(self.replicas).arg(CONFIRM_MS);
+            let confirmed: i64 = wait.query_async(connection).await?;
+            if confirmed < i64::from(self.replicas) {
+                return Err(EngineError::Unconfirmed {
+                    confirmed,
+                    wanted: self.replicas,
+                });
+            }
+        }
+        Ok(replies::read(command, value)?)
+    }
+
+    fn bell(&self, account: &str) -> String {
+        format!("{}:bell:{account}", self.prefix)
+    }
+
+    fn channel(&self, account: &str, to: &Listener) -> String {
+        match to {
+            Listener::Leader => format!("{}:ask:{account}", self.prefix),
+            Listener::Node(node) => format!("{}:node:{node}", self.prefix),
+        }
+    }
+
+    /// Says once why the engine cannot be used, until it could.
+    fn tell(&self, error: &EngineError, was_up: bool) {
+        let text = error.to_string();
+        let mut said = lock(&self.said);
+        // Silence alternates with its reasons.
+        if was_up || (!matches!(error, EngineError::Silent) && *said != text) {
+            tracing::warn!(
+                %error,
+                "the cluster's engine is lost; this node answers from memory until it is back"
+            );
+            *said = text;
+        }
+    }
+}
+
+impl Engine for RedisEngine {
+    fn run<'a>(
+        &'a self,
+        account: &'a str,
+        command: &'a Command,
+    ) -> BoxFuture<'a, Result<Reply, EngineError>> {
+        Box::pin(async move {
+            let tried = self.is_tried.get_or_try_init(|| self.try_all()).await;
+            let answered = match tried {
+                Ok(()) => self.ask_its_node(account, command).await,
+                Err(error) => Err(error),
+            };
+            let was_up = self.up.swap(answered.is_ok(), Ordering::Relaxed);
+            match &answered {
+                Err(error) => self.tell(error, was_up),
+                Ok(_) if !was_up => tracing::info!("the cluster's engine answers"),
+                Ok(_) => {}
+            }
+            answered
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! A leader that loses the engine, an engine that comes back with its data or without, and messages that come twice.
+
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// What `redis-cli` prints.
+fn say(redis: &LocalEngine, command: &[&str]) -> String {
+    let mut cli = Command::new("redis-cli");
+    cli.arg("-s").arg(redis.socket()).args(command);
+    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_leader_that_is_cut_off_sends_nothing_more_and_follows_once_it_is_back() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let way = Way::to(&redis).await;
+    let far = Node::start_at(&way.url, &calltools, 0, "").await;
+    soon("it leads", || far.leads()).await;
+    let near = Node::start(&redis, &calltools, 1, "").await;
+    soon("it follows", async || known(&near.decision().await)).await;
+
+    way.cut.send_replace(true);
+    soon("the other node leads", || near.leads()).await;
+    soon("the one before has noticed", async || !far.leads().await).await;
+    calltools.set_status(0, "On a Call");
+    let before = calltools.simulator.requests();
+    let refused = post(far.address, "/v1/queues/sales/refresh");
+    let refused = tokio::time::timeout(Duration::from_secs(1), refused).await;
+    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status != 200));
+    let decision = far.decision().await;
+    assert_eq!((known(&decision), &decision["count"]), (true, &2.into()));
+    assert_eq!(
+        post(near.address, "/v1/queues/sales/refresh").await.status,
+        200
+    );
+    assert_eq!(near.decision().await["count"], 1);
+    assert!(calltools.simulator.requests() > before);
+
+    way.cut.send_replace(false);
+    soon("it follows the new leader", async || {
+        far.decision().await["count"] == 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_held_seat_and_the_hour_outlive_an_engine_with_its_data_and_one_that_was_emptied() {
+    let keep = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut redis =
+        LocalEngine::with(&keep).expect("redis-server, of Debian's package of that name");
+    let time = Time::new();
+    let calltools = CallTools::start(&time).await;
+    let nodes = three(&redis, &calltools, "").await;
+    let body = "{\"call_id\":\"call\",\"ttl\":\"5m\"}";
+    assert!(holds(&reserve(nodes[1].address, body).await));
+    let used = "openseat_budget_used_requests{account=\"main\"}";
+    for is_emptied in [false, true] {
+        let spent = calltools.simulator.requests() as f64;
+        if is_emptied {
+            say(&redis, &["flushall"]);
+        } else {
+            redis.start_again().expect("it starts");
+        }
+        // What a leader asks CallTools for now is logged in the engine as it is.
+        soon("polls go on", async || {
+            for node in &nodes {
+                let refresh = post(node.address, "/v1/queues/sales/refresh");
+                let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
+            }
+            calltools.simulator.requests() as f64 > spent
+        })
+        .await;
+        for node in &nodes {
+            soon("the seat is held and the hour is known", async || {
+                node.decision().await["capacity"] == 1 && node.metric(used).await > Some(spent)
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_question_that_comes_twice_or_late_holds_one_seat() {
+    let (redis, time) = (start(), Time::new());
+    let calltools = CallTools::start(&time).await;
+    let nodes = three(&redis, &calltools, "").await;
+    let lease = say(&redis, &["--scan", "--pattern", "openseat:{*}:lease"]);
+    let key = lease.lines().find_map(|key| {
+        let account = key.strip_prefix("openseat:{")?.strip_suffix("}:lease")?;
+        (account != "trial").then(|| account.to_owned())
+    });
+    let channel = format!("openseat:ask:{}", key.expect("an account's lease"));
+    // The node that asks is none, so it hears no answer, as one that has given up.
+    let question = "{\"id\":7,\"node\":\"gone\",\"what\":{\"reserve\":{\"queue\":\"sales\",\"call_id\":\"call\",\"ttl_ms\":300000,\"threshold\":0.0,\"max_age_ms\":null,\"on_unknown\":\"reject\"}}}";
+    for _ in 0..2 {
+        soon("three nodes hear it", async || {
+            say(&redis, &["publish", &channel, question]).trim() == "3"
+        })
+        .await;
+    }
+    for node in &nodes {
+        soon("a seat is held", async || {
+            node.decision().await["capacity"] == 1
+        })
+        .await;
+    }
+    // The call asks again, and gets the seat that it has.
+    let body = "{\"call_id\":\"call\",\"ttl\":\"5m\"}";
+    let again = reserve(nodes[2].address, body).await;
+    assert_eq!(again.status, 200, "{again:?}");
+    for node in &nodes {
+        assert_eq!(node.decision().await["capacity"], 1);
+    }
+}

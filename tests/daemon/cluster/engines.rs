@@ -1,0 +1,487 @@
+//! Engines of several servers: behind Sentinel, with replicas that must confirm, and as a Redis Cluster.
+
+use std::{
+    net::TcpListener as StdListener,
+    process::{Child, Command, Stdio},
+};
+
+use openseat::cluster::{
+    command::{Command as EngineCommand, Reply},
+    engine::{Address, Engine as _, EngineError, RedisEngine},
+    local::LocalEngine,
+};
+
+use super::*;
+
+/// Ports that the system gives to nobody by itself, so that no connection of another test has one.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port that is free now.
+fn port() -> u16 {
+    loop {
+        let port = fastrand::u16(PORTS);
+        if StdListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A server at a port, with more lines of its `redis.conf`.
+fn server(port: u16, more: &str) -> LocalEngine {
+    let more = format!("--port {port} {more}");
+    let arguments: Vec<_> = more.split_whitespace().collect();
+    LocalEngine::with(&arguments).expect("redis-server, of Debian's package of that name")
+}
+
+/// Asks a server until its answer has these words.
+async fn until_it_says(server: &LocalEngine, command: &[&str], words: &str) {
+    soon(words, async || {
+        say(server, command).is_some_and(|answer| answer.contains(words))
+    })
+    .await;
+}
+
+/// What a server answers, as `redis-cli` prints it.
+fn say(server: &LocalEngine, command: &[&str]) -> Option<String> {
+    let mut cli = Command::new("redis-cli");
+    cli.arg("-s").arg(server.socket()).args(command);
+    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    said.status
+        .success()
+        .then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
+/// A process of a test's own. Dropping it is kill -9.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A master, its replica, and three Sentinels, which notice within a second that the master is gone.
+struct Watched {
+    servers: Vec<LocalEngine>,
+    ports: Vec<u16>,
+    sentinels: Vec<u16>,
+    _processes: Vec<Killed>,
+    _folder: tempfile::TempDir,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let ports = vec![port(), port()];
+        let master = server(ports[0], "");
+        let replica = server(ports[1], &format!("--replicaof 127.0.0.1 {}", ports[0]));
+        let folder = tempfile::tempdir().expect("a folder");
+        until_it_says(&replica, &["info", "replication"], "master_link_status:up").await;
+        let sentinels: Vec<_> = (0..3).map(|_| port()).collect();
+        let run = |at: &u16| {
+            let config = folder.path().join(format!("{at}.conf"));
+            let text = format!(
+                "port {at}\ndir {}\nsentinel monitor calls 127.0.0.1 {} 2\nsentinel down-after-milliseconds calls 1000\nsentinel failover-timeout calls 6000\n",
+                folder.path().display(),
+                ports[0]
+            );
+            std::fs::write(&config, text).expect("a config");
+            let mut sentinel = Command::new("redis-server");
+            let sentinel = sentinel.arg(config).arg("--sentinel");
+            Killed(sentinel.stdout(Stdio::null()).spawn().expect("a Sentinel"))
+        };
+        let processes = sentinels.iter().map(run).collect();
+        let watched = Self {
+            servers: vec![master, replica],
+            ports,
+            sentinels,
+            _processes: processes,
+            _folder: folder,
+        };
+        soon("Sentinels know each other and the replica", async || {
+            watched.sentinels.iter().all(|at| {
+                let told = ask_sentinel(*at, &["sentinel", "master", "calls"]);
+                told.contains("num-slaves\n1\n") && told.contains("num-other-sentinels\n2\n")
+            })
+        })
+        .await;
+        watched
+    }
+
+    fn url(&self) -> String {
+        let hosts: Vec<_> = self
+            .sentinels
+            .iter()
+            .map(|at| format!("127.0.0.1:{at}"))
+            .collect();
+        format!("redis-sentinel://{}/calls", hosts.join(","))
+    }
+
+    async fn until_the_replica_is_the_master(&self) {
+        until_it_says(&self.servers[1], &["info", "replication"], "role:master").await;
+    }
+}
+
+fn ask_sentinel(port: u16, command: &[&str]) -> String {
+    let mut cli = Command::new("redis-cli");
+    cli.arg("-p").arg(port.to_string()).args(command);
+    let said = cli.stderr(Stdio::null()).output().expect("redis-cli");
+    String::from_utf8_lossy(&said.stdout).into_owned()
+}
+
+/// Refreshes the queue on every node until CallTools was asked once more, and all nodes know what it said.
+async fn polls_go_on(nodes: &[Node], calltools: &CallTools, limit: usize) {
+    let before = calltools.simulator.requests();
+    soon("polls go on", async || {
+        for node in nodes {
+            // A question to a leader that has gone would wait for half a minute.
+            let refresh = post(node.address, "/v1/queues/sales/refresh");
+            let _ = tokio::time::timeout(Duration::from_secs(2), refresh).await;
+        }
+        calltools.simulator.requests() > before
+    })
+    .await;
+    for node in nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    assert!(calltools.simulator.requests() as usize <= limit);
+    assert_eq!(calltools.simulator.throttled(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn polls_go_on_after_sentinels_fail_over_planned_or_not_and_the_limit_holds() {
+    const LIMIT: usize = 60;
+    let (mut watched, time) = (Watched::start().await, Time::new());
+    let calltools = CallTools::start(&time).await;
+    let account = format!("requests_per_hour = {LIMIT}\nreserve = 50");
+    let mut nodes = Vec::new();
+    for number in 0..2 {
+        let url = watched.url();
+        nodes.push(Node::start_with(&url, &calltools, number, &account, "replicas = 1").await);
+    }
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let body = "{\"call_id\":\"call\",\"ttl\":\"5m\"}";
+    assert!(holds(&reserve(nodes[1].address, body).await));
+
+    // Planned: the old master becomes a replica of the new one.
+    soon("a fail-over begins", async || {
+        ask_sentinel(watched.sentinels[0], &["sentinel", "failover", "calls"]).contains("OK")
+    })
+    .await;
+    watched.until_the_replica_is_the_master().await;
+    until_it_says(
+        &watched.servers[0],
+        &["info", "replication"],
+        "master_link_status:up",
+    )
+    .await;
+    polls_go_on(&nodes, &calltools, LIMIT).await;
+
+    // By kill -9: nothing is sent until as many replicas as wanted confirm again.
+    let port = watched.ports[1];
+    watched.servers[1].kill();
+    until_it_says(&watched.servers[0], &["info", "replication"], "role:master").await;
+    let of_old = format!("--replicaof 127.0.0.1 {}", watched.ports[0]);
+    watched.servers[1] = server(port, &of_old);
+    polls_go_on(&nodes, &calltools, LIMIT).await;
+    for node in &nodes {
+        soon("the seat is held yet", async || {
+            node.decision().await["capacity"] == 1
+        })
+        .await;
+    }
+}
+
+/// Runs a command again until it is answered: on a busy machine an answer may take longer than an engine waits.
+async fn answered(engine: &RedisEngine, account: &str, command: &EngineCommand) -> Reply {
+    let mut reply = None;
+    soon("the engine answers", async || {
+        reply = engine.run(account, command).await.ok();
+        reply.is_some()
+    })
+    .await;
+    reply.expect("it was there")
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn a_write_counts_once_all_replicas_have_it() {
+    let at = port();
+    let master = server(at, "");
+    let mut replica = server(port(), &format!("--replicaof 127.0.0.1 {at}"));
+    until_it_says(&replica, &["info", "replication"], "master_link_status:up").await;
+    let engine = |replicas, url| {
+        let address = Address {
+            url,
+            password: None,
+            prefix: "p".to_owned(),
+            replicas,
+        };
+        RedisEngine::new(&address).expect("an engine")
+    };
+    let one = engine(1, master.url());
+    let claim = EngineCommand::Claim {
+        identity: "i".to_owned(),
+        account: "a".to_owned(),
+    };
+    let look = EngineCommand::Look {
+        node: "n".to_owned(),
+        info: Vec::new(),
+        generation: "g".to_owned(),
+    };
+    answered(&one, "a", &look).await;
+    let take = EngineCommand::Take {
+        generation: "g".to_owned(),
+        seen: String::new(),
+        lease: "n 1 1".to_owned(),
+    };
+    answered(&one, "a", &take).await;
+    let held = say(&replica, &["get", "p:{a}:lease"]);
+    assert_eq!(held.as_deref(), Some("n 1 1\n"));
+    // A replica alone is no engine.
+    assert!(engine(0, replica.url()).run("a", &claim).await.is_err());
+    replica.kill();
+    let renew = EngineCommand::Renew {
+        generation: "g".to_owned(),
+        holder: "n".to_owned(),
+        lease: "n 2 1".to_owned(),
+    };
+    soon("nobody confirms it", async || {
+        match one.run("a", &renew).await {
+            Err(EngineError::Unconfirmed { confirmed, .. }) => confirmed == 0,
+            Err(_) => false,
+            Ok(reply) => panic!("{reply:?}"),
+        }
+    })
+    .await;
+}
+
+/// Three masters that share the slots, each a process of its own.
+async fn slots() -> Vec<(LocalEngine, u16)> {
+    let ports: Vec<_> = (0..3).map(|_| (port(), port())).collect();
+    let nodes: Vec<_> = ports
+        .iter()
+        .map(|(at, bus)| {
+            let more =
+                format!("--cluster-enabled yes --cluster-port {bus} --cluster-node-timeout 2000");
+            (server(*at, &more), *at)
+        })
+        .collect();
+    for (place, (node, _)) in nodes.iter().enumerate() {
+        until_it_says(node, &["ping"], "PONG").await;
+        // 16,384 slots in three parts.
+        let first = place * 5_462;
+        let last = (first + 5_461).min(16_383);
+        let range = [first.to_string(), last.to_string()];
+        let taken = say(node, &["cluster", "addslotsrange", &range[0], &range[1]]);
+        assert_eq!(taken.as_deref(), Some("OK\n"));
+        for (at, bus) in &ports {
+            say(
+                node,
+                &[
+                    "cluster",
+                    "meet",
+                    "127.0.0.1",
+                    &at.to_string(),
+                    &bus.to_string(),
+                ],
+            );
+        }
+    }
+    for (node, _) in &nodes {
+        until_it_says(node, &["cluster", "info"], "cluster_state:ok").await;
+    }
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn in_a_redis_cluster_each_account_is_asked_for_where_its_slot_is() {
+    let (mut slots, time) = (slots().await, Time::new());
+    let url = format!("redis-cluster://127.0.0.1:{}", slots[0].1);
+    let engine = RedisEngine::new(&Address {
+        url: url.clone(),
+        password: None,
+        prefix: "p".to_owned(),
+        replicas: 0,
+    });
+    let engine = engine.expect("an engine");
+    for account in 0..24 {
+        let look = EngineCommand::Look {
+            node: "n".to_owned(),
+            info: Vec::new(),
+            generation: "g".to_owned(),
+        };
+        let seen = answered(&engine, &format!("account-{account}"), &look).await;
+        assert!(matches!(seen, Reply::Seen(_)), "{seen:?}");
+    }
+    // Each node has some of them, all keys of an account together.
+    for (node, _) in &slots {
+        let keys = say(node, &["keys", "p:{account-*}:generation"]).expect("keys");
+        assert!(keys.lines().count() > 0);
+    }
+
+    let calltools = CallTools::start(&time).await;
+    let nodes = [
+        Node::start_at(&url, &calltools, 0, "").await,
+        Node::start_at(&url, &calltools, 1, "").await,
+    ];
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let leader = leader(&nodes).await;
+    let follower = nodes[1 - leader].address;
+    // The question and its answer go through any node, and the seat through the account's own.
+    let body = "{\"call_id\":\"call\"}";
+    let made = reserve(follower, body).await;
+    assert!(holds(&made), "{made:?}");
+    assert_eq!(post(follower, "/v1/queues/sales/refresh").await.status, 200);
+    // Each server of the cluster is killed and started again once, whichever has the account.
+    for (node, _) in &mut slots {
+        node.kill();
+        node.start_again().expect("it starts");
+    }
+    for (node, _) in &slots {
+        until_it_says(node, &["cluster", "info"], "cluster_state:ok").await;
+    }
+    polls_go_on(&nodes, &calltools, 1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
+    const PASSWORD: &str = "correct horse battery staple";
+    let folder = TestFolder::new();
+    let rights = include_str!("../../../deploy/cluster/users.acl");
+    let digest = Command::new("sh")
+        .args([
+            "-c",
+            "printf %s \"$1\" | sha256sum | cut -c 1-64",
+            "-",
+            PASSWORD,
+        ])
+        .output()
+        .expect("sha256sum, of every system");
+    let digest = String::from_utf8(digest.stdout).expect("hexadecimal");
+    let rights = rights.replace("SHA256-OF-THE-PASSWORD", digest.trim());
+    folder.write("users.acl", &rights);
+    folder.write("password", PASSWORD);
+    let file = folder.path().join("users.acl");
+    let (at, time) = (port(), Time::new());
+    let _server = server(at, &format!("--aclfile {}", file.display()));
+    let calltools = CallTools::start(&time).await;
+    let url = format!("redis://openseat@127.0.0.1:{at}/0");
+    let password = format!(
+        "password_file = \"{}\"",
+        folder.path().join("password").display()
+    );
+    let nodes = [
+        Node::start_with(&url, &calltools, 0, "", &password).await,
+        Node::start_with(&url, &calltools, 1, "", &password).await,
+    ];
+    for node in &nodes {
+        soon("every node knows the queue", async || {
+            known(&node.decision().await)
+        })
+        .await;
+    }
+    let follower = &nodes[1 - leader(&nodes).await];
+    let body = "{\"call_id\":\"call\"}";
+    let made = reserve(follower.address, body).await;
+    assert!(holds(&made), "messages arrive: {made:?}");
+
+    let as_openseat = |command: &[&str]| {
+        let mut cli = Command::new("redis-cli");
+        cli.args([
+            "-p",
+            &at.to_string(),
+            "--user",
+            "openseat",
+            "--pass",
+            PASSWORD,
+        ]);
+        let said = cli.args(command).stderr(Stdio::null()).output();
+        String::from_utf8_lossy(&said.expect("redis-cli").stdout).into_owned()
+    };
+    assert!(as_openseat(&["ping"]).contains("PONG"));
+    for refused in [
+        &["get", "other:key"][..],
+        &["flushall"],
+        &["config", "get", "*"],
+        &["keys", "*"],
+        &["publish", "other", "x"],
+        &["acl", "list"],
+    ] {
+        let said = as_openseat(refused);
+        assert!(said.contains("NOPERM"), "{refused:?}: {said}");
+    }
+    // A right that is missing is told at the start.
+    let less = rights.replace(" +xtrim", "");
+    assert_ne!(less, rights);
+    folder.write("less.acl", &less);
+    let file = folder.path().join("less.acl");
+    let less_at = port();
+    let _less = server(less_at, &format!("--aclfile {}", file.display()));
+    let url = format!("redis://openseat@127.0.0.1:{less_at}/0");
+    let node = Node::start_with(&url, &calltools, 2, "", &password).await;
+    let log = node
+        .program
+        .as_ref()
+        .expect("it runs")
+        .logs("executing the script")
+        .await;
+    assert!(log.contains("the cluster's engine is lost"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn the_demo_shows_nodes_that_share_an_account() {
+    let home = TestFolder::new();
+    let _demo = Program::start(&home, &["demo", "--nodes", "3", "--listen", "127.0.0.1:0"]);
+    let addresses = || -> Vec<SocketAddr> {
+        let said = std::fs::read_to_string(home.path().join("stdout.txt")).expect("its output");
+        let nodes = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("       http://"));
+        nodes
+            .filter_map(|address| address.trim_end_matches('/').parse().ok())
+            .collect()
+    };
+    soon("it names its nodes", async || addresses().len() == 3).await;
+    for address in addresses() {
+        soon("it knows who is free", async || {
+            known(&get(address, "/v1/queues/sales-queue/decision").await.json())
+        })
+        .await;
+    }
+    soon("one of them leads", async || {
+        let mut leaders = 0;
+        for address in addresses() {
+            let metrics = get(address, "/metrics").await.body;
+            leaders += metrics
+                .matches("openseat_cluster_leader{account=\"demo\"} 1")
+                .count();
+        }
+        leaders == 1
+    })
+    .await;
+    let mut lonely = home.command(&["demo", "--nodes", "2", "--listen", "127.0.0.1:0"]);
+    let said = lonely.env("PATH", "/nowhere").output().expect("it runs");
+    let why = String::from_utf8_lossy(&said.stderr);
+    assert!(
+        !said.status.success() && why.contains("redis-server in PATH"),
+        "{why}"
+    );
+}
