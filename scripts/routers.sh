@@ -2,9 +2,10 @@
 # The recipes in deploy/routers/, proven: the real router, with the very file that is there (only addresses replaced), asks a real
 # openseat, which watches a simulated CallTools that stands still with three seats in each queue.
 #
-#   scripts/routers.sh curl|callgrid|dialplans|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…
+#   scripts/routers.sh curl|callgrid|dialplans|asterisk|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…
 #
 # It needs the router itself and curl, for kamailio SIPp as well, and a built openseat ($OPENSEAT, or target/debug/openseat).
+# Debian 12 has no Asterisk: $ASTERISK is its program, $ASTERISK_MODULES the folder with its modules, res_clioriginate among them.
 # Everything happens on loopback and in a folder of its own. Ports are the system's choice, or free when it was looked. Nothing
 # outlives the script. Each part takes a few seconds.
 set -euo pipefail
@@ -19,9 +20,9 @@ if (($# > 1)); then
     exit
 fi
 case ${1:-} in
-curl | callgrid | dialplans | nginx | nginx-without-the-token | haproxy | kamailio | kamailio-while-openseat-hangs) ;;
+curl | callgrid | dialplans | asterisk | nginx | nginx-without-the-token | haproxy | kamailio | kamailio-while-openseat-hangs) ;;
 *)
-    echo "usage: scripts/routers.sh curl|callgrid|dialplans|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…" >&2
+    echo "usage: scripts/routers.sh curl|callgrid|dialplans|asterisk|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…" >&2
     exit 2
     ;;
 esac
@@ -196,6 +197,70 @@ try_dialplans() {
         try_dialplan extensions.conf '${UNIQUEID}' 'CURL\((http[^,]*),(.*)\)\}\)'
         try_dialplan freeswitch.xml '${uuid}' '(http[^ ]*) .* post ([^"]*)"'
     }
+}
+
+# --- Asterisk -------------------------------------------------------------------------------------------------------
+
+# The recipe, and a centre that answers for two seconds. It is dialled within Asterisk, not over SIP.
+asterisk_config() {
+    mkdir "$scratch"/{etc,lib,spool,log}
+    sed -e "s|127\.0\.0\.1:7717|$address|" -e 's|PJSIP/sales@centre|Local/answer@centre|' \
+        "$recipes/extensions.conf" >"$scratch/etc/extensions.conf"
+    printf '[centre]\nexten => answer,1,Answer()\n same => n,Wait(2)\n same => n,Hangup()\n' >>"$scratch/etc/extensions.conf"
+    printf '[modules]\nautoload=yes\n' >"$scratch/etc/modules.conf"
+    printf '[logfiles]\nsteps => notice,warning,error,verbose\n' >"$scratch/etc/logger.conf"
+    cat <<END
+[directories]
+astetcdir => $scratch/etc
+astmoddir => ${ASTERISK_MODULES:-/usr/lib/asterisk/modules}
+astvarlibdir => $scratch/lib
+astdbdir => $scratch/lib
+astkeydir => $scratch/lib
+astdatadir => $scratch/lib
+astagidir => $scratch/lib
+astspooldir => $scratch/spool
+astrundir => $scratch
+astlogdir => $scratch/log
+END
+}
+
+asterisk_says() { "$asterisk" -C "$scratch/asterisk.conf" -rx "$1"; }
+
+# dial: a call to the recipe; returns while the call goes on.
+dial() { asterisk_says "channel originate Local/sales@from-carrier application Wait 10" >/dev/null; }
+
+# steps PATTERN: how many steps of the dial plan were like this so far.
+steps() { grep -ac "Executing .*$1" "$scratch/log/steps" || true; }
+
+steps_are() { [[ $(steps "$1") == "$2" ]]; }
+
+held_are() { [[ $(reservations) == "$1" ]]; }
+
+try_asterisk() {
+    asterisk=${ASTERISK:-asterisk}
+    start_openseat
+    asterisk_config >"$scratch/asterisk.conf"
+    start asterisk "$asterisk" -C "$scratch/asterisk.conf" -f -vvvv
+    eventually asterisk_says "core waitfullybooted"
+    dial
+    eventually held_are 1
+    expect "a call with a seat" "1 held, 1 dialled" "$(reservations) held, $(steps 'Dial(') dialled"
+    eventually held_are 0
+    expect "it has ended" "0 held, 1 released" "$(reservations) held, $(steps 'RELEASED=') released"
+    hold_all
+    dial
+    eventually steps_are 'Hangup(.*"20")' 1
+    expect "no seat is left" "1 dialled, 1 rejected" "$(steps 'Dial(') dialled, $(steps 'Hangup(.*"20")') rejected"
+    release_all
+    kill -STOP "$openseat_pid"
+    dial
+    eventually steps_are 'Hangup(.*"20")' 2
+    expect "openseat hangs" 2 "$(steps 'Hangup(.*"20")')"
+    kill -CONT "$openseat_pid"
+    stop "$openseat_pid"
+    dial
+    eventually steps_are 'Hangup(.*"20")' 3
+    expect "openseat is gone" "1 dialled, 3 rejected" "$(steps 'Dial(') dialled, $(steps 'Hangup(.*"20")') rejected"
 }
 
 # --- nginx ----------------------------------------------------------------------------------------------------------
