@@ -19,6 +19,7 @@ mod notify;
 mod opening;
 mod process;
 mod queues;
+mod recipient;
 mod reload;
 mod restart;
 mod state;

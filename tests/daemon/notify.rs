@@ -1,174 +1,15 @@
 //! Notifications of the whole daemon, taken by a real HTTP server that fails at first, or hangs, or is gone for a while.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use openseat::simulator::InjectedFault;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+use tokio::net::TcpListener;
+
+use crate::{
+    recipient::{Manner, Recipient, SECRET, behind_tls},
+    support::{CallTools, Program, TestDaemon, TestFolder, Time, get, soon},
 };
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::ring::default_provider, pki_types::PrivatePkcs8KeyDer},
-};
-
-use crate::support::{CallTools, Program, TestDaemon, TestFolder, Time, soon};
-
-/// What every address of these tests has in it, and nothing that openseat writes may have.
-const SECRET: &str = "T0SECRET0B0SECRET";
-
-/// What becomes of a message.
-#[derive(Clone, Debug, PartialEq)]
-enum Manner {
-    /// This status, with these further headers.
-    Answers(u16, &'static str),
-    /// Nothing, ever.
-    Hangs,
-}
-
-/// A server that people's messages and routers' pushes are sent to.
-struct Recipient {
-    address: SocketAddr,
-    manner: Arc<Mutex<Manner>>,
-    /// Every request in the order of its arrival: its body, and whether it was answered with 200.
-    requests: Arc<Mutex<Vec<(Value, bool)>>>,
-    /// Requests under way now, and the most at once, by queue.
-    crowd: Arc<Mutex<Vec<(String, usize, usize)>>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Recipient {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Recipient {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("it is bound");
-        let manner = Arc::new(Mutex::new(Manner::Answers(200, "")));
-        let (requests, crowd) = (Arc::default(), Arc::default());
-        let (told, seen, met) = (
-            Arc::clone(&manner),
-            Arc::clone(&requests),
-            Arc::clone(&crowd),
-        );
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let parts = (Arc::clone(&told), Arc::clone(&seen), Arc::clone(&met));
-                tokio::spawn(serve(stream, parts));
-            }
-        });
-        Self {
-            address,
-            manner,
-            requests,
-            crowd,
-            task,
-        }
-    }
-
-    fn behave(&self, manner: Manner) {
-        *self.manner.lock().expect("no test panics in there") = manner;
-    }
-
-    /// Writes its address into a file of this name.
-    fn address_into(&self, home: &TestFolder, name: &str) {
-        let url = format!("http://{}/services/{SECRET}?sig={SECRET}\n", self.address);
-        home.write(name, &url);
-    }
-
-    /// The bodies that it answered with 200.
-    fn taken(&self) -> Vec<Value> {
-        let requests = self.requests.lock().expect("no test panics in there");
-        let taken = requests.iter().filter(|(_, taken)| *taken);
-        taken.map(|(body, _)| body.clone()).collect()
-    }
-
-    /// `event condition` of each message that it took.
-    fn told(&self) -> Vec<String> {
-        let word =
-            |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
-        let told =
-            |message: &Value| format!("{} {}", word(message, "event"), word(message, "condition"));
-        self.taken().iter().map(told).collect()
-    }
-
-    /// How many requests there were, taken or not.
-    fn attempts(&self) -> usize {
-        self.requests.lock().expect("no test panics in there").len()
-    }
-}
-
-type Parts = (
-    Arc<Mutex<Manner>>,
-    Arc<Mutex<Vec<(Value, bool)>>>,
-    Arc<Mutex<Vec<(String, usize, usize)>>>,
-);
-
-async fn serve(mut stream: TcpStream, (told, seen, crowd): Parts) -> std::io::Result<()> {
-    loop {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await?);
-        }
-        let head = String::from_utf8_lossy(&head).to_lowercase();
-        assert!(head.contains("content-type: application/json"), "{head}");
-        let length = head.split("content-length: ").nth(1).expect("a length");
-        let length = length
-            .lines()
-            .next()
-            .expect("a line")
-            .parse()
-            .expect("a number");
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        let body: Value = serde_json::from_slice(&body).expect("JSON");
-        let queue = body["queue"].as_str().unwrap_or_default().to_owned();
-        let manner = told.lock().expect("no test panics in there").clone();
-        let taken = matches!(manner, Manner::Answers(200, _));
-        seen.lock()
-            .expect("no test panics in there")
-            .push((body, taken));
-        enter(&crowd, &queue);
-        let Manner::Answers(status, headers) = manner else {
-            // Until the client gives up.
-            let _ = stream.read_u8().await;
-            leave(&crowd, &queue);
-            return Ok(());
-        };
-        // Long enough that a second request would meet the first.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        leave(&crowd, &queue);
-        let answer = format!("HTTP/1.1 {status} x\r\n{headers}Content-Length: 2\r\n\r\nok");
-        stream.write_all(answer.as_bytes()).await?;
-    }
-}
-
-fn enter(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
-    let mut crowd = crowd.lock().expect("no test panics in there");
-    if !crowd.iter().any(|(name, ..)| name == queue) {
-        crowd.push((queue.to_owned(), 0, 0));
-    }
-    let of_queue = crowd.iter_mut().find(|(name, ..)| name == queue);
-    let (_, now, most) = of_queue.expect("it was added");
-    *now += 1;
-    *most = (*most).max(*now);
-}
-
-fn leave(crowd: &Mutex<Vec<(String, usize, usize)>>, queue: &str) {
-    let mut crowd = crowd.lock().expect("no test panics in there");
-    let of_queue = crowd.iter_mut().find(|(name, ..)| name == queue);
-    of_queue.expect("it has entered").1 -= 1;
-}
 
 /// A daemon whose config has these tables beside the account.
 async fn daemon(calltools: &CallTools, home: &TestFolder, time: &Time, notify: &str) -> TestDaemon {
@@ -541,7 +382,7 @@ async fn the_address_is_in_no_log_line_answer_metric_or_file() {
     .await;
     let pages = ["/metrics", "/v1/accounts", "/readyz?verbose", "/"];
     for page in pages {
-        let answer = crate::support::get(address, page).await;
+        let answer = get(address, page).await;
         assert!(!answer.body.contains(SECRET), "{page}");
     }
     let log = program.log();
@@ -602,33 +443,6 @@ async fn notify_test_reports_who_takes_a_message() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     home.config(&[calltools.account()]);
     assert_eq!(run().await.status.code(), Some(1), "there is nobody");
-}
-
-/// Ends TLS in front of a recipient, for the name `localhost`. Returns the port and the certificate, which nobody has issued.
-async fn behind_tls(recipient: &Recipient) -> (u16, String) {
-    let issued =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der());
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![issued.cert.der().clone()], key.into())
-        .expect("a key that fits");
-    let (acceptor, behind) = (TlsAcceptor::from(Arc::new(config)), recipient.address);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("it is bound").port();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let mut stream = acceptor.accept(stream).await?;
-                let mut recipient = TcpStream::connect(behind).await?;
-                tokio::io::copy_bidirectional(&mut stream, &mut recipient).await
-            });
-        }
-    });
-    (port, issued.cert.pem())
 }
 
 #[tokio::test]
