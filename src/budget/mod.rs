@@ -11,7 +11,7 @@
 //! - [`ledger`]: the file that keeps them for the next process;
 //! - [`pace`]: spreads polling evenly;
 //! - [`throttle`]: what follows from a 429;
-//! - [`witness`]: in a cluster, other nodes hear of each request before it is sent.
+//! - [`witness`]: in a cluster, other nodes are told of each request before it is sent.
 
 mod book;
 mod ledger;

@@ -1,4 +1,4 @@
-//! The right to send one request, and whose it is.
+//! The right to send one request, and its owner.
 
 use std::sync::Arc;
 

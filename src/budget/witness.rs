@@ -1,4 +1,4 @@
-//! In a cluster, one node sends an account's requests, and the others hear of each before it is sent. Whoever sends next then knows the hour.
+//! In a cluster, one node sends an account's requests, and the others are told of each before it is sent. So the next leader knows the hour.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ pub struct Admitted {
     pub at: Moment,
 }
 
-/// A request in the window, as nodes tell each other of it.
+/// A request in the window, in the form that nodes exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mirrored {
     /// Its name in the cluster.
@@ -69,21 +69,21 @@ pub trait Witness: fmt::Debug + Send + Sync {
     /// This process, for [`Mark`]s.
     fn process(&self) -> u64;
 
-    /// Tells of a request that is about to be sent. Returns whether it may be: the others know of it, and this node still leads.
+    /// Announces a request that is about to be sent. Returns whether it may be sent: the others know of it, and this node still leads.
     fn admitted(&self, admitted: Admitted) -> BoxFuture<'_, bool>;
 
-    /// Whether a request may still be sent. Asked right before it is.
+    /// Whether a request may still be sent. Called right before it is sent.
     fn may_send(&self, admitted: &Admitted) -> bool;
 
     /// Its answer has come.
     fn answered(&self, admitted: &Admitted);
 
-    /// CallTools wants silence, after a 429 (`throttled`) or for a problem of its own.
+    /// CallTools asked for a pause, after a 429 (`throttled`) or for a problem of its own.
     fn silenced(&self, throttled: bool, wait: Option<Duration>);
 }
 
 impl Budget {
-    /// The same, whose requests other nodes of a cluster hear of.
+    /// The same budget, with other nodes of a cluster being told of its requests.
     pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
         Self {
             witness: Some(witness),
@@ -115,7 +115,7 @@ impl Budget {
         self.member.with(|book| book.mirrored(owner, process))
     }
 
-    /// How long CallTools wants silence yet: after a 429, and for a problem of its own.
+    /// How long the pause that CallTools asked for still lasts: after a 429, and for a problem of its own.
     pub fn silence(&self) -> (Option<Duration>, Option<Duration>) {
         let owner = self.member.owner;
         self.member.with(|book| {

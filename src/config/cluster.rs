@@ -30,7 +30,7 @@ pub struct Cluster {
     pub lease: Duration,
     /// How many replicas must have a write before it counts.
     pub replicas: u32,
-    /// The name of this node, for people.
+    /// The name of this node, which people see.
     pub node: String,
 }
 

@@ -145,7 +145,7 @@ pub(super) const NOTIFY: Kind = Kind {
     ],
 };
 
-/// What people write in `[[notify]]` for the address itself.
+/// Keys that people write in `[[notify]]` for the address itself.
 const NAMES_OF_AN_ADDRESS: [&str; 4] = ["url", "webhook", "webhook_url", "address"];
 
 /// What CallGrid's hosted form calls the `field` of a rule.

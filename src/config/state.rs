@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::{section::Section, source::Checked, value::Value};
 
-/// A week shows a week's shifts, and takes some 4 MB for each queue.
+/// A week covers all shifts, and takes some 4 MB for each queue.
 const DEFAULT_HISTORY_DAYS: u32 = 7;
 
 /// Somewhat more than a year.

@@ -8,10 +8,10 @@ use url::Url;
 use super::secret::{self, SecretError, SecretFault};
 use crate::calltools::address::is_readable_by_others;
 
-/// The longest address. Those of chat services have some 100 characters, those of workflow services some 300.
+/// The longest address. Chat services use some 100 characters, workflow services some 300.
 const MAX_ADDRESS: usize = 2048;
 
-/// An address that no log, error or metric shows.
+/// An address, which no log, error or metric shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Url);
 

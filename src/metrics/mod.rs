@@ -103,7 +103,7 @@ pub enum Notified {
     Failed,
     /// It was given up.
     Lost,
-    /// A newer answer of the queue took its place before it was sent.
+    /// A newer answer of the queue replaced it before it was sent.
     Replaced,
 }
 
@@ -258,7 +258,7 @@ impl Metrics {
             "Requests by each client of the config, with its own token",
             self.client_requests.clone(),
         );
-        // Each outcome is there from the start, so that a rate covers the first one.
+        // Each outcome exists from the start, so that a rate includes the first one.
         for outcome in Notified::VARIANTS {
             let outcome = outcome.into();
             drop(
@@ -357,7 +357,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a situation at zero seats that has ended: what was foretold, in tenths, and whether a seat was seen.
+    /// Counts a situation at zero seats that has ended: the predicted likelihood in tenths, and whether a seat was seen.
     pub fn soon(&self, key: &QueueKey, tenth: usize, seen: bool) {
         if let Some(queue) = self.queue(key) {
             queue.count_soon(tenth, seen);

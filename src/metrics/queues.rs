@@ -51,7 +51,7 @@ pub struct QueueMeters {
     decisions: [[AtomicU64; 2]; Reason::ALL.len()],
     pub(super) incomplete_snapshots: AtomicU64,
     pub(super) skipped_rows: AtomicU64,
-    /// Situations at zero seats, by what was foretold in tenths, and by whether a seat was seen then.
+    /// Situations at zero seats, by predicted likelihood in tenths, and by whether a seat was seen then.
     soon: [[AtomicU64; 2]; 10],
 }
 
@@ -77,7 +77,7 @@ impl QueueMeters {
         self.soon[tenth][usize::from(seen)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many decisions rejected a call for want of a seat so far, and how many accepted one at zero seats.
+    /// How many decisions have rejected a call because there was no seat, and how many have accepted one at zero seats.
     pub fn at_zero_seats(&self) -> (u64, u64) {
         let count = |reason: Reason, accept: bool| {
             self.decisions[reason as usize][usize::from(accept)].load(Ordering::Relaxed)
@@ -171,13 +171,13 @@ impl QueueCounters {
     }
 }
 
-/// The tenths that probabilities are counted in, by their lower ends.
+/// The tenths in which probabilities are counted, named by their lower ends.
 const TENTHS: [&str; 10] = [
     "0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9",
 ];
 
 impl QueueCounters {
-    /// Only what has happened, so that 1,000 queues are not 20,000 series.
+    /// Only combinations that have occurred, so that 1,000 queues are not 20,000 series.
     fn encode_soon(
         queues: &[Arc<QueueMeters>],
         encoder: &mut DescriptorEncoder<'_>,

@@ -56,11 +56,11 @@ pub struct ClusterGauges {
     pub up: bool,
     /// This node leads the account.
     pub leads: bool,
-    /// Grows with each change of the leader.
+    /// Increases with each change of the leader.
     pub epoch: u64,
     /// How far this node is behind the log; `None` before it has read it.
     pub lag: Option<Duration>,
-    /// How many nodes live.
+    /// The number of living nodes.
     pub nodes: usize,
 }
 

@@ -47,7 +47,7 @@ pub enum NoSuchQueue {
         asked: String,
         /// The nearest names of the account, best first.
         nearest: Vec<String>,
-        /// What there is, for people who may know every queue.
+        /// The queues that exist, for people who may see all of them.
         there: QueueListing,
     },
     /// Several queues have this name, so the config must use one of their ids.
@@ -61,7 +61,7 @@ pub enum NoSuchQueue {
     Id(u64),
 }
 
-/// Queues of an account, those first that are most like a name that none has.
+/// Queues of an account, those first whose names are most similar to one that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueListing {
     /// Id and name: as many as fit a few lines.
@@ -212,7 +212,7 @@ impl Fault {
         }
     }
 
-    /// The [advice](Self::advice), and what queues there are where one is misspelt. For the log and for commands: callers may not know all queues.
+    /// The [advice](Self::advice), and for a misspelt queue the ones that exist. For the log and for commands, because callers may not see all queues.
     pub fn full_advice(&self) -> String {
         match self {
             Fault::NoSuchQueue(NoSuchQueue::Name { there, .. }) => {

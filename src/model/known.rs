@@ -29,7 +29,7 @@ pub struct Poll {
 pub struct Known {
     /// Each queue's last poll, by CallTools' id of the queue, because its name in the config may have changed.
     pub queues: Vec<(u64, Poll)>,
-    /// The newest rows of agents, where more is known than their queues' polls tell.
+    /// The newest rows of agents, if more is known than their queues' polls show.
     pub agents: Vec<Sighting>,
     /// Whether agents were available when last counted: a departure that has ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,

@@ -188,7 +188,7 @@ impl Names {
         self.statuses.as_deref().unwrap_or_default()
     }
 
-    /// What there is instead of `asked`, the most like it first.
+    /// The existing queues, those most similar to `asked` first.
     fn listing(&self, asked: &str) -> QueueListing {
         let queues = self.queues();
         let names = queues.iter().map(|queue| queue.name.as_str());

@@ -22,7 +22,7 @@ pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> 
     best.map(|(_, name)| name.to_owned()).collect()
 }
 
-/// The places of all names, those first that are most like `asked`; equally like ones by name.
+/// The positions of all names, most similar to `asked` first; equally similar ones by name.
 pub(crate) fn by_likeness<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let mut ranked: Vec<(f64, &str, usize)> = names
         .enumerate()

@@ -9,7 +9,7 @@ pub fn client_builder() -> ClientBuilder {
     Client::builder()
 }
 
-/// Makes ring the cryptography of libraries that take what the process has.
+/// Makes ring the process's default, for libraries that use it.
 pub fn use_ring() {
     // Only the first call sets it for the process, and all set the same.
     let _ = ring::default_provider().install_default();

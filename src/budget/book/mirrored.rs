@@ -38,7 +38,7 @@ impl Book {
         }
     }
 
-    /// Everything in an owner's hour, for other nodes of the cluster. Requests of earlier processes without a mark get one of `process`.
+    /// All requests in an owner's hour, for other nodes of the cluster. Requests of earlier processes that have no mark get one of `process`.
     pub fn mirrored(&mut self, id: OwnerId, process: u64) -> Vec<Mirrored> {
         let now = self.now;
         let window = &mut self.hour(id).window;

@@ -1,4 +1,4 @@
-//! `openseat check --report FILE`: how the account's API behaves, printed in words and written to a file that names nobody.
+//! `openseat check --report FILE`: finds out how the account's API behaves, prints it in words, and writes it to a file that names nobody.
 
 use std::{
     fmt::Write as _,
@@ -41,7 +41,7 @@ pub(super) fn run(config: &Config, asked: &[String], path: &Path) -> ExitCode {
         Ok(target) => target,
         Err(several) => return exit_with(EXIT_USAGE, &several.to_string()),
     };
-    // Before anything is spent.
+    // Before any request is spent.
     let file = match create(path) {
         Ok(file) => file,
         Err(exit) => return exit,

@@ -36,12 +36,12 @@ pub(super) struct Account {
     pub fault: Option<Fault>,
     pub empty_since: Option<Timestamp>,
     pub agents_before: Option<u64>,
-    /// Missing from older daemons.
+    /// Older daemons leave it out.
     #[serde(default)]
     pub cluster: Option<Cluster>,
 }
 
-/// An account's place in a cluster.
+/// An account's role in a cluster.
 #[derive(Debug, Deserialize)]
 pub(super) struct Cluster {
     pub lag_ms: Option<u64>,
@@ -105,7 +105,7 @@ pub(super) struct Queue {
     pub fault: Option<Fault>,
 }
 
-/// Calls that came at zero seats.
+/// Calls that arrived at zero seats.
 #[derive(Debug, Deserialize)]
 pub(super) struct Soon {
     pub on: bool,
@@ -192,7 +192,7 @@ impl Queue {
         let (Some(lifetime), Some(age)) = (self.lifetime(), self.age()) else {
             return false;
         };
-        // A rejection that time alone turns into an acceptance ends before its data does.
+        // A rejection that will turn into an acceptance by itself is valid for less time than its data.
         let may_turn = !self.accept && self.soon.as_ref().is_some_and(|soon| soon.acts);
         age > lifetime * 3 / 4 && !may_turn
     }

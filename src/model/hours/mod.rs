@@ -1,7 +1,7 @@
-//! Opening hours: the times of the week in which a queue takes calls.
+//! Opening hours: the times of the week at which a queue takes calls.
 //!
-//! A queue is open while a clock in its time zone shows a time within its hours. That also settles the two days of the year on which clocks
-//! change: an hour that is skipped is skipped here too, and an hour that comes twice counts twice.
+//! A queue is open while a clock in its time zone shows a time within its hours. That also covers the days on which clocks change: an hour that is
+//! skipped is skipped here too, and an hour that comes twice counts twice.
 
 mod parse;
 #[cfg(test)]
@@ -35,7 +35,7 @@ pub struct OpeningHours {
     zone: Zone,
 }
 
-/// Hours are the same if the config says the same.
+/// Hours are equal if they mean the same, however the config writes them.
 impl PartialEq for OpeningHours {
     fn eq(&self, other: &Self) -> bool {
         (&self.open, self.zone.name()) == (&other.open, other.zone.name())
@@ -49,12 +49,12 @@ pub struct Span {
     pub is_open: bool,
     /// When that changes; `None` if it never does.
     pub until: Option<Moment>,
-    /// The moment that was asked about, on the wall clock.
+    /// The moment that was asked about, in wall time.
     from: Duration,
 }
 
 impl Span {
-    /// Whether it still says what is true at this moment. The wall clock may have been set, back as well.
+    /// Whether it still holds at this moment. The wall clock may have been set, even back.
     pub fn covers(&self, now: Moment) -> bool {
         self.from <= now.wall && self.until.is_none_or(|until| now.wall < until.wall)
     }
@@ -84,7 +84,7 @@ impl OpeningHours {
         self.entries.iter().map(Entry::to_string)
     }
 
-    /// The time zone in which they are meant.
+    /// The time zone of the hours.
     pub fn zone(&self) -> &str {
         self.zone.name()
     }
@@ -94,7 +94,7 @@ impl OpeningHours {
         let at = now.timestamp();
         let is_open = self.is_open(at);
         let until = self.change_after(at, is_open).map(|change| {
-            // The exact instant: `at` has no part of a millisecond, and the wall clock has.
+            // From the exact wall time: `at` has whole milliseconds only.
             let wall = Duration::from_millis(change.as_millisecond().unsigned_abs());
             now.later(wall.saturating_sub(now.wall))
         });
@@ -105,7 +105,7 @@ impl OpeningHours {
         }
     }
 
-    /// A moment as people at the queue write it: `Mon 08:00`. It is clear for a week.
+    /// A moment in the queue's time zone, `Mon 08:00`. It is unambiguous within a week.
     pub fn local(&self, moment: Moment) -> String {
         let local = moment.timestamp().to_zoned(self.zone.0.clone());
         local.strftime("%a %H:%M").to_string()
@@ -116,7 +116,7 @@ impl OpeningHours {
         self.open.iter().any(|range| range.contains(&minute))
     }
 
-    /// The first moment after `at` at which the queue is no longer as it is.
+    /// The first moment after `at` at which the queue opens or closes.
     fn change_after(&self, at: Timestamp, is_open: bool) -> Option<Timestamp> {
         let mut at = at;
         for _ in 0..MAX_STEPS {
@@ -137,7 +137,7 @@ impl OpeningHours {
         let minute = minute_of_week(local);
         let edges = self.open.iter().flat_map(|range| [range.start, range.end]);
         let edges = edges.map(|edge| edge % WEEK_MINUTES);
-        // An edge at the beginning of the week that both sides touch is none.
+        // If ranges touch on both sides of Monday 00:00, it is not an edge.
         let is_edge = |edge: &u32| *edge != 0 || self.has_edge_at_monday();
         let ahead = |edge: u32| match edge > minute {
             true => edge - minute,
@@ -171,7 +171,7 @@ fn minute_of_week(local: DateTime) -> u32 {
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// Finds a zone by its name. The system's database counts; where it has none, the one that openseat brings.
+    /// Finds a zone by its name, in the system's database, or in openseat's own if the system has none.
     ///
     /// # Errors
     /// There is no such zone.

@@ -14,7 +14,7 @@ const DAYS: [&str; 7] = [
     "Sunday",
 ];
 
-/// Letters of a day that are enough, and that are written.
+/// How many letters of a day's name are needed, and are written.
 const SHORT: usize = 3;
 
 /// One line of hours: the same times on several days.
@@ -22,7 +22,7 @@ const SHORT: usize = 3;
 pub struct Entry {
     /// First and last, 0 for Monday; the last may come before the first.
     pub(super) days: Vec<(u32, u32)>,
-    /// Minutes of the day. An end that is not after its beginning is one of the next day.
+    /// Minutes of the day. An end that is not after the beginning is on the next day.
     pub(super) times: Vec<(u32, u32)>,
 }
 
@@ -102,7 +102,7 @@ impl FromStr for Entry {
     }
 }
 
-/// Without spaces around dashes and commas, and with the dash of typographers as a hyphen.
+/// Removes spaces around dashes and commas, and turns typographic dashes into hyphens.
 fn closed_up(text: &str) -> String {
     let mut text = text.replace(['–', '—', '‐'], "-");
     for mark in ['-', ','] {
