@@ -1,7 +1,7 @@
 //! What openseat takes of a machine: the program itself in a process of its own, against simulated accounts in this one.
 //!
 //! `cargo bench --bench scale` prints a table; `-- --check` fails where a bound is missed; `-- memory` (or `roster`, `idle`, `growth`, `accounts`, `viewers`, `scrapes`) does the
-//! rows that have this word. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
+//! rows that have this word. `-- accounts --seconds=600` counts the accounts' requests for ten minutes. As a test (`cargo test --bench scale`) it does everything small and for a moment, and judges no figure but one:
 //! that it works.
 
 #![allow(clippy::print_stdout)] // It is what a benchmark is for.
@@ -9,6 +9,8 @@
 mod process;
 mod scrapes;
 mod setting;
+mod thousand;
+mod upstream;
 mod viewers;
 
 use std::time::Duration;
@@ -86,7 +88,11 @@ async fn main() {
         rows.push(growth(scale).await);
     }
     if wanted("accounts") {
-        rows.extend(accounts(scale).await);
+        let seconds = arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix("--seconds="));
+        let seconds = seconds.map_or(thousand::SECONDS, |text| text.parse().expect("a number"));
+        rows.extend(thousand::accounts(scale, seconds).await);
     }
     if wanted("viewers") {
         rows.extend(viewers(scale).await);
@@ -176,56 +182,6 @@ async fn growth(scale: Scale) -> Row {
         bound: 5.0,
         unit: "%",
     }
-}
-
-/// 200 accounts with 10 queues each, every one polled at its full 1000 requests an hour.
-async fn accounts(scale: Scale) -> [Row; 3] {
-    const WHAT: &str = "200 accounts, 10 queues each";
-    let number = scale.number(200);
-    let accounts = (0..number).map(|number| Account::lively(number, 10, 60));
-    let setting = Setting::begin(accounts.collect()).await;
-    let daemon = Daemon::start(&setting).await;
-    sleep(scale.time(30)).await;
-    let before: Vec<_> = setting.received();
-    let cpu = daemon.cpu_during(scale.time(90)).await;
-    let after = setting.received();
-    let sent: Vec<_> = before
-        .iter()
-        .zip(&after)
-        .map(|(before, after)| after - before)
-        .collect();
-    let (least, most) = (sent.iter().min(), sent.iter().max());
-    let spread = most.zip(least).map_or(0, |(most, least)| most - least);
-    println!(
-        "{} accounts sent {} requests in {:?}, each between {least:?} and {most:?}",
-        number,
-        sent.iter().sum::<u64>(),
-        scale.time(90)
-    );
-    [
-        Row {
-            what: WHAT,
-            measured: "of a core",
-            value: cpu * 100.0,
-            bound: 50.0,
-            unit: "%",
-        },
-        Row {
-            what: WHAT,
-            measured: "between the account that sent most and the one that sent least, in 90 s",
-            value: spread as f64,
-            // An account sends one in 3.8 s; one more or less at either end of the time, and a poll of a queue of two pages.
-            bound: 4.0,
-            unit: "requests",
-        },
-        Row {
-            what: WHAT,
-            measured: "resident",
-            value: daemon.resident() as f64 / MIB,
-            bound: 192.0,
-            unit: "MiB",
-        },
-    ]
 }
 
 /// 120 queues, polled 5 times a second, so that the dashboard changes all the time; eight people look at it, or nobody does.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,6 +21,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Daemon {
     child: Child,
     pub url: String,
+    /// From its start until it was ready.
+    pub start: Duration,
     client: reqwest::Client,
 }
 
@@ -33,6 +36,7 @@ impl Drop for Daemon {
 impl Daemon {
     /// Starts it and waits until every queue has been polled.
     pub async fn start(setting: &Setting) -> Self {
+        let begun = Instant::now();
         let log = setting.config.with_extension("log");
         let child = Command::new(env!("CARGO_BIN_EXE_openseat"))
             .args(["run", "--config"])
@@ -48,8 +52,9 @@ impl Daemon {
             Some(rest.split_once('"')?.0.to_owned())
         };
         until("an address", async || address().is_some()).await;
-        let daemon = Self {
+        let mut daemon = Self {
             child,
+            start: Duration::ZERO,
             url: format!("http://{}", address().expect("it was there")),
             client: openseat::process::tls::client_builder()
                 .no_proxy()
@@ -57,7 +62,55 @@ impl Daemon {
                 .expect("a client"),
         };
         until("ready", async || daemon.status("/readyz").await == 200).await;
+        daemon.start = begun.elapsed();
         daemon
+    }
+
+    /// Ends it as systemd would, and returns how long that took.
+    pub fn stop(mut self) -> Duration {
+        let begun = Instant::now();
+        let id = Pid::from_child(&self.child);
+        rustix::process::kill_process(id, Signal::TERM).expect("it runs");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        begun.elapsed()
+    }
+
+    /// Lets it read its config again, and returns how long it took until that was in force, or until the answer said that it takes longer.
+    pub async fn reload(&self) -> Duration {
+        let begun = Instant::now();
+        let answer = self.client.post(format!("{}/v1/reload", self.url)).send();
+        let answer = answer.await.expect("an answer");
+        if !answer.status().is_success() {
+            println!("the reload was answered with {}", answer.status());
+        }
+        begun.elapsed()
+    }
+
+    /// The text at a path.
+    pub async fn text(&self, path: &str) -> String {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await;
+        answer.expect("an answer").text().await.expect("a text")
+    }
+
+    /// How often it waits for the disk, a second; `None` where `perf` may not count it.
+    pub async fn syncs_during(&self, time: Duration) -> Option<f64> {
+        let counting = Command::new("perf")
+            .args(["stat", "-x", ",", "-e"])
+            .arg("syscalls:sys_enter_fdatasync,syscalls:sys_enter_fsync")
+            .args(["-p", &self.child.id().to_string(), "--", "sleep"])
+            .arg(time.as_secs_f64().to_string())
+            .stderr(Stdio::piped())
+            .spawn();
+        let counting = counting.ok()?;
+        sleep(time).await;
+        let counted = counting.wait_with_output().ok()?;
+        let counted = String::from_utf8_lossy(&counted.stderr).into_owned();
+        let numbers = counted
+            .lines()
+            .map(|line| line.split(',').next()?.parse().ok());
+        let sum: f64 = numbers.collect::<Option<Vec<f64>>>()?.into_iter().sum();
+        Some(sum / time.as_secs_f64())
     }
 
     async fn status(&self, path: &str) -> u16 {
@@ -119,22 +172,30 @@ impl Daemon {
     }
 
     /// The time that it has spent on a core so far.
-    fn cpu(&self) -> Duration {
-        let stat = self.proc("stat");
-        // The name before it, in parentheses, may have spaces in it.
-        let (_, fields) = stat.rsplit_once(") ").expect("a name");
-        let ticks = fields.split(' ').skip(11).take(2).map(|ticks| {
-            let ticks: u64 = ticks.parse().expect("a number");
-            ticks
-        });
-        Duration::from_secs_f64(
-            ticks.sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64,
-        )
+    pub fn cpu(&self) -> Duration {
+        cpu_of(&self.proc("stat"))
     }
 
     fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
     }
+}
+
+/// The time that this process has spent on cores so far.
+pub fn own_cpu() -> Duration {
+    cpu_of(&fs::read_to_string("/proc/self/stat").expect("a Linux kernel tells"))
+}
+
+fn cpu_of(stat: &str) -> Duration {
+    // The name before it, in parentheses, may have spaces in it.
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    let ticks = fields.split(' ').skip(11).take(2).map(|ticks| {
+        let ticks: u64 = ticks.parse().expect("a number");
+        ticks
+    });
+    Duration::from_secs_f64(
+        ticks.sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64,
+    )
 }
 
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {

@@ -1,19 +1,23 @@
 //! Simulated accounts, served in this process, and a config that names them all.
 
 use std::{
-    fmt::Write as _, fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration,
+    fmt::Write as _, fs, iter, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc,
+    time::Duration,
 };
 
 use openseat::{
+    calltools::Transport,
     clock::SystemClock,
     simulator::{Endpoint, Serving, Settings, Simulator, WorldSettings, serve},
 };
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::upstream::Upstream;
+
 /// An account and how it is polled.
 pub struct Account {
-    name: String,
+    pub name: String,
     token: String,
     requests_per_hour: u32,
     pub simulator: Simulator,
@@ -72,6 +76,16 @@ impl Account {
         }
     }
 
+    /// What its clients show.
+    pub fn authorization(&self) -> String {
+        format!("Token {}", self.token)
+    }
+
+    /// A way to ask it without a network.
+    pub fn transport(&self) -> Arc<dyn Transport> {
+        self.simulator.transport(&self.token)
+    }
+
     pub fn set_everyone(&self, status: &str) {
         self.simulator.world(|world| {
             let id = world.status_named(status).expect("every account has it");
@@ -92,8 +106,10 @@ impl Account {
 pub struct Setting {
     pub accounts: Vec<Account>,
     pub config: PathBuf,
-    _folder: TempDir,
-    _serving: Serving,
+    folder: TempDir,
+    base_url: String,
+    /// The accounts' simulators, unless something else serves them.
+    _serving: Option<Serving>,
 }
 
 impl Setting {
@@ -101,32 +117,55 @@ impl Setting {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let simulators = accounts.iter().map(|account| account.simulator.clone());
         let serving = serve(listener, simulators.collect()).expect("a server");
+        let mut setting = Self::new(accounts);
+        setting.base_url = serving.base_url();
+        setting._serving = Some(serving);
+        setting.configure("", "");
+        setting
+    }
+
+    /// The same, with an upstream that allows for more connections.
+    pub async fn with_upstream(accounts: Vec<Account>) -> (Self, Upstream) {
+        let mut setting = Self::new(accounts);
+        let certificate = setting.folder.path().join("upstream.pem");
+        let upstream = Upstream::start(&setting.accounts, &certificate).await;
+        setting.base_url.clone_from(&upstream.base_url);
+        setting.configure("ca_file = \"./upstream.pem\"\n", "");
+        (setting, upstream)
+    }
+
+    fn new(accounts: Vec<Account>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = folder.path().join("openseat.toml");
-        let mut text = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
         for account in &accounts {
             let token = folder.path().join(format!("{}.token", account.name));
             fs::write(&token, &account.token).expect("a token file");
             fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("it is private");
+        }
+        Self {
+            accounts,
+            config: folder.path().join("openseat.toml"),
+            folder,
+            base_url: String::new(),
+            _serving: None,
+        }
+    }
+
+    /// Writes the config, with a line for each account, and one for the first account alone.
+    pub fn configure(&self, line: &str, line_of_first: &str) {
+        let mut text = "[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = \"state\"\n".to_owned();
+        let firsts = iter::once(line_of_first).chain(iter::repeat(""));
+        for (account, first) in self.accounts.iter().zip(firsts) {
             let _ = write!(
                 text,
-                "[[account]]\nname = \"{0}\"\nbase_url = \"{1}\"\ntoken_file = \"./{0}.token\"\nrequests_per_hour = {2}\nidle_pace = 1.0\nqueue = [",
-                account.name,
-                serving.base_url(),
-                account.requests_per_hour
+                "[[account]]\nname = \"{0}\"\nbase_url = \"{1}\"\ntoken_file = \"./{0}.token\"\nrequests_per_hour = {2}\nidle_pace = 1.0\n{line}{first}queue = [",
+                account.name, self.base_url, account.requests_per_hour
             );
             for queue in account.queues() {
                 let _ = write!(text, "{{ queue = {queue} }}, ");
             }
             text.push_str("]\n");
         }
-        fs::write(&config, text).expect("a config");
-        Self {
-            accounts,
-            config,
-            _folder: folder,
-            _serving: serving,
-        }
+        fs::write(&self.config, text).expect("a config");
     }
 
     /// How many requests for agents each account has received.

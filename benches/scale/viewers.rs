@@ -1,6 +1,7 @@
 //! What people who look at the dashboard cost those who decide: the 99th percentile of a decision, with viewers and without, in turns.
 
 use std::{
+    fmt::Display,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     thread,
@@ -128,7 +129,10 @@ pub async fn sizes(daemon: &Daemon) -> [usize; 2] {
 }
 
 /// How long decisions took that were asked for during `time`, on one connection, by a thread that does nothing else.
-pub async fn decisions(daemon: &Daemon, queues: &[u64], time: Duration) -> Vec<Duration> {
+pub async fn decisions<Q>(daemon: &Daemon, queues: &[Q], time: Duration) -> Vec<Duration>
+where
+    Q: Display + Clone + Send + 'static,
+{
     let (address, queues) = (daemon.url.replace("http://", ""), queues.to_vec());
     let asking = thread::spawn(move || {
         let stream = TcpStream::connect(&address).expect("it listens");
@@ -140,7 +144,7 @@ pub async fn decisions(daemon: &Daemon, queues: &[u64], time: Duration) -> Vec<D
                 break;
             }
             let begun = Instant::now();
-            decide(&mut stream, *queue);
+            decide(&mut stream, queue);
             took.push(begun.elapsed());
             thread::sleep(BETWEEN);
         }
@@ -152,7 +156,7 @@ pub async fn decisions(daemon: &Daemon, queues: &[u64], time: Duration) -> Vec<D
     asking.join().expect("it was answered")
 }
 
-fn decide(stream: &mut BufReader<TcpStream>, queue: u64) {
+fn decide(stream: &mut BufReader<TcpStream>, queue: &impl Display) {
     let request = format!("GET /v1/queues/{queue}/decision HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let sent = stream.get_mut().write_all(request.as_bytes());
     sent.expect("it is sent");

@@ -1,0 +1,218 @@
+//! What a thousand accounts are polled from: simulated CallTools in this process behind one TLS listener, which takes any number of connections
+//! and finds an account at once, so that it is not the limit.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fs, io,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use openseat::calltools::{Outgoing, Reply, Transport};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+};
+
+use crate::setting::Account;
+
+/// What is wrong with all answers of an account.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// None ever comes.
+    Hang,
+    /// They come at once, and the list never ends.
+    Flood,
+    /// They are lists of 10 MB.
+    Large,
+}
+
+/// The size of a large answer, below what openseat refuses to read.
+const LARGE: usize = 10 * 1_000 * 1_000;
+
+/// See the [module](self). Dropping it closes everything.
+pub struct Upstream {
+    pub base_url: String,
+    desks: Arc<HashMap<String, Desk>>,
+    task: JoinHandle<()>,
+}
+
+/// Where one account is asked.
+struct Desk {
+    transport: Arc<dyn Transport>,
+    trouble: Mutex<Option<Trouble>>,
+    connections: AtomicU64,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Upstream {
+    /// Serves the accounts, and writes the certificate that it shows to a file.
+    pub async fn start(accounts: &[Account], certificate: &Path) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let desk = |account: &Account| {
+            let desk = Desk {
+                transport: account.transport(),
+                trouble: Mutex::new(None),
+                connections: AtomicU64::new(0),
+            };
+            (account.authorization(), desk)
+        };
+        let desks: Arc<HashMap<_, _>> = Arc::new(accounts.iter().map(desk).collect());
+        let base_url = format!("https://{address}/api/");
+        let acceptor = acceptor(certificate).expect("a certificate");
+        let task = tokio::spawn(accept(
+            listener,
+            acceptor,
+            Arc::clone(&desks),
+            base_url.clone().into(),
+        ));
+        Self {
+            base_url,
+            desks,
+            task,
+        }
+    }
+
+    /// From now on this is wrong with the account, or nothing is.
+    pub fn set_trouble(&self, account: &Account, trouble: Option<Trouble>) {
+        *self.desk(account).trouble.lock().expect("no panic") = trouble;
+    }
+
+    /// How many connections have asked for the account.
+    pub fn connections(&self, account: &Account) -> u64 {
+        self.desk(account).connections.load(Relaxed)
+    }
+
+    fn desk(&self, account: &Account) -> &Desk {
+        &self.desks[&account.authorization()]
+    }
+}
+
+fn acceptor(certificate: &Path) -> io::Result<TlsAcceptor> {
+    openseat::process::tls::use_ring();
+    let pair =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).map_err(io::Error::other)?;
+    fs::write(certificate, pair.cert.pem())?;
+    let key =
+        PrivateKeyDer::try_from(pair.signing_key.serialize_der()).map_err(io::Error::other)?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .map_err(io::Error::other)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    desks: Arc<HashMap<String, Desk>>,
+    base_url: Arc<str>,
+) {
+    // Dropped with this task, and then all connections end.
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.expect("descriptors suffice");
+        let (acceptor, desks) = (acceptor.clone(), Arc::clone(&desks));
+        connections.spawn(connection(stream, acceptor, desks, Arc::clone(&base_url)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    desks: Arc<HashMap<String, Desk>>,
+    base_url: Arc<str>,
+) {
+    // A client that goes away is no news.
+    let Ok(stream) = acceptor.accept(stream).await else {
+        return;
+    };
+    let is_known = Arc::new(AtomicBool::new(false));
+    let service = service_fn(move |request| {
+        let (desks, base_url, is_known) = (
+            Arc::clone(&desks),
+            Arc::clone(&base_url),
+            Arc::clone(&is_known),
+        );
+        async move { Ok::<_, Infallible>(answer(&desks, &base_url, &is_known, request).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = connection.await;
+}
+
+async fn answer(
+    desks: &HashMap<String, Desk>,
+    base_url: &str,
+    is_known: &AtomicBool,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let authorization = request.headers()[header::AUTHORIZATION].to_str();
+    let desk = &desks[authorization.expect("a token is text")];
+    if !is_known.swap(true, Relaxed) {
+        desk.connections.fetch_add(1, Relaxed);
+    }
+    let trouble = *desk.trouble.lock().expect("no panic");
+    if let Some(Trouble::Hang) = trouble {
+        std::future::pending::<()>().await;
+    }
+    let target = request.uri().path_and_query().expect("a path").as_str();
+    let target = target.trim_start_matches("/api/");
+    let asked = desk.transport.send(Outgoing::get(target)).await;
+    let Reply {
+        status,
+        mut headers,
+        mut body,
+    } = asked.expect("nothing fails in one process");
+    if let Some(trouble) = trouble {
+        (headers, body) = spoil(trouble, target, base_url, &body);
+    }
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A good list made endless or large.
+fn spoil(trouble: Trouble, target: &str, base_url: &str, body: &[u8]) -> (HeaderMap, Bytes) {
+    let mut list: Value = serde_json::from_slice(body).expect("the simulator sends JSON");
+    match trouble {
+        Trouble::Flood => {
+            let (rest, page) = target.rsplit_once("&page=").unwrap_or((target, "1"));
+            let next = page.parse::<u64>().map_or(2, |page| page + 1);
+            list["count"] = json!(1_000_000);
+            list["next"] = json!(format!("{base_url}{rest}&page={next}"));
+        }
+        Trouble::Hang | Trouble::Large => {
+            let rows = list["results"].as_array_mut().expect("a list has rows");
+            let filler = "x".repeat(LARGE / rows.len().max(1));
+            for row in rows {
+                row["note"] = json!(filler);
+            }
+        }
+    }
+    let mut headers = HeaderMap::new();
+    let json = header::HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    (headers, list.to_string().into())
+}
