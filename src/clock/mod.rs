@@ -1,6 +1,6 @@
 //! Time that stays right across suspend, reboots and clock changes.
 //!
-//! Linux has two clocks that matter here. *Boot time* (`CLOCK_BOOTTIME`) never steps and goes on while the machine sleeps, but starts again
+//! Linux has two clocks that matter here. *Boot time* (`CLOCK_BOOTTIME`) never steps and runs while the machine sleeps, but restarts
 //! at every boot. *Wall time* (`CLOCK_REALTIME`) survives a reboot, but people and NTP set it. A [`Moment`] is both, read together. Callers
 //! that compare two moments choose the safe error:
 //!
@@ -20,7 +20,7 @@ use std::{
 use jiff::Timestamp;
 
 /// Boot time starts here instead of at zero, so that moments before a reboot have a place on this clock, too. Two days are enough: no answer
-/// rests on anything older than a day.
+/// uses data older than a day.
 pub const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
 
 /// One point in time on both clocks.
@@ -33,21 +33,21 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The most time that can have passed since `earlier`: for the age of data.
+    /// Returns the most time that can have passed since `earlier`: for the age of data.
     pub fn longest_since(self, earlier: Moment) -> Duration {
         let boot = self.boot.saturating_sub(earlier.boot);
         let wall = self.wall.saturating_sub(earlier.wall);
         boot.max(wall)
     }
 
-    /// The least time that can have passed since `earlier`: for requests that leave the budget's window.
+    /// Returns the least time that can have passed since `earlier`: for requests that leave the budget's window.
     pub fn shortest_since(self, earlier: Moment) -> Duration {
         let boot = self.boot.saturating_sub(earlier.boot);
         let wall = self.wall.saturating_sub(earlier.wall);
         boot.min(wall)
     }
 
-    /// This moment, `by` later on both clocks.
+    /// Returns the moment `by` later on both clocks.
     pub fn later(self, by: Duration) -> Moment {
         Moment {
             boot: self.boot + by,
@@ -55,7 +55,7 @@ impl Moment {
         }
     }
 
-    /// This moment, `by` earlier on both clocks; neither goes below its own zero.
+    /// Returns the moment `by` earlier on both clocks; neither goes below its own zero.
     pub fn earlier(self, by: Duration) -> Moment {
         Moment {
             boot: self.boot.saturating_sub(by),
@@ -63,18 +63,18 @@ impl Moment {
         }
     }
 
-    /// How long the machine has been up.
+    /// Returns how long the machine has been up.
     pub fn since_boot(self) -> Duration {
         self.boot.saturating_sub(BEFORE_BOOT)
     }
 
-    /// Wall time for people and for JSON.
+    /// Returns the wall time, for people and for JSON.
     pub fn timestamp(self) -> Timestamp {
         // Only a wall clock beyond the year 9999 is out of range.
         Timestamp::from_millisecond(self.wall.as_millis() as i64).unwrap_or(Timestamp::MAX)
     }
 
-    /// The time as `2026-11-22T10:00:00.123Z`: RFC 3339 in UTC with milliseconds, the only format that openseat writes.
+    /// Formats the time as `2026-11-22T10:00:00.123Z`: RFC 3339 in UTC with milliseconds, the only format that openseat writes.
     pub fn rfc3339(self) -> String {
         format!("{:.3}", self.timestamp())
     }
@@ -82,15 +82,15 @@ impl Moment {
 
 /// The source of moments. The daemon uses the system's, tests and simulations their own.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// Both clocks, read together.
+    /// Reads both clocks together.
     fn now(&self) -> Moment;
 
-    /// Boot time alone, to measure something short.
+    /// Reads boot time alone, to measure something short.
     fn boot(&self) -> Duration {
         self.now().boot
     }
 
-    /// Identifies this boot of the machine: boot times of different boots cannot be compared.
+    /// Returns the id of this boot of the machine: boot times of different boots cannot be compared.
     fn boot_id(&self) -> &str;
 }
 
@@ -149,7 +149,7 @@ fn boottime() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Time since boot without suspend, to measure how long something took. It is never set, and no test's clock moves it.
+/// Returns the time since boot without suspend, to measure how long something took. It is never set, and no test's clock changes it.
 pub fn steady() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -161,7 +161,7 @@ fn realtime() -> Duration {
     Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec as u32)
 }
 
-/// A clock that follows Tokio's, so that a paused runtime moves it. Its wall clock can be set, and its machine can sleep.
+/// A clock that follows Tokio's, so that a paused runtime controls it. Its wall clock can be set, and its machine can sleep.
 ///
 /// For tests, and for benchmarks that simulate hours.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ pub struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock that shows `wall` now and whose machine booted a day ago.
+    /// Creates a clock that shows `wall` now and whose machine booted a day ago.
     pub fn starting_at(wall: Timestamp) -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
@@ -189,7 +189,7 @@ impl VirtualClock {
         self.wall_offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 
-    /// The machine sleeps: both clocks go on, timers do not.
+    /// Suspends the machine: both clocks advance, timers do not.
     pub fn suspend(&self, time: Duration) {
         self.boot_offset_ms
             .fetch_add(time.as_millis() as i64, Ordering::Relaxed);

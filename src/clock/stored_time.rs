@@ -5,7 +5,7 @@
 //! and changes when the wall clock is set.
 //!
 //! Across a reboot only wall time is left. A clock that lost time while the machine was off goes unnoticed. But nothing from before the boot
-//! is younger than the time since the boot, and a stored time in the future has no age at all.
+//! is younger than the time since boot, and a stored time in the future has an unknown age.
 
 #[cfg(test)]
 mod tests;
@@ -31,12 +31,12 @@ pub struct StoredTime {
 }
 
 impl StoredTime {
-    /// The time now, on this clock.
+    /// Reads the time now, on this clock.
     pub fn now(clock: &dyn Clock) -> Self {
         Self::new(clock.now(), clock)
     }
 
-    /// A moment of this clock.
+    /// Converts a moment of this clock.
     pub fn new(moment: Moment, clock: &dyn Clock) -> Self {
         let Moment { boot, wall } = moment;
         Self {
@@ -46,13 +46,13 @@ impl StoredTime {
         }
     }
 
-    /// Whether both are from the same clock, which was not set in between.
+    /// Returns whether both are from the same clock, which was not set in between.
     fn shares_clock(&self, other: &StoredTime) -> bool {
         self.boot_id == other.boot_id
             && (self.offset_ms() - other.offset_ms()).abs() <= SAME_OFFSET_MS
     }
 
-    /// The least time that can have passed since `earlier`.
+    /// Returns the least time that can have passed since `earlier`.
     pub fn since(&self, earlier: &StoredTime) -> Duration {
         let boot_ms = self.boot_ms - earlier.boot_ms;
         let wall_ms = self.wall_ms - earlier.wall_ms;
@@ -67,13 +67,13 @@ impl StoredTime {
         Duration::from_millis(passed_ms.max(0) as u64)
     }
 
-    /// This time as a moment of our clock, such that its age is the most time that can have passed. `None` if its age is unknown.
+    /// Converts this time to a moment of our clock whose age is the most time that can have passed. `None` if its age is unknown.
     pub fn to_moment(&self, clock: &dyn Clock) -> Option<Moment> {
         let now = clock.now();
         let millis = |ms: i64| u64::try_from(ms).ok().map(Duration::from_millis);
         let (boot, wall) = (millis(self.boot_ms)?, millis(self.wall_ms)?);
         if self.boot_id == clock.boot_id() {
-            // An age is the longer reading of both clocks, so a wall clock that was set meanwhile does no harm.
+            // An age is the longer reading of both clocks, so a wall clock that was set in between does no harm.
             return (boot <= now.boot).then_some(Moment { boot, wall });
         }
         let by_wall = now.wall.checked_sub(wall)?;

@@ -22,10 +22,10 @@ const NO_STATUS: &str = "none";
 /// The label of all statuses beyond [`MAX_STATUS_LABELS`].
 const OTHER: &str = "other";
 
-/// How many agents have which status; at most [`MAX_STATUS_LABELS`] entries.
+/// The number of agents by status; at most [`MAX_STATUS_LABELS`] entries.
 pub type ByStatus = Vec<(Box<str>, usize)>;
 
-/// Counts the agents of one queue. A status of the account that no agent has counts 0: that is known.
+/// Counts the agents of one queue. A status of the account that no agent has counts 0, since that is known.
 pub(super) fn count_one_queue(snapshot: &Snapshot, names: &Names) -> ByStatus {
     count(snapshot.agents.iter().map(|agent| &**agent), names)
 }

@@ -1,7 +1,7 @@
 //! A histogram of decisions' durations that takes no lock.
 //!
 //! The registry's own histogram has a lock that all serving threads would share. Here an observation is two atomic additions. A scrape reads
-//! the numbers one by one, so one number may include an observation that another does not yet. The next scrape corrects that.
+//! the numbers one by one, so one may include an observation that another does not yet. The next scrape corrects that.
 
 use std::{
     fmt,

@@ -45,7 +45,7 @@ use crate::{
     decision::{Decision, board::QueueKey},
 };
 
-/// How a scraper wants its answer.
+/// The format that a scraper accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.0.
@@ -55,7 +55,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// OpenMetrics if `Accept` names it, whatever its weight: both formats say the same.
+    /// Chooses OpenMetrics if `Accept` names it, whatever its weight: both formats contain the same.
     pub fn wanted(accept: Option<&str>) -> Self {
         match accept {
             Some(accept) if accept.contains("application/openmetrics-text") => Format::OpenMetrics,
@@ -78,28 +78,28 @@ impl Format {
 pub enum Dropped {
     /// The limit of open connections was reached.
     OverLimit,
-    /// The request head, or the TLS handshake, was not complete in time.
+    /// The request head or the TLS handshake was not complete in time.
     SlowRequest,
-    /// The client did not take its answer in time, or fell too far behind on a stream.
+    /// The client did not read its answer in time, or fell too far behind on a stream.
     SlowReader,
     /// The TLS handshake failed: plain HTTP, a client that does not trust our certificate, or no common version.
     TlsFailed,
 }
 
 impl Dropped {
-    /// The value of the label `cause`.
+    /// Returns the value of the label `cause`.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-/// What became of a notification.
+/// The outcome of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Notified {
-    /// Its recipient took it.
+    /// Its recipient accepted it.
     Sent,
-    /// An attempt failed; it is tried again, or lost.
+    /// An attempt failed; it is retried, or lost.
     Failed,
     /// It was given up.
     Lost,
@@ -156,7 +156,7 @@ struct CauseLabels {
     cause: &'static str,
 }
 
-/// CallTools usually answers within half a second. At ten seconds the default time-out gives up.
+/// CallTools usually answers within half a second. After ten seconds the default timeout gives up.
 fn upstream_seconds() -> Histogram {
     Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0])
 }
@@ -167,7 +167,7 @@ fn wait_seconds() -> Histogram {
 }
 
 impl Metrics {
-    /// Counts nothing yet; for these queues, in a process that started at `started`.
+    /// Creates metrics that have counted nothing, for these queues, in a process that started at `started`.
     pub fn new(queues: impl IntoIterator<Item = QueueKey>, started: Moment) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
@@ -190,7 +190,7 @@ impl Metrics {
         metrics
     }
 
-    /// The config was read. `well`: it is in force.
+    /// Counts a reload of the config, which is in force if `well`.
     pub fn reloaded(&self, well: bool, now: Moment) {
         self.config_is_newest.set(i64::from(well));
         if well {
@@ -198,7 +198,7 @@ impl Metrics {
         }
     }
 
-    /// Replaces the queues. Those that stay go on counting, those that are gone are no longer shown.
+    /// Replaces the queues. Those that stay keep their counts, those that are gone are no longer shown.
     pub fn count_for(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         queues.replace(keys);
@@ -275,7 +275,7 @@ impl Metrics {
         registry.register_collector(Box::new(process::Process::started(started)));
     }
 
-    /// The counters of one queue. Look them up once and keep them. `None` for a queue that is not configured.
+    /// Returns the counters of one queue. Look them up once and keep them. `None` for a queue that is not configured.
     pub fn queue(&self, key: &QueueKey) -> Option<Arc<QueueMeters>> {
         self.queues().get(key)
     }
@@ -288,7 +288,7 @@ impl Metrics {
         self.client_requests.get_or_create(&labels).inc();
     }
 
-    /// Counts what became of a notification.
+    /// Counts the outcome of a notification.
     pub fn notified(&self, outcome: Notified) {
         let outcome = outcome.into();
         self.notifications
@@ -302,7 +302,7 @@ impl Metrics {
         self.decision_duration.observe(took);
     }
 
-    /// Counts a request to CallTools that has ended. `endpoint` is such as `agentstatuses`, `outcome` is `ok` or
+    /// Counts a request to CallTools that has ended. `endpoint` is a name such as `agentstatuses`, `outcome` is `ok` or
     /// [`Fault::as_str`](crate::model::fault::Fault::as_str).
     pub fn upstream_request(
         &self,
@@ -327,7 +327,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts a permit, and the time that the request waited for it, which may be zero.
+    /// Counts a permit, and how long the request waited for it, which may be zero.
     pub fn budget_wait(&self, account: &Arc<str>, waited: Duration) {
         let account = Arc::clone(account);
         self.budget_wait
@@ -343,7 +343,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts a published snapshot that has not as many rows as CallTools counted.
+    /// Counts a published snapshot with more or fewer rows than CallTools counted.
     pub fn incomplete_snapshot(&self, key: &QueueKey) {
         if let Some(queue) = self.queue(key) {
             queue.incomplete_snapshots.fetch_add(1, Ordering::Relaxed);

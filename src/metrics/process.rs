@@ -1,4 +1,4 @@
-//! The process' own metrics, under the names that every Prometheus client uses.
+//! The process's own metrics, under the names that every Prometheus client uses.
 
 use std::{fmt, fs};
 
@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::Moment;
 
-/// Reads `/proc` at scrape time. What cannot be read, for example in a hardened service, is absent.
+/// Reads `/proc` at scrape time. Values that cannot be read, for example in a hardened service, are absent.
 #[derive(Debug)]
 pub(super) struct Process {
     started: Moment,

@@ -25,7 +25,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Replaces the queues. Those that stay go on counting, those that are gone are no longer shown.
+    /// Replaces the queues. Those that stay keep their counts, those that are gone are no longer shown.
     pub(super) fn replace(&mut self, keys: impl IntoIterator<Item = QueueKey>) {
         let meters = |key| match self.by_key.get(&key) {
             Some(known) => Arc::clone(known),
@@ -72,7 +72,7 @@ impl QueueMeters {
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A situation at zero seats has ended.
+    /// Counts a situation at zero seats that has ended.
     pub(super) fn count_soon(&self, tenth: usize, seen: bool) {
         self.soon[tenth][usize::from(seen)].fetch_add(1, Ordering::Relaxed);
     }
@@ -86,13 +86,13 @@ impl QueueMeters {
         (rejected, count(Reason::Soon, true))
     }
 
-    /// How many decisions were given so far.
+    /// Returns how many decisions were given so far.
     pub fn asked(&self) -> u64 {
         let counts = self.decisions.iter().flatten();
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// The decisions given so far, as (result, reason, number). The two everyday kinds are present from the start, so that a rate covers
+    /// Returns the decisions given so far, as (result, reason, number). The two everyday kinds are present from the start, so that a rate includes
     /// the first one. The others appear once they happen, which keeps 1,000 queues at a few thousand series.
     pub(crate) fn decided(&self) -> impl Iterator<Item = (&'static str, Reason, u64)> {
         let by_reason = Reason::ALL.iter().copied().zip(&self.decisions);

@@ -1,4 +1,4 @@
-//! The gauges: what is true at the moment of a scrape. Each scrape computes them anew.
+//! The gauges: the state at the moment of a scrape. Each scrape computes them anew.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     model::{fault::FaultKind, names::Names, quantity::Quantity},
 };
 
-/// Where statuses can come from.
+/// The possible sources of statuses.
 pub const FEEDS: [&str; 4] = ["delta", "available", "sweep", "queues"];
 
 /// The state of everything, taken for one scrape.
@@ -35,7 +35,7 @@ pub struct Scrape {
     pub agents: Vec<(Arc<str>, ByStatus)>,
     /// What is wrong with each account.
     pub faults: Vec<(Arc<str>, Option<FaultKind>)>,
-    /// Where each account's statuses come from: one of [`FEEDS`].
+    /// The source of each account's statuses: one of [`FEEDS`].
     pub feeds: Vec<(Arc<str>, &'static str)>,
     /// Connections open now, over all listeners.
     pub open_connections: usize,
@@ -80,7 +80,7 @@ pub struct StateGauges {
 pub struct QueueGauges {
     /// The queue.
     pub key: QueueKey,
-    /// Whether a decision would rest on fresh data now. Never absent, so alerts can start from it for queues that were never found.
+    /// Whether a decision would use fresh data now. Never absent, so alerts can start from it for queues that were never found.
     pub known: bool,
     /// What a decision would count now.
     pub seats: Option<Quantity>,
@@ -237,7 +237,7 @@ impl Scrape {
         )
     }
 
-    /// Counters, for queues that ever held a seat.
+    /// Writes counters for queues that ever held a seat.
     fn encode_reservations(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let held_ever = |queue: &&QueueGauges| queue.reservations != Default::default();
         let queues: Vec<_> = self.queues.iter().filter(held_ever).collect();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::raw::RawRow;
 
 /// The id of an agent, the same in every queue of an account. CallTools writes it as a UUID, a number, a URL that ends in either, or an
-/// object. All of them are reduced to this text.
+/// object. This is the text that all of them reduce to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct AgentId(pub Arc<str>);
@@ -36,7 +36,7 @@ pub struct Agent {
     pub logged_in: bool,
     /// On a call now (`live_calls_count` above 0), whatever the status says.
     pub on_call: bool,
-    /// Whether the dialer would give the agent a call (`ready`); `None` where the row does not say.
+    /// Whether the dialer would give the agent a call (`ready`); `None` if the row does not say.
     pub ready: Option<bool>,
     /// Since when the agent has this status (`agent_status_modified_on`).
     pub status_since: Option<Timestamp>,
@@ -45,22 +45,22 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Would take a call of this queue: what the built-in rule counts.
+    /// Returns whether the agent would take a call of this queue: what the built-in rule counts.
     pub fn is_free(&self) -> bool {
         self.available == Some(true) && self.queue_logged_in && !self.on_call
     }
 
-    /// Available for this queue by their status, and yet on a call.
+    /// Returns whether the agent is available for this queue by status, but on a call.
     pub fn is_available_on_call(&self) -> bool {
         self.available == Some(true) && self.queue_logged_in && self.on_call
     }
 
-    /// Available for this queue by their status and on no call, and yet not ready for the dialer.
+    /// Returns whether the agent is available for this queue by status and on no call, but not ready for the dialer.
     pub fn is_available_not_ready(&self) -> bool {
         self.is_free() && self.ready == Some(false)
     }
 
-    /// Whether this row is provably older than `other`, a row of the same agent. Both dates are of CallTools' clock; no other clock counts.
+    /// Returns whether this row is provably older than `other`, a row of the same agent. Both dates are from CallTools' clock; no other clock counts.
     pub fn is_older_than(&self, other: &Agent) -> bool {
         matches!((self.status_since, other.status_since), (Some(this), Some(other)) if this < other)
     }

@@ -10,17 +10,17 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of this secret.
+    /// Computes the digest of this secret.
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self(Sha256::digest(secret).into())
     }
 
-    /// Whether both are of the same secret, as a [`Choice`] that can be combined in constant time.
+    /// Compares in constant time; returns a [`Choice`] that can be combined in constant time.
     pub fn same(&self, other: &Digest) -> Choice {
         self.0.ct_eq(&other.0)
     }
 
-    /// Its first 64 bits in hexadecimal: enough to tell accounts apart, too little to learn a secret from.
+    /// Returns the first 64 bits in hexadecimal: enough to tell accounts apart, too little to learn a secret from.
     pub fn short(&self) -> String {
         self.0[..8]
             .iter()

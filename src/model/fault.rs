@@ -6,7 +6,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 use crate::clock::Moment;
 
-/// Why a request to CallTools brought no rows.
+/// Why a request to CallTools returned no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 401: CallTools does not know the token. A wrong silo looks the same, since each silo has its own tokens.
@@ -15,7 +15,7 @@ pub enum Fault {
     NoPermission,
     /// The queue is not one of the account's.
     NoSuchQueue(NoSuchQueue),
-    /// 429, although our own window had room: other software spends from the account.
+    /// 429, although our own window had room: other software spends the account's requests.
     Throttled {
         /// When the next request may be sent; `None` if CallTools did not say, or not in a readable way.
         until: Option<Moment>,
@@ -31,7 +31,7 @@ pub enum Fault {
     UpstreamDown {
         /// How it failed.
         kind: Down,
-        /// What was seen, for people: at most a line, never the token, never raw bytes of the body.
+        /// What was seen, for people: at most a line, never the token or raw bytes of the body.
         detail: String,
         /// What `Retry-After` asked for, at most an hour; `None` if it was absent or unreadable.
         wait: Option<Duration>,
@@ -64,7 +64,7 @@ pub enum NoSuchQueue {
 /// Queues of an account, those first whose names are most similar to one that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueListing {
-    /// Id and name: as many as fit a few lines.
+    /// Id and name: as many as fit in a few lines.
     pub first: Vec<(u64, String)>,
     /// How many more there are.
     pub more: usize,
@@ -97,7 +97,7 @@ pub enum Down {
     Proxy,
     /// The TLS handshake failed: certificate, host name or protocol version.
     Tls,
-    /// No complete answer within the time-out.
+    /// No complete answer within the timeout.
     #[strum(serialize = "timeout")]
     TimeOut,
     /// The connection broke in the middle of an answer.
@@ -167,7 +167,7 @@ impl Down {
 }
 
 impl Fault {
-    /// Shorthand for [`Fault::UpstreamDown`].
+    /// Creates a [`Fault::UpstreamDown`].
     pub fn down(kind: Down, detail: impl Into<String>) -> Self {
         Fault::UpstreamDown {
             kind,
@@ -176,7 +176,7 @@ impl Fault {
         }
     }
 
-    /// When it will be over, if that is known.
+    /// Returns when it will be over, if known.
     pub fn until(&self) -> Option<Moment> {
         match self {
             Fault::Throttled { until } => *until,
@@ -185,13 +185,13 @@ impl Fault {
         }
     }
 
-    /// The message for people, with the time that is left, if that is known.
+    /// Returns the message for people, with the remaining time if known.
     pub fn told(&self, now: Moment) -> String {
         let rest = self.until().map(|until| next_one(until, now));
         format!("{self}{}", rest.unwrap_or_default())
     }
 
-    /// What kind of fault it is.
+    /// Returns the kind of fault.
     pub fn kind(&self) -> FaultKind {
         match self {
             Fault::BadToken => FaultKind::BadToken,
@@ -224,7 +224,7 @@ impl Fault {
         }
     }
 
-    /// One sentence on what to do.
+    /// Returns one sentence on what to do.
     pub fn advice(&self) -> String {
         match self {
             Fault::BadToken => "check that the token was copied whole, without spaces inside, that it was not revoked, and that the silo is the one in the address you log in at; a token in a file is read again by itself, one that systemd hands over (LoadCredential=) by `systemctl restart openseat`".to_owned(),
@@ -318,7 +318,7 @@ impl FaultKind {
         self.into()
     }
 
-    /// Whether one request that fails in this way means that all will.
+    /// Returns whether one request that fails in this way means that all will.
     pub(crate) fn is_of_the_account(self) -> bool {
         matches!(
             self,
@@ -326,13 +326,13 @@ impl FaultKind {
         )
     }
 
-    /// Whether every retry will fail in this way until a person does something.
+    /// Returns whether every retry will fail in this way until a person does something.
     pub(crate) fn is_definite(self) -> bool {
         matches!(self, FaultKind::NoPermission | FaultKind::NoSuchQueue)
     }
 }
 
-/// The end of a sentence about refused requests: when the next one may be sent.
+/// Returns the end of a sentence about refused requests: when the next one may be sent.
 pub fn next_one(until: Moment, now: Moment) -> String {
     let left = until.boot.saturating_sub(now.boot);
     match left.is_zero() {

@@ -1,4 +1,4 @@
-//! One field of a row, in any of the forms that CallTools writes.
+//! One field of a row, in any form that CallTools writes.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 #[error("{0}")]
 pub struct BadRow(pub(crate) &'static str);
 
-/// The content of a field. CallTools writes the same thing in several forms. This type keeps the form, and the row decides what it means.
+/// The content of a field. CallTools writes the same fact in several forms. This type keeps the form, and the row decides what it means.
 #[derive(Debug, Default)]
 pub(crate) enum Field<'a> {
     /// The row has no such key.
@@ -22,12 +22,12 @@ pub(crate) enum Field<'a> {
     Text(Cow<'a, str>),
     /// An object, of which only the `id` matters.
     Object(Box<Field<'a>>),
-    /// An array, a negative number or a fraction: nothing that any known field is.
+    /// An array, a negative number or a fraction, which no known field is.
     Other,
 }
 
 impl<'a> Field<'a> {
-    /// Trimmed text; `None` if there is none or it is blank.
+    /// Returns the trimmed text; `None` if there is none or it is blank.
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Field::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
@@ -35,7 +35,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A number: a JSON number or a text of digits, bare or as the `id` of an object.
+    /// Returns the number: a JSON number or a text of digits, bare or as the `id` of an object.
     pub(crate) fn number(&self) -> Option<u64> {
         match self {
             Field::Number(number) => Some(*number),
@@ -45,7 +45,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Whether it is empty, in any form.
+    /// Returns whether it is empty, in any form.
     pub(crate) fn is_blank(&self) -> bool {
         match self {
             Field::Absent | Field::Null => true,
@@ -54,8 +54,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A truth value or nothing; `Err` with `problem` for anything else. `1`, `0`, and `true` and `false` in any case are truth values, because
-    /// languages and databases turn them into these on the way.
+    /// Returns a truth value or nothing; `Err` with `problem` for anything else. `1`, `0`, and `true` and `false` in any case are truth
+    /// values, because languages and databases convert between these forms.
     pub(crate) fn truth(&self, problem: &'static str) -> Result<Option<bool>, BadRow> {
         match (self, self.text()) {
             _ if self.is_blank() => Ok(None),
@@ -69,7 +69,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Digits only: `parse` alone would accept a sign, too.
+/// Parses digits only: `parse` alone would accept a sign, too.
 fn digits(text: &str) -> Option<u64> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| text.parse().ok()).flatten()
@@ -77,7 +77,7 @@ fn digits(text: &str) -> Option<u64> {
 
 /// Reads a row's fields into a struct of [`Field`]s.
 pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, BadRow> {
-    // A derived struct would read an array as well, by position.
+    // A derived struct would also read an array, by position.
     if !raw.get().starts_with('{') {
         return Err(BadRow("a row is not an object"));
     }

@@ -1,6 +1,6 @@
-//! What is known about an account's queues and agents, handed from one task to the next: across a restart, or when the config changes.
+//! What is known about an account's queues and agents, passed from one task to the next: across a restart, or when the config changes.
 //!
-//! Everything keeps the time of CallTools' data, so handing it on makes nothing fresher.
+//! Everything keeps the time of CallTools' data, so passing it on makes nothing fresher.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 pub struct Poll {
     /// The earliest time at which CallTools can have read the data.
     pub as_of: Moment,
-    /// How long it took, all pages.
+    /// How long it took, for all pages.
     pub took: Duration,
     /// Whether there were as many rows as CallTools counted.
     pub complete: bool,
@@ -24,16 +24,16 @@ pub struct Poll {
     pub agents: Vec<Arc<Agent>>,
 }
 
-/// Everything worth handing on.
+/// Everything worth passing on.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Each queue's last poll, by CallTools' id of the queue, because its name in the config may have changed.
     pub queues: Vec<(u64, Poll)>,
     /// The newest rows of agents, if more is known than their queues' polls show.
     pub agents: Vec<Sighting>,
-    /// Whether agents were available when last counted: a departure that has ended a reservation must not end another one.
+    /// Whether agents were available when last counted: a departure that ended a reservation must not end another one.
     pub presences: Vec<(AgentId, Presence)>,
-    /// What was learnt about how long agents stay in each status, as it is stored; `None` where it has to be read from the store.
+    /// What was learnt about how long agents stay in each status, in its stored form; `None` if it must be read from the store.
     pub learnt: Option<String>,
 }
 
@@ -44,7 +44,7 @@ pub struct Sighting {
     pub agent: Arc<Agent>,
     /// The earliest time at which CallTools can have read the row.
     pub at: Moment,
-    /// Seen by a sweep of the whole account rather than by a poll of a queue.
+    /// Seen in a sweep of the whole account rather than in a poll of a queue.
     pub by_sweep: bool,
 }
 
@@ -59,6 +59,6 @@ pub struct Presence {
     pub since: Option<Timestamp>,
     /// The time of CallTools' data.
     pub at: Moment,
-    /// It was read from a file, and the process that wrote it may have seen more since.
+    /// It was read from a file. The process that wrote it may have seen more since.
     pub stored: bool,
 }

@@ -1,7 +1,7 @@
 //! The names of an account's queues and statuses.
 //!
-//! Operators know queues by name, CallTools by id. Rows have ids of statuses, whose names and meanings differ from account to account. Both
-//! lists are rarely read, so they are kept on disk between runs. The account's task decides when to read them again.
+//! Operators know queues by name, CallTools by id. Rows have ids of statuses, whose names and meanings differ between accounts. Both
+//! lists are rarely read, so they are stored between runs. The account's task decides when to read them again.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use crate::{
     process::spelling::{by_likeness, nearest},
 };
 
-/// As many queues as fit a few lines of a terminal.
+/// As many queues as fit in a few lines of a terminal.
 const MAX_LISTED: usize = 12;
 
 /// One entry of `queues/`.
@@ -31,7 +31,7 @@ pub struct NamedQueue {
     pub raw: Box<RawValue>,
 }
 
-/// One entry of `statuses/`. Ids differ from account to account, and people can rename a status.
+/// One entry of `statuses/`. Ids differ between accounts, and people can rename a status.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// CallTools' number for it.
@@ -59,7 +59,7 @@ impl Fields<'_> {
         self.id.number().ok_or(BadRow("an entry has no id"))
     }
 
-    /// The name as it is, with all spaces: names are compared exactly.
+    /// Returns the name unchanged, with all spaces: names are compared exactly.
     fn name(&self) -> Result<String, BadRow> {
         match &self.name {
             Field::Text(name) => Ok(name.clone().into_owned()),
@@ -97,14 +97,14 @@ impl Status {
         })
     }
 
-    /// Whether the status makes an agent ready for calls; `None` if the row does not say.
+    /// Returns whether the status makes an agent ready for calls; `None` if the row does not say.
     pub fn is_ready(&self) -> Option<bool> {
         let action = self.queue_action.as_deref()?;
         Some(action.eq_ignore_ascii_case("Set Ready"))
     }
 }
 
-/// The names of one account. Immutable: a newer reading replaces it.
+/// The names of one account. Immutable: a new reading replaces it.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// `None` until `queues/` was read.
@@ -114,7 +114,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The id of the queue with exactly this name. Read the list first: before that it has no queues.
+    /// Returns the id of the queue with exactly this name. Read the list first: before that it has no queues.
     ///
     /// # Errors
     /// [`NoSuchQueue::Name`] with the nearest spellings, or [`NoSuchQueue::Ambiguous`] with the ids of all queues with this name.
@@ -140,18 +140,18 @@ impl Names {
         }
     }
 
-    /// The name of the queue with this id, if known.
+    /// Returns the name of the queue with this id, if known.
     pub fn queue_name(&self, id: u64) -> Option<&str> {
         let queue = self.queues().iter().find(|queue| queue.id == id)?;
         Some(&queue.name)
     }
 
-    /// The status with this id.
+    /// Returns the status with this id.
     pub fn status_by_id(&self, id: u64) -> Option<&Status> {
         self.statuses().iter().find(|status| status.id == id)
     }
 
-    /// The status with this name. If several share it, one that is not ready: a call sent elsewhere is better than one that meets no agent.
+    /// Returns the status with this name. If several share it, one that is not ready: a call sent elsewhere is better than one that meets no agent.
     pub fn status_named(&self, name: &str) -> Option<&Status> {
         self.statuses()
             .iter()
@@ -159,7 +159,7 @@ impl Names {
             .min_by_key(|status| status.is_ready())
     }
 
-    /// The names as JSON, for a file that saves the requests after a restart.
+    /// Returns the names as JSON, for a file that saves these requests after a restart.
     pub fn to_json(&self) -> String {
         let stored = Stored {
             queues: self.queues.as_deref().map(raw_queues),
@@ -201,7 +201,7 @@ impl Names {
         }
     }
 
-    /// The names most like `asked`, best first.
+    /// Returns the names most similar to `asked`, best first.
     fn nearest(&self, asked: &str) -> Vec<String> {
         nearest(asked, self.queues().iter().map(|queue| queue.name.as_str()))
     }

@@ -15,17 +15,17 @@ impl Quantity {
     /// No seats.
     pub const ZERO: Quantity = Quantity(0.0);
 
-    /// `None` for infinities and NaN, with which no comparison could decide about a call.
+    /// Creates a quantity; `None` for infinities and NaN, with which no comparison could decide about a call.
     pub fn new(number: f64) -> Option<Self> {
         number.is_finite().then_some(Self(number))
     }
 
-    /// The number itself.
+    /// Returns the number.
     pub fn get(self) -> f64 {
         self.0
     }
 
-    /// This minus `count` seats, for example those held by reservations.
+    /// Returns this minus `count` seats, for example those held by reservations.
     pub fn less(self, count: u32) -> Self {
         Self(self.0 - f64::from(count))
     }
@@ -58,7 +58,7 @@ impl From<usize> for Quantity {
     }
 }
 
-/// The whole number, if it is one that every JSON reader keeps exactly.
+/// Returns the whole number, if every JSON reader keeps it exactly.
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)

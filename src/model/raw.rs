@@ -1,7 +1,7 @@
 //! The JSON of a row as CallTools sent it, for custom criteria and the drop-in API.
 //!
-//! Rows take most of openseat's memory, more than a kilobyte each. A row that differs from another one only in its log-in to a queue is
-//! therefore not stored, but computed when it is read.
+//! Rows take most of openseat's memory, more than a kilobyte each. So a row that differs from another one only in its login to a queue is
+//! not stored, but computed when it is read.
 
 use std::{
     collections::BTreeMap,
@@ -22,14 +22,14 @@ const STATUS: [&str; 4] = [
     "ready",
 ];
 
-/// A row as CallTools sent it, perhaps with the log-in from another row. Dereferences to its JSON.
+/// A row as CallTools sent it, perhaps with the login from another row. Dereferences to its JSON.
 #[derive(Clone, Debug)]
 pub struct RawRow {
     sent: Arc<RawValue>,
     elsewhere: Option<Arc<Elsewhere>>,
 }
 
-/// Another row of the same agent, whose log-in counts.
+/// Another row of the same agent, whose login counts.
 #[derive(Debug)]
 struct Elsewhere {
     row: Arc<RawValue>,
@@ -38,7 +38,7 @@ struct Elsewhere {
 }
 
 impl RawRow {
-    /// This row with the log-in of `other`.
+    /// Returns this row with the login of `other`.
     pub fn with_queue_login_of(&self, other: &RawRow) -> Self {
         Self {
             sent: Arc::clone(&self.sent),
@@ -49,7 +49,7 @@ impl RawRow {
         }
     }
 
-    /// This row with nulls where it tells the agent's status.
+    /// Returns this row with nulls in the fields of the agent's status.
     pub fn without_status(&self) -> Self {
         let Ok(mut fields) = fields(self) else {
             return self.clone(); // Every row was read as an object before it came here.

@@ -1,8 +1,8 @@
 //! Work that may hang, on a thread that can be left behind.
 //!
-//! A file system that does not answer holds up the thread that asks it, and no signal ends that wait. Tokio's own threads for blocking work
-//! hold up the end of the runtime, and panic where no thread can be had. So what may hang gets a thread of its own and a deadline; after the
-//! deadline the caller goes on, and the thread ends whenever the system lets it.
+//! A file system that does not answer blocks the thread that asks it, and no signal ends that wait. Tokio's own threads for blocking work
+//! delay the end of the runtime, and panic if no thread can be started. So work that may hang gets its own thread and a deadline; after the
+//! deadline the caller continues, and the thread ends whenever the system lets it.
 //!
 //! Deadlines are in real time: a test that pauses Tokio's clock does not pause a disk.
 
@@ -19,7 +19,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The most threads that may be at work or left behind. Twenty accounts whose files hang take twenty; a process that has left so many
+/// The most threads at work or left behind. Twenty accounts whose files hang take twenty; a process that has left this many
 /// behind has a file system that will not answer the next one either. Well below the 256 tasks that the unit allows.
 const MAX_THREADS: usize = 64;
 
@@ -34,7 +34,7 @@ pub enum Unfinished {
     /// Too many are waiting for something that hangs.
     #[error("the file system has left {MAX_THREADS} earlier requests without an answer")]
     TooMany,
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     #[error("no thread to wait on: {0}")]
     NoThread(io::Error),
     /// The work panicked; the log says more.
@@ -42,7 +42,7 @@ pub enum Unfinished {
     Panicked,
 }
 
-/// Does the work on a thread of its own and waits for it, at most until the deadline. Blocks.
+/// Does the work on its own thread and waits for it, at most until the deadline. Blocks.
 ///
 /// # Errors
 /// [`Unfinished`]
@@ -63,7 +63,7 @@ pub fn wait<T: Send + 'static>(
     })
 }
 
-/// The same for a task, which blocks no thread of the runtime.
+/// Does the work on its own thread for a task, without blocking a thread of the runtime.
 ///
 /// # Errors
 /// [`Unfinished`]
@@ -75,7 +75,7 @@ pub async fn run<T: Send + 'static>(
     waited.and_then(|done| done)
 }
 
-/// Does work off the runtime that bounds its own time.
+/// Does work that limits its own time, off the runtime.
 ///
 /// # Errors
 /// [`Unfinished`], but never [`Unfinished::Late`].
@@ -87,13 +87,13 @@ pub async fn bounded<T: Send + 'static>(
     result.await.map_err(|_| Unfinished::Panicked)
 }
 
-/// Starts work that bounds its own time, and waits for nothing.
+/// Starts work that limits its own time, without waiting.
 ///
 /// # Errors
 /// [`Unfinished::NoThread`]
 pub fn start(work: impl FnOnce() + Send + 'static) -> Result<(), Unfinished> {
     let thread = thread::Builder::new().name("aside".to_owned());
-    // The panic hook logs a panic; the caller sees the end of the channel.
+    // The panic hook logs a panic; the caller sees the channel close.
     let spawned = thread.spawn(move || drop(catch_unwind(AssertUnwindSafe(work))));
     spawned.map(drop).map_err(Unfinished::NoThread)
 }

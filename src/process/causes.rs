@@ -2,14 +2,14 @@
 
 use std::{error::Error, io};
 
-/// The error and its causes, the outermost first.
+/// Returns the error and its causes, the outermost first.
 pub fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause(*error))
 }
 
-/// An I/O error names its inner error's cause as its own and leaves the inner error out; TLS wraps its errors in two of them.
+/// Returns the cause. An I/O error names its inner error's cause as its own and leaves out the inner error; TLS wraps its errors in two of them.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let wrapped = error
         .downcast_ref::<io::Error>()
@@ -20,8 +20,8 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     }
 }
 
-/// The error and its causes, the outermost first: `cannot read a.toml: permission denied`. A cause that the one before it already tells is left
-/// out: many errors, the system's among them, stand in their parent's words and below it.
+/// Formats the error and its causes, the outermost first: `cannot read a.toml: permission denied`. A cause that the previous one already states is
+/// left out: many errors, including the system's, repeat their cause in their own text.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for words in chain(error).map(ToString::to_string) {
@@ -32,7 +32,7 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
     said.join(": ")
 }
 
-/// Whether a text has these words in it, as whole words.
+/// Returns whether a text contains these words as whole words.
 fn tells(text: &str, words: &str) -> bool {
     let is_letter = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
     text.match_indices(words).any(|(start, _)| {

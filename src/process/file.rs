@@ -1,6 +1,6 @@
-//! Reading the files that people name: the config, tokens, keys, certificates.
+//! Reads the files that people name: the config, tokens, keys, certificates.
 //!
-//! Only regular files, up to a size, and within a deadline. A named pipe that nobody writes to, or a network file system that hangs, would
+//! Only regular files, up to a size limit, and within a deadline. A named pipe without a writer or a network file system that hangs would
 //! otherwise block the reader, and no signal ends that.
 
 use std::{
@@ -16,20 +16,20 @@ use zeroize::Zeroizing;
 
 use crate::process::aside::{self, Unfinished};
 
-/// A local disk answers within milliseconds, one that has to spin up within seconds. Well below the 15 s after which the watchdog takes a
-/// loop for stuck.
+/// A local disk answers within milliseconds, one that must spin up within seconds. Well below the 15 s after which the watchdog considers a
+/// loop stuck.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system's word.
+    /// The system's error.
     #[error("{0}")]
     System(#[from] io::Error),
-    /// What it is instead of a regular file.
+    /// It is not a regular file, but this.
     #[error("it is {0}, and only regular files are read")]
     Kind(&'static str),
-    /// More bytes than this.
+    /// It has more bytes than this.
     #[error("it has more than {0} bytes")]
     TooLarge(u64),
     /// It took too long.
@@ -37,7 +37,7 @@ pub enum FileError {
     Unfinished(#[from] Unfinished),
 }
 
-/// Reads a whole file that has no more than `most` bytes. Blocks, but not longer than the deadline; tasks use [`aside::bounded`].
+/// Reads a whole file of at most `most` bytes. Blocks, but not longer than the deadline; tasks use [`aside::bounded`].
 ///
 /// # Errors
 /// [`FileError`]
@@ -47,7 +47,7 @@ pub fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
 }
 
 fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    // Without NONBLOCK opening a named pipe waits for a writer; for regular files it means nothing.
+    // Without NONBLOCK, opening a named pipe waits for a writer; for regular files it has no effect.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
     let file = match opened {
@@ -62,7 +62,7 @@ fn read_now(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     if found.len() > most {
         return Err(FileError::TooLarge(most));
     }
-    // Of its full size from the start: a buffer that grows leaves copies of a secret behind.
+    // Its full size from the start: a buffer that grows leaves copies of a secret behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most as usize + 1));
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -75,7 +75,7 @@ fn kind_at(path: &Path) -> Option<&'static str> {
     kind(path.metadata().ok()?.file_type())
 }
 
-/// `None` for a regular file.
+/// Names the kind; `None` for a regular file.
 fn kind(found: FileType) -> Option<&'static str> {
     Some(match found {
         _ if found.is_file() => return None,
@@ -87,10 +87,10 @@ fn kind(found: FileType) -> Option<&'static str> {
     })
 }
 
-/// Why bytes are no text.
+/// Why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotText {
-    /// As some editors of other systems save it.
+    /// Some editors on other systems save it this way.
     #[error("is in UTF-16; save it as UTF-8, or plain text")]
     Utf16,
     /// Something else, at this byte.
@@ -98,7 +98,7 @@ pub enum NotText {
     Other(usize),
 }
 
-/// The text of a file, without the byte-order mark that some editors put in front.
+/// Returns the text of a file, without the byte-order mark that some editors add.
 ///
 /// # Errors
 /// [`NotText`]

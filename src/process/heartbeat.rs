@@ -1,4 +1,4 @@
-//! Heartbeats of the loops that must go on: one for each account and one for each accept loop.
+//! Heartbeats of the loops that must keep running: one for each account and one for each accept loop.
 //!
 //! A loop beats in each turn, and at least once in [`TURN`] if there is nothing to do. The [watcher](crate::daemon::systemd) asks which loops
 //! are stuck, and decides what to do. A loop that has ended is not stuck: its owner has noticed.
@@ -33,7 +33,7 @@ struct Beats {
 }
 
 impl Heartbeats {
-    /// Adds a loop that begins now. `name` is shown to people.
+    /// Adds a loop that starts now. `name` is shown to people.
     pub fn begin(&self, name: impl Into<String>) -> Heartbeat {
         let beats = Arc::new(Beats {
             name: name.into(),
@@ -41,13 +41,13 @@ impl Heartbeats {
             seen: Mutex::new((0, Instant::now())),
         });
         let mut heartbeats = lock(&self.0);
-        // Drops those of ended loops, so that the list does not grow.
+        // Drops the heartbeats of ended loops, so that the list does not grow.
         heartbeats.retain(|beats| beats.strong_count() > 0);
         heartbeats.push(Arc::downgrade(&beats));
         Heartbeat(beats)
     }
 
-    /// The names of the loops that have not beaten for longer than `bound`. Call it several times in each `bound`: a beat is noticed only by the
+    /// Returns the names of the loops that have not beaten for longer than `bound`. Call it several times per `bound`: a beat is noticed only by the
     /// next call.
     pub fn stuck(&self, bound: Duration) -> Vec<String> {
         let heartbeats = lock(&self.0);

@@ -1,4 +1,4 @@
-//! What any process needs: a log that never blocks, signals, heartbeats, files and work that may hang.
+//! The basics of any process: a log that never blocks, signals, heartbeats, files, and work that may hang.
 
 pub mod aside;
 pub mod causes;

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Ends when the process is asked to stop: SIGTERM from systemd, SIGINT from a keyboard. A second signal ends the process at once.
+/// Completes when the process is asked to stop: SIGTERM from systemd, SIGINT from a keyboard. A second signal ends the process at once.
 ///
 /// # Errors
 /// The system's, if it refuses to report signals.
@@ -27,7 +27,7 @@ pub fn signaled() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// The same for a command that only watches: it logs nothing, and may end at any moment.
+/// Completes on the same signals, for a command that only watches: it logs nothing, and may end at any moment.
 ///
 /// # Errors
 /// The system's, if it refuses to report signals.
@@ -42,5 +42,5 @@ pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// As shells report a process that SIGINT ended.
+/// The exit code that shells report for a process ended by SIGINT.
 const SECOND_SIGNAL: i32 = 130;

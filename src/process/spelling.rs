@@ -1,16 +1,16 @@
 //! "Did you mean …?": the names nearest to one that does not exist.
 
-/// As many as a person still reads in one line.
+/// As many as people read in one line.
 const MAX_SUGGESTIONS: usize = 3;
 
 /// Jaro-Winkler similarity from which a name is worth suggesting: `sales` and `sales-queue` have 0.88, words that merely share
 /// some letters stay around 0.6.
 const NEAR: f64 = 0.75;
 
-/// Longest part of a name that is compared with another; comparing takes time with the square of it.
+/// The longest part of a name that is compared; the time to compare grows with its square.
 const COMPARED_CHARS: usize = 100;
 
-/// The names most like `asked`, best first; none where none is near.
+/// Returns the names most similar to `asked`, best first; none if none is similar.
 pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut near: Vec<(f64, &str)> = names
         .map(|name| (likeness(asked, name), name))
@@ -32,7 +32,7 @@ pub(crate) fn by_likeness<'a>(asked: &str, names: impl Iterator<Item = &'a str>)
     ranked.into_iter().map(|(_, _, place)| place).collect()
 }
 
-/// From 0 to 1; above 1 for names that differ in nothing but case and blanks around them, the usual mistake.
+/// Returns a similarity from 0 to 1; above 1 for names that differ only in case and surrounding blanks, the usual mistake.
 fn likeness(asked: &str, name: &str) -> f64 {
     let plain = |text: &str| -> String {
         let lower = text.trim().to_lowercase();

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// A file that may be lost. A damaged one is replaced by a new one, and while it cannot be used, its owner goes on without it. A file that
+/// A file that may be lost. A damaged one is replaced by a new one, and while it cannot be used, its owner works without it. A file that
 /// was deleted or replaced while open is opened or created again: anything written to a file without a name is lost.
 #[derive(Debug)]
 pub struct File {
@@ -57,7 +57,7 @@ impl FileId {
 }
 
 impl File {
-    /// The file at this path, opened or created when it is first used.
+    /// Creates the file at this path, opened or created on first use.
     pub fn new(
         schema: &'static Schema,
         path: &Path,
@@ -81,8 +81,8 @@ impl File {
         self.with_begun(|_| Ok(()), work)
     }
 
-    /// The same, with `begin` first for a file that was just opened. After a failure the file is opened again, so whenever `work` is done, the
-    /// file has what `begin` writes.
+    /// Does something with the file, with `begin` first if it was just opened. After a failure the file is opened again, so whenever `work` has run,
+    /// the file contains what `begin` writes.
     pub fn with_begun<T>(
         &mut self,
         begin: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
@@ -139,7 +139,7 @@ impl File {
         };
         let log = FileId::at(&log_path);
         opened.log = opened.log.or(log);
-        // It may have been deleted before its identity was read. Then it had none, and no file is no other file.
+        // It may have been deleted before its identity was read. Then it has none, and a missing file must not compare as equal.
         let is_same = opened.file.is_some() && opened.file == FileId::at(&self.path);
         if is_same && opened.log == log {
             return;
@@ -179,7 +179,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// Healthy until something fails.
+    /// Creates a condition that is healthy until something fails.
     pub fn new(part: &'static str, means: &'static str) -> Self {
         Self {
             part,
@@ -188,19 +188,19 @@ impl Condition {
         }
     }
 
-    /// Whether the last attempt failed.
+    /// Returns whether the last attempt failed.
     pub fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
     }
 
-    /// An attempt failed.
+    /// Records a failed attempt.
     pub fn fails(&self, error: &dyn fmt::Display) {
         if !self.degraded.swap(true, Ordering::Relaxed) {
             tracing::error!(part = self.part, %error, "the state folder cannot be used: {}", self.means);
         }
     }
 
-    /// An attempt went well.
+    /// Records a successful attempt.
     pub fn works(&self) {
         if self.degraded.swap(false, Ordering::Relaxed) {
             tracing::info!(part = self.part, "the state folder can be used again");

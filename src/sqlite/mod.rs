@@ -1,7 +1,7 @@
 //! SQLite files that outlive a process: opened, checked, migrated to the current schema, and quarantined when they are damaged.
 //!
-//! A file is never deleted and never overwritten. A file that is damaged, or another program's, is renamed with the time in its new name, and
-//! its owner starts with a new one, with the caution that the loss requires. A file from a newer openseat is rejected: it is good, and this
+//! A file is never deleted or overwritten. A file that is damaged, or another program's, is renamed with the time in its new name, and
+//! its owner starts with a new one, with the precautions that the loss requires. A file from a newer openseat is rejected: it is good, and this
 //! program would damage it.
 
 mod file;

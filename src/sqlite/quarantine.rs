@@ -47,7 +47,7 @@ pub fn quarantine_orphan_wal(path: &Path, now: Moment) -> io::Result<()> {
     quarantine(path, now).map(drop)
 }
 
-/// Whether a file of this name was quarantined and is still there.
+/// Returns whether a file with this name was quarantined and is still there.
 pub fn was_quarantined(path: &Path) -> bool {
     let (Some(folder), Some(name)) = (
         path.parent(),
@@ -62,7 +62,7 @@ pub fn was_quarantined(path: &Path) -> bool {
         .any(|name| name.starts_with(&prefix))
 }
 
-/// Stands between a file's old name and the time in its new one.
+/// Separates a file's old name from the time in its new one.
 const MARK: &str = ".corrupt-";
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use serde_json::value::RawValue;
 
-/// In bytes. No list that openseat reads is longer, so more than this is not ours.
+/// In bytes. No list that openseat reads is larger, so larger data is not ours.
 const MAX_UNPACKED: u64 = 64 * 1024 * 1024;
 
 /// Packs rows.

@@ -4,7 +4,7 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::D
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-/// How long to wait for another process to finish its transaction. Each takes milliseconds, on a slow disk perhaps a second.
+/// How long to wait for another process's transaction. Each takes milliseconds, on a slow disk perhaps a second.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// In bytes. Larger files are not checked at the start: at some 500 MB a second this takes an eighth of a second.
@@ -19,7 +19,7 @@ pub struct Schema {
     pub unmarked: (i64, &'static str),
     /// The SQL that leads from each version to the next. The first turns an empty file into version 1.
     pub migrations: &'static [&'static str],
-    /// `FULL`, so that a power cut loses nothing, or `NORMAL`, where it may lose the last moments.
+    /// `FULL`, so that a power cut loses nothing, or `NORMAL`, which may lose the last moments.
     pub synchronous: &'static str,
 }
 
@@ -51,7 +51,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// SQLite's error, which may say that the file is damaged.
+    /// Converts SQLite's error, which may say that the file is damaged.
     pub(super) fn from_sqlite(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -78,7 +78,7 @@ impl Schema {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         self.prepare(&mut connection).map_err(|error| match error {
-            // The SQL of a migration is sound, so the tables do not match the version that the file claims.
+            // The SQL of a migration is correct, so the tables do not match the version that the file claims.
             OpenError::Sqlite(error) if does_not_fit(&error) => {
                 OpenError::Damaged(error.to_string())
             }
@@ -88,10 +88,10 @@ impl Schema {
         Ok(connection)
     }
 
-    /// A database in memory.
+    /// Opens a database in memory.
     ///
     /// # Errors
-    /// None that a machine with free memory would meet.
+    /// None on a machine with free memory.
     pub fn in_memory(&self) -> Result<Connection, OpenError> {
         let mut connection = Connection::open_in_memory()?;
         self.migrate(&mut connection)?;
@@ -123,7 +123,7 @@ impl Schema {
         Ok(transaction.commit()?)
     }
 
-    /// The version of a file of ours; 0 for an empty one.
+    /// Returns the version of a file of ours; 0 for an empty one.
     fn version_of(&self, connection: &Connection) -> Result<i64, OpenError> {
         let number =
             |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -156,7 +156,7 @@ impl Schema {
     }
 }
 
-/// Whether the error says that our SQL does not fit the file's tables.
+/// Returns whether the error says that our SQL does not match the file's tables.
 pub fn does_not_fit(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqlInputError { .. })
         || error.sqlite_error_code() == Some(ErrorCode::Unknown)

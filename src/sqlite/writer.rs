@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// See the [module](self). Dropping it ends the thread, once it has written what is waiting.
+/// See the [module](self). Dropping it ends the thread after it has written what is waiting.
 #[derive(Debug)]
 pub struct Writer<T> {
     queue: Mutex<Option<SyncSender<T>>>,
@@ -39,7 +39,7 @@ impl<T: Send + 'static> Writer<T> {
         })
     }
 
-    /// The same, with rounds for upkeep: `write` gets an empty list whenever nothing came for the length of a `round`, and once more at the
+    /// Starts a thread with rounds of upkeep: `write` gets an empty list whenever nothing came for the length of a `round`, and once more at the
     /// end.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl<T: Send + 'static> Writer<T> {
         })
     }
 
-    /// Hands something over to be written. Returns whether there was room for it.
+    /// Queues something to write. Returns whether there was room for it.
     pub fn send(&self, thing: T) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = queue
@@ -93,12 +93,12 @@ impl<T: Send + 'static> Writer<T> {
         taken
     }
 
-    /// How many things were dropped so far.
+    /// Returns how many things were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Accepts nothing more and waits until everything is written, for `longest` at most. Returns whether it was.
+    /// Accepts nothing more and waits, at most `longest`, until everything is written. Returns whether it was.
     pub fn finish(&self, longest: Duration) -> bool {
         self.queue
             .lock()
@@ -109,7 +109,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
-/// Everything that is waiting, in order.
+/// Collects everything that is waiting, in order.
 fn gather<T>(first: T, receiver: &Receiver<T>, queue: usize) -> Vec<T> {
     let rest = receiver.try_iter().take(queue);
     iter::once(first).chain(rest).collect()

@@ -22,7 +22,7 @@ const DAY_MINUTES: u32 = 24 * 60;
 
 const WEEK_MINUTES: u32 = 7 * DAY_MINUTES;
 
-/// Steps to the next change: one for the hours themselves, and one for each change of clocks before it. No zone changes its clocks more than
+/// The most steps to the next change: one for the hours themselves, and one for each clock change before it. No zone changes its clocks more than
 /// twice in a week.
 const MAX_STEPS: usize = 8;
 
@@ -42,10 +42,10 @@ impl PartialEq for OpeningHours {
     }
 }
 
-/// Whether a queue is open, from one moment to another.
+/// Whether a queue is open during a span of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
-    /// Whether it is.
+    /// Whether the queue is open.
     pub is_open: bool,
     /// When that changes; `None` if it never does.
     pub until: Option<Moment>,
@@ -61,7 +61,7 @@ impl Span {
 }
 
 impl OpeningHours {
-    /// The hours of all entries together.
+    /// Combines the hours of all entries.
     pub fn new(entries: Vec<Entry>, zone: Zone) -> Self {
         let mut ranges: Vec<_> = entries.iter().flat_map(Entry::ranges).collect();
         ranges.sort_unstable_by_key(|range| range.start);
@@ -79,7 +79,7 @@ impl OpeningHours {
         }
     }
 
-    /// As the config writes them.
+    /// Returns the entries as the config writes them.
     pub fn entries(&self) -> impl Iterator<Item = String> {
         self.entries.iter().map(Entry::to_string)
     }
@@ -89,7 +89,7 @@ impl OpeningHours {
         self.zone.name()
     }
 
-    /// Whether the queue is open now, and until when that is so.
+    /// Returns whether the queue is open now, and until when.
     pub fn span(&self, now: Moment) -> Span {
         let at = now.timestamp();
         let is_open = self.is_open(at);
@@ -131,7 +131,7 @@ impl OpeningHours {
         None
     }
 
-    /// When the next opening or closing after `at` comes, if clocks do not change before. `None` for a queue that never closes.
+    /// Returns the next opening or closing after `at` if clocks do not change before. `None` for a queue that never closes.
     fn next_edge(&self, at: Timestamp) -> Option<Timestamp> {
         let local = self.zone.0.to_datetime(at);
         let minute = minute_of_week(local);
@@ -159,7 +159,7 @@ impl OpeningHours {
     }
 }
 
-/// Minutes since Monday 00:00.
+/// Returns the minutes since Monday 00:00.
 fn minute_of_week(local: DateTime) -> u32 {
     let day = local.weekday().since(Weekday::Monday).unsigned_abs();
     let (hour, minute) = (local.hour().unsigned_abs(), local.minute().unsigned_abs());
@@ -200,7 +200,7 @@ pub struct NoZone {
 
 impl fmt::Display for NoZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("is no time zone of the tz database; ")?;
+        f.write_str("is not a time zone of the tz database; ")?;
         match &self.nearest {
             Some(nearest) => write!(f, "did you mean \"{nearest}\"?"),
             None => f.write_str("write one such as \"America/New_York\""),
@@ -208,7 +208,7 @@ impl fmt::Display for NoZone {
     }
 }
 
-/// People often write a city alone, or a space for the underscore.
+/// Suggests a zone: people often write only a city, or a space for the underscore.
 fn nearest_zone(name: &str) -> Option<String> {
     let wanted = name.trim().replace(' ', "_");
     let zones: Vec<String> = jiff::tz::db()

@@ -20,16 +20,16 @@ const SHORT: usize = 3;
 /// One line of hours: the same times on several days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// First and last, 0 for Monday; the last may come before the first.
+    /// First and last day, 0 for Monday; the last may come before the first.
     pub(super) days: Vec<(u32, u32)>,
     /// Minutes of the day. An end that is not after the beginning is on the next day.
     pub(super) times: Vec<(u32, u32)>,
 }
 
-/// What is wrong with a line of hours. The text goes on after the name of the line.
+/// What is wrong with a line of hours. The text continues a sentence that starts with the line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
-    /// Nothing is written.
+    /// The line is empty.
     #[error("is empty; write days and times, such as \"Mon-Fri 08:00-18:00\"")]
     Empty,
     /// Days or times are missing.
@@ -37,15 +37,15 @@ pub enum HoursError {
     Incomplete,
     /// There is more than days and times.
     #[error(
-        "has \"{0}\" after its times; write each line of days and times as a text of its own: [\"Mon-Fri 08:00-18:00\", \"Sat 09:00-12:00\"]"
+        "has \"{0}\" after its times; write each line of days and times as a separate text: [\"Mon-Fri 08:00-18:00\", \"Sat 09:00-12:00\"]"
     )]
     TooMuch(String),
     /// Not a day of the week.
-    #[error("has \"{0}\", which is no day; the days are Mon, Tue, Wed, Thu, Fri, Sat and Sun")]
+    #[error("has \"{0}\", which is not a day; the days are Mon, Tue, Wed, Thu, Fri, Sat and Sun")]
     Day(String),
     /// Not a time of day.
     #[error(
-        "has \"{0}\", which is no time; write hours and minutes from 00:00 to 24:00, such as 08:30 or 18:00"
+        "has \"{0}\", which is not a time; write hours and minutes from 00:00 to 24:00, such as 08:30 or 18:00"
     )]
     Time(String),
     /// One time instead of two.
@@ -60,7 +60,7 @@ pub enum HoursError {
 }
 
 impl Entry {
-    /// The minutes of the week, those that pass its end in two parts.
+    /// Returns the minutes of the week; ranges past its end are split in two.
     pub(super) fn ranges(&self) -> Vec<Range<u32>> {
         let days = self.days.iter().flat_map(|(first, last)| {
             let count = (last + 7 - first) % 7 + 1;

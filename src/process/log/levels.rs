@@ -7,7 +7,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::process::spelling::nearest;
 
-/// Every spelling of a level, in lower case; the first of each is its own.
+/// Every spelling of a level, in lower case; the six levels' own names come first.
 const SPELLINGS: [(&str, LevelFilter); 16] = [
     ("off", LevelFilter::OFF),
     ("error", LevelFilter::ERROR),
@@ -30,7 +30,7 @@ const SPELLINGS: [(&str, LevelFilter); 16] = [
 /// The six levels themselves.
 const LEVELS: usize = 6;
 
-/// What is logged where nothing is said of it.
+/// The level of everything that no level was given for.
 const USUAL: LevelFilter = LevelFilter::INFO;
 
 /// A level for everything, and others for some modules.
@@ -41,7 +41,7 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// What a subscriber wants.
+    /// Returns the filter for a subscriber.
     pub(super) fn filter(&self) -> Targets {
         Targets::new()
             .with_default(self.rest)
@@ -69,10 +69,10 @@ impl fmt::Display for Levels {
     }
 }
 
-/// What is no level.
+/// Why a text is not a log level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoLevel {
-    /// Not a word for one.
+    /// An unknown word.
     #[error("there is no log level {word:?}; {hint}")]
     Unknown {
         /// What was written.
@@ -80,7 +80,7 @@ pub enum NoLevel {
         /// What to write instead.
         hint: String,
     },
-    /// Something in front of `=` that no module is called.
+    /// The text before `=` is not a module name.
     #[error(
         "{0:?} is no module; write a level, or module=level, such as openseat::budget=debug, several with commas between"
     )]
@@ -96,14 +96,14 @@ impl FromStr for Levels {
         for part in parts.filter(|part| !part.is_empty()) {
             match part.split_once('=') {
                 Some((module, level)) => {
-                    // Modules of Rust are in lower case.
+                    // Rust modules are in lower case.
                     let module = module.trim().to_lowercase();
                     if !is_module(&module) {
                         return Err(NoLevel::NoModule(module));
                     }
                     levels.modules.push((module, one(level.trim())?));
                 }
-                // A module alone means all that it logs.
+                // A module alone means everything that it logs.
                 None if part == "openseat" || part.contains("::") && is_module(part) => {
                     levels.modules.push((part.to_owned(), LevelFilter::TRACE));
                 }
@@ -138,7 +138,7 @@ fn is_module(text: &str) -> bool {
     })
 }
 
-/// What systemd's journal calls a level, as in `<4>`.
+/// Returns the priority of a level in systemd's journal, as in `<4>`.
 pub(super) fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

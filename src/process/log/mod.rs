@@ -1,9 +1,9 @@
 //! The log, on standard error: text for people, JSON for collectors.
 //!
-//! Logging never waits. A stuck journal, or a pipe that nobody reads, would otherwise stop every thread that logs, and the answers with
-//! them. A thread of its own writes the lines and may wait. Its queue is bounded: lines beyond it are dropped and counted, and the log says
-//! how many were lost once it can be written again. (The writer of tracing-appender is bounded too, but it reports no losses, and ends with a
-//! message on standard output and a wait of a second where the output is stuck.)
+//! Logging never waits. A stuck journal, or a pipe that nobody reads, would otherwise stop every thread that logs, and with them the
+//! answers. A separate thread writes the lines and may wait. Its queue is bounded: lines beyond it are dropped and counted, and the log says
+//! how many were lost once it works again. (The writer of tracing-appender is bounded too, but it reports no losses, and when the output is
+//! stuck it ends with a message on standard output and a wait of a second.)
 //!
 //! In systemd's journal each line carries its priority, so that `journalctl -p warning` finds warnings.
 
@@ -30,17 +30,17 @@ use tracing_subscriber::{
 
 pub use self::levels::{Levels, NoLevel};
 
-/// Lines that may wait to be written: the log of hours of trouble, or of a second at the level `trace`; at some 200 bytes each,
+/// The most lines that wait to be written: the log of hours of trouble, or of a second at the level `trace`; at some 200 bytes each,
 /// less than a megabyte.
 const WAITING_LINES: usize = 4_096;
 
-/// How long the end of the process waits for the log. A journal that works needs a moment; another must not keep us from ending.
+/// How long the end of the process waits for the log. A working journal needs a moment; a stuck one must not delay the end.
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
 /// The log of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
 
-/// What is logged, to be changed.
+/// The current levels, to be changed.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// The shape of log lines.
@@ -55,7 +55,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging for the whole process. What is logged later than the last [`flush`] may be lost.
+/// Starts logging for the whole process. Lines after the last [`flush`] may be lost.
 pub fn start(levels: &Levels, format: LogFormat) {
     let terminal = io::stderr().is_terminal();
     let (filter, handle) = reload::Layer::new(levels.filter());
@@ -64,7 +64,7 @@ pub fn start(levels: &Levels, format: LogFormat) {
         lines,
         journal: is_journal(),
     };
-    // Errors of the log itself would be printed to standard error, which is what has failed then.
+    // Errors of the log itself would go to standard error, which has failed then.
     let layer = fmt::layer()
         .with_writer(out)
         .with_ansi(terminal)
@@ -83,16 +83,16 @@ pub fn start(levels: &Levels, format: LogFormat) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Logs at other levels from now on.
+/// Changes the log levels.
 pub fn change(levels: &Levels) {
     let Some(filter) = FILTER.get() else { return };
     match filter.reload(levels.filter()) {
-        Ok(()) => tracing::info!(%levels, "what is logged has changed"),
-        Err(error) => tracing::error!(%error, "what is logged cannot be changed"),
+        Ok(()) => tracing::info!(%levels, "the log levels have changed"),
+        Err(error) => tracing::error!(%error, "the log levels cannot be changed"),
     }
 }
 
-/// A panic is a line like any other, so that collectors find it.
+/// Logs a panic like any other line, so that collectors find it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     tracing::error!(
@@ -104,7 +104,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn words<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
     let payload = panic.payload();
     let constant = payload.downcast_ref::<&str>().copied();
@@ -114,13 +114,13 @@ fn words<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
         .unwrap_or("a panic without a message")
 }
 
-/// Where `RUST_BACKTRACE` asks for it.
+/// Returns the backtrace if `RUST_BACKTRACE` asks for it.
 fn backtrace() -> Option<String> {
     let backtrace = Backtrace::capture();
     (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string())
 }
 
-/// Whether standard error is systemd's journal: systemd says in the environment which file that is.
+/// Returns whether standard error is systemd's journal, which systemd identifies in the environment.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
@@ -129,7 +129,7 @@ fn is_journal() -> bool {
     found.is_ok_and(|found| stream == format!("{}:{}", found.st_dev, found.st_ino))
 }
 
-/// A text for standard error; where that is the journal, each line with its priority in front, as the journal wants it.
+/// Formats a text for standard error. If that is the journal, each line starts with its priority.
 pub fn with_priority(level: Level, text: &str) -> String {
     if !is_journal() {
         return text.to_owned();
@@ -167,7 +167,7 @@ impl<'a> MakeWriter<'a> for Out {
     }
 }
 
-/// One event's way into the log.
+/// Writes one event to the log.
 #[derive(Debug)]
 struct Line {
     lines: &'static Lines,
@@ -175,7 +175,7 @@ struct Line {
     priority: Option<u8>,
 }
 
-/// An event comes whole, in one piece, from `tracing-subscriber`.
+/// `tracing-subscriber` writes each event in one piece.
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.lines.hand_over(match self.priority {
@@ -190,7 +190,7 @@ impl Write for Line {
     }
 }
 
-/// Each line of an event is one of the journal's.
+/// Puts the priority before each line of an event.
 fn prefixed(priority: u8, event: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(event.len() + 3);
     for line in event.split_inclusive(|byte| *byte == b'\n') {
@@ -200,7 +200,7 @@ fn prefixed(priority: u8, event: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Waits until everything logged so far is written, but not for long. For the end of the process.
+/// Waits, but not for long, until everything logged so far is written. For the end of the process.
 pub fn flush() {
     if let Some(lines) = LINES.get() {
         lines.flush();
@@ -209,11 +209,11 @@ pub fn flush() {
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before this one has been written once it is dropped.
+    /// Everything before this message has been written once it is dropped.
     Flush(SyncSender<()>),
 }
 
-/// Where lines are handed over.
+/// The queue of lines to write.
 #[derive(Debug)]
 struct Lines {
     queue: SyncSender<Message>,
@@ -226,7 +226,7 @@ impl Lines {
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
         let thread = std::thread::Builder::new().name("log".to_owned());
-        // Without its thread the queue has no other end, and every line is lost: nothing that a daemon should stop for.
+        // If the thread cannot start, every line is lost, but that is no reason for a daemon to stop.
         let _ = thread.spawn(move || write_all(&waiting, &counted, out));
         Self { queue, lost }
     }
@@ -239,7 +239,7 @@ impl Lines {
 
     fn flush(&self) {
         let (done, written) = sync_channel(0);
-        // A full queue is one that is stuck.
+        // A full queue is stuck.
         if self.queue.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(LAST_WAIT);
         }
@@ -257,7 +257,7 @@ fn write_all(waiting: &Receiver<Message>, lost: &AtomicU64, mut out: impl Write)
         };
         match message {
             Some(Message::Line(line)) => {
-                // A log that cannot be written has nowhere to say so.
+                // A log that cannot be written cannot report that either.
                 let _ = out.write_all(&line);
             }
             Some(Message::Flush(done)) => drop(done),
@@ -266,7 +266,7 @@ fn write_all(waiting: &Receiver<Message>, lost: &AtomicU64, mut out: impl Write)
     }
 }
 
-/// Said when the queue is empty, so that there is room for it.
+/// Reports lost lines when the queue is empty, so that there is room for it.
 fn tell_of_losses(lost: &AtomicU64) {
     let lines = lost.swap(0, Ordering::Relaxed);
     if lines > 0 {
@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// An output that takes nothing until it is opened.
+    /// An output that accepts nothing until it is opened.
     #[derive(Clone, Default)]
     struct Stuck(Arc<Door>);
 
@@ -319,7 +319,7 @@ mod tests {
         for n in 0..WAITING_LINES + 100 {
             lines.hand_over(format!("{n}\n").into_bytes());
         }
-        // One line is in the thread's hands at the most.
+        // The thread holds at most one line.
         let lost = lines.lost.load(Ordering::Relaxed);
         assert!((99..=100).contains(&lost), "{lost}");
         lines.flush();
