@@ -2,7 +2,7 @@
 # Feeds mutated input to everything that reads foreign data: bodies, configs, criteria, queries of the drop-in.
 #
 #   scripts/fuzz.sh [SECONDS] [TARGET…]     runs each target for this time; the default is 10
-#   scripts/fuzz.sh --runs N [TARGET…]      runs each target with so many inputs, however long that takes
+#   scripts/fuzz.sh --runs N [TARGET…]      runs each target with N inputs, however long that takes
 #
 # Targets are body, config, criteria and drop_in; the default is all of them. A million inputs take a target some minutes.
 #
@@ -17,7 +17,7 @@ usage() {
 }
 
 limit=-max_total_time=10
-# No input may take anywhere near this many seconds, by the clock on the wall.
+# No input may take anywhere near this many seconds, of real time.
 patience=10
 case ${1-} in
     --runs)

@@ -15,7 +15,7 @@ venv=${CARGO_TARGET_DIR:-target}/schemathesis-$version
 
 install() { python3 -m venv "$venv" && timeout 180 "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"; }
 
-# Half an installation must not look like a whole one at the next run.
+# An incomplete installation must not look complete at the next run.
 if [[ ! -x $venv/bin/schemathesis ]] && ! install; then
     rm -rf "$venv"
     echo "schemathesis $version cannot be installed" >&2

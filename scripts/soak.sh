@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the whole program for hours: a full budget, routers that ask, faults, kills and reloads. It fails if memory or descriptors grow, if an hour
-# has more requests than it may, or if an answer is known and stale.
+# exceeds its requests, or if an answer is known and stale.
 #
-#   scripts/soak.sh [TIME]            for so long, such as 8h, 90m or 120s; the default is 10m
+#   scripts/soak.sh [TIME]            for this time, such as 8h, 90m or 120s; the default is 10m
 #   scripts/soak.sh --debug [TIME]    with the debug build
 #
 # It is not part of scripts/test.sh, which takes minutes.

@@ -1,4 +1,4 @@
-//! What a measurement answers, regardless of its age.
+//! The answer of a measurement, regardless of its age.
 
 use super::{
     criteria::{Comparison, Measured, Verdict},
@@ -23,12 +23,12 @@ impl Answer {
     }
 }
 
-/// The answer of a measurement; `None` if there is no threshold to compare it with.
+/// Returns the answer of a measurement; `None` if there is no threshold to compare it with.
 pub(super) fn answer(measured: Measured, threshold: Option<Quantity>, held: u32) -> Option<Answer> {
     let Measured { count, verdict } = measured;
     match verdict {
         Verdict::Compare(comparison) => Some(compare(count, comparison, threshold?, held)),
-        // These criteria measure no seats, so none can be held.
+        // These criteria do not measure seats, so none can be held.
         Verdict::Holds(true) => Some(Answer {
             reason: Reason::Seats,
             open: count,
@@ -61,14 +61,14 @@ fn compare(count: Quantity, comparison: Comparison, threshold: Quantity, held: u
     }
 }
 
-/// How many more calls a comparison that holds would accept, if each of them took one seat.
+/// Returns how many more calls a comparison that holds would accept, if each of them took one seat.
 fn capacity(comparison: Comparison, open: Quantity, threshold: Quantity) -> u32 {
     let beyond = open.get() - threshold.get();
     // A cast from a number that is too large gives the largest `u32`.
     match comparison {
         Comparison::GreaterThan => beyond.ceil() as u32,
         Comparison::GreaterOrEqual => (beyond.floor() as u32).saturating_add(1),
-        // Fewer seats do not end these, or the very next one does: what is counted are no seats.
+        // Fewer seats do not end these, or the very next one does: they do not count seats.
         Comparison::LessThan
         | Comparison::LessOrEqual
         | Comparison::Equals
@@ -85,7 +85,7 @@ fn downwards(comparison: Comparison, count: Quantity, threshold: Quantity) -> Co
     }
 }
 
-/// The count without held seats. Reservations outlive a poll or two, so more may be held than there are seats. Then none is open, never a
+/// Returns the count without held seats. Reservations outlive a poll or two, so more may be held than there are seats. Then none is open, never a
 /// negative number.
 fn open(count: Quantity, held: u32) -> Quantity {
     match count.less(held) {

@@ -28,7 +28,7 @@ pub struct QueueKey {
 }
 
 impl QueueKey {
-    /// The key of a queue of an account.
+    /// Creates the key of a queue of an account.
     pub fn new(account: impl Into<Arc<str>>, queue: impl Into<Arc<str>>) -> Self {
         Self {
             account: account.into(),
@@ -56,7 +56,7 @@ pub struct QueueState {
     pub fault: Option<Arc<Fault>>,
     /// The `max_age` of a queue whose config sets none. It follows from how often the account can be polled.
     pub planned_max_age: Duration,
-    /// How old its membership may get. It follows from how often its turn comes.
+    /// How old its membership may get. It follows from how often its queue is polled.
     pub planned_members_max_age: Duration,
     /// When the last poll began.
     pub last_attempt: Option<Moment>,
@@ -69,12 +69,12 @@ pub struct QueueState {
 pub struct Version(AtomicU64);
 
 impl Version {
-    /// What is read after this call has this version or a later one.
+    /// Returns the version. Anything read after this call has this version or a later one.
     pub fn number(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 
-    /// Something has changed and can be read.
+    /// Records that something has changed and can be read.
     fn increment(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
@@ -128,7 +128,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// An empty board for these queues.
+    /// Creates an empty board for these queues.
     pub fn new(keys: impl IntoIterator<Item = QueueKey>) -> Self {
         let board = Self {
             keys: RwLock::default(),
@@ -141,13 +141,13 @@ impl Board {
         board
     }
 
-    /// The queues, in the order of the config.
+    /// Returns the queues, in the order of the config.
     pub fn keys(&self) -> Arc<[QueueKey]> {
         // It is replaced as a whole, so a panic while it was locked left nothing half done.
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sets the queues. Those that stay keep their data, new ones begin empty, and removed ones stay readable until
+    /// Sets the queues. Those that stay keep their data, new ones start empty, and removed ones stay readable until
     /// [`drop_stale`](Self::drop_stale).
     pub fn set_queues(&self, keys: impl IntoIterator<Item = QueueKey>) {
         let keys: Arc<[QueueKey]> = keys.into_iter().collect();
@@ -200,22 +200,22 @@ impl Board {
         }
     }
 
-    /// The state of a queue; `None` if it is not on this board.
+    /// Returns the state of a queue; `None` if it is not on this board.
     pub fn get(&self, key: &QueueKey) -> Option<Arc<QueueState>> {
         self.slots.get(key).map(|slot| Arc::clone(&slot.state))
     }
 
-    /// A queue's newest snapshot.
+    /// Returns a queue's newest snapshot.
     pub fn snapshot(&self, key: &QueueKey) -> Option<Arc<Snapshot>> {
         self.slots.get(key)?.state.snapshot.clone()
     }
 
-    /// The version of a queue's state; `None` if it is not on this board.
+    /// Returns the version of a queue's state; `None` if it is not on this board.
     pub fn version(&self, key: &QueueKey) -> Option<Arc<Version>> {
         self.slots.get(key).map(|slot| Arc::clone(&slot.version))
     }
 
-    /// The version of what [`find`](Self::find) answers.
+    /// Returns the version of what [`find`](Self::find) answers.
     pub fn spelled(&self) -> &Version {
         &self.spelled
     }
@@ -332,18 +332,18 @@ impl Board {
         });
     }
 
-    /// Wakes those who wait for changes of decisions. The board does so itself for its own data; this is for data kept elsewhere, such as
+    /// Wakes those who wait for changes of decisions. The board does this itself for its own data; this is for data kept elsewhere, such as
     /// reservations. It costs a writer a short lock, and readers nothing.
     pub fn notify(&self) {
         self.changes.send_replace(());
     }
 
-    /// Wakes after each change that decisions depend on. Changes at the same time wake once. The passage of time wakes nobody.
+    /// Returns a receiver that wakes after each change that decisions depend on. Simultaneous changes wake once. The passage of time wakes nobody.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
-    /// Replaces a state; `what` has changed, for the log.
+    /// Replaces a state; `what` names the change in the log.
     fn update(&self, key: &QueueKey, what: &str, change: impl FnOnce(&mut QueueState)) {
         if let Some(mut slot) = self.slots.get_mut(key) {
             let mut next = QueueState::clone(&slot.state);

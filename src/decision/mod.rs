@@ -1,4 +1,4 @@
-//! Accept or reject: a pure function of what the board knows, the queue's policy and the time.
+//! Accept or reject: a pure function of the board's knowledge, the queue's policy and the time.
 
 mod answer;
 pub mod board;
@@ -54,21 +54,21 @@ pub enum OnUnknown {
 pub struct Policy {
     /// What the count is compared with; `None` for criteria that do not compare numbers.
     pub threshold: Option<Quantity>,
-    /// Data older than this is unknown; `None`: the age in the [plan](QueueState::planned_max_age).
+    /// Data older than this is unknown; `None` for the age in the [plan](QueueState::planned_max_age).
     pub max_age: Option<Duration>,
     /// What to answer if there is no fresh data.
     pub on_unknown: OnUnknown,
-    /// When the queue is open; `None`: always.
+    /// When the queue is open; `None` for always.
     pub hours: Option<Arc<OpeningHours>>,
 }
 
 impl Policy {
-    /// Data older than this is unknown.
+    /// Returns the age beyond which data is unknown.
     pub fn max_age(&self, state: &QueueState) -> Duration {
         self.max_age.unwrap_or(state.planned_max_age)
     }
 
-    /// Until when the queue is closed, by the clocks of its time zone: `Mon 08:00`. `None` if the decision was made while it was open.
+    /// Returns until when the queue is closed, in its time zone: `Mon 08:00`. `None` if the decision was made while it was open.
     pub fn closed_until(&self, decision: &Decision) -> Option<String> {
         let opens = decision
             .turns
@@ -76,7 +76,7 @@ impl Policy {
         Some(self.hours.as_ref()?.local(opens))
     }
 
-    /// A membership older than this is unknown.
+    /// Returns the age beyond which a membership is unknown.
     pub(crate) fn members_max_age(&self, state: &QueueState) -> Duration {
         let max_age = self.max_age(state);
         (max_age * MEMBERS_AGE_FACTOR)
@@ -128,19 +128,19 @@ pub struct Decision {
     pub count: Option<Quantity>,
     /// What the count was compared with; `None` for criteria that do not compare numbers.
     pub threshold: Option<Quantity>,
-    /// The time of the data that the answer rests on; `None` if there never was any.
+    /// The time of the data behind the answer; `None` if there never was any.
     pub as_of: Option<Moment>,
-    /// The age of that data: the oldest status that the count rests on.
+    /// The age of that data: the oldest status behind the count.
     pub age: Option<Duration>,
     /// How long ago the queue itself was polled for its members.
     pub membership_age: Option<Duration>,
     /// Until when the snapshot may be used, or the queue is open or closed, whichever ends first.
     pub valid_until: Option<Moment>,
-    /// Whether the answer rests on a snapshot that may still be used.
+    /// Whether the answer uses a snapshot that may still be used.
     pub is_fresh: bool,
     /// When the queue opens or closes next; `None` if it has no opening hours, or never closes.
     pub turns: Option<Moment>,
-    /// How many more calls would be accepted now. Above 0 exactly where the decision accepts.
+    /// How many more calls would be accepted now. Above 0 exactly if the decision accepts.
     pub capacity: u32,
     /// How likely an agent is free when the call arrives; only with [`Reason::Soon`].
     pub foretold: Option<Foretold>,
@@ -149,8 +149,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The decision for a call whose seat is held already: it stays accepted, whatever is known of the others. `foretold` is what was said when
-    /// the call was accepted at zero seats, if it was.
+    /// Returns the decision for a call that already holds a seat: it stays accepted, whatever is known about others. `foretold` is the forecast with
+    /// which the call was accepted at zero seats, if it was.
     pub fn held(self, foretold: Option<Foretold>) -> Self {
         if self.accept {
             return self;
@@ -170,7 +170,7 @@ impl Decision {
         }
     }
 
-    /// Whether a call should rather follow this one; both accept. Seats come before agents who will be free, and more seats before fewer. An
+    /// Returns whether a call should rather follow this one; both accept. Seats come before agents who will be free, and more seats before fewer. An
     /// unknown count is smaller than any known one.
     pub fn is_better_than(&self, other: &Self) -> bool {
         let rank = |decision: &Self| {
@@ -182,7 +182,7 @@ impl Decision {
         rank(self) > rank(other)
     }
 
-    /// Until when it may be used, unless newer data comes.
+    /// Returns until when it may be used, unless newer data comes.
     pub fn usable_until(&self) -> Option<Moment> {
         match (self.valid_until, self.opens_at) {
             (Some(until), Some(opens)) if opens.wall < until.wall => Some(opens),
@@ -190,7 +190,7 @@ impl Decision {
         }
     }
 
-    /// The same decision, turned into a rejection.
+    /// Returns the same decision, turned into a rejection.
     pub fn rejected_as(self, reason: Reason) -> Self {
         Self {
             accept: false,
@@ -201,7 +201,7 @@ impl Decision {
         }
     }
 
-    /// The decision without its ages. The rest stays the same until something happens.
+    /// Returns the decision without its ages. The rest stays the same until something happens.
     pub fn without_ages(self) -> Self {
         Self {
             age: None,
@@ -220,14 +220,14 @@ pub fn decide(state: &QueueState, policy: &Policy, held: u32, now: Moment) -> De
     decide_with(state, policy, Held::seats(held), now)
 }
 
-/// The same where calls may be on their way that count on agents who were not free yet.
+/// Decides with calls on their way that may count on agents who were not free yet.
 pub fn decide_with(state: &QueueState, policy: &Policy, held: Held, now: Moment) -> Decision {
     let snapshot = state.snapshot.as_deref();
     let outlook = snapshot.and_then(|snapshot| snapshot.outlook.as_deref());
     DecisionInput::new(state, policy, now).decide(outlook, held, now)
 }
 
-/// What a decision needs beside the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
+/// What a decision needs besides the time and the held seats: a state and a policy, read once. Callers that decide repeatedly keep this
 /// instead of the state, so they do not keep an old snapshot alive.
 #[derive(Clone, Debug)]
 pub struct DecisionInput {
@@ -267,7 +267,7 @@ impl DecisionInput {
         }
     }
 
-    /// As [`decide_with`] does. `outlook` is the snapshot's; it is looked at only where there is no seat.
+    /// Decides like [`decide_with`]. `outlook` is the snapshot's; it is used only if there is no seat.
     pub fn decide(&self, outlook: Option<&Outlook>, held: Held, now: Moment) -> Decision {
         let span = self.span(now);
         let turns = span.and_then(|span| span.until);
@@ -330,7 +330,7 @@ impl DecisionInput {
         }
     }
 
-    /// Whether the queue is open. The hours are read again only when the time for which they were read is over.
+    /// Returns whether the queue is open. The hours are evaluated again only after the span for which they were evaluated.
     fn span(&self, now: Moment) -> Option<Span> {
         let span = self.span?;
         let hours = self.policy.hours.as_ref()?;
@@ -341,7 +341,7 @@ impl DecisionInput {
         })
     }
 
-    /// The answer of a queue that is closed until `opens`. It rests on no data, so it shows none.
+    /// Returns the answer of a queue that is closed until `opens`. It uses no data, so it shows none.
     fn closed(&self, opens: Option<Moment>) -> Decision {
         Decision {
             accept: false,
@@ -360,7 +360,7 @@ impl DecisionInput {
         }
     }
 
-    /// What the rule for zero seats says, where it has a say.
+    /// Returns the result of the rule for zero seats, if it applies.
     fn look(
         &self,
         answer: Answer,
@@ -380,9 +380,9 @@ impl DecisionInput {
         outlook.look(seats, now)
     }
 
-    /// Why there is no answer.
+    /// Returns why there is no answer.
     fn why_unknown(&self, is_fresh: bool) -> Reason {
-        // What CallTools sent does not fit the criteria, so no seats were measured.
+        // CallTools' data does not fit the criteria, so no seats were measured.
         let misfit = Reason::UpstreamDown;
         match (self.fault, self.known) {
             (_, Some(_)) if is_fresh => misfit,

@@ -77,7 +77,7 @@ impl Reason {
         self.into()
     }
 
-    /// Whether the decision rests on knowledge: fresh data, or the opening hours. If not, [`OnUnknown`](crate::decision::OnUnknown) decides.
+    /// Returns whether the decision is based on fresh data or the opening hours. If not, [`OnUnknown`](crate::decision::OnUnknown) decides.
     pub fn is_known(self) -> bool {
         matches!(
             self,

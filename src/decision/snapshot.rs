@@ -15,11 +15,11 @@ use crate::{
 /// poll or a sweep, bring a new one.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The earliest time at which CallTools can have read the oldest status that the count rests on.
+    /// The earliest time at which CallTools can have read the oldest status behind the count.
     pub as_of: Moment,
     /// When the queue itself was last polled for its members: the moment the first page was requested.
     pub members_as_of: Moment,
-    /// How long the poll took, all pages.
+    /// How long the poll took, for all pages.
     pub took: Duration,
     /// Whether there were as many rows as CallTools counted. After a second reading, an incomplete list is still the best there is; a
     /// metric and a log line report it.
@@ -28,6 +28,6 @@ pub struct Snapshot {
     pub agents: Arc<[Arc<Agent>]>,
     /// The result of the criteria, computed once. An error is an unknown, never a zero.
     pub measured: Result<Measured, Mismatch>,
-    /// Who will be free soon, where the queue accepts at zero seats and nothing is in doubt.
+    /// Who will be free soon, if the queue accepts at zero seats and nothing is in doubt.
     pub outlook: Option<Arc<Outlook>>,
 }

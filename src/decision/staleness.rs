@@ -1,4 +1,4 @@
-//! How likely an answer from memory is wrong by now, as far as waiting for a fresh one could correct it. Pure functions.
+//! How likely an answer from memory is wrong by now, in ways that waiting for a fresh one could correct. Pure functions.
 //!
 //! Only answers at the edge can be wrong because of one change: with *k* seats above the threshold, one change of one agent turns the answer
 //! for *k* = 1 (the last seat may be gone) and *k* = 0 (a seat may have opened). The model is the simplest that works: a status holds for about
@@ -18,7 +18,7 @@ use crate::{
 /// After this long a status has changed with probability 1 − 1/e: agents wait for calls, and write up calls, for about a minute.
 const STATUS_HOLDS: Duration = Duration::from_secs(60);
 
-/// The same for the flag that says whether an agent is logged in to a queue: people stay in their queues for a good part of a shift.
+/// As [`STATUS_HOLDS`], for the flag that says whether an agent is logged in to a queue: people stay in their queues for a good part of a shift.
 const FLAG_HOLDS: Duration = Duration::from_secs(2 * 3600);
 
 /// How stale an answer may be.
@@ -31,7 +31,7 @@ pub struct Staleness {
 }
 
 impl Staleness {
-    /// The answer rests on nothing. Only a poll of the queue itself helps: a sweep says nothing about a queue without members.
+    /// The answer is based on nothing. Only a poll of the queue itself helps: a sweep says nothing about a queue without members.
     pub const UNKNOWN: Staleness = Staleness {
         chance: 1.0,
         of_membership: 1.0,
@@ -43,7 +43,7 @@ impl Staleness {
         of_membership: 0.0,
     };
 
-    /// The staleness of a decision that rests on `snapshot`.
+    /// Returns the staleness of a decision based on `snapshot`.
     pub fn new(decision: &Decision, snapshot: Option<&Snapshot>) -> Self {
         if !decision.reason.is_known() {
             return Staleness::UNKNOWN;
@@ -62,7 +62,7 @@ impl Staleness {
         }
     }
 
-    /// Whether fresh statuses would remove most of it.
+    /// Returns whether fresh statuses would remove most of it.
     pub fn is_about_statuses(&self) -> bool {
         self.of_membership < self.chance / 2.0
     }
@@ -91,7 +91,7 @@ pub fn hangs_on_membership(snapshot: &Snapshot, threshold: Option<Quantity>) -> 
 }
 
 impl Patience {
-    /// The staleness that is worth waiting for; `None` if the answer is fresh enough or cannot be wrong.
+    /// Returns the staleness that is worth waiting for; `None` if the answer is fresh enough or cannot be wrong.
     pub fn staleness(&self, decision: &Decision, snapshot: Option<&Snapshot>) -> Option<Staleness> {
         if decision.age.is_some_and(|age| age <= self.fresh) {
             return None;
@@ -105,7 +105,7 @@ fn changed(age: Duration, holds: Duration) -> f64 {
     1.0 - (-age.as_secs_f64() / holds.as_secs_f64()).exp()
 }
 
-/// Whether one seat more or less could turn the answer.
+/// Returns whether one seat more or less could turn the answer.
 fn is_at_the_edge(decision: &Decision, snapshot: &Snapshot) -> bool {
     let (Some(count), Some(threshold), Ok(measured)) =
         (decision.count, decision.threshold, &snapshot.measured)

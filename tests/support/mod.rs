@@ -1,7 +1,7 @@
 //! What tests of the whole program share: a folder with a config, a simulated CallTools, a daemon that stops when it is dropped, and a clock.
 //!
-//! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator, and it can be pushed on in
-//! small steps while the sockets go on talking, so that a minute of back-off is a fraction of a second of test.
+//! Sockets are real; time need not be. [`Time`] is one clock for the daemon, its timers and the simulator, and it can be advanced in
+//! small steps while the sockets keep working, so that a minute of backoff takes a fraction of a second.
 
 #![allow(
     dead_code,
@@ -45,13 +45,13 @@ pub use wire::{Behaviour, Wire, agents_page};
 /// How long a test waits in real time for what has to happen. Far more than a busy machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long it waits in the daemon's time, pushed on: longer than any back-off that these tests meet.
+/// The longest wait in the daemon's time: longer than any backoff in these tests.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// Time is pushed on by so much at once. It must be small against every time-out, so that an answer which is on its way arrives.
+/// The step by which time advances. It must be small compared with every timeout, so that an answer in flight arrives.
 const STEP: Duration = Duration::from_millis(500);
 
-/// What the sockets get of real time between two steps.
+/// The real time for the sockets between two steps.
 const BREATH: Duration = Duration::from_millis(2);
 
 /// One clock for everything in a test.
@@ -69,7 +69,7 @@ impl Time {
         Arc::clone(&self.0) as Arc<dyn Clock>
     }
 
-    /// Lets so much time pass for clocks and timers, while the sockets work.
+    /// Advances clocks and timers by this time, while the sockets work.
     pub async fn pass(&self, time: Duration) {
         self.pass_by(time, STEP).await;
     }
@@ -86,11 +86,11 @@ impl Time {
         }
     }
 
-    /// Pushes time on until `condition` holds.
+    /// Advances time until `condition` holds.
     pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let end = tokio::time::Instant::now() + LONGEST;
         while !condition().await {
-            assert!(tokio::time::Instant::now() < end, "in vain: {what}");
+            assert!(tokio::time::Instant::now() < end, "timed out: {what}");
             push(STEP).await;
         }
     }
@@ -111,7 +111,7 @@ pub async fn soon(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         }
     };
     let outcome = tokio::time::timeout(PATIENCE, wait).await;
-    assert!(outcome.is_ok(), "in vain: {what}");
+    assert!(outcome.is_ok(), "timed out: {what}");
 }
 
 /// One `[[account]]` of a config. `more` is lines of its own; each queue is a table's lines.
@@ -125,7 +125,7 @@ pub fn account(name: &str, base_url: &str, more: &str, queues: &[&str]) -> Strin
     )
 }
 
-/// Long time-outs, so that pushed time brings none about.
+/// Timeouts so long that advancing the clock does not trigger them.
 pub const PATIENT: &str = "timeout = \"60s\"\nconnect_timeout = \"30s\"";
 
 /// A folder with a config, tokens and a state folder.
@@ -272,7 +272,7 @@ impl TestDaemon {
             }
         };
         let outcome = tokio::time::timeout(PATIENCE, wait).await;
-        assert!(outcome.is_ok(), "in vain, at last: {last}");
+        assert!(outcome.is_ok(), "timed out; last decision: {last}");
         last
     }
 

@@ -14,16 +14,16 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What becomes of a request for agents.
+/// The response to a request for agents.
 #[derive(Clone)]
 pub enum Behaviour {
     /// These bytes, then the end.
     Raw(Vec<u8>),
     /// These bytes, and then nothing more, ever.
     Stall(Vec<u8>),
-    /// A byte now and then, for ever.
+    /// A byte now and then, forever.
     Drip,
-    /// These bytes again and again, for ever.
+    /// These bytes again and again, forever.
     Flood(Vec<u8>),
     /// A good answer on a connection that stays open, and is closed when the next request comes on it.
     Fickle,

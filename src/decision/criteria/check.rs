@@ -19,15 +19,15 @@ pub(super) enum Check {
 /// What to look for in one node. Case matters, as it does in JSONPath.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Look {
-    /// It is this text.
+    /// The node is this text.
     Equals(String),
-    /// It is text with this in it, or a list with this text as an element.
+    /// The node is text that contains this, or a list with this text as an element.
     ContainsText(String),
-    /// It is a list with this number as an element.
+    /// The node is a list with this number as an element.
     ContainsNumber(Quantity),
-    /// It is text that begins with this.
+    /// The node is text that begins with this.
     BeginsWith(String),
-    /// It is this truth value.
+    /// The node is this truth value.
     Truth(bool),
 }
 
@@ -65,7 +65,7 @@ impl Check {
         }
     }
 
-    /// The measure to use if the config names none.
+    /// Returns the measure to use if the config names none.
     pub(super) fn usual_measure(&self, path_names_one_node: bool) -> Measure {
         match self {
             Check::Present(_) => Measure::Exists,
@@ -74,7 +74,7 @@ impl Check {
         }
     }
 
-    /// The same check, applied to the result of `measure`: whether nodes exist is a truth value too.
+    /// Returns the same check for the result of `measure`: whether nodes exist is a truth value too.
     ///
     /// # Errors
     /// A condition and a measure that can never fit together.
@@ -112,7 +112,7 @@ impl Check {
 }
 
 impl Look {
-    /// Whether the node has it, or the type that would have been needed.
+    /// Returns whether the node matches, or the type that would be needed.
     pub(super) fn holds(&self, node: &Value) -> Result<bool, &'static str> {
         match (self, node) {
             (Look::Equals(wanted), Value::String(text)) => Ok(text == wanted),
@@ -135,7 +135,7 @@ impl Look {
     }
 }
 
-/// Whether any element matches; `None` if an element has the wrong type.
+/// Returns whether any element matches; `None` if an element has the wrong type.
 fn has(list: &[Value], matches: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
     list.iter()
         .try_fold(false, |found, element| Some(found | matches(element)?))
@@ -162,7 +162,7 @@ fn threshold(condition: Condition, value: Option<&Literal>) -> Result<Quantity, 
     }
 }
 
-/// What to look for in a node that must equal this; `None` for numbers and for no value.
+/// Returns what to look for in a node that must equal this; `None` for numbers and if there is no value.
 fn equal(value: Option<&Literal>) -> Option<Look> {
     match value? {
         Literal::Text(text) => Some(Look::Equals(text.clone())),

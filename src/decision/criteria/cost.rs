@@ -1,4 +1,4 @@
-//! What evaluating a path costs, known before it is evaluated.
+//! The cost of evaluating a path, known before it is evaluated.
 //!
 //! The evaluator cannot be stopped: nested filters over a few hundred rows would keep it busy for minutes. The structure of a path and the
 //! [`Shape`] of a response say how often each part of it can run. The estimate is never too low: it assumes that every filter runs to its end,
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::query::{Filter, Query, Selector};
 
-/// A step visits one node and takes some 100 ns. So one evaluation occupies a thread for 0.2 s at most; other accounts wait for that thread.
+/// A step visits one node and takes some 100 ns. So one evaluation occupies a thread for at most 0.2 s; other accounts wait for that thread.
 pub(super) const MAX_STEPS: u64 = 2_000_000;
 
 /// Responses are not nested deeper: the JSON parser rejects more.
@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 128;
 /// How many characters are read in the time of a step: a comparison or a pattern takes 1 to 2 ns for each.
 const CHARACTERS: usize = 64;
 
-/// What a match costs beside its text, in steps: finding the pattern that was compiled before.
+/// The cost of a match in addition to its text, in steps: finding the pattern that was compiled before.
 const MATCH: u64 = 8;
 
 /// How large a response is, at each depth. The response itself is at depth 0.
@@ -80,7 +80,7 @@ impl Shape {
         place.most(&self.sizes)
     }
 
-    /// How many levels there are below a node.
+    /// Returns how many levels there are below a node.
     fn levels(&self, place: Place) -> u64 {
         self.sizes.len().saturating_sub(place.depth).max(1) as u64
     }
@@ -116,7 +116,7 @@ struct Run {
 }
 
 impl Query {
-    /// How many steps an evaluation over such a response takes at most.
+    /// Returns the most steps that an evaluation over such a response takes.
     pub(super) fn steps(&self, shape: &Shape) -> u64 {
         let root = Place {
             depth: 0,

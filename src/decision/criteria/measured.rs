@@ -14,7 +14,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The result of a rule that measures no number.
+    /// Creates the result of a rule that measures no number.
     pub(super) fn decided(holds: bool) -> Self {
         Self {
             count: Quantity::from(u32::from(holds)),
@@ -51,7 +51,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// Whether the comparison of `count` with `threshold` holds.
+    /// Returns whether the comparison of `count` with `threshold` holds.
     pub fn holds(self, count: Quantity, threshold: Quantity) -> bool {
         match self {
             Comparison::GreaterThan => count > threshold,
@@ -64,7 +64,7 @@ impl Comparison {
     }
 }
 
-/// CallTools sent something that does not have the type that the rule needs. This is an unknown, never a zero.
+/// CallTools sent something whose type does not fit the rule. This is an unknown, never a zero.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Mismatch(pub String);

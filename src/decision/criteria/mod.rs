@@ -79,17 +79,17 @@ impl Criteria {
         })
     }
 
-    /// The rule as it was written.
+    /// Returns the rule as it was written.
     pub fn definition(&self) -> &Definition {
         &self.definition
     }
 
-    /// How the nodes are measured, as written or by default.
+    /// Returns how the nodes are measured, as written or by default.
     pub fn measured_by(&self) -> Measure {
         self.measure
     }
 
-    /// How many nodes of a response the path selects. None, though there are rows, may mean that a field is misspelt.
+    /// Returns how many nodes of a response the path selects. If there are rows but no nodes, a field may be misspelt.
     ///
     /// # Errors
     /// Like [`measure`](Self::measure), if evaluating the path would take too long.
@@ -97,7 +97,7 @@ impl Criteria {
         Ok(self.path.nodes(response)?.len())
     }
 
-    /// The default threshold; `None` for rules that do not compare numbers.
+    /// Returns the default threshold; `None` for rules that do not compare numbers.
     pub fn threshold(&self) -> Option<Quantity> {
         match self.check {
             Check::Compare(_, threshold) => Some(threshold),
@@ -105,7 +105,7 @@ impl Criteria {
         }
     }
 
-    /// Which lists renew the result.
+    /// Returns which lists renew the result.
     pub fn renewal(&self) -> Renewal {
         self.path.renewal()
     }
@@ -136,7 +136,7 @@ impl Criteria {
             Measure::Count => Ok(Quantity::from(count(nodes))),
             Measure::Sum => self.sum(nodes),
             Measure::Value => self.quantity(self.only(nodes)?),
-            // It is never compared with a number, but a count is shown.
+            // It is never compared with a number, but shown as a count.
             Measure::Exists => Ok(Quantity::from(u32::from(!nodes.is_empty()))),
         }
     }

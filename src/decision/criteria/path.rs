@@ -50,12 +50,12 @@ impl Path {
         })
     }
 
-    /// Whether the path consists of names and indices only, so that it selects one node or none.
+    /// Returns whether the path consists of names and indices only, so that it selects at most one node.
     pub(super) fn names_one_node(&self) -> bool {
         self.query.is_singular()
     }
 
-    /// Which lists renew what the path selects.
+    /// Returns which lists renew what the path selects.
     pub(super) fn renewal(&self) -> Renewal {
         let names = self.query.names();
         let known = |name: &&str| {
@@ -73,7 +73,7 @@ impl Path {
         }
     }
 
-    /// The nodes of a response that the path selects.
+    /// Returns the nodes of a response that the path selects.
     ///
     /// # Errors
     /// Evaluating the path could take so long that other accounts would have to wait.
@@ -95,7 +95,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// Fields of every list of agents whose changes bring a new date, or that never change.
+/// Fields of every list of agents that never change, or change together with the date.
 const DATED_FIELDS: [&str; 5] = [
     "agent_status",
     "agent_status_modified_on",
@@ -104,7 +104,7 @@ const DATED_FIELDS: [&str; 5] = [
     "status",
 ];
 
-/// Fields of every list of agents that may change while the date stays: a call of another channel, or a phone that is lost.
+/// Fields of every list of agents that may change while the date stays: a call on another channel, or a phone that is lost.
 const UNDATED_FIELDS: [&str; 9] = [
     "campaign",
     "campaign_name",
@@ -120,7 +120,7 @@ const UNDATED_FIELDS: [&str; 9] = [
 /// Fields that say who belongs to the queue.
 const MEMBERSHIP_FIELDS: [&str; 3] = ["count", "queue_logged_in", "results"];
 
-/// The root, where the hosted integration leaves it out: there, `count` and `results[*].x` begin at the response.
+/// Returns the root if the hosted integration leaves it out: there, `count` and `results[*].x` begin at the response.
 fn missing_root(written: &str) -> &'static str {
     match written.chars().next() {
         Some('$') => "",
@@ -153,7 +153,7 @@ fn unreadable(field: &str, path: &str, error: &ParseError) -> String {
     )
 }
 
-/// The first `max` characters of a text, with `…` if there are more.
+/// Returns the first `max` characters of a text, with `…` if there are more.
 pub(super) fn shortened(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &text[..end]),

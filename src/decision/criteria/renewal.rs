@@ -3,10 +3,10 @@
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal {
-    /// Every list of agents, and one of changes by what it leaves out: the rule reads statuses alone.
+    /// Every list of agents, and a list of changes also by its gaps: the rule reads only statuses.
     Statuses,
-    /// Every row of a list of agents: the rule reads what can change while the date of the status stays.
+    /// Every row of a list of agents: the rule reads fields that can change while the date of the status stays.
     Rows,
-    /// A poll of the queue alone.
+    /// Only a poll of the queue.
     Polls,
 }

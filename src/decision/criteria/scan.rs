@@ -7,19 +7,19 @@
 /// In bytes. Longer than any rule a person writes; the parser's work grows with it.
 const MAX_BYTES: usize = 1024;
 
-/// Brackets and parentheses inside each other. The parser takes 1000 on a small stack, people take five.
+/// The most brackets and parentheses inside each other. The parser takes 1000 on a small stack, people need five.
 const MAX_NESTED: usize = 32;
 
-/// Filters inside filters. Each level doubles the parser's work, and multiplies that of an evaluation by the rows.
+/// The most filters inside filters. Each level doubles the parser's work, and multiplies that of an evaluation by the rows.
 const MAX_NESTED_FILTERS: usize = 4;
 
-/// Selectors side by side, as in `['a', 'b']`: each selects again, and those of nested brackets multiply.
+/// The most selectors side by side, as in `['a', 'b']`: each selects again, and those of nested brackets multiply.
 const MAX_COMMAS: usize = 16;
 
 /// `..` visits everything below a node, and a second one does so from each node that the first one visited.
 const MAX_DESCENTS: usize = 2;
 
-/// Stands in an [`Outline`] for each character of quoted text, quotes included.
+/// Replaces each character of quoted text in an [`Outline`], quotes included.
 const QUOTED: char = '\'';
 
 /// The characters of a path with its quoted text blanked out, so that only syntax is left.
@@ -45,7 +45,7 @@ impl Outline {
         scan.finish()
     }
 
-    /// One character for each one of the path, in order.
+    /// Returns one character for each one of the path, in order.
     pub(super) fn chars(&self) -> &[char] {
         &self.0
     }
@@ -95,7 +95,7 @@ impl Scan {
         }
     }
 
-    /// Whether the character belongs to quoted text. Tracks where such text begins and ends.
+    /// Returns whether the character belongs to quoted text. Tracks where such text begins and ends.
     fn is_quoted(&mut self, at: usize, character: char) -> bool {
         match &mut self.quote {
             None if matches!(character, '\'' | '"') => {

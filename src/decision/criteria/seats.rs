@@ -17,7 +17,7 @@ use super::{Comparison, Measured, Mismatch, Verdict};
 /// How the built-in rule counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SeatRule {
-    /// An agent available for longer than this has forgotten to log off, and is not counted.
+    /// An agent available for longer than this has probably forgotten to log off, and is not counted.
     pub forgotten_after: Option<Duration>,
     /// Count agents who are available and on a call, as the hosted guide does.
     pub count_on_call: bool,
@@ -25,7 +25,7 @@ pub struct SeatRule {
 
 /// Counts the seats of a queue: agents who are available, logged in to it, and on no call.
 ///
-/// A call may begin without a change of status: a manual call, or one of another channel. Such an agent would not answer.
+/// A call may begin without a change of status: a manual call, or one on another channel. Such an agent would not answer.
 ///
 /// People forget to log off, so an agent whose status has not changed for longer than `forgotten_after` is not counted. An agent without
 /// a date of the last change is counted: nothing speaks against them. Agents who are not logged in to the queue never count.
@@ -70,7 +70,7 @@ pub enum Seat {
     Unknown,
 }
 
-/// Whether one agent is a seat. [`seats`] counts with this.
+/// Returns whether one agent is a seat. [`seats`] counts with this.
 pub fn seat(agent: &Agent, rule: SeatRule, as_of: Moment) -> Seat {
     let is_forgotten = || is_forgotten(agent.status_since, rule.forgotten_after, as_of.timestamp());
     match agent.available {

@@ -42,7 +42,7 @@ impl ReservationId {
         Self(format!("{:032x}", fastrand::u128(..)).into())
     }
 
-    /// The id in a request or a file.
+    /// Creates the id from a request or a file.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
     }
@@ -76,12 +76,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// When its time is up, for people.
+    /// Returns when it expires, for people.
     pub fn expires(&self) -> Moment {
         self.made.later(self.ttl)
     }
 
-    /// Whether its time is up on either clock: holding a seat for too long is the worse error.
+    /// Returns whether it has expired on either clock: holding a seat for too long is the worse error.
     pub(super) fn is_over(&self, now: Moment) -> bool {
         now.longest_since(self.made) >= self.ttl
     }
@@ -101,7 +101,7 @@ pub enum Reserved {
 }
 
 impl Reserved {
-    /// The decision that was made; `None` for a call that already holds a seat.
+    /// Returns the decision that was made; `None` for a call that already holds a seat.
     pub fn decision(&self) -> Option<&Decision> {
         match self {
             Self::Made(_, decision) | Self::Refused(decision) => Some(decision),
@@ -118,7 +118,7 @@ pub enum End {
     Answered,
     /// The router released it.
     Released,
-    /// Its time was up.
+    /// It expired.
     Expired,
 }
 
@@ -140,7 +140,7 @@ impl End {
 pub struct Holds {
     /// In the order in which they were made.
     held: Mutex<Vec<Reservation>>,
-    /// Their number, including those whose time is up. Written under the lock.
+    /// Their number, including expired ones. Written under the lock.
     number: AtomicU32,
     made: AtomicU64,
     /// In the order of [`End::ALL`].
@@ -148,7 +148,7 @@ pub struct Holds {
 }
 
 impl Holds {
-    /// Seats held now.
+    /// Returns the seats held now.
     pub fn held(&self, now: Moment) -> Held {
         if self.number.load(Ordering::Acquire) == 0 {
             return Held::default();
@@ -194,13 +194,13 @@ impl Holds {
         })
     }
 
-    /// The oldest reservation that was made by `at`.
+    /// Returns the oldest reservation that was made by `at`.
     pub(super) fn oldest(&self, at: Moment, now: Moment) -> Option<Reservation> {
         let held = self.current(now);
         held.iter().find(|one| one.made.boot <= at.boot).cloned()
     }
 
-    /// Everything held now, oldest first.
+    /// Returns everything held now, oldest first.
     pub fn list(&self, now: Moment) -> Vec<Reservation> {
         if self.number.load(Ordering::Acquire) == 0 {
             return Vec::new();
@@ -208,7 +208,7 @@ impl Holds {
         self.current(now).clone()
     }
 
-    /// How long until the next of them expires; `None` while nothing is held.
+    /// Returns how long until the next of them expires; `None` while nothing is held.
     pub fn next_end(&self, now: Moment) -> Option<Duration> {
         if self.number.load(Ordering::Acquire) == 0 {
             return None;
@@ -238,7 +238,7 @@ impl Holds {
         }
     }
 
-    /// Takes over a reservation, unless it is known already.
+    /// Takes over a reservation, unless it is already known.
     pub(super) fn restore_once(&self, reservation: Reservation) {
         let is_known = self.lock().iter().any(|one| one.id == reservation.id);
         if !is_known {
@@ -246,7 +246,7 @@ impl Holds {
         }
     }
 
-    /// Drops a reservation that has ended elsewhere, where it was counted. Returns it if it was here.
+    /// Drops a reservation that ended elsewhere, where it was counted. Returns it if it was here.
     pub(super) fn forget(&self, id: &ReservationId) -> Option<Reservation> {
         let mut held = self.lock();
         let place = held.iter().position(|one| one.id == *id)?;
@@ -272,7 +272,7 @@ impl Holds {
         Some(ended)
     }
 
-    /// Those whose time is not up. The others end here.
+    /// Returns the reservations that have not expired. The others end here.
     fn current(&self, now: Moment) -> MutexGuard<'_, Vec<Reservation>> {
         let mut held = self.lock();
         let before = held.len();
@@ -293,7 +293,7 @@ impl Holds {
         self.ended[end as usize].fetch_add(number, Ordering::Relaxed);
     }
 
-    /// Held by others than this one.
+    /// Returns the seats held by other reservations than this one.
     pub fn held_beside(&self, reservation: &Reservation, now: Moment) -> Held {
         let held = self.held(now);
         let bet = u32::from(reservation.foretold.is_some());

@@ -1,8 +1,8 @@
 //! Seats held for calls on their way: two calls that ring in the same second must not both be sent to the one free agent.
 //!
-//! The decision to send a call and its reservation are one step: with three seats and a hundred requests at once, exactly three succeed. A
-//! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when its time is up,
-//! whichever is first. Time always runs out, so no seat stays held for ever.
+//! The decision to send a call and its reservation are one step: with three seats and a hundred simultaneous requests, exactly three succeed. A
+//! reservation ends when an agent of the queue is seen leaving *available* after it was made, when it is released, or when it expires,
+//! whichever is first. Every reservation expires, so no seat stays held forever.
 //!
 //! [`Holds`] are the seats held in one queue, [`Reservations`] those of all queues. Neither knows HTTP or files: a [`Journal`] keeps
 //! what outlives a restart.
@@ -26,12 +26,12 @@ pub use self::holds::{
 };
 use crate::{clock::Moment, decision::board::QueueKey};
 
-/// Keeps what is held over a restart.
+/// Keeps held seats across a restart.
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// A reservation was made. Ready once it is written, or once the caller has waited long enough.
+    /// A reservation was made. Completes once it is written, or once the caller has waited long enough.
     fn made<'a>(&'a self, queue: &'a QueueKey, id: &'a ReservationId) -> BoxFuture<'a, ()>;
 
-    /// A reservation has ended before its time was up.
+    /// A reservation has ended before it expired.
     fn ended(&self, queue: &QueueKey, id: &ReservationId);
 
     /// Many may have changed: writes everything that is held.
@@ -41,7 +41,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     fn finish(&self, longest: Duration) -> bool;
 }
 
-/// Hears of every seat that is free again before its time is up. Seats whose time is up need no word: everybody knows when that is.
+/// Is told of every seat that becomes free before its reservation expires. Expiry is not reported: everybody knows its time.
 pub trait Witness: fmt::Debug + Send + Sync {
     /// A reservation has ended so; `None` where another node of the cluster has ended it.
     fn ended(&self, queue: &QueueKey, reservation: &Reservation, end: Option<End>, now: Moment);
@@ -74,7 +74,7 @@ pub struct KeptReservation {
     pub call_id: Box<str>,
     /// When it was made: wall time.
     pub made: Duration,
-    /// When its time is up: wall time.
+    /// When it expires: wall time.
     pub expires: Duration,
 }
 
@@ -86,7 +86,7 @@ pub struct Reservations {
     witness: Option<Arc<dyn Witness>>,
 }
 
-/// What is held, queue by queue. Apart from [`Reservations`], since the journal reads it too.
+/// The held seats, queue by queue. Separate from [`Reservations`], since the journal reads them too.
 #[derive(Debug, Default)]
 struct Held {
     queues: DashMap<QueueKey, Arc<Holds>>,
@@ -162,12 +162,12 @@ impl SeatsInMemory for Held {
 }
 
 impl Reservations {
-    /// Nothing held, and nothing kept across a restart.
+    /// Creates reservations with nothing held, and nothing kept across a restart.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins with what an earlier process left in the journal. The journal keeps what is held from now on.
+    /// Starts with what an earlier process left in the journal. The journal keeps what is held from now on.
     ///
     /// # Errors
     /// The journal did not start.
@@ -191,7 +191,7 @@ impl Reservations {
         }
     }
 
-    /// The seats held in a queue. Look it up once and keep it.
+    /// Returns the seats held in a queue. Look it up once and keep it.
     pub fn queue(&self, key: &QueueKey) -> Arc<Holds> {
         self.held.queue(key)
     }
@@ -223,12 +223,12 @@ impl Reservations {
         Some(released)
     }
 
-    /// Another node of the cluster holds a seat.
+    /// Records that another node of the cluster holds a seat.
     pub fn held_elsewhere(&self, queue: &QueueKey, reservation: Reservation) {
         self.queue(queue).restore_once(reservation);
     }
 
-    /// A reservation has ended on another node of the cluster.
+    /// Records that a reservation has ended on another node of the cluster.
     pub fn ended_elsewhere(&self, id: &ReservationId, now: Moment) {
         for (queue, holds) in self.held.all() {
             if let Some(reservation) = holds.forget(id) {
@@ -268,7 +268,7 @@ impl Reservations {
         Some((key.clone(), reservation.made))
     }
 
-    /// Everything held now, queue by queue.
+    /// Returns everything held now, queue by queue.
     pub fn list(&self, now: Moment) -> Vec<(QueueKey, Reservation)> {
         let mut all = self.held.list(now);
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
