@@ -19,7 +19,7 @@ async fn a_person_logs_in_looks_and_logs_out() {
     browser.type_into("#token", "not the token").await;
     browser.click(".login button").await;
     browser
-        .sees(".wrong", |text| text == "That is not the token.")
+        .sees(".wrong", |text| text == "This token is wrong.")
         .await;
     assert_eq!(browser.cookie(COOKIE).await["error"], "no such cookie");
     // The wrong token is a 401, and browsers say so.

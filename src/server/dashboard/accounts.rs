@@ -40,7 +40,7 @@ pub(super) struct Account<'a> {
     /// Its role in a cluster.
     cluster: Option<Status>,
     now: Moment,
-    /// Its queues, in the order in which they are shown.
+    /// Its queues, in display order.
     pub(super) standings: Vec<&'a Standing>,
 }
 
@@ -181,19 +181,19 @@ fn budget(account: &Account<'_>, zone: &Zone) -> Markup {
                     "The hour’s requests are spent"
                     @match account.next_request() {
                         Some(until) => { ": next request at " (components::coming(until, zone)) "." }
-                        None => ". Polls resume as earlier requests turn an hour old.",
+                        None => ". Polling resumes as earlier requests become an hour old.",
                     }
                 } }
                 @else { "One request is sent every " (wording::period(usage.period)) "." }
                 (feeds::sentences(&account.feeds, zone))
                 @if let Some(status) = &account.cluster { " " (cluster(status, account.now)) }
-                @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its pace." }
+                @if usage.share < 1.0 { " Other programs use this account’s requests too, so openseat polls at " (percent(usage.share)) " of its usual rate." }
             }
         }
     }
 }
 
-/// Who leads in the cluster, and what is wrong there.
+/// Says who leads in the cluster, and what is wrong there.
 fn cluster(status: &Status, now: Moment) -> Markup {
     html! {
         "In the cluster, " (standing(&status.nodes, status.lag(now))) "."

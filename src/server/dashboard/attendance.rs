@@ -1,4 +1,4 @@
-//! Who was available when: the agents of a queue over time.
+//! Attendance: which agents of a queue were available when.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -79,7 +79,7 @@ fn attended(window: Window, attendance: &Attendance, zone: &Zone) -> Markup {
                 span.swatch.free aria-hidden="true" {} "available, " span.swatch.call aria-hidden="true" {} "on a call, "
                 span.swatch.other aria-hidden="true" {} "logged in otherwise, " span.swatch.gap-swatch aria-hidden="true" {} "unknown"
             }
-            @if agents.len() > MAX_LISTED { p.none { "And " (agents.len() - MAX_LISTED) " more." } }
+            @if agents.len() > MAX_LISTED { p.none { "And " (agents.len() - MAX_LISTED) " more agents." } }
         }
     }
 }

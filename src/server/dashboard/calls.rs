@@ -1,4 +1,4 @@
-//! `/calls`: why was this call rejected? And the last calls of a queue, for its page.
+//! `/calls`: why was this call rejected? Also the last calls of a queue, for its page.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn answers(call: &CallJson<'_>, call_id: &str, now: Moment, zone: &Zone) -> Mark
             h2 #answers { "Answers about " bdi { (call_id) } ", in " (zone.label_at(now)) }
             @if call.answers.is_empty() {
                 p.none {
-                    "Nothing is recorded about this call. Answers are recorded if the router’s URL has " code { "call_id=" } " with the id of the call, and kept "
+                    "Nothing is recorded about this call. Answers are recorded if the router’s URL has " code { "call_id=" } " with the id of the call. They are kept "
                     "as long as the history."
                 }
             } @else {
@@ -142,7 +142,7 @@ fn why(reason: &str) -> String {
     let known = Reason::ALL.iter().find(|known| known.as_str() == reason);
     match known {
         Some(known) => wording::why(*known).to_owned(),
-        None if reason == LISTED => "its agents were listed, and the router decided".to_owned(),
+        None if reason == LISTED => "agents were listed, and the router decided".to_owned(),
         None => reason.to_owned(),
     }
 }
@@ -159,7 +159,7 @@ fn age(ms: u64) -> String {
 }
 
 fn client(client: Option<&str>) -> Markup {
-    html! { @match client { Some(client) => bdi { (client) }, None => span.none { "no client of the config" } } }
+    html! { @match client { Some(client) => bdi { (client) }, None => span.none { "no configured client" } } }
 }
 
 fn held(seat: &CallSeatJson<'_>, zone: &Zone) -> Markup {
@@ -180,7 +180,7 @@ pub(super) fn last(app: &App, key: &QueueKey, zone: &Zone) -> Markup {
         section aria-labelledby="calls" {
             h2 #calls { "The last calls, in " (zone.label_at(app.clock.now())) }
             @if events.is_empty() {
-                p.none { "No router has named a call yet. Add " code { "call_id=" } " with the id of the call to the router’s URL, and each answer is recorded." }
+                p.none { "No router has named a call yet. Add " code { "call_id=" } " with the id of the call to the router’s URL to record each answer." }
             } @else {
                 div.wide.tall tabindex="0" role="group" aria-label="Table of calls" {
                     table {

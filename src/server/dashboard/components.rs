@@ -1,4 +1,4 @@
-//! What pages show of a queue: pieces of markup that are the same on every page.
+//! Parts of a queue's markup that pages share.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
 };
 use maud::{Markup, html};
 
-/// Data is marked in the last quarter of its usable time. By then a poll or two have been missed, and there is still time to find out why. The script
-/// has the same rule.
+/// Data is marked in the last quarter of its usable time. By then a poll or two were missed, and there is still time to find out why. The script has
+/// the same rule.
 const LAST_QUARTER: u32 = 4;
 
-/// A queue, its state and the decision about it, at one moment.
+/// A queue, its state and its decision, at one moment.
 pub(super) struct Standing {
     pub(super) queue: Arc<Queue>,
     pub(super) state: Arc<QueueState>,
@@ -40,7 +40,7 @@ impl Standing {
         }
     }
 
-    /// What is wrong with the queue, without a full stop, and what to do about it.
+    /// Says what is wrong with the queue, without a full stop, and what to do about it.
     pub(super) fn trouble(&self) -> Option<(String, String)> {
         if let Some(fault) = self.state.fault.as_deref() {
             return Some((wording::fault(fault), wording::sentence(&fault.advice())));
@@ -58,7 +58,7 @@ impl Standing {
         }
         (!self.decision.reason.is_known()).then(|| {
             let what = wording::capital(wording::why(self.decision.reason));
-            (what, "Wait a moment: the next poll may be under way. If the problem returns, raise `max_age` or poll fewer queues; `openseat plan` shows how old answers get.".to_owned())
+            (what, "Wait a moment: the next poll may be in progress. If the problem returns, raise `max_age` or poll fewer queues; `openseat plan` shows how old answers get.".to_owned())
         })
     }
 
@@ -106,24 +106,24 @@ impl Standing {
         }
     }
 
-    /// Whether the queue is outside of its opening hours.
+    /// Whether the queue is outside its opening hours.
     pub(super) fn is_closed(&self) -> bool {
         self.decision.reason == Reason::Closed
     }
 
-    /// Until when it is closed.
+    /// When it opens again.
     fn closed(&self) -> Option<String> {
         wording::closed(&self.queue.policy, &self.decision, self.now)
     }
 
-    /// How long the data may still be used; zero if it may not.
+    /// How much longer the data may be used; zero if it may not be used.
     fn left(&self) -> Duration {
         let until = self.decision.valid_until.filter(|_| self.decision.is_fresh);
         until.map_or(Duration::ZERO, |until| until.shortest_since(self.now))
     }
 }
 
-/// A queue's name. `bdi` keeps names in right-to-left scripts, or with control characters, from reordering the text around them.
+/// A queue's name. `bdi` stops names in right-to-left scripts, or with control characters, from reordering the text around them.
 pub(super) fn name(standing: &Standing) -> Markup {
     let state = &standing.state;
     let configured = &*standing.queue.key.queue;
@@ -144,7 +144,7 @@ pub(super) fn number(standing: &Standing) -> Markup {
     }
 }
 
-/// How many seats are open. If that is unknown, no number is shown.
+/// The number of open seats. If it is unknown, no number is shown.
 pub(super) fn seats(standing: &Standing) -> Markup {
     let held = standing.queue.holds.held(standing.now).all;
     html! {
@@ -197,7 +197,7 @@ fn on_unknown(standing: &Standing) -> &'static str {
     }
 }
 
-/// How old the data is. A page contains times; the script turns them into ages, keeps them current, and updates the note by the same rule.
+/// The age of the data. The page contains times; the script turns them into ages, keeps them current, and updates the note by the same rule.
 pub(super) fn age(standing: &Standing) -> Markup {
     let decision = &standing.decision;
     if standing.is_closed() {
@@ -242,10 +242,10 @@ pub(super) fn oldest<'a>(known: impl Iterator<Item = &'a Standing>) -> Option<Ma
     })
 }
 
-/// Text in which backquotes mark code.
+/// Renders text in which backquotes mark code.
 pub(super) fn with_code(text: &str) -> Markup {
     let parts: Vec<_> = text.split('`').collect();
-    // A quote without its pair is an ordinary character.
+    // An unpaired quote is an ordinary character.
     if parts.len() % 2 == 0 {
         return html! { (text) };
     }
@@ -273,13 +273,13 @@ pub(super) fn since(at: jiff::Timestamp, zone: &Zone) -> Markup {
     html! { time datetime=(format!("{at:.0}")) data-since=(ms) data-after=" ago" { (zone.full_date(ms)) } }
 }
 
-/// When something will be; the script adds "(in …)".
+/// When something will happen; the script adds "(in …)".
 pub(super) fn coming(at: Moment, zone: &Zone) -> Markup {
     let text = zone.time(at);
     html! { time datetime=(at.rfc3339()) data-in=(wall_ms(at)) data-text=(text) { (text) } }
 }
 
-/// How many agents are in each status. Statuses in which agents take calls come first, then larger counts.
+/// Counts the agents in each status. Statuses in which agents take calls come first, then larger counts.
 pub(super) fn statuses(agents: &[Arc<Agent>]) -> Vec<Status<'_>> {
     let mut counts = BTreeMap::<_, u32>::new();
     for agent in agents {
@@ -300,20 +300,20 @@ pub(super) fn statuses(agents: &[Arc<Agent>]) -> Vec<Status<'_>> {
     statuses
 }
 
-/// A status, and how many agents of a queue are in it.
+/// A status, and the number of a queue's agents in it.
 pub(super) struct Status<'a> {
     pub(super) name: &'a str,
     pub(super) is_available: bool,
     pub(super) agents: u32,
 }
 
-/// The name for the status of an agent without one.
+/// The name shown for agents without a status.
 const NO_STATUS: &str = "no status";
 
-/// The number of colours in the stylesheet, not counting green and the colour of the rest.
+/// The number of colours in the stylesheet, without green and the colour of the rest.
 const COLOURS: u64 = 8;
 
-/// The colours of the statuses that every account starts with. They are the most common, so no two of them share a colour.
+/// The colours of the statuses that every account starts with. These are the most common, so no two of them share a colour.
 const USUAL: [(&str, u64); 4] = [
     ("On a Call", 1),
     ("Post Call", 2),
@@ -321,7 +321,8 @@ const USUAL: [(&str, u64); 4] = [
     (NO_STATUS, 6),
 ];
 
-/// The class of a status: green if agents take calls in it, otherwise by its name alone, so that its colour does not depend on the others.
+/// The class of a status: green if agents take calls in it; otherwise it depends on the name alone, so that its colour does not depend on the
+/// others.
 fn class(status: &Status<'_>) -> String {
     if status.is_available {
         return "ready".to_owned();
@@ -337,7 +338,7 @@ fn hashed_colour(name: &str) -> u64 {
     std::hash::Hasher::finish(&hasher) % COLOURS + 1
 }
 
-/// How many lines the statuses of a queue get. The last one is shared if there are more statuses.
+/// The most lines for a queue's statuses. Further statuses share the last line.
 const MAX_STATUSES: usize = 6;
 
 /// The agents of a queue by status, as a bar and as text.

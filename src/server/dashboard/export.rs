@@ -1,4 +1,4 @@
-//! The recorded course of a queue for programs and spreadsheets.
+//! The recorded history of a queue, for programs and spreadsheets.
 
 use std::sync::Arc;
 
@@ -32,13 +32,13 @@ use crate::{
 pub(in crate::server) const HISTORY_PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "range",
-        meaning: "How far back; a day by default. Its parts are a minute of an hour, ten minutes of a day, an hour of a week",
+        meaning: "How far back; a day by default. The intervals are one minute for `1h`, ten minutes for `24h`, one hour for `7d`",
         shape: Shape::OneOf(&["1h", "24h", "7d"]),
         example: "24h",
     },
     Parameter {
         name: "format",
-        meaning: "`csv` answers lines with commas, for spreadsheets",
+        meaning: "`csv` answers comma-separated values, for spreadsheets",
         shape: Shape::OneOf(&["json", "csv"]),
         example: "json",
     },
@@ -57,7 +57,7 @@ pub(in crate::server) async fn get_history(
         None | Some("json") => false,
         Some("csv") => true,
         Some(_) => {
-            let why = "\"format\" is json or csv here";
+            let why = "\"format\" must be json or csv here";
             return Err(Problem::bad_parameter(why));
         }
     };

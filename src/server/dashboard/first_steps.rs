@@ -1,4 +1,4 @@
-//! What to do next, on the overview of a daemon that nobody has asked yet.
+//! What to do next, on the overview of a daemon that has not been asked for a decision yet.
 
 use maud::{Markup, html};
 

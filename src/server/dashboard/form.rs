@@ -17,7 +17,7 @@ use crate::{
 /// The names of the form's fields.
 pub(super) const FIELDS: [&str; 5] = ["threshold", "field", "measure", "condition", "value"];
 
-/// The form as it was filled in.
+/// The form as filled in.
 #[derive(Debug, Default)]
 pub(super) struct Form([String; 5]);
 
@@ -30,7 +30,7 @@ impl Form {
         Ok(form)
     }
 
-    /// Whether it asks for no rule.
+    /// Whether no rule is asked for.
     pub(super) fn is_empty(&self) -> bool {
         self.text("threshold").is_empty() && self.text("field").is_empty()
     }
@@ -40,7 +40,7 @@ impl Form {
         place.map_or("", |place| &self.0[place])
     }
 
-    /// The rule that the form asks for; `None` if it is empty.
+    /// Returns the rule that the form asks for; `None` if it is empty.
     ///
     /// # Errors
     /// A sentence that says why the form makes no sense.
@@ -88,12 +88,12 @@ impl Form {
     }
 }
 
-/// A value that the config spells as one word.
+/// Parses a value that the config spells as one word.
 fn config_word<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_value(Value::String(text.to_owned())).ok()
 }
 
-/// A value as in the config, but text without quotation marks.
+/// Parses a value as in the config, but text without quotation marks.
 fn literal(text: &str) -> Option<Literal> {
     Some(match text {
         "" => return None,
@@ -106,7 +106,7 @@ fn literal(text: &str) -> Option<Literal> {
     })
 }
 
-/// The form.
+/// Renders the form.
 pub(super) fn form(form: &Form, address: &str, period: Period, rule: Option<Rule>) -> Markup {
     let option = |field: &str, value: &str, name: &str| {
         let selected = form.text(field) == value;

@@ -16,19 +16,19 @@ use crate::{
     state::history::{Bucket, History, HistoryError, Limit, Range},
 };
 
-/// How many reads run at once. One of them may try another rule, which takes long; the other stays free for other pages.
+/// The reads that run at once. One of them may try another rule, which takes long; the other stays free for other pages.
 const THREADS: usize = 2;
 
-/// How many reads may wait. Each takes a second at most, so the last one waits about as long as [`MAX_WAIT`].
+/// The reads that may wait. Each takes at most a second, so the last one waits about as long as [`MAX_WAIT`].
 const MAX_WAITING: usize = 8;
 
-/// How many rules are tried at once, so that a thread stays free.
+/// The rules that may be tried at once, so that a thread stays free.
 const MAX_TRIALS: usize = 1;
 
 /// The deadline of one read. A week of a busy queue takes some tenths of a second.
 const MAX_READ: Duration = Duration::from_secs(1);
 
-/// The longest wait for a read: more than the four reads before it take.
+/// The longest wait for a read: longer than the four reads before it take.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// How long sparklines are reused, for all viewers: one pixel is a minute.
@@ -55,10 +55,10 @@ pub(super) type Pattern = Vec<Bucket>;
 /// Patterns, and when they were read.
 type Patterns = HashMap<QueueKey, (Moment, Arc<Look<Pattern>>)>;
 
-/// Seats of the last hour by queue, minute by minute; `None` where they are unknown.
+/// Seats in the last hour by queue, minute by minute; `None` if unknown.
 pub(super) type Sparklines = HashMap<QueueKey, Vec<Option<f64>>>;
 
-/// The threads that read. An app passes them on to the next one.
+/// The reading threads. An app hands them to the next one.
 #[derive(Debug)]
 struct Readers {
     pool: Pool,
@@ -86,7 +86,7 @@ impl HistoryReader {
         }
     }
 
-    /// For the app that replaces this one: the same threads, but no sparklines, since its queues may be others.
+    /// Creates the reader of the next app: the same threads, but no sparklines, since its queues may differ.
     pub(in crate::server) fn successor(&self) -> Self {
         Self {
             readers: Arc::clone(&self.readers),
@@ -95,13 +95,13 @@ impl HistoryReader {
         }
     }
 
-    /// How many reads run.
+    /// Returns how many reads are running.
     #[cfg(test)]
     pub(in crate::server) fn at_work(&self) -> usize {
         self.readers.pool.at_work()
     }
 
-    /// Makes the system refuse it threads.
+    /// Makes thread starts fail.
     #[cfg(test)]
     pub(in crate::server) fn starve(&self) {
         let starves = &self.readers.pool.starves;
@@ -129,11 +129,11 @@ pub(super) enum Look<T> {
     NotKept,
     /// Nothing is recorded yet; there is no file.
     NotYet,
-    /// It cannot be read, and why.
+    /// It cannot be read, for this reason.
     Unreadable(String),
 }
 
-/// Reads the history for as long as the client waits, and for [`MAX_READ`] at most.
+/// Reads the history for as long as the client waits, and at most for [`MAX_READ`].
 ///
 /// # Errors
 /// Too many reads are requested at once.
@@ -158,7 +158,7 @@ pub(super) async fn look<T: Send + 'static>(
     })
 }
 
-/// The seats of all queues in the last hour; empty if nothing can be read.
+/// Returns the seats of all queues in the last hour; empty if nothing can be read.
 pub(super) async fn sparklines(app: &App, reader: &HistoryReader) -> Arc<Sparklines> {
     let mut last = reader.sparklines.lock().await;
     let now = app.clock.now();

@@ -40,15 +40,15 @@ use crate::{
     state::history::{Bucket, Decided, History, HistoryError, Sample},
 };
 
-/// How many changes a page lists: as many as a person reads at a glance.
+/// The most changes to list: as many as a person reads at a glance.
 const MAX_CHANGES: usize = 12;
 
-/// A chart that is a file of its own contains its style. Nothing in it can run, and it loads nothing.
+/// The policy of a chart that is a file of its own. It contains its style; it runs nothing and loads nothing.
 const CHART_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 );
 
-/// What was recorded of a queue in a period.
+/// The recorded history of a queue in a period.
 pub(super) struct Recorded {
     seats: (Window, Vec<Bucket>),
     decisions: (Window, Vec<Column>),
@@ -64,7 +64,7 @@ impl Recorded {
     }
 }
 
-/// Reads what was recorded of a queue, and tries the rule that the form asks for.
+/// Reads a queue's history, and tries the rule that the form asks for.
 ///
 /// # Errors
 /// Too many reads are requested at once.
@@ -90,7 +90,7 @@ pub(super) async fn read(
             changes: history.changes(&key, MAX_CHANGES as u32)?,
             trial: None,
         };
-        // Last, with the time that is left: compiling criteria takes a moment, too.
+        // Last, in the remaining time: compiling criteria takes a moment too.
         let trial = trial(history, &key, seats, &form, rule)?;
         Ok(Recorded { trial, ..recorded })
     })
@@ -122,7 +122,7 @@ fn trial(
     ))
 }
 
-/// Decisions in columns.
+/// Groups decisions into columns.
 fn columns(decided: &[Decided]) -> Vec<Column> {
     let mut columns = Vec::<Column>::new();
     for one in decided {
@@ -260,7 +260,7 @@ struct Change {
     seats: Option<Quantity>,
 }
 
-/// The last changes: of decisions, as far back as the log of decisions goes, and of seats before that.
+/// The last changes: of decisions within the log of decisions, and of seats before that.
 pub(super) fn changes(app: &App, look: &Look<Recorded>, standing: &Standing) -> Markup {
     let decided = app.watch.recent(&standing.queue.key, MAX_CHANGES);
     let mut changes: Vec<_> = decided
@@ -278,7 +278,7 @@ pub(super) fn changes(app: &App, look: &Look<Recorded>, standing: &Standing) -> 
         let older = recorded.changes.iter().map(|sample| Change {
             at_ms: sample.at.as_millisecond(),
             accept: rule.and_then(|rule| rule.accepts(sample.seats?)),
-            why: "by the present rule",
+            why: "by the current rule",
             seats: sample.seats.and_then(Quantity::new),
         });
         changes.extend(older.filter(|change| change.at_ms < oldest_ms));
@@ -315,7 +315,7 @@ fn row(change: &Change, zone: &Zone) -> Markup {
     }
 }
 
-/// The parameter for how far back a chart goes.
+/// The parameter that says how far back a chart goes.
 pub(in crate::server) const RANGE: &[Parameter] = &[Parameter {
     name: "range",
     meaning: "How far back; a day by default",
@@ -339,7 +339,7 @@ pub(in crate::server) async fn get_chart(
     });
     let seen = match series.await? {
         Look::Seen(seen) => seen,
-        // An empty chart, so that a wiki that embeds it has a picture before the first poll, too.
+        // An empty chart, so that a wiki that embeds it has an image even before the first poll.
         Look::NotKept | Look::NotYet => Vec::new(),
         Look::Unreadable(why) => {
             let detail = format!("there is nothing to draw: {why}");
@@ -383,7 +383,7 @@ pub(super) fn period(params: &Params<'_>) -> Result<Option<Period>, Problem> {
     let range = params.one("range")?.map(str::parse);
     range
         .transpose()
-        .map_err(|_| Problem::bad_parameter("\"range\" is one of 1h, 24h and 7d"))
+        .map_err(|_| Problem::bad_parameter("\"range\" must be 1h, 24h or 7d"))
 }
 
 #[cfg(test)]

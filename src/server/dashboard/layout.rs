@@ -17,21 +17,21 @@ use crate::server::{
 /// A page.
 pub(super) struct Page {
     pub(super) title: String,
-    /// The address of the stream that tells its script of changes; `None` for a page that does not change.
+    /// The address of the stream that tells the page's script about changes; `None` for a page that does not change.
     pub(super) watch: Option<String>,
-    /// The address from which its script reloads it; `None`: its own address.
+    /// The address from which the script reloads the page; `None` for its own address.
     pub(super) address: Option<String>,
     pub(super) content: Markup,
 }
 
 impl Page {
-    /// Answers a request with it.
+    /// Answers a request with the page.
     pub(super) fn answer(self, app: &App) -> Response {
         let page = self.markup(app);
         (PAGE_HEADERS, page).into_response()
     }
 
-    /// Renders it for all viewers. The time of rendering is left out of its tag, so that a page with the same content keeps its tag.
+    /// Renders the page for all viewers. The tag ignores the time of rendering, so that a page with the same content keeps its tag.
     pub(super) fn render(self, app: &App) -> RenderedPage {
         let page = self.markup(app);
         let watch = self.watch.as_deref().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Page {
     }
 }
 
-/// The page for when a page cannot be made, with the reason.
+/// The page that says why another page cannot be shown.
 pub(super) fn unavailable(app: &App, undone: Undone) -> Response {
     let problem = Problem::from(undone);
     let status = problem.status();
@@ -91,7 +91,7 @@ pub(super) fn unavailable(app: &App, undone: Undone) -> Response {
     (status, problem.headers(), page.answer(app)).into_response()
 }
 
-/// Whether the page is live. The script updates the text; without a script it stays true.
+/// Says whether the page is live. The script updates the text; without a script it stays true.
 fn liveness(app: &App) -> Markup {
     let now = app.clock.now();
     html! {

@@ -1,4 +1,4 @@
-//! Logging in and out, for browsers, when the API requires a token.
+//! Login and logout for browsers, if the API requires a token.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::server::{
     },
 };
 
-/// The scheme with which a request reached a proxy, as the proxy reports it.
+/// The scheme of the original request, as a proxy reports it.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The size limit of the form, which has a token and a path, percent-encoded.
+/// The size limit of the form: a token and a path, percent-encoded.
 pub(super) const MAX_FORM: usize = 8 * 1024;
 
-/// The page to show after logging in. Only our own pages, since `next` may come from another site's link.
+/// The page to show after login. Only our own pages, since `next` may come from another site's link.
 fn destination(next: Option<&str>) -> &str {
     next.filter(|next| next.starts_with(paths::QUEUES) || *next == DOCS_PATH)
         .unwrap_or("/")
@@ -52,7 +52,7 @@ fn form(app: &App, next: &str, wrong: Option<&str>) -> Response {
     let content = html! {
         form.login method="post" action=(LOGIN) {
             h1 { "Log in" }
-            p { "Enter the token from the file that the config names as " code { "bearer_token_file" } "." }
+            p { "Enter the token from the file that " code { "bearer_token_file" } " names in the config." }
             @if let Some(wrong) = wrong { p.wrong #wrong role="alert" { (wrong) } }
             label for="token" { "Token" }
             input #token name="token" type="password" autocomplete="current-password" required autofocus
@@ -89,7 +89,7 @@ pub(super) async fn log_in(
         Ok(true) => {}
         Ok(false) => {
             tracing::warn!(client = %source, "a login with a wrong token was refused");
-            let wrong = form(&app, next, Some("That is not the token."));
+            let wrong = form(&app, next, Some("This token is wrong."));
             return Ok((StatusCode::UNAUTHORIZED, wrong).into_response());
         }
         Err(wait) => {
@@ -119,8 +119,8 @@ fn fields(body: &[u8]) -> (String, String) {
     fields
 }
 
-/// Whether the browser came over TLS: our own, or that of a proxy, as the browser's `Origin` or the proxy says. A client that lies here only keeps its
-/// own cookie from being sent.
+/// Whether the browser used TLS: openseat's own, or a proxy's, according to the browser's `Origin` or the proxy. A client that lies here only stops
+/// its own cookie from being sent.
 fn is_secure(arrival: Arrival, headers: &HeaderMap) -> bool {
     let begins = |name, with: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());

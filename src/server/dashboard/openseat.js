@@ -6,8 +6,8 @@
   const page = document.querySelector('main[data-watch]');
   if (!page) return;
 
-  const PERIOD = [5000, 7000]; // ms between two fetches, at random between these: a poll that changes no decision sends no event, but the page shows what it saw
-  const SPREAD = 250; // ms, at random up to this, before a change is fetched, so that all open pages do not ask at once
+  const PERIOD = [5000, 7000]; // ms between two fetches, at random: a poll that changes no decision sends no event, but the page shows its data
+  const SPREAD = 250; // ms, a random delay up to this before a change is fetched, so that open pages do not all ask at once
   const REST = 300; // ms, at least, between two requests
   const state = document.querySelector('.live');
   const statusText = state.querySelector('.words');
@@ -18,7 +18,7 @@
 
   // --- ages --------------------------------------------------------------------------------------------------------
 
-  // The server's clock as of its answer, and our clocks as of the request. So no age is understated. Until the first answer the page shows times of day.
+  // The server's clock at its answer, and our clocks at the request, so no age is understated. Until the first answer the page shows times of day.
   let clock = null;
 
   // Two clocks, as in the daemon: the steady one stops while the machine sleeps, and people set the other. The longer time counts.
@@ -96,7 +96,7 @@
       } catch {
         disconnected();
       }
-      // A page that takes long to fetch is fetched less often: the line stays free nine tenths of the time.
+      // A page that takes long to fetch is fetched less often, so that the line is free nine tenths of the time.
       await new Promise((done) => setTimeout(done, Math.max(REST, 9 * (performance.now() - begun))));
     }
     fetching = false;
@@ -106,7 +106,7 @@
     const asked = now();
     const headers = { Accept: 'text/html' };
     if (tag) headers['If-None-Match'] = tag;
-    // The page's own address: the result of the what-if form is not computed again.
+    // The page's own address, so that the result of the what-if form is not computed again.
     const answer = await fetch(page.dataset.page ?? location.href, { headers, cache: 'no-store' });
     if (answer.redirected) return location.reload(); // to the login form: the session has ended
     if (answer.status === 503) return setStatus('slow', 'openseat is busy: this page is out of date');
@@ -114,7 +114,7 @@
     clock = { server: Number(answer.headers.get('openseat-now')), asked };
     updateAges();
     if (source?.readyState === EventSource.OPEN) setStatus('on', 'Live');
-    else if (source?.readyState === EventSource.CLOSED) setStatus('slow', 'Renewed every few seconds');
+    else if (source?.readyState === EventSource.CLOSED) setStatus('slow', 'Updated every few seconds');
   }
 
   async function apply(answer) {
@@ -131,7 +131,7 @@
     tag = answer.headers.get('etag');
   }
 
-  // Changes the old tree into the fresh one, and touches only what differs, so that focus and selection stay.
+  // Turns the old tree into the fresh one. Touches only what differs, so that focus and selection stay.
   function update(old, fresh) {
     if (old.hasAttribute?.('data-keep')) return; // computed once
     if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
@@ -139,7 +139,7 @@
       if (old.data !== fresh.data) old.data = fresh.data;
       return;
     }
-    // Sections that the reader has opened or closed stay so.
+    // Sections that the reader has opened or closed stay that way.
     const isTheReaders = (name) => name === 'open';
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !isTheReaders(name)) old.removeAttribute(name);
     for (const { name, value } of [...fresh.attributes]) {
@@ -270,7 +270,7 @@
     if (!button) return;
     const result = button.parentElement.querySelector('.result');
     button.disabled = true;
-    setText(result, 'CallTools is asked …');
+    setText(result, 'Asking CallTools …');
     try {
       const answer = await fetch(button.dataset.test, { method: 'POST', cache: 'no-store' });
       setText(result, outcome(await answer.json(), answer.ok));
@@ -301,7 +301,7 @@
     source.onerror = failed;
   }
 
-  // The browser reconnects by itself, unless the server refused. Then the timer below tries the page and the stream again.
+  // The browser reconnects by itself unless the server refused. Then the timer below retries the page and the stream.
   function failed() {
     disconnected();
     refresh();
@@ -316,7 +316,7 @@
     setText(statusText, text);
   }
 
-  // A hidden tab asks nothing: browsers open few connections to one server, and visible tabs need them.
+  // A hidden tab sends no requests: browsers open few connections to one server, and visible tabs need them.
   function visibilityChanged() {
     if (document.hidden) {
       source?.close();

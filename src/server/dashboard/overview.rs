@@ -114,7 +114,7 @@ fn closed(standings: &[Standing]) -> Markup {
     }
 }
 
-/// What data the answers are based on.
+/// The data behind the answers.
 fn basis(standings: &[Standing]) -> Markup {
     let is_known = |standing: &&Standing| standing.decision.reason.is_known();
     let unknown = standings.len() - count(standings, is_known);

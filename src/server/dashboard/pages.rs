@@ -1,4 +1,4 @@
-//! What pages keep between requests: the readers of the history, and the thread that renders with the pages that it has rendered.
+//! What pages keep between requests: the readers of the history, and the rendering thread with its pages.
 //!
 //! Handlers get it as an extension, which the router adds to every request.
 
@@ -21,7 +21,7 @@ impl Pages {
         }
     }
 
-    /// For the app of the next configuration: the same threads, and nothing that was read or rendered for other queues.
+    /// Creates the pages of the next config: the same threads, without anything read or rendered for other queues.
     pub(in crate::server) fn successor(&self) -> Self {
         Self {
             history: self.history.successor(),

@@ -16,7 +16,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// The search for a call.
 pub(super) const CALLS: &str = "/calls";
 
-/// The page about a call.
+/// The page of a call.
 pub(super) fn call(call_id: &str) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("call_id", call_id)
@@ -34,7 +34,7 @@ fn encoded(key: &QueueKey) -> String {
     format!("{}/{}", encode(&key.account), encode(&key.queue))
 }
 
-/// Where a queue is polled at once.
+/// Where to poll a queue now.
 pub(super) fn refresh(key: &QueueKey) -> String {
     format!("/v1/queues/{}/refresh", encoded(key))
 }

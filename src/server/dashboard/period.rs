@@ -1,4 +1,4 @@
-//! How far back a page looks, and the parts into which charts divide that time.
+//! How far back a page looks, and the intervals of its charts.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ pub(super) enum Period {
 }
 
 impl Period {
-    /// As a request spells it.
+    /// The spelling in a request.
     pub(super) fn as_str(self) -> &'static str {
         self.into()
     }
 
-    /// As a page says it, after "the last".
+    /// The name on a page, after "the last".
     pub(super) fn name(self) -> &'static str {
         match self {
             Period::Hour => "hour",
@@ -44,7 +44,7 @@ impl Period {
         })
     }
 
-    /// The length of a part of the line of seats. There are about 150 parts, each some three pixels wide.
+    /// The interval of the line of seats. There are about 150 intervals, each some three pixels wide.
     pub(super) fn seats_part(self) -> Duration {
         Duration::from_secs(match self {
             Period::Hour => 30,
@@ -53,8 +53,8 @@ impl Period {
         })
     }
 
-    /// The length of a column of decisions. With 30 to 50 columns, each is wide enough to see. Decisions are recorded by the minute, so these
-    /// are whole minutes.
+    /// The width of a column of decisions. With 30 to 50 columns, each is wide enough to see. Decisions are recorded by the minute, so these are
+    /// whole minutes.
     pub(super) fn decisions_part(self) -> Duration {
         Duration::from_secs(match self {
             Period::Hour => 120,
@@ -77,7 +77,7 @@ impl Period {
         })
     }
 
-    /// The period that ends now. It begins at a multiple of `part`, so that parts keep their place while time passes; the last one may be
+    /// The period that ends now. It begins at a multiple of `part`, so that intervals keep their place as time passes; the last one may be
     /// incomplete.
     pub(super) fn window(self, now: Moment, part: Duration) -> Window {
         let part_ms = part.as_millis() as i64;
@@ -91,7 +91,7 @@ impl Period {
     }
 }
 
-/// A time to look at, in equal parts.
+/// A time to look at, in equal intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) from_ms: i64,
@@ -110,7 +110,7 @@ impl Window {
         Ok((at(self.from_ms)?, at(self.to_ms)?))
     }
 
-    /// The same time in pieces of `ms`; the last one may be shorter.
+    /// Splits the time into pieces of `ms`; the last one may be shorter.
     pub(super) fn slices(self, ms: i64) -> impl Iterator<Item = Window> {
         let starts = (self.from_ms..self.to_ms).step_by(ms.unsigned_abs() as usize);
         starts.map(move |from_ms| Window {

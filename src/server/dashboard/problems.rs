@@ -79,7 +79,7 @@ pub(super) fn problem_list(
         @for part in degraded {
             li.trouble {
                 h3 { "The part “" (part) "” of the state folder cannot be written" }
-                p { b { "To do: " } "Check that " code { "state.dir" } " exists, has space and is writable. Answers are not affected, but what is not written is lost at a restart." }
+                p { b { "To do: " } "Check that " code { "state.dir" } " exists, has space and is writable. Answers are not affected, but unsaved data is lost at a restart." }
             }
         }
         @for account in without_agents {
@@ -105,7 +105,7 @@ pub(super) fn problem_list(
     }
 }
 
-/// How many queues a problem names. More would push other problems off the screen.
+/// The most queues to name per problem. More would push other problems off the screen.
 const MAX_NAMED: usize = 12;
 
 fn problem_item(problem: &Problem<'_>, accounts: &[Account<'_>], zone: &Zone) -> Markup {

@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// What a request asks for.
+/// The parameters of a request for the page.
 struct Wanted {
     queue: Arc<Queue>,
     period: Period,
@@ -89,7 +89,7 @@ pub(super) async fn get_queue_page(
     })
 }
 
-/// The page with what another rule would have answered. It is rendered for one viewer and not updated.
+/// The page with the answers of another rule. It is rendered for one viewer and not updated.
 async fn with_trial(
     app: &Arc<App>,
     pages: &Pages,
@@ -118,7 +118,7 @@ async fn prepare(app: &Arc<App>, pages: &Pages, wanted: Wanted) -> Result<BuildP
         week: history::pattern(app, reader, &wanted.queue.key).await?,
     };
     let app = Arc::clone(app);
-    // The present state is read after the history, so that it is never older.
+    // The current state is read after the history, so that it is never older.
     Ok(Box::new(move || {
         let standing = Standing::new(&app, &wanted.queue, &wanted.zone);
         build(&app, &standing, &wanted, &past)
@@ -185,7 +185,7 @@ fn other_rule(
                         (what_if::outcome(other, rule, period, recorded.window(), answers, &standing.zone))
                     }
                 }
-            } @else { p.none { "There is no recorded data to try a rule on." } }
+            } @else { p.none { "No data is recorded that a rule could be tried on." } }
         }
     }
 }
@@ -240,8 +240,8 @@ fn decision_address(app: &App, key: &QueueKey) -> Markup {
     }
 }
 
-/// The button that asks CallTools now. A browser that has logged in may only look, so it is shown where callers need no token; access lets no other
-/// site's page use its route. The script fills in the result, which updates of the page leave alone.
+/// The button that asks CallTools now. A logged-in browser may only look, so the button appears only if callers need no token; access keeps other
+/// sites' pages away from its route. The script fills in the result, which updates of the page leave alone.
 fn test_now(app: &App, key: &QueueKey) -> Markup {
     let command = format!("openseat check {key}");
     html! {
@@ -249,7 +249,7 @@ fn test_now(app: &App, key: &QueueKey) -> Markup {
             h2 #test-now { "Test now" }
             @if app.bearer.is_none() {
                 p.none { "Asks CallTools now, as " code { (command) } " does in a shell. It costs one or more of the account’s requests." }
-                // The script shows it: without the script it would do nothing.
+                // The script shows it; without the script it would do nothing.
                 button type="button" hidden data-test=(paths::refresh(key)) { "Ask CallTools" }
                 p.result role="status" {}
             } @else {

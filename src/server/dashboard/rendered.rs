@@ -1,4 +1,4 @@
-//! A page ready to be sent to all viewers: plain, compressed, and with its entity tag.
+//! A page ready for all viewers: plain, compressed, and with its entity tag.
 
 #[cfg(test)]
 mod tests;
@@ -15,20 +15,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::clock::Moment;
 
-/// The server's time when it answers, in milliseconds since 1970. Pages contain times and no ages, so that one page serves everybody; the script
+/// The server's time at the answer, in milliseconds since 1970. Pages contain times and no ages, so that one page serves everybody; the script
 /// computes ages from this.
 const NOW: HeaderName = HeaderName::from_static("openseat-now");
 
 /// Takes a third of the default level's time, for a few per cent more bytes.
 const LEVEL: Compression = Compression::fast();
 
-/// What a page may do: use the files of the dashboard, request from this server, send its forms here, and nothing else.
+/// What a page may do: use the dashboard's files, send requests and forms to this server, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
      base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// With `no-referrer`, browsers send `Origin: null` with our own forms, and access control would take them for another site's.
+/// With `no-referrer`, browsers would send `Origin: null` with our own forms, and access control would take them for another site's.
 const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// The headers of every page.
@@ -99,7 +99,7 @@ impl RenderedPage {
     }
 }
 
-/// Whether a client has the page with this tag. The comparison is weak, as RFC 9110 wants for `If-None-Match`.
+/// Whether a client has the page with this tag. The comparison is weak, as RFC 9110 requires for `If-None-Match`.
 fn has_tag(request: &HeaderMap, tag: &HeaderValue) -> bool {
     let known = request.get_all(header::IF_NONE_MATCH).iter();
     let mut known = known
@@ -110,7 +110,7 @@ fn has_tag(request: &HeaderMap, tag: &HeaderValue) -> bool {
     known.any(|known| known == tag || known == "*")
 }
 
-/// Whether a client accepts gzip: it names it with a weight above zero.
+/// Whether a client accepts gzip: it names gzip with a weight above zero.
 fn accepts_gzip(request: &HeaderMap) -> bool {
     let codings = request.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = codings

@@ -1,9 +1,9 @@
-//! Renders pages on a thread of its own, once for each change and for all viewers.
+//! Renders pages on a separate thread, once per change and for all viewers.
 //!
 //! Rendering a page of three hundred queues takes as long as thousands of decisions, so the threads that answer decisions do not do it. A viewer
-//! gets the last rendered page if nothing has changed since its rendering began. Otherwise the page is rendered again, and all who wait get it.
-//! Values that change with time alone, such as the use of the budget, are at most a second old. The thread rests after each page, so that pages
-//! that change all the time take only part of a core.
+//! gets the last rendered page if nothing has changed since its rendering began. Otherwise the page is rendered again, and all waiting viewers get
+//! it. Values that change with time alone, such as the use of the budget, are at most a second old. The thread rests after each page, so that pages
+//! that change all the time use only part of a core.
 
 use std::{
     collections::HashMap,

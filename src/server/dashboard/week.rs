@@ -51,9 +51,9 @@ pub(super) fn section(look: &Look<Pattern>, zone: &Zone, now_ms: i64) -> Markup 
     html! {
         section aria-labelledby="week" {
             h2 #week { "Seats by hour of the week, in " (zone.label(now_ms)) }
-            @if buckets.is_empty() { p.none { "Nothing to show yet: it fills a quarter of an hour at a time." } }
+            @if buckets.is_empty() { p.none { "Nothing to show yet: this fills up every quarter of an hour." } }
             @else {
-                p.none { "The mean of the time in which they were known, " (over(buckets)) ". The darker, the more seats; an empty cell is unknown." }
+                p.none { "The mean over the time in which they were known, " (over(buckets)) ". Darker cells have more seats; an empty cell is unknown." }
                 (table(&week(buckets, zone)))
             }
         }

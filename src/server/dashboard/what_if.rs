@@ -1,4 +1,4 @@
-//! What another rule would have answered to the data that was recorded.
+//! What another rule would have answered to the recorded data.
 //!
 //! Another threshold is tried on every recorded count. Other criteria are tried on the agents' rows, which are kept for a day, one reading every
 //! five minutes. Ages and reservations are left out: the question is what the rule says about the seats.
@@ -88,7 +88,7 @@ impl Rule {
     }
 }
 
-/// Reads what was recorded, and answers by the present rule and by the other one.
+/// Reads the recorded data, and answers by the current rule and by the other one.
 ///
 /// # Errors
 /// The history cannot be read, or reading takes too long.
@@ -99,7 +99,7 @@ pub(super) fn answers(
     other: &OtherRule,
     rule: Rule,
 ) -> Result<[Vec<AnswerSpan>; 2], HistoryError> {
-    // An answer from shortly before the window may still hold in it.
+    // An answer from shortly before the window may still hold at its start.
     let early = Window {
         from_ms: window.from_ms - HOLDS_MS,
         ..window
@@ -124,7 +124,7 @@ pub(super) fn answers(
     Ok([present, other])
 }
 
-/// Each answer holds until the next one, if that comes soon enough. After that the answer is unknown.
+/// Makes each answer hold until the next one, if that comes soon enough. After that the answer is unknown.
 fn spans(answers: &[(i64, Option<bool>)], window: Window) -> Vec<AnswerSpan> {
     let ends = answers.iter().skip(1).map(|(at_ms, _)| *at_ms);
     let answers = answers.iter().zip(ends.chain([i64::MAX]));
@@ -139,7 +139,7 @@ fn spans(answers: &[(i64, Option<bool>)], window: Window) -> Vec<AnswerSpan> {
     spans.collect()
 }
 
-/// What a rule answers to recorded counts.
+/// Applies a rule to recorded counts.
 fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<AnswerSpan> {
     let answer = |sample: &Sample| {
         let accept = sample.seats.and_then(|seats| rule.accepts(seats));
@@ -148,7 +148,7 @@ fn by_rule(samples: &[Sample], rule: Rule, window: Window) -> Vec<AnswerSpan> {
     spans(&samples.iter().map(answer).collect::<Vec<_>>(), window)
 }
 
-/// What criteria answer to the rows of one reading.
+/// Applies criteria to the rows of one reading.
 fn by_criteria(
     rows: &Rows,
     criteria: &Criteria,
@@ -167,7 +167,7 @@ fn by_criteria(
     (rows.at.as_millisecond(), accept)
 }
 
-/// How two rules compare, where the answers of both are known.
+/// How two rules compare while the answers of both are known.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     both_ms: i64,
@@ -205,7 +205,7 @@ fn append(spans: &mut Vec<AnswerSpan>, from_ms: i64, to_ms: i64, accept: bool) {
     }
 }
 
-/// The result of a trial, as a part of a page.
+/// The result of a trial, as part of a page.
 pub(super) fn outcome(
     other: &OtherRule,
     rule: Option<Rule>,
@@ -216,7 +216,7 @@ pub(super) fn outcome(
 ) -> Markup {
     let outcome = compare(present, answers);
     if outcome.both_ms == 0 {
-        return html! { p.none { "No data was recorded in this time that both rules could answer from." } };
+        return html! { p.none { "No data was recorded in this time that both rules could use." } };
     }
     let time = TimeAxis {
         period,
@@ -231,7 +231,7 @@ pub(super) fn outcome(
         .sum();
     html! {
         p.outcome role="status" {
-            (duration(outcome.both_ms)) " of the last " (period.name()) " were recorded. In that time, the present rule"
+            (duration(outcome.both_ms)) " of the last " (period.name()) " were recorded. In that time, the current rule"
             @if let Some(rule) = rule { " (" (rule.describe()) ")" }
             " accepts for " b { (share(outcome.present_ms)) } ", the other rule"
             @if let OtherRule::Rule(rule) = other { " (" (rule.describe()) ")" }
@@ -247,7 +247,7 @@ fn differences(spans: &[AnswerSpan], zone: &Zone) -> Markup {
     html! {
         div.wide tabindex="0" role="group" aria-label="Table of differences" {
             table {
-                thead { tr { th scope="col" { "From" } th scope="col" { "For" } th scope="col" { "Present rule" } th scope="col" { "Other rule" } } }
+                thead { tr { th scope="col" { "From" } th scope="col" { "For" } th scope="col" { "Current rule" } th scope="col" { "Other rule" } } }
                 tbody {
                     @for span in spans.iter().rev().take(MAX_LISTED) {
                         tr {

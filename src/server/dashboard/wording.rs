@@ -1,4 +1,4 @@
-//! Plain sentences for people, in place of the codes and numbers that programs get.
+//! Plain sentences for people, instead of the codes and numbers that programs get.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ pub(super) fn span(time: Duration) -> String {
     }
 }
 
-/// A duration as of [`span`], with tenths below ten seconds: `3.8 s`.
+/// A duration like [`span`], with tenths below ten seconds: `3.8 s`.
 pub(super) fn period(time: Duration) -> String {
     match time.as_secs() {
         0..10 => format!("{:.1} s", time.as_secs_f64()),
@@ -39,7 +39,7 @@ pub(super) fn period(time: Duration) -> String {
     }
 }
 
-/// What is wrong. It leaves out how many seconds were left, since they pass while the page stays.
+/// What is wrong. It omits how many seconds are left, since the text stays on the page while they pass.
 pub(super) fn fault(fault: &Fault) -> String {
     capital(&fault.to_string())
 }
@@ -60,7 +60,7 @@ pub(super) fn counted(count: impl Into<Quantity>, noun: &str) -> String {
     format!("{count} {noun}{}", if one { "" } else { "s" })
 }
 
-/// A share in per cent. Only nothing is 0 %, and only everything is 100 %.
+/// A share in per cent. Only zero is 0 %, and only everything is 100 %.
 pub(super) fn share(part: f64) -> String {
     match part * 100.0 {
         few if few > 0.0 && few < 1.0 => "less than 1 %".to_owned(),
@@ -133,7 +133,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
     match reason {
         Reason::Seats => "the rule holds",
         Reason::BelowThreshold => "the rule does not hold",
-        Reason::Reserved => "its seats are held for calls that are on their way",
+        Reason::Reserved => "its seats are held for calls on their way",
         Reason::Soon => "nobody is free, but somebody is likely to be when the call arrives",
         Reason::TooOld => "the data is too old",
         Reason::NeverPolled => "its first poll has not finished yet",
@@ -142,7 +142,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
         Reason::NoSuchQueue => "the account has no such queue",
         Reason::BudgetSpent => "the hour’s requests are spent",
         Reason::Throttled => "other programs use up this account’s requests",
-        Reason::UpstreamDown => "CallTools gives no usable answer",
+        Reason::UpstreamDown => "CallTools sends no usable answer",
         Reason::ClusterDown => "the cluster’s engine does not answer",
         Reason::Closed => "the queue is closed",
     }
@@ -150,7 +150,7 @@ pub(super) fn why(reason: Reason) -> &'static str {
 
 /// Why a call is accepted at zero seats, with the percentage.
 pub(super) fn soon(foretold: Option<Foretold>) -> String {
-    let percent = foretold.map(|foretold| format!(" (with {} %)", foretold.percent()));
+    let percent = foretold.map(|foretold| format!(" ({} % likely)", foretold.percent()));
     format!("{}{}", why(Reason::Soon), percent.unwrap_or_default())
 }
 
@@ -159,7 +159,7 @@ pub(super) fn answer(accept: bool) -> &'static str {
     if accept { "accept" } else { "reject" }
 }
 
-/// The sentence with a capital letter. Faults begin with a small one, since the log puts text before them.
+/// Capitalizes a sentence. Faults begin with a lower-case letter, since the log puts text before them.
 pub(super) fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     let first = letters.next().map(char::to_uppercase);

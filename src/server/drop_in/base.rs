@@ -1,7 +1,7 @@
-//! The scheme and host by which the client reached this server, for links to further pages.
+//! The scheme and host by which the client reached this server, for links to other pages.
 //!
-//! A link with the wrong scheme sends the client's token in clear; one with the wrong host sends it to somebody else. So the headers of a proxy
-//! count only from a peer on this machine, and only if they agree. `Forwarded` (RFC 7239) is ignored: proxies that set `X-Forwarded-*` often
+//! A link with the wrong scheme would send the client's token in clear text; one with the wrong host would send it to somebody else. So a proxy's
+//! headers count only from a peer on this machine, and only if they agree. `Forwarded` (RFC 7239) is ignored: proxies that set `X-Forwarded-*` often
 //! pass on a `Forwarded` that their client wrote.
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ impl<'a> Base<'a> {
     }
 }
 
-/// The value of a header that may be repeated; `None` if its values differ. Each proxy in a row adds one.
+/// Returns the value of a header that may be repeated; `None` if its values differ. Each proxy in a chain adds one.
 fn only_value<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let values = headers.get_all(name).iter();
     let values: Option<Vec<_>> = values.map(text).collect();

@@ -1,4 +1,4 @@
-//! Errors as CallTools words them, and the one that CallTools does not have: that openseat does not know.
+//! Errors in CallTools' words, and one that CallTools does not have: openseat does not know.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// Why a request is refused, in the words of Django REST Framework.
+/// Why a request is rejected, in the words of Django REST Framework.
 #[derive(Debug)]
 pub(in crate::server) enum DropInError {
     /// 401, with one of Django's sentences.
@@ -21,7 +21,7 @@ pub(in crate::server) enum DropInError {
     InvalidPage,
     /// 400: a filter and what is wrong with it.
     Filter(&'static str, &'static str),
-    /// 503: openseat does not know, and says why.
+    /// 503: openseat does not know; the text says why.
     Unknown(String),
 }
 
@@ -69,15 +69,15 @@ pub(super) fn detail(status: StatusCode, text: &str) -> Response {
     (status, Json(Detail { detail: text })).into_response()
 }
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "CallToolsRefusal")]
 pub(in crate::server) struct Detail<'a> {
-    /// As CallTools says it, or why openseat does not know.
+    /// CallTools' own words, or why openseat does not know.
     detail: &'a str,
 }
 
-/// Filters that are refused, and what is wrong with each.
+/// Rejected filters, and what is wrong with each.
 #[derive(Serialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(rename = "CallToolsFilters")]

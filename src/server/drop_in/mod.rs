@@ -1,4 +1,4 @@
-//! CallTools' own API, answered from the board: a client moves over by changing its base URL.
+//! CallTools' own API, answered from the board: a client switches by changing its base URL.
 //!
 //! Rows, pages, filters, errors and the `Authorization: Token …` header are those of CallTools, which uses Django REST Framework (DRF).
 //! One thing differs on purpose: if openseat does not know, because a snapshot is stale or was never taken, the answer is 503 and never an
@@ -96,17 +96,17 @@ shape!(
 /// A page of rows.
 pub(super) type Rows = Envelope<'static, Row>;
 
-/// Whether a path is below `/api/`, where even unknown paths are answered as CallTools does.
+/// Whether a path is below `/api/`, where even unknown paths are answered the way CallTools does.
 pub(super) fn is_at(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
-/// The answer for unknown paths under `/api/`.
+/// Answers unknown paths under `/api/`.
 pub(super) fn not_found() -> Response {
     DropInError::NotFound.into_response()
 }
 
-/// The answer for methods other than GET and HEAD.
+/// Answers methods other than GET and HEAD.
 pub(super) fn method_not_allowed(method: &Method) -> Response {
     let text = format!("Method \"{method}\" not allowed.");
     detail(StatusCode::METHOD_NOT_ALLOWED, &text)
@@ -194,7 +194,7 @@ pub(super) async fn get_agent_status(
     let listing = rows::Listing::new(&known, false);
     match listing.agent(&id) {
         Some(row) => Ok((rows::age(&app, &known), Json(row)).into_response()),
-        // An agent that openseat does not know may exist: only if all queues are known it does not.
+        // An agent that openseat does not know may exist. Only if all queues are known does it not.
         None => rows::account_snapshots(&app, account).and(Err(DropInError::NotFound)),
     }
 }
@@ -235,7 +235,7 @@ pub(super) async fn list_statuses(
     ))
 }
 
-/// The page of these rows that a plain HTTP request asks for, as CallTools answers it, or its 404.
+/// Returns the page of these rows that a plain HTTP request asks for, the way CallTools answers it, or its 404.
 pub fn page_of_list(uri: &Uri, headers: &HeaderMap, rows: &[&RawValue]) -> Response {
     let base = Base::new(headers, Arrival::default());
     page_of(&Request::new(uri, base), rows)

@@ -13,12 +13,12 @@ use url::form_urlencoded;
 
 use super::{base::Base, error::DropInError};
 
-/// Rows per page unless the client says otherwise.
+/// Rows per page by default.
 const DEFAULT_SIZE: usize = 25;
-/// The most rows per page. A larger size is clipped, as at CallTools.
+/// The most rows per page. A larger size is clipped, as CallTools does.
 const MAX_SIZE: usize = 250;
 
-/// A request for a list: its parameters, its path, and the start of links.
+/// A request for a list: its parameters, its path, and the base of its links.
 pub(super) struct Request<'a> {
     params: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     path: &'a str,
@@ -75,7 +75,7 @@ pub(in crate::server) struct Envelope<'a, R> {
     count: usize,
     /// The address of the next page; null on the last.
     next: Option<String>,
-    /// The address of the page before; null on the first.
+    /// The address of the previous page; null on the first.
     previous: Option<String>,
     /// The rows of this page.
     results: &'a [R],
@@ -115,7 +115,7 @@ impl Page {
     }
 }
 
-/// Anything but a positive number or CallTools' `max` counts as missing.
+/// Parses a page size. Anything but a positive number or CallTools' `max` counts as missing.
 fn size(asked: Option<&str>) -> usize {
     match asked {
         Some("max") => MAX_SIZE,
@@ -126,7 +126,8 @@ fn size(asked: Option<&str>) -> usize {
     }
 }
 
-/// A whole number in a query. CallTools ignores spaces around it. One that does not fit becomes the largest, which is too large for everything.
+/// Parses a whole number in a query. CallTools ignores spaces around it. One that does not fit becomes the largest number, which is too large for
+/// everything.
 pub(super) fn number(text: &str) -> Option<u64> {
     let digits = text.trim_matches(' ');
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

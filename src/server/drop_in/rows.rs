@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The queue whose id a request names.
+/// Finds the queue whose id a request names.
 pub(super) fn queue<'a>(
     app: &'a App,
     account: &'a AccountHandle,
@@ -51,7 +51,7 @@ fn has_id(app: &App, queue: &Queue, id: u64) -> bool {
     }
 }
 
-/// The snapshots of all the account's queues. If one is unknown, so is the whole list: its agents would be missing.
+/// Returns the snapshots of all the account's queues. If one is unknown, so is the whole list, since its agents would be missing.
 pub(super) fn account_snapshots(
     app: &App,
     account: &AccountHandle,
@@ -61,7 +61,7 @@ pub(super) fn account_snapshots(
         .collect()
 }
 
-/// The snapshots of the account's queues that are known.
+/// Returns the snapshots of the account's queues that are known.
 pub(super) fn known_snapshots(app: &App, account: &AccountHandle) -> Vec<Arc<Snapshot>> {
     queues_of(app, account)
         .filter_map(|queue| known(app, queue).ok())
@@ -73,7 +73,7 @@ fn queues_of<'a>(app: &'a App, account: &'a AccountHandle) -> impl Iterator<Item
     queues.filter(|queue| queue.key.account == account.name)
 }
 
-/// The queue's snapshot, while it is fresh. Whether the queue's criteria fit it does not matter: clients of the drop-in have their own.
+/// Returns the queue's snapshot while it is fresh, even if the queue's criteria do not fit it: clients of the drop-in have their own.
 pub(super) fn known(app: &App, queue: &Queue) -> Result<Arc<Snapshot>, DropInError> {
     let state = app.state(queue);
     let decision = app.decide(queue, &state, &queue.policy);

@@ -1,7 +1,7 @@
-//! Accepts connections within the limits, and ends them in good order at a stop.
+//! Accepts connections within the limits, and ends them gracefully at a stop.
 //!
 //! The accept loop is our own, because `axum::serve` limits neither the number of connections nor the time of a head. No client can make the loop
-//! wait. What is spoken over a connection is the caller's: HTTP ([`connection`](super::connection)) or HAProxy's agent-checks.
+//! wait. The caller chooses the protocol: HTTP ([`connection`](super::connection)) or HAProxy's agent-checks.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -25,7 +25,8 @@ use crate::{
 /// The pause after a failed accept, which is almost always a lack of file descriptors: long enough not to spin, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves one listener until `stop`, each client by `serve_client`. Then open connections get [`Limits::drain`](crate::server::Limits::drain) to end.
+/// Serves one listener until `stop`, with `serve_client` for each client. Then open connections get [`Limits::drain`](crate::server::Limits::drain)
+/// to end.
 pub(super) async fn serve_listener<F>(
     listener: Listener,
     purpose: Purpose,
@@ -101,12 +102,12 @@ fn admit(
 ) {
     connections.spawn(async move {
         connection.await;
-        // Freed when the connection ends, however it ends.
+        // Freed however the connection ends.
         drop(permit);
     });
 }
 
-/// Whether accepting fails now. The log says so once when that begins and once when it ends.
+/// Whether accepting fails now. Logged once when that begins and once when it ends.
 #[derive(Default)]
 struct AcceptErrors {
     begun: bool,
@@ -132,13 +133,13 @@ impl AcceptErrors {
     }
 }
 
-/// Whether only the client has gone, which is no reason to pause.
+/// Whether only the client is gone, which is no reason to pause.
 fn is_only_the_client_gone(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
-/// How a connection arrived. TLS is only used over TCP.
+/// How a connection arrived. TLS is used only over TCP.
 pub(super) fn arrival(stream: &Stream, tls: bool) -> Arrival {
     match stream {
         Stream::Left(tcp) => Arrival::by_tcp(tcp.peer_addr().ok().map(|peer| peer.ip()), tls),

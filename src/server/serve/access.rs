@@ -1,4 +1,4 @@
-//! What a request must look like, who may ask, and what every answer bears.
+//! Access: what a request must look like, who may send it, and the headers of every answer.
 //!
 //! hyper has parsed the head and bounded its size. What it lets through and we do not ([`answer`], before a request is routed): a missing or
 //! second `Host`, a target that belongs to another host, and methods that ask for something other than an answer.
@@ -39,15 +39,15 @@ use crate::server::{
     state::app::App,
 };
 
-/// The longest body that nobody reads, such as the `{}` that some clients always send.
+/// The longest ignored body, such as the `{}` that some clients always send.
 const MAX_UNREAD: usize = 8 * 1024;
 
-/// What a browser says of the page that has it ask, and of what it will do with the answer. No page can change them.
+/// What a browser says about the page that sends the request, and about the use of the answer. No page can change these headers.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What every answer bears, so that a browser that meets one neither keeps it, nor guesses its kind, nor runs anything of it.
+/// The headers of every answer, so that a browser neither stores it, nor guesses its type, nor runs anything in it.
 const SECURITY: [(HeaderName, HeaderValue); 4] = [
     (
         header::X_CONTENT_TYPE_OPTIONS,
@@ -64,7 +64,7 @@ const SECURITY: [(HeaderName, HeaderValue); 4] = [
     ),
 ];
 
-/// Routes a request that is well-formed, and finishes the answer either way.
+/// Routes a well-formed request, and finishes the answer in any case.
 pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = match check_form(&request) {
@@ -78,12 +78,12 @@ pub async fn answer(router: &Router, via: Via, mut request: Request<Incoming>) -
         problem.fill(&mut response, uri.path());
     }
     finish(response.headers_mut());
-    // Without the query, which may bear a secret.
+    // Without the query, which may contain a secret.
     tracing::trace!(%method, path = uri.path(), status = response.status().as_u16(), "answered");
     response
 }
 
-/// In front of every route: lets a request in as the route's rule says, or turns it away.
+/// Admits or rejects a request by the rule of its route. Runs before every handler.
 pub async fn guard(
     State((app, rule)): State<(Arc<App>, Rule)>,
     request: Request<Body>,
@@ -92,7 +92,7 @@ pub async fn guard(
     let (mut parts, body) = request.into_parts();
     match admit(&app, rule, &mut parts, body.size_hint().lower()) {
         Ok(()) => {
-            // A body that nobody reads stays behind; hyper skips what little there is, or closes the connection.
+            // An ignored body stays unread; hyper skips a short one, and closes the connection otherwise.
             let body = if rule.max_body > 0 {
                 body
             } else {
@@ -104,14 +104,14 @@ pub async fn guard(
     }
 }
 
-/// Adds what every answer bears, unless it bears its own: pages may do a little more than nothing.
+/// Adds the headers of every answer, unless the answer sets its own: pages are allowed a little more.
 pub fn finish(headers: &mut HeaderMap) {
     for (name, value) in SECURITY {
         headers.entry(name).or_insert(value);
     }
 }
 
-/// The `Host` with which a connection's last request was let in, and by which app: routers send the same one each time.
+/// The `Host` of the last request that this connection had admitted, and by which app: routers send the same one each time.
 #[derive(Debug, Default)]
 pub struct KnownHost(Option<(u64, Box<[u8]>)>);
 
@@ -122,7 +122,7 @@ impl KnownHost {
     }
 }
 
-/// Whether a GET without a body, to which `rule` applies, is let in with all rights. The same as [`answer`] and [`guard`] would find, sooner.
+/// Whether a GET without a body is admitted by `rule` with all rights. Finds the same as [`answer`] and [`guard`], but faster.
 pub fn admits(
     app: &App,
     rule: Rule,
@@ -131,7 +131,7 @@ pub fn admits(
     known_host: &mut KnownHost,
 ) -> bool {
     let headers = request.headers();
-    // What a browser says of other sites is left to the guard, with all that this one does not know.
+    // Anything about other sites, and anything else unusual, is left to the guard.
     let is_plain = !headers.contains_key(header::ORIGIN) && !headers.contains_key(SEC_FETCH_SITE);
     let mut hosts = headers.get_all(header::HOST).iter();
     let (true, Some(host), None) = (is_plain, hosts.next(), hosts.next()) else {
@@ -154,7 +154,7 @@ pub fn admits(
     matches!(caller.check(app, rule), Ok(Rights::All))
 }
 
-/// A panic is a broken invariant of ours, and the panic hook has logged it; it costs its own client 500 and no other anything.
+/// Runs the router, and answers 500 after a panic. A panic is a broken invariant and already logged; it affects only its own client.
 pub async fn guarded(router: &Router, request: Request<Body>) -> Response {
     let answer = router.clone().oneshot(request);
     match AssertUnwindSafe(answer).catch_unwind().await {
@@ -163,16 +163,16 @@ pub async fn guarded(router: &Router, request: Request<Body>) -> Response {
     }
 }
 
-/// What holds whichever route is asked for.
+/// Checks what applies to every route.
 fn check_form(request: &Request<Incoming>) -> Result<(), Problem> {
     check_method(request.method())?;
     let host = host(request.version(), request.headers())?;
     check_target(request, host.as_ref())
 }
 
-/// Checks a request by the rule of its route. What the caller may do goes with the request.
+/// Checks a request by the rule of its route. Adds the caller's rights to the request.
 fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), Denied> {
-    // A request that did not come over a socket came as a stranger's.
+    // A request that did not come over a socket counts as a stranger's.
     let via = parts.extensions.get().copied().unwrap_or(Via::Tcp);
     check_name(app, via, &parts.headers)?;
     check_site(rule, parts)?;
@@ -193,8 +193,8 @@ fn admit(app: &App, rule: Rule, parts: &mut Parts, length: u64) -> Result<(), De
     Ok(())
 }
 
-/// `CONNECT` wants a tunnel and `TRACE` an echo of its headers; neither belongs here. An `Upgrade` header is simply not
-/// followed, as RFC 9110 allows: refusing it would turn away clients that merely offer HTTP/2.
+/// Rejects `CONNECT`, which wants a tunnel, and `TRACE`, which wants an echo of its headers. An `Upgrade` header is ignored, as RFC 9110 allows:
+/// rejecting it would turn away clients that merely offer HTTP/2.
 fn check_method(method: &Method) -> Result<(), Problem> {
     if method == Method::CONNECT || method == Method::TRACE {
         let allow = HeaderValue::from_static("GET, HEAD, POST, DELETE");
@@ -205,7 +205,7 @@ fn check_method(method: &Method) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The `Host`. Only HTTP/1.0 may leave it out; two of them are how request smuggling begins.
+/// Returns the `Host`. Only HTTP/1.0 may omit it; two of them are how request smuggling begins.
 fn host(version: Version, headers: &HeaderMap) -> Result<Option<Authority>, Problem> {
     let mut given = headers.get_all(header::HOST).iter();
     match (given.next(), given.next()) {
@@ -224,7 +224,7 @@ fn host(version: Version, headers: &HeaderMap) -> Result<Option<Authority>, Prob
     }
 }
 
-/// The target is a path, or a URL of this very host as a client sends it to a proxy.
+/// Checks that the target is a path, or a URL of this host as clients send it to a proxy.
 fn check_target(request: &Request<Incoming>, host: Option<&Authority>) -> Result<(), Problem> {
     let uri = request.uri();
     let same = uri.authority().is_none_or(|target| Some(target) == host);
@@ -276,9 +276,9 @@ fn is_ours(allowed: &[String], host: &str) -> bool {
         || allowed.contains(&name)
 }
 
-/// A web page may have a browser ask anything anywhere, and even an answer that the page cannot read has been given: requests were spent,
-/// the question counted as demand. The browser says so in headers that no page can change. Only a person who follows a link may
-/// come from elsewhere, to where a link may lead.
+/// Rejects requests from other sites' pages. A web page may make a browser send requests anywhere, and even if the page cannot read the answer, it
+/// has spent requests and counted as demand. The browser says so in headers that no page can change. Only a person who follows a link may come from
+/// another site, to a route that may be linked.
 fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
     let is_from_elsewhere =
         || has_foreign_origin(&parts.headers) || is_of_another_site(&parts.headers);
@@ -288,7 +288,7 @@ fn check_site(rule: Rule, parts: &Parts) -> Result<(), Problem> {
     Err(Problem::from_type(problem_types::FOREIGN_ORIGIN))
 }
 
-/// `none` is a person who typed the address. `same-site` is another port or another name below the same domain, so somebody else's page.
+/// `none` means that a person typed the address. `same-site` is another port or another name below the same domain, so somebody else's page.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
     sites.any(|site| site != "same-origin" && site != "none")
@@ -300,7 +300,7 @@ fn has_foreign_origin(headers: &HeaderMap) -> bool {
     origins.any(|origin| !is_page_of(origin, host.as_ref()))
 }
 
-/// Browsers name no origin when a link is followed, and say that the answer will be shown as a page of its own.
+/// Browsers send no origin when a person follows a link, and say that the answer will be shown as a page of its own.
 fn is_followed_link(rule: Rule, parts: &Parts) -> bool {
     let says = |name, word| {
         let mut values = parts.headers.get_all(name).iter();

@@ -1,7 +1,7 @@
 //! HAProxy's agent-check: a line with a queue's name, answered by a line that sets a server's state and weight.
 //!
-//! HAProxy opens a connection for each check, sends its `agent-send` and reads one line. A queue that accepts is `up 300%`, one that
-//! rejects is `up 0%`, which drains the server. An unknown queue follows its `on_unknown`.
+//! HAProxy opens a connection for each check, sends its `agent-send` and reads one line. A queue that accepts is `up 300%`, one that rejects is `up
+//! 0%`, which drains the server. An unknown queue follows its `on_unknown`.
 //!
 //! - The weight is 100 % of the configured one for each seat. So a server with `weight 1`, which is the default, weighs as many as
 //!   it has seats, and servers with other weights keep their proportion.
@@ -32,14 +32,14 @@ use crate::{
     },
 };
 
-/// The names of an account and a queue, at most 200 bytes each in the config, a slash and a line end.
+/// The longest line: the names of an account and a queue, at most 200 bytes each in the config, a slash and a line end.
 const MAX_LINE: u64 = 402;
 
 /// The highest weight of a server in HAProxy.
 const MAX_SEATS: u32 = 256;
 
-/// Serves one listener until `stop`. Connections count towards [`Limits::connections`](crate::server::Limits::connections), of which they get a part.
-/// One that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
+/// Serves one listener until `stop`. Its connections count towards [`Limits::connections`](crate::server::Limits::connections) and get a part of
+/// them. A client that does not send its line within [`Limits::head`](crate::server::Limits::head) is cut.
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let serve_client = |stream, _via, _closing| answer_check(current.app(), stream);
     serve_listener(
@@ -61,7 +61,7 @@ async fn answer_check(app: Arc<App>, stream: Stream) {
     let Some(line) = line else {
         return;
     };
-    // A short line fits into the socket's buffer, so this does not wait for a reader.
+    // A short line fits into the socket's buffer, so this does not wait for the reader.
     let _ = stream.write_all(answer(&app, &line).as_bytes()).await;
     let _ = stream.shutdown().await;
 }
@@ -106,8 +106,8 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// The weight: the number of seats. A queue that accepts weighs at least one, since custom criteria may accept at a count of zero, and `on_unknown`
-/// without a count.
+/// Returns the weight: the number of seats. A queue that accepts weighs at least 1, since custom criteria may accept at a count of zero, and
+/// `on_unknown` without a count.
 fn weight(count: Option<Quantity>) -> u32 {
     let seats = count.map_or(1.0, Quantity::get);
     seats.clamp(1.0, f64::from(MAX_SEATS)) as u32

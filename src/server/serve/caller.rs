@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: programs with a token, browsers that have logged in, and the clients of the config.
+//! Who sends a request, and what they may do: programs with a token, logged-in browsers, and configured clients.
 
 use std::borrow::Cow;
 
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// Why a request is not let in.
+/// Why a request is not admitted.
 pub(super) enum Denied {
-    /// Somebody looks for a page and has to log in first.
+    /// A person asks for a page and must log in first.
     LogIn,
     /// Anything else.
     Problem(Problem),
@@ -45,10 +45,10 @@ impl Denied {
     }
 }
 
-/// Who asks, as far as a request tells.
+/// What a request says about its sender.
 pub(super) struct Caller<'r> {
     pub via: Via,
-    /// Where from; `None` where keys in URLs are not looked at.
+    /// The origin of the connection; `None` if keys in URLs are not checked.
     pub arrival: Option<Arrival>,
     pub method: &'r Method,
     pub uri: &'r Uri,
@@ -56,8 +56,8 @@ pub(super) struct Caller<'r> {
 }
 
 impl Caller<'_> {
-    /// A program shows the token, a person's browser that it has logged in. A browser that has may look: what changes something is for
-    /// programs with the token. A client of the config may do what the config allows it.
+    /// Checks the caller's credentials. A program shows the token; a person's browser shows its session. A logged-in browser may only look, since
+    /// changes are for programs with the token. A configured client may do what the config allows.
     pub fn check(&self, app: &App, rule: Rule) -> Result<Rights, Denied> {
         let wants_bearer = match rule.guard {
             Guard::Bearer | Guard::Page => true,
@@ -83,8 +83,8 @@ impl Caller<'_> {
         }
     }
 
-    /// The client of the config that shows its token, in a header or, where it may, in the URL. Wrong keys in URLs are slowed for each address,
-    /// since a URL is tried more easily than a header.
+    /// Finds the configured client that shows its token, in a header or, if allowed, in the URL. Wrong keys in URLs are slowed down for each
+    /// address, since guessing by URL is easier than by header.
     fn client(&self, app: &App, shown: &str) -> Result<Option<usize>, Problem> {
         let by_header = app.clients.by_header(shown);
         let key = params::key(self.uri.query()).filter(|_| app.clients.any_in_url());
@@ -105,7 +105,7 @@ impl Caller<'_> {
     }
 }
 
-/// What a client of the config may do on a route, if anything.
+/// Returns what a configured client may do on a route, if anything.
 fn check_client(app: &App, rule: Rule, place: usize) -> Result<Rights, Denied> {
     let client = app.clients.get(place).ok_or_else(unauthorized)?;
     app.metrics.client_request(&client.name);
@@ -120,7 +120,7 @@ fn is_visit(rule: Rule, method: &Method, headers: &HeaderMap) -> bool {
     rule.guard == Guard::Page && method == Method::GET && wants_html(headers)
 }
 
-/// The login form, which leads on to a path.
+/// Returns the address of the login form, which then leads to a path.
 fn login_address(path: &str) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("next", path)
@@ -136,20 +136,20 @@ fn bearer(app: &App, via: Via) -> Option<&BearerTokens> {
     }
 }
 
-/// The token in the headers; empty where there is none.
+/// Returns the token in the headers; empty if there is none.
 fn shown(headers: &HeaderMap) -> Cow<'_, str> {
     let shown = credentials(headers, "bearer").map(Cow::Borrowed);
     let shown = shown.or_else(|| basic_password(headers).map(Cow::Owned));
     shown.unwrap_or_default()
 }
 
-/// Missing and wrong tokens get the same answer.
+/// The answer to missing and wrong tokens alike.
 fn unauthorized() -> Problem {
     Problem::from_type(problem_types::UNAUTHORIZED)
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-/// The password of HTTP Basic, for callers that can send nothing else; the user's name is not looked at.
+/// Returns the password of HTTP Basic, for callers that can send nothing else; the user's name is ignored.
 fn basic_password(headers: &HeaderMap) -> Option<String> {
     let decoded = BASE64_STANDARD
         .decode(credentials(headers, "basic")?)
@@ -158,7 +158,7 @@ fn basic_password(headers: &HeaderMap) -> Option<String> {
     Some(password.trim().to_owned())
 }
 
-/// What follows the scheme in the only `Authorization` header.
+/// Returns the text after the scheme in the only `Authorization` header.
 fn credentials<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (given.next(), given.next()) else {

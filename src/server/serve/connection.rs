@@ -54,14 +54,14 @@ use crate::{
     },
 };
 
-/// The longest head of a request, and the buffer of a connection: twice what browsers and proxies send. 1,024 connections take 16 MiB at most.
-/// A longer head gets 431, and so do more than hyper's limit of 100 headers.
+/// The longest head of a request, and the buffer of a connection: twice what browsers and proxies send. 1,024 connections use at most 16 MiB. A
+/// longer head is answered with 431, as is one with more than hyper's limit of 100 headers.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// A client sends its request within a round trip. One that has connected just before the stop is still answered.
+/// The time in which a client sends its first request: about a round trip. A client that connected just before the stop is still answered.
 const NEW_CLIENT_TIME: Duration = Duration::from_millis(200);
 
-/// Serves one listener until `stop`. Then it answers open requests, with `Connection: close`, and cuts what is left after
+/// Serves one listener until `stop`. Then it answers open requests, with `Connection: close`, and cuts the rest after
 /// [`Limits::drain`](crate::server::Limits::drain).
 pub async fn serve(listener: Listener, current: Arc<Current>, stop: CancellationToken) {
     let fast_path = Arc::<FastPath>::default();
@@ -107,7 +107,7 @@ pub(crate) async fn serve_control_client(
     connection.serve(stream, closing).await;
 }
 
-/// One connection, from accept to close. It keeps what all its requests have in common.
+/// One connection, from accept to close, with the data that its requests share.
 struct Connection {
     via: Via,
     arrival: Arrival,
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// The TLS handshake, which may take as long as a head; during a stop, as long as a new client gets.
+    /// Does the TLS handshake, within the time of a head; during a stop, within the time of a new client.
     async fn handshake(
         &self,
         tls: &Tls,
@@ -159,16 +159,16 @@ impl Connection {
             known_host: RefCell::default(),
         };
         let connection = http1::Builder::new()
-            // Our own time-outs tell a slow head from an idle connection.
+            // Our own timeouts tell a slow head from an idle connection.
             .header_read_timeout(None)
             .max_buf_size(MAX_HEAD)
             // Answers are small, and one write is cheaper than two.
             .writev(false)
             .serve_connection(io, answers);
         tokio::select! {
-            // In this order: the time-outs follow what the connection has just done.
+            // In this order, since the timeouts follow what the connection has just done.
             biased;
-            // A broken connection is of no interest here.
+            // A broken connection does not matter here.
             _ = until_end(connection, &timeouts, closing) => {}
             cause = timeouts.expired() => {
                 if let Some(cause) = cause {
@@ -179,7 +179,7 @@ impl Connection {
     }
 }
 
-/// The cause to count, if rustls refused what the client sent. A client that only went away is not counted.
+/// Returns the cause to count, if rustls rejected what the client sent. A client that only disconnected is not counted.
 fn handshake_failure(error: &io::Error) -> Option<Dropped> {
     tracing::debug!(%error, "no TLS handshake");
     (error.kind() == io::ErrorKind::InvalidData).then_some(Dropped::TlsFailed)
@@ -192,7 +192,7 @@ struct Answers {
     known_host: RefCell<KnownHost>,
 }
 
-/// An answer of the fast path is whole from the start, so its end need not be followed.
+/// An answer of the fast path is complete from the start, so its end need not be tracked.
 type AnswerBody = EitherBody<Full<Bytes>, TimedBody>;
 
 type Answer = Result<Response<AnswerBody>, Infallible>;
@@ -200,7 +200,7 @@ type Answer = Result<Response<AnswerBody>, Infallible>;
 impl Service<Request<Incoming>> for Answers {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    /// Boxed if it may wait: hyper moves the future, and nearly all are ready at once.
+    /// Boxed only if it may wait: hyper moves the future, and nearly all are ready at once.
     type Future = Either<Ready<Answer>, Pin<Box<dyn Future<Output = Answer> + Send>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
@@ -232,7 +232,7 @@ impl Answers {
             );
             admitted.then(|| fast_path.answer(app, question)).flatten()
         };
-        // As in access: a panic is logged, and only its own client is affected. The router turns it into an answer.
+        // As in access, a panic is logged and affects only its own client. The router turns it into an answer.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_default()
     }
 
@@ -262,7 +262,7 @@ fn is_stream<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Endless>().is_some()
 }
 
-/// Whether the client may not ask. Its connection is not kept for long.
+/// Whether the client was not allowed to send the request. Its connection is not kept for long.
 fn is_refusal(status: StatusCode) -> bool {
     matches!(
         status,
@@ -270,7 +270,7 @@ fn is_refusal(status: StatusCode) -> bool {
     )
 }
 
-/// Drives a connection to its end. Once the server stops, the connection ends in good order.
+/// Drives a connection to its end. Once the server stops, the connection ends gracefully.
 async fn until_end<I, S, B>(
     connection: http1::Connection<TokioIo<TimedStream<I>>, S>,
     timeouts: &Timeouts,
@@ -294,7 +294,7 @@ where
         return ended;
     }
     if timeouts.is_new() {
-        // hyper would close a connection from which nothing was read, and lose a request on its way.
+        // hyper would close a connection from which nothing was read, and lose a request in transit.
         tokio::select! {
             ended = connection.as_mut() => return ended,
             () = tokio::time::sleep(NEW_CLIENT_TIME) => {}

@@ -1,10 +1,10 @@
 //! `control.sock` in the state folder, through which commands on this machine reach the daemon.
 //!
-//! It answers everything that the other addresses answer, without a token, and requests that only commands make. Only the daemon's user can open
-//! its file (mode 0600), and each connection must come from that user or root. It has its own limit of connections, so callers cannot keep
+//! It answers everything that the other addresses answer, without a token, and also requests that only commands send. Only the daemon's user can
+//! open its file (mode 0600), and each connection must come from that user or root. Its limit of connections is separate, so callers cannot keep
 //! commands out, and commands take no connection from callers.
 //!
-//! If the folder cannot be written, there is no socket: the log says so once, and the daemon tries again.
+//! If the folder cannot be written, there is no socket: the log says so once, and the daemon keeps trying.
 
 use std::{
     fs, io,
@@ -38,17 +38,17 @@ use crate::{
 /// The socket's name in the state folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
-/// How many commands run at once. People run a few; further ones wait in the socket's queue.
+/// The most commands at once. People run a few; further ones wait in the socket's queue.
 const MAX_COMMANDS: usize = 16;
 
 /// Only for the daemon's own user.
 const MODE: u32 = 0o600;
 
-/// The longest wait for the file system. A local one makes a socket within a millisecond.
+/// The longest wait for the file system. A local one creates a socket within a millisecond.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How often the daemon tries again to make the socket, or looks whether it is still there, so that commands work again soon after someone has
-/// emptied the folder.
+/// How often the daemon retries to create the socket, or checks that it still exists, so that commands work again soon after someone has emptied the
+/// folder.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Serves the socket of a state folder until `stop`, then finishes open requests and removes it.
@@ -78,7 +78,7 @@ pub async fn serve(folder: PathBuf, current: Arc<Current>, stop: CancellationTok
     }
 }
 
-/// A path of a state folder's socket that is short enough for a socket's address.
+/// A path of a state folder's socket that is short enough for a socket address.
 #[derive(Debug)]
 pub struct ControlPath {
     path: PathBuf,
@@ -137,7 +137,7 @@ impl Socket {
         })
     }
 
-    /// Serves until `stop`, or until the file has gone.
+    /// Serves until `stop`, or until the file is gone.
     async fn serve(self, current: &Arc<Current>, stop: &CancellationToken) {
         let app = current.app();
         let heartbeat = app.heartbeats.begin("accepting at the control socket");
@@ -195,7 +195,7 @@ impl Socket {
         found.is_ok_and(|found| found.is_none_or(|found| found != self.file))
     }
 
-    /// Removes the file, unless it is a successor's.
+    /// Removes the file, unless it belongs to a successor.
     async fn remove(&self) {
         let (path, file) = (self.path.clone(), self.file);
         let removed = aside::run(DEADLINE, move || {
@@ -207,7 +207,7 @@ impl Socket {
     }
 }
 
-/// The file's mode says the same, but only once it is set.
+/// Whether the user may send commands. The file's mode says the same, but only once it is set.
 fn may_command(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
@@ -220,7 +220,7 @@ fn bind(path: &Path) -> io::Result<(StdListener, File)> {
     Ok((listener, file))
 }
 
-/// Removes the socket of a killed predecessor, and nothing else.
+/// Removes only the socket of a killed predecessor.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());

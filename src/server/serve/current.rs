@@ -1,7 +1,7 @@
-//! The app of the newest configuration. It replaces the last one while connections stay open.
+//! The app of the newest config. It replaces the last one while connections stay open.
 //!
-//! A request is answered by the app that was current when it came. The counts of connections and streams are passed on, so their limits hold over
-//! any number of configurations.
+//! A request is answered by the app that was current when it arrived. The counts of connections and streams are handed on, so their limits hold
+//! across any number of configs.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(in crate::server) pages: Arc<Pages>,
     router: Router,
-    /// The same, and the routes that only `control.sock` answers.
+    /// The same router, with the routes that only `control.sock` answers.
     control: Router,
 }
 
@@ -57,7 +57,7 @@ impl Current {
         Arc::clone(&self.0.load().app)
     }
 
-    /// The newest app with its routes. Do not keep it.
+    /// Returns the newest app with its routes. Do not keep it.
     pub(crate) fn site(&self) -> Guard<Arc<Site>> {
         self.0.load()
     }

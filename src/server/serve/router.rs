@@ -1,4 +1,4 @@
-//! The router: the [table of routes](crate::server::routes::table) with [access] in front of every handler.
+//! The router: the [table of routes](crate::server::routes::table) with [access] before every handler.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::server::{
     state::app::App,
 };
 
-/// All routes. HEAD works where GET does; another method gets 405 with `Allow`.
+/// Returns all routes. HEAD works wherever GET does; other methods get 405 with `Allow`.
 pub fn router(app: Arc<App>, pages: Arc<Pages>) -> Router {
     let access = |rule| from_fn_with_state((Arc::clone(&app), rule), access::guard);
     let without_route = from_fn_with_state(Arc::clone(&app), guard_without_route);
@@ -43,10 +43,10 @@ async fn guard_without_route(
     access::guard(State((app, rule)), request, next).await
 }
 
-/// The routes that only `control.sock` answers, behind the same checks.
+/// Returns the routes that only `control.sock` answers, behind the same checks.
 pub fn control_router(app: &Arc<App>) -> Router {
     let routes = app.control.clone();
-    // axum panics if a layer is added to no routes.
+    // axum panics if a layer is added to an empty router.
     if !routes.has_routes() {
         return routes;
     }

@@ -1,7 +1,7 @@
-//! Serving threads, each with its own runtime, so that polls do not make them wait, nor do they wait for each other.
+//! Serving threads, each with its own runtime, so that neither polls nor other serving threads delay them.
 //!
-//! Every thread accepts at every address: a free one takes the next connection, and keeps it. They share the [`App`](crate::server::App), and with it
-//! the limits of connections. Nothing that they share takes a lock for a plain request.
+//! Every thread accepts at every address: a free one takes the next connection, and keeps it. They share the [`App`](crate::server::App), and with
+//! it the limits of connections. Nothing that they share takes a lock for a plain request.
 
 use std::{io, sync::Arc, thread};
 
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{connection::serve, current::Current};
 use crate::server::net::listen::{Detached, Listener};
 
-/// Serves listeners on several threads until `stop`, as [`serve`] does on the caller's.
+/// Serves listeners on several threads until `stop`, as [`serve`] does on the caller's thread.
 ///
 /// # Errors
-/// A thread could not start, or ended early. This returns at once, while the others go on.
+/// A thread could not start, or ended early. Returns at once, while the others continue.
 pub async fn serve_on_threads(
     threads: usize,
     listeners: Vec<Listener>,
@@ -34,7 +34,7 @@ pub async fn serve_on_threads(
     try_join_all(ends).await.map(|_| ())
 }
 
-/// Starts a thread that works in its own runtime. The returned future ends with the thread, also after a panic.
+/// Starts a thread that works in its own runtime. The returned future ends with the thread, even after a panic.
 fn on_thread(
     name: String,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,

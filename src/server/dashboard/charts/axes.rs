@@ -1,4 +1,4 @@
-//! The axes of a chart: where times and values lie in the drawing, with grid lines and labels.
+//! The axes of a chart: the position of times and values in the drawing, with grid lines and labels.
 
 use jiff::Zoned;
 use svg::{
@@ -22,13 +22,13 @@ const HALF_LABEL: f64 = 26.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 32.0;
 
-/// Where times and values lie in the drawing.
+/// The position of times and values in the drawing.
 #[derive(Clone, Copy, Debug)]
 pub struct Axes {
     window: Window,
     pub low: f64,
     pub high: f64,
-    /// Between two labels of values.
+    /// The distance between two value labels.
     step: f64,
 }
 
@@ -45,7 +45,7 @@ impl Axes {
         }
     }
 
-    /// A chart with these axes and nothing in it yet. Screen readers read the title.
+    /// An empty chart with these axes. Screen readers read the title.
     pub fn chart(self, time: TimeAxis<'_>, title: &str) -> Document {
         Document::new()
             .set("class", "chart")

@@ -1,4 +1,4 @@
-//! Decisions over time: as columns of counts, and as what two rules answer.
+//! Decisions over time: as columns of counts, and as the answers of two rules.
 
 use svg::{
     Document,
@@ -32,7 +32,7 @@ pub fn decisions(time: TimeAxis<'_>, columns: &[Column], title: &str) -> Documen
     let mut chart = axes.chart(time, title);
     for column in columns {
         let from = column.from_ms as f64;
-        // The last tenth stays free, to separate columns.
+        // The last tenth is left free, to separate columns.
         let width = [from, from + time.window.part_ms as f64 * 0.9];
         let mut below = 0.0;
         let parts = [
@@ -60,7 +60,7 @@ pub struct AnswerSpan {
 /// The height of the drawing of two rules: two rows, each below a line of text, and the time axis.
 const TWO_ROWS: f64 = 124.0;
 
-/// What the present rule (first) and another rule answer over time, one row each.
+/// The answers of the current rule (first) and another rule over time, one row each.
 pub fn two_rules(time: TimeAxis<'_>, answers: [&[AnswerSpan]; 2]) -> Document {
     let axes = Axes::new(time.window, 0.0, 1.0);
     let mut drawing = Document::new()
@@ -69,7 +69,7 @@ pub fn two_rules(time: TimeAxis<'_>, answers: [&[AnswerSpan]; 2]) -> Document {
         .set("role", "img")
         .add(Title::new("What both rules accept over time"))
         .add(axes.time_labels(time));
-    let names = ["present rule", "other rule"];
+    let names = ["current rule", "other rule"];
     for ((answers, name), row) in answers.into_iter().zip(names).zip(0_u8..) {
         let top = SIZE.1 - TWO_ROWS + 44.0 * f64::from(row);
         drawing = drawing.add(text("start", LEFT, top + 14.0, name));
@@ -81,7 +81,7 @@ pub fn two_rules(time: TimeAxis<'_>, answers: [&[AnswerSpan]; 2]) -> Document {
 }
 
 fn answer(axes: Axes, y: f64, span: &AnswerSpan) -> Rectangle {
-    // The height tells them apart, too, for those who cannot tell the colours.
+    // The heights differ too, for people who cannot tell the colours apart.
     let (class, height) = match span.accept {
         true => ("accepted", 20.0),
         false => ("rejected", 8.0),

@@ -1,9 +1,9 @@
 //! Charts, drawn as SVG.
 //!
-//! A drawing has classes and no colours; the stylesheet has those, for light and dark. Unknown values are gaps, never a line at zero.
+//! A drawing has classes but no colours, which come from the stylesheet, for light and dark. Unknown values are gaps, never a line at zero.
 //!
-//! The `svg` crate escapes text but leaves quotation marks in attributes as they are. So names appear only as text, and attributes are numbers
-//! and our own class names.
+//! The `svg` crate escapes text but leaves quotation marks in attributes as they are. So names appear only as text, and attributes are numbers and
+//! our own class names.
 
 mod axes;
 mod decisions;
@@ -31,7 +31,7 @@ const STANDALONE_STYLE: &str = include_str!("chart.css");
 /// The height of the heading of a chart that is a file of its own.
 const HEADING: f64 = 28.0;
 
-/// A bar of parts. Each part is as wide as its count and has a class. The numbers stand beside it as text, so screen readers skip it.
+/// A bar of parts. Each part is as wide as its count and has a class. Screen readers skip it, since the numbers stand beside it as text.
 pub(super) fn bar(parts: &[(u32, &str)]) -> Markup {
     let total: u32 = parts.iter().map(|(count, _)| count).sum();
     let mut bar = Document::new()

@@ -59,7 +59,7 @@ pub fn sparkline(values: &[Option<f64>]) -> Markup {
     inline(&drawing)
 }
 
-/// Seats over time: the mean as a line, lowest to highest as a band, the threshold as a dashed line, and gaps where nothing is known.
+/// Seats over time: the mean as a line, lowest to highest as a band, the threshold as a dashed line, and gaps for unknown times.
 pub fn seats(
     time: TimeAxis<'_>,
     buckets: &[Bucket],
@@ -113,7 +113,7 @@ fn step<T>(window: Window, bucket: &Bucket, value: T) -> Step<T> {
     }
 }
 
-/// When nothing was known; the whole window if nothing was recorded.
+/// The times when nothing was known; the whole window if nothing was recorded.
 fn gaps(window: Window, buckets: &[Bucket]) -> Vec<Step<()>> {
     if buckets.is_empty() {
         return vec![Step {

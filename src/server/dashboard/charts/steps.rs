@@ -10,7 +10,7 @@ pub struct Step<T = f64> {
     pub value: T,
 }
 
-/// Merges neighbours of equal value. Without this, most of a drawing's bytes would be repetition.
+/// Merges neighbours of equal value. Otherwise most of a drawing's bytes would be repetition.
 pub fn merge_equal<T: PartialEq>(steps: impl Iterator<Item = Step<T>>) -> Vec<Step<T>> {
     let mut merged = Vec::<Step<T>>::new();
     for step in steps {
@@ -38,7 +38,7 @@ pub fn known_stretches(steps: impl Iterator<Item = Option<Step>>) -> Vec<Vec<Ste
     merged.collect()
 }
 
-/// A line that stays level while a value holds, so that it shows no values between two known ones.
+/// A line that stays level while a value holds, so that it suggests no values between two known ones.
 pub fn staircase(stretch: &[Step], place: &impl Fn(f64, f64) -> (f64, f64)) -> Path {
     let mut data = Data::new();
     for (n, step) in stretch.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! An answer that is written once for each state of a queue, and again only in its ages.
+//! A cached answer: written once for each state of a queue; later only its ages are rewritten.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::{
 #[derive(Debug)]
 pub struct CachedAnswer {
     queue: Arc<Queue>,
-    /// Of the queue's state that the rest was made of.
+    /// The version of the queue's state behind the rest.
     version: u64,
     input: DecisionInput,
     outlook: Option<Arc<Outlook>>,
     text: AnswerText,
-    /// Whether the text counts down to something, so that it changes each second.
+    /// Whether the text contains a countdown, so that it changes each second.
     has_countdown: bool,
 }
 
@@ -61,7 +61,7 @@ impl CachedAnswer {
         let took = app.clock.boot().saturating_sub(now.boot);
         app.decided(&self.queue, &decision, took);
         if let Some(call) = call {
-            // Only callers with all rights come here.
+            // Only callers with all rights get here.
             app.record_decision(call, Rights::All, &self.queue, &decision, None);
         }
         self.text.write(&decision, text);
@@ -81,11 +81,11 @@ impl CachedAnswer {
     }
 }
 
-/// A decision written down, with room for its ages.
+/// A written decision, with gaps for its ages.
 #[derive(Debug)]
 struct AnswerText {
     decision: Decision,
-    /// What comes before, between and after the ages, or all of it where there are none.
+    /// The text before, between and after the ages, or all of it if there are none.
     parts: [Box<str>; 3],
 }
 
@@ -103,12 +103,12 @@ impl AnswerText {
         }
     }
 
-    /// Whether this is what the decision says, but for the ages.
+    /// Whether this is the text of the decision, apart from the ages.
     fn matches(&self, decision: &Decision) -> bool {
         self.decision.without_ages() == decision.without_ages()
     }
 
-    /// Adds the answer, with the ages of this decision, to `text`.
+    /// Appends the answer, with the ages of this decision, to `text`.
     fn write(&self, decision: &Decision, text: &mut Vec<u8>) {
         let [before, between, after] = &self.parts;
         let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
@@ -127,7 +127,7 @@ impl AnswerText {
     }
 }
 
-/// Cuts the ages out; `None` where they are not numbers. Keys cannot be mistaken: a quotation mark inside a value is escaped.
+/// Cuts the ages out; `None` if they are not numbers. Keys cannot be mistaken: a quotation mark inside a value is escaped.
 fn split(json: &str) -> Option<[&str; 3]> {
     let before = json.find(AGE)? + AGE.len();
     let between = before + json[before..].find(',')?;

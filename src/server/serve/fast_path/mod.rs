@@ -1,8 +1,8 @@
-//! The fast path: plain questions for decisions, as routers ask them, answered without the router and without a lock that threads share.
+//! The fast path: answers plain requests for decisions, as most routers send them, without the router and without a lock that threads share.
 //!
-//! What it answers is what [`decisions`](crate::server::api::decisions) would, byte for byte. The JSON is written once for each state of a queue; later only the
-//! ages in it are, which are what time alone changes. Every decision is made anew: one that differs in anything but its ages is written anew.
-//! All that is not plain is left to the router: parameters that are ours, other methods, a queue that waits, a refusal, a body.
+//! Its answers equal those of [`decisions`](crate::server::api::decisions), byte for byte. The JSON is written once for each state of a queue; later
+//! only its ages are rewritten, which are all that time alone changes. Every decision is made anew, and one that differs in more than its ages is
+//! written anew. The router handles everything else: openseat's own parameters, other methods, a queue that waits, a rejection, a body.
 
 mod answer;
 mod question;
@@ -28,17 +28,17 @@ use crate::server::{
     state::app::{App, Queue},
 };
 
-/// Spellings of a queue that are kept: its name and id, with and without the account, and as many again for different ways to
-/// percent-encode them. What comes beyond that is looked up each time.
+/// The spellings to keep per queue: its name and id, with and without the account, and as many again for other percent-encodings. Further ones are
+/// looked up each time.
 const MAX_SPELLINGS: usize = 8;
 
-/// About the length of one decision, to begin a list of them with.
+/// The usual length of one decision, in bytes, to reserve space for a list.
 const USUAL_LENGTH: usize = 420;
 
-/// See the [module](self). Each thread that serves has its own.
+/// See the [module](self). Each serving thread has its own.
 #[derive(Debug, Default)]
 pub struct FastPath {
-    /// Only this thread's connections come here, so it is free whenever they do.
+    /// Only this thread's connections use it, so the lock is always free.
     answers: Mutex<Answers>,
 }
 
@@ -48,14 +48,14 @@ struct Answers {
     app: Option<u64>,
     /// The version of the board's spellings.
     version: u64,
-    /// By the queue as a path spells it. A queue that waits is not here.
+    /// By the spelling of the queue in a path. A queue that waits is not here.
     by_path: HashMap<Box<str>, CachedAnswer>,
-    /// By the queue as a query spells it.
+    /// By the spelling of the queue in a query.
     by_query: HashMap<Box<str>, CachedAnswer>,
 }
 
 impl FastPath {
-    /// The answer, once access has let the request in; `None` leaves it to the router.
+    /// Returns the answer to an admitted request; `None` leaves it to the router.
     pub fn answer(&self, app: &App, question: Question<'_>) -> Option<Bytes> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.forget_outdated(app);
@@ -67,7 +67,7 @@ impl FastPath {
     }
 }
 
-/// The answer, in the place of the request that it answers: its map of headers is used again.
+/// Turns the request into its answer: its header map is reused.
 pub fn response(request: Request<Incoming>, body: Bytes) -> Response<Full<Bytes>> {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     let mut response = Response::new(Full::new(body));
@@ -89,7 +89,7 @@ impl Answers {
     }
 
     fn many(&mut self, app: &App, query: &str, call: Option<Call>) -> Option<Bytes> {
-        // All first: decisions that the router makes again must not be counted here.
+        // Look all of them up first: decisions that the router makes again must not be counted here.
         for spelling in spellings(query) {
             cached(&mut self.by_query, app, spelling, || {
                 find_in_query(app, spelling)
@@ -97,7 +97,7 @@ impl Answers {
         }
         let count = spellings(query).count();
         let mut text = Vec::with_capacity(USUAL_LENGTH * (count + 1));
-        // The best decision that accepts, and where its text is.
+        // The best accepting decision, and where its text is.
         let mut best = None;
         text.extend_from_slice(b"{\"decisions\":[");
         for (place, spelling) in spellings(query).enumerate() {
@@ -141,7 +141,7 @@ impl Answers {
     }
 }
 
-/// The answer that is kept for a spelling, or a new one if the spelling is a queue's.
+/// Returns the cached answer for a spelling, or a new one if the spelling belongs to a queue.
 fn cached<'a>(
     answers: &'a mut HashMap<Box<str>, CachedAnswer>,
     app: &App,

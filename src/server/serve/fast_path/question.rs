@@ -1,4 +1,4 @@
-//! What a request asks for, if the fast path can answer it.
+//! The request, if the fast path can answer it.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use crate::server::{
     },
 };
 
-/// A plain question for decisions.
+/// A plain request for decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question<'r> {
     pub about: About<'r>,
-    /// The id of the call that it is about.
+    /// The id of the call that the request is about.
     call_id: Option<&'r str>,
     query: &'r str,
 }
 
-/// The queues of a question.
+/// The queues in question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About<'r> {
-    /// One, spelled as in a path.
+    /// One, as spelled in a path.
     One(&'r str),
     /// Those that a query names.
     Many(&'r str),
@@ -40,7 +40,7 @@ struct WithoutEffect<'r> {
 }
 
 impl<'r> Question<'r> {
-    /// What a request asks for; `None` if anything in it could change the answer in a way that is left to the router.
+    /// Reads a request; `None` if anything in it could change the answer, so that the router must handle it.
     pub fn from_request(request: &'r Request<Incoming>) -> Option<Self> {
         let uri = request.uri();
         let is_plain = request.method() == Method::GET
@@ -63,7 +63,7 @@ impl<'r> Question<'r> {
         })
     }
 
-    /// The rule of the route that would answer.
+    /// Returns the rule of the route that would answer.
     pub fn rule(self) -> Rule {
         match self.about {
             About::One(_) => *DECISION_RULE,
@@ -77,13 +77,13 @@ impl<'r> Question<'r> {
     }
 }
 
-/// The queues that a query names, as it spells them.
+/// Returns the queues that a query names, as it spells them.
 pub fn spellings(query: &str) -> impl Iterator<Item = &str> {
     let pairs = query.split('&');
     pairs.filter_map(|pair| pair.strip_prefix("queue="))
 }
 
-/// Finds a queue as the router does: a path is split first and decoded afterwards.
+/// Finds a queue the way the router does: a path is split first and decoded afterwards.
 pub fn find_in_path(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     let decode = |segment| percent_decode_str(segment).decode_utf8().ok();
     match spelling.split_once('/') {
@@ -93,7 +93,7 @@ pub fn find_in_path(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     }
 }
 
-/// Finds a queue as the router does: a value of a query is decoded first.
+/// Finds a queue the way the router does: a value of a query is decoded first.
 pub fn find_in_query(app: &App, spelling: &str) -> Option<Arc<Queue>> {
     let (name, _) = url::form_urlencoded::parse(spelling.as_bytes()).next()?;
     app.find_named(&name).ok()
@@ -107,7 +107,7 @@ fn without_effect(query: &str) -> Option<WithoutEffect<'_>> {
 /// Reads a query that names queues, at least one and not too many, and does not change the answer otherwise.
 fn queues_named(query: &str) -> Option<WithoutEffect<'_>> {
     let is_known = |name: &str, value: Option<&str>| match name {
-        // A queue cannot be spelled with a second `=` or with a `&` that is not encoded.
+        // The spelling of a queue cannot contain a second `=` or an unencoded `&`.
         "queue" => value.is_some_and(|value| !value.contains('=')),
         name => is_foreign(name),
     };
@@ -136,7 +136,7 @@ fn read(query: &str, is_known: impl Fn(&str, Option<&str>) -> bool) -> Option<Wi
     Some(read)
 }
 
-/// Whether a parameter is a router's. A name that is encoded may be any.
+/// Whether a parameter belongs to the router. An encoded name could be any.
 fn is_foreign(name: &str) -> bool {
     !name.contains(['%', '+']) && params::own_name(name).is_none() && name != params::KEY
 }
