@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// Queues that are asked for at once, so that many take seconds and not a minute. CallTools also gets the daemon's polls meanwhile.
+/// The queues asked for at once, so that many queues take seconds and not a minute. Meanwhile CallTools also gets the daemon's polls.
 const AT_ONCE: usize = 4;
 
 /// How to ask an account.
@@ -40,7 +40,7 @@ const AT_ONCE: usize = 4;
 pub struct Reach {
     /// Its settings.
     pub config: Arc<config::Account>,
-    /// What its requests are spent from.
+    /// The budget that its requests are spent from.
     pub budget: Arc<Budget>,
     /// The way to CallTools.
     pub transport: Arc<dyn Transport>,
@@ -58,7 +58,7 @@ pub(super) struct Asker<'a> {
     clock: Arc<dyn Clock>,
 }
 
-/// What one account answered.
+/// The answers for one account.
 #[derive(Debug)]
 pub(super) struct Answers<'a> {
     pub account: &'a str,
@@ -81,24 +81,24 @@ impl Answers<'_> {
     }
 }
 
-/// What the check found out about a queue.
+/// The result for one queue.
 #[derive(Debug)]
 pub(super) struct Finding<'a> {
     pub key: QueueKey,
     pub queue: &'a config::Queue,
     pub policy: Policy,
-    /// As the board of a daemon would have it after this poll.
+    /// The state that a daemon's board would have after this poll.
     pub state: QueueState,
     pub decision: Decision,
     /// Why there is no snapshot.
     pub error: Option<RequestError>,
     /// What else the rows showed.
     pub notes: Notes,
-    /// How many nodes of the response the queue's own criteria look at; `None` for the built-in rule.
+    /// How many nodes of the response the queue's own criteria visit; `None` for the built-in rule.
     pub selected: Option<usize>,
     /// Requests for this queue's agents.
     pub requests: u32,
-    /// When that was.
+    /// When the poll took place.
     pub now: Moment,
 }
 
@@ -107,7 +107,7 @@ impl Finding<'_> {
         self.state.snapshot.as_deref()
     }
 
-    /// Whether the queue could be asked and measured. A closed queue is asked all the same.
+    /// Whether the queue could be asked and measured. Closed queues are asked too.
     pub fn is_good(&self) -> bool {
         let is_measured = self
             .snapshot()
@@ -115,13 +115,13 @@ impl Finding<'_> {
         is_measured && self.decision.reason.is_known()
     }
 
-    /// One sentence on what to do about an error.
+    /// Returns one sentence on what to do about an error.
     pub fn advice(&self) -> Option<String> {
         self.error.as_ref().map(|error| fault(error).full_advice())
     }
 }
 
-/// Names and statuses, as far as they could be read.
+/// Names and statuses, if they could be read.
 #[derive(Debug, Default)]
 struct LookUps {
     names: Names,
@@ -131,7 +131,7 @@ struct LookUps {
 }
 
 impl LookUps {
-    /// A failure that every further request would meet too, so that it would only cost time and requests.
+    /// A failure that would repeat for every further request, and only cost time and requests.
     fn hopeless(&self) -> Option<&RequestError> {
         let mut errors = self.queues.iter().chain(&self.statuses);
         errors.find(|error| stops_all(error))
@@ -191,7 +191,7 @@ impl<'a> Asker<'a> {
             let queues = client.queues(Purpose::OnDemand, None).await;
             found.queues = queues.map(|queues| found.names.queues = Some(queues)).err();
         }
-        // Read even where criteria need no status: the table shows what each one does.
+        // Read even if no criteria need statuses: the table shows what each status does.
         if found.hopeless().is_none() {
             let statuses = client.statuses(Purpose::OnDemand, None).await;
             found.statuses = statuses
@@ -276,7 +276,7 @@ pub(super) fn client(reach: &Reach, clock: &Arc<dyn Clock>) -> (Client, Arc<Sent
     (client, sent)
 }
 
-/// The id of a queue, or why it is not known.
+/// Returns the id of a queue, or why it is not known.
 fn id(queue: &config::Queue, look_ups: &LookUps) -> Result<u64, RequestError> {
     if let Some(hopeless) = look_ups.hopeless() {
         return Err(hopeless.clone());
@@ -314,7 +314,7 @@ fn stops_all(error: &RequestError) -> bool {
     }
 }
 
-/// The same for a fault.
+/// Does the same for a fault.
 pub(super) fn affects_all(fault: &Fault) -> bool {
     match fault {
         Fault::BadToken

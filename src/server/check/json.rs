@@ -31,7 +31,7 @@ use crate::{
 pub enum By {
     /// The daemon: everything that this machine spends is in its budget.
     Daemon,
-    /// The command, which holds the state folder meanwhile.
+    /// The command, which holds the state folder in the meantime.
     Command,
     /// The command, without a state folder: what a daemon has spent is not known.
     CommandAlone,
@@ -61,7 +61,7 @@ struct BudgetJson {
     reserve: u32,
     used: u32,
     left: u32,
-    /// Whether a daemon's requests are among them.
+    /// Whether it includes a daemon's requests.
     shared: bool,
     throttled_until: Option<String>,
 }

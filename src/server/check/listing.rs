@@ -28,7 +28,7 @@ pub struct Listing {
     pub cause: Option<String>,
     /// What to do about it.
     pub advice: Option<String>,
-    /// Why the seats were not counted although the caller wanted them, with the cost.
+    /// Why the seats were not counted although the caller asked for them, with the cost.
     #[serde(default)]
     pub uncounted: Option<String>,
     /// What it cost.
@@ -42,7 +42,7 @@ pub struct ListedQueue {
     pub id: u64,
     /// Its name.
     pub name: String,
-    /// How many people are in it; `None` if nobody asked, or if it could not be read.
+    /// How many people are in it; `None` if it was not asked for, or could not be read.
     pub agents: Option<u64>,
     /// How many of them could take a call now, by the built-in rule.
     pub seats: Option<u64>,
@@ -53,14 +53,14 @@ pub struct ListedQueue {
 pub enum Count {
     /// None: names and ids only.
     Nothing,
-    /// All of an account, if its `reserve` pays for them. Otherwise none, because polling would go without.
+    /// All of an account, if its `reserve` pays for them. Otherwise none, because polling would lose requests.
     WithinReserve,
     /// All, whatever that leaves for polling.
     Everything,
 }
 
 impl Count {
-    /// What the flags `--seats` and `--yes` ask for.
+    /// Reads the flags `--seats` and `--yes`.
     pub fn wanted(seats: bool, yes: bool) -> Self {
         match (seats, yes) {
             (false, _) => Self::Nothing,
@@ -70,7 +70,7 @@ impl Count {
     }
 }
 
-/// Lists the queues, and counts their agents and seats as far as `wanted`.
+/// Lists the queues, and counts agents and seats according to `wanted`.
 pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, wanted: Count) -> Listing {
     let (client, sent) = client(reach, clock);
     if let Some(token) = &reach.token {
@@ -104,10 +104,10 @@ pub async fn list(reach: &Reach, clock: &Arc<dyn Clock>, wanted: Count) -> Listi
     listing
 }
 
-/// Why the reserve does not pay for counting so many queues.
+/// Says why the reserve does not pay for counting this many queues.
 fn too_dear(reach: &Reach, queues: usize) -> Option<String> {
     let usage = reach.budget.usage();
-    // The statuses take one request, and each queue at least one.
+    // Statuses take one request, and each queue takes at least one.
     let requests = queues as u64 + 1;
     (requests > usage.reserve.into()).then(|| {
         format!(
@@ -130,7 +130,7 @@ impl From<NamedQueue> for ListedQueue {
     }
 }
 
-/// Asks each queue, as a check of a config with all of them would.
+/// Asks about each queue, as a check of a config with all of them would.
 async fn count(reach: &Reach, clock: &Arc<dyn Clock>, listing: &mut Listing) {
     let account = config::Account {
         queues: listing.queues.iter().map(configured).collect(),
@@ -171,5 +171,5 @@ fn configured(queue: &ListedQueue) -> Queue {
     }
 }
 
-/// The counts are shown as soon as they are there, so none is too old.
+/// Counts are shown at once, so none is too old.
 const LONG: std::time::Duration = std::time::Duration::from_secs(3600);

@@ -1,6 +1,6 @@
-//! The check: asks CallTools now, for a person, and reports what it answers and what openseat makes of that.
+//! The check: asks CallTools now, for a person, and reports the answers and what openseat concludes from them.
 //!
-//! The daemon does this for `openseat check`, with its own client and budget; if no daemon runs, the command does it itself. Either way its
+//! The daemon does this for `openseat check`, with its own client and budget; if no daemon runs, the command does it itself. In both cases the
 //! requests come from the reserve, and the report is the same: JSON, which the command prints or turns into text. Only the spent requests are kept.
 //!
 //! `select` finds the queues, `ask` asks CallTools, `notes` adds what else a person should know, `json` writes the report. `listing` lists all queues of
@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::clock::Clock;
 
-/// Accounts that are asked at the same time; each asks for a few queues at once.
+/// The accounts asked at once; each asks for a few queues at once.
 const ACCOUNTS_AT_ONCE: usize = 8;
 
 /// A finished check.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::ask::Finding;
 use crate::{calltools::Notes, config::QueueRef, decision::snapshot::Snapshot};
 
-/// The most fields of a row to list: more than CallTools sends, and no screen full if it sends something else.
+/// The most fields of a row to list: more than CallTools sends, and less than a screenful if it sends something else.
 const MAX_FIELDS: usize = 60;
 
 /// Why the queue's seats are unknown; `None` if they are known.
@@ -25,7 +25,7 @@ pub(super) fn cause(finding: &Finding<'_>) -> Option<String> {
     })
 }
 
-/// What else a person should know before trusting the decision.
+/// Returns what else a person should know before trusting the decision.
 pub(super) fn notes(finding: &Finding<'_>) -> Vec<String> {
     let Some(snapshot) = finding.snapshot() else {
         return Vec::new();
@@ -71,7 +71,7 @@ fn rows(notes: &Notes) -> Vec<String> {
     said
 }
 
-/// Either nobody matches the filter, or a field is misspelt: so the fields are listed.
+/// Either nobody matches the filter, or a field is misspelt, so the fields are listed.
 fn nothing_selected(snapshot: &Snapshot) -> String {
     let rows = counted(snapshot.agents.len());
     let mut said =

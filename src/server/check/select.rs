@@ -27,7 +27,7 @@ impl Target<'_> {
         key(self.account, queue)
     }
 
-    /// Whether some ids have to be looked up.
+    /// Whether some ids must be looked up.
     pub(super) fn has_names(&self) -> bool {
         let mut queues = self.queues.iter();
         queues.any(|(queue, _)| matches!(queue.reference, QueueRef::Name(_)))
@@ -59,11 +59,11 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The queues that `asked` names, in the order of the config; all of them if it is empty. A name that several accounts have means all
-/// of theirs; `account/queue` means one.
+/// Returns the queues that `asked` names, in the order of the config; all of them if it is empty. A name that several accounts share means all of
+/// those queues; `account/queue` means one.
 ///
 /// # Errors
-/// [`Unknown`], if a name is not that of a configured queue.
+/// [`Unknown`], if a name belongs to no configured queue.
 pub fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>>, Unknown> {
     let keys = || {
         let accounts = config.accounts.iter();
@@ -87,7 +87,7 @@ pub fn select<'a>(config: &'a Config, asked: &[String]) -> Result<Vec<Target<'a>
 }
 
 fn answers_to(key: &QueueKey, asked: &str) -> bool {
-    // Neither name may have a slash in it, so this cannot read one for the other.
+    // Neither name may contain a slash, so the two cannot be confused.
     *asked == *key.queue || asked == key.to_string()
 }
 
@@ -109,7 +109,7 @@ fn targets<'a>(config: &'a Config, asked: &[String]) -> Vec<Target<'a>> {
     targets.filter(|target| !target.queues.is_empty()).collect()
 }
 
-/// Policies as the daemon has them on a good day: if the config sets no `max_age`, that of the plan.
+/// Returns policies as a daemon would have them on a normal day: if the config sets no `max_age`, that of the plan.
 fn planned(account: &config::Account) -> impl Iterator<Item = Policy> {
     let planned = plan::plan(account, |_| 1).queues.into_iter();
     let policies = plan::policies(account).into_iter().zip(planned);
@@ -119,7 +119,7 @@ fn planned(account: &config::Account) -> impl Iterator<Item = Policy> {
     })
 }
 
-/// The nearest names. With their accounts if `asked` has a slash and so seems to name one.
+/// Returns the nearest names, with their accounts if `asked` contains a slash and so seems to name one.
 fn near(asked: &str, configured: &[String]) -> Vec<String> {
     let spelling = |key: &'_ String| -> String {
         match key.split_once('/') {

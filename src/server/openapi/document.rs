@@ -47,7 +47,7 @@ impl Document {
                 "description": ABOUT,
                 "license": { "name": "MIT OR Apache-2.0", "identifier": env!("CARGO_PKG_LICENSE") },
             },
-            // Relative to where the document was read from.
+            // Relative to the document's own address.
             "servers": [{ "url": "/" }],
             "tags": tags,
             "paths": paths,
@@ -64,7 +64,7 @@ impl Document {
     }
 }
 
-/// Schemas of answers and of request bodies: serde's rules for optional members differ between the two.
+/// Schemas of answers and of request bodies: serde treats optional members differently in the two.
 struct Schemas {
     written: SchemaGenerator,
     read: SchemaGenerator,
@@ -187,7 +187,7 @@ fn repeated(min: usize, max: usize) -> Value {
     json!({ "type": "array", "items": item, "minItems": min, "maxItems": max })
 }
 
-/// Answers by status; all formats of a status are in one.
+/// Groups answers by status; all formats of a status are in one.
 fn responses(operation: &Operation, schemas: &mut Schemas) -> Map<String, Value> {
     let mut responses = Map::new();
     for answer in &operation.answers {
@@ -246,7 +246,7 @@ fn header(meaning: &str) -> Value {
 fn header_of(problem: ProblemType) -> Option<(&'static str, &'static str)> {
     match problem.status.as_u16() {
         401 => Some(("WWW-Authenticate", "`Bearer`")),
-        429 | 503 => Some(("Retry-After", "Seconds to wait, if that is known")),
+        429 | 503 => Some(("Retry-After", "Seconds to wait, if known")),
         _ => None,
     }
 }

@@ -1,11 +1,11 @@
-//! The list at `/`: every operation in a line, for `curl` and for the dashboard.
+//! The list at `/`: every operation on one line, for `curl` and for the dashboard.
 
 use super::Operation;
 
-/// Every operation of a queue can also name the account. One line says so for all of them.
+/// Every operation on a queue can also name the account. One line says so for all of them.
 const BY_ACCOUNT: (&str, &str) = (
     "     …/{account}/{queue}/…",
-    "the same, where accounts share a queue's name",
+    "the same, for accounts that share a queue's name",
 );
 
 /// A request, such as `GET /metrics`, and what it does.

@@ -1,8 +1,8 @@
 //! Describes the API: operations, the OpenAPI document, the reference page and the list at `/`.
 //!
-//! All of them are made from the one table in [`routes`](super::routes), so they always agree. The schemas of answers come from the types that
-//! are written ([`schemars`]), parameters from the lists that handlers parse with, problems from [`problem_types`]. The statuses and bodies
-//! of each operation are written by hand; the server's tests compare every answer with them.
+//! All of them come from the one table in [`routes`](super::routes), so they always agree. The schemas of answers come from the types that are
+//! serialized ([`schemars`]), parameters from the lists that handlers parse with, problems from [`problem_types`]. The statuses and bodies of each
+//! operation are written down separately; the server's tests compare every answer with them.
 
 mod document;
 mod examples;
@@ -32,7 +32,7 @@ use super::{
     state::app::App,
 };
 
-/// Where the reference is.
+/// The path of the reference.
 pub(super) const DOCS_PATH: &str = "/docs";
 
 shape!(
@@ -76,7 +76,7 @@ impl Tag {
 pub(super) struct Content {
     media: &'static str,
     schema: fn(&mut SchemaGenerator) -> Schema,
-    /// An example; if the media type is JSON or events, as JSON.
+    /// An example, as JSON if the media type is JSON or events.
     example: &'static str,
 }
 
@@ -203,7 +203,7 @@ impl Operation {
         }
     }
 
-    /// Lets a body of any length come, which its handler does not read.
+    /// Accepts a body of any length and ignores it.
     pub(super) fn ignoring_body(self) -> Self {
         Self {
             route: self.route.ignoring_body(),
@@ -211,7 +211,7 @@ impl Operation {
         }
     }
 
-    /// Sets what a client of the config must be allowed to do; without it, to read, or nothing where it is no GET.
+    /// Sets the right that a configured client needs. By default a GET needs the right to read, and no client may use other methods.
     pub(super) fn needing(self, need: Need) -> Self {
         Self {
             route: self.route.needing(need),
@@ -219,7 +219,7 @@ impl Operation {
         }
     }
 
-    /// Lets links on other sites' pages lead here.
+    /// Allows links from other sites.
     pub(super) fn linked(self) -> Self {
         Self {
             route: self.route.linked(),
@@ -266,7 +266,7 @@ impl Operation {
         self
     }
 
-    /// Sets the headers of the answer that was added last.
+    /// Sets the headers of the last added answer.
     pub(super) fn with_headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
         if let Some(answer) = self.answers.last_mut() {
             answer.headers = headers;
@@ -280,7 +280,7 @@ impl Operation {
         self
     }
 
-    /// Every problem that it answers with, including those of access, by status.
+    /// Returns every problem that it may answer with, including those of access, by status.
     fn all_problems(&self) -> Vec<ProblemType> {
         let of_access: &[ProblemType] = match self.guard() {
             Guard::Bearer | Guard::Page | Guard::Probe => &[
@@ -306,18 +306,18 @@ impl Operation {
         problems
     }
 
-    /// The names between braces in its path.
+    /// Returns the names between braces in its path.
     fn path_parameters(&self) -> impl Iterator<Item = &str> {
         let parts = self.path().split('/');
         parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
     }
 
-    /// Whether it is the form of another operation that also names the account.
+    /// Whether it is the variant of another operation that also names the account.
     fn is_by_account(&self) -> bool {
         self.path().contains("{account}/{queue}")
     }
 
-    /// Its path with an example for each parameter.
+    /// Returns its path with an example for each parameter.
     fn example_path(&self) -> String {
         let place = |part: &str| match part
             .strip_prefix('{')
@@ -342,7 +342,7 @@ impl Operation {
         self.route.rule.guard
     }
 
-    /// Its row of the table.
+    /// Returns its row of the table.
     pub(super) fn into_route(self) -> Route {
         self.route
     }
@@ -357,7 +357,7 @@ fn path_parameter(name: &str) -> (&'static str, &'static str) {
         ),
         "account" => ("An account's name, as configured", "main"),
         "call_id" => (
-            "The router's id of a call, percent-encoded",
+            "The router's id for a call, percent-encoded",
             "a84b4c76e66710",
         ),
         "agent" => ("An agent's `app_user` at CallTools", "7133"),

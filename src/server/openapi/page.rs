@@ -17,7 +17,7 @@ use crate::server::http::{
 /// The style, inside the page, so that a browser loads nothing else.
 const STYLE: &str = include_str!("style.css");
 
-/// A browser may show the page with this style, and do nothing else with it.
+/// Allows a browser to show the page with this style, and nothing else.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let digest = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!("default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'");
@@ -53,7 +53,7 @@ pub(super) fn escaped(text: &str) -> String {
     html
 }
 
-/// Our own texts as HTML: text between backquotes is code, an empty line begins a paragraph.
+/// Renders our own texts as HTML: text between backquotes is code, an empty line begins a paragraph.
 fn prose(text: &str) -> String {
     let mut html = String::new();
     for (place, part) in text.split('`').enumerate() {
@@ -156,7 +156,7 @@ fn section(operation: &Operation, document: &Document) -> String {
     html
 }
 
-/// A summary, which is a line of a list, as a sentence.
+/// Turns a summary, which is a line of a list, into a sentence.
 fn sentence(summary: &str) -> String {
     let mut letters = summary.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());

@@ -1,4 +1,4 @@
-//! What CallTools answered, as far as a survey needs it.
+//! CallTools' answers, reduced to what a survey needs.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(super) struct AnsweredRow {
 }
 
 impl Answer {
-    /// Reads what came back.
+    /// Reads an answer.
     pub fn new(
         (question, path): (Question, String),
         (asked, took): (Moment, Duration),
@@ -77,7 +77,7 @@ impl Answer {
         }
     }
 
-    /// Whether the end of the list was seen, so that its rows are all there are.
+    /// Whether the end of the list was seen, so that it has all rows.
     pub fn is_whole(&self) -> bool {
         let size = self.question.page_size();
         self.list.as_ref().is_some_and(|list| {
@@ -86,19 +86,19 @@ impl Answer {
         })
     }
 
-    /// The status of what came back.
+    /// Returns the status of the answer.
     pub fn status(&self) -> Option<u16> {
         self.reply.as_ref().ok().map(|reply| reply.status.as_u16())
     }
 
-    /// CallTools' own clock when it answered.
+    /// Returns CallTools' own time when it answered.
     pub fn date(&self) -> Option<Timestamp> {
         let reply = self.reply.as_ref().ok()?;
         let date = reply.headers.get(http::header::DATE)?.to_str().ok()?;
         Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()
     }
 
-    /// How long a cache had kept it.
+    /// Returns how long a cache had kept the answer.
     pub fn age_seconds(&self) -> Option<u64> {
         let reply = self.reply.as_ref().ok()?;
         let age = reply.headers.get(http::header::AGE)?.to_str().ok()?;
@@ -130,18 +130,18 @@ impl List {
         })
     }
 
-    /// How many rows the list has on all its pages, if CallTools says so.
+    /// Returns how many rows the list has on all its pages, if CallTools says so.
     pub fn total(&self) -> u64 {
         self.count.unwrap_or(0).max(self.rows.len() as u64)
     }
 
-    /// The agents in rows that can be read.
+    /// Returns the agents of readable rows.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.rows.iter().filter_map(|row| row.agent.as_ref())
     }
 }
 
-/// If counting is switched off, `count` is a constant above the size of any account.
+/// The largest plausible `count`. If counting is switched off, CallTools sends a constant above the size of any account.
 const MAX_COUNT: u64 = 1_000_000;
 
 impl AnsweredRow {
@@ -166,7 +166,7 @@ impl AnsweredRow {
         status.as_u64().or_else(digits)
     }
 
-    /// Whether the agent has this status, by its number, or else by its name.
+    /// Whether the agent has this status, by number or else by name.
     pub fn has_status(&self, id: u64, names: &Names) -> bool {
         match (self.status_id(), names.status_by_id(id)) {
             (Some(own), _) => own == id,
@@ -200,7 +200,7 @@ impl Answers {
         self.get(question)?.list.as_ref()
     }
 
-    /// The account's names, as far as they were answered.
+    /// Returns the account's names, if they were answered.
     pub fn names(&self) -> Names {
         let rows = |question| {
             let rows = self.list(question).map(|list| list.rows.iter());

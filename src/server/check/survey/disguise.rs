@@ -1,7 +1,7 @@
-//! Replaces what could identify an account: names, ids, tokens, hosts, and every text that is not known to be harmless.
+//! Replaces everything that could identify an account: names, ids, tokens, hosts, and every text that is not known to be harmless.
 //!
 //! It keeps a closed list of things and replaces the rest, since nobody knows everything that CallTools sends. The same value always gets the same
-//! replacement, so one can still see that two rows belong to one agent. Dates of changes and log-ins are kept, because they show order and clocks.
+//! replacement, so that two rows of one agent can still be recognized. Dates of changes and log-ins are kept, because they show order and clocks.
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use super::{
     question::Question,
 };
 
-/// How many rows of a list a report keeps: enough to see every form of a field. Ten such lists are far smaller than issue trackers allow.
+/// The rows of a list to keep in a report: enough to see every form of a field. Ten such lists are far smaller than issue trackers allow.
 const MAX_ROWS: usize = 40;
 
 /// Replacements of numbers start here.
@@ -79,10 +79,10 @@ const DATES: [&str; 4] = [
     "web_phone_registered_on",
 ];
 
-/// Statuses that every account has from the start.
+/// The statuses that every account starts with.
 const STATUSES: [&str; 4] = ["Available", "Not Available", "Post Call", "On a Call"];
 
-/// What a status can do; nobody can rename it.
+/// The actions of a status; nobody can rename them.
 const ACTIONS: [&str; 4] = ["No Action", "Set Ready", "Set Not Ready", "Logout"];
 
 const PHONES: [&str; 2] = ["Registered", "Unregistered"];
@@ -126,7 +126,7 @@ static COLUMN: LazyLock<Regex> =
 /// All replacements in a report.
 #[derive(Debug, Default)]
 pub(super) struct Disguise {
-    /// The field that lists were asked to be sorted by. It comes from the config.
+    /// The requested sort field of lists. It comes from the config.
     ordering_field: String,
     /// Replacements by the original value and its kind.
     replaced: HashMap<String, String>,

@@ -1,4 +1,4 @@
-//! What a survey has found out about an account's API. A finding is `None` if nothing could be judged, for instance because the account is too small.
+//! The findings of a survey about an account's API. A finding is `None` if it could not be judged, for instance because the account is too small.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,23 +20,23 @@ pub struct Findings {
     pub statuses_list: Option<Access>,
     /// Whether `agentstatuses/` can be read without a queue.
     pub everybody_list: Option<Access>,
-    /// How the list of everybody agrees with that of the queue.
+    /// How the list of all agents agrees with the queue's list.
     pub everybody: Option<Agreement>,
-    /// How lists come.
+    /// The form of lists.
     pub envelope: Option<Envelope>,
-    /// How many rows come without a page size.
+    /// The number of rows without a page size.
     pub default_page_size: Option<u64>,
-    /// How many rows come if a thousand are requested.
+    /// The number of rows if a thousand are requested.
     pub largest_page: Option<u64>,
-    /// What `page_size=max` brings.
+    /// The effect of `page_size=max`.
     pub page_size_max: Option<PageSizeMax>,
     /// How `count` agrees with the rows.
     pub count: Option<Count>,
-    /// What is answered for a page after the last.
+    /// The answer for a page after the last.
     pub past_the_end: Option<PastTheEnd>,
-    /// Where links to other pages lead.
+    /// The target of links to other pages.
     pub links: Option<Links>,
-    /// What `ordering=-…` does.
+    /// The effect of `ordering=-…`.
     pub ordering: Option<Ordering>,
     /// Where agents without a date are placed, if it sorts.
     pub undated_first: Option<bool>,
@@ -46,11 +46,11 @@ pub struct Findings {
     pub status_filter: Option<Filter>,
     /// The filter `agent_status_modified_on__gte=`.
     pub change_filter: Option<Filter>,
-    /// A queue that the account does not have.
+    /// The answer for a queue that the account does not have.
     pub unknown_queue: Option<UnknownQueue>,
-    /// Rows of the list of everybody that have `queue_logged_in`.
+    /// Rows with `queue_logged_in` in the list of all agents.
     pub queue_logged_in_without_queue: Option<Presence>,
-    /// Rows of a queue's list that have it.
+    /// Rows with `queue_logged_in` in a queue's list.
     pub queue_logged_in_with_queue: Option<Presence>,
     /// What `agent_status` holds.
     pub agent_status: Option<Form>,
@@ -75,9 +75,9 @@ pub struct People {
     pub listed: u64,
     /// Those whose status makes them available.
     pub available: u64,
-    /// Of these, those who are on a call all the same.
+    /// Of these, those who are on a call anyway.
     pub available_on_call: u64,
-    /// Of these, those who are on no call and yet not `ready`.
+    /// Of these, those who are on no call but not `ready`.
     pub available_not_ready: u64,
     /// All who are on a call, whatever their status.
     pub on_call: u64,
@@ -97,19 +97,19 @@ pub enum Access {
     Failed,
 }
 
-/// How the list of everybody agrees with that of a queue.
+/// How the list of all agents agrees with a queue's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Agreement {
-    /// It has everybody from the queue, with the same status.
+    /// It has everybody in the queue, with the same status.
     Whole,
     /// It lacks some agents of the queue.
     Partial,
-    /// Agents who are available in the queue are not available on it.
+    /// Agents who are available in the queue are not available on the list.
     Stale,
 }
 
-/// How lists come.
+/// The form of lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Envelope {
@@ -119,15 +119,15 @@ pub enum Envelope {
     BareArray,
 }
 
-/// What `page_size=max` brings.
+/// The effect of `page_size=max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageSizeMax {
     /// All rows.
     Whole,
-    /// As many as a page may have.
+    /// One page of the largest size.
     Clipped,
-    /// As many as without it.
+    /// The same rows as without it.
     Ignored,
     /// An error.
     Refused,
@@ -145,7 +145,7 @@ pub enum Count {
     Absent,
 }
 
-/// What is answered for a page after the last.
+/// The answer for a page after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PastTheEnd {
@@ -157,7 +157,7 @@ pub enum PastTheEnd {
     BeginsAgain,
 }
 
-/// Where links to other pages lead.
+/// The target of links to other pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Links {
@@ -167,13 +167,13 @@ pub enum Links {
     Elsewhere,
 }
 
-/// What `ordering=-…` does.
+/// The effect of `ordering=-…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ordering {
-    /// It sorts by the date of change, the newest first.
+    /// It sorts by the date of change, newest first.
     NewestFirst,
-    /// It sorts by it, the oldest first.
+    /// It sorts by the date of change, oldest first.
     OldestFirst,
     /// It sorts by another date.
     ByOther(OtherDate),
@@ -202,7 +202,7 @@ pub enum OtherDate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
-    /// It leaves out what does not fit.
+    /// It excludes rows that do not match.
     Works,
     /// It changes nothing.
     Ignored,
@@ -210,7 +210,7 @@ pub enum Filter {
     Refused,
 }
 
-/// What a queue that the account does not have brings.
+/// The answer for a queue that the account does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownQueue {
@@ -220,7 +220,7 @@ pub enum UnknownQueue {
     NotFound,
     /// No rows.
     Empty,
-    /// Rows, as if no queue had been asked for.
+    /// Rows, as if no queue had been named.
     Everybody,
 }
 
@@ -250,7 +250,7 @@ pub enum Form {
     Object,
     /// Null, or missing.
     Null,
-    /// It differs from row to row.
+    /// It differs between rows.
     Mixed,
 }
 

@@ -1,4 +1,4 @@
-//! Judges answers. Pure; what they do not show stays `None`.
+//! Judges answers. Pure; findings that they do not show stay `None`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -60,7 +60,7 @@ struct Judge<'a> {
 
 /// Lists.
 impl Judge<'_> {
-    /// The number of rows of a complete list, or else its `count`, corrected by what counts are off by.
+    /// Returns the number of rows of a complete list, or else its `count`, corrected by the known error of counts.
     fn size(&self, question: Question) -> Option<u64> {
         let answer = self.answers.get(question)?;
         let list = answer.list.as_ref()?;
@@ -134,7 +134,7 @@ impl Judge<'_> {
         })
     }
 
-    /// From the first complete list. The longer ones come first, since a count can be off in some lists only.
+    /// From the first complete list. Longer lists come first, since the count may be wrong in some lists only.
     fn count(&self) -> Option<Count> {
         let questions = [
             Question::Everybody,
@@ -188,7 +188,7 @@ impl Judge<'_> {
 impl Judge<'_> {
     fn status_filter(&self) -> Option<Filter> {
         let answer = self.answers.get(Question::WithStatus)?;
-        // If the list cannot be read without a filter, a refusal says nothing about the filter.
+        // If the list cannot be read without a filter, a rejection says nothing about the filter.
         let others = self.answers.list(Question::Everybody)?;
         if is_refused(answer) {
             return Some(Filter::Refused);
@@ -219,7 +219,7 @@ impl Judge<'_> {
         ) {
             (true, _) => Some(Filter::Ignored),
             (false, true) if list.total() < self.size(Question::Everybody)? => Some(Filter::Works),
-            // A page without an older date can be chance.
+            // A page without an older date may be chance.
             _ => None,
         }
     }
@@ -244,7 +244,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Needs a complete list of everybody; outdated statuses show on a single page, too.
+    /// Needs a complete list of all agents; stale statuses show on a single page too.
     fn agreement(&self) -> Option<Agreement> {
         let queue = self.answers.list(Question::Queue)?;
         let mut whole = [Question::Everybody, Question::Largest]
@@ -282,7 +282,7 @@ impl Judge<'_> {
     }
 }
 
-/// One agent may change between two requests; two at once are rare.
+/// One agent may change between two requests; two changes at once are rare.
 const FEW: usize = 2;
 
 /// The field that lists are ordered by.
@@ -294,7 +294,7 @@ fn is_refused(answer: &Answer) -> bool {
 
 /// Rows.
 impl Judge<'_> {
-    /// The most informative rows of agents: all if they came at once, otherwise a page, otherwise the queue's.
+    /// Returns the most informative rows of agents: all if they came at once, otherwise a page, otherwise the queue's.
     fn rows(&self) -> Option<&Vec<AnsweredRow>> {
         let all = self.answers.get(Question::Largest);
         let all = all.filter(|answer| answer.is_whole());
@@ -373,7 +373,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The value that all share; `Some(None)` if they differ, `None` if there are none.
+/// Returns the value that all share; `Some(None)` if they differ, `None` if there are none.
 fn one<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<Option<T>> {
     let first = values.next()?;
     Some(values.all(|value| value == first).then_some(first))
@@ -393,7 +393,7 @@ fn date_form(text: &str, read: Option<Timestamp>) -> DateForm {
 
 /// Clocks.
 impl Judge<'_> {
-    /// CallTools' `Date` has whole seconds. The round trip makes it no more exact than that anyway.
+    /// CallTools' `Date` has whole seconds. The round trip would not allow more precision anyway.
     fn clock_ahead_seconds(&self) -> Option<i64> {
         let mut ahead = self.answers.0.iter().filter_map(|answer| {
             let here = answer.asked.later(answer.took / 2).timestamp();

@@ -44,7 +44,7 @@ use crate::{
 /// The format of a report, for programs that read one.
 pub const REPORT_FORMAT: u32 = 1;
 
-/// What a survey has found. It names nobody.
+/// The findings of a survey. They name nobody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SurveyReport {
     /// The version of openseat that wrote it.
@@ -53,11 +53,11 @@ pub struct SurveyReport {
     pub format: u32,
     /// When the first request was sent, by this machine's clock.
     pub asked_at: String,
-    /// The field that lists were asked to be sorted by.
+    /// The requested sort field of lists.
     pub ordering_field: String,
     /// What it cost.
     pub requests: u32,
-    /// Why not everything was asked; `None` if it was.
+    /// Why some questions were not asked; `None` if all were.
     pub stopped: Option<String>,
     /// The findings in words.
     pub said: Vec<String>,
@@ -72,13 +72,13 @@ pub struct SurveyReport {
 pub struct DisguisedAnswer {
     /// The address below `…/api/`.
     pub asked: String,
-    /// The status, or the kind of fault that kept an answer from coming.
+    /// The status, or the kind of fault that prevented an answer.
     pub answered: Value,
     /// How long it took.
     pub took_ms: u64,
     /// The headers that concern time.
     pub headers: Map<String, Value>,
-    /// How many rows came. The body has the first of them.
+    /// How many rows came. The body contains the first of them.
     pub rows: Option<usize>,
     /// The body.
     pub body: Value,
@@ -132,7 +132,7 @@ fn queue<'a>(target: &Target<'a>) -> &'a QueueRef {
     &target.queues[0].0.reference
 }
 
-/// Why a survey ended early, in words that contain no address.
+/// Says why a survey ended early, in words that contain no address.
 fn reason(error: &RequestError) -> String {
     match error {
         RequestError::Refused(refusal) => refusal.to_string(),
@@ -148,7 +148,7 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    /// Asks one question after the other; returns why it had to stop, if it had to.
+    /// Asks one question after the other; returns why it had to stop, if it did.
     async fn ask_all(&self, subject: &Subject<'_>) -> (Answers, Option<RequestError>) {
         let mut answers = Answers::default();
         for question in Question::ALL {
@@ -164,7 +164,7 @@ impl Surveyor<'_> {
     }
 
     /// # Errors
-    /// A failure that all further requests would share: no permit, a 429, a refused token, no connection.
+    /// A failure that all further requests would share: no permit, a 429, a rejected token, no connection.
     async fn ask(
         &self,
         question: Question,
@@ -191,7 +191,7 @@ impl Surveyor<'_> {
     }
 }
 
-/// Whether further requests would be useless. After a first answer, one that takes too long may only be a long list.
+/// Whether further requests would be useless. After a first answer, a slow one may only be a long list.
 fn stops(fault: &Fault, answers: &Answers) -> bool {
     let is_slow = matches!(
         fault,
@@ -225,7 +225,7 @@ fn disguised(answers: &Answers, subject: &Subject<'_>) -> Vec<DisguisedAnswer> {
     answers.collect()
 }
 
-/// What people are told if a survey could not start.
+/// Says why a survey could not start.
 pub fn told(error: &RequestError, now: Moment) -> String {
     format!(
         "no report was made: {}\nWhat to do: {}",
@@ -239,7 +239,7 @@ pub fn told(error: &RequestError, now: Moment) -> String {
 #[error("a report is about one account; name a queue of it, such as {0}")]
 pub struct Several(String);
 
-/// The one account that a command line means.
+/// Returns the one account that a command line means.
 ///
 /// # Errors
 /// [`Several`]

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{calltools, model::agent::AgentId};
 
-/// With fewer dates, many lists would be in order by chance.
+/// With fewer dates, many lists would be sorted by chance.
 const FEW: usize = 5;
 
-/// What `ordering=` does, and whether agents without a date come first.
+/// Judges what `ordering=` does, and whether agents without a date come first.
 pub(super) fn judge(answers: &Answers) -> (Option<Ordering>, Option<bool>) {
     let Some(answer) = answers.get(Question::Ordered) else {
         return (None, None);
@@ -68,7 +68,7 @@ fn ordering(list: &List, usual: Option<&List>) -> Option<Ordering> {
 /// The percentage of neighbours that two lists in the same order share. A few agents come and go between two requests.
 const ALIKE_PERCENT: usize = 80;
 
-/// Whether two lists are in the same order, that is, most neighbours in one are neighbours in the other.
+/// Whether two lists are in the same order, meaning that most neighbours in one are neighbours in the other.
 fn is_alike(list: &List, usual: &List) -> bool {
     let (list, usual) = (users(list), users(usual));
     let usual: HashSet<_> = usual.windows(2).collect();
@@ -77,7 +77,7 @@ fn is_alike(list: &List, usual: &List) -> bool {
     same * 100 >= pairs * ALIKE_PERCENT
 }
 
-/// The agents of the first rows, as many as a page has: with `ordering=`, more rows were requested.
+/// Returns the agents of the first rows, as many as a page has: with `ordering=`, more rows were requested.
 fn users(list: &List) -> Vec<Option<&AgentId>> {
     let page = list.rows.iter().take(calltools::PAGE_SIZE as usize);
     page.map(|row| row.agent.as_ref().map(|agent| &agent.id))

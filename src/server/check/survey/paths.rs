@@ -6,7 +6,7 @@ use url::form_urlencoded::byte_serialize;
 use super::{answer::Answers, question::Question};
 use crate::{calltools::PAGE_SIZE, config::QueueRef};
 
-/// The path of a question, below `…/api/`; `None` if too little is known to ask it.
+/// Returns the path of a question, below `…/api/`; `None` if too little is known to ask it.
 pub(super) fn path(question: Question, subject: &Subject<'_>, answers: &Answers) -> Option<String> {
     let list = match question {
         Question::Queues => "queues/",
@@ -35,7 +35,7 @@ pub(super) fn path(question: Question, subject: &Subject<'_>, answers: &Answers)
     })
 }
 
-/// What a survey is about.
+/// The subject of a survey.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject<'a> {
     /// A queue from the config.
@@ -56,7 +56,7 @@ fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
 }
 
-/// A status to filter by: preferably one that some agents have and others do not, so that the answer shows whether the filter works. Of
+/// Chooses a status to filter by: preferably one that some agents have and others do not, so that the answer shows whether the filter works. Among
 /// those, one that makes agents available, because openseat filters by it.
 fn status(answers: &Answers) -> Option<u64> {
     let names = answers.names();
@@ -89,7 +89,7 @@ fn status(answers: &Answers) -> Option<u64> {
     best.map(|(id, _)| id)
 }
 
-/// The median date of change on the list, as CallTools writes it.
+/// Returns the median date of change on the list, as CallTools writes it.
 pub(super) fn middle_date(answers: &Answers) -> Option<&str> {
     let rows = &answers.list(Question::Everybody)?.rows;
     let mut dates: Vec<(Timestamp, &str)> = rows
@@ -100,7 +100,7 @@ pub(super) fn middle_date(answers: &Answers) -> Option<&str> {
     Some(dates.get(dates.len() / 2)?.1)
 }
 
-/// The id of the configured queue.
+/// Returns the id of the configured queue.
 fn queue_id(subject: &Subject<'_>, answers: &Answers) -> Option<u64> {
     match subject.queue {
         QueueRef::Id(id) => Some(*id),
@@ -122,7 +122,7 @@ fn unknown_id(answers: &Answers) -> u64 {
         .expect("there are more candidates than queues")
 }
 
-/// One more than needed, in case the count is a little off. `None` for a list without pages.
+/// One more than needed, in case the count is slightly wrong. `None` for a list without pages.
 fn past_the_end(answers: &Answers) -> Option<u64> {
     let everybody = answers.list(Question::Everybody)?;
     let rows = everybody

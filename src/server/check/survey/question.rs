@@ -12,7 +12,7 @@ pub(super) enum Question {
     Queues,
     /// The statuses and what they do.
     Statuses,
-    /// Everybody in the account, without a queue.
+    /// All agents of the account, without a queue.
     Everybody,
     /// The same, most recently changed first, and more rows than a page may have.
     Ordered,
@@ -20,7 +20,7 @@ pub(super) enum Question {
     Largest,
     /// Those with one status.
     WithStatus,
-    /// Those who changed since a date, without a page size: this shows how many rows come by default.
+    /// Agents whose status changed since a date, without a page size: this shows the default number of rows.
     ChangedSince,
     /// The agents of a configured queue.
     Queue,
@@ -45,7 +45,7 @@ impl Question {
         Question::PastTheEnd,
     ];
 
-    /// The number of rows that it requests; `None` if it leaves that to CallTools.
+    /// Returns the number of rows that it requests; `None` if it leaves that to CallTools.
     pub fn page_size(self) -> Option<u32> {
         match self {
             Question::Largest | Question::ChangedSince => None,

@@ -8,7 +8,7 @@ use super::findings::{
 /// A subject, and a sentence about it.
 type Line = (&'static str, String);
 
-/// Everything that was found, one line each, and at the end what could not be judged.
+/// Describes all findings, one line each, and at the end what could not be judged.
 pub(super) fn words(found: &Findings, ordering_field: &str) -> Vec<String> {
     let lines = [
         lists(found),
