@@ -134,8 +134,8 @@ fn queue_routes(queue: &str, suffix: &str) -> Vec<Operation> {
         Operation::get(path("/history"), dashboard::get_history)
             .called(id("getHistory"), Tag::Queues, "its recorded history; ?range=24h, ?format=csv")
             .query(dashboard::HISTORY_PARAMETERS)
-            .answers(200, "The history, in equal intervals", Content::json::<HistoryJson>(openapi::HISTORY))
-            .answers(200, "With `format=csv`: one line per interval", Content::text("text/csv", "from,known_ms,seats_min,seats_mean,seats_max\r\n"))
+            .answers(200, "The history, in equal parts of time", Content::json::<HistoryJson>(openapi::HISTORY))
+            .answers(200, "With `format=csv`: one line per part", Content::text("text/csv", "from,known_ms,seats_min,seats_mean,seats_max\r\n"))
             .problems(&[BAD_PARAMETER, UNKNOWN_QUEUE, AMBIGUOUS_QUEUE, BUSY, HISTORY_UNREADABLE]),
         Operation::post(path("/reservations"), reservations::create_reservation)
             .needing(Need::Reserve)

@@ -32,7 +32,7 @@ use crate::{
 pub(in crate::server) const HISTORY_PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "range",
-        meaning: "How far back; a day by default. The intervals are one minute for `1h`, ten minutes for `24h`, one hour for `7d`",
+        meaning: "How far back; a day by default. Each part is one minute for `1h`, ten minutes for `24h`, one hour for `7d`",
         shape: Shape::OneOf(&["1h", "24h", "7d"]),
         example: "24h",
     },

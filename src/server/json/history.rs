@@ -26,13 +26,13 @@ pub struct HistoryJson<'a> {
     account: &'a str,
     /// How far back it goes, as in the request.
     range: &'a str,
-    /// The length of each interval, in milliseconds.
+    /// The length of each part, in milliseconds.
     part_ms: u64,
-    /// All intervals, oldest first. The last one may not have ended yet. Empty if nothing is recorded.
+    /// All parts, oldest first. The last one may not have ended yet. Empty if nothing is recorded.
     parts: Vec<PartJson>,
 }
 
-/// One interval of a queue's recorded history.
+/// One part of a queue's recorded history.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "HistoryPart")]
 pub struct PartJson {
@@ -84,7 +84,7 @@ impl<'a> HistoryJson<'a> {
         }
     }
 
-    /// Writes CSV (RFC 4180): one line per interval, with a column for each status. An empty field is unknown.
+    /// Writes CSV (RFC 4180): one line per part, with a column for each status. An empty field is unknown.
     pub fn to_csv(&self) -> String {
         let statuses: BTreeSet<_> = self
             .parts
