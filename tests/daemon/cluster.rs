@@ -156,6 +156,10 @@ async fn reserve(address: SocketAddr, body: &str) -> Answer {
         let said = post_json(address, "/v1/queues/sales/reservations", body).await;
         let is_said = said.status != 503;
         answer = Some(said);
+        if !is_said {
+            // A hundred that ask again at once would keep the leader busy.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         is_said
     })
     .await;
@@ -238,7 +242,7 @@ async fn two_of_a_hundred_calls_on_three_nodes_get_the_two_seats() {
     let nodes = three(&redis, &calltools, "").await;
     let ask = |call: usize| {
         let address = nodes[call % 3].address;
-        let body = format!("{{\"call_id\":\"call-{call}\"}}");
+        let body = format!("{{\"call_id\":\"call-{call}\",\"ttl\":\"5m\"}}");
         async move { reserve(address, &body).await }
     };
     let answers = join_all((0..100).map(ask)).await;
@@ -352,7 +356,7 @@ async fn a_node_that_is_cut_off_answers_from_memory_and_heals_by_itself() {
     let later = far.decision().await;
     assert_eq!((known(&later), &later["count"]), (true, &2.into()));
     let age = |decision: &Value| decision["age_ms"].as_u64().expect("an age");
-    assert!(age(&later) >= age(&before) + 4_000, "{before} {later}");
+    assert!(age(&later) >= age(&before) + 3_500, "{before} {later}");
     let reserve = post_json(
         far.address,
         "/v1/queues/sales/reservations",
