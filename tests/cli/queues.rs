@@ -1,16 +1,10 @@
 //! `openseat queues`: what it lists, what that costs, and who is asked.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
-use openseat::{
-    clock::SystemClock,
-    simulator::{Endpoint, InjectedFault},
-};
+use openseat::simulator::{Endpoint, InjectedFault};
 
-use crate::{
-    fixture::{Fixture, WRONG},
-    support::{TestDaemon, soon},
-};
+use crate::fixture::{Fixture, WRONG};
 
 /// The columns of a table, one space between them.
 fn rows(out: &str) -> Vec<String> {
@@ -64,7 +58,7 @@ async fn the_list_costs_one_request_and_seats_one_more_for_the_statuses_and_each
         "requests": 4,
     }]);
     assert_eq!(json, expected);
-    assert_eq!(said.err, "");
+    said.is_content();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +136,7 @@ async fn nothing_is_sent_during_a_silence_and_none_without_a_token_or_a_config()
     fixture.run(&["queues"]).await.exits(1);
     let said = fixture.run(&["queues"]).await.exits(1);
     let said = said.says(&["; the next one may be sent in ", "0 requests spent"]);
-    assert_eq!(said.err, "");
+    said.is_content();
     assert_eq!(simulator.requests(), 1);
     fs::remove_file(fixture.path("main.token")).expect("it was there");
     let said = fixture.run(&["queues"]).await.exits(2);
@@ -156,20 +150,7 @@ async fn nothing_is_sent_during_a_silence_and_none_without_a_token_or_a_config()
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_daemon_the_daemon_asks_with_its_token_and_budget() {
     let fixture = Fixture::open().await;
-    let config = fixture.path("openseat.toml");
-    let text = fs::read_to_string(&config).expect("a config");
-    let socket = fixture.path("socket");
-    let text = format!("[server]\nlisten = \"unix:{}\"\n{text}", socket.display());
-    fs::write(&config, text).expect("it can be written");
-    let _daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
-    soon("a healthy daemon", async || {
-        fixture.run(&["health"]).await.code == 0
-    })
-    .await;
-    soon("a control socket", async || {
-        fixture.path("state/control.sock").exists()
-    })
-    .await;
+    let _daemon = fixture.daemon().await;
     fs::remove_file(fixture.path("main.token")).expect("it was there");
     let simulator = &fixture.calltools.simulator;
     let before = simulator.requests_to(Endpoint::Queues);

@@ -1,13 +1,13 @@
 //! `openseat check --report` and `openseat simulate --like`.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, time::Duration};
 
-use openseat::{clock::SystemClock, simulator::InjectedFault};
+use openseat::simulator::InjectedFault;
 use serde_json::Value;
 
 use crate::{
     fixture::{CANARY, Fixture, run},
-    support::{Program, TestDaemon, TestFolder, soon},
+    support::{Program, TestFolder, soon},
 };
 
 fn written(home: &TestFolder, name: &str) -> String {
@@ -32,7 +32,7 @@ async fn a_report_says_what_was_found_and_names_nobody() {
     ] {
         assert!(text.contains(line), "{line} is not in:\n{}", said.out);
     }
-    assert_eq!(said.err, "");
+    said.is_content();
     assert_eq!(fixture.calltools.simulator.requests(), 10);
     let text = written(&fixture.home, "report.json");
     let address = fixture.calltools.serving.address().to_string();
@@ -133,22 +133,7 @@ async fn a_pause_in_the_middle_leaves_a_report_of_what_came_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_daemon_the_daemon_asks_out_of_its_budget() {
     let fixture = Fixture::open().await;
-    let config = fixture.path("openseat.toml");
-    let text = fs::read_to_string(&config).expect("a config");
-    let text = format!(
-        "[server]\nlisten = \"unix:{}\"\n{text}",
-        fixture.path("socket").display()
-    );
-    fs::write(&config, text).expect("it can be written");
-    let _daemon = TestDaemon::start_by(&config, Arc::new(SystemClock::new())).await;
-    soon("a healthy daemon", async || {
-        fixture.run(&["health"]).await.code == 0
-    })
-    .await;
-    soon("a control socket", async || {
-        fixture.path("state/control.sock").exists()
-    })
-    .await;
+    let _daemon = fixture.daemon().await;
     // The command has no token of its own.
     fs::remove_file(fixture.path("main.token")).expect("it was there");
     let said = fixture
