@@ -109,6 +109,22 @@ impl Budget {
         });
     }
 
+    /// Whether the window has requests that were sent in a cluster, here or elsewhere.
+    pub fn was_in_cluster(&self) -> bool {
+        let owner = self.member.owner;
+        self.member.with(|book| book.has_marks(owner))
+    }
+
+    /// Counts all that could have been sent as sent just now, by this `process`. Returns how many requests that is.
+    pub fn spend_the_rest(&self, process: u64) -> usize {
+        let (owner, limit) = (self.member.owner, self.allowance.limit);
+        self.member.with(|book| {
+            let spent = book.spend_the_rest(owner, limit, process);
+            self.fit_pace(book);
+            spent
+        })
+    }
+
     /// Everything in the window, for other nodes. Requests without a mark get one of this `process`.
     pub fn mirrored(&self, process: u64) -> Vec<Mirrored> {
         let owner = self.member.owner;

@@ -2,6 +2,7 @@
 //!
 //! It does one thing after the other, so there is one order of everything that is written. Each command ends within a second.
 
+mod missing;
 mod nodes;
 mod reading;
 mod writing;
@@ -19,7 +20,10 @@ use std::{
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::nodes::{Info, Node};
+use self::{
+    missing::Missed,
+    nodes::{Info, Node},
+};
 use super::{
     codec,
     command::{Command, Look, Position, REGISTRY, Reply},
@@ -101,6 +105,11 @@ pub struct Task {
     mirrors_due: u8,
     last_epoch: u64,
     said_bad: bool,
+    /// While this node leads, and a moment longer, it knows every request of the hour.
+    knows_all_until: Duration,
+    /// The data set that was new while it did.
+    knows_all_of: Option<String>,
+    missed: Option<Missed>,
 }
 
 impl fmt::Debug for Task {
@@ -137,6 +146,9 @@ impl Task {
             mirrors_due: 0,
             last_epoch: 0,
             said_bad: false,
+            knows_all_until: Duration::ZERO,
+            knows_all_of: None,
+            missed: None,
         }
     }
 
@@ -241,6 +253,7 @@ impl Task {
             epoch: self.position.epoch.max(self.last_epoch),
             number: self.position.number,
             format: codec::FORMAT,
+            knows_all_of: self.told_all_in(),
         };
         let look = Command::Look {
             node: self.parts.node.clone(),
@@ -262,7 +275,7 @@ impl Task {
             );
             self.depose();
         }
-        self.see_data_set(&look).await;
+        self.see_data_set(&look, now.boot).await;
         if self.candidate.held().is_some() {
             self.renew().await;
         } else if let Some(wait) = self.candidate.may_take_in(now.boot, self.patience())
@@ -304,7 +317,7 @@ impl Task {
     }
 
     /// Lays down what this node knows, where the data set may lack it.
-    async fn see_data_set(&mut self, look: &Look) {
+    async fn see_data_set(&mut self, look: &Look, now: Duration) {
         let is_another = self.generation.as_ref() != Some(&look.generation);
         let went_back = look.last < self.position;
         let epoch = self.last_epoch.max(look.last.epoch);
@@ -314,6 +327,9 @@ impl Task {
         }
         if is_another {
             self.is_claimed = false;
+        }
+        if is_another || went_back {
+            self.note_loss(look, is_another, now);
         }
         if is_another || (went_back && !self.leads()) {
             (self.position, self.is_synced) = (Position::default(), false);
@@ -351,7 +367,7 @@ impl Task {
             None => return,
         }
         if self.leads() {
-            self.parts.tenure.set(self.candidate.acts_until());
+            self.lead_until(self.candidate.acts_until());
         } else {
             self.assume().await;
         }
@@ -378,13 +394,14 @@ impl Task {
             return;
         };
         let epoch = lease.epoch;
+        self.count_missed();
         (self.position, self.last_epoch) = (Position { epoch, number: 0 }, epoch);
         self.checkpoint = None;
         if !self.publish(Entry::default()).await {
             return;
         }
         self.mirrors_due = 2;
-        self.parts.tenure.set(self.candidate.acts_until());
+        self.lead_until(self.candidate.acts_until());
         self.parts.led.fetch_add(1, Ordering::Relaxed);
         self.parts.role.send_replace(Role::Leading);
         tracing::info!(

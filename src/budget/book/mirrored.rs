@@ -3,7 +3,7 @@
 use super::Book;
 use crate::budget::{
     owner::OwnerId,
-    window::{Request, STAYS_MIRRORED},
+    window::{Mark, Request, STAYS_MIRRORED},
     witness::Mirrored,
 };
 
@@ -36,6 +36,34 @@ impl Book {
         if let Some(request) = changed {
             self.note(request);
         }
+    }
+
+    /// Whether an owner's hour has requests that were sent in a cluster.
+    pub fn has_marks(&mut self, id: OwnerId) -> bool {
+        let mut requests = self.hour(id).window.requests();
+        requests.any(|request| request.mark.is_some())
+    }
+
+    /// Fills an owner's hour up to `limit`, as if `process` had sent all that just now. Returns how many requests that is.
+    pub fn spend_the_rest(&mut self, id: OwnerId, limit: u32, process: u64) -> usize {
+        let room = (limit as usize).saturating_sub(self.hour(id).window.used());
+        for _ in 0..room {
+            let number = self.next_request;
+            let request = Request {
+                id: number,
+                owner: id,
+                // Polling may use less than the limit, so it could not fill it.
+                polling: false,
+                answered: true,
+                leaves: self.now + STAYS_MIRRORED,
+                mark: Some(Mark { process, number }),
+            };
+            self.hour(id).window.add(request);
+            self.next_request += 1;
+            self.note(request);
+        }
+        self.changes.urgent |= room > 0;
+        room
     }
 
     /// All requests in an owner's hour, for other nodes of the cluster. Requests of earlier processes that have no mark get one of `process`.

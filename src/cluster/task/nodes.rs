@@ -28,6 +28,9 @@ pub(super) struct Info {
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) format: u32,
+    /// The data set in which it has laid down all requests of the hour.
+    #[serde(default)]
+    pub(super) knows_all_of: Option<String>,
 }
 
 /// A node, as this one sees it.

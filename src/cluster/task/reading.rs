@@ -76,6 +76,7 @@ impl Task {
 
     pub(super) fn take_entry(&mut self, logged: &Logged, reading: &Reading) {
         self.position = logged.position;
+        self.note_entry(logged.position);
         self.candidate.heard_of(logged.position.epoch);
         let entry = match codec::decode(&logged.data, reading) {
             Ok(entry) => entry,
