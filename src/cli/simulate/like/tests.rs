@@ -181,8 +181,8 @@ fn a_file_that_is_no_report_is_refused_with_what_it_is() {
         std::fs::write(&path, text).expect("a file");
         format!("{:#}", read(&path).expect_err("no report"))
     };
-    assert!(refused("{}").contains("is no report of openseat check --report"));
-    assert!(refused("\u{0}").contains("is no report"));
+    assert!(refused("{}").contains("is not a report of openseat check --report"));
+    assert!(refused("\u{0}").contains("is not a report"));
     let other = r#"{"openseat":"9.0.0","format":2,"asked_at":"","ordering_field":"","requests":0,
         "stopped":null,"said":[],"found":{},"answers":[]}"#;
     let refused = refused(other);
