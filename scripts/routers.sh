@@ -490,7 +490,7 @@ start_centre() {
 # calls COUNT SCENARIO: all at once; what became of them.
 calls() {
     rm -f "$scratch/callers.log"
-    (become_sipp callers "$2" -p "$(free_port)" -m "$1" -l "$1" -r "$1" -rp 10 -timeout 15s "127.0.0.1:$proxy") >"$scratch/callers.out" 2>&1 || true
+    (become_sipp callers "$2" -p "$(free_port)" -m "$1" -l "$1" -r "$1" -rp 10 -timeout 60s "127.0.0.1:$proxy") >"$scratch/callers.out" 2>&1 || true
     sort "$scratch/callers.log" | uniq -c | sed 's/^ *//' | paste -sd, | sed 's/,/, /g'
 }
 
