@@ -13,7 +13,9 @@ use super::{
     LedgerError,
     columns::ms,
     folder::{Folder, same},
-    rows::{Contents, clear, read, write_book, write_owners, write_request},
+    rows::{
+        Contents, Seals, clear, read, remove_requests, write_book, write_owners, write_request,
+    },
     schema::SCHEMA,
     witness::{Testimony, Witness},
 };
@@ -57,6 +59,9 @@ pub(super) struct LedgerFile {
     /// Rows in the file.
     requests: u64,
     owners: u64,
+    /// Their seals.
+    request_seals: Seals,
+    owner_seals: Seals,
     /// The log said that there is no room in advance.
     told_of_room: bool,
     /// Why the file cannot be used although it opens: its tables are not ours.
@@ -82,6 +87,8 @@ impl LedgerFile {
             change: 0,
             requests: 0,
             owners: 0,
+            request_seals: Seals::default(),
+            owner_seals: Seals::default(),
             told_of_room: false,
             unfit: None,
         }
@@ -247,27 +254,25 @@ impl LedgerFile {
         let transaction = open.connection.transaction_with_behavior(behaviour)?;
         if batch.whole {
             clear(&transaction)?;
-            self.requests = 0;
+            (self.requests, self.request_seals) = (0, Seals::default());
         } else if batch.tidy {
-            let left = transaction.execute(
-                "DELETE FROM request WHERE leaves_ms <= ?1",
-                [ms(batch.time)],
-            )?;
-            self.requests = self.requests.saturating_sub(left as u64);
+            let left = remove_requests(&transaction, batch.time, &mut self.request_seals)?;
+            self.requests = self.requests.saturating_sub(left);
         }
         for request in &batch.requests {
             let is_new = request.id >= batch.new_from;
-            write_request(&transaction, request, is_new)?;
+            write_request(&transaction, request, is_new, &mut self.request_seals)?;
             self.requests += u64::from(is_new);
         }
         if let Some(owners) = &batch.owners {
-            write_owners(&transaction, owners)?;
+            self.owner_seals = write_owners(&transaction, owners)?;
             self.owners = owners.len() as u64;
         }
         write_book(
             &transaction,
             batch,
             [self.change, self.requests, self.owners],
+            self.request_seals.with(self.owner_seals),
         )?;
         transaction.commit()?;
         // The first transaction creates the log.

@@ -11,7 +11,7 @@ use crate::{
         book::{Batch, Owner, Stored},
         owner::{BudgetOwner, OwnerId},
         throttle::Throttle,
-        window::Request,
+        window::{Request, Time},
     },
     clock::{Clock, stored_time::StoredTime},
 };
@@ -38,16 +38,20 @@ pub(super) fn read(
             is_of_an_older_layout: true,
         }));
     }
-    let mut sound = true;
+    let (mut sound, mut seals) = (true, Seals::default());
     let sql = "SELECT change_number, requests, owners, time_ms, boot_id, boot_ms, wall_ms, lost_ms, seal FROM book";
     let book = connection.query_row(sql, [], |row| {
         let numbers = [row.get(0)?, row.get(1)?, row.get(2)?];
         let stamp = stamp(row, 4)?;
-        let (time, lost) = (row.get(3)?, row.get(7)?);
-        sound &= row.get::<_, i64>(8)? == seal_of_book(numbers, time, &stamp, lost);
-        Ok((numbers, time, stamp, lost))
+        Ok((
+            numbers,
+            row.get(3)?,
+            stamp,
+            row.get(7)?,
+            row.get::<_, i64>(8)?,
+        ))
     });
-    let Some((numbers, now, stamp, lost)) = book.optional()? else {
+    let Some((numbers, now, stamp, lost, seal)) = book.optional()? else {
         return Ok(None);
     };
     let mut statement = connection.prepare(
@@ -62,6 +66,7 @@ pub(super) fn read(
             leaves: time(row, 4)?,
             mark: mark(row, 6)?,
         };
+        seals.add(seal_of_request(&request));
         sound &= row.get::<_, i64>(5)? == seal_of_request(&request);
         Ok(request)
     });
@@ -70,10 +75,14 @@ pub(super) fn read(
     let mut statement = connection.prepare(sql)?;
     let owners = statement.query_map([], |row| {
         let (id, owner) = read_owner(row)?;
+        seals.add(seal_of_owner(id, &owner));
         sound &= row.get::<_, i64>(10)? == seal_of_owner(id, &owner);
         Ok((id, owner))
     });
     let owners: Vec<_> = owners?.collect::<Result<_, _>>()?;
+    // Rows from before the book's seal covered them all.
+    let seal_of = |seals| seal_of_book(numbers, now, &stamp, lost, seals);
+    sound &= seal == seal_of(Some(seals)) || seal == seal_of(None);
     let whole = [requests.len(), owners.len()] == [numbers[1] as usize, numbers[2] as usize];
     Ok(Some(Contents {
         stored: Stored {
@@ -116,11 +125,36 @@ pub(super) fn clear(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
+/// Removes the requests that have left at `now`, with their seals. Returns how many there were.
+pub(super) fn remove_requests(
+    transaction: &Transaction<'_>,
+    now: Time,
+    seals: &mut Seals,
+) -> rusqlite::Result<u64> {
+    let sql = "DELETE FROM request WHERE leaves_ms <= ?1 RETURNING seal";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut removed = 0;
+    for seal in statement.query_map([ms(now)], |row| row.get(0))? {
+        seals.remove(seal?);
+        removed += 1;
+    }
+    Ok(removed)
+}
+
 pub(super) fn write_request(
     transaction: &Transaction<'_>,
     request: &Request,
     is_new: bool,
+    seals: &mut Seals,
 ) -> rusqlite::Result<()> {
+    if !is_new {
+        let sql = "SELECT seal FROM request WHERE id = ?1";
+        let mut statement = transaction.prepare_cached(sql)?;
+        let old = statement.query_row([request.id as i64], |row| row.get(0));
+        // Without the row the update below fails.
+        seals.remove(old.optional()?.unwrap_or_default());
+    }
+    seals.add(seal_of_request(request));
     let sql = match is_new {
         true => {
             "INSERT INTO request (id, owner, polling, answered, leaves_ms, seal, process, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
@@ -149,7 +183,8 @@ pub(super) fn write_request(
 pub(super) fn write_owners(
     transaction: &Transaction<'_>,
     owners: &[(OwnerId, Owner)],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Seals> {
+    let mut seals = Seals::default();
     transaction.execute("DELETE FROM owner", [])?;
     let sql = "INSERT INTO owner (id, account, identity, seen_ms, share_ppm, refused_ms, silent_until_ms, paused_until_ms, refusals, counted_ms, seal) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -168,14 +203,16 @@ pub(super) fn write_owners(
             ms(owner.counted.unwrap_or_default()),
             seal_of_owner(*id, owner),
         ])?;
+        seals.add(seal_of_owner(*id, owner));
     }
-    Ok(())
+    Ok(seals)
 }
 
 pub(super) fn write_book(
     transaction: &Transaction<'_>,
     batch: &Batch,
     numbers: [u64; 3],
+    seals: Seals,
 ) -> rusqlite::Result<()> {
     let numbers = numbers.map(|number| number as i64);
     let (time, lost) = (ms(batch.time), ms(batch.lost.unwrap_or_default()));
@@ -196,7 +233,7 @@ pub(super) fn write_book(
         boot_ms,
         wall_ms,
         lost,
-        seal_of_book(numbers, time, &batch.stamp, lost),
+        seal_of_book(numbers, time, &batch.stamp, lost, Some(seals)),
     ])?;
     Ok(())
 }
@@ -232,9 +269,34 @@ fn seal_of_owner(id: OwnerId, owner: &Owner) -> i64 {
     )
 }
 
-fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &StoredTime, lost: i64) -> i64 {
+/// The seals of all rows but the book's. The book's own seal covers them: pages of an older copy may fit the newer ones beside them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seals(i64);
+
+impl Seals {
+    fn add(&mut self, seal: i64) {
+        self.0 = self.0.wrapping_add(seal);
+    }
+
+    fn remove(&mut self, seal: i64) {
+        self.0 = self.0.wrapping_sub(seal);
+    }
+
+    pub(super) fn with(mut self, others: Self) -> Self {
+        self.add(others.0);
+        self
+    }
+}
+
+fn seal_of_book(
+    numbers: [i64; 3],
+    time: i64,
+    stamp: &StoredTime,
+    lost: i64,
+    seals: Option<Seals>,
+) -> i64 {
     let [change, requests, owners] = numbers;
-    let numbers = [
+    let mut numbers = vec![
         change,
         requests,
         owners,
@@ -243,6 +305,7 @@ fn seal_of_book(numbers: [i64; 3], time: i64, stamp: &StoredTime, lost: i64) -> 
         stamp.wall_ms,
         lost,
     ];
+    numbers.extend(seals.map(|seals| seals.0));
     seal(&[&stamp.boot_id], &numbers)
 }
 
