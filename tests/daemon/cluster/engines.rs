@@ -443,7 +443,7 @@ async fn the_documented_user_may_do_all_that_is_needed_and_nothing_else() {
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
 async fn the_demo_shows_nodes_that_share_an_account() {
     let home = TestFolder::new();
-    let _demo = Program::start(&home, &["demo", "--nodes", "3", "--listen", "127.0.0.1:0"]);
+    let mut demo = Program::start(&home, &["demo", "--nodes", "3", "--listen", "127.0.0.1:0"]);
     let addresses = || -> Vec<SocketAddr> {
         let said = std::fs::read_to_string(home.path().join("stdout.txt")).expect("its output");
         let nodes = said
@@ -471,6 +471,9 @@ async fn the_demo_shows_nodes_that_share_an_account() {
         leaders == 1
     })
     .await;
+    // A demo that is killed could not end its engine.
+    demo.signal(Signal::TERM);
+    assert!(demo.ended().await.success());
     let mut lonely = home.command(&["demo", "--nodes", "2", "--listen", "127.0.0.1:0"]);
     let said = lonely.env("PATH", "/nowhere").output().expect("it runs");
     let why = String::from_utf8_lossy(&said.stderr);
