@@ -1,7 +1,7 @@
 //! The account's hourly allowance, and the only door to the wire: a request is sent with a [`Permit`] or not at all.
 //!
 //! The promise: no 3600 s ever contain more than `requests_per_hour` requests. It holds across restarts, crashes, clock steps and suspend,
-//! and whatever happens to the disk while the process runs. CallTools' throttle is a sliding log, so ours is one too. A request counts
+//! and whatever happens to the disk while the process runs. CallTools throttles with a sliding log, so we keep one too. A request counts
 //! before it is sent, and leaves the window 3600 s after its *answer* came: CallTools counts from the arrival, which lies between the two.
 //!
 //! Memory decides, and the disk remembers:
@@ -10,8 +10,8 @@
 //! - [`book`]: all hours in memory, with their [owners](owner) and the budget's own clock; it decides;
 //! - [`ledger`]: the file that keeps them for the next process;
 //! - [`pace`]: spreads polling evenly;
-//! - [`throttle`]: what follows from a 429;
-//! - [`witness`]: in a cluster, other nodes are told of each request before it is sent.
+//! - [`throttle`]: slows down after a 429;
+//! - [`witness`]: in a cluster, tells the other nodes of each request before it is sent.
 
 mod book;
 mod ledger;
@@ -47,7 +47,7 @@ use crate::{
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The first reading of a queue or of names after a start: from polling's part of the budget, at once instead of at the pace.
+    /// The first poll of a queue or of names after a start: spent from polling's part of the budget, at once instead of at the pace.
     ColdStart,
     /// Background polling: up to `requests_per_hour` − `reserve`, at the pace.
     Poll,
@@ -56,16 +56,16 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it is spent from polling's part.
+    /// Returns whether it is spent from polling's part.
     fn is_polling(self) -> bool {
         self != Purpose::OnDemand
     }
 }
 
-/// Why there is no permit now.
+/// Why no permit is available now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It is not yet time for the next poll.
+    /// It is too early for the next poll.
     Pace,
     /// The window is full.
     Spent,
@@ -77,22 +77,22 @@ pub enum Cause {
     NotLeading,
 }
 
-/// There is no permit now.
+/// No permit is available now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
-    /// When there may be one: asking earlier is useless.
+    /// The earliest time at which one may be available.
     pub until: Moment,
     /// Why.
     pub cause: Cause,
 }
 
 impl Refusal {
-    /// The time from now until then.
+    /// Returns the time from now until then.
     pub fn wait(&self, now: Moment) -> Duration {
         self.until.boot.saturating_sub(now.boot)
     }
 
-    /// The message for people, with the time that is left.
+    /// Returns the message for people, with the remaining time.
     pub fn told(&self, now: Moment) -> String {
         format!("{self}{}", next_one(self.until, now))
     }
@@ -114,13 +114,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The part of an hour's polling that the bucket can save up. In simulations of callers who wait, 4 % was best.
+/// The part of an hour's polling that the bucket can save up. 4 % was best in simulations of callers who wait.
 const BUCKET: f64 = 0.04;
 
-/// An account of any size may poll this many queues at once, up to half of its hour.
+/// Even the smallest account may poll this many queues at once, up to half of its hour.
 const FEW: u32 = 8;
 
-/// The part of the even pace that polling keeps for an hour after a loss. Lost requests count as evenly spread, which they may not have been.
+/// The part of the even pace at which polling runs for an hour after a loss. Lost requests count as evenly spread, and may not have been.
 const CAUTION: f64 = 0.75;
 
 /// The state of an account's window.
@@ -134,9 +134,9 @@ pub struct Usage {
     pub used: u32,
     /// The part of the rate that openseat uses: 1 unless others spend from the account too.
     pub share: f64,
-    /// CallTools asked for a pause until then.
+    /// Until when CallTools asked for a pause.
     pub throttled_until: Option<Moment>,
-    /// The time between two requests of background polling at the present rate.
+    /// The time between two requests of background polling at the current rate.
     pub period: Duration,
 }
 
@@ -156,7 +156,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// An account's budget, in a ledger that other accounts share. Accounts whose [owners](BudgetOwner) share an hour spend from one window.
+    /// Creates an account's budget in a ledger that other accounts share. Accounts whose [owners](BudgetOwner) share an hour spend from one window.
     ///
     /// # Panics
     /// If `reserve` is not less than `limit`. The config makes sure that it is.
@@ -170,7 +170,7 @@ impl Budget {
         Self::shared(ledger, owner, limit, reserve, None, clock)
     }
 
-    /// The same for an account that may share its budget with others.
+    /// Creates the budget of an account that may share it with others.
     ///
     /// # Panics
     /// As [`new`](Self::new).
@@ -212,7 +212,7 @@ impl Budget {
         }
     }
 
-    /// A budget that forgets at exit: without a state folder, and for tests.
+    /// Creates a budget that forgets at exit: for a daemon without a state folder, and for tests.
     pub fn in_memory(limit: NonZeroU32, reserve: u32, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(Ledger::in_memory(clock.as_ref()));
         let owner = BudgetOwner {
@@ -222,10 +222,10 @@ impl Budget {
         Self::new(ledger, owner, limit, reserve, clock)
     }
 
-    /// A permit now, or the time at which there may be one. The request is stored as spent before this returns, unless the disk fails.
+    /// Returns a permit now, or the time at which one may be available. The request is stored as spent before this returns, unless the disk fails.
     ///
     /// # Errors
-    /// [`Refusal`], if it is not yet time, the window is full or CallTools asked for a pause.
+    /// [`Refusal`] if it is too early, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let mut permit = self.admit(purpose)?;
         if let Some(witness) = &self.witness {
@@ -234,23 +234,23 @@ impl Budget {
                 polling: permit.polling,
                 at: self.member.clock.now(),
             };
-            let (told, ()) = tokio::join!(
+            let (announced, ()) = tokio::join!(
                 witness.admitted(admitted),
                 self.member.ledger.written(permit.number)
             );
-            if !told {
+            if !announced {
                 return Err(self.not_leading());
             }
             permit.witness = Some((Arc::clone(witness), admitted));
         } else {
             self.member.ledger.written(permit.number).await;
         }
-        // Another request's 429 may have come meanwhile, and its pause holds for this one too.
+        // Another request may have met a 429 meanwhile, and its pause applies to this one too.
         self.member.with(|book| self.refuse_in_silence(book))?;
         Ok(permit)
     }
 
-    /// A permit that is not stored yet.
+    /// Returns a permit that is not stored yet.
     fn admit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
         let owner = self.member.owner;
         let witness = self.witness.as_deref();
@@ -258,7 +258,7 @@ impl Budget {
             return Err(self.not_leading());
         }
         let process = witness.map(Witness::process);
-        let (number, others_have_stopped) = self.member.with(|book| {
+        let (number, others_stopped) = self.member.with(|book| {
             self.refuse_in_silence(book)?;
             let paced =
                 purpose == Purpose::Poll || purpose == Purpose::ColdStart && book.is_cautious();
@@ -275,12 +275,12 @@ impl Budget {
                     cause: Cause::Spent,
                 })?;
             self.fit_pace(book);
-            Ok((number, others_have_stopped(book, owner)))
+            Ok((number, have_others_stopped(book, owner)))
         })?;
-        if others_have_stopped {
+        if others_stopped {
             tracing::info!(
                 account = self.account,
-                "no sign of other software that spends from this account any more; polling is back at its full pace"
+                "other software no longer seems to spend from this account; polling is back at its full pace"
             );
         }
         Ok(Permit {
@@ -295,7 +295,7 @@ impl Budget {
         let now = book.now();
         let share = book.hour(self.member.owner).throttle;
         let throttled = share.silence(now).map(|until| (until, Cause::Throttled));
-        let paused = share.break_off(now).map(|until| (until, Cause::Paused));
+        let paused = share.pause_end(now).map(|until| (until, Cause::Paused));
         match throttled.or(paused) {
             None => Ok(()),
             Some((until, cause)) => Err(Refusal {
@@ -309,25 +309,25 @@ impl Budget {
         let (now, owner) = (book.now(), self.member.owner);
         let used = book.hour(owner).window.used();
         let accounts = f64::from(self.accounts);
-        if self.pace.is_to_be_fitted(now, used) {
+        if self.pace.should_fit(now, used) {
             self.pace
                 .fit(|in_hand| even_rate(book, owner, self.allowance, in_hand) / accounts);
         }
     }
 
-    /// How many requests a start may send at once.
+    /// Returns how many requests a start may send at once.
     pub fn burst(&self) -> u32 {
         burst(self.allowance.for_polling() / self.accounts)
     }
 
-    /// CallTools answered 429: nothing is sent for as long as it asks, and less afterwards. Returns when the pause ends.
+    /// Pauses after a 429 for as long as CallTools asks, and slows down afterwards. Returns when the pause ends.
     pub fn throttled(&self, wait: Option<Duration>) -> Moment {
         let owner = self.member.owner;
         let (is_news, level, until) = self.member.with(|book| {
             let now = book.now();
             let hour = book.hour(owner);
             hour.throttle.refused(wait, now, fastrand::f64());
-            let is_news = !std::mem::replace(&mut hour.told_of_others, true);
+            let is_news = !std::mem::replace(&mut hour.logged_others, true);
             let (level, until) = (hour.throttle.factor(now), hour.throttle.silent_until);
             book.throttle_changed(owner);
             (is_news, level, book.moment(until))
@@ -346,7 +346,7 @@ impl Budget {
         until
     }
 
-    /// CallTools asked for a pause, but not because the account's requests are spent: a 503.
+    /// Pauses after a 503, which does not mean that the account's requests are spent.
     pub fn pause(&self, wait: Duration) {
         let owner = self.member.owner;
         self.member.with(|book| {
@@ -359,22 +359,22 @@ impl Budget {
         }
     }
 
-    /// How full the bucket of saved permits is, 0 to 1.
+    /// Returns how full the bucket of saved permits is, 0 to 1.
     pub fn fill(&self) -> f64 {
         self.pace.fill()
     }
 
-    /// The time between two requests of background polling without 429s, bursts and requests on demand.
+    /// Returns the time between two requests of background polling without 429s, bursts and requests on demand.
     pub fn usual_period(&self) -> Duration {
         HOUR * self.accounts / self.allowance.for_polling()
     }
 
-    /// The time between two requests of background polling at the present rate.
+    /// Returns the time between two requests of background polling at the current rate.
     pub fn period(&self) -> Duration {
         self.pace.period()
     }
 
-    /// Why polling is slow: others spend from the account, or the hour is nearly spent.
+    /// Returns why polling is slow: others spend from the account, or the hour is nearly spent.
     pub fn slowed_by(&self) -> Cause {
         let owner = self.member.owner;
         self.member.with(|book| {
@@ -388,7 +388,7 @@ impl Budget {
         })
     }
 
-    /// The state of the window now, from memory.
+    /// Returns the current state of the window.
     pub fn usage(&self) -> Usage {
         let (used, share, throttled_until) = self.member.with(|book| {
             let now = book.now();
@@ -408,7 +408,7 @@ impl Budget {
     }
 }
 
-/// The rate that the window or our share of the account allows, whichever is less; lower after a loss.
+/// Returns the rate that both the window and our share of the account allow; lower after a loss.
 fn even_rate(book: &mut Book, owner: OwnerId, allowance: Allowance, in_hand: u32) -> f64 {
     let (now, cautious) = (book.now(), book.is_cautious());
     let hour = book.hour(owner);
@@ -421,17 +421,17 @@ fn our_rate(allowance: Allowance, share: f64) -> f64 {
     share * f64::from(allowance.for_polling()) / HOUR.as_secs_f64()
 }
 
-/// Whether the share is full again and the log does not say so yet.
-fn others_have_stopped(book: &mut Book, owner: OwnerId) -> bool {
+/// Returns whether the share is full again and this was not logged yet.
+fn have_others_stopped(book: &mut Book, owner: OwnerId) -> bool {
     let now: Time = book.now();
     let hour = book.hour(owner);
-    let is_over = hour.told_of_others && hour.throttle.factor(now) >= 1.0;
-    hour.told_of_others &= !is_over;
-    is_over
+    let have_stopped = hour.logged_others && hour.throttle.factor(now) >= 1.0;
+    hour.logged_others &= !have_stopped;
+    have_stopped
 }
 
-/// How many requests an account may send at once if polling has `for_polling` an hour: a part of them, so that no start spends the hour. Small
-/// budgets may send a little more, because one queue at once would leave the second unknown for minutes.
+/// Returns how many requests an account may send at once if polling has `for_polling` an hour: only a part, so that a start never spends the
+/// whole hour. Small budgets may send a little more; polling one queue at a time would leave the second unknown for minutes.
 pub fn burst(for_polling: u32) -> u32 {
     let part = (f64::from(for_polling) * BUCKET) as u32;
     part.max(FEW.min(for_polling / 2)).max(1)

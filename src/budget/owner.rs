@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::IpAddr, num::NonZeroU32, sync::Arc};
 
 use url::{Host, Url};
 
-/// Owns a budget: an account, identified by its name, and by its address and token. If either is the same, the hour is the same, so neither a
+/// Owns a budget: an account, identified by its name, and by its address and token. Two owners that share either share an hour, so neither a
 /// new name nor a new token starts a fresh hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetOwner {
@@ -18,7 +18,7 @@ pub struct BudgetOwner {
 }
 
 impl BudgetOwner {
-    /// Whether both spend from one hour.
+    /// Returns whether both spend from the same hour.
     pub fn shares_with(&self, other: &BudgetOwner) -> bool {
         self.account == other.account || self.identity == other.identity
     }
@@ -28,7 +28,7 @@ impl BudgetOwner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct OwnerId(pub u64);
 
-/// A budget that several accounts share. CallTools allows an account one hour, however many of its tokens the config has.
+/// A budget that several accounts of the config share. CallTools counts per account, however many of its tokens the config has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedBudget {
     /// Its name in the config.
@@ -38,8 +38,8 @@ pub struct SharedBudget {
 }
 
 impl SharedBudget {
-    /// A second owner of the same account, whose identity is that of the budget. It ties the account to all others of the budget, as a shared
-    /// token would, and is stored like any owner. No token has such an identity.
+    /// Returns a second owner for the same account, with the budget's name as its identity. It ties the account to all others of the budget, as a
+    /// shared token would, and is stored like any owner. No token has such an identity.
     pub(super) fn tie(&self, owner: &BudgetOwner) -> BudgetOwner {
         BudgetOwner {
             account: owner.account.clone(),
@@ -48,10 +48,10 @@ impl SharedBudget {
     }
 }
 
-/// The host and port of a base URL, the same for all spellings of one address.
+/// Returns the host and port of a base URL, the same for all spellings of one address.
 ///
-/// Case, a default port, a trailing dot, the scheme, the path and the name of the loopback make no difference. Two accounts of CallTools
-/// behind one host with one token would share an hour, which is the safe error.
+/// Case, a default port, a trailing dot, the scheme, the path and the name of the loopback make no difference. Two CallTools accounts with the
+/// same host and token would share an hour, which is the safe error.
 pub fn origin(base_url: &Url) -> String {
     let host = match base_url.host() {
         Some(Host::Domain(name)) => domain(name),
@@ -69,11 +69,11 @@ const LOOPBACK: &str = "localhost";
 
 fn domain(name: &str) -> String {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    // RFC 6761: names below `localhost` are the loopback as well.
+    // RFC 6761: names that end in `.localhost` are the loopback as well.
     if name == LOOPBACK || name.ends_with(".localhost") {
         return LOOPBACK.to_owned();
     }
-    // With a scheme that browsers do not know, the parser leaves an address as a name.
+    // With a scheme that browsers do not know, the parser returns an address as a name.
     name.parse().map_or(name, ip)
 }
 
@@ -86,7 +86,7 @@ fn ip(address: IpAddr) -> String {
     address.to_string()
 }
 
-/// Groups owners that share an hour, directly or through other owners. Returns each one's group number.
+/// Groups owners that share an hour, directly or through other owners. Returns each owner's group number.
 pub(super) fn groups<'a>(owners: impl Iterator<Item = &'a BudgetOwner>) -> Vec<usize> {
     let mut parents: Vec<usize> = Vec::new();
     let (mut accounts, mut identities) = (HashMap::new(), HashMap::new());

@@ -1,9 +1,9 @@
 //! The pace of polling: evenly spread, with a small bucket for bursts.
 //!
 //! governor's token bucket says when the next poll may start. It alone would not keep the promise: `Quota::per_hour(1000)` lets 1,999
-//! requests through in its first hour, because a full bucket comes on top of a full rate, and every restart fills the bucket again. So
-//! the [window](super::window) decides, and it also tells the bucket how fast to fill: whenever the rate that the window bears for an hour
-//! has changed, the bucket is fitted to it.
+//! requests through in its first hour, because a full bucket comes on top of a full rate, and each restart fills the bucket again. So
+//! the [window](super::window) decides, and also sets how fast the bucket fills: whenever the rate that the window allows for the next hour
+//! changes, the bucket is fitted to it.
 
 #[cfg(test)]
 mod tests;
@@ -27,10 +27,10 @@ use crate::clock::Clock;
 /// A smaller change of the rate is not worth a new bucket. The window catches the difference.
 const WORTH_FITTING: f64 = 0.02;
 
-/// A window of this many requests is read in some microseconds, so it is read for each admitted request.
+/// A window of at most this many requests is read in a few microseconds, so it is read for each admitted request.
 const SMALL_WINDOW: usize = 1024;
 
-/// How often a larger window is read: at 20,000 an hour, at about every fifth request.
+/// How often a larger window is read. At 20,000 requests an hour that is about every fifth request.
 const FIT_LARGE_EVERY: Duration = Duration::from_secs(1);
 
 /// Boot time for governor, which needs a clock that does not step.
@@ -51,7 +51,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, BootTime, StateInformationMi
 #[derive(Debug)]
 pub(super) struct Pace {
     clock: BootTime,
-    /// How many permits can be saved up.
+    /// The maximum of saved permits.
     capacity: NonZeroU32,
     bucket: Mutex<Bucket>,
 }
@@ -61,19 +61,19 @@ struct Bucket {
     limiter: Limiter,
     /// Permits per second that flow into the bucket.
     rate: f64,
-    /// Permits per second that evenly spread polls take, from the flow and from the saved ones. It is higher than `rate`, so that permits
-    /// saved by chance are used up instead of slowing the flow.
+    /// Permits per second that evenly spread polls take, including saved ones. It is higher than `rate`, so that permits saved by chance are
+    /// used up instead of slowing the flow.
     pace: f64,
-    /// Saved permits when the last one was taken.
+    /// Saved permits at the last take.
     in_hand: u32,
-    /// When the last one was taken, as boot time.
+    /// Boot time of the last take.
     taken: Duration,
     /// When the bucket was last fitted, on the budget's clock.
     fitted: Option<Time>,
 }
 
 impl Pace {
-    /// An empty bucket that fills at `rate` permits per second.
+    /// Creates an empty bucket that fills at `rate` permits per second.
     pub fn new(clock: Arc<dyn Clock>, capacity: NonZeroU32, rate: f64) -> Self {
         let clock = BootTime(clock);
         let bucket = Bucket::new(&clock, capacity, rate, 0);
@@ -84,7 +84,7 @@ impl Pace {
         }
     }
 
-    /// Takes a permit from the bucket, or returns how long until there is one.
+    /// Takes a permit from the bucket, or returns the time until the next one.
     pub fn take(&self) -> Result<(), Duration> {
         let mut bucket = self.lock();
         let outcome = bucket.limiter.check();
@@ -98,8 +98,9 @@ impl Pace {
         }
     }
 
-    /// Whether it is time to fit the bucket to a window of this size. Large windows change little within a second, and take longer to read.
-    pub fn is_to_be_fitted(&self, now: Time, used: usize) -> bool {
+    /// Returns whether to fit the bucket to a window with `used` requests now. Large windows change little within a second, and take longer to
+    /// read.
+    pub fn should_fit(&self, now: Time, used: usize) -> bool {
         let mut bucket = self.lock();
         let is_time = bucket
             .fitted
@@ -110,7 +111,7 @@ impl Pace {
         is_time || used <= SMALL_WINDOW
     }
 
-    /// Sets the rate to what `even_rate` returns for the saved permits, and the pace to what it returns for none, which uses these up.
+    /// Sets the rate to what `even_rate` returns for the saved permits, and the pace to what it returns for none, which uses the saved ones up.
     pub fn fit(&self, mut even_rate: impl FnMut(u32) -> f64) {
         let mut bucket = self.lock();
         let rate = even_rate(bucket.in_hand);
@@ -122,14 +123,14 @@ impl Pace {
         bucket.pace = even_rate(0);
     }
 
-    /// How full the bucket is, 0 to 1.
+    /// Returns how full the bucket is, 0 to 1.
     pub fn fill(&self) -> f64 {
         let bucket = self.lock();
         let earned = self.clock.now().saturating_sub(bucket.taken).as_secs_f64() * bucket.rate;
         ((f64::from(bucket.in_hand) + earned) / f64::from(self.capacity.get())).min(1.0)
     }
 
-    /// The time between two evenly spread polls.
+    /// Returns the time between two evenly spread polls.
     pub fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.lock().pace)
     }

@@ -41,13 +41,13 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whether the request may still be sent: in a cluster, a permit is good for a moment only, and ends with the lease.
+    /// Returns whether the request may still be sent: in a cluster, a permit is valid only briefly, and ends with the lease.
     pub fn is_valid(&self) -> bool {
         let witness = self.witness.as_ref();
         witness.is_none_or(|(witness, admitted)| witness.may_send(admitted))
     }
 
-    /// The answer has come, or never will. The request leaves the window an hour from now.
+    /// Records that the answer came, or never will. The request leaves the window an hour from now.
     pub fn answered(self) {
         let Member { owner, .. } = *self.member;
         self.member

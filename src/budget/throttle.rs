@@ -1,7 +1,7 @@
-//! The throttle: what follows from a 429. If the window had room, other software spends from the account too.
+//! The throttle: slows down after a 429. If the window had room, other software spends from the account too.
 //!
-//! openseat then sends nothing for as long as CallTools asks, goes on at a lower rate, and recovers slowly: additive increase,
-//! multiplicative decrease, the rule by which TCP connections share a line.
+//! openseat then pauses for as long as CallTools asks, continues at a lower rate, and recovers slowly: additive increase,
+//! multiplicative decrease, the rule that lets TCP connections share a line.
 
 #[cfg(test)]
 mod tests;
@@ -10,32 +10,32 @@ use std::time::Duration;
 
 use super::window::Time;
 
-/// The part of the rate that is left after a 429. Gentler than TCP's half, because half the rate makes all answers much older.
+/// The part of the rate that remains after a 429. Gentler than TCP's half, because half the rate makes all answers much older.
 const DECREASE: f64 = 0.7;
 
-/// The rate never falls below this part, so that polling never stops.
+/// The lowest part of the rate, so that polling never stops.
 const FLOOR: f64 = 0.05;
 
-/// Recovering from one 429 takes 36 minutes: slow compared with the minutes in which a window empties, quick compared with a shift.
+/// Recovering from one 429 takes 36 minutes: slow compared with a window that empties within minutes, quick compared with a shift.
 const INCREASE_PER_HOUR: f64 = 0.5;
 
 /// The pause without a readable `Retry-After`. It doubles with each further 429.
 const FIRST_SILENCE: Duration = Duration::from_secs(60);
 
-/// The longest pause: after an hour a sliding window is certainly empty.
+/// The longest pause: after an hour, a sliding window is certainly empty.
 const MAX_SILENCE: Duration = Duration::from_secs(3600);
 
-/// A 429 this long after the last pause starts again at the first one.
+/// After this long without a 429, the next pause is the first one again.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
-/// A wait of at most this, which `Retry-After: 0` comes to, says little: it is believed once. Where it ends in another 429, it means nothing, and
-/// further refused requests could prolong a lock.
+/// A wait this short, such as from `Retry-After: 0`, says little, so it is believed once. If another 429 follows, it means nothing, and further
+/// refused requests could prolong a lock.
 const HARDLY_A_WAIT: Duration = Duration::from_secs(1);
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Throttle {
-    /// The part of the rate that openseat used at `since`.
+    /// The part of the rate that openseat may use, at `since`.
     pub factor: f64,
     /// When the last 429 came.
     pub since: Time,
@@ -43,7 +43,7 @@ pub(super) struct Throttle {
     pub silent_until: Time,
     /// Nothing is sent until then, because of a 503.
     pub paused_until: Time,
-    /// How many 429s in a row named no time to wait.
+    /// How many 429s in a row gave no time to wait.
     pub in_row: u32,
 }
 
@@ -61,7 +61,7 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// A stored throttle, clamped to its bounds.
+    /// Returns a stored throttle, clamped to its bounds.
     pub fn restored(self, now: Time) -> Self {
         Self {
             factor: self.factor.clamp(FLOOR, 1.0),
@@ -72,25 +72,25 @@ impl Throttle {
         }
     }
 
-    /// The part of the rate that openseat uses now.
+    /// Returns the part of the rate that openseat may use now.
     pub fn factor(&self, now: Time) -> f64 {
         let hours = now.saturating_sub(self.since).as_secs_f64() / 3600.0;
         (self.factor + hours * INCREASE_PER_HOUR).min(1.0)
     }
 
-    /// The end of the pause after a 429, if it lasts.
+    /// Returns the end of the pause after a 429, if one is in progress.
     pub fn silence(&self, now: Time) -> Option<Time> {
         (self.silent_until > now).then_some(self.silent_until)
     }
 
-    /// The end of the pause after a 503, if it lasts.
-    pub fn break_off(&self, now: Time) -> Option<Time> {
+    /// Returns the end of the pause after a 503, if one is in progress.
+    pub fn pause_end(&self, now: Time) -> Option<Time> {
         (self.paused_until > now).then_some(self.paused_until)
     }
 
-    /// A 429 came and asked for `wait`. `jitter` in 0..1 spreads clients that were refused together.
+    /// Records a 429 that asked for `wait`. `jitter` in 0..1 spreads clients that were refused together.
     pub fn refused(&mut self, wait: Option<Duration>, now: Time, jitter: f64) {
-        // Requests that are under way together are refused together: that is one event, and one step down.
+        // Requests under way at the same time are refused together: that is one event, and one step down.
         let same_event = self.silence(now).is_some();
         let again = self.silent_until > Time::ZERO && now <= self.silent_until + FORGIVEN_AFTER;
         let wait = wait.filter(|wait| same_event || !again || *wait > HARDLY_A_WAIT);
@@ -110,12 +110,12 @@ impl Throttle {
         self.silent_until = self.silent_until.max(end(asked, now, jitter));
     }
 
-    /// A 503 came and asked for `wait`. No one else spends from the account, so the rate stays as it is.
+    /// Records a 503 that asked for `wait`. It is no sign that others spend from the account, so the rate stays as it is.
     pub fn pause(&mut self, wait: Duration, now: Time, jitter: f64) {
         self.paused_until = self.paused_until.max(end(wait, now, jitter));
     }
 
-    /// Joins the throttles of two accounts that turn out to share an hour: the longer pauses and the lower rate hold.
+    /// Joins the throttles of two accounts that turn out to share an hour: the longer pauses and the lower rate apply.
     pub fn join(&mut self, other: Throttle, now: Time) {
         let silent_until = self.silent_until.max(other.silent_until);
         let paused_until = self.paused_until.max(other.paused_until);
@@ -126,7 +126,7 @@ impl Throttle {
     }
 }
 
-/// The end of a pause that starts now.
+/// Returns the end of a pause that starts now.
 fn end(wait: Duration, now: Time, jitter: f64) -> Time {
     let wait = wait.min(MAX_SILENCE);
     now + wait + wait.mul_f64(0.05 * jitter).min(Duration::from_secs(10))

@@ -1,6 +1,6 @@
 //! One sliding hour: the requests in it, in memory.
 //!
-//! Times are [`Time`]s of the budget's own clock. Admission, answers and leaving are O(1) amortized, because requests are kept in the order in
+//! Times are [`Time`]s of the budget's own clock. Admission, answers and expiry are amortized O(1), because requests are kept in the order in
 //! which they leave.
 
 #[cfg(test)]
@@ -14,23 +14,23 @@ use std::{
 
 use super::{Purpose, owner::OwnerId};
 
-/// The length of CallTools' window: Django REST Framework's throttle for `1000/hour` looks back 3600 s.
+/// The length of CallTools' window: Django REST Framework looks back 3600 s for a throttle of `1000/hour`.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// Our clock and CallTools' may run at different speeds: NTP slews a clock by at most 500 ppm, which is 1.8 s in an hour.
+/// Allows for our clock and CallTools' running at different speeds: NTP slews a clock by at most 500 ppm, which is 1.8 s in an hour.
 const DRIFT: Duration = Duration::from_secs(2);
 
-/// A killed process does not record the answers of its requests. They arrived at CallTools within this time: the longest time-out that a
-/// config may set is 60 s, and the connection ends with the process.
+/// The latest arrival at CallTools of a request whose process was killed before its answer: the config allows timeouts up to 60 s, and the
+/// connection ends with the process.
 const UNANSWERED: Duration = Duration::from_secs(60);
 
 /// How long an answered request stays in the window after its answer.
 pub(super) const STAYS: Duration = HOUR.saturating_add(DRIFT);
 
-/// How long a request stays in the window after it was sent if no answer is recorded. Older requests do not matter.
+/// How long a request without a recorded answer stays in the window after it was sent.
 pub(super) const STAYS_UNANSWERED: Duration = STAYS.saturating_add(UNANSWERED);
 
-/// How long a request of another node stays after this node has heard of it. It is sent within two seconds of its entry in the log.
+/// How long another node's request stays after this node heard of it. It is sent within two seconds of its entry in the log.
 pub(super) const STAYS_MIRRORED: Duration = STAYS_UNANSWERED.saturating_add(Duration::from_secs(2));
 
 /// A time on the budget's own clock, which never goes back: see the [book](super::book).
@@ -46,16 +46,16 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// What polling may have in the window.
+    /// Returns how many requests polling may have in the window.
     pub fn for_polling(self) -> u32 {
         self.limit - self.reserve
     }
 }
 
-/// Names a request in all nodes of a cluster.
+/// Identifies a request on all nodes of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
-    /// The process that sent it; random.
+    /// The random number of the process that sent it.
     pub process: u64,
     /// Its number in the book of that process.
     pub number: u64,
@@ -70,11 +70,11 @@ pub(super) struct Request {
     pub owner: OwnerId,
     /// Sent by background polling rather than on demand.
     pub polling: bool,
-    /// Whether its answer has come.
+    /// Whether it was answered.
     pub answered: bool,
     /// When it leaves the window.
     pub leaves: Time,
-    /// Its name in the cluster; `None` if it was sent without one.
+    /// Its mark in the cluster; `None` if it was sent outside one.
     pub mark: Option<Mark>,
 }
 
@@ -97,18 +97,18 @@ impl Window {
         self.log(request.polling).add(request);
     }
 
-    /// The answer to a request has come. Returns the changed request, or `None` if it has left the window.
+    /// Records the answer to a request. Returns the changed request, or `None` if it has left the window.
     pub fn answered(&mut self, id: u64, polling: bool, leaves: Time) -> Option<Request> {
         self.log(polling).answered(id, leaves)
     }
 
-    /// The request with this mark. Reads the whole window.
+    /// Returns the request with this mark. Reads the whole window.
     pub fn marked(&self, mark: Mark) -> Option<Request> {
         let mut requests = self.requests();
         requests.find(|request| request.mark == Some(mark)).copied()
     }
 
-    /// Gives each request without a mark one of this process. Returns these requests.
+    /// Gives each request without a mark one of this process, and returns these requests.
     pub fn mark_all(&mut self, process: u64) -> Vec<Request> {
         let logs = [&mut self.polling, &mut self.on_demand].into_iter();
         let requests =
@@ -128,24 +128,24 @@ impl Window {
         self.on_demand.expire(now);
     }
 
-    /// Every request, in no particular order.
+    /// Returns all requests, in no particular order.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         [&self.polling, &self.on_demand]
             .into_iter()
             .flat_map(|log| log.answered.iter().chain(log.under_way.values()))
     }
 
-    /// How many requests are in the window.
+    /// Returns how many requests are in the window.
     pub fn used(&self) -> usize {
         self.polling.len() + self.on_demand.len()
     }
 
-    /// How many of them are polling's.
+    /// Returns how many of them polling sent.
     pub fn used_by_polling(&self) -> usize {
         self.polling.len()
     }
 
-    /// The time at which there is room for one more request; `None` if there is room now.
+    /// Returns when the window has room for one more request; `None` if it has room now.
     pub fn room_at(&self, allowance: Allowance, purpose: Purpose) -> Option<Time> {
         let for_all = room_at(self.used(), allowance.limit, || self.leaves());
         if !purpose.is_polling() {
@@ -155,11 +155,11 @@ impl Window {
         for_all.max(room_at(self.polling.len(), part, || self.polling.leaves()))
     }
 
-    /// The highest steady rate of polling, in requests a second, at which the window refuses nothing in the coming hour, even if `in_hand`
-    /// saved permits are used at any time. Reads the whole window.
+    /// Returns the highest steady rate of polling, in requests a second, at which the window refuses nothing in the coming hour, even if
+    /// `in_hand` saved permits are used at any time. Reads the whole window.
     ///
-    /// The *m*-th request from now has room once all but *limit − m* of the present ones have left, at *T(m)*. At an even rate *r* it is
-    /// sent at *(m − in_hand) / r*. So *r* is the least of *(m − in_hand) / T(m)* over all *m*.
+    /// The *m*-th request from now has room once all but *limit − m* of the current ones have left, at *T(m)*. At an even rate *r* it is sent
+    /// at *(m − in_hand) / r*. So *r* is the minimum of *(m − in_hand) / T(m)* over all *m*.
     pub fn even_rate(&self, now: Time, allowance: Allowance, in_hand: u32) -> f64 {
         let for_all = even_rate(self.leaves(), self.used(), now, allowance.limit, in_hand);
         let (polls, part) = (self.polling.len(), allowance.for_polling());
@@ -171,12 +171,12 @@ impl Window {
     }
 }
 
-/// Requests of one kind.
+/// Requests of polling, or those on demand.
 #[derive(Clone, Debug, Default)]
 struct Log {
-    /// In the order in which they leave, which is the order of their answers.
+    /// Answered requests, in the order in which they leave, which is the order of their answers.
     answered: VecDeque<Request>,
-    /// Those without an answer. They leave in the order of sending, which is the order of their ids.
+    /// Requests without an answer. They leave in the order in which they were sent, which is the order of their ids.
     under_way: BTreeMap<u64, Request>,
 }
 
@@ -187,7 +187,7 @@ impl Log {
 
     fn add(&mut self, request: Request) {
         if request.answered {
-            // It is the last one, except when windows are joined.
+            // Its place is the last, except when windows are joined.
             let after = |other: &Request| other.leaves <= request.leaves;
             let place = self.answered.partition_point(after);
             self.answered.insert(place, request);
@@ -207,7 +207,11 @@ impl Log {
     }
 
     fn expire(&mut self, now: Time) {
-        while self.answered.front().is_some_and(|one| one.leaves <= now) {
+        while self
+            .answered
+            .front()
+            .is_some_and(|request| request.leaves <= now)
+        {
             self.answered.pop_front();
         }
         while let Some(first) = self.under_way.first_entry()
@@ -217,7 +221,7 @@ impl Log {
         }
     }
 
-    /// Ascending.
+    /// Returns when the requests leave, ascending.
     fn leaves(&self) -> impl Iterator<Item = Time> {
         let answered = self.answered.iter().map(|request| request.leaves);
         let under_way = self.under_way.values().map(|request| request.leaves);
@@ -243,7 +247,7 @@ fn room_at<I: Iterator<Item = Time>>(
     limit: u32,
     leaves: impl FnOnce() -> I,
 ) -> Option<Time> {
-    // For room, one more has to leave than are above the limit.
+    // One more than the excess has to leave.
     let too_many = used.checked_sub(limit as usize)?;
     leaves().nth(too_many)
 }
@@ -256,7 +260,7 @@ fn even_rate(
     in_hand: u32,
 ) -> f64 {
     let (used, limit, in_hand) = (used as f64, f64::from(limit), f64::from(in_hand));
-    // Once all present requests have left, a whole limit may be sent in each hour.
+    // Once all current requests have left, the whole limit may be sent in each hour.
     let after_all = (limit - in_hand).max(1.0) / HOUR.as_secs_f64();
     let by_then = leaves.zip(1..).map(|(leaves, left)| {
         let room = limit - used + f64::from(left);

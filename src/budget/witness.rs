@@ -1,4 +1,4 @@
-//! In a cluster, one node sends an account's requests, and the others are told of each before it is sent. So the next leader knows the hour.
+//! In a cluster, one node sends an account's requests, and tells the others of each before it is sent, so that the next leader knows the hour.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::clock::Moment;
 
-/// When to ask again on a node that may not send: a lease changes hands within seconds.
+/// When a node that may not send asks again: a lease changes hands within seconds.
 const LOOK_FOR_LEASE: Duration = Duration::from_secs(1);
 
-/// A request that was admitted here.
+/// A request that this node admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// Its number in the book.
@@ -31,14 +31,14 @@ pub struct Mirrored {
     pub mark: Mark,
     /// Sent by background polling rather than on demand.
     pub polling: bool,
-    /// Whether its answer has come.
+    /// Whether it was answered.
     pub answered: bool,
     /// How long it stays in the window.
     pub stays: Duration,
 }
 
 impl Mirrored {
-    /// A request that was admitted just now.
+    /// Describes a request that was admitted just now.
     pub fn admitted(process: u64, admitted: &Admitted) -> Self {
         Self {
             mark: Mark {
@@ -51,7 +51,7 @@ impl Mirrored {
         }
     }
 
-    /// The same request, whose answer has come just now.
+    /// Describes a request that was answered just now.
     pub fn answered(process: u64, admitted: &Admitted) -> Self {
         Self {
             answered: true,
@@ -63,27 +63,27 @@ impl Mirrored {
 
 /// Tells the other nodes of a cluster about this node's requests.
 pub trait Witness: fmt::Debug + Send + Sync {
-    /// Whether this node sends the account's requests.
+    /// Returns whether this node sends the account's requests.
     fn leads(&self) -> bool;
 
-    /// This process, for [`Mark`]s.
+    /// Returns the number of this process, for [`Mark`]s.
     fn process(&self) -> u64;
 
-    /// Announces a request that is about to be sent. Returns whether it may be sent: the others know of it, and this node still leads.
+    /// Announces a request before it is sent. Returns whether it may be sent: the others know of it, and this node still leads.
     fn admitted(&self, admitted: Admitted) -> BoxFuture<'_, bool>;
 
-    /// Whether a request may still be sent. Called right before it is sent.
+    /// Returns whether a request may still be sent. Called right before it is sent.
     fn may_send(&self, admitted: &Admitted) -> bool;
 
-    /// Its answer has come.
+    /// Announces that a request was answered.
     fn answered(&self, admitted: &Admitted);
 
-    /// CallTools asked for a pause, after a 429 (`throttled`) or for a problem of its own.
+    /// Announces that CallTools asked for a pause, after a 429 (`throttled`) or for a problem of its own.
     fn silenced(&self, throttled: bool, wait: Option<Duration>);
 }
 
 impl Budget {
-    /// The same budget, with other nodes of a cluster being told of its requests.
+    /// Makes the budget tell the other nodes of a cluster of its requests.
     pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
         Self {
             witness: Some(witness),
@@ -109,13 +109,13 @@ impl Budget {
         });
     }
 
-    /// Whether the window has requests that were sent in a cluster, here or elsewhere.
+    /// Returns whether the window has requests that were sent in a cluster, by any node.
     pub fn was_in_cluster(&self) -> bool {
         let owner = self.member.owner;
         self.member.with(|book| book.has_marks(owner))
     }
 
-    /// Counts all that could have been sent as sent just now, by this `process`. Returns how many requests that is.
+    /// Counts the rest of the limit as sent just now by this `process`. Returns how many requests that is.
     pub fn spend_the_rest(&self, process: u64) -> usize {
         let (owner, limit) = (self.member.owner, self.allowance.limit);
         self.member.with(|book| {
@@ -125,20 +125,20 @@ impl Budget {
         })
     }
 
-    /// Everything in the window, for other nodes. Requests without a mark get one of this `process`.
+    /// Returns everything in the window, for other nodes. Requests without a mark get one of this `process`.
     pub fn mirrored(&self, process: u64) -> Vec<Mirrored> {
         let owner = self.member.owner;
         self.member.with(|book| book.mirrored(owner, process))
     }
 
-    /// How long the pause that CallTools asked for still lasts: after a 429, and for a problem of its own.
+    /// Returns how long CallTools' pauses still last: the one after a 429, and the one for a problem of its own.
     pub fn silence(&self) -> (Option<Duration>, Option<Duration>) {
         let owner = self.member.owner;
         self.member.with(|book| {
             let now = book.now();
             let throttle = book.hour(owner).throttle;
             let left = |until: Option<Duration>| until.map(|until| until.saturating_sub(now));
-            (left(throttle.silence(now)), left(throttle.break_off(now)))
+            (left(throttle.silence(now)), left(throttle.pause_end(now)))
         })
     }
 }

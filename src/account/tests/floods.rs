@@ -111,7 +111,7 @@ async fn others_who_spend_are_told_once_when_it_begins_and_once_when_it_ends() {
     let lines = logged.lines();
     let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
     let begun = count("other software spends from this account, or requests_per_hour is too high");
-    let ended = count("no sign of other software that spends");
+    let ended = count("other software no longer seems to spend");
     assert_eq!((begun, ended), (1, 1), "{lines:#?}");
     assert_eq!(count("this hour are spent"), 0, "{lines:#?}");
     assert!(lines.len() <= HANDFUL, "{lines:#?}");

@@ -1,4 +1,4 @@
-//! Changes that the file does not have yet, and batches of them.
+//! Changes that the file lacks, and the batches that write them.
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::{
 /// What to write in one transaction.
 #[derive(Debug)]
 pub(in crate::budget) struct Batch {
-    /// Replaces everything in the file.
+    /// Whether it replaces everything in the file.
     pub whole: bool,
-    /// Requests with this id and above are new to the file.
+    /// The first id that is new to the file.
     pub new_from: u64,
-    /// The changed requests; all of them if `whole` is set.
+    /// The changed requests; all requests if `whole` is set.
     pub requests: Vec<Request>,
     /// All owners; `None` if none has changed.
     pub owners: Option<Vec<(OwnerId, Owner)>>,
-    /// Removes requests that have left the window.
+    /// Whether to remove requests that have left the window.
     pub tidy: bool,
     pub time: Time,
     pub stamp: StoredTime,
@@ -30,35 +30,35 @@ pub(in crate::budget) struct Batch {
 }
 
 impl Batch {
-    /// The newest request in the batch.
+    /// Returns the newest request in the batch.
     pub fn up_to(&self) -> Option<u64> {
         self.requests.iter().map(|request| request.id).max()
     }
 }
 
-/// What the file does not have yet.
+/// What the file lacks.
 #[derive(Debug)]
 pub(super) struct Changes {
     pub whole: bool,
     pub new_from: u64,
     pub requests: BTreeMap<u64, Request>,
     pub owners: bool,
-    /// Some change should be written without waiting for more.
+    /// Whether to write now instead of waiting for more changes.
     pub urgent: bool,
 }
 
-/// The most changes that wait to be written one by one: four hours of the usual account. With more, the disk hangs, and all is written anew.
+/// The maximum of changes that are written one by one: four hours of a usual account. More mean that the disk hangs; then everything is written.
 const MAX_CHANGES: usize = 4096;
 
 impl Book {
-    /// Whether a change should be written at once.
+    /// Returns whether a change should be written at once.
     pub fn is_urgent(&self) -> bool {
         self.changes.urgent
     }
 
-    /// Takes what to write, as of the last look; `None` if the file has everything.
+    /// Takes what to write, as of the last [`look`](Self::look); `None` if the file has everything.
     ///
-    /// It does not read the clock itself: the writing thread may not see the clock that a simulation moves.
+    /// It does not read the clock itself: the writing thread may not see a clock that a simulation moves.
     pub fn take_batch(&mut self, whole: bool, clock: &dyn Clock) -> Option<Batch> {
         let tidy = self.now >= self.tidied + TIDY_EVERY;
         if tidy {
@@ -111,7 +111,7 @@ impl Book {
         })
     }
 
-    /// The last batch could not be written. The next one has everything.
+    /// Makes the next batch contain everything, after one that could not be written.
     pub fn write_all_again(&mut self) {
         self.changes.whole = true;
         self.changes.requests.clear();

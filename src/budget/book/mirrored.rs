@@ -1,4 +1,4 @@
-//! Requests of other nodes of a cluster.
+//! Requests that other nodes of a cluster sent.
 
 use super::Book;
 use crate::budget::{
@@ -8,8 +8,8 @@ use crate::budget::{
 };
 
 impl Book {
-    /// Another node of the cluster has sent a request, which stays for so long from now. One that is known already only learns of its answer:
-    /// each node's own time is late enough.
+    /// Counts a request that another node of the cluster sent. Of a request that is known already, it only records the answer: each node's own
+    /// time is late enough.
     pub fn mirror(&mut self, id: OwnerId, other: &Mirrored) {
         let leaves = self.now + other.stays.min(STAYS_MIRRORED);
         let number = self.next_request;
@@ -38,13 +38,13 @@ impl Book {
         }
     }
 
-    /// Whether an owner's hour has requests that were sent in a cluster.
+    /// Returns whether an owner's hour has requests that were sent in a cluster.
     pub fn has_marks(&mut self, id: OwnerId) -> bool {
         let mut requests = self.hour(id).window.requests();
         requests.any(|request| request.mark.is_some())
     }
 
-    /// Fills an owner's hour up to `limit`, as if `process` had sent all that just now. Returns how many requests that is.
+    /// Fills an owner's hour up to `limit`, as if `process` had sent the missing requests just now. Returns how many those are.
     pub fn spend_the_rest(&mut self, id: OwnerId, limit: u32, process: u64) -> usize {
         let room = (limit as usize).saturating_sub(self.hour(id).window.used());
         for _ in 0..room {
@@ -52,7 +52,7 @@ impl Book {
             let request = Request {
                 id: number,
                 owner: id,
-                // Polling may use less than the limit, so it could not fill it.
+                // Polling may use only a part of the limit, so its requests could not fill the hour.
                 polling: false,
                 answered: true,
                 leaves: self.now + STAYS_MIRRORED,
@@ -66,7 +66,7 @@ impl Book {
         room
     }
 
-    /// All requests in an owner's hour, for other nodes of the cluster. Requests of earlier processes that have no mark get one of `process`.
+    /// Returns all requests in an owner's hour, for other nodes of the cluster. Requests without a mark get one of `process`.
     pub fn mirrored(&mut self, id: OwnerId, process: u64) -> Vec<Mirrored> {
         let now = self.now;
         let window = &mut self.hour(id).window;

@@ -1,11 +1,11 @@
-//! The book: every sliding hour of this process, with its owners and the budget's own clock. It decides what may be sent.
+//! The book: all sliding hours of this process, with their owners and the budget's own clock. It decides what may be sent.
 //!
-//! It lives in memory, reads no file and waits for nothing, so nothing that happens to a file makes it forget. Changes are collected in a
-//! [`Batch`] for the [ledger](super::ledger)'s file, which is for the next process.
+//! It lives in memory, reads no file and never waits, so nothing that happens to a file makes it forget. Changes are collected in a
+//! [`Batch`] for the [ledger](super::ledger)'s file, which the next process reads.
 //!
-//! **Time.** Between two looks, the budget counts the shorter of the passages of boot time and wall time. The book adds these up on a clock
-//! of its own that never goes back. Setting the wall clock therefore costs at most the time between two looks, and never frees a request
-//! early. The file stores this clock's time beside the machine's, and the next process continues from there.
+//! **Time.** Between two looks at the machine's clocks, the shorter of the passages of boot time and wall time counts. The book adds these up
+//! on a clock of its own that never goes back. So setting the wall clock delays requests by at most the time between two looks, and never
+//! frees one early. The file stores this clock's time beside the machine's, and the next process continues from there.
 
 mod changes;
 mod mirrored;
@@ -25,17 +25,17 @@ use super::{
 };
 use crate::clock::{Clock, Moment, stored_time::StoredTime};
 
-/// The time on a new book's clock: late enough that the times of the hour before it are positive.
+/// The first time on a new book's clock: late enough that times in the hour before it are positive.
 const BEGINNING: Time = Duration::from_secs(86_400);
 
-/// The drift between wall and boot time that is written to the file: less than what tells two clocks apart ([`StoredTime`]).
+/// The drift between wall and boot time that makes the file be written: less than what [`StoredTime`] takes for another clock.
 const WORTH_WRITING: Duration = Duration::from_secs(1);
 
-/// How long an owner stays known after it was last seen: as long as one of its requests may be in a window. That request may be newer than
-/// the stored time at which the owner was seen.
+/// How long an owner is kept after it was last seen: as long as one of its requests may be in a window. That request may be newer than the
+/// stored time at which the owner was seen.
 const OWNER_STAYS: Duration = STAYS_UNANSWERED.saturating_add(TIDY_EVERY);
 
-/// How often expired requests are removed from the file, and owners are stored as seen: a sixtieth of the time for which it matters.
+/// How often expired requests are removed from the file, and owners are stored as seen: a sixtieth of the hour for which that matters.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// An hour, and the throttle of its account.
@@ -43,15 +43,15 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Hour {
     pub window: Window,
     pub throttle: Throttle,
-    /// The log said that others spend from it.
-    pub told_of_others: bool,
+    /// Whether it was logged that others spend from it.
+    pub logged_others: bool,
 }
 
 /// An owner that has sent requests, or may send some.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Owner {
     pub name: BudgetOwner,
-    /// When a config with this owner was last in force.
+    /// When a config with this owner was last in use.
     pub seen: Time,
     /// The throttle of its hour.
     pub throttle: Throttle,
@@ -59,11 +59,11 @@ pub(super) struct Owner {
     pub counted: Option<Time>,
 }
 
-/// An owner, and its place in this process.
+/// An owner, and its hour in this process.
 #[derive(Debug)]
 struct Entry {
     owner: Owner,
-    /// How many budgets spend for it.
+    /// How many budgets use it.
     users: usize,
     /// The number of its hour.
     hour: usize,
@@ -97,7 +97,7 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// A book without any requests.
+    /// Creates a book without requests.
     pub fn new(clock: &dyn Clock) -> Self {
         Self::restored(
             Stored {
@@ -150,15 +150,15 @@ impl Book {
         book
     }
 
-    /// Nobody knows what was sent before this moment. What is in the book still counts.
+    /// Records that requests sent before this moment may be unknown. Those in the book still count.
     pub fn is_lost_now(&mut self) {
         self.lost = Some(self.now);
         self.changes.whole = true;
     }
 
-    /// Moves the book's clock forward and returns its time. Everything that follows uses this time.
+    /// Moves the book's clock forward and returns its time, which everything uses until the next look.
     pub fn look(&mut self, clock: &dyn Clock) -> Time {
-        // Read under the lock, so that two readings cannot overtake each other.
+        // Read under the lock, so that readings cannot arrive out of order.
         let moment = clock.now();
         self.now += moment.shortest_since(self.seen);
         self.seen = moment;
@@ -168,22 +168,22 @@ impl Book {
         self.now
     }
 
-    /// The book's clock at the last look.
+    /// Returns the book's time at the last look.
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// The moment at which the book's clock will show `time`.
+    /// Returns the moment at which the book's clock will show `time`.
     pub fn moment(&self, time: Time) -> Moment {
         self.seen.later(time.saturating_sub(self.now))
     }
 
-    /// Whether the requests of the last hour are not all known, so that there must be no burst.
+    /// Returns whether requests of the last hour may be unknown, so that bursts are forbidden.
     pub fn is_cautious(&self) -> bool {
         self.lost.is_some_and(|lost| self.now < lost + HOUR)
     }
 
-    /// Enters an owner. It spends from its own hour, or from that of an owner that it shares with.
+    /// Enters an owner. It spends from its own hour, or from the hour of an owner that it shares with.
     pub fn enter(&mut self, name: &BudgetOwner, allowance: Allowance) -> OwnerId {
         self.forget_owners();
         let known = self
@@ -199,11 +199,11 @@ impl Book {
         entry.users += 1;
         entry.owner.seen = now;
         (self.changes.owners, self.changes.urgent) = (true, true);
-        self.count_what_was_lost(id, allowance);
+        self.count_lost_requests(id, allowance);
         id
     }
 
-    /// A budget of this owner has ended.
+    /// Records that a budget of this owner has ended.
     pub fn leave(&mut self, id: OwnerId) {
         let now = self.now;
         if let Some(entry) = self.owners.get_mut(&id) {
@@ -213,7 +213,7 @@ impl Book {
         }
     }
 
-    /// The hour that an owner spends from, without expired requests.
+    /// Returns the hour that an owner spends from, without expired requests.
     pub fn hour(&mut self, id: OwnerId) -> &mut Hour {
         let entry = self
             .owners
@@ -227,7 +227,7 @@ impl Book {
         hour
     }
 
-    /// Counts a request as sent if there is room, and returns its number. Otherwise returns the time at which there will be room.
+    /// Counts a request as sent if there is room, and returns its number. Otherwise returns when there will be room.
     pub fn admit(
         &mut self,
         id: OwnerId,
@@ -255,7 +255,7 @@ impl Book {
         Ok(number)
     }
 
-    /// The answer to a request has come. The request leaves an hour from now.
+    /// Records the answer to a request, which leaves an hour from now.
     pub fn answered(&mut self, id: OwnerId, number: u64, polling: bool) {
         let leaves = self.now + STAYS;
         if let Some(request) = self.hour(id).window.answered(number, polling, leaves) {
@@ -263,7 +263,7 @@ impl Book {
         }
     }
 
-    /// An hour's throttle has changed, for all owners that spend from it.
+    /// Copies the changed throttle of an hour to all owners that spend from it.
     pub fn throttle_changed(&mut self, id: OwnerId) {
         let share = self.hour(id).throttle;
         let hour = self.owners[&id].hour;
@@ -299,7 +299,7 @@ impl Book {
         OwnerId(id)
     }
 
-    /// Forgets owners that no config of the last hour had: none of their requests is in a window, and they connect no other owners any more.
+    /// Forgets owners that no config of the last hour had: none of their requests is in a window, so they no longer connect other owners.
     fn forget_owners(&mut self) {
         let now = self.now;
         for entry in self.owners.values_mut().filter(|entry| entry.users > 0) {
@@ -325,7 +325,7 @@ impl Book {
         self.group(requests);
     }
 
-    /// Gives owners that share an hour the same one, and puts the requests into the hours.
+    /// Gives each group of owners its hour, and puts the requests into the hours.
     fn group(&mut self, requests: Vec<Request>) {
         let groups = groups(self.owners.values().map(|entry| &entry.owner.name));
         let mut hours: BTreeMap<usize, Hour> = BTreeMap::new();
@@ -333,7 +333,7 @@ impl Book {
             entry.hour = group;
             let hour = hours.entry(group).or_default();
             hour.throttle.join(entry.owner.throttle, self.now);
-            hour.told_of_others = hour.throttle.factor(self.now) < 1.0;
+            hour.logged_others = hour.throttle.factor(self.now) < 1.0;
         }
         for request in requests
             .into_iter()
@@ -348,8 +348,8 @@ impl Book {
         self.hours = hours;
     }
 
-    /// Nobody knows what was sent in the hour before a loss, so all of it counts as spent evenly, in addition to what is known.
-    fn count_what_was_lost(&mut self, id: OwnerId, allowance: Allowance) {
+    /// Counts the rest of the hour before a loss as spent evenly, in addition to the known requests.
+    fn count_lost_requests(&mut self, id: OwnerId, allowance: Allowance) {
         let Some(lost) = self.lost else { return };
         let hour = self.owners[&id].hour;
         let mut owners = self.owners.values_mut().filter(|entry| entry.hour == hour);
@@ -361,7 +361,7 @@ impl Book {
             return;
         }
         let window = &self.hour(id).window;
-        // Together with the known requests, whoever sent them, that makes the limit.
+        // With the known requests of all owners, that makes the limit.
         let missing = allowance.limit.saturating_sub(window.used() as u32);
         let polls = window.used_by_polling() as u32;
         let by_polling = allowance.for_polling().saturating_sub(polls).min(missing);
@@ -390,7 +390,7 @@ impl Book {
     }
 }
 
-/// Wall time minus boot time, in milliseconds.
+/// Returns wall time minus boot time, in milliseconds.
 fn offset(moment: Moment) -> i128 {
     moment.wall.as_millis() as i128 - moment.boot.as_millis() as i128
 }

@@ -1,4 +1,4 @@
-//! Values of the ledger's columns, to and from the budget's types.
+//! Converts the ledger's columns to and from the budget's types.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) fn stamp(row: &Row<'_>, first_column: usize) -> rusqlite::Result<Stor
     })
 }
 
-/// The name of a request in the cluster: two columns, or none.
+/// Reads a request's mark in the cluster from two columns; `None` if they are null.
 pub(super) fn mark(row: &Row<'_>, first_column: usize) -> rusqlite::Result<Option<Mark>> {
     let (process, number): (Option<i64>, Option<i64>) =
         (row.get(first_column)?, row.get(first_column + 1)?);

@@ -1,4 +1,4 @@
-//! The ledger's file: writes it, and checks at a start whether it is complete.
+//! The ledger's file: writes it, and checks at startup whether it is complete.
 
 use std::{
     fs, io,
@@ -25,24 +25,24 @@ use crate::{
     sqlite::{self, OpenError},
 };
 
-/// How long to wait for the file's lock. No other openseat writes this file, so only a foreign program can hold it.
+/// How long to wait for the file's lock. No other openseat writes this file, so only another program can hold it.
 const BUSY: Duration = Duration::from_millis(250);
 
-/// In bytes. The file and its log get this size in advance, so that they can be written when the disk is full: an hour of some 4,000
-/// requests. After the first hour the file has grown to what it needs.
+/// The size in bytes that the file and its log get in advance, so that they can be written when the disk is full: room for about 4,000
+/// requests. After the first hour, the file has grown to the size that it needs.
 const ROOM: u32 = 512 * 1024;
 
-/// After this many pages the log is written back and starts again: half of its room.
+/// The log is written back and starts again after this many pages: half of its room.
 const LOG_PAGES: u32 = 64;
 
-/// What was found at the start.
+/// What was found at startup.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Nothing: the folder is new.
     Nothing,
-    /// Everything that was sent.
+    /// A complete file.
     All(Stored),
-    /// Something is missing: the reason, and what can be read.
+    /// Something is missing: the reason, and the part that can be read.
     Lost(String, Option<Stored>),
 }
 
@@ -50,21 +50,21 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct LedgerFile {
     path: PathBuf,
-    /// `None` while another process has it, or it cannot be created.
+    /// `None` while another process has it locked, or if it cannot be created.
     folder: Option<Folder>,
     open: Option<Open>,
     witness: Witness,
     /// The number of the last transaction, written or not.
     change: u64,
-    /// Rows in the file.
+    /// How many rows the file has.
     requests: u64,
     owners: u64,
-    /// Their seals.
+    /// The sums of their seals.
     request_seals: Seals,
     owner_seals: Seals,
-    /// The log said that there is no room in advance.
-    told_of_room: bool,
-    /// Why the file cannot be used although it opens: its tables are not ours.
+    /// Whether it was logged that no room can be reserved.
+    logged_no_room: bool,
+    /// Why the file cannot be used although it opens: its tables are not openseat's.
     unfit: Option<String>,
 }
 
@@ -77,7 +77,7 @@ struct Open {
 }
 
 impl LedgerFile {
-    /// The ledger at this path. It is not opened yet.
+    /// Creates the ledger at this path, without opening the file.
     pub fn new(path: &Path) -> Self {
         Self {
             folder: None,
@@ -89,23 +89,23 @@ impl LedgerFile {
             owners: 0,
             request_seals: Seals::default(),
             owner_seals: Seals::default(),
-            told_of_room: false,
+            logged_no_room: false,
             unfit: None,
         }
     }
 
-    /// Locks the folder for this process, and reads what an earlier one stored.
+    /// Locks the folder for this process, and reads what an earlier process stored.
     ///
     /// # Errors
-    /// Only those that people must fix before a start.
+    /// Only those that people must fix before openseat can start.
     pub fn read(&mut self, clock: &dyn Clock) -> Result<Found, LedgerError> {
         let prepared = self.prepare(clock);
-        // Read under the lock, so that no earlier process still writes to it.
-        let said = self.witness.testimony();
-        self.change = said.map_or_else(|| first_number(clock), |said| said.change);
+        // Read under the lock, so that no earlier process still writes it.
+        let testimony = self.witness.testimony();
+        self.change = testimony.map_or_else(|| first_number(clock), |testimony| testimony.change);
         let contents = match prepared.and_then(|_| self.contents(clock)) {
             Err(error) if error.is_final() => return Err(error),
-            // Nothing can be stored for the next process either, so each one that starts here is cautious.
+            // Nothing can be stored for the next process either, so each process that starts here is cautious.
             Err(error) => return Ok(Found::Lost(error.to_string(), None)),
             Ok(None) if self.was_in_use() => {
                 let why = "it is missing from a folder that was in use, or was damaged";
@@ -116,19 +116,19 @@ impl LedgerFile {
         };
         let inode = self.open.as_ref().map(|open| open.file.ino());
         self.change = self.change.max(contents.change);
-        let flaw = match said {
+        let flaw = match testimony {
             _ if contents.flaw.is_some() => contents.flaw,
             // Older layouts had no witness.
             _ if contents.is_of_an_older_layout => None,
             None => Some("its witness is missing or damaged"),
-            Some(said) if contents.change < said.change => {
+            Some(testimony) if contents.change < testimony.change => {
                 Some("its end is missing, or it is an older copy")
             }
-            // The witness is written after each transaction, so a process that was killed leaves it one behind.
-            Some(said) if contents.change > said.change.saturating_add(1) => {
-                Some("its witness is of another ledger")
+            // The witness is written after each transaction, so a killed process can leave it one behind.
+            Some(testimony) if contents.change > testimony.change.saturating_add(1) => {
+                Some("its witness belongs to another ledger")
             }
-            Some(said) if Some(said.inode) != inode => Some("it is a copy"),
+            Some(testimony) if Some(testimony.inode) != inode => Some("it is a copy"),
             Some(_) => None,
         };
         Ok(match flaw {
@@ -142,14 +142,14 @@ impl LedgerFile {
         Ok(read(&open.connection, clock)?)
     }
 
-    /// Whether openseat has used the folder before. A folder that cannot be read counts as used.
+    /// Returns whether openseat has used the folder before. A folder that cannot be read counts as used.
     fn was_in_use(&self) -> bool {
         match fs::read_dir(parent(&self.path)) {
             Ok(entries) => entries.flatten().any(|entry| {
                 let name = entry.file_name();
                 let name = name.as_encoded_bytes();
                 let has = |prefix: &str| name.starts_with(prefix.as_bytes());
-                // The ledger itself proves nothing: it may have been created just now.
+                // The ledger itself proves nothing, because it may have been created just now.
                 has("state.sqlite3")
                     || has("history.sqlite3")
                     || has("budget.sqlite3-witness")
@@ -159,8 +159,7 @@ impl LedgerFile {
         }
     }
 
-    /// Makes sure that the file exists and can be written. Returns whether the file or its witness is new, so that everything has to be
-    /// written.
+    /// Makes sure that the file exists and can be written. Returns whether everything has to be written, because the file or its witness is new.
     pub fn prepare(&mut self, clock: &dyn Clock) -> Result<bool, LedgerError> {
         if !self.folder.as_ref().is_some_and(Folder::is_still_there) {
             (self.folder, self.open) = (None, None);
@@ -175,20 +174,20 @@ impl LedgerFile {
         }
         self.open = None;
         self.connect(clock)?;
-        // A folder that comes back brings its own numbers. Ours must be later, or an older state of this file would look like the last one.
-        if let Some(said) = self.witness.testimony() {
-            self.change = self.change.max(said.change.saturating_add(1));
+        // A folder that comes back has numbers of its own. Ours must be later, or an older state of this file would look like the latest.
+        if let Some(testimony) = self.witness.testimony() {
+            self.change = self.change.max(testimony.change.saturating_add(1));
         }
         Ok(true)
     }
 
-    /// Writes a batch, and records it in the witness, even if it cannot be written.
+    /// Writes a batch. Records it in the witness even if that fails.
     pub fn write(&mut self, batch: &Batch) -> Result<(), LedgerError> {
         self.change += 1;
         let written = self.write_rows(batch);
         self.unfit = written.as_ref().err().and_then(LedgerError::foreign_tables);
         if written.as_ref().is_err_and(|error| !error.is_busy()) {
-            // The next opening finds out what is wrong, and repairs it if possible.
+            // Opening it again finds the problem, and repairs it if possible.
             self.open = None;
         }
         let witnessed = self.write_witness();
@@ -198,7 +197,7 @@ impl LedgerFile {
     /// Records in the witness that the file lacks a transaction.
     pub fn fall_behind(&mut self) {
         self.change += 1;
-        // If that fails as well, nothing can be stored for the next process.
+        // If this fails as well, nothing can be stored for the next process.
         let _ = self.write_witness();
     }
 
@@ -234,7 +233,7 @@ impl LedgerFile {
         connection.busy_timeout(BUSY)?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         if let Err(error) = make_room(&connection)
-            && !std::mem::replace(&mut self.told_of_room, true)
+            && !std::mem::replace(&mut self.logged_no_room, true)
         {
             tracing::warn!(%error, "no room can be reserved for the budget ledger, so a full disk will stop it; free some space");
         }
@@ -284,8 +283,8 @@ impl LedgerFile {
 }
 
 impl Open {
-    /// Whether the file at the path is still the open one, and its log as well. The next process would not find what is written to a removed
-    /// file.
+    /// Returns whether the file at the path is still the open one, and its log as well. The next process would not find what is written to a
+    /// removed file.
     fn is_still_there(&self, path: &Path) -> bool {
         let is_there = |path: &Path, known: &fs::Metadata| {
             fs::metadata(path).is_ok_and(|found| same(known, &found))
@@ -298,8 +297,8 @@ impl Open {
     }
 }
 
-/// Where the numbers of transactions begin if nobody knows the last one: later than those of a ledger that was lost, so that a copy of it never
-/// matches. There is less than one transaction in a millisecond.
+/// Returns the first number of a transaction if the last one is unknown. It is later than those of a lost ledger, so that a copy of it never
+/// matches: there is less than one transaction per millisecond.
 fn first_number(clock: &dyn Clock) -> u64 {
     ms(clock.now().wall) as u64
 }

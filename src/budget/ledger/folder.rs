@@ -19,7 +19,7 @@ const FILE_MODE: u32 = 0o600;
 /// Prefixes of the names of openseat's files.
 const OURS: [&str; 4] = ["budget.", "state.", "history.", "control."];
 
-/// A folder that this process has locked, until this is dropped or the process ends.
+/// A folder that this process has locked. Dropping it, or the end of the process, unlocks it.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -49,7 +49,7 @@ impl Folder {
         })
     }
 
-    /// Whether the folder at the path is still the locked one.
+    /// Returns whether the folder at the path is still the locked one.
     pub fn is_still_there(&self) -> bool {
         let held = self.lock.metadata().ok();
         let named = fs::metadata(&self.path).ok();
@@ -57,13 +57,13 @@ impl Folder {
             .is_some_and(|(held, named)| same(&held, &named))
     }
 
-    /// Syncs its entries to the disk, so that new and renamed files survive a power cut.
+    /// Syncs its entries to the disk, so that new and renamed files survive a power failure.
     pub fn sync(&self) -> io::Result<()> {
         self.lock.sync_all()
     }
 }
 
-/// Whether both are the same file.
+/// Returns whether both describe the same file.
 pub(super) fn same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
@@ -99,12 +99,12 @@ fn holder(locks: &str, inode: u64) -> Option<u32> {
     lines.find_map(|mut words| {
         let (kind, pid, file) = (words.nth(1)?, words.nth(2)?, words.next()?);
         let is_it = kind == "FLOCK" && file.rsplit(':').next()? == inode.to_string();
-        // 0 is a process of another namespace.
+        // 0 means a process of another namespace.
         pid.parse().ok().filter(|pid| is_it && *pid != 0)
     })
 }
 
-/// Makes our files private, and the folder if it has no other files.
+/// Makes openseat's files private, and the folder as well if it has no other files.
 fn close_to_others(path: &Path) -> io::Result<()> {
     let mut shared = false;
     for entry in fs::read_dir(path)? {

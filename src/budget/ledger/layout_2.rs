@@ -18,7 +18,7 @@ use crate::{
 /// The clock of a book from an older layout starts here.
 const FIRST: Time = Duration::from_secs(86_400);
 
-/// The content of a file of layout 1 or 2 that was just migrated; `None` for any other file.
+/// Reads a file of layout 1 or 2 that was just migrated; `None` for any other file.
 pub(super) fn read(connection: &Connection, clock: &dyn Clock) -> rusqlite::Result<Option<Stored>> {
     let sql = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'request_2'";
     let is_there: bool = connection.query_row(sql, [], |row| row.get(0))?;
@@ -103,7 +103,7 @@ fn stored_owner(owners: &mut Vec<(OwnerId, Owner)>, name: BudgetOwner) -> OwnerI
     id
 }
 
-/// A time of the past hour, on the clock of a book from an older layout.
+/// Converts an age to a time on the clock of a book from an older layout.
 fn time_of(age: Duration, after: Duration) -> Time {
     (FIRST + after).saturating_sub(age)
 }

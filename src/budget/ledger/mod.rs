@@ -1,11 +1,11 @@
 //! The ledger: the [book](super::book) in memory, and a file that keeps it for the next process.
 //!
 //! A thread owns the file. A request is written and synced before it is sent. Requests admitted within a few milliseconds share one
-//! transaction. If writing fails or takes too long, the request is sent all the same, because the book has it: the log says so once,
-//! `openseat_state_degraded` is 1, and everything is written again as soon as that works.
+//! transaction. If writing fails or takes too long, the request is sent all the same, because the book has it. openseat logs that once, sets
+//! `openseat_state_degraded` to 1, and writes everything again as soon as that works.
 //!
 //! - [`folder`]: the state folder, private and used by one process;
-//! - [`file`](mod@file): the SQLite file, and the check of it at a start; `schema`, `rows`, `columns` and `layout_2` are its content;
+//! - [`file`](mod@file): the SQLite file, and its check at startup; `schema`, `rows`, `columns` and `layout_2` are its content;
 //! - [`witness`]: the small file that reveals a ledger that lost its end.
 
 mod columns;
@@ -40,21 +40,21 @@ use crate::{
     sqlite::{self, Condition, OpenError},
 };
 
-/// How long a request waits to be written. Even a slow disk answers within this time if it works.
+/// How long a request waits to be written. Even a slow disk answers within this time, unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a waiting request looks at the clock.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Transactions start at least this far apart, so that requests of the same moment share one. Each syncs two files, so the disk gets at most
-/// 200 syncs a second, however many accounts there are.
+/// 200 syncs a second for any number of accounts.
 const APART: Duration = Duration::from_millis(10);
 
-/// Changes that nothing waits for, such as answers, are written with the next request or after this time. If they are lost, a request counts
-/// for a minute longer.
+/// Changes that nothing waits for, such as answers, are written with the next request or after this time. If one is lost, its request counts
+/// a minute longer.
 const AT_LEISURE: Duration = Duration::from_secs(5);
 
-/// How often writing is tried again after a failure.
+/// How often a failed write is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the ledger cannot be used.
@@ -63,13 +63,13 @@ pub enum LedgerError {
     /// The file cannot be opened, or is not a ledger.
     #[error("the budget ledger cannot be used: {0}")]
     Open(#[from] OpenError),
-    /// SQLite's error.
+    /// SQLite failed.
     #[error("the budget ledger cannot be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// An error of the state folder, or of a file in it.
+    /// The state folder, or a file in it, cannot be used.
     #[error("the state folder cannot be used: {}: {}", .0.display(), .1)]
     Folder(PathBuf, io::Error),
-    /// Another process has the folder.
+    /// Another process uses the folder.
     #[error(transparent)]
     InUse(Holder),
     /// The disk has not answered yet.
@@ -81,8 +81,8 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether a start must fail because people have to fix this. A folder that cannot be written may recover. One that may not be created or
-    /// entered does not.
+    /// Returns whether startup must fail because people have to fix this. A folder that cannot be written may recover, but missing permission
+    /// to create or enter it does not go away.
     fn is_final(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         match self {
@@ -94,7 +94,7 @@ impl LedgerError {
         }
     }
 
-    /// SQLite's error, if it means that the file is damaged, or that its tables are not ours.
+    /// Returns SQLite's error if it means that the file is damaged, or that its tables are not openseat's.
     fn foreign_tables(&self) -> Option<String> {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let LedgerError::Sqlite(error) = self else {
@@ -107,7 +107,7 @@ impl LedgerError {
         (is_damaged || sqlite::does_not_fit(error)).then(|| error.to_string())
     }
 
-    /// Whether another program holds the file's lock, which ends by itself.
+    /// Returns whether another program holds the file's lock, which passes.
     fn is_busy(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         let code = match self {
@@ -120,12 +120,12 @@ impl LedgerError {
     }
 }
 
-/// What the thread shares with the callers that wait for it.
+/// What the thread shares with its callers.
 #[derive(Debug)]
 struct Shared {
     book: Mutex<Book>,
     condition: Arc<Condition>,
-    /// Writing was tried for all requests up to this number.
+    /// All requests up to this number were written, or failed to be.
     tried: watch::Sender<u64>,
     /// How many transactions were written, for tests and benchmarks.
     transactions: AtomicU64,
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Only a bug panics halfway through a change, and counting on is better than not counting.
+        // Only a bug can panic halfway through a change, and then counting on is better than not counting.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,27 +159,27 @@ pub struct Ledger {
     thread: Option<Thread>,
 }
 
-/// The writing thread, as its callers see it.
+/// A handle to the writing thread.
 #[derive(Debug)]
 struct Thread {
-    /// Dropping it ends the thread, once all is written.
+    /// Dropping it ends the thread once everything is written.
     wake: Mutex<Option<SyncSender<()>>>,
-    /// Receives nothing; disconnects when the thread ends.
+    /// Receives nothing, and disconnects when the thread ends.
     end: Mutex<Receiver<()>>,
 }
 
 impl Ledger {
-    /// Opens or creates the ledger in a file, and locks its folder for this process. What was lost counts as spent evenly.
+    /// Opens or creates the ledger in a file, and locks its folder for this process. Lost requests count as spent evenly.
     ///
     /// # Errors
-    /// [`LedgerError::InUse`] if another process uses the folder; a file of a newer openseat; a folder that may not be created or entered.
+    /// Another process uses the folder, a newer openseat wrote the file, or the folder may not be created or entered.
     pub fn keep(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, LedgerError> {
         let (shared, mut keeper, _) = open(path, clock)?;
         let (wake, woken) = mpsc::sync_channel(1);
         let (alive, end) = mpsc::channel::<()>();
         let run = move || {
             keeper.run(&woken);
-            // The folder is free before `finish` returns.
+            // Frees the folder before `finish` returns.
             drop(keeper);
             drop(alive);
         };
@@ -194,9 +194,9 @@ impl Ledger {
         })
     }
 
-    /// A ledger without a thread, which a test drives itself, and whether something was lost.
+    /// Opens a ledger without a thread, whose keeper the test runs. Returns whether something was lost as well.
     #[cfg(test)]
-    pub(super) fn by_hand(
+    pub(super) fn without_thread(
         path: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<(Arc<Self>, Keeper, bool), LedgerError> {
@@ -208,7 +208,7 @@ impl Ledger {
         Ok((Arc::new(ledger), keeper, is_lost))
     }
 
-    /// A ledger that forgets at exit.
+    /// Creates a ledger that forgets at exit.
     pub fn in_memory(clock: &dyn Clock) -> Self {
         Self {
             shared: Arc::new(Shared::new(Book::new(clock))),
@@ -216,17 +216,17 @@ impl Ledger {
         }
     }
 
-    /// Whether it can be written, for metrics.
+    /// Returns whether it can be written, for metrics.
     pub fn condition(&self) -> Arc<Condition> {
         Arc::clone(&self.shared.condition)
     }
 
-    /// How many transactions were written.
+    /// Returns how many transactions were written.
     pub fn transactions(&self) -> u64 {
         self.shared.transactions.load(Ordering::Relaxed)
     }
 
-    /// Writes what is waiting, and nothing after that, within `longest`.
+    /// Writes all pending changes within `longest`, and stops writing.
     pub fn finish(&self, longest: Duration) {
         let Some(thread) = &self.thread else { return };
         thread
@@ -242,7 +242,7 @@ impl Ledger {
         }
     }
 
-    /// Does something with the book, as of now, and wakes the thread for urgent changes.
+    /// Runs `work` on the book, as of now, and wakes the thread for urgent changes.
     pub(super) fn with<T>(&self, clock: &dyn Clock, work: impl FnOnce(&mut Book) -> T) -> T {
         let (done, urgent) = {
             let mut book = self.shared.book();
@@ -258,7 +258,7 @@ impl Ledger {
         done
     }
 
-    /// Waits until a request is stored, or it is clear that this will not happen soon.
+    /// Waits until a request is stored, or storing it has failed or takes too long.
     pub(super) async fn written(&self, number: u64) {
         if self.thread.is_none() || self.shared.condition.is_degraded() {
             return;
@@ -266,7 +266,7 @@ impl Ledger {
         let mut tried = self.shared.tried.subscribe();
         let begun = clock::steady();
         loop {
-            // The disk takes real time, which no test's clock moves, so the timer only says when to look again.
+            // The disk takes real time, which no test's clock moves, so the timer only triggers another look.
             let wait = tried.wait_for(|tried| *tried >= number);
             let is_tried = tokio::time::timeout(LOOK, wait).await.is_ok();
             if is_tried || self.shared.condition.is_degraded() {
@@ -305,7 +305,7 @@ fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<(Arc<Shared>, Keeper, bool
         shared: Arc::clone(&shared),
         clock,
     };
-    // Before anything is sent, so that the next process knows about this one.
+    // Written before anything is sent, so that the next process knows about this one.
     keeper.write();
     Ok((shared, keeper, is_lost))
 }
@@ -336,14 +336,14 @@ impl Keeper {
         }
     }
 
-    /// Writes what is waiting, in one transaction.
+    /// Writes all pending changes in one transaction.
     pub(super) fn write(&mut self) {
         let prepared = self.file.prepare(self.clock.as_ref());
-        let is_another = *prepared.as_ref().unwrap_or(&true);
+        let is_new_file = *prepared.as_ref().unwrap_or(&true);
         let batch = self
             .shared
             .book()
-            .take_batch(is_another, self.clock.as_ref());
+            .take_batch(is_new_file, self.clock.as_ref());
         let Some(batch) = batch else { return };
         let written = match prepared {
             Ok(_) => self.file.write(&batch),

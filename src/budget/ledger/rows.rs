@@ -24,7 +24,7 @@ pub(super) struct Contents {
     pub(super) is_of_an_older_layout: bool,
 }
 
-/// Everything in the file; `None` if nothing was ever written to it.
+/// Reads everything in the file; `None` if nothing was ever written to it.
 pub(super) fn read(
     connection: &Connection,
     clock: &dyn Clock,
@@ -80,7 +80,7 @@ pub(super) fn read(
         Ok((id, owner))
     });
     let owners: Vec<_> = owners?.collect::<Result<_, _>>()?;
-    // Rows from before the book's seal covered them all.
+    // In older files the book's seal does not cover the other rows.
     let seal_of = |seals| seal_of_book(numbers, now, &stamp, lost, seals);
     sound &= seal == seal_of(Some(seals)) || seal == seal_of(None);
     let whole = [requests.len(), owners.len()] == [numbers[1] as usize, numbers[2] as usize];
@@ -125,7 +125,7 @@ pub(super) fn clear(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )
 }
 
-/// Removes the requests that have left at `now`, with their seals. Returns how many there were.
+/// Removes the requests that have left at `now`, with their seals. Returns how many it removed.
 pub(super) fn remove_requests(
     transaction: &Transaction<'_>,
     now: Time,
@@ -175,7 +175,7 @@ pub(super) fn write_request(
     ])?;
     match changed {
         1 => Ok(()),
-        // Another program has changed the file. Everything is written again.
+        // Another program has changed the file, so everything is written again.
         _ => Err(rusqlite::Error::StatementChangedRows(changed)),
     }
 }
@@ -246,7 +246,7 @@ fn seal_of_request(request: &Request) -> i64 {
         request.answered.into(),
         ms(request.leaves),
     ];
-    // Rows from before there were marks keep their seals.
+    // Rows without a mark keep the seals that older versions gave them.
     if let Some(mark) = request.mark {
         numbers.extend([mark.process as i64, mark.number as i64]);
     }
@@ -269,7 +269,7 @@ fn seal_of_owner(id: OwnerId, owner: &Owner) -> i64 {
     )
 }
 
-/// The seals of all rows but the book's. The book's own seal covers them: pages of an older copy may fit the newer ones beside them.
+/// The sum of the seals of all rows but the book's. The book's own seal covers it, which reveals pages of an older copy among newer ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seals(i64);
 
@@ -309,7 +309,7 @@ fn seal_of_book(
     seal(&[&stamp.boot_id], &numbers)
 }
 
-/// A row's checksum: SQLite finds torn pages, but no flipped bit in a number.
+/// Returns a row's checksum: SQLite finds torn pages, but not a flipped bit in a number.
 pub(super) fn seal(texts: &[&str], numbers: &[i64]) -> i64 {
     let mut hasher = crc32fast::Hasher::new();
     for text in texts {
@@ -322,6 +322,6 @@ pub(super) fn seal(texts: &[&str], numbers: &[i64]) -> i64 {
     hasher.finalize().into()
 }
 
-fn ppm(level: f64) -> i64 {
-    (level * 1e6) as i64
+fn ppm(factor: f64) -> i64 {
+    (factor * 1e6) as i64
 }

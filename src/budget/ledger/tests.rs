@@ -1,4 +1,4 @@
-//! What the next process learns, and what happens to a file does to the one that runs.
+//! What the next process learns, and how a running process copes with changes to its files.
 
 use std::{collections::BTreeMap, fs, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ struct TestFolder(tempfile::TempDir, Arc<Still>);
 
 impl TestFolder {
     fn new() -> Self {
-        // In memory where there is such a place: power is not cut here, so no disk has to be waited for.
+        // In memory if possible: power never fails in these tests, so there is no need to wait for a disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self(folder.unwrap(), Arc::new(Still::new()))
     }
@@ -32,13 +32,13 @@ impl TestFolder {
         Arc::clone(&self.1) as Arc<dyn Clock>
     }
 
-    /// A ledger whose thread this test turns itself, and a budget that spends from it.
+    /// Opens a ledger without a thread, and a budget that spends from it.
     fn start(&self) -> (Budget, Keeper) {
         self.start_as("main", "token")
     }
 
     fn start_as(&self, account: &str, identity: &str) -> (Budget, Keeper) {
-        let (ledger, keeper, _) = Ledger::by_hand(&self.path(), self.clock()).unwrap();
+        let (ledger, keeper, _) = Ledger::without_thread(&self.path(), self.clock()).unwrap();
         (self.budget(ledger, account, identity), keeper)
     }
 
@@ -52,7 +52,7 @@ impl TestFolder {
     }
 }
 
-/// Spends up to so many, each written before the next.
+/// Spends up to `wanted` requests, each written before the next. Returns how many.
 fn spend(budget: &Budget, keeper: &mut Keeper, wanted: u32) -> u32 {
     let admitted = (0..wanted).map_while(|_| {
         let permit = budget.admit(Purpose::OnDemand).ok()?;
@@ -109,9 +109,9 @@ fn nothing_that_happens_to_the_files_makes_a_process_forget() {
     }
 }
 
-/// The folder was out of reach at the start, so the process knew no number of a transaction. Then it came back with the ledger of an earlier life.
+/// The folder was unreachable at startup, so the process did not know the last transaction's number. Then it came back with an earlier ledger.
 #[test]
-fn a_folder_that_comes_back_is_numbered_on_from_where_it_was() {
+fn a_folder_that_comes_back_continues_its_numbers() {
     let home = TestFolder::new();
     let (budget, mut keeper) = home.start();
     spend(&budget, &mut keeper, 30);
@@ -119,10 +119,10 @@ fn a_folder_that_comes_back_is_numbered_on_from_where_it_was() {
     let (folder, elsewhere) = (home.0.path(), home.0.path().with_extension("away"));
     fs::rename(folder, &elsewhere).unwrap();
     fs::write(folder, "no folder").unwrap();
-    // Even where the clock is behind all that was, the numbers go on.
+    // The numbers continue even if the clock has gone back.
     home.1.step_wall_back(24 * HOUR);
     let (budget, mut keeper) = home.start();
-    assert!(is_lost(&budget), "what was sent is not known");
+    assert!(is_lost(&budget), "what was sent is unknown");
     fs::remove_file(folder).unwrap();
     fs::rename(&elsewhere, folder).unwrap();
     home.1.pass(2 * HOUR);
@@ -133,7 +133,7 @@ fn a_folder_that_comes_back_is_numbered_on_from_where_it_was() {
     assert!(is_lost(&budget), "the ledger lost its end");
 }
 
-/// What is in the folder, by name.
+/// Returns the files in the folder, by name.
 fn copies(home: &TestFolder) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(home.0.path()).unwrap().map(Result::unwrap);
     let ours = entries.filter(|entry| !entry.file_name().as_encoded_bytes().ends_with(b"-shm"));
@@ -144,14 +144,14 @@ fn copies(home: &TestFolder) -> BTreeMap<String, Vec<u8>> {
     .collect()
 }
 
-/// Writes files in place where they are there: a kill changes no inode.
+/// Writes the files in place, because a kill changes no inode.
 fn put_back(home: &TestFolder, files: &BTreeMap<String, Vec<u8>>) {
     for (name, content) in files {
         fs::write(home.0.path().join(name), content).unwrap();
     }
 }
 
-/// Killed: the log is not written back, since nothing closes it. The files are copied aside and put back, as they were.
+/// Simulates a kill, after which the log is not written back: keeps copies of the files, and puts them back after the process has closed them.
 fn kill(home: &TestFolder, budget: Budget, keeper: Keeper) {
     let files = copies(home);
     drop((budget, keeper));
@@ -159,7 +159,7 @@ fn kill(home: &TestFolder, budget: Budget, keeper: Keeper) {
 }
 
 #[test]
-fn a_ledger_that_is_shorter_than_it_was_counts_as_spent_evenly() {
+fn an_incomplete_ledger_counts_as_spent_evenly() {
     for accident in 0..5 {
         let home = TestFolder::new();
         let (budget, mut keeper) = home.start();
@@ -182,7 +182,7 @@ fn a_ledger_that_is_shorter_than_it_was_counts_as_spent_evenly() {
         assert!(is_lost(&budget), "accident {accident}");
         assert_eq!(budget.usage().used, LIMIT, "accident {accident}");
         assert_eq!(spend(&budget, &mut keeper, 60), 0, "accident {accident}");
-        // A tenth of the hour gives no more than a tenth of the limit back.
+        // A tenth of the hour frees at most a tenth of the limit.
         home.1.pass(Duration::from_secs(362));
         assert!(
             spend(&budget, &mut keeper, 60) <= LIMIT / 10 + 1,
@@ -191,10 +191,10 @@ fn a_ledger_that_is_shorter_than_it_was_counts_as_spent_evenly() {
     }
 }
 
-/// A bit may lie in a part of a file that says nothing any more, such as the end of a log that was begun anew. Then nothing is lost. It is
-/// never believed that less was spent.
+/// A bit may be in an unused part of a file, such as the old end of a restarted log. Then nothing is lost. A flipped bit must never make less
+/// look spent.
 #[test]
-fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
+fn a_flipped_bit_in_any_file_loses_nothing_or_counts_as_a_loss() {
     const PLACES: usize = 40;
     let (mut lost, mut kept) = (0, 0);
     for suffix in ["-wal", "", "-witness"] {
@@ -205,7 +205,7 @@ fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
             let mut files = copies(&home);
             drop((budget, keeper));
             let file = files.get_mut(&format!("budget.sqlite3{suffix}")).unwrap();
-            // Half of them near the beginning, where the heads of the file and of its log are.
+            // Half of the places are near the beginning, where the file and its log have their headers.
             let place = match n < PLACES / 2 {
                 true => n * 53 % file.len(),
                 false => file.len() / PLACES * n,
@@ -229,7 +229,7 @@ fn a_flipped_bit_in_any_file_loses_nothing_or_is_taken_for_a_loss() {
 }
 
 #[test]
-fn a_shell_that_holds_the_lock_stops_nothing_and_is_made_up_for() {
+fn a_shell_that_holds_the_lock_only_delays_the_writes() {
     let home = TestFolder::new();
     let (budget, mut keeper) = home.start();
     spend(&budget, &mut keeper, 5);
@@ -245,8 +245,8 @@ fn a_shell_that_holds_the_lock_stops_nothing_and_is_made_up_for() {
     assert_eq!(home.start().0.usage().used, 8);
 }
 
-/// 2 requests of the hour, one of an hour ago, and a 429 that halved the share.
-const OF_OLD: &str = "
+/// 2 requests of the last hour, an older one, and a 429 that halved the share.
+const OLD_ROWS: &str = "
     INSERT INTO request (account, identity, polling, answered, boot_id, boot_ms, wall_ms) VALUES
         ('main', 'token', 1, 1, 'still', BOOT - 60000, WALL - 60000),
         ('other name', 'token', 0, 0, 'still', BOOT - 1000, WALL - 1000),
@@ -254,7 +254,7 @@ const OF_OLD: &str = "
     INSERT INTO throttle VALUES ('main', 5000, 0.5, 'still', BOOT, WALL);";
 
 #[test]
-fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
+fn a_ledger_of_an_old_layout_keeps_all_spent_requests() {
     for (layout, sql) in [
         (1, include_str!("../../../tests/layouts/budget-1.sql")),
         (2, include_str!("../../../tests/layouts/budget-2.sql")),
@@ -262,7 +262,7 @@ fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
         let home = TestFolder::new();
         let moment = home.1.now();
         let old = Connection::open(home.path()).unwrap();
-        let rows = OF_OLD
+        let rows = OLD_ROWS
             .replace("BOOT", &moment.boot.as_millis().to_string())
             .replace("WALL", &moment.wall.as_millis().to_string());
         old.execute_batch(&format!("{sql}{rows}")).unwrap();
@@ -281,7 +281,7 @@ fn a_ledger_of_an_old_layout_is_read_with_all_that_was_spent() {
     }
 }
 
-/// What an hour of layout 2 did not know, the present one does not know either.
+/// Requests that were unknown in layout 2 are still unknown after the migration.
 #[test]
 fn a_loss_of_an_old_layout_is_still_a_loss() {
     for (trusted, hours, expected) in [(0, 0, LIMIT), (1, 0, 0), (0, 2, 0)] {
@@ -300,7 +300,7 @@ fn a_loss_of_an_old_layout_is_still_a_loss() {
     }
 }
 
-/// What SQLite says of a ledger's tables and indexes.
+/// Returns the SQL of a ledger's tables and indexes.
 fn schema(home: &TestFolder) -> Vec<String> {
     let file = Connection::open(home.path()).unwrap();
     let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
@@ -317,7 +317,7 @@ fn a_chain_of_new_names_and_new_tokens_spends_from_one_hour() {
         .enumerate()
     {
         let (budget, mut keeper) = home.start_as(account, identity);
-        // The thread is woken when an owner enters; here there is none.
+        // An entering owner would wake the thread, but this ledger has none.
         keeper.write();
         let expected = if n == 0 { LIMIT } else { 0 };
         assert_eq!(
@@ -331,7 +331,7 @@ fn a_chain_of_new_names_and_new_tokens_spends_from_one_hour() {
     assert_eq!(
         spend(&budget, &mut keeper, 60),
         LIMIT,
-        "a stranger has its own"
+        "an unrelated owner has an hour of its own"
     );
 }
 
@@ -363,9 +363,9 @@ async fn a_thousand_accounts_share_their_transactions() {
     ledger.finish(LONG);
 }
 
-/// The budgets of two tokens of one account, which the config gives one name.
+/// Starts the budgets of two accounts, each with the name of its shared budget.
 fn start_two(home: &TestFolder, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
-    let (ledger, keeper, _) = Ledger::by_hand(&home.path(), home.clock()).unwrap();
+    let (ledger, keeper, _) = Ledger::without_thread(&home.path(), home.clock()).unwrap();
     let budget = |(account, name): (&str, &str)| {
         let owner = BudgetOwner {
             account: account.to_owned(),
@@ -390,7 +390,7 @@ fn start_two(home: &TestFolder, budgets: [&str; 2]) -> ([Budget; 2], Keeper) {
 }
 
 #[test]
-fn two_tokens_with_one_budget_share_one_hour_over_restarts_too() {
+fn two_tokens_with_one_budget_share_an_hour_even_across_restarts() {
     let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
     assert_eq!(spend(&day, &mut keeper, 25), 25);
@@ -409,13 +409,13 @@ fn two_tokens_with_one_budget_share_one_hour_over_restarts_too() {
         spend(&day, &mut keeper, 1) + spend(&night, &mut keeper, 1),
         0
     );
-    // A 429 to one of them silences both.
+    // A 429 for one of them silences both.
     let until = night.throttled(None);
     assert_eq!(day.usage().throttled_until, Some(until));
 }
 
 #[test]
-fn an_account_that_leaves_a_budget_shares_what_was_spent_for_an_hour() {
+fn an_account_that_leaves_a_budget_shares_its_hour_until_it_ends() {
     let home = TestFolder::new();
     let ([day, night], mut keeper) = start_two(&home, ["acme", "acme"]);
     assert_eq!(spend(&day, &mut keeper, 30), 30);

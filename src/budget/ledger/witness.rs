@@ -1,7 +1,7 @@
 //! The witness: a small file beside the ledger that records how many transactions the ledger must have.
 //!
-//! It is written with each transaction, even with one that fails. So the next start notices a ledger that lost its end, an older copy of it,
-//! and a copy of another one: they do not match the witness.
+//! It is written with each transaction, even a failed one. So the next start notices a ledger that lost its end, an older copy, and a copy of
+//! another ledger: they do not match the witness.
 
 use std::{
     fs::{self, OpenOptions},
@@ -42,12 +42,12 @@ impl Witness {
         &self.path
     }
 
-    /// What it recorded last; `None` if it cannot be read.
+    /// Returns what it recorded last; `None` if it cannot be read.
     pub fn testimony(&self) -> Option<Testimony> {
         parse(&fs::read_to_string(&self.path).ok()?)
     }
 
-    /// Records what the ledger has, and waits for the disk. Returns whether the file is new.
+    /// Records the ledger's state, and waits for the disk. Returns whether the file is new.
     pub fn write(&mut self, testimony: Testimony) -> io::Result<bool> {
         let is_new = !self.is_still_there();
         if is_new {
@@ -61,13 +61,13 @@ impl Witness {
             self.file = Some(file);
         }
         let file = self.file.as_ref().expect("it was opened");
-        // In place and always of the same length, so that it works on a full disk, too.
+        // In place and always the same length, so that it works on a full disk.
         file.write_all_at(text(testimony).as_bytes(), 0)?;
         file.sync_data()?;
         Ok(is_new)
     }
 
-    /// Whether the file was removed or replaced since it was written.
+    /// Returns whether the file was removed or replaced since it was written.
     pub fn is_gone(&self) -> bool {
         self.file.is_some() && !self.is_still_there()
     }
@@ -81,20 +81,20 @@ impl Witness {
 }
 
 fn text(Testimony { change, inode }: Testimony) -> String {
-    let words = format!("openseat ledger: {change:020} transactions, inode {inode:020}");
-    format!("{words}, check {:08x}\n", crc32fast::hash(words.as_bytes()))
+    let state = format!("openseat ledger: {change:020} transactions, inode {inode:020}");
+    format!("{state}, check {:08x}\n", crc32fast::hash(state.as_bytes()))
 }
 
-fn parse(said: &str) -> Option<Testimony> {
-    let rest = said.strip_prefix("openseat ledger: ")?;
+fn parse(content: &str) -> Option<Testimony> {
+    let rest = content.strip_prefix("openseat ledger: ")?;
     let (change, rest) = rest.split_once(" transactions, inode ")?;
     let (inode, _) = rest.split_once(", check ")?;
     let testimony = Testimony {
         change: change.parse().ok()?,
         inode: inode.parse().ok()?,
     };
-    // Any other spelling, and any flipped bit, is not ours.
-    (text(testimony) == said).then_some(testimony)
+    // Rejects any other spelling and any flipped bit.
+    (text(testimony) == content).then_some(testimony)
 }
 
 #[cfg(test)]
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_testimony_is_read_back_and_any_flipped_bit_is_noticed() {
+    fn a_testimony_is_read_back_and_every_flipped_bit_is_noticed() {
         let home = tempfile::tempdir().unwrap();
         let mut witness = Witness::beside(&home.path().join("budget.sqlite3"));
         assert_eq!(witness.testimony(), None);
-        let says = |change, inode| Testimony { change, inode };
-        assert!(witness.write(says(7, 4_711)).unwrap(), "it is new");
-        assert!(!witness.write(says(8, u64::MAX)).unwrap());
-        assert_eq!(witness.testimony(), Some(says(8, u64::MAX)));
+        let testimony = |change, inode| Testimony { change, inode };
+        assert!(witness.write(testimony(7, 4_711)).unwrap(), "it is new");
+        assert!(!witness.write(testimony(8, u64::MAX)).unwrap());
+        assert_eq!(witness.testimony(), Some(testimony(8, u64::MAX)));
         let good = fs::read(witness.path()).unwrap();
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
@@ -120,10 +120,10 @@ mod tests {
         fs::write(witness.path(), &good[..good.len() - 1]).unwrap();
         assert_eq!(witness.testimony(), None, "cut short");
         // The next write repairs it, and creates it again if it was removed.
-        assert!(!witness.write(says(9, 1)).unwrap());
-        assert_eq!(witness.testimony(), Some(says(9, 1)));
+        assert!(!witness.write(testimony(9, 1)).unwrap());
+        assert_eq!(witness.testimony(), Some(testimony(9, 1)));
         fs::remove_file(witness.path()).unwrap();
-        assert!(witness.write(says(10, 1)).unwrap());
-        assert_eq!(witness.testimony(), Some(says(10, 1)));
+        assert!(witness.write(testimony(10, 1)).unwrap());
+        assert_eq!(witness.testimony(), Some(testimony(10, 1)));
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn spellings_of_one_address_are_one() {
+fn all_spellings_of_an_address_are_one_origin() {
     for (same, spellings) in [
         (
             "east-1.calltools.io",

@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::VirtualClock;
 
-/// Takes every permit that the bucket gives during an hour, looking every 100 ms.
+/// Takes every permit that the bucket gives in an hour, trying every 100 ms.
 async fn greedy_hour(mut take: impl FnMut() -> bool) -> u32 {
     let mut taken = 0;
     for _ in 0..36_000 {
@@ -14,7 +14,7 @@ async fn greedy_hour(mut take: impl FnMut() -> bool) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_hourly_quota_overspends_and_ours_does_not() {
+async fn a_plain_hourly_quota_overspends_but_ours_does_not() {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::default());
     let limit = NonZeroU32::new(1000).unwrap();
 
@@ -36,10 +36,10 @@ async fn a_large_window_is_read_once_a_second_and_a_small_one_for_each_request()
     );
     // Ten minutes at 20,000 an hour.
     let times = (0..3_333).map(|n| Duration::from_millis(180 * n));
-    let fits = times.filter(|now| pace.is_to_be_fitted(*now, 20_000));
+    let fits = times.filter(|now| pace.should_fit(*now, 20_000));
     assert!((500..=600).contains(&fits.count()));
     let times = (0..100).map(Duration::from_millis);
-    let fits = times.filter(|now| pace.is_to_be_fitted(*now, 1_000));
+    let fits = times.filter(|now| pace.should_fit(*now, 1_000));
     assert_eq!(fits.count(), 100);
 }
 

@@ -1,44 +1,44 @@
-//! What can happen to the machine, its disk and its files, at random.
+//! Random events of the machine, its disk and its files.
 
 use proptest::prelude::*;
 
-/// What people and programs do to the files of a state folder.
+/// Damage that people and programs do to the files of a state folder.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deed {
+pub(super) enum Damage {
     RemoveLedger,
     RemoveLog,
     RemoveWitness,
     RemoveAllThree,
-    /// A copy of an earlier moment takes the ledger's name.
+    /// An older copy replaces the ledger.
     RenameOldCopy,
-    /// The same, written into the file that is there.
+    /// The content of an older copy is written into the ledger.
     WriteOldCopy,
-    /// Something else is written into the file.
-    Wreck,
-    /// One bit of the ledger, its log or its witness turns.
+    /// Other content is written into the ledger.
+    Overwrite,
+    /// One bit of the ledger, its log or its witness flips.
     Flip {
         file: u8,
         place: u32,
     },
 }
 
-/// What can happen to a machine.
+/// An event on the machine.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    /// Time passes, asleep or awake: both clocks go on.
+    /// Time passes on both clocks, whether the machine sleeps or not.
     Pass { seconds: u32 },
     /// The wall clock is set, while the process runs or while it is down.
     StepWall { seconds: i32, while_down: bool },
-    /// The process is killed in the middle of what it does, and starts again, perhaps with another name or token.
+    /// The process is killed and starts again, perhaps with another name or token.
     Kill { renamed: u8 },
-    /// The process ends well and starts again.
+    /// The process stops cleanly and starts again.
     Restart { renamed: u8 },
     /// The config is read again, with another name or token.
     Reload { renamed: u8 },
-    /// The machine is off for a while; boot time starts again, and the wall clock may have fallen behind. (One that is ahead
-    /// after a reboot cannot be found out by anybody.)
+    /// The machine is off for a while. Boot time starts again, and the wall clock may have fallen behind. (One that has jumped ahead over a
+    /// reboot is impossible to notice.)
     Reboot { seconds: u32, behind_seconds: u32 },
-    /// The process is started again in a time namespace, where boot time is another.
+    /// The process restarts in a time namespace, where boot time differs.
     Namespace { boot_offset_seconds: u32 },
     /// Requests are sent as fast as the budget allows; each answer takes this long.
     Burst {
@@ -46,34 +46,34 @@ pub(super) enum Event {
         latency_ms: u16,
         purpose: u8,
     },
-    /// A request is on its way when the process is killed; it arrives all the same, this much later.
+    /// The process is killed while a request is under way, which arrives this much later.
     KilledInFlight { arrives_after_ms: u16 },
-    /// The state folder can no longer be used: a disk that is read-only, failing or unmounted.
+    /// The state folder becomes unusable: the disk is read-only, failing or unmounted.
     FolderGoes,
-    /// The ledger cannot be written and the witness can: a file that is locked, or a disk that is full.
+    /// The witness can be written but the ledger cannot: it is locked, or the disk is full.
     LedgerBlocked,
-    /// Whoever writes waits for the disk.
+    /// Writers wait for the disk.
     DiskHangs,
-    /// All is well again.
+    /// The disk works again.
     DiskReturns,
-    /// A copy of the ledger is made, as a backup does it.
+    /// The ledger is copied, as for a backup.
     Backup,
-    /// While the process runs, or between its killing and the next start.
-    Deed { deed: Deed, while_down: bool },
-    /// The whole folder is removed under a process that runs.
+    /// The files are damaged while the process runs, or between a kill and the next start.
+    Damage { damage: Damage, while_down: bool },
+    /// The whole folder is removed while the process runs.
     RemoveFolder,
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
-        1 => Just(Deed::RemoveLedger),
-        1 => Just(Deed::RemoveLog),
-        1 => Just(Deed::RemoveWitness),
-        1 => Just(Deed::RemoveAllThree),
-        1 => Just(Deed::RenameOldCopy),
-        1 => Just(Deed::WriteOldCopy),
-        1 => Just(Deed::Wreck),
-        3 => (0u8..3, any::<u32>()).prop_map(|(file, place)| Deed::Flip { file, place }),
+        1 => Just(Damage::RemoveLedger),
+        1 => Just(Damage::RemoveLog),
+        1 => Just(Damage::RemoveWitness),
+        1 => Just(Damage::RemoveAllThree),
+        1 => Just(Damage::RenameOldCopy),
+        1 => Just(Damage::WriteOldCopy),
+        1 => Just(Damage::Overwrite),
+        3 => (0u8..3, any::<u32>()).prop_map(|(file, place)| Damage::Flip { file, place }),
     ]
 }
 
@@ -94,7 +94,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::DiskHangs),
         4 => Just(Event::DiskReturns),
         2 => Just(Event::Backup),
-        4 => (deed(), any::<bool>()).prop_map(|(deed, while_down)| Event::Deed { deed, while_down }),
+        4 => (damage(), any::<bool>()).prop_map(|(damage, while_down)| Event::Damage { damage, while_down }),
         1 => Just(Event::RemoveFolder),
     ]
 }

@@ -1,13 +1,13 @@
-//! The promise, put to the test: a machine whose clocks are stepped, which sleeps, reboots and kills its processes at random, whose disk fails,
-//! hangs and comes back, whose state folder is damaged by people while a process runs and while none does, and whose config gives the account
-//! new names and new tokens. The far side keeps the true time of each arrival.
+//! Tests the promise on a simulated machine. At random, its clocks are stepped, and it sleeps, reboots and kills its processes. Its disk fails,
+//! hangs and recovers. People damage its state folder while a process runs and while none does. Its config gives the account new names and
+//! tokens. The simulated CallTools records the true time of each arrival.
 //!
-//! The code is the real one, file and all; only the clocks are simulated, and the ledger's thread is turned by hand, so that a disk that hangs is a
+//! All code and files are real, except that the clocks are simulated and the test runs the ledger's thread step by step: a hanging disk is a
 //! thread that does nothing.
 //!
-//! Two things cannot be known, and count as a *hole*: what was sent before a loss that the next process found out, and what a process sent whose disk
-//! took neither the ledger nor the witness until it was killed. An hour with a hole in it may hold a limit for each side of the hole. Every other
-//! hour holds one limit at most.
+//! Two things cannot be known, and count as a *hole*: requests sent before a loss that the next process noticed, and requests of a process
+//! whose disk recorded them neither in the ledger nor in the witness before it was killed. An hour with a hole may hold one limit on each side
+//! of the hole. Any other hour holds at most one limit.
 
 mod events;
 mod world;
@@ -36,9 +36,9 @@ proptest! {
         prop_assert_eq!(world.worst_hour(), None);
     }
 
-    /// The other side of the promise: caution never locks a budget up for good.
+    /// The converse of the promise: caution never locks a budget for good.
     #[test]
-    fn two_quiet_hours_make_the_whole_limit_free_again(
+    fn two_quiet_hours_free_the_whole_limit(
         limit in 1u32..60,
         reserve in 0u32..40,
         events in prop::collection::vec(event(), 1..30),

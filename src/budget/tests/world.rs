@@ -1,4 +1,4 @@
-//! A machine with clocks, a disk and a process that keeps a budget; and the far side, which counts arrivals by the true time.
+//! A simulated machine with clocks, a disk and a process that keeps a budget, and a CallTools that records arrivals in true time.
 
 use std::{
     collections::BTreeMap,
@@ -9,16 +9,16 @@ use std::{
     time::Duration,
 };
 
-use super::events::{Deed, Event};
+use super::events::{Damage, Event};
 use crate::budget::{Budget, BudgetOwner, Ledger, Permit, Purpose, ledger::Keeper, window::HOUR};
 use crate::clock::{Clock, Moment};
 
 const HOUR_MS: u64 = HOUR.as_millis() as u64;
 
-/// A request that was under way when its process was killed arrives within this time: the longest time-out there may be is a minute.
+/// A request whose process was killed arrives within this time: the longest timeout that the config allows is a minute.
 const LATEST_ARRIVAL_MS: u64 = 60_000;
 
-/// The machine's clocks, in true milliseconds since the beginning.
+/// The machine's clocks, in true milliseconds since the start of the test.
 #[derive(Clone, Debug)]
 struct Machine {
     true_ms: u64,
@@ -67,15 +67,15 @@ impl Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disk {
     Well,
-    /// The folder is out of reach: neither ledger nor witness can be written.
+    /// The folder is unreachable: neither ledger nor witness can be written.
     Away,
     /// The ledger alone cannot be written.
     Blocked,
-    /// Nothing is written, and nobody is told.
+    /// Nothing is written, and no error is returned.
     Hanging,
 }
 
-/// A process, its machine, its disk, and the far side.
+/// A process, its machine, its disk and CallTools.
 pub(super) struct World {
     home: tempfile::TempDir,
     machine: Arc<Mutex<Machine>>,
@@ -85,16 +85,16 @@ pub(super) struct World {
     /// The account's name and its token, as numbers. Only one of them changes at a time.
     owner: (u32, u32),
     disk: Disk,
-    /// Whether a clock was changed that no file was told of.
+    /// Whether a clock was changed since the files were last written.
     has_changed: bool,
-    /// Requests were admitted that neither the ledger nor the witness knows of.
+    /// Whether requests were admitted that neither the ledger nor the witness knows.
     is_blind: bool,
-    /// Something was done to the files that may be a loss.
+    /// Whether the files were damaged in a way that may be a loss.
     is_suspect: bool,
     backup: Option<Vec<u8>>,
-    /// True times at which requests arrived.
+    /// The true times at which requests arrived.
     arrivals_ms: Vec<u64>,
-    /// True times before which not everything is known.
+    /// The true times before which not everything is known.
     holes_ms: Vec<u64>,
 }
 
@@ -107,7 +107,7 @@ impl World {
             namespace_ms: 0,
             wall_offset_ms: 1_795_341_600_000,
         };
-        // In memory where there is such a place: processes are killed here, power is not cut, so no disk has to be waited for.
+        // In memory if possible: processes are killed here but power never fails, so there is no need to wait for a disk.
         let home = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let mut world = Self {
             home: home.unwrap(),
@@ -132,7 +132,7 @@ impl World {
         self.home.path().join("state")
     }
 
-    /// The ledger, or what lies beside it.
+    /// Returns the path of the ledger, or of a file beside it.
     fn file(&self, suffix: &str) -> PathBuf {
         self.folder().join(format!("budget.sqlite3{suffix}"))
     }
@@ -145,8 +145,8 @@ impl World {
         self.machine.lock().unwrap().true_ms += ms;
     }
 
-    fn rename(&mut self, what: u8) {
-        match what {
+    fn rename(&mut self, part: u8) {
+        match part {
             0 => {}
             1 => self.owner.0 += 1,
             _ => self.owner.1 += 1,
@@ -175,8 +175,8 @@ impl World {
             machine: Arc::clone(&self.machine),
             boot_id,
         });
-        let by = Arc::clone(&clock) as Arc<dyn Clock>;
-        let (ledger, keeper, is_lost) = Ledger::by_hand(&self.file(""), by).unwrap();
+        let its_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let (ledger, keeper, is_lost) = Ledger::without_thread(&self.file(""), its_clock).unwrap();
         let may_be_lost = self.is_suspect || self.disk != Disk::Well;
         assert!(may_be_lost || !is_lost, "a loss where nothing was lost");
         if is_lost || self.is_blind {
@@ -193,7 +193,7 @@ impl World {
         self.write();
     }
 
-    /// What the ledger's thread does where it is woken.
+    /// Does what the ledger's thread would do when it wakes.
     fn write(&mut self) {
         let Some(process) = &mut self.process else {
             return;
@@ -212,12 +212,12 @@ impl World {
                 process.keeper.write();
                 let condition = process.ledger.condition();
                 if condition.is_degraded() {
-                    // A file that was wrecked is seen with one try, and put right with the next.
+                    // The first write notices a damaged file, and the second repairs it.
                     process.keeper.write();
                 }
                 assert!(!condition.is_degraded(), "the disk is well");
                 (self.is_blind, self.has_changed) = (false, false);
-                // As the daemon's store has it: the folder has had a life.
+                // The daemon's store has this file, which shows that the folder was in use.
                 fs::write(self.folder().join("state.sqlite3"), "").unwrap();
             }
         }
@@ -232,7 +232,7 @@ impl World {
             .collect()
     }
 
-    /// Nothing closes the ledger, so its log stays as it is.
+    /// Kills the process: nothing closes the ledger, so its log stays as it is.
     fn kill(&mut self) {
         let files = self.contents();
         self.process = None;
@@ -241,8 +241,8 @@ impl World {
         }
     }
 
-    /// Whether one clock more may change. What happens to clocks while nothing can be written is not known to the next process, and two such changes
-    /// together, as when the wall is set and then the machine restarted, cannot be found out by anybody.
+    /// Returns whether another clock may change. The next process cannot know what happened to clocks while nothing could be written, and two such
+    /// changes together, such as a wall clock step and then a reboot, are impossible to notice.
     fn may_change_clocks(&mut self) -> bool {
         self.disk == Disk::Well || !std::mem::replace(&mut self.has_changed, true)
     }
@@ -276,34 +276,34 @@ impl World {
         self.write();
     }
 
-    /// Does something to the files; only where they can be reached.
-    fn mischief(&mut self, deed: Deed) {
+    /// Damages the files, if they are reachable.
+    fn damage(&mut self, damage: Damage) {
         if self.disk != Disk::Well {
             return;
         }
         let remove = |path: &Path| drop(fs::remove_file(path));
         let ledger = self.file("");
-        match deed {
-            Deed::RemoveLedger => remove(&ledger),
-            Deed::RemoveLog => remove(&self.file("-wal")),
-            Deed::RemoveWitness => remove(&self.file("-witness")),
-            Deed::RemoveAllThree => ["", "-wal", "-witness"]
+        match damage {
+            Damage::RemoveLedger => remove(&ledger),
+            Damage::RemoveLog => remove(&self.file("-wal")),
+            Damage::RemoveWitness => remove(&self.file("-witness")),
+            Damage::RemoveAllThree => ["", "-wal", "-witness"]
                 .iter()
                 .for_each(|suffix| remove(&self.file(suffix))),
-            Deed::RenameOldCopy => {
+            Damage::RenameOldCopy => {
                 if let Some(backup) = &self.backup {
                     let copy = self.home.path().join("copy");
                     fs::write(&copy, backup).unwrap();
                     fs::rename(copy, ledger).unwrap();
                 }
             }
-            Deed::WriteOldCopy => {
+            Damage::WriteOldCopy => {
                 if let Some(backup) = &self.backup {
                     fs::write(ledger, backup).unwrap();
                 }
             }
-            Deed::Wreck => fs::write(ledger, "no database at all ".repeat(1_000)).unwrap(),
-            Deed::Flip { file, place } => {
+            Damage::Overwrite => fs::write(ledger, "no database at all ".repeat(1_000)).unwrap(),
+            Damage::Flip { file, place } => {
                 let path = self.file(["", "-wal", "-witness"][usize::from(file)]);
                 let Ok(mut bytes) = fs::read(&path) else {
                     return;
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// Sends until refused; the arrival is somewhere between sending and answer.
+    /// Sends up to `wanted` requests until one is refused. Each arrives between its sending and its answer. Returns how many were sent.
     pub(super) fn burst(&mut self, wanted: u8, latency_ms: u16, purpose: Purpose) -> u32 {
         let latency_ms = u64::from(latency_ms);
         for n in 0..u64::from(wanted) {
@@ -331,7 +331,7 @@ impl World {
         u32::from(wanted)
     }
 
-    /// A permit, and what it costs on the disk.
+    /// Returns a permit, after the ledger was written.
     fn admit(&mut self, purpose: Purpose) -> Option<Permit> {
         let permit = self.process.as_ref()?.budget.admit(purpose).ok()?;
         self.write();
@@ -365,7 +365,7 @@ impl World {
                 self.rename(renamed);
                 let process = self.process.take().unwrap();
                 let budget = self.budget(&process.ledger, &process.clock);
-                // The new one is there before the old one goes, as in the daemon.
+                // The new budget is created before the old one is dropped, as in the daemon.
                 self.process = Some(Process { budget, ..process });
                 self.write();
             }
@@ -408,23 +408,25 @@ impl World {
             Event::DiskHangs => self.set_disk(Disk::Hanging),
             Event::DiskReturns => self.set_disk(Disk::Well),
             Event::Backup => self.backup = fs::read(self.file("")).ok(),
-            Event::Deed {
-                deed,
+            Event::Damage {
+                damage,
                 while_down: true,
             } => {
                 self.kill();
-                self.mischief(deed);
+                self.damage(damage);
                 self.is_suspect = true;
             }
-            Event::Deed {
-                deed,
+            Event::Damage {
+                damage,
                 while_down: false,
             } => {
-                self.mischief(deed);
-                // What is written *into* the file that is open may harm it, and is found out at the next start. A file that was removed or
-                // replaced is seen, and written again whole.
-                self.is_suspect |=
-                    matches!(deed, Deed::WriteOldCopy | Deed::Wreck | Deed::Flip { .. });
+                self.damage(damage);
+                // Writing *into* the open file may damage it, which the next start notices. A removed or replaced file is noticed at once, and
+                // written again completely.
+                self.is_suspect |= matches!(
+                    damage,
+                    Damage::WriteOldCopy | Damage::Overwrite | Damage::Flip { .. }
+                );
                 self.write();
             }
             Event::RemoveFolder => {
@@ -442,7 +444,7 @@ impl World {
         self.write();
     }
 
-    /// The first hour that has more arrivals than it may have.
+    /// Describes the first hour with more arrivals than allowed.
     pub(super) fn worst_hour(&self) -> Option<String> {
         let mut arrivals = self.arrivals_ms.clone();
         arrivals.sort_unstable();

@@ -4,14 +4,14 @@ fn at(seconds: u64) -> Time {
     Duration::from_secs(seconds)
 }
 
-/// How many seconds of silence are left.
+/// Returns the remaining silence, in seconds.
 fn silence(throttle: &Throttle, now: u64) -> u64 {
     let until = throttle.silence(at(now));
     until.map_or(0, |until| (until - at(now)).as_secs())
 }
 
 #[test]
-fn a_refusal_is_followed_by_silence_and_a_lower_share_that_recovers() {
+fn a_429_causes_silence_and_a_lower_share_that_recovers() {
     let mut throttle = Throttle::default();
     throttle.refused(Some(at(30)), at(100), 0.0);
     assert_eq!((silence(&throttle, 100), silence(&throttle, 131)), (30, 0));
@@ -30,7 +30,7 @@ fn requests_refused_together_lower_the_share_once() {
 }
 
 #[test]
-fn without_a_time_to_wait_the_silence_doubles_to_an_hour() {
+fn without_a_given_wait_the_silence_doubles_up_to_an_hour() {
     let mut throttle = Throttle::default();
     let mut now = 100;
     let mut silences = Vec::new();
@@ -45,7 +45,7 @@ fn without_a_time_to_wait_the_silence_doubles_to_an_hour() {
 }
 
 #[test]
-fn the_share_never_falls_to_nothing() {
+fn the_share_never_falls_to_zero() {
     let mut throttle = Throttle::default();
     for i in 1..100 {
         throttle.refused(Some(at(1)), at(i * 2), 0.0);
@@ -58,21 +58,21 @@ fn a_pause_is_silence_at_the_same_share() {
     let mut throttle = Throttle::default();
     throttle.pause(at(120), at(100), 0.0);
     assert_eq!(
-        (throttle.break_off(at(100)), throttle.factor(at(100))),
+        (throttle.pause_end(at(100)), throttle.factor(at(100))),
         (Some(at(220)), 1.0)
     );
     assert_eq!(throttle.silence(at(100)), None, "others are not to blame");
     throttle.pause(at(5), at(110), 0.0);
     assert_eq!(
-        throttle.break_off(at(110)),
+        throttle.pause_end(at(110)),
         Some(at(220)),
-        "a shorter one ends no longer one"
+        "a shorter pause does not cut a longer one short"
     );
     throttle.pause(at(999_999), at(300), 0.0);
     assert_eq!(
-        throttle.break_off(at(300)),
+        throttle.pause_end(at(300)),
         Some(at(3_900)),
-        "nor is any longer than an hour"
+        "no pause is longer than an hour"
     );
 }
 
@@ -91,17 +91,17 @@ fn joined_throttles_keep_the_lower_share_and_the_longer_silence() {
 }
 
 #[test]
-fn a_wait_of_nothing_is_believed_once() {
+fn a_very_short_wait_is_believed_only_once() {
     let mut throttle = Throttle::default();
     throttle.refused(Some(at(1)), at(100), 0.0);
-    // Another one that was under way.
+    // Another request that was under way.
     throttle.refused(Some(at(1)), at(100), 0.0);
     assert_eq!(silence(&throttle, 100), 1);
     throttle.refused(Some(at(1)), at(102), 0.0);
     assert_eq!(silence(&throttle, 102), 60);
     throttle.refused(Some(at(1)), at(163), 0.0);
     assert_eq!(silence(&throttle, 163), 120);
-    // A named time counts, and long after the last refusal so does a short one.
+    // A longer wait is believed, and long after the last 429 so is a short one.
     throttle.refused(Some(at(30)), at(300), 0.0);
     assert_eq!(silence(&throttle, 300), 30);
     throttle.refused(Some(at(1)), at(5_000), 0.0);

@@ -18,7 +18,7 @@ fn request(id: u64, polling: bool, answered: bool, leaves_in: Duration) -> Reque
     }
 }
 
-/// Its requests leave after 60 s, 120 s and so on, the polls first.
+/// Returns a window whose requests leave after 60 s, 120 s and so on, the polls first.
 fn window(polls: u64, on_demand: u64) -> Window {
     let mut window = Window::default();
     for i in 0..polls + on_demand {
@@ -41,10 +41,10 @@ fn polling_leaves_the_reserve_to_requests_on_demand() {
         (8, 0, Purpose::ColdStart, 60),
         (8, 0, Purpose::OnDemand, 0),
         (8, 2, Purpose::OnDemand, 60),
-        // Requests on demand take from polling only beyond the reserve.
+        // Requests on demand reduce polling only beyond the reserve.
         (7, 2, Purpose::Poll, 0),
         (7, 3, Purpose::Poll, 60),
-        // More than the limit, after it was lowered: 12 are in, and there is room when 3 have left.
+        // More than the limit, because it was lowered: with 12 in the window, there is room once 3 have left.
         (0, 12, Purpose::OnDemand, 180),
         (12, 0, Purpose::Poll, 300),
     ] {
@@ -58,7 +58,7 @@ fn expired_requests_are_removed_and_an_answer_moves_its_request() {
     let mut window = window(4, 2);
     window.expire(NOW + Duration::from_secs(120));
     assert_eq!((window.used(), window.used_by_polling()), (4, 2));
-    // The fourth is answered only now.
+    // The fourth request is answered only now.
     let leaves = NOW + Duration::from_secs(900);
     let answered = window.answered(3, true, leaves).expect("it is in");
     assert!(answered.answered && answered.leaves == leaves);
@@ -70,7 +70,7 @@ fn expired_requests_are_removed_and_an_answer_moves_its_request() {
 }
 
 #[test]
-fn an_empty_window_is_spread_over_the_hour() {
+fn an_empty_window_allows_the_whole_limit_over_the_hour() {
     let rate = Window::default().even_rate(NOW, TEN_KEEP_TWO, 0);
     assert!((rate * 3600.0 - 8.0).abs() < 1e-9, "{rate}");
 }
@@ -80,7 +80,7 @@ fn a_burst_is_paid_back_over_the_hour() {
     let mut window = Window::default();
     (0..4).for_each(|i| window.add(request(i, true, true, HOUR)));
     let rate = window.even_rate(NOW, TEN_KEEP_TWO, 0);
-    // 4 are left of 8, and the next hour is as full again only when the burst leaves.
+    // 4 of 8 remain, until the burst leaves at the end of the hour.
     assert!((rate * 3600.0 - 5.0).abs() < 1.01, "{rate}");
 }
 
@@ -110,15 +110,15 @@ proptest::proptest! {
         }
     }
 
-    /// With both kinds of request, answered or not, the time of room is that of a plain sort.
+    /// With polls and requests on demand, answered or not, the window finds the same time as a plain sort.
     #[test]
-    fn the_time_of_room_is_that_of_a_plain_sort(
+    fn the_window_has_room_when_a_plain_sort_says_so(
         sent in proptest::collection::vec((1u64..3_000, proptest::bool::ANY, proptest::bool::ANY), 0..60),
         limit in 1u32..50,
     ) {
         let mut window = Window::default();
         let mut sent = sent;
-        // Requests under way leave in the order of sending.
+        // Requests under way leave in the order in which they were sent.
         sent.sort_unstable();
         for (id, (seconds, polling, answered)) in (0..).zip(&sent) {
             window.add(request(id, *polling, *answered, Duration::from_secs(*seconds)));

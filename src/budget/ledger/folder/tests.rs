@@ -60,14 +60,14 @@ fn a_folder_and_its_files_are_made_private() {
 #[test]
 fn a_folder_with_other_files_keeps_its_mode() {
     let home = tempfile::tempdir().unwrap();
-    let theirs = home.path().join("theirs.txt");
-    fs::write(&theirs, "").unwrap();
+    let foreign = home.path().join("foreign.txt");
+    fs::write(&foreign, "").unwrap();
     fs::write(home.path().join("state.sqlite3"), "").unwrap();
-    for (path, open) in [(home.path(), 0o755), (&theirs, 0o644)] {
-        fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();
+    for (path, readable) in [(home.path(), 0o755), (&foreign, 0o644)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(readable)).unwrap();
     }
     drop(Folder::take(home.path()).unwrap());
     assert_eq!(mode(home.path()).unwrap(), 0o755);
-    assert_eq!(mode(&theirs).unwrap(), 0o644);
+    assert_eq!(mode(&foreign).unwrap(), 0o644);
     assert_eq!(mode(&home.path().join("state.sqlite3")).unwrap(), 0o600);
 }
