@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Feeds mutated input to everything that reads foreign data: bodies, configs, criteria, queries of the drop-in.
+# Feeds mutated input to everything that parses input from outside: bodies, configs, criteria, queries of the drop-in.
 #
 #   scripts/fuzz.sh [SECONDS] [TARGET…]     runs each target for this time; the default is 10
 #   scripts/fuzz.sh --runs N [TARGET…]      runs each target with N inputs, however long that takes
 #
-# Targets are body, config, criteria and drop_in; the default is all of them. A million inputs take a target some minutes.
+# Targets are body, config, criteria and drop_in; the default is all of them. A million inputs take some minutes per target.
 #
-# It needs a C++ compiler for libFuzzer; the stable Rust compiler is enough. Input that breaks something is printed and kept in
-# fuzz/artifacts. To repeat it: target/debug/fuzz_body fuzz/artifacts/body-crash-….
+# It needs a C++ compiler for libFuzzer; the stable Rust compiler is enough. Input that makes a target fail is printed and kept in
+# fuzz/artifacts. To run it again: target/debug/fuzz_body fuzz/artifacts/body-crash-….
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,13 +17,13 @@ usage() {
 }
 
 limit=-max_total_time=10
-# No input may take anywhere near this many seconds, of real time.
+# In seconds of real time. No input should come anywhere near this.
 patience=10
 case ${1-} in
     --runs)
         [[ ${2-} =~ ^[1-9][0-9]*$ ]] || usage
         limit=-runs=$2
-        # Long runs are started with a low priority, and a busy machine can hold such a process up for minutes.
+        # Long runs are started with a low priority, and a busy machine can stall such a process for minutes.
         patience=600
         shift 2
         ;;
@@ -46,18 +46,18 @@ mkdir -p fuzz/artifacts
 
 RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --locked --quiet --package openseat-fuzz
 
-# fuzz NAME MAX_LENGTH FOLDER…: starts from the inputs in the folders. New inputs are thrown away afterwards.
+# fuzz NAME MAX_LENGTH FOLDER…: starts from the inputs in the folders. New inputs are discarded afterwards.
 fuzz() {
     local name=$1 max_length=$2 log=$finds/$1.log
     shift 2
     mkdir "$finds/$name"
-    # No input may take anywhere near half a gigabyte.
+    # No input should use anywhere near half a gigabyte.
     if ! "$binaries/fuzz_$name" "$limit" -max_len="$max_length" -timeout="$patience" -rss_limit_mb=512 \
         -print_final_stats=1 -artifact_prefix="fuzz/artifacts/$name-" "$finds/$name" "$@" >"$log" 2>&1; then
         tail -n 60 "$log" >&2
         return 1
     fi
-    printf '%s: %s inputs, %s places reached\n' "$name" \
+    printf '%s: %s inputs, %s coverage points\n' "$name" \
         "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
         "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)"
 }

@@ -2,7 +2,7 @@
 # Builds the Debian package, with a bill of materials in it, and prints its path.
 #
 #   scripts/package.sh          builds the program with the `dist` profile first
-#   scripts/package.sh dev      takes the debug build as it is, for tests
+#   scripts/package.sh dev      uses the existing debug build, for tests
 #
 # It needs cargo-deb and jq.
 set -euo pipefail
@@ -22,7 +22,7 @@ if [[ $profile == dist ]]; then
     cargo build --profile dist --locked >&2
 fi
 
-# Files that Cargo.toml lists and that the repository does not have. Their folders are fixed, wherever the target folder is.
+# Files that Cargo.toml lists and that are not in the repository. Their folders are fixed, wherever the target folder is.
 pages=target/package/man
 completions=target/package/completions
 rm -rf "$pages" "$completions"
@@ -35,7 +35,7 @@ for shell in bash zsh fish; do
     "$built" completions "$shell" >"$completions/openseat.$shell"
 done
 
-# The debug build is four times as large. Its package is only installed and thrown away, so it is hardly compressed.
+# The debug build is four times as large, and its package is only for tests, so it is hardly compressed.
 speed=()
 if [[ $profile == dev ]]; then
     speed=(--fast)

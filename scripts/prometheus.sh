@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A real Prometheus scrapes a running openseat, with the rules of deploy/. Every rule has to evaluate, and every expression of the
-# dashboard has to return a series.
+# Lets a real Prometheus scrape a running openseat, with the rules of deploy/. Every rule must evaluate, and every expression of the
+# Grafana dashboard must return a series.
 #
-#   scripts/prometheus.sh URL     of a daemon that needs no token
+#   scripts/prometheus.sh URL     the address of a daemon that needs no token
 #
 # It needs prometheus, curl and jq, and takes about 15 s.
 set -euo pipefail
@@ -15,7 +15,7 @@ trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
 ask() { curl --silent --show-error --fail --max-time 5 "$@"; }
 
-# The shipped scrape config with the demo's address. A second between scrapes gives rates soon.
+# The shipped scrape config with the demo's address. It scrapes every second, so that rates are available soon.
 target=${url#http://}
 {
     printf 'global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: ["%s"]\n' "$PWD/deploy/prometheus/openseat.rules.yml"
@@ -45,10 +45,10 @@ start() {
 start
 api=http://127.0.0.1:$port/api/v1
 
-# samples EXPRESSION: the number of series that it returns.
+# samples EXPRESSION: prints the number of series that it returns.
 samples() { ask --get "$api/query" --data-urlencode "query=$1" | jq -e '.data.result | length'; }
 
-# Data to show: decisions, and a reserved seat.
+# Creates data to show: decisions, and a reserved seat.
 queue=$(ask "$url/v1/queues" | jq -r '[.queues[] | select(.accept)][0].queue_id // .queues[0].queue_id')
 curl --silent --output /dev/null --max-time 5 --data '{"call_id":"prometheus"}' "$url/v1/queues/$queue/reservations"
 for _ in {1..10}; do
@@ -66,7 +66,7 @@ ask "$api/rules" | jq -e '[.data.groups[].rules[]] | length > 0 and all(.health 
 
 total=0 silent=0
 while IFS= read -r expression; do
-    # What Grafana inserts for its variables.
+    # Replaces Grafana's variables by what Grafana would insert.
     expression=${expression//\$account/.*}
     expression=${expression//\$queue/.*}
     expression=${expression//\$__rate_interval/30s}

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The recipes in deploy/routers/, proven: the real router, with the very file that is there (only addresses replaced), asks a real
-# openseat, which watches a simulated CallTools that stands still with three seats in each queue.
+# Tests the recipes in deploy/routers/: the real router, with the shipped file (only addresses replaced), asks a real openseat, which
+# watches a simulated CallTools that always has three seats in each queue.
 #
 #   scripts/routers.sh curl|callgrid|dialplans|asterisk|nginx|nginx-without-the-token|haproxy|kamailio|kamailio-while-openseat-hangs…
 #
-# It needs the router itself and curl, for kamailio SIPp as well, and a built openseat ($OPENSEAT, or target/debug/openseat).
-# Debian 12 has no Asterisk: $ASTERISK is its program, $ASTERISK_MODULES the folder with its modules, res_clioriginate among them.
-# Everything happens on loopback and in a folder of its own. Ports are the system's choice, or free when it was looked. Nothing
-# outlives the script. Each part takes a few seconds.
+# It needs the router itself and curl, SIPp as well for kamailio, and a built openseat ($OPENSEAT, or target/debug/openseat).
+# Debian 12 has no Asterisk: $ASTERISK is its program, $ASTERISK_MODULES the folder with its modules, which must include
+# res_clioriginate. Everything runs on loopback and in a folder of its own. The system chooses ports, or a free one is searched.
+# Nothing survives the script. Each part takes a few seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Where Debian has daemons, and where people's shells do not look.
+# Debian has daemons in sbin, which is not in most users' PATH.
 PATH=$PATH:/usr/sbin
 
-# Each on its own: nothing of one is left for the next.
+# Each in a process of its own, so that one leaves nothing behind for the next.
 if (($# > 1)); then
     for router in "$@"; do scripts/routers.sh "$router"; done
     exit
@@ -36,9 +36,9 @@ trap clean_up EXIT
 clean_up() {
     local status=$? pid
     if ((status)); then show_logs; fi
-    # Only those that still run: the number of one that has ended may be somebody else's by now.
+    # Only those that still run: another process may have the id of one that has ended.
     for pid in $(jobs -pr); do
-        # One that a test has stopped hears nothing until it goes on.
+        # A process that a test has stopped gets no signal until it continues.
         kill -CONT "$pid" 2>/dev/null || true
         kill "$pid" 2>/dev/null || true
     done
@@ -54,7 +54,7 @@ show_logs() {
     done >&2
 }
 
-# start NAME COMMAND…: in the background, its output in NAME.out. Sets $started.
+# start NAME COMMAND…: runs it in the background, with its output in NAME.out. Sets $started.
 start() {
     local log=$scratch/$1.out
     shift
@@ -62,24 +62,24 @@ start() {
     started=$!
 }
 
-# stop PID: and sees it end.
+# stop PID: ends a process and waits for it.
 stop() {
     kill "$1"
     wait "$1" 2>/dev/null || true
 }
 
-# eventually COMMAND…: until it succeeds, for at most 10 s. Routers take a moment to start and to notice.
+# eventually COMMAND…: retries it until it succeeds, for at most 10 s. Routers take a moment to start and to notice changes.
 eventually() {
     local _
     for _ in {1..100}; do
         if "$@" >/dev/null 2>&1; then return; fi
         sleep 0.1
     done
-    printf 'not within 10 s: %s\n' "$*" >&2
+    printf 'failed for 10 s: %s\n' "$*" >&2
     return 1
 }
 
-# expect WHAT WANTED FOUND
+# expect WHAT WANTED FOUND: exits unless the two are equal.
 expect() {
     if [[ $2 != "$3" ]]; then
         printf 'FAILED: %s: expected "%s", found "%s"\n' "$1" "$2" "$3" >&2
@@ -88,7 +88,7 @@ expect() {
     printf '  %s: %s\n' "$1" "$3"
 }
 
-# A port that nobody has, below those that the system hands out by itself, so that nobody gets it by chance.
+# Prints an unused port below the system's ephemeral ports, so that no other process gets it by chance.
 free_port() {
     local port
     while :; do
@@ -104,7 +104,8 @@ get() { curl --silent --max-time 5 "$@"; }
 
 # --- openseat and its CallTools -------------------------------------------------------------------------------------
 
-# start_openseat [LINE]: with this line under [server]. Three seats in each queue: open for sales-queue, too few for support-queue.
+# start_openseat [LINE]: starts it with this line under [server]. Each queue has three seats: enough for sales-queue, too few for
+# support-queue.
 start_openseat() {
     local base
     start calltools "$openseat" simulate --listen 127.0.0.1:0 --queues 2 --agents 10 --seats 3 --latency 1ms
@@ -158,24 +159,24 @@ try_curl() {
 
 # --- CallGrid -------------------------------------------------------------------------------------------------------
 
-# It reads one member of the answer, so that has to be there, at the top, and a number or null.
+# CallGrid reads one member of the answer, which must be at the top level, and a number or null.
 try_callgrid() {
     start_openseat
     expect "seats" 3 "$(get "http://$address/v1/queues/sales-queue/decision" | sed -n 's/.*"count":\([^,]*\),.*/\1/p')"
 }
 
-# --- Asterisk and FreeSWITCH, as far as they send requests ----------------------------------------------------------
+# --- the requests of Asterisk and FreeSWITCH ------------------------------------------------------------------------
 
-# send URL BODY: as libcurl would, which both of them use; the status, and the answer in $scratch/answer.
+# send URL BODY: posts as libcurl would, which both of them use. Prints the status, and leaves the answer in $scratch/answer.
 send() {
     get --output "$scratch/answer" --write-out '%{http_code}' --header "Content-Type: application/json" \
         --data-raw "$2" "${1/127.0.0.1:7717/$address}"
 }
 
-# requests FILE PATTERN: URL and body of each request in a recipe, one a line.
+# requests FILE PATTERN: prints URL and body of each request in a recipe, one per line.
 requests() { sed -nE "s~.*$2.*~\1 \2~p" "$recipes/$1"; }
 
-# try_dialplan RECIPE CALL_ID PATTERN: the first request reserves a seat, the second gives it back.
+# try_dialplan RECIPE CALL_ID PATTERN: the first request reserves a seat, the second releases it.
 try_dialplan() {
     local url body
     {
@@ -201,7 +202,7 @@ try_dialplans() {
 
 # --- Asterisk -------------------------------------------------------------------------------------------------------
 
-# The recipe, and a centre that answers for two seconds. It is dialled within Asterisk, not over SIP.
+# Writes the recipe, and a centre that answers for two seconds. It is dialled within Asterisk, not over SIP.
 asterisk_config() {
     mkdir "$scratch"/{etc,lib,spool,log}
     sed -e "s|127\.0\.0\.1:7717|$address|" -e 's|PJSIP/sales@centre|Local/answer@centre|' \
@@ -226,10 +227,10 @@ END
 
 asterisk_says() { "$asterisk" -C "$scratch/asterisk.conf" -rx "$1"; }
 
-# dial: a call to the recipe; returns while the call goes on.
+# dial: starts a call to the recipe, and returns before it ends.
 dial() { asterisk_says "channel originate Local/sales@from-carrier application Wait 10" >/dev/null; }
 
-# steps PATTERN: how many steps of the dial plan were like this so far.
+# steps PATTERN: prints how many steps of the dial plan have matched so far.
 steps() { grep -ac "Executing .*$1" "$scratch/log/steps" || true; }
 
 steps_are() { [[ $(steps "$1") == "$2" ]]; }
@@ -265,14 +266,14 @@ try_asterisk() {
 
 # --- nginx ----------------------------------------------------------------------------------------------------------
 
-# Two sites that say who they are, for nginx to route to.
+# The recipe, and two sites for nginx to route to, which answer with their names.
 nginx_config() {
     sed -e "s/127\.0\.0\.1:7717/$address/" \
         -e "s|192\.0\.2\.10:8080|unix:$scratch/centre.sock|" \
         -e "s|192\.0\.2\.20:8080|unix:$scratch/overflow.sock|" \
         -e "s|listen 127\.0\.0\.1:8080|listen unix:$scratch/front.sock|" \
         "$recipes/nginx.conf" >"$scratch/recipe.conf"
-    # As root, nginx would become somebody else, who may not enter our folder.
+    # Started as root, nginx would change to a user who may not enter this folder.
     cat <<END
 daemon off;
 pid $scratch/nginx.pid;
@@ -307,24 +308,24 @@ try_nginx() {
     kill -STOP "$openseat_pid"
     expect "openseat hangs" "no answer from openseat  503" "$(called sales-queue)"
     kill -CONT "$openseat_pid"
-    expect "openseat goes on" "centre 200" "$(called sales-queue)"
+    expect "openseat continues" "centre 200" "$(called sales-queue)"
     stop "$openseat_pid"
     expect "openseat is gone" "no answer from openseat  503" "$(called sales-queue)"
 }
 
-# Where openseat wants a token and the recipe has none, that is nginx' own trouble: callers must not be asked for it.
+# If openseat needs a token and nginx has none, callers must not be asked for it.
 try_nginx_without_the_token() {
     (umask 077 && echo "a-token-that-nginx-does-not-know" >"$scratch/bearer.token")
     start_openseat "bearer_token_file = \"$scratch/bearer.token\""
     nginx_config >"$scratch/nginx.conf"
     start nginx nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf"
     eventually called sales-queue
-    expect "openseat wants a token" "no answer from openseat  503" "$(called sales-queue)"
-    expect "what callers are asked for" 0 "$(get --unix-socket "$scratch/front.sock" --head http://localhost/calls/sales-queue |
+    expect "openseat needs a token" "no answer from openseat  503" "$(called sales-queue)"
+    expect "requests to callers for a token" 0 "$(get --unix-socket "$scratch/front.sock" --head http://localhost/calls/sales-queue |
         grep -ci www-authenticate || true)"
     sed -i 's|# proxy_set_header Authorization "Bearer …"|proxy_set_header Authorization "Bearer a-token-that-nginx-does-not-know"|' \
         "$scratch/recipe.conf"
-    # Not a reload: for a moment after one, nginx still answers with its old configuration, too.
+    # Not a reload: for a moment after one, nginx may still answer with its old configuration.
     stop "$started"
     start nginx nginx -e stderr -p "$scratch" -c "$scratch/nginx.conf"
     eventually called sales-queue
@@ -333,7 +334,7 @@ try_nginx_without_the_token() {
 
 # --- HAProxy --------------------------------------------------------------------------------------------------------
 
-# The recipe, with one server more whose queue is misspelt, and its centres, which say who they are.
+# The recipe with an additional server whose queue is misspelt, and its centres, which answer with their names.
 haproxy_config() {
     admin_port=$(free_port) front_port=$(free_port)
     sed -e "s|stats socket .*|stats socket ipv4@127.0.0.1:$admin_port level admin|" \
@@ -353,7 +354,7 @@ haproxy_config() {
     done
 }
 
-# admin COMMAND: through HAProxy's runtime socket.
+# admin COMMAND: sends it to HAProxy's runtime socket.
 admin() {
     exec 3<>"/dev/tcp/127.0.0.1/$admin_port"
     printf '%s\n' "$1" >&3
@@ -361,12 +362,12 @@ admin() {
     exec 3>&-
 }
 
-# server NAME: its state and its weight.
+# server NAME: prints its state and its weight.
 server() { admin "show stat" | awk -F, -v name="$1" '$1 == "centres" && $2 == name { print $18, $19 }'; }
 
 server_is() { [[ $(server "$1") == "$2" ]]; }
 
-# becomes WHAT SERVER STATE
+# becomes WHAT SERVER STATE: waits for a server's state and weight.
 becomes() {
     eventually server_is "$2" "$3" || true
     expect "$1" "$3" "$(server "$2")"
@@ -374,7 +375,7 @@ becomes() {
 
 called_through_haproxy() { get --unix-socket "$scratch/front.sock" http://localhost/; }
 
-# open_line: a connection that stays open, as file descriptor 4; ask_on_the_line: one request on it, and which centre answered.
+# open_line: opens a connection as file descriptor 4. ask_on_the_line: sends one request on it, and prints which centre answered.
 open_line() { exec 4<>"/dev/tcp/127.0.0.1/$front_port"; }
 
 ask_on_the_line() {
@@ -390,7 +391,7 @@ ask_on_the_line() {
     echo "$line"
 }
 
-# hold_all: every seat of the sales queue is held by a call, so its weight becomes 0; release_all gives them back.
+# hold_all: reserves every seat of the sales queue, so that its weight becomes 0. release_all releases them.
 hold_all() {
     local n
     for n in 1 2 3; do
@@ -403,7 +404,7 @@ start_haproxy() {
     start haproxy haproxy -db -f "$scratch/haproxy.cfg"
     haproxy_pid=$started
     eventually admin "show stat"
-    becomes "a queue with three seats weighs three" sales "UP 3"
+    becomes "the weight of a queue with three seats" sales "UP 3"
 }
 
 try_haproxy() {
@@ -413,20 +414,20 @@ try_haproxy() {
     open_line
     expect "a call on an open connection" sales "$(ask_on_the_line)"
     hold_all
-    becomes "without a seat it weighs nothing" sales "UP 0"
+    becomes "its weight without a seat" sales "UP 0"
     expect "the next call on that connection" overflow "$(ask_on_the_line)"
     exec 4>&-
     release_all
     try_haproxy_over_tcp
     start_haproxy
-    becomes "a queue with too few weighs nothing" support "UP 0"
+    becomes "the weight of a queue with too few seats" support "UP 0"
     becomes "a queue that is not configured" misspelt "DOWN (agent) 1"
     grep -q "no such queue is configured in openseat" "$scratch/haproxy.out"
     expect "four calls" "sales sales sales sales" "$(for _ in 1 2 3 4; do called_through_haproxy; echo; done | paste -sd' ')"
     admin "set server centres/sales state maint" >/dev/null
     # Two checks later.
     sleep 2.2
-    expect "put out of service by hand" "MAINT 3" "$(server sales)"
+    expect "taken out by an administrator" "MAINT 3" "$(server sales)"
     expect "a call then" overflow "$(called_through_haproxy)"
     admin "set server centres/sales state ready" >/dev/null
     becomes "put back" sales "UP 3"
@@ -435,7 +436,7 @@ try_haproxy() {
     expect "a call then" overflow "$(called_through_haproxy)"
 }
 
-# What the recipe and README.md say of SIP trunks: in TCP mode a connection stays where it is, whatever its server weighs.
+# What the recipe and docs/routers.md say about SIP trunks: in TCP mode a connection stays where it is, whatever the weight.
 try_haproxy_over_tcp() {
     stop "$haproxy_pid"
     sed -e '/^defaults/,/^frontend calls/s/mode http$/mode tcp/' "$scratch/haproxy.cfg" >"$scratch/tcp.cfg"
@@ -445,7 +446,7 @@ try_haproxy_over_tcp() {
     open_line
     expect "over TCP, a call on an open trunk" sales "$(ask_on_the_line)"
     hold_all
-    becomes "without a seat it weighs nothing" sales "UP 0"
+    becomes "its weight without a seat" sales "UP 0"
     expect "over TCP, the next call on that trunk" sales "$(ask_on_the_line)"
     expect "over TCP, a new connection" overflow "$(called_through_haproxy)"
     exec 4>&-
@@ -469,10 +470,10 @@ start_kamailio() {
     eventually is_bound "$proxy"
 }
 
-# is_bound PORT: somebody listens there over UDP.
+# is_bound PORT: whether a process listens there over UDP.
 is_bound() { grep -qi ":$(printf %04X "$1") " /proc/net/udp; }
 
-# become_sipp NAME SCENARIO OPTION…: in the place of this shell, so that its process can be stopped.
+# become_sipp NAME SCENARIO OPTION…: replaces this shell, so that its process can be stopped.
 become_sipp() {
     local name=$1 scenario=$2
     shift 2
@@ -480,14 +481,14 @@ become_sipp() {
         -trace_err -error_file "$scratch/$name.errors" "$@"
 }
 
-# start_centre SCENARIO: answers what Kamailio routes to it.
+# start_centre SCENARIO: starts a centre that answers what Kamailio routes to it.
 start_centre() {
     start centre become_sipp centre "$1" -p "$centre"
     centre_pid=$started
     eventually is_bound "$centre"
 }
 
-# calls COUNT SCENARIO: all at once; what became of them.
+# calls COUNT SCENARIO: makes them all at once, and prints how they ended.
 calls() {
     rm -f "$scratch/callers.log"
     (become_sipp callers "$2" -p "$(free_port)" -m "$1" -l "$1" -r "$1" -rp 10 -timeout 60s "127.0.0.1:$proxy") >"$scratch/callers.out" 2>&1 || true
@@ -537,11 +538,11 @@ try_kamailio() {
     kill -STOP "$openseat_pid"
     local begun=$SECONDS
     expect "openseat hangs" "1 rejected" "$(calls 1 caller)"
-    # The time-out is 1 s; SIPp and a busy machine have the rest.
+    # The timeout is 1 s; the rest is for SIPp and a busy machine.
     expect "the call was answered within 4 s" yes "$( ((SECONDS - begun <= 4)) && echo yes || echo "$((SECONDS - begun)) s")"
     kill -CONT "$openseat_pid"
     release_all
-    expect "openseat goes on" "1 talked" "$(calls 1 caller)"
+    expect "openseat continues" "1 talked" "$(calls 1 caller)"
     stop "$openseat_pid"
     expect "openseat is gone" "1 rejected" "$(calls 1 caller)"
     stop "$centre_pid"
@@ -552,7 +553,7 @@ try_kamailio() {
     expect "openseat is gone, and calls are routed without it" "1 talked" "$(calls 1 caller)"
 }
 
-# milliseconds COMMAND…: how long it takes.
+# milliseconds COMMAND…: prints how long it takes.
 milliseconds() {
     local begun
     begun=$(date +%s%N)
@@ -560,14 +561,14 @@ milliseconds() {
     echo $((($(date +%s%N) - begun) / 1000000))
 }
 
-# asks_whether_alive: one OPTIONS, and what came of it.
+# asks_whether_alive: sends one OPTIONS; whether it was answered.
 asks_whether_alive() {
     rm -f "$scratch/neighbour.log"
     (become_sipp neighbour options -p "$(free_port)" -m 1 -timeout 20s "127.0.0.1:$proxy") >"$scratch/neighbour.out" 2>&1 || true
     grep -q alive "$scratch/neighbour.log"
 }
 
-# openseat is stopped while 200 calls come within five seconds, more than its workers could wait for one after the other.
+# openseat is stopped while 200 calls arrive within five seconds, more than Kamailio's workers could wait for one after the other.
 try_kamailio_while_openseat_hangs() {
     start_openseat
     start_kamailio kamailio
@@ -579,7 +580,7 @@ try_kamailio_while_openseat_hangs() {
     rm -f "$scratch/crowd.log"
     (become_sipp crowd caller -p "$(free_port)" -m 200 -l 200 -r 40 -timeout 60s "127.0.0.1:$proxy") >"$scratch/crowd.out" 2>&1 &
     local crowd=$! slowest=0 took
-    # Not in the first moments: until the first time-out nothing tells that openseat hangs.
+    # Not at once: before the first timeout, Kamailio does not know that openseat hangs.
     sleep 1.5
     for _ in 1 2 3 4; do
         took=$(milliseconds asks_whether_alive)
@@ -589,20 +590,20 @@ try_kamailio_while_openseat_hangs() {
     done
     wait "$crowd" || true
     expect "the calls meanwhile" "200 rejected" "$(sort "$scratch/crowd.log" | uniq -c | sed 's/^ *//')"
-    # The eight workers once each, and then one in two seconds: a dozen in all, and more where the machine is slow.
+    # Each of the eight workers waits once, and then one in two seconds: a dozen in all, and more on a slow machine.
     expect "few calls waited for openseat" yes "$( (($(grep -c ': 28 ' "$scratch/kamailio.out") <= 60)) && echo yes || echo no)"
-    # A worker that tries once more waits for 1 s, and SIPp itself takes a moment.
+    # A worker that tries again waits for 1 s, and SIPp itself takes a moment.
     expect "OPTIONS are answered within 3 s" yes "$( ((slowest <= 3000)) && echo yes || echo "$slowest ms")"
 
     kill -CONT "$openseat_pid"
-    # What was asked before each time-out is answered now, and nobody is there to use it.
+    # Requests that timed out are answered now; release_all ends the reservations that nobody uses.
     eventually get --fail "http://$address/livez"
     release_all
     eventually talks
-    expect "openseat goes on" "1 talked" "$last_call"
+    expect "openseat continues" "1 talked" "$last_call"
 }
 
-# talks: whether a call gets through. One that comes while openseat is not asked is rejected.
+# talks: whether a call gets through. A call that arrives while Kamailio does not ask openseat is rejected.
 talks() {
     release_all
     last_call=$(calls 1 caller)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks alerts and recording rules with promtool and runs their tests. Every rule needs a test on healthy series and one on unhealthy
-# series. To see that, each rule's expression is replaced in a copy: once by one that never has a value, once by one that always has
-# one. The tests have to fail both times. Takes a few seconds, and needs promtool.
+# Checks alerts and recording rules with promtool and runs their tests. Every rule needs a test with healthy series and one with
+# unhealthy series. To prove that, this replaces each rule's expression in a copy: once by one that never has a value, once by one that
+# always has one. The tests must fail both times. Takes a few seconds, and needs promtool.
 #
 # tests/documents.rs checks that the expressions in docs/metrics.md are those of the alerts.
 set -euo pipefail
@@ -14,7 +14,8 @@ promtool check rules openseat.rules.yml
 promtool test rules openseat.rules.test.yml
 cp openseat.rules.test.yml "$scratch/"
 
-# with_expression RULE EXPRESSION: writes the rules with another expression for one of them. Its own may span lines, up to the next key.
+# with_expression RULE EXPRESSION: writes the rules with another expression for one of them. The original may span lines, up to the next
+# key.
 with_expression() {
     awk -v rule="$1" -v expression="$2" '
         /^ *- (alert|record): / { mine = ($3 == rule); old = 0 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the software bill of materials of the program, as CycloneDX 1.5 in JSON: every crate that is compiled into it or builds it, in
+# Prints the program's software bill of materials, as CycloneDX 1.5 in JSON: every crate that is compiled into it or builds it, in
 # the version of Cargo.lock. It needs jq.
 #
-# SQLite is C source inside the crate libsqlite3-sys and has no entry of its own. What the Debian package depends on (libc,
-# ca-certificates) is in its control file.
+# SQLite is C source inside the crate libsqlite3-sys and has no entry of its own. The Debian package's dependencies (libc,
+# ca-certificates) are in its control file.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

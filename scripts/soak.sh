@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the whole program for hours: a full budget, routers that ask, faults, kills and reloads. It fails if memory or descriptors grow, if an hour
-# exceeds its requests, or if an answer is known and stale.
+# Runs the whole program for hours: a full budget, routers that ask, faults, kills and reloads. It fails if memory or descriptors grow, if
+# more requests than allowed leave in an hour, or if an answer rests on stale data.
 #
-#   scripts/soak.sh [TIME]            for this time, such as 8h, 90m or 120s; the default is 10m
+#   scripts/soak.sh [TIME]            runs for this time, such as 8h, 90m or 120s; the default is 10m
 #   scripts/soak.sh --debug [TIME]    with the debug build
 #
 # It is not part of scripts/test.sh, which takes minutes.

@@ -4,7 +4,7 @@
 #
 #   scripts/sources.sh image|crate…
 #
-# In a copy of exactly these files, cargo reads the manifests, and every file that the compiler reads for openseat has to exist. Nothing
+# In a copy of exactly these files, cargo reads the manifests, and every file that the compiler reads for openseat must exist. Nothing
 # is compiled twice, so this takes seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,21 +14,21 @@ host=$(rustc --version --verbose | sed -n 's/^host: //p')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# admitted IGNORE_FILE: the files of the build's context. The ignore file excludes everything and then names what is needed. Anything
-# else would have to be read exactly as Docker reads it, so it is an error.
+# admitted IGNORE_FILE: lists the files of the build's context. The ignore file excludes everything and then names what is needed.
+# Other patterns are errors, because they would have to be read exactly as Docker reads them.
 admitted() {
     local line first=yes
     while read -r line; do
         case $line in
         '' | '#'*) ;;
         '*') first=no ;;
-        '!'*[*?[\\]*) echo "sources.sh: $1: \"$line\": only plain paths are understood" >&2; return 1 ;;
+        '!'*[*?[\\]*) echo "sources.sh: $1: \"$line\": only plain paths are supported" >&2; return 1 ;;
         '!'*)
-            [[ $first == no ]] || { echo "sources.sh: $1 has to begin with *" >&2; return 1; }
+            [[ $first == no ]] || { echo "sources.sh: $1 must begin with *" >&2; return 1; }
             git ls-files --cached --others --exclude-standard -- "${line#!}" | grep . ||
                 { echo "sources.sh: $1: \"$line\" admits nothing" >&2; return 1; }
             ;;
-        *) echo "sources.sh: $1: \"$line\": only * and !path are understood" >&2; return 1 ;;
+        *) echo "sources.sh: $1: \"$line\": only * and !path are supported" >&2; return 1 ;;
         esac
     done <"$1"
 }
@@ -44,9 +44,9 @@ copy_crate() {
     tar --extract --gzip --strip-components=1 --file="${crates[0]}" --directory="$1"
 }
 
-# read_by_compiler: the files of this repository that went into the program, included texts too.
+# read_by_compiler: lists this repository's files that went into the program, included texts too.
 read_by_compiler() {
-    # The build that tests use, so that nothing is compiled for this alone.
+    # The build that tests use, so that nothing is compiled only for this.
     cargo test --quiet --locked --no-run --test config
     # What the compiler noted about the library and about the program, but not about the unit tests of either. It writes Make's format,
     # "target: file file…", with a backslash before each space in a name; files outside this folder have absolute paths.
@@ -54,7 +54,8 @@ read_by_compiler() {
         tr ' \001' '\n ' | sed "s|^$PWD/||" | grep -v '^/' | still_there | sort --unique
 }
 
-# still_there: an old build folder remembers files that have been removed since. An included text may have dots in its path.
+# still_there: drops files that have been removed since, which an old build folder still lists. An included text may have dots in its
+# path.
 still_there() { while read -r file; do [[ ! -e $file ]] || realpath --relative-to=. "$file"; done; }
 
 read_by_compiler >"$scratch/read"
@@ -74,7 +75,7 @@ for what in "$@"; do
         printf 'sources.sh: %s: the program is built from a file that is left out: %s\n' "$what" "${missing//$'\n'/, }" >&2
         exit 1
     fi
-    # The one quick command of cargo that rejects what a build rejects. cargo metadata accepts a missing benchmark.
+    # The only quick command of cargo that rejects what a build rejects: cargo metadata accepts a missing benchmark.
     cargo fetch --quiet --locked --offline --target "$host" --manifest-path "$scratch/$what/Cargo.toml"
-    echo "$what: $(wc -l <"$scratch/files") files, $(wc -l <"$scratch/read") of which the program is built from"
+    echo "$what: $(wc -l <"$scratch/files") files; the program is built from $(wc -l <"$scratch/read") of them"
 done

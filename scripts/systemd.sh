@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Tries the Debian package on a real systemd. It boots one in namespaces of its own, installs the package there, and starts, asks,
+# Tests the Debian package on a real systemd. It boots one in namespaces of its own, installs the package there, and starts, asks,
 # restarts, kills, hangs, misconfigures, upgrades, removes and purges openseat, against the simulated CallTools.
 #
 #   scripts/systemd.sh PACKAGE.deb
 #   scripts/systemd.sh --fetch        only fetches the base system, with debootstrap, into the target folder
 #
-# Exits with 0 if all is well, with 1 if something is not, and with 77 and the reason where the machine does not allow it. It needs root,
-# debootstrap, and a cgroup v2 hierarchy in which it can make a group. The guest has no network but its own loopback. Only the base system
-# stays on the machine, for the next run.
+# Exits with 0 if all tests pass, with 1 if one fails, and with 77 and the reason if the machine does not allow them. It needs root,
+# debootstrap, and a cgroup v2 hierarchy in which it can create a group. The guest's only network is its own loopback. Only the base
+# system stays on the machine, for the next run.
 set -euo pipefail
 
-# In seconds. Fetching takes a minute or two; anything else that takes longer than the second limit has failed.
+# In seconds. Fetching takes a minute or two; anything else that exceeds the second limit has failed.
 fetch_limit=600
 wait_limit=40
 
@@ -23,7 +23,7 @@ cannot() {
 
 # --- inside the namespaces ------------------------------------------------------------------------------------------
 
-# boot BASE: becomes systemd, in a root that is BASE with a layer in memory over it. All of these mounts go with the namespace.
+# boot BASE: becomes systemd, in a root that is BASE under a layer in memory. All of these mounts disappear with the namespace.
 boot() {
     local base=$1 layer root node pair
     mount --make-rprivate /
@@ -52,7 +52,7 @@ boot() {
     done
     cd "$root"
     mkdir -p oldroot
-    # Not chroot, inside which the kernel refuses the user namespaces that PrivateUsers= needs.
+    # Not chroot: inside one, the kernel refuses the user namespaces that PrivateUsers= needs.
     pivot_root . oldroot
     # Shared again, or systemd could not hand over credentials.
     exec env -i container=openseat-test PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb /bin/sh -c \
@@ -81,12 +81,12 @@ clean_up() {
         guest journalctl --no-pager --lines 60 2>/dev/null || tail -n 40 "$scratch/boot.log" || true
     fi
     if [[ -n $launcher ]]; then
-        # It takes the guest's first process, and so all the others, with it.
+        # This kills the guest's first process too, and with it all others.
         kill -KILL "$launcher" 2>/dev/null || true
         wait "$launcher" 2>/dev/null || true
     fi
     if [[ -n $group ]]; then
-        # The kernel needs a moment to empty them.
+        # The kernel needs a moment to empty the groups.
         for _ in {1..50}; do
             find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
             [[ -d $group ]] || break
@@ -97,20 +97,20 @@ clean_up() {
 }
 trap clean_up EXIT
 
-((EUID == 0)) || cannot "it needs root"
+((EUID == 0)) || cannot "needs root"
 for command in unshare nsenter pivot_root debootstrap findmnt; do
-    command -v "$command" >/dev/null || cannot "it needs $command"
+    command -v "$command" >/dev/null || cannot "needs $command"
 done
 cgroups=$(findmnt --noheadings --types cgroup2 --output TARGET --first-only) || cannot "there is no cgroup v2 hierarchy"
 group=$cgroups/openseat-test-$$
 mkdir "$group" 2>/dev/null || {
     group=
-    cannot "it cannot make a group in $cgroups"
+    cannot "cannot create a group in $cgroups"
 }
-unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "it cannot make namespaces"
+unshare --pid --fork --mount --uts --ipc --cgroup --net true 2>/dev/null || cannot "cannot create namespaces"
 
-# bootstrap RELEASE MIRROR: one try. debootstrap mounts /proc in the new system and leaves it there if it fails or is stopped. In a mount
-# namespace of its own that ends with it, so the next try removes files and not another system's /proc.
+# bootstrap RELEASE MIRROR: makes one attempt. debootstrap mounts /proc in the new system and leaves it there if it fails or is stopped. In
+# a mount namespace of its own the mount ends with it, so that the next attempt removes files and not another system's /proc.
 bootstrap() {
     rm -rf --one-file-system "$cache/partial" || return 1
     timeout --kill-after 10 "$fetch_limit" unshare --pid --mount-proc --fork --kill-child=SIGKILL debootstrap --variant=minbase \
@@ -118,7 +118,7 @@ bootstrap() {
         "$1" "$cache/partial" "$2" >"$cache/debootstrap.log" 2>&1
 }
 
-# fetch: the base system of this machine's own release, from where this machine gets its packages.
+# fetch: gets the base system of this machine's own release, from where this machine gets its packages.
 fetch() {
     local release mirror
     # shellcheck source=/dev/null
@@ -132,7 +132,7 @@ fetch() {
     local tries
     for tries in 1 2 3; do
         bootstrap "$release" "$mirror" && break
-        # A mirror that was out of reach for a moment is no fault of the package.
+        # A mirror that was unreachable for a moment is not a fault of the package.
         ((tries < 3)) || cannot "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log")"
         sleep 5
     done
@@ -151,17 +151,17 @@ soon() {
     shift
     until "$@" >/dev/null 2>&1; do
         if ((SECONDS > end)); then
-            printf 'in vain: %s\n' "$what" >&2
+            printf 'timed out waiting for %s\n' "$what" >&2
             return 1
         fi
         sleep 0.1
     done
 }
 
-# is WHAT WANTED FOUND
+# is WHAT WANTED FOUND: fails unless the two are equal.
 is() {
     [[ $3 == "$2" ]] || {
-        printf '%s: %q is expected, and it is %q\n' "$1" "$2" "$3" >&2
+        printf '%s: expected %q, found %q\n' "$1" "$2" "$3" >&2
         return 1
     }
 }
@@ -180,7 +180,7 @@ start_guest() {
     soon "a booted system" is_up
 }
 
-# --- what has to hold -----------------------------------------------------------------------------------------------
+# --- the tests ------------------------------------------------------------------------------------------------------
 
 token=simulated0token0of0a0simulated0account00
 url=http://127.0.0.1:7717
@@ -191,7 +191,7 @@ is_ready() { ask "$url/readyz"; }
 
 used() { ask "$url/metrics" | sed -n 's/^openseat_budget_used_requests{account="main"} \([0-9]*\).*/\1/p'; }
 
-# configure LINES: the config, with these lines for the account.
+# configure LINES: writes the config, with these lines for the account.
 configure() {
     guest sh -c 'cat >/etc/openseat/openseat.toml' <<END
 [state]
@@ -209,17 +209,17 @@ tells_that_all_is_well() { show StatusText | grep -qx '1/1 queues fresh; main [0
 
 restarted() { (($(show NRestarts) > $1)) && is_ready; }
 
-# Between two tries it is "activating".
+# Between two attempts it is "activating".
 has_given_up() { [[ $(guest systemctl is-active openseat.service) == failed ]]; }
 
 main_process() {
     local pid
     pid=$(show MainPID)
-    # A signal to process 0 would meet the sender's own group.
+    # A signal to process 0 would go to the sender's own group.
     ((pid > 1)) && echo "$pid"
 }
 
-# steadily COMMAND…: runs a command while somebody asks all the time, one connection after another; none may be lost.
+# steadily COMMAND…: runs a command while a client asks all the time, one connection after another; none may be lost.
 steadily() {
     # shellcheck disable=SC2016 # for the shell inside
     guest sh -c 'echo >/run/asking; asked=0; lost=0
@@ -228,7 +228,7 @@ steadily() {
             curl --silent --fail --max-time 10 --output /dev/null '"$url"'/v1/queues/sales-queue/decision || lost=$((lost + 1))
         done; echo "$asked asked, $lost lost"' >"$scratch/asked" &
     local asking=$!
-    soon "questions" guest test -e /run/asking
+    soon "the first requests" guest test -e /run/asking
     "$@"
     sleep 0.5
     guest rm /run/asking
@@ -253,7 +253,7 @@ if [[ $package == --fetch ]]; then exit; fi
 say "booting systemd"
 start_guest
 
-say "the package installs, and starts nothing by itself"
+say "the package installs and starts nothing"
 guest sh -c 'cat >/root/openseat.deb' <"$package"
 install
 is "the service" disabled "$(guest systemctl is-enabled openseat.service || true)"
@@ -262,7 +262,7 @@ is "the service" inactive "$(guest systemctl is-active openseat.service || true)
 guest systemd-analyze verify --man=no openseat.service openseat.socket
 guest openseat --version
 
-say "without the token there is no start"
+say "it does not start without the token"
 if guest systemctl start openseat.service 2>/dev/null; then
     echo "it has started" >&2
     exit 1
@@ -274,12 +274,12 @@ is "its exit code, a missing credential" 243 "$(show ExecMainStatus)"
 is "its restarts" 0 "$(show NRestarts)"
 guest systemctl reset-failed openseat.service
 
-say "a loop of failures ends"
+say "restarts end after too many failures"
 guest mkdir -p /run/systemd/system/openseat.service.d
 guest sh -c 'printf "[Service]\nType=exec\nLoadCredential=\nExecStart=\nExecStart=/bin/false\nRestartSec=10ms\n" >/run/systemd/system/openseat.service.d/test.conf'
 guest systemctl daemon-reload
 guest systemctl start openseat.service 2>/dev/null || true
-soon "the end of the loop" has_given_up
+soon "the end of the restarts" has_given_up
 # StartLimitBurst=.
 (($(show NRestarts) <= 60)) || is "its restarts" "at most 60" "$(show NRestarts)"
 guest rm /run/systemd/system/openseat.service.d/test.conf
@@ -301,11 +301,11 @@ is "the state's folder" "700 openseat" "$(guest stat -c '%a %U' /var/lib/private
 soon "a status" tells_that_all_is_well
 show StatusText
 
-say "a check beside it has the same user, token and budget"
+say "a check next to it has the same user, token and budget"
 guest systemd-run --pipe --wait --collect --quiet --property=DynamicUser=yes --property=User=openseat --property=StateDirectory=openseat \
     --property=LoadCredential=main.token:/etc/openseat/main.token openseat check | tail -n 1
 
-say "a reload takes the new config, in the same process; a wrong one leaves the old in force"
+say "a reload applies the new config in the same process; a wrong config leaves the old one in force"
 threshold() { ask "$url/v1/queues/sales-queue/decision" | sed 's/.*"threshold":\([0-9]*\).*/\1/'; }
 before=$(main_process)
 guest cp /etc/openseat/openseat.toml /root/openseat.toml
@@ -314,7 +314,7 @@ guest systemctl reload openseat.service
 soon "the new threshold" is_threshold 3
 guest sh -c 'echo rubbish >>/etc/openseat/openseat.toml'
 if guest systemctl reload openseat.service; then is "a reload of a broken config" "a failure" "a success"; fi
-soon "a word in the journal" guest journalctl --unit=openseat.service --quiet --no-pager --grep='old one stays in force'
+soon "the line in the journal" guest journalctl --unit=openseat.service --quiet --no-pager --grep='old one stays in force'
 is "the threshold" 3 "$(threshold)"
 is "the process" "$before" "$(main_process)"
 guest cp /root/openseat.toml /etc/openseat/openseat.toml
@@ -324,30 +324,30 @@ soon "the old threshold" is_threshold 0
 say "restarts lose no connection"
 steadily restart_thrice
 
-say "killed, it comes back and knows what was spent"
+say "after a kill, it restarts and knows what was spent"
 before=$(used) count=$(show NRestarts)
 guest kill -KILL "$(main_process)"
 soon "a restart" restarted "$count"
 after=$(used)
 ((after >= before)) || is "the budget" "at least $before" "$after"
 
-say "hanging, it is killed by the watchdog and comes back"
+say "when it hangs, the watchdog kills it and it restarts"
 guest mkdir -p /run/systemd/system/openseat.service.d
 guest sh -c 'printf "[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n" >/run/systemd/system/openseat.service.d/test.conf'
 guest systemctl daemon-reload
 guest systemctl restart openseat.service
 soon "readiness" is_ready
-# Long enough for a watchdog that nobody feeds.
+# Long enough for a watchdog that gets no pings.
 sleep 3
 count=$(show NRestarts)
-is "restarts of a service that is well" 0 "$count"
+is "restarts of a healthy service" 0 "$count"
 guest kill -STOP "$(main_process)"
 soon "a restart" restarted "$count"
 guest journalctl --unit=openseat.service --quiet --no-pager --output=cat --grep='Watchdog timeout'
 guest rm /run/systemd/system/openseat.service.d/test.conf
 guest systemctl daemon-reload
 
-# stays_down CODE LINES: with these lines it ends with this code, and is not started again and again.
+# stays_down CODE LINES: with these lines it exits with this code, and is not restarted.
 stays_down() {
     configure "$2"
     guest systemctl restart openseat.service 2>/dev/null || true
@@ -359,11 +359,11 @@ stays_down() {
     is "its restarts" 0 "$(show NRestarts)"
 }
 
-say "what people have to mend is not tried again"
+say "it is not restarted after a fault that someone has to fix"
 stays_down 78 'sylo = "east-1"'
 stays_down 77 'token_file = "/etc/openseat/main.token"'
 
-say "an account of another name brings its token by a drop-in"
+say "an account with another name gets its token through a drop-in"
 configure ''
 guest sed -i 's/"main"/"lab"/' /etc/openseat/openseat.toml
 guest mv /etc/openseat/main.token /etc/openseat/lab.token
@@ -386,7 +386,7 @@ guest systemctl stop openseat.socket openseat.service
 (($(date +%s%N) - begun < 4000000000))
 is "its last exit code" 0 "$(show ExecMainStatus)"
 
-say "a removal keeps config and state, a purge keeps neither"
+say "removing keeps config and state, purging deletes both"
 guest systemctl start openseat.service
 guest dpkg --remove openseat >/dev/null
 is "what runs" "" "$(guest ps -o pid= -C openseat | grep -vwF "$(guest systemctl show --property=MainPID --value calltools)" || true)"
@@ -397,7 +397,7 @@ for path in /var/lib/openseat /var/lib/private/openseat /etc/openseat/openseat.t
     guest test ! -e "$path" || is "$path" gone there
 done
 
-say "switching off"
+say "shutting down"
 guest systemctl poweroff 2>/dev/null || true
 soon "the end" bash -c "! kill -0 $launcher"
-say "all of it holds"
+say "all tests passed"

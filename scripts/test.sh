@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the checks that a change has to pass. CI runs this and nothing else.
+# Runs the checks that every change must pass. CI runs this and nothing else.
 #
 #   scripts/test.sh                   all checks
 #   scripts/test.sh NAME…             only these
 #   scripts/test.sh --list            the names, and what each check does
-#   scripts/test.sh --no-install …    with the programs that are there, also as root
+#   scripts/test.sh --no-install …    installs nothing, even as root
 #
 # As root, it first installs the programs that are missing. Otherwise a check that lacks one is skipped, with the reason.
 # A failed check does not stop the run. The last line counts tests and checks: `N passed, N failed, N skipped`.
@@ -25,10 +25,10 @@ install_packages() (
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod +x "$policy"
     fi
-    # A mirror that hangs must not take all the time there is.
+    # A mirror that hangs must not use up the time of the run.
     timeout 180 apt-get -qq update || return 1
     apt_install "${wanted[@]}" && return
-    # One package that cannot be had should not cost the others.
+    # One package that is not available must not prevent the others.
     for package in "${wanted[@]}"; do
         apt_install "$package" || echo "cannot install $package"
     done
@@ -43,24 +43,24 @@ apt_install() {
 
 # One check a line: name, phase, needs, description. The function check_NAME does the work.
 #
-# `first` compiles. Then come `compile` and, at the same time, `beside`: these only need the built program, and wait much. `last` runs
-# alone, because tests watch the time.
+# The phase `first` compiles. `compile` and `beside` follow in parallel; checks in `beside` need only the built program, and mostly
+# wait. `last` runs alone, because its tests depend on time.
 table='
 fmt         first    -                                      the code is formatted
 build       first    -                                      program, tests and benchmarks compile
 clippy      compile  -                                      no lints, with and without the features that only tests use
-docs        compile  -                                      the documentation of the code builds
+docs        compile  -                                      documentation of the code builds
 sources     compile  -                                      image and crate build from their own files
 benches     compile  -                                      each benchmark runs once
 fuzz        compile  g++                                    each fuzz target runs for ten seconds
 shellcheck  beside   shellcheck                             scripts have no mistakes that shellcheck knows
-deny        beside   cargo-deny                             licences, sources and duplicates of dependencies
-advisories  beside   cargo-deny                             known vulnerabilities of dependencies
+deny        beside   cargo-deny                             dependencies: licences, sources, duplicates
+advisories  beside   cargo-deny                             dependencies: known vulnerabilities
 units       beside   program,systemd-analyze                systemd units are valid and locked down
 configs     beside   program                                configs in deploy/ are valid
-yaml        beside   yamllint                               container files are tidy YAML
+yaml        beside   yamllint                               container files are clean YAML
 caddy       beside   caddy                                  the Caddyfile is valid
-kubernetes  beside   kubectl                                manifests build, and a new token or config restarts no pod
+kubernetes  beside   kubectl                                manifests build; a new token or config restarts no pod
 package     beside   program,cargo-deb,jq                   the Debian package builds
 sbom        beside   program,cargo-deb,jq                   the package lists every crate in the program
 lintian     beside   program,cargo-deb,jq,lintian           the package follows Debian policy
@@ -69,10 +69,10 @@ boot        beside   program,cargo-deb,jq,root,debootstrap  the package works on
 prometheus  beside   prometheus                             scrape configs are valid
 rules       beside   prometheus                             alerts and recording rules pass their tests
 scrape      beside   program,prometheus,curl,jq             Prometheus scrapes the demo, and the dashboard has data
-requests    beside   program,curl                           requests of curl, CallGrid and dial plans work
+requests    beside   program,curl                           requests from curl, CallGrid and dial plans work
 nginx       beside   program,nginx,curl                     the nginx recipe works
 haproxy     beside   program,haproxy,curl                   the HAProxy recipe works
-speed       beside   program,nginx,wrk,h2load,curl          the comparison with nginx runs; no figure is judged
+speed       beside   program,nginx,wrk,h2load,curl          the comparison with nginx runs; no figure is checked
 openapi     beside   program,venv,curl,jq                   the API does what its document says
 test        last     -                                      cargo test
 kamailio    last     program,kamailio,curl                  the Kamailio recipe works
@@ -127,8 +127,8 @@ in_phase() {
 
 # --- the run --------------------------------------------------------------------------------------------------------
 
-# A process whose parent ends becomes a child of this one, so that `leftovers` sees it. That is prctl(PR_SET_CHILD_SUBREAPER, 1), which
-# bash cannot call; it lasts over exec.
+# Makes a process whose parent ends a child of this one, so that `leftovers` sees it: prctl(PR_SET_CHILD_SUBREAPER, 1). bash cannot
+# call that, so Perl does; the setting survives exec.
 adopts=${OPENSEAT_TEST_ADOPTS:-}
 unset OPENSEAT_TEST_ADOPTS
 if [[ -z $adopts ]] && command -v perl >/dev/null; then
@@ -143,14 +143,15 @@ fi
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
 target=$(realpath "$target")
-# CI compiles everything once, so files for the next build would only take gigabytes of its disk.
+# CI compiles everything once, so incremental files would only waste gigabytes of disk.
 [[ -z ${CI:-} ]] || export CARGO_INCREMENTAL=0
 scratch=$(mktemp -d)
-# Daemons are in sbin, where the PATH of most users does not look.
+# Daemons are in sbin, which is not in most users' PATH.
 PATH=$PATH:/usr/sbin:$target/tools/bin
 trap clean_up EXIT
 
-# find_children: sets $children to this process's own. Not in a subshell, which would be one of them. The list ends without a newline.
+# find_children: sets $children to the children of this process. Not in a subshell, which would be one of them. The list has no final
+# newline, so `read` fails.
 find_children() { read -r -a children <"/proc/$$/task/$$/children" || true; }
 
 clean_up() {
@@ -160,13 +161,13 @@ clean_up() {
     rm -rf "$scratch"
 }
 
-# cannot REASON: a check ends with this if the machine does not allow it.
+# cannot REASON: a check returns this if it cannot run on this machine.
 cannot() {
     why=$*
     return 77
 }
 
-# missing NEED…: what of it is not there, and how to get it; nothing if all of it is.
+# missing NEED…: prints which needs are missing and how to get them; nothing if none is.
 missing() {
     local need lacking=()
     for need in "$@"; do
@@ -175,7 +176,7 @@ missing() {
     ((${#lacking[@]} == 0)) || printf 'missing: %s' "$(IFS=,; echo "${lacking[*]}")"
 }
 
-# lacks NAME: what a check lacks once the installer has done its part. The packages come first, then tools that are compiled.
+# lacks NAME: prints what a check lacks after the installer has done its part. Packages come first, then tools that are compiled.
 lacks() {
     local needs=${needs_of[$1]}
     [[ $needs == - ]] || wait_for packages
@@ -185,7 +186,7 @@ lacks() {
 
 wait_for() { until [[ -e $scratch/$1 ]]; do sleep 1; done; }
 
-# run NAME: runs a check and writes its result down: name, seconds, tests or checks that passed, failed and were skipped, and why.
+# run NAME: runs a check and records its result: name, seconds, counts of passed, failed and skipped tests or checks, and the reason.
 run() {
     local name=$1 begun=$SECONDS status=0 why counts=
     printf '\n==> %s: %s\n' "$name" "${description_of[$name]}"
@@ -204,7 +205,7 @@ run_phase() {
     for name in $(in_phase "$1"); do run "$name"; done
 }
 
-# The table of times, then what was not run and what failed, then the line that counts.
+# Prints the table of times, then what was skipped or failed, then the totals.
 report() {
     local name seconds p f s why passed=0 failed=0 skipped=0
     printf '\nseconds  check\n'
@@ -212,7 +213,7 @@ report() {
         printf '%7d  %s\n' "$seconds" "$name"
         passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     done <"$scratch/results"
-    printf '%7d  in all; those of the second phase run next to others\n\n' "$SECONDS"
+    printf '%7d  in all; checks in the second phase run in parallel\n\n' "$SECONDS"
     while read -r name seconds p f s why; do
         if ((s)); then printf '*** SKIPPED: %s: %s\n' "$name" "${why:-$s tests that need more than Rust}"; fi
         if ((f)); then printf '*** FAILED: %s\n' "$name"; fi
@@ -249,7 +250,7 @@ run_phase first
 if [[ $needed == *program* ]] && ! is_chosen build; then build_program; fi
 (run_phase beside) >"$scratch/beside.log" 2>&1 &
 beside=$!
-# What answers requests in the other phase comes before the compiler.
+# A lower priority for the compiler, so that the servers in the other phase answer in time.
 (renice -n 10 -p "$BASHPID" >/dev/null; run_phase compile)
 wait "$beside" || true
 if [[ -n $installer ]]; then

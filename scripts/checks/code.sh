@@ -2,17 +2,17 @@
 
 check_fmt() { cargo fmt --all --check; }
 
-# With the features of the tests, like everything below, so that dependencies are compiled once.
+# Uses the features of the tests, like everything below, so that dependencies are compiled once.
 check_build() { cargo test --locked --no-run --all-targets; }
 
-# The program alone, for checks that are run without `build`.
+# Builds only the program, for checks that run without `build`.
 build_program() { cargo test --quiet --locked --no-run --test config; }
 
 check_clippy() {
     cargo clippy --locked --all-targets -- --deny warnings && cargo clippy --locked -- --deny warnings
 }
 
-# Private items and links to them too: these docs are for those who read the code.
+# Includes private items and links to them, because these docs are for people who read the code.
 check_docs() {
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items
 }
@@ -28,10 +28,10 @@ check_shellcheck() {
         shellcheck scripts/[!t]*.sh fuzz/*.sh benches/*.sh deploy/routers/*.sh deploy/debian/post* .ci/run
 }
 
-# cargo-deny reads the manifests of the crates for all systems; a build fetches only those for its own.
+# cargo-deny reads the manifests of crates for all systems; a build fetches only those for its own system.
 check_deny() { cargo fetch --quiet --locked && cargo deny --offline --locked check bans licenses sources; }
 
-# The run itself fetches nothing but packages.
+# The advisories must be there already: a run fetches nothing but packages.
 check_advisories() {
     [[ -d ${CARGO_HOME:-$HOME/.cargo}/advisory-dbs ]] || cannot "there is no copy of the advisories; \`cargo deny fetch\` makes one" || return
     cargo deny --offline --locked check advisories
@@ -55,7 +55,7 @@ check_machine() { cargo_test --test daemon --test cli -- --ignored --skip cluste
 # cargo_test ARGUMENTS…: runs `cargo test` and sets $counts to what it reports.
 cargo_test() {
     local log=$scratch/tests.log follower running status=0
-    # Not into a pipe: a process that a test leaves behind would keep it open, and this run would wait for that process.
+    # Not into a pipe: a process that a test leaves behind would keep it open, and this run would wait for it.
     : >"$log"
     sleep infinity &
     running=$!
@@ -66,14 +66,14 @@ cargo_test() {
     wait "$follower" || true
     counts=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/\1 \2/p' "$log" |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }')
-    # It did not compile, or a test binary crashed, which reports no number.
+    # It did not compile, or a test binary crashed; neither reports a number.
     if ((status)) && [[ $counts == *" 0" ]]; then counts="${counts% *} 1"; fi
     counts="$counts $(not_run "$log")"
     return $status
 }
 
-# not_run LOG: how many ignored tests of a log no other check of this run runs. Where a reason does not say what the test needs,
-# another test runs it, or it is no test: see its reason.
+# not_run LOG: counts the ignored tests in a log that no other check of this run runs. If the reason of an ignored test does not say
+# what it needs, another test runs it, or it is not a test: see its reason.
 not_run() {
     local others=nothing
     if is_chosen browser; then others+="|Chromium"; fi
@@ -82,11 +82,11 @@ not_run() {
     sed -nE 's/^test .* \.\.\. ignored, needs (.*)/\1/p' "$1" | grep --count --invert-match --extended-regexp "^($others)" || true
 }
 
-# Whether all that the run started has ended. An orphan that is made here has to be found, or nothing else would be.
+# Checks that every process of the run has ended. It must find an orphan that it makes itself, or it would find no other.
 check_leftovers() {
     local orphan children
     [[ $adopts == yes ]] || cannot "seeing them needs Linux on x86_64 or aarch64" || return
-    # Without output of its own, or reading its number would wait for its end.
+    # Without output, or reading its process id would wait for its end.
     orphan=$(sleep 300 >/dev/null 2>&1 & echo $!)
     # Browsers and routers need a moment to end.
     for _ in {1..100}; do
@@ -98,9 +98,9 @@ check_leftovers() {
         kill "$orphan"
         return
     fi
-    printf 'left behind (besides %s, a trial):\n' "$orphan" >&2
+    printf 'left behind (besides %s, the orphan made here):\n' "$orphan" >&2
     ps -o pid,etime,args -p "${children[*]}" >&2 || true
-    # Their children come here once they are gone.
+    # When they are gone, their children become children of this process.
     for _ in {1..20}; do
         kill -KILL "${children[@]}" 2>/dev/null || true
         sleep 0.1

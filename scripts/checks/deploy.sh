@@ -1,16 +1,16 @@
 # Checks of what is deployed: units, configs, container files, the Debian package. Sourced by test.sh.
 
-# systemd-analyze wants the program to exist, and here it is in the build folder. Its manual is not installed.
+# systemd-analyze needs the program to exist, so the unit names the one in the build folder. The manual is not installed.
 check_units() {
     local binary=$target/debug/openseat
     cp deploy/openseat.socket "$scratch/"
     sed -E "s|^(Exec[A-Za-z]+)=openseat|\1=$binary|" deploy/openseat.service >"$scratch/openseat.service"
     systemd-analyze verify --man=no "$scratch/openseat.service" "$scratch/openseat.socket" &&
-        # In tenths: systemd's own scale of exposure, where 10 is a service that may do anything.
+        # The threshold is in tenths of systemd's scale of exposure, where 10 is a service that may do anything.
         systemd-analyze security --offline=true --threshold=15 "$scratch/openseat.service" | tail -n 1
 }
 
-# Each is valid, wherever its tokens will be.
+# `plan` reads no tokens, so each config can be checked without them.
 check_configs() {
     local config
     for config in deploy/openseat.toml deploy/docker/openseat.toml deploy/kubernetes/openseat.toml \
@@ -19,7 +19,7 @@ check_configs() {
     done
 }
 
-# Nothing here can build or run containers, so their files are only read.
+# Containers cannot be built or run here, so their files are only linted.
 check_yaml() {
     yamllint --strict --config-data '{extends: default, rules: {document-start: disable, comments-indentation: disable, line-length: {max: 140}}}' \
         deploy/docker/*.yaml deploy/cluster/*.yaml deploy/cluster/kubernetes/*.yaml deploy/kubernetes/*.yaml deploy/docker/*.yml deploy/*.yml
@@ -27,7 +27,7 @@ check_yaml() {
 
 check_caddy() { caddy validate --adapter caddyfile --config deploy/caddy/Caddyfile; }
 
-# What `kubectl apply --kustomize` would send, with tokens that are none. Another config or token must start no new pod.
+# Builds what `kubectl apply --kustomize` would send, with placeholder tokens. A new config or token must not start a new pod.
 check_kubernetes() {
     local folder=$scratch/kubernetes first=$scratch/first.yaml second=$scratch/second.yaml
     cp -r deploy/kubernetes "$scratch/" && echo none | tee "$folder/"{main,bearer}.token >/dev/null &&
@@ -42,7 +42,7 @@ check_kubernetes() {
         cluster_manifests
 }
 
-# The same for the example of a cluster: its user's password is the one that openseat shows.
+# The same for the cluster's example: the password of Valkey's user must be the one that openseat sends.
 cluster_manifests() {
     local folder=$scratch/cluster/kubernetes manifests=$scratch/cluster.yaml
     cp -r deploy/cluster "$scratch/" && cp "$folder/../valkey.conf" "$folder/" &&
@@ -53,7 +53,7 @@ cluster_manifests() {
         [[ $(grep --count '^kind: ' "$manifests") == 7 ]]
 }
 
-# of_kind KIND FILE: the documents of that kind.
+# of_kind KIND FILE: prints the documents of that kind.
 of_kind() { awk -v kind="$1" 'BEGIN { RS = "---\n" } $0 ~ "\nkind: " kind "\n"' "$2" | grep .; }
 
 # --- the Debian package ---------------------------------------------------------------------------------------------
@@ -72,14 +72,14 @@ check_lintian() { with_package lintian --fail-on error,warning --allow-root "$de
 check_manual() { with_package manual_is_valid; }
 check_boot() { with_package boot; }
 
-# The package has a bill of materials, and it names each crate that is compiled into the program.
+# The package's bill of materials must name every crate that is compiled into the program.
 sbom_is_complete() {
     dpkg-deb --fsys-tarfile "$deb" | tar --extract --to-stdout ./usr/share/doc/openseat/openseat.cdx.json >"$scratch/sbom" &&
         [[ $(jq --raw-output '.components[] | select(.hashes and .licenses) | .name + " v" + .version' "$scratch/sbom" | sort) == \
             $(cargo tree --locked --edges normal,build --prefix none | awk '$1 && $1 != "openseat" { print $1 " " $2 }' | sort --unique) ]]
 }
 
-# A program writes the pages, and mandoc does not like how it breaks paragraphs. Errors are another matter.
+# The pages are generated, and mandoc warns about their paragraph breaks, so only errors count.
 manual_is_valid() { mandoc -Tlint -Werror <(zcat target/package/man/*.gz); }
 
 boot() {

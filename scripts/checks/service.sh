@@ -1,6 +1,6 @@
 # Checks of the running program: Prometheus, routers, speed, and the API against its document. Sourced by test.sh.
 
-# The second config with the rules that its container finds beside it.
+# The second config is checked together with the rules that its container mounts next to it.
 check_prometheus() {
     promtool check config --syntax-only deploy/prometheus.yml &&
         mkdir -p "$scratch/etc" && cp deploy/docker/prometheus.yml deploy/prometheus/openseat.rules.yml "$scratch/etc/" &&
@@ -29,7 +29,7 @@ start_demo() {
     return 1
 }
 
-# The demo has to end well when it is told to.
+# On SIGTERM the demo must exit with 0.
 stop_demo() { kill -TERM "$demo" && wait "$demo"; }
 
 check_scrape() {
@@ -54,7 +54,7 @@ check_openapi() {
 
 # --- routers and speed ----------------------------------------------------------------------------------------------
 
-# routers NAME…: recipes of deploy/routers/ with the real router, bounded in case one hangs.
+# routers NAME…: tests recipes of deploy/routers/ with the real routers, with a time limit in case one hangs.
 routers() { OPENSEAT=$target/debug/openseat timeout 120 scripts/routers.sh "$@"; }
 
 check_requests() { routers curl callgrid dialplans; }

