@@ -1,21 +1,21 @@
-//! Everything that is ever asked of the engine: a closed set of commands, and what each answers.
+//! The closed set of commands to the engine, and their replies.
 //!
-//! Each command but [`Command::Send`] is one script, so it happens as a whole or not at all. `scripts` has them in Lua, for the engine, and
-//! `model` in Rust, for tests; the same cases are run against both.
+//! Each command except [`Command::Send`] is one script, so it happens completely or not at all. `scripts` has the scripts in Lua, for the
+//! engine, and `model` in Rust, for tests, which run the same cases against both.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A place in an account's log. The leader counts `number` from 1 in each epoch, so a reader notices a gap.
+/// A position in an account's log. The leader counts `number` from 1 in each epoch, so readers notice gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// Which leadership wrote it.
+    /// The leadership that wrote it.
     pub epoch: u64,
     /// Its number in that epoch.
     pub number: u64,
 }
 
 impl Position {
-    /// The one after it in the same epoch.
+    /// Returns the next position in the same epoch.
     pub fn next(self) -> Self {
         let number = self.number + 1;
         Self { number, ..self }
@@ -28,9 +28,9 @@ impl fmt::Display for Position {
     }
 }
 
-/// Not a position.
+/// The text is not a position.
 #[derive(Debug, thiserror::Error)]
-#[error("not a place in a log")]
+#[error("not a position in a log")]
 pub struct NoPosition;
 
 impl FromStr for Position {
@@ -45,34 +45,34 @@ impl FromStr for Position {
     }
 }
 
-/// What a node asks of the engine for one account. Texts of leases are opaque to the engine, but for the holder at their beginning.
+/// A command of a node to the engine, for one account. To the engine, the text of a lease is opaque, except for the holder at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Reads the lease, and tells the others that this node lives.
+    /// Reads the lease, and tells the other nodes that this one lives.
     Look {
         /// The node.
         node: String,
-        /// What it tells of itself.
+        /// What it publishes about itself.
         info: Vec<u8>,
-        /// Marks the data set if nothing does: it is empty, or the engine forgot.
+        /// Marks the data set if it has no mark, because it is new or the engine lost its data.
         generation: String,
     },
-    /// Takes the lease, if it is still what was seen.
+    /// Takes the lease, unless it has changed since it was seen.
     Take {
         /// The data set in which it was seen.
         generation: String,
-        /// The whole text, empty where there is no lease.
+        /// The whole text; empty if there was no lease.
         seen: String,
         /// The new text.
         lease: String,
     },
-    /// Writes the lease anew, if this holder has it.
+    /// Replaces the lease, if this holder has it.
     Renew {
         /// The data set in which it was taken.
         generation: String,
         /// The holder.
         holder: String,
-        /// The new text; another holder's gives it away.
+        /// The new text. One with another holder gives the lease away.
         lease: String,
     },
     /// Appends an entry to the log and rings the bell, if this holder has the lease.
@@ -81,21 +81,21 @@ pub enum Command {
         generation: String,
         /// The holder.
         holder: String,
-        /// The entry's place, after all others.
+        /// The entry's position, after all others.
         position: Position,
         /// The entry.
         entry: Vec<u8>,
-        /// Replaces the checkpoint, and all entries before this one.
+        /// Replaces the checkpoint and all earlier entries.
         checkpoint: Option<Vec<u8>>,
     },
     /// Reads the log, oldest entries first, at most [`MAX_READ`] of them.
     Read {
-        /// Entries after this one; after the checkpoint where that is asked for.
+        /// The entries after this position, or after the checkpoint if that is read.
         after: Position,
-        /// The checkpoint, too.
+        /// Whether to read the checkpoint as well.
         checkpoint: bool,
     },
-    /// Lays down what this node knows of the hour and of held seats, for whoever leads next.
+    /// Stores what this node knows about the hour and about held seats, for the next leader.
     Mirror {
         /// The data set that lacks it.
         generation: String,
@@ -104,24 +104,24 @@ pub enum Command {
         /// What it knows.
         mirror: Vec<u8>,
     },
-    /// Reads what all nodes have laid down.
+    /// Reads the mirrors of all nodes.
     Mirrors,
-    /// Removes nodes that have gone, and what nodes have laid down that matters no more.
+    /// Removes nodes that are gone, and mirrors that no longer matter.
     Forget {
-        /// Ids of nodes.
+        /// The ids of the nodes.
         nodes: Vec<String>,
-        /// Ids of nodes, too.
+        /// The ids of the nodes whose mirrors go.
         mirrors: Vec<String>,
     },
-    /// Notes under which key the account with this address and token is known, unless another one was noted before. Sent for
-    /// [`REGISTRY`], not for an account.
+    /// Registers the key of the account with this address and token, unless another key was registered before. Sent for [`REGISTRY`] instead of
+    /// an account.
     Claim {
         /// A digest of its address and token.
         identity: String,
         /// Its key.
         account: String,
     },
-    /// Sends a message to whoever listens now.
+    /// Sends a message to current listeners.
     Send {
         /// The account's leader, or a node.
         to: Listener,
@@ -130,35 +130,35 @@ pub enum Command {
     },
 }
 
-/// Whom a message is for.
+/// The addressee of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Listener {
-    /// Whoever leads the account.
+    /// The account's leader.
     Leader,
     /// The node with this id.
     Node(String),
 }
 
-/// The most entries of one answer. Each has some kilobytes.
+/// The maximum of entries in one reply. Each has a few kilobytes.
 pub const MAX_READ: usize = 64;
 
-/// Where [`Command::Claim`] notes accounts.
+/// The key under which [`Command::Claim`] registers accounts.
 pub const REGISTRY: &str = "registry";
 
-/// What a [`Command`] answers.
+/// The reply to a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// To [`Command::Look`].
     Seen(Look),
-    /// Done; or refused, since the lease or the data set is another one.
+    /// Whether the command was done; otherwise the lease or the data set is another one.
     Done(bool),
-    /// To [`Command::Publish`]: whether it is in the log, and the engine's time.
+    /// To [`Command::Publish`]: whether the entry is in the log, and the engine's time.
     Published(bool, Duration),
     /// To [`Command::Read`].
     Log(Log),
-    /// To [`Command::Claim`]: the key that is noted.
+    /// To [`Command::Claim`]: the registered key.
     Claimed(String),
-    /// To [`Command::Mirrors`]: by node.
+    /// To [`Command::Mirrors`]: the mirrors, each with its node.
     Mirrors(Vec<(String, Vec<u8>)>),
 }
 
@@ -167,13 +167,13 @@ pub enum Reply {
 pub struct Look {
     /// The mark of the data set.
     pub generation: String,
-    /// The lease's whole text; empty where there is none.
+    /// The lease's whole text; empty if there is none.
     pub lease: String,
-    /// The last entry's place.
+    /// The last entry's position.
     pub last: Position,
     /// The engine's time.
     pub time: Duration,
-    /// What each node told last; in no particular order.
+    /// What each node last published about itself, in no particular order.
     pub nodes: Vec<(String, Vec<u8>)>,
 }
 
@@ -182,23 +182,23 @@ pub struct Look {
 pub struct Log {
     /// The mark of the data set.
     pub generation: String,
-    /// The lease's whole text: a reader counts from when it first sees it.
+    /// The lease's whole text: readers time it from when they first see it.
     pub lease: String,
     /// The engine's time.
     pub time: Duration,
-    /// The checkpoint, if it was asked for and there is one.
+    /// The checkpoint, if it was requested and exists.
     pub checkpoint: Option<Logged>,
-    /// Entries in their order.
+    /// The entries, in order.
     pub entries: Vec<Logged>,
 }
 
-/// An entry of the log, or a checkpoint that replaces all entries up to its place.
+/// An entry of the log, or a checkpoint that replaces all entries up to its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
-    /// Its place.
+    /// Its position.
     pub position: Position,
     /// The engine's time when it was appended.
     pub time: Duration,
-    /// As it was published.
+    /// The bytes that were published.
     pub data: Vec<u8>,
 }

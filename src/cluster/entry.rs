@@ -1,7 +1,7 @@
-//! What a leader tells the other nodes: what CallTools said, the requests of the hour, and the seats held for calls.
+//! What a leader tells the other nodes: CallTools' answers, the requests of the hour, and the seats held for calls.
 //!
-//! An [`Entry`] is a change. A [`Standing`] is all of them together: a node keeps it, so that it can write the next checkpoint if it leads.
-//! Times are moments of this machine; `codec` turns them into ages and back.
+//! An [`Entry`] is a change. A [`Standing`] is the sum of all changes: each node keeps one, so that it can write the next checkpoint if it leads.
+//! Times are moments of this machine; `codec` converts them to ages and back.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,20 +16,20 @@ use crate::{
     model::{agent::AgentId, fault::Fault, names::Names, raw::RawRow},
 };
 
-/// A change, or with `whole` everything that is known.
+/// A change; with `whole`, everything that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// It replaces everything before.
+    /// Whether it replaces everything before.
     pub whole: bool,
     /// The account's queues and statuses.
     pub names: Option<Arc<Names>>,
     /// Queues that were polled, by CallTools' id.
     pub polls: Vec<(u64, Rows)>,
-    /// What sweeps saw before must not be used any more.
+    /// Whether results of earlier sweeps must no longer be used.
     pub doubted: bool,
     /// Rows of agents that did not come from a poll of a queue.
     pub seen: Vec<SeenRow>,
-    /// What the board shows of queues beside their agents.
+    /// What the board shows about queues besides their agents.
     pub shown: Vec<Shown>,
     /// What is wrong with the account.
     pub fault: Option<Option<Arc<Fault>>>,
@@ -37,9 +37,9 @@ pub struct Entry {
     pub held: Vec<HeldSeat>,
     /// Reservations that have ended.
     pub ended: Vec<ReservationId>,
-    /// Requests that are about to be sent, or whose answers have come.
+    /// Requests that are about to be sent, or were answered.
     pub requests: Vec<Mirrored>,
-    /// CallTools wants silence.
+    /// Pauses that CallTools asked for.
     pub silences: Vec<Silence>,
 }
 
@@ -50,31 +50,31 @@ pub struct Rows {
     pub as_of: Moment,
     /// How long the poll took.
     pub took: Duration,
-    /// Whether there were as many rows as CallTools counted.
+    /// Whether the number of rows is CallTools' own count.
     pub complete: bool,
-    /// In CallTools' order.
+    /// The rows, in CallTools' order.
     pub rows: Vec<RawRow>,
 }
 
 /// A row of an agent.
 #[derive(Clone, Debug)]
 pub struct SeenRow {
-    /// Whose.
+    /// The agent.
     pub agent: AgentId,
     /// The time of the data.
     pub at: Moment,
-    /// Seen by a sweep of the whole account.
+    /// Whether a sweep of the whole account saw it.
     pub by_sweep: bool,
-    /// As CallTools sent it.
+    /// The row as CallTools sent it.
     pub row: RawRow,
 }
 
-/// What the board shows of a queue.
+/// What the board shows about a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
     /// Its name or id in the config.
     pub queue: Arc<str>,
-    /// Why there is nothing newer.
+    /// Why it has no newer data.
     pub fault: Option<Arc<Fault>>,
     /// How old its data may get, if the config does not say.
     pub max_age: Duration,
@@ -87,21 +87,21 @@ pub struct Shown {
 pub struct HeldSeat {
     /// The queue's name or id in the config.
     pub queue: Arc<str>,
-    /// For which call, and how long.
+    /// The call, and how long the seat is held.
     pub reservation: Reservation,
 }
 
-/// CallTools wants silence for this long from now; `None` if it did not say.
+/// A pause that CallTools asked for, from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
-    /// It was a 429, so others spend from the account.
+    /// Whether it was a 429, so that others spend from the account.
     pub throttled: bool,
-    /// How long.
+    /// Its length; `None` if CallTools did not give one.
     pub wait: Option<Duration>,
 }
 
 impl Entry {
-    /// Whether it says nothing.
+    /// Returns whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         !self.whole
             && !self.doubted
@@ -116,7 +116,7 @@ impl Entry {
             && self.silences.is_empty()
     }
 
-    /// This change and then `next`, as one. Neither is whole.
+    /// Appends `next` to this change. Neither is whole.
     pub fn join(&mut self, next: Entry) {
         if next.doubted {
             self.doubted = true;
@@ -134,7 +134,7 @@ impl Entry {
     }
 }
 
-/// Everything that the entries of the log have said, but for the requests, which are in the budget's window.
+/// The sum of the log's entries, except for the requests, which are in the budget's window.
 #[derive(Debug, Default)]
 pub struct Standing {
     names: Option<Arc<Names>>,
@@ -145,14 +145,14 @@ pub struct Standing {
     held: HashMap<ReservationId, HeldSeat>,
 }
 
-/// The most agents that are remembered beside the queues' polls: what one list can have.
+/// The maximum of agents that are kept besides the queues' polls: as many as one list can have.
 const MAX_SEEN: usize = 25_000;
 
 impl Standing {
-    /// Takes an entry in.
+    /// Applies an entry.
     pub fn apply(&mut self, entry: &Entry) {
         if entry.whole {
-            // Seats stay held until their time is up: a checkpoint may come from an engine that went back in time.
+            // Seats stay held until they expire: the checkpoint may come from an engine that was restored to an earlier state.
             let held = std::mem::take(&mut self.held);
             *self = Self {
                 held,
@@ -187,7 +187,7 @@ impl Standing {
         }
     }
 
-    /// All of it as one entry, without what is over at `now`.
+    /// Returns all of it as one entry, without seats that have expired at `now`.
     pub fn whole(&mut self, now: Moment) -> Entry {
         self.held
             .retain(|_, held| now.longest_since(held.reservation.made) < held.reservation.ttl);
@@ -204,7 +204,7 @@ impl Standing {
         }
     }
 
-    /// The seats that are held, for a mirror.
+    /// Returns the held seats, for a mirror.
     pub fn held(&self) -> Vec<HeldSeat> {
         self.held.values().cloned().collect()
     }

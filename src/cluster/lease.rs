@@ -1,16 +1,16 @@
-//! Who leads an account: a lease that is counted by one's own clock alone.
+//! Decides who leads an account: a lease that each node times by its own clock alone.
 //!
-//! The engine keeps one text for each account: its holder, a counter, and an epoch. The holder raises the counter from time to time. Any other
-//! node may take the lease once it has seen the same text for a whole lease and half a second more. The holder acts for a lease less a second
-//! from the moment at which it *sent* its last renewal. The engine's clock and its expiry play no part, since its clock may jump.
+//! The engine keeps one text per account: the holder, a counter, and an epoch. The holder raises the counter from time to time. Any other node
+//! may take the lease once it has seen the same text for a whole lease and half a second more. The holder acts for a lease minus one second,
+//! from the moment at which it *sent* its last renewal. The engine's clock and expiry play no part, because that clock may jump.
 //!
-//! Pure: its owner asks the engine, and tells what came back and when. All times are boot times of this machine.
+//! The code is pure: its owner asks the engine, and reports each answer and its time. All times are boot times of this machine.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::command::{Command, Look};
 
-/// How much sooner than its lease a holder stops, and how much later than that another may take it, in all: what two clocks may differ by in
+/// A holder stops this long before its lease ends, and another node takes it this long after. Together they cover the difference of two clocks in
 /// a lease (a minute at 500 ppm is 30 ms), and the look at the clock before each request.
 const STOPS_BEFORE: Duration = Duration::from_secs(1);
 const TAKEN_AFTER: Duration = Duration::from_millis(500);
@@ -20,13 +20,13 @@ const TAKEN_AFTER: Duration = Duration::from_millis(500);
 pub struct Lease {
     /// The process that holds it; `None` if it was given away.
     pub holder: Option<String>,
-    /// How often it was written.
+    /// Counts its writes.
     pub counter: u64,
     /// Grows with each change of the holder.
     pub epoch: u64,
 }
 
-/// What stands for nobody. A holder's id is never this.
+/// Stands for no holder. No holder has this id.
 const NOBODY: &str = "-";
 
 impl fmt::Display for Lease {
@@ -36,7 +36,7 @@ impl fmt::Display for Lease {
     }
 }
 
-/// Not a lease.
+/// The text is not a lease.
 #[derive(Debug, thiserror::Error)]
 #[error("not a lease")]
 pub struct NoLease;
@@ -56,7 +56,7 @@ impl FromStr for Lease {
     }
 }
 
-/// A text that was seen, and since when it has not changed.
+/// The last text, and since when it has not changed.
 #[derive(Clone, Debug)]
 struct Seen {
     generation: String,
@@ -70,7 +70,7 @@ pub struct Candidate {
     me: String,
     length: Duration,
     seen: Option<Seen>,
-    /// The highest epoch that was ever seen.
+    /// The highest epoch ever seen.
     epoch: u64,
     held: Option<Lease>,
     /// Until when this node acts as the holder.
@@ -78,7 +78,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A node that knows nothing yet. `me` identifies this process, not the machine.
+    /// Creates a node that knows nothing yet. `me` identifies this process, not the machine.
     pub fn new(me: impl Into<String>, length: Duration) -> Self {
         Self {
             me: me.into(),
@@ -90,39 +90,39 @@ impl Candidate {
         }
     }
 
-    /// The lease as this process holds it.
+    /// Returns the lease that this process holds.
     pub fn held(&self) -> Option<&Lease> {
         self.held.as_ref()
     }
 
-    /// Who holds it, as it was last seen.
+    /// Returns the holder that was last seen.
     pub fn holder(&self) -> Option<String> {
         let lease: Lease = self.seen.as_ref()?.text.parse().ok()?;
         lease.holder
     }
 
-    /// Until when this node may act as the holder; in the past where it does not hold the lease.
+    /// Returns until when this node may act as the holder; in the past if it does not hold the lease.
     pub fn acts_until(&self) -> Duration {
         self.acts_until
     }
 
-    /// The data set that was last seen.
+    /// Returns the data set that was last seen.
     pub fn generation(&self) -> Option<&str> {
         self.seen.as_ref().map(|seen| &*seen.generation)
     }
 
-    /// An epoch was heard of elsewhere.
+    /// Records an epoch that was seen elsewhere.
     pub fn heard_of(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// The engine showed the lease, in an answer that came at `now`.
+    /// Records the lease from an answer that came at `now`.
     pub fn looked(&mut self, look: &Look, now: Duration) {
         self.heard_of(look.last.epoch);
         self.saw(&look.generation, &look.lease, now);
     }
 
-    /// The same, of this data set and this text.
+    /// Records the lease's text in this data set, from an answer that came at `now`.
     pub fn saw(&mut self, generation: &str, text: &str, now: Duration) {
         let lease: Option<Lease> = text.parse().ok();
         if let Some(lease) = &lease {
@@ -142,23 +142,23 @@ impl Candidate {
         }
     }
 
-    /// How long until the lease may be taken; `None` while nothing is known, or while this node holds it.
+    /// Returns how long until the lease may be taken; `None` while nothing is known, or while this node holds it.
     ///
-    /// `patience` keeps nodes that lead much behind others. A lease that was given away may be taken at once.
+    /// `patience` puts nodes that lead many accounts behind others. A lease that was given away may be taken at once.
     pub fn may_take_in(&self, now: Duration, patience: Duration) -> Option<Duration> {
         let seen = self.seen.as_ref().filter(|_| self.held.is_none())?;
         let lease: Option<Lease> = seen.text.parse().ok();
-        // One of an epoch before is from a data set that came back, and says nothing of who leads now.
+        // A lease of an earlier epoch is from an old data set that came back, and does not show who leads now.
         let is_free =
             lease.is_some_and(|lease| lease.holder.is_none() && lease.epoch >= self.epoch);
-        let rests = match is_free {
+        let rest = match is_free {
             true => Duration::ZERO,
             false => self.length + TAKEN_AFTER,
         };
-        Some((seen.since + rests + patience).saturating_sub(now))
+        Some((seen.since + rest + patience).saturating_sub(now))
     }
 
-    /// The command that takes the lease as it was seen.
+    /// Returns the command that takes the lease as it was seen.
     pub fn take(&self) -> Option<(Command, Lease)> {
         let seen = self.seen.as_ref()?;
         let counter = seen.text.parse().map_or(0, |lease: Lease| lease.counter);
@@ -175,13 +175,13 @@ impl Candidate {
         Some((command, lease))
     }
 
-    /// The lease was taken, by a command that was sent at `sent`.
+    /// Records that the lease was taken, by a command sent at `sent`.
     pub fn taken(&mut self, lease: Lease, sent: Duration) {
         self.epoch = lease.epoch;
         self.written(lease, sent);
     }
 
-    /// The command that renews the lease. Its outcome goes to [`renewed`](Self::renewed), or to [`lost`](Self::lost) if it was refused.
+    /// Returns the command that renews the lease. Its outcome goes to [`renewed`](Self::renewed), or to [`lost`](Self::lost) if it was refused.
     pub fn renew(&self) -> Option<(Command, Lease)> {
         let (held, seen) = (self.held.as_ref()?, self.seen.as_ref()?);
         let lease = Lease {
@@ -191,18 +191,18 @@ impl Candidate {
         Some((self.write(seen, &lease), lease))
     }
 
-    /// The lease was renewed, by a command that was sent at `sent`.
+    /// Records that the lease was renewed, by a command sent at `sent`.
     pub fn renewed(&mut self, lease: Lease, sent: Duration) {
         self.written(lease, sent);
     }
 
-    /// A renewal was refused, or another holder was seen. Nothing is sent from now on.
+    /// Records that the lease is lost: a renewal was refused, or another holder was seen. Nothing is sent from now on.
     pub fn lost(&mut self) {
         self.held = None;
         self.acts_until = Duration::ZERO;
     }
 
-    /// The command that gives the lease away. From now on this node does not act as its holder.
+    /// Returns the command that gives the lease away. From now on this node does not act as its holder.
     pub fn give_away(&mut self) -> Option<Command> {
         let held = self.held.take();
         self.acts_until = Duration::ZERO;
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_taken_only_after_it_rested_for_its_length_by_ones_own_clock() {
+    fn a_lease_is_taken_only_after_resting_for_its_length_by_the_takers_clock() {
         let mut node = Candidate::new("b", LEASE);
         assert_eq!(node.may_take_in(at(0.0), NONE), None);
         node.looked(&look("a 1 4"), at(0.0));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_lease_rests_too_and_one_that_was_given_away_does_not() {
+    fn an_absent_lease_rests_too_but_one_that_was_given_away_does_not() {
         let mut node = Candidate::new("b", LEASE);
         node.looked(&look(""), at(0.0));
         assert_eq!(
@@ -293,7 +293,7 @@ mod tests {
             node.may_take_in(at(1.0), NONE),
             Some(Duration::from_millis(10_500))
         );
-        // The same text in another data set may be an old one that came back.
+        // The same text in another data set may be an old data set that came back.
         let forgot = Look {
             generation: "h".to_owned(),
             ..look("a 7 4")
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_not_mistaken_for_another_of_the_same_machine() {
+    fn a_process_is_not_mistaken_for_another_on_the_same_machine() {
         let mut node = Candidate::new("b2", LEASE);
         node.looked(&look("b 1 4"), at(0.0));
         assert!(node.renew().is_none());
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_lease_rests_like_one() {
+    fn a_text_that_is_no_lease_rests_like_one() {
         let mut node = Candidate::new("b", LEASE);
         node.heard_of(41);
         node.looked(&look("spoilt"), at(0.0));

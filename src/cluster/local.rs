@@ -1,4 +1,4 @@
-//! A `redis-server` of one's own on this machine, for the demo and for tests.
+//! A private `redis-server` on this machine, for the demo and for tests.
 
 use std::{
     ffi::OsString,
@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A `redis-server` that answers at a Unix socket in a folder of its own, and ends with this.
+/// A `redis-server` on a Unix socket in a folder of its own. Dropping this kills it.
 #[derive(Debug)]
 pub struct LocalEngine {
     child: Child,
@@ -18,18 +18,18 @@ pub struct LocalEngine {
 }
 
 impl LocalEngine {
-    /// Starts the one in `PATH`. It answers a moment later.
+    /// Starts the `redis-server` in `PATH`. It answers a moment later.
     ///
     /// # Errors
-    /// There is none, or it cannot be started.
+    /// None was found, or it cannot be started.
     pub fn start() -> io::Result<Self> {
         Self::with(&[])
     }
 
-    /// The same with arguments of one's own, as in a `redis.conf`: `--port 6400`.
+    /// Starts it with more arguments, in the form of `redis.conf`: `--port 6400`.
     ///
     /// # Errors
-    /// The same.
+    /// None was found, or it cannot be started.
     pub fn with(more: &[&str]) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("openseat-redis-")
@@ -47,33 +47,33 @@ impl LocalEngine {
         })
     }
 
-    /// Where its files are.
+    /// Returns the folder of its files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where it answers.
+    /// Returns its socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
-    /// The same, for `[cluster]`.
+    /// Returns its URL, for `[cluster]`.
     pub fn url(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
 
-    /// The number of its process.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as `kill -9` does. What it had not written to its files is lost.
+    /// Kills it with SIGKILL. Data that it had not written to its files is lost.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Starts it again after it was killed, with what its files have.
+    /// Starts it again with the data in its files.
     ///
     /// # Errors
     /// It cannot be started.

@@ -22,57 +22,57 @@ use crate::{
     decision::reservations::{Reservation, ReservationId},
 };
 
-/// How long after its entry was logged a request may still be sent.
+/// How long after its admission a request may be sent.
 const SEND_WITHIN: Duration = Duration::from_secs(2);
 
-/// How many orders may wait for the member's task: those of a second from a busy router. Further ones fail.
+/// How many orders may wait for the member's task: as many as a busy router causes in a second. More fail.
 pub(super) const ORDERS: usize = 1_024;
 
-/// The most questions that wait for answers in a process. Each is a request that waits, too.
+/// The maximum of questions in a process that wait for answers. Each has a waiting HTTP request.
 const MAX_PENDING: usize = 1_024;
 
-/// What a member does for its account.
+/// The role of a member for its account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// Another node sends the requests, or nobody knows who.
+    /// Another node sends the requests, or the leader is unknown.
     #[default]
     Following,
-    /// This node does.
+    /// This node sends the requests.
     Leading,
 }
 
-/// A node, as it tells others about itself.
+/// A node, as this one sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
     /// Whether it leads the account.
     pub leads: bool,
-    /// How many entries it is behind the log's end, when it last told.
+    /// How many entries it was behind the log's end when it last published its position.
     pub behind: u64,
 }
 
-/// How the cluster does, for metrics and pages.
+/// The state of the cluster, for metrics and pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The engine was asked for the first time.
+    /// Whether the engine was ever asked.
     pub asked: bool,
-    /// The engine has answered the last command.
+    /// Whether the engine answered the last command.
     pub up: bool,
-    /// This node leads the account.
+    /// Whether this node leads the account.
     pub leads: bool,
-    /// The present epoch.
+    /// The current epoch.
     pub epoch: u64,
-    /// When this node knew everything that the log says for the last time.
+    /// When this node had last read the whole log.
     pub up_to_date: Option<Moment>,
     /// The living nodes, by name.
     pub nodes: Vec<NodeStatus>,
 }
 
-/// What the member's task is asked to do.
+/// An order to the member's task.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Publish an entry, and tell whether it is in the log.
+    /// Publish an entry, and report whether it is in the log.
     Publish(Box<Entry>, Option<oneshot::Sender<bool>>),
     /// Ask the leader.
     Ask(What, oneshot::Sender<Said>),
@@ -99,7 +99,7 @@ impl Tenure {
 pub(super) struct Pending(Mutex<HashMap<u64, oneshot::Sender<Said>>>);
 
 impl Pending {
-    /// A number for a question; `None` if too many wait.
+    /// Returns an id for a question; `None` if too many wait.
     pub fn add(&self, reply: oneshot::Sender<Said>) -> Option<u64> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, reply| !reply.is_closed());
@@ -134,13 +134,13 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member whose cluster does so.
+    /// Creates a member whose cluster has this status.
     #[cfg(test)]
     pub fn of_status(status: Status, clock: Arc<dyn Clock>) -> Arc<Self> {
         Self::made(status, mpsc::channel(1).0, clock)
     }
 
-    /// A member whose task is the test.
+    /// Creates a member whose task is the test.
     #[cfg(test)]
     pub(super) fn with_orders(orders: mpsc::Sender<Order>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Self::made(Status::default(), orders, clock)
@@ -161,17 +161,17 @@ impl Member {
         })
     }
 
-    /// What it does now, and changes of that.
+    /// Returns its role, and changes of it.
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.clone()
     }
 
-    /// How the cluster does.
+    /// Returns the state of the cluster.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// Publishes what CallTools said. It has no effect outside, so nobody waits for it.
+    /// Publishes CallTools' answers. Nothing outside depends on them, so this does not wait for the log.
     pub async fn publish(&self, entry: Entry) {
         if !entry.is_empty() {
             let _ = self.orders.send(Order::Publish(entry.into(), None)).await;
@@ -197,7 +197,7 @@ impl Member {
         .await
     }
 
-    /// Publishes that a reservation has ended. The others hold its seat until they hear of it.
+    /// Publishes that a reservation has ended. Other nodes hold its seat until they hear of it.
     pub fn ended(&self, id: ReservationId) {
         let entry = Entry {
             ended: vec![id],
@@ -206,11 +206,11 @@ impl Member {
         let _ = self.orders.try_send(Order::Publish(entry.into(), None));
     }
 
-    /// Asks the leader. `None` without an answer in time; it may have done it nevertheless.
+    /// Asks the leader. Returns `None` without an answer in time, although the leader may have acted.
     pub async fn ask(&self, what: What, patience: Duration) -> Option<Said> {
-        let (reply, said) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         self.orders.try_send(Order::Ask(what, reply)).ok()?;
-        tokio::time::timeout(patience, said).await.ok()?.ok()
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
     /// Answers a question of another node.
@@ -218,7 +218,7 @@ impl Member {
         let _ = self.orders.send(Order::Answer(node, answer)).await;
     }
 
-    /// The same without waiting; a task that is too busy answers nothing.
+    /// Answers without waiting; the answer is dropped if the member's task is too busy.
     pub fn answer_soon(&self, node: String, answer: Answer) {
         let _ = self.orders.try_send(Order::Answer(node, answer));
     }
@@ -258,7 +258,7 @@ impl Witness for Member {
     }
 
     fn silenced(&self, throttled: bool, wait: Option<Duration>) {
-        // What others tell of is not told again.
+        // Pauses that another node published are not published again.
         if self.leads() {
             self.send(Entry {
                 silences: vec![Silence { throttled, wait }],

@@ -1,54 +1,54 @@
-//! What a follower asks the leader, and the answer. Both are JSON, over the engine's messages, which may be lost or come late.
+//! Questions of followers to the leader, and its answers. Both are JSON in the engine's messages, which may be lost or late.
 
 use serde::{Deserialize, Serialize};
 
 /// A question to an account's leader.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Question {
-    /// Tells answers apart.
+    /// Identifies its answer.
     pub id: u64,
     /// The node that asks.
     pub node: String,
-    /// What it asks.
+    /// The question itself.
     pub what: What,
 }
 
-/// What is asked. Queues are named as in the config.
+/// What a follower asks. Queues have their names from the config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// Hold a seat for a call, if the decision is to accept.
+    /// Hold a seat for a call, if the decision accepts.
     Reserve {
-        /// In which queue.
+        /// The queue.
         queue: String,
-        /// The call. Asked again, it gets the same seat.
+        /// The call. A repeated question gets the same seat.
         call_id: String,
-        /// For how long.
+        /// How long to hold the seat.
         ttl_ms: u64,
-        /// The asking node's rule, as far as it is not criteria.
+        /// The asking node's threshold for the queue.
         threshold: Option<f64>,
-        /// How old data may be; `None` leaves it to the plan.
+        /// The maximum age of data; `None` for the one in the plan.
         max_age_ms: Option<u64>,
-        /// What to answer if there is no fresh data, as in the config.
+        /// What to answer without fresh data, as in the config.
         on_unknown: crate::decision::OnUnknown,
     },
     /// End a reservation.
     Release {
-        /// Which one.
+        /// The reservation.
         id: String,
     },
     /// Poll a queue now.
     Refresh {
-        /// Which one.
+        /// The queue.
         queue: String,
     },
-    /// Get something newer about a queue, if it is worth a request.
+    /// Get newer data for a queue, if that is worth a request.
     Freshen {
-        /// Which one.
+        /// The queue.
         queue: String,
-        /// How stale its answer may be.
+        /// The probability that its answer is stale.
         chance: f64,
-        /// The part of that which only a poll of the queue renews.
+        /// The part of that probability that only a poll of the queue reduces.
         of_membership: f64,
     },
 }
@@ -56,39 +56,39 @@ pub enum What {
 /// The leader's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
-    /// That of the question.
+    /// The question's id.
     pub id: u64,
-    /// What it says.
+    /// The answer itself.
     pub said: Said,
 }
 
-/// What a leader answers.
+/// What the leader answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// A seat is held.
+    /// A seat is held now.
     Made {
         /// The reservation.
         id: String,
     },
-    /// The call holds a seat already.
+    /// The call already holds a seat.
     AlreadyHeld {
         /// The reservation.
         id: String,
         /// How long ago it was made.
         age_ms: u64,
-        /// How long it lasts in all.
+        /// How long it lasts in total.
         ttl_ms: u64,
     },
-    /// The decision is to reject, for this reason.
+    /// The decision rejects, for this reason.
     Rejected(String),
-    /// The queue has as many reservations as it may have.
+    /// The queue has its maximum of reservations.
     Full,
     /// Whether the reservation was held until now.
     Released(bool),
-    /// It is on the board, and in the log.
+    /// The new data is on the board and in the log.
     Done,
-    /// It could not be had, for this reason.
+    /// No new data could be fetched, for this reason.
     Failed(String),
     /// The log could not be written, so nothing was done.
     Unlogged,

@@ -1,15 +1,15 @@
-//! Many machines, one account: for each account one node, the leader, does everything that must happen one after the other. Redis or Valkey
-//! says who leads, and keeps the log that the next leader needs.
+//! Many machines share one account: for each account, one node leads and does everything that must happen in order. Redis or Valkey decides
+//! who leads, and keeps the log that the next leader needs.
 //!
-//! - [`command`]: all that is asked of the engine, each one script; [`engine`] runs them;
-//! - [`local`]: an engine of one's own, for the demo and for tests;
-//! - [`lease`]: who leads, by one's own clock alone;
-//! - [`entry`] and [`codec`]: what the leader tells the others, and how it is written;
-//! - [`message`]: what a follower asks the leader;
-//! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has them all;
-//! - [`trouble`]: what is wrong with it.
+//! - [`command`]: the commands to Redis or Valkey (the *engine*), each one script; [`engine`] runs them;
+//! - [`local`]: a private engine, for the demo and for tests;
+//! - [`lease`]: decides who leads, by each node's own clock alone;
+//! - [`entry`] and [`codec`]: what the leader tells the other nodes, and its encoding;
+//! - [`message`]: questions of followers to the leader;
+//! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has all members of a process;
+//! - [`trouble`]: what is wrong with the cluster.
 //!
-//! What is promised: never more than the account's requests in any hour, as long as one of these survives: the engine with what its replicas
+//! The promise: no hour ever has more requests than the account allows, as long as one of these survives: the engine with what its replicas
 //! confirmed, or one node that followed.
 
 pub mod codec;

@@ -1,4 +1,4 @@
-//! The engine's scripts in Rust, for tests: what each [`Command`] does and answers. The same cases are run against this and the real engine.
+//! The engine's scripts in Rust, for tests: what each [`Command`] does and returns. The same cases run against this and the real engine.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use super::{
     node::Node,
 };
 
-/// What the engine keeps of one account.
+/// The engine's data for one account.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub generation: Option<String>,
@@ -31,7 +31,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Does what the command's script does, when the engine's clock shows `time`.
+    /// Does what the command's script does. `time` is the engine's clock.
     pub fn run(&mut self, command: &Command, time: Duration) -> Reply {
         match command {
             Command::Look {
@@ -89,10 +89,10 @@ impl Model {
                 Reply::Done(true)
             }
             Command::Claim { identity, account } => {
-                let noted = self.accounts.entry(identity.clone());
-                Reply::Claimed(noted.or_insert_with(|| account.clone()).clone())
+                let registered = self.accounts.entry(identity.clone());
+                Reply::Claimed(registered.or_insert_with(|| account.clone()).clone())
             }
-            // Whoever listens is not the engine's to know.
+            // The model has no listeners.
             Command::Send { .. } => Reply::Done(false),
         }
     }
@@ -144,11 +144,11 @@ impl Model {
     }
 
     fn read(&self, after: Position, checkpoint: bool, time: Duration) -> Log {
-        let is_asked = checkpoint;
-        let checkpoint = self.checkpoint.clone().filter(|_| is_asked);
+        let is_requested = checkpoint;
+        let checkpoint = self.checkpoint.clone().filter(|_| is_requested);
         let after = match &checkpoint {
             Some(checkpoint) => checkpoint.position,
-            None if is_asked => Position::default(),
+            None if is_requested => Position::default(),
             None => after,
         };
         let entries = self.log.iter().filter(|(position, _)| **position > after);
@@ -169,13 +169,13 @@ impl Model {
     }
 }
 
-/// An engine in memory, for nodes of one process. It delivers messages as well.
+/// An engine in memory, for several nodes in one process. It delivers messages as well.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     begun: Instant,
     pub model: Mutex<Model>,
     nodes: Mutex<Vec<Weak<Node>>>,
-    /// Nothing is answered.
+    /// Whether it answers nothing.
     pub is_down: AtomicBool,
 }
 
@@ -189,7 +189,7 @@ impl Exchange {
         })
     }
 
-    /// Delivers to this node, too.
+    /// Delivers messages to this node as well.
     pub fn introduce(&self, node: &Arc<Node>) {
         self.nodes.lock().unwrap().push(Arc::downgrade(node));
     }

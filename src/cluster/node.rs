@@ -1,4 +1,4 @@
-//! This process as a node of the cluster: the engine, and a member for each account.
+//! This process as a node of the cluster: its engine, and a member for each account.
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{budget::Budget, clock::Clock, model::digest::Digest};
 
-/// How many entries may wait for an account's task. If it is busy for longer, it gets everything at once later.
+/// How many entries may wait for an account's task. If it stays busy for longer, it later gets everything at once.
 const NEWS: usize = 256;
 
 /// How many questions may wait for an account's task.
 const QUESTIONS: usize = 64;
 
-/// How many messages may wait to be told apart: those of a second with a thousand accounts.
+/// How many messages may wait to be dispatched: those of a second with a thousand accounts.
 const HEARD: usize = 4_096;
 
 /// The settings of a node.
@@ -31,7 +31,7 @@ const HEARD: usize = 4_096;
 pub struct Settings {
     /// Its name, for people.
     pub name: String,
-    /// A leader that is silent for so long is replaced.
+    /// A leader that is silent for this long is replaced.
     pub lease: Duration,
 }
 
@@ -41,7 +41,7 @@ pub struct Node {
     engine: Arc<dyn Engine>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    /// This process. Random, so that no other process is ever taken for it.
+    /// The random number of this process, so that no other process is ever mistaken for it.
     process: u64,
     pending: Arc<Pending>,
     led: Arc<AtomicUsize>,
@@ -53,17 +53,17 @@ pub struct Node {
 pub struct Membership {
     /// Its place in the cluster.
     pub member: Arc<Member>,
-    /// What it does, and changes of that.
+    /// Whether this node leads, and changes of that.
     pub role: watch::Receiver<Role>,
-    /// What the leader says.
+    /// The leader's entries.
     pub news: mpsc::Receiver<Arc<Entry>>,
-    /// What other nodes ask, if this one leads.
+    /// Questions of other nodes, if this one leads.
     pub questions: mpsc::Receiver<Vec<u8>>,
-    /// Its task, until it is started.
+    /// Its task, until that is started.
     pub task: Option<Task>,
 }
 
-/// A member that has not started: it waits for its budget.
+/// A member that has not started, because it needs a budget first.
 pub struct Seat {
     membership: Membership,
     parts: SeatParts,
@@ -87,7 +87,7 @@ struct SeatParts {
 }
 
 impl Node {
-    /// A node without members.
+    /// Creates a node without members.
     pub fn new(engine: Arc<dyn Engine>, settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self {
             engine,
@@ -101,22 +101,22 @@ impl Node {
     }
 
     fn members(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Member>>> {
-        // Only insertions happen under the lock, so a panic left nothing half done.
+        // Only insertions and removals happen under the lock, so a panic leaves nothing half done.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The id of this process in the engine.
+    /// Returns the id of this process in the engine.
     pub fn id(&self) -> String {
         format!("{:016x}", self.process)
     }
 
-    /// Its name, for people.
+    /// Returns its name, for people.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
 
-    /// An account's member. It is known by its name and address, so that a rotated token continues its hour; `identity` is a digest of address
-    /// and token. A new member comes with its seat, for its [membership](Self::membership).
+    /// Returns an account's member. Its name and address identify it, so that a rotated token continues its hour; `identity` is a digest of address
+    /// and token. A new member comes with a seat, for [`membership`](Self::membership).
     pub fn member(
         &self,
         account: &Arc<str>,
@@ -164,7 +164,7 @@ impl Node {
         (member, Some(seat))
     }
 
-    /// What the account's task gets, whose requests `budget` admits.
+    /// Returns what the account's task needs. `budget` admits the account's requests.
     pub fn membership(&self, seat: Seat, budget: Arc<Budget>) -> Membership {
         let Seat { membership, parts } = seat;
         let member = &membership.member;
@@ -194,25 +194,25 @@ impl Node {
         }
     }
 
-    /// An account's member has gone.
+    /// Removes an account's member.
     pub fn leave(&self, member: &Member) {
         self.members().remove(&member.key);
     }
 
-    /// Hears bells, questions and answers, until `stop`.
+    /// Listens for bells, questions and answers until `stop`.
     pub async fn listen(self: Arc<Self>, engine: Arc<RedisEngine>, stop: CancellationToken) {
         let (heard, mut messages) = mpsc::channel(HEARD);
-        let (id, told) = (self.id(), stop.clone());
-        let listening = async move { engine.listen(&id, heard, told).await };
-        let telling = async {
+        let id = self.id();
+        let listening = async move { engine.listen(&id, heard, stop).await };
+        let dispatching = async {
             while let Some(message) = messages.recv().await {
                 self.hear(message);
             }
         };
-        tokio::join!(listening, telling);
+        tokio::join!(listening, dispatching);
     }
 
-    /// Tells a member what came for it.
+    /// Passes a message to its member.
     pub(crate) fn hear(&self, message: Heard) {
         let member = |key: &str| self.members().get(key).map(Arc::clone);
         match message {
@@ -225,7 +225,7 @@ impl Node {
                 if let Some(member) = member(&key)
                     && *member.role.borrow() == Role::Leading
                 {
-                    // Who asks gives up by itself where this one is too busy.
+                    // If this node is too busy, the asking node times out.
                     let _ = member.questions.try_send(question);
                 }
             }

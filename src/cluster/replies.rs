@@ -1,4 +1,4 @@
-//! Reads what the engine's scripts answer. Another user of the engine may have written anything, so everything is checked.
+//! Parses the replies of the engine's scripts. Another user of the engine may have written anything, so everything is checked.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use redis::Value;
 
 use super::command::{Command, Log, Logged, Look, Position, Reply};
 
-/// An answer that no script of ours gives, for people.
+/// A reply that no script of openseat's gives, for people.
 #[derive(Debug, thiserror::Error)]
 #[error("the engine holds data that is not openseat's: {0}")]
 pub struct Foreign(pub &'static str);
 
-/// The answer to a command.
+/// Parses the reply to a command.
 pub(super) fn read(command: &Command, value: Value) -> Result<Reply, Foreign> {
     Ok(match command {
         Command::Look { .. } => Reply::Seen(look(value)?),
@@ -115,16 +115,16 @@ fn number(value: Value) -> Result<i64, Foreign> {
 fn position(value: Value) -> Result<Position, Foreign> {
     let text = text(value)?;
     text.parse()
-        .map_err(|_| Foreign("a place in the log was expected"))
+        .map_err(|_| Foreign("a position in the log was expected"))
 }
 
-/// The engine's `TIME`: seconds and microseconds.
+/// Parses the engine's `TIME`: seconds and microseconds.
 fn moment(value: Value) -> Result<Duration, Foreign> {
     let [seconds, micros] = array(value)?;
     time(&text(seconds)?, &text(micros)?)
 }
 
-/// The same, as a script wrote it.
+/// Parses a time that a script wrote.
 fn written(value: Value) -> Result<Duration, Foreign> {
     let text = text(value)?;
     let (seconds, micros) = text.split_once(' ').ok_or(Foreign("a time was expected"))?;

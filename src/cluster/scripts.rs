@@ -1,6 +1,6 @@
-//! The engine's side of each [`Command`]: one script each, in Lua, so that it happens as a whole.
+//! The engine's side of each [`Command`]: one Lua script each, which happens completely or not at all.
 //!
-//! All keys of an account share a hash tag, so a clustered engine runs the scripts as well. Scripts name no key that they were not given.
+//! All keys of an account share a hash tag, and scripts use only keys that they are given, so a Redis Cluster runs them as well.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
 return {generation, redis.call('GET', KEYS[2]) or '', last[1] and last[1][1] or '0-0', redis.call('TIME'), redis.call('HGETALL', KEYS[4])}
 ";
 
-/// KEYS: generation, lease. ARGV: generation, the lease that was seen, the new one.
+/// KEYS: generation, lease. ARGV: generation, the lease that was seen, the new lease.
 const TAKE: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
@@ -37,10 +37,9 @@ redis.call('SET', KEYS[2], ARGV[3])
 return 1
 ";
 
-/// KEYS: generation, lease, log, checkpoint. ARGV: generation, holder, place, entry, checkpoint or nothing, the bell's channel.
+/// KEYS: generation, lease, log, checkpoint. ARGV: generation, holder, position, entry, checkpoint or nothing, the bell's channel.
 ///
-/// An entry whose place is not after the last one is there already: only the holder writes in its epoch, and it asks again where it heard
-/// nothing.
+/// If the last entry has this position, it is this entry: only the holder writes in its epoch, and it may repeat a command that got no answer.
 const PUBLISH: &str = "
 local time = redis.call('TIME')
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, time} end
@@ -62,7 +61,7 @@ redis.call('PUBLISH', ARGV[6], ARGV[3])
 return {1, time}
 ";
 
-/// KEYS: generation, lease, log, checkpoint. ARGV: place, 1 for the checkpoint, the most entries.
+/// KEYS: generation, lease, log, checkpoint. ARGV: position, 1 for the checkpoint, the maximum of entries.
 const READ: &str = "
 local after = ARGV[1]
 local checkpoint = {}
@@ -74,7 +73,7 @@ local entries = redis.call('XRANGE', KEYS[3], '(' .. after, '+', 'COUNT', ARGV[3
 return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '', redis.call('TIME'), checkpoint, entries}
 ";
 
-/// KEYS: generation, mirrors. ARGV: generation, node, mirror. Mirrors are of use for an hour; two hours allow for a clock that jumps by one.
+/// KEYS: generation, mirrors. ARGV: generation, node, mirror. Mirrors matter for an hour; two hours allow for a clock that jumps by one.
 const MIRROR: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
@@ -85,7 +84,7 @@ return 1
 /// KEYS: mirrors.
 const MIRRORS: &str = "return redis.call('HGETALL', KEYS[1])";
 
-/// KEYS: nodes, mirrors. ARGV: how many nodes, these, and the others whose mirrors go.
+/// KEYS: nodes, mirrors. ARGV: the number of nodes, these nodes, and the nodes whose mirrors go.
 const FORGET: &str = "
 for place = 2, #ARGV do
   redis.call('HDEL', KEYS[place - 1 <= tonumber(ARGV[1]) and 1 or 2], ARGV[place])
@@ -123,7 +122,7 @@ static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     claim: Script::new(CLAIM),
 });
 
-/// A script with what it needs.
+/// A script with its keys and arguments.
 pub(super) struct Call {
     pub script: &'static Script,
     pub keys: Vec<&'static str>,
@@ -144,7 +143,7 @@ impl Call {
     }
 }
 
-/// The call of a command; `None` for a message, which takes no script. `bell` is the channel that tells of entries.
+/// Returns the call for a command; `None` for a message, which needs no script. `bell` is the channel that announces entries.
 pub(super) fn call(command: &Command, bell: &str) -> Option<Call> {
     let text = |text: &String| text.clone().into_bytes();
     Some(match command {

@@ -1,6 +1,6 @@
-//! A member's task: keeps the lease or waits for it, publishes what the leader says, and reads the log.
+//! A member's task: keeps the lease or waits for it, publishes the leader's entries, and reads the log.
 //!
-//! It does one thing after the other, so there is one order of everything that is written. Each command ends within a second.
+//! It does one thing at a time, so all writes have one order. Each command ends within a second.
 
 mod missing;
 mod nodes;
@@ -37,21 +37,21 @@ use crate::{
     clock::{Clock, Moment},
 };
 
-/// The time between two looks at the lease, at least.
+/// The minimum time between two looks at the lease.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much longer a node waits for a lease for each account that it leads, so that accounts spread.
+/// How much longer a node waits for a lease per account that it leads, so that accounts spread over the nodes.
 const MODESTY: Duration = Duration::from_millis(50);
 
-/// The engine's clock has jumped if it disagrees with ours by more between two answers.
+/// A larger disagreement between the engine's clock and ours from one answer to the next is a jump of its clock.
 const JUMP: Duration = Duration::from_millis(1500);
 
-/// What a task is made of.
+/// The parts of a task.
 pub(super) struct Parts {
     pub key: String,
     /// The account's name, for the log.
     pub account: Arc<str>,
-    /// This process, for the engine.
+    /// The id of this process in the engine.
     pub node: String,
     pub process: u64,
     /// The name of this node, for people.
@@ -69,7 +69,7 @@ pub(super) struct Parts {
     pub bell: Arc<Notify>,
     pub news: mpsc::Sender<Arc<Entry>>,
     pub pending: Arc<Pending>,
-    /// How many accounts this process leads.
+    /// The number of accounts that this process leads.
     pub led: Arc<AtomicUsize>,
 }
 
@@ -80,34 +80,35 @@ pub struct Task {
     standing: Standing,
     /// The last entry that was read or written.
     position: Position,
-    /// Everything up to there is known.
+    /// Whether everything up to there is known.
     is_synced: bool,
     generation: Option<String>,
     beats: u64,
     next_beat: Duration,
     next_read: Duration,
-    /// Whatever is due waits until then: an engine that does not answer is not asked without a pause.
+    /// Nothing is done before this time, so that an engine that does not answer is not asked again at once.
     not_before: Duration,
-    /// The account is known under this process' key in this data set.
+    /// Whether the account is registered under this process' key in this data set.
     is_claimed: bool,
-    /// The engine's clock at an answer, and ours.
+    /// The engine's clock at its last answer, and ours at the same moment.
     engine_time: Option<(Duration, Duration)>,
     suspect_since: Option<Moment>,
     up_to_date: Option<Moment>,
     is_up: bool,
-    /// The account's task missed some news.
+    /// Whether the account's task missed news.
     has_lost_news: bool,
-    /// The number and the time of the last checkpoint; `None`: it is due.
+    /// The number and the time of the last checkpoint; `None` if one is due.
     checkpoint: Option<(u64, Duration)>,
     nodes: HashMap<String, Node>,
     mirrors_seen: HashMap<String, Duration>,
-    /// How often mirrors are read yet, since nodes came.
+    /// How many more times to read the mirrors, since new nodes appeared.
     mirrors_due: u8,
     last_epoch: u64,
-    said_bad: bool,
-    /// While this node leads, and a moment longer, it knows every request of the hour.
+    /// Whether bad data was logged.
+    logged_bad: bool,
+    /// Until then this node knows every request of the hour: while it leads, and a moment longer.
     knows_all_until: Duration,
-    /// The data set that was new while it did.
+    /// The data set that was new while it knew them all.
     knows_all_of: Option<String>,
     missed: Option<Missed>,
 }
@@ -145,14 +146,14 @@ impl Task {
             mirrors_seen: HashMap::new(),
             mirrors_due: 0,
             last_epoch: 0,
-            said_bad: false,
+            logged_bad: false,
             knows_all_until: Duration::ZERO,
             knows_all_of: None,
             missed: None,
         }
     }
 
-    /// Runs until `stop`, and then gives the lease away.
+    /// Runs until `stop`, then gives the lease away.
     pub async fn run(mut self, stop: CancellationToken) {
         let bell = Arc::clone(&self.parts.bell);
         loop {
@@ -184,7 +185,7 @@ impl Task {
         MODESTY * self.parts.led.load(Ordering::Relaxed).min(1_000) as u32
     }
 
-    /// How long until something is due.
+    /// Returns how long until something is due.
     fn wait(&self) -> Duration {
         let now = self.now().boot;
         let mut due = self.next_beat;
@@ -193,7 +194,7 @@ impl Task {
         } else {
             due = due.min(self.next_read);
             if let Some(wait) = self.candidate.may_take_in(now, self.patience()) {
-                // A moment later, so that it is over then.
+                // A moment later, so that the wait has ended by then.
                 due = due.min(now + wait + Duration::from_millis(1));
             }
         }
@@ -217,20 +218,20 @@ impl Task {
         }
     }
 
-    /// Runs a command; `None` without an answer. Notes the engine's time where the answer tells it.
+    /// Runs a command; `None` without an answer.
     async fn ask(&mut self, command: &Command) -> Option<Reply> {
         let answered = self.parts.engine.run(&self.parts.key, command).await;
         self.is_up = answered.is_ok();
         match answered {
             Ok(reply) => Some(reply),
             Err(error) => {
-                tracing::debug!(account = &*self.parts.account, %error, "a command brought no answer");
+                tracing::debug!(account = &*self.parts.account, %error, "a command got no answer");
                 None
             }
         }
     }
 
-    /// Notes the engine's clock, as an answer told it that came at `now`.
+    /// Records the engine's clock from an answer that came at `now`.
     fn note_time(&mut self, engine: Duration, now: Moment) {
         if let Some((before, at)) = self.engine_time {
             let expected = before + now.boot.saturating_sub(at);
@@ -241,7 +242,7 @@ impl Task {
         self.engine_time = Some((engine, now.boot));
     }
 
-    /// Looks at the lease, and keeps it or takes it.
+    /// Looks at the lease, and renews or takes it.
     async fn beat(&mut self) {
         let begun = self.now().boot;
         self.not_before = begun + PAUSE;
@@ -253,7 +254,7 @@ impl Task {
             epoch: self.position.epoch.max(self.last_epoch),
             number: self.position.number,
             format: codec::FORMAT,
-            knows_all_of: self.told_all_in(),
+            knows_all_of: self.stored_all_in(),
         };
         let look = Command::Look {
             node: self.parts.node.clone(),
@@ -293,7 +294,7 @@ impl Task {
         self.forget_nodes().await;
     }
 
-    /// Whether the account is known under this key. Under two keys, two nodes would spend its hour.
+    /// Registers the account under this key. Returns whether that is its key: under two keys, two nodes would spend its hour.
     async fn claim(&mut self) -> bool {
         if self.is_claimed {
             return true;
@@ -305,7 +306,7 @@ impl Task {
         let claimed = self.parts.engine.run(REGISTRY, &command).await;
         match claimed {
             Ok(Reply::Claimed(account)) if account == self.parts.key => self.is_claimed = true,
-            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.said_bad, true) => {
+            Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_bad, true) => {
                 tracing::error!(
                     account = &*self.parts.account,
                     "another node of the cluster has this account (the same address and token) under another name, so this node does not poll it: give it the same name on all nodes"
@@ -316,25 +317,25 @@ impl Task {
         self.is_claimed
     }
 
-    /// Lays down what this node knows, where the data set may lack it.
+    /// Stores a mirror if the data set may lack what this node knows.
     async fn see_data_set(&mut self, look: &Look, now: Duration) {
-        let is_another = self.generation.as_ref() != Some(&look.generation);
+        let is_new = self.generation.as_ref() != Some(&look.generation);
         let went_back = look.last < self.position;
         let epoch = self.last_epoch.max(look.last.epoch);
         let has_another_leader = std::mem::replace(&mut self.last_epoch, epoch) != epoch;
         if went_back {
             self.checkpoint = None;
         }
-        if is_another {
+        if is_new {
             self.is_claimed = false;
         }
-        if is_another || went_back {
-            self.note_loss(look, is_another, now);
+        if is_new || went_back {
+            self.note_loss(look, is_new, now);
         }
-        if is_another || (went_back && !self.leads()) {
+        if is_new || (went_back && !self.leads()) {
             (self.position, self.is_synced) = (Position::default(), false);
         }
-        if !(is_another || went_back || has_another_leader) {
+        if !(is_new || went_back || has_another_leader) {
             return;
         }
         let mirror = Entry {
@@ -384,7 +385,7 @@ impl Task {
         }
     }
 
-    /// Begins to lead with the lease in hand, once everything is known that was ever logged.
+    /// Starts leading with the lease in hand, once it has read the whole log and all mirrors.
     async fn assume(&mut self) {
         self.read().await;
         if !self.is_synced || !self.read_mirrors().await {
@@ -411,7 +412,7 @@ impl Task {
         );
     }
 
-    /// Stops leading, whatever the engine says.
+    /// Stops leading without asking the engine.
     fn depose(&mut self) {
         self.parts.tenure.set(Duration::ZERO);
         let was = self.parts.role.send_replace(Role::Following);

@@ -1,17 +1,17 @@
-//! What is wrong with an account's cluster, as this node sees it, and what to do.
+//! Tells what is wrong with an account's cluster, from this node's view, and what to do.
 
 use std::{fmt, time::Duration};
 
 use super::member::{NodeStatus, Status};
 use crate::clock::Moment;
 
-/// How far behind the log a node may be: it looks once a second, and an ordinary change of the leader stops it for a few.
+/// How far a node may be behind the log: it reads once a second, and an ordinary change of leader takes a few seconds.
 const MAX_LAG: Duration = Duration::from_secs(10);
 
-/// A node that knew everything so long ago is called up to date: it looks once a second.
+/// A smaller lag is called up to date: a node reads the log once a second.
 const UP_TO_DATE: Duration = Duration::from_secs(2);
 
-/// Nodes that a line names; further ones are counted.
+/// How many nodes a line names; the others are counted.
 const NAMED_NODES: usize = 16;
 
 /// What is wrong.
@@ -19,14 +19,14 @@ const NAMED_NODES: usize = 16;
 pub enum Trouble {
     /// The engine does not answer.
     NoAnswer,
-    /// The engine answers, and no living node has the lease.
+    /// The engine answers, but no living node has the lease.
     NoLeader,
-    /// Another node leads, and this one cannot follow.
+    /// Another node leads, but this one cannot keep up.
     Behind,
 }
 
 impl Status {
-    /// What is wrong at `now`; `None` if nothing is, or if the engine was not asked yet.
+    /// Returns what is wrong at `now`; `None` if nothing is, or if the engine was not asked yet.
     pub fn trouble(&self, now: Moment) -> Option<Trouble> {
         let is_behind = || {
             let lag = self.lag(now);
@@ -40,22 +40,22 @@ impl Status {
         }
     }
 
-    /// The name of the living node that leads.
+    /// Returns the name of the living node that leads.
     pub fn leader(&self) -> Option<&str> {
         let mut leaders = self.nodes.iter().filter(|node| node.leads);
         leaders.next().map(|node| &*node.name)
     }
 
-    /// How far this node is behind the log; `None` if it never knew all of it.
+    /// Returns how far this node is behind the log; `None` if it never read all of it.
     pub fn lag(&self, now: Moment) -> Option<Duration> {
         self.up_to_date.map(|at| now.longest_since(at))
     }
 }
 
-/// Who leads, which nodes there are, and how far this one is behind, for people.
+/// Describes who leads, which nodes live, and how far this one is behind, for people.
 pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
     let leader = nodes.iter().find(|node| node.leads);
-    let mut told = match leader {
+    let mut line = match leader {
         Some(leader) => format!("{} leads", leader.name),
         None => "nobody leads".to_owned(),
     };
@@ -69,13 +69,12 @@ pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
         });
     let named: Vec<_> = named.collect();
     if !named.is_empty() {
-        told += &format!("; nodes: {}", named.join(", "));
+        line += &format!("; nodes: {}", named.join(", "));
     }
     if nodes.len() > NAMED_NODES {
-        told += &format!(" and {} more", nodes.len() - NAMED_NODES);
+        line += &format!(" and {} more", nodes.len() - NAMED_NODES);
     }
-    told + &match lag {
-        // It looks at the log once a second.
+    line + &match lag {
         Some(lag) if lag < UP_TO_DATE => "; this node is up to date".to_owned(),
         Some(lag) => format!("; this node is {} s behind", lag.as_secs()),
         None => "; this node has not read the log yet".to_owned(),
@@ -83,17 +82,17 @@ pub fn standing(nodes: &[NodeStatus], lag: Option<Duration>) -> String {
 }
 
 impl Trouble {
-    /// What to do.
+    /// Returns what to do.
     pub fn advice(self) -> &'static str {
         match self {
             Trouble::NoAnswer => {
-                "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and goes on by itself"
+                "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself"
             }
             Trouble::NoLeader => {
-                "after a failure another node leads within `lease` + 2 s; if it lasts, the log of each node says why it does not lead"
+                "after a failure another node leads within `lease` + 2 s; if this lasts longer, the log of each node says why it does not lead"
             }
             Trouble::Behind => {
-                "look at this node's log: it is too slow, or another version writes what it cannot read"
+                "look at this node's log: the node is too slow, or another version writes entries that it cannot read"
             }
         }
     }
@@ -120,7 +119,7 @@ mod tests {
     };
 
     #[test]
-    fn the_first_of_all_that_is_wrong_is_told() {
+    fn the_first_problem_is_reported() {
         let mut status = Status::default();
         assert_eq!(status.trouble(NOW), None, "nothing was asked");
         status.asked = true;
@@ -142,7 +141,7 @@ mod tests {
         assert_eq!(status.trouble(NOW.later(MAX_LAG)), None);
         let late = NOW.later(MAX_LAG + Duration::from_secs(1));
         assert_eq!(status.trouble(late), Some(Trouble::Behind));
-        // A leader that has nothing to write is not behind.
+        // A leader without anything to write is not behind.
         (status.leads, status.up_to_date) = (true, None);
         assert_eq!(status.trouble(late), None);
     }

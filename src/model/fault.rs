@@ -232,7 +232,7 @@ impl Fault {
             Fault::NoSuchQueue(queue) => queue.advice(),
             Fault::Throttled { .. } => "find out what else uses this account's API, or lower requests_per_hour if nothing does; openseat has lowered its own share and recovers by itself".to_owned(),
             Fault::BudgetSpent { .. } => "wait, or poll fewer queues, or raise requests_per_hour if CallTools allows the account more; `openseat plan` shows how the budget divides".to_owned(),
-            Fault::ClusterDown => "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and goes on by itself".to_owned(),
+            Fault::ClusterDown => "check that the engine in [cluster] runs and that this machine reaches it; openseat keeps trying, and recovers by itself".to_owned(),
             Fault::UpstreamDown { kind, .. } => (*kind).advice().to_owned(),
         }
     }

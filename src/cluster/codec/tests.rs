@@ -13,7 +13,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A moment of the writer's machine.
+/// A moment on the writer's machine.
 fn here(at: u64) -> Moment {
     Moment {
         boot: seconds(500_000 + at),
@@ -111,7 +111,7 @@ fn is_about(one: Moment, other: Moment) -> bool {
 #[test]
 fn an_entry_keeps_its_ages_on_another_machine() {
     let data = encode(&entry(100), &writing(100));
-    // It was read two seconds later.
+    // Read two seconds later.
     let read = decode(&data, &reading(102)).unwrap();
     assert!(read.whole);
     let (queue, rows) = &read.polls[0];
@@ -121,13 +121,13 @@ fn an_entry_keeps_its_ages_on_another_machine() {
     assert_eq!(read.shown, entry(100).shown);
     assert_eq!(read.fault, entry(100).fault);
     assert_eq!((read.ended.len(), read.silences.len()), (1, 1));
-    // What must last is counted from the receipt.
+    // Stays count from the receipt.
     assert_eq!(read.requests, entry(100).requests);
     assert!(is_about(read.held[0].reservation.made, there(92)));
 }
 
 #[test]
-fn what_is_old_has_aged_by_what_both_clocks_agree_on() {
+fn stays_in_old_entries_shrink_by_the_time_that_both_clocks_agree_on() {
     let data = encode(&entry(100), &writing(100));
     let stay = |reading: Reading| decode(&data, &reading).unwrap().requests[0].stays;
     let old = Reading {
@@ -135,7 +135,7 @@ fn what_is_old_has_aged_by_what_both_clocks_agree_on() {
         ..reading(1_100)
     };
     assert_eq!(stay(old), seconds(2_600));
-    // The engine's clock jumped ahead, or the wall clock did: the other one counts.
+    // If the engine's clock or the wall clock jumped ahead, the other one counts.
     let jumped = Reading {
         engine: engine(4_000),
         ..old
@@ -160,7 +160,7 @@ fn what_is_old_has_aged_by_what_both_clocks_agree_on() {
 fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
     let data = encode(&entry(100), &writing(100));
     let as_of = |reading: Reading| decode(&data, &reading).unwrap().polls[0].1.as_of;
-    // Set back by an hour, and noticed: as old as what was known before.
+    // Set back by an hour, and noticed: as old as the data before.
     let noticed = Reading {
         engine: engine(0),
         suspect_since: Some(there(60)),
@@ -172,7 +172,7 @@ fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
         ..reading(102)
     };
     assert!(as_of(unnoticed).boot <= there(80).boot);
-    // Set ahead: only older.
+    // Set ahead: looks older, never younger.
     let ahead = Reading {
         engine: engine(3_000),
         ..reading(102)
@@ -181,7 +181,7 @@ fn no_jump_of_the_engines_clock_makes_an_entry_younger() {
 }
 
 #[test]
-fn what_is_not_ours_is_an_error() {
+fn foreign_data_is_an_error() {
     let data = encode(&entry(100), &writing(100));
     for wrong in [&b""[..], b"{}", &data[..data.len() / 2]] {
         assert!(decode(wrong, &reading(100)).is_err());
@@ -202,12 +202,12 @@ fn what_is_not_ours_is_an_error() {
             "{wrong}"
         );
     }
-    // A few kilobytes that unpack to more than any list.
-    let most = 100_000;
-    let bomb = pack(&vec![b' '; most + 1]);
-    assert!(bomb.len() < most / 50);
-    assert!(matches!(unpack(&bomb, most as u64), Err(BadEntry::TooLong)));
-    assert_eq!(unpack(&bomb, most as u64 + 1).unwrap().len(), most + 1);
+    // A few kilobytes that unpack to more than the maximum.
+    let max = 100_000;
+    let bomb = pack(&vec![b' '; max + 1]);
+    assert!(bomb.len() < max / 50);
+    assert!(matches!(unpack(&bomb, max as u64), Err(BadEntry::TooLong)));
+    assert_eq!(unpack(&bomb, max as u64 + 1).unwrap().len(), max + 1);
     let huge = r#"{"format":1,"at":18446744073709551615,"wall":0,"polls":[{"queue":1,"age":18446744073709551615,"took":0,"complete":true,"rows":[]}],"shown":[{"queue":"q","fault":{"spent":18446744073709551615},"max_age":18446744073709551615,"members_max_age":0}]}"#;
     assert!(decode(&pack(huge.as_bytes()), &reading(100)).is_ok());
 }

@@ -1,4 +1,4 @@
-//! The JSON of an entry. Ages and stays are in milliseconds.
+//! The JSON form of an entry. Ages and stays are in milliseconds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,14 +18,14 @@ use crate::{
     },
 };
 
-/// More requests are in no window.
+/// The maximum of requests: no window has more.
 const MAX_REQUESTS: usize = 100_000;
 
-/// See the [module](self). What an entry does not say is left out.
+/// See the [module](self). Absent parts of an entry are omitted.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Wire {
     pub format: u32,
-    /// The engine's time when it was written, at the latest.
+    /// The engine's time when it was written, or slightly earlier.
     pub at: u64,
     /// The writer's wall clock.
     pub wall: u64,
@@ -41,17 +41,17 @@ pub(super) struct Wire {
     seen: Vec<WireSeen>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     shown: Vec<WireShown>,
-    /// A list of none or one where it is told at all.
+    /// A list of no or one fault; `None` if the entry does not change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fault: Option<Vec<WireFault>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<WireHeld>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ended: Vec<String>,
-    /// Process, number, polling, answered, stay.
+    /// Process, number, polling, answered and stay of each request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requests: Vec<(u64, u64, bool, bool, u64)>,
-    /// After a 429, how long.
+    /// Whether it follows a 429, and its length.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     silences: Vec<(bool, Option<u64>)>,
 }
@@ -114,7 +114,7 @@ enum WireFault {
     },
 }
 
-/// In the order of their numbers in the format.
+/// The causes, in the order of their numbers in the format.
 const DOWNS: [Down; 14] = [
     Down::Dns,
     Down::Refused,
@@ -140,7 +140,7 @@ fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
-/// Rounded up: ages are never understated.
+/// Returns an age, rounded up: ages are never understated.
 fn age(now: Moment, at: Moment) -> u64 {
     now.longest_since(at).as_micros().div_ceil(1000) as u64
 }
@@ -174,7 +174,7 @@ impl Wire {
             queue: held.queue.to_string(),
             id: held.reservation.id.to_string(),
             call: held.reservation.call_id.to_string(),
-            // Rounded down: a seat is rather held for too long.
+            // Rounded down: a seat had better be held for too long than for too short.
             age: ms(now.shortest_since(held.reservation.made)),
             ttl: ms(held.reservation.ttl),
         };
@@ -332,7 +332,7 @@ impl WireFault {
             Self::BadToken => Fault::BadToken,
             Self::NoPermission => Fault::NoPermission,
             Self::NoQueue { asked, nearest } => {
-                // Other nodes name the nearest queues; all of them are in the leader's log.
+                // Other nodes only name the nearest queues; the leader's log has them all.
                 let there = QueueListing::default();
                 Fault::NoSuchQueue(NoSuchQueue::Name {
                     asked,

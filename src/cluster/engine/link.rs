@@ -1,4 +1,4 @@
-//! A connection that is dropped at the first doubt and made anew.
+//! A connection that is dropped at the first sign of trouble and then opened again.
 
 use futures_util::future::select_ok;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, aio::MultiplexedConnection};
@@ -9,10 +9,10 @@ use tokio::{
 
 use super::{ANSWER, CONNECT, EngineError, Place};
 
-/// How long to leave an engine alone that could not be reached. Until then commands fail at once.
+/// How long to wait before connecting again to an unreachable engine. Until then, commands fail at once.
 const REST: Duration = Duration::from_millis(200);
 
-/// A connection, numbered, so that only its own users drop it.
+/// A connection with a number, so that only its own users drop it.
 #[derive(Default)]
 pub(super) struct Link(Mutex<State>);
 
@@ -24,13 +24,13 @@ struct State {
 }
 
 impl Link {
-    /// The connection, and its number.
+    /// Returns the connection and its number.
     pub async fn connection(
         &self,
         place: &Place,
         node: Option<ConnectionInfo>,
     ) -> Result<(MultiplexedConnection, u64), EngineError> {
-        // Others wait for the one who connects, no longer than it takes.
+        // The first caller connects; others wait for it here, at most as long as that takes.
         let mut link = self.0.lock().await;
         if let Some((connection, _)) = &link.connection {
             return Ok((connection.clone(), link.number));
@@ -61,7 +61,7 @@ impl Link {
         }
     }
 
-    /// Drops a connection that leads elsewhere. Returns whether there was one.
+    /// Drops the connection if it leads to another address. Returns whether it did.
     pub async fn leave_all_but(&self, info: &ConnectionInfo) -> bool {
         let mut link = self.0.lock().await;
         let is_elsewhere = |(_, there): &mut (_, ConnectionInfo)| there.addr() != info.addr();
@@ -69,7 +69,7 @@ impl Link {
     }
 }
 
-/// Connects to a node of a cluster, or else to whatever is found first.
+/// Connects to the given node of a cluster, or else to the first address that works.
 async fn connect(
     place: &Place,
     node: Option<ConnectionInfo>,
@@ -93,12 +93,12 @@ async fn open(
     let mut connection = Client::open(info.clone())?
         .get_multiplexed_async_connection_with_config(&config)
         .await?;
-    let told: String = redis::cmd("INFO").query_async(&mut connection).await?;
-    check(&told, place.is_cluster())?;
+    let info_text: String = redis::cmd("INFO").query_async(&mut connection).await?;
+    check(&info_text, place.is_cluster())?;
     Ok((connection, info))
 }
 
-/// Checks what an engine tells of itself.
+/// Checks an engine's `INFO`.
 fn check(info: &str, is_cluster: bool) -> Result<(), EngineError> {
     let field = |name: &str| {
         let mut lines = info.lines();
@@ -117,7 +117,7 @@ fn check(info: &str, is_cluster: bool) -> Result<(), EngineError> {
         return Err(EngineError::TooOld(version.to_owned()));
     }
     if is_cluster {
-        return Ok(()); // A replica says who has the account.
+        return Ok(()); // A replica names the node that has the account.
     }
     if field("redis_mode") == Some("cluster") {
         return Err(EngineError::IsCluster);
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_that_evicts_or_is_too_old_or_another_one_is_refused() {
+    fn an_unsuitable_engine_is_refused_with_a_reason() {
         let info = |policy: &str, version: &str, more: &str| {
             format!(
                 "# Server\r\nredis_version:{version}\r\nmaxmemory_policy:{policy}\r\n{more}\r\n"

@@ -1,4 +1,4 @@
-//! Hears what the engine's channels say, over a connection of its own.
+//! Listens to the engine's channels, over a separate connection.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CONNECT, EngineError, RedisEngine};
 
-/// How long the connection that listens waits after it was lost.
+/// How long to wait before reconnecting after the listening connection was lost.
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
-/// How often the listening connection is checked: one that hangs is noticed within two of these.
+/// How often the listening connection is checked: a hanging one is noticed within twice this time.
 const PING: Duration = Duration::from_secs(2);
 
-/// How often Sentinels are asked who is the master. An old one acknowledges what is lost for 11 s after a planned fail-over.
+/// How often Sentinels are asked for the master. After a planned failover, the old master acknowledges writes for 11 s, and they are lost.
 const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
 
-/// What comes over the listening connection.
+/// A message on the listening connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// An account's log has grown.
@@ -30,7 +30,8 @@ pub enum Heard {
 }
 
 impl RedisEngine {
-    /// Hears bells and messages until `stop`, over a connection of its own. A channel that is full loses some, as a connection does that is lost.
+    /// Listens for bells and messages until `stop`, over a separate connection. Messages are lost while the channel is full or the
+    /// connection is down.
     pub async fn listen(&self, node: &str, heard: mpsc::Sender<Heard>, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -38,7 +39,7 @@ impl RedisEngine {
                 () = self.has_moved() => {}
                 listened = self.listen_once(node, &heard) => {
                     if let Err(error) = listened && self.is_up() {
-                        tracing::debug!(%error, "the engine's messages are not heard");
+                        tracing::debug!(%error, "the connection for the engine's messages is lost");
                     }
                 }
             }
@@ -46,7 +47,7 @@ impl RedisEngine {
         }
     }
 
-    /// Waits until Sentinels name another master, and drops the connection to the one before.
+    /// Waits until Sentinels name another master, and drops the connection to the old one.
     async fn has_moved(&self) {
         loop {
             tokio::time::sleep(LOOK_FOR_MASTER).await;
@@ -94,7 +95,7 @@ impl RedisEngine {
                         Some(["", "ask", account]) => Heard::Question((*account).to_owned(), data),
                         _ => Heard::Answer(data),
                     };
-                    // Who is too busy to listen reads the log within a second anyway.
+                    // A process that is too busy to listen reads the log within a second anyway.
                     let _ = heard.try_send(news);
                 }
                 Ok(None) => return Err(EngineError::Silent),

@@ -1,6 +1,6 @@
-//! The engine that a cluster shares: Redis or Valkey, reached over connections that are dropped and made anew at the first doubt.
+//! The engine that a cluster shares: Redis or Valkey. Connections are dropped at the first sign of trouble and opened again.
 //!
-//! A command that brings no answer in time may have happened or not. So nothing here is sent twice: callers know what may be.
+//! A command without an answer in time may or may not have happened. So nothing here is retried: callers know which commands they may repeat.
 
 mod link;
 mod listening;
@@ -29,34 +29,34 @@ use super::{
     scripts,
 };
 
-/// How long to wait for a connection: well below the shortest lease's third.
+/// The timeout for connecting: well below a third of the shortest lease.
 const CONNECT: Duration = Duration::from_millis(500);
 
-/// How long to wait for an answer. Scripts take less than a millisecond; a lease of 3 s is renewed each second.
+/// The timeout for an answer. Scripts take less than a millisecond, and a lease of 3 s is renewed each second.
 const ANSWER: Duration = Duration::from_millis(400);
 
 /// How long replicas may take to confirm a write: within [`ANSWER`].
 const CONFIRM_MS: u64 = 250;
 
-/// How many nodes of a cluster a command may be sent to: the one that was known, the one that it names, and one more after a fail-over.
+/// How many nodes of a cluster a command may be sent to: the known one, the one that it names, and one more after a failover.
 const MAX_MOVES: usize = 3;
 
-/// The account that is none, on which each script is tried.
+/// The name of the dummy account on which each script is tried.
 const TRIAL: &str = "trial";
 
-/// Why a command brought no usable answer.
+/// Why a command got no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// No answer in time, or no connection.
     #[error("the engine does not answer")]
     Silent,
-    /// The engine's error.
+    /// The engine returned an error.
     #[error("the engine: {0}")]
     Redis(#[from] RedisError),
-    /// Not our data.
+    /// The data is not openseat's.
     #[error(transparent)]
     Foreign(#[from] Foreign),
-    /// Fewer replicas confirmed than the config asks for.
+    /// Fewer replicas confirmed than the config requires.
     #[error("{confirmed} of {wanted} replicas confirmed a write")]
     Unconfirmed {
         /// How many did.
@@ -64,21 +64,21 @@ pub enum EngineError {
         /// How many should have.
         wanted: u32,
     },
-    /// The engine may throw away what it must keep.
+    /// The engine may discard data that it must keep.
     #[error(
-        "the engine's maxmemory-policy is {0}, so it may throw away leases and requests: set it to noeviction"
+        "the engine's maxmemory-policy is {0}, so it may discard leases and requests: set it to noeviction"
     )]
     Evicts(String),
     /// Sentinels do not know the master, or do not answer.
     #[error("no Sentinel knows where the master \"{0}\" is")]
     NoMaster(String),
-    /// Writes to it are refused.
+    /// It is a replica, which refuses writes.
     #[error(
         "the engine is a replica: name its master, or let Sentinel name it (redis-sentinel://)"
     )]
     Replica,
-    /// Its accounts are on other nodes.
-    #[error("the engine is a Redis Cluster: its url begins with redis-cluster://")]
+    /// It is a cluster, whose accounts are on several nodes.
+    #[error("the engine is a Redis Cluster: begin its url with redis-cluster://")]
     IsCluster,
     /// The engine is too old.
     #[error("the engine is Redis {0}; openseat needs Redis 6.2 or later, or Valkey")]
@@ -86,7 +86,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The node of a cluster that has the account, according to the one that was asked. The command was not run.
+    /// Returns the node of a cluster that has the account, if the asked node named it instead of running the command.
     fn moved_to(&self) -> Option<String> {
         match self {
             Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::Moved) => {
@@ -97,12 +97,12 @@ impl EngineError {
     }
 }
 
-/// Runs commands. The real engine does, and a simulated one in tests.
+/// Runs commands: implemented by the real engine, and by simulated ones in tests.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Runs a command for the account with this key, once.
+    /// Runs a command once, for the account with this key.
     ///
     /// # Errors
-    /// No answer: the command may have happened or not.
+    /// There was no usable answer: the command may or may not have happened.
     fn run<'a>(
         &'a self,
         account: &'a str,
@@ -113,13 +113,13 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 /// Where to find the engine.
 #[derive(Clone, Debug)]
 pub struct Address {
-    /// As [`Place`] reads it, without a password.
+    /// A URL that [`Place`] can parse, without a password.
     pub url: String,
     /// The password, if it has one.
     pub password: Option<secrecy::SecretString>,
-    /// Of all keys and channels.
+    /// The prefix of all keys and channels.
     pub prefix: String,
-    /// How many replicas must have a write before it counts.
+    /// How many replicas must confirm a write before it counts.
     pub replicas: u32,
 }
 
@@ -128,20 +128,20 @@ pub struct RedisEngine {
     place: Place,
     prefix: String,
     replicas: u32,
-    /// The connections by node. Nodes have names in a cluster alone: the one without a name is any of them, or the only one.
+    /// The connections by node. Nodes have names only in a Redis Cluster; the empty name is the only node, or any node of the cluster.
     links: StdMutex<HashMap<String, Arc<Link>>>,
-    /// In a cluster, the node of each account, as nodes have told.
+    /// In a Redis Cluster, the node of each account, as nodes have named it.
     homes: StdMutex<HashMap<String, String>>,
-    /// Every script was run once.
+    /// Set once every script was tried.
     is_tried: OnceCell<()>,
     up: AtomicBool,
-    /// What was said of it last.
-    said: StdMutex<String>,
+    /// The last error that was logged.
+    last_logged: StdMutex<String>,
 }
 
 impl fmt::Debug for RedisEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The place knows the password.
+        // The place has the password.
         f.debug_struct("RedisEngine")
             .field("prefix", &self.prefix)
             .field("replicas", &self.replicas)
@@ -149,16 +149,16 @@ impl fmt::Debug for RedisEngine {
     }
 }
 
-/// Only insertions and removals happen under the lock, so a panic left nothing half done.
+/// Locks a map. Only insertions and removals happen under the lock, so a panic leaves nothing half done.
 fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RedisEngine {
-    /// An engine that nothing was asked of yet.
+    /// Creates an engine without connecting.
     ///
     /// # Errors
-    /// The URL is not one of an engine.
+    /// The URL names no engine.
     pub fn new(address: &Address) -> Result<Self, BadUrl> {
         crate::process::tls::use_ring();
         let mut place = Place::from_url(&address.url)?;
@@ -173,11 +173,11 @@ impl RedisEngine {
             homes: StdMutex::default(),
             is_tried: OnceCell::new(),
             up: AtomicBool::new(false),
-            said: StdMutex::default(),
+            last_logged: StdMutex::default(),
         })
     }
 
-    /// Whether the last command was answered.
+    /// Returns whether the last command was answered.
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
@@ -187,7 +187,7 @@ impl RedisEngine {
         Arc::clone(links.entry(node.to_owned()).or_default())
     }
 
-    /// Asks the node that has the account. A node that names another one has done nothing, so the command goes there.
+    /// Asks the node that has the account. A node that names another one has not run the command, so it goes there.
     async fn ask_its_node(&self, account: &str, command: &Command) -> Result<Reply, EngineError> {
         for _ in 0..MAX_MOVES {
             let home = lock(&self.homes).get(account).cloned().unwrap_or_default();
@@ -197,7 +197,7 @@ impl RedisEngine {
                 let (mut connection, number) = link.connection(&self.place, node).await?;
                 let asked = timeout(ANSWER, self.ask(&mut connection, account, command));
                 let answered = asked.await.unwrap_or(Err(EngineError::Silent));
-                // Also after READONLY and the like: this is not the engine that it was.
+                // Errors such as READONLY count as well: the engine's role has changed.
                 if answered
                     .as_ref()
                     .is_err_and(|error| error.moved_to().is_none())
@@ -221,7 +221,7 @@ impl RedisEngine {
         Err(EngineError::Silent)
     }
 
-    /// Runs every script once, for an account that is none: a right that is missing is told at the start, and not when a leader fails.
+    /// Runs every script once for a dummy account, so that a missing permission shows at startup instead of when a leader fails.
     async fn try_all(&self) -> Result<(), EngineError> {
         let run = |command| async move { self.ask_its_node(TRIAL, &command).await };
         let text = || TRIAL.to_owned();
@@ -334,17 +334,17 @@ impl RedisEngine {
         }
     }
 
-    /// Says once why the engine cannot be used, until it could.
-    fn tell(&self, error: &EngineError, was_up: bool) {
+    /// Logs why the engine cannot be used, once until it works again.
+    fn log(&self, error: &EngineError, was_up: bool) {
         let text = error.to_string();
-        let mut said = lock(&self.said);
-        // Silence alternates with its reasons.
-        if was_up || (!matches!(error, EngineError::Silent) && *said != text) {
+        let mut last = lock(&self.last_logged);
+        // Silence between two equal errors is not news.
+        if was_up || (!matches!(error, EngineError::Silent) && *last != text) {
             tracing::warn!(
                 %error,
                 "the cluster's engine is lost; this node answers from memory until it is back"
             );
-            *said = text;
+            *last = text;
         }
     }
 }
@@ -363,7 +363,7 @@ impl Engine for RedisEngine {
             };
             let was_up = self.up.swap(answered.is_ok(), Ordering::Relaxed);
             match &answered {
-                Err(error) => self.tell(error, was_up),
+                Err(error) => self.log(error, was_up),
                 Ok(_) if !was_up => tracing::info!("the cluster's engine answers"),
                 Ok(_) => {}
             }

@@ -1,4 +1,4 @@
-//! Where the engine is: at one address, behind Sentinel, or on the nodes of a Redis Cluster.
+//! Finds the engine: at one address, behind Sentinel, or on the nodes of a Redis Cluster.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use url::Url;
 
 use super::EngineError;
 
-/// Where Sentinels listen, unless the URL says otherwise.
+/// The port of Sentinels if the URL gives none.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// How long a Sentinel may take. All are asked at once, and a dead one must leave time to reach the master.
+/// The timeout for Sentinels. All are asked at once, and a dead one must leave time to reach the master.
 const SENTINEL_ANSWERS: Duration = Duration::from_millis(200);
 
-/// The most hosts of a URL. Three Sentinels are usual, and further nodes of a cluster are found by themselves.
+/// The maximum of hosts in a URL. Three Sentinels are usual, and a cluster's other nodes are discovered.
 const MAX_HOSTS: usize = 16;
 
-/// A URL that names no engine; for people.
+/// A URL that names no engine, with the reason for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadUrl(pub String);
@@ -39,11 +39,11 @@ pub struct Place {
 enum Kind {
     /// One address.
     Alone(ConnectionInfo),
-    /// The master of this name, which Sentinels know.
+    /// The master with this name, whose address Sentinels know.
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        /// The engine's addresses look like this.
+        /// An example of the engine's addresses, which says whether they use TLS.
         pattern: ConnectionAddr,
     },
     /// Some nodes of a cluster.
@@ -51,11 +51,11 @@ enum Kind {
 }
 
 impl Place {
-    /// Reads `redis://…`, `rediss://…`, `unix:///…`, `redis-sentinel://host,host/master`, `redis-cluster://host,host`, and the last two with
+    /// Parses `redis://…`, `rediss://…`, `unix:///…`, `redis-sentinel://host,host/master`, `redis-cluster://host,host`, and the last two with
     /// `rediss`.
     ///
     /// # Errors
-    /// It is something else, or it has a password.
+    /// The URL is something else, or has a password.
     pub fn from_url(text: &str) -> Result<Self, BadUrl> {
         let bad = |why: &str| BadUrl(why.to_owned());
         let (scheme, rest) = text.split_once("://").ok_or_else(|| {
@@ -120,23 +120,23 @@ impl Place {
         })
     }
 
-    /// The same with the engine's password. Sentinels are asked without one.
+    /// Sets the engine's password. Sentinels are asked without one.
     pub fn with_password(mut self, password: &str) -> Self {
         self.settings = self.settings.set_password(password);
         self
     }
 
-    /// Whether accounts are on different nodes.
+    /// Returns whether accounts are on different nodes.
     pub fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster(_))
     }
 
-    /// Whether the engine's address may change.
+    /// Returns whether the engine's address may change.
     pub fn is_sentinel(&self) -> bool {
         matches!(self.kind, Kind::Sentinel { .. })
     }
 
-    /// Where a connection can be made now. Any of them will do.
+    /// Returns addresses to connect to now. Any of them will do.
     ///
     /// # Errors
     /// No Sentinel knows the master.
@@ -158,7 +158,7 @@ impl Place {
         Ok(found.into_iter().map(with_settings).collect())
     }
 
-    /// The node that a cluster names, as in `10.0.0.7:6379`. Without a host, it is the one that was asked, so there is nothing to say.
+    /// Parses the address of a node as a cluster gives it: `10.0.0.7:6379`. Returns `None` without a host, which means the node that was asked.
     pub fn node(&self, address: &str) -> Option<ConnectionInfo> {
         let Kind::Cluster(seeds) = &self.kind else {
             return None;
@@ -174,7 +174,7 @@ impl Place {
     }
 }
 
-/// Asks all Sentinels at once. The answer of the newest configuration counts; a majority suffices, since a fail-over needs one.
+/// Asks all Sentinels at once. The answer with the newest configuration counts. A majority suffices, because a failover needs one.
 async fn ask_sentinels(
     sentinels: &[ConnectionInfo],
     master: &str,
@@ -197,7 +197,7 @@ async fn ask_sentinels(
     Ok((host, port))
 }
 
-/// The master's address, after the number of its configuration.
+/// Returns the number of the master's configuration, and its address.
 async fn ask_sentinel(
     sentinel: &ConnectionInfo,
     master: &str,
@@ -209,17 +209,17 @@ async fn ask_sentinel(
         .await?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("MASTER").arg(master);
-    let mut told: HashMap<String, String> = command.query_async(&mut connection).await?;
-    let number = |name: &str| told.get(name).and_then(|text| text.parse().ok());
+    let mut fields: HashMap<String, String> = command.query_async(&mut connection).await?;
+    let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
     let (epoch, port) = (number("config-epoch"), number("port"));
     let port = port.and_then(|port| u16::try_from(port).ok());
-    match (epoch, told.remove("ip"), port) {
+    match (epoch, fields.remove("ip"), port) {
         (Some(epoch), Some(host), Some(port)) => Ok((epoch, host, port)),
         _ => Err(EngineError::NoMaster(master.to_owned())),
     }
 }
 
-/// An address of the same kind.
+/// Returns an address of the same kind as the pattern.
 fn at(pattern: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     match pattern {
         ConnectionAddr::TcpTls { insecure, .. } => ConnectionAddr::TcpTls {
@@ -236,7 +236,7 @@ fn connection(url: &str) -> Result<ConnectionInfo, BadUrl> {
     let parsed = Url::parse(url).map_err(|error| BadUrl(format!("cannot be read: {error}")))?;
     if parsed.password().is_some() || parsed.query_pairs().any(|(name, _)| name == "pass") {
         return Err(BadUrl(
-            "has a password; this file is read by many and copied to backups: name a file that holds it with password_file"
+            "has a password; this file is read by many and copied to backups: put it in a file and set password_file to its path"
                 .to_owned(),
         ));
     }
@@ -247,7 +247,7 @@ fn connection(url: &str) -> Result<ConnectionInfo, BadUrl> {
         .map_err(|error| BadUrl(format!("cannot be read: {error}")))
 }
 
-/// `user@` or nothing, and the hosts that follow it.
+/// Returns `user@` or nothing, and the hosts that follow it.
 fn user_and_hosts(text: &str) -> Result<(String, Vec<&str>), BadUrl> {
     let (user, hosts) = match text.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(master, "calls");
         let settings = &place.settings;
         assert_eq!((settings.username(), settings.db()), (Some("openseat"), 2));
-        // The engine's user is none of the Sentinels'.
+        // The engine's user does not apply to the Sentinels.
         assert_eq!(sentinels[0].redis_settings().username(), None);
 
         let place = Place::from_url("rediss-cluster://openseat@a,b:7001/").unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_engine_is_refused_with_a_reason() {
+    fn a_url_that_names_no_engine_is_refused_with_a_reason() {
         for (url, why) in [
             ("redis.internal", "is not a URL"),
             ("http://a", "begins with http://"),

@@ -1,4 +1,4 @@
-//! Which nodes live, and what is shown of them.
+//! Tracks which nodes live, and reports on them.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::cluster::{
     member::{NodeStatus, Status},
 };
 
-/// A node that was silent for so many leases is gone.
+/// A node that was silent for this many leases is gone.
 const GONE_AFTER: u32 = 3;
 
-/// How long the mirror of a node that is gone may matter: an hour, and the time that a request may stay beyond it.
+/// How long the mirror of a gone node may matter: an hour, plus the time that a request may stay beyond it.
 const MIRROR_MATTERS: Duration = Duration::from_secs(2 * 3600);
 
-/// The most nodes that are believed to exist.
+/// The maximum of nodes that are read from the engine.
 pub(super) const MAX_NODES: usize = 1_024;
 
-/// What a node tells of itself.
+/// What a node publishes about itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Info {
     pub(super) name: String,
-    /// Changes with each look, so that others see that it lives.
+    /// Changes with each look, so that other nodes see that it lives.
     pub(super) beat: u64,
     pub(super) epoch: u64,
     pub(super) number: u64,
     pub(super) format: u32,
-    /// The data set in which it has laid down all requests of the hour.
+    /// The data set in which its mirror has all requests of the hour.
     #[serde(default)]
     pub(super) knows_all_of: Option<String>,
 }
@@ -64,7 +64,7 @@ impl Task {
         now > node.since + self.parts.lease * GONE_AFTER
     }
 
-    /// The leader removes nodes that have gone, each in its time.
+    /// Removes nodes that are gone, and their mirrors once those no longer matter. Only the leader does.
     pub(super) async fn forget_nodes(&mut self) {
         if !self.leads() {
             return;
@@ -92,7 +92,7 @@ impl Task {
         }
     }
 
-    /// Shows how the cluster does.
+    /// Reports the cluster's status.
     pub(super) fn report(&self) {
         let now = self.now().boot;
         let (leads, epoch) = (self.leads(), self.last_epoch.max(self.position.epoch));

@@ -1,4 +1,4 @@
-//! Reads the log and what nodes have laid down, and passes it on.
+//! Reads the log and the mirrors, and passes their content on.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::cluster::{
     entry::Entry,
 };
 
-/// How often the log is read without a bell.
+/// How often to read the log if no bell rings.
 pub(super) const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl Task {
@@ -32,7 +32,7 @@ impl Task {
                 self.candidate.saw(&log.generation, &log.lease, now.boot);
             }
             if self.generation.as_ref() != Some(&log.generation) {
-                return; // The next beat looks at the new data set first.
+                return; // The next beat handles the new data set first.
             }
             let reading = Reading {
                 asked,
@@ -56,7 +56,7 @@ impl Task {
         }
     }
 
-    /// Takes in a part of the log. Returns false at a gap, and stops there, unless a checkpoint was read just now.
+    /// Applies a part of the log. Stops at a gap and returns false, unless a checkpoint was just read.
     pub(super) fn take_in(&mut self, log: Log, reading: &Reading, after_checkpoint: bool) -> bool {
         if let Some(checkpoint) = log.checkpoint {
             let reading = Reading {
@@ -81,7 +81,7 @@ impl Task {
         let entry = match codec::decode(&logged.data, reading) {
             Ok(entry) => entry,
             Err(error) => {
-                if !std::mem::replace(&mut self.said_bad, true) {
+                if !std::mem::replace(&mut self.logged_bad, true) {
                     tracing::warn!(account = &*self.parts.account, position = %logged.position, %error, "an entry of the cluster's log cannot be used");
                 }
                 return;
@@ -92,7 +92,7 @@ impl Task {
         self.tell(entry);
     }
 
-    /// Counts what others have sent.
+    /// Counts the requests and pauses of other nodes.
     pub(super) fn count(&self, entry: &Entry) {
         self.parts.budget.mirror(&entry.requests);
         for silence in &entry.silences {
@@ -104,7 +104,7 @@ impl Task {
         }
     }
 
-    /// Tells the account's task.
+    /// Passes an entry to the account's task.
     pub(super) fn tell(&mut self, entry: Entry) {
         if self.has_lost_news {
             let whole = Arc::new(self.standing.whole(self.now()));
@@ -114,7 +114,7 @@ impl Task {
         }
     }
 
-    /// Joins what all nodes have laid down. Returns whether it could be read.
+    /// Applies the mirrors of all nodes. Returns whether they could be read.
     pub(super) async fn read_mirrors(&mut self) -> bool {
         let asked = self.now();
         let Some(Reply::Mirrors(mirrors)) = self.ask(&Command::Mirrors).await else {
@@ -143,7 +143,7 @@ impl Task {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(account = &*self.parts.account, %error, "what a node laid down cannot be used");
+                    tracing::warn!(account = &*self.parts.account, %error, "a node's mirror cannot be used");
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::cluster::{
     message::{Question, Said, What},
 };
 
-/// How many entries follow a checkpoint, and how old it gets, before the next one.
+/// A new checkpoint is due after this many entries, or this long after the last one.
 const ENTRIES_PER_CHECKPOINT: u64 = 256;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
@@ -52,7 +52,7 @@ impl Task {
         self.ask(&Command::Send { to, message }).await;
     }
 
-    /// Publishes this entry, and all that wait behind it, as one.
+    /// Publishes this entry and all that wait behind it as one.
     pub(super) async fn publish_all(
         &mut self,
         mut entry: Entry,
@@ -82,7 +82,7 @@ impl Task {
         }
     }
 
-    /// Writes an entry to the log. Returns whether it is there.
+    /// Writes an entry to the log. Returns whether that worked.
     pub(super) async fn publish(&mut self, entry: Entry) -> bool {
         let (Some(lease), Some(generation)) = (self.candidate.held(), self.candidate.generation())
         else {
@@ -128,14 +128,14 @@ impl Task {
             Some(_) => {
                 tracing::warn!(
                     account = &*self.parts.account,
-                    "the log refuses this node: another one leads"
+                    "the log rejects this node's entry: another node leads"
                 );
                 self.candidate.lost();
                 self.depose();
                 false
             }
             None => {
-                // It may be there or not; a checkpoint makes up for both.
+                // The entry may or may not be there; the next checkpoint corrects both cases.
                 self.checkpoint = None;
                 false
             }

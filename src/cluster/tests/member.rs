@@ -1,4 +1,4 @@
-//! What a leader may send, and until when.
+//! Tests what a leader may send, and until when.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     cluster::member::{Member, Order},
 };
 
-/// A member that leads for an hour, and whose log takes `delay` to confirm an entry.
+/// Returns a member that leads for an hour, and whose log takes `delay` to confirm an entry.
 fn leader(delay: Duration) -> (Arc<Member>, Arc<VirtualClock>) {
     let clock = Arc::new(VirtualClock::default());
     let (orders, mut ordered) = mpsc::channel(1);
@@ -38,22 +38,22 @@ fn admitted(clock: &VirtualClock) -> Admitted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_sent_within_two_seconds_of_its_entry_or_never() {
+async fn a_request_is_sent_within_two_seconds_of_its_admission_or_never() {
     let (member, clock) = leader(Duration::from_millis(1_900));
     let request = admitted(&clock);
     assert!(member.admitted(request).await);
     assert!(member.may_send(&request));
-    // Others count it from when they heard of it, so it must not arrive much later.
+    // Other nodes count it from when they heard of it, so it must not arrive much later.
     sleep(Duration::from_millis(200)).await;
     assert!(member.leads() && !member.may_send(&request));
-    assert!(member.may_send(&admitted(&clock)), "a new one is");
+    assert!(member.may_send(&admitted(&clock)), "a new one may be sent");
 
     let (member, clock) = leader(Duration::from_millis(2_100));
     assert!(!member.admitted(admitted(&clock)).await, "logged too late");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_once_the_lease_is_over() {
+async fn nothing_is_sent_after_the_lease_has_ended() {
     let (member, clock) = leader(Duration::ZERO);
     let request = admitted(&clock);
     member.tenure.set(clock.now().boot);

@@ -1,4 +1,4 @@
-//! The cluster's parts together: scripts against their model, and nodes in virtual time.
+//! Tests the cluster's parts together: scripts against their model, and nodes in virtual time.
 
 mod member;
 mod scripts;

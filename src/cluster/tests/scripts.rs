@@ -1,4 +1,4 @@
-//! The same commands, run by the model and by a real engine, answer the same.
+//! Tests that the model and a real engine give the same replies to the same commands.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cluster::{
 };
 
 fn start() -> LocalEngine {
-    LocalEngine::start().expect("redis-server, of Debian's package of that name")
+    LocalEngine::start().expect("redis-server is installed (Debian's package redis-server)")
 }
 
 fn engine(server: &LocalEngine, prefix: &str) -> RedisEngine {
@@ -25,7 +25,7 @@ fn engine(server: &LocalEngine, prefix: &str) -> RedisEngine {
     .unwrap()
 }
 
-/// An answer without what no two engines have in common: their times, and the order of a hash.
+/// Removes from a reply what differs between engines: their times, and the order of a hash.
 fn comparable(reply: Reply) -> Reply {
     let timeless = |logged: Logged| Logged {
         time: Duration::ZERO,
@@ -152,7 +152,7 @@ fn the_engine_does_what_the_model_does() {
     });
 }
 
-/// On a busy machine an answer may take longer than an engine waits.
+/// Waits for an answer: on a busy machine the first ones may time out.
 async fn until_it_answers(engine: &RedisEngine) {
     for _ in 0..500 {
         if engine.run("a", &Command::Mirrors).await.is_ok() {
@@ -165,7 +165,7 @@ async fn until_it_answers(engine: &RedisEngine) {
 
 #[tokio::test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn an_engine_that_goes_and_comes_back_answers_again_by_itself() {
+async fn an_engine_that_restarts_is_used_again() {
     let mut server = start();
     let engine = engine(&server, "p");
     until_it_answers(&engine).await;
@@ -181,7 +181,7 @@ async fn an_engine_that_goes_and_comes_back_answers_again_by_itself() {
 
 #[tokio::test]
 #[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
-async fn an_engine_with_foreign_data_is_an_error_and_no_panic() {
+async fn foreign_data_in_the_engine_is_an_error_but_no_panic() {
     let server = start();
     until_it_answers(&engine(&server, "start")).await;
     let client = redis::Client::open(server.url()).unwrap();

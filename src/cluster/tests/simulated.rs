@@ -1,6 +1,6 @@
-//! Three nodes that always want to spend, in virtual time, over the real code of lease, log, mirrors and budget. The engine is the model.
+//! Runs three nodes that always want to spend, in virtual time, with the real code of lease, log, mirrors and budget. The engine is the model.
 //!
-//! An upstream counts what arrives. Whatever happens to nodes, engine and clocks, no hour has more than the limit, and no two nodes lead at once.
+//! An upstream counts arrivals. Whatever happens to nodes, engine and clocks, no hour has more than the limit, and no two nodes lead at once.
 
 use std::{
     fmt,
@@ -29,21 +29,21 @@ use crate::{
 const LIMIT: u32 = 60;
 const LEASE: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
-/// The longest a request takes to arrive.
-const TIME_OUT: f64 = 10.0;
+/// The longest time that a request takes to arrive, in seconds.
+const TIMEOUT: f64 = 10.0;
 
-/// What goes wrong.
+/// What may go wrong.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
-    /// Nodes stand still for minutes, between a permit and its request, too.
+    /// Nodes freeze for minutes, even between a permit and its request.
     pauses: bool,
-    /// The engine loses everything.
+    /// The engine loses all data.
     forgets: bool,
     /// The engine's clock jumps by up to 5,000 s.
     jumps: bool,
-    /// Nodes and the engine do not reach each other for a while; commands may happen nevertheless.
+    /// Nodes and the engine cannot reach each other for a while, although commands may happen.
     splits: bool,
-    /// Nodes are killed and started again, with their ledger.
+    /// Nodes are killed and restarted with their ledgers.
     restarts: bool,
 }
 
@@ -75,11 +75,11 @@ impl Clock for MachineClock {
     }
 }
 
-/// What all nodes share.
+/// The state that all nodes share.
 struct World {
     begun: Instant,
     engine: Mutex<(Model, f64)>,
-    /// True times, in seconds.
+    /// The true times of arrivals, in seconds.
     arrivals: Mutex<Vec<f64>>,
     leading: Mutex<Vec<Arc<Member>>>,
     twice: Mutex<u32>,
@@ -110,8 +110,8 @@ impl World {
         self.random(1.0) < of
     }
 
-    /// The most arrivals in any hour.
-    fn most(&self) -> usize {
+    /// Returns the most arrivals in any hour.
+    fn max_in_an_hour(&self) -> usize {
         let mut arrivals = self.arrivals.lock().unwrap().clone();
         arrivals.sort_by(f64::total_cmp);
         let is_within = |at: f64, one: f64| one > at - 3600.0 && one <= at;
@@ -120,13 +120,13 @@ impl World {
     }
 }
 
-/// A node's way to the engine.
+/// A node's connection to the engine.
 struct Link {
     world: Arc<World>,
     faults: Faults,
-    /// Nothing comes through until then.
+    /// Nothing gets through until then.
     cut_until: Mutex<f64>,
-    /// The node stands still until then.
+    /// The node is frozen until then.
     paused_until: Mutex<f64>,
 }
 
@@ -137,7 +137,7 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    async fn stand_still(&self) {
+    async fn wait_while_frozen(&self) {
         loop {
             let until = *self.paused_until.lock().unwrap();
             let now = self.world.seconds();
@@ -157,9 +157,9 @@ impl Engine for Link {
     ) -> BoxFuture<'a, Result<Reply, EngineError>> {
         Box::pin(async move {
             assert!(!account.is_empty());
-            self.stand_still().await;
+            self.wait_while_frozen().await;
             let is_cut = *self.cut_until.lock().unwrap() > self.world.seconds();
-            // What was sent before the cut may arrive, and its answer is lost.
+            // The command may arrive although its answer is lost.
             let is_lost = self.faults.splits && self.world.chance(0.002);
             let takes = self.world.random(0.05);
             sleep(Duration::from_secs_f64(takes)).await;
@@ -168,7 +168,7 @@ impl Engine for Link {
                 let time = 1e6 + self.world.begun.elapsed().as_secs_f64() + *offset;
                 model.run(command, Duration::from_secs_f64(time))
             });
-            self.stand_still().await;
+            self.wait_while_frozen().await;
             match reply {
                 Some(reply) if !is_lost => Ok(reply),
                 _ => {
@@ -180,7 +180,7 @@ impl Engine for Link {
     }
 }
 
-/// One machine: its clock, its ledger's file, and its process.
+/// One machine: its clock, its ledger, and its process.
 struct Machine {
     number: usize,
     world: Arc<World>,
@@ -205,7 +205,7 @@ impl Machine {
         }
     }
 
-    /// Lives through processes, one after the other.
+    /// Runs one process after another.
     async fn run(self) {
         loop {
             let stop = CancellationToken::new();
@@ -222,7 +222,7 @@ impl Machine {
         }
     }
 
-    /// One process. Dropping it is kill -9: it gives nothing away. What its ledger has written is for the next one.
+    /// Runs one process. Dropping it is `kill -9`: it gives no lease away. The next process has its ledger.
     async fn process(&self, stop: CancellationToken) {
         let link = Arc::new(Link {
             world: Arc::clone(&self.world),
@@ -262,11 +262,11 @@ impl Machine {
         }
     }
 
-    /// Wants to send all the time.
+    /// Sends whenever it may.
     async fn spend(&self, budget: &Budget, member: &Member, link: &Link) {
         loop {
             sleep(Duration::from_secs_f64(0.2 + self.world.random(6.0))).await;
-            link.stand_still().await;
+            link.wait_while_frozen().await;
             let Ok(permit) = budget.permit(Purpose::OnDemand).await else {
                 continue;
             };
@@ -274,7 +274,7 @@ impl Machine {
                 let until = self.world.seconds() + self.world.random(400.0);
                 *link.paused_until.lock().unwrap() = until;
             }
-            link.stand_still().await;
+            link.wait_while_frozen().await;
             if !permit.is_valid() {
                 continue;
             }
@@ -282,7 +282,7 @@ impl Machine {
             let others = leaders
                 .iter()
                 .filter(|one| !std::ptr::eq(Arc::as_ptr(one), member));
-            // A process that was killed acts no more, but its tenure shows for a while.
+            // A killed process no longer acts, but its tenure remains for a while.
             if others
                 .filter(|one| Arc::strong_count(one) > 2 && one.leads())
                 .count()
@@ -291,8 +291,8 @@ impl Machine {
                 *self.world.twice.lock().unwrap() += 1;
             }
             let slow = self.faults.pauses && self.world.chance(0.1);
-            let takes = self.world.random(if slow { TIME_OUT } else { 0.3 });
-            // It is on its way, whatever becomes of the process.
+            let takes = self.world.random(if slow { TIMEOUT } else { 0.3 });
+            // The request is under way, even if the process is killed now.
             let world = Arc::clone(&self.world);
             world.arrivals.lock().unwrap().push(world.seconds() + takes);
             sleep(Duration::from_secs_f64(takes)).await;
@@ -300,7 +300,7 @@ impl Machine {
         }
     }
 
-    /// Cuts the node off now and then.
+    /// Cuts the node off from time to time.
     async fn trouble(&self, link: &Link) {
         loop {
             sleep(Duration::from_secs_f64(self.world.random(3_000.0))).await;
@@ -312,7 +312,7 @@ impl Machine {
     }
 }
 
-/// What befalls the engine.
+/// Disturbs the engine.
 async fn engine_troubles(world: Arc<World>, faults: Faults) {
     loop {
         sleep(Duration::from_secs_f64(world.random(3_000.0))).await;
@@ -326,8 +326,8 @@ async fn engine_troubles(world: Arc<World>, faults: Faults) {
     }
 }
 
-/// Some hours of three nodes. Returns the most arrivals in any hour, all arrivals, and how often two nodes led at once.
-fn live(seed: u64, faults: Faults, hours: u32) -> (usize, usize, u32) {
+/// Simulates some hours of three nodes. Returns the most arrivals in any hour, all arrivals, and how often two nodes led at once.
+fn simulate(seed: u64, faults: Faults, hours: u32) -> (usize, usize, u32) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -345,7 +345,7 @@ fn live(seed: u64, faults: Faults, hours: u32) -> (usize, usize, u32) {
         }
         let twice = *world.twice.lock().unwrap();
         let all = world.arrivals.lock().unwrap().len();
-        (world.most(), all, twice)
+        (world.max_in_an_hour(), all, twice)
     })
 }
 
@@ -410,10 +410,10 @@ fn mixes() -> [(&'static str, Faults); 8] {
 #[test]
 fn no_hour_has_more_requests_than_the_limit_and_no_two_nodes_lead_at_once() {
     for (name, faults) in mixes() {
-        // Many faults at once hide most.
+        // Combinations of faults need more seeds.
         let seeds = if name.starts_with("all") { 2 } else { 1 };
         for seed in 0..seeds {
-            let (most, all, twice) = live(seed, faults, 3);
+            let (most, all, twice) = simulate(seed, faults, 3);
             let case = format!("{name}, seed {seed}: {most} at most, {all} in all, {twice} twice");
             assert!(most <= LIMIT as usize, "{case}");
             assert_eq!(twice, 0, "{case}");
@@ -424,7 +424,7 @@ fn no_hour_has_more_requests_than_the_limit_and_no_two_nodes_lead_at_once() {
 
 #[test]
 fn without_faults_the_whole_hour_is_used() {
-    let (most, all, _) = live(7, Faults::default(), 4);
+    let (most, all, _) = simulate(7, Faults::default(), 4);
     assert_eq!(most, LIMIT as usize);
     assert!(all >= 3 * LIMIT as usize, "{all} requests in four hours");
 }
@@ -447,7 +447,7 @@ async fn a_leader_that_is_gone_is_replaced_within_its_lease_and_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_forgets_while_the_leader_is_gone_leaves_nothing_to_send() {
+async fn nothing_is_left_to_send_if_the_engine_forgets_without_a_leader() {
     let world = World::new(4);
     let first = tokio::spawn(Machine::new(0, &world, Faults::default()).run());
     until_led(&world).await;
@@ -462,9 +462,9 @@ async fn an_engine_that_forgets_while_the_leader_is_gone_leaves_nothing_to_send(
     let before = sent();
     assert!(before < LIMIT as usize / 2, "{before} were sent");
     sleep(HOUR / 4).await;
-    assert_eq!(sent(), before, "it may have sent them all");
+    assert_eq!(sent(), before, "the old leader may have sent the rest");
     sleep(HOUR).await;
-    assert!(sent() > before, "an hour later nothing of that counts");
+    assert!(sent() > before, "an hour later that no longer counts");
     second.abort();
 }
 
