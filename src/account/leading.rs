@@ -193,6 +193,8 @@ impl Account {
                 Said::Released(released)
             }
             reserve @ What::Reserve { .. } => self.reserve(&member, reserve).await,
+            // A budget's member answers these.
+            What::Spend { .. } | What::Answered { .. } | What::Silenced { .. } => Said::Unlogged,
         };
         let (node, answer) = remote.answer(said);
         member.answer(node, answer).await;

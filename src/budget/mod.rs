@@ -18,6 +18,7 @@ mod ledger;
 mod owner;
 mod pace;
 mod permit;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -227,18 +228,25 @@ impl Budget {
     /// # Errors
     /// [`Refusal`] if it is too early, the window is full or CallTools asked for a pause.
     pub async fn permit(&self, purpose: Purpose) -> Result<Permit, Refusal> {
+        // Asked first: a window that becomes complete later did not decide.
+        let decided = self
+            .witness
+            .as_ref()
+            .is_some_and(|witness| witness.decides());
         let mut permit = self.admit(purpose)?;
         if let Some(witness) = &self.witness {
             let admitted = Admitted {
                 number: permit.number,
                 polling: permit.polling,
                 at: self.member.clock.now(),
+                decided,
             };
             let (announced, ()) = tokio::join!(
                 witness.admitted(admitted),
                 self.member.ledger.written(permit.number)
             );
             if !announced {
+                permit.withdraw();
                 return Err(self.not_leading());
             }
             permit.witness = Some((Arc::clone(witness), admitted));
@@ -318,45 +326,6 @@ impl Budget {
     /// Returns how many requests a start may send at once.
     pub fn burst(&self) -> u32 {
         burst(self.allowance.for_polling() / self.accounts)
-    }
-
-    /// Pauses after a 429 for as long as CallTools asks, and slows down afterwards. Returns when the pause ends.
-    pub fn throttled(&self, wait: Option<Duration>) -> Moment {
-        let owner = self.member.owner;
-        let (is_news, level, until) = self.member.with(|book| {
-            let now = book.now();
-            let hour = book.hour(owner);
-            hour.throttle.refused(wait, now, fastrand::f64());
-            let is_news = !std::mem::replace(&mut hour.logged_others, true);
-            let (level, until) = (hour.throttle.factor(now), hour.throttle.silent_until);
-            book.throttle_changed(owner);
-            (is_news, level, book.moment(until))
-        });
-        if let Some(witness) = self.witness.as_deref() {
-            witness.silenced(true, wait);
-        }
-        if is_news {
-            tracing::warn!(
-                account = self.account,
-                share = level,
-                "CallTools refused a request (429) although this budget had room: other software spends from this account, or \
-                 requests_per_hour is too high; polling slows down until that ends"
-            );
-        }
-        until
-    }
-
-    /// Pauses after a 503, which does not mean that the account's requests are spent.
-    pub fn pause(&self, wait: Duration) {
-        let owner = self.member.owner;
-        self.member.with(|book| {
-            let now = book.now();
-            book.hour(owner).throttle.pause(wait, now, fastrand::f64());
-            book.throttle_changed(owner);
-        });
-        if let Some(witness) = self.witness.as_deref() {
-            witness.silenced(false, Some(wait));
-        }
     }
 
     /// Returns how full the bucket of saved permits is, 0 to 1.

@@ -47,6 +47,13 @@ impl Permit {
         witness.is_none_or(|(witness, admitted)| witness.may_send(admitted))
     }
 
+    /// The request is not sent, and nobody will ever send it.
+    pub(super) fn withdraw(self) {
+        let Member { owner, .. } = *self.member;
+        self.member
+            .with(|book| book.withdraw(owner, self.number, self.polling));
+    }
+
     /// Records that the answer came, or never will. The request leaves the window an hour from now.
     pub fn answered(self) {
         let Member { owner, .. } = *self.member;

@@ -22,6 +22,8 @@ pub struct Admitted {
     pub polling: bool,
     /// When it was admitted.
     pub at: Moment,
+    /// This node's window decided about it. Otherwise another node has to agree.
+    pub decided: bool,
 }
 
 /// A request in the window, in the form that nodes exchange.
@@ -38,25 +40,28 @@ pub struct Mirrored {
 }
 
 impl Mirrored {
-    /// Describes a request that was admitted just now.
-    pub fn admitted(process: u64, admitted: &Admitted) -> Self {
+    /// Describes a request that is about to be sent.
+    pub fn asked_for(mark: Mark, polling: bool) -> Self {
         Self {
-            mark: Mark {
-                process,
-                number: admitted.number,
-            },
-            polling: admitted.polling,
+            mark,
+            polling,
             answered: false,
             stays: STAYS_MIRRORED,
         }
     }
 
-    /// Describes a request that was answered just now.
-    pub fn answered(process: u64, admitted: &Admitted) -> Self {
+    /// Describes a request that was admitted just now.
+    pub fn admitted(process: u64, admitted: &Admitted) -> Self {
+        let number = admitted.number;
+        Self::asked_for(Mark { process, number }, admitted.polling)
+    }
+
+    /// Describes the same request, which was answered just now.
+    pub fn answered_now(self) -> Self {
         Self {
             answered: true,
             stays: STAYS,
-            ..Self::admitted(process, admitted)
+            ..self
         }
     }
 }
@@ -65,6 +70,11 @@ impl Mirrored {
 pub trait Witness: fmt::Debug + Send + Sync {
     /// Returns whether this node sends the account's requests.
     fn leads(&self) -> bool;
+
+    /// Returns whether this node's window knows all of the hour. That of a budget that accounts share may be on another node.
+    fn decides(&self) -> bool {
+        self.leads()
+    }
 
     /// Returns the number of this process, for [`Mark`]s.
     fn process(&self) -> u64;
@@ -107,6 +117,26 @@ impl Budget {
             }
             self.fit_pace(book);
         });
+    }
+
+    /// Counts a request that another node wants to send, if there is room. One that is counted already is asked for again.
+    pub fn admit_mirrored(&self, request: &Mirrored) -> bool {
+        let (owner, allowance) = (self.member.owner, self.allowance);
+        self.member.with(|book| {
+            let may = self.refuse_in_silence(book).is_ok();
+            let admitted = may && book.admit_mirrored(owner, allowance, request);
+            self.fit_pace(book);
+            admitted
+        })
+    }
+
+    /// CallTools asked another node for a pause.
+    pub fn silenced_elsewhere(&self, throttled: bool, wait: Option<Duration>) {
+        match (throttled, wait) {
+            (true, wait) => drop(self.refused(wait)),
+            (false, Some(wait)) => self.break_off(wait),
+            (false, None) => {}
+        }
     }
 
     /// Returns whether the window has requests that were sent in a cluster, by any node.

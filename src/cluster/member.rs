@@ -17,7 +17,7 @@ use super::{
     message::{Answer, Said, What},
 };
 use crate::{
-    budget::{Admitted, Mirrored, Witness},
+    budget::{Admitted, Budget, Mirrored, Witness},
     clock::{Clock, Moment},
     decision::reservations::{Reservation, ReservationId},
 };
@@ -78,6 +78,8 @@ pub(super) enum Order {
     Ask(What, oneshot::Sender<Said>),
     /// Answer a node.
     Answer(String, Answer),
+    /// Count with the limits of another config from now on.
+    Count(Arc<Budget>),
 }
 
 /// Until when a member may act as the leader.
@@ -213,6 +215,16 @@ impl Member {
         tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
+    /// Tells the leader something. It may be lost.
+    pub(super) fn tell(&self, what: What) {
+        let _ = self.orders.try_send(Order::Ask(what, oneshot::channel().0));
+    }
+
+    /// Its requests have the limits of this budget from now on.
+    pub async fn count(&self, budget: Arc<Budget>) {
+        let _ = self.orders.send(Order::Count(budget)).await;
+    }
+
     /// Answers a question of another node.
     pub async fn answer(&self, node: String, answer: Answer) {
         let _ = self.orders.send(Order::Answer(node, answer)).await;
@@ -252,7 +264,7 @@ impl Witness for Member {
 
     fn answered(&self, admitted: &Admitted) {
         self.send(Entry {
-            requests: vec![Mirrored::answered(self.process, admitted)],
+            requests: vec![Mirrored::admitted(self.process, admitted).answered_now()],
             ..Entry::default()
         });
     }

@@ -42,6 +42,27 @@ pub enum What {
         /// The queue.
         queue: String,
     },
+    /// Send a request of an account that shares its budget: the budget's leader counts it.
+    Spend {
+        /// Its name in the cluster.
+        mark: (u64, u64),
+        /// Sent by background polling rather than on demand.
+        polling: bool,
+    },
+    /// The answer to such a request has come. Nobody waits for what is said to that.
+    Answered {
+        /// Its name in the cluster.
+        mark: (u64, u64),
+        /// As it was asked for.
+        polling: bool,
+    },
+    /// CallTools asked an account that shares its budget for a pause. The same.
+    Silenced {
+        /// It was a 429.
+        throttled: bool,
+        /// How long it lasts; `None` if CallTools did not say.
+        wait_ms: Option<u64>,
+    },
     /// Get newer data for a queue, if that is worth a request.
     Freshen {
         /// The queue.
@@ -82,7 +103,7 @@ pub enum Said {
     },
     /// The decision rejects, for this reason.
     Rejected(String),
-    /// The queue has its maximum of reservations.
+    /// The queue has its maximum of reservations, or the hour its maximum of requests.
     Full,
     /// Whether the reservation was held until now.
     Released(bool),

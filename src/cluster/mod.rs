@@ -7,6 +7,7 @@
 //! - [`entry`] and [`codec`]: what the leader tells the other nodes, and its encoding;
 //! - [`message`]: questions of followers to the leader;
 //! - [`member`]: an account's place in the cluster, with its `task`; [`node`] has all members of a process;
+//! - [`sharer`]: an account that shares its budget, which has a lease and a log of its own;
 //! - [`trouble`]: what is wrong with the cluster.
 //!
 //! The promise: no hour ever has more requests than the account allows, as long as one of these survives: the engine with what its replicas
@@ -25,7 +26,8 @@ pub(crate) mod model;
 pub mod node;
 mod replies;
 mod scripts;
-mod task;
+pub mod sharer;
+pub mod task;
 #[cfg(test)]
 mod tests;
 pub mod trouble;

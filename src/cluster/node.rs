@@ -26,6 +26,9 @@ const QUESTIONS: usize = 64;
 /// How many messages may wait to be dispatched: those of a second with a thousand accounts.
 const HEARD: usize = 4_096;
 
+/// Stands for the address of a budget's upstream. No address has a space.
+const NO_ORIGIN: &str = "of several accounts";
+
 /// The settings of a node.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -164,11 +167,37 @@ impl Node {
         (member, Some(seat))
     }
 
-    /// Returns what the account's task needs. `budget` admits the account's requests.
-    pub fn membership(&self, seat: Seat, budget: Arc<Budget>) -> Membership {
+    /// A budget that several accounts share has a member of its own, with a lease and a log.
+    pub fn budget(&self, budget: &Arc<str>) -> (Arc<Member>, Option<Seat>) {
+        let identity = format!("budget {budget}");
+        self.member(&identity.as_str().into(), NO_ORIGIN, &identity)
+    }
+
+    /// Returns what the account's task needs. `budget` admits the account's requests; `None` if a shared budget counts them.
+    pub fn membership(&self, seat: Seat, budget: Option<Arc<Budget>>) -> Membership {
         let Seat { membership, parts } = seat;
-        let member = &membership.member;
-        let task = Task::new(Parts {
+        let task = self.task(&membership.member, parts, budget, None);
+        Membership {
+            task: Some(task),
+            ..membership
+        }
+    }
+
+    /// The task of a budget that accounts share.
+    pub fn budget_task(&self, seat: Seat, budget: Arc<Budget>) -> Task {
+        let Seat { membership, parts } = seat;
+        let (member, questions) = (&membership.member, membership.questions);
+        self.task(member, parts, Some(budget), Some(questions))
+    }
+
+    fn task(
+        &self,
+        member: &Member,
+        parts: SeatParts,
+        budget: Option<Arc<Budget>>,
+        spenders: Option<mpsc::Receiver<Vec<u8>>>,
+    ) -> Task {
+        Task::new(Parts {
             key: member.key.clone(),
             account: parts.account,
             identity: parts.identity,
@@ -179,6 +208,7 @@ impl Node {
             engine: Arc::clone(&self.engine),
             clock: Arc::clone(&self.clock),
             budget,
+            spenders,
             tenure: Arc::clone(&member.tenure),
             orders: parts.orders,
             role: parts.role,
@@ -187,11 +217,7 @@ impl Node {
             news: parts.news,
             pending: Arc::clone(&self.pending),
             led: Arc::clone(&self.led),
-        });
-        Membership {
-            task: Some(task),
-            ..membership
-        }
+        })
     }
 
     /// Removes an account's member.

@@ -5,6 +5,7 @@
 mod missing;
 mod nodes;
 mod reading;
+mod spending;
 mod writing;
 
 use std::{
@@ -61,7 +62,10 @@ pub(super) struct Parts {
     pub identity: String,
     pub engine: Arc<dyn Engine>,
     pub clock: Arc<dyn Clock>,
-    pub budget: Arc<Budget>,
+    /// Counts the requests of the log; `None` for an account that shares its budget.
+    pub budget: Option<Arc<Budget>>,
+    /// What nodes ask the leader of a budget; `None` for an account, whose own task answers.
+    pub spenders: Option<mpsc::Receiver<Vec<u8>>>,
     pub tenure: Arc<Tenure>,
     pub orders: mpsc::Receiver<Order>,
     pub role: watch::Sender<Role>,
@@ -163,6 +167,7 @@ impl Task {
                 () = stop.cancelled() => return self.resign().await,
                 () = tokio::time::sleep(wait) => self.turn().await,
                 Some(order) = self.parts.orders.recv() => self.obey(order).await,
+                Some(question) = next(&mut self.parts.spenders) => self.answer_spender(&question).await,
                 () = bell.notified() => {
                     if !self.leads() {
                         self.read().await;
@@ -309,7 +314,7 @@ impl Task {
             Ok(Reply::Claimed(_)) if !std::mem::replace(&mut self.logged_bad, true) => {
                 tracing::error!(
                     account = &*self.parts.account,
-                    "another node of the cluster has this account (the same address and token) under another name, so this node does not poll it: give it the same name on all nodes"
+                    "another node of the cluster has this account (the same address and token) under another name or with another `budget`, so this node does not poll it: give it the same ones on all nodes"
                 );
             }
             _ => {}
@@ -340,7 +345,7 @@ impl Task {
         }
         let mirror = Entry {
             held: self.standing.held(),
-            requests: self.parts.budget.mirrored(self.parts.process),
+            requests: self.requests(),
             ..Entry::default()
         };
         let command = Command::Mirror {
@@ -429,4 +434,8 @@ impl Task {
             self.ask(&command).await;
         }
     }
+}
+
+async fn next(questions: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    questions.as_mut()?.recv().await
 }

@@ -38,21 +38,8 @@ pub struct Cluster {
 pub(super) fn with_accounts(root: &Section<'_>) -> Checked<(Option<Cluster>, Vec<Account>)> {
     let section = root.table("cluster", &keys::CLUSTER, "cluster");
     let accounts = account::accounts(root);
-    let section = section?;
-    let read = section.as_ref().map(cluster).transpose();
-    let (cluster, accounts) = (read?, accounts?);
-    match &section {
-        Some(section) if accounts.iter().any(shares_budget) => Err(section.wrong(
-            "accounts that share a `budget` may be led by different nodes, which would each spend the whole hour; remove `budget` from the accounts, or remove [cluster]",
-        )),
-        _ => Ok((cluster, accounts)),
-    }
-}
-
-/// Returns whether an account also spends another account's hour.
-fn shares_budget(account: &Account) -> bool {
-    let budget = account.budget.as_ref();
-    budget.is_some_and(|budget| budget.accounts.get() > 1)
+    let read = section?.as_ref().map(cluster).transpose();
+    Ok((read?, accounts?))
 }
 
 /// Reads `[cluster]`.

@@ -84,6 +84,7 @@ impl RunningAccount {
             client,
             secret,
             token,
+            counter,
             ..
         } = prepared;
         let needs_another_way = !self.is_reached_as(&config);
@@ -93,7 +94,10 @@ impl RunningAccount {
             budget: Arc::clone(&handle.budget),
             token,
         });
-        if way.is_some() {
+        if let Some(way) = &way {
+            if let Some(counter) = counter {
+                counter.count(Arc::clone(&way.budget)).await;
+            }
             self.handle.budget = handle.budget;
             self.handle.token = handle.token;
             self.reach = reach;

@@ -42,7 +42,7 @@ use crate::{
     account::Account,
     budget::BudgetOwner,
     clock::Clock,
-    cluster::engine::RedisEngine,
+    cluster::{engine::RedisEngine, task::Task},
     config::Config,
     decision::board::Board,
     metrics::Metrics,
@@ -80,6 +80,8 @@ pub struct Daemon {
     /// What the nodes of a cluster share.
     engine: Option<Arc<RedisEngine>>,
     accounts: Vec<(Account, AccountHandle, Reach, BudgetOwner)>,
+    /// Those of budgets that accounts share in a cluster.
+    budget_tasks: Vec<Task>,
     config: Config,
     current: Arc<Current>,
     listeners: Vec<Listener>,
@@ -134,8 +136,10 @@ impl Daemon {
             node: cluster.as_ref().map(|(node, _)| Arc::clone(node)),
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
+        let mut budget_tasks = Vec::new();
         for (account, files) in config.accounts.iter().zip(files.accounts) {
-            let prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
+            let mut prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
+            budget_tasks.extend(prepared.budget_task.take());
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
             let (reach, owner) = (prepared.reach(), prepared.owner.clone());
             let employee = wiring.account(prepared, known);
@@ -149,6 +153,7 @@ impl Daemon {
             wiring,
             engine: cluster.map(|(_, engine)| engine),
             accounts,
+            budget_tasks,
             config: config.clone(),
             current: Current::new(Arc::new(app)),
             listeners,
@@ -211,6 +216,13 @@ impl Daemon {
         }
         if let (Some(node), Some(engine)) = (self.wiring.node.clone(), self.engine) {
             tasks.spawn(until_stopped(node.listen(engine, stop.clone())));
+        }
+        for task in self.budget_tasks {
+            let task = task.run(stop.clone());
+            tasks.spawn(async move {
+                task.await;
+                Ok(End::Told)
+            });
         }
         if let Some(folder) = self.config.state_dir.clone() {
             let serving = serve_control(folder, Arc::clone(&self.current), stop.clone());

@@ -281,7 +281,7 @@ fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadEr
         ("cluster", was.cluster == is.cluster),
         // Each has a place in the cluster that is taken at the start.
         (
-            "the accounts of a cluster, their names and how they are reached",
+            "the accounts of a cluster, their names, budgets and how they are reached",
             is.cluster.is_none() || is.accounts.iter().all(|one| is_among(one, &was.accounts)),
         ),
     ];
@@ -293,11 +293,14 @@ fn refuse_what_needs_a_restart(was: &Config, is: &Config) -> Result<(), ReloadEr
     Err(ReloadError::NeedsRestart(changed))
 }
 
-/// Returns whether one of the others has this account's name and connection.
+/// Returns whether one of the others has this account's name, connection and budget.
 fn is_among(account: &config::Account, others: &[config::Account]) -> bool {
-    others
-        .iter()
-        .any(|other| other.name == account.name && other.upstream == account.upstream)
+    let budget = |account: &config::Account| account.budget.as_ref().map(|one| one.name.clone());
+    others.iter().any(|other| {
+        other.name == account.name
+            && other.upstream == account.upstream
+            && budget(other) == budget(account)
+    })
 }
 
 fn spelt<'a>(keys: impl Iterator<Item = &'a QueueKey>) -> Vec<String> {

@@ -23,6 +23,8 @@ use crate::{
         engine::{Address, RedisEngine},
         member::Member,
         node::{Membership, Node, Settings},
+        sharer::Sharer,
+        task::Task,
     },
     config::{self, Config},
     decision::{
@@ -73,6 +75,19 @@ pub(super) struct Prepared {
     asks: mpsc::Receiver<account::Ask>,
     /// The task's place in the cluster; `None` without one, or if its task runs already.
     cluster: Option<Membership>,
+    /// Whose log has the account's requests; `None` without a cluster.
+    pub counter: Option<Arc<Member>>,
+    /// The task of a budget that this account is the first to share.
+    pub budget_task: Option<Task>,
+}
+
+/// An account's place in the cluster.
+struct Place {
+    budget: Arc<Budget>,
+    member: Option<Arc<Member>>,
+    membership: Option<Membership>,
+    counter: Option<Arc<Member>>,
+    budget_task: Option<Task>,
 }
 
 impl Prepared {
@@ -117,7 +132,13 @@ impl Wiring {
             config.budget.as_ref(),
             Arc::clone(&self.clock),
         );
-        let (budget, member, cluster) = self.join(config, &owner, budget);
+        let Place {
+            budget,
+            member,
+            membership,
+            counter,
+            budget_task,
+        } = self.join(config, &owner, budget);
         let transport = Arc::new(transport_with(&config.upstream, &token, files.ca_pem)?);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
@@ -157,26 +178,44 @@ impl Wiring {
             names,
             health,
             asks,
-            cluster,
+            cluster: membership,
+            counter,
+            budget_task,
         })
     }
 
     /// Returns the account's place in the cluster, which is told of its requests.
-    fn join(
-        &self,
-        config: &config::Account,
-        owner: &BudgetOwner,
-        budget: Budget,
-    ) -> (Arc<Budget>, Option<Arc<Member>>, Option<Membership>) {
+    fn join(&self, config: &config::Account, owner: &BudgetOwner, budget: Budget) -> Place {
         let Some(node) = &self.node else {
-            return (Arc::new(budget), None, None);
+            return Place {
+                budget: Arc::new(budget),
+                member: None,
+                membership: None,
+                counter: None,
+                budget_task: None,
+            };
         };
-        let origin = origin(&config.upstream.base_url);
+        let mut origin = origin(&config.upstream.base_url);
+        let shared = config.budget.as_ref().map(|one| node.budget(&one.name));
+        if let Some(shared) = &config.budget {
+            // With another budget it is another account, which would spend another hour.
+            origin += &format!("\nbudget {}", shared.name);
+        }
         let (member, seat) = node.member(&config.name, &origin, &owner.identity);
-        let witness = Arc::clone(&member) as Arc<dyn Witness>;
+        let (counter, budget_seat) = shared.unwrap_or_else(|| (Arc::clone(&member), None));
+        let witness: Arc<dyn Witness> = match config.budget {
+            Some(_) => Arc::new(Sharer::new(Arc::clone(&member), Arc::clone(&counter))),
+            None => Arc::clone(&member) as _,
+        };
         let budget = Arc::new(budget.with_witness(witness));
-        let cluster = seat.map(|seat| node.membership(seat, Arc::clone(&budget)));
-        (budget, Some(member), cluster)
+        let own = config.budget.is_none().then(|| Arc::clone(&budget));
+        Place {
+            membership: seat.map(|seat| node.membership(seat, own)),
+            budget_task: budget_seat.map(|seat| node.budget_task(seat, Arc::clone(&budget))),
+            member: Some(member),
+            counter: Some(counter),
+            budget,
+        }
     }
 
     /// Builds the account. What is `known` about its queues is published at once.

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod engines;
+mod shared;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -71,6 +72,11 @@ async fn carry(mut near: TcpStream, socket: PathBuf, mut cuts: watch::Receiver<b
     let _ = cuts.wait_for(|cut| !cut).await;
 }
 
+/// `[cluster]` of a node.
+fn cluster(url: &str, number: usize, more: &str) -> String {
+    format!("\n[cluster]\nurl = \"{url}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n{more}\n")
+}
+
 struct Node {
     home: TestFolder,
     config: PathBuf,
@@ -102,13 +108,13 @@ impl Node {
     ) -> Self {
         let home = TestFolder::new();
         home.set_token("main", TOKEN);
-        let cluster = format!(
-            "\n[cluster]\nurl = \"{url}\"\nlease = \"3s\"\nnode = \"node-{number}\"\n{more}\n"
-        );
-        let config = home.config(&[
-            cluster,
-            calltools.account_with(account, "max_age = \"60s\""),
-        ]);
+        let account = calltools.account_with(account, "max_age = \"60s\"");
+        Self::run(home, cluster(url, number, more), &account).await
+    }
+
+    /// Starts with this config.
+    async fn run(home: TestFolder, cluster: String, accounts: &str) -> Self {
+        let config = home.config(&[cluster, accounts.to_owned()]);
         let program = Program::run(&home, &config);
         let address = program.address().await;
         Self {

@@ -76,7 +76,7 @@ impl Running {
             metrics: Arc::new(Metrics::new(fixture.keys.clone(), fixture.clock.now())),
             reservations: reservations.clone(),
             store: None,
-            cluster: Some(node.membership(seat.unwrap(), budget.clone())),
+            cluster: Some(node.membership(seat.unwrap(), Some(budget.clone()))),
             known,
             clock: fixture.clock.clone(),
             names: watch::Sender::new(Arc::default()),

@@ -2,8 +2,9 @@
 
 use super::Book;
 use crate::budget::{
+    Purpose,
     owner::OwnerId,
-    window::{Mark, Request, STAYS_MIRRORED},
+    window::{Allowance, Mark, Request, STAYS_MIRRORED},
     witness::Mirrored,
 };
 
@@ -34,6 +35,32 @@ impl Book {
             }
         };
         if let Some(request) = changed {
+            self.note(request);
+        }
+    }
+
+    /// Counts a request that another node wants to send, if there is room. One that is counted already may be sent unless the hour is too full.
+    pub fn admit_mirrored(&mut self, id: OwnerId, allowance: Allowance, other: &Mirrored) -> bool {
+        let purpose = match other.polling {
+            true => Purpose::Poll,
+            false => Purpose::OnDemand,
+        };
+        let window = &self.hour(id).window;
+        if window.marked(other.mark).is_some() {
+            return window.used() <= allowance.limit as usize;
+        }
+        let has_room = window.room_at(allowance, purpose).is_none();
+        if has_room {
+            self.mirror(id, other);
+            self.changes.urgent = true;
+        }
+        has_room
+    }
+
+    /// A request that was admitted is not sent after all.
+    pub fn withdraw(&mut self, id: OwnerId, number: u64, polling: bool) {
+        let now = self.now;
+        if let Some(request) = self.hour(id).window.answered(number, polling, now) {
             self.note(request);
         }
     }

@@ -34,7 +34,9 @@ impl Task {
         // If only the last entries are lost, the leader's next entry has a checkpoint with everything.
         self.knows_all_of = data_set.clone().filter(|_| knows_all);
         // If this process has just started, its ledger shows whether an earlier one was in the cluster.
-        if !knows_all && (self.generation.is_some() || self.parts.budget.was_in_cluster()) {
+        let budget = self.parts.budget.as_ref();
+        let was_in_cluster = || budget.is_some_and(|budget| budget.was_in_cluster());
+        if !knows_all && (self.generation.is_some() || was_in_cluster()) {
             let known = self
                 .missed
                 .as_ref()
@@ -61,14 +63,14 @@ impl Task {
 
     /// Counts requests that no node may know, before this node leads.
     pub(super) fn count_missed(&mut self) {
-        let Some(missed) = self.missed.take() else {
+        let (Some(missed), Some(budget)) = (self.missed.take(), &self.parts.budget) else {
             return;
         };
         let stored_all = |node: &Node| node.info.knows_all_of == missed.claims_in;
         if missed.claims_in.is_some() && self.nodes.values().any(stored_all) {
             return;
         }
-        let requests = self.parts.budget.spend_the_rest(self.parts.process);
+        let requests = budget.spend_the_rest(self.parts.process);
         tracing::warn!(
             account = &*self.parts.account,
             requests,

@@ -92,20 +92,12 @@ impl Task {
         self.tell(entry);
     }
 
-    /// Counts the requests and pauses of other nodes.
-    pub(super) fn count(&self, entry: &Entry) {
-        self.parts.budget.mirror(&entry.requests);
-        for silence in &entry.silences {
-            match (silence.throttled, silence.wait) {
-                (true, wait) => drop(self.parts.budget.throttled(wait)),
-                (false, Some(wait)) => self.parts.budget.pause(wait),
-                (false, None) => {}
-            }
-        }
-    }
-
     /// Passes an entry to the account's task.
     pub(super) fn tell(&mut self, entry: Entry) {
+        // That of a budget has no task.
+        if self.parts.news.is_closed() {
+            return;
+        }
         if self.has_lost_news {
             let whole = Arc::new(self.standing.whole(self.now()));
             self.has_lost_news = self.parts.news.try_send(whole).is_err();
@@ -132,7 +124,7 @@ impl Task {
             self.mirrors_seen.entry(node).or_insert(asked.boot);
             match codec::decode(&mirror, &reading) {
                 Ok(mirror) => {
-                    self.parts.budget.mirror(&mirror.requests);
+                    self.count(&mirror);
                     let held = Entry {
                         held: mirror.held,
                         ..Entry::default()

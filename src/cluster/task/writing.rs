@@ -8,7 +8,7 @@ use super::Task;
 use crate::cluster::{
     codec::{self, Writing},
     command::{Command, Listener, Reply},
-    entry::{Entry, Silence},
+    entry::Entry,
     member::Order,
     message::{Question, Said, What},
 };
@@ -34,6 +34,9 @@ impl Task {
                 let message = serde_json::to_vec(&answer).expect("texts and numbers serialize");
                 let to = Listener::Node(node);
                 self.ask(&Command::Send { to, message }).await;
+            }
+            Order::Count(budget) => {
+                self.parts.budget = self.parts.budget.is_some().then_some(budget);
             }
         }
     }
@@ -98,14 +101,8 @@ impl Task {
         });
         let checkpoint = is_due.then(|| {
             let mut whole = self.standing.whole(now);
-            whole.requests = self.parts.budget.mirrored(self.parts.process);
-            let (throttled, paused) = self.parts.budget.silence();
-            let silences = [(true, throttled), (false, paused)];
-            whole.silences = silences
-                .into_iter()
-                .filter(|(_, wait)| wait.is_some())
-                .map(|(throttled, wait)| Silence { throttled, wait })
-                .collect();
+            whole.requests = self.requests();
+            whole.silences = self.silences();
             codec::encode(&whole, &self.writing())
         });
         let command = Command::Publish {

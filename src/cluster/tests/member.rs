@@ -34,6 +34,7 @@ fn admitted(clock: &VirtualClock) -> Admitted {
         number: 1,
         polling: true,
         at: clock.now(),
+        decided: true,
     }
 }
 

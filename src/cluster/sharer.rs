@@ -1,0 +1,84 @@
+//! An account that shares its budget with others. Their leaders may be different nodes, and one node has to count the requests of all of them.
+//!
+//! So the budget has a member of its own, with a lease and a log. Whoever holds that lease counts. An account's leader that does not hold it asks
+//! for each request, and sends it once the budget's log has it. All nodes follow that log, so each knows the hour.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    member::Member,
+    message::{Said, What},
+};
+use crate::budget::{Admitted, Witness};
+
+/// How long the budget's leader may take. A request is sent within two seconds or never.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Sharer {
+    account: Arc<Member>,
+    budget: Arc<Member>,
+}
+
+impl Sharer {
+    /// The account and the budget that it spends from.
+    pub fn new(account: Arc<Member>, budget: Arc<Member>) -> Self {
+        Self { account, budget }
+    }
+
+    async fn is_granted(&self, admitted: &Admitted) -> bool {
+        if admitted.decided {
+            return self.budget.admitted(*admitted).await;
+        }
+        let what = What::Spend {
+            mark: (self.process(), admitted.number),
+            polling: admitted.polling,
+        };
+        self.budget.ask(what, PATIENCE).await == Some(Said::Done)
+    }
+}
+
+impl Witness for Sharer {
+    fn leads(&self) -> bool {
+        self.account.leads()
+    }
+
+    fn decides(&self) -> bool {
+        self.budget.leads()
+    }
+
+    fn process(&self) -> u64 {
+        self.account.process()
+    }
+
+    fn admitted(&self, admitted: Admitted) -> BoxFuture<'_, bool> {
+        Box::pin(async move { self.is_granted(&admitted).await && self.may_send(&admitted) })
+    }
+
+    fn may_send(&self, admitted: &Admitted) -> bool {
+        self.account.may_send(admitted)
+    }
+
+    fn answered(&self, admitted: &Admitted) {
+        match self.budget.leads() {
+            true => self.budget.answered(admitted),
+            false => self.budget.tell(What::Answered {
+                mark: (self.process(), admitted.number),
+                polling: admitted.polling,
+            }),
+        }
+    }
+
+    fn silenced(&self, throttled: bool, wait: Option<Duration>) {
+        match self.budget.leads() {
+            true => self.budget.silenced(throttled, wait),
+            false => self.budget.tell(What::Silenced {
+                throttled,
+                wait_ms: wait.map(|wait| wait.as_millis() as u64),
+            }),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The requests of the hour: what the log says of them, and what other nodes want to send from a budget that accounts share.
+
+use std::time::Duration;
+
+use super::Task;
+use crate::{
+    budget::{Mark, Mirrored},
+    cluster::{
+        command::{Command, Listener},
+        entry::{Entry, Silence},
+        message::{Answer, Question, Said, What},
+    },
+};
+
+impl Task {
+    /// Everything in the window. An account that shares its budget leaves that to the budget's own log.
+    pub(super) fn requests(&self) -> Vec<Mirrored> {
+        let budget = self.parts.budget.as_ref();
+        budget.map_or_else(Vec::new, |budget| budget.mirrored(self.parts.process))
+    }
+
+    /// The pauses that CallTools asked for and that last.
+    pub(super) fn silences(&self) -> Vec<Silence> {
+        let Some(budget) = &self.parts.budget else {
+            return Vec::new();
+        };
+        let (throttled, paused) = budget.silence();
+        let silences = [(true, throttled), (false, paused)].into_iter();
+        silences
+            .filter(|(_, wait)| wait.is_some())
+            .map(|(throttled, wait)| Silence { throttled, wait })
+            .collect()
+    }
+
+    /// Counts the requests and pauses of other nodes.
+    pub(super) fn count(&self, entry: &Entry) {
+        let Some(budget) = &self.parts.budget else {
+            return;
+        };
+        budget.mirror(&entry.requests);
+        for silence in &entry.silences {
+            budget.silenced_elsewhere(silence.throttled, silence.wait);
+        }
+    }
+
+    /// Does what another node asks the leader of a budget for.
+    pub(super) async fn answer_spender(&mut self, question: &[u8]) {
+        let Ok(Question { id, node, what }) = serde_json::from_slice(question) else {
+            return;
+        };
+        match what {
+            What::Spend { mark, polling } => {
+                let said = self.spend(mirrored(mark, polling)).await;
+                let message = serde_json::to_vec(&Answer { id, said });
+                let message = message.expect("texts and numbers serialize");
+                let to = Listener::Node(node);
+                self.ask(&Command::Send { to, message }).await;
+            }
+            What::Answered { mark, polling } => {
+                let answered = mirrored(mark, polling).answered_now();
+                self.note(Entry {
+                    requests: vec![answered],
+                    ..Entry::default()
+                })
+                .await;
+            }
+            What::Silenced { throttled, wait_ms } => {
+                let wait = wait_ms.map(Duration::from_millis);
+                self.note(Entry {
+                    silences: vec![Silence { throttled, wait }],
+                    ..Entry::default()
+                })
+                .await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts another node's request. It may send it once it is in the log.
+    async fn spend(&mut self, request: Mirrored) -> Said {
+        let budget = self.parts.budget.as_ref();
+        if !budget.is_some_and(|budget| budget.admit_mirrored(&request)) {
+            return Said::Full;
+        }
+        let entry = Entry {
+            requests: vec![request],
+            ..Entry::default()
+        };
+        match self.leads() && self.publish(entry).await {
+            true => Said::Done,
+            false => Said::Unlogged,
+        }
+    }
+
+    /// Takes in what another node has learnt, and tells the others.
+    async fn note(&mut self, entry: Entry) {
+        self.count(&entry);
+        if self.leads() {
+            self.publish(entry).await;
+        }
+    }
+}
+
+fn mirrored((process, number): (u64, u64), polling: bool) -> Mirrored {
+    Mirrored::asked_for(Mark { process, number }, polling)
+}

@@ -1,0 +1,98 @@
+//! Two tokens of one CallTools account: their accounts share a budget, and have leaders on different nodes.
+
+use super::*;
+use crate::support::{Behaviour, PATIENT, Wire, account as account_lines};
+
+/// So many requests may both accounts send in an hour, together.
+const LIMIT: usize = 40;
+
+fn lines(wire: &Wire, name: &str, limit: usize, threshold: u32) -> String {
+    let budget = format!("requests_per_hour = {limit}\nreserve = 30\nbudget = \"acme\"");
+    let queue = format!("queue = \"sales\"\nmax_age = \"25m\"\nthreshold = {threshold}");
+    let more = format!("{PATIENT}\n{budget}");
+    account_lines(name, &wire.base_url(), &more, &[&queue])
+}
+
+async fn node(redis: &LocalEngine, number: usize, name: &str, lines: &str) -> Node {
+    let home = TestFolder::new();
+    home.set_token("main", "wire0token0of0the0day000000000000000000");
+    home.set_token("night", "wire0token0of0the0night0000000000000000");
+    let node = Node::run(home, cluster(&redis.url(), number, ""), lines).await;
+    let leads = format!("openseat_cluster_leader{{account=\"{name}\"}}");
+    soon("it leads its account and knows the queue", async || {
+        node.metric(&leads).await == Some(1.0) && known(&node.decision().await)
+    })
+    .await;
+    node
+}
+
+async fn refresh(node: &Node) -> u16 {
+    post(node.address, "/v1/queues/sales/refresh").await.status
+}
+
+/// Asks for more than the hour has, by both accounts.
+async fn overspend(nodes: &[Node], wire: &Wire, limit: usize) {
+    for _ in 0..12 {
+        for node in nodes {
+            refresh(node).await;
+            let sent = wire.heads().len();
+            assert!(sent <= limit, "{sent} of {limit}");
+        }
+    }
+}
+
+async fn reload(nodes: &[Node], redis: &LocalEngine, lines: impl Fn(&str) -> String) {
+    for (number, (node, name)) in nodes.iter().zip(["main", "night"]).enumerate() {
+        node.home
+            .config(&[cluster(&redis.url(), number, ""), lines(name)]);
+        let answer = post(node.address, "/v1/reload").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server; `scripts/test.sh engine` runs it"]
+async fn two_tokens_share_one_hour_with_leaders_on_different_nodes_over_reloads_and_a_crash() {
+    let redis = start();
+    let wire = Wire::start().await;
+    wire.behave(Behaviour::good());
+    let mut nodes = Vec::new();
+    for (number, name) in ["main", "night"].into_iter().enumerate() {
+        nodes.push(node(&redis, number, name, &lines(&wire, name, LIMIT, 0)).await);
+    }
+    // Most of the hour, half of it by each.
+    while wire.heads().len() < LIMIT - 10 {
+        for node in &nodes {
+            soon("it is refreshed", async || refresh(node).await == 200).await;
+        }
+    }
+    reload(&nodes, &redis, |name| lines(&wire, name, LIMIT, 1)).await;
+    soon("it is refreshed", async || refresh(&nodes[0]).await == 200).await;
+    // The first node counts for both, as it came first. The other one goes on with the hour as it is.
+    nodes[0].kill();
+    soon("it is refreshed", async || refresh(&nodes[1]).await == 200).await;
+    nodes[0].start_again().await;
+    soon("it is refreshed", async || refresh(&nodes[0]).await == 200).await;
+    overspend(&nodes, &wire, LIMIT).await;
+    let sent = wire.heads().len();
+    assert!(sent > LIMIT - 4, "the rest of the hour was there: {sent}");
+    let tokens = wire.heads().concat();
+    assert!(tokens.contains("the0day") && tokens.contains("the0night"));
+    // A reload with another limit counts by that one, on both nodes.
+    let more = LIMIT + 6;
+    reload(&nodes, &redis, |name| lines(&wire, name, more, 1)).await;
+    for node in &nodes {
+        soon("it is refreshed", async || refresh(node).await == 200).await;
+    }
+    overspend(&nodes, &wire, more).await;
+
+    // An account cannot have a budget on one node and none on another: it would have two hours.
+    let own = lines(&wire, "main", LIMIT, 0).replace("budget = \"acme\"", "");
+    let home = TestFolder::new();
+    home.set_token("main", "wire0token0of0the0day000000000000000000");
+    let stray = Node::run(home, cluster(&redis.url(), 2, ""), &own).await;
+    let log = stray.program.as_ref().expect("it runs");
+    log.logs("under another name or with another `budget`")
+        .await;
+    assert!(wire.heads().len() <= more);
+}
