@@ -1,4 +1,4 @@
-//! What others can ask an account's task to do.
+//! Requests to an account's task.
 
 use std::time::Duration;
 
@@ -14,34 +14,34 @@ use crate::{
 /// A request to the account's task, sent over a bounded channel.
 #[derive(Debug)]
 pub enum Ask {
-    /// Poll this queue now, out of the reserve.
+    /// Poll this queue now, from the reserve.
     Refresh {
-        /// Which one.
+        /// The queue.
         queue: QueueKey,
-        /// Answered once the new snapshot is on the board, or cannot be had. Dropped if the task stops.
+        /// Answered once the new snapshot is on the board, or the poll failed. Dropped if the task stops.
         reply: oneshot::Sender<Result<(), RefreshError>>,
     },
-    /// A caller waits a moment for a fresher answer about this queue, if there is a permit to spare.
+    /// Get a fresher answer for a caller that waits a moment, if there is a permit to spare.
     Fresh {
-        /// Which one.
+        /// The queue.
         queue: QueueKey,
-        /// How stale the answer may be.
+        /// How stale the answer probably is.
         staleness: Staleness,
-        /// Answered once there is something newer; dropped if there will be nothing.
+        /// Answered once there is newer data; dropped if there will be none.
         reply: oneshot::Sender<()>,
     },
-    /// The token may have changed: if the last one was refused, it is tried at once.
+    /// The token may have changed: if it was refused, try it at once.
     TryToken,
     /// The config has changed: continue with it.
     Take(Box<Terms>),
-    /// Everything that is known.
+    /// Return all knowledge.
     Known {
         /// Answered at once.
         reply: oneshot::Sender<Known>,
     },
 }
 
-/// Asks an account's task for something newer about a queue, and waits for it up to `longest`. If it came, it is on the board.
+/// Asks an account's task for newer data for a queue, and waits up to `longest` until it is on the board.
 pub async fn wait_for_newer(
     asks: &mpsc::Sender<Ask>,
     queue: &QueueKey,
@@ -60,7 +60,7 @@ pub async fn wait_for_newer(
     }
 }
 
-/// Why a refresh brought no snapshot.
+/// Why a refresh produced no snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefreshError {
     /// No request was sent: the budget has no permit.
@@ -81,7 +81,7 @@ pub(super) enum Waiter {
 }
 
 impl Waiter {
-    /// Tells how the job ended. The caller may have gone.
+    /// Tells the caller, which may be gone, how the job ended.
     pub fn tell(self, ended: Result<(), RefreshError>) {
         match self {
             Waiter::Refresh(reply) => drop(reply.send(ended)),

@@ -1,4 +1,4 @@
-//! What an account's task needs.
+//! The dependencies of an account's task.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,25 +32,25 @@ pub struct QueueSettings {
     pub rule: Rule,
     /// What the count is compared with.
     pub threshold: Option<Quantity>,
-    /// How old its data may get; `None` leaves it to the plan.
+    /// The maximum age of its data; `None` for the one in the plan.
     pub max_age: Option<Duration>,
-    /// When it is open; `None`: always.
+    /// When it is open; `None` for always.
     pub hours: Option<Arc<OpeningHours>>,
-    /// Whether it accepts at zero seats where somebody will be free, and what is known of its calls.
+    /// Whether it accepts calls at zero seats if an agent will soon be free, and on what terms.
     pub soon: Soon,
 }
 
 impl QueueSettings {
-    /// What the schedule needs to know about it.
+    /// Returns what the schedule needs to know about it.
     pub fn need(&self) -> Need {
         Need::new(&self.reference, &self.rule)
     }
 }
 
-/// What an account's task needs.
+/// The dependencies of an account's task.
 #[derive(Debug)]
 pub struct Deps {
-    /// Owns the budget from which requests are spent.
+    /// The owner of the budget from which requests are spent.
     pub owner: BudgetOwner,
     /// In the order of the config.
     pub queues: Vec<QueueSettings>,
@@ -62,17 +62,17 @@ pub struct Deps {
     pub budget: Arc<Budget>,
     /// Where snapshots are published.
     pub board: Arc<Board>,
-    /// Reservations end when agents take calls.
+    /// The reservations, which end when agents take calls.
     pub reservations: Arc<Reservations>,
     /// Counts what happens, and how often each queue is asked about.
     pub metrics: Arc<Metrics>,
-    /// Keeps what is known across a restart; `None` without a state folder.
+    /// Keeps knowledge across restarts; `None` without a state folder.
     pub store: Option<Arc<Store>>,
     /// What an earlier task knew about these queues.
     pub known: Known,
     /// The account's place in a cluster of nodes; `None` without one.
     pub cluster: Option<Membership>,
-    /// The time of everything.
+    /// The clock for everything.
     pub clock: Arc<dyn Clock>,
     /// The account's names, shared with the server.
     pub names: watch::Sender<Arc<Names>>,

@@ -1,47 +1,47 @@
-//! The faults of an account now: since when, for which queues, and what the log says about them.
+//! The current faults of an account: since when, for which queues, and what is logged about them.
 //!
-//! A fault of the *account* affects all of its queues: CallTools refuses the token, asks for a pause, cannot be reached, or the hour is spent.
-//! A fault of a *queue* is its own: it was deleted, or only its list cannot be read. The account's task reports how each request ended. This
-//! type derives from it what the board, the metrics and people see. It is pure, except for its log lines.
+//! A fault of the *account* affects all of its queues: CallTools refuses the token, asks for a pause or cannot be reached, or the hour is spent.
+//! A fault of a *queue* is its own: the queue was deleted, or only its list cannot be read. The account's task reports how each request ended.
+//! This type derives what the board, the metrics and people see. It is pure, except for its log lines.
 //!
-//! The log has one line when a fault begins and one when it ends, for any number of queues and attempts. A fault that comes and goes counts as
-//! one. Queues that fail one after the other share lines, at growing intervals.
+//! A fault is logged once when it begins and once when it ends, for any number of queues and attempts. A fault that comes and goes counts as one
+//! fault. Queues that fail one after another share lines, at growing intervals.
 
 mod said;
 
 use std::sync::Arc;
 
-use self::said::Said;
+use self::said::LoggedFaults;
 use crate::{
     clock::Moment,
     decision::board::QueueKey,
     model::fault::{Fault, FaultKind},
 };
 
-/// After this many failed requests in a row, CallTools counts as down for the whole account. Single requests fail now and then, and a single
-/// list may be broken.
+/// After this many failed requests in a row, CallTools counts as down for the whole account. Single requests fail from time to time, and a
+/// single list may be broken.
 const IN_A_ROW: u32 = 3;
 
 /// After this many failed polls in a row, a queue has a fault of its own. The first retry comes within seconds.
 const OWN_IN_A_ROW: u32 = 2;
 
-/// What is wrong with an account now.
+/// The current fault of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentFault {
-    /// As it was last seen.
+    /// The fault, as last seen.
     pub fault: Arc<Fault>,
     /// When it began.
     pub since: Moment,
 }
 
 impl PresentFault {
-    /// Its kind.
+    /// Returns its kind.
     pub fn kind(&self) -> FaultKind {
         self.fault.kind()
     }
 }
 
-/// Which request ended.
+/// The list that a request asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The list of queues.
@@ -63,7 +63,7 @@ struct Own {
 }
 
 impl Own {
-    /// Whether it is more than a single failure.
+    /// Returns whether it is more than a single failure.
     fn counts(&self) -> bool {
         self.kind().is_definite() || self.failures >= OWN_IN_A_ROW
     }
@@ -77,11 +77,11 @@ impl Own {
 #[derive(Clone, Debug, Default)]
 struct OfQueue {
     own: Option<Own>,
-    /// A fault of the account that is over, and when the request began that ended it. Until the queue has newer data, it explains the age.
+    /// A past fault of the account, and when the request that ended it began. Until the queue has newer data, it explains the data's age.
     past: Option<(Arc<Fault>, Moment)>,
-    /// Nothing is known about the queue yet.
+    /// Whether nothing is known about the queue yet.
     is_unknown: bool,
-    /// Its statuses come from the list of all agents.
+    /// Whether its statuses come from the list of all agents.
     is_fed: bool,
 }
 
@@ -89,22 +89,22 @@ struct OfQueue {
 #[derive(Debug)]
 pub(super) struct Faults {
     present: Option<PresentFault>,
-    /// When the present fault was last seen.
+    /// When the current fault was last seen.
     met: Option<Moment>,
-    /// How many requests failed since the last success, and when the first of them did.
+    /// How many requests failed since the last success, and when the first of them failed.
     in_a_row: u32,
     failing_since: Option<Moment>,
-    /// Some request has succeeded.
+    /// Whether any request ever succeeded.
     ever_well: bool,
     names: Option<Arc<Fault>>,
     statuses: Option<Arc<Fault>>,
     feed: Option<Arc<Fault>>,
     queues: Vec<OfQueue>,
-    said: Said,
+    logged: LoggedFaults,
 }
 
 impl Faults {
-    /// No faults yet, for this many queues.
+    /// Creates the faults of an account with this many queues; there are none yet.
     pub fn new(account: Arc<str>, queues: usize) -> Self {
         let unknown = OfQueue {
             is_unknown: true,
@@ -120,23 +120,23 @@ impl Faults {
             statuses: None,
             feed: None,
             queues: vec![unknown; queues],
-            said: Said::new(account, queues),
+            logged: LoggedFaults::new(account, queues),
         }
     }
 
-    /// The fault of the account.
+    /// Returns the fault of the account.
     pub fn present(&self) -> Option<&PresentFault> {
         self.present.as_ref()
     }
 
-    /// Whether CallTools answers, so that a failure of one queue is the queue's own.
+    /// Returns whether CallTools answers, so that a failure of one queue is the queue's own.
     pub fn is_answered(&self) -> bool {
         let kind = self.present.as_ref().map(PresentFault::kind);
         let is_silent = matches!(kind, Some(FaultKind::BadToken | FaultKind::UpstreamDown));
         self.ever_well && !is_silent
     }
 
-    /// A request failed, at `now`.
+    /// Records that a request failed at `now`.
     pub fn failed(&mut self, asked: Asked, fault: &Arc<Fault>, now: Moment) {
         let kind = fault.kind();
         if kind.is_of_the_account() {
@@ -155,7 +155,7 @@ impl Faults {
         }
     }
 
-    /// The account has no such queue, according to the list of names.
+    /// Records that the list of queues lacks this queue.
     pub fn not_found(&mut self, place: usize, fault: &Arc<Fault>, now: Moment) {
         self.queue_failed(place, fault, now);
         if self.is_with_all_queues(FaultKind::NoSuchQueue) {
@@ -163,12 +163,12 @@ impl Faults {
         }
     }
 
-    /// Nothing is sent, because the hour is spent or CallTools asked for a pause.
+    /// Records that nothing is sent, because the hour is spent or CallTools asked for a pause.
     pub fn refused(&mut self, fault: &Arc<Fault>, now: Moment) {
         self.begin(fault, now);
     }
 
-    /// A request that began at `begun` succeeded.
+    /// Records that a request, which began at `begun`, succeeded.
     pub fn succeeded(&mut self, asked: Asked, begun: Moment) {
         self.ever_well = true;
         match asked {
@@ -186,12 +186,12 @@ impl Faults {
         }
     }
 
-    /// The list of all agents is no longer used.
+    /// Records that the list of all agents is no longer used.
     pub fn feed_is_gone(&mut self) {
         self.feed = None;
     }
 
-    /// A queue has statuses of this moment.
+    /// Records that a queue has statuses as of this moment.
     pub fn renewed(&mut self, place: usize, as_of: Moment) {
         let queue = &mut self.queues[place];
         queue.past.take_if(|(_, over)| as_of.boot >= over.boot);
@@ -203,13 +203,13 @@ impl Faults {
         self.queues[place].is_fed = is_fed;
     }
 
-    /// Whether a queue's own polls fail. Newer statuses from elsewhere do not help then, because the queue may be gone.
+    /// Returns whether a queue's own polls fail. Then newer statuses from other lists do not help, because the queue may be gone.
     pub fn has_own(&self, place: usize) -> bool {
         let own = self.queues[place].own.as_ref();
         own.is_some_and(Own::counts)
     }
 
-    /// Why there is nothing newer for a queue.
+    /// Returns why a queue has no newer data.
     pub fn of_queue(&self, place: usize) -> Option<&Arc<Fault>> {
         let queue = &self.queues[place];
         let present = self.present.as_ref().map(|present| &present.fault);
@@ -219,7 +219,7 @@ impl Faults {
             list.filter(|_| queue.is_unknown)
         };
         let feed = || self.feed.as_ref().filter(|_| queue.is_fed);
-        // A queue that CallTools does not know stays unknown when the account recovers.
+        // A queue that does not exist in CallTools is still missing when the account recovers.
         own.filter(|own| own.kind().is_definite())
             .or(present)
             .or(own)
@@ -228,7 +228,7 @@ impl Faults {
             .or(queue.past.as_ref().map(|(fault, _)| fault))
     }
 
-    /// Replaces the queues. `places` has the former place of each, if it had one.
+    /// Replaces the queues. `places` has the former place of each queue, if it had one.
     pub fn rearrange(&mut self, account: Arc<str>, places: &[Option<usize>]) {
         let fresh = OfQueue {
             is_unknown: true,
@@ -237,12 +237,12 @@ impl Faults {
         let queue =
             |was: &Option<usize>| was.map_or_else(|| fresh.clone(), |was| self.queues[was].clone());
         self.queues = places.iter().map(queue).collect();
-        self.said.rearrange(account, places);
+        self.logged.rearrange(account, places);
     }
 
-    /// Logs what has changed.
-    pub fn say(&mut self, keys: impl Fn(usize) -> QueueKey, now: Moment) {
-        self.said.account(self.present.as_ref(), now);
+    /// Logs changes.
+    pub fn log(&mut self, keys: impl Fn(usize) -> QueueKey, now: Moment) {
+        self.logged.account(self.present.as_ref(), now);
         if self.present.is_some() {
             return; // It explains the faults of the queues.
         }
@@ -250,7 +250,7 @@ impl Faults {
             let own = queue.own.as_ref().filter(|own| own.counts());
             own.map(|own| &own.fault)
         });
-        self.said.queues(faults, keys, now);
+        self.logged.queues(faults, keys, now);
     }
 
     fn queue_failed(&mut self, place: usize, fault: &Arc<Fault>, now: Moment) {
@@ -262,7 +262,7 @@ impl Faults {
         });
     }
 
-    /// Whether the last failure is the account's rather than one queue's.
+    /// Returns whether the last failure is the account's rather than one queue's.
     fn concerns_all(&self, kind: FaultKind) -> bool {
         match kind {
             FaultKind::UpstreamDown => self.in_a_row >= IN_A_ROW || !self.ever_well,
@@ -293,7 +293,7 @@ impl Faults {
         });
     }
 
-    /// CallTools answers again. Failures of queues during the fault were not their own.
+    /// Ends the account's fault, because CallTools answers again. Failures of queues during the fault were not their own.
     fn end(&mut self, asked: Asked, begun: Moment) {
         self.in_a_row = 0;
         let failing_since = self.failing_since.take();

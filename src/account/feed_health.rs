@@ -1,29 +1,29 @@
-//! Compares the two feeds, sweeps and queue polls. Sweeps that fail while polls succeed are useless.
+//! Compares sweeps with queue polls: sweeps that fail while polls succeed are useless.
 
-/// How many sweeps may fail in a row while polls succeed. With the waits in between this takes about half a minute. After that the answers are
-/// older than planned with sweeps.
+/// How many sweeps may fail in a row while polls succeed. With the waits in between, that takes about half a minute. After that, answers are
+/// older than the plan with sweeps allows.
 const SWEEP_FAILURES: u32 = 3;
 
 /// Counts failed sweeps.
 #[derive(Debug, Default)]
 pub(super) struct FeedHealth {
-    /// Sweeps that failed in a row, each with a successful poll since the one before.
+    /// Sweeps that failed in a row, each with a successful poll since the last failure.
     failed_alone: u32,
     polled_since_failure: bool,
 }
 
 impl FeedHealth {
-    /// A poll succeeded.
+    /// Records that a poll succeeded.
     pub fn polled(&mut self) {
         self.polled_since_failure = true;
     }
 
-    /// A sweep was read, or sweeps were suspended: counting starts again.
+    /// Restarts the count, because a sweep was read or sweeps were suspended.
     pub fn recovered(&mut self) {
         self.failed_alone = 0;
     }
 
-    /// A sweep failed. Returns whether to suspend sweeps. In an outage polls fail, too, which says nothing about sweeps.
+    /// Records that a sweep failed. Returns whether to suspend sweeps. In an outage polls fail as well, which says nothing about sweeps.
     pub fn sweep_failed(&mut self) -> bool {
         self.failed_alone = match std::mem::take(&mut self.polled_since_failure) {
             true => self.failed_alone + 1,

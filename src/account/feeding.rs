@@ -1,4 +1,4 @@
-//! Takes in lists of changes and of those who are available, and keeps the schedule, the log and the metrics informed of the feed in use.
+//! Applies lists of changes and of available agents, and keeps the schedule, the log and the metrics informed of the feed in use.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::{
 };
 
 impl Account {
-    /// A page came of a list that takes the place of the full list.
+    /// Applies a page of a list that replaces the full list.
     pub(super) fn take_in_feed(&mut self, list: Everyone, page: u32, listed: RosterPage) {
         if self.schedule.is_distrustful(self.now()) {
-            return; // It was under way when lists of everybody were found wanting.
+            return; // It was sent before lists of all agents lost trust.
         }
         if !listed.notes.unknown_statuses.is_empty() {
             self.schedule.saw_unknown_status();
@@ -58,7 +58,7 @@ impl Account {
         self.keep_statuses_now_and_then();
     }
 
-    /// Rows of a poll or of a full page came, and are not in the roster yet: do they agree with the feed in use?
+    /// Checks the feed in use against rows of a poll or of a full page, before the roster takes them.
     pub(super) fn audit_feed(&mut self, rows: &[Agent], as_of: Moment) {
         let now = self.deps.clock.now();
         if let Some(taken) = self.feeds.compare(rows, as_of, &self.roster, now) {
@@ -66,7 +66,7 @@ impl Account {
         }
     }
 
-    /// The full list was read to its end and is believed.
+    /// Handles the end of a full list that is trusted.
     pub(super) fn full_list_is_whole(&mut self) {
         for rows in one_look_each(self.feeds.take_kept()) {
             self.roster.see(rows);
@@ -78,7 +78,7 @@ impl Account {
         self.ask_next();
     }
 
-    /// Tells the schedule what to ask for next.
+    /// Tells the schedule what to request next.
     pub(super) fn ask_next(&mut self) {
         let (request, at_once) = self.feeds.next(self.deps.clock.now());
         let feed = self.feeds.in_use();
@@ -87,7 +87,7 @@ impl Account {
         self.show_feed();
     }
 
-    /// The statuses that make an agent ready may be others now.
+    /// Updates the statuses that make an agent ready.
     pub(super) fn filter_by_ready_statuses(&mut self) {
         let names = Arc::clone(&self.deps.names.borrow());
         let statuses = names.statuses.iter().flatten();
@@ -99,20 +99,20 @@ impl Account {
         self.feeds.set_ready_statuses(ready.collect());
     }
 
-    /// Criteria of the config may read why somebody is not available.
+    /// Updates whether criteria in the config read why an agent is not available.
     pub(super) fn look_at_rules(&mut self) {
         let mut queues = self.deps.queues.iter();
         let needs_reasons = queues.any(|queue| queue.rule.reads_reasons());
         self.feeds.set_needs_reasons(needs_reasons);
     }
 
-    /// CallTools refuses a list that takes the place of the full list.
+    /// Gives up a feed that CallTools refuses.
     pub(super) fn feed_refused(&mut self, feed: Feed) {
         let taken = self.feeds.refused(feed, self.deps.clock.now());
         self.follow(taken, None);
     }
 
-    /// The feed that statuses come from, and why not another, for people who look on.
+    /// Publishes which feed is in use, and why the others are not.
     pub(super) fn show_feed(&mut self) {
         let feed = match self.schedule.is_swept() {
             true => self.feeds.in_use(),
@@ -128,7 +128,7 @@ impl Account {
         });
     }
 
-    /// A request about statuses failed. If polls keep succeeding meanwhile, its feed is suspended.
+    /// Records that a request for statuses failed. If polls keep succeeding meanwhile, its feed is suspended.
     pub(super) fn sweep_failed(&mut self, job: Job) {
         if !self.feed_health.sweep_failed() {
             return;
@@ -143,7 +143,7 @@ impl Account {
         }
     }
 
-    /// Takes rows of one page in. Returns the look that they lag behind, if they do.
+    /// Applies the rows of one page. Returns the look that they lag behind, if they do.
     fn see_rows(&mut self, agents: Vec<Agent>, at: Moment) -> Option<Moment> {
         let rows = agents.into_iter().map(|agent| Sighting {
             agent: Arc::new(agent),
@@ -159,7 +159,7 @@ impl Account {
         }
     }
 
-    /// Does what follows from a page, whose rows lag behind the look at `lag`.
+    /// Acts on the result of a page. `lag` is the look that its rows lag behind.
     fn follow(&mut self, taken: Taken, lag: Option<Moment>) {
         let was = self.deps.health.borrow().feed;
         match taken {
@@ -203,7 +203,7 @@ impl Account {
             self.keep_without_feeds();
         }
         let why = match why {
-            GivenUp::Failed => "it takes too many pages, or does not fit what is known",
+            GivenUp::Failed => "it takes too many pages, or does not fit the known statuses",
             GivenUp::Doubted(doubt) => doubt.sentence(),
         };
         tracing::warn!(
@@ -229,7 +229,7 @@ impl Account {
     }
 }
 
-/// The feed that a job reads and that takes the place of the full list.
+/// Returns the feed that a job reads, if it replaces the full list.
 pub(super) fn feed_beside_sweeps(job: Job) -> Option<Feed> {
     match job {
         Job::Delta(_) => Some(Feed::Delta),
@@ -238,7 +238,7 @@ pub(super) fn feed_beside_sweeps(job: Job) -> Option<Feed> {
     }
 }
 
-/// Rows that were seen at different moments, those of one moment together, the earliest first.
+/// Groups rows by the moment at which they were seen, the earliest first.
 fn one_look_each(rows: Vec<Sighting>) -> Vec<Vec<Sighting>> {
     let mut looks: Vec<Vec<Sighting>> = Vec::new();
     for row in rows {

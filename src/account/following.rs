@@ -1,4 +1,4 @@
-//! An account whose requests another node of the cluster sends: it takes in what the leader says, and passes on what it is asked.
+//! An account that another node of the cluster leads: it applies the leader's news, and forwards requests to the leader.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,29 +24,29 @@ use crate::{
     },
 };
 
-/// How long a refresh may take on the leader: the longest time-out of a request, nearly. The caller gives up before.
+/// How long a refresh may take on the leader: nearly the longest timeout of a request. Callers give up earlier.
 const REFRESH: Duration = Duration::from_secs(30);
 
-/// How long the leader may take for something newer. Callers wait for 5 s at most.
+/// How long the leader may take to get newer data. Callers wait at most 5 s.
 const FRESHEN: Duration = Duration::from_secs(5);
 
-/// How long the log may take after the leader's answer.
+/// How long an entry may take to arrive after the leader's answer.
 const APPLY: Duration = Duration::from_millis(250);
 
-/// How long nobody may lead before the queues show it as their fault: an ordinary change of the leader is over by then.
+/// How long the engine may be silent before the queues show that as their fault. An ordinary change of leader takes less.
 const WORTH_SHOWING: Duration = Duration::from_secs(15);
 
-/// Why the account's task no longer follows.
+/// Why the account's task stopped following.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Followed {
-    /// It is to stop.
+    /// It was told to stop.
     Stopped,
     /// This node leads from now on.
     Leads,
 }
 
 impl Account {
-    /// Whether another node sends the account's requests.
+    /// Returns whether another node sends the account's requests.
     pub(super) fn follows(&self) -> bool {
         let cluster = self.deps.cluster.as_ref();
         cluster.is_some_and(|cluster| *cluster.role.borrow() == Role::Following)
@@ -59,7 +59,7 @@ impl Account {
             return Followed::Leads;
         };
         self.forget_outlooks();
-        let mut passed = JoinSet::new();
+        let mut forwarded = JoinSet::new();
         let followed = loop {
             self.deps.heartbeat.beat();
             if *cluster.role.borrow_and_update() == Role::Leading {
@@ -68,16 +68,16 @@ impl Account {
                 }
                 break Followed::Leads;
             }
-            self.show_that_nobody_leads(&cluster.member);
+            self.show_missing_leader(&cluster.member);
             tokio::select! {
                 () = stop.cancelled() => break Followed::Stopped,
-                // Without its member's task nothing goes on; `run` says why it ended.
+                // The member's task has ended; `run` reports why.
                 changed = cluster.role.changed() => if changed.is_err() {
                     break Followed::Stopped;
                 },
                 Some(news) = cluster.news.recv() => self.take_news(&news),
-                Some(ask) = self.deps.asks.recv() => self.pass_on(ask, &cluster.member, &mut passed),
-                Some(_) = passed.join_next() => {}
+                Some(ask) = self.deps.asks.recv() => self.forward(ask, &cluster.member, &mut forwarded),
+                Some(_) = forwarded.join_next() => {}
                 () = tokio::time::sleep(LISTEN) => {}
             }
         };
@@ -85,9 +85,9 @@ impl Account {
         followed
     }
 
-    /// Begins to lead, as after a restart that lost nothing.
+    /// Starts leading, as after a restart without any loss.
     pub(super) fn lead(self) -> Self {
-        // What was wrong for the leader before is found out anew.
+        // This node finds its own faults; those of the last leader may not apply.
         let shown = self.deps.queues.iter().zip(&self.shown);
         for (queue, _) in shown.filter(|(_, fault)| fault.is_some()) {
             self.deps.board.fault(&queue.key, None);
@@ -96,7 +96,7 @@ impl Account {
         Self::new(Deps { known, ..self.deps })
     }
 
-    /// Accepts no more calls on the word of who will be free soon. This node neither learns that nor hears whom the leader's calls count on.
+    /// Drops forecasts of agents who will be free soon: a follower does not learn them, and does not know which agents the leader's calls count on.
     fn forget_outlooks(&self) {
         for queue in &self.deps.queues {
             let Some(state) = self.deps.board.get(&queue.key) else {
@@ -160,7 +160,7 @@ impl Account {
         }
     }
 
-    /// Shows what is known of a queue by now.
+    /// Shows the current knowledge about a queue.
     fn show_taken(&mut self, place: usize) {
         if let Some(mut snapshot) = self.snapshot(place) {
             snapshot.outlook = None;
@@ -220,11 +220,11 @@ impl Account {
         }
     }
 
-    /// While nobody can lead, that is what is wrong. The leader's next words replace it.
-    fn show_that_nobody_leads(&mut self, member: &Member) {
+    /// Shows a fault while no node can lead. The leader's next entry replaces it.
+    fn show_missing_leader(&mut self, member: &Member) {
         let (status, now) = (member.status(), self.deps.clock.now());
         let heard = status.up_to_date.map(|at| now.longest_since(at));
-        // Before the first command is answered or fails, nobody knows.
+        // Unknown until the first command is answered or fails.
         let is_down = status.asked && !status.up && heard.is_none_or(|age| age > WORTH_SHOWING);
         let is_shown = |fault: &Option<Arc<Fault>>| {
             let kind = fault.as_ref().map(|fault| fault.kind());
@@ -249,13 +249,13 @@ impl Account {
         }
     }
 
-    /// Passes a request on to the leader, or serves it here if it concerns this node alone.
-    fn pass_on(&mut self, ask: Ask, member: &Arc<Member>, passed: &mut JoinSet<()>) {
+    /// Forwards a request to the leader, or serves it here if it concerns only this node.
+    fn forward(&mut self, ask: Ask, member: &Arc<Member>, forwarded: &mut JoinSet<()>) {
         let (member, board) = (Arc::clone(member), Arc::clone(&self.deps.board));
         match ask {
             Ask::Refresh { queue, reply } => {
                 let until = self.deps.clock.now().later(Duration::from_secs(1));
-                passed.spawn(async move {
+                forwarded.spawn(async move {
                     let refreshed = refresh(&member, &board, &queue).await;
                     let refused = || {
                         RefreshError::Refused(Refusal {
@@ -271,7 +271,7 @@ impl Account {
                 staleness,
                 reply,
             } => {
-                passed.spawn(async move {
+                forwarded.spawn(async move {
                     let what = What::Freshen {
                         queue: queue.queue.to_string(),
                         chance: staleness.chance,
@@ -289,7 +289,7 @@ impl Account {
     }
 }
 
-/// Asks the leader for a poll; `None` where it does not answer.
+/// Asks the leader for a poll. Returns `None` if it does not answer.
 async fn refresh(
     member: &Member,
     board: &Board,
@@ -309,7 +309,7 @@ async fn refresh(
     }
 }
 
-/// Asks the leader for something newer, and waits until it is on this board; gives up with the caller.
+/// Asks the leader for newer data, and waits until it is on this node's board. Gives up when the caller does.
 async fn newer(
     member: &Member,
     board: &Board,
@@ -330,7 +330,7 @@ fn version(board: &Board, queue: &QueueKey) -> u64 {
     board.version(queue).map_or(0, |version| version.number())
 }
 
-/// Waits a moment until the board shows something new of a queue.
+/// Waits a moment for a change of a queue on the board.
 async fn changed(board: &Board, queue: &QueueKey, before: u64) {
     let mut changes = board.changes();
     let newer = async {
@@ -343,7 +343,7 @@ async fn changed(board: &Board, queue: &QueueKey, before: u64) {
     let _ = tokio::time::timeout(APPLY, newer).await;
 }
 
-/// The agents of a queue. `None` if one row cannot be read: a poll counts as a whole or not at all.
+/// Reads the agents of a queue. Returns `None` if any row cannot be read: a poll counts completely or not at all.
 fn agents(rows: &Rows, names: &Names) -> Option<Vec<Arc<Agent>>> {
     let rows = rows.rows.iter();
     let mut rows: Vec<Row> = rows
@@ -362,18 +362,18 @@ fn sighting(seen: &SeenRow, names: &Names) -> Option<Sighting> {
     })
 }
 
-/// What a leader hears of the cluster.
+/// An event in the cluster, for a leader.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Another node asks something.
     Question(Vec<u8>),
-    /// Its role may have changed.
+    /// This node's role may have changed.
     Role,
-    /// Its member's task has ended.
+    /// The member's task has ended.
     End,
 }
 
-/// Waits for the next event; for ever without a cluster.
+/// Waits for the next event; forever without a cluster.
 pub(super) async fn next_event(cluster: &mut Option<Membership>) -> Event {
     let Some(cluster) = cluster else {
         return std::future::pending().await;

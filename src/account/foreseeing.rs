@@ -1,4 +1,4 @@
-//! Keeps the account's [`Foresight`](super::foresight::Foresight) informed of what its lists showed, and tells what came of it. Nothing here sends a request.
+//! Feeds the account's [`Foresight`](super::foresight::Foresight) with what lists showed, and reports the results. Nothing here sends a request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 impl Account {
-    /// Goes on with what an earlier task or process learnt.
+    /// Continues from what an earlier task or process learnt.
     pub(super) fn recall_foresight(&mut self, handed: Option<String>) {
         let store = self.deps.store.as_ref();
         let stored = || store.and_then(|store| store.foresight(&self.deps.owner));
@@ -37,12 +37,12 @@ impl Account {
         if !self.foresight.recall(&stored, self.deps.clock.now()) {
             tracing::warn!(
                 account = &*self.name,
-                "what was learnt about agents' statuses cannot be read; it is learnt again"
+                "the stored knowledge about agents' statuses cannot be read; it is learnt again"
             );
         }
     }
 
-    /// Stores what was learnt.
+    /// Stores the knowledge.
     pub(super) fn keep_foresight(&self) {
         if let Some(store) = &self.deps.store {
             let stored = self.foresight.to_stored(self.deps.clock.now());
@@ -50,7 +50,7 @@ impl Account {
         }
     }
 
-    /// Learns from the stays that lists have shown since the last time.
+    /// Learns from the stays that lists have shown since the last call.
     pub(super) fn learn_stays(&mut self) {
         for change in self.roster.take_stays() {
             let agent = change.agent.clone();
@@ -59,7 +59,7 @@ impl Account {
         }
     }
 
-    /// Statuses have other names now.
+    /// Renames statuses that CallTools has renamed.
     pub(super) fn rename_statuses(&mut self, before: &Names, now: &Names) {
         for status in now.statuses.iter().flatten() {
             let was = before.status_by_id(status.id);
@@ -70,7 +70,7 @@ impl Account {
         }
     }
 
-    /// A list has shown a queue: settles situations that wait for that.
+    /// Settles situations that waited for a list that shows this queue.
     pub(super) fn settle(&mut self, place: usize, snapshot: &Snapshot) {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(_), Some(threshold), Ok(measured)) =
@@ -80,7 +80,7 @@ impl Account {
         };
         let now = self.deps.clock.now();
         let held = self.deps.reservations.queue(&queue.key).held(now);
-        // Calls that were accepted for want of nobody find their agents among these.
+        // Calls that bet on an agent take one of these seats as well, so bets do not reduce them.
         let taken = f64::from(held.all - held.bets);
         let has_seat = measured.count.get() - taken > threshold.get();
         let ids = &self.ids;
@@ -95,7 +95,7 @@ impl Account {
         }
     }
 
-    /// Looks at queues without a seat once a second, stores what was learnt from time to time, and tells people.
+    /// Examines queues without a seat once a second; from time to time, stores the knowledge and updates the report.
     pub(super) fn foresee(&mut self) {
         let now = self.deps.clock.now();
         if !self.foresight.is_time_to_foretell(now) {
@@ -117,7 +117,7 @@ impl Account {
         }
     }
 
-    /// What is foretold for a queue, if nothing is in doubt and it has no seat.
+    /// Returns the prediction for a queue if it has no seat and nothing about it is in doubt.
     fn foretell(&self, place: usize, now: Moment) -> Option<AtZero> {
         let queue = &self.deps.queues[place];
         let (Rule::Seats(_), Some(threshold)) = (&queue.rule, queue.threshold) else {
@@ -153,7 +153,7 @@ impl Account {
         })
     }
 
-    /// A reserved call of this queue, made at `made`, has its agent, who was seen to leave at `gone`.
+    /// Records that a call with a reservation made at `made` got its agent, who was seen to leave at `gone`.
     pub(super) fn call_has_arrived(&mut self, key: &QueueKey, made: Moment, gone: Moment) {
         let mut queues = self.deps.queues.iter();
         let Some(place) = queues.position(|queue| queue.key == *key) else {
@@ -168,12 +168,12 @@ impl Account {
                 queue = %key,
                 lead = ?terms.lead(),
                 ?within,
-                "half of the reserved calls have their agent sooner than `lead` says; a lead that is too long costs calls, so shorten it"
+                "half of the reserved calls get their agent sooner than `lead`; a lead that is too long costs calls, so shorten it"
             );
         }
     }
 
-    /// What the rule will say of a snapshot, where it acts.
+    /// Returns the rule's outlook for a snapshot, if the rule acts.
     pub(super) fn outlook(&self, place: usize, snapshot: &Snapshot) -> Option<Arc<Outlook>> {
         let queue = &self.deps.queues[place];
         let now = self.deps.clock.now();
@@ -187,7 +187,7 @@ impl Account {
         Some(Arc::new(Outlook::new(terms, factor, now, chances)))
     }
 
-    /// How likely each of these is free by `until`.
+    /// Returns the probabilities that these agents are free by `until`.
     fn chances(
         &self,
         candidates: &[(&Stay, Duration)],
@@ -199,8 +199,8 @@ impl Account {
         chances.filter(|chance| *chance > 0.0)
     }
 
-    /// The members who may be free soon, with their stays, and up to when these are known to have gone on. Whoever is logged out of the queue,
-    /// on a call, or in a status of which nothing is known, is none of them.
+    /// Returns the members who may be free soon, with their stays, and until when each stay is known to have lasted. Agents who are logged out of the
+    /// queue, on a call, or in an unknown status are excluded.
     fn candidates(&self, members: &[Arc<Agent>]) -> Vec<(&Stay, Duration)> {
         let may_come = |agent: &&Arc<Agent>| {
             agent.available == Some(false) && agent.queue_logged_in && !agent.on_call
@@ -212,7 +212,7 @@ impl Account {
         members.iter().filter(may_come).filter_map(stay).collect()
     }
 
-    /// Whether the lists that statuses come from can be relied on: none is doubted, and none is on trial.
+    /// Returns whether the lists that statuses come from are reliable: none is distrusted or on trial.
     fn is_feed_proven(&self) -> bool {
         let now = self.now();
         let is_on_trial = !self.sweep.is_trusted() && self.schedule.sweeps(now);

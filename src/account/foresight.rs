@@ -1,6 +1,6 @@
-//! What an account learns for [`soon`](crate::decision::soon): stays from the roster, situations at zero seats, and how they ended. Pure.
+//! Learns for [`soon`](crate::decision::soon): from stays in the roster, from situations at zero seats, and from how those ended.
 //!
-//! It takes what others read for their own reasons, and asks for nothing: it knows no schedule.
+//! Pure. It uses data that was read for other reasons, and requests none of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +20,13 @@ use crate::{
     },
 };
 
-/// How often queues without a seat are looked at. The rule's own figures change no faster.
+/// How often queues without a seat are examined. The rule's own figures change no faster.
 const FORETELL_EVERY: Duration = Duration::from_secs(1);
 
-/// How often it is told to people.
+/// How often the report for people is updated.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
-/// How often it is stored. A crash loses so much of what was learnt, and nothing is counted twice.
+/// How often it is stored. A crash loses at most this much, and nothing is counted twice.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// See the [module](self).
@@ -35,42 +35,42 @@ pub struct Foresight {
     learnt: Learnt,
     calibration: Calibration,
     record: Record,
-    /// By the queue's place in the account.
+    /// The queues, by place.
     queues: Vec<Watched>,
-    /// Boot times of when these were last done.
+    /// The boot times of the last prediction, report and storing.
     foretold: Duration,
     told: Duration,
     kept: Duration,
 }
 
-/// What is remembered of a queue.
+/// What is remembered about a queue.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watched {
-    /// Decisions when last counted; `None` before the first time.
+    /// The decisions at the last count; `None` before the first one.
     counted: Option<Decided>,
     arrivals: Arrivals,
     has_warned: bool,
 }
 
-/// Decisions of a queue since the start that the rule has, or could have, a say in.
+/// The number of decisions about a queue since the start that the rule made, or could have made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// Rejected for want of a seat.
+    /// Rejected because no seat was open.
     pub rejected: u64,
     /// Accepted by the rule.
     pub accepted: u64,
 }
 
-/// What is foretold for a queue without a seat.
+/// The prediction for a queue without a seat.
 #[derive(Clone, Copy, Debug)]
 pub struct AtZero {
-    /// How likely somebody will be free, not corrected.
+    /// The probability that an agent will be free, before correction.
     pub likely: f64,
-    /// What the operator has set.
+    /// The operator's settings.
     pub terms: Terms,
 }
 
-/// As it is stored.
+/// The stored form.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     learnt: StoredLearnt,
@@ -79,7 +79,7 @@ struct Stored {
 }
 
 impl Foresight {
-    /// Nothing is known yet.
+    /// Creates it without any knowledge.
     pub fn new(queues: usize, now: Moment) -> Self {
         Self {
             learnt: Learnt::new(now),
@@ -92,7 +92,7 @@ impl Foresight {
         }
     }
 
-    /// Goes on with what an earlier process stored. Returns whether it made sense.
+    /// Continues from what an earlier process stored. Returns whether that was valid.
     pub fn recall(&mut self, stored: &str, now: Moment) -> bool {
         let read = serde_json::from_str(stored).ok().and_then(|stored| {
             let Stored {
@@ -111,7 +111,7 @@ impl Foresight {
         true
     }
 
-    /// What outlives the process.
+    /// Returns what outlives the process.
     pub fn to_stored(&self, now: Moment) -> String {
         let stored = Stored {
             learnt: self.learnt.to_stored(now),
@@ -121,7 +121,7 @@ impl Foresight {
         serde_json::to_string(&stored).expect("texts and numbers can be written")
     }
 
-    /// Whether it is time to store it again.
+    /// Returns whether it is time to store it again, and restarts that interval if so.
     pub fn is_time_to_keep(&mut self, now: Moment) -> bool {
         let is_time = now.boot >= self.kept + KEEP_EVERY;
         if is_time {
@@ -130,7 +130,7 @@ impl Foresight {
         is_time
     }
 
-    /// Whether it is time to look at queues without a seat.
+    /// Returns whether it is time to examine queues without a seat, and restarts that interval if so.
     pub fn is_time_to_foretell(&mut self, now: Moment) -> bool {
         let is_time = now.boot >= self.foretold + FORETELL_EVERY;
         if is_time {
@@ -139,7 +139,7 @@ impl Foresight {
         is_time
     }
 
-    /// Whether it is time to tell people.
+    /// Returns whether it is time to update the report, and restarts that interval if so.
     pub fn is_time_to_tell(&mut self, now: Moment) -> bool {
         let is_time = now.boot >= self.told + TELL_EVERY;
         if is_time {
@@ -148,7 +148,7 @@ impl Foresight {
         is_time
     }
 
-    /// The account's queues are others now. `places` tells where each was before, if anywhere.
+    /// Replaces the queues. `places` has the former place of each queue, if it had one.
     pub fn rearrange(&mut self, places: &[Option<usize>]) {
         let queue = |was: &Option<usize>| was.map(|was| self.queues[was]).unwrap_or_default();
         self.queues = places.iter().map(queue).collect();
@@ -156,34 +156,34 @@ impl Foresight {
             .rearrange(|was| places.iter().position(|place| *place == Some(was)));
     }
 
-    /// Another queue is at this place from now on.
+    /// Forgets the queue at this place, which is another queue from now on.
     pub fn forget_queue(&mut self, place: usize) {
         self.calibration
             .rearrange(|was| (was != place).then_some(was));
     }
 
-    /// Counts time in a status. `places` are the queues of the agent.
+    /// Learns from time in a status. `places` returns the queues of the agent.
     pub fn learn(&mut self, mut change: StayPassed, places: impl FnOnce() -> Vec<usize>) {
         let took_call = change.onto_call && self.calibration.has_bets();
         if let (true, Some(ended)) = (took_call, &mut change.passed.ended) {
             let mut places = places().into_iter();
-            // The rule sent this call, so the agent was free for it, if only for a moment.
+            // The rule sent this call, so the agent was free for it, if only briefly.
             ended.available |= places.any(|place| self.calibration.took_call(place, change.at));
         }
         self.learnt.learn(&change.passed);
     }
 
-    /// CallTools calls a status by another name now.
+    /// Renames a status, as CallTools did.
     pub fn rename(&mut self, was: &str, is: &Arc<str>) {
         self.learnt.rename(was, is);
     }
 
-    /// How likely an agent is free by `until`, who was known to be in this stay at `seen`; both are boot times.
+    /// Returns the probability that an agent is free by `until` who was still in this stay at `seen`. Both are boot times.
     pub fn chance(&self, stay: &Stay, seen: Duration, until: Duration) -> f64 {
         self.learnt.chance_as_of(stay, seen, until)
     }
 
-    /// Decisions about a queue since this was last called, as (rejected, accepted by the rule).
+    /// Returns the decisions about a queue since the last call, as (rejected, accepted by the rule).
     pub fn new_calls(&mut self, place: usize, decided: Decided) -> (u32, u32) {
         let before = self.queues[place].counted.replace(decided);
         let before = before.unwrap_or(decided);
@@ -194,7 +194,7 @@ impl Foresight {
         )
     }
 
-    /// A queue was asked about, and has no seat now if `at_zero` says so. `id` is CallTools' number for it.
+    /// Counts questions about a queue. `at_zero` is set if it has no seat now. `id` is CallTools' id of the queue.
     pub fn count_calls(
         &mut self,
         (place, id): (usize, Option<u64>),
@@ -221,17 +221,17 @@ impl Foresight {
         }
     }
 
-    /// By what a probability is multiplied, so that no more agents are foretold than were seen.
+    /// Returns the factor that corrects probabilities, so that no more agents are predicted than were seen.
     pub fn factor(&self) -> f64 {
         self.calibration.factor()
     }
 
-    /// What the rule says of this probability.
+    /// Returns the corrected prediction for this probability.
     pub fn foretold(&self, likely: f64, terms: Terms) -> Foretold {
         Foretold::new(likely * self.calibration.factor(), terms)
     }
 
-    /// A look showed whether a queue has a seat above its threshold. Returns the situations that are settled by it.
+    /// Records whether a look showed a seat above the queue's threshold. Returns the situations that this settles.
     pub fn look(
         &mut self,
         place: usize,
@@ -246,8 +246,8 @@ impl Foresight {
         settled
     }
 
-    /// A reserved call of this queue had its agent so long after its reservation. Returns the usual time if it is shorter than the lead, the
-    /// first time only.
+    /// Records how long after its reservation a call of this queue got its agent. Returns the usual time, the first time only, if it is shorter than
+    /// the lead.
     pub fn arrived(&mut self, place: usize, after: Duration, terms: Terms) -> Option<Duration> {
         self.queues[place].arrivals.arrived(after);
         let within = self.arrives_within(place, terms)?;
@@ -260,15 +260,15 @@ impl Foresight {
         median.filter(|median| *median < terms.lead())
     }
 
-    /// Whether the rule may act.
+    /// Checks whether the rule may act.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it may not.
     pub fn may_act(&self, is_feed_proven: bool, now: Moment) -> Result<(), Off> {
         may_act(&self.learnt, self.calibration.factor(), is_feed_proven, now)
     }
 
-    /// For people. `queues` has each queue's name, id, terms and state, in the order of the config.
+    /// Returns the report for people. `queues` has each queue's name, id, terms and state, in the order of the config.
     pub fn report(
         &self,
         queues: impl Iterator<Item = (Arc<str>, Option<u64>, Terms, State)>,

@@ -1,4 +1,4 @@
-//! Passes what is known from task to task: takes it over at the start, and stores it while running.
+//! Passes knowledge from task to task: takes it over at startup, and stores it while running.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::{
     state::store::Note,
 };
 
-/// How often the newest statuses are stored: a third of the least default `max_age`, so that answers survive a quick restart.
+/// How often the newest statuses are stored: a third of the shortest default `max_age`, so that answers survive a quick restart.
 const KEEP_EVERY: Duration = Duration::from_secs(20);
 
-/// Sweeps that were trusted within this time are used again without a new comparison.
+/// Sweeps that were trusted this recently are used again without a new comparison.
 const TRUST_LASTS: Duration = Duration::from_secs(3600);
 
 impl Account {
-    /// Takes over what an earlier task knew, with its age, before the first request. The poll of a queue is not shown until it is certain
-    /// which queue its name means.
+    /// Takes over an earlier task's knowledge, with its age, before the first request. The poll of a queue is not shown until it is certain which
+    /// queue its name means.
     pub(super) fn take_over(&mut self, known: Known) {
         self.naming.handed = known.queues.into_iter().collect();
         self.naming.swept_before = self.trust_again(&known.agents);
@@ -31,7 +31,7 @@ impl Account {
         }
     }
 
-    /// Shows the recalled polls of these queues. Queues with a recent one wait for their turn.
+    /// Shows the recalled polls of these queues. Queues with a recent poll wait for their turn.
     pub(super) fn show_recalled(&mut self, places: &[usize]) {
         let now = self.deps.clock.now();
         let period = self.deps.budget.usual_period();
@@ -52,8 +52,8 @@ impl Account {
         }
     }
 
-    /// Trusts sweeps again if they were trusted recently. Only trusted sweeps are stored, and distrust deletes them, so stored ones were
-    /// trusted to the end. Returns when the last whole sweep was, at the earliest.
+    /// Trusts sweeps again if they were trusted recently. Only trusted sweeps are stored, and distrust deletes them, so stored sweeps were trusted
+    /// until the end. Returns the earliest time of the last whole sweep.
     fn trust_again(&mut self, swept: &[Sighting]) -> Option<Moment> {
         let now = self.deps.clock.now();
         let is_recent = |sighting: &Sighting| {
@@ -72,7 +72,7 @@ impl Account {
             .min_by_key(|at| at.boot)
     }
 
-    /// Everything that is known now, for another task to take over.
+    /// Returns all current knowledge, for another task to take over.
     pub(super) fn known(&self) -> Known {
         let queues = self.ids.iter().enumerate();
         let queues = queues.filter_map(|(place, id)| Some(((*id)?, self.roster.last_poll(place)?)));
@@ -88,7 +88,7 @@ impl Account {
         }
     }
 
-    /// Stores everything again, because the account has another name or token.
+    /// Stores everything again, because the account's name or token has changed.
     pub(super) fn keep_everything(&mut self) {
         self.keep_names();
         (0..self.deps.queues.len()).for_each(|place| self.keep_poll(place));
@@ -99,7 +99,7 @@ impl Account {
         }
     }
 
-    /// Stores a poll at once, because the queue's next turn may be far away.
+    /// Stores a poll at once, because the queue's next turn may be far off.
     pub(super) fn keep_poll(&self, place: usize) {
         let (Some(store), Some(id)) = (&self.deps.store, self.ids[place]) else {
             return;
@@ -109,7 +109,7 @@ impl Account {
         }
     }
 
-    /// Stores what sweeps and lists of changes told, but not more often than [`KEEP_EVERY`].
+    /// Stores the statuses from sweeps and other feeds, at most once in [`KEEP_EVERY`].
     pub(super) fn keep_statuses_now_and_then(&mut self) {
         let now = self.deps.clock.now();
         if self
@@ -120,7 +120,7 @@ impl Account {
         }
     }
 
-    /// Stores what sweeps and lists of changes have told since the last time.
+    /// Stores the statuses that sweeps and other feeds have shown since the last time.
     pub(super) fn keep_statuses(&mut self, now: Moment) {
         let Some(store) = &self.deps.store else {
             return;
@@ -137,7 +137,7 @@ impl Account {
         }
     }
 
-    /// Stores the rows again with the moments of the looks that showed them, since what lists said beyond that is not believed any more.
+    /// Stores the rows again with the times at which they were seen, because later confirmations by feeds are no longer trusted.
     pub(super) fn keep_without_feeds(&mut self) {
         self.unkeep_statuses();
         if self.sweep.is_trusted() {
@@ -145,7 +145,7 @@ impl Account {
         }
     }
 
-    /// Deletes stored sweeps, so that they are not used after a restart either.
+    /// Deletes stored sweeps, so that they are not used after a restart.
     pub(super) fn unkeep_statuses(&mut self) {
         self.kept_up_to = None;
         if let Some(store) = &self.deps.store {

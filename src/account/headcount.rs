@@ -1,20 +1,20 @@
-//! Counts the agents of all queues of an account, and notices when there are none any more.
+//! Counts the agents of all queues of an account, and notices when none are left.
 //!
-//! Every list may be empty because the day is over, or because CallTools leaves the agents out: for a token with fewer rights, or by a filter.
-//! openseat cannot tell which, so it believes the lists and reports it once.
+//! All lists may be empty because the day is over, or because CallTools omits the agents: for a token with fewer rights, or because of a filter.
+//! openseat cannot tell which, so it believes the lists and reports this once.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::clock::Moment;
 
-/// The number of agents before is the most within this time, because queues are polled one by one, and lists that went empty together are
+/// The number of agents before is the maximum within this time, because queues are polled one by one, and lists that became empty together are
 /// found empty one by one. The log line is not repeated within this time either.
 const RECENT: Duration = Duration::from_secs(3600);
 
-/// Counts within this time are kept as one, so that there are sixty at most.
+/// Counts within this time are merged, so that at most sixty are kept.
 const STEP: Duration = Duration::from_secs(60);
 
-/// Every list of an account is empty.
+/// All lists of an account are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emptied {
     /// When the last list was found empty.
@@ -23,32 +23,32 @@ pub struct Emptied {
     pub agents_before: usize,
 }
 
-/// What to log.
+/// News to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     Emptied(Emptied),
-    /// There are agents again: how many.
+    /// The queues have this many agents again.
     Filled(usize),
 }
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Headcount {
-    /// The most agents of each step, the oldest first.
+    /// The maximum of agents in each step, the oldest first.
     recent: VecDeque<(Moment, usize)>,
     emptied: Option<Emptied>,
-    /// When the log last said that all lists are empty, and whether it has yet to say that this is over.
-    told: Option<Moment>,
+    /// When it was last logged that all lists are empty, and whether the end of that is still to be logged.
+    logged: Option<Moment>,
     is_end_due: bool,
 }
 
 impl Headcount {
-    /// Since when all lists are empty, if they are.
+    /// Returns since when all lists are empty, if they are.
     pub fn emptied(&self) -> Option<Emptied> {
         self.emptied
     }
 
-    /// Takes in the number of agents on all lists. Returns what to log.
+    /// Records the number of agents on all lists. Returns what to log.
     pub fn take(&mut self, agents: usize, now: Moment) -> Option<News> {
         self.keep(agents, now);
         match (agents, self.emptied) {
@@ -61,7 +61,7 @@ impl Headcount {
         }
     }
 
-    /// Nobody is expected now, so empty lists are no news.
+    /// Forgets the counts: no agents are expected now, so empty lists are no news.
     pub fn rest(&mut self) {
         self.recent.clear();
         (self.emptied, self.is_end_due) = (None, false);
@@ -76,12 +76,12 @@ impl Headcount {
         };
         self.emptied = Some(emptied);
         if self
-            .told
-            .is_some_and(|told| now.longest_since(told) < RECENT)
+            .logged
+            .is_some_and(|logged| now.longest_since(logged) < RECENT)
         {
             return None;
         }
-        (self.told, self.is_end_due) = (Some(now), true);
+        (self.logged, self.is_end_due) = (Some(now), true);
         Some(News::Emptied(emptied))
     }
 
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, VirtualClock};
 
-    /// Moments in minutes from one beginning.
+    /// Returns moments by their minutes after a common start.
     fn moments() -> impl Fn(u64) -> Moment {
         let start = VirtualClock::default().now();
         move |minutes| start.later(Duration::from_secs(60 * minutes))
     }
 
     #[test]
-    fn lists_that_go_empty_one_by_one_are_reported_once_with_the_most_agents_before() {
+    fn lists_that_become_empty_one_by_one_are_reported_once() {
         let (mut headcount, minutes) = (Headcount::default(), moments());
         let mut news = Vec::new();
         for (minute, agents) in [(0, 80), (1, 120), (2, 70), (3, 1), (4, 0), (5, 0), (90, 0)] {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_empty_and_fill_again_are_reported_once_an_hour() {
+    fn lists_that_empty_and_refill_are_reported_once_an_hour() {
         let (mut headcount, minutes) = (Headcount::default(), moments());
         let mut news = Vec::new();
         for minute in 0..180 {

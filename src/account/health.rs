@@ -11,7 +11,7 @@ use crate::decision::soon::report::AccountReport;
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
-    /// Sweeps of the whole account are trusted, so statuses come from them.
+    /// Whether sweeps of the whole account are trusted, so that statuses come from them.
     pub sweeps: bool,
     /// Where statuses come from now.
     pub feed: Feed,
@@ -19,8 +19,8 @@ pub struct Health {
     pub feeds: Vec<FeedStanding>,
     /// The fault of the account as a whole.
     pub fault: Option<PresentFault>,
-    /// Every list of agents is empty although there were agents before.
+    /// Set if every list of agents is empty although there were agents before.
     pub emptied: Option<Emptied>,
-    /// What is known of calls that come at zero seats; `None` before it was told.
+    /// The report about calls at zero seats; `None` before the first report.
     pub soon: Option<Arc<AccountReport>>,
 }

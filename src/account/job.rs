@@ -1,4 +1,4 @@
-//! A job: reading one list from CallTools, in a task of its own.
+//! A job: reads one list from CallTools, in a task of its own.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::{
     },
     model::names::{NamedQueue, Names, Status},
 };
+
 /// What to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
@@ -24,11 +25,11 @@ pub(super) enum Work {
     Statuses,
     /// The agents of the queue with this id.
     Agents(u64),
-    /// A page of everybody.
+    /// A page of a list of all agents.
     RosterPage(Everyone, u32),
 }
 
-/// What was read, and the answer.
+/// What was read, with the answer.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Queues(Result<Vec<NamedQueue>, RequestError>),
@@ -42,7 +43,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Done {
     pub job: Job,
-    /// The number of the polled queue.
+    /// The number that stays with the polled queue.
     pub seat: Option<u64>,
     pub begun: Moment,
     pub outcome: Outcome,
@@ -72,7 +73,7 @@ impl Work {
     }
 }
 
-/// A single poll of a queue, measured by its rule.
+/// Measures a single poll of a queue by its rule.
 pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
     let joined = Joined {
         as_of: list.as_of,
@@ -86,7 +87,7 @@ pub(crate) fn polled(list: AgentList, rule: &Rule) -> Snapshot {
     snapshot(joined, rule)
 }
 
-/// What is known of a queue, measured by its rule.
+/// Measures the knowledge about a queue by its rule.
 pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     Snapshot {
         outlook: None,
@@ -99,7 +100,7 @@ pub(super) fn snapshot(joined: Joined, rule: &Rule) -> Snapshot {
     }
 }
 
-/// How old the statuses are that the rule rests on.
+/// Returns the time of the statuses that the rule uses.
 pub(super) fn as_of(joined: &Joined, rule: &Rule) -> Moment {
     match (rule, rule.renewal()) {
         (Rule::Seats(_), _) => joined.as_of,
@@ -172,7 +173,7 @@ impl Account {
         });
     }
 
-    /// The name of a job's list, for the log.
+    /// Returns the name of a job's list, for the log.
     pub(super) fn list_of(&self, job: Job) -> String {
         match job {
             Job::Queues => "queues".to_owned(),

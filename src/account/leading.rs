@@ -1,4 +1,4 @@
-//! An account whose requests this node sends for a cluster: it tells the others what it learns, and answers their questions.
+//! An account that this node leads in a cluster: it publishes what it learns to the other nodes, and answers their questions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,25 +25,25 @@ use crate::{
     model::{fault::Fault, names::Names, quantity::Quantity},
 };
 
-/// What the other nodes were told last.
+/// What was last published to the other nodes.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     names: Option<Arc<Names>>,
-    /// By queue id, the time of the poll.
+    /// The time of the last poll, by queue id.
     polls: BTreeMap<u64, Moment>,
     seen: Option<Moment>,
     shown: BTreeMap<Arc<str>, Shown>,
     fault: Option<Option<Arc<Fault>>>,
     held: BTreeSet<String>,
-    /// Sweeps are not believed any more, and the others do not know yet.
+    /// Whether sweeps lost trust and the other nodes do not know yet.
     pub doubted: bool,
-    /// To be sent once the others know what was learnt.
+    /// Answers to send once the other nodes know what was learnt.
     answers: Vec<(String, Answer)>,
 }
 
 impl Account {
-    /// Tells the other nodes what is new. Without a cluster there are none.
-    pub(super) async fn tell_the_others(&mut self) {
+    /// Publishes news to the other nodes of the cluster, if there is one.
+    pub(super) async fn publish_news(&mut self) {
         let Some(member) = self.member() else { return };
         let entry = self.news();
         member.publish(entry).await;
@@ -63,7 +63,7 @@ impl Account {
             ..Entry::default()
         };
         self.add_names(&mut entry);
-        // Seats first: one whose agent is seen to have left meanwhile is then held too long rather than given away twice.
+        // Seats first: if an agent leaves meanwhile, its seat is held too long rather than given away twice.
         self.add_seats(&mut entry);
         self.add_rows(&mut entry);
         self.add_shown(&mut entry);
@@ -156,7 +156,7 @@ impl Account {
         self.told.held = held;
     }
 
-    /// Answers another node, now or once a job has ended.
+    /// Answers another node's question, now or once a job has ended.
     pub(super) async fn answer_question(&mut self, question: &[u8], jobs: &mut JoinSet<Done>) {
         let (Some(member), Ok(question)) =
             (self.member(), serde_json::from_slice::<Question>(question))
@@ -189,7 +189,7 @@ impl Account {
                 let (id, now) = (ReservationId::from_text(&id), self.deps.clock.now());
                 let released = self.deps.reservations.release(&id, now).is_some();
                 self.deps.board.notify();
-                // What is next told says that it has ended.
+                // The next news contain its end.
                 Said::Released(released)
             }
             reserve @ What::Reserve { .. } => self.reserve(&member, reserve).await,
@@ -204,7 +204,7 @@ impl Account {
         QueueKey::new(Arc::clone(&self.name), queue)
     }
 
-    /// Decides by the asking node's rule, and holds a seat.
+    /// Decides by the asking node's policy, and holds a seat.
     async fn reserve(&self, member: &Member, what: What) -> Said {
         let What::Reserve {
             queue,
@@ -232,7 +232,7 @@ impl Account {
         };
         let now = self.deps.clock.now();
         let holds = self.deps.reservations.queue(&key);
-        // Another node cannot say how likely an agent is, so its calls bet on none.
+        // Other nodes get no forecasts, so their calls bet on no agent.
         let reserved = holds.reserve(&call_id, ttl, now, |held| {
             DecisionInput::new(&state, &policy, now).decide(None, held, now)
         });
@@ -248,7 +248,7 @@ impl Account {
         }
     }
 
-    /// A seat counts once it is in the log.
+    /// Confirms a seat once it is in the log.
     async fn made(&self, member: &Member, key: &QueueKey, reservation: &Reservation) -> Said {
         self.deps.board.notify();
         if member.held(&key.queue, reservation).await {
@@ -261,7 +261,7 @@ impl Account {
         Said::Unlogged
     }
 
-    /// Tells a caller how its job has ended. Other nodes hear of it once they know what was learnt.
+    /// Tells a caller how its job ended. Other nodes get their answers once they know what was learnt.
     pub(super) fn tell_waiter(&mut self, waiter: Waiter, ended: Result<(), super::RefreshError>) {
         match waiter {
             Waiter::Remote(remote) => {

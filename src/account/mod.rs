@@ -2,11 +2,11 @@
 //! and publishes its result on the [board](crate::decision::board).
 //!
 //! The task owns everything that changes. It starts short-lived tasks in a set that it watches, so none can be lost. A fault of one account
-//! affects no other: each has its own client, budget and task.
+//! does not affect others: each has its own client, budget and task.
 //!
-//! This file is the loop. A [`job`] reads one list, [`results`] takes in its answer, [`publish`] shows it on the board. [`naming`] knows which
-//! queue a name means, [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, [`handover`] passes what is known
-//! to the next task. In a cluster, [`leading`] tells other nodes, and [`following`] listens to the one that polls.
+//! This file is the loop. A [`job`] reads one list, [`results`] applies its answer, [`publish`] shows it on the board. [`naming`] knows which
+//! queue a name means, and [`faults`] what is wrong. [`on_demand`] and [`terms`] handle requests from outside, and [`handover`] passes knowledge
+//! to the next task. In a cluster, [`leading`] publishes to the other nodes, and [`following`] listens to the leader.
 
 mod ask;
 mod deps;
@@ -83,19 +83,19 @@ use crate::{
     process::heartbeat::TURN,
 };
 
-/// How often the task counts new questions, so that an idle account notices the first one: well before a person would call it slow. Its
-/// heartbeat beats as often.
+/// How often the task counts new questions, so that an idle account notices the first one before a person would call it slow. The heartbeat
+/// beats as often.
 const LISTEN: Duration = TURN;
 
-/// The schedule's times start this long before the boot. Nothing that is kept is older than a day.
+/// The schedule's times start this long before the boot. Nothing that it knows is older than a day.
 const BEFORE_BOOT: Duration = Duration::from_secs(2 * 86_400);
 
-/// Why the account's task no longer polls.
+/// Why the account's task stopped polling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Worked {
-    /// It is to stop.
+    /// It was told to stop.
     Stopped,
-    /// Another node of the cluster leads, or none.
+    /// This node of the cluster no longer leads.
     Deposed,
 }
 
@@ -107,44 +107,44 @@ pub struct Account {
     schedule: Schedule,
     roster: Roster,
     sweep: Sweep,
-    /// How much the present sweep has read.
+    /// How much the current sweep has read.
     swept: Tally,
     feeds: Feeds,
     headcount: Headcount,
     foresight: Foresight,
-    /// Ids of the queues, once they are known; in the order of the config.
+    /// The ids of the queues, once they are known, in the order of the config.
     ids: Vec<Option<u64>>,
     /// Numbers that stay with their queues when a new config moves them.
     seats: Vec<u64>,
     last_seat: u64,
     naming: Naming,
     opening: Opening,
-    /// Questions about each queue: the counters, and what they showed when last looked at.
+    /// Questions about each queue: its counters, and their value at the last look.
     questions: Vec<(Arc<QueueMeters>, u64)>,
-    /// Callers that wait for jobs under way.
+    /// Callers that wait for running jobs.
     waiters: HashMap<Job, Vec<Waiter>>,
     /// Since when the budget refuses permits.
     refused_since: Option<Moment>,
-    /// The token of the newest request, and when its file is read again if CallTools refuses it.
+    /// The token of the newest request, and when to read its file again if CallTools refuses it.
     token_sent: Option<Digest>,
     token_look_at: Duration,
-    /// The log said these once.
+    /// Whether these were logged.
     login_assumed: bool,
     login_unclear: bool,
     faults: Faults,
-    /// What the other nodes of the cluster were told last, and whether there may be more.
+    /// What the other nodes of the cluster know, and whether there may be news.
     told: Told,
     has_news: bool,
     /// The fault that the board shows for each queue.
     shown: Vec<Option<Arc<Fault>>>,
     feed_health: FeedHealth,
-    /// When statuses were last stored, and the time of the newest.
+    /// When statuses were last stored, and the time of the newest of them.
     kept: Option<Moment>,
     kept_up_to: Option<Moment>,
 }
 
 impl Account {
-    /// A task that has not started.
+    /// Creates a task that has not started.
     ///
     /// # Panics
     /// If the metrics do not have these queues, which is a bug.
@@ -197,7 +197,7 @@ impl Account {
         account.look_at_rules();
         account.filter_by_ready_statuses();
         account.plan();
-        account.rest_what_is_closed();
+        account.rest_closed_queues();
         account.show_faults();
         account
     }
@@ -205,7 +205,7 @@ impl Account {
     /// Polls until told to stop.
     ///
     /// # Errors
-    /// A job that panicked. The process then ends and is started again, so that it does not go on with ever older answers.
+    /// A job panicked. The process then ends and restarts, instead of serving ever older answers.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let cluster = self.deps.cluster.as_mut();
         let member = cluster.and_then(|cluster| cluster.task.take());
@@ -213,7 +213,7 @@ impl Account {
             member.map(|member| AbortOnDropHandle::new(tokio::spawn(member.run(stop.clone()))));
         let ended = self.follow_or_work(stop).await;
         if let Some(member) = member {
-            member.await?; // It gives its lease away.
+            member.await?; // It gives its lease away first.
         }
         ended
     }
@@ -234,15 +234,15 @@ impl Account {
 
     /// Polls until told to stop, or until another node of the cluster leads.
     async fn work(&mut self, stop: &CancellationToken) -> anyhow::Result<Worked> {
-        // Dropping the set cancels jobs under way. Their permits stay spent.
+        // Dropping the set cancels running jobs. Their permits stay spent.
         let mut jobs = JoinSet::new();
         loop {
             self.deps.heartbeat.beat();
             self.show_faults();
             self.look_for_another_token();
-            self.rest_what_is_closed();
+            self.rest_closed_queues();
             if std::mem::take(&mut self.has_news) {
-                self.tell_the_others().await;
+                self.publish_news().await;
             }
             self.foresee();
             let wait = self.start_what_is_due(&mut jobs).await;
@@ -271,7 +271,7 @@ impl Account {
         }
     }
 
-    /// Reads the token's file from time to time while CallTools refuses the token, and tries another token at once.
+    /// While CallTools refuses the token, reads its file from time to time, and tries a new token at once.
     fn look_for_another_token(&mut self) {
         let Some(token) = &self.deps.token else {
             return;
@@ -288,7 +288,7 @@ impl Account {
         }
     }
 
-    /// Starts all jobs that are due. Returns how long to wait for the next one.
+    /// Starts all jobs that are due. Returns how long to wait for the next job.
     async fn start_what_is_due(&mut self, jobs: &mut JoinSet<Done>) -> Duration {
         self.count_questions();
         loop {
@@ -317,7 +317,7 @@ impl Account {
         }
     }
 
-    /// Tells the schedule about new questions: they are demand.
+    /// Tells the schedule about new questions, which are demand.
     fn count_questions(&mut self) {
         let new = |(meters, seen): &mut (Arc<QueueMeters>, u64)| {
             let asked = meters.asked();
@@ -338,7 +338,7 @@ impl Account {
     }
 }
 
-/// Counts the questions about a queue from now on.
+/// Starts counting the questions about a queue.
 fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
     let meters = metrics.queue(key);
     let meters = meters.expect("the metrics were made for these queues");
@@ -346,7 +346,7 @@ fn questions(metrics: &Metrics, key: &QueueKey) -> (Arc<QueueMeters>, u64) {
     (meters, asked)
 }
 
-/// A moment on the schedule's clock. It starts well before the boot, because data may be older than that.
+/// Converts a moment to the schedule's clock. It starts well before the boot, because data may be older than that.
 fn schedule_time(moment: Moment) -> Duration {
     moment.boot + BEFORE_BOOT
 }

@@ -1,7 +1,7 @@
-//! Knows which queue a name means, and what a status does. Both lists are read every half hour, and sooner if they may have changed.
+//! Knows which queue a name means, and what each status does. Both lists are read every half hour, and sooner if they may have changed.
 //!
-//! If a name means another queue, openseat follows it and forgets the queue before. A name that no queue has is looked up again and again,
-//! while the queue's data ages. Stored names that are too old are not used until they were read again, or reading has failed.
+//! If a name now means another queue, openseat follows the name and forgets the old queue. A name that no queue has is looked up repeatedly,
+//! while the queue's data ages. Stored names that are too old are not used until they were read again, or reading them has failed.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,19 +21,19 @@ use crate::{
 /// What an account's task knows about its lists.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
-    /// When each list was read.
+    /// When each list was last read.
     queues_read: Option<Moment>,
     statuses_read: Option<Moment>,
-    /// The names of queues are an earlier run's, and too old to use at once.
+    /// Whether the names of queues are from an earlier run, and too old to use yet.
     is_stale: bool,
-    /// An earlier task's polls, by queue id, until it is certain what the names mean.
+    /// An earlier task's polls, by queue id, until it is certain which queues the names mean.
     pub handed: HashMap<u64, Poll>,
-    /// When an earlier task's last whole sweep was, until its queues are known.
+    /// When an earlier task's last whole sweep was, until the queues are known.
     pub swept_before: Option<Moment>,
 }
 
 impl Naming {
-    /// When the older of the lists was read.
+    /// Returns when the older of the lists was read.
     fn read(&self) -> Option<Moment> {
         let read = self.queues_read.into_iter().chain(self.statuses_read);
         read.min_by_key(|read| read.wall)
@@ -46,7 +46,7 @@ impl Account {
         let store = self.deps.store.as_ref();
         let stored = store.and_then(|store| store.names(&self.deps.owner, now));
         let Some((names, age)) = stored else {
-            // Names from another task have no age.
+            // The age of names from another task is unknown.
             self.schedule.doubt_names();
             return;
         };
@@ -57,7 +57,7 @@ impl Account {
         }
         if names.queues.is_some() {
             self.naming.is_stale = age >= NAMES_LIVE;
-            // Without queues that are configured by name the list is not read again, so its age does not matter.
+            // If no queue is configured by name, the list is not read again, so its age does not matter.
             if self.has_names() {
                 self.naming.queues_read = Some(read);
             }
@@ -66,7 +66,7 @@ impl Account {
         self.deps.names.send_replace(Arc::new(names));
     }
 
-    /// Takes in the list of queues. Returns why a configured name has no queue.
+    /// Applies the list of queues. Returns why a configured name has no queue.
     pub(super) fn take_in_queues(&mut self, queues: Vec<NamedQueue>) -> Option<Fault> {
         self.naming.queues_read = Some(self.deps.clock.now());
         self.take_in_names(|names| names.queues = Some(queues));
@@ -76,12 +76,12 @@ impl Account {
         unresolved
     }
 
-    /// Takes in the list of statuses, and reads every row again with it.
+    /// Applies the list of statuses, and reads every row again with it.
     pub(super) fn take_in_statuses(&mut self, statuses: Vec<Status>) {
         self.naming.statuses_read = Some(self.deps.clock.now());
         let before = Arc::clone(&self.deps.names.borrow());
         for status in &statuses {
-            self.say_what_changed(before.status_by_id(status.id), status);
+            self.log_changed_action(before.status_by_id(status.id), status);
         }
         self.take_in_names(|names| names.statuses = Some(statuses));
         let names = Arc::clone(&self.deps.names.borrow());
@@ -91,7 +91,7 @@ impl Account {
         self.renew_others(None);
     }
 
-    fn say_what_changed(&self, before: Option<&Status>, status: &Status) {
+    fn log_changed_action(&self, before: Option<&Status>, status: &Status) {
         let Some(before) = before.filter(|before| before.is_ready() != status.is_ready()) else {
             return;
         };
@@ -118,7 +118,7 @@ impl Account {
         }
     }
 
-    /// Uses stored names although they are too old, because the list of queues cannot be read now.
+    /// Uses stored names although they are too old, because the list of queues cannot be read.
     pub(super) fn fall_back_to_stored_names(&mut self) {
         if std::mem::take(&mut self.naming.is_stale) {
             self.schedule.doubt_names();
@@ -127,8 +127,8 @@ impl Account {
         }
     }
 
-    /// Finds the ids of the queues, as far as they are known. Returns why a queue has none. What an earlier task knew about a found queue is on
-    /// the board before the queue is polled.
+    /// Finds the known ids of the queues. Returns why a queue has none. An earlier task's knowledge about a found queue is on the board before
+    /// the queue is polled.
     pub(super) fn resolve(&mut self) -> Option<Fault> {
         let names = Arc::clone(&self.deps.names.borrow());
         let (mut unresolved, mut recalled) = (None, Vec::new());
@@ -163,7 +163,7 @@ impl Account {
         unresolved
     }
 
-    /// Whether it is known which queue each name means.
+    /// Returns whether it is known which queue each name means.
     fn is_certain(&self, names: &Names) -> bool {
         !self.has_names() || (!self.naming.is_stale && names.queues.is_some())
     }
@@ -176,7 +176,7 @@ impl Account {
         self.faults.not_found(place, &Arc::new(fault.clone()), now);
     }
 
-    /// Sets the id of a queue. Returns whether it had another id before, or none.
+    /// Sets the id of a queue. Returns whether it had another id, or none, before.
     fn identify(&mut self, place: usize, id: u64, names: &Names) -> bool {
         let key = &self.deps.queues[place].key;
         let shown = self.deps.board.get(key).unwrap_or_default();
@@ -197,8 +197,8 @@ impl Account {
         self.ids[place].replace(id) != Some(id)
     }
 
-    /// Drops the result of a poll whose queue's name meanwhile means another queue, or none. Waiting callers get the poll of the other queue,
-    /// which is due at once.
+    /// Drops the result of a poll whose queue's name now means another queue, or none. Waiting callers get the poll of the other queue, which is
+    /// due at once.
     pub(super) fn ended_for_another_queue(&mut self, place: usize) {
         let (job, now) = (Job::Poll(place), self.now());
         self.schedule.ended(job, Ending::Unpaid, now, 0.0);
@@ -222,7 +222,7 @@ impl Account {
     }
 }
 
-/// The id of a configured queue; `None` if it is not known yet; an error if there is no such queue.
+/// Returns the id of a configured queue, `None` if it is not known yet, or an error if there is no such queue.
 pub(crate) fn id_of(reference: &QueueRef, names: &Names) -> Option<Result<u64, Fault>> {
     match reference {
         QueueRef::Id(id) => Some(Ok(*id)),

@@ -1,4 +1,4 @@
-//! Requests from outside: a refresh from the reserve, or a fresher answer for a caller that waits.
+//! Handles requests from outside: a refresh from the reserve, or a fresher answer for a caller that waits.
 
 use tokio::task::JoinSet;
 
@@ -9,7 +9,7 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// With a bucket of permits this full, a poll of the queue itself is better than a sweep, because it renews the membership, too.
+/// With a bucket of permits this full, a poll of the queue itself is better than a sweep, because it also renews the membership.
 const PLENTY: f64 = 0.8;
 
 impl Account {
@@ -32,7 +32,7 @@ impl Account {
         }
     }
 
-    /// Polls a queue now, from the reserve. A poll under way serves all callers that ask meanwhile.
+    /// Polls a queue now, from the reserve. A running poll serves all callers that ask meanwhile.
     pub(super) async fn refresh(
         &mut self,
         queue: &QueueKey,
@@ -55,7 +55,7 @@ impl Account {
         }
     }
 
-    /// Gets a fresher answer for a caller that waits: one request for all that ask at once, if the answer is worth a permit and there is one.
+    /// Gets a fresher answer for a caller that waits, if the answer is worth a permit and one is available. Callers that wait together share it.
     pub(super) async fn freshen(
         &mut self,
         queue: &QueueKey,
@@ -72,7 +72,7 @@ impl Account {
             return self.wait_for(poll, waiter);
         }
         if self.schedule.statuses_take_long(now) {
-            return; // Questions would take the requests from the statuses of all queues.
+            return; // Waiting callers would use up the requests that renew the statuses of all queues.
         }
         self.schedule.asked_to_wait(now);
         let statuses = self.schedule.statuses_at_once(place, now);
@@ -107,7 +107,7 @@ impl Account {
         self.waiters.entry(job).or_default().push(waiter);
     }
 
-    /// The place of a queue in the config, if its id is known.
+    /// Returns the place of a queue in the config, if its id is known.
     pub(super) fn place(&self, queue: &QueueKey) -> Option<usize> {
         let place = self
             .deps

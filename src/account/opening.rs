@@ -1,43 +1,43 @@
-//! Which queues rest: outside of their opening hours they are not polled, and the open ones share their slots.
+//! Lets queues rest outside their opening hours: they are not polled, and the open queues share their slots.
 //!
-//! A queue is polled again somewhat before it opens, so that its first call finds an answer.
+//! Polling resumes shortly before a queue opens, so that its first call gets an answer.
 
 use std::time::Duration;
 
 use super::Account;
 use crate::{clock::Moment, decision::MIN_MEMBERS_AGE, model::hours::Span};
 
-/// Queues are polled again so much earlier than one round before they open: names and statuses have to be read first, and a poll may fail.
+/// Polling resumes this much earlier than one round before the opening: names and statuses have to be read first, and a poll may fail.
 const TO_SPARE: Duration = Duration::from_secs(60);
 
-/// The longest: what is seen earlier may be too old by then.
+/// The longest lead: earlier data may be too old at the opening.
 const MAX_LEAD: Duration = MIN_MEMBERS_AGE;
 
-/// The opening hours of an account's queues, as far as its task needs them.
+/// The state of the opening hours of an account's queues.
 #[derive(Debug, Default)]
 pub(super) struct Opening {
-    /// How long before it opens each queue is polled again.
+    /// How long before its opening polling of each queue resumes.
     leads: Vec<Duration>,
-    /// What the hours of each queue said when they were last read.
+    /// The span of each queue's hours at the last look.
     spans: Vec<Option<Span>>,
 }
 
 impl Opening {
-    /// Sets how far apart the turns of each queue are. Nobody asks about closed queues, so the pace may be that of an idle account.
+    /// Sets the time between the turns of each queue. Closed queues get no questions, so the account may be polling at its idle pace.
     pub fn set_leads(&mut self, turns: impl Iterator<Item = Duration>, idle_pace: f64) {
         let lead = |turn: Duration| (turn.div_f64(idle_pace) + TO_SPARE).min(MAX_LEAD);
         self.leads = turns.map(lead).collect();
     }
 
-    /// Another config has other hours.
+    /// Forgets the spans, because a new config may have other hours.
     pub fn hours_changed(&mut self) {
         self.spans.clear();
     }
 }
 
 impl Account {
-    /// Lets closed queues rest, and wakes those that open soon.
-    pub(super) fn rest_what_is_closed(&mut self) {
+    /// Lets closed queues rest, and wakes queues that open soon.
+    pub(super) fn rest_closed_queues(&mut self) {
         let now = self.deps.clock.now();
         let rested = self.schedule.all_rest();
         self.opening.spans.resize(self.deps.queues.len(), None);
@@ -48,7 +48,7 @@ impl Account {
             let lead = self.opening.leads.get(place).copied();
             let rests = span.is_some_and(|span| rests(span, lead.unwrap_or(MAX_LEAD), now));
             if self.schedule.rests(place) != rests {
-                tracing::info!(queue = %queue.key, rests, "opening hours: polling pauses or goes on");
+                tracing::info!(queue = %queue.key, rests, "opening hours: polling pauses or resumes");
                 self.schedule.rest(place, rests);
             }
         }
@@ -61,7 +61,7 @@ impl Account {
     }
 }
 
-/// Whether a queue is closed, and does not open before `lead` has passed.
+/// Returns whether a queue is closed and stays so for longer than `lead`.
 fn rests(span: Span, lead: Duration, now: Moment) -> bool {
     let opens_soon = |opens: Moment| opens.wall <= now.wall + lead;
     !span.is_open && !span.until.is_some_and(opens_soon)

@@ -1,4 +1,4 @@
-//! The budget's answers: counts how long permits take, and reports when there are none.
+//! Handles the budget's answers: measures how long permits take, and reports when there are none.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,15 +8,15 @@ use crate::{
     model::fault::{Down, Fault},
 };
 
-/// A longer wait for a permit is reported, because it makes answers old. Shorter ones are the usual pace. Half of the shortest default
+/// A longer wait for a permit is reported, because answers grow old. Shorter waits are the usual pace. This is half of the shortest default
 /// `max_age`.
 const WORTH_REPORTING: Duration = Duration::from_secs(30);
 
-/// The budget is asked again after this time at the latest, because its clock may be slower than timers.
+/// The budget is asked again after at most this time, because its clock may run slower than timers.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Account {
-    /// Reports a slow pace. If the hour is nearly spent, answers get old although no request was refused.
+    /// Reports a slow pace: when the hour is nearly spent, answers grow old although no request is refused.
     pub(super) fn report_a_slow_pace(&mut self) {
         if self.is_slow() {
             let now = self.deps.clock.now();
@@ -57,7 +57,7 @@ impl Account {
     }
 }
 
-/// A refusal of the budget, as the fault that the board shows.
+/// Converts the budget's refusal to the fault that the board shows.
 pub(crate) fn fault_of(refusal: Refusal) -> Fault {
     let Refusal { until, cause } = refusal;
     match cause {

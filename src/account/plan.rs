@@ -1,4 +1,4 @@
-//! How a budget divides over queues: the arithmetic behind `openseat plan` and behind the default of `max_age`.
+//! Divides a budget over queues: the arithmetic behind `openseat plan` and the default of `max_age`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,23 +13,23 @@ use crate::{
     model::hours::OpeningHours,
 };
 
-/// The hour that a budget is given for.
+/// The period of a budget.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A default `max_age` leaves room for two looks in a row to fail or come late.
+/// A default `max_age` allows two looks in a row to fail or be late.
 const ROUNDS: u32 = 3;
 
-/// The least default `max_age`. With few queues the rounds are short, but failures of a minute are common.
+/// The shortest default `max_age`. With few queues the rounds are short, but failures of a minute are common.
 const MIN_DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
 
-/// The greatest default `max_age`: three times as long as a call. After that most agents do something else, so unknown is the better answer.
+/// The longest default `max_age`: three times the length of a call. After that, most agents do something else, so unknown is the better answer.
 const MAX_DEFAULT_MAX_AGE: Duration = Duration::from_secs(900);
 
-/// How many turns of an average queue a membership may be old. A queue without questions has its turn after 2.6 of them, or after 4.6 while
-/// permits are saved up, and then it may fail once.
+/// The maximum age of a membership, in turns of an average queue. A queue without questions is polled every 2.6 turns, or every 4.6 while permits
+/// are saved up, and one poll may fail.
 const MEMBERS_ROUNDS: u32 = 6;
 
-/// The least step of time, so that a wait of zero cannot loop forever.
+/// The shortest step of time, so that a wait of zero cannot loop forever.
 const INSTANT: Duration = Duration::from_millis(1);
 
 /// CallTools usually answers within half a second, and a new snapshot is as old as the poll's first request.
@@ -38,40 +38,40 @@ const USUAL_ANSWER: Duration = Duration::from_millis(500);
 /// What to expect of one account.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Requests in any hour, all told.
+    /// All requests in any hour.
     pub requests_per_hour: u32,
     /// How many of them are kept back from polling.
     pub reserve: u32,
-    /// Requests an hour that polling may send: this account's part, if it shares its budget.
+    /// Requests an hour that polling may send; only this account's part, if it shares its budget.
     pub polls_per_hour: u32,
     /// The time between two requests.
     pub period: Duration,
-    /// In the order of the config.
+    /// The queues, in the order of the config.
     pub queues: Vec<PlannedQueue>,
     /// How each feed of statuses stands if the account has no more than one page of agents.
     pub feeds: Vec<FeedStanding>,
-    /// How it begins.
+    /// The first hour.
     pub first_hour: FirstHour,
 }
 
-/// The first hour of an account about which nothing is known, with equal demand for its queues.
+/// The first hour of an account about which nothing is known, with equal demand for all queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstHour {
     /// Queues that are polled at once.
     pub at_once: usize,
-    /// Queues that have been polled after an hour.
+    /// Queues that were polled within the hour.
     pub polled: usize,
-    /// When the last queue is polled for the first time; `None` if that takes more than an hour.
+    /// The time until every queue was polled; `None` if that takes more than an hour.
     pub all_after: Option<Duration>,
 }
 
 impl Plan {
-    /// The queues whose answers would be unknown at times, on a day when nothing fails.
+    /// Returns the queues whose answers would sometimes be unknown even if nothing fails.
     pub fn misfits(&self) -> impl Iterator<Item = &PlannedQueue> {
         self.queues.iter().filter(|queue| !queue.fits())
     }
 
-    /// Whether no queue's data expires between two polls.
+    /// Returns whether no queue's data expires between two polls.
     pub fn fits(&self) -> bool {
         self.misfits().next().is_none()
     }
@@ -80,44 +80,44 @@ impl Plan {
 /// What to expect of one queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedQueue {
-    /// As in the config.
+    /// Its name or id in the config.
     pub queue: String,
-    /// Requests that one poll takes: a page for each 250 agents.
+    /// Requests per poll: one page per 250 agents.
     pub pages: u32,
     /// How old its answers will be.
     pub expected: Expected,
-    /// Older than this is unknown.
+    /// Data older than this is unknown.
     pub max_age: Duration,
     /// Whether `max_age` is the default rather than the operator's.
     pub max_age_is_default: bool,
     /// A membership older than this is unknown.
     pub members_max_age: Duration,
-    /// Whether it accepts at zero seats where somebody will be free.
+    /// Whether it accepts calls at zero seats if an agent will soon be free.
     pub soon: config::Soon,
-    /// When it is open. Nothing is polled for it outside of that.
+    /// When it is open. It is not polled outside these hours.
     pub hours: Option<Arc<OpeningHours>>,
 }
 
 impl PlannedQueue {
-    /// Whether its data does not expire between two polls or sweeps.
+    /// Returns whether its data does not expire between two polls or sweeps.
     pub fn fits(&self) -> bool {
         self.expected.worst_age <= self.max_age && self.keeps_its_members()
     }
 
-    /// Whether its membership does not expire between two polls of the queue.
+    /// Returns whether its membership does not expire between two polls of the queue.
     pub fn keeps_its_members(&self) -> bool {
         self.expected.membership_interval <= self.members_max_age
     }
 }
 
-/// How old the answers about a queue will be, on a day when nothing fails.
+/// How old the answers about a queue will be if nothing fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The time between two readings of its agents' statuses.
     pub interval: Duration,
     /// The time between two polls of the queue, which show its members.
     pub membership_interval: Duration,
-    /// The age of an answer on average.
+    /// The mean age of an answer.
     pub mean_age: Duration,
     /// The greatest age, just before the next reading arrives.
     pub worst_age: Duration,
@@ -126,7 +126,7 @@ pub struct Expected {
 impl Expected {
     fn new(expected: schedule::Expected, pages: u32) -> Self {
         let schedule::Expected { statuses, members } = expected;
-        // Each page of a sweep counts at once, a poll only with its last page.
+        // Each page of a sweep counts at once, but a poll only with its last page.
         let took = if statuses == members {
             USUAL_ANSWER * pages
         } else {
@@ -141,8 +141,8 @@ impl Expected {
     }
 }
 
-/// The plan for an account whose queues take `pages` requests a poll and whose sweeps, where they pay, prove true: what the
-/// [`schedule`] itself expects, before anybody has asked a question.
+/// Plans an account whose queues take `pages` requests per poll, and whose sweeps are trusted if they pay. This is what the [`schedule`] itself
+/// expects before the first question.
 pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) -> Plan {
     let requests_per_hour = account.requests_per_hour.get();
     let polls_per_hour = account.polls_per_hour().get();
@@ -177,7 +177,7 @@ pub fn plan(account: &config::Account, pages: impl Fn(&config::Queue) -> u32) ->
     }
 }
 
-/// Simulates a schedule's first hour, with queues of this many pages, and sweeps that are trusted.
+/// Simulates a schedule's first hour, with each queue's pages, and sweeps that are trusted.
 pub fn first_hour(
     queues: &[(Need, u32)],
     options: ScheduleOptions,
@@ -190,7 +190,7 @@ pub fn first_hour(
     };
     let needs = queues.iter().map(|(need, _)| *need);
     let mut schedule = Schedule::new(needs, lively, budget::burst(polls_per_hour));
-    // All agents of a queue are in the account.
+    // The account's list contains the agents of each queue.
     let pages = queues.iter().map(|(_, pages)| *pages).max().unwrap_or(1);
     // Not zero, because the schedule distinguishes long ago from never.
     let begin = HOUR;
@@ -256,7 +256,7 @@ fn planned(
     }
 }
 
-/// Each queue's policy, in the order of the config.
+/// Returns each queue's policy, in the order of the config.
 pub fn policies(account: &config::Account) -> Vec<Policy> {
     account.queues.iter().map(policy).collect()
 }
@@ -270,12 +270,12 @@ fn policy(queue: &config::Queue) -> Policy {
     }
 }
 
-/// How old a membership may get if the queue's turns come this far apart. [`decide`](crate::decision::decide) has the general limits.
+/// Returns the maximum age of a membership if the queue's turns are this far apart. [`decide`](crate::decision::decide) has the general limits.
 pub fn members_max_age(interval: Duration) -> Duration {
     (interval * MEMBERS_ROUNDS).min(MAX_MEMBERS_AGE)
 }
 
-/// The `max_age` of a queue whose config sets none, if its statuses are read once in an `interval`.
+/// Returns the `max_age` of a queue whose config sets none, if its statuses are read once per `interval`.
 pub fn default_max_age(interval: Duration) -> Duration {
     (interval * ROUNDS).clamp(MIN_DEFAULT_MAX_AGE, MAX_DEFAULT_MAX_AGE)
 }
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn sweeps_renew_statuses_at_a_price_that_does_not_grow_with_the_queues() {
+    fn sweeps_renew_statuses_at_a_cost_that_does_not_grow_with_the_queues() {
         for queues in [10, 100] {
             let plan = plan(&account(1000, 100, "", &vec![""; queues]), |_| 1);
             let expected = plan.queues[0].expected;
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn one_queue_alone_is_polled_alone() {
+    fn a_single_queue_gets_no_sweeps() {
         let expected = plan(&account(1000, 100, "", &[""]), |_| 1).queues[0].expected;
         assert_eq!(
             (expected.interval, expected.membership_interval),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_account_is_polled_whole_at_once() {
+    fn a_small_account_is_polled_completely_at_once() {
         for (requests, queues) in [(1000, 1), (1000, 38), (100, 8), (20_000, 700)] {
             let first = plan(&account(requests, 0, "", &vec![""; queues]), |_| 1).first_hour;
             assert_eq!(first.at_once, queues, "{requests}");
@@ -367,8 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_max_age_is_three_rounds_but_no_less_than_a_minute_and_no_more_than_a_quarter_of_an_hour()
-     {
+    fn the_default_max_age_is_three_rounds_within_a_minute_and_a_quarter_of_an_hour() {
         for (queues, max_age) in [(1, 60), (5, 60), (6, 72), (30, 360), (100, 900)] {
             let account = account(1000, 100, "sweep = false", &vec![""; queues]);
             let planned = &plan(&account, |_| 1).queues[0];
@@ -404,7 +403,7 @@ mod tests {
             let first = plan.queues[0].expected;
             let sweeps = if first.interval == first.membership_interval { 0.0 } else { f64::from(*pages.iter().max().unwrap()) * 3600.0 / first.interval.as_secs_f64() };
             prop_assert!((polls + sweeps - f64::from(plan.polls_per_hour)).abs() < 0.01, "{polls} + {sweeps}");
-            // What follows from the plan alone fits it, up to the age at which answers are of no use.
+            // Defaults fit the plan, up to the age at which answers are useless.
             let fits = |queue: &PlannedQueue| {
                 queue.expected.worst_age <= MAX_DEFAULT_MAX_AGE && queue.expected.membership_interval <= MAX_MEMBERS_AGE
             };

@@ -1,4 +1,4 @@
-//! Publishes what the account knows on the board: snapshots, faults, and how old data may get.
+//! Publishes the account's knowledge on the board: snapshots, faults, and how old data may get.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ impl Account {
         let key = &self.deps.queues[place].key;
         let was = self.deps.board.get(key).unwrap_or_default();
         if let (Err(mismatch), false) = (&snapshot.measured, measured_badly(&was.snapshot)) {
-            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit what CallTools sent, so the queue's seats are unknown; correct the criteria");
+            tracing::warn!(queue = %key, %mismatch, "the criteria do not fit CallTools' rows, so its seats are unknown; correct the criteria");
         }
         self.deps
             .board
@@ -26,7 +26,7 @@ impl Account {
         self.shown[place] = None;
     }
 
-    /// Publishes newer statuses in every queue that was polled before. A queue whose own polls fail may be gone, so its data ages as a whole.
+    /// Publishes newer statuses in all queues that were polled before. A queue whose own polls fail may be gone, so its data is not renewed.
     pub(super) fn renew_others(&mut self, polled: Option<usize>) {
         let others = (0..self.deps.queues.len()).filter(|place| Some(*place) != polled);
         for place in others {
@@ -50,7 +50,7 @@ impl Account {
         }
     }
 
-    /// A queue whose rows are those of its last snapshot, but known as of another moment. An account of 300 queues has most of them at most times.
+    /// Returns the last snapshot with newer times if the queue's rows have not changed. In an account with 300 queues, that is the usual case.
     fn renewed(&self, place: usize, was: &Snapshot, joined: &Joined) -> Option<Snapshot> {
         let rule = &self.deps.queues[place].rule;
         let is_same = Arc::ptr_eq(&was.agents, &joined.agents) && !rule.reads_time();
@@ -75,7 +75,7 @@ impl Account {
         Some(self.measured(place, joined))
     }
 
-    /// A queue's agents, with the newest that its rule may rest on.
+    /// Returns a queue's agents with the newest rows that its rule may use.
     fn join(&mut self, place: usize) -> Option<Joined> {
         match self.deps.queues[place].rule.renewal() {
             Renewal::Polls => self.roster.as_polled(place),
@@ -92,7 +92,7 @@ impl Account {
         snapshot
     }
 
-    /// Sets how old data may get if the config does not say. It follows from how often it can be renewed.
+    /// Sets the maximum age of data for queues whose config has none. It follows from how often data can be renewed.
     pub(super) fn plan(&mut self) {
         let period = self.deps.budget.usual_period();
         let expected = self.schedule.expected_evenly(period);
@@ -134,7 +134,7 @@ impl Account {
             changed
         });
         let queues = &self.deps.queues;
-        self.faults.say(|place| queues[place].key.clone(), now);
+        self.faults.log(|place| queues[place].key.clone(), now);
     }
 }
 

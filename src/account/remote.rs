@@ -1,4 +1,4 @@
-//! A node that waits for an answer.
+//! A node of the cluster that waits for an answer.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::cluster::{
     message::{Answer, Said},
 };
 
-/// Answers a node once a job has ended. A node whose question leads to no job hears so when this is dropped.
+/// Answers a node once a job has ended. If its question leads to no job, dropping this sends that answer.
 #[derive(Debug)]
 pub(super) struct Remote {
     member: Arc<Member>,
@@ -26,7 +26,7 @@ impl Remote {
         }
     }
 
-    /// The answer, and the node that it is for.
+    /// Returns the node and the answer for it.
     pub fn answer(mut self, said: Said) -> (String, Answer) {
         self.is_answered = true;
         (std::mem::take(&mut self.node), Answer { id: self.id, said })
@@ -36,7 +36,7 @@ impl Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         if !self.is_answered {
-            let said = Said::Failed("nothing newer can be had now".to_owned());
+            let said = Said::Failed("no newer data is available now".to_owned());
             let answer = Answer { id: self.id, said };
             self.member
                 .answer_soon(std::mem::take(&mut self.node), answer);

@@ -1,4 +1,4 @@
-//! Takes in CallTools' answers: names, polls and sweeps become snapshots, and failures become faults.
+//! Applies CallTools' answers: names, polls and sweeps become snapshots, and failures become faults.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -34,7 +34,7 @@ impl Account {
             return self.ended_for_another_queue(place);
         }
         let result = self.take_in(job, outcome);
-        self.tell_of_its_end(job, begun, &result);
+        self.log_end(job, begun, &result);
         if result.is_ok() {
             self.answered(job, begun);
         }
@@ -50,22 +50,22 @@ impl Account {
         let now = self.now();
         self.schedule.ended(job, ending, now, fastrand::f64());
         if let (Job::Poll(_), Ok(_)) = (job, &result) {
-            self.plan(); // It may have taken more requests than before.
+            self.plan(); // The poll may have taken more requests than before.
         }
         if let Err(RequestError::Refused(refusal)) = &result {
             self.refused(*refusal);
         }
         self.show_faults();
-        let told = result.map(|_| ()).map_err(|error| match error {
+        let ended = result.map(|_| ()).map_err(|error| match error {
             RequestError::Fault(fault) => RefreshError::Failed(fault),
             RequestError::Refused(refusal) => RefreshError::Refused(refusal),
         });
         for waiter in self.waiters.remove(&job).unwrap_or_default() {
-            self.tell_waiter(waiter, told.clone());
+            self.tell_waiter(waiter, ended.clone());
         }
     }
 
-    fn tell_of_its_end(&self, job: Job, begun: Moment, result: &Result<u32, RequestError>) {
+    fn log_end(&self, job: Job, begun: Moment, result: &Result<u32, RequestError>) {
         tracing::debug!(
             account = &*self.name,
             list = self.list_of(job),
@@ -76,7 +76,7 @@ impl Account {
         );
     }
 
-    /// The job as it is now: a new config may have moved its queue.
+    /// Returns the job with its current place: a new config may have moved its queue.
     fn job_now(&self, done: &Done) -> Option<Job> {
         let Some(seat) = done.seat else {
             return Some(done.job);
@@ -85,7 +85,7 @@ impl Account {
         Some(Job::Poll(place))
     }
 
-    /// Takes in the result of a job. Returns the number of requests it took.
+    /// Applies the result of a job. Returns the number of requests that it took.
     fn take_in(&mut self, job: Job, outcome: Outcome) -> Result<u32, RequestError> {
         let failed = match outcome {
             Outcome::Queues(Ok(queues)) => {
@@ -100,7 +100,7 @@ impl Account {
             }
             Outcome::Agents(_, Ok(list)) => {
                 let Job::Poll(place) = job else {
-                    unreachable!("agents are what polls bring")
+                    unreachable!("only polls return agents")
                 };
                 return Ok(self.take_in_poll(place, list));
             }
@@ -129,13 +129,13 @@ impl Account {
             Outcome::Agents(_, Err(error)) | Outcome::RosterPage(_, _, Err(error)) => error,
         };
         if let RequestError::Fault(fault) = &failed {
-            self.tell(job, &Arc::new(fault.clone()));
+            self.failed(job, &Arc::new(fault.clone()));
         }
         Err(failed)
     }
 
-    /// Ends reservations for agents who are no longer available: they have taken a call, so its seat need not be held any more. The board
-    /// already shows that the agent is gone, so no seat looks open in between.
+    /// Ends reservations for agents who are no longer available: they have taken a call, so its seat need not be held any longer. The board already
+    /// shows that the agent is gone, so no seat looks open in between.
     fn end_reservations(&mut self) {
         for departure in self.roster.take_departures() {
             let key = |place: &usize| self.deps.queues[*place].key.clone();
@@ -183,7 +183,7 @@ impl Account {
         requests
     }
 
-    /// Notices when all lists are empty.
+    /// Counts the agents, and notices when all lists are empty.
     fn count_heads(&mut self) {
         let Some(agents) = self.roster.headcount() else {
             return;
@@ -233,7 +233,7 @@ impl Account {
 
     pub(super) fn take_in_sweep(&mut self, page: u32, listed: RosterPage) {
         if self.schedule.is_distrustful(self.now()) {
-            return; // It was under way when sweeps were suspended.
+            return; // It was sent before sweeps were suspended.
         }
         let RosterPage {
             as_of,
@@ -263,7 +263,7 @@ impl Account {
         let did_pay = self.schedule.sweeps(self.now());
         self.schedule.swept(page, next);
         self.ask_next();
-        self.naming.swept_before = None; // This one is newer.
+        self.naming.swept_before = None; // This sweep is newer.
         match self.sweep.take(swept, &mut self.roster) {
             Verdict::Doubted(doubt) => return self.distrust(doubt.sentence()),
             Verdict::Kept => {
@@ -272,7 +272,7 @@ impl Account {
                     tracing::info!(
                         account = &*self.name,
                         pages = page,
-                        "the account's list of agents is so long that polling the queues one by one costs less; it is not read any further"
+                        "the account's list of agents is so long that polling the queues one by one costs less; openseat stops reading it"
                     );
                 }
                 return;
@@ -299,7 +299,7 @@ impl Account {
         self.keep_statuses_now_and_then();
     }
 
-    /// Polls queues of agents who came online sooner, because they log in to their queues then.
+    /// Polls the queues of agents who came online sooner, because such agents log in to their queues.
     pub(super) fn hurry_queues_of_those_who_came(&mut self, seen: Vec<(&AgentId, bool)>) {
         let came = |(id, logged_in): &(&AgentId, bool)| {
             let known = self.roster.newest(id);
@@ -325,7 +325,7 @@ impl Account {
             .collect()
     }
 
-    /// A request succeeded. While the hour is nearly spent, single answers do not end that fault.
+    /// Records that a request succeeded. While the hour is nearly spent, single answers do not end that fault.
     fn answered(&mut self, job: Job, begun: Moment) {
         if !self.is_slow() {
             self.faults.succeeded(asked(job), begun);
@@ -338,7 +338,7 @@ impl Account {
             .send_modify(|health| health.sweeps = trusted);
     }
 
-    /// Suspends sweeps and drops what they said. Queues are polled one by one.
+    /// Suspends sweeps and drops their results. Queues are polled one by one.
     pub(super) fn distrust(&mut self, why: &str) {
         let now = self.now();
         if self.schedule.is_distrustful(now) {
@@ -365,8 +365,8 @@ impl Account {
         self.renew_others(None);
     }
 
-    /// Takes in why a job failed.
-    fn tell(&mut self, job: Job, fault: &Arc<Fault>) {
+    /// Records why a job failed.
+    fn failed(&mut self, job: Job, fault: &Arc<Fault>) {
         if let Job::Poll(place) = job
             && is_refused_id(fault)
         {
@@ -377,8 +377,8 @@ impl Account {
         if job == Job::Whole && !fault.kind().is_of_the_account() {
             return self.whole_failed(fault);
         }
-        let concerns_sweeps_alone = matches!(job, Job::Sweep(_)) && is_refusal(fault);
-        if concerns_sweeps_alone {
+        let concerns_only_sweeps = matches!(job, Job::Sweep(_)) && is_refusal(fault);
+        if concerns_only_sweeps {
             return self.distrust(&fault.to_string());
         }
         if let (Some(feed), true) = (feed_beside_sweeps(job), is_refusal(fault)) {
@@ -394,7 +394,7 @@ impl Account {
         }
     }
 
-    /// A job's fault. While CallTools answers other requests, a 404 for one queue means that the queue is gone, not that the address is wrong.
+    /// Returns a job's fault. While CallTools answers other requests, a 404 for one queue means that the queue is gone, not a wrong address.
     fn fault_of(&self, job: Job, fault: &Arc<Fault>) -> Arc<Fault> {
         match (job, &**fault) {
             (
@@ -421,7 +421,7 @@ fn asked(job: Job) -> Asked {
     }
 }
 
-/// Whether this may mean that CallTools has no queue with this id.
+/// Returns whether this may mean that CallTools has no queue with this id.
 fn is_refused_id(fault: &Fault) -> bool {
     matches!(
         fault,
@@ -433,7 +433,7 @@ fn is_refused_id(fault: &Fault) -> bool {
     )
 }
 
-/// Whether CallTools refuses the list of all agents, rather than fails to send it.
+/// Returns whether CallTools refuses the list of all agents, rather than failing to send it.
 fn is_refusal(fault: &Fault) -> bool {
     let refused = [
         Down::NotFound,

@@ -1,5 +1,5 @@
-//! Applies a new config to a running account. Queues may move, come, go, or get another rule. The task keeps what it knows, and reads only
-//! what is new.
+//! Applies a new config to a running account. Queues may move, be added or removed, or get another rule. The task keeps its knowledge, and reads
+//! only what is new.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,18 +13,18 @@ use crate::{
     config::{QueueRef, ScheduleOptions},
 };
 
-/// A new config of an account.
+/// The new config of an account.
 #[derive(Debug)]
 pub struct Terms {
-    /// The owner of the budget: the account may have another name.
+    /// The owner of the budget; the account may have a new name.
     pub owner: BudgetOwner,
-    /// In the order of the config.
+    /// The queues, in the order of the config.
     pub queues: Vec<QueueSettings>,
     /// The operator's settings of the schedule.
     pub options: ScheduleOptions,
     /// How to reach CallTools; `None` if that is unchanged.
     pub way: Option<Way>,
-    /// Answered once the config is in force.
+    /// Answered once the config is in use.
     pub reply: oneshot::Sender<()>,
 }
 
@@ -49,7 +49,7 @@ impl Account {
             reply,
         } = terms;
         let places = self.places_of(&queues);
-        let was_called = std::mem::replace(&mut self.deps.owner, owner);
+        let former_owner = std::mem::replace(&mut self.deps.owner, owner);
         self.name = self.deps.owner.account.as_str().into();
         if let Some(way) = way {
             self.deps.client = way.client;
@@ -81,11 +81,11 @@ impl Account {
         self.show_queues(&before, &places);
         self.plan();
         self.opening.hours_changed();
-        self.rest_what_is_closed();
-        self.poll_what_is_too_old(&before, &places);
+        self.rest_closed_queues();
+        self.poll_outdated_queues(&before, &places);
         // The token was read with the config, and may have changed.
         self.schedule.try_token();
-        if was_called != self.deps.owner {
+        if former_owner != self.deps.owner {
             self.keep_everything();
         }
         self.show_faults();
@@ -93,7 +93,7 @@ impl Account {
         let _ = reply.send(());
     }
 
-    /// The present place of each of these queues. A queue that the config names differently is the same if its id is.
+    /// Returns the current place of each of these queues. A queue with a new name in the config is the same queue if its id is the same.
     fn places_of(&self, queues: &[QueueSettings]) -> Vec<Option<usize>> {
         let names = Arc::clone(&self.deps.names.borrow());
         let id = |reference: &QueueRef| id_of(reference, &names).and_then(Result::ok);
@@ -116,21 +116,21 @@ impl Account {
         places
     }
 
-    /// Moves the data of queues that the config now names by id instead of by name, or the other way round. Data under another name of the
-    /// account was moved before, for all accounts together.
+    /// Moves the data of queues that the config now names by id instead of by name, or vice versa. Data under another name of the account was moved
+    /// before, for all accounts together.
     fn carry(&self, before: &[QueueSettings], places: &[Option<usize>]) {
         let queues = self.deps.queues.iter().zip(places);
         let moves = queues.filter_map(|(queue, was)| {
             let was = &before[(*was)?];
-            let is_named_otherwise = was.reference != queue.reference;
-            is_named_otherwise.then(|| (was.key.clone(), queue.key.clone()))
+            let is_renamed = was.reference != queue.reference;
+            is_renamed.then(|| (was.key.clone(), queue.key.clone()))
         });
         let moves: Vec<_> = moves.collect();
         self.deps.board.carry(&moves);
         self.deps.reservations.carry(&moves);
     }
 
-    /// Counts demand from now on. Questions before a queue was added do not count.
+    /// Starts counting the demand for new queues. Earlier questions about them do not count.
     fn count_from_now(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         let queues = self.deps.queues.iter().zip(places);
         let questions = queues.map(|(queue, was)| {
@@ -151,15 +151,15 @@ impl Account {
             let was_measured_so = was.rule == is.rule && was.soon == is.soon;
             let key = self.deps.queues[place].key.clone();
             match self.snapshot(place) {
-                _ if was_measured_so => {} // It is on the board already. `snapshot` has told the schedule about a new threshold.
+                _ if was_measured_so => {} // It is already on the board. `snapshot` has told the schedule about a new threshold.
                 Some(snapshot) => self.deps.board.renew(&key, snapshot),
                 None => self.deps.board.unmeasure(&key),
             }
         }
     }
 
-    /// Polls queues at once whose new rule reads what only their own polls show, if the last poll is too old for it.
-    fn poll_what_is_too_old(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
+    /// Polls queues at once if their new rule reads what only their own polls show, and the last poll is too old for it.
+    fn poll_outdated_queues(&mut self, before: &[QueueSettings], places: &[Option<usize>]) {
         let now = self.deps.clock.now();
         for (place, was) in places.iter().enumerate() {
             let Some(was) = was else { continue };

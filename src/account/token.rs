@@ -1,4 +1,4 @@
-//! Keeps an account's token. It reads the token again when CallTools refuses it, so a rotated token needs no restart.
+//! Keeps an account's token. It reads the token again when CallTools refuses it, so rotating a token needs no restart.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use crate::{
     process::aside,
 };
 
-/// How often a refused token is read again. The next try may be minutes away, but a person who has changed the file is waiting.
+/// How often a refused token is read again. The next request may be minutes away, but the person who has changed the file is waiting.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
@@ -27,14 +27,14 @@ pub struct TokenKeeper {
     transport: Arc<HttpTransport>,
     /// Shared with the server, because the drop-in API accepts the same token.
     digest: watch::Sender<Option<Digest>>,
-    /// A read is under way, so that a hanging file occupies one thread only.
+    /// Whether a read is under way, so that a hanging file occupies only one thread.
     reading: AtomicBool,
-    /// Why the last read failed, so that the log says it once; empty if it succeeded.
+    /// Why the last read failed, so that it is logged once; empty if it succeeded.
     trouble: Mutex<String>,
 }
 
 impl TokenKeeper {
-    /// Keeps the token from `source`, which `transport` sends.
+    /// Creates the keeper of the token from `source`, which `transport` sends.
     pub fn new(
         source: TokenSource,
         transport: Arc<HttpTransport>,
@@ -49,12 +49,12 @@ impl TokenKeeper {
         }
     }
 
-    /// The digest of the token in use.
+    /// Returns the digest of the token in use.
     pub fn digest(&self) -> Option<Digest> {
         *self.digest.borrow()
     }
 
-    /// Starts to read the token again, and returns at once, because its file may hang. A new token is used as soon as it is read.
+    /// Starts reading the token again, and returns at once, because its file may hang. A new token is used as soon as it is read.
     pub fn look(self: &Arc<Self>) {
         if self.reading.swap(true, Ordering::Relaxed) {
             return;
@@ -70,7 +70,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Reads the token again, and waits until it is read.
+    /// Reads the token again, and waits for the result.
     pub async fn read_again(self: &Arc<Self>) {
         let keeper = Arc::clone(self);
         if let Err(error) = aside::bounded(move || keeper.read_now()).await {
@@ -85,10 +85,10 @@ impl TokenKeeper {
                 self.take(&token);
             }
             Err(error) => {
-                let words = error.to_string();
-                if std::mem::replace(&mut *self.trouble(), words.clone()) != words {
+                let message = error.to_string();
+                if std::mem::replace(&mut *self.trouble(), message.clone()) != message {
                     tracing::warn!(
-                        error = words,
+                        error = message,
                         "the token cannot be read again; the old one is kept"
                     );
                 }
@@ -97,11 +97,11 @@ impl TokenKeeper {
     }
 
     fn trouble(&self) -> MutexGuard<'_, String> {
-        // The text is replaced as a whole, so a panic leaves nothing half done.
+        // The text is replaced in one step, so a panic leaves nothing half done.
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses this token from now on.
+    /// Uses a token from now on.
     pub fn take(&self, token: &Token) {
         let digest = token.digest();
         let changed = self.digest.send_if_modified(|known| {

@@ -1,10 +1,10 @@
-//! Takes in the full list of agents where it was asked for at once.
+//! Applies the full list of agents when it was requested in one piece.
 
 use super::Account;
 use crate::{calltools::RosterPage, model::fault::Fault};
 
 impl Account {
-    /// The answer came: the whole list, or a part that says no more than a page of it.
+    /// Applies the answer: the whole list, or a part that is no better than a page.
     pub(super) fn take_in_whole(&mut self, mut list: RosterPage) -> Result<(), Fault> {
         if self.schedule.is_distrustful(self.now()) {
             return Ok(()); // It was under way when sweeps were suspended.
@@ -34,7 +34,7 @@ impl Account {
         Ok(())
     }
 
-    /// No answer came, or a refusal. That is no fault: the pages of the list tell the same.
+    /// Handles a failure or a refusal. That is no fault, because the list can be read page by page.
     pub(super) fn whole_failed(&mut self, fault: &Fault) {
         tracing::info!(
             account = &*self.name,

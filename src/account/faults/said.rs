@@ -1,4 +1,4 @@
-//! Remembers what the log said about an account's faults, so that it says it once.
+//! Remembers which faults of an account were logged, so that each is logged once.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,13 +9,13 @@ use crate::{
     model::fault::{Fault, FaultKind},
 };
 
-/// A fault that returns within this time of its last end is the same one.
-const SAME_STORY: Duration = Duration::from_secs(3600);
+/// A fault that returns within this time after its end is the same fault.
+const SAME_FAULT: Duration = Duration::from_secs(3600);
 
-/// A fault that has returned is over when it has been gone for this long. So one that comes every few minutes is one line.
+/// A fault that has returned ends once it has been gone for this long. So a fault that comes every few minutes is one line.
 const STAYS_AWAY: Duration = Duration::from_secs(600);
 
-/// The first wait between two lines about queues. It doubles with each line, up to [`SAME_STORY`], and starts again after that time without a
+/// The first wait between two lines about queues. It doubles with each line, up to [`SAME_FAULT`], and starts again after that time without a
 /// line. So the first failing queue is named at once, and a hundred that follow share a handful of lines.
 const FIRST_GAP: Duration = Duration::from_secs(60);
 
@@ -24,28 +24,29 @@ const NAMED: usize = 10;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct LoggedFaults {
     account: Arc<str>,
-    /// In the order of [`FaultKind::ALL`].
-    of_account: [Story; FaultKind::ALL.len()],
+    /// The account's faults, in the order of [`FaultKind::ALL`].
+    of_account: [Logged; FaultKind::ALL.len()],
+    /// Each queue's own fault.
     of_queues: Vec<Option<FaultKind>>,
     /// When the last line about queues was written, and how long the next one waits.
     last: Option<Moment>,
     gap: Duration,
 }
 
-/// What the log said about one kind of fault.
+/// What was logged about one kind of fault.
 #[derive(Clone, Copy, Debug, Default)]
-struct Story {
+struct Logged {
     /// When the logged fault began.
     began: Option<Moment>,
-    /// Since when it is over, while the log does not say so yet.
+    /// When it ended, if that was not logged yet.
     over: Option<Moment>,
-    /// When the last fault ended whose end was logged.
+    /// The last end that was logged.
     ended: Option<Moment>,
 }
 
-impl Said {
+impl LoggedFaults {
     pub fn new(account: Arc<str>, queues: usize) -> Self {
         Self {
             account,
@@ -64,10 +65,10 @@ impl Said {
 
     /// Logs a change of the account's fault.
     pub fn account(&mut self, present: Option<&PresentFault>, now: Moment) {
-        for (&kind, story) in FaultKind::ALL.iter().zip(&mut self.of_account) {
+        for (&kind, logged) in FaultKind::ALL.iter().zip(&mut self.of_account) {
             match present.filter(|present| present.kind() == kind) {
-                Some(present) => story.goes_on(present, &self.account),
-                None => story.is_over(kind, &self.account, now),
+                Some(present) => logged.persists(present, &self.account),
+                None => logged.ended(kind, &self.account, now),
             }
         }
     }
@@ -84,12 +85,12 @@ impl Said {
             return;
         }
         let (mut failing, mut answered) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
-        for (place, (fault, said)) in faults.zip(&mut self.of_queues).enumerate() {
+        for (place, (fault, logged)) in faults.zip(&mut self.of_queues).enumerate() {
             let kind = fault.map(|fault| fault.kind());
-            if kind == *said {
+            if kind == *logged {
                 continue;
             }
-            *said = kind;
+            *logged = kind;
             match fault.zip(kind) {
                 Some((fault, kind)) => failing.entry(kind).or_default().push((place, fault)),
                 None => answered.push(place),
@@ -98,25 +99,25 @@ impl Said {
         if failing.is_empty() && answered.is_empty() {
             return;
         }
-        let begins_anew = waited.is_none_or(|waited| waited >= SAME_STORY);
-        self.gap = if begins_anew {
+        let starts_again = waited.is_none_or(|waited| waited >= SAME_FAULT);
+        self.gap = if starts_again {
             FIRST_GAP
         } else {
-            (self.gap * 2).min(SAME_STORY)
+            (self.gap * 2).min(SAME_FAULT)
         };
         self.last = Some(now);
         for (kind, queues) in failing {
             let (first, fault) = queues[0];
             let others = queues.len() - 1;
             let names = named(queues.iter().map(|(place, _)| *place), &keys);
-            let (fault_word, advice) = (kind.as_str(), fault.full_advice());
+            let (fault_name, advice) = (kind.as_str(), fault.full_advice());
             match others {
-                0 => tracing::warn!(queue = %keys(first), fault = fault_word, advice, "{fault}"),
+                0 => tracing::warn!(queue = %keys(first), fault = fault_name, advice, "{fault}"),
                 _ => {
                     tracing::warn!(
                         account = &*self.account,
                         queues = names,
-                        fault = fault_word,
+                        fault = fault_name,
                         advice,
                         "{fault}; {others} more queues have the same fault"
                     )
@@ -134,8 +135,8 @@ impl Said {
     }
 }
 
-impl Story {
-    fn goes_on(&mut self, present: &PresentFault, account: &str) {
+impl Logged {
+    fn persists(&mut self, present: &PresentFault, account: &str) {
         self.over = None;
         if self.began.is_some() {
             return;
@@ -150,12 +151,12 @@ impl Story {
         );
     }
 
-    fn is_over(&mut self, kind: FaultKind, account: &str, now: Moment) {
+    fn ended(&mut self, kind: FaultKind, account: &str, now: Moment) {
         let Some(began) = self.began else { return };
         let over = *self.over.get_or_insert(now);
         let came_back = self
             .ended
-            .is_some_and(|ended| began.longest_since(ended) < SAME_STORY);
+            .is_some_and(|ended| began.longest_since(ended) < SAME_FAULT);
         if came_back && now.longest_since(over) < STAYS_AWAY {
             return;
         }

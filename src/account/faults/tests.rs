@@ -32,23 +32,23 @@ impl Fixture {
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now.later(Duration::from_secs(1));
-            self.say();
+            self.log();
         }
     }
 
     fn well(&mut self, asked: Asked) {
         self.faults.succeeded(asked, self.now);
-        self.say();
+        self.log();
     }
 
     fn badly(&mut self, asked: Asked, fault: Fault) {
         self.faults.failed(asked, &Arc::new(fault), self.now);
-        self.say();
+        self.log();
     }
 
-    fn say(&mut self) {
+    fn log(&mut self) {
         let key = |place: usize| QueueKey::new("main", format!("q{place}"));
-        self.faults.say(key, self.now);
+        self.faults.log(key, self.now);
     }
 
     fn kind(&self) -> Option<FaultKind> {
