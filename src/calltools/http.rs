@@ -11,15 +11,19 @@ mod resolver;
 
 use std::{
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use reqwest::{Certificate, ClientBuilder, Proxy, Response, dns::Resolve, redirect, retry, tls};
+use reqwest::{ClientBuilder, Proxy, Response, dns::Resolve, redirect, retry};
 use tokio::time::timeout;
+use tokio_rustls::rustls::{
+    ClientConfig,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use url::Url;
 
 use self::{
@@ -31,7 +35,11 @@ use self::{
 use super::{Outgoing, Reply, Transport};
 use crate::{
     model::fault::{Down, Fault},
-    process::tls::client_builder,
+    process::{
+        authorities::{MachineAuthorities, TrustError},
+        causes::causes,
+        tls::client_builder,
+    },
 };
 
 /// The size limit of a decompressed body: fifty times a page of 250 agents.
@@ -97,6 +105,8 @@ pub enum SetupError {
 /// A [`Transport`] over real sockets.
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// The configuration of `client`, held so that other accounts find and share it; `None` without TLS.
+    _tls: Option<Arc<ClientConfig>>,
     base_url: Url,
     /// The host we connect to, for messages: CallTools' or the proxy's.
     peer: String,
@@ -118,11 +128,19 @@ impl HttpTransport {
     ///
     /// # Errors
     /// [`SetupError`] if the settings or the machine's certificates cannot be used.
-    pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
+    pub fn new(settings: HttpSettings, machine: &MachineAuthorities) -> Result<Self, SetupError> {
         check_base_url(&settings.base_url)?;
-        let client = builder(&settings)?.build().map_err(|e| not_built(&e))?;
+        let tls = tls(&settings, machine)?;
+        let builder = match &tls {
+            // A copy shares what is large: the authorities and the sessions.
+            Some(tls) => builder(&settings)?.tls_backend_preconfigured(ClientConfig::clone(tls)),
+            None => builder(&settings)?.tls_certs_only([]),
+        };
+        let client = builder.build();
+        let client = client.map_err(|e| SetupError::Client(one_line(&words(&e))))?;
         Ok(Self {
             client,
+            _tls: tls,
             peer: peer(&settings),
             via: settings
                 .proxy
@@ -323,7 +341,6 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         .retry(retry::never())
         .http1_only()
         .https_only(!plain)
-        .tls_version_min(tls::Version::TLS_1_2)
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.timeout)
         .tcp_keepalive(KEEPALIVE)
@@ -335,13 +352,24 @@ fn builder(settings: &HttpSettings) -> Result<ClientBuilder, SetupError> {
         })
         // Also turns off the proxies of the environment.
         .no_proxy();
-    let builder = with_proxy(builder, settings.proxy.as_ref())?;
-    // Plain HTTP needs no certificates, so a machine without any can run the demo.
-    let needs_certificates = !plain || settings.proxy.is_some();
-    match &settings.ca_pem {
-        Some(pem) => Ok(builder.tls_certs_merge(certificates(pem)?)),
-        None if needs_certificates => Ok(builder),
-        None => Ok(builder.tls_certs_only([])),
+    with_proxy(builder, settings.proxy.as_ref())
+}
+
+/// Returns the TLS configuration. Plain HTTP needs no certificates, so a machine without any can run the demo.
+fn tls(
+    settings: &HttpSettings,
+    machine: &MachineAuthorities,
+) -> Result<Option<Arc<ClientConfig>>, SetupError> {
+    let is_plain = settings.base_url.scheme() == "http" && settings.proxy.is_none();
+    let others = match &settings.ca_pem {
+        Some(pem) => certificates(pem)?,
+        None if is_plain => return Ok(None),
+        None => Vec::new(),
+    };
+    match machine.with(&others) {
+        Ok(tls) => Ok(Some(tls)),
+        Err(TrustError::NoAuthorities) => Err(SetupError::NoCaStore),
+        Err(error) => Err(SetupError::Client(one_line(&causes(&error)))),
     }
 }
 
@@ -355,12 +383,12 @@ fn with_proxy(builder: ClientBuilder, proxy: Option<&Url>) -> Result<ClientBuild
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, SetupError> {
-    let certificates = Certificate::from_pem_bundle(pem).map_err(|_| SetupError::CaFile)?;
-    if certificates.is_empty() {
-        return Err(SetupError::CaFile);
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(SetupError::CaFile),
     }
-    Ok(certificates)
 }
 
 fn check_base_url(url: &Url) -> Result<(), SetupError> {
@@ -371,15 +399,6 @@ fn check_base_url(url: &Url) -> Result<(), SetupError> {
         Ok(())
     } else {
         Err(SetupError::BaseUrl)
-    }
-}
-
-fn not_built(error: &reqwest::Error) -> SetupError {
-    let said = words(error);
-    if said.contains("No CA certificates") {
-        SetupError::NoCaStore
-    } else {
-        SetupError::Client(one_line(&said))
     }
 }
 

@@ -47,7 +47,7 @@ use crate::{
     decision::board::Board,
     metrics::Metrics,
     notify::{self, Recipients},
-    process::heartbeat::Heartbeats,
+    process::{authorities::MachineAuthorities, heartbeat::Heartbeats},
     server::{
         AccountHandle, App, Bound, Current, Detached, Listener, bind_all, check::Reach,
         reload_request::ReloadRequest, serve, serve_agent_checks, serve_control, serve_on_threads,
@@ -136,9 +136,10 @@ impl Daemon {
             node: cluster.as_ref().map(|(node, _)| Arc::clone(node)),
         };
         let mut accounts = Vec::with_capacity(config.accounts.len());
+        let authorities = MachineAuthorities::default();
         let mut budget_tasks = Vec::new();
         for (account, files) in config.accounts.iter().zip(files.accounts) {
-            let mut prepared = wiring.prepare(&Arc::new(account.clone()), files)?;
+            let mut prepared = wiring.prepare(&Arc::new(account.clone()), files, &authorities)?;
             budget_tasks.extend(prepared.budget_task.take());
             let (handle, known) = (prepared.handle.clone(), wiring.stored(&prepared));
             let (reach, owner) = (prepared.reach(), prepared.owner.clone());

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{self, Config},
     decision::board::QueueKey,
-    process::{aside, causes::causes},
+    process::{aside, authorities::MachineAuthorities, causes::causes},
     server::{
         App,
         reload_request::{ReloadError, Reloaded, Renamed},
@@ -84,11 +84,13 @@ impl Work {
         config: &Config,
         files: Vec<AccountFiles>,
     ) -> anyhow::Result<Vec<Result<Prepared, AccountFiles>>> {
+        // Read again, since the machine's may have changed.
+        let authorities = MachineAuthorities::default();
         let prepare = |(account, files): (&config::Account, _)| match self.at_work(account) {
             Some(_) => Ok(Err(files)),
             None => {
                 let account = Arc::new(account.clone());
-                self.wiring.prepare(&account, files).map(Ok)
+                self.wiring.prepare(&account, files, &authorities).map(Ok)
             }
         };
         config.accounts.iter().zip(files).map(prepare).collect()
@@ -155,6 +157,7 @@ impl Work {
         self.config = config;
         self.record();
         reloaded.queues_added = spelt(is.iter().filter(|key| !was.contains(key)));
+        let is: HashSet<_> = is.iter().collect();
         reloaded.queues_removed = spelt(was.iter().filter(|key| !is.contains(key)));
         reloaded
     }

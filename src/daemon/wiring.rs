@@ -34,7 +34,7 @@ use crate::{
     },
     metrics::Metrics,
     model::{known::Known, names::Names},
-    process::heartbeat::Heartbeats,
+    process::{authorities::MachineAuthorities, heartbeat::Heartbeats},
     server::{AccountHandle, Deps, Limits, check::Reach, reload_request::ReloadRequest},
     state::{State, journal},
 };
@@ -112,8 +112,9 @@ impl Wiring {
         &self,
         config: &Arc<config::Account>,
         files: AccountFiles,
+        authorities: &MachineAuthorities,
     ) -> anyhow::Result<Prepared> {
-        self.try_prepare(config, files)
+        self.try_prepare(config, files, authorities)
             .with_context(|| format!("account \"{}\"", config.name))
     }
 
@@ -121,6 +122,7 @@ impl Wiring {
         &self,
         config: &Arc<config::Account>,
         files: AccountFiles,
+        authorities: &MachineAuthorities,
     ) -> anyhow::Result<Prepared> {
         let token = files.token;
         let owner = owner(config, &token);
@@ -139,7 +141,12 @@ impl Wiring {
             counter,
             budget_task,
         } = self.join(config, &owner, budget);
-        let transport = Arc::new(transport_with(&config.upstream, &token, files.ca_pem)?);
+        let transport = Arc::new(transport_with(
+            &config.upstream,
+            &token,
+            files.ca_pem,
+            authorities,
+        )?);
         let (digest, digests) = watch::channel(Some(token.digest()));
         let observer = UpstreamMeters {
             account: Arc::clone(&config.name),
@@ -333,7 +340,7 @@ pub fn owner(account: &config::Account, token: &Token) -> BudgetOwner {
 /// Certificates cannot be read or used.
 pub fn transport(upstream: &config::Upstream, token: &Token) -> anyhow::Result<HttpTransport> {
     let ca_pem = upstream.ca_file.as_deref().map(ca_pem).transpose()?;
-    transport_with(upstream, token, ca_pem)
+    transport_with(upstream, token, ca_pem, &MachineAuthorities::default())
 }
 
 /// Checks that the authorities of `ca_file` can be used.
@@ -346,7 +353,12 @@ pub(super) fn check_authorities(
 ) -> anyhow::Result<()> {
     // Nothing is sent, so the token goes nowhere.
     let token = Token::parse("none").context("letters are a token")?;
-    transport_with(upstream, &token, Some(ca_pem))?;
+    transport_with(
+        upstream,
+        &token,
+        Some(ca_pem),
+        &MachineAuthorities::default(),
+    )?;
     Ok(())
 }
 
@@ -354,6 +366,7 @@ fn transport_with(
     upstream: &config::Upstream,
     token: &Token,
     ca_pem: Option<Vec<u8>>,
+    authorities: &MachineAuthorities,
 ) -> anyhow::Result<HttpTransport> {
     let settings = HttpSettings {
         base_url: upstream.base_url.clone(),
@@ -363,7 +376,7 @@ fn transport_with(
         proxy: upstream.proxy.clone(),
         ca_pem,
     };
-    Ok(HttpTransport::new(settings)?)
+    Ok(HttpTransport::new(settings, authorities)?)
 }
 
 pub(super) fn polled(account: &config::Account) -> Vec<QueueSettings> {

@@ -1,6 +1,7 @@
 //! The basics of any process: a log that never blocks, signals, heartbeats, files, and work that may hang.
 
 pub mod aside;
+pub mod authorities;
 pub mod causes;
 pub mod file;
 pub mod heartbeat;

@@ -34,6 +34,10 @@ fn settings(base_url: &str) -> HttpSettings {
     }
 }
 
+fn transport(settings: HttpSettings) -> Result<HttpTransport, SetupError> {
+    HttpTransport::new(settings, &MachineAuthorities::default())
+}
+
 /// A server that does `serve` with each connection once it has read a request head, and what it read.
 struct Server {
     address: SocketAddr,
@@ -84,11 +88,11 @@ impl Server {
     }
 
     fn transport(&self) -> HttpTransport {
-        HttpTransport::new(settings(&self.url())).unwrap()
+        transport(settings(&self.url())).unwrap()
     }
 
     fn hurried(&self) -> HttpTransport {
-        HttpTransport::new(HttpSettings {
+        transport(HttpSettings {
             timeout: SHORT,
             ..settings(&self.url())
         })
@@ -197,7 +201,7 @@ async fn a_new_token_serves_from_the_next_request_on() {
 
 #[tokio::test]
 async fn no_path_leads_to_another_origin() {
-    let transport = HttpTransport::new(settings("http://calltools.test:81/api/")).unwrap();
+    let transport = transport(settings("http://calltools.test:81/api/")).unwrap();
     for path in [
         "https://evil.example/",
         "//evil.example/?a=b",
@@ -263,7 +267,7 @@ async fn nobody_listens() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let transport = HttpTransport::new(settings(&format!("http://{address}/api/"))).unwrap();
+    let transport = transport(settings(&format!("http://{address}/api/"))).unwrap();
     let detail = fails_as(&transport, Down::Refused).await;
     assert_eq!(
         detail,
@@ -273,7 +277,7 @@ async fn nobody_listens() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist() {
-    let transport = HttpTransport::new(settings("https://openseat.invalid/api/")).unwrap();
+    let transport = transport(settings("https://openseat.invalid/api/")).unwrap();
     let detail = fails_as(&transport, Down::Dns).await;
     let begin = "the name openseat.invalid cannot be resolved: ";
     assert!(
@@ -300,7 +304,7 @@ async fn greeting(greeting: &'static [u8]) -> SocketAddr {
 async fn tls_to_a_server_that_speaks_none() {
     for words in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b""] {
         let address = greeting(words).await;
-        let transport = HttpTransport::new(settings(&format!("https://{address}/api/"))).unwrap();
+        let transport = transport(settings(&format!("https://{address}/api/"))).unwrap();
         let detail = fails_as(&transport, Down::Tls).await;
         let begin = "no secure connection to 127.0.0.1: ";
         assert!(detail.starts_with(begin), "{detail}");
@@ -322,7 +326,7 @@ async fn a_server_that_hangs() {
 #[tokio::test]
 async fn a_handshake_that_hangs() {
     let server = Server::start(|stream, _| hang(stream)).await;
-    let transport = HttpTransport::new(HttpSettings {
+    let transport = transport(HttpSettings {
         connect_timeout: SHORT,
         ..settings(&server.url().replace("http:", "https:"))
     });
@@ -440,7 +444,7 @@ async fn a_refusal_whose_body_drips_is_told_at_once() {
     })
     .await;
     // Within the time for a whole answer there would be no end of it.
-    let patient = HttpTransport::new(HttpSettings {
+    let patient = transport(HttpSettings {
         timeout: Duration::from_secs(3600),
         ..settings(&server.url())
     });
@@ -491,7 +495,7 @@ async fn a_proxy_is_used_when_the_config_names_one() {
     let proxy = Server::saying(ok("Content-Length: 2\r\n", b"[]")).await;
     let mut settings = settings("http://calltools.invalid/api/");
     settings.proxy = Some(format!("http://{}/", proxy.address).parse().unwrap());
-    let transport = HttpTransport::new(settings).unwrap();
+    let transport = transport(settings).unwrap();
     transport.get("queues/").await.unwrap();
     let head = proxy.heads().remove(0);
     assert!(
@@ -508,7 +512,7 @@ async fn a_proxy_is_used_when_the_config_names_one() {
 fn through(proxy: &str) -> HttpTransport {
     let mut settings = settings("https://calltools.invalid/api/");
     settings.proxy = Some(proxy.parse().unwrap());
-    HttpTransport::new(settings).unwrap()
+    transport(settings).unwrap()
 }
 
 #[tokio::test]
@@ -564,7 +568,7 @@ async fn a_proxy_that_cannot_be_reached_is_named() {
     assert_eq!(detail, refused);
     let mut settings = settings("http://calltools.invalid/api/");
     settings.proxy = Some(format!("http://{address}/").parse().unwrap());
-    let plain = HttpTransport::new(settings).unwrap();
+    let plain = transport(settings).unwrap();
     assert_eq!(fails_as(&plain, Down::Proxy).await, refused);
     let detail = fails_as(&through("http://proxy.invalid:3128/"), Down::Dns).await;
     assert!(
@@ -590,7 +594,7 @@ async fn what_a_proxy_answers_in_the_clear_is_its_own() {
         let proxy = Server::saying(answer).await;
         let mut settings = settings("http://calltools.invalid/api/");
         settings.proxy = Some(format!("http://{}/", proxy.address).parse().unwrap());
-        let transport = HttpTransport::new(settings).unwrap();
+        let transport = transport(settings).unwrap();
         assert_eq!(fails_as(&transport, Down::Proxy).await, said);
     }
 }
@@ -603,7 +607,7 @@ fn settings_that_cannot_work_are_refused() {
         "http://user@calltools.test/",
         "http://:pw@calltools.test/",
     ] {
-        let refused = HttpTransport::new(settings(url));
+        let refused = transport(settings(url));
         assert!(matches!(refused, Err(SetupError::BaseUrl)), "{url}");
     }
     for pem in [
@@ -613,9 +617,33 @@ fn settings_that_cannot_work_are_refused() {
     ] {
         let mut settings = settings("https://calltools.test/api/");
         settings.ca_pem = Some(pem.into());
-        let refused = HttpTransport::new(settings);
+        let refused = transport(settings);
         assert!(matches!(refused, Err(SetupError::CaFile)), "{pem:?}");
     }
+}
+
+#[test]
+fn accounts_that_trust_the_same_share_one_tls_configuration() {
+    let certificate = |name: &str| {
+        let pair = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Some(pair.cert.pem().into_bytes())
+    };
+    let (one, another) = (certificate("one.test"), certificate("another.test"));
+    // Each reads the machine's authorities anew, as the configs of different reloads do.
+    let trusting = |ca_pem: &Option<Vec<u8>>| {
+        let mut settings = settings("https://calltools.test/api/");
+        settings.ca_pem.clone_from(ca_pem);
+        transport(settings).unwrap()
+    };
+    let is_shared = |one: &HttpTransport, another: &HttpTransport| {
+        Arc::ptr_eq(one._tls.as_ref().unwrap(), another._tls.as_ref().unwrap())
+    };
+    let first = trusting(&one);
+    assert!(is_shared(&first, &trusting(&one)));
+    assert!(!is_shared(&first, &trusting(&another)));
+    // Nobody keeps one that is out of use.
+    let unused = Arc::downgrade(trusting(&another)._tls.as_ref().unwrap());
+    assert!(unused.upgrade().is_none());
 }
 
 /// Runs a test of this file in a process of its own, with other variables in its environment.
@@ -650,10 +678,10 @@ fn a_machine_without_certificates_is_told_so_at_start() {
 #[test]
 #[ignore = "run by another test, in an environment of its own"]
 fn without_certificates() {
-    let refused = HttpTransport::new(settings("https://calltools.test/api/"));
+    let refused = transport(settings("https://calltools.test/api/"));
     let error = refused.expect_err("there is nobody to trust");
     assert!(error.to_string().contains("ca-certificates"), "{error}");
-    assert!(HttpTransport::new(settings("http://127.0.0.1/api/")).is_ok());
+    assert!(transport(settings("http://127.0.0.1/api/")).is_ok());
 }
 
 #[test]
