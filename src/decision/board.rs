@@ -5,6 +5,7 @@
 //! a state compare its [`Version`] first, which takes no lock.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
@@ -162,6 +163,7 @@ impl Board {
     /// Drops the queues that were removed.
     pub fn drop_stale(&self) {
         let keys = self.keys();
+        let keys: HashSet<_> = keys.iter().collect();
         self.slots.retain(|key, _| keys.contains(key));
         self.spellings.retain(|_, spelt| {
             spelt.retain(|key| keys.contains(key));

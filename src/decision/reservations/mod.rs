@@ -12,6 +12,7 @@ mod holds;
 mod tests;
 
 use std::{
+    collections::HashSet,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -286,6 +287,7 @@ impl Reservations {
 
     /// Forgets what is held in queues other than these.
     pub fn retain(&self, keys: &[QueueKey]) {
+        let keys: HashSet<_> = keys.iter().collect();
         self.held.queues.retain(|key, _| keys.contains(key));
         // Renamed queues had both names until now.
         self.write_anew();

@@ -1,7 +1,7 @@
 //! Events in memory: those that are not stored yet, and the last answers of each queue.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -91,6 +91,7 @@ impl Memory {
 
     /// Forgets the last answers of all queues but these.
     pub fn retain(&mut self, queues: &[QueueKey]) {
+        let queues: HashSet<_> = queues.iter().collect();
         self.last.retain(|queue, _| queues.contains(queue));
     }
 }

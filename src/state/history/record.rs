@@ -1,12 +1,17 @@
 //! Watches what changes: the board every few seconds, the counters of decisions every minute.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Recorder,
-    note::{Counts, Note, Present, present},
+    note::{Counts, Note, present},
+    presence::Presence,
 };
 use crate::{
     clock::Moment,
@@ -16,6 +21,7 @@ use crate::{
         snapshot::Snapshot,
     },
     metrics::{Metrics, QueueMeters},
+    model::agent::AgentId,
 };
 
 /// How often the board is read. Sweeps come every 4 to 5 s, and counts do not change more often.
@@ -83,13 +89,15 @@ struct Gaps {
     present: Duration,
 }
 
-/// What was last seen of a queue.
+/// What was last seen of a queue. It holds no rows: with many queues the next record is far away, and the rows of today's snapshot would stay in
+/// memory until then, beside those of newer ones.
 #[derive(Debug, Default)]
 struct Seen {
-    snapshot: Option<Arc<Snapshot>>,
+    /// The last snapshot that was recorded, to recognise it.
+    snapshot: Weak<Snapshot>,
     sample: Option<(Moment, Moment, Counts)>,
     rows: Option<Moment>,
-    present: Option<(Moment, Present)>,
+    present: Option<(Moment, Vec<(AgentId, Presence)>)>,
 }
 
 type Decided = HashMap<(&'static str, Reason), u64>;
@@ -169,8 +177,7 @@ impl Seen {
         gaps: Gaps,
         notes: &mut Vec<Note>,
     ) {
-        let known = self.snapshot.as_ref();
-        if known.is_some_and(|known| Arc::ptr_eq(known, &snapshot)) {
+        if self.snapshot.as_ptr() == Arc::as_ptr(&snapshot) {
             return;
         }
         let is_time =
@@ -203,7 +210,7 @@ impl Seen {
                 agents: Arc::clone(&snapshot.agents),
             });
         }
-        self.snapshot = Some(snapshot);
+        self.snapshot = Arc::downgrade(&snapshot);
     }
 
     /// Records who is logged in, if that has changed or the last record is too old.
@@ -215,16 +222,15 @@ impl Seen {
         notes: &mut Vec<Note>,
     ) {
         let agents = present(snapshot);
-        let is_same = self.present.as_ref().is_some_and(|(at, known)| {
-            let both = known.iter().zip(&agents);
-            known.len() == agents.len()
-                && both
-                    .clone()
-                    .all(|(one, other)| one.1 == other.1 && one.0.id == other.0.id)
-                && now.longest_since(*at) < SAY_AGAIN
-        });
+        let gist = agents.iter();
+        let gist = gist.map(|(agent, presence)| (agent.id.clone(), *presence));
+        let gist: Vec<_> = gist.collect();
+        let is_same = self
+            .present
+            .as_ref()
+            .is_some_and(|(at, known)| *known == gist && now.longest_since(*at) < SAY_AGAIN);
         if !is_same {
-            self.present = Some((now, agents.clone()));
+            self.present = Some((now, gist));
             notes.push(Note::Present {
                 key: key.clone(),
                 at: now,

@@ -220,6 +220,23 @@ fn a_state_that_stays_is_logged_rarely_and_one_that_changes_fast_at_a_bounded_ra
 }
 
 #[test]
+fn rows_that_no_queue_shows_any_more_are_not_held() {
+    let mut fixture = Fixture::new(1_000);
+    fixture.polled(0, available(3));
+    fixture.look();
+    let shown = fixture.board.snapshot(&key(0)).unwrap();
+    let rows: Vec<_> = shown.agents.iter().map(Arc::downgrade).collect();
+    drop(shown);
+    fixture.polled(0, available(3));
+    fixture.clock.pass(SECOND * 5);
+    // With so many queues, this one's next record is minutes away.
+    assert_eq!(fixture.look(), 0);
+    // What is written may hold them a moment longer.
+    fixture.recorder.finish(PATIENCE);
+    assert!(rows.iter().all(|row| row.strong_count() == 0));
+}
+
+#[test]
 fn a_thousand_queues_share_one_rate() {
     let mut fixture = Fixture::new(1_000);
     (0..1_000).for_each(|n| fixture.polled(n, available(1)));

@@ -26,9 +26,9 @@ use std::{
 use rusqlite::Connection;
 
 pub use self::snapshots::Note;
-use self::{reservations::Seats, schema::SCHEMA};
+use self::{reservations::Seats, schema::SCHEMA, snapshots::FORGET_EVERY};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     sqlite::{Condition, File, writer::Writer},
 };
 
@@ -59,9 +59,17 @@ impl Store {
             file: Mutex::new(file),
             seats: OnceLock::new(),
         });
-        let (written, now) = (Arc::clone(&shelf), Arc::clone(&clock));
+        let (written, time) = (Arc::clone(&shelf), Arc::clone(&clock));
+        let mut forgot: Option<Moment> = None;
         let writer = Writer::start("openseat-store", MAX_WAITING, move |notes: Vec<Note>| {
-            written.with(|connection| snapshots::write(connection, &notes, now.as_ref()));
+            let now = time.now();
+            let forgets = forgot.is_none_or(|at| now.longest_since(at) >= FORGET_EVERY);
+            let write = |connection: &mut Connection| {
+                snapshots::write(connection, &notes, forgets, time.as_ref())
+            };
+            if written.with(write).is_some() && forgets {
+                forgot = Some(now);
+            }
         })?;
         Ok(Self {
             shelf,

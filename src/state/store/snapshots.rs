@@ -60,10 +60,15 @@ impl Store {
     }
 }
 
-/// Writes a batch in one transaction.
+/// How often what is too old is removed. That reads every row, which takes a second for a thousand accounts, and nothing older than a day is used
+/// anyway.
+pub(super) const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Writes a batch in one transaction, and removes what is too old if `forgets`.
 pub(super) fn write(
     connection: &mut Connection,
     notes: &[Note],
+    forgets: bool,
     clock: &dyn Clock,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
@@ -76,7 +81,6 @@ pub(super) fn write(
                 for sighting in sightings {
                     write_sighting(&transaction, owner, sighting, clock)?;
                 }
-                forget(&transaction, clock.now())?;
             }
             Note::Doubted(owner) => {
                 let sql = "DELETE FROM sighting WHERE account = ?1";
@@ -88,6 +92,9 @@ pub(super) fn write(
             Note::Notices(json) => super::notices::write(&transaction, json)?,
             Note::Learnt(owner, learnt) => super::learnt::write(&transaction, owner, learnt)?,
         }
+    }
+    if forgets {
+        forget(&transaction, clock.now())?;
     }
     transaction.commit()
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     budget::BudgetOwner,
-    clock::Moment,
+    clock::{Moment, steady},
     fixtures::{Still, available},
     model::{
         agent::Agent,
@@ -131,6 +131,49 @@ fn what_is_older_than_a_day_or_doubted_does_not_come_back() {
     }
     keep(vec![Note::Doubted(owner("token"))]);
     assert!(folder.known(&clock).agents.is_empty());
+}
+
+#[test]
+fn what_is_too_old_is_looked_for_once_an_hour_and_not_with_each_note() {
+    let (folder, clock) = (Folder::new(), Arc::new(Still::new()));
+    let store = folder.open(&clock);
+    let old = BudgetOwner {
+        account: "old".to_owned(),
+        ..owner("token")
+    };
+    let seen = |owner: &BudgetOwner, clock: &Still| {
+        let sighting = sighting(clock.now(), available(1).remove(0));
+        store.keep(Note::Seen(owner.clone(), vec![sighting]));
+    };
+    let rows = |expected: u32| {
+        let file = Connection::open(folder.path()).unwrap();
+        let begun = steady();
+        loop {
+            let sql = "SELECT count(*) FROM sighting";
+            let found = file.query_row(sql, [], |row| row.get(0));
+            if found == Ok(expected) {
+                return;
+            }
+            assert!(steady() - begun < PATIENCE, "{found:?} and not {expected}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    seen(&old, &clock);
+    rows(1);
+    clock.pass(Duration::from_secs(86_400 - 1_800));
+    seen(&owner("token"), &clock);
+    rows(2);
+    // It is a day old, and half an hour ago it was not.
+    clock.pass(Duration::from_secs(1_801));
+    let third = BudgetOwner {
+        account: "third".to_owned(),
+        ..owner("token")
+    };
+    seen(&third, &clock);
+    rows(3);
+    clock.pass(Duration::from_secs(1_800));
+    seen(&third, &clock);
+    rows(2);
 }
 
 #[test]
